@@ -1,0 +1,73 @@
+"""Synthetic rows for the rare class of a table.
+
+The public names below are loaded when they are first used (PEP 562), so `import synthgen` and
+`synthgen --help` do not wait for torch, pandas or scikit-learn.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synthgen.encoding import Encoder
+    from synthgen.errors import SynthgenError
+    from synthgen.oversampler import Oversampler
+    from synthgen.synthesizers.base import Synthesizer, load
+    from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+    from synthgen.synthesizers.ctgan import CTGAN
+    from synthgen.synthesizers.tvae import TVAE
+    from synthgen.table import Column, Schema, Table, read_table, write_table
+
+    __version__: str
+
+__all__ = [
+    "CTGAN",
+    "TVAE",
+    "Column",
+    "Encoder",
+    "Oversampler",
+    "Schema",
+    "SmoothedBootstrap",
+    "Synthesizer",
+    "SynthgenError",
+    "Table",
+    "__version__",
+    "load",
+    "read_table",
+    "write_table",
+]
+
+_HOME = {
+    "CTGAN": "synthgen.synthesizers.ctgan",
+    "TVAE": "synthgen.synthesizers.tvae",
+    "Column": "synthgen.table",
+    "Encoder": "synthgen.encoding",
+    "Oversampler": "synthgen.oversampler",
+    "Schema": "synthgen.table",
+    "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
+    "SynthgenError": "synthgen.errors",
+    "Synthesizer": "synthgen.synthesizers.base",
+    "Table": "synthgen.table",
+    "load": "synthgen.synthesizers.base",
+    "read_table": "synthgen.table",
+    "write_table": "synthgen.table",
+}
+
+
+if not TYPE_CHECKING:  # pyright would take every name for a public one
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value: object = version("synthgen")
+        elif name in _HOME:
+            from importlib import import_module
+
+            value = getattr(import_module(_HOME[name]), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,653 @@
+"""Tables and results on disk: read exactly or refused, written whole or not at all.
+
+The content of a file decides how it is read; its name decides how it is written. A row, a quote or
+a byte that does not fit is a `DataError` (E310 to E324) that names the line. A fault while writing
+is an `OutputError` (E501 to E508), and the old file stays.
+"""
+
+import codecs
+import csv
+import errno
+import gzip
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import secrets
+import stat
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from synthgen.errors import DataError, OutputError
+
+_MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "."])
+_INTEGER = "^(0|-?[1-9][0-9]*)$"
+_DIGITS = "^[+-]?[0-9]+$"
+_FLOAT = (
+    r"^[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+    "|^[+-]?(inf|Inf|infinity|Infinity)$"
+)
+_COMMA_FLOAT = "^[+-]?(0|[1-9][0-9]*)(,[0-9]+)?$"
+_DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_OFFSET = "(?P<offset>Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])$"
+
+_DELIMITERS = ",;\t|"
+_SAMPLE = 1 << 22  # bytes that decide the delimiter
+_BLOCK = 1 << 26  # bytes that pyarrow parses at once, and so the longest record
+_FOREIGN = r"[^\x00-\x7f]"
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is, and what to do
+    b"pk\x03\x04": "an Excel workbook or a zip archive: save the sheet as CSV UTF-8, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
+    b"sqliteformat": "an SQLite database: export one of its tables as CSV",
+    b"\x80": "a pickle, which is never opened here: save it with frame.to_parquet(...)",
+    b"\x89hdf": "an HDF5 file: save it with frame.to_parquet(...)",
+    b"arrow1": "a feather file: save it with frame.to_parquet(...)",
+    b"orc": "an ORC file: save it as Parquet",
+    b"par1": "a Parquet file: unpack it first",
+    b"\x1f\x8b": "a gzip file: unpack it first",
+    b"\x28\xb5\x2f\xfd": "a zstd file: unpack it first",
+    b"bzh": "a bzip2 file: unpack it first",
+    b"\xfd7zxz": "an xz file: unpack it first",
+    b"7z\xbc\xaf": "a 7-Zip archive: unpack it first",
+    b"%pdf": "a PDF document: export its table as CSV UTF-8",
+    b"<!doctype": "a web page: check the download",
+    b"<html": "a web page: check the download",
+    b"<?xml": "XML: export it as CSV UTF-8",
+    b'{"': "JSON: save it with pandas.read_json(...).to_parquet(...)",
+    b'[{"': "JSON: save it with pandas.read_json(...).to_parquet(...)",
+}
+
+_ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".parquet": "", ".gz": ","}
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
+_CHUNK = 50_000  # rows turned into text at once
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table from CSV, gzipped CSV or Parquet; the content decides, not the extension.
+
+    CSV may be UTF-8, UTF-16 (with its mark) or Western European (cp1252, latin-1), with commas,
+    semicolons, TABs or ``|`` between the cells. The first row holds the names. A column gets the
+    first type that *all* its cells fit:
+
+    ==========================  ================================================================
+    cells                       dtype (when some cells are missing)
+    ==========================  ================================================================
+    ``12``, ``-3``              int64 (Int64: still exact). ``007``, ``+1`` and what is beyond
+                                64 bits stay text
+    ``1.5``, ``1e-3``, ``inf``  float64 (NaN), correctly rounded. ``1,5`` too, between semicolons
+    ISO dates and times         datetime64[us], or [ns] with more than 6 decimals (NaT). With an
+                                offset: in that time zone; with several: in UTC
+    ``True``, ``False``         bool (object with None)
+    all empty                   float64, all NaN
+    anything else               object: each text exactly, as str (None)
+    ==========================  ================================================================
+
+    An empty cell is missing. Among numbers and dates so are ``NA``, ``N/A``, ``NaN``, ``nan``,
+    ``null``, ``NULL``, ``None``, ``?`` and ``.``; in a text column these are text. Blank lines are
+    skipped. Parquet keeps the types and the index that it stores.
+
+    Returns:
+        At least one row and one column; the column names are unique.
+
+    Raises:
+        DataError: The file is missing, no file, or unreadable (E310 to E313), empty (E314, E315),
+            no table (E316), damaged (E317, E323), in an unknown encoding (E318), without a header
+            (E319), repeats a name (E320), has a ragged row (E321), a broken quote (E322), or a
+            record that cannot be parsed (E324).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "people.csv")
+        ...     _ = path.write_text("zip;age;born\\n00123;41;1984-02-29\\n99999;NA;1990-01-01\\n")
+        ...     frame = read_table(path)
+        >>> frame.shape, list(frame["zip"]), str(frame["age"].dtype), str(frame["born"].dtype)
+        ((2, 3), ['00123', '99999'], 'Int64', 'datetime64[us]')
+    """
+    path = Path(path)
+    with _reading(path) as file:
+        head = file.read(64)
+        is_parquet = head.startswith(b"PAR1") and _CONTROL.search(head) is not None
+        data = b"" if is_parquet else head + file.read()
+    frame = _read_parquet(path) if is_parquet else _read_csv(path, data)
+    _refuse_duplicates(path, list(frame.columns))
+    if frame.empty:
+        found = "columns but no rows" if len(frame.columns) else "no columns"
+        raise DataError(315, f"{path}: the table has {found}: check what wrote it")
+    return frame
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file; a fault of the file system is a `DataError`."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(311, f"{path}: this is a folder: give the path of one file in it")
+        if not stat.S_ISREG(mode):
+            raise DataError(311, f"{path}: this is a pipe or a device: save it to a file first")
+        with open(path, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(310, f"{path}: no such file (in {Path.cwd()}): check the path") from None
+    except PermissionError:
+        raise DataError(312, f"{path}: no permission to read it: try chmod u+r") from None
+    except (OSError, UnicodeError) as error:
+        raise DataError(313, f"{path}: cannot be read: check path and disk ({error})") from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        with pa.OSFile(str(path), "rb") as file:
+            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+        if len(set(table.column_names)) == table.num_columns:
+            return table.to_pandas()
+    except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
+        raise DataError(
+            323, f"{path}: damaged or truncated Parquet: copy or write it again ({error})"
+        ) from error
+    return pd.DataFrame(columns=table.column_names)
+
+
+def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
+    if data.startswith(b"\x1f\x8b"):
+        data = _unpacked(path, data)
+    data = _as_utf8(path, data)
+    delimiter, header = _layout(path, data)
+    if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
+        shown = ", ".join(map(repr, header[:5]))
+        raise DataError(
+            319, f"{path}: line 1 names no column ({shown}): add a first line with the names"
+        )
+    _refuse_duplicates(path, header)
+    if b'"' in data and not _quotes_pair_up(data, delimiter):
+        _refuse_bad_record(path, data, delimiter)
+    names = [f"f{position}" for position in range(len(header))]
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), include_columns=names
+            ),
+        )
+    except (pa.ArrowException, KeyError) as error:
+        _refuse_bad_record(path, data, delimiter)
+        raise DataError(
+            324, f"{path}: cannot be parsed as CSV: look for a very long row ({error})"
+        ) from error
+    comma = delimiter == ";"
+    columns = [_typed(cells.slice(1), decimal_comma=comma) for cells in table.columns]
+    return pd.DataFrame(dict(zip(header, columns, strict=True)))
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            head = file.read(1 << 16)
+            _refuse_other_formats(path, head, "inside the gzip is")  # before all is unpacked
+            return head + file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            317, f"{path}: damaged or truncated gzip: copy or write it again ({error})"
+        ) from error
+
+
+def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
+    """Raise for what is not text; ``found`` begins the sentence."""
+    head = data[: 1 << 16]
+    if head.startswith(_UTF_16):
+        return
+    controls = len(_CONTROL.findall(head))
+    squeezed = b"".join(head[:64].lower().split())
+    for start, what in _OTHER_FORMATS.items():
+        if squeezed.startswith(start) and (controls or start[:1] in b"<{["):
+            raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
+    # NUL may stand in a cell; in the names, or among bytes that are not UTF-8, it means binary.
+    is_utf8 = "\ufffd" not in head[:-4].decode("utf-8", "replace")
+    if b"\0" in head.split(b"\n", 1)[0] or (not is_utf8 and controls > len(head) / 100):
+        what = "binary data: save the table as CSV UTF-8 or Parquet"
+        raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
+
+
+def _as_utf8(path: Path, data: bytes) -> bytes:
+    """The text of a CSV file as UTF-8 without a mark, whatever its encoding was."""
+    _refuse_other_formats(path, data, "this is")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    encoding = "utf-16" if data.startswith(_UTF_16) else "utf-8"
+    try:
+        text = data.decode(encoding)
+        return data if encoding == "utf-8" else text.encode()
+    except UnicodeDecodeError as error:
+        text = data.decode(encoding, "replace")
+        line = data[: error.start].decode(encoding, "replace").count("\n") + 1
+    if encoding == "utf-16" or len(re.findall(_FOREIGN, text)) > 2 * text.count("\ufffd"):
+        message = f"line {line} is not {encoding} as the rest is: correct it, or save as UTF-8"
+        raise DataError(318, f"{path}: {message}")
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    runs = [len(run) for run in re.findall(f"{_FOREIGN}+", text)]
+    if 2 * sum(length for length in runs if length > 2) > sum(runs):  # whole words, not accents
+        message = f"line {line} is neither UTF-8 nor Western European: save the file as UTF-8"
+        raise DataError(318, f"{path}: {message}")
+    return text.encode()
+
+
+def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
+    """The delimiter, which cuts most of the first records as it cuts the header; and the header."""
+    sample = data[:_SAMPLE].decode("utf-8", "ignore")
+    best, layout = (0.0, False, 0), None
+    for delimiter in _DELIMITERS:
+        records: list[list[str]] = []
+        with suppress(csv.Error):
+            for record in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter):
+                records += [record] if record else []
+                if len(records) > 100:
+                    break
+        if not records:
+            continue
+        header = records[0]
+        widths = [len(record) for record in records]
+        widths = widths[:-1] if len(data) > _SAMPLE and len(widths) > 1 else widths  # it may be cut
+        score = (widths.count(widths[0]) / len(widths), '"' not in "".join(header), widths[0])
+        if layout is None:
+            layout = delimiter, header
+        if len(header) > 1 and score > best:
+            best, layout = score, (delimiter, header)
+    if layout is None:
+        found = "its first line is too long for a header" if data.strip() else "the file is empty"
+        raise DataError(314, f"{path}: {found}: check what wrote it")
+    return layout
+
+
+def _refuse_duplicates(path: Path, names: list[Any]) -> None:
+    counts = Counter(names)
+    repeated = [f"column {name!r} appears {n} times" for name, n in counts.items() if n > 1]
+    if repeated:
+        message = f"{', '.join(repeated[:5])}: rename them (or add a header, if line 1 is data)"
+        raise DataError(320, f"{path}: {message}")
+
+
+def _quotes_pair_up(data: bytes, delimiter: str) -> bool:
+    """Whether every quote opens at the start of a field, closes at its end, or is doubled."""
+    raw = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(raw == ord('"'))
+    if len(quotes) % 2:
+        return False
+    edge = np.zeros(256, dtype=bool)
+    edge[[ord(char) for char in delimiter + '\r\n"']] = True
+    opening, closing, last = quotes[::2], quotes[1::2], len(raw) - 1
+    opens_well = (opening == 0) | edge[raw[opening - 1]]
+    closes_well = (closing == last) | edge[raw[np.minimum(closing + 1, last)]]
+    return bool(opens_well.all() and closes_well.all())
+
+
+def _refuse_bad_record(path: Path, data: bytes, delimiter: str) -> None:
+    """Raise for the first record that is ragged or badly quoted; return if there is none."""
+    reader = csv.reader(io.StringIO(data.decode(), newline=""), delimiter=delimiter, strict=True)
+    expected, line = 0, 1
+    try:
+        for record in reader:
+            expected = expected or len(record)
+            if record and len(record) != expected:
+                last = next(reader, None) is None
+                raise DataError(
+                    321,
+                    f"{path}: line {line}: expected {expected} fields as in the header, found "
+                    f"{len(record)}: complete it, or quote the cell that holds a {delimiter!r}"
+                    + (" (it is the last line: is the file cut off?)" if last else ""),
+                )
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            322,
+            f"{path}: line {line}: a quote is not closed or not doubled, or a cell is very long "
+            f'({error}): a quote inside a quoted cell is written ""',
+        ) from None
+
+
+def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
+    """One CSV column as the first type that all its cells fit; see `read_table`."""
+    empty = pc.equal(cells, "")
+    if pc.all(empty).as_py():
+        return pd.Series(np.full(len(cells), np.nan))
+    bare = pc.utf8_trim_whitespace(cells)
+    bare = pc.if_else(pc.is_in(bare, _MISSING), None, bare)
+    if decimal_comma and _all_match(bare, _COMMA_FLOAT):
+        bare = pc.replace_substring(bare, ",", ".")
+    with suppress(pa.ArrowInvalid):  # beyond 64 bits, or not in the calendar: text
+        if _all_match(bare, _INTEGER):
+            values = pc.fill_null(pc.cast(bare, pa.int64()), 0).to_numpy().copy()
+            missing = pc.is_null(bare).to_numpy().copy()
+            return pd.Series(pd.arrays.IntegerArray(values, missing) if missing.any() else values)
+        if _all_match(bare, _FLOAT) and not _all_match(bare, _DIGITS):
+            values = pc.cast(pc.utf8_ltrim(bare, "+"), pa.float64())
+            is_inf = pc.equal(pc.is_inf(values), pc.match_substring(bare, "n"))
+            if pc.all(is_inf).as_py():  # else one overflows, such as 1e999: text
+                return pd.Series(values.to_numpy().copy())
+        if _all_match(bare, f"^{_DAY}({_TIME})?$"):
+            return pc.cast(bare, pa.timestamp(_unit(bare))).to_pandas()
+        if _all_match(bare, f"^{_DAY}{_TIME}{_OFFSET}"):
+            stamps = pc.cast(bare, pa.timestamp(_unit(bare), "UTC")).to_pandas()
+            offsets = pc.unique(pc.struct_field(pc.extract_regex(bare, _OFFSET), 0)).drop_null()
+            zones = {"UTC" if o in "Z+00:00" else f"{o[:3]}:{o[-2:]}" for o in offsets.to_pylist()}
+            return stamps.dt.tz_convert(zones.pop() if len(zones) == 1 else "UTC")
+    if pc.all(pc.is_in(cells, pa.array(["True", "False", ""]))).as_py():
+        flags = pc.if_else(empty, None, pc.equal(cells, "True"))
+        return pd.Series(flags.to_numpy().copy(), dtype=object if flags.null_count else bool)
+    return pd.Series(pc.if_else(empty, None, cells).to_numpy(), dtype=object)
+
+
+def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
+    """Whether all cells that are not missing match, and there are some."""
+    head = cells.slice(0, 100)  # most columns fail here, which saves reading the rest
+    if pc.all(pc.match_substring_regex(head, pattern)).as_py() is False:
+        return False
+    return pc.all(pc.match_substring_regex(cells, pattern)).as_py() is True
+
+
+def _unit(cells: pa.ChunkedArray) -> str:
+    return "ns" if pc.any(pc.match_substring_regex(cells, r"\.[0-9]{7}")).as_py() else "us"
+
+
+def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
+    """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz or .parquet.
+
+    The index is not written. CSV is UTF-8 without a mark; quotes stand only where they must,
+    missing cells are empty, and floats read back equal. The same frame gives the same bytes.
+
+    Args:
+        frame: At least one column; column names that differ as text. No rows is allowed.
+        path: An existing file is replaced in one step, and keeps its permission bits.
+        defuse: Put a ``'`` before text cells and names that begin with ``=``, ``+``, ``-``,
+            ``@``, TAB or CR and are not numbers: a spreadsheet would run them as formulas.
+            Parquet is never changed.
+
+    Returns:
+        The number of cells and names that were defused.
+
+    Raises:
+        OutputError: An unknown ending (E501), a place that cannot be written (E502 to E506), text
+            with half a character (E507), or a frame that the format cannot hold (E508).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "out.csv")
+        ...     defused = write_table(pd.DataFrame({"note": ["=1+1", "-1"], "x": [0.5, None]}), path)
+        ...     text = path.read_text()
+        >>> defused, text
+        (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
+    """
+    path = Path(path)
+    ending = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
+    if ending is None:
+        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
+    repeated = [name for name, n in Counter(map(str, frame.columns)).items() if n > 1]
+    if repeated or not len(frame.columns):
+        found = f"several columns are named {repeated[0]!r}" if repeated else "no columns"
+        raise OutputError(508, f"{path}: not written: {found}: rename or add columns first")
+    try:
+        with atomic_write(path) as file:
+            if ending == ".parquet":
+                _write_parquet(frame, path, file)
+                return 0
+            if not ending.endswith(".gz"):
+                return _write_csv(frame, file, _ENDINGS[ending], defuse=defuse)
+            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                return _write_csv(frame, packed, _ENDINGS[ending], defuse=defuse)
+    except UnicodeEncodeError:
+        raise OutputError(507, f"{path}: not written: {_half_character(frame)}") from None
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path, file: BinaryIO) -> None:
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except UnicodeEncodeError:
+        raise
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        advice = "give the column one type, or write CSV"
+        raise OutputError(508, f"{path}: Parquet cannot hold this: {error}: {advice}") from error
+    pq.write_table(table, file, write_page_checksum=True)
+
+
+def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
+    """Write a header and the rows in chunks; return how many cells were defused."""
+    header, defused = _escaped(map(str, frame.columns), f'[{_DELIMITERS}"\r\n]', defuse)
+    lonely = frame.shape[1] == 1  # an empty line is no row, so a lone empty cell is quoted
+    header = [name or '""' for name in header] if lonely else header
+    file.write((delimiter.join(header) + "\n").encode())
+    columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
+    day_only = [_is_day_only(column) for column in columns]
+    for start in range(0, len(frame), _CHUNK):
+        parts = []
+        for column, is_day in zip(columns, day_only, strict=True):
+            part = column.iloc[start : start + _CHUNK]
+            cells = [*map(_cell, (part.dt.date if is_day else part).astype(object), part.isna())]
+            if part.dtype.kind not in "iufbMm":
+                cells, count = _escaped(cells, f'[{delimiter}"\r\n]', defuse)
+                defused += count
+            parts.append([cell or '""' for cell in cells] if lonely else cells)
+        lines = map(delimiter.join, zip(*parts, strict=True))
+        file.write(("\n".join(lines) + "\n").encode())
+    return defused
+
+
+def _is_day_only(column: pd.Series) -> bool:
+    if not (isinstance(column.dtype, np.dtype) and column.dtype.kind == "M"):
+        return False
+    return bool((column.isna() | (column == column.dt.normalize())).all())
+
+
+def _cell(value: Any, missing: bool) -> str:
+    if missing:
+        return ""
+    if isinstance(value, float):
+        return float.__repr__(value)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return str(value)
+
+
+def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str], int]:
+    """Cells as they stand in a CSV file, and how many were defused."""
+    needs_quotes, escaped, defused = re.compile(special).search, [], 0
+    for cell in cells:
+        if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
+            cell, defused = f"'{cell}", defused + 1
+        if needs_quotes(cell) or cell.startswith("\ufeff"):
+            cell = '"' + cell.replace('"', '""') + '"'
+        escaped.append(cell)
+    return escaped, defused
+
+
+def _half_character(frame: pd.DataFrame) -> str:
+    """Where a text holds a surrogate without its partner, which no encoding can write."""
+    for position, name in enumerate(frame.columns):
+        cells = enumerate(map(str, frame.iloc[:, position].astype(object)))
+        for place, text in [("its name", str(name)), *((f"row {n}", text) for n, text in cells)]:
+            if half := re.search("[\ud800-\udfff]", text):
+                found = f"column {name!a}, {place} (from 0): {text[:60]!a} holds {half[0]!a},"
+                return f"{found} half a character: replace or remove it"
+    raise AssertionError("a text that cannot be encoded holds a surrogate")
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the place of ``path`` when the block ends well, and only then.
+
+    The bytes go to a temporary name of their own in the same folder, are synced, and are renamed.
+    After any exception ``path`` is as before and the temporary file is gone. An existing file
+    keeps its permission bits, a new one gets the umask's; a symbolic link stays a link.
+
+    Raises:
+        OutputError: There is no such folder (E502), the place is not a file (E503), no permission
+            (E504), the disk is full (E505), or another fault of the file system (E506).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_write(Path(folder, "note.txt")) as file:
+        ...         _ = file.write(b"whole")
+        ...     os.listdir(folder)
+        ['note.txt']
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode_of(Path(path), target)
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    bits = 0o666 if mode is None else 0o600  # a private file is private from its first byte
+    try:
+        with open(temporary, "xb", opener=partial(os.open, mode=bits)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise _not_written(Path(path), error) from error
+        raise
+    with suppress(OSError):  # the new file is whole and in place; some systems cannot sync a folder
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mode_of(path: Path, target: Path) -> int | None:
+    """The permission bits of the file to replace; None if there is none."""
+    try:
+        mode = os.stat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        folder = target.parent
+        if not folder.is_dir():
+            raise OutputError(
+                502, f"{path}: there is no folder {folder}: create it first"
+            ) from None
+        return None
+    except OSError as error:
+        raise _not_written(path, error) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise OutputError(503, f"{path}: this is {what}: give the name of a file")
+    if not os.access(target, os.W_OK):
+        raise OutputError(504, f"{path}: the file is read-only: chmod u+w, or give another name")
+    return stat.S_IMODE(mode)
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return OutputError(
+            504, f"{path}: no permission to write in {path.parent}: choose another folder"
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(505, f"{path}: the disk is full: make room or choose another folder")
+    return OutputError(506, f"{path}: cannot be written ({error}): check the path and the disk")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text as UTF-8, whole or not at all; raises what `atomic_write` does, and E507.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder, "a.txt"), "é")
+        ...     Path(folder, "a.txt").read_bytes()
+        b'\\xc3\\xa9'
+    """
+    try:
+        with atomic_write(path) as file:
+            file.write(text.encode())
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        message = f"line {line} holds {text[error.start]!a}, half a character: replace or remove it"
+        raise OutputError(507, f"{Path(path)}: not written: {message}") from None
+
+
+def write_json(path: str | os.PathLike[str], obj: Any) -> None:
+    """Write JSON, indented by 2; to standard output if ``path`` is ``-``.
+
+    Numpy numbers and arrays become plain ones, dates ISO text, paths text; NaN, infinities, NA and
+    NaT become null. Raises what `atomic_write` does.
+
+    Example:
+        >>> write_json("-", {"mean": np.float32(0.5), "worst": float("nan"), "n": np.int64(3)})
+        {
+          "mean": 0.5,
+          "worst": null,
+          "n": 3
+        }
+    """
+    to_screen = os.fspath(path) == "-"
+    encoding = (sys.stdout.encoding or "utf-8") if to_screen else "utf-8"
+    text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(_plain(obj), indent=2, allow_nan=False)
+    if to_screen:
+        print(text)
+    else:
+        write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """The value in the types that JSON knows."""
+    if isinstance(value, dict):
+        keys = [_plain(key) for key in value]
+        keys = [key if isinstance(key, str) else json.dumps(key) for key in keys]
+        return dict(zip(keys, map(_plain, value.values()), strict=True))
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date):
+        return value.isoformat()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in 64 hexadecimal digits; raises E310 to E313 as `read_table` does.
+
+    Example:
+        >>> sha256_of(os.devnull)
+        Traceback (most recent call last):
+        synthgen.errors.DataError: ...
+    """
+    with _reading(Path(path)) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,205 @@
+"""The contract of every synthesizer: fit, sample, save, load."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.encoding import as_frame
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.model_file import read_model
+from synthgen.table import Schema, Table, class_position
+
+
+class Synthesizer(BaseEstimator, ABC):
+    """Learns the rows of a table, class by class, and makes new ones.
+
+    Hyperparameters are the constructor's keyword arguments; what is learned ends in an underscore.
+
+    Args:
+        classes: Labels to learn; None: every class but the most frequent one.
+        schema: Decisions about columns to take instead of guessing them; None: all are guessed.
+        random_state: Seed of `fit`; None is fresh entropy.
+
+    Attributes:
+        schema_: The schema of the table, features first and the target last.
+        classes_: The labels that can be sampled.
+        counts_: Training rows of every class of the target.
+    """
+
+    schema_: Schema
+    classes_: tuple[Any, ...]
+    counts_: dict[Any, int]
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[Any] | None = None,
+        schema: Schema | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.classes = classes
+        self.schema = schema
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn from the rows of `X` with the classes `y`.
+
+        Args:
+            X: Frame (any dtypes, missing cells) or array, shape (rows, features).
+            y: Series or array of classes, shape (rows,).
+
+        Raises:
+            DataError: the table cannot be used as it is.
+            UsageError: a hyperparameter cannot be what it is, or a class has one row only.
+        """
+        table = Table.of_xy(X, y, schema=self.schema)
+        counts = table.counts
+        known = table.schema.classes
+        if self.classes is None:
+            most = max(counts, key=lambda c: counts[c])
+            wanted = [c for c in known if c != most and counts[c] > 0]
+        else:
+            wanted = [known[class_position(known, c)] for c in self.classes]
+        for label in wanted:
+            if counts[label] < 2:
+                raise UsageError(
+                    202,
+                    f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class cannot be told from "
+                    f"less than two rows; collect more, or leave it out with classes=[...]",
+                )
+        self.schema_ = table.schema
+        self.classes_ = tuple(wanted)
+        self.counts_ = counts
+        self._fit(table, [known.index(c) for c in wanted], seed_sequence(self.random_state))
+        return self
+
+    def sample(
+        self, n_samples: int, *, label: Any = None, random_state: RandomState = None
+    ) -> pd.DataFrame:
+        """Exactly `n_samples` new rows, of exactly that class.
+
+        Args:
+            n_samples: Rows to make, at least 1.
+            label: One of `classes_`; None draws classes as frequent as in training.
+            random_state: Seed; the first rows of a longer sample with the same seed and label are the same.
+
+        Returns:
+            Frame of shape (n_samples, features + 1), the target last, with the training dtypes and a RangeIndex.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class was not learned.
+        """
+        if not hasattr(self, "schema_"):
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first.")
+        rows = self._checked_rows(n_samples)
+        seed = seed_sequence(random_state)
+        known = self.schema_.classes
+        if label is not None:
+            position = class_position(self.classes_, label)
+            codes = np.full(rows, known.index(self.classes_[position]))
+        elif len(self.classes_) == 1:
+            codes = np.full(rows, known.index(self.classes_[0]))
+        else:
+            weights = np.array([self.counts_[c] for c in self.classes_], dtype=float)
+            drawn = np.random.default_rng(child_seed(seed, 0)).choice(
+                len(weights), size=rows, p=weights / weights.sum()
+            )
+            codes = np.array([known.index(c) for c in self.classes_])[drawn]
+        parts, places = [], []
+        for position in np.unique(codes):
+            where = np.flatnonzero(codes == position)
+            parts.append(self._sample(int(position), len(where), child_seed(seed, int(position) + 1)))
+            places.append(where)
+        features = parts[0]
+        if len(parts) > 1:
+            order = np.argsort(np.concatenate(places), kind="stable")
+            features = pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
+        target = self.schema_[self.schema_.target].restore(codes)
+        series = [features.iloc[:, i] for i in range(features.shape[1])]
+        return as_frame([*series, target], [*features.columns, self.schema_.target], rows)
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        """Write the model to one file without code and without training rows.
+
+        Returns:
+            A sentence for each column whose values were coarsened for the file; in memory nothing is.
+
+        Raises:
+            ModelFileError: this synthesizer is made of its training rows.
+        """
+        raise ModelFileError(
+            401,
+            f"a {type(self).__name__} is its training rows, so a file of it would hand them on: keep the table and "
+            f"fit again, or train a network (ctgan, tvae), whose file holds weights and coarse quantiles only",
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
+        """Read a model that `save` wrote; `synthgen.load` finds the class by itself.
+
+        Raises:
+            ModelFileError: the file is damaged, of a newer version, or of another class.
+        """
+        header, tensors = read_model(path)
+        if header["class"] != cls.__name__:
+            raise ModelFileError(
+                402, f"{path} holds a {header['class']}: load it with synthgen.load or {header['class']}.load"
+            )
+        return cls._from_file(header, tensors, device)
+
+    @abstractmethod
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        """Learn the classes at `positions` of ``table.schema.classes``."""
+
+    @abstractmethod
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        """New rows of the class at `position`, features only, shape (rows, features)."""
+
+    @classmethod
+    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+        raise ModelFileError(403, f"a {cls.__name__} has no file")
+
+    def _checked_rows(self, n_samples: Any) -> int:
+        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
+            raise UsageError(203, f"n_samples must be a whole number from 1, however: {n_samples!r}")
+        width = 64 * len(self.schema_.columns)  # bytes of a row while it is decoded, at the least
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if n_samples * width > memory:
+            raise UsageError(
+                204,
+                f"{n_samples:,} rows need about {n_samples * width / 2**30:,.0f} GiB, this machine has "
+                f"{memory / 2**30:.0f}: ask for at most {memory // width:,} at a time, with a new seed each",
+            )
+        return int(n_samples)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
+    """Read a model file of any of synthgen's own synthesizers.
+
+    Args:
+        path: A file that `Synthesizer.save` wrote. It is checked before anything of it is used; no code in it is run.
+        device: Where to put the network.
+
+    Raises:
+        ModelFileError: the file is damaged, of a newer version, or names an unknown class.
+    """
+    from synthgen.synthesizers.ctgan import CTGAN
+    from synthgen.synthesizers.tvae import TVAE
+
+    header, tensors = read_model(path)
+    for cls in (CTGAN, TVAE):
+        if cls.__name__ == header["class"]:
+            return cls._from_file(header, tensors, device)
+    raise ModelFileError(
+        404, f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class itself"
+    )

@@ -1,0 +1,422 @@
+"""What all networks share: which rows they learn from, when they stop, how they are kept."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from synthgen.device import RandomState, child_seed, resolve, torch_generator
+from synthgen.encoding import Encoded, Encoder
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.model_file import write_model
+from synthgen.nn import Spans, initialise
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.table import Column, Schema, Table
+from synthgen.training import History, Learner, Progress, Sampler, energy_distance, run
+
+Scope = Literal["auto", "class", "all", "adapt"]
+
+# Fewer rows of a class than this teach a network nothing that resampling them does not.
+MIN_ROWS = 10
+# Early stop looks at a tenth of the rows of the class, if that is enough to look at.
+HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
+# Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows that a network learns from, on the device.
+
+    Attributes:
+        rows: The encoded rows.
+        labels: Class of each row, int64 of shape (rows,): 0 for a class learned alone.
+        n_labels: Number of classes; 1 for a class learned alone, which then is no condition.
+        spans: The layout of the codes.
+        scale_code: See `Encoder.scale_code`.
+    """
+
+    rows: Encoded
+    labels: torch.Tensor
+    n_labels: int
+    spans: Spans
+    scale_code: list[int]
+
+
+@dataclass
+class _Model:
+    """One trained network: what it needs to make rows of one class."""
+
+    encoder: Encoder
+    sampler: Sampler
+    label: int
+    history: History
+
+
+class NetworkSynthesizer(Synthesizer):
+    """A synthesizer that trains networks; a subclass says which.
+
+    Args:
+        scope: What the network learns from. "class": the rows of the class alone, one network for each class;
+            "all": all rows, with the class as a condition, one network in all; "adapt": all rows first, then a copy
+            goes on with the rows of the class; "auto": what measured best for the number of rows of the class, see
+            ``evaluation/scope.md``.
+        steps: Updates; None: 2,000 to 4,000, growing with the number of rows learned from.
+        batch_size: Rows of a batch, drawn with replacement, so it may exceed the table.
+        learning_rate: Of Adam.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        verbose: Show a progress bar on standard error.
+        classes, schema, random_state: See `Synthesizer`.
+
+    Attributes:
+        device_: Where the networks are.
+        scope_: The scope used, by label.
+        history_: Loss history of each network, by label.
+        fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
+    """
+
+    device_: torch.device
+    scope_: dict[Any, str]
+    history_: dict[Any, History]
+    fallback_: tuple[Any, ...]
+
+    def __init__(
+        self,
+        *,
+        scope: Scope = "auto",
+        steps: int | None = None,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        verbose: bool = False,
+        classes: Sequence[Any] | None = None,
+        schema: Schema | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        super().__init__(classes=classes, schema=schema, random_state=random_state)
+        self.scope = scope
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.verbose = verbose
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        if self.fallback_:
+            raise ModelFileError(
+                406,
+                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by resampling them, so a file "
+                f"would hold training rows: leave the class out with classes=[...], or keep the table and fit again",
+            )
+        tensors: dict[str, np.ndarray] = {}
+        entries, notes = [], []
+        for i, (position, model) in enumerate(self._models.items()):
+            encoder, coarse = model.encoder.coarsened(self._frame)
+            notes += [note for note in coarse if note not in notes]
+            described, arrays = encoder.state()
+            tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
+            state = model.sampler.state_dict()
+            tensors |= {f"{i}/sampler/{k}": v.cpu().numpy() for k, v in state.items()}
+            entries.append(
+                {
+                    "position": position,
+                    "label": model.label,
+                    "n_labels": model.sampler.n_labels,
+                    "encoder": described,
+                    "history": asdict(model.history),
+                }
+            )
+        params = self.get_params(deep=False)
+        del params["schema"], params["verbose"], params["classes"], params["random_state"]
+        target = self.schema_[self.schema_.target]
+        header = {
+            "class": type(self).__name__,
+            "params": params,
+            "target": target.to_json(),
+            "counts": list(self.counts_.values()),
+            "models": entries,
+            "scope": list(self.scope_.values()),
+            "coarsened": notes,
+        }
+        write_model(path, header, tensors)
+        return notes
+
+    @classmethod
+    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+        model = cls(**{**header["params"], "device": device})
+        model.device_ = resolve(device)
+        target = Column.from_json(header["target"])
+        model._models = {}
+        for i, entry in enumerate(header["models"]):
+            arrays = {k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")}
+            encoder = Encoder.from_state(entry["encoder"], arrays)
+            sampler = model._sampler(encoder, entry["n_labels"])
+            state = {
+                k.split("/", 2)[2]: torch.from_numpy(np.array(v))
+                for k, v in tensors.items()
+                if k.startswith(f"{i}/sampler/")
+            }
+            _load_exactly(sampler, state)
+            sampler.to(model.device_).eval()
+            model._models[entry["position"]] = _Model(
+                encoder, sampler, entry["label"], History(**entry["history"])
+            )
+        columns = next(iter(model._models.values())).encoder.columns
+        model.schema_ = Schema((*columns, target), target.name)
+        model.counts_ = dict(zip(target.categories, header["counts"], strict=True))
+        model.classes_ = tuple(target.categories[p] for p in model._models)
+        model.scope_ = dict(zip(model.classes_, header["scope"], strict=True))
+        model.history_ = {target.categories[p]: m.history for p, m in model._models.items()}
+        model.fallback_ = ()
+        model._bootstrap = None
+        return model
+
+    # --- what a subclass says ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
+        """The network that makes rows, without values."""
+
+    @abstractmethod
+    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+        """Everything that trains `sampler` on `data`, without values."""
+
+    # --- fitting ----------------------------------------------------------------------------------------------
+
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        self._check_params()
+        self.device_ = resolve(self.device)
+        labels = table.labels
+        classes = table.schema.classes
+        counts = np.bincount(labels, minlength=len(classes))
+        few = [p for p in positions if counts[p] < MIN_ROWS]
+        self._bootstrap = self._fallback(table, few, counts)
+        self.fallback_ = tuple(classes[p] for p in few)
+        learned = [p for p in positions if p not in few]
+        scopes = {p: self.scope if self.scope != "auto" else self.best_scope(int(counts[p])) for p in learned}
+        held = {p: _held_out(labels, p, child_seed(seed, p)) for p in learned}
+        alone = [p for p in learned if scopes[p] == "class"]
+        together = [p for p in learned if scopes[p] != "class"]
+        adapted = [p for p in together if scopes[p] == "adapt"]
+        runs = len(alone) + bool(together) + len(adapted)
+        self._models: dict[int, _Model] = {}
+        self._frame = table.frame
+        with _progress(self.verbose, runs) as next_run:
+            for p in alone:
+                rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
+                _, self._models[p] = self._train(
+                    table, rows, {p: held[p]}, None, child_seed(seed, p, 1), next_run(f"{classes[p]}")
+                )
+            if together:
+                out = np.concatenate([held[p] for p in together])
+                rows = np.setdiff1d(np.arange(len(table)), out)
+                learner, base = self._train(
+                    table,
+                    rows,
+                    {p: held[p] for p in together},
+                    labels,
+                    child_seed(seed, len(classes), 1),
+                    next_run("all rows"),
+                )
+                for p in together:
+                    model = _Model(base.encoder, base.sampler, p, base.history)
+                    if scopes[p] == "adapt":
+                        own = np.setdiff1d(np.flatnonzero(labels == p), held[p])
+                        _, model = self._train(
+                            table,
+                            own,
+                            {p: held[p]},
+                            labels,
+                            child_seed(seed, p, 2),
+                            next_run(f"{classes[p]}"),
+                            (learner, base.encoder),
+                        )
+                    self._models[p] = model
+        self._models = {p: self._models[p] for p in learned}
+        self.scope_ = {classes[p]: scopes[p] for p in learned}
+        self.history_ = {classes[p]: m.history for p, m in self._models.items()}
+
+    def _train(
+        self,
+        table: Table,
+        rows: np.ndarray,
+        held: dict[int, np.ndarray],
+        labels: np.ndarray | None,
+        seed: np.random.SeedSequence,
+        progress: Progress | None,
+        base: tuple[Learner, Encoder] | None = None,
+    ) -> tuple[Learner, _Model]:
+        """One network from `rows`, with the class as a condition where `labels` are given, from `base` on if given."""
+        frame = table.frame.iloc[rows].reset_index(drop=True)
+        rng = np.random.default_rng(child_seed(seed, 0))
+        encoder = base[1] if base else Encoder.fit(frame, table.schema.features)
+        n_labels = 1 if labels is None else len(table.schema.classes)
+        label = 0 if labels is None else next(iter(held))
+        generator = torch_generator(child_seed(seed, 1), self.device_)
+        data = Data(
+            encoder.transform(frame, rng, device=self.device_),
+            torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(self.device_),
+            n_labels,
+            Spans(encoder.widths).to(self.device_),
+            encoder.scale_code,
+        )
+        learner = self._learner(self._sampler(encoder, n_labels), data)
+        initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
+        if base:
+            learner.load_state_dict(base[0].state_dict())
+        learner.to(self.device_)
+        looked = {
+            p: encoder.transform(table.frame.iloc[h].reset_index(drop=True), rng, device=self.device_)
+            for p, h in held.items()
+            if len(h)
+        }
+        steps = self.steps or _default_steps(len(rows))
+        history = run(
+            learner,
+            max(1, steps // 2) if base else steps,
+            generator,
+            held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
+            progress=progress,
+        )
+        return learner, _Model(encoder, learner.sampler, label, history)
+
+    def _look(
+        self,
+        sampler: Sampler,
+        data: Data,
+        held: dict[int, Encoded],
+        labels: np.ndarray | None,
+        seed: np.random.SeedSequence,
+    ) -> Callable[[], float]:
+        """The mean energy distance of generated to held-out rows, always from the same random numbers."""
+
+        def distance() -> float:
+            found = 0.0
+            for position, real in held.items():
+                generator = torch_generator(child_seed(seed, 3), self.device_)
+                made = sampler.generate(len(real), generator, 0 if labels is None else position)
+                found += energy_distance(_flat(made, data.spans), _flat(real, data.spans))
+            return found / len(held)
+
+        return distance
+
+    def _fallback(self, table: Table, few: list[int], counts: np.ndarray) -> SmoothedBootstrap | None:
+        if not few:
+            return None
+        classes = table.schema.classes
+        named = ", ".join(f"{classes[p]!r} ({counts[p]})" for p in few)
+        warnings.warn(
+            f"a network learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes the rows of {named}",
+            UserWarning,
+            stacklevel=4,
+        )
+        bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
+        target = table.schema.target
+        return bootstrap.fit(table.frame.drop(columns=[target]), table.frame[target])
+
+    def _check_params(self) -> None:
+        if self.scope not in ("auto", "class", "all", "adapt"):
+            raise UsageError(231, f"scope must be auto, class, all or adapt, however: {self.scope!r}")
+        for name, least in (("steps", 1), ("batch_size", 2)):
+            value = getattr(self, name)
+            if value is None and name == "steps":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise UsageError(232, f"{name} must be a whole number from {least}, however: {value!r}")
+        if not isinstance(self.learning_rate, int | float) or not self.learning_rate > 0:
+            raise UsageError(233, f"learning_rate must be a positive number, however: {self.learning_rate!r}")
+
+    @staticmethod
+    def best_scope(rows: int) -> Scope:
+        """The scope that measured best for a class of so many rows."""
+        return "class"
+
+    # --- sampling ---------------------------------------------------------------------------------------------
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        if position not in self._models:
+            assert self._bootstrap is not None
+            return self._bootstrap._sample(position, rows, seed)
+        model = self._models[position]
+        blocks = []
+        with torch.inference_mode():
+            for block in range(-(-rows // BLOCK)):
+                generator = torch_generator(child_seed(seed, block), self.device_)
+                blocks.append(model.sampler.generate(BLOCK, generator, model.label))
+        return model.encoder.inverse_transform(Encoded.cat(blocks)[:rows])
+
+
+def _flat(rows: Encoded, spans: Spans) -> torch.Tensor:
+    return torch.cat([rows.numbers, spans.one_hot(rows.codes)], 1)
+
+
+def _default_steps(rows: int) -> int:
+    """2,000 updates for 1,000 rows or fewer, 4,000 for 10,000 or more."""
+    return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 1000), 2000, 4000))
+
+
+def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:
+    rows = np.flatnonzero(labels == position)
+    wanted = min(HELD_OUT_MAX, int(HELD_OUT_SHARE * len(rows)))
+    if wanted < HELD_OUT_MIN:
+        return rows[:0]
+    return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
+
+
+def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load weights after comparing each array with what it should be, and name the one that differs."""
+    wanted = module.state_dict()
+    for name in wanted.keys() | state.keys():
+        if name not in state or name not in wanted:
+            raise ModelFileError(418, f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}")
+        if wanted[name].shape != state[name].shape or wanted[name].dtype != state[name].dtype:
+            raise ModelFileError(
+                418,
+                f"array {name!r} of the model file is {tuple(state[name].shape)} {state[name].dtype}, but should be "
+                f"{tuple(wanted[name].shape)} {wanted[name].dtype}",
+            )
+    module.load_state_dict(state)
+
+
+class _progress:
+    """A progress bar over several runs, or nothing."""
+
+    def __init__(self, verbose: bool, runs: int) -> None:
+        self._bar: Any = None
+        self._runs, self._run = runs, 0
+        if verbose:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+
+    def __enter__(self) -> Callable[[str], Progress | None]:
+        if self._bar is None:
+            return lambda name: None
+        self._bar.start()
+
+        def next_run(name: str) -> Progress:
+            self._run += 1
+            task = self._bar.add_task(f"training on {name} ({self._run} of {self._runs})", total=None)
+            return lambda done, total: self._bar.update(task, completed=done, total=total)
+
+        return next_run
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,427 @@
+"""The package as a whole: what it loads, what it ships, how its modules lean on each other."""
+
+import ast
+import gzip
+import hashlib
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.parser import Parser
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+
+import synthgen
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "synthgen"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+HEAVY = {"imblearn", "pandas", "sdv", "sklearn", "torch"}
+SOURCE_AVAILABLE = {"copulas", "ctgan", "deepecho", "rdt", "sdv"}  # under BUSL
+DEMO_SHA256 = "71270808b32987e5f7659e6db4ccc23c05409823277cb3fd91cc1d1c37cdcf4b"
+SDV_ADAPTER = "synthgen.synthesizers.sdv"
+
+# The floors of the house, from the ground up. A subpackage, such as metrics, is one room.
+FLOORS = [
+    {"errors", "table"},
+    {"encoding", "audit", "device", "model_file", "selection"},
+    {"training", "nn"},
+    {"synthesizers"},
+    {"guard", "metrics"},
+    {"oversampler", "evaluate", "strategies"},
+    {"compare"},
+    {"report"},
+    {"cli"},
+    {"__init__", "__main__"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+# --- What an import loads -------------------------------------------------------------------
+
+
+def run_python(*arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def run_and_list_modules(code: str) -> tuple[str, set[str]]:
+    """What `code` prints in a fresh interpreter, and the top-level modules it leaves loaded."""
+    output = run_python("-c", f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))")
+    *printed, modules = output.splitlines()
+    return "\n".join(printed), {name.partition(".")[0] for name in json.loads(modules)}
+
+
+def test_import_loads_nothing_heavy():
+    _, loaded = run_and_list_modules("import synthgen; synthgen.__version__; dir(synthgen)")
+    assert "synthgen" in loaded
+    assert not loaded & HEAVY
+
+
+def test_help_loads_nothing_heavy():
+    printed, loaded = run_and_list_modules(
+        "import click\n"
+        "from synthgen.cli import main\n"
+        "main(['--help'], 'synthgen', standalone_mode=False)\n"
+        "for name in main.list_commands(click.Context(main)):\n"
+        "    main([name, '--help'], 'synthgen', standalone_mode=False)\n"
+    )
+    assert "Usage: synthgen [OPTIONS] COMMAND" in printed
+    assert "Usage: synthgen augment" in printed
+    assert not loaded & HEAVY
+
+
+def test_python_m_is_the_command():
+    assert run_python("-m", "synthgen", "--help").startswith("Usage: synthgen [OPTIONS] COMMAND")
+
+
+# --- Public names ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(set(synthgen.__all__) - {"__version__"}))
+def test_public_name_resolves_to_its_home(name: str):
+    value = getattr(synthgen, name)
+    assert value.__module__ == synthgen._HOME[name]
+    assert value is getattr(import_module(synthgen._HOME[name]), name)
+
+
+def test_version_is_that_of_the_project():
+    assert synthgen.__version__ == PROJECT["version"]
+
+
+def test_the_three_lists_of_public_names_agree():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    for_pyright = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("synthgen.")
+        for alias in node.names
+    }
+    assert for_pyright == synthgen._HOME
+    assert set(synthgen.__all__) == {*synthgen._HOME, "__version__"}
+    assert set(synthgen.__all__) <= set(dir(synthgen))
+
+
+def test_no_public_name_is_also_a_module():
+    # Importing the module would put it in the place of the public name.
+    rooms = {module.removeprefix("synthgen.").partition(".")[0] for module in modules()}
+    assert not rooms & set(synthgen.__all__)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'synthgen' has no attribute 'CTGANN'"):
+        _ = synthgen.CTGANN  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# --- Imports between modules ----------------------------------------------------------------
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package, by dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(name: str, path: Path) -> Iterator[tuple[str, int]]:
+    """The absolute dotted names that a module imports anywhere in its code, with the line."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            source = ".".join([*(base if node.level else []), node.module or ""]).strip(".")
+            for alias in node.names:
+                yield f"{source}.{alias.name}", node.lineno
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).rpartition(".")[2] in {"__import__", "import_module"}
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value), node.lineno
+
+
+def internal_imports() -> Iterator[tuple[str, str, int]]:
+    """Each import of one module of the package by another: importer, imported, line."""
+    known = modules()
+    for name, path in known.items():
+        if name == "synthgen":
+            continue  # its imports are for pyright only and load nothing
+        for target, line in imports(name, path):
+            if target == "synthgen.__version__":
+                continue  # comes from the installed metadata, not from a module
+            while target and target not in known:
+                target = target.rpartition(".")[0]
+            if target and target != name:
+                yield name, target, line
+
+
+def room(module: str) -> str:
+    return "__init__" if module == "synthgen" else module.split(".")[1]
+
+
+def test_every_module_has_a_floor():
+    without = {name for name in modules() if room(name) not in FLOOR_OF}
+    assert not without, f"give {sorted(without)} a place in FLOORS, and in the design"
+
+
+def test_no_import_goes_up():
+    up = [
+        f"{importer}:{line} imports {imported}"
+        for importer, imported, line in internal_imports()
+        if FLOOR_OF[room(imported)] > FLOOR_OF[room(importer)]
+    ]
+    assert not up, "\n".join(up)
+
+
+def test_no_import_goes_in_a_circle():
+    graph: dict[str, set[str]] = {}
+    for importer, imported, _ in internal_imports():
+        graph.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def test_only_the_adapter_imports_sdv_and_its_kin():
+    importers = {
+        f"{name}:{line} imports {target}"
+        for name, path in modules().items()
+        if name != SDV_ADAPTER
+        for target, line in imports(name, path)
+        if target.partition(".")[0] in SOURCE_AVAILABLE
+    }
+    assert not importers
+
+
+# --- What is shipped ------------------------------------------------------------------------
+
+
+def build(kind: str, folder: Path) -> Path:
+    # Without isolation the build needs no download: the test extra brings hatchling.
+    run_python("-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files in a freshly built wheel, by name."""
+    with zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel"))) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def metadata_folder() -> str:
+    return f"{PROJECT['name']}-{PROJECT['version']}.dist-info"
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: dict[str, bytes], metadata_folder: str):
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in wheel if not name.startswith(f"{metadata_folder}/")} == sources
+
+
+def test_wheel_holds_the_files_that_are_not_code(wheel: dict[str, bytes]):
+    assert {
+        "synthgen/py.typed",
+        "synthgen/data/ATTRIBUTION.md",
+        "synthgen/data/hypothyroid.csv.gz",
+    } <= set(wheel)
+    assert [name for name in wheel if name.endswith((".html", ".html.j2", ".html.jinja"))]
+    assert sum(map(len, wheel.values())) < 2_000_000
+
+
+def test_wheel_metadata(wheel: dict[str, bytes], metadata_folder: str):
+    metadata = Parser().parsestr(wheel[f"{metadata_folder}/METADATA"].decode())
+    needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in wheel[f"{metadata_folder}/licenses/LICENSE"].decode()
+    assert "sdv<3,>=2" in needed
+    # An exact version would fight with whatever else the user has installed.
+    assert not [line for line in needed if "==" in line]
+    assert b"synthgen = synthgen.cli:main" in wheel[f"{metadata_folder}/entry_points.txt"]
+
+
+def test_wheel_carries_the_demonstration_table(wheel: dict[str, bytes]):
+    packed = wheel["synthgen/data/hypothyroid.csv.gz"]
+    assert packed[3:8] == bytes(5)  # no file name and no time stamp: the same bytes every time
+    text = gzip.decompress(packed)
+    assert hashlib.sha256(text).hexdigest() == DEMO_SHA256
+    frame = pd.read_csv(io.BytesIO(text))
+    assert frame.shape == (3163, 26)
+    assert frame["target"].value_counts().to_dict() == {"negative": 3012, "hypothyroid": 151}
+    assert frame["age"].isna().sum() == 446
+    assert frame["sex"].isna().sum() == 73
+    assert frame["TBG"].isna().sum() == 2903
+    assert frame.isna().sum().sum() == 5329
+
+
+def test_sdist_holds_what_a_rebuild_and_its_tests_need(tmp_path: Path):
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name.partition("/")[0] for name in names} == {
+        ".gitignore",
+        "CHANGELOG.md",
+        "LICENSE",
+        "PKG-INFO",
+        "README.md",
+        "configs",
+        "models",
+        "pyproject.toml",
+        "synthgen",
+        "tests",
+    }
+    assert "tests/test_package.py" in names
+
+
+# --- The README -----------------------------------------------------------------------------
+
+FENCE = re.compile(r"^```([\w+-]*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+SHELLS = {"bash", "console", "sh", "shell"}
+
+
+def readme_blocks(*languages: str) -> list[tuple[int, str]]:
+    """The fenced blocks in these languages: the line on which the code starts, and the code."""
+    text = (ROOT / "README.md").read_text()
+    return [
+        (text.count("\n", 0, match.start(2)) + 1, match[2])
+        for match in FENCE.finditer(text)
+        if match[1] in languages
+    ]
+
+
+def shell_commands(code: str) -> Iterator[list[str]]:
+    """The words of every simple command, without redirections."""
+    for line in code.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for token in lexer:
+            if token in {">", ">>", "<"}:
+                next(lexer, None)
+            elif set(token) <= set("&|;()"):
+                yield words
+                words = []
+            else:
+                words.append(token)
+        yield words
+
+
+def synthgen_commands(code: str) -> Iterator[list[str]]:
+    """The arguments of every `synthgen` command in shell code."""
+    for words in shell_commands(code):
+        if words[:3] == ["python", "-m", "synthgen"]:
+            yield words[3:]
+        elif words[:1] == ["synthgen"]:
+            yield words[1:]
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Raise click.UsageError unless the command line understands the arguments.
+
+    Nothing is run and no file need exist, so this checks names, counts and plain values only.
+    """
+    from synthgen.cli import main
+
+    context = click.Context(main, info_name="synthgen")
+    options, rest, _ = main.make_parser(context).parse_args(list(arguments))
+    if options.get("help") or options.get("version"):
+        return
+    if not rest:
+        raise click.UsageError("no command")
+    command = main.get_command(context, rest[0])
+    if command is None:
+        raise click.UsageError(f"no such command: {rest[0]}")
+    context = click.Context(command, parent=context, info_name=rest[0])
+    values, extra, _ = command.make_parser(context).parse_args(rest[1:])
+    if values.get("help"):
+        return
+    if extra:
+        raise click.UsageError(f"unexpected arguments: {extra}")
+    for parameter in command.params:
+        value = values.get(parameter.name or "")
+        if value is None or parameter.value_is_missing(value):
+            if parameter.required:
+                raise click.UsageError(f"missing: {parameter.name}")
+        elif not isinstance(parameter.type, click.Path | click.File):
+            parameter.type_cast_value(context, value)
+
+
+def test_readme_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    blocks = readme_blocks("python", "py")
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "readme"}  # shared: a later block may go on from an earlier one
+    for line, code in blocks:
+        # The empty lines make a traceback name the line in the README.
+        exec(compile("\n" * (line - 1) + code, str(ROOT / "README.md"), "exec"), namespace)
+
+
+def test_readme_commands_are_understood():
+    commands = [
+        (line, arguments)
+        for line, code in readme_blocks(*SHELLS)
+        for arguments in synthgen_commands(code)
+    ]
+    assert commands
+    wrong = []
+    for line, arguments in commands:
+        try:
+            check_arguments(arguments)
+        except click.UsageError as error:
+            wrong.append(f"README.md, block at line {line}: {arguments}: {error.format_message()}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_readme_shows_both_setup_commands_and_every_command():
+    from synthgen.cli import main
+
+    code = "\n".join(block for _, block in readme_blocks(*SHELLS))
+    assert "pip install . && synthgen demo" in code
+    assert "pip install '.[test]' && pytest" in code
+    shown = {arguments[0] for arguments in synthgen_commands(code) if arguments}
+    assert set(main.list_commands(click.Context(main))) <= shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "synthgen",
+        "synthgen no-such-command",
+        "synthgen augment data.csv --target y -o out.csv --no-such-option",
+        "synthgen augment data.csv another.csv --target y -o out.csv",
+        "synthgen augment data.csv -o out.csv",
+        "synthgen augment data.csv --target y -o out.csv --seed x",
+        "cd folder && python -m synthgen augment --target y -o out.csv > log.txt",
+    ],
+)
+def test_the_check_of_commands_refuses(line: str):
+    (arguments,) = synthgen_commands(line)
+    with pytest.raises(click.UsageError):
+        check_arguments(arguments)
