@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
+    from synthgen.files import read_table, write_table
     from synthgen.oversampler import Oversampler
     from synthgen.synthesizers.base import Synthesizer, load
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
     from synthgen.synthesizers.tvae import TVAE
-    from synthgen.table import Column, Schema, Table, read_table, write_table
+    from synthgen.table import Column, Schema, Table
 
     __version__: str
 
@@ -47,8 +48,8 @@ _HOME = {
     "Synthesizer": "synthgen.synthesizers.base",
     "Table": "synthgen.table",
     "load": "synthgen.synthesizers.base",
-    "read_table": "synthgen.table",
-    "write_table": "synthgen.table",
+    "read_table": "synthgen.files",
+    "write_table": "synthgen.files",
 }
 
 

@@ -30,11 +30,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from synthgen.errors import DataError, OutputError
+
+pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
 
 _MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "."])
 _INTEGER = "^(0|-?[1-9][0-9]*)$"
@@ -46,7 +48,7 @@ _FLOAT = (
 _COMMA_FLOAT = "^[+-]?(0|[1-9][0-9]*)(,[0-9]+)?$"
 _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
-_OFFSET = "(?P<offset>Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])$"
+_OFFSET = "(?P<offset>Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)$"
 
 _DELIMITERS = ",;\t|"
 _SAMPLE = 1 << 22  # bytes that decide the delimiter
@@ -57,18 +59,12 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is, and what to do
     b"pk\x03\x04": "an Excel workbook or a zip archive: save the sheet as CSV UTF-8, or unpack it",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
-    b"sqliteformat": "an SQLite database: export one of its tables as CSV",
-    b"\x80": "a pickle, which is never opened here: save it with frame.to_parquet(...)",
-    b"\x89hdf": "an HDF5 file: save it with frame.to_parquet(...)",
-    b"arrow1": "a feather file: save it with frame.to_parquet(...)",
-    b"orc": "an ORC file: save it as Parquet",
-    b"par1": "a Parquet file: unpack it first",
+    b"sqliteformat3\0": "an SQLite database: export one of its tables as CSV",
+    b"\x80\x04": "a pickle, which is never opened here: save it with frame.to_parquet(...)",
+    b"\x80\x05": "a pickle, which is never opened here: save it with frame.to_parquet(...)",
+    b"par1\x15": "a Parquet file: unpack it first",
     b"\x1f\x8b": "a gzip file: unpack it first",
-    b"\x28\xb5\x2f\xfd": "a zstd file: unpack it first",
-    b"bzh": "a bzip2 file: unpack it first",
-    b"\xfd7zxz": "an xz file: unpack it first",
-    b"7z\xbc\xaf": "a 7-Zip archive: unpack it first",
-    b"%pdf": "a PDF document: export its table as CSV UTF-8",
+    b"%pdf-": "a PDF document: export its table as CSV UTF-8",
     b"<!doctype": "a web page: check the download",
     b"<html": "a web page: check the download",
     b"<?xml": "XML: export it as CSV UTF-8",
@@ -95,8 +91,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     ``12``, ``-3``              int64 (Int64: still exact). ``007``, ``+1`` and what is beyond
                                 64 bits stay text
     ``1.5``, ``1e-3``, ``inf``  float64 (NaN), correctly rounded. ``1,5`` too, between semicolons
-    ISO dates and times         datetime64[us], or [ns] with more than 6 decimals (NaT). With an
-                                offset: in that time zone; with several: in UTC
+    ISO dates and times, years  datetime64[us], or [ns] with more than 6 decimals (NaT). With an
+    1000 to 9999                offset: in that time zone; with several: in UTC
     ``True``, ``False``         bool (object with None)
     all empty                   float64, all NaN
     anything else               object: each text exactly, as str (None)
@@ -128,7 +124,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     with _reading(path) as file:
         head = file.read(64)
         is_parquet = head.startswith(b"PAR1") and _CONTROL.search(head) is not None
-        data = b"" if is_parquet else head + file.read()
+        file.seek(0)
+        data = b"" if is_parquet else file.read()
     frame = _read_parquet(path) if is_parquet else _read_csv(path, data)
     _refuse_duplicates(path, list(frame.columns))
     if frame.empty:
@@ -138,7 +135,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
+def _reading(path: Path) -> Iterator[io.BufferedReader]:
     """Open a regular file; a fault of the file system is a `DataError`."""
     try:
         mode = os.stat(path).st_mode
@@ -149,10 +146,13 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError:
-        raise DataError(310, f"{path}: no such file (in {Path.cwd()}): check the path") from None
+        message = "no such file: check the path and the working directory"
+        raise DataError(310, f"{path}: {message}") from None
     except PermissionError:
         raise DataError(312, f"{path}: no permission to read it: try chmod u+r") from None
-    except (OSError, UnicodeError) as error:
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: no path can be like this
         raise DataError(313, f"{path}: cannot be read: check path and disk ({error})") from error
 
 
@@ -162,11 +162,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             table = pq.ParquetFile(file, page_checksum_verification=True).read()
         if len(set(table.column_names)) == table.num_columns:
             return table.to_pandas()
+        return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
     except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
         raise DataError(
             323, f"{path}: damaged or truncated Parquet: copy or write it again ({error})"
         ) from error
-    return pd.DataFrame(columns=table.column_names)
 
 
 def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
@@ -182,21 +182,20 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     _refuse_duplicates(path, header)
     if b'"' in data and not _quotes_pair_up(data, delimiter):
         _refuse_bad_record(path, data, delimiter)
-    names = [f"f{position}" for position in range(len(header))]
+    types = {f"f{position}": pa.string() for position in range(len(header))}
+    table, problem = None, "the header and the rows differ"
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
             pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
             pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), include_columns=names
-            ),
+            pyarrow.csv.ConvertOptions(column_types=types),
         )
-    except (pa.ArrowException, KeyError) as error:
+    except pa.ArrowException as error:
+        problem = str(error)
+    if table is None or table.num_columns != len(header):
         _refuse_bad_record(path, data, delimiter)
-        raise DataError(
-            324, f"{path}: cannot be parsed as CSV: look for a very long row ({error})"
-        ) from error
+        raise DataError(324, f"{path}: not CSV ({problem}): look for a very long row or cell")
     comma = delimiter == ";"
     columns = [_typed(cells.slice(1), decimal_comma=comma) for cells in table.columns]
     return pd.DataFrame(dict(zip(header, columns, strict=True)))
@@ -225,7 +224,8 @@ def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
         if squeezed.startswith(start) and (controls or start[:1] in b"<{["):
             raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
     # NUL may stand in a cell; in the names, or among bytes that are not UTF-8, it means binary.
-    is_utf8 = "\ufffd" not in head[:-4].decode("utf-8", "replace")
+    lost = len(head) - len(head.decode("utf-8", "ignore").encode())
+    is_utf8 = lost <= (3 if len(data) > len(head) else 0)  # the last character may be cut
     if b"\0" in head.split(b"\n", 1)[0] or (not is_utf8 and controls > len(head) / 100):
         what = "binary data: save the table as CSV UTF-8 or Parquet"
         raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
@@ -242,7 +242,7 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
     except UnicodeDecodeError as error:
         text = data.decode(encoding, "replace")
         line = data[: error.start].decode(encoding, "replace").count("\n") + 1
-    if encoding == "utf-16" or len(re.findall(_FOREIGN, text)) > 2 * text.count("\ufffd"):
+    if encoding == "utf-16" or len(re.findall(_FOREIGN, text)) >= 2 * text.count("\ufffd"):
         message = f"line {line} is not {encoding} as the rest is: correct it, or save as UTF-8"
         raise DataError(318, f"{path}: {message}")
     try:
@@ -267,11 +267,11 @@ def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
                 records += [record] if record else []
                 if len(records) > 100:
                     break
+            else:
+                records = records[: len(records) - (len(data) > _SAMPLE)]  # the last may be cut
         if not records:
             continue
-        header = records[0]
-        widths = [len(record) for record in records]
-        widths = widths[:-1] if len(data) > _SAMPLE and len(widths) > 1 else widths  # it may be cut
+        header, widths = records[0], [len(record) for record in records]
         score = (widths.count(widths[0]) / len(widths), '"' not in "".join(header), widths[0])
         if layout is None:
             layout = delimiter, header
@@ -280,6 +280,8 @@ def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
     if layout is None:
         found = "its first line is too long for a header" if data.strip() else "the file is empty"
         raise DataError(314, f"{path}: {found}: check what wrote it")
+    if "\0" in "".join(layout[1]):
+        raise DataError(316, f"{path}: the first line holds NUL: save the table as CSV UTF-8")
     return layout
 
 
@@ -353,7 +355,8 @@ def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
         if _all_match(bare, f"^{_DAY}{_TIME}{_OFFSET}"):
             stamps = pc.cast(bare, pa.timestamp(_unit(bare), "UTC")).to_pandas()
             offsets = pc.unique(pc.struct_field(pc.extract_regex(bare, _OFFSET), 0)).drop_null()
-            zones = {"UTC" if o in "Z+00:00" else f"{o[:3]}:{o[-2:]}" for o in offsets.to_pylist()}
+            zones = {f"{o[:3]}:{o[3:].strip(':') or '00'}" for o in offsets.to_pylist() if o != "Z"}
+            zones |= {"UTC"} if pc.any(pc.match_substring(bare, "Z")).as_py() else set()
             return stamps.dt.tz_convert(zones.pop() if len(zones) == 1 else "UTC")
     if pc.all(pc.is_in(cells, pa.array(["True", "False", ""]))).as_py():
         flags = pc.if_else(empty, None, pc.equal(cells, "True"))
@@ -397,7 +400,8 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "out.csv")
-        ...     defused = write_table(pd.DataFrame({"note": ["=1+1", "-1"], "x": [0.5, None]}), path)
+        ...     frame = pd.DataFrame({"note": ["=1+1", "-1"], "x": [0.5, None]})
+        ...     defused = write_table(frame, path)
         ...     text = path.read_text()
         >>> defused, text
         (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
@@ -426,12 +430,12 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
 def _write_parquet(frame: pd.DataFrame, path: Path, file: BinaryIO) -> None:
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table, file, write_page_checksum=True)
     except UnicodeEncodeError:
         raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         advice = "give the column one type, or write CSV"
         raise OutputError(508, f"{path}: Parquet cannot hold this: {error}: {advice}") from error
-    pq.write_table(table, file, write_page_checksum=True)
 
 
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
@@ -446,8 +450,12 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
         parts = []
         for column, is_day in zip(columns, day_only, strict=True):
             part = column.iloc[start : start + _CHUNK]
-            cells = [*map(_cell, (part.dt.date if is_day else part).astype(object), part.isna())]
-            if part.dtype.kind not in "iufbMm":
+            if is_day:
+                part = part.dt.date
+            elif str(part.dtype).lower() in ("float16", "float32"):  # 0.1, not 0.100000001490
+                part = part.astype("string").astype("Float64")
+            cells = [*map(_cell, part.astype(object), part.isna())]
+            if column.dtype.kind not in "iufbMm":
                 cells, count = _escaped(cells, f'[{delimiter}"\r\n]', defuse)
                 defused += count
             parts.append([cell or '""' for cell in cells] if lonely else cells)
@@ -457,9 +465,16 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
 
 
 def _is_day_only(column: pd.Series) -> bool:
-    if not (isinstance(column.dtype, np.dtype) and column.dtype.kind == "M"):
+    """Whether a column of dates holds no times of day; raise for years that ISO dates lack."""
+    if column.dtype.kind != "M":
         return False
-    return bool((column.isna() | (column == column.dt.normalize())).all())
+    unwritable = (~column.dt.year.fillna(1).between(1, 9999)).to_numpy(bool)
+    if unwritable.any():
+        row, advice = int(unwritable.argmax()), "correct it, or write .parquet"
+        where = f"column {column.name!r}, row {row} (from 0)"
+        raise OutputError(508, f"{where}: CSV has no date beyond the years 1 to 9999: {advice}")
+    is_naive = isinstance(column.dtype, np.dtype)
+    return is_naive and bool((column.isna() | (column == column.dt.normalize())).all())
 
 
 def _cell(value: Any, missing: bool) -> str:
@@ -515,8 +530,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         ...     os.listdir(folder)
         ['note.txt']
     """
-    target = Path(os.path.realpath(path))
-    mode = _mode_of(Path(path), target)
+    target, mode = _place(Path(path))
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     bits = 0o666 if mode is None else 0o600  # a private file is private from its first byte
     try:
@@ -541,35 +555,33 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.close(folder)
 
 
-def _mode_of(path: Path, target: Path) -> int | None:
-    """The permission bits of the file to replace; None if there is none."""
+def _place(path: Path) -> tuple[Path, int | None]:
+    """The file behind all links, and its permission bits if it exists."""
     try:
-        mode = os.stat(target).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        folder = target.parent
-        if not folder.is_dir():
-            raise OutputError(
-                502, f"{path}: there is no folder {folder}: create it first"
-            ) from None
-        return None
-    except OSError as error:
+        target = Path(os.path.realpath(path))
+        mode = os.stat(target).st_mode if os.path.lexists(target) else None
+    except (OSError, ValueError) as error:
         raise _not_written(path, error) from error
+    if not os.path.isdir(target.parent):
+        raise OutputError(502, f"{path}: there is no folder {target.parent}: create it first")
+    if mode is None:
+        return target, None
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise OutputError(503, f"{path}: this is {what}: give the name of a file")
     if not os.access(target, os.W_OK):
         raise OutputError(504, f"{path}: the file is read-only: chmod u+w, or give another name")
-    return stat.S_IMODE(mode)
+    return target, stat.S_IMODE(mode)
 
 
-def _not_written(path: Path, error: OSError) -> OutputError:
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return OutputError(
-            504, f"{path}: no permission to write in {path.parent}: choose another folder"
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        message = f"no permission to write in {path.parent}: choose another folder"
+        return OutputError(504, f"{path}: {message}")
+    if number in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(505, f"{path}: the disk is full: make room or choose another folder")
-    return OutputError(506, f"{path}: cannot be written ({error}): check the path and the disk")
+    return OutputError(506, f"{path}: cannot be written: check the path and the disk ({error})")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -74,7 +74,9 @@ class Spans(nn.Module):
             return logits
         noisy = logits + gumbel(logits.shape, logits.device, generator)
         # The log-sum-exp lies within log(width) of the span's maximum: dividing by the temperature stays safe.
-        soft = ((noisy - self.spread(self.logsumexp(noisy)).detach()) / temperature).exp()
+        # Below e-40 a share is nothing, and denormal numbers would slow every product by an order of magnitude.
+        scaled = (noisy - self.spread(self.logsumexp(noisy)).detach()) / temperature
+        soft = scaled.clamp(min=-40).exp()
         return soft / self.spread(soft.matmul(self.member))
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -35,7 +35,7 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 
 # The floors of the house, from the ground up. A subpackage, such as metrics, is one room.
 FLOORS = [
-    {"errors", "table"},
+    {"errors", "files", "table"},
     {"encoding", "audit", "device", "model_file", "selection"},
     {"training", "nn"},
     {"synthesizers"},
@@ -189,7 +189,7 @@ def test_no_import_goes_up():
     up = [
         f"{importer}:{line} imports {imported}"
         for importer, imported, line in internal_imports()
-        if FLOOR_OF[room(imported)] > FLOOR_OF[room(importer)]
+        if FLOOR_OF.get(room(imported), 0) > FLOOR_OF.get(room(importer), 0)
     ]
     assert not up, "\n".join(up)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,14 @@ from synthgen.encoding import as_frame
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import read_model
 from synthgen.table import Schema, Table, class_position
+
+
+# Where synthgen's own synthesizers are; a model file may name these and no others.
+HOMES = {
+    "CTGAN": "synthgen.synthesizers.ctgan",
+    "TVAE": "synthgen.synthesizers.tvae",
+    "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
+}
 
 
 class Synthesizer(BaseEstimator, ABC):
@@ -193,13 +202,39 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     Raises:
         ModelFileError: the file is damaged, of a newer version, or names an unknown class.
     """
-    from synthgen.synthesizers.ctgan import CTGAN
-    from synthgen.synthesizers.tvae import TVAE
-
     header, tensors = read_model(path)
-    for cls in (CTGAN, TVAE):
-        if cls.__name__ == header["class"]:
-            return cls._from_file(header, tensors, device)
-    raise ModelFileError(
-        404, f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class itself"
-    )
+    home = HOMES.get(header["class"])
+    if home is None:
+        raise ModelFileError(
+            404, f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class itself"
+        )
+    cls = getattr(import_module(home), header["class"])
+    return cls._from_file(header, tensors, device)
+
+
+def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
+    """A synthesizer from its short name, an import path such as ``mypackage.flow:Flow``, or itself.
+
+    Raises:
+        UsageError: there is none of that name.
+
+    Example:
+        >>> resolve("bootstrap")
+        SmoothedBootstrap()
+    """
+    if isinstance(synthesizer, Synthesizer):
+        return synthesizer
+    names = {name.lower(): name for name in HOMES} | {"bootstrap": "SmoothedBootstrap"}
+    if synthesizer in names:
+        return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
+    module, _, name = str(synthesizer).partition(":")
+    known = ", ".join(sorted({"ctgan", "tvae", "bootstrap"}))
+    if not name:
+        raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(205, f"cannot import the synthesizer {synthesizer!r}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Synthesizer)):
+        raise UsageError(205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class")
+    return found()

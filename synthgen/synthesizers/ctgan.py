@@ -180,19 +180,21 @@ class _CTGANLearner(Learner):
         critic_optimizer, optimizer = self.optimizers
         labels, place, drawn = self.conditions.draw(self.batch, data, generator)
         condition = self._condition(place, labels)
-        with torch.no_grad():
-            fake, _ = self._fake(place, labels, generator)
-        real = torch.cat([data.rows.numbers[drawn], data.spans.one_hot(data.rows.codes[drawn])], 1)
-        fake, real = torch.cat([fake, condition], 1), torch.cat([real, condition], 1)
-        critic = self.score(fake, generator).mean() - self.score(real, generator).mean()
-        penalty = self._penalty(real, fake, generator)
+        noise = torch.randn(self.batch, NOISE, device=place.device, generator=generator)
+        numbers, logits = sampler(noise, sampler.one_hot(place), labels)
+        soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, generator)
+        fake = torch.cat([sampler.row(numbers, soft), condition], 1)
+        real = torch.cat([data.rows.numbers[drawn], data.spans.one_hot(data.rows.codes[drawn]), condition], 1)
+
+        packs = self.batch // self.pac
+        scores = self.score(torch.cat([fake.detach(), real]), generator)
+        critic = scores[:packs].mean() - scores[packs:].mean()
         critic_optimizer.zero_grad(set_to_none=True)
-        (critic + penalty).backward()
+        (critic + self._penalty(real, fake.detach(), generator)).backward()
         critic_optimizer.step()
 
-        labels, place, _ = self.conditions.draw(self.batch, data, generator)
-        fake, logits = self._fake(place, labels, generator)
-        loss = -self.score(torch.cat([fake, self._condition(place, labels)], 1), generator).mean()
+        # NOTE[DIFF]: the generator learns from the rows that the critic has just seen; the paper draws new ones.
+        loss = -self.score(fake, generator).mean()
         missed = self._missed(logits, place)
         optimizer.zero_grad(set_to_none=True)
         (loss + missed).backward(inputs=list(sampler.parameters()))
@@ -204,12 +206,6 @@ class _CTGANLearner(Learner):
         if self.sampler.n_condition:
             condition = torch.cat([condition, F.one_hot(labels, self.sampler.n_condition).float()], 1)
         return condition
-
-    def _fake(self, place: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        sampler = self.sampler
-        noise = torch.randn(self.batch, NOISE, device=place.device, generator=generator)
-        numbers, logits = sampler(noise, sampler.one_hot(place), labels)
-        return sampler.row(numbers, sampler.spans.gumbel_softmax(logits, TEMPERATURE, generator)), logits
 
     def _missed(self, logits: Tensor, place: Tensor) -> Tensor:
         """Cross-entropy of the one code that the condition fixes."""
