@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 # Logits are kept within +-LIMIT, so that exponentials need no maximum of each span to be safe in float32.
 LIMIT = 20.0
@@ -102,10 +103,41 @@ def linear(n_in: int, n_out: int) -> nn.Linear:
     return nn.utils.skip_init(nn.Linear, n_in, n_out)  # type: ignore[return-value]
 
 
+class OneHotLinear(nn.Module):
+    """A linear layer of dense inputs beside one-hot ones, which are looked up instead of multiplied.
+
+    Args:
+        n_dense: Dense inputs.
+        n_levels: Places of the one-hot inputs, all told.
+        n_out: Outputs.
+
+    Shapes: dense (batch, n_dense), places (batch, one for each one-hot input), result (batch, n_out).
+    """
+
+    def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:
+        super().__init__()
+        self.dense = linear(n_dense, n_out)
+        self.table = nn.Parameter(torch.empty(n_levels, n_out))
+
+    def forward(self, dense: Tensor, places: Tensor) -> Tensor:
+        out = self.dense(dense)
+        return out + F.embedding_bag(places, self.table, mode="sum") if places.shape[1] else out
+
+
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
     """Uniform within 1 / sqrt(inputs), torch's default for linear layers."""
+
+    def uniform(tensor: Tensor, inputs: int) -> None:
+        bound = 1 / math.sqrt(max(1, inputs))
+        nn.init.uniform_(tensor, -bound, bound, generator=generator)
+
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            bound = 1 / math.sqrt(max(1, layer.in_features))
-            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            uniform(layer.weight, layer.in_features)
+            uniform(layer.bias, layer.in_features)
+    for layer in module.modules():
+        if isinstance(layer, OneHotLinear):
+            inputs = layer.dense.in_features + len(layer.table)
+            uniform(layer.dense.weight, inputs)
+            uniform(layer.dense.bias, inputs)
+            uniform(layer.table, inputs)

@@ -120,14 +120,11 @@ def run(
     best: list[Tensor] | None = None
     look_every = max(1, math.ceil(steps / looks))
     learner.train()
-    replay = update
-    if weights[0].is_cuda:
-        replay = _captured(update, [*learner.state_dict().values(), *average, total], learner.optimizers, generator)
     since = 0
     for step in range(1, steps + 1):
         # The average starts as a plain mean of the steps so far.
         decay.fill_(min(EMA_DECAY, step / (step + 10)))
-        replay()
+        update()
         since += 1
         if step % REPORT_EVERY == 0 or step == steps:
             values = (total / since).tolist()
@@ -155,37 +152,6 @@ def run(
     learner.eval()
     history.seconds = time.perf_counter() - started
     return history
-
-
-def _captured(
-    update: Callable[[], None],
-    tensors: list[Tensor],
-    optimizers: list[torch.optim.Optimizer],
-    generator: torch.Generator,
-) -> Callable[[], None]:
-    """The whole step as one CUDA graph; the warm-up before the capture leaves every state as it was."""
-
-    def moments() -> list[Tensor]:
-        return [t for o in optimizers for s in o.state.values() for t in s.values() if isinstance(t, Tensor)]
-
-    kept = {t.data_ptr(): t.clone() for t in (*tensors, *moments())}
-    random = generator.get_state()
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            update()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        update()
-    with torch.no_grad():
-        for tensor in (*tensors, *moments()):
-            # What the warm-up made, the optimisers' moments, starts at zero.
-            tensor.copy_(kept.get(tensor.data_ptr(), torch.zeros_like(tensor)))
-    generator.set_state(random)
-    return graph.replay
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import UsageError
-from synthgen.nn import Spans, dropout, linear
+from synthgen.nn import OneHotLinear, Spans, dropout, linear
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Learner, Sampler
@@ -26,16 +26,20 @@ NUMBER_LIMIT = 5.0
 class _Residual(nn.Module):
     """Linear, batch norm, ReLU, beside the input."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:
         super().__init__()
-        self.linear, self.norm = linear(n_in, n_out), nn.BatchNorm1d(n_out)
+        self.linear, self.norm = OneHotLinear(n_dense, n_levels, n_out), nn.BatchNorm1d(n_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([F.relu(self.norm(self.linear(x))), x], 1)
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        return torch.cat([F.relu(self.norm(self.linear(x, places))), x], 1)
 
 
 class _Generator(Sampler):
-    """Noise and a condition (one value of one code, and the class) to a row."""
+    """Noise and a condition (one value of one code, and the class) to a row.
+
+    A condition is a tensor of places, int64 of shape (batch, n_conditions): of the value among all levels, where there
+    are codes, and of the class after them, where it is a condition.
+    """
 
     frequencies: Tensor
     number_place: Tensor
@@ -44,12 +48,13 @@ class _Generator(Sampler):
     def __init__(self, n_numbers: int, spans: Spans, n_labels: int, scale_code: list[int]) -> None:
         super().__init__()
         self.n_numbers, self.n_labels, self.spans = n_numbers, n_labels, spans
-        self.n_condition = n_labels if n_labels > 1 else 0
-        width = NOISE + spans.total + self.n_condition
-        self.body = nn.Sequential(
-            _Residual(width, HIDDEN),
-            _Residual(width + HIDDEN, HIDDEN),
-            linear(width + 2 * HIDDEN, n_numbers + spans.total),
+        self.n_levels = spans.total + (n_labels if n_labels > 1 else 0)
+        self.layers = nn.ModuleList(
+            [
+                _Residual(NOISE, self.n_levels, HIDDEN),
+                _Residual(NOISE + HIDDEN, self.n_levels, HIDDEN),
+                OneHotLinear(NOISE + 2 * HIDDEN, self.n_levels, n_numbers + spans.total),
+            ]
         )
         # Cumulated frequencies of the values, one unit for each code, n_codes units for each class.
         self.register_buffer("frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64))
@@ -58,12 +63,17 @@ class _Generator(Sampler):
         self.register_buffer("number_place", starts, persistent=False)
         self.register_buffer("always", (place < 0).to(torch.float32), persistent=False)
 
-    def forward(self, noise: Tensor, condition: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def condition(self, place: Tensor, labels: Tensor) -> Tensor:
+        parts = [place] if self.spans.total else []
+        if self.n_labels > 1:
+            parts.append(labels + self.spans.total)
+        return torch.stack(parts, 1) if parts else place.new_zeros(len(place), 0)
+
+    def forward(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers and logits of the codes."""
-        parts = [noise, condition]
-        if self.n_condition:
-            parts.append(F.one_hot(labels, self.n_condition).to(noise.dtype))
-        out = self.body(torch.cat(parts, 1))
+        out = noise
+        for layer in self.layers:
+            out = layer(out, condition)
         numbers = NUMBER_LIMIT * torch.tanh(out[:, : self.n_numbers] / NUMBER_LIMIT)
         return numbers, self.spans.bounded(out[:, self.n_numbers :])
 
@@ -73,16 +83,12 @@ class _Generator(Sampler):
             numbers = numbers * (self.always + (1 - self.always) * soft[:, self.number_place])
         return torch.cat([numbers, soft], 1)
 
-    def one_hot(self, place: Tensor) -> Tensor:
-        out = torch.zeros(len(place), self.spans.total, device=place.device)
-        return out.scatter_(1, place[:, None], 1.0) if self.spans.total else out
-
     def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
         device = self.frequencies.device
         noise = torch.randn(rows, NOISE, device=device, generator=generator)
         labels = torch.full((rows,), label, device=device)
         place = _draw(self.frequencies, labels, self.spans, generator) - labels * self.spans.total
-        numbers, logits = self(noise, self.one_hot(place), labels)
+        numbers, logits = self(noise, self.condition(place, labels))
         return Encoded(numbers, self.spans.draw(logits, generator))
 
 
@@ -152,6 +158,26 @@ def _draw(cumulated: Tensor, labels: Tensor, spans: Spans, generator: torch.Gene
     return torch.minimum(torch.maximum(place, first), first + spans.total - 1)
 
 
+class _Critic(nn.Module):
+    """The score of packs of rows, each with its condition (Lin et al. 2018)."""
+
+    def __init__(self, width: int, n_levels: int, n_conditions: int, pac: int) -> None:
+        super().__init__()
+        self.pac = pac
+        self.first = OneHotLinear(pac * width, pac * n_levels, HIDDEN)
+        self.second, self.last = linear(HIDDEN, HIDDEN), linear(HIDDEN, 1)
+        # Each place of a pack has weights of its own.
+        starts = torch.arange(pac).repeat_interleave(n_conditions) * n_levels
+        self.register_buffer("starts", starts, persistent=False)
+
+    def forward(self, rows: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
+        packs = len(rows) // self.pac
+        out = self.first(rows.reshape(packs, -1), condition.reshape(packs, -1) + self.starts)
+        out = dropout(F.leaky_relu(out, 0.2), DROPOUT, generator)
+        out = dropout(F.leaky_relu(self.second(out), 0.2), DROPOUT, generator)
+        return self.last(out)
+
+
 class _CTGANLearner(Learner):
     losses = ("critic", "generator", "condition")
 
@@ -159,53 +185,42 @@ class _CTGANLearner(Learner):
         super().__init__()
         self.sampler: _Generator = sampler
         self.data, self.batch, self.pac = data, batch, pac
-        width = data.rows.numbers.shape[1] + 2 * data.spans.total + sampler.n_condition
-        self.critic = nn.ModuleList([linear(pac * width, HIDDEN), linear(HIDDEN, HIDDEN), linear(HIDDEN, 1)])
+        width = data.rows.numbers.shape[1] + data.spans.total
+        n_conditions = (data.spans.total > 0) + (data.n_labels > 1)
+        self.critic = _Critic(width, sampler.n_levels, n_conditions, pac)
         self.conditions = _Conditions(data)
         sampler.frequencies.copy_(self.conditions.frequencies.cpu())
-        options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True, "capturable": data.labels.is_cuda}
+        options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
             torch.optim.Adam(self.critic.parameters(), **options),
             torch.optim.Adam(sampler.parameters(), weight_decay=1e-6, **options),
         ]
 
-    def score(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        hidden = rows.reshape(len(rows) // self.pac, -1)
-        for layer in self.critic[:-1]:
-            hidden = dropout(F.leaky_relu(layer(hidden), 0.2), DROPOUT, generator)
-        return self.critic[-1](hidden)
-
     def step(self, generator: torch.Generator) -> Tensor:
         data, sampler = self.data, self.sampler
         critic_optimizer, optimizer = self.optimizers
         labels, place, drawn = self.conditions.draw(self.batch, data, generator)
-        condition = self._condition(place, labels)
+        condition = sampler.condition(place, labels)
         noise = torch.randn(self.batch, NOISE, device=place.device, generator=generator)
-        numbers, logits = sampler(noise, sampler.one_hot(place), labels)
-        soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, generator)
-        fake = torch.cat([sampler.row(numbers, soft), condition], 1)
-        real = torch.cat([data.rows.numbers[drawn], data.spans.one_hot(data.rows.codes[drawn]), condition], 1)
+        numbers, logits = sampler(noise, condition)
+        fake = sampler.row(numbers, sampler.spans.gumbel_softmax(logits, TEMPERATURE, generator))
+        real = torch.cat([data.rows.numbers[drawn], data.spans.one_hot(data.rows.codes[drawn])], 1)
 
+        both = torch.cat([fake.detach(), real])
+        scores = self.critic(both, condition.repeat(2, 1), generator)
         packs = self.batch // self.pac
-        scores = self.score(torch.cat([fake.detach(), real]), generator)
         critic = scores[:packs].mean() - scores[packs:].mean()
         critic_optimizer.zero_grad(set_to_none=True)
-        (critic + self._penalty(real, fake.detach(), generator)).backward()
+        (critic + self._penalty(real, fake.detach(), condition, generator)).backward()
         critic_optimizer.step()
 
         # NOTE[DIFF]: the generator learns from the rows that the critic has just seen; the paper draws new ones.
-        loss = -self.score(fake, generator).mean()
+        loss = -self.critic(fake, condition, generator).mean()
         missed = self._missed(logits, place)
         optimizer.zero_grad(set_to_none=True)
         (loss + missed).backward(inputs=list(sampler.parameters()))
         optimizer.step()
         return torch.stack([critic.detach(), loss.detach(), missed.detach()])
-
-    def _condition(self, place: Tensor, labels: Tensor) -> Tensor:
-        condition = self.sampler.one_hot(place)
-        if self.sampler.n_condition:
-            condition = torch.cat([condition, F.one_hot(labels, self.sampler.n_condition).float()], 1)
-        return condition
 
     def _missed(self, logits: Tensor, place: Tensor) -> Tensor:
         """Cross-entropy of the one code that the condition fixes."""
@@ -216,12 +231,16 @@ class _CTGANLearner(Learner):
         chosen = logits.gather(1, place[:, None])
         return (spans.logsumexp(logits).gather(1, code) - chosen).mean()
 
-    def _penalty(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
-        """The critic's slope between real and fake packs should be 1 (Gulrajani et al. 2017)."""
+    def _penalty(self, real: Tensor, fake: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
+        """The critic's slope between real and fake packs should be 1 (Gulrajani et al. 2017).
+
+        The condition is the same for both, so the slope is that along the rows.
+        """
         packs = self.batch // self.pac
-        share = torch.rand(packs, 1, 1, device=real.device, generator=generator).expand(-1, self.pac, 1).reshape(-1, 1)
+        share = torch.rand(packs, 1, 1, device=real.device, generator=generator)
+        share = share.expand(-1, self.pac, 1).reshape(-1, 1)
         between = (real + share * (fake - real)).requires_grad_(True)
-        score = self.score(between, generator).sum()
+        score = self.critic(between, condition, generator).sum()
         (slope,) = torch.autograd.grad(score, between, create_graph=True)
         norm = slope.reshape(packs, -1).norm(2, 1)
         return PENALTY * ((norm - 1) ** 2).mean()

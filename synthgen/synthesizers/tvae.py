@@ -66,13 +66,7 @@ class _TVAELearner(Learner):
         self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
         self.register_buffer("always", on_scale < 0, persistent=False)
         self.optimizers = [
-            torch.optim.Adam(
-                self.parameters(),
-                lr=rate,
-                weight_decay=1e-5,
-                fused=True,
-                capturable=data.labels.is_cuda,
-            )
+            torch.optim.Adam(self.parameters(), lr=rate, weight_decay=1e-5, fused=True)
         ]
 
     def step(self, generator: torch.Generator) -> Tensor:
