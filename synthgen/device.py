@@ -25,7 +25,9 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise UsageError(211, f"device {device!r} is not known: use auto, cpu, cuda or mps") from error
+        raise UsageError(
+            211, f"device {device!r} is not known: use auto, cpu, cuda or mps"
+        ) from error
     there = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
@@ -34,7 +36,8 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
     if (found.index or 0) >= there.get(found.type, 0):
         raise UsageError(
             212,
-            f"device {str(device)!r} was asked for, but this machine (torch {torch.__version__}) has none: "
+            f"device {str(device)!r} was asked for, but this machine (torch {torch.__version__}) "
+            "has none: "
             f"use --device auto or cpu",
         )
     return found
@@ -55,9 +58,13 @@ def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
     if isinstance(random_state, np.random.RandomState):
         return np.random.SeedSequence(int(random_state.randint(2**31)))
     if random_state is not None and (
-        isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0
+        isinstance(random_state, bool)
+        or not isinstance(random_state, int | np.integer)
+        or random_state < 0
     ):
-        raise UsageError(213, f"random_state must be a whole number from 0, however: {random_state!r}")
+        raise UsageError(
+            213, f"random_state must be a whole number from 0, however: {random_state!r}"
+        )
     return np.random.SeedSequence(None if random_state is None else int(random_state))
 
 
@@ -68,7 +75,8 @@ def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch
     return generator
 
 
-
 def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """A seed for one purpose; unlike `spawn`, it leaves `seed` as it is, so the same key gives the same child."""
+    """A seed for one purpose; unlike `spawn`, it leaves `seed` as it is, so the same key gives
+    the same child.
+    """
     return np.random.SeedSequence(entropy=seed.entropy, spawn_key=(*seed.spawn_key, *key))

@@ -1,4 +1,5 @@
-"""The errors a user can meet: what went wrong, where, the value that was found, and what to do next.
+"""The errors a user can meet: what went wrong, where, the value that was found, and what to do
+next.
 
 Every error carries a code of three digits. The first digit is the exit status of the command line:
 

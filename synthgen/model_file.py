@@ -35,7 +35,7 @@ def write_model(path: str | os.PathLike[str], header: dict[str, Any], tensors: d
         "sha256": _EMPTY,
         "header": json.dumps(header, allow_nan=False),
     }
-    data = save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=metadata)
+    data = save_tensors({k: np.array(v, order="C") for k, v in tensors.items()}, metadata=metadata)
     place = data.index(_EMPTY.encode())
     digest = hashlib.sha256(data).hexdigest().encode()
     with atomic_write(Path(path)) as file:

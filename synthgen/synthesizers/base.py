@@ -19,7 +19,6 @@ from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import read_model
 from synthgen.table import Schema, Table, class_position
 
-
 # Where synthgen's own synthesizers are; a model file may name these and no others.
 HOMES = {
     "CTGAN": "synthgen.synthesizers.ctgan",
@@ -82,7 +81,8 @@ class Synthesizer(BaseEstimator, ABC):
             if counts[label] < 2:
                 raise UsageError(
                     202,
-                    f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class cannot be told from "
+                    f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class "
+                    "cannot be told from "
                     f"less than two rows; collect more, or leave it out with classes=[...]",
                 )
         self.schema_ = table.schema
@@ -99,17 +99,22 @@ class Synthesizer(BaseEstimator, ABC):
         Args:
             n_samples: Rows to make, at least 1.
             label: One of `classes_`; None draws classes as frequent as in training.
-            random_state: Seed; the first rows of a longer sample with the same seed and label are the same.
+            random_state: Seed; the first rows of a longer sample with the same seed and label are
+                the same.
 
         Returns:
-            Frame of shape (n_samples, features + 1), the target last, with the training dtypes and a RangeIndex.
+            Frame of shape (n_samples, features + 1), the target last, with the training dtypes and
+            a RangeIndex.
 
         Raises:
             NotFittedError: `fit` was not called.
-            UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class was not learned.
+            UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class
+                was not learned.
         """
         if not hasattr(self, "schema_"):
-            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first.")
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first."
+            )
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
         known = self.schema_.classes
@@ -127,7 +132,9 @@ class Synthesizer(BaseEstimator, ABC):
         parts, places = [], []
         for position in np.unique(codes):
             where = np.flatnonzero(codes == position)
-            parts.append(self._sample(int(position), len(where), child_seed(seed, int(position) + 1)))
+            parts.append(
+                self._sample(int(position), len(where), child_seed(seed, int(position) + 1))
+            )
             places.append(where)
         features = parts[0]
         if len(parts) > 1:
@@ -141,15 +148,18 @@ class Synthesizer(BaseEstimator, ABC):
         """Write the model to one file without code and without training rows.
 
         Returns:
-            A sentence for each column whose values were coarsened for the file; in memory nothing is.
+            A sentence for each column whose values were coarsened for the file; in memory nothing
+            is.
 
         Raises:
             ModelFileError: this synthesizer is made of its training rows.
         """
         raise ModelFileError(
             401,
-            f"a {type(self).__name__} is its training rows, so a file of it would hand them on: keep the table and "
-            f"fit again, or train a network (ctgan, tvae), whose file holds weights and coarse quantiles only",
+            f"a {type(self).__name__} is its training rows, so a file of it would hand them on: "
+            "keep the table and "
+            "fit again, or train a network (ctgan, tvae), whose file holds weights and coarse "
+            "quantiles only",
         )
 
     @classmethod
@@ -162,7 +172,9 @@ class Synthesizer(BaseEstimator, ABC):
         header, tensors = read_model(path)
         if header["class"] != cls.__name__:
             raise ModelFileError(
-                402, f"{path} holds a {header['class']}: load it with synthgen.load or {header['class']}.load"
+                402,
+                f"{path} holds a {header['class']}: load it with synthgen.load or "
+                f"{header['class']}.load",
             )
         return cls._from_file(header, tensors, device)
 
@@ -179,15 +191,23 @@ class Synthesizer(BaseEstimator, ABC):
         raise ModelFileError(403, f"a {cls.__name__} has no file")
 
     def _checked_rows(self, n_samples: Any) -> int:
-        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise UsageError(203, f"n_samples must be a whole number from 1, however: {n_samples!r}")
+        if (
+            isinstance(n_samples, bool)
+            or not isinstance(n_samples, int | np.integer)
+            or n_samples < 1
+        ):
+            raise UsageError(
+                203, f"n_samples must be a whole number from 1, however: {n_samples!r}"
+            )
         width = 64 * len(self.schema_.columns)  # bytes of a row while it is decoded, at the least
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if n_samples * width > memory:
             raise UsageError(
                 204,
-                f"{n_samples:,} rows need about {n_samples * width / 2**30:,.0f} GiB, this machine has "
-                f"{memory / 2**30:.0f}: ask for at most {memory // width:,} at a time, with a new seed each",
+                f"{n_samples:,} rows need about {n_samples * width / 2**30:,.0f} GiB, this machine "
+                "has "
+                f"{memory / 2**30:.0f}: ask for at most {memory // width:,} at a time, with a new "
+                "seed each",
             )
         return int(n_samples)
 
@@ -196,7 +216,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     """Read a model file of any of synthgen's own synthesizers.
 
     Args:
-        path: A file that `Synthesizer.save` wrote. It is checked before anything of it is used; no code in it is run.
+        path: A file that `Synthesizer.save` wrote. It is checked before anything of it is used; no
+            code in it is run.
         device: Where to put the network.
 
     Raises:
@@ -206,7 +227,9 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     home = HOMES.get(header["class"])
     if home is None:
         raise ModelFileError(
-            404, f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class itself"
+            404,
+            f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class "
+            "itself",
         )
     cls = getattr(import_module(home), header["class"])
     return cls._from_file(header, tensors, device)
@@ -230,11 +253,15 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     module, _, name = str(synthesizer).partition(":")
     known = ", ".join(sorted({"ctgan", "tvae", "bootstrap"}))
     if not name:
-        raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class")
+        raise UsageError(
+            205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"
+        )
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UsageError(205, f"cannot import the synthesizer {synthesizer!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Synthesizer)):
-        raise UsageError(205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class")
+        raise UsageError(
+            205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class"
+        )
     return found()

@@ -1,4 +1,6 @@
-"""The smoothed bootstrap: real rows of the class, each moved a little. Cheap, strong, and no secret keeper."""
+"""The smoothed bootstrap: real rows of the class, each moved a little. Cheap, strong, and no
+secret keeper.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,20 @@ BLOCK = 1024
 
 @final
 class SmoothedBootstrap(Synthesizer):
-    """Draws rows of the class with replacement and adds kernel noise (Silverman 1986; ROSE, Menardi & Torelli 2014).
+    """Draws rows of the class with replacement and adds kernel noise (Silverman 1986; ROSE, Menardi
+    & Torelli 2014).
 
-    Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for the number of rows
-    and columns. A code (category, spike, missing) is redrawn from the class's own frequencies with a probability
-    that shrinks likewise (Aitchison & Aitken 1976). Works from two rows on; it is what a network must beat.
+    Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for
+    the number of rows and columns. A code (category, spike, missing) is redrawn from the class's
+    own frequencies with a probability that shrinks likewise (Aitchison & Aitken 1976). Works from
+    two rows on; it is what a network must beat.
 
     Args:
         bandwidth: Multiplies the noise; 0 repeats rows as they are.
         classes: Labels to learn; None: every class but the most frequent one.
         schema: Decisions about columns to take instead of guessing them; None: all are guessed.
-        random_state: Unused by this synthesizer's `fit`, which draws nothing; kept for the common contract.
+        random_state: Unused by this synthesizer's `fit`, which draws nothing; kept for the common
+            contract.
 
     Example:
         >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "sex": list("fmfmfm")})
@@ -53,7 +58,9 @@ class SmoothedBootstrap(Synthesizer):
 
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         if not isinstance(self.bandwidth, int | float) or not 0 <= self.bandwidth < 100:
-            raise UsageError(221, f"bandwidth must be a number from 0 to 100, however: {self.bandwidth!r}")
+            raise UsageError(
+                221, f"bandwidth must be a number from 0 to 100, however: {self.bandwidth!r}"
+            )
         labels = table.labels
         self._models: dict[int, tuple[Encoder, Encoded]] = {}
         for position in positions:
@@ -65,13 +72,17 @@ class SmoothedBootstrap(Synthesizer):
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
         encoder, real = self._models[position]
         blocks = [
-            _smoothed(real, encoder, float(self.bandwidth), np.random.default_rng(child_seed(seed, block)))
+            _smoothed(
+                real, encoder, float(self.bandwidth), np.random.default_rng(child_seed(seed, block))
+            )
             for block in range(-(-rows // BLOCK))
         ]
         return encoder.inverse_transform(Encoded.cat(blocks)[:rows])
 
 
-def _smoothed(real: Encoded, encoder: Encoder, bandwidth: float, rng: np.random.Generator) -> Encoded:
+def _smoothed(
+    real: Encoded, encoder: Encoder, bandwidth: float, rng: np.random.Generator
+) -> Encoded:
     """`BLOCK` rows, so that the first rows of a longer sample are the same."""
     n, d = real.numbers.shape
     silverman = (4 / (d + 2)) ** (1 / (d + 4)) * n ** (-1 / (d + 4)) if d else 0.0
@@ -82,7 +93,8 @@ def _smoothed(real: Encoded, encoder: Encoder, bandwidth: float, rng: np.random.
     redrawn = rng.random(codes.shape) < min(1.0, bandwidth * 0.2 * n ** (-2 / 5))
     elsewhere = rng.integers(n, size=codes.shape)
     other = np.take_along_axis(real.codes.numpy(), elsewhere, axis=0)
-    # A number whose code is redrawn moves with it, so that a value on the scale is one that was seen there.
+    # A number whose code is redrawn moves with it, so that a value on the scale is one that was
+    # seen there.
     for number, code in enumerate(encoder.scale_code):
         if code >= 0:
             moved = redrawn[:, code]

@@ -1,4 +1,6 @@
-"""CTGAN: a conditional GAN for tables (Xu et al. 2019, "Modeling Tabular Data using Conditional GAN")."""
+"""CTGAN: a conditional GAN for tables (Xu et al. 2019, "Modeling Tabular Data using Conditional
+GAN").
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,8 @@ class _Residual(nn.Module):
 class _Generator(Sampler):
     """Noise and a condition (one value of one code, and the class) to a row.
 
-    A condition is a tensor of places, int64 of shape (batch, n_conditions): of the value among all levels, where there
-    are codes, and of the class after them, where it is a condition.
+    A condition is a tensor of places, int64 of shape (batch, n_conditions): of the value among all
+    levels, where there are codes, and of the class after them, where it is a condition.
     """
 
     frequencies: Tensor
@@ -57,7 +59,9 @@ class _Generator(Sampler):
             ]
         )
         # Cumulated frequencies of the values, one unit for each code, n_codes units for each class.
-        self.register_buffer("frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64))
+        self.register_buffer(
+            "frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64)
+        )
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)
         self.register_buffer("number_place", starts, persistent=False)
@@ -93,7 +97,9 @@ class _Generator(Sampler):
 
 
 class _Conditions:
-    """Training by sampling: a column, a value of it by log-frequency, and a real row that has it."""
+    """Training by sampling: a column, a value of it by log-frequency, and a real row that has
+    it.
+    """
 
     def __init__(self, data: Data) -> None:
         spans, n, device = data.spans, len(data.labels), data.labels.device
@@ -103,7 +109,11 @@ class _Conditions:
         counts = torch.bincount(keys.flatten(), minlength=data.n_labels * total).to(torch.float64)
         # Rows of each (class, column, value), one after the other.
         self.rows = keys.T.argsort(dim=1, stable=True).flatten().to(torch.int32) if total else None
-        of = spans.member.argmax(1).repeat(data.n_labels) if total else torch.zeros(0, dtype=torch.long)
+        of = (
+            spans.member.argmax(1).repeat(data.n_labels)
+            if total
+            else torch.zeros(0, dtype=torch.long)
+        )
         column = of.to(device)
         within = torch.zeros_like(counts)
         for j in range(len(spans.widths)):  # once, before training
@@ -116,7 +126,9 @@ class _Conditions:
         per_label = torch.bincount(data.labels, minlength=data.n_labels).to(torch.float64)
         self.by_label = torch.where(per_label > 0, (per_label + 1).log(), per_label).cumsum(0)
 
-    def draw(self, batch: int, data: Data, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(
+        self, batch: int, data: Data, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Class, place of the value among all levels, and row; each of shape (batch,)."""
         device = data.labels.device
         labels = torch.zeros(batch, dtype=torch.long, device=device)
@@ -144,7 +156,9 @@ def _cumulated(weights: Tensor, data: Data) -> Tensor:
     shares = by_span / (by_span @ member).clamp(min=1e-300).matmul(member.T)
     # A class without rows keeps its place in the line.
     whole = shares.cumsum(1)
-    return (whole + len(spans.widths) * torch.arange(data.n_labels, device=whole.device)[:, None]).flatten()
+    return (
+        whole + len(spans.widths) * torch.arange(data.n_labels, device=whole.device)[:, None]
+    ).flatten()
 
 
 def _draw(cumulated: Tensor, labels: Tensor, spans: Spans, generator: torch.Generator) -> Tensor:
@@ -214,7 +228,8 @@ class _CTGANLearner(Learner):
         (critic + self._penalty(real, fake.detach(), condition, generator)).backward()
         critic_optimizer.step()
 
-        # NOTE[DIFF]: the generator learns from the rows that the critic has just seen; the paper draws new ones.
+        # NOTE[DIFF]: the generator learns from the rows that the critic has just seen; the paper
+        # draws new ones.
         loss = -self.critic(fake, condition, generator).mean()
         missed = self._missed(logits, place)
         optimizer.zero_grad(set_to_none=True)
@@ -231,7 +246,9 @@ class _CTGANLearner(Learner):
         chosen = logits.gather(1, place[:, None])
         return (spans.logsumexp(logits).gather(1, code) - chosen).mean()
 
-    def _penalty(self, real: Tensor, fake: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
+    def _penalty(
+        self, real: Tensor, fake: Tensor, condition: Tensor, generator: torch.Generator
+    ) -> Tensor:
         """The critic's slope between real and fake packs should be 1 (Gulrajani et al. 2017).
 
         The condition is the same for both, so the slope is that along the rows.
@@ -250,10 +267,11 @@ class _CTGANLearner(Learner):
 class CTGAN(NetworkSynthesizer):
     """Conditional GAN for mixed tables (Xu et al. 2019).
 
-    The paper's networks and losses: training by sampling over all discrete values, Wasserstein loss with gradient
-    penalty, packs of rows for the critic (Lin et al. 2018). Departures: numbers are quantile-normal instead of
-    mixture-normalised, the class is a condition of its own next to the paper's single value, weights are averaged,
-    and training stops at the best distance to held-out rows of the class.
+    The paper's networks and losses: training by sampling over all discrete values, Wasserstein loss
+    with gradient penalty, packs of rows for the critic (Lin et al. 2018). Departures: numbers are
+    quantile-normal instead of mixture-normalised, the class is a condition of its own next to the
+    paper's single value, weights are averaged, and training stops at the best distance to held-out
+    rows of the class.
 
     Args:
         pac: Rows that the critic judges together; the batch is rounded down to whole packs.
@@ -299,9 +317,15 @@ class CTGAN(NetworkSynthesizer):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if isinstance(self.pac, bool) or not isinstance(self.pac, int) or not 1 <= self.pac <= self.batch_size:
+        if (
+            isinstance(self.pac, bool)
+            or not isinstance(self.pac, int)
+            or not 1 <= self.pac <= self.batch_size
+        ):
             raise UsageError(
-                234, f"pac must be a whole number from 1 to batch_size ({self.batch_size}), however: {self.pac!r}"
+                234,
+                f"pac must be a whole number from 1 to batch_size ({self.batch_size}), however: "
+                f"{self.pac!r}",
             )
 
     def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:

@@ -1,4 +1,6 @@
-"""TVAE: a variational autoencoder for tables (Xu et al. 2019, "Modeling Tabular Data using Conditional GAN")."""
+"""TVAE: a variational autoencoder for tables (Xu et al. 2019, "Modeling Tabular Data using
+Conditional GAN").
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ class _Decoder(Sampler):
         latent = torch.randn(rows, LATENT, device=device, generator=generator)
         mean, logits = self(latent, torch.full((rows,), label, device=device))
         noise = torch.randn(mean.shape, device=device, generator=generator)
-        # NOTE[DIFF]: codes are drawn from their distribution, as the paper writes; the usual code takes the likeliest.
+        # NOTE[DIFF]: codes are drawn from their distribution, as the paper writes; the usual code
+        # takes the likeliest.
         return Encoded(mean + noise * _sigma(self.log_sigma), self.spans.draw(logits, generator))
 
 
@@ -60,7 +63,11 @@ class _TVAELearner(Learner):
         self.data, self.batch = data, batch
         width = data.rows.numbers.shape[1] + data.spans.total + decoder.n_condition
         self.encoder = nn.Sequential(
-            linear(width, HIDDEN), nn.ReLU(), linear(HIDDEN, HIDDEN), nn.ReLU(), linear(HIDDEN, 2 * LATENT)
+            linear(width, HIDDEN),
+            nn.ReLU(),
+            linear(HIDDEN, HIDDEN),
+            nn.ReLU(),
+            linear(HIDDEN, 2 * LATENT),
         )
         on_scale = torch.tensor(data.scale_code, dtype=torch.long)
         self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
@@ -72,7 +79,11 @@ class _TVAELearner(Learner):
     def step(self, generator: torch.Generator) -> Tensor:
         data, device = self.data, self.data.labels.device
         drawn = torch.randint(len(data.labels), (self.batch,), device=device, generator=generator)
-        numbers, codes, labels = data.rows.numbers[drawn], data.rows.codes[drawn], data.labels[drawn]
+        numbers, codes, labels = (
+            data.rows.numbers[drawn],
+            data.rows.codes[drawn],
+            data.labels[drawn],
+        )
         parts = [numbers, data.spans.one_hot(codes)]
         if self.sampler.n_condition:
             parts.append(F.one_hot(labels, self.sampler.n_condition).to(numbers.dtype))
@@ -102,9 +113,10 @@ def _sigma(log_sigma: Tensor) -> Tensor:
 class TVAE(NetworkSynthesizer):
     """Variational autoencoder for mixed tables (Xu et al. 2019).
 
-    Widths and losses are the paper's: two layers of 128, 128 latent dimensions, Gaussian numbers with a learned
-    width each, categorical codes. Numbers are quantile-normal instead of mixture-normalised, weights are averaged,
-    and training stops at the best distance to held-out rows of the class. `learning_rate` matters most, then `steps`.
+    Widths and losses are the paper's: two layers of 128, 128 latent dimensions, Gaussian numbers
+    with a learned width each, categorical codes. Numbers are quantile-normal instead of
+    mixture-normalised, weights are averaged, and training stops at the best distance to held-out
+    rows of the class. `learning_rate` matters most, then `steps`.
 
     See `NetworkSynthesizer` for the arguments.
 

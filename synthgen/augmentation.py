@@ -1,0 +1,411 @@
+"""The main job: a table with a rare class, and new rows of that class below its own."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from pandas.api import types as pdt
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from synthgen.encoding import as_frame, unlearned
+from synthgen.errors import DataError, UsageError
+from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.table import Column, Schema, Table, class_position
+
+DEFAULT_SYNTHESIZER = "ctgan"
+# Unasked, a class is doubled, or brought to this share of the largest one if that is more.
+RATIO = 0.3
+
+
+@dataclass(frozen=True)
+class Addition:
+    """New rows of one class.
+
+    Attributes:
+        label: The class, as it stands in the target.
+        rows: How many rows were made.
+        reason: How the number was chosen, for the reader.
+    """
+
+    label: Any
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """A table and its new rows.
+
+    Attributes:
+        frame: The rows that were given, unchanged and first, then the new ones; columns and dtypes
+            are those that were given, the index is a RangeIndex.
+        is_synthetic: True for the new rows, bool of shape (rows,).
+        schema: What the columns were taken for.
+        additions: The new rows of each class, in the order in which they stand in `frame`.
+        before, after: Rows of every class of the target.
+        synthesizer: The fitted synthesizer.
+        seed: With this seed the same call gives the same rows.
+        seconds: Wall time of ``fit`` and ``sample``.
+    """
+
+    frame: pd.DataFrame
+    is_synthetic: np.ndarray
+    schema: Schema
+    additions: tuple[Addition, ...]
+    before: dict[Any, int]
+    after: dict[Any, int]
+    synthesizer: Synthesizer
+    seed: int
+    seconds: dict[str, float]
+
+    @property
+    def real(self) -> pd.DataFrame:
+        """The rows that were given."""
+        return self.frame[~self.is_synthetic]
+
+    @property
+    def synthetic(self) -> pd.DataFrame:
+        """The new rows, with a RangeIndex."""
+        return self.frame[self.is_synthetic].reset_index(drop=True)
+
+    @property
+    def not_learned(self) -> dict[Hashable, str]:
+        """Columns that carry nothing to learn, and what the new rows hold there."""
+        what = {
+            "id": "new numbers or names",
+            "text": "empty",
+            "constant": "the constant",
+            "missing": "missing",
+        }
+        return {c.name: what[c.kind] for c in self.schema.features if c.kind in what}
+
+    def summary(self) -> dict[str, Any]:
+        """What happened, in plain values for JSON; classes appear as text."""
+        synthesizer = self.synthesizer
+        params = synthesizer.get_params(deep=False)
+        for name in ("classes", "schema", "random_state", "verbose"):
+            params.pop(name, None)
+        return {
+            "target": str(self.schema.target),
+            "counts": {
+                str(c): {"before": n, "after": self.after[c]} for c, n in self.before.items()
+            },
+            "added": [
+                {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in self.additions
+            ],
+            "synthesizer": {
+                "name": type(synthesizer).__name__,
+                "params": params,
+                "training": training_of(synthesizer),
+            },
+            "seed": self.seed,
+            "device": device_of(synthesizer),
+            "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
+            "not_learned": {str(k): v for k, v in self.not_learned.items()},
+        }
+
+
+def augment(
+    frame: pd.DataFrame,
+    target: Hashable,
+    *,
+    labels: Sequence[Any] | None = None,
+    synthesizer: str | Synthesizer = DEFAULT_SYNTHESIZER,
+    model: Synthesizer | None = None,
+    ratio: float | None = None,
+    n_samples: int | None = None,
+    schema: Schema | None = None,
+    random_state: int | None = None,
+) -> Augmented:
+    """Add new rows of the rare class below the rows of a table.
+
+    The new rows are what ``synthesizer.sample(n, label=label, random_state=seed)`` gives, with the
+    columns in the table's order and with IDs that occur nowhere else.
+
+    Args:
+        frame: Shape (rows, columns); never changed.
+        target: Name of the column that holds the classes.
+        labels: Classes to make; None: the rarest one. The text of a label names it too.
+        synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
+        model: A fitted synthesizer to use as it is, in place of training one.
+        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class.
+        n_samples: New rows of each class. Without this and `ratio`, the class is doubled, or
+            brought to 0.3 of the most frequent class if that is more.
+        schema: Decisions about columns to take instead of guessing them.
+        random_state: Seed; None draws one, see `Augmented.seed`.
+
+    Raises:
+        DataError: The table cannot be used as it is, or not with this model.
+        UsageError: An argument cannot be what it is, or a class has one row only.
+
+    Example:
+        >>> doses = [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]
+        >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
+        >>> result = augment(frame, "ill", synthesizer="bootstrap", random_state=0)
+        >>> result.frame["ill"].tolist(), result.additions[0].reason
+        ([0, 0, 0, 0, 1, 1, 1, 1], 'doubles its 2 rows')
+    """
+    table = Table.of(frame, target=target, schema=schema)
+    if model is not None:
+        check_fit(model, table)
+    seed = _seed(random_state)
+    wanted = choose_labels(table, labels, model)
+    additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
+    _check_memory(sum(a.rows for a in additions), frame)
+    started = time.perf_counter()
+    fitted = model
+    if fitted is None:
+        own = cast(Synthesizer, clone(resolve(synthesizer)))
+        own.set_params(classes=wanted, random_state=seed)
+        if schema is not None:
+            own.set_params(schema=schema)
+        place = [c == target for c in frame.columns].index(True)
+        others = [i for i in range(frame.shape[1]) if i != place]
+        fitted = own.fit(frame.iloc[:, others], frame.iloc[:, place])
+    trained = time.perf_counter()
+    parts = [fitted.sample(a.rows, label=a.label, random_state=seed) for a in additions]
+    whole = _joined(frame, parts, table.schema)
+    after = dict(table.counts)
+    for addition in additions:
+        after[addition.label] += addition.rows
+    return Augmented(
+        frame=whole,
+        is_synthetic=np.arange(len(whole)) >= len(frame),
+        schema=table.schema,
+        additions=tuple(additions),
+        before=table.counts,
+        after=after,
+        synthesizer=fitted,
+        seed=seed,
+        seconds={"fit": trained - started, "sample": time.perf_counter() - trained},
+    )
+
+
+def choose_labels(
+    table: Table, labels: Sequence[Any] | None, model: Synthesizer | None = None
+) -> list[Any]:
+    """The classes to make: those asked for, else the rarest one (of those that `model` learned)."""
+    counts, classes = table.counts, table.schema.classes
+    if labels is not None and not len(labels):
+        raise UsageError(274, "labels is empty: name a class, or leave it out for the rarest one")
+    if labels is not None:
+        return list(dict.fromkeys(classes[class_position(classes, label)] for label in labels))
+    there = [c for c in classes if counts[c]]
+    if model is not None:
+        there = [c for c in there if c in model.classes_]
+        if not there:
+            learned = ", ".join(map(repr, model.classes_))
+            raise DataError(361, f"the model learned class {learned}, of which the table has none")
+    return [min(there, key=lambda c: counts[c])]
+
+
+def amounts(
+    counts: dict[Any, int],
+    labels: Sequence[Any],
+    *,
+    ratio: float | None = None,
+    n_samples: int | None = None,
+) -> list[Addition]:
+    """How many rows to make of each label, and why.
+
+    Raises:
+        UsageError: Both are given, one is no such number, or the class has that share already.
+
+    Example:
+        >>> amounts({"no": 1000, "yes": 60}, ["yes"])
+        [Addition(label='yes', rows=240, reason="to 0.3 of the 1000 rows of 'no'")]
+    """
+    if ratio is not None and n_samples is not None:
+        raise UsageError(
+            275, f"ratio {ratio} and {n_samples} rows were both asked for: give one of them"
+        )
+    if n_samples is not None and (
+        isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1
+    ):
+        raise UsageError(
+            276, f"the number of rows must be a whole number from 1, however: {n_samples!r}"
+        )
+    if ratio is not None and (
+        isinstance(ratio, bool)
+        or not isinstance(ratio, int | float | np.number)
+        or not 0 < ratio < math.inf
+    ):
+        raise UsageError(277, f"ratio must be a number above 0, however: {ratio!r}")
+    most = max(counts, key=lambda c: counts[c])
+    found = []
+    for label in labels:
+        rows = counts[label]
+        share = round((RATIO if ratio is None else ratio) * counts[most]) - rows
+        to_share = (
+            f"to {RATIO if ratio is None else ratio:g} of the {counts[most]} rows of {most!r}"
+        )
+        if n_samples is not None:
+            found.append(Addition(label, int(n_samples), "as asked for"))
+        elif ratio is not None and share < 1:
+            raise UsageError(
+                278,
+                f"class {label!r} has {rows} rows, {rows / counts[most]:.3g} of the {counts[most]} "
+                f"of {most!r}: ratio {ratio:g} asks for no new row; give a greater one, or say how "
+                f"many rows",
+            )
+        elif ratio is not None or share > rows:
+            found.append(Addition(label, share, to_share))
+        else:
+            found.append(Addition(label, max(1, rows), f"doubles its {rows} rows"))
+    return found
+
+
+def check_fit(model: Synthesizer, table: Table) -> None:
+    """Raise a `DataError` that names how the model's columns and the table's differ."""
+    if not hasattr(model, "schema_"):
+        raise NotFittedError(f"This {type(model).__name__} is not fitted yet: a model must be.")
+    learned, found = model.schema_, table.schema
+    if learned.target != found.target:
+        raise DataError(361, f"the model's target is {learned.target!r}, not {found.target!r}")
+    there = {c.name: c for c in found.columns}
+    known = {c.name: c for c in learned.columns}
+    wrong = [f"column {name!r} is missing" for name in known if name not in there]
+    wrong += [f"column {name!r} is unknown to the model" for name in there if name not in known]
+    for name in known:
+        if name in there and (why := _misfit(known[name], there[name].dtype)):
+            wrong.append(f"column {name!r} {why}")
+    if wrong:
+        more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise DataError(
+            361,
+            f"the table does not fit the model: {'; '.join(wrong[:5])}{more}: "
+            f"give it the columns of the training table, or train anew",
+        )
+
+
+def training_of(synthesizer: Synthesizer) -> dict[str, dict[str, Any]]:
+    """Scope, steps, best step and seconds of each network, by label."""
+    if not isinstance(synthesizer, NetworkSynthesizer):
+        return {}
+    found: dict[str, dict[str, Any]] = {
+        str(label): {
+            "scope": synthesizer.scope_[label],
+            "steps": history.steps[-1] if history.steps else 0,
+            "best_step": history.best_step,
+            "seconds": round(history.seconds, 3),
+        }
+        for label, history in synthesizer.history_.items()
+    }
+    return found | {str(label): {"fallback": "bootstrap"} for label in synthesizer.fallback_}
+
+
+def device_of(synthesizer: Synthesizer) -> str:
+    return str(synthesizer.device_) if isinstance(synthesizer, NetworkSynthesizer) else "cpu"
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> pd.DataFrame:
+    """The rows of `frame`, then those of `parts`, with the columns, names and dtypes of `frame`."""
+    rows = sum(map(len, parts))
+    series = []
+    for place, name in enumerate(frame.columns):
+        column, old = schema[name], frame.iloc[:, place]
+        if column.kind == "id":
+            new = [_fresh_ids(column, old, rows)]
+        else:
+            new = [part.iloc[:, list(part.columns).index(name)] for part in parts]
+        if isinstance(old.dtype, pd.CategoricalDtype):
+            levels = old.dtype.categories
+            for part in new:  # new IDs are new levels; a model may know levels the table lacks
+                levels = levels.append(
+                    part.astype(object)[~part.isin(levels) & part.notna()].pipe(pd.Index).unique()
+                )
+            dtype = (
+                old.dtype
+                if len(levels) == len(old.dtype.categories)
+                else pd.CategoricalDtype(levels, old.dtype.ordered)
+            )
+            old, new = old.astype(dtype), [part.astype(dtype) for part in new]
+        else:
+            new = [part if part.dtype == old.dtype else part.astype(old.dtype) for part in new]
+        series.append(pd.concat([old, *new], ignore_index=True))
+    whole = as_frame(series, list(frame.columns), len(frame) + rows)
+    whole.columns = frame.columns
+    return whole
+
+
+def _fresh_ids(column: Column, old: pd.Series, rows: int) -> pd.Series:
+    """IDs for all new rows at once, after those of the table."""
+    if not pdt.is_integer_dtype(old.dtype):
+        numbers = old.dropna().astype(str).str.extract(r"^synthetic-(\d{1,15})$")[0].dropna()
+        used = int(numbers.astype("int64").max()) if len(numbers) else 0
+        fresh = [f"synthetic-{i:06d}" for i in range(used + 1, used + rows + 1)]
+        if not (pdt.is_object_dtype(old.dtype) or pdt.is_string_dtype(old.dtype)):
+            return pd.Series(fresh, dtype=object, name=column.name)  # a categorical
+        return pd.Series(fresh, dtype=object, name=column.name).astype(old.dtype)
+    known = old.dropna().to_numpy(dtype=np.int64)
+    limits = np.iinfo(cast(Any, old.dropna().to_numpy().dtype))
+    if int(known.max()) + rows <= limits.max:
+        return unlearned(replace(column, upper=int(known.max())), rows)
+    if int(known.min()) - rows >= limits.min:
+        values = np.arange(int(known.min()) - rows, int(known.min()), dtype=np.int64)
+        return column.restore(values)
+    raise DataError(
+        362,
+        f"ID column {column.name!r} ({old.dtype}) has no room for {rows} new numbers beside "
+        f"{known.min()} to {known.max()}: drop the column, or make it a wider type",
+    )
+
+
+def _misfit(learned: Column, dtype: Any) -> str:
+    """Why values of a learned column cannot stand in a column of this dtype, or nothing."""
+    if _plain(learned.dtype) != _plain(dtype):
+        return f"is {dtype}, the model learned {learned.dtype}"
+    holds_missing = not (isinstance(dtype, np.dtype) and dtype.kind in "iub")
+    if learned.missing and not holds_missing:
+        return f"is {dtype}, which has no missing cells, but the model learned some"
+    return ""
+
+
+def _plain(dtype: Any) -> str:
+    """A dtype without its levels, and without whether it can hold missing cells."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return f"category of {_plain(dtype.categories.dtype)}"
+    if isinstance(dtype, pd.SparseDtype):
+        return _plain(dtype.subtype)
+    name = str(dtype)
+    same = {"boolean": "bool", "string": "object", "str": "object"}
+    return same.get(name, name.lower() if name[:1] in "IUF" else name)
+
+
+def _seed(random_state: int | None) -> int:
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if (
+        isinstance(random_state, bool)
+        or not isinstance(random_state, int | np.integer)
+        or random_state < 0
+    ):
+        raise UsageError(
+            213, f"random_state must be a whole number from 0, however: {random_state!r}"
+        )
+    return int(random_state)
+
+
+def _check_memory(rows: int, frame: pd.DataFrame) -> None:
+    """Refuse before training what could not be held after it."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = rows * frame.shape[1] * 64  # bytes while a row is decoded, at the least
+    if needed > memory:
+        raise UsageError(
+            204,
+            f"{rows:,} rows need about {needed / 2**30:,.0f} GiB, this machine has "
+            f"{memory / 2**30:.0f}: ask for fewer, or fit once and sample several times, each with "
+            f"a new seed",
+        )

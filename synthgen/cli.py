@@ -1,0 +1,588 @@
+"""The `synthgen` command, a thin skin over the API: open, call, print."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.options import (
+    Training,
+    build,
+    check_ending,
+    check_places,
+    data_argument,
+    device_option,
+    json_option,
+    make_folder,
+    model_argument,
+    no_defuse_option,
+    path_type,
+    refuse_training,
+    seed_option,
+    table_output,
+    training_options,
+)
+from synthgen.terminal import Main, collect_notes, say, show_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synthgen.augmentation import Augmented
+    from synthgen.table import Schema
+
+DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
+
+
+def _write_json(path: str | None, content: dict[str, Any]) -> None:
+    if path is not None:
+        from synthgen.files import write_json
+
+        write_json(path, content)
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+@click.group(
+    cls=Main,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.option("--version", is_flag=True, help="Show the version.")
+@click.pass_context
+def main(context: click.Context, debug: bool, version: bool) -> None:
+    """New rows for the rare class of a table.
+
+    \b
+    Example:
+      synthgen demo
+      synthgen augment data.csv --target outcome -o augmented.csv
+    """
+    if version:
+        import synthgen
+
+        say(f"synthgen {synthgen.__version__}")
+        context.exit()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=path_type,
+    metavar="DIR",
+    default="synthgen-demo",
+    show_default=True,
+    help="Folder for the results.",
+)
+@click.option(
+    "--synthesizer",
+    metavar="NAME",
+    default="ctgan",
+    show_default=True,
+    help="ctgan, tvae or bootstrap.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."
+)
+@json_option
+def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
+    """Run the main job on a table that is part of synthgen.
+
+    The table is UCI thyroid disease: 3,163 patients, 151 of them with hypothyroidism.
+
+    \b
+    Example:
+      synthgen demo
+      synthgen demo --synthesizer bootstrap --out /tmp/demo
+    """
+    import gzip
+    from importlib.resources import files
+
+    from synthgen.files import write_text
+
+    make_folder(out)
+    source = files("synthgen") / "data"
+    data, output = out / f"{DEMO_TABLE}.csv", out / f"{DEMO_TABLE}-augmented.csv"
+    write_text(data, gzip.decompress((source / f"{DEMO_TABLE}.csv.gz").read_bytes()).decode())
+    write_text(out / "ATTRIBUTION.md", (source / "ATTRIBUTION.md").read_text(encoding="utf-8"))
+    training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
+    _augment_file(
+        data, training, output, report=out / "report", mark="is_synthetic", json_file=json_file
+    )
+    for line in (
+        f"the table:  {data}",
+        f"with new rows:  {output}",
+        f"what was done:  {output}.manifest.json",
+        f"how it looks:  {out / 'report' / 'report.html'} (open it in a browser)",
+        "next:",
+        "  synthgen schema YOUR.csv --target COLUMN           see what the columns are taken for",
+        "  synthgen augment YOUR.csv --target COLUMN -o OUT   do the same with your table",
+        f"  synthgen fit {data} --target {DEMO_TARGET} -o model.synthgen   keep a model, then",
+        "  synthgen sample model.synthgen -n 100 -o rows.csv",
+    ):
+        say(line, err=json_file == "-")
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", help="Column that holds the classes.")
+@click.option(
+    "--schema", "given", type=path_type, metavar="FILE", help="Schema to check against the table."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=path_type,
+    metavar="FILE",
+    help="Schema file to write, to edit and give to --schema.",
+)
+@json_option
+def schema(
+    data: Path, target: str | None, given: Path | None, output: Path | None, json_file: str | None
+) -> None:
+    """Show what each column of DATA is taken for, and why.
+
+    \b
+    Example:
+      synthgen schema data.csv --target outcome
+      synthgen schema data.csv --target outcome -o schema.json
+    """
+    check_places([data], [output, json_file])
+    with collect_notes():
+        frame = _read(data)
+        from synthgen.files import write_json
+        from synthgen.table import Schema, describe
+
+        decided = None if given is None else Schema.load(given)
+        found = Schema.infer(frame, target=_column(frame, target), given=decided)
+    rows = describe(found.columns)
+    if json_file != "-":
+        show_table(list(rows[0]), [list(row.values()) for row in rows])
+        say(f"{data}: {len(frame):,} rows, {frame.shape[1]:,} columns")
+    if output is not None:
+        write_json(output, found.to_json())
+        say(f"wrote {output}: edit it, then give it to --schema", err=json_file == "-")
+    _write_json(json_file, {"rows": len(frame), **found.to_json()})
+
+
+@main.command()
+@data_argument
+@click.option(
+    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+)
+@training_options
+@json_option
+def fit(data: Path, training: Training, output: Path, json_file: str | None) -> None:
+    """Train on DATA and keep the model in one file, which holds no training row.
+
+    \b
+    Example:
+      synthgen fit data.csv --target outcome -o model.synthgen
+      synthgen fit data.csv --target outcome --label yes --synthesizer tvae -o model.synthgen
+    """
+    check_places([data, training.schema], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        frame = _read(data)
+        from synthgen.augmentation import choose_labels, device_of, training_of
+        from synthgen.synthesizers.base import Synthesizer
+        from synthgen.table import Table
+
+        synthesizer = build(training)
+        if type(synthesizer).save is Synthesizer.save:
+            synthesizer.save(
+                output
+            )  # refuses, with the reason, before the training and not after it
+        target, seed = _column(frame, training.target), _seed(training.seed, aside)
+        decided = _schema(training.schema)
+        table = Table.of(frame, target=target, schema=decided)
+        labels = choose_labels(table, training.labels)
+        synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
+        synthesizer.fit(frame.drop(columns=[target]), frame[target])
+        coarsened = synthesizer.save(output)
+    for line in coarsened:
+        say(f"coarsened in the file: {line}", err=aside)
+    say(f"wrote {output}: {type(synthesizer).__name__} of {', '.join(map(str, labels))}", err=aside)
+    say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
+    _write_json(
+        json_file,
+        {
+            "model": output,
+            "synthesizer": type(synthesizer).__name__,
+            "labels": labels,
+            "seed": seed,
+            "device": device_of(synthesizer),
+            "training": training_of(synthesizer),
+            "coarsened": coarsened,
+            "warnings": notes,
+        },
+    )
+
+
+@main.command()
+@model_argument
+@click.option(
+    "-n", "--rows", type=click.IntRange(min=1), metavar="ROWS", required=True, help="Rows to make."
+)
+@click.option(
+    "--label", metavar="CLASS", help="Class to make.  [default: classes as frequent as in training]"
+)
+@table_output
+@seed_option
+@device_option
+@no_defuse_option
+@json_option
+def sample(
+    model: Path,
+    rows: int,
+    label: str | None,
+    output: Path,
+    seed: int | None,
+    device: str,
+    no_defuse: bool,
+    json_file: str | None,
+) -> None:
+    """Make rows with a MODEL that synthgen fit wrote.
+
+    \b
+    Example:
+      synthgen sample model.synthgen -n 100 -o rows.csv
+      synthgen sample model.synthgen -n 100 --label yes --seed 0 -o rows.parquet
+    """
+    check_ending(output)
+    check_places([model], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        from synthgen.files import write_table
+        from synthgen.synthesizers.base import load
+
+        synthesizer = load(model, device=device)
+        seed = _seed(seed, aside)
+        frame = synthesizer.sample(rows, label=label, random_state=seed)
+        defused = write_table(frame, output, defuse=not no_defuse)
+    target = synthesizer.schema_.target
+    counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
+    _say_defused(defused)
+    named = ", ".join(f"{n:,} of {c}" for c, n in counts.items())
+    say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
+    result = {"model": model, "output": output, "rows": rows, "counts": counts}
+    _write_json(json_file, result | {"seed": seed, "defused": defused, "warnings": notes})
+
+
+@main.command()
+@data_argument
+@table_output
+@training_options
+@click.option(
+    "--ratio",
+    type=float,
+    help="Wanted rows of the class, real and new, over those of the largest class.",
+)
+@click.option(
+    "-n",
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="New rows of each class.  [default: double the class, or bring it to a ratio of 0.3]",
+)
+@click.option("--only-new", is_flag=True, help="Write the new rows only.")
+@click.option("--mark", metavar="COL", help="Add a column that is true for new rows.")
+@click.option(
+    "--model",
+    type=path_type,
+    metavar="MODEL",
+    help="Use a model of synthgen fit; nothing is trained.",
+)
+@click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
+@no_defuse_option
+@json_option
+def augment(
+    data: Path,
+    training: Training,
+    output: Path,
+    ratio: float | None,
+    rows: int | None,
+    only_new: bool,
+    mark: str | None,
+    model: Path | None,
+    report: Path | None,
+    no_defuse: bool,
+    json_file: str | None,
+) -> None:
+    """Write DATA with new rows of its rarest class below its own.
+
+    A manifest, OUT.manifest.json, says how they were made, and with which seed.
+
+    \b
+    Example:
+      synthgen augment data.csv --target outcome -o augmented.csv
+      synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
+      synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
+    """
+    _augment_file(
+        data,
+        training,
+        output,
+        ratio=ratio,
+        rows=rows,
+        only_new=only_new,
+        mark=mark,
+        model=model,
+        report=report,
+        defuse=not no_defuse,
+        json_file=json_file,
+    )
+
+
+@main.command()
+@model_argument
+@json_option
+def show(model: Path, json_file: str | None) -> None:
+    """Show everything that a MODEL file holds.
+
+    With --json: also every quantile and level that was learned from the rows.
+
+    \b
+    Example:
+      synthgen show model.synthgen
+      synthgen show model.synthgen --json -
+    """
+    from synthgen.model_file import read_model
+    from synthgen.table import Column, describe
+
+    header, tensors = read_model(model)
+    learned = {k for k in tensors if k.split("/")[1:2] == ["encoder"]}
+    arrays = [
+        {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
+        | ({"values": v} if k in learned else {})
+        for k, v in tensors.items()
+    ]
+    if json_file != "-":
+        try:
+            target = Column.from_json(header["target"])
+            say(f"{header['class']}, target {target.name!r}")
+            show_table(["parameter", "value"], [[k, v] for k, v in header["params"].items()])
+            made = {
+                entry["position"]: header["scope"][i] for i, entry in enumerate(header["models"])
+            }
+            counted = enumerate(zip(target.categories, header["counts"], strict=True))
+            show_table(
+                ["class", "rows in training", "scope"],
+                [[c, n, made.get(i, "")] for i, (c, n) in counted],
+            )
+            for entry in header["models"]:
+                say(f"columns as stored for {target.categories[entry['position']]!r}")
+                columns = [Column.from_json(c["column"]) for c in entry["encoder"]["columns"]]
+                rows = describe(columns)
+                show_table(list(rows[0]), [list(row.values()) for row in rows])
+            for line in header["coarsened"]:
+                say(f"coarsened: {line}")
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                419, f"{model}: its header is not synthgen's: {error!r}"
+            ) from error
+        show_table(
+            ["array", "type", "shape", "bytes"],
+            [[a["name"], a["dtype"], a["shape"], a["bytes"]] for a in arrays],
+        )
+        say(
+            f"{len(arrays)} arrays, {sum(a['bytes'] for a in arrays):,} bytes; "
+            f"--json shows the values learned from the rows"
+        )
+    _write_json(json_file, {"header": header, "arrays": arrays})
+
+
+# --- the main job, with files -------------------------------------------------------------------
+
+
+def _augment_file(
+    data: Path,
+    training: Training,
+    output: Path,
+    *,
+    ratio: float | None = None,
+    rows: int | None = None,
+    only_new: bool = False,
+    mark: str | None = None,
+    model: Path | None = None,
+    report: Path | None = None,
+    defuse: bool = True,
+    json_file: str | None = None,
+) -> None:
+    started = time.perf_counter()
+    manifest_file = output.with_name(f"{output.name}.manifest.json")
+    check_ending(output)
+    check_places([data, training.schema, model], [output, manifest_file, json_file])
+    if report is not None:
+        make_folder(report)
+    if model is not None:
+        refuse_training(training)
+    with collect_notes() as notes:
+        frame = _read(data)
+        read = time.perf_counter()
+        if mark is not None and mark in map(str, frame.columns):
+            raise UsageError(
+                287, f"--mark {mark}: the table has such a column: choose another name"
+            )
+        from synthgen.augmentation import augment
+        from synthgen.files import sha256_of, write_json, write_table
+        from synthgen.synthesizers.base import load
+
+        aside = json_file == "-"
+        seed = _seed(training.seed, aside)
+        fitted = None if model is None else load(model, device=training.device)
+        result = augment(
+            frame,
+            _column(frame, training.target),
+            labels=training.labels,
+            synthesizer=fitted or build(training),
+            model=fitted,
+            ratio=ratio,
+            n_samples=rows,
+            schema=_schema(training.schema),
+            random_state=seed,
+        )
+        made = time.perf_counter()
+        table = _table_of(result, only_new=only_new, mark=mark)
+        defused = write_table(table, output, defuse=defuse)
+        written = time.perf_counter()
+    _say_defused(defused)
+    for name, what in result.not_learned.items():
+        say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
+    seconds = {"read": read - started, **result.seconds, "write": written - made}
+    options = {
+        **asdict(training),
+        "ratio": ratio,
+        "rows": rows,
+        "only_new": only_new,
+        "mark": mark,
+        "model": model,
+        "report": report,
+        "defuse": defuse,
+    }
+    manifest = {
+        "synthgen": _versions(),
+        "data": {
+            "path": data,
+            "sha256": sha256_of(data),
+            "rows": len(frame),
+            "columns": frame.shape[1],
+        },
+        "output": {
+            "path": output,
+            "sha256": sha256_of(output),
+            "rows": len(table),
+            "defused": defused,
+        },
+        "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
+        "options": {k: v for k, v in options.items() if v not in (None, {}, False)},
+        **result.summary(),
+        "seconds": {k: round(v, 3) for k, v in seconds.items()},
+        "warnings": notes,
+    }
+    write_json(manifest_file, manifest)
+    if report is not None:
+        from synthgen.report.page import write_report
+
+        write_report(result, report, manifest)
+    _say_result(result, err=aside)
+    new = sum(a.rows for a in result.additions)
+    what = (
+        f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
+    )
+    say(f"wrote {output}: {what}; manifest {manifest_file.name}", err=aside)
+    if report is not None:
+        say(f"wrote {report / 'report.html'}", err=aside)
+    _write_json(json_file, manifest)
+
+
+def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.DataFrame:
+    table = result.synthetic if only_new else result.frame
+    if mark is None:
+        return table
+    table = table.copy(deep=False)
+    table[mark] = result.is_synthetic[result.is_synthetic] if only_new else result.is_synthetic
+    return table
+
+
+def _say_result(result: Augmented, *, err: bool) -> None:
+    for a in result.additions:
+        say(f"{a.rows:,} new rows of {a.label!r}: {a.reason}", err=err)
+    rows = [[str(c), n, result.after[c] - n, result.after[c]] for c, n in result.before.items()]
+    show_table([f"class of {result.schema.target}", "before", "new", "after"], rows, err=err)
+
+
+def _say_defused(defused: int) -> None:
+    if defused:
+        say(
+            f"note: {defused:,} cells or names that begin with = + - @ now begin with ' so that no "
+            f"spreadsheet runs them; --no-defuse leaves them",
+            err=True,
+        )
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    import synthgen
+
+    return {
+        "version": synthgen.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "torch": torch.__version__,
+    }
+
+
+# --- what goes in ------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from synthgen.files import read_table
+
+    frame = read_table(path)
+    if not isinstance(frame.index, pd.RangeIndex):
+        names = ", ".join(repr(name) for name in frame.index.names)
+        warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)
+    return frame
+
+
+def _column(frame: pd.DataFrame, name: str | None) -> Any:
+    """The column of that name, or the only one that reads so."""
+    same = [c for c in frame.columns if str(c) == name]
+    return same[0] if len(same) == 1 else name
+
+
+def _schema(path: Path | None) -> Schema | None:
+    if path is None:
+        return None
+    from synthgen.table import Schema
+
+    return Schema.load(path)
+
+
+def _seed(seed: int | None, err: bool) -> int:
+    if seed is not None:
+        return seed
+    import secrets
+
+    seed = secrets.randbits(32)
+    say(f"seed {seed} (drawn; the same rows again: --seed {seed})", err=err)
+    return seed

@@ -1,0 +1,281 @@
+"""The options that commands share, and the checks that can be made before any work."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synthgen.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from synthgen.synthesizers.base import Synthesizer
+
+# Constructor arguments that have an option of their own.
+_OWN_OPTIONS = {
+    "classes": "--label",
+    "schema": "--schema",
+    "device": "--device",
+    "random_state": "--seed",
+    "verbose": "",
+}
+_FROM_CONFIG = "synthgen.settings"  # the key in a click context's meta
+
+
+def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Take the values of a run file as defaults of this command."""
+    import tomllib
+
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(281, f"{path}: cannot read the run file: {reason}") from error
+    options = {
+        name.removeprefix("--"): option
+        for option in context.command.params
+        for name in option.opts
+        if name.startswith("--") and option is not parameter
+    }
+    defaults = {}
+    for key, value in content.items():
+        if key == "set" and isinstance(value, dict):
+            context.meta[_FROM_CONFIG] = value
+            continue
+        option = options.get(key)
+        if not isinstance(option, click.Option) or key == "set":
+            known = ", ".join(sorted({*options} - {"set"}))
+            raise UsageError(
+                282, f"{path}: {key!r} is not known; there are {known}, and a table [set]"
+            )
+        values = value if isinstance(value, list) and option.multiple else [value]
+        wanted = bool if option.is_flag else str | int | float
+        if any(
+            not isinstance(v, wanted) or (isinstance(v, bool) and not option.is_flag)
+            for v in values
+        ):
+            what = "true or false" if option.is_flag else "a text or a number"
+            raise UsageError(283, f"{path}: {key} must be {what}, however: {value!r}")
+        # As text, so that it meets the same checks as on the command line: 2.7 is no whole number.
+        plain = values if option.is_flag else [str(v) for v in values]
+        defaults[option.name] = plain if option.multiple else plain[0]
+    context.default_map = defaults
+
+
+def _read_settings(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, Any]:
+    """``key=value`` pairs; a value is TOML, or a bare word."""
+    import tomllib
+
+    found: dict[str, Any] = dict(context.meta.get(_FROM_CONFIG, {}))
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise UsageError(
+                284, f"--set {pair!r}: write it as name=value, such as --set steps=2000"
+            )
+        found[key.strip()] = text.strip()
+        with suppress(tomllib.TOMLDecodeError):
+            parsed = tomllib.loads(f"value = {text}")
+            if list(parsed) == ["value"]:
+                found[key.strip()] = parsed["value"]
+    return found
+
+
+path_type = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `augment` and `fit` share."""
+
+    target: str
+    labels: tuple[str, ...] | None
+    synthesizer: str | None
+    settings: dict[str, Any]
+    schema: Path | None
+    device: str
+    seed: int | None
+
+
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, cpu, cuda, cuda:1 or mps.",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Same seed, same rows.  [default: a new one, which is printed]",
+)
+_training_options = [
+    click.option("--target", metavar="COL", required=True, help="Column that holds the classes."),
+    click.option(
+        "--label",
+        metavar="CLASS",
+        multiple=True,
+        help="Class to make, may be repeated.  [default: the rarest]",
+    ),
+    click.option(
+        "--synthesizer",
+        metavar="NAME",
+        help="ctgan, tvae, bootstrap or package.module:Class.  [default: ctgan]",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_read_settings,
+        help="Constructor argument of the synthesizer, such as steps=2000; may be repeated.",
+    ),
+    click.option(
+        "--schema",
+        type=path_type,
+        metavar="FILE",
+        help="What the columns are; see synthgen schema.",
+    ),
+    device_option,
+    seed_option,
+    click.option(
+        "--config",
+        type=path_type,
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+        help="Run file (TOML) with these options; the command line wins.",
+    ),
+]
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def run(
+        target: str,
+        label: tuple[str, ...],
+        synthesizer: str | None,
+        settings: dict[str, Any],
+        schema: Path | None,
+        device: str,
+        seed: int | None,
+        **others: Any,
+    ) -> None:
+        training = Training(target, label or None, synthesizer, settings, schema, device, seed)
+        command(training=training, **others)
+
+    for option in reversed(_training_options):
+        run = option(run)
+    return run
+
+
+data_argument = click.argument("data", type=path_type, metavar="DATA")
+model_argument = click.argument("model", type=path_type, metavar="MODEL")
+table_output = click.option(
+    "-o",
+    "--output",
+    type=path_type,
+    metavar="OUT",
+    required=True,
+    help="Table to write: .csv, .csv.gz, .tsv or .parquet.",
+)
+json_option = click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="Also write the result as JSON; - is standard output.",
+)
+no_defuse_option = click.option(
+    "--no-defuse", is_flag=True, help="Write CSV cells that begin with = + - @ as they are."
+)
+
+
+# --- before the work ----------------------------------------------------------------------------
+
+
+def build(training: Training) -> Synthesizer:
+    """The synthesizer with the values of --set."""
+    from synthgen.augmentation import DEFAULT_SYNTHESIZER
+    from synthgen.device import resolve as resolve_device
+    from synthgen.synthesizers.base import resolve
+
+    name = training.synthesizer or DEFAULT_SYNTHESIZER
+    synthesizer = resolve(name)
+    params = synthesizer.get_params(deep=False)
+    for key in training.settings:
+        if key not in params or key in _OWN_OPTIONS:
+            known = ", ".join(sorted({*params} - {*_OWN_OPTIONS}))
+            own = f"use {_OWN_OPTIONS[key]}; " if _OWN_OPTIONS.get(key) else ""
+            raise UsageError(285, f"--set {key}: {own}{name} takes {known}")
+    synthesizer.set_params(**training.settings)
+    place = resolve_device(training.device)
+    if "device" in params:
+        synthesizer.set_params(device=training.device)
+    elif training.device != "auto" and place.type != "cpu":
+        raise UsageError(286, f"--device {training.device}: {name} runs on the CPU only")
+    if "verbose" in params:
+        synthesizer.set_params(verbose=True)
+    return synthesizer
+
+
+def refuse_training(training: Training) -> None:
+    given = {
+        "--synthesizer": training.synthesizer,
+        "--set": training.settings,
+        "--schema": training.schema,
+    }
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                288, f"{name} is for training, but --model trains nothing: leave one of them out"
+            )
+
+
+def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
+    """No output takes the place of another or of what is read, and each can be written."""
+    seen = {path.resolve() for path in sources if path is not None}
+    for output in outputs:
+        if output is None or output == "-":
+            continue
+        if Path(output).resolve() in seen:
+            raise UsageError(289, f"{output} is read or written already: give another name")
+        seen.add(Path(output).resolve())
+        _check_output(Path(output))
+
+
+def check_ending(path: Path) -> None:
+    from synthgen.files import _ENDINGS
+
+    if not path.name.lower().endswith(tuple(_ENDINGS)):
+        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
+
+
+class _Rehearsed(Exception):
+    pass
+
+
+def _check_output(path: Path) -> None:
+    """Write a file in all steps but the last one, so that no long training ends in an error."""
+    from synthgen.files import atomic_write
+
+    with suppress(_Rehearsed), atomic_write(path):
+        raise _Rehearsed
+
+
+def make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        reason = "is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
+    _check_output(path / "report.html")

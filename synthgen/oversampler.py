@@ -1,0 +1,326 @@
+"""Any synthesizer as an imbalanced-learn sampler, for pipelines around scikit-learn estimators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self, cast, final
+
+import numpy as np
+import pandas as pd
+from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_sampling_strategy
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.encoding import as_frame, unlearned
+from synthgen.errors import DataError, UsageError
+from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.table import Column, Table
+
+
+@final
+class Oversampler(BaseOverSampler):
+    """Adds synthetic rows to the rare classes, inside imbalanced-learn and scikit-learn.
+
+    Takes what a table holds: missing cells, text, categories, dates, nullable and Arrow dtypes.
+    The original rows come first and unchanged, then the new rows, class by class, with the columns
+    and dtypes that came in. As in imbalanced-learn, a frame comes back with a RangeIndex, and rows
+    of `X` and `y` belong together by position, whatever their indexes say.
+
+    Args:
+        synthesizer: "ctgan", "tvae", "bootstrap", an import path (``package.module:Class``) or an
+            instance, which is cloned and never fitted itself; only an instance has parameters to
+            tune (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
+            `random_state` only where that is None.
+        ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
+            each class that lies below it. None: `sampling_strategy` says how many.
+        sampling_strategy: As in imbalanced-learn; "auto" brings every class to the rows of the most
+            frequent one.
+        random_state: None is fresh entropy, never numpy's global generator; a number gives the same
+            rows each time.
+
+    Attributes:
+        sampling_strategy_: Rows to make of each class.
+        synthesizer_: The fitted synthesizer; None where no row was wanted.
+        sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
+        n_features_in_: Columns of `X`.
+        feature_names_in_: Their names, if all of them are strings.
+
+    Example:
+        >>> X = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 3.0, 9.0, 7.25], "sex": list("fmfmfm")})
+        >>> y = pd.Series(["no", "no", "no", "no", "yes", "yes"], name="ill")
+        >>> oversampler = Oversampler("bootstrap", random_state=0)
+        >>> X_new, y_new = oversampler.fit_resample(X, y)
+        >>> X_new.shape, y_new.value_counts().to_dict()
+        ((8, 2), {'no': 4, 'yes': 4})
+        >>> oversampler.sample_is_synthetic_.nonzero()[0]
+        array([6, 7])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseOverSampler._parameter_constraints,
+        "synthesizer": [str, Synthesizer],
+        "ratio": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"}), None],
+        "random_state": "no_validation",  # `seed_sequence` takes more than scikit-learn does
+    }
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer | str = "ctgan",
+        *,
+        ratio: float | str | None = None,
+        sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Any] = "auto",
+        random_state: RandomState = None,
+    ) -> None:
+        super().__init__(sampling_strategy=cast(Any, sampling_strategy))
+        self.synthesizer = synthesizer
+        self.ratio = ratio
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Check everything and count the rows to make, without making them: see `fit_resample`."""
+        self._checked(X, y)
+        return self
+
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """The rows of `X` and `y`, and synthetic rows after them.
+
+        Args:
+            X: Frame, array or list of rows, shape (rows, features); never changed. Sparse columns
+                of a frame are made dense to learn from them, and come back sparse.
+            y: Classes as series, frame of one column, array or list, shape (rows,), or an array
+                with a 0/1 column for each class.
+
+        Returns:
+            Both in the containers and dtypes that came in; copies, where no row is wanted. New rows
+            have IDs of their own and no free text, see `Encoder`.
+
+        Raises:
+            UsageError: A parameter cannot be what it is, fewer rows of a class are asked for than
+                there are, more than memory holds, or new ones of a class that has one.
+            DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
+        """
+        frame, labels, table = self._checked(X, y)
+        codes, classes = table.labels, table.schema.classes
+        wanted = {classes.index(c): n for c, n in self.sampling_strategy_.items() if n > 0}
+        _check_possible(wanted, table, frame.shape[1])
+        made = self._fit_resample(frame, labels, {classes[code]: n for code, n in wanted.items()})
+        first = [int(np.argmax(codes == code)) for code in wanted]
+        positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
+        self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
+        return _appended(X, made), _taken(y, positions.astype(np.int64))
+
+    def _fit_resample(self, X: pd.DataFrame, y: pd.Series, wanted: dict[Any, int]) -> pd.DataFrame:
+        """So many new rows of each class, features only."""
+        seed = seed_sequence(self.random_state)
+        self.synthesizer_: Synthesizer | None = None
+        if not wanted:
+            return X.iloc[:0]
+        synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
+        synthesizer.set_params(classes=list(wanted))
+        if synthesizer.random_state is None:
+            synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
+        self.synthesizer_ = synthesizer.fit(X, y)
+        seed = child_seed(seed, 1)
+        parts = [synthesizer.sample(n, label=c, random_state=seed) for c, n in wanted.items()]
+        made = pd.concat(parts, ignore_index=True)
+        features = synthesizer.schema_.features
+        series = [_finished(c, made.iloc[:, i], X.iloc[:, i]) for i, c in enumerate(features)]
+        return as_frame(series, [c.name for c in features], len(made))
+
+    def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Table]:
+        """`X` as a frame, `y` as a series and a table; sets what `fit` of imbalanced-learn sets."""
+        try:
+            self._validate_params()
+        except ValueError as error:
+            raise UsageError(241, str(error)) from None
+        resolve(self.synthesizer)  # an unknown name is an error even where no row is wanted
+        strategy = self.sampling_strategy
+        if self.ratio is not None and strategy != "auto":
+            both = f"ratio={self.ratio!r} and sampling_strategy={strategy!r}"
+            raise UsageError(243, f"{both} both say how many rows to make: give one of them")
+        frame, labels = _frame(X), _labels(y)
+        if len(frame) != len(labels):
+            lengths = f"X has {len(frame)} rows and y has {len(labels)}"
+            raise DataError(334, f"{lengths}: give one label for each row")
+        name = labels.name if isinstance(labels.name, str) else "target"
+        table = Table.of(as_frame([labels], [name], len(labels)), target=name)
+        # Only names that all are strings become `feature_names_in_`; a mixture would be an error.
+        named = all(isinstance(column, str) for column in frame.columns)
+        empty = frame.iloc[:0] if named else np.empty((0, frame.shape[1]))
+        validate_data(self, cast(Any, empty), skip_check_array=True)
+        self.sampling_strategy_ = self._strategy(table)
+        return frame, labels, table
+
+    def _strategy(self, table: Table) -> dict[Any, int]:
+        """Rows to make of each class."""
+        values = pd.Series(list(table.schema.classes)).to_numpy()[table.labels]
+        try:
+            check_classification_targets(values)
+        except ValueError as error:
+            what = f"target {table.schema.target!r}: {error}"
+            raise DataError(351, f"{what} Make the classes text or whole numbers.") from error
+        counts = {label: n for label, n in table.counts.items() if n}
+        most = max(counts.values())
+        if self.ratio == "auto":
+            raise UsageError(
+                242,
+                "ratio='auto', the amount chosen by validation, comes with compare: "
+                "until then give a number, such as ratio=0.3",
+            )
+        if self.ratio is not None:
+            goal = round(cast(float, self.ratio) * most)
+            return {label: max(0, goal - n) for label, n in counts.items() if n < most}
+        present = f"rows present: {', '.join(f'{label!r}: {n}' for label, n in counts.items())}"
+        asked: Any = self.sampling_strategy
+        if callable(asked):
+            asked = asked(values)
+            if not isinstance(asked, Mapping):
+                raise UsageError(244, f"sampling_strategy returned {asked!r}, no dict of rows")
+        if isinstance(asked, Mapping):
+            asked = dict(asked)
+            for label, rows in asked.items():
+                if isinstance(rows, bool) or not isinstance(rows, Integral):
+                    what = f"sampling_strategy asks for {rows!r} rows of class {label!r}"
+                    raise UsageError(244, f"{what}: give a whole number ({present})")
+        try:
+            found = cast(Any, check_sampling_strategy(asked, values, self._sampling_type))
+        except ValueError as error:
+            goal = f" ({int(most * asked)} rows)" if isinstance(asked, float) else ""
+            what = f"sampling_strategy={asked!r}{goal}: {error} ({present})"
+            raise UsageError(244, what) from error
+        return {label: int(rows) for label, rows in found.items()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _check_possible(wanted: dict[int, int], table: Table, columns: int) -> None:
+    """Refuse at once what would fail after a long training."""
+    counts = np.bincount(table.labels)
+    for code in wanted:
+        if counts[code] < 2:
+            raise UsageError(
+                202,
+                f"class {table.schema.classes[code]!r} has 1 row: a class cannot be told from less "
+                f"than two; collect more, or leave it out with a dict as sampling_strategy",
+            )
+    rows, width = sum(wanted.values()), 64 * (columns + 1)  # bytes while decoded, at the least
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if rows * width > memory:
+        raise UsageError(
+            204,
+            f"{rows:,} new rows need about {rows * width / 2**30:,.0f} GiB, this machine has "
+            f"{memory / 2**30:.0f}: ask for at most {memory // width:,}",
+        )
+
+
+# --- containers ---------------------------------------------------------------------------------
+
+
+def _described(data: Any) -> str:
+    shape = f" of shape {data.shape}" if isinstance(data, np.ndarray | pd.DataFrame) else ""
+    return f"{type(data).__name__}{shape}"
+
+
+def _frame(X: Any) -> pd.DataFrame:
+    """`X` as a frame that shares its cells."""
+    if issparse(X):
+        raise DataError(352, "X is a SciPy sparse matrix: make it dense, with X.toarray()")
+    frame = pd.DataFrame()
+    if isinstance(X, pd.DataFrame):
+        frame = X
+    elif isinstance(X, list) and all(isinstance(row, list | tuple | np.ndarray) for row in X):
+        if len({len(row) for row in X}) == 1:
+            frame = pd.DataFrame(X)
+    elif isinstance(X, np.ndarray) and X.ndim == 2 and type(X) in (np.ndarray, np.memmap):
+        frame = pd.DataFrame(X.astype(object) if X.dtype.kind == "S" else X)
+    if 0 in frame.shape:
+        raise DataError(
+            353,
+            f"X is a {_described(X)}: give a pandas frame, a 2-D array, or a list of rows that are "
+            f"equally long; one row and one column at least",
+        )
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise DataError(337, f"column {twice!r} appears more than once: rename all but one")
+    return frame
+
+
+def _labels(y: Any) -> pd.Series:
+    """`y` as a series with a RangeIndex; 0/1 columns become the number of the column."""
+    series = None
+    if isinstance(y, pd.Series):
+        series = y
+    elif isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        series = y.iloc[:, 0]
+    elif isinstance(y, list | pd.Index | pd.api.extensions.ExtensionArray):
+        series = pd.Series(y)
+    elif isinstance(y, np.ndarray) and (y.ndim == 1 or y.shape[1:] == (1,)):
+        series = pd.Series(y.reshape(-1))
+    elif isinstance(y, np.ndarray) and y.ndim == 2 and _is_one_hot(y):
+        series = pd.Series(y.argmax(axis=1))
+    if series is None:
+        raise DataError(
+            354,
+            f"y is a {_described(y)}: give one class for each row, as a series, an array or a "
+            f"list. Multilabel and multioutput targets are not supported.",
+        )
+    return series.reset_index(drop=True)
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    return bool(np.isin(y, (0, 1)).all() and (y.astype(np.int64).sum(axis=1) == 1).all())
+
+
+def _finished(column: Column, made: pd.Series, real: pd.Series) -> pd.Series:
+    """`made` with IDs that are nowhere else, and missing cells written as the real ones are."""
+    if column.kind == "id":
+        fresh = unlearned(column, len(real) + len(made))
+        fresh = fresh[~fresh.isin(real)].drop_duplicates().iloc[: len(made)]
+        if len(fresh) < len(made):
+            what = f"ID column {column.name!r} ({real.dtype}) has no room for {len(made)} new IDs"
+            raise DataError(355, f"{what}: drop it, or give it a wider type")
+        return fresh.reset_index(drop=True)
+    if real.dtype == object and made.isna().any():
+        # To an encoder NaN and None are two categories.
+        cells = made.to_numpy(dtype=object, copy=True)
+        cells[made.isna()] = real[real.isna()].iloc[0]
+        return pd.Series(cells, dtype=object)
+    return made
+
+
+def _appended(X: Any, made: pd.DataFrame) -> Any:
+    if isinstance(X, pd.DataFrame):
+        whole = pd.concat([X, made.set_axis(X.columns, axis=1)], ignore_index=True)
+        for place, (old, new) in enumerate(zip(X.dtypes, made.dtypes, strict=True)):
+            if isinstance(old, pd.CategoricalDtype) and old != new:  # the new IDs are new levels
+                values = made.iloc[:, place].astype(object).unique()
+                levels = old.categories.union(pd.Index(values), sort=False)
+                whole.isetitem(place, pd.Categorical(whole.iloc[:, place], levels, old.ordered))
+        return whole
+    if isinstance(X, list):
+        return [*map(list, X), *made.astype(object).to_numpy().tolist()]
+    if X.dtype.kind == "U":  # as wide as the IDs of new rows need
+        return np.concatenate([X, made.to_numpy(dtype=object).astype(str)])
+    return np.concatenate([X, made.to_numpy(dtype=X.dtype)])
+
+
+def _taken(y: Any, positions: np.ndarray) -> Any:
+    """`y` at `positions`; a column vector becomes flat, as in imbalanced-learn."""
+    if isinstance(y, pd.DataFrame | pd.Series):
+        return y.iloc[positions].reset_index(drop=True)
+    if isinstance(y, list):
+        return [y[i] for i in positions]
+    return (y[:, 0] if y.shape[1:] == (1,) else y)[positions]

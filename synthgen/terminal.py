@@ -1,0 +1,151 @@
+"""What the command line prints, and how it ends: one line and an exit status."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from synthgen.errors import SynthgenError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+# --- how it ends --------------------------------------------------------------------------------
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds like Ctrl-C does, so that no half file stays."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+class Main(click.Group):
+    """Turns what goes wrong into one line and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.params["debug"] and not isinstance(
+                error, click.ClickException | click.exceptions.Exit
+            ):
+                traceback.print_exc()
+            raise
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        run = functools.partial(super().main, *args, standalone_mode=False, **kwargs)
+        if not standalone_mode:
+            return run()
+        sys.exit(_status_of(run))
+
+
+def _status_of(run: Callable[[], Any]) -> int:
+    """Run a command; the exit status, after one line on standard error if something went wrong."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
+    try:
+        status = run()
+        return status if isinstance(status, int) else 0
+    except SynthgenError as error:
+        say(f"error E{error.code}: {error.message}", err=True)
+        return error.exit_status
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "synthgen"
+        message = error.format_message().rstrip(".")
+        say(f"error E200: {message}; see {command} --help", err=True)
+        return 2
+    except click.ClickException as error:
+        say(f"error E200: {error.format_message()}", err=True)
+        return 2
+    except click.Abort:
+        say("interrupted; every file is as before or whole", err=True)
+        return 130
+    except _Terminated:
+        say("terminated; every file is as before or whole", err=True)
+        return 143
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        advice = "this is a bug: please report it with what synthgen --debug ... prints"
+        say(f"error E100: {what}; {advice}", err=True)
+        return 1
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def collect_notes() -> Iterator[list[str]]:
+    """Show each Python warning that is meant for the user as one line, and collect them."""
+    found: list[str] = []
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, UserWarning) and str(message) not in found:
+            found.append(str(message))
+            say(f"note: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield found
+
+
+# --- what it prints -----------------------------------------------------------------------------
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line; characters that would break it, or cannot be shown, become escapes."""
+    stream = sys.stderr if err else sys.stdout
+    text = _visible(text)
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def _visible(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def show_table(
+    names: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False
+) -> None:
+    """A table, numbers to the right."""
+    from io import StringIO
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    stream = sys.stderr if err else sys.stdout
+    encoding = stream.encoding or "utf-8"
+    plain = not encoding.lower().replace("-", "").startswith("utf")
+    table = Table(box=box.ASCII2 if plain else box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        number = bool(rows) and all(isinstance(row[place], int | float) for row in rows)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{c:,}" if isinstance(c, int) else _visible(str(c)) for c in row))
+    text = StringIO()
+    width = shutil.get_terminal_size((100, 24)).columns
+    Console(
+        file=text,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=stream.isatty(),
+        legacy_windows=False,
+    ).print(table)
+    lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    click.echo(lines.encode(encoding, "backslashreplace").decode(encoding), err=err)
