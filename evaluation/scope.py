@@ -55,18 +55,16 @@ MAJORITY, STEPS, BATCH = 3_000, 1_000, 200
 
 
 def prepared(frame: pd.DataFrame) -> pd.DataFrame:
-    """Features as boosting takes them: numbers, and pandas categoricals with the levels of all
-    rows.
-    """
+    """Features as boosting takes them: numbers, and categoricals with the levels of all rows."""
     out = {}
     for name in frame.columns.drop("target"):
         column = frame[name]
-        numeric = pd.api.types.is_numeric_dtype(column)
-        out[name] = (
-            column if numeric else column.astype(object).where(column.notna(), "?").astype(str)
-        )
-        if not numeric:
-            out[name] = out[name].astype("category")
+        if pd.api.types.is_numeric_dtype(column):
+            # scikit-learn's boosting cannot take a column that is missing throughout a fold.
+            out[name] = column.fillna(column.min() - 1)
+        else:
+            text = column.astype(object).where(column.notna(), "?").astype(str)
+            out[name] = text.astype("category")
     return pd.DataFrame(out)
 
 

@@ -220,7 +220,7 @@ def test_names_and_import_paths_resolve() -> None:
         UsageError, match="there is no synthesizer 'gan': use bootstrap, ctgan, tvae"
     ):
         resolve("gan")
-    with pytest.raises(UsageError, match="is no synthgen.Synthesizer"):
+    with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
         resolve("pandas:DataFrame")
     with pytest.raises(UsageError, match="cannot import"):
         resolve("nowhere.at.all:Flow")

@@ -283,7 +283,8 @@ class CTGAN(NetworkSynthesizer):
         >>> rng = np.random.default_rng(0)
         >>> frame = pd.DataFrame({"dose": rng.normal(size=300), "sex": rng.choice(["f", "m"], 300)})
         >>> ill = pd.Series(np.arange(300) < 40, name="ill")
-        >>> rows = CTGAN(steps=5, random_state=0).fit(frame, ill).sample(4, label=True, random_state=0)
+        >>> model = CTGAN(steps=5, random_state=0).fit(frame, ill)
+        >>> rows = model.sample(4, label=True, random_state=0)
         >>> rows.shape, rows["ill"].all()
         ((4, 3), np.True_)
     """

@@ -125,7 +125,8 @@ class TVAE(NetworkSynthesizer):
         >>> rng = np.random.default_rng(0)
         >>> frame = pd.DataFrame({"dose": rng.normal(size=300), "sex": rng.choice(["f", "m"], 300)})
         >>> ill = pd.Series(np.arange(300) < 40, name="ill")
-        >>> rows = TVAE(steps=5, random_state=0).fit(frame, ill).sample(4, label=True, random_state=0)
+        >>> model = TVAE(steps=5, random_state=0).fit(frame, ill)
+        >>> rows = model.sample(4, label=True, random_state=0)
         >>> rows.shape, rows["ill"].all()
         ((4, 3), np.True_)
     """
