@@ -21,7 +21,17 @@ from pathlib import Path
 
 import pandas as pd
 
-TABLES = ["adult_train", "bank_marketing", "nasscds", "covid_testing", "lending_club", "fars", "flchain_mgus", "bwght2_lowbirth", "adult_10"]
+TABLES = [
+    "adult_train",
+    "bank_marketing",
+    "nasscds",
+    "covid_testing",
+    "lending_club",
+    "fars",
+    "flchain_mgus",
+    "bwght2_lowbirth",
+    "adult_10",
+]
 
 
 def broken_promises(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ The public names below are loaded when they are first used (PEP 562), so `import
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from synthgen.augmentation import Augmented, augment
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
     from synthgen.files import read_table, write_table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CTGAN",
     "TVAE",
+    "Augmented",
     "Column",
     "Encoder",
     "Oversampler",
@@ -31,6 +33,7 @@ __all__ = [
     "SynthgenError",
     "Table",
     "__version__",
+    "augment",
     "load",
     "read_table",
     "write_table",
@@ -39,6 +42,7 @@ __all__ = [
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
+    "Augmented": "synthgen.augmentation",
     "Column": "synthgen.table",
     "Encoder": "synthgen.encoding",
     "Oversampler": "synthgen.oversampler",
@@ -47,6 +51,7 @@ _HOME = {
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
     "Table": "synthgen.table",
+    "augment": "synthgen.augmentation",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",
     "write_table": "synthgen.files",

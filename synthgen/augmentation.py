@@ -307,7 +307,7 @@ def device_of(synthesizer: Synthesizer) -> str:
     return str(synthesizer.device_) if isinstance(synthesizer, NetworkSynthesizer) else "cpu"
 
 
-# --- joining ------------------------------------------------------------------------------------
+# --- joining ----------------------------------------------------------------------------------
 
 
 def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def _write_json(path: str | None, content: dict[str, Any]) -> None:
         write_json(path, content)
 
 
-# --- commands -----------------------------------------------------------------------------------
+# --- commands ---------------------------------------------------------------------------------
 
 
 @click.group(
@@ -67,9 +67,9 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
       synthgen augment data.csv --target outcome -o augmented.csv
     """
     if version:
-        import synthgen
+        from synthgen import __version__
 
-        say(f"synthgen {synthgen.__version__}")
+        say(f"synthgen {__version__}")
         context.exit()
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -402,7 +402,7 @@ def show(model: Path, json_file: str | None) -> None:
     _write_json(json_file, {"header": header, "arrays": arrays})
 
 
-# --- the main job, with files -------------------------------------------------------------------
+# --- the main job, with files -----------------------------------------------------------------
 
 
 def _augment_file(
@@ -419,6 +419,10 @@ def _augment_file(
     defuse: bool = True,
     json_file: str | None = None,
 ) -> None:
+    from synthgen.augmentation import augment
+    from synthgen.files import sha256_of, write_json, write_table
+    from synthgen.synthesizers.base import load
+
     started = time.perf_counter()
     manifest_file = output.with_name(f"{output.name}.manifest.json")
     check_ending(output)
@@ -429,15 +433,12 @@ def _augment_file(
         refuse_training(training)
     with collect_notes() as notes:
         frame = _read(data)
+        digest = sha256_of(data)
         read = time.perf_counter()
         if mark is not None and mark in map(str, frame.columns):
             raise UsageError(
                 287, f"--mark {mark}: the table has such a column: choose another name"
             )
-        from synthgen.augmentation import augment
-        from synthgen.files import sha256_of, write_json, write_table
-        from synthgen.synthesizers.base import load
-
         aside = json_file == "-"
         seed = _seed(training.seed, aside)
         fitted = None if model is None else load(model, device=training.device)
@@ -474,7 +475,7 @@ def _augment_file(
         "synthgen": _versions(),
         "data": {
             "path": data,
-            "sha256": sha256_of(data),
+            "sha256": digest,
             "rows": len(frame),
             "columns": frame.shape[1],
         },
@@ -485,7 +486,7 @@ def _augment_file(
             "defused": defused,
         },
         "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
-        "options": {k: v for k, v in options.items() if v not in (None, {}, False)},
+        "options": {k: v for k, v in options.items() if v not in (None, {}) and v is not False},
         **result.summary(),
         "seconds": {k: round(v, 3) for k, v in seconds.items()},
         "warnings": notes,
@@ -538,10 +539,10 @@ def _versions() -> dict[str, str]:
     import pandas as pd
     import torch
 
-    import synthgen
+    from synthgen import __version__
 
     return {
-        "version": synthgen.__version__,
+        "version": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "pandas": pd.__version__,
@@ -549,7 +550,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-# --- what goes in ------------------------------------------------------------------------------
+# --- what goes in -----------------------------------------------------------------------------
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.special import ndtr, ndtri
 
-from synthgen.errors import ModelFileError
-from synthgen.table import LEVELS, NUMBERS, Column, Schema
+from synthgen import cells as cell
+from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.errors import DataError, ModelFileError, SynthgenError
 
 # A number column with at most so many distinct values, each in at least so many rows on average, has levels.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
+# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more precise.
+SNAP = 5e-5
 # What a model file may hold: knots at least so many rows apart, names of values seen at least so often.
 PRIVATE_ROWS = 5
 
@@ -66,13 +70,11 @@ class _Levels:
             found, gone = self.column.numbers(series)
         order = np.argsort(self.values, kind="stable")
         values = self.values[order]
-        place = np.searchsorted(values, found).clip(0, len(values) - 1)
         if self.column.kind in LEVELS:
+            place = np.searchsorted(values, found).clip(0, len(values) - 1)
             place = np.where(values[place] == found, order[place], self.frequent)
-        else:  # the nearest number
-            below = (place - 1).clip(0)
-            nearer = found - values[below] < values[place] - found
-            place = order[np.where(nearer, below, place)]
+        else:
+            place = order[_nearest(values, found)]
         return np.where(gone, len(self.values) if self.missing else self.frequent, place)
 
     def decode(self, codes: np.ndarray) -> pd.Series:
@@ -101,7 +103,9 @@ class _Scale:
         values, gone = self.column.numbers(series)
         codes = np.zeros(len(values), dtype=np.int64)
         if len(self.spikes):
-            place = np.searchsorted(self.spikes, values).clip(0, len(self.spikes) - 1)
+            order = np.argsort(self.spikes, kind="stable")
+            place = np.searchsorted(self.spikes[order], values).clip(0, len(self.spikes) - 1)
+            place = order[place]
             codes = np.where(self.spikes[place] == values, place + 1, 0)
         codes = np.where(gone, self.width - 1 if self.missing else 0, codes)
         left = np.searchsorted(self.knots, values, "left").clip(0, len(self.knots) - 1)
@@ -123,6 +127,7 @@ class _Scale:
         below = np.maximum(above - 1, 0)
         gap = np.where(above > below, self.grid[above] - self.grid[below], 1.0)
         share = ((uniform - self.grid[below]) / gap).clip(0, 1)
+        share = np.where(share < SNAP, 0.0, np.where(share > 1 - SNAP, 1.0, share))
         values = self._rounded(_between(self.knots[below], self.knots[above], share))
         if codes is None:
             return self.column.restore(values)
@@ -134,7 +139,7 @@ class _Scale:
     def _rounded(self, values: np.ndarray) -> np.ndarray:
         if values.dtype == np.int64:
             if (step := self.column.step or 1) > 1:
-                start = np.int64(self.column.lower).view(np.uint64)
+                start = np.int64(cast(int, self.column.lower)).view(np.uint64)
                 steps = (values.view(np.uint64) - start + np.uint64(step // 2)) // np.uint64(step)
                 values = (start + steps * np.uint64(step)).view(np.int64)
         elif self.column.decimals is not None:
@@ -146,10 +151,11 @@ class Encoder:
     """Tables to tensors and back, with everything learned from the rows it is fitted on.
 
     A number column with few distinct values (at most 128, each in 5 rows on average) becomes levels. Any other is
-    mapped through its quantiles to a standard normal, with spikes and missing cells as levels of their own. Whole
-    numbers and decimals come back exact; other values to within 1e-4 of the distance between neighbouring knots
-    (at most 1000, at equal shares of the rows). Constant, ID and text columns are not learned: constants come
-    back, IDs are numbered anew, and text is left empty, so that none of it leaves.
+    mapped through its quantiles to a standard normal, with spikes and missing cells as levels of their own. Up to
+    1000 of the values, at equal shares of the rows, are knots. A knot comes back exact, any other value to within
+    1e-4 of the distance between the two knots beside it, and then rounded to its column's step or decimals: whole
+    numbers and decimals are exact unless 5,000 steps lie between two knots. Constant, ID and text columns are not
+    learned: constants come back, IDs are numbered anew, and text is left empty, so that none of it leaves.
 
     Attributes:
         n_numbers: Width of `Encoded.numbers`.
@@ -158,6 +164,7 @@ class Encoder:
 
     Example:
         >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
+        >>> from synthgen.table import Schema
         >>> schema = Schema.infer(frame)
         >>> encoder = Encoder.fit(frame, schema.columns)
         >>> encoder.n_numbers, encoder.widths
@@ -169,7 +176,9 @@ class Encoder:
         True
     """
 
-    def __init__(self, columns: tuple[Column, ...], parts: tuple[_Levels | _Scale | None, ...]) -> None:
+    def __init__(
+        self, columns: tuple[Column, ...], parts: tuple[_Levels | _Scale | None, ...]
+    ) -> None:
         self.columns = columns
         self._parts = parts
         self.widths: list[int] = []
@@ -194,13 +203,26 @@ class Encoder:
     def transform(
         self, frame: pd.DataFrame, rng: np.random.Generator, *, device: torch.device | str = "cpu"
     ) -> Encoded:
-        """Encode `frame`; a category that was never seen becomes the most frequent one, a number is clipped.
+        """Encode `frame`.
+
+        A category of the schema that the fitted rows lack becomes their most frequent one; a number beyond theirs is
+        clipped, and a missing cell where they have none becomes 0 on the scale, their median, or the most
+        frequent level.
 
         Args:
             frame: Shape (rows, columns), with at least the encoder's columns.
             rng: Spreads values that fill several knots over them.
             device: Where the tensors go.
+
+        Raises:
+            DataError: a column is missing, or a cell is not what its column's schema says.
         """
+        for column in self.columns:
+            if column.name not in frame.columns:
+                raise DataError(
+                    338,
+                    f"the table has no column {column.name!r}, which was learned: add or rename it",
+                )
         numbers = np.zeros((len(frame), self.n_numbers), dtype=np.float32)
         codes = np.zeros((len(frame), len(self.widths)), dtype=np.int64)
         for part, (number, code) in zip(self._parts, self._places, strict=True):
@@ -216,13 +238,19 @@ class Encoder:
         """The frame that `rows` stand for, in the columns' own dtypes, with a RangeIndex."""
         numbers, codes = rows.numbers.cpu().numpy(), rows.codes.cpu().numpy()
         series = []
-        for column, part, (number, code) in zip(self.columns, self._parts, self._places, strict=True):
+        for column, part, (number, code) in zip(
+            self.columns, self._parts, self._places, strict=True
+        ):
             if part is None:
                 series.append(unlearned(column, len(rows)))
             elif isinstance(part, _Scale):
-                series.append(part.decode(numbers[:, number], None if code is None else codes[:, code]))
+                series.append(
+                    part.decode(numbers[:, number], None if code is None else codes[:, code])
+                )
             else:
-                series.append(part.decode(np.zeros(len(rows), np.int64) if code is None else codes[:, code]))
+                series.append(
+                    part.decode(np.zeros(len(rows), np.int64) if code is None else codes[:, code])
+                )
         return as_frame(series, [c.name for c in self.columns], len(rows))
 
     def coarsened(self, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
@@ -235,7 +263,7 @@ class Encoder:
             The coarser encoder, with the same widths, and a sentence for each column that changed.
 
         Raises:
-            ModelFileError: a column has no value that 5 rows share.
+            ModelFileError: a column has no value or range that 5 rows share.
         """
         coarse = [
             _coarse(column, part, frame[column.name])
@@ -254,47 +282,131 @@ class Encoder:
                 arrays[f"{i}.values"] = part.values
             elif isinstance(part, _Scale):
                 entry |= {"part": "scale", "missing": part.missing}
-                arrays |= {f"{i}.knots": part.knots, f"{i}.grid": part.grid, f"{i}.spikes": part.spikes}
+                arrays |= {
+                    f"{i}.knots": part.knots,
+                    f"{i}.grid": part.grid,
+                    f"{i}.spikes": part.spikes,
+                }
             described.append(entry)
         return {"columns": described}, arrays
 
     @classmethod
     def from_state(cls, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Encoder:
+        """The inverse of `state`.
+
+        Raises:
+            ModelFileError: a part is missing, or no encoder could have made it.
+        """
         columns, parts = [], []
-        for i, entry in enumerate(described["columns"]):
-            column = Column.from_json(entry["column"])
-            part: _Levels | _Scale | None = None
-            if entry.get("part") == "levels":
-                part = _Levels(column, arrays[f"{i}.values"], entry["frequent"], entry["missing"])
-            elif entry.get("part") == "scale":
-                part = _Scale(
-                    column,
-                    arrays[f"{i}.knots"],
-                    arrays[f"{i}.grid"],
-                    arrays[f"{i}.spikes"],
-                    entry["missing"],
-                )
-            columns.append(column)
-            parts.append(part)
+        try:
+            for i, entry in enumerate(described["columns"]):
+                column = Column.from_json(entry["column"])
+                columns.append(column)
+                parts.append(_part_from_state(column, entry, f"{i}.", arrays))
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            SynthgenError,
+        ) as error:
+            raise ModelFileError(
+                420,
+                f"the model file describes column {len(columns)} wrongly ({error}): copy it again, or train again",
+            ) from error
         return cls(tuple(columns), tuple(parts))
 
 
+def _part_from_state(
+    column: Column, entry: Mapping[str, Any], prefix: str, arrays: Mapping[str, np.ndarray]
+) -> _Levels | _Scale | None:
+    kind = entry.get("part")
+    if kind is None:
+        return None
+    names = {"levels": ("values",), "scale": ("knots", "grid", "spikes")}[kind]
+    found = {name: arrays[prefix + name] for name in names}
+    wanted = np.dtype(np.float64 if column.kind == "numeric" else np.int64)
+    for name, array in found.items():
+        if array.ndim != 1 or array.dtype != (np.float64 if name == "grid" else wanted):
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+        if not np.isfinite(array).all() or (len(array) == 0 and name != "spikes"):
+            raise ValueError(f"{name} is empty or not finite")
+    missing = entry["missing"]
+    if not isinstance(missing, bool) or column.kind not in ("categorical", "boolean", *NUMBERS):
+        raise ValueError(f"kind {column.kind}, missing {missing}")
+    if column.kind in ("integer", "datetime") and column.lower is None:
+        raise ValueError("lower is missing")
+    if kind == "levels":
+        values, frequent = found["values"], entry["frequent"]
+        if column.kind in LEVELS and not ((values >= 0) & (values < len(column.categories))).all():
+            raise ValueError("values beyond the categories")
+        if (
+            isinstance(frequent, bool)
+            or not isinstance(frequent, int)
+            or not 0 <= frequent < len(values)
+        ):
+            raise ValueError(f"frequent is {frequent}")
+        return _Levels(column, values, frequent, missing)
+    knots, grid = found["knots"], found["grid"]
+    if (
+        column.kind not in NUMBERS
+        or len(knots) != len(grid)
+        or len(knots) < 2
+        or (knots[1:] < knots[:-1]).any()
+    ):
+        raise ValueError("knots in no order")
+    if not (0 < grid[0] and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
+        raise ValueError("grid in no order")
+    return _Scale(column, knots, grid, found["spikes"], missing)
+
+
 def unlearned(column: Column, rows: int) -> pd.Series:
-    """A column that carries nothing to learn: its constant, all missing, fresh IDs, or empty text."""
+    """A column that carries nothing to learn: its constant, all missing, fresh IDs, or empty text.
+
+    Raises:
+        DataError: a column of IDs has no room for so many beside those that it has.
+    """
     if column.kind == "constant":
         return column.restore(np.zeros(rows, dtype=np.int64))
+    if column.kind == "id" and (column.lower is not None or cell.is_numeric(column.dtype)):
+        return column.restore(_new_numbers(column, rows))
     if column.kind == "id":
-        if column.upper is not None:
-            return column.restore(np.arange(1, rows + 1, dtype=np.int64) + int(column.upper))
-        values = pd.Series([f"synthetic-{i:06d}" for i in range(1, rows + 1)], dtype=object)
+        first = int(column.upper or 0) + 1
+        values = pd.Series([f"synthetic-{i:06d}" for i in range(first, first + rows)], dtype=object)
     elif column.kind == "text":
         values = pd.Series([""] * rows, dtype=object)
     else:
-        codes = np.full(rows, -1) if column.kind in LEVELS else np.zeros(rows, dtype=np.int64)
-        return column.restore(codes, np.ones(rows, dtype=bool))
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return values.astype("category")
-    return values.astype(column.dtype)
+        return cell.all_missing(rows, column.dtype, column.name, column.empty)
+    dtype = "category" if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    return values.astype(dtype).rename(column.name)
+
+
+def _new_numbers(column: Column, rows: int) -> np.ndarray:
+    """IDs above those of the column; below them, where the dtype has no room above."""
+    lowest, highest = -(2**63), 2**63 - 1
+    if cell.is_numeric(column.dtype):
+        dtype = cell.numpy_type(column.dtype)
+        if dtype.kind == "f":  # up to here a float holds each whole number
+            highest = 2 ** (np.finfo(dtype).nmant + 1)
+            lowest = -highest
+        else:
+            lowest, highest = (
+                max(lowest, int(np.iinfo(dtype).min)),
+                min(highest, int(np.iinfo(dtype).max)),
+            )
+    upper = int(column.upper or 0)
+    if upper + rows <= highest:
+        first = upper + 1
+    elif column.lower is not None and int(column.lower) - rows >= lowest:
+        first = int(column.lower) - rows
+    else:
+        raise DataError(
+            329,
+            f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside {column.lower} to "
+            f"{upper}: drop the column, or make it a wider type",
+        )
+    return np.arange(rows, dtype=np.int64) + first
 
 
 def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFrame:
@@ -344,96 +456,200 @@ def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> _Levels | N
 def _coarse(
     column: Column, part: _Levels | _Scale | None, series: pd.Series
 ) -> tuple[Column, _Levels | _Scale | None, str]:
-    if column.kind in LEVELS and column.kind != "boolean":
-        return _coarse_categories(column, part, series)
-    if isinstance(part, _Levels) and column.kind != "boolean":
-        return _coarse_numbers(column, part, series)
-    if isinstance(part, _Scale):
-        return _coarse_scale(column, part, series)
-    if column.kind == "id" and column.upper is not None:
-        above = 10 ** len(str(abs(int(column.upper))))
-        return replace(column, lower=None, upper=above), None, f"new numbers start above {above}"
-    # Bounds of columns that are not learned tell of single rows and serve nothing.
-    return replace(column, lower=None, upper=None), part, ""
+    """A column and its part without what fewer than 5 rows tell, and what was left out."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.kind in ("id", "text", "missing"):
+        column = replace(column, dtype=pd.CategoricalDtype())  # its levels are the training cells
+    gone = int(series.isna().sum())
+    rare = 0 < gone < PRIVATE_ROWS
+    column = replace(column, missing=0.0 if rare else float(f"{column.missing:.2g}"))
+    if column.kind in LEVELS and not all(isinstance(c, bool) for c in column.categories):
+        column, part, note = _coarse_categories(column, part, series)
+    elif column.kind in NUMBERS and isinstance(part, _Levels):
+        column, part, note = _coarse_numbers(column, part, series)
+    elif isinstance(part, _Scale):
+        column, part, note = _coarse_scale(column, part, series)
+    elif column.kind == "id":
+        column, note = _coarse_id(column)
+    else:
+        # Bounds of columns that are not learned tell of single rows and serve nothing.
+        column, note = replace(column, lower=None, upper=None, step=None, spikes=()), ""
+    if part is not None:
+        part = replace(part, column=column)
+        if rare and part.missing:
+            # Another value takes the code, so that the network's spans stay as they are.
+            if isinstance(part, _Levels):
+                part = replace(
+                    part, values=np.append(part.values, part.values[part.frequent]), missing=False
+                )
+            else:
+                middle = part.knots[len(part.knots) // 2]
+                part = replace(part, spikes=np.append(part.spikes, middle), missing=False)
+    if rare:
+        note = f"{note}{'; ' * bool(note)}missing cells in fewer than {PRIVATE_ROWS} rows left out"
+    return column, part, note
+
+
+def _coarse_id(column: Column) -> tuple[Column, str]:
+    if column.upper is None:
+        return replace(column, lower=None), ""
+    lower, upper = int(column.lower or 0), int(column.upper)
+    above = 10 ** len(str(abs(upper)))
+    below = 0 if lower >= 0 else -(10 ** len(str(-lower)))
+    if above >= 2**63 or below < -(2**63):
+        raise ModelFileError(
+            405,
+            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot tell where "
+            f"new ones may start: drop the column, or make it text",
+        )
+    column = replace(column, lower=None if column.lower is None else below, upper=above)
+    return column, f"new numbers start above {above}"
 
 
 def _coarse_categories(
     column: Column, part: _Levels | _Scale | None, series: pd.Series
 ) -> tuple[Column, _Levels | None, str]:
+    assert not isinstance(part, _Scale)
     codes = column.codes(series)
     counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
-    keep = (counts >= PRIVATE_ROWS) | ((counts == 0) & isinstance(column.dtype, pd.CategoricalDtype))
-    if not (counts >= PRIVATE_ROWS).any():
+    keep = counts >= PRIVATE_ROWS
+    if not keep.any():
         raise _nothing_shared(column)
-    if keep.all():
-        return column, part, ""  # type: ignore[return-value]
-    kept = [c for c, k in zip(column.categories, keep, strict=True) if k]
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        dtype = pd.CategoricalDtype(dtype.categories[keep], ordered=dtype.ordered)
+        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it lost.
+        kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
+        levels = dtype.categories
+        dtype = pd.CategoricalDtype(levels[levels.isin(kept)], ordered=dtype.ordered)
+    elif keep.all():
+        return column, part, ""
+    names = tuple(c for c, k in zip(column.categories, keep, strict=True) if k)
     moved = np.where(keep, np.cumsum(keep) - 1, -1)
-    note = f"{int((~keep).sum())} of {len(keep)} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
-    if isinstance(part, _Levels):
+    rare = len(keep) - int(keep.sum())
+    if part is not None:
         values = moved[part.values]
-        known = np.where(values >= 0, counts[part.values], 0)
-        stand_in = int(np.argmax(known)) if known.any() else 0
-        fallback = values[stand_in] if known.any() else moved[int(np.argmax(counts))]
+        weight = np.where(values >= 0, counts[part.values], 0)
+        stand_in = int(np.argmax(weight))
+        fallback = values[stand_in] if values[stand_in] >= 0 else moved[int(np.argmax(counts))]
         part = replace(part, values=np.where(values >= 0, values, fallback), frequent=stand_in)
-    column = replace(column, categories=tuple(kept), dtype=dtype)
-    return column, None if part is None else replace(part, column=column), note  # type: ignore[arg-type]
+    note = f"{rare} of {len(keep)} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
+    return replace(column, categories=names, dtype=dtype), part, note * bool(rare)
 
 
-def _coarse_numbers(column: Column, part: _Levels, series: pd.Series) -> tuple[Column, _Levels, str]:
+def _coarse_numbers(
+    column: Column, part: _Levels, series: pd.Series
+) -> tuple[Column, _Levels, str]:
     values, gone = column.numbers(series)
     distinct, counts = np.unique(values[~gone], return_counts=True)
     shared = distinct[counts >= PRIVATE_ROWS]
     if not len(shared):
-        raise _nothing_shared(column)
-    place = np.searchsorted(shared, part.values).clip(0, len(shared) - 1)
-    below = (place - 1).clip(0)
-    nearer = part.values - shared[below] < shared[place] - part.values
-    merged = shared[np.where(nearer, below, place)]
-    spikes = tuple(s for s in column.spikes if s in set(shared.tolist()))
-    column = replace(column, lower=shared[0].item(), upper=shared[-1].item(), spikes=spikes)
+        known = np.sort(values[~gone])
+        shared = np.unique(_file_knots(column, known, np.arange(len(known)), len(known))[0])
+    merged = shared[_nearest(shared, part.values)]
+    column = _with_limits(column, shared, distinct[counts >= PRIVATE_ROWS])
     changed = int((merged != part.values).sum())
-    note = f"{changed} values that fewer than {PRIVATE_ROWS} rows hold moved to the nearest other" if changed else ""
-    return column, replace(part, column=column, values=merged), note
+    note = (
+        f"{changed} values that fewer than {PRIVATE_ROWS} rows hold moved to the nearest other"
+        if changed
+        else ""
+    )
+    # The gap to a rare value would give it away; between the levels there is nothing to round.
+    return (replace(column, step=1) if column.step else column), replace(part, values=merged), note
 
 
 def _coarse_scale(column: Column, part: _Scale, series: pd.Series) -> tuple[Column, _Scale, str]:
+    values, gone = column.numbers(series)
+    distinct, counts = np.unique(values[~gone], return_counts=True)
+    shared = distinct[counts >= PRIVATE_ROWS]
     rows = round(0.5 / part.grid[0])
-    if rows < 2 * PRIVATE_ROWS:  # too few of this class: the range of all rows stands in
-        values, gone = column.numbers(series)
-        known = np.sort(values[~gone & ~np.isin(values, part.spikes)])
-        rows = len(known)
-        part = replace(part, knots=known, grid=(np.arange(rows) + 0.5) / max(rows, 1))
-    wanted = min(KNOTS, rows // PRIVATE_ROWS)
-    if wanted < 2:
+    places = np.round(part.grid * rows - 0.5).astype(np.int64)
+    knots = part.knots
+    if rows < 3 * PRIVATE_ROWS:  # too few of this class: the range of all rows stands in
+        knots = np.sort(values[~gone & ~np.isin(values, part.spikes)])
+        rows = len(knots)
+        places = np.arange(rows)
+    if column.step is not None and knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS].size:
+        # A step that only the outermost rows show is their distance.
+        inner = knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS]
+        if inner[0] == inner[-1]:
+            column = replace(column, step=1)
+    knots, grid = _file_knots(column, knots, places, rows)
+    spikes = part.spikes
+    if len(spikes):
+        stand_ins = np.union1d(shared, knots)
+        spikes = stand_ins[_nearest(stand_ins, spikes)]
+    column = _with_limits(column, np.concatenate([knots, spikes]), shared)
+    low, high = column.restore(knots[[0, -1]])
+    note = f"{len(knots)} rounded quantiles from {low} to {high} in place of {rows} values"
+    return column, replace(part, knots=knots, grid=grid, spikes=spikes), note
+
+
+def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Column:
+    """`column` bounded by the values that the file holds, with the spikes that 5 rows share."""
+    spikes = tuple(np.array(column.spikes)[np.isin(column.spikes, shared)].tolist())
+    return replace(column, lower=stored.min().item(), upper=stored.max().item(), spikes=spikes)
+
+
+def _file_knots(
+    column: Column, values: np.ndarray, places: np.ndarray, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots with 5 rows from each to the next and from each end on, rounded; and their grid.
+
+    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more and stays.
+
+    Args:
+        column: Says which step or decimals its values have.
+        values: Some of the sorted values.
+        places: Their positions among all `rows` of them.
+        rows: Number of all values.
+
+    Raises:
+        ModelFileError: there are too few.
+    """
+    chosen: list[int] = []
+    last = -1
+    for i, place in enumerate(places.tolist()):
+        if place - last >= PRIVATE_ROWS and place <= rows - PRIVATE_ROWS:
+            chosen.append(i)
+            last = place
+    if len(chosen) < 2:
         raise _nothing_shared(column)
-    grid = (np.arange(wanted) + 0.5) / wanted
-    above = np.searchsorted(part.grid, grid).clip(1, len(part.grid) - 1)
-    share = (grid - part.grid[above - 1]) / (part.grid[above] - part.grid[above - 1])
-    knots = _between(part.knots[above - 1], part.knots[above], share.clip(0, 1))
-    # Each knot keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more.
-    gaps = np.diff(knots.astype(np.float64))
-    nearer = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
-    tied = nearer <= 0
-    unit = 10.0 ** np.floor(np.log10(np.where(tied, 1.0, nearer)))
-    if knots.dtype == np.int64:
-        step = np.int64(column.step or 1)
-        start = np.int64(column.lower) % step
-        unit = np.maximum(unit, 1.0).astype(np.int64)
-        rounded = knots // unit * unit
-        rounded = (rounded - start) // step * step + start
-    else:
-        rounded = np.round(knots / unit) * unit
-        if column.decimals is not None:
-            rounded = np.round(rounded, column.decimals)
-    knots = np.maximum.accumulate(np.where(tied, knots, rounded))
-    lower, upper = knots[0].item(), knots[-1].item()
-    column = replace(column, lower=lower, upper=upper)
-    note = f"{wanted} rounded quantiles from {lower:g} to {upper:g} in place of {rows} values"
-    return column, replace(part, column=column, knots=knots, grid=grid), note
+    knots = values[chosen].tolist()
+    grid = (places[chosen] + 0.5) / rows
+    # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
+    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
+    out = []
+    for i, knot in enumerate(knots):
+        gaps = [
+            abs(Decimal(knot) - Decimal(knots[j])) for j in (i - 1, i + 1) if 0 <= j < len(knots)
+        ]
+        up = ROUND_CEILING if i == 0 else ROUND_FLOOR if i == len(knots) - 1 else ROUND_HALF_EVEN
+        out.append(_coarse_number(column, knot, min(gaps), up))
+    out = np.maximum.accumulate(np.array(out, dtype=values.dtype).clip(out[0], out[-1]))
+    return out, grid
+
+
+def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: str) -> int | float:
+    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step or decimals."""
+    if gap == 0:
+        return value
+    exponent = gap.adjusted()
+    if isinstance(value, float):
+        unit = Decimal(1).scaleb(
+            max(exponent, -(15 if column.decimals is None else column.decimals))
+        )
+        if column.decimals is None:
+            unit = Decimal(1).scaleb(exponent)
+        return float(Decimal(repr(value)).quantize(unit, rounding=rounding))
+    step = column.step or 1
+    unit = max(10 ** max(exponent, 0) // step * step, step)
+    start = int(cast(int, column.lower)) % step
+    steps = {
+        ROUND_FLOOR: (value - start) // unit,
+        ROUND_CEILING: -((start - value) // unit),
+        ROUND_HALF_EVEN: (value - start + unit // 2) // unit,
+    }[rounding]
+    # Rounded inwards, a multiple of the unit may lie beyond 64 bits only in the middle.
+    return min(max(start + steps * unit, -(2**63)), 2**63 - 1)
 
 
 def _nothing_shared(column: Column) -> ModelFileError:
@@ -451,7 +667,9 @@ def _ratio(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """(values - low) / (high - low) without overflow; 0 where high equals low."""
     if values.dtype == np.int64:
         width = (high.view(np.uint64) - low.view(np.uint64)).astype(np.float64)
-        above = np.where(values > low, values.view(np.uint64) - low.view(np.uint64), 0).astype(np.float64)
+        above = np.where(values > low, values.view(np.uint64) - low.view(np.uint64), 0).astype(
+            np.float64
+        )
     else:
         width = high / 2 - low / 2
         above = values / 2 - low / 2
@@ -465,4 +683,15 @@ def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray
         whole = np.floor(share * width.astype(np.float64) + 0.5)
         steps = np.where(whole >= 2.0**64, width, whole.clip(0, 2.0**64 - 2048).astype(np.uint64))
         return (low.view(np.uint64) + np.minimum(steps, width)).view(np.int64)
-    return np.where(share <= 0, low, np.where(share >= 1, high, low * (1 - share) + high * share))
+    # Of two ends that are equal the weighted mean may differ in the last bit.
+    inside = np.where(low == high, low, low * (1 - share) + high * share)
+    return np.where(share <= 0, low, np.where(share >= 1, high, inside))
+
+
+def _nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each of `wanted` the position of the nearest of the sorted `values`, the lower of two."""
+    above = np.searchsorted(values, wanted).clip(0, len(values) - 1)
+    below = (above - 1).clip(0)
+    share = _ratio(wanted, values[below], values[above])
+    outside = wanted >= values[above]
+    return np.where(outside | (share > 0.5), above, below)

@@ -1,17 +1,22 @@
-"""One safe file for a trained model: safetensors, a JSON header, a checksum over every byte. Never pickle."""
+"""One safe file for a trained model: safetensors, a JSON header, a checksum over every byte.
+
+Never pickle. The bytes depend on what is stored and on nothing else, so the same model is the same
+file. `safetensors` reads and checks it; it is written here, since that library orders the metadata
+at random.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from synthgen.errors import ModelFileError
 from synthgen.files import atomic_write
@@ -19,87 +24,162 @@ from synthgen.files import atomic_write
 FORMAT_VERSION = 1
 MAX_FILE, MAX_HEADER, MAX_TENSORS = 4 * 2**30, 16 * 2**20, 10_000
 _EMPTY = "0" * 64
+_DTYPES = {
+    "bool": "BOOL",
+    **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
+    **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+}
 
 
-def write_model(path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+def write_model(
+    path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> None:
     """Write `header` and `tensors`; the old file survives every fault.
 
     Args:
         path: Where to; by convention it ends in ``.synthgen``.
-        header: Plain JSON values, with at least ``class``.
-        tensors: Arrays by name.
+        header: Plain JSON values (numpy numbers are made plain), with at least ``class``.
+        tensors: Arrays by name, of numbers or booleans.
+
+    Raises:
+        ModelFileError: the model is larger than what `read_model` takes, or holds what no file can.
+        OutputError: the file cannot be written.
     """
+    try:
+        text = json.dumps(header, allow_nan=False, default=_plain_number)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(421, f"{path}: the model cannot be written ({error})") from error
+    # The checksum is the first value of the file, so that its place is known.
     metadata = {
+        "sha256": _EMPTY,
         "format": "synthgen",
         "version": str(FORMAT_VERSION),
-        "sha256": _EMPTY,
-        "header": json.dumps(header, allow_nan=False),
+        "header": text,
     }
-    data = save_tensors({k: np.array(v, order="C") for k, v in tensors.items()}, metadata=metadata)
-    place = data.index(_EMPTY.encode())
-    digest = hashlib.sha256(data).hexdigest().encode()
+    described: dict[str, Any] = {"__metadata__": metadata}
+    blocks, end = [], 0
+    for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        if array.dtype.name not in _DTYPES:
+            raise ModelFileError(421, f"{path}: array {name!r} is {array.dtype}, which no file holds")
+        block = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").tobytes()
+        start, end = end, end + len(block)
+        described[name] = {
+            "dtype": _DTYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
+        blocks.append(block)
+    head = json.dumps(described, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    if len(head) > MAX_HEADER or 8 + len(head) + end > MAX_FILE or len(blocks) > MAX_TENSORS:
+        raise ModelFileError(
+            422,
+            f"{path}: the model has {len(blocks):,} arrays, {len(head):,} bytes of names and "
+            f"categories and {end:,} of numbers; a file takes {MAX_TENSORS:,}, {MAX_HEADER:,} and "
+            f"{MAX_FILE:,} in all: leave out columns with many categories",
+        )
+    head = struct.pack("<Q", len(head)) + head
+    digest = hashlib.sha256(head)
+    for block in blocks:
+        digest.update(block)
     with atomic_write(Path(path)) as file:
-        file.write(data[:place])
-        file.write(digest)
-        file.write(data[place + len(digest) :])
+        file.write(head.replace(_EMPTY.encode(), digest.hexdigest().encode(), 1))
+        for block in blocks:
+            file.write(block)
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Check a model file, then give its header and tensors. No code in it is run.
 
     Raises:
-        ModelFileError: it is missing, damaged in any bit, too large, newer than this version, or no model at all.
+        ModelFileError: it is missing, damaged in any bit, too large, newer than this version, or no
+            model at all.
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise ModelFileError(411, f"{path} is a folder, not a model file")
-        if size > MAX_FILE:
-            raise ModelFileError(412, f"{path} has {size:,} bytes: a model file has at most {MAX_FILE:,}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(413, f"{path}: cannot read the model file: {error.strerror or error}") from error
-    metadata = _checked_metadata(path, data)
-    digest = metadata["sha256"]
-    place = data.index(digest.encode())
-    blank = hashlib.sha256(data[:place])
-    blank.update(_EMPTY.encode())
-    blank.update(memoryview(data)[place + 64 :])
-    if blank.hexdigest() != digest:
+        data = _content(path)
+    except (OSError, ValueError) as error:  # ValueError: no path can be like this
+        why = getattr(error, "strerror", None) or error
+        raise ModelFileError(
+            413, f"{path}: cannot read the model file: {why}: check the path and its permissions"
+        ) from error
+    metadata, place = _checked_metadata(path, data)
+    digest = hashlib.sha256(data[:place])
+    digest.update(_EMPTY.encode())
+    digest.update(memoryview(data)[place + len(_EMPTY) :])
+    if digest.hexdigest() != metadata["sha256"]:
         raise _damaged(path, "its checksum does not match")
     try:
-        header = json.loads(metadata["header"])
+        header = json.loads(metadata["header"], object_pairs_hook=_no_twins)
+        if not isinstance(header, dict) or not isinstance(header.get("class"), str):
+            raise ValueError("it names no class")
         return header, load_tensors(data)
-    except Exception as error:  # only a file that carries a right checksum of wrong content comes here
+    except Exception as error:  # only a right checksum of wrong content comes here
         raise _damaged(path, str(error)) from error
 
 
-def _checked_metadata(path: Path, data: bytes) -> dict[str, str]:
+def _content(path: Path) -> bytes:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ModelFileError(411, f"{path} is a folder: give the path of a model file in it")
+    if not stat.S_ISREG(mode):
+        raise ModelFileError(411, f"{path} is a pipe or a device: copy it to a file first")
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > MAX_FILE:
+            raise ModelFileError(
+                412,
+                f"{path} has {size:,} bytes, a model file at most {MAX_FILE:,}: check which file it is",
+            )
+        file.seek(0)
+        return file.read(size)
+
+
+def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
+    """The texts of the header, and the position of the checksum among the bytes."""
     if len(data) < 10:
         raise _damaged(path, f"it has {len(data)} bytes")
-    (length,) = struct.unpack("<Q", data[:8])
-    if data[:2] == b"\x80\x04" or data[:2] == b"PK":
-        raise ModelFileError(414, f"{path} is a pickle or zip, not a synthgen model: it is not opened, since it can run code")
+    (length,) = struct.unpack_from("<Q", data)
     if length > min(MAX_HEADER, len(data) - 8):
+        if (data[0] == 0x80 and data[1] <= 5) or data.startswith(b"PK"):
+            raise ModelFileError(
+                414,
+                f"{path} is a pickle or zip, no synthgen model. It is not opened, since it can run code: "
+                f"train again with synthgen",
+            )
         raise _damaged(path, f"its header claims {length:,} bytes")
     try:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_no_twins)
         metadata = header.pop("__metadata__")
-        if metadata.pop("format") != "synthgen" or not all(isinstance(v, str) for v in metadata.values()):
+        texts = all(isinstance(value, str) for value in metadata.values())
+        if not texts or metadata["format"] != "synthgen":
             raise ValueError("it is of another program")
-        version, digest = int(metadata["version"]), metadata["sha256"]
-        if len(digest) != 64 or "header" not in metadata:
-            raise ValueError("it has no checksum")
+        version, digest = int(metadata["version"]), metadata["sha256"].encode("ascii")
+        place = data.find(b'"' + digest + b'"', 8, 8 + length) + 1
+        if len(digest) != len(_EMPTY) or not place or "header" not in metadata or version < 1:
+            raise ValueError("it has no checksum, no header or no version")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            415, f"{path} has format {version}, this synthgen reads up to {FORMAT_VERSION}: install a newer synthgen"
+            415,
+            f"{path} has format {version}, this synthgen reads up to {FORMAT_VERSION}: install a newer "
+            f"synthgen",
         )
     if len(header) > MAX_TENSORS:
-        raise ModelFileError(416, f"{path} lists {len(header):,} tensors: a model has at most {MAX_TENSORS:,}")
-    return metadata
+        raise ModelFileError(
+            416,
+            f"{path} lists {len(header):,} tensors, a model at most {MAX_TENSORS:,}: check which file "
+            f"it is",
+        )
+    return metadata, place
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is no JSON")
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,4 +190,6 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: str) -> ModelFileError:
-    return ModelFileError(417, f"{path} is no intact synthgen model file: {why}. Copy it again, or train again")
+    return ModelFileError(
+        417, f"{path} is no intact synthgen model file: {why}. Copy it again, or train again"
+    )

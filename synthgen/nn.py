@@ -108,9 +108,14 @@ def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return x * keep / (1 - share)
 
 
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Nothing: torch's own draws from the global generator."""
+
+
 def linear(n_in: int, n_out: int) -> nn.Linear:
     """A linear layer without values yet; `initialise` gives them, from a generator of our own."""
-    return nn.utils.skip_init(nn.Linear, n_in, n_out)  # type: ignore[return-value]
+    return _Linear(n_in, n_out)
 
 
 class OneHotLinear(nn.Module):

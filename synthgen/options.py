@@ -200,7 +200,7 @@ no_defuse_option = click.option(
 )
 
 
-# --- before the work ----------------------------------------------------------------------------
+# --- before the work --------------------------------------------------------------------------
 
 
 def build(training: Training) -> Synthesizer:

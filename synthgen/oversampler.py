@@ -21,7 +21,7 @@ from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer, resolve
-from synthgen.table import Column, Table
+from synthgen.table import Table
 
 
 @final
@@ -31,7 +31,7 @@ class Oversampler(BaseOverSampler):
     Takes what a table holds: missing cells, text, categories, dates, nullable and Arrow dtypes.
     The original rows come first and unchanged, then the new rows, class by class, with the columns
     and dtypes that came in. As in imbalanced-learn, a frame comes back with a RangeIndex, and rows
-    of `X` and `y` belong together by position, whatever their indexes say.
+    of `X` and `y` belong together by position; indexes that pair them in another way are refused.
 
     Args:
         synthesizer: "ctgan", "tvae", "bootstrap", an import path (``package.module:Class``) or an
@@ -63,6 +63,12 @@ class Oversampler(BaseOverSampler):
         array([6, 7])
     """
 
+    sampling_strategy_: dict[Any, int]
+    synthesizer_: Synthesizer | None
+    sample_is_synthetic_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseOverSampler._parameter_constraints,
         "synthesizer": [str, Synthesizer],
@@ -84,7 +90,7 @@ class Oversampler(BaseOverSampler):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Check everything and count the rows to make, without making them: see `fit_resample`."""
+        """Check parameters and target and count the rows to make; `fit_resample` makes them."""
         self._checked(X, y)
         return self
 
@@ -119,7 +125,7 @@ class Oversampler(BaseOverSampler):
     def _fit_resample(self, X: pd.DataFrame, y: pd.Series, wanted: dict[Any, int]) -> pd.DataFrame:
         """So many new rows of each class, features only."""
         seed = seed_sequence(self.random_state)
-        self.synthesizer_: Synthesizer | None = None
+        self.synthesizer_ = None
         if not wanted:
             return X.iloc[:0]
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
@@ -131,7 +137,11 @@ class Oversampler(BaseOverSampler):
         parts = [synthesizer.sample(n, label=c, random_state=seed) for c, n in wanted.items()]
         made = pd.concat(parts, ignore_index=True)
         features = synthesizer.schema_.features
-        series = [_finished(c, made.iloc[:, i], X.iloc[:, i]) for i, c in enumerate(features)]
+        # Each class numbers its IDs from the same place on.
+        series = [
+            unlearned(column, len(made)) if column.kind == "id" else made.iloc[:, i]
+            for i, column in enumerate(features)
+        ]
         return as_frame(series, [c.name for c in features], len(made))
 
     def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Table]:
@@ -149,8 +159,10 @@ class Oversampler(BaseOverSampler):
         if len(frame) != len(labels):
             lengths = f"X has {len(frame)} rows and y has {len(labels)}"
             raise DataError(334, f"{lengths}: give one label for each row")
+        if not (isinstance(X, pd.DataFrame) and isinstance(y, pd.Series | pd.DataFrame)):
+            labels.index = frame.index  # one of the two has no index that could say otherwise
         name = labels.name if isinstance(labels.name, str) else "target"
-        table = Table.of(as_frame([labels], [name], len(labels)), target=name)
+        table = Table.of(labels.reset_index(drop=True).to_frame(name), target=name)
         # Only names that all are strings become `feature_names_in_`; a mixture would be an error.
         named = all(isinstance(column, str) for column in frame.columns)
         empty = frame.iloc[:0] if named else np.empty((0, frame.shape[1]))
@@ -245,7 +257,7 @@ def _frame(X: Any) -> pd.DataFrame:
         if len({len(row) for row in X}) == 1:
             frame = pd.DataFrame(X)
     elif isinstance(X, np.ndarray) and X.ndim == 2 and type(X) in (np.ndarray, np.memmap):
-        frame = pd.DataFrame(X.astype(object) if X.dtype.kind == "S" else X)
+        frame = pd.DataFrame(X)
     if 0 in frame.shape:
         raise DataError(
             353,
@@ -259,7 +271,7 @@ def _frame(X: Any) -> pd.DataFrame:
 
 
 def _labels(y: Any) -> pd.Series:
-    """`y` as a series with a RangeIndex; 0/1 columns become the number of the column."""
+    """`y` as a series of its own; 0/1 columns become the number of the column."""
     series = None
     if isinstance(y, pd.Series):
         series = y
@@ -277,28 +289,11 @@ def _labels(y: Any) -> pd.Series:
             f"y is a {_described(y)}: give one class for each row, as a series, an array or a "
             f"list. Multilabel and multioutput targets are not supported.",
         )
-    return series.reset_index(drop=True)
+    return series.copy(deep=False)
 
 
 def _is_one_hot(y: np.ndarray) -> bool:
     return bool(np.isin(y, (0, 1)).all() and (y.astype(np.int64).sum(axis=1) == 1).all())
-
-
-def _finished(column: Column, made: pd.Series, real: pd.Series) -> pd.Series:
-    """`made` with IDs that are nowhere else, and missing cells written as the real ones are."""
-    if column.kind == "id":
-        fresh = unlearned(column, len(real) + len(made))
-        fresh = fresh[~fresh.isin(real)].drop_duplicates().iloc[: len(made)]
-        if len(fresh) < len(made):
-            what = f"ID column {column.name!r} ({real.dtype}) has no room for {len(made)} new IDs"
-            raise DataError(355, f"{what}: drop it, or give it a wider type")
-        return fresh.reset_index(drop=True)
-    if real.dtype == object and made.isna().any():
-        # To an encoder NaN and None are two categories.
-        cells = made.to_numpy(dtype=object, copy=True)
-        cells[made.isna()] = real[real.isna()].iloc[0]
-        return pd.Series(cells, dtype=object)
-    return made
 
 
 def _appended(X: Any, made: pd.DataFrame) -> Any:

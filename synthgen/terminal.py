@@ -21,7 +21,7 @@ from synthgen.errors import SynthgenError
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-# --- how it ends --------------------------------------------------------------------------------
+# --- how it ends ------------------------------------------------------------------------------
 
 
 class _Terminated(BaseException):
@@ -102,7 +102,7 @@ def collect_notes() -> Iterator[list[str]]:
         yield found
 
 
-# --- what it prints -----------------------------------------------------------------------------
+# --- what it prints ---------------------------------------------------------------------------
 
 
 def say(text: str, *, err: bool = False) -> None:

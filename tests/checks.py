@@ -73,7 +73,9 @@ def check_exact_rows_and_label(make: Make) -> None:
             assert len(made) == n
             assert (made["outcome"] == label).all()
             assert isinstance(made.index, pd.RangeIndex)
-    every = model.sample(900, random_state=1)["outcome"].value_counts()
+    mixture = model.sample(900, random_state=1)
+    assert mixture["record_id"].is_unique
+    every = mixture["outcome"].value_counts()
     # 12 and 24 rows: a third and two thirds, five standard deviations around.
     assert abs(every["other"] / 900 - 1 / 3) < 5 * (2 / 9 / 900) ** 0.5
 

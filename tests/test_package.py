@@ -35,15 +35,16 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 
 # The floors of the house, from the ground up. A subpackage, such as metrics, is one room.
 FLOORS = [
-    {"errors", "files", "table"},
-    {"encoding", "audit", "device", "model_file", "selection"},
-    {"training", "nn"},
+    {"errors", "gates"},
+    {"files", "cells", "column", "inference", "table"},
+    {"encoding", "auditing", "device", "model_file", "selection"},
+    {"training", "checkpoint", "nn"},
     {"synthesizers"},
     {"guard", "metrics"},
-    {"oversampler", "evaluate", "strategies"},
+    {"oversampler", "augmentation", "evaluate", "strategies"},
     {"compare"},
     {"report"},
-    {"cli"},
+    {"cli", "options", "terminal"},
     {"__init__", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

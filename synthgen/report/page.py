@@ -230,7 +230,7 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
-# --- figures ------------------------------------------------------------------------------------
+# --- figures ----------------------------------------------------------------------------------
 
 
 class _Figures:
@@ -381,7 +381,7 @@ def _value_text(column: Column, value: float, *, last: bool) -> str:
     if column.kind == "integer":
         whole = math.floor(value) if last else math.ceil(value)
         return f"{whole:,}" if abs(whole) < 1e7 else f"{whole:.3g}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _training(result: Augmented, label: Any, figures: _Figures) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from synthgen.device import RandomState, child_seed, seed_sequence
-from synthgen.encoding import as_frame
+from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import read_model
 from synthgen.table import Schema, Table, class_position
@@ -140,6 +140,9 @@ class Synthesizer(BaseEstimator, ABC):
         if len(parts) > 1:
             order = np.argsort(np.concatenate(places), kind="stable")
             features = pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
+            for i, column in enumerate(self.schema_.features):
+                if column.kind == "id":  # each class was numbered from the same start
+                    features.isetitem(i, unlearned(column, rows))
         target = self.schema_[self.schema_.target].restore(codes)
         series = [features.iloc[:, i] for i in range(features.shape[1])]
         return as_frame([*series, target], [*features.columns, self.schema_.target], rows)

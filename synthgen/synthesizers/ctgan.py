@@ -21,8 +21,6 @@ from synthgen.training import Learner, Sampler
 
 NOISE, HIDDEN = 128, 256
 TEMPERATURE, PENALTY, DROPOUT = 0.2, 10.0, 0.5
-# Quantile-normal numbers lie within about +-5 for a million rows.
-NUMBER_LIMIT = 5.0
 
 
 class _Residual(nn.Module):
@@ -44,6 +42,7 @@ class _Generator(Sampler):
     """
 
     frequencies: Tensor
+    limits: Tensor
     number_place: Tensor
     always: Tensor
 
@@ -62,6 +61,8 @@ class _Generator(Sampler):
         self.register_buffer(
             "frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64)
         )
+        # The farthest that a training row lies from the middle; beyond it, decoding would pile rows up.
+        self.register_buffer("limits", torch.ones(n_numbers))
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)
         self.register_buffer("number_place", starts, persistent=False)
@@ -78,7 +79,7 @@ class _Generator(Sampler):
         out = noise
         for layer in self.layers:
             out = layer(out, condition)
-        numbers = NUMBER_LIMIT * torch.tanh(out[:, : self.n_numbers] / NUMBER_LIMIT)
+        numbers = self.limits * torch.tanh(out[:, : self.n_numbers] / self.limits)
         return numbers, self.spans.bounded(out[:, self.n_numbers :])
 
     def row(self, numbers: Tensor, soft: Tensor) -> Tensor:
@@ -204,6 +205,7 @@ class _CTGANLearner(Learner):
         self.critic = _Critic(width, sampler.n_levels, n_conditions, pac)
         self.conditions = _Conditions(data)
         sampler.frequencies.copy_(self.conditions.frequencies.cpu())
+        sampler.limits.copy_(data.rows.numbers.abs().amax(0).clamp(min=0.1).cpu())
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
             torch.optim.Adam(self.critic.parameters(), **options),

@@ -1,0 +1,298 @@
+"""What one column is: its kind and limits, and the way from its cells to numbers or codes and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from synthgen import cells as cell
+from synthgen.errors import DataError, UsageError
+
+Kind = Literal[
+    "numeric",
+    "integer",
+    "categorical",
+    "boolean",
+    "datetime",
+    "id",
+    "text",
+    "constant",
+    "missing",
+]
+KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+LEVELS: tuple[Kind, ...] = ("categorical", "boolean", "constant")
+NUMBERS: tuple[Kind, ...] = ("numeric", "integer", "datetime")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column is.
+
+    Attributes:
+        name: As in the frame; any hashable.
+        kind: One of `KINDS`. ``constant`` and ``missing`` (nothing but missing) carry no information.
+        dtype: The pandas dtype to give back.
+        reason: Why this kind was chosen, for the reader.
+        missing: Share of missing cells, 0 to 1.
+        lower, upper: Least and greatest value; whole numbers for ``integer``, and for ``datetime`` ticks
+            of the dtype's own unit since 1970 (time spans: ticks). Of an ``id`` the least and greatest
+            number, for texts such as ``synthetic-000007`` the greatest only.
+        step: Every ``integer`` or ``datetime`` value is ``lower`` plus a multiple of it.
+        decimals: ``numeric`` values are rounded to so many decimals; None: not rounded.
+        spikes: Values that hold at least 2 % (and 5) of the rows of some class, such as 0.
+        categories: The levels of a ``categorical``, ``boolean`` or ``constant`` column, in order; for a
+            pandas categorical all of its levels, unused ones included.
+        cells: What the cells of a column of dtype object are, where they are not given back as they
+            come: floats, dates, datetimes, timestamps, timedeltas or (of pandas) spans.
+        empty: How a missing cell of a column of dtype object is written: None, nan, NaT or NA.
+    """
+
+    name: Hashable
+    kind: Kind
+    dtype: Any
+    reason: str = ""
+    missing: float = 0.0
+    lower: int | float | None = None
+    upper: int | float | None = None
+    step: int | None = None
+    decimals: int | None = None
+    spikes: tuple[int | float, ...] = ()
+    categories: tuple[Any, ...] = ()
+    cells: cell.Cells = ""
+    empty: str = ""
+
+    def numbers(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Values as int64 (``integer``, ``datetime``) or float64 (``numeric``), and a mask of the missing ones.
+
+        Missing values are 0 in the first array. Shape of both: (rows,).
+
+        Raises:
+            DataError: a cell is no number or date.
+        """
+        series = cell.tidy(series)
+        missing = series.isna().to_numpy(dtype=bool)
+        if self.kind == "datetime":
+            return cell.ticks(series, missing, self.dtype, self.cells), missing
+        whole = self.kind != "numeric"
+        values, wrong = cell.numbers(series, missing, whole=whole)
+        if wrong.any():
+            row, value = cell.row_of(series, wrong)
+            raise DataError(
+                331,
+                f"column {self.name!r}, row {row}: {value} is not a {'whole ' * whole}number, but the column is "
+                f"{self.kind}: mend the cell, or make the column categorical in the schema",
+            )
+        return values, missing
+
+    def codes(self, series: pd.Series) -> np.ndarray:
+        """Positions in `categories`, int64 of shape (rows,), with -1 for missing.
+
+        Raises:
+            DataError: a value is none of the categories.
+        """
+        series = cell.tidy(series)
+        missing = series.isna().to_numpy(dtype=bool)
+        known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            levels = pd.Index(
+                series.dtype.categories.astype(object), dtype=object, tupleize_cols=False
+            )
+            place = np.append(
+                known.get_indexer(levels), -1
+            )  # the last is where code -1, missing, looks
+            codes = place[series.cat.codes.to_numpy()].astype(np.int64)
+        else:
+            found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
+            codes = np.where(missing, -1, known.get_indexer(found)).astype(np.int64)
+        unknown = (codes < 0) & ~missing
+        if unknown.any():
+            row, value = cell.row_of(series, unknown)
+            some = ", ".join(map(cell.shown, self.categories[:8]))
+            raise DataError(
+                332,
+                f"column {self.name!r}, row {row}: {value} was not seen when the schema was made (known: "
+                f"{some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or make the schema from "
+                f"rows that hold it",
+            )
+        return codes
+
+    def restore(self, values: np.ndarray, missing: np.ndarray | None = None) -> pd.Series:
+        """The inverse of `numbers` or `codes`: a series of the column's own dtype with a RangeIndex.
+
+        Args:
+            values: For `LEVELS` the codes (-1: missing), else the numbers. Shape (rows,).
+            missing: Mask of the missing cells, shape (rows,); None: none.
+        """
+        if self.kind in LEVELS:
+            return self._restore_levels(values)
+        if self.kind == "datetime":
+            return cell.from_ticks(values, missing, self.dtype, self.name, self.cells, self.empty)
+        return cell.as_dtype(values, missing, self.dtype, self.name, self.cells, self.empty)
+
+    def _restore_levels(self, codes: np.ndarray) -> pd.Series:
+        missing = codes < 0
+        if not self.categories or missing.all():
+            return cell.all_missing(len(codes), self.dtype, self.name, self.empty)
+        known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            levels = pd.Index(
+                self.dtype.categories.astype(object), dtype=object, tupleize_cols=False
+            )
+            place = np.where(missing, -1, levels.get_indexer(known)[codes])
+            return pd.Series(pd.Categorical.from_codes(place, dtype=self.dtype), name=self.name)
+        return cell.as_dtype(
+            known.to_numpy()[np.maximum(codes, 0)], missing, self.dtype, self.name, empty=self.empty
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain JSON values that `from_json` reads back; empty fields are left out.
+
+        Dates are written as such: ``"lower": "1984-02-29"``.
+        """
+        out: dict[str, Any] = {}
+        defaults = Column(name=None, kind="missing", dtype=None)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            try:
+                if field.name == "dtype":
+                    out["dtype"] = cell.dtype_to_plain(value, self.categories)
+                elif field.name in ("name", "kind"):
+                    out[field.name] = cell.to_plain(value)
+                elif value != getattr(defaults, field.name):
+                    if field.name in ("lower", "upper", "spikes"):
+                        value = self._dated(value)
+                    out[field.name] = (
+                        [cell.to_plain(v) for v in value] if isinstance(value, tuple) else value
+                    )
+            except DataError as error:
+                raise DataError(error.code, f"column {self.name!r}: {error.message}") from error
+        return out
+
+    def _dated(self, value: Any) -> Any:
+        plain = cell.tick_type(self.dtype, self.cells)
+        if self.kind != "datetime" or plain.kind != "M":
+            return value
+        if isinstance(value, tuple):
+            return tuple(map(self._dated, value))
+        return str(np.int64(value).astype(plain))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Column:
+        """Read one column from its JSON form.
+
+        Raises:
+            UsageError: a key, kind, dtype or value cannot be used.
+        """
+        if not isinstance(data, Mapping):
+            raise UsageError(
+                261, f'schema: {cell.shown(data)} is no column: use {{"name": ..., "kind": ...}}'
+            )
+        known = {f.name for f in fields(cls)}
+        name = data.get("name")
+        if "name" not in data or data.get("kind") not in KINDS or set(data) - known:
+            extra = (
+                ", ".join(sorted(map(str, set(data) - known)))
+                or f"kind={data.get('kind')!r}, name={name!r}"
+            )
+            raise UsageError(
+                261,
+                f"schema, column {name!r}: cannot use {extra}; kinds are {', '.join(KINDS)}, and a column has "
+                f"{', '.join(f.name for f in fields(cls))}",
+            )
+        values = {**data, "name": cell.from_plain(name)}
+        for key in ("spikes", "categories"):
+            if key in data:
+                if not isinstance(data[key], list):
+                    raise UsageError(
+                        261,
+                        f"schema, column {name!r}: {key} must be a list, however: {data[key]!r}",
+                    )
+                values[key] = tuple(map(cell.from_plain, data[key]))
+        dtype = data.get("dtype", "object")
+        try:
+            values["dtype"] = cell.dtype_from_plain(dtype, values.get("categories", ()))
+        except (TypeError, ValueError, KeyError, ImportError) as error:
+            raise UsageError(
+                262, f"schema, column {name!r}: pandas does not know dtype {dtype!r}"
+            ) from error
+        # A hand that changes the kind leaves what belongs to the old one.
+        if values["kind"] not in LEVELS:
+            values.pop("categories", None)
+        if values["kind"] not in (*NUMBERS, "id"):
+            for key in ("lower", "upper", "step", "decimals", "spikes"):
+                values.pop(key, None)
+        _undate(values)
+        _check_values(values)
+        return cls(**values)
+
+
+def _undate(values: dict[str, Any]) -> None:
+    """Dates among the limits as ticks, and floats among whole numbers as such, in place."""
+
+    def undated(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            ticks = np.datetime64(value).astype(plain).astype(np.int64)
+        except ValueError:
+            return value  # refused with all else that is no number
+        return int(ticks)
+
+    plain = cell.tick_type(values["dtype"], values.get("cells", ""))
+    if values["kind"] in ("integer", "id"):
+        for key in ("lower", "upper"):
+            if isinstance(values.get(key), float) and values[key].is_integer():
+                values[key] = int(values[key])
+    if values["kind"] == "datetime" and plain.kind == "M":
+        for key in ("lower", "upper", "spikes"):
+            if key in values:
+                value = values[key]
+                values[key] = (
+                    tuple(map(undated, value)) if isinstance(value, tuple) else undated(value)
+                )
+
+
+def _check_values(values: Mapping[str, Any]) -> None:
+    """Refuse what a hand that edits a schema may have put in the wrong place."""
+    whole = values["kind"] in ("integer", "datetime", "id")
+
+    def number(value: Any) -> bool:
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        return fits and math.isfinite(value) and (not whole or -(2**63) <= value < 2**63)
+
+    def count(value: Any, least: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+    limit = "a whole number of 64 bits" if whole else "a number"
+    rules = {
+        "reason": (lambda v: isinstance(v, str), "a text"),
+        "missing": (lambda v: isinstance(v, int | float) and 0 <= v <= 1, "a share from 0 to 1"),
+        "lower": (lambda v: v is None or number(v), limit),
+        "upper": (lambda v: v is None or number(v), limit),
+        "step": (lambda v: v is None or count(v, 1), "a whole number from 1"),
+        "decimals": (lambda v: v is None or (count(v, 0) and v <= 15), "a whole number from 0 to 15"),
+        "spikes": (lambda v: all(map(number, v)), f"a list; each of them {limit}"),
+        "categories": (
+            lambda v: len(set(v)) == len(v) and None not in v,
+            "a list of different values",
+        ),
+        "cells": (lambda v: v in cell.CELLS, f"one of {', '.join(filter(None, cell.CELLS))}"),
+        "empty": (lambda v: v in ("", *cell.EMPTY), f"one of {', '.join(cell.EMPTY)}"),
+    }
+    for key, (fits, wanted) in rules.items():
+        if key in values and not fits(values[key]):
+            raise UsageError(
+                268,
+                f"schema, column {values['name']!r}: {key} must be {wanted}, however: {cell.shown(values[key])}",
+            )
+    lower, upper = values.get("lower"), values.get("upper")
+    if lower is not None and upper is not None and lower > upper:
+        raise UsageError(
+            268,
+            f"schema, column {values['name']!r}: lower, {lower}, is greater than upper, {upper}",
+        )

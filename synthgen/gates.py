@@ -1,0 +1,84 @@
+"""Conditions on a report, such as ``minority.rows>=50``: a script stops when one does not hold."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from synthgen.errors import UsageError
+
+_COMPARE = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+# The number comes last and has no sign of comparison in it, so a name may: classes.>50K.rows>=9.
+_GATE = re.compile(
+    r"\s*(?P<name>\S(?:.*?[^\s<>=!])?)\s*(?P<sign>>=|<=|==|!=|>|<)"
+    r"\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*",
+    re.DOTALL,
+)
+
+
+def gate(report: Mapping[str, Any], expression: str) -> bool:
+    """Whether a report fulfils a condition.
+
+    Args:
+        report: The JSON form of a report; the names within are joined by dots.
+        expression: A name, one of ``>= <= > < == !=``, and a number.
+
+    Returns:
+        The comparison. False, whatever the sign, where the report has null (or NaN) in that place:
+        what was not measured fulfils nothing.
+
+    Raises:
+        UsageError: The condition cannot be read (E291), or names no number of the report (E292).
+
+    Example:
+        >>> report = {"minority": {"rows": 151}, "model": None}
+        >>> gate(report, "minority.rows>=50"), gate(report, "model.average_precision.low > 0.5")
+        (True, False)
+        >>> gate(report, "minority.row>=50")
+        Traceback (most recent call last):
+        synthgen.errors.UsageError: gate 'minority.row>=50': there is no number 'minority.row' here;
+        close to it: minority.rows [E292]
+    """
+    found = _GATE.fullmatch(expression)
+    if found is None:
+        raise UsageError(
+            291,
+            f"gate {expression!r} cannot be read: write a name, one of {' '.join(_COMPARE)}, "
+            f"and a number, such as 'minority.rows>=50'",
+        )
+    name = found["name"]
+    numbers = _numbers(report)
+    # An empty place, such as the model of a table too small for one, empties the names below it.
+    above = [name[:i] for i, sign in enumerate(name) if sign == "."]
+    if any(place in numbers and numbers[place] is None for place in [name, *above]):
+        return False
+    if name not in numbers:
+        known = [n for n, value in numbers.items() if value is not None]
+        close = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8]
+        raise UsageError(
+            292,
+            f"gate {expression!r}: there is no number {name!r} here; "
+            f"close to it: {', '.join(close) or 'nothing, the report holds no number'}",
+        )
+    return bool(_COMPARE[found["sign"]](numbers[name], float(found["number"])))
+
+
+def _numbers(report: Mapping[str, Any], above: str = "") -> dict[str, float | None]:
+    """Every number (or null) by its dotted name; texts, truth values and lists are left out."""
+    out: dict[str, float | None] = {}
+    for key, value in report.items():
+        if isinstance(value, Mapping):
+            out |= _numbers(value, f"{above}{key}.")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            out[f"{above}{key}"] = None if value is None or value != value else value
+    return out

@@ -1,0 +1,638 @@
+"""What may leave: rows that keep the table's limits and the user's rules, and copy nobody."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Literal, final
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import ndtri
+
+from synthgen import cells as cell
+from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.encoding import unlearned
+from synthgen.errors import ConvergenceError, DataError, UsageError
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.table import Table, class_position
+
+ROUNDS = 20
+# A round draws at most so many times the rows asked for: a wrong rule must not run for hours.
+MOST_DRAWN, SMALL = 5, 200
+REDRAW = 1 << 20  # beyond the keys that `sample` derives from a seed
+# Fewer rows of a class than this say nothing about how close two of them come by chance.
+MIN_CLASS_ROWS, MAX_REAL_ROWS = 20, 5_000
+NEAR_SHARE = 0.05
+# One knot for so many rows, so that the scale does not follow single rows: with a knot for each, up
+# to 88 % of fresh real rows (one column, 200 rows) pass for near copies.
+ROWS_PER_KNOT, MAX_KNOTS = 20, 50
+# So many pairs at a time: what a core's cache holds, and what keeps a GPU busy.
+PAIRS_CPU, PAIRS_GPU = 1 << 19, 1 << 25
+COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
+
+_Rows = tuple[torch.Tensor, torch.Tensor]
+_Scale = tuple[float, np.ndarray, np.ndarray, tuple[float, float]]
+_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda left, right: left.isin(right),
+    ast.NotIn: lambda left, right: ~left.isin(right),
+    ast.And: lambda left, right: _truth(left) & _truth(right),
+    ast.Or: lambda left, right: _truth(left) | _truth(right),
+    ast.BitAnd: lambda left, right: _truth(left) & _truth(right),
+    ast.BitOr: lambda left, right: _truth(left) | _truth(right),
+}
+_SYNTAX = (
+    *_OPERATORS,
+    *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare),
+    *(ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
+    *(ast.Not, ast.Invert, ast.USub, ast.UAdd),
+)
+_HELP = "a rule compares columns, such as 'start <= end': see Rule"
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
+
+
+@final
+class Rule:
+    """What must hold in every row.
+
+    Args:
+        rule: Text that compares columns, such as ``start <= end`` or ``stage in (1, 2) or not
+            relapse``, with numbers, texts, arithmetic, comparisons, and/or/not and nothing else:
+            the text is never run as code. Names with other signs stand in backticks. A row where
+            a column that the text names is missing breaks no rule, as in SQL's CHECK. Or a function
+            that takes a frame (a copy, the target among its columns) and returns a boolean for each
+            row; missing counts as broken.
+
+    Example:
+        >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
+        >>> Rule("start <= `last day`").holds(frame)
+        array([ True, False])
+        >>> Rule("__import__('os')")
+        Traceback (most recent call last):
+            ...
+        synthgen.errors.UsageError: rule "__import__('os')": Call is not allowed: ...
+    """
+
+    def __init__(self, rule: str | Callable[[pd.DataFrame], Any]) -> None:
+        self._function = None if isinstance(rule, str) else rule
+        self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
+        if isinstance(rule, str):
+            self._tree, self._names = _parsed(rule)
+        elif not callable(rule):
+            raise UsageError(251, f"a rule is text or a function, however: {rule!r}")
+
+    def holds(self, frame: pd.DataFrame) -> np.ndarray:
+        """True for the rows that satisfy the rule, bool of shape (rows,).
+
+        Raises:
+            UsageError: A column is unknown, the rule fails, or yields no boolean for each row.
+        """
+        judged = np.ones(len(frame), dtype=bool)
+        try:
+            if self._function is not None:
+                found = self._function(frame.copy())
+            else:
+                used = self._columns(frame)
+                for series in used.values():
+                    judged &= series.notna().to_numpy(dtype=bool)
+                found = _value(
+                    self._tree, {name: _plain(series[judged]) for name, series in used.items()}
+                )
+            wanted = int(judged.sum())
+            if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
+                raise TypeError(f"it yields {type(found).__name__}, no boolean for each row")
+            if wanted and not pd.api.types.is_bool_dtype(found.dtype):
+                raise TypeError(f"it yields {found.dtype}, no booleans: compare it with something")
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a user's function or comparison may raise
+            listed = ", ".join(f"{c} ({d})" for c, d in frame.dtypes.astype(str).items())
+            what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
+            raise UsageError(253, f"{what}. The columns are {listed}") from error
+        holds = ~judged
+        holds[judged] = pd.Series(found).fillna(False).to_numpy(dtype=bool)
+        return holds
+
+    def _columns(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        known = {str(name): place for place, name in enumerate(frame.columns)}
+        for name in self._names.values():
+            if name not in known:
+                listed = ", ".join(map(repr, known))
+                what = f"rule {self.text!r} names column {name!r}, which is not there"
+                raise UsageError(252, f"{what}: the columns are {listed}")
+        return {key: frame.iloc[:, known[name]] for key, name in self._names.items()}
+
+
+@final
+class Guard:
+    """What the real rows of one class allow, learned once; it changes no row.
+
+    - Limits: bounds, steps, decimals and categories are the schema's, which are those of all rows
+      of the table, or were set by hand. Cells may be missing only where some row is missing that
+      the synthesizer learned from: of the class, or with `learned_from_all` of the table.
+    - Rules: the user's; a rule that more than half of the real rows break is refused as a mistake.
+    - Copies: rows nearer to a training row of the class than real rows are to each other. Distances
+      are Euclidean on normal scores of the numbers; another category, and missing on one side only,
+      count as sqrt(2), the usual distance of two normal numbers. Constants, IDs and text do not
+      count. The yardstick is the distance of each real row of the class to the next one; below 20
+      rows, of each row of the table (at most 5,000 of them) to the next one.
+
+    Args:
+        table: The training rows, all classes.
+        label: The class.
+        rules: Texts or functions, see `Rule`.
+        near_copies: Whether to learn distances.
+        learned_from_all: Whether the synthesizer learned from the rows of all classes.
+        device: Where distances are measured.
+
+    Attributes:
+        broken: For each rule, the share of the real rows of the class that break it.
+        near: The distance up to which a row is a near copy: 5 % of the real rows are as near.
+
+    Example:
+        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
+        >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["age < 61"])
+        >>> new = pd.DataFrame({"age": [60, 45, 61], "ill": ["y", "y", "y"]})
+        >>> guard.reasons(new)
+        array(['', '', 'out of range: age'], dtype=object)
+        >>> guard.distances(new.iloc[:2]).round(1)
+        array([0. , 0.6])
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        label: Any,
+        *,
+        rules: Sequence[str | Callable[[pd.DataFrame], Any]] = (),
+        near_copies: bool = True,
+        learned_from_all: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        own = table.labels == class_position(table.schema.classes, label)
+        rows = table.frame[own] if own.any() else table.frame
+        learned = table.frame if learned_from_all else rows
+        self._columns = table.schema.features
+        self._may_miss = {c.name: bool(learned[c.name].isna().any()) for c in self._columns}
+        self._rules = [Rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
+        self.broken = {r.text: float(1 - r.holds(rows).mean()) for r in self._rules}
+        for text, share in self.broken.items():
+            if share > 0.5:
+                what = f"rule {text!r} is broken by {share:.0%} of the {len(rows)} real rows"
+                raise UsageError(
+                    254, f"{what}, so it would refuse most good rows too: turn it round?"
+                )
+        self.near, self._copies, self._nears, self._judged = -1.0, 0, 0, 1
+        if near_copies and own.any():
+            self._learn_distances(table.frame, np.flatnonzero(own), torch.device(device))
+
+    def reasons(self, frame: pd.DataFrame) -> np.ndarray:
+        """The first limit or rule that each row breaks, "" for none; str objects, shape (rows,)."""
+        found = np.full(len(frame), "", dtype=object)
+        for column in self._columns:
+            for what, wrong in _wrong(column, frame[column.name], self._may_miss[column.name]):
+                found[wrong & (found == "")] = f"{what}: {column.name}"
+        for rule in self._rules:
+            fine = found == ""  # a function must not stumble over what is wrong anyway
+            broken = np.zeros(len(frame), dtype=bool)
+            broken[fine] = ~rule.holds(frame[fine].reset_index(drop=True)) if fine.any() else False
+            found[broken] = f"rule: {rule.text}"
+        return found
+
+    def distances(self, frame: pd.DataFrame) -> np.ndarray:
+        """How far each row is from the nearest training row of the class, shape (rows,).
+
+        All are infinite where distances were not learned.
+        """
+        if self.near < 0:
+            return np.full(len(frame), np.inf)
+        return _nearest(self._encoded(frame), self._real)
+
+    def admitted(self, distances: np.ndarray, rows: int, *, spare: int = 0) -> np.ndarray:
+        """Which may be among `rows` new rows: the far ones, and of the near ones the farthest.
+
+        Args:
+            distances: Of the candidates, shape (candidates,).
+            rows: New rows in all; of them as large a share may be near, and copies, as of the real
+                rows.
+            spare: Rounds the two amounts: from 0, down, to ``real rows - 1``, up.
+
+        Returns:
+            bool of shape (candidates,).
+        """
+        copies, nears = ((n * rows + spare) // self._judged for n in (self._copies, self._nears))
+        copy = np.flatnonzero(distances == 0)[:copies]
+        near = np.flatnonzero((distances > 0) & (distances <= self.near))
+        near = near[np.argsort(-distances[near], kind="stable")]
+        fine = distances > self.near
+        fine[np.append(near, copy)[:nears]] = True
+        return fine
+
+    def rounding(self, seed: np.random.SeedSequence) -> int:
+        """A `spare` for `admitted` that is right on average, however few rows are wanted."""
+        return int(np.random.default_rng(seed).integers(self._judged))
+
+    def _learn_distances(self, frame: pd.DataFrame, own: np.ndarray, device: torch.device) -> None:
+        rng = np.random.default_rng(0)
+        pool = own if len(own) >= MIN_CLASS_ROWS else np.arange(len(frame))
+        if pool is not own and len(pool) > MAX_REAL_ROWS:
+            pool = rng.choice(pool, MAX_REAL_ROWS, replace=False)
+        asked = np.arange(len(pool))
+        if len(pool) > MAX_REAL_ROWS:
+            asked = rng.choice(len(pool), MAX_REAL_ROWS, replace=False)
+        counted = [c for c in self._columns if c.kind in (*NUMBERS, "categorical", "boolean")]
+        self._scales = [(c, _knots(c, frame[c.name].iloc[pool])) for c in counted]
+        self._device = device
+        self._real = self._encoded(frame.iloc[own])
+        numbers, codes = self._real if pool is own else self._encoded(frame.iloc[pool])
+        others = _nearest((numbers[asked], codes[:, asked]), (numbers, codes), itself=asked)
+        self.near = float(np.quantile(others, NEAR_SHARE, method="inverted_cdf"))
+        # Ties reach beyond the 5 %, so what is as near is counted.
+        self._copies, self._nears = int((others == 0).sum()), int((others <= self.near).sum())
+        self._judged = len(others)
+
+    def _encoded(self, frame: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normal scores, float32 of shape (rows, numbers), and codes, of shape (codes, rows)."""
+        scores = [np.zeros((len(frame), 0))]
+        codes = [np.zeros((0, len(frame)), dtype=np.int64)]
+        for column, scale in self._scales:
+            if scale is None:
+                codes.append(column.codes(frame[column.name])[None] + 1)
+                continue
+            values, gone = column.numbers(frame[column.name])
+            unit, knots, normal, (low, high) = scale
+            found = np.interp(values / unit, knots, normal, left=low, right=high)
+            scores.append(np.where(gone, 0, found)[:, None])
+            if self._may_miss[column.name]:
+                codes.append(gone[None].astype(np.int64))
+        most = max((len(c.categories) for c, _ in self._scales), default=0)
+        kind = torch.uint8 if most < 255 else torch.int32
+        numbers = torch.from_numpy(np.concatenate(scores, axis=1)).to(self._device, torch.float32)
+        return numbers, torch.from_numpy(np.concatenate(codes)).to(self._device, kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """New rows of one class, and what was refused on the way to them.
+
+    Attributes:
+        frame: Exactly the rows asked for, as `Synthesizer.sample` gives them.
+        refused: Rows refused, by reason; a row counts once, for the first limit or rule it breaks.
+        drawn: Rows drawn in all; with the last round some more than are needed.
+        rounds: Draws, 1 to 20.
+        near_copies: "refused"; "lifted": they were, until 20 rounds did not yield enough rows, and
+            the farthest of them fill the place; "allowed": nothing was measured.
+        note: A sentence where they were lifted, else empty.
+        broken: For each rule, the share of the real rows of the class that break it.
+    """
+
+    frame: pd.DataFrame
+    refused: dict[str, int]
+    drawn: int
+    rounds: int
+    near_copies: Literal["refused", "lifted", "allowed"]
+    note: str
+    broken: dict[str, float]
+
+    @property
+    def lifted(self) -> bool:
+        return self.near_copies == "lifted"
+
+    def summary(self) -> dict[str, Any]:
+        """All but the rows, in plain values for JSON."""
+        return {
+            "drawn": self.drawn,
+            "rounds": self.rounds,
+            "refused": dict(self.refused),
+            "near_copies": self.near_copies,
+            "note": self.note,
+            "rules": {text: {"broken_by_real_rows": share} for text, share in self.broken.items()},
+        }
+
+
+def guarded_sample(
+    synthesizer: Synthesizer,
+    n_samples: int,
+    *,
+    label: Any,
+    table: Table,
+    rules: Sequence[str | Callable[[pd.DataFrame], Any]] = (),
+    random_state: RandomState = None,
+    near_copies: bool | None = None,
+) -> Guarded:
+    """Exactly `n_samples` rows of the class, each within the limits and rules of `Guard`.
+
+    Copies and near copies may make up as large a share as among real rows; the rest is refused, the
+    closest first. What is refused is drawn again, in 20 rounds at most. Then near copies are let
+    through, with a warning, but never a row that breaks a limit or a rule. Where nothing is
+    refused, the rows are those of ``synthesizer.sample`` with the same seed.
+
+    Args:
+        synthesizer: Fitted.
+        n_samples: Rows to make, at least 1.
+        label: One of the synthesizer's `classes_`.
+        table: Its training rows, or the rows that its output will stand beside.
+        rules: See `Rule`.
+        random_state: Seed.
+        near_copies: Whether to refuse near copies; None: unless a `SmoothedBootstrap` makes the
+            rows, whose rows are near copies by design.
+
+    Raises:
+        UsageError: A rule cannot be what it is, see `Rule` and `Guard`; or see `sample`.
+        DataError: The table lacks a column of the synthesizer's.
+        ConvergenceError: Limits and rules left too few rows after 20 rounds.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "ill": list("nnnnyy")})
+        >>> model = SmoothedBootstrap().fit(frame[["dose"]], frame["ill"])
+        >>> table = Table.of(frame, target="ill")
+        >>> made = guarded_sample(
+        ...     model, 4, label="y", table=table, rules=["dose != 9.5"], random_state=0
+        ... )
+        >>> len(made.frame), made.near_copies, list(made.refused)
+        (4, 'allowed', ['rule: dose != 9.5'])
+    """
+    seed = seed_sequence(random_state)
+    made = synthesizer.sample(n_samples, label=label, random_state=seed)
+    label = synthesizer.classes_[class_position(synthesizer.classes_, label)]
+    lacking = [c.name for c in table.schema.features if c.name not in made.columns]
+    if lacking:
+        what = f"the table has column {lacking[0]!r}, which the synthesizer does not know"
+        raise DataError(361, f"{what}: give the training table, or fit again")
+    network = synthesizer if isinstance(synthesizer, NetworkSynthesizer) else None
+    if near_copies is None:
+        resampled = network is not None and label in network.fallback_
+        near_copies = not resampled and not isinstance(synthesizer, SmoothedBootstrap)
+    guard = Guard(
+        table,
+        label,
+        rules=rules,
+        near_copies=near_copies,
+        learned_from_all=network is not None and network.scope_.get(label, "class") != "class",
+        device="cpu" if network is None else network.device_,
+    )
+    draws = _Draws(guard, n_samples, guard.rounding(child_seed(seed, REDRAW)))
+    draws.add(made)
+    while draws.missing > 0 and draws.rounds < ROUNDS:
+        again = child_seed(seed, REDRAW, draws.rounds)
+        draws.add(synthesizer.sample(draws.wanted(), label=label, random_state=again))
+    frame, refused, note = draws.result(label)
+    if draws.rounds > 1:  # each draw counts its IDs from the same number
+        for place, column in enumerate(synthesizer.schema_.features):
+            if column.kind == "id":
+                frame.isetitem(place, unlearned(column, n_samples))
+    if note:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    state = "lifted" if note else "refused" if near_copies else "allowed"
+    return Guarded(frame, refused, draws.drawn, draws.rounds, state, note, guard.broken)
+
+
+@dataclass
+class _Draws:
+    """What was drawn so far; of the rows within limits and rules only those that may be needed."""
+
+    guard: Guard
+    rows: int  # asked for
+    spare: int
+    frame: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distances: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    fine: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    seen: Counter[str] = field(default_factory=Counter)
+    drawn: int = 0
+    valid: int = 0
+    rounds: int = 0
+
+    @property
+    def missing(self) -> int:
+        return self.rows - int(self.fine.sum())
+
+    def wanted(self) -> int:
+        """Rows for the next round, by the share that was good so far."""
+        good, valid = ((n + 1) / (self.drawn + 2) for n in (self.fine.sum(), self.valid))
+        most = max(self.rows, SMALL)
+        return math.ceil(min(1.1 * self.missing / good, most / valid, MOST_DRAWN * most))
+
+    def add(self, made: pd.DataFrame) -> None:
+        reasons = self.guard.reasons(made)
+        good = made[reasons == ""]
+        distances = self.guard.distances(good)
+        self.rounds, self.drawn = self.rounds + 1, self.drawn + len(made)
+        self.valid += len(good)
+        self.seen.update(reasons[reasons != ""])
+        self.seen.update(self._near(distances))
+        # Of the near ones, the closest are of no use any more.
+        rest = np.flatnonzero(~self.fine)
+        rest = rest[np.argsort(-self.distances[rest], kind="stable")][: max(self.missing, 0)]
+        keep = np.sort(np.append(np.flatnonzero(self.fine), rest))
+        parts = [part for part in (self.frame.iloc[keep], good) if len(part)]
+        self.frame = pd.concat(parts, ignore_index=True) if parts else good
+        self.distances = np.append(self.distances[keep], distances)
+        self.fine = self.guard.admitted(self.distances, self.rows, spare=self.spare)
+
+    def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
+        """The rows, the refused ones by reason, and a sentence if near copies were let through."""
+        note, lifted = "", self.missing
+        if lifted > 0:
+            if len(self.frame) < self.rows:
+                counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common())
+                raise ConvergenceError(
+                    602,
+                    f"class {label!r}: {self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
+                    f"keep to the table's limits and the rules, {self.rows} are needed. Refused: "
+                    f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer",
+                )
+            rest = np.flatnonzero(~self.fine)
+            self.fine[rest[np.argsort(-self.distances[rest], kind="stable")][:lifted]] = True
+            copies = int((self.distances[self.fine] == 0).sum())
+            note = (
+                f"class {label!r}: {lifted} of {self.rows} new rows are near copies of training rows, "
+                f"more than among real rows, and {copies} are exact copies: {self.rounds} rounds "
+                f"yielded no others. Train on more rows or for fewer steps before you share them"
+            )
+        self.seen.subtract(self._near(self.distances[self.fine]))
+        refused = {why: n for why, n in self.seen.most_common() if n > 0}
+        chosen = np.flatnonzero(self.fine)[: self.rows]
+        return self.frame.iloc[chosen].reset_index(drop=True), refused, note
+
+    def _near(self, distances: np.ndarray) -> dict[str, int]:
+        near = int((distances <= self.guard.near).sum())
+        copies = int((distances == 0).sum()) if near else 0
+        return {COPY: copies, NEAR_COPY: near - copies}
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+def _parsed(text: str) -> tuple[ast.expr, dict[str, str]]:
+    """The syntax tree of a rule, and the column that each name in it stands for."""
+    quoted: dict[str, str] = {}
+
+    def stand_in(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]  # a text
+        key = f"column{len(quoted)}{'_' * len(text)}"  # longer than any name in the rule
+        quoted[key] = found[1]
+        return key
+
+    what = ""
+    try:
+        tree = ast.parse(_QUOTED.sub(stand_in, text).strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or type(error).__name__
+        raise UsageError(251, f"rule {text!r} cannot be read ({reason}); {_HELP}") from error
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if not isinstance(node, _SYNTAX):
+            what = f"{type(node).__name__} is not allowed"
+        elif isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float):
+            what = f"{node.value!r} is not allowed"
+        elif isinstance(node, ast.Name) and node.id.startswith("__"):
+            what = f"the name {node.id} is not allowed"
+        if what:
+            raise UsageError(251, f"rule {text!r}: {what}; {_HELP}")
+    names = {node.id: quoted.get(node.id, node.id) for node in nodes if isinstance(node, ast.Name)}
+    if not names:
+        raise UsageError(251, f"rule {text!r} names no column; {_HELP}")
+    return tree.body, names
+
+
+def _value(node: ast.AST, columns: dict[str, pd.Series]) -> Any:
+    """What a checked syntax tree comes to: a series, a plain value, or the list after `in`."""
+    match node:
+        case ast.Name():
+            return columns[node.id]
+        case ast.Constant():
+            return node.value
+        case ast.List() | ast.Tuple():
+            return [_value(element, columns) for element in node.elts]
+        case ast.UnaryOp(op=ast.Not() | ast.Invert()):
+            return ~_truth(_value(node.operand, columns))
+        case ast.UnaryOp():
+            value = _value(node.operand, columns)
+            return -value if isinstance(node.op, ast.USub) else value
+        case ast.BinOp():
+            left, right = _value(node.left, columns), _value(node.right, columns)
+            return _OPERATORS[type(node.op)](left, right)
+        case ast.BoolOp():
+            values = [_value(value, columns) for value in node.values]
+            return reduce(_OPERATORS[type(node.op)], values)
+        case ast.Compare():
+            values = [_value(value, columns) for value in (node.left, *node.comparators)]
+            pairs = zip(values, node.ops, values[1:], strict=False)
+            found = [_OPERATORS[type(op)](left, right) for left, op, right in pairs]
+            return reduce(_OPERATORS[ast.And], found) if len(found) > 1 else found[0]
+    raise AssertionError(node)
+
+
+def _truth(value: Any) -> pd.Series:
+    if isinstance(value, pd.Series) and pd.api.types.is_bool_dtype(value.dtype):
+        return value
+    raise TypeError("and, or, not, & and | join comparisons: put each in parentheses")
+
+
+def _plain(series: pd.Series) -> pd.Series:
+    """Cells without missing ones in the dtype that compares most freely."""
+    series = cell.tidy(series)
+    if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
+        series = series.astype(series.dtype.categories.dtype)
+    return series.infer_objects()
+
+
+# --- limits and distances -----------------------------------------------------------------------
+
+
+def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Each limit of the column and a mask of the cells that break it."""
+    series = cell.tidy(series)
+    gone = series.isna().to_numpy(dtype=bool)
+    if not may_miss:
+        yield "missing", gone
+    if column.kind == "missing":
+        yield "value where the table has none", ~gone
+    elif column.kind in LEVELS:
+        known = pd.Index(list(column.categories), dtype=object, tupleize_cols=False)
+        found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
+        yield "unknown category", ~gone & (known.get_indexer(found) < 0)
+    elif column.kind in NUMBERS:
+        lower, upper, there = column.lower, column.upper, ~gone
+        if column.kind == "datetime":
+            values, _ = column.numbers(series)
+        else:
+            whole = column.kind == "integer"
+            values, bad = cell.numbers(series, gone, whole=whole)
+            yield "not a whole number" if whole else "not a number", bad
+            there &= ~bad
+        assert lower is not None and upper is not None
+        yield "out of range", there & ((values < lower) | (values > upper))
+        if column.step is not None:
+            above = values.view(np.uint64) - np.int64(lower).view(np.uint64)
+            yield "between two steps", there & (above % np.uint64(column.step) != 0)
+        if column.decimals is not None:
+            narrow = np.float64 if series.dtype == object else cell.numpy_type(series.dtype)
+            rounded = np.round(values, column.decimals).astype(narrow)
+            yield "too many decimals", there & (rounded != values.astype(narrow))
+
+
+def _knots(column: Column, series: pd.Series) -> _Scale | None:
+    """The scale of a number column: its unit, knots, their normal scores, and those beyond the ends."""
+    if column.kind not in NUMBERS:
+        return None
+    values, gone = column.numbers(series)
+    known = values[~gone].astype(np.float64)
+    if not len(known):
+        return 1.0, np.zeros(1), np.zeros(1), (-1.0, 1.0)
+    unit = float(np.abs(known).max()) or 1.0
+    share = np.linspace(0, 1, 1 + int(np.clip(len(known) // ROWS_PER_KNOT, 2, MAX_KNOTS)))
+    cuts = np.quantile(known / unit, share, method="inverted_cdf")
+    knots, place = np.unique(cuts, return_inverse=True)
+    least = 0.5 / len(known)
+    grid = (np.bincount(place, share) / np.bincount(place)).clip(least, 1 - least)
+    low, high = ndtri([grid[0] / 2, (1 + grid[-1]) / 2]).tolist()
+    return unit, knots, ndtri(grid), (low, high)
+
+
+def _nearest(asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None) -> np.ndarray:
+    """The distance of each row of `asked` to the nearest of `real` but `itself`, shape (rows,)."""
+    numbers, codes = asked
+    device = numbers.device
+    chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(real[0]))
+    found = [torch.zeros(0, device=device)]
+    for start in range(0, len(numbers), chunk):
+        part = slice(start, start + chunk)
+        # The faster way by matrix products leaves no zero between equal rows.
+        square = torch.cdist(
+            numbers[part], real[0], compute_mode="donot_use_mm_for_euclid_dist"
+        ).square_()
+        differ = torch.zeros(
+            square.shape, dtype=torch.uint8 if len(codes) < 256 else torch.int16, device=device
+        )
+        for mine, theirs in zip(codes, real[1], strict=True):
+            differ += mine[part, None] != theirs
+        square.add_(differ, alpha=2)
+        if itself is not None:
+            square[torch.arange(len(square)), torch.from_numpy(itself[part])] = math.inf
+        found.append(square.min(1).values)
+    return torch.cat(found).sqrt().cpu().numpy()

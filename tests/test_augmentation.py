@@ -1,0 +1,206 @@
+"""The main job in code: how many rows, of which class, and what the joined table is."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.augmentation import Addition, amounts, augment
+from synthgen.errors import DataError, UsageError
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+
+
+def small(rows: int = 60, rare: int = 8) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "dose": np.round(rng.normal(50, 9, rows), 1),
+            "ill": np.arange(rows) < rare,
+            "sex": rng.choice(["f", "m"], rows),
+        }
+    )
+
+
+def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
+    return augment(frame, target, **{"synthesizer": "bootstrap", "random_state": 0} | more)
+
+
+# --- how many -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rare", "expected"),
+    [
+        (10, Addition("b", 290, "to 0.3 of the 1000 rows of 'a'")),
+        (149, Addition("b", 151, "to 0.3 of the 1000 rows of 'a'")),
+        (150, Addition("b", 150, "doubles its 150 rows")),
+        (1000, Addition("b", 1000, "doubles its 1000 rows")),
+    ],
+)
+def test_unasked_the_larger_of_a_share_and_doubling(rare: int, expected: Addition):
+    assert amounts({"a": 1000, "b": rare}, ["b"]) == [expected]
+
+
+def test_ratio_counts_real_and_new_rows():
+    assert amounts({"a": 10, "b": 1}, ["b"], ratio=0.3)[0].rows == 2
+    assert amounts({"a": 10, "b": 1}, ["b"], ratio=2)[0].rows == 19
+
+
+@pytest.mark.parametrize("ratio", [0, -1, float("nan"), float("inf"), True, "1"])
+def test_a_ratio_that_is_none_is_refused(ratio: Any):
+    with pytest.raises(UsageError, match="ratio must be a number above 0, however: "):
+        amounts({"a": 10, "b": 2}, ["b"], ratio=ratio)
+
+
+@pytest.mark.parametrize("rows", [0, -5, 2.7, "10", True])
+def test_a_number_of_rows_that_is_none_is_refused(rows: Any):
+    with pytest.raises(UsageError, match="must be a whole number from 1, however: "):
+        amounts({"a": 10, "b": 2}, ["b"], n_samples=rows)
+
+
+# --- the joined table ---------------------------------------------------------------------------
+
+
+def test_the_frame_is_not_changed_and_comes_first():
+    frame = small()
+    frame.index = pd.Index(np.arange(60) % 7)
+    before = frame.copy(deep=True)
+    result = quick(frame)
+    pd.testing.assert_frame_equal(frame, before)
+    pd.testing.assert_frame_equal(result.real, before.reset_index(drop=True))
+    assert result.frame.index.equals(pd.RangeIndex(len(result.frame)))
+    assert result.is_synthetic.tolist() == [False] * 60 + [True] * 8
+    assert result.before == {False: 52, True: 8}
+    assert result.after == {False: 52, True: 16}
+    assert len(result.synthetic) == 8
+
+
+def test_new_rows_are_those_of_sample():
+    frame = small()
+    result = quick(frame, n_samples=5)
+    alone = SmoothedBootstrap().fit(frame[["dose", "sex"]], frame["ill"])
+    expected = alone.sample(5, label=True, random_state=0)[list(frame.columns)]
+    pd.testing.assert_frame_equal(result.synthetic, expected)
+
+
+def test_a_fitted_model_is_used_as_it_is():
+    frame = small()
+    model = SmoothedBootstrap().fit(frame[["dose", "sex"]], frame["ill"])
+    result = augment(frame, "ill", model=model, random_state=0)
+    assert result.synthesizer is model
+    pd.testing.assert_frame_equal(result.frame, quick(frame).frame)
+
+
+def test_a_given_synthesizer_is_not_changed():
+    given = SmoothedBootstrap(bandwidth=0.1, random_state=5)
+    params = given.get_params()
+    result = quick(small(), synthesizer=given)
+    assert result.synthesizer is not given
+    assert given.get_params() == params
+    assert result.synthesizer.get_params()["bandwidth"] == 0.1
+    assert not hasattr(given, "schema_")
+
+
+def test_names_of_any_kind():
+    frame = small()
+    frame.columns = pd.MultiIndex.from_tuples([("a", 1), ("b", 1), ("b", 2)])
+    result = quick(frame, ("b", 1))
+    assert result.frame.columns.equals(frame.columns)
+    assert result.after[True] == 16
+
+
+def test_a_label_is_found_by_its_text():
+    assert quick(small(), labels=["True"]).additions[0].label is True
+
+
+def test_the_rarest_class_is_taken_and_may_be_another_with_a_model():
+    frame = small().assign(ill=np.repeat(["a", "b", "c"], [40, 12, 8]))
+    assert quick(frame).additions[0].label == "c"
+    model = SmoothedBootstrap(classes=["b"]).fit(frame[["dose", "sex"]], frame["ill"])
+    assert augment(frame, "ill", model=model).additions[0].label == "b"
+
+
+def test_without_seed_one_is_drawn_and_kept():
+    first = quick(small(), random_state=None)
+    again = quick(small(), random_state=first.seed)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
+    assert quick(small(), random_state=None).seed != first.seed
+
+
+# --- IDs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "new"),
+    [
+        (np.arange(100, 160), [160, 161, 162]),
+        (np.arange(68, 128, dtype="int8"), [65, 66, 67]),
+        (2**63 - 1 - np.arange(60), [2**63 - 63, 2**63 - 62, 2**63 - 61]),
+        ([f"p-{i}" for i in range(60)], [f"synthetic-00000{i}" for i in (1, 2, 3)]),
+        ([f"synthetic-{i:06d}" for i in range(60)], [f"synthetic-0000{i}" for i in (60, 61, 62)]),
+    ],
+)
+def test_new_ids_are_new_and_fit_the_dtype(ids: Any, new: list[Any]):
+    frame = small().assign(case_id=ids)
+    result = quick(frame, n_samples=3)
+    assert result.schema["case_id"].kind == "id"
+    assert result.frame["case_id"].is_unique
+    assert result.frame["case_id"].dtype == frame["case_id"].dtype
+    assert result.synthetic["case_id"].tolist() == new
+
+
+def test_ids_without_room_are_refused():
+    frame = small(256, 20).assign(case_id=np.arange(-128, 128).astype("int8"))
+    with pytest.raises(
+        DataError, match=r"ID column 'case_id' \(int8\) has no room for 3 new numbers"
+    ):
+        quick(frame, n_samples=3)
+
+
+# --- models and tables --------------------------------------------------------------------------
+
+
+def fitted(frame: pd.DataFrame) -> Synthesizer:
+    return SmoothedBootstrap().fit(frame.drop(columns="ill"), frame["ill"])
+
+
+def test_a_model_takes_a_table_whose_dtype_also_has_missing_cells():
+    frame = small().assign(visits=np.arange(60) // 7)
+    wider = frame.astype({"visits": "Int64"})
+    wider.loc[3, "visits"] = pd.NA
+    result = augment(wider, "ill", model=fitted(frame), random_state=0)
+    assert result.frame["visits"].dtype == "Int64"
+    with pytest.raises(DataError, match="column 'visits' is int64, which has no missing cells"):
+        augment(frame, "ill", model=fitted(wider), random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns="sex"), "column 'sex' is missing"),
+        (lambda f: f.assign(more=1), "column 'more' is unknown to the model"),
+        (
+            lambda f: f.assign(dose=f["dose"].astype(str)),
+            "column 'dose' is object, the model learned float64",
+        ),
+        (
+            lambda f: f.assign(ill=f["ill"].astype(int)),
+            "column 'ill' is int64, the model learned bool",
+        ),
+    ],
+)
+def test_a_table_that_does_not_fit_the_model_is_refused(change: Any, message: str):
+    with pytest.raises(DataError, match=f"the table does not fit the model: {message}"):
+        augment(change(small()), "ill", model=fitted(small()), random_state=0)
+
+
+def test_a_model_with_levels_that_the_table_lacks():
+    frame = small().astype({"sex": "category"})
+    model = SmoothedBootstrap(bandwidth=0).fit(frame[["dose", "sex"]], frame["ill"])
+    fewer = frame[(frame["sex"] == "f") | frame["ill"]].astype({"sex": str})
+    fewer["sex"] = pd.Categorical(["f"] * len(fewer), categories=["f"])
+    result = augment(fewer, "ill", model=model, random_state=0)
+    assert list(result.frame["sex"].cat.categories) == ["f", "m"]
+    assert not result.frame["sex"].isna().any()

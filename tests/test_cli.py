@@ -1,0 +1,750 @@
+"""The command line: exit status, whole messages, and files, byte for byte where it matters."""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from synthgen import read_table, terminal
+from synthgen.augmentation import DEFAULT_SYNTHESIZER
+from synthgen.cli import main
+from synthgen.errors import ConvergenceError
+from synthgen.synthesizers.tvae import TVAE
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = {"no": 60, "yes": 12, "maybe": 20}
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    outcome = rng.permutation(np.repeat(list(CLASSES), list(CLASSES.values())))
+    rows = len(outcome)
+    sick = outcome == "yes"
+    return pd.DataFrame(
+        {
+            "patient_id": np.arange(1001, 1001 + rows),
+            "outcome": outcome,
+            "age": pd.array(rng.integers(18, 90, rows), dtype="Int64"),
+            "dose": np.round(rng.lognormal(1 + sick, 1, rows), 2),
+            "sex": rng.choice(["f", "m"], rows),
+            "seen": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), "D"),
+            "smoker": rng.random(rows) < 0.3,
+        }
+    ).assign(age=lambda f: f["age"].mask(np.arange(rows) % 9 == 0))
+
+
+@pytest.fixture
+def table(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The table as ``data.csv`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("data.csv")
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    # With catch_exceptions a bug of the tests would pass for exit status 1.
+    return CliRunner().invoke(
+        main, list(map(str, arguments)), prog_name="synthgen", catch_exceptions=False
+    )
+
+
+def succeed(*arguments: object) -> Result:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def fail(status: int, *arguments: object) -> str:
+    """The one line on standard error of a command that ends with `status`."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (status, ""), result.output
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+AUGMENT = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
+
+
+def augment(output: str, *arguments: object) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table and the manifest of a run with the cheapest synthesizer."""
+    succeed(*AUGMENT, "-o", output, *arguments)
+    return read_table(output), json.loads(Path(f"{output}.manifest.json").read_text())
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    return main.list_commands(click.Context(main))
+
+
+def test_there_are_these_commands():
+    assert set(commands()) == {"augment", "demo", "fit", "sample", "schema", "show"}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_and_an_example(command: str):
+    printed = succeed(command, "--help").stdout
+    assert re.search(rf"Example:\n +synthgen {command}\b", printed)
+    for parameter in main.commands[command].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.opts
+
+
+def test_without_a_command_the_help_is_shown():
+    assert succeed().stdout == succeed("--help").stdout
+
+
+def test_version():
+    assert re.fullmatch(r"synthgen \d+\.\d+\.\d+\n", succeed("--version").stdout)
+
+
+def test_help_names_the_default_synthesizer():
+    for command in ("augment", "demo", "fit"):
+        printed = " ".join(succeed(command, "--help").stdout.split())
+        assert f"[default: {DEFAULT_SYNTHESIZER}]" in printed
+
+
+# --- augment ----------------------------------------------------------------------------------
+
+
+def test_augment_doubles_the_rarest_class(table: Path, frame: pd.DataFrame):
+    result, manifest = augment("out.csv", "--seed", 0)
+    real = read_table(table)
+    assert result["outcome"].value_counts().to_dict() == CLASSES | {"yes": 24}
+    pd.testing.assert_frame_equal(result.iloc[: len(real)], real)
+    assert Path("out.csv").read_text().startswith(table.read_text())
+    new = result.iloc[len(real) :]
+    assert set(new["outcome"]) == {"yes"}
+    assert new["patient_id"].tolist() == list(range(1093, 1105))
+    of_class = real[real["outcome"] == "yes"]
+    for name in ("age", "dose", "seen"):
+        assert new[name].dropna().between(of_class[name].min(), of_class[name].max()).all()
+    assert manifest["added"] == [{"label": "yes", "rows": 12, "amount": "doubles its 12 rows"}]
+
+
+def test_augment_brings_a_small_class_to_the_share(table: Path, frame: pd.DataFrame):
+    cut = frame.drop(frame.index[frame["outcome"] == "yes"][4:])
+    cut.to_csv(table, index=False)
+    result, manifest = augment("out.csv")
+    assert result["outcome"].value_counts().to_dict() == CLASSES | {"yes": 18}
+    assert manifest["added"][0]["amount"] == "to 0.3 of the 60 rows of 'no'"
+
+
+def test_augment_says_what_it_did(table: Path):
+    result = succeed(*AUGMENT, "-o", "out.csv", "--seed", 0)
+    assert result.stdout.splitlines()[0] == "12 new rows of 'yes': doubles its 12 rows"
+    assert re.search(r"^ *yes +12 +12 +24$", result.stdout, re.MULTILINE)
+    assert result.stdout.splitlines()[-1] == (
+        "wrote out.csv: 92 rows as they were, then 12 new; manifest out.csv.manifest.json"
+    )
+    assert result.stderr == (
+        "note: column 'patient_id' is not learned; in new rows it holds: new numbers or names\n"
+    )
+
+
+def test_parquet_keeps_every_dtype(table: Path, frame: pd.DataFrame):
+    frame["sex"] = frame["sex"].astype(pd.CategoricalDtype(["m", "f", "x"], ordered=True))
+    frame["dose"] = frame["dose"].astype("float32")
+    frame["smoker"] = frame["smoker"].astype("boolean")
+    frame["seen"] = frame["seen"].dt.tz_localize("Europe/Vienna")
+    frame.to_parquet("data.parquet")
+    succeed("augment", "data.parquet", *AUGMENT[2:], "-o", "out.parquet", "--seed", 0)
+    result = pd.read_parquet("out.parquet")
+    assert result.dtypes.to_dict() == frame.dtypes.to_dict()
+    pd.testing.assert_frame_equal(result.iloc[: len(frame)], frame)
+    assert len(result) == len(frame) + 12
+
+
+def test_only_new_and_mark(table: Path):
+    whole, _ = augment("whole.csv", "--seed", 0, "--mark", "made")
+    new, manifest = augment("new.csv", "--seed", 0, "--mark", "made", "--only-new")
+    assert whole["made"].tolist() == [False] * 92 + [True] * 12
+    pd.testing.assert_frame_equal(new, whole.iloc[92:].reset_index(drop=True))
+    assert manifest["output"]["rows"] == 12
+    assert fail(2, *AUGMENT, "-o", "out.csv", "--mark", "sex") == (
+        "error E287: --mark sex: the table has such a column: choose another name"
+    )
+
+
+def test_amount_by_rows_and_by_ratio(table: Path):
+    by_rows, _ = augment("a.csv", "-n", 5)
+    by_ratio, manifest = augment("b.csv", "--ratio", 0.5)
+    assert by_rows["outcome"].value_counts()["yes"] == 17
+    assert by_ratio["outcome"].value_counts()["yes"] == 30
+    assert manifest["added"][0]["amount"] == "to 0.5 of the 60 rows of 'no'"
+
+
+def test_several_classes_get_ids_of_their_own(table: Path):
+    result, manifest = augment("out.csv", "--label", "yes", "--label", "maybe", "-n", 7)
+    assert result["outcome"].tolist()[92:] == ["yes"] * 7 + ["maybe"] * 7
+    assert result["patient_id"].is_unique
+    assert manifest["counts"] == {
+        "maybe": {"before": 20, "after": 27},
+        "no": {"before": 60, "after": 60},
+        "yes": {"before": 12, "after": 19},
+    }
+
+
+def test_text_ids_go_on_where_an_earlier_run_ended(table: Path, frame: pd.DataFrame):
+    frame["patient_id"] = [f"p{i}" for i in range(len(frame))]
+    frame.to_csv(table, index=False)
+    augment("once.csv")
+    succeed("augment", "once.csv", *AUGMENT[2:], "-o", "twice.csv")
+    ids = read_table("twice.csv")["patient_id"]
+    assert ids.is_unique
+    # The second run doubles the 20 rows of "maybe", which is the rarest class by then.
+    assert ids.iloc[[92, -1]].tolist() == ["synthetic-000001", "synthetic-000032"]
+
+
+def test_same_seed_same_bytes_other_seed_other_rows(table: Path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        augment(f"{name}.csv", "--seed", seed)
+    a, b, c = (Path(f"{name}.csv").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_a_run_without_seed_can_be_repeated_from_its_manifest(table: Path):
+    first = succeed(*AUGMENT, "-o", "a.csv")
+    seed = json.loads(Path("a.csv.manifest.json").read_text())["seed"]
+    assert first.stdout.startswith(f"seed {seed} (drawn; the same rows again: --seed {seed})\n")
+    augment("b.csv", "--seed", seed)
+    augment("c.csv")
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes() != Path("c.csv").read_bytes()
+
+
+def test_manifest(table: Path):
+    import torch
+
+    _, manifest = augment("out.csv", "--seed", 3, "--mark", "made", "--set", "bandwidth=0.25")
+    assert manifest["synthgen"]["torch"] == torch.__version__
+    assert manifest["synthgen"]["pandas"] == pd.__version__
+    assert set(manifest["synthgen"]) == {"version", "python", "numpy", "pandas", "torch"}
+    assert manifest["data"] == {
+        "path": "data.csv",
+        "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "rows": 92,
+        "columns": 7,
+    }
+    assert manifest["output"] == {
+        "path": "out.csv",
+        "sha256": hashlib.sha256(Path("out.csv").read_bytes()).hexdigest(),
+        "rows": 104,
+        "defused": 0,
+    }
+    assert manifest["options"] == {
+        "target": "outcome",
+        "synthesizer": "bootstrap",
+        "settings": {"bandwidth": 0.25},
+        "device": "auto",
+        "seed": 3,
+        "mark": "made",
+        "defuse": True,
+    }
+    assert manifest["synthesizer"] == {
+        "name": "SmoothedBootstrap",
+        "params": {"bandwidth": 0.25},
+        "training": {},
+    }
+    assert (manifest["seed"], manifest["device"], manifest["warnings"]) == (3, "cpu", [])
+    assert manifest["not_learned"] == {"patient_id": "new numbers or names"}
+    assert set(manifest["seconds"]) == {"read", "fit", "sample", "write"}
+    assert all(value >= 0 for value in manifest["seconds"].values())
+
+
+def test_formulas_are_defused_unless_asked(table: Path, frame: pd.DataFrame):
+    frame["sex"] = frame["sex"].map({"f": "=1+1", "m": "-"})
+    frame.to_csv(table, index=False)
+    result = succeed(*AUGMENT, "-o", "a.csv", "--seed", 0)
+    rows = len(read_table("a.csv"))
+    assert f"note: {rows} cells or names that begin with = + - @ now begin with '" in result.stderr
+    assert set(read_table("a.csv")["sex"]) == {"'=1+1", "'-"}
+    unchanged, manifest = augment("b.csv", "--seed", 0, "--no-defuse")
+    assert set(unchanged["sex"]) == {"=1+1", "-"}
+    assert manifest["output"]["defused"] == 0
+
+
+def test_a_network_takes_settings_and_reports_its_training(table: Path):
+    result = succeed(
+        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0),
+        *("--synthesizer", "tvae", "--set", "steps=5", "--set", "scope=class"),
+    )
+    manifest = json.loads(Path("out.csv.manifest.json").read_text())
+    training = manifest["synthesizer"]["training"]["yes"]
+    assert (training["scope"], training["steps"], training["best_step"]) == ("class", 5, 5)
+    assert manifest["synthesizer"]["params"]["steps"] == 5
+    assert "training on yes" in result.stderr
+
+
+def test_a_fallback_is_noted_on_one_line_and_in_the_manifest(table: Path, frame: pd.DataFrame):
+    frame.drop(frame.index[frame["outcome"] == "yes"][5:]).to_csv(table, index=False)
+    result = succeed(
+        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0),
+        *("--synthesizer", "tvae", "--set", "steps=5"),
+    )
+    note = (
+        "a network learns nothing from fewer than 10 rows; a smoothed bootstrap makes the rows of "
+        "'yes' (5)"
+    )
+    assert result.stderr.splitlines()[0] == f"note: {note}"
+    manifest = json.loads(Path("out.csv.manifest.json").read_text())
+    assert manifest["warnings"] == [note]
+    assert manifest["synthesizer"]["training"] == {"yes": {"fallback": "bootstrap"}}
+
+
+def test_an_edited_schema_is_obeyed(table: Path):
+    succeed("schema", "data.csv", "--target", "outcome", "-o", "schema.json")
+    content = json.loads(Path("schema.json").read_text())
+    (column,) = [c for c in content["columns"] if c["name"] == "patient_id"]
+    assert column["kind"] == "id"
+    column["kind"] = "integer"
+    Path("schema.json").write_text(json.dumps(content))
+    result, manifest = augment("out.csv", "--schema", "schema.json", "--seed", 0)
+    assert manifest["not_learned"] == {}
+    assert result["patient_id"].max() <= 1092
+
+
+def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
+    frame.set_index("patient_id").to_parquet("data.parquet")
+    result = succeed("augment", "data.parquet", *AUGMENT[2:], "-o", "out.csv", "--seed", 0)
+    assert result.stderr == (
+        "note: the index of data.parquet ('patient_id') is no column and is left out\n"
+    )
+
+
+def test_report(table: Path):
+    result = succeed(*AUGMENT, "-o", "out.csv", "--seed", 0, "--report", "page")
+    assert result.stdout.endswith("wrote page/report.html\n")
+    page = Path("page/report.html").read_text()
+    assert "12 new rows of “yes” from 12 real ones" in page
+    assert page.count('role="img"') == 5  # all columns but the ID and the target
+    assert not re.search(r"(src|href)=\"?(https?:)?//", page)
+    scores = json.loads(Path("page/report.json").read_text())["column_shapes"]["yes"]
+    assert [s["column"] for s in scores] == ["age", "dose", "sex", "seen", "smoker"]
+    assert all(0.3 < s["score"] <= 1 and 0.3 < s["real_half_against_half"] <= 1 for s in scores)
+
+
+# --- models -----------------------------------------------------------------------------------
+
+FIT = (
+    *("fit", "data.csv", "--target", "outcome", "--synthesizer", "tvae"),
+    *("--set", "steps=5", "--seed", "0"),
+)
+
+
+def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
+    fitted = succeed(*FIT, "-o", "m.synthgen", "--json", "fit.json")
+    assert "coarsened in the file: age: " in fitted.stdout
+    assert "wrote m.synthgen: TVAE of yes\n" in fitted.stdout
+    assert json.loads(Path("fit.json").read_text())["labels"] == ["yes"]
+
+    shown = succeed("show", "m.synthgen", "--json", "shown.json").stdout
+    assert shown.startswith("TVAE, target 'outcome'\n")
+    assert re.search(r"^ *yes +12 +class$", shown, re.MULTILINE)
+    assert "columns as stored for 'yes'" in shown
+    content = json.loads(Path("shown.json").read_text())
+    assert content["header"]["counts"] == [20, 60, 12]
+    arrays = {a["name"]: a for a in content["arrays"]}
+    assert arrays["0/sampler/body.0.weight"]["shape"][0] == 128
+    learned = [a for name, a in arrays.items() if "/encoder/" in name]
+    assert learned
+    assert all(len(a["values"]) == a["shape"][0] for a in learned)
+    assert "values" not in arrays["0/sampler/body.0.weight"]
+
+    sampled = succeed("sample", "m.synthgen", "-n", 9, "-o", "rows.csv", "--seed", 4)
+    assert sampled.stdout == "wrote rows.csv: 9 rows, 9 of yes\n"
+    rows = read_table("rows.csv")
+    assert rows["outcome"].tolist() == ["yes"] * 9
+    assert list(rows.columns) == [*frame.columns.drop("outcome"), "outcome"]
+
+    with_model = ("augment", "data.csv", "--target", "outcome", "--model", "m.synthgen")
+    succeed(*with_model, "-n", 9, "-o", "out.csv", "--seed", 4)
+    new = read_table("out.csv").iloc[92:].reset_index(drop=True)
+    assert new["patient_id"].tolist() == list(range(1093, 1102))
+    kept = [c for c in rows.columns if c != "patient_id"]
+    pd.testing.assert_frame_equal(new[kept], rows[kept], check_dtype=False)
+    manifest = json.loads(Path("out.csv.manifest.json").read_text())
+    digest = hashlib.sha256(Path("m.synthgen").read_bytes()).hexdigest()
+    assert manifest["model"] == {"path": "m.synthgen", "sha256": digest}
+
+
+def test_a_model_refuses_a_table_that_does_not_fit(table: Path, frame: pd.DataFrame):
+    succeed(*FIT, "-o", "m.synthgen")
+    changed = frame.rename(columns={"dose": "amount"}).assign(smoker="often")
+    changed.loc[3, "smoker"] = "never"
+    changed.to_csv(table, index=False)
+    use = ("augment", "data.csv", "--target", "outcome", "--model", "m.synthgen", "-o", "o.csv")
+    assert fail(3, *use, "--seed", 0) == (
+        "error E361: the table does not fit the model: column 'dose' is missing; column 'amount' "
+        "is unknown to the model; column 'smoker' is object, the model learned bool: give it the "
+        "columns of the training table, or train anew"
+    )
+    assert fail(2, *use, "--synthesizer", "tvae") == (
+        "error E288: --synthesizer is for training, but --model trains nothing: leave one of them "
+        "out"
+    )
+
+
+def test_fit_refuses_what_it_could_not_save(table: Path):
+    line = fail(
+        4, "fit", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap", "-o", "m"
+    )
+    assert line.startswith("error E401: a SmoothedBootstrap is its training rows")
+    assert not Path("m").exists()
+
+
+# --- schema -----------------------------------------------------------------------------------
+
+
+def test_schema_shows_kinds_and_reasons(table: Path):
+    printed = succeed("schema", "data.csv", "--target", "outcome").stdout
+    assert re.search(r"patient_id +id +.*consecutive numbers", printed)
+    assert re.search(r"outcome +categorical +maybe, no, yes +the target, 3 classes", printed)
+    assert printed.endswith("data.csv: 92 rows, 7 columns\n")
+
+
+def test_schema_without_target_and_as_json(table: Path):
+    content = json.loads(succeed("schema", "data.csv", "--json", "-").stdout)
+    assert (content["rows"], content["target"]) == (92, None)
+    assert [c["name"] for c in content["columns"]][:2] == ["patient_id", "outcome"]
+
+
+# --- run files --------------------------------------------------------------------------------
+
+
+def test_run_file_and_command_line(table: Path):
+    Path("run.toml").write_text(
+        'target = "outcome"\nsynthesizer = "bootstrap"\nrows = 3\n'
+        'label = ["yes", "maybe"]\nseed = 7\nonly-new = true\n[set]\nbandwidth = 0.5\n'
+    )
+    base = ("augment", "data.csv", "--config", "run.toml")
+    succeed(*base, "-o", "a.csv")
+    manifest = json.loads(Path("a.csv.manifest.json").read_text())
+    assert [a["rows"] for a in manifest["added"]] == [3, 3]
+    assert (manifest["seed"], manifest["output"]["rows"]) == (7, 6)
+    assert manifest["synthesizer"]["params"] == {"bandwidth": 0.5}
+    succeed(*base, "-o", "b.csv", "--seed", 8, "--label", "yes", "--set", "bandwidth=0")
+    manifest = json.loads(Path("b.csv.manifest.json").read_text())
+    assert [a["label"] for a in manifest["added"]] == ["yes"]
+    assert (manifest["seed"], manifest["synthesizer"]["params"]) == (8, {"bandwidth": 0})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sed = 1", "error E282: run.toml: 'sed' is not known; there are device"),
+        ("seed = 2.7", "error E200: Invalid value for '--seed': '2.7' is not a valid integer"),
+        ("seed = true", "error E283: run.toml: seed must be a text or a number, however: True"),
+        ("only-new = 1", "error E283: run.toml: only-new must be true or false, however: 1"),
+        ("seed =", "error E281: run.toml: cannot read the run file: Invalid value (at"),
+        ("[set]\nsteps = 5", "error E285: --set steps: bootstrap takes bandwidth"),
+    ],
+)
+def test_a_bad_run_file_is_refused(table: Path, content: str, message: str):
+    Path("run.toml").write_text(content)
+    line = fail(
+        2, *AUGMENT, "-o", "o.csv", "--config", "run.toml", *("--seed", 0)[: 2 * ("set" in content)]
+    )
+    assert line.startswith(message.replace("there are device", "there are device"))
+
+
+def test_the_run_file_that_comes_with_the_project_is_understood(table: Path):
+    succeed(*AUGMENT[:4], "-o", "o.csv", "--config", ROOT / "configs" / "augment.toml",
+            "--synthesizer", "tvae", "--set", "steps=5")  # fmt: skip
+    manifest = json.loads(Path("o.csv.manifest.json").read_text())
+    assert manifest["synthesizer"]["params"]["batch_size"] == 250
+    assert manifest["counts"]["yes"]["after"] == 30
+    assert Path("report/report.html").exists()
+
+
+# --- standard output as JSON ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["augment", "demo", "fit", "sample", "schema", "show"])
+def test_json_on_standard_output_is_alone_there(table: Path, command: str):
+    if command in ("sample", "show"):
+        succeed(*FIT, "-o", "m.synthgen")
+    arguments = {
+        "augment": (*AUGMENT, "-o", "o.csv"),
+        "demo": ("demo", "--synthesizer", "bootstrap"),
+        "fit": (*FIT[:-2], "-o", "m.synthgen"),
+        "sample": ("sample", "m.synthgen", "-n", 2, "-o", "o.csv"),
+        "schema": ("schema", "data.csv", "-o", "s.json"),
+        "show": ("show", "m.synthgen"),
+    }[command]
+    content = json.loads(succeed(*arguments, "--json", "-").stdout)
+    assert isinstance(content, dict)
+    if command == "augment":
+        assert content == json.loads(Path("o.csv.manifest.json").read_text())
+
+
+# --- exit statuses ----------------------------------------------------------------------------
+
+
+HINT = "; see synthgen augment --help"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--frob", r"E200: No such option:? '?--frob'?\..*" + HINT),
+        ("extra.csv", r"E200: Got unexpected extra argument \(extra.csv\)" + HINT),
+        ("-n 0", "E200: Invalid value for '-n' / '--rows': 0 is not in the range x>=1" + HINT),
+        ("-n 2.7", "E200: Invalid value for '-n' / '--rows': '2.7' is not a valid .*" + HINT),
+        ("-n 5 --ratio 1", "E275: ratio 1.0 and 5 rows were both asked for: give one of them"),
+        (
+            "--ratio 0.1",
+            "E278: class 'yes' has 12 rows, 0.2 of the 60 of 'no': ratio 0.1 asks for no new row; "
+            "give a greater one, or say how many rows",
+        ),
+        ("--ratio nan", "E277: ratio must be a number above 0, however: nan"),
+        (
+            "--label perhaps",
+            "E201: label 'perhaps' is no class of the target: it has 'maybe', 'no', 'yes'.*",
+        ),
+        ("-n 1000000000", "E204: 1,000,000,000 rows need about .* GiB, this machine has .*"),
+        (
+            "--set steps",
+            "E284: --set 'steps': write it as name=value, such as --set steps=2000",
+        ),
+        ("--set device=cpu", "E285: --set device: use --device; bootstrap takes bandwidth"),
+        ("--set bandwidth=wide", "E221: bandwidth must be a number from 0 to 100, however: 'wide'"),
+        ("--device cuda:99", "E212: device 'cuda:99' was asked for, but this machine .*"),
+        ("--json o.csv", "E289: o.csv is read or written already: give another name"),
+        ("-o data.csv", "E289: data.csv is read or written already: give another name"),
+        (
+            "--synthesizer gan",
+            "E205: there is no synthesizer 'gan': use bootstrap, ctgan, .*",
+        ),
+    ],
+)
+def test_status_2_for_usage(table: Path, options: str, message: str):
+    line = fail(2, *AUGMENT, "-o", "o.csv", "--seed", 0, *options.split())
+    assert re.fullmatch(f"error {message}", line)
+    assert os.listdir() == ["data.csv"]
+
+
+def test_status_2_for_what_is_missing_or_unknown(table: Path):
+    assert fail(2, "agument").startswith("error E200: No such command 'agument'")
+    assert fail(2, "augment", "data.csv", "-o", "o.csv") == (
+        "error E200: Missing option '--target'; see synthgen augment --help"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "message"),
+    [
+        (None, "a", "E310: no.csv: no such file: check the path and the working directory"),
+        ("a,b\n1,2,3\n", "a", "E321: no.csv: line 2: expected 2 fields as in the header, .*"),
+        ("a,b\n1,2\n", "c", "E338: there is no column 'c' for a target: it has 'a', 'b'.*"),
+        ("a,b\n1,2\n1,3\n", "a", "E341: target 'a' has one class only, 1.*"),
+    ],
+)
+def test_status_3_for_data(table: Path, content: str | None, target: str, message: str):
+    if content is not None:
+        Path("no.csv").write_text(content)
+    line = fail(3, "augment", "no.csv", "--target", target, "-o", "o.csv", "--seed", 0)
+    assert re.fullmatch(f"error {message}", line)
+
+
+def test_status_4_for_model_files(table: Path):
+    Path("m.synthgen").write_bytes(b"\x80\x04K\x01." * 9)
+    message = "error E414: m.synthgen is a pickle or zip, .*"
+    seeded = ("-o", "o.csv", "--seed", 0)
+    for arguments in (
+        ("show", "m.synthgen"),
+        ("sample", "m.synthgen", "-n", 1, *seeded),
+        ("augment", "data.csv", "--target", "outcome", "--model", "m.synthgen", *seeded),
+    ):
+        assert re.fullmatch(message, fail(4, *arguments))
+
+
+def no_training(*arguments: object) -> None:
+    raise AssertionError("the output is checked before the training")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("o.xlsx", "E501: o.xlsx: unknown ending: use one of .csv, .csv.gz, .tsv, .*"),
+        ("no/o.csv", "E502: no/o.csv: there is no folder .*/no: create it first"),
+        ("folder.csv", "E503: folder.csv: this is a folder: give the name of a file"),
+    ],
+)  # fmt: skip
+def test_status_5_for_outputs_before_any_training(
+    table: Path, output: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    Path("folder.csv").mkdir()
+    monkeypatch.setattr(TVAE, "_fit", no_training)
+    arguments = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "tvae", "--seed", 0)
+    assert re.fullmatch(f"error {message}", fail(5, *arguments, "-o", output))
+    Path("file").touch()
+    assert fail(5, *arguments, "-o", "o.csv", "--report", "file") == (
+        "error E509: file: cannot make this folder: is a file"
+    )
+    assert fail(5, *arguments, "-o", "o.csv", "--json", "no/o.json").startswith("error E502: ")
+
+
+def test_an_old_output_survives_what_fails(table: Path, monkeypatch: pytest.MonkeyPatch):
+    def diverge(*arguments: object) -> None:
+        raise ConvergenceError(601, "training diverged: lower the learning rate")
+
+    monkeypatch.setattr(TVAE, "_fit", diverge)
+    Path("o.csv").write_text("old")
+    arguments = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "tvae", "--seed", 0)
+    assert fail(6, *arguments, "-o", "o.csv") == (
+        "error E601: training diverged: lower the learning rate"
+    )
+    assert Path("o.csv").read_text() == "old"
+    assert sorted(os.listdir()) == ["data.csv", "o.csv"]
+
+
+def test_status_1_for_bugs_with_a_traceback_only_if_asked(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stumble(*arguments: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr(TVAE, "_fit", stumble)
+    arguments = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "tvae", "--seed", 0,
+                 "-o", "o.csv")  # fmt: skip
+    line = (
+        "error E100: KeyError: 'oops'; this is a bug: please report it with what "
+        "synthgen --debug ... prints"
+    )
+    assert fail(1, *arguments) == line
+    debugged = run("--debug", *arguments)
+    assert debugged.exit_code == 1
+    assert debugged.stderr.startswith("Traceback (most recent call last):\n")
+    assert debugged.stderr.endswith(f"{line}\n")
+
+
+def test_not_standalone_it_raises_for_the_caller(table: Path):
+    with pytest.raises(click.UsageError):
+        main(["augment"], standalone_mode=False)
+    assert main(["--help"], standalone_mode=False) == 0
+
+
+ENDLESS = """
+import time
+from pathlib import Path
+from synthgen.synthesizers.base import Synthesizer
+
+class Endless(Synthesizer):
+    def _fit(self, table, positions, seed):
+        Path("fitting").touch()
+        while True:
+            time.sleep(0.01)
+
+    def _sample(self, position, rows, seed):
+        raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "message"),
+    [
+        (signal.SIGINT, 130, "interrupted; every file is as before or whole"),
+        (signal.SIGTERM, 143, "terminated; every file is as before or whole"),
+    ],
+)
+def test_signals(table: Path, number: int, status: int, message: str):
+    Path("o.csv").write_text("old")
+    Path("mine.py").write_text(ENDLESS)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "synthgen", "augment", "data.csv", "--target", "outcome"),
+            *("-o", "o.csv", "--synthesizer", "mine:Endless", "--seed", "0"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not Path("fitting").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == status, err
+    assert err.splitlines()[-1] == message
+    assert "Traceback" not in err
+    assert Path("o.csv").read_text() == "old"
+    assert sorted(os.listdir()) == ["data.csv", "fitting", "mine.py", "o.csv"]
+
+
+# --- what is printed --------------------------------------------------------------------------
+
+
+def test_cells_cannot_steer_the_terminal(table: Path, frame: pd.DataFrame):
+    frame["sex"] = frame["sex"].map(
+        {"f": "[bold]\x1b[31mred", "m": "\ud83d".encode("utf-8", "replace").decode()}
+    )
+    frame.to_csv(table, index=False)
+    printed = succeed("schema", "data.csv").stdout
+    assert "\x1b" not in printed
+    assert "[bold]\\x1b[31mred" in printed
+
+
+def test_a_message_stays_on_one_line(capsys: pytest.CaptureFixture[str]):
+    terminal.say("a\nb\ud83d\x07", err=True)
+    assert capsys.readouterr().err == "a\\nb\\ud83d\\x07\n"
+
+
+@pytest.mark.filterwarnings("default")
+def test_notes_leave_the_filters_alone(capsys: pytest.CaptureFixture[str]):
+    import warnings
+
+    before = (list(warnings.filters), warnings.showwarning)
+    with terminal.collect_notes() as notes:
+        warnings.warn("seen once", UserWarning, stacklevel=1)
+        warnings.warn("seen once", UserWarning, stacklevel=1)
+        warnings.warn("for developers", DeprecationWarning, stacklevel=1)
+    assert (list(warnings.filters), warnings.showwarning) == before
+    assert notes == ["seen once"]
+    assert capsys.readouterr().err == "note: seen once\n"
+
+
+# --- demo -------------------------------------------------------------------------------------
+
+
+def test_demo(table: Path):
+    result = succeed("demo", "--synthesizer", "bootstrap", "--out", "d")
+    packed = (files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes()
+    assert Path("d/hypothyroid.csv").read_bytes() == gzip.decompress(packed)
+    made = read_table("d/hypothyroid-augmented.csv")
+    assert made["target"].value_counts().to_dict() == {"negative": 3012, "hypothyroid": 904}
+    assert made["is_synthetic"].sum() == 753
+    assert Path("d/ATTRIBUTION.md").exists()
+    assert Path("d/report/report.html").stat().st_size < 3_000_000
+    assert "753 new rows of 'hypothyroid': to 0.3 of the 3012 rows of 'negative'" in result.stdout
+    for line in result.stdout.split("next:\n")[1].splitlines():
+        assert line.startswith("  synthgen ")
+
+
+def test_demo_names_files_that_exist(table: Path):
+    printed = succeed("demo", "--synthesizer", "bootstrap", "--out", "d").stdout
+    named: list[str] = re.findall(r":  (d/\S+)", printed)
+    assert len(named) == 4
+    assert all(Path(name).exists() for name in named)
