@@ -48,7 +48,7 @@ def missed(known: dict[str, str], frame: pd.DataFrame, found: Audit) -> list[str
         out.append(f"{found.duplicates['share']:.2%} repeated")
     coded = expand(known["int_coded_nominal"]) & {*frame.columns}
     out += [f"{name} is a code" for name in sorted(coded - of["codes"])]
-    constant = {c for c in frame.columns if frame[c].nunique(dropna=False) == 1}
+    constant = {c for c in frame.columns if len(frame[c].unique()) == 1}
     out += [f"{name} is constant" for name in sorted(constant ^ of["constant"])]
     return out
 
@@ -76,9 +76,8 @@ def main() -> None:
         model = found.model
         ap = model.average_precision if model else None
         figure = f"AP {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}]" if ap else "no model"
-        print(
-            f"{known['name']}: {seconds:.1f} s, {found.minority.rows} rare rows, {figure}, {found.counts}"
-        )
+        size = f"{found.minority.rows} rare rows"
+        print(f"{known['name']}: {seconds:.1f} s, {size}, {figure}, {found.counts}")
         codes = sorted({f.code for f in found.findings})
         for code in codes:
             columns = [f.column for f in found.findings if f.code == code and f.column]

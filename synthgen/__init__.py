@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from synthgen.augmentation import Augmented, augment
+    from synthgen.column import Column
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
     from synthgen.files import read_table, write_table
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
     from synthgen.synthesizers.tvae import TVAE
-    from synthgen.table import Column, Schema, Table
+    from synthgen.table import Schema, Table
 
     __version__: str
 
@@ -43,7 +44,7 @@ _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
     "Augmented": "synthgen.augmentation",
-    "Column": "synthgen.table",
+    "Column": "synthgen.column",
     "Encoder": "synthgen.encoding",
     "Oversampler": "synthgen.oversampler",
     "Schema": "synthgen.table",

@@ -1,12 +1,11 @@
-"""What is wrong with a table, before anything is trained on it: leaks, duplicates, hard rows, drift."""
+"""What is wrong with a table before anything is trained on it: leaks, duplicates, hard rows, drift."""
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
@@ -18,26 +17,30 @@ from scipy.stats import fisher_exact
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from synthgen.cells import tick_type
+from synthgen.column import LEVELS, NUMBERS, Column
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.errors import UsageError
-from synthgen.table import ID_NAME, LEVELS, NUMBERS, Column, Schema, Table, class_position
+from synthgen.inference import ID_NAME
+from synthgen.table import Schema, Table, class_position
 
-# Below these many rows of a class no network is trained, and none is held out to stop it early.
-# Both are facts of synthesizers.network, which lies above this floor; a test compares them.
+# Below these rows of a class no network is trained, and none is held out to stop it early. Facts of
+# synthesizers.network, which lies above this floor; a test compares them.
 NETWORK_ROWS, EARLY_STOP_ROWS = 10, 200
-# What the model and the trees of one column see; the rare class fills at most half of it, and
+# What the model, and the trees on one column, see. The rare class fills at most half of it, and
 # weights give the classes back their natural shares.
 MODEL_ROWS, SCREEN_ROWS, SCREEN_CELLS = 30_000, 20_000, 500_000
 FOLDS, REPLICATES, CONFIDENCE = 5, 500, 0.95
 BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
 MAX_LEVELS = 254  # histogram boosting takes no more; the rarest share the last
 # A gain is (AP - share of the class) / (1 - share): 0 for guessing, 1 for knowing. On 16 real
-# tables without known leaks the strongest single column gains 0.77 (a hormone that defines the
-# disease), so 0.9 alone is beyond what honest columns do. A noisy leak stays below that, but then
+# tables without known leaks the strongest single column gains 0.77 (a hormone that all but defines
+# its disease), so 0.9 alone is beyond what honest columns do. A noisy leak stays below that, but
 # adds up to about all that the whole model knows; a weak model is no yardstick for it.
 LEAK_GAIN, STRONG_GAIN, STRONG_SHARE = 0.9, 0.5, 0.9
 NEAR_CONSTANT, MANY_LEVELS, LEVEL_ROWS, ID_SHARE, MUCH_MISSING = 0.995, 50, 5, 0.95, 0.5
 MISSING_P, MISSING_RATIO = 0.01, 1.5
+SEVERITIES = ("error", "warning", "note")
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Finding:
 
     Attributes:
         code: A stable name, such as ``leak_column``.
-        severity: ``error`` (figures cannot be trusted), ``warning`` (likely harm) or ``note``.
-        column: Where, as text; a pair as ``"a, b"``; None for the whole table.
+        severity: ``error`` (no figure can be trusted), ``warning`` (likely harm) or ``note``.
+        column: Where; a pair as ``"a, b"``; None for the whole table.
         message: What, and what to do.
         evidence: The figures behind it.
     """
@@ -71,7 +74,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Minority:
-    """The rare class. `rows` counts all, `distinct` those whose features differ (IDs apart)."""
+    """The rare class: all `rows`, and those that are `distinct` in their features (IDs apart)."""
 
     label: str
     rows: int
@@ -84,16 +87,16 @@ class Minority:
 
 @dataclass(frozen=True)
 class Model:
-    """A quick boosting model, judged out of fold at the natural shares of the classes.
+    """A quick boosting model, judged out of fold at the natural shares; equal rows share a fold.
 
-    Equal rows share a fold. Recall, accuracy and balanced accuracy (at 0.5) have Wilson intervals,
-    which are not empty at zero hits; the others a bootstrap of rows within each class.
+    Recall, accuracy and balanced accuracy (at 0.5) have Wilson intervals, which are not empty at no
+    hit; the others a bootstrap of the rows of each class, which does not train again.
 
     Attributes:
         rows: Rows it saw; fewer than the table's when `sampled`.
         hard_share: Share of the class that scores below the median row of the other classes.
         hard_rows: Positions (from 0) of the hardest of those, 20 at most.
-        false_alarms: For each hit, when the threshold finds half of the class.
+        false_alarms: For each hit, when the threshold finds half of the class: the overlap.
     """
 
     rows: int
@@ -120,14 +123,13 @@ class Audit:
         classes: ``label``, ``rows`` and ``share`` of each class, in order.
         ratio: Rows of the most frequent class for each row of the rare one.
         minority: The rare class.
-        always_no: What always denying the rare class reaches: ``accuracy``, ``balanced_accuracy``,
-            ``recall``.
-        model: None where the class, or what it is told from, has less than 2 distinct rows.
+        always_no: ``accuracy``, ``balanced_accuracy`` and ``recall`` of always denying it.
+        model: None where the class, or the rest, has less than 2 distinct rows or no feature.
         duplicates: ``rows`` that repeat an earlier one and their ``share``; ``contradictions``:
             sets of rows alike but for the class, with their rows and those of the rare class.
-        columns: ``name``, ``kind``, ``reason``, ``missing``, ``missing_rows``, ``distinct``,
-            ``top_share`` and ``average_precision`` (of the column alone) of each feature.
-        counts: Findings by severity.
+        columns: ``name``, ``kind``, ``reason``, ``missing`` (share), ``missing_rows``,
+            ``distinct``, ``top_share`` and ``average_precision`` (of it alone) of each feature.
+        counts: Findings of each severity.
         findings: Errors first.
         remedies: ``remedy`` and ``why``, in the order in which to try them.
     """
@@ -147,34 +149,27 @@ class Audit:
     remedies: tuple[dict[str, str], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: numbers (none is NaN), texts, lists and dicts."""
-        return _listed(asdict(self))
+        """Plain values: finite numbers, texts, None, lists and dicts."""
+        return _plain(asdict(self))
 
     def summary_lines(self) -> list[str]:
         """The audit in sentences: the class, the model, the findings, the remedies."""
         rare, model = self.minority, self.model
-        lines = [
-            f"{self.rows:,} rows, {self.features} features, {len(self.classes)} classes; "
-            f"{rare.label!r} has {rare.rows:,} ({rare.share:.3%}), 1 to {self.ratio:.1f}.",
-            rare.lesson,
-        ]
+        size = f"{self.rows:,} rows, {self.features} features, {len(self.classes)} classes"
+        lines = [f"{size}; {rare.label!r} is {rare.share:.3%}, 1 to {self.ratio:.1f}.", rare.lesson]
         if model is not None:
-            figures = [
-                f"{name} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}] ({e.reference:.3f})"
-                for name, e in (
-                    ("balanced accuracy", model.balanced_accuracy),
-                    ("average precision", model.average_precision),
-                    ("recall", model.recall),
-                    ("log-loss", model.log_loss),
-                )
-            ]
+            names = ("balanced_accuracy", "average_precision", "recall", "log_loss")
+            figures = [(name.replace("_", " "), getattr(model, name)) for name in names]
             lines += [
-                f"Always saying 'not {rare.label}' is right in {self.always_no['accuracy']:.3%}; a "
-                f"quick boosting model in {model.accuracy.value:.3%}. So look at other figures "
-                "(in brackets what knowing the shares alone gives): " + ", ".join(figures) + ".",
-                f"{model.hard_share:.0%} of {rare.label!r} look less like it than half of the "
-                f"other rows do; to find half of it costs {model.false_alarms:.1f} false alarms "
-                "for each hit.",
+                f"Always saying 'not {rare.label}' is right in {self.always_no['accuracy']:.3%} of "
+                f"the rows, a quick boosting model in {model.accuracy.value:.3%}. What tells more:",
+                *(
+                    f"{n} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], "
+                    f"{e.reference:.3f} for knowing the shares only"
+                    for n, e in figures
+                ),
+                f"{model.hard_share:.0%} of {rare.label!r} look less like it than half of the other "
+                f"rows; to find half of it costs {model.false_alarms:.1f} false alarms for each hit.",
             ]
         lines += [f"{f.severity}: {f.message}" for f in self.findings]
         return lines + [f"try: {r['remedy']}: {r['why']}" for r in self.remedies]
@@ -196,7 +191,7 @@ def audit(
         y: Series or array of classes, shape (rows,).
         schema: Decisions about columns to take instead of guessing them.
         label: The class to look at, against all others; None: the rarest one.
-        now: Dates after this moment lie in the future (without a time zone: UTC); None: the clock's.
+        now: Dates after it are in the future (without a time zone: UTC); None: the clock's time.
         random_state: Seed of folds, subsamples and bootstrap.
 
     Raises:
@@ -217,57 +212,59 @@ def audit(
     chosen = min(counts, key=lambda c: counts[c])
     if label is not None:
         chosen = tuple(counts)[class_position(tuple(counts), label)]
-    labels = table.labels
-    is_rare = labels == list(table.schema.classes).index(chosen)
-    features = table.schema.features
+    labels, features, rows = table.labels, table.schema.features, len(table)
+    is_rare = labels == table.schema.classes.index(chosen)
+    share, ratio = counts[chosen] / rows, max(counts.values()) / counts[chosen]
+
     cells = [_codes(table.frame[c.name]) for c in features]
-    groups = _groups([k for k, c in zip(cells, features, strict=True) if c.kind != "id"], labels)
-    rows, rare = len(table), int(is_rare.sum())
-    share = rare / rows
-
-    ranks = [_ranks(c, table.frame[c.name]) for c in features]
-    drawn = _draw(is_rare, groups, MODEL_ROWS, np.random.default_rng(child_seed(seed, 0)))
-    learned = [i for i, c in enumerate(features) if c.kind in (*NUMBERS, "categorical", "boolean")]
-    scores, importance = None, np.zeros(len(features))
+    groups = _groups([k for k, c in zip(cells, features, strict=True) if c.kind != "id"], rows)
+    places = [_places(c, table.frame[c.name]) for c in features]
+    learned = [i for i, c in enumerate(features) if _is_learned(c)]
+    drawn = _draw(is_rare, groups, MODEL_ROWS, child_seed(seed, 0))
+    model, importance = None, np.zeros(len(features))
     if drawn is not None and learned:
-        matrix = np.column_stack(
-            [_for_boosting(features[i], ranks[i][drawn.index]) for i in learned]
+        scores, importance[learned] = _boost(
+            np.column_stack([places[i][drawn.index] for i in learned]),
+            [features[i].kind in LEVELS for i in learned],
+            drawn,
+            child_seed(seed, 1),
         )
-        levels = [features[i].kind in LEVELS for i in learned]
-        scores, importance[learned] = _boost(matrix, levels, drawn, child_seed(seed, 1))
-    model = None
-    if scores is not None and drawn is not None:
-        model = _judge(scores, drawn, share, rows, np.random.default_rng(child_seed(seed, 2)))
+        model = _judge(scores, drawn, share, rows, child_seed(seed, 2))
 
-    found, alone = _screen(table, ranks, is_rare, groups, model, importance, child_seed(seed, 3))
-    facts = tuple(
-        _facts(c, k, table.frame[c.name], ap)
-        for c, k, ap in zip(features, cells, alone, strict=True)
-    )
-    moment = pd.Timestamp(now if now is not None else datetime.now(timezone.utc))
-    moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment
-    tests = sum(0 < f["missing_rows"] < rows for f in facts)
-    for column, fact, codes in zip(features, facts, cells, strict=True):
+    found, alone = _leaks(table, places, is_rare, groups, model, importance, child_seed(seed, 3))
+    facts, moment = [], pd.Timestamp(datetime.now(UTC) if now is None else now)
+    tests = sum(0 < c.missing < 1 for c in features)
+    for column, codes, precision in zip(features, cells, alone, strict=True):
         series = table.frame[column.name]
         gone = series.isna().to_numpy(bool)
-        found += _of_column(column, fact, codes, gone)
-        found += _of_dates(column, series, moment)
-        found += _of_missing(fact, gone, is_rare, tests)
-    duplicates, alike = _duplicates(groups, labels, is_rare)
+        facts.append(
+            {
+                "name": str(column.name),
+                "kind": column.kind,
+                "reason": column.reason,
+                "missing": float(gone.mean()),
+                "missing_rows": int(gone.sum()),
+                "distinct": len(np.unique(codes[~gone])),
+                "top_share": float(np.bincount(codes).max() / rows),
+                "average_precision": precision,
+            }
+        )
+        found += _of_column(column, facts[-1], codes, gone)
+        found += _of_dates(column, series, moment) if column.kind == "datetime" else []
+        found += _of_missing(facts[-1], gone, is_rare, tests) if 0 < gone.sum() < rows else []
+    duplicates, alike = _of_duplicates(groups, labels, is_rare)
     distinct = len(np.unique(groups[is_rare]))
     minority = Minority(
         label=str(chosen),
-        rows=rare,
+        rows=counts[chosen],
         share=share,
-        duplicates=rare - distinct,
+        duplicates=counts[chosen] - distinct,
         distinct=distinct,
-        rows_per_feature=rare / max(1, len(learned)),
-        lesson=_lesson(str(chosen), rare, distinct, len(learned)),
+        rows_per_feature=counts[chosen] / max(1, len(learned)),
+        lesson=_lesson(str(chosen), counts[chosen], distinct, len(learned)),
     )
-    found += alike + _of_class(minority, model, learned != [])
-    order = {"error": 0, "warning": 1, "note": 2}
-    found.sort(key=lambda f: order[f.severity])
-    ratio = max(counts.values()) / rare
+    found += alike + _of_class(minority, model)
+    found.sort(key=lambda f: SEVERITIES.index(f.severity))
     return Audit(
         target=str(table.schema.target),
         rows=rows,
@@ -278,8 +275,8 @@ def audit(
         always_no={"accuracy": 1 - share, "balanced_accuracy": 0.5, "recall": 0.0},
         model=model,
         duplicates=duplicates,
-        columns=facts,
-        counts={s: sum(f.severity == s for f in found) for s in order},
+        columns=tuple(facts),
+        counts={s: sum(f.severity == s for f in found) for s in SEVERITIES},
         findings=tuple(found),
         remedies=_remedies(minority, model, ratio, {f.code for f in found}),
     )
@@ -290,7 +287,7 @@ def audit(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Rows to learn from: positions, class, weight and fold of each, all of shape (rows,)."""
+    """Rows to learn from: position, class, weight and fold of each, all of shape (rows,)."""
 
     index: np.ndarray
     y: np.ndarray
@@ -303,30 +300,34 @@ def _codes(series: pd.Series) -> np.ndarray:
     return pd.factorize(series, use_na_sentinel=False)[0].astype(np.int64)
 
 
-def _groups(cells: list[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def _groups(cells: list[np.ndarray], rows: int) -> np.ndarray:
     """Rows with equal cells have the same number; without a column every row is its own."""
     if not cells:
-        return np.arange(len(labels))
+        return np.arange(rows)
     groups = cells[0]
     for codes in cells[1:]:
         groups = pd.factorize(groups * (codes.max() + 1) + codes)[0]
     return groups
 
 
-def _ranks(column: Column, series: pd.Series) -> np.ndarray:
-    """Each cell's place among the column's values, NaN where missing.
+def _is_learned(column: Column) -> bool:
+    return column.kind in (*NUMBERS, "categorical", "boolean")
+
+
+def _places(column: Column, series: pd.Series) -> np.ndarray:
+    """Each cell's place among the column's values, NaN where missing, float64 of shape (rows,).
 
     Trees see nothing but order, and places do not overflow where values near 1e308 do. Levels are
-    placed by frequency, so that the last ones can be merged.
+    placed by frequency, and the rarest of very many share the last place.
     """
     if column.kind in NUMBERS:
         values, gone = column.numbers(series)
         places = np.unique(values, return_inverse=True)[1]
     elif column.kind in LEVELS:
-        places = column.codes(series)
-        gone = places < 0
-        seen = np.bincount(places[~gone], minlength=len(column.categories))
-        places = np.argsort(np.argsort(-seen, kind="stable"))[places]
+        codes = column.codes(series)
+        gone = codes < 0
+        seen = np.bincount(codes[~gone], minlength=len(column.categories))
+        places = np.argsort(np.argsort(-seen, kind="stable"))[codes].clip(max=MAX_LEVELS - 1)
     else:
         number = pdt.is_numeric_dtype(series.dtype)
         places = pd.factorize(series if number else series.astype(str), sort=True)[0]
@@ -334,23 +335,16 @@ def _ranks(column: Column, series: pd.Series) -> np.ndarray:
     return np.where(gone, np.nan, places.astype(np.float64))
 
 
-def _for_boosting(column: Column, ranks: np.ndarray) -> np.ndarray:
-    return np.minimum(ranks, MAX_LEVELS - 1) if column.kind in LEVELS else ranks
-
-
 def _draw(
-    is_rare: np.ndarray, groups: np.ndarray, cap: int, rng: np.random.Generator
+    is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> _Rows | None:
-    """At most `cap` rows, dealt into folds of equal shares; equal rows share a fold.
-
-    None if the class, or the rest, has less than 2 distinct rows.
-    """
-    rare, rest = np.flatnonzero(is_rare), np.flatnonzero(~is_rare)
-    kept = rng.permutation(rare)[: max(cap // 2, cap - len(rest))]
-    other = rng.permutation(rest)[: cap - len(kept)]
+    """At most `cap` rows, dealt into folds; None if the class or the rest is one distinct row."""
+    rng = np.random.default_rng(seed)
+    rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
+    kept = rare[: max(cap // 2, cap - len(rest))]
+    other = rest[: cap - len(kept)]
     index = np.sort(np.concatenate([kept, other]))
     y = is_rare[index]
-    weight = np.where(y, len(rare) / len(kept), len(rest) / max(1, len(other)))
     group = pd.factorize(groups[index])[0]
     has_rare = np.bincount(group, weights=y) > 0
     folds = min(FOLDS, int(has_rare.sum()), int((~has_rare).sum()))
@@ -359,6 +353,7 @@ def _draw(
     deal = np.empty(len(has_rare), dtype=np.int64)
     for kind in (has_rare, ~has_rare):
         deal[kind] = rng.permutation(int(kind.sum())) % folds
+    weight = np.where(y, len(rare) / len(kept), len(rest) / len(other))
     return _Rows(index, y, weight, deal[group])
 
 
@@ -366,103 +361,91 @@ def _draw(
 
 
 def _boost(
-    matrix: np.ndarray, levels: list[bool], rows: _Rows, seed: np.random.SeedSequence
+    matrix: np.ndarray, is_level: list[bool], rows: _Rows, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray]:
     """Out-of-fold scores, and how much AP the first fold loses when a column is shuffled."""
-    scores, importance = np.empty(len(rows.y)), np.zeros(len(levels))
+    scores, importance = np.empty(len(rows.y)), np.zeros(len(is_level))
     rng = np.random.default_rng(seed)
-    for fold in np.unique(rows.fold):
+    for fold in range(rows.fold.max() + 1):
         test = rows.fold == fold
         train = ~test
+        model = HistGradientBoostingClassifier(early_stopping=False, **BOOSTING)
         # 20 rows in a leaf is the usual setting; a table of 100 rows could not be split at all.
-        leaf = int(np.clip(train.sum() // 50, 2, 20))
-        model = HistGradientBoostingClassifier(
-            **BOOSTING,
-            early_stopping=False,
-            min_samples_leaf=leaf,
-            categorical_features=levels,
+        model.set_params(
+            categorical_features=is_level,
+            min_samples_leaf=int(np.clip(train.sum() // 50, 2, 20)),
             random_state=int(rng.integers(2**31)),
-        ).fit(matrix[train], rows.y[train], rows.weight[train])
+        )
+        model.fit(matrix[train], rows.y[train], rows.weight[train])
         scores[test] = model.predict_proba(matrix[test])[:, 1]
         if fold == 0:
             some = rng.permutation(np.flatnonzero(test))[:4000]
-            y, weight, part = rows.y[some], rows.weight[some], matrix[some]
-            whole = average_precision(y, scores[some], weight)
-            for j in range(len(levels)):
-                shuffled = part.copy()
-                shuffled[:, j] = rng.permutation(part[:, j])
-                score = model.predict_proba(shuffled)[:, 1]
-                importance[j] = whole - average_precision(y, score, weight)
+            y, weight = rows.y[some], rows.weight[some]
+            for j in range(len(is_level)):
+                part = matrix[some]
+                part[:, j] = rng.permutation(part[:, j])
+                shuffled = _ranking(y, model.predict_proba(part)[:, 1])(weight)[0]
+                importance[j] = _ranking(y, scores[some])(weight)[0] - shuffled
     return scores, importance
 
 
-class _Curve:
-    """Rows from the highest score down; rows of equal score count at once."""
+def _ranking(y: np.ndarray, score: np.ndarray) -> Callable[[np.ndarray], tuple[float, float]]:
+    """A function from the weights of the rows to their average precision and area under the curve.
 
-    def __init__(self, y: np.ndarray, score: np.ndarray) -> None:
-        self.order = np.argsort(-score, kind="stable")
-        self.y = y[self.order]
-        self.ends = np.flatnonzero(np.diff(score[self.order], append=np.inf))
+    Sorted once, used for every replicate of a bootstrap; rows of equal score count at once.
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.diff(score[order], append=np.inf))
+    y = y[order]
 
-    def figures(self, weight: np.ndarray) -> tuple[float, float]:
-        """Average precision and area under the ROC curve."""
-        weight = weight[self.order]
-        hits = np.cumsum(weight * self.y)[self.ends]
-        alarms = np.cumsum(weight * ~self.y)[self.ends]
-        if hits[-1] == 0:
-            return 0.0, 0.5
-        steps = np.diff(hits, prepend=0.0) / hits[-1]
+    def figures(weight: np.ndarray) -> tuple[float, float]:
+        weight = weight[order]
+        hits, alarms = np.cumsum(weight * y)[ends], np.cumsum(weight * ~y)[ends]
+        recall = np.diff(hits, prepend=0.0) / hits[-1]
         both = hits + alarms
         precision = np.divide(hits, both, out=np.zeros_like(hits), where=both > 0)
         below = alarms[-1] - alarms + np.diff(alarms, prepend=0.0) / 2
-        return float(steps @ precision), float(steps @ below / alarms[-1])
+        return float(recall @ precision), float(recall @ below / alarms[-1])
 
-
-def average_precision(y: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
-    """Average precision of weighted rows; all arrays of shape (rows,)."""
-    return _Curve(y, score).figures(weight)[0]
+    return figures
 
 
 def _judge(
-    scores: np.ndarray, rows: _Rows, share: float, total: int, rng: np.random.Generator
+    scores: np.ndarray, rows: _Rows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
-    y, weight = rows.y, rows.weight
+    y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
     rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
-    says_yes = scores >= 0.5
-    recall = _wilson(int(says_yes[rare].sum()), len(rare))
-    truth = _wilson(int((~says_yes[rest]).sum()), len(rest))
-    certain = np.clip(np.where(y, scores, 1 - scores), 1e-7, 1)
-    loss, curve = -np.log(certain), _Curve(y, scores)
+    recall = _wilson(int((scores[rare] >= 0.5).sum()), len(rare))
+    truth = _wilson(int((scores[rest] < 0.5).sum()), len(rest))
+    loss = -np.log(np.clip(np.where(y, scores, 1 - scores), 1e-7, 1))
+    ranking = _ranking(y, scores)
 
-    def figures(weight: np.ndarray) -> tuple[float, float, float]:
-        return (*curve.figures(weight), float(np.average(loss, weights=weight)))
+    def figures(weight: np.ndarray) -> list[float]:
+        return [*ranking(weight), float(np.average(loss, weights=weight))]
 
-    again = np.empty((REPLICATES, 3))
-    for i in range(REPLICATES):
+    again = []
+    for _ in range(REPLICATES):
         picks = [part[rng.integers(len(part), size=len(part))] for part in (rare, rest)]
-        again[i] = figures(weight * np.bincount(np.concatenate(picks), minlength=len(y)))
+        again.append(figures(weight * np.bincount(np.concatenate(picks), minlength=len(y))))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(again, [tail, 1 - tail], axis=0)
-    entropy = -share * math.log(share) - (1 - share) * math.log1p(-share)
-    ap, auc, log_loss = (
-        Estimate(value, float(low[i]), float(high[i]), reference)
-        for i, (value, reference) in enumerate(
-            zip(figures(weight), (share, 0.5, entropy), strict=True)
-        )
+    limits = np.quantile(again, [tail, 1 - tail], axis=0).T.tolist()
+    references = (share, 0.5, -share * math.log(share) - (1 - share) * math.log1p(-share))
+    precision, area, log_loss = (
+        Estimate(value, low, high, reference)
+        for value, (low, high), reference in zip(figures(weight), limits, references, strict=True)
     )
     hard = rare[scores[rare] < np.median(scores[rest])]
-    half = np.sort(scores[rare])[len(rare) // 2]
-    found = scores >= half
+    found = scores >= np.sort(scores[rare])[len(rare) // 2]
     return Model(
         rows=len(y),
         sampled=len(y) < total,
-        folds=len(np.unique(rows.fold)),
+        folds=int(rows.fold.max()) + 1,
         settings={"model": "HistGradientBoostingClassifier", **BOOSTING, "threshold": 0.5},
         accuracy=_mixed(share, recall, truth, 1 - share),
         balanced_accuracy=_mixed(0.5, recall, truth, 0.5),
-        recall=_mixed(1.0, recall, truth, 0.0),
-        average_precision=ap,
-        roc_auc=auc,
+        recall=Estimate(*recall, 0.0),
+        average_precision=precision,
+        roc_auc=area,
         log_loss=log_loss,
         hard_share=len(hard) / len(rare),
         hard_rows=tuple(rows.index[hard[np.argsort(scores[hard], kind="stable")][:20]].tolist()),
@@ -470,19 +453,19 @@ def _judge(
     )
 
 
-def _wilson(hits: int, rows: int, z: float | None = None) -> tuple[float, float, float]:
-    """A share and its interval (Wilson 1927), which is not empty at no hit or all."""
-    z = float(ndtri((1 + CONFIDENCE) / 2)) if z is None else z
-    share = hits / rows
-    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2) / (1 + z * z / rows)
-    return share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+def _wilson(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """A share and its interval (Wilson 1927)."""
+    z, share = float(ndtri((1 + confidence) / 2)), hits / rows
+    middle = share + z * z / (2 * rows)
+    half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
+    low, high = ((middle + side * half) / (1 + z * z / rows) for side in (-1, 1))
+    return share, max(0.0, min(share, low)), min(1.0, max(share, high))
 
 
 def _mixed(
     part: float, a: tuple[float, float, float], b: tuple[float, float, float], reference: float
 ) -> Estimate:
-    """``part * a + (1 - part) * b`` of independent shares (Zou & Donner 2008)."""
+    """``part * a + (1 - part) * b`` of two independent shares (Zou & Donner 2008)."""
     value = part * a[0] + (1 - part) * b[0]
     below = math.hypot(part * (a[0] - a[1]), (1 - part) * (b[0] - b[1]))
     above = math.hypot(part * (a[2] - a[0]), (1 - part) * (b[2] - b[0]))
@@ -492,9 +475,9 @@ def _mixed(
 # --- leaks --------------------------------------------------------------------------------------
 
 
-def _screen(
+def _leaks(
     table: Table,
-    ranks: list[np.ndarray],
+    places: list[np.ndarray],
     is_rare: np.ndarray,
     groups: np.ndarray,
     model: Model | None,
@@ -503,276 +486,223 @@ def _screen(
 ) -> tuple[list[Finding], list[float | None]]:
     """Columns, and pairs of them, that alone predict the class too well; AP of each column alone.
 
-    Pairs are tried only when no column alone explains a good model, among the 3 best columns and
+    Pairs are tried only where no column alone explains a good model: among the 3 best columns and
     the 4 that the model misses most when they are shuffled.
     """
     features, share = table.schema.features, float(is_rare.mean())
     cap = int(np.clip(SCREEN_CELLS // max(1, len(features)), 2000, SCREEN_ROWS))
-    rows = _draw(is_rare, groups, cap, np.random.default_rng(seed))
+    rows = _draw(is_rare, groups, cap, seed)
     if rows is None:
         return [], [None] * len(features)
-    whole = model.average_precision.value if model else None
-    parts = [
-        (place[rows.index], c.kind in LEVELS) for place, c in zip(ranks, features, strict=True)
-    ]
-    telling = [i for i, c in enumerate(features) if c.kind not in ("constant", "missing")]
-    alone = {i: _shallow([parts[i]], rows, depth=3) for i in telling}
-    best = sorted(alone, key=lambda i: -alone[i])
-    found = [_leak((str(features[i].name),), alone[i], share, whole) for i in best]
-    if not any(found) and whole is not None and _gain(whole, share) >= STRONG_GAIN:
-        able = [i for i in best if features[i].kind in (*NUMBERS, *LEVELS)]
-        tried = {*able[:3], *sorted(able, key=lambda i: -importance[i])[:4]}
-        tested = {}
-        for pair in combinations(sorted(tried), 2):
-            two = [features[i] for i in pair]
-            third = _together(two, [table.frame[c.name].iloc[rows.index] for c in two])
-            names = tuple(str(c.name) for c in two)
-            tested[names] = _shallow([*(parts[i] for i in pair), *third], rows, depth=4)
-        # Only the best: other pairs with one of the two in it would say the same.
-        for names in sorted(tested, key=lambda pair: -tested[pair])[:1]:
-            found.append(_leak(names, tested[names], share, whole))
-    return [f for f in found if f], [alone.get(i) for i in range(len(features))]
+    whole = model.average_precision.value if model else share
+    parts = [(p[rows.index], c.kind in LEVELS) for p, c in zip(places, features, strict=True)]
+    alone = {
+        (i,): _shallow([parts[i]], rows)
+        for i, c in enumerate(features)
+        if c.kind not in ("constant", "missing")
+    }
+    found = _too_good(alone, features, share, whole)
+    if not found and (whole - share) / (1 - share) >= STRONG_GAIN:
+        able = [i for i in range(len(features)) if _is_learned(features[i])]
+        tried = {*sorted(able, key=lambda i: -alone[i,])[:3]}
+        tried |= {*sorted(able, key=lambda i: -importance[i])[:4]}
+        pairs = {}
+        for a, b in combinations(sorted(tried), 2):
+            both = _together([(features[i], table.frame[features[i].name]) for i in (a, b)])
+            both = [(p[rows.index], is_level) for p, is_level in both]
+            pairs[a, b] = _shallow([parts[a], parts[b], *both], rows)
+        # Only the best: what else has one of the two in it would say the same.
+        best = max(pairs, key=lambda pair: pairs[pair], default=None)
+        found = _too_good({best: pairs[best]}, features, share, whole) if best else []
+    return found, [alone.get((i,)) for i in range(len(features))]
 
 
-def _gain(precision: float, share: float) -> float:
-    return (precision - share) / (1 - share)
+def _too_good(
+    precision: Mapping[tuple[int, ...], float],
+    features: tuple[Column, ...],
+    share: float,
+    whole: float,
+) -> list[Finding]:
+    found = []
+    for members, value in sorted(precision.items(), key=lambda item: -item[1]):
+        gain, model_gain = ((p - share) / (1 - share) for p in (value, whole))
+        name, kind = ", ".join(str(features[i].name) for i in members), "pair"
+        noun = f"columns {name} together"
+        if len(members) == 1:
+            kind, noun = "column", f"column {name} alone"
+        figure = f"average precision {value:.3f}, guessing {share:.3f}"
+        evidence = {"average_precision": value, "reference": share, "model": whole}
+        if gain >= LEAK_GAIN:
+            text = f"{noun} all but gives the class away ({figure}): drop what is known only later"
+            found.append(Finding(f"leak_{kind}", "error", name, text, evidence))
+        elif gain >= max(STRONG_GAIN, STRONG_SHARE * model_gain) and model_gain > 0:
+            text = f"{noun} knows about all that the model knows ({figure}): is it known in time?"
+            found.append(Finding(f"strong_{kind}", "warning", name, text, evidence))
+    return found
 
 
-def _leak(
-    names: tuple[str, ...], precision: float, share: float, whole: float | None
-) -> Finding | None:
-    gain, name = _gain(precision, share), ", ".join(names)
-    kind = "pair" if len(names) > 1 else "column"
-    noun = f"columns {name} together" if len(names) > 1 else f"column {name} alone"
-    figure = f"average precision {precision:.3f}, where guessing gives {share:.3f}"
-    evidence = {"average_precision": precision, "reference": share, "model": whole}
-    if gain >= LEAK_GAIN:
-        text = f"{noun} gives the class away: {figure}: drop what is known only after the outcome"
-        return Finding(f"leak_{kind}", "error", name, text, evidence)
-    if whole is None or gain < max(STRONG_GAIN, STRONG_SHARE * _gain(whole, share)):
-        return None
-    text = f"{noun} tells about all that the whole model knows: {figure}: was it known in time?"
-    return Finding(f"strong_{kind}", "warning", name, text, evidence)
-
-
-def _together(columns: list[Column], series: list[pd.Series]) -> list[tuple[np.ndarray, bool]]:
-    """What two columns say together: the difference of numbers, the cross of levels."""
-    if all(c.kind in LEVELS for c in columns):
-        crossed = _groups([_codes(s) for s in series], np.empty(0))
+def _together(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bool]]:
+    """What two columns say together: the gap between numbers, each combination of levels."""
+    if all(c.kind in LEVELS for c, _ in pair):
+        crossed = _groups([_codes(series) for _, series in pair], 0)
         return [(crossed.astype(np.float64), True)]
-    if not all(c.kind in NUMBERS for c in columns):
+    if not all(c.kind in NUMBERS for c, _ in pair):
         return []
-    (a, no_a), (b, no_b) = (c.numbers(s) for c, s in zip(columns, series, strict=True))
+    (a, no_a), (b, no_b) = (c.numbers(series) for c, series in pair)
     with np.errstate(over="ignore"):
         gap = a.astype(np.float64) - b.astype(np.float64)
     places = np.unique(gap, return_inverse=True)[1]
     return [(np.where(no_a | no_b, np.nan, places), False)]
 
 
-def _shallow(parts: list[tuple[np.ndarray, bool]], rows: _Rows, *, depth: int) -> float:
-    """Out-of-fold average precision of a small tree on a few columns, given as places.
+def _shallow(parts: list[tuple[np.ndarray, bool]], rows: _Rows) -> float:
+    """Out-of-fold average precision of a small tree on a few columns (places, and if levels).
 
     Levels stand in the order of their share of the class among the rows that the tree learns from.
     """
     scores = np.empty(len(rows.y))
     leaf = int(np.clip(rows.y.sum() // 4, 1, 5))
-    for fold in np.unique(rows.fold):
+    for fold in range(rows.fold.max() + 1):
         test = rows.fold == fold
         train = ~test
-        weight, y = rows.weight[train], rows.y[train]
-        share = np.average(y, weights=weight)
-        columns = []
+        weight, y, columns = rows.weight[train], rows.y[train], []
         for places, is_level in parts:
             if is_level:
-                codes = np.where(np.isnan(places), -1, places).astype(np.int64) + 1
-                size = codes.max() + 1
-                rare = np.bincount(codes[train], weight * y, size) + share
-                places = (rare / (np.bincount(codes[train], weight, size) + 1))[codes]
+                codes = np.nan_to_num(places + 1).astype(np.int64)  # missing is a level too
+                of_class = np.bincount(codes[train], weight * y, codes.max() + 1)
+                of_all = np.bincount(codes[train], weight, codes.max() + 1)
+                places = ((of_class + np.average(y, weights=weight)) / (of_all + 1))[codes]
             columns.append(places)
         matrix = np.column_stack(columns)
-        tree = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=leaf, random_state=0)
+        tree = DecisionTreeClassifier(
+            max_depth=2 + len(parts), min_samples_leaf=leaf, random_state=0
+        )
         scores[test] = tree.fit(matrix[train], y, weight).predict_proba(matrix[test])[:, 1]
-    return average_precision(rows.y, scores, rows.weight)
+    return _ranking(rows.y, scores)(rows.weight)[0]
 
 
-# --- columns ------------------------------------------------------------------------------------
-
-
-def _facts(
-    column: Column, codes: np.ndarray, series: pd.Series, precision: float | None
-) -> dict[str, Any]:
-    gone = series.isna().to_numpy(bool)
-    return {
-        "name": str(column.name),
-        "kind": column.kind,
-        "reason": column.reason,
-        "missing": float(gone.mean()),
-        "missing_rows": int(gone.sum()),
-        "distinct": len(np.unique(codes[~gone])),
-        "top_share": float(np.bincount(codes).max() / len(codes)),
-        "average_precision": precision,
-    }
+# --- findings -----------------------------------------------------------------------------------
 
 
 def _of_column(
     column: Column, fact: dict[str, Any], codes: np.ndarray, gone: np.ndarray
 ) -> list[Finding]:
     """What is odd about one column by itself."""
-    name, distinct = str(column.name), fact["distinct"]
-    present = len(codes) - fact["missing_rows"]
+    name, distinct, rows = str(column.name), fact["distinct"], int((~gone).sum())
     found: list[Finding] = []
 
     def add(code: str, severity: str, text: str, **evidence: Any) -> None:
         found.append(Finding(code, severity, name, f"column {name}: {text}", evidence))
 
-    if column.kind == "missing":
-        add("all_missing", "warning", "no value in any row: drop it")
+    if column.kind in ("missing", "constant"):
+        code = {"missing": "all_missing", "constant": "constant"}[column.kind]
+        add(code, "warning", f"{column.reason} teaches nothing: drop it")
         return found
-    if column.kind == "constant":
-        add("constant", "warning", "one value in all rows tells nothing: drop it")
-        return found
-    if fact["top_share"] >= NEAR_CONSTANT:
-        others = round((1 - fact["top_share"]) * len(codes))
-        text = (
-            f"one value in {fact['top_share']:.2%} of the rows; the other {others:,} teach little"
-        )
-        add("near_constant", "warning", text, top_share=fact["top_share"], others=others)
-    if fact["missing"] >= MUCH_MISSING:
-        add("missing", "warning", f"{fact['missing']:.1%} missing", missing=fact["missing"])
-    share = distinct / present
-    is_code = column.kind in ("integer", "categorical") and present >= 20
+    if (top := fact["top_share"]) >= NEAR_CONSTANT:
+        text = f"one value in {top:.2%} of the rows: the rest is too little to learn from"
+        add("near_constant", "warning", text, top_share=top)
+    if (missing := fact["missing"]) >= MUCH_MISSING:
+        add("missing", "warning", f"{missing:.1%} of the cells are missing", missing=missing)
+    whole = column.kind in ("integer", "categorical")
     if column.kind == "id":
         add("id", "warning", f"an ID ({column.reason}): never a feature", distinct=distinct)
     elif column.kind == "text":
         text = f"free text ({column.reason}): not learned, and left empty in new rows"
         add("text", "note", text, distinct=distinct)
-    elif is_code and share >= ID_SHARE and present >= MANY_LEVELS:
-        text = f"{distinct:,} values in {present:,} rows: is it an ID? Then say so in the schema"
-        add("id_like", "warning", text, distinct=distinct, share=share)
-    elif is_code and distinct >= max(20, present / 10) and ID_NAME.search(name):
-        text = f"its name and {distinct:,} values look like an entity: keep its rows in one fold"
+    elif whole and distinct >= max(MANY_LEVELS, ID_SHARE * rows):
+        text = f"{distinct:,} values in {rows:,} cells: if it is an ID, say so in the schema"
+        add("id_like", "warning", text, distinct=distinct, cells=rows)
+    elif whole and distinct >= max(20, rows / 10) and ID_NAME.search(name):
+        text = f"looks like {distinct:,} entities with several rows each: keep each in one fold"
         add("entity", "warning", text, distinct=distinct)
     elif column.kind == "categorical":
-        sizes = np.bincount(codes[~gone])
-        few = int(((sizes > 0) & (sizes < LEVEL_ROWS)).sum())
+        few = int((np.bincount(np.unique(codes[~gone], return_inverse=True)[1]) < LEVEL_ROWS).sum())
         if distinct >= MANY_LEVELS or few:
-            text = f"{distinct} levels, {few} of them in fewer than {LEVEL_ROWS} rows: merge them"
+            text = f"{distinct} levels, {few} of them in fewer than {LEVEL_ROWS} rows: merge some"
             add("many_levels", "note", text, levels=distinct, rare_levels=few)
-    if column.kind == "categorical" and pdt.is_numeric_dtype(column.dtype):
-        add("codes", "note", f"{column.reason}; if not, say so in the schema", levels=distinct)
+        if pdt.is_numeric_dtype(column.dtype):
+            text = f"taken for codes ({column.reason}): if wrong, say so in the schema"
+            add("codes", "note", text, levels=distinct)
     return found
 
 
 def _of_dates(column: Column, series: pd.Series, moment: pd.Timestamp) -> list[Finding]:
-    if column.kind != "datetime":
-        return []
+    unit = tick_type(column.dtype, column.cells)
+    if unit.kind != "M":
+        return []  # spans of time
     values, gone = column.numbers(series)
-    ticks = np.sort(values[~gone])
-
-    def is_later(tick: Any) -> bool:
-        # The column's own unit, zone and range: a year 9999 is no nanosecond.
-        cell = column.restore(np.array([tick])).iloc[0]
-        if isinstance(cell, timedelta | np.timedelta64):
-            return False
-        stamp = pd.Timestamp(cell)
-        return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp) > moment
-
-    later = len(ticks) - bisect.bisect_left(ticks, True, key=is_later)
+    stamps = values[~gone].astype(unit)
+    moment = moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
+    # Compared in the column's own unit: the year 9999 is no number of nanoseconds.
+    later = int((stamps > np.datetime64(moment, "s").astype(unit)).sum())
     if not later:
         return []
-    newest = str(column.restore(ticks[-1:]).iloc[0])
+    newest = str(stamps.max())
     text = (
-        f"column {column.name}: {later:,} dates after {moment:%Y-%m-%d}, up to {newest}: planned,"
+        f"column {column.name}: {later:,} dates after {moment:%Y-%m-%d}, up to {newest}: planned, "
     )
-    text += " mistyped, or filled in later?"
     evidence = {"rows": later, "newest": newest}
-    return [Finding("future_date", "warning", str(column.name), text, evidence)]
+    name, text = str(column.name), text + "mistyped, or entered after the outcome?"
+    return [Finding("future_date", "warning", name, text, evidence)]
 
 
 def _of_missing(
     fact: dict[str, Any], gone: np.ndarray, is_rare: np.ndarray, tests: int
 ) -> list[Finding]:
     """Whether being missing goes with the class: Fisher's exact test, corrected for all columns."""
-    if not 0 < fact["missing_rows"] < len(gone):
-        return []
-    table = [[int((g & r).sum()) for r in (is_rare, ~is_rare)] for g in (gone, ~gone)]
-    p = float(fisher_exact(table)[1])
-    empty, filled = (row[0] / sum(row) for row in table)
+    counts = [[int((g & r).sum()) for r in (is_rare, ~is_rare)] for g in (gone, ~gone)]
+    p = float(np.asarray(fisher_exact(counts))[1])
+    empty, filled = (row[0] / sum(row) for row in counts)
     if p >= MISSING_P / tests or max(empty, filled) < MISSING_RATIO * min(empty, filled):
         return []
-    text = f"column {fact['name']}: the class has {empty:.2%} of the rows where it is missing and "
-    text += f"{filled:.2%} of the others: information, or a leak of how the data was collected?"
+    text = f"column {fact['name']}: the class is {empty:.2%} of the rows where it is missing, "
+    text += f"{filled:.2%} elsewhere: information, or how the data was collected?"
     evidence = {"share_missing": empty, "share_present": filled, "p": p}
     return [Finding("missing_informative", "warning", fact["name"], text, evidence)]
 
 
-# --- rows and classes ---------------------------------------------------------------------------
-
-
-def _duplicates(
+def _of_duplicates(
     groups: np.ndarray, labels: np.ndarray, is_rare: np.ndarray
 ) -> tuple[dict[str, float], list[Finding]]:
-    size = labels.max() + 1
+    size, found = labels.max() + 1, []
     pairs = np.unique(groups * size + labels)
-    repeated = len(groups) - len(pairs)
     is_mixed = np.bincount(pairs // size, minlength=groups.max() + 1) > 1
-    mixed = is_mixed[groups]
-    out = {
-        "rows": repeated,
-        "share": repeated / len(groups),
+    mixed, repeated = is_mixed[groups], len(groups) - len(pairs)
+    again = {"rows": repeated, "share": repeated / len(groups)}
+    clash = {
         "contradictions": int(is_mixed.sum()),
         "contradictory_rows": int(mixed.sum()),
         "contradictory_rare_rows": int((mixed & is_rare).sum()),
     }
-    found = []
     if repeated:
-        text = (
-            f"{repeated:,} rows ({out['share']:.2%}) repeat another: keep equal rows on one side "
-        )
-        text += "of every split"
-        severity = "warning" if out["share"] >= 0.01 else "note"
-        found.append(
-            Finding("duplicates", severity, None, text, {k: out[k] for k in ("rows", "share")})
-        )
-    if out["contradictions"]:
-        text = (
-            f"{out['contradictory_rows']:,} rows in {out['contradictions']:,} sets are alike but "
-        )
-        text += (
-            f"for the class ({out['contradictory_rare_rows']:,} of the rare one): wrong labels, "
-        )
-        text += "or a column is missing that tells them apart"
-        found.append(
-            Finding(
-                "contradictions",
-                "warning",
-                None,
-                text,
-                {k: v for k, v in out.items() if "contra" in k},
-            )
-        )
-    return out, found
+        text = f"{repeated:,} rows ({again['share']:.2%}) repeat another: keep equal rows on one "
+        text += "side of every split"
+        severity = "warning" if again["share"] >= 0.01 else "note"
+        found.append(Finding("duplicates", severity, None, text, again))
+    if is_mixed.any():
+        text = f"{mixed.sum():,} rows in {is_mixed.sum():,} sets are alike but for the class "
+        text += f"({clash['contradictory_rare_rows']:,} of the rare one): wrong labels, or the "
+        text += "column that tells them apart is not here"
+        found.append(Finding("contradictions", "warning", None, text, clash))
+    return again | clash, found
 
 
 def _lesson(label: str, rows: int, distinct: int, features: int) -> str:
-    size = f"{label!r} has {distinct:,} distinct rows for {features} features: "
+    size = f"{label!r} has {rows:,} rows, {distinct:,} of them distinct, for {features} features: "
+    step = f"one row is {1 / rows:.2%} of recall; "
     if distinct < 2:
-        return size + "nothing can be learned or checked from one row; collect more"
-    step = f"one row is {1 / distinct:.1%} of recall"
+        return size + "one row teaches nothing and checks nothing; collect more."
     if rows < NETWORK_ROWS:
-        return size + (
-            f"{step}, and below {NETWORK_ROWS} rows no network is trained: new rows would be these "
-            "resampled, and no figure here is firm"
-        )
-    if rows < EARLY_STOP_ROWS:
-        return size + (
-            f"{step}; a network can be trained, but below {EARLY_STOP_ROWS} rows none are held out "
-            "to stop it early, so look for copies of these rows in what it makes"
-        )
-    return size + f"{step}; enough to train a network and to stop it early on rows held out"
+        step += f"below {NETWORK_ROWS} rows no network is trained, new rows are these resampled"
+    elif rows < EARLY_STOP_ROWS:
+        step += f"a network can be trained, but below {EARLY_STOP_ROWS} rows none is held out to "
+        step += "stop it early, so it may copy"
+    else:
+        step += "enough to train a network and to stop it early on rows held out"
+    return f"{size}{step}."
 
 
-def _of_class(minority: Minority, model: Model | None, has_features: bool) -> list[Finding]:
+def _of_class(minority: Minority, model: Model | None) -> list[Finding]:
     """What the size of the class and the quick model say."""
     found: list[Finding] = []
 
@@ -783,28 +713,25 @@ def _of_class(minority: Minority, model: Model | None, has_features: bool) -> li
         severity = "error" if minority.distinct < 2 else "warning"
         add("tiny_class", severity, minority.lesson, distinct=minority.distinct)
     if model is None:
-        why = "too few distinct rows" if has_features else "no column to learn from"
-        add("no_model", "warning", f"no model was judged: {why}")
+        add("no_model", "warning", "no model was judged: too few distinct rows, or no feature")
         return found
-    ap = model.average_precision
+    ap, share = model.average_precision, minority.share
     figure = f"average precision {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}]"
     if model.sampled:
-        text = f"the quick model saw {model.rows:,} of the rows, weighted to the natural shares"
+        text = f"the model saw {model.rows:,} of the rows, weighted to the natural shares"
         add("sampled", "note", text, rows=model.rows)
-    if 1 - minority.share >= 0.9:
-        text = f"accuracy misleads: always 'not {minority.label}' reaches {1 - minority.share:.3%}"
-        add("accuracy", "note", text, always_no=1 - minority.share, model=model.accuracy.value)
-    if _gain(ap.value, minority.share) >= 0.99:
-        text = f"too easy: {figure}: look for a leak before believing it"
+    if share <= 0.1:
+        text = f"accuracy misleads: always 'not {minority.label}' reaches {1 - share:.3%}"
+        add("accuracy", "note", text, always_no=1 - share, model=model.accuracy.value)
+    if ap.value >= 0.99:
+        text = f"too easy ({figure}): look for a leak before you believe it"
         add("too_easy", "warning", text, average_precision=ap.value)
-    if ap.low <= minority.share or model.roc_auc.low <= 0.5:
-        text = f"no signal is established: {figure}, where guessing gives {minority.share:.3f}"
-        add("no_signal", "warning", text, low=ap.low, reference=minority.share)
+    if ap.low <= share or model.roc_auc.low <= 0.5:
+        text = f"no signal is established: {figure}, guessing {share:.3f}"
+        add("no_signal", "warning", text, low=ap.low, reference=share)
     if model.hard_share >= 0.1:
-        text = (
-            f"{model.hard_share:.0%} of {minority.label!r} look like the others: wrong labels, or "
-        )
-        text += f"columns are missing; begin with rows {', '.join(map(str, model.hard_rows[:5]))}"
+        text = f"{model.hard_share:.0%} of {minority.label!r} look like the others: wrong labels, "
+        text += f"or columns are lacking; see rows {', '.join(map(str, model.hard_rows[:5]))}"
         add("hard_rows", "warning", text, share=model.hard_share)
     return found
 
@@ -812,26 +739,24 @@ def _of_class(minority: Minority, model: Model | None, has_features: bool) -> li
 def _remedies(
     minority: Minority, model: Model | None, ratio: float, codes: set[str]
 ) -> tuple[dict[str, str], ...]:
-    """What to try, in order. None is promised; the measured ones are those of the README."""
-    out: list[tuple[str, str]] = []
+    """What to try, in order; measured on 12 real tables (see README), promised by nobody."""
+    out = []
     if codes & {"leak_column", "leak_pair", "strong_column", "strong_pair", "contradictions"}:
         out.append(("mend the table", "leaks and contradictions decide every figure that follows"))
     if minority.distinct < NETWORK_ROWS or "no_signal" in codes:
-        out.append(("collect rows or columns", "what the table does not tell, no remedy adds"))
-    if model is None:
-        return tuple({"remedy": r, "why": w} for r, w in out)
-    recall = f"recall at 0.5 is {model.recall.value:.2f}"
-    out.append(("move the threshold", f"{recall}; it costs no row and cannot hurt the ranking"))
-    if ratio > 1 / 0.3:
-        why = "with boosting the only amount without measured harm, not an established gain; 1:1 "
-        why += "is the wrong default"
-        out.append(("over-sample to 30 % of the largest class, not 1:1", why))
-    if ratio > 1.5:
-        why = "nothing gained with boosting, ranking harmed with forests and logistic regression; "
-        out.append(("class weights", why + "only where the threshold cannot be moved"))
-        why = "SMOTE, GANs and VAEs ranked worse than doing nothing on average: compare before use"
+        out.append(("collect rows or columns", "no remedy adds what the table does not tell"))
+    if model is not None:
+        why = f"recall at 0.5 is {model.recall.value:.2f}; it costs no row and leaves the ranking"
+        out.append(("move the threshold", why))
+    if model is not None and ratio > 1 / 0.3:
+        why = "the one amount without measured harm to boosting (no established gain either); to "
+        out.append(("over-sample to 30 % of the largest class", why + "1:1 ranked worse"))
+    if model is not None and ratio > 1.5:
+        why = "no gain with boosting, a worse ranking with forests and logistic regression: only "
+        out.append(("class weights", why + "where the threshold cannot be moved"))
+        why = "SMOTE, GANs and VAEs ranked worse than doing nothing on average: compare first"
         out.append(("synthetic rows", why))
-    return tuple({"remedy": r, "why": w} for r, w in out)
+    return tuple({"remedy": remedy, "why": why} for remedy, why in out)
 
 
 # --- two deliveries -----------------------------------------------------------------------------
@@ -839,7 +764,7 @@ def _remedies(
 
 @dataclass(frozen=True)
 class ShareDrift:
-    """A share then and now; `low` and `high` bound the difference, over all shares at once."""
+    """A share then and now; `low` and `high` bound the difference, for all shares at once."""
 
     name: str
     old: float
@@ -855,10 +780,10 @@ class Drift:
 
     Attributes:
         old_rows, rows: Size then and now.
-        classes, missing: Shares of classes, and missing shares of the columns that both have.
+        classes, missing: Shares of classes, and of missing cells in columns that both have.
         new_columns, vanished_columns: By name.
         kinds: ``name``, ``old`` and ``new`` of columns taken for another kind.
-        count: How many of all these differ.
+        differences: How many of all these differ.
     """
 
     old_rows: int
@@ -868,22 +793,23 @@ class Drift:
     new_columns: tuple[str, ...]
     vanished_columns: tuple[str, ...]
     kinds: tuple[dict[str, str], ...]
-    count: int
+    differences: int
 
     def to_json(self) -> dict[str, Any]:
-        return _listed(asdict(self))
+        """Plain values, as `Audit.to_json`."""
+        return _plain(asdict(self))
 
     def summary_lines(self) -> list[str]:
         """One sentence for each difference."""
-        lines = [f"{self.old_rows:,} rows then, {self.rows:,} now; {self.count} differences."]
-        for what, shares in (("class", self.classes), ("missing in", self.missing)):
+        lines = [f"{self.old_rows:,} rows then, {self.rows:,} now; differences: {self.differences}"]
+        for what, shares in (("class", self.classes), ("missing in column", self.missing)):
             lines += [
                 f"{what} {s.name}: {s.old:.3%} then, {s.new:.3%} now "
                 f"(difference {s.low:+.3%} to {s.high:+.3%})"
                 for s in shares
                 if s.drifted
             ]
-        lines += [f"new column {name}" for name in self.new_columns]
+        lines += [f"column {name} is new" for name in self.new_columns]
         lines += [f"column {name} is gone" for name in self.vanished_columns]
         return lines + [f"column {k['name']}: {k['old']} then, {k['new']} now" for k in self.kinds]
 
@@ -892,60 +818,60 @@ def compare_audits(old: Mapping[str, Any], new: Audit) -> Drift:
     """What changed between an audit that was kept as JSON and a new one.
 
     Differences of shares have Newcombe's interval (1998), widened for the number of shares
-    (Bonferroni), so that two samples of one source show no drift in 95 % of the cases.
+    (Bonferroni): two samples of one source show no drift in at least 95 % of the cases.
 
     Raises:
         UsageError: `old` is no audit.
 
     Example:
         >>> X = pd.DataFrame({"dose": [1.5, 2.5, 9.5, 7.25] * 50})
-        >>> then, now = audit(X, [0, 0, 0, 1] * 50), audit(X, [0, 1, 1, 1] * 50)
-        >>> print(*compare_audits(then.to_json(), now).summary_lines(), sep="\\n")
-        200 rows then, 200 now; 2 differences.
-        class 0: 75.000% then, 25.000% now (difference -59.123% to -38.910%)
-        class 1: 25.000% then, 75.000% now (difference +38.910% to +59.123%)
+        >>> then, now = audit(X, [0, 0, 0, 1] * 50), audit(X, [0, 0, 1, 1] * 50)
+        >>> print(compare_audits(then.to_json(), now).summary_lines()[1])
+        class 0: 75.000% then, 50.000% now (difference -34.041% to -15.460%)
     """
     try:
         old_rows = int(old["rows"])
-        old_classes = {c["label"]: int(c["rows"]) for c in old["classes"]}
+        before = {c["label"]: int(c["rows"]) for c in old["classes"]}
         old_columns = {c["name"]: (c["kind"], int(c["missing_rows"])) for c in old["columns"]}
-        if old_rows < 1 or sum(old_classes.values()) != old_rows:
+        if old_rows < 1 or sum(before.values()) != old_rows:
             raise ValueError("the rows of its classes do not add up")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
         raise UsageError(
-            293, f"this is no audit that synthgen audit --json wrote ({error!r}): give one"
+            293, f"the old audit cannot be read ({what}): give one that synthgen audit wrote"
         ) from error
-    classes = {c["label"]: c["rows"] for c in new.classes}
+    after = {c["label"]: c["rows"] for c in new.classes}
     columns = {c["name"]: (c["kind"], c["missing_rows"]) for c in new.columns}
-    labels = [*classes, *(label for label in old_classes if label not in classes)]
+    labels = [*after, *(label for label in before if label not in after)]
     both = [name for name in columns if name in old_columns]
-    # The shares of two classes are one figure.
-    figures = max(1, len(labels) - 1) if len(labels) == 2 else len(labels)
-    figures += sum(columns[n][1] + old_columns[n][1] > 0 for n in both)
+    # The shares of two classes are one figure; a column that was and is full has none.
+    figures = len(labels) - (len(labels) == 2)
+    figures += sum(columns[name][1] + old_columns[name][1] > 0 for name in both)
 
-    def drift(name: str, before: int, after: int) -> ShareDrift:
-        z = float(ndtri(1 - (1 - CONFIDENCE) / 2 / figures))
-        p, p_low, p_high = _wilson(before, old_rows, z)
-        q, q_low, q_high = _wilson(after, new.rows, z)
+    def drift(name: str, hits: int, hits_now: int) -> ShareDrift:
+        confidence = 1 - (1 - CONFIDENCE) / figures
+        p, p_low, p_high = _wilson(hits, old_rows, confidence)
+        q, q_low, q_high = _wilson(hits_now, new.rows, confidence)
         low = q - p - math.hypot(q - q_low, p_high - p)
         high = q - p + math.hypot(q_high - q, p - p_low)
         return ShareDrift(name, p, q, low, high, not low <= 0 <= high)
 
-    shares = tuple(drift(c, old_classes.get(c, 0), classes.get(c, 0)) for c in labels)
-    missing = tuple(drift(n, old_columns[n][1], columns[n][1]) for n in both)
-    added = tuple(n for n in columns if n not in old_columns)
-    gone = tuple(n for n in old_columns if n not in columns)
+    classes = tuple(drift(label, before.get(label, 0), after.get(label, 0)) for label in labels)
+    missing = tuple(drift(name, old_columns[name][1], columns[name][1]) for name in both)
+    added = tuple(name for name in columns if name not in old_columns)
+    gone = tuple(name for name in old_columns if name not in columns)
     kinds = tuple(
-        {"name": n, "old": old_columns[n][0], "new": columns[n][0]}
-        for n in both
-        if old_columns[n][0] != columns[n][0]
+        {"name": name, "old": old_columns[name][0], "new": columns[name][0]}
+        for name in both
+        if old_columns[name][0] != columns[name][0]
     )
-    count = sum(s.drifted for s in (*shares, *missing)) + len(added) + len(gone) + len(kinds)
-    return Drift(old_rows, new.rows, shares, missing, added, gone, kinds, count)
+    drifted = sum(share.drifted for share in (*classes, *missing))
+    differences = drifted + len(added) + len(gone) + len(kinds)
+    return Drift(old_rows, new.rows, classes, missing, added, gone, kinds, differences)
 
 
-def _listed(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Tuples as lists, all the way down."""
     if isinstance(value, dict):
-        return {key: _listed(inner) for key, inner in value.items()}
-    return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
