@@ -16,7 +16,7 @@ against held-out real rows:
 All networks train for 1,000 steps of 200 rows (adapt: 500 more), so that the scopes are compared at
 about equal cost.
 
-Writes scope.json and scope.txt beside itself. The winner by rows is the default of
+Writes scope.json beside itself and prints the means. The winner by rows is the default of
 ``scope="auto"``.
 """
 
@@ -180,7 +180,6 @@ def main() -> None:
     summary["seconds"] = table.groupby(["rows", "method", "scope"]).seconds.mean().round(1)
     text = summary.reset_index().to_string(index=False)
     print(text)
-    (options.out / "scope.txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":

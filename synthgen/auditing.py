@@ -1,4 +1,4 @@
-"""What is wrong with a table before anything is trained on it: leaks, duplicates, hard rows, drift."""
+"""What is wrong with a table, before any training: leaks, duplicates, hard rows, drift."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NETWORK_ROWS, EARLY_STOP_ROWS = 10, 200
 MODEL_ROWS, SCREEN_ROWS, SCREEN_CELLS = 30_000, 20_000, 500_000
 FOLDS, REPLICATES, CONFIDENCE = 5, 500, 0.95
 BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
-MAX_LEVELS = 254  # histogram boosting takes no more; the rarest share the last
+MAX_BINS = 254  # histogram boosting takes no more
 # A gain is (AP - share of the class) / (1 - share): 0 for guessing, 1 for knowing. On 16 real
-# tables without known leaks the strongest single column gains 0.77 (a hormone that all but defines
-# its disease), so 0.9 alone is beyond what honest columns do. A noisy leak stays below that, but
-# adds up to about all that the whole model knows; a weak model is no yardstick for it.
-LEAK_GAIN, STRONG_GAIN, STRONG_SHARE = 0.9, 0.5, 0.9
+# tables without known leaks, three hormones that all but define a disease gain 0.67 to 0.77 alone,
+# and no other column above 0.42: from 0.6 on a column deserves a question, and 0.9 is beyond what
+# honest ones do. Two honest columns reach 0.85, and two of three always know most.
+LEAK_GAIN, STRONG_GAIN, FEW_COLUMNS = 0.9, 0.6, 4
 NEAR_CONSTANT, MANY_LEVELS, LEVEL_ROWS, ID_SHARE, MUCH_MISSING = 0.995, 50, 5, 0.95, 0.5
-MISSING_P, MISSING_RATIO = 0.01, 1.5
+MISSING_P, MISSING_RATIO, TOO_EASY, WORTH_A_WARNING = 0.01, 1.5, 0.97, 0.01
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -87,7 +87,9 @@ class Minority:
 
 @dataclass(frozen=True)
 class Model:
-    """A quick boosting model, judged out of fold at the natural shares; equal rows share a fold.
+    """A quick boosting model, judged out of fold at the natural shares of the classes.
+
+    Equal rows share a fold, unless most rows of the other classes repeat: then columns are coarse.
 
     Recall, accuracy and balanced accuracy (at 0.5) have Wilson intervals, which are not empty at no
     hit; the others a bootstrap of the rows of each class, which does not train again.
@@ -164,12 +166,12 @@ class Audit:
                 f"Always saying 'not {rare.label}' is right in {self.always_no['accuracy']:.3%} of "
                 f"the rows, a quick boosting model in {model.accuracy.value:.3%}. What tells more:",
                 *(
-                    f"{n} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], "
-                    f"{e.reference:.3f} for knowing the shares only"
+                    f"{n} {e.value:.3g} [{e.low:.3g}, {e.high:.3g}], "
+                    f"{e.reference:.3g} for knowing the shares only"
                     for n, e in figures
                 ),
-                f"{model.hard_share:.0%} of {rare.label!r} look less like it than half of the other "
-                f"rows; to find half of it costs {model.false_alarms:.1f} false alarms for each hit.",
+                f"{model.hard_share:.0%} of {rare.label!r} look less like it than half of the "
+                f"others; finding half of it costs {model.false_alarms:.1f} false alarms a hit.",
             ]
         lines += [f"{f.severity}: {f.message}" for f in self.findings]
         return lines + [f"try: {r['remedy']}: {r['why']}" for r in self.remedies]
@@ -218,20 +220,24 @@ def audit(
 
     cells = [_codes(table.frame[c.name]) for c in features]
     groups = _groups([k for k, c in zip(cells, features, strict=True) if c.kind != "id"], rows)
+    # Equal rows share a fold, or a model would be asked what it was told. But where most rows of
+    # the other classes repeat, the columns are coarse, and a repeated row is a new case.
+    others = groups[~is_rare]
+    is_coarse = len(np.unique(others)) < len(others) / 2
+    kin = np.arange(rows) if is_coarse else groups
     places = [_places(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if _is_learned(c)]
-    drawn = _draw(is_rare, groups, MODEL_ROWS, child_seed(seed, 0))
+    drawn = _draw(is_rare, kin, MODEL_ROWS, child_seed(seed, 0))
     model, importance = None, np.zeros(len(features))
     if drawn is not None and learned:
         scores, importance[learned] = _boost(
-            np.column_stack([places[i][drawn.index] for i in learned]),
-            [features[i].kind in LEVELS for i in learned],
+            [(places[i][drawn.index], features[i].kind in LEVELS) for i in learned],
             drawn,
             child_seed(seed, 1),
         )
         model = _judge(scores, drawn, share, rows, child_seed(seed, 2))
 
-    found, alone = _leaks(table, places, is_rare, groups, model, importance, child_seed(seed, 3))
+    found, alone = _leaks(table, places, is_rare, kin, model, importance, child_seed(seed, 3))
     facts, moment = [], pd.Timestamp(datetime.now(UTC) if now is None else now)
     tests = sum(0 < c.missing < 1 for c in features)
     for column, codes, precision in zip(features, cells, alone, strict=True):
@@ -263,7 +269,7 @@ def audit(
         rows_per_feature=counts[chosen] / max(1, len(learned)),
         lesson=_lesson(str(chosen), counts[chosen], distinct, len(learned)),
     )
-    found += alike + _of_class(minority, model)
+    found += alike + _of_class(minority, model, is_coarse)
     found.sort(key=lambda f: SEVERITIES.index(f.severity))
     return Audit(
         target=str(table.schema.target),
@@ -278,7 +284,7 @@ def audit(
         columns=tuple(facts),
         counts={s: sum(f.severity == s for f in found) for s in SEVERITIES},
         findings=tuple(found),
-        remedies=_remedies(minority, model, ratio, {f.code for f in found}),
+        remedies=_remedies(minority, model, ratio, {f.code for f in found if f.severity != "note"}),
     )
 
 
@@ -318,7 +324,7 @@ def _places(column: Column, series: pd.Series) -> np.ndarray:
     """Each cell's place among the column's values, NaN where missing, float64 of shape (rows,).
 
     Trees see nothing but order, and places do not overflow where values near 1e308 do. Levels are
-    placed by frequency, and the rarest of very many share the last place.
+    placed by frequency.
     """
     if column.kind in NUMBERS:
         values, gone = column.numbers(series)
@@ -327,7 +333,7 @@ def _places(column: Column, series: pd.Series) -> np.ndarray:
         codes = column.codes(series)
         gone = codes < 0
         seen = np.bincount(codes[~gone], minlength=len(column.categories))
-        places = np.argsort(np.argsort(-seen, kind="stable"))[codes].clip(max=MAX_LEVELS - 1)
+        places = np.argsort(np.argsort(-seen, kind="stable"))[codes]
     else:
         number = pdt.is_numeric_dtype(series.dtype)
         places = pd.factorize(series if number else series.astype(str), sort=True)[0]
@@ -338,7 +344,7 @@ def _places(column: Column, series: pd.Series) -> np.ndarray:
 def _draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> _Rows | None:
-    """At most `cap` rows, dealt into folds; None if the class or the rest is one distinct row."""
+    """At most `cap` rows, dealt into folds by group; None if the class or the rest is one group."""
     rng = np.random.default_rng(seed)
     rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
     kept = rare[: max(cap // 2, cap - len(rest))]
@@ -346,13 +352,14 @@ def _draw(
     index = np.sort(np.concatenate([kept, other]))
     y = is_rare[index]
     group = pd.factorize(groups[index])[0]
-    has_rare = np.bincount(group, weights=y) > 0
-    folds = min(FOLDS, int(has_rare.sum()), int((~has_rare).sum()))
+    has_rare, has_rest = (np.bincount(group, weights=side) > 0 for side in (y, ~y))
+    folds = min(FOLDS, int(has_rare.sum()), int(has_rest.sum()))
     if folds < 2:
         return None
-    deal = np.empty(len(has_rare), dtype=np.int64)
-    for kind in (has_rare, ~has_rare):
-        deal[kind] = rng.permutation(int(kind.sum())) % folds
+    # Dealt in turn, rest first and rare last: both classes come to every fold.
+    order = np.lexsort([rng.random(len(has_rare)), 2 * has_rare - has_rest])
+    deal = np.empty(len(order), dtype=np.int64)
+    deal[order] = np.arange(len(order)) % folds
     weight = np.where(y, len(rare) / len(kept), len(rest) / len(other))
     return _Rows(index, y, weight, deal[group])
 
@@ -361,17 +368,20 @@ def _draw(
 
 
 def _boost(
-    matrix: np.ndarray, is_level: list[bool], rows: _Rows, seed: np.random.SeedSequence
+    parts: list[tuple[np.ndarray, bool]], rows: _Rows, seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray]:
     """Out-of-fold scores, and how much AP the first fold loses when a column is shuffled."""
-    scores, importance = np.empty(len(rows.y)), np.zeros(len(is_level))
+    scores, importance = np.empty(len(rows.y)), np.zeros(len(parts))
+    is_level = [level for _, level in parts]
+    matrix = np.column_stack([_binned(places, level) for places, level in parts])
     rng = np.random.default_rng(seed)
     for fold in range(rows.fold.max() + 1):
         test = rows.fold == fold
         train = ~test
-        model = HistGradientBoostingClassifier(early_stopping=False, **BOOSTING)
+        model = HistGradientBoostingClassifier(**BOOSTING)
         # 20 rows in a leaf is the usual setting; a table of 100 rows could not be split at all.
         model.set_params(
+            early_stopping=False,
             categorical_features=is_level,
             min_samples_leaf=int(np.clip(train.sum() // 50, 2, 20)),
             random_state=int(rng.integers(2**31)),
@@ -381,12 +391,27 @@ def _boost(
         if fold == 0:
             some = rng.permutation(np.flatnonzero(test))[:4000]
             y, weight = rows.y[some], rows.weight[some]
-            for j in range(len(is_level)):
+            for j in range(len(parts)):
                 part = matrix[some]
                 part[:, j] = rng.permutation(part[:, j])
                 shuffled = _ranking(y, model.predict_proba(part)[:, 1])(weight)[0]
                 importance[j] = _ranking(y, scores[some])(weight)[0] - shuffled
     return scores, importance
+
+
+def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
+    """At most as many different places as histogram boosting can tell apart.
+
+    Levels are placed by frequency, so the rarest share the last place. Numbers are cut at their
+    quantiles, which boosting would do as well, but with weights forty times as slowly.
+    """
+    if is_level:
+        return places.clip(max=MAX_BINS - 1)
+    known = places[~np.isnan(places)]
+    if len(np.unique(known)) <= MAX_BINS:
+        return places
+    cuts = np.unique(np.quantile(known, np.linspace(0, 1, MAX_BINS + 1)[1:-1], method="lower"))
+    return np.where(np.isnan(places), np.nan, np.searchsorted(cuts, places))
 
 
 def _ranking(y: np.ndarray, score: np.ndarray) -> Callable[[np.ndarray], tuple[float, float]]:
@@ -428,11 +453,16 @@ def _judge(
         picks = [part[rng.integers(len(part), size=len(part))] for part in (rare, rest)]
         again.append(figures(weight * np.bincount(np.concatenate(picks), minlength=len(y))))
     tail = (1 - CONFIDENCE) / 2
-    limits = np.quantile(again, [tail, 1 - tail], axis=0).T.tolist()
+    values = np.array(figures(weight))
+    # A row of the class that is drawn twice helps itself, so replicates lie too high on average.
+    shift = values - np.mean(again, axis=0)
+    limits = (np.quantile(again, [tail, 1 - tail], axis=0) + shift).T
     references = (share, 0.5, -share * math.log(share) - (1 - share) * math.log1p(-share))
     precision, area, log_loss = (
-        Estimate(value, low, high, reference)
-        for value, (low, high), reference in zip(figures(weight), limits, references, strict=True)
+        Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)
+        for value, (low, high), top, reference in zip(
+            values.tolist(), limits.tolist(), (1.0, 1.0, math.inf), references, strict=True
+        )
     )
     hard = rare[scores[rare] < np.median(scores[rest])]
     found = scores >= np.sort(scores[rare])[len(rare) // 2]
@@ -486,7 +516,7 @@ def _leaks(
 ) -> tuple[list[Finding], list[float | None]]:
     """Columns, and pairs of them, that alone predict the class too well; AP of each column alone.
 
-    Pairs are tried only where no column alone explains a good model: among the 3 best columns and
+    Pairs are tried where the model is good and no column alone is: among the 3 best columns and
     the 4 that the model misses most when they are shuffled.
     """
     features, share = table.schema.features, float(is_rare.mean())
@@ -494,16 +524,16 @@ def _leaks(
     rows = _draw(is_rare, groups, cap, seed)
     if rows is None:
         return [], [None] * len(features)
-    whole = model.average_precision.value if model else share
+    whole = model.average_precision.value if model else 0.0
     parts = [(p[rows.index], c.kind in LEVELS) for p, c in zip(places, features, strict=True)]
     alone = {
         (i,): _shallow([parts[i]], rows)
         for i, c in enumerate(features)
         if c.kind not in ("constant", "missing")
     }
-    found = _too_good(alone, features, share, whole)
-    if not found and (whole - share) / (1 - share) >= STRONG_GAIN:
-        able = [i for i in range(len(features)) if _is_learned(features[i])]
+    found = _too_good(alone, features, share)
+    able = [i for i in range(len(features)) if _is_learned(features[i])]
+    if not found and len(able) >= FEW_COLUMNS and (whole - share) / (1 - share) >= STRONG_GAIN:
         tried = {*sorted(able, key=lambda i: -alone[i,])[:3]}
         tried |= {*sorted(able, key=lambda i: -importance[i])[:4]}
         pairs = {}
@@ -512,8 +542,8 @@ def _leaks(
             both = [(p[rows.index], is_level) for p, is_level in both]
             pairs[a, b] = _shallow([parts[a], parts[b], *both], rows)
         # Only the best: what else has one of the two in it would say the same.
-        best = max(pairs, key=lambda pair: pairs[pair], default=None)
-        found = _too_good({best: pairs[best]}, features, share, whole) if best else []
+        best = sorted(pairs.items(), key=lambda item: -item[1])[:1]
+        found = _too_good(dict(best), features, share)
     return found, [alone.get((i,)) for i in range(len(features))]
 
 
@@ -521,23 +551,24 @@ def _too_good(
     precision: Mapping[tuple[int, ...], float],
     features: tuple[Column, ...],
     share: float,
-    whole: float,
 ) -> list[Finding]:
     found = []
     for members, value in sorted(precision.items(), key=lambda item: -item[1]):
-        gain, model_gain = ((p - share) / (1 - share) for p in (value, whole))
-        name, kind = ", ".join(str(features[i].name) for i in members), "pair"
-        noun = f"columns {name} together"
+        gain, name = (
+            (value - share) / (1 - share),
+            ", ".join(str(features[i].name) for i in members),
+        )
+        kind, noun = "leak_pair", f"columns {name} together tell"
         if len(members) == 1:
-            kind, noun = "column", f"column {name} alone"
-        figure = f"average precision {value:.3f}, guessing {share:.3f}"
-        evidence = {"average_precision": value, "reference": share, "model": whole}
+            kind, noun = "leak_column", f"column {name} alone tells"
+        figure = f"average precision {value:.3g}, guessing {share:.3g}"
+        evidence = {"average_precision": value, "reference": share}
         if gain >= LEAK_GAIN:
-            text = f"{noun} all but gives the class away ({figure}): drop what is known only later"
-            found.append(Finding(f"leak_{kind}", "error", name, text, evidence))
-        elif gain >= max(STRONG_GAIN, STRONG_SHARE * model_gain) and model_gain > 0:
-            text = f"{noun} knows about all that the model knows ({figure}): is it known in time?"
-            found.append(Finding(f"strong_{kind}", "warning", name, text, evidence))
+            text = f"{noun} the class ({figure}): drop what is known only after the outcome"
+            found.append(Finding(kind, "error", name, text, evidence))
+        elif gain >= STRONG_GAIN and len(members) == 1:
+            text = f"{noun} much of the class ({figure}): is it known before the outcome?"
+            found.append(Finding("strong_column", "warning", name, text, evidence))
     return found
 
 
@@ -577,7 +608,8 @@ def _shallow(parts: list[tuple[np.ndarray, bool]], rows: _Rows) -> float:
         tree = DecisionTreeClassifier(
             max_depth=2 + len(parts), min_samples_leaf=leaf, random_state=0
         )
-        scores[test] = tree.fit(matrix[train], y, weight).predict_proba(matrix[test])[:, 1]
+        told = tree.fit(matrix[train], y, weight).predict_proba(matrix[test])
+        scores[test] = np.asarray(told)[:, 1]
     return _ranking(rows.y, scores)(rows.weight)[0]
 
 
@@ -618,7 +650,8 @@ def _of_column(
     elif column.kind == "categorical":
         few = int((np.bincount(np.unique(codes[~gone], return_inverse=True)[1]) < LEVEL_ROWS).sum())
         if distinct >= MANY_LEVELS or few:
-            text = f"{distinct} levels, {few} of them in fewer than {LEVEL_ROWS} rows: merge some"
+            text = f"{distinct} levels, {few} of them in fewer than {LEVEL_ROWS} rows: merge those"
+            text = text if few else f"{distinct} levels: does each have rows enough?"
             add("many_levels", "note", text, levels=distinct, rare_levels=few)
         if pdt.is_numeric_dtype(column.dtype):
             text = f"taken for codes ({column.reason}): if wrong, say so in the schema"
@@ -633,8 +666,8 @@ def _of_dates(column: Column, series: pd.Series, moment: pd.Timestamp) -> list[F
     values, gone = column.numbers(series)
     stamps = values[~gone].astype(unit)
     moment = moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
-    # Compared in the column's own unit: the year 9999 is no number of nanoseconds.
-    later = int((stamps > np.datetime64(moment, "s").astype(unit)).sum())
+    # Compared in seconds: the year 9999 is no number of nanoseconds.
+    later = int((stamps.astype("datetime64[s]") > np.datetime64(moment, "s")).sum())
     if not later:
         return []
     newest = str(stamps.max())
@@ -668,8 +701,8 @@ def _of_duplicates(
     pairs = np.unique(groups * size + labels)
     is_mixed = np.bincount(pairs // size, minlength=groups.max() + 1) > 1
     mixed, repeated = is_mixed[groups], len(groups) - len(pairs)
-    again = {"rows": repeated, "share": repeated / len(groups)}
-    clash = {
+    again: dict[str, float] = {"rows": repeated, "share": repeated / len(groups)}
+    clash: dict[str, float] = {
         "contradictions": int(is_mixed.sum()),
         "contradictory_rows": int(mixed.sum()),
         "contradictory_rare_rows": int((mixed & is_rare).sum()),
@@ -677,20 +710,23 @@ def _of_duplicates(
     if repeated:
         text = f"{repeated:,} rows ({again['share']:.2%}) repeat another: keep equal rows on one "
         text += "side of every split"
-        severity = "warning" if again["share"] >= 0.01 else "note"
+        severity = "warning" if repeated >= WORTH_A_WARNING * len(groups) else "note"
         found.append(Finding("duplicates", severity, None, text, again))
     if is_mixed.any():
-        text = f"{mixed.sum():,} rows in {is_mixed.sum():,} sets are alike but for the class "
-        text += f"({clash['contradictory_rare_rows']:,} of the rare one): wrong labels, or the "
-        text += "column that tells them apart is not here"
-        found.append(Finding("contradictions", "warning", None, text, clash))
+        of_rare = clash["contradictory_rare_rows"]
+        text = (
+            f"{mixed.sum():,} rows ({of_rare:,} of the rare class) have a twin of another class: "
+        )
+        text += "wrong labels, or the column that tells them apart is not here"
+        severity = "warning" if of_rare >= WORTH_A_WARNING * is_rare.sum() else "note"
+        found.append(Finding("contradictions", severity, None, text, clash))
     return again | clash, found
 
 
 def _lesson(label: str, rows: int, distinct: int, features: int) -> str:
     size = f"{label!r} has {rows:,} rows, {distinct:,} of them distinct, for {features} features: "
     step = f"one row is {1 / rows:.2%} of recall; "
-    if distinct < 2:
+    if rows < 2:
         return size + "one row teaches nothing and checks nothing; collect more."
     if rows < NETWORK_ROWS:
         step += f"below {NETWORK_ROWS} rows no network is trained, new rows are these resampled"
@@ -702,34 +738,40 @@ def _lesson(label: str, rows: int, distinct: int, features: int) -> str:
     return f"{size}{step}."
 
 
-def _of_class(minority: Minority, model: Model | None) -> list[Finding]:
+def _of_class(minority: Minority, model: Model | None, is_coarse: bool) -> list[Finding]:
     """What the size of the class and the quick model say."""
     found: list[Finding] = []
 
     def add(code: str, severity: str, text: str, **evidence: Any) -> None:
         found.append(Finding(code, severity, None, text, evidence))
 
-    if minority.distinct < NETWORK_ROWS:
-        severity = "error" if minority.distinct < 2 else "warning"
-        add("tiny_class", severity, minority.lesson, distinct=minority.distinct)
+    if minority.rows < NETWORK_ROWS:
+        severity = "error" if minority.rows < 2 else "warning"
+        add("tiny_class", severity, minority.lesson, rows=minority.rows)
+    if minority.duplicates > minority.rows / 2 and not is_coarse:
+        text = (
+            f"{minority.duplicates:,} of {minority.rows:,} rows of {minority.label!r} are copies, "
+        )
+        text += "as over-sampling makes them: go back to the table before it"
+        add("copied_class", "error", text, duplicates=minority.duplicates)
     if model is None:
         add("no_model", "warning", "no model was judged: too few distinct rows, or no feature")
         return found
     ap, share = model.average_precision, minority.share
-    figure = f"average precision {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}]"
+    figure = f"average precision {ap.value:.3g} [{ap.low:.3g}, {ap.high:.3g}]"
     if model.sampled:
         text = f"the model saw {model.rows:,} of the rows, weighted to the natural shares"
         add("sampled", "note", text, rows=model.rows)
     if share <= 0.1:
         text = f"accuracy misleads: always 'not {minority.label}' reaches {1 - share:.3%}"
         add("accuracy", "note", text, always_no=1 - share, model=model.accuracy.value)
-    if ap.value >= 0.99:
+    if ap.value >= TOO_EASY:
         text = f"too easy ({figure}): look for a leak before you believe it"
         add("too_easy", "warning", text, average_precision=ap.value)
     if ap.low <= share or model.roc_auc.low <= 0.5:
-        text = f"no signal is established: {figure}, guessing {share:.3f}"
+        text = f"no signal is established: {figure}, guessing {share:.3g}"
         add("no_signal", "warning", text, low=ap.low, reference=share)
-    if model.hard_share >= 0.1:
+    elif model.hard_share >= 0.1:
         text = f"{model.hard_share:.0%} of {minority.label!r} look like the others: wrong labels, "
         text += f"or columns are lacking; see rows {', '.join(map(str, model.hard_rows[:5]))}"
         add("hard_rows", "warning", text, share=model.hard_share)
@@ -741,16 +783,18 @@ def _remedies(
 ) -> tuple[dict[str, str], ...]:
     """What to try, in order; measured on 12 real tables (see README), promised by nobody."""
     out = []
-    if codes & {"leak_column", "leak_pair", "strong_column", "strong_pair", "contradictions"}:
-        out.append(("mend the table", "leaks and contradictions decide every figure that follows"))
-    if minority.distinct < NETWORK_ROWS or "no_signal" in codes:
+    if codes & {"leak_column", "leak_pair", "copied_class", "contradictions"}:
+        why = "leaks, copies and contradictions decide every figure that follows"
+        out.append(("mend the table", why))
+    if minority.rows < NETWORK_ROWS or "no_signal" in codes:
         out.append(("collect rows or columns", "no remedy adds what the table does not tell"))
     if model is not None:
         why = f"recall at 0.5 is {model.recall.value:.2f}; it costs no row and leaves the ranking"
         out.append(("move the threshold", why))
     if model is not None and ratio > 1 / 0.3:
-        why = "the one amount without measured harm to boosting (no established gain either); to "
-        out.append(("over-sample to 30 % of the largest class", why + "1:1 ranked worse"))
+        why = "the one amount without measured harm to boosting, though with no established gain; "
+        why += "balancing to 1:1 ranked worse on average"
+        out.append(("over-sample to 30 % of the largest class", why))
     if model is not None and ratio > 1.5:
         why = "no gain with boosting, a worse ranking with forests and logistic regression: only "
         out.append(("class weights", why + "where the threshold cannot be moved"))
@@ -827,7 +871,7 @@ def compare_audits(old: Mapping[str, Any], new: Audit) -> Drift:
         >>> X = pd.DataFrame({"dose": [1.5, 2.5, 9.5, 7.25] * 50})
         >>> then, now = audit(X, [0, 0, 0, 1] * 50), audit(X, [0, 0, 1, 1] * 50)
         >>> print(compare_audits(then.to_json(), now).summary_lines()[1])
-        class 0: 75.000% then, 50.000% now (difference -34.041% to -15.460%)
+        class 0: 75.000% then, 50.000% now (difference -33.791% to -15.592%)
     """
     try:
         old_rows = int(old["rows"])

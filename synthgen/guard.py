@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 import numpy as np
 import pandas as pd
@@ -42,36 +40,14 @@ ROWS_PER_KNOT, MAX_KNOTS = 20, 50
 PAIRS_CPU, PAIRS_GPU = 1 << 19, 1 << 25
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
+_SYNTAX = (
+    *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Load),
+    *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
+)
+_RowRule = str | Callable[[pd.DataFrame], Any]
 _Rows = tuple[torch.Tensor, torch.Tensor]
 _Scale = tuple[float, np.ndarray, np.ndarray, tuple[float, float]]
-_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda left, right: left.isin(right),
-    ast.NotIn: lambda left, right: ~left.isin(right),
-    ast.And: lambda left, right: _truth(left) & _truth(right),
-    ast.Or: lambda left, right: _truth(left) | _truth(right),
-    ast.BitAnd: lambda left, right: _truth(left) & _truth(right),
-    ast.BitOr: lambda left, right: _truth(left) | _truth(right),
-}
-_SYNTAX = (
-    *_OPERATORS,
-    *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare),
-    *(ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
-    *(ast.Not, ast.Invert, ast.USub, ast.UAdd),
-)
-_HELP = "a rule compares columns, such as 'start <= end': see Rule"
-_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
 
 
 @final
@@ -79,28 +55,24 @@ class Rule:
     """What must hold in every row.
 
     Args:
-        rule: Text that compares columns, such as ``start <= end`` or ``stage in (1, 2) or not
-            relapse``, with numbers, texts, arithmetic, comparisons, and/or/not and nothing else:
-            the text is never run as code. Names with other signs stand in backticks. A row where
-            a column that the text names is missing breaks no rule, as in SQL's CHECK. Or a function
-            that takes a frame (a copy, the target among its columns) and returns a boolean for each
-            row; missing counts as broken.
+        rule: Text that compares columns, for `pandas.DataFrame.eval`, such as ``start <= end`` or
+            ``stage in (1, 2) or not relapse``: columns, numbers, texts, arithmetic, comparisons,
+            and/or/not, and nothing else. Names with other signs stand in backticks; times with a
+            zone are compared in UTC. A row that lacks a value of a column in the text breaks no
+            rule, as in SQL's CHECK. Or a function that takes a frame (a copy, the target among its
+            columns) and returns a boolean for each row; a missing one counts as broken.
 
     Example:
         >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
         >>> Rule("start <= `last day`").holds(frame)
         array([ True, False])
-        >>> Rule("__import__('os')")
-        Traceback (most recent call last):
-            ...
-        synthgen.errors.UsageError: rule "__import__('os')": Call is not allowed: ...
     """
 
-    def __init__(self, rule: str | Callable[[pd.DataFrame], Any]) -> None:
-        self._function = None if isinstance(rule, str) else rule
+    def __init__(self, rule: _RowRule) -> None:
         self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
+        self._function = None if isinstance(rule, str) else rule
         if isinstance(rule, str):
-            self._tree, self._names = _parsed(rule)
+            self._expression, self._names, self._flags = _parsed(rule)
         elif not callable(rule):
             raise UsageError(251, f"a rule is text or a function, however: {rule!r}")
 
@@ -111,59 +83,54 @@ class Rule:
             UsageError: A column is unknown, the rule fails, or yields no boolean for each row.
         """
         judged = np.ones(len(frame), dtype=bool)
+        listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
         try:
             if self._function is not None:
                 found = self._function(frame.copy())
             else:
-                used = self._columns(frame)
+                known = {str(name): place for place, name in enumerate(frame.columns)}
+                used = {key: frame.iloc[:, known[name]] for key, name in self._names.items()}
                 for series in used.values():
                     judged &= series.notna().to_numpy(dtype=bool)
-                found = _value(
-                    self._tree, {name: _plain(series[judged]) for name, series in used.items()}
-                )
+                for key in self._flags:
+                    if not pd.api.types.is_bool_dtype(used[key].infer_objects().dtype):
+                        raise TypeError(f"{self._names[key]!r} is no condition: compare it")
+                rows = pd.DataFrame({key: _comparable(s[judged]) for key, s in used.items()})
+                found = rows.eval(self._expression, engine="python", local_dict={}, global_dict={})
             wanted = int(judged.sum())
             if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
-                raise TypeError(f"it yields {type(found).__name__}, no boolean for each row")
+                raise TypeError(f"it yields a {type(found).__name__}, no boolean for each row")
             if wanted and not pd.api.types.is_bool_dtype(found.dtype):
                 raise TypeError(f"it yields {found.dtype}, no booleans: compare it with something")
-        except UsageError:
-            raise
+        except KeyError as error:
+            what = f"rule {self.text!r} names column {error}, which is not there"
+            raise UsageError(252, f"{what}: the columns are {listed}") from error
         except Exception as error:  # whatever a user's function or comparison may raise
-            listed = ", ".join(f"{c} ({d})" for c, d in frame.dtypes.astype(str).items())
             what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
             raise UsageError(253, f"{what}. The columns are {listed}") from error
         holds = ~judged
         holds[judged] = pd.Series(found).fillna(False).to_numpy(dtype=bool)
         return holds
 
-    def _columns(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
-        known = {str(name): place for place, name in enumerate(frame.columns)}
-        for name in self._names.values():
-            if name not in known:
-                listed = ", ".join(map(repr, known))
-                what = f"rule {self.text!r} names column {name!r}, which is not there"
-                raise UsageError(252, f"{what}: the columns are {listed}")
-        return {key: frame.iloc[:, known[name]] for key, name in self._names.items()}
-
 
 @final
 class Guard:
     """What the real rows of one class allow, learned once; it changes no row.
 
-    - Limits: bounds, steps, decimals and categories are the schema's, which are those of all rows
-      of the table, or were set by hand. Cells may be missing only where some row is missing that
-      the synthesizer learned from: of the class, or with `learned_from_all` of the table.
-    - Rules: the user's; a rule that more than half of the real rows break is refused as a mistake.
+    - Limits: bounds, steps, decimals and categories are the schema's: those of all rows of the
+      table, or set by hand. A cell may be missing only where one is in the rows that the
+      synthesizer learned from: of the class, or with `learned_from_all` of the table.
+    - Rules: the user's; one that more than half of the real rows break is refused as a mistake.
     - Copies: rows nearer to a training row of the class than real rows are to each other. Distances
       are Euclidean on normal scores of the numbers; another category, and missing on one side only,
       count as sqrt(2), the usual distance of two normal numbers. Constants, IDs and text do not
       count. The yardstick is the distance of each real row of the class to the next one; below 20
-      rows, of each row of the table (at most 5,000 of them) to the next one.
+      rows, of each row of the table (5,000 of them at most) to the next one.
 
     Args:
         table: The training rows, all classes.
         label: The class.
-        rules: Texts or functions, see `Rule`.
+        rules: See `Rule`.
         near_copies: Whether to learn distances.
         learned_from_all: Whether the synthesizer learned from the rows of all classes.
         device: Where distances are measured.
@@ -174,12 +141,12 @@ class Guard:
 
     Example:
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
-        >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["age < 61"])
-        >>> new = pd.DataFrame({"age": [60, 45, 61], "ill": ["y", "y", "y"]})
-        >>> guard.reasons(new)
-        array(['', '', 'out of range: age'], dtype=object)
-        >>> guard.distances(new.iloc[:2]).round(1)
-        array([0. , 0.6])
+        >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["age < 60"])
+        >>> new = pd.DataFrame({"age": [29, 45, 60, 61], "ill": ["y", "y", "y", "y"]})
+        >>> guard.reasons(new).tolist()
+        ['', '', 'rule: age < 60', 'out of range: age']
+        >>> guard.distances(new[:1]).tolist()[0]
+        0.0
     """
 
     def __init__(
@@ -187,7 +154,7 @@ class Guard:
         table: Table,
         label: Any,
         *,
-        rules: Sequence[str | Callable[[pd.DataFrame], Any]] = (),
+        rules: Sequence[_RowRule] = (),
         near_copies: bool = True,
         learned_from_all: bool = False,
         device: str | torch.device = "cpu",
@@ -202,82 +169,76 @@ class Guard:
         for text, share in self.broken.items():
             if share > 0.5:
                 what = f"rule {text!r} is broken by {share:.0%} of the {len(rows)} real rows"
-                raise UsageError(
-                    254, f"{what}, so it would refuse most good rows too: turn it round?"
-                )
+                raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
         self.near, self._copies, self._nears, self._judged = -1.0, 0, 0, 1
         if near_copies and own.any():
             self._learn_distances(table.frame, np.flatnonzero(own), torch.device(device))
 
     def reasons(self, frame: pd.DataFrame) -> np.ndarray:
-        """The first limit or rule that each row breaks, "" for none; str objects, shape (rows,)."""
+        """The first limit or rule that each row breaks, "" for none; texts of shape (rows,)."""
         found = np.full(len(frame), "", dtype=object)
         for column in self._columns:
             for what, wrong in _wrong(column, frame[column.name], self._may_miss[column.name]):
                 found[wrong & (found == "")] = f"{what}: {column.name}"
         for rule in self._rules:
-            fine = found == ""  # a function must not stumble over what is wrong anyway
-            broken = np.zeros(len(frame), dtype=bool)
-            broken[fine] = ~rule.holds(frame[fine].reset_index(drop=True)) if fine.any() else False
-            found[broken] = f"rule: {rule.text}"
+            fine = np.flatnonzero(found == "")  # a rule need not cope with what is wrong anyway
+            if len(fine):
+                holds = rule.holds(frame.iloc[fine].reset_index(drop=True))
+                found[fine[~holds]] = f"rule: {rule.text}"
         return found
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
         """How far each row is from the nearest training row of the class, shape (rows,).
 
-        All are infinite where distances were not learned.
+        All are infinite where distances were not learned. Rows must keep the limits.
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
         return _nearest(self._encoded(frame), self._real)
 
-    def admitted(self, distances: np.ndarray, rows: int, *, spare: int = 0) -> np.ndarray:
-        """Which may be among `rows` new rows: the far ones, and of the near ones the farthest.
+    def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
+        """How many of `rows` new rows may be copies, and how many copies or near copies.
+
+        As large a share as of the real rows; rounded at random, so that many small samples together
+        have the same share as a large one.
+        """
+        spare = int(np.random.default_rng(seed).integers(self._judged))
+        copies, nears = (n * rows + spare for n in (self._copies, self._nears))
+        return copies // self._judged, nears // self._judged
+
+    def admitted(self, distances: np.ndarray, allowance: tuple[int, int]) -> np.ndarray:
+        """Which candidates may leave: the far ones, and of the near ones the farthest.
 
         Args:
             distances: Of the candidates, shape (candidates,).
-            rows: New rows in all; of them as large a share may be near, and copies, as of the real
-                rows.
-            spare: Rounds the two amounts: from 0, down, to ``real rows - 1``, up.
-
-        Returns:
-            bool of shape (candidates,).
+            allowance: See `allowance`.
         """
-        copies, nears = ((n * rows + spare) // self._judged for n in (self._copies, self._nears))
-        copy = np.flatnonzero(distances == 0)[:copies]
-        near = np.flatnonzero((distances > 0) & (distances <= self.near))
-        near = near[np.argsort(-distances[near], kind="stable")]
+        copies = np.flatnonzero(distances == 0)[: allowance[0]]
+        near = _farthest(np.flatnonzero((distances > 0) & (distances <= self.near)), distances)
         fine = distances > self.near
-        fine[np.append(near, copy)[:nears]] = True
+        fine[np.append(near, copies)[: allowance[1]]] = True
         return fine
-
-    def rounding(self, seed: np.random.SeedSequence) -> int:
-        """A `spare` for `admitted` that is right on average, however few rows are wanted."""
-        return int(np.random.default_rng(seed).integers(self._judged))
 
     def _learn_distances(self, frame: pd.DataFrame, own: np.ndarray, device: torch.device) -> None:
         rng = np.random.default_rng(0)
-        pool = own if len(own) >= MIN_CLASS_ROWS else np.arange(len(frame))
-        if pool is not own and len(pool) > MAX_REAL_ROWS:
-            pool = rng.choice(pool, MAX_REAL_ROWS, replace=False)
-        asked = np.arange(len(pool))
-        if len(pool) > MAX_REAL_ROWS:
-            asked = rng.choice(len(pool), MAX_REAL_ROWS, replace=False)
+        pool = own
+        if len(own) < MIN_CLASS_ROWS:
+            pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
+        asked = rng.permutation(len(pool))[:MAX_REAL_ROWS]
         counted = [c for c in self._columns if c.kind in (*NUMBERS, "categorical", "boolean")]
-        self._scales = [(c, _knots(c, frame[c.name].iloc[pool])) for c in counted]
+        self._scales = [(c, _scale(c, frame[c.name].iloc[pool])) for c in counted]
         self._device = device
         self._real = self._encoded(frame.iloc[own])
         numbers, codes = self._real if pool is own else self._encoded(frame.iloc[pool])
-        others = _nearest((numbers[asked], codes[:, asked]), (numbers, codes), itself=asked)
-        self.near = float(np.quantile(others, NEAR_SHARE, method="inverted_cdf"))
+        found = _nearest((numbers[asked], codes[:, asked]), (numbers, codes), itself=asked)
+        self.near = float(np.quantile(found, NEAR_SHARE, method="inverted_cdf"))
         # Ties reach beyond the 5 %, so what is as near is counted.
-        self._copies, self._nears = int((others == 0).sum()), int((others <= self.near).sum())
-        self._judged = len(others)
+        self._copies, self._nears = int((found == 0).sum()), int((found <= self.near).sum())
+        self._judged = len(found)
 
-    def _encoded(self, frame: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encoded(self, frame: pd.DataFrame) -> _Rows:
         """Normal scores, float32 of shape (rows, numbers), and codes, of shape (codes, rows)."""
-        scores = [np.zeros((len(frame), 0))]
-        codes = [np.zeros((0, len(frame)), dtype=np.int64)]
+        scores, codes = [np.zeros((len(frame), 0))], [np.zeros((0, len(frame)), dtype=np.int64)]
         for column, scale in self._scales:
             if scale is None:
                 codes.append(column.codes(frame[column.name])[None] + 1)
@@ -286,11 +247,11 @@ class Guard:
             unit, knots, normal, (low, high) = scale
             found = np.interp(values / unit, knots, normal, left=low, right=high)
             scores.append(np.where(gone, 0, found)[:, None])
-            if self._may_miss[column.name]:
+            if column.missing:
                 codes.append(gone[None].astype(np.int64))
         most = max((len(c.categories) for c, _ in self._scales), default=0)
-        kind = torch.uint8 if most < 255 else torch.int32
         numbers = torch.from_numpy(np.concatenate(scores, axis=1)).to(self._device, torch.float32)
+        kind = torch.uint8 if most < 255 else torch.int32
         return numbers, torch.from_numpy(np.concatenate(codes)).to(self._device, kind)
 
 
@@ -301,10 +262,10 @@ class Guarded:
     Attributes:
         frame: Exactly the rows asked for, as `Synthesizer.sample` gives them.
         refused: Rows refused, by reason; a row counts once, for the first limit or rule it breaks.
-        drawn: Rows drawn in all; with the last round some more than are needed.
+        drawn: Rows drawn in all; in the last round perhaps some more than were needed.
         rounds: Draws, 1 to 20.
-        near_copies: "refused"; "lifted": they were, until 20 rounds did not yield enough rows, and
-            the farthest of them fill the place; "allowed": nothing was measured.
+        near_copies: "refused", "lifted" (refused, until 20 rounds did not yield enough rows; the
+            farthest of them fill the place), or "allowed" (nothing was measured).
         note: A sentence where they were lifted, else empty.
         broken: For each rule, the share of the real rows of the class that break it.
     """
@@ -317,20 +278,10 @@ class Guarded:
     note: str
     broken: dict[str, float]
 
-    @property
-    def lifted(self) -> bool:
-        return self.near_copies == "lifted"
-
     def summary(self) -> dict[str, Any]:
         """All but the rows, in plain values for JSON."""
-        return {
-            "drawn": self.drawn,
-            "rounds": self.rounds,
-            "refused": dict(self.refused),
-            "near_copies": self.near_copies,
-            "note": self.note,
-            "rules": {text: {"broken_by_real_rows": share} for text, share in self.broken.items()},
-        }
+        names = ("drawn", "rounds", "refused", "near_copies", "note")
+        return {name: getattr(self, name) for name in names} | {"broken_by_real_rows": self.broken}
 
 
 def guarded_sample(
@@ -339,7 +290,7 @@ def guarded_sample(
     *,
     label: Any,
     table: Table,
-    rules: Sequence[str | Callable[[pd.DataFrame], Any]] = (),
+    rules: Sequence[_RowRule] = (),
     random_state: RandomState = None,
     near_copies: bool | None = None,
 ) -> Guarded:
@@ -362,7 +313,7 @@ def guarded_sample(
 
     Raises:
         UsageError: A rule cannot be what it is, see `Rule` and `Guard`; or see `sample`.
-        DataError: The table lacks a column of the synthesizer's.
+        DataError: The synthesizer lacks a column of the table.
         ConvergenceError: Limits and rules left too few rows after 20 rounds.
 
     Example:
@@ -380,12 +331,12 @@ def guarded_sample(
     label = synthesizer.classes_[class_position(synthesizer.classes_, label)]
     lacking = [c.name for c in table.schema.features if c.name not in made.columns]
     if lacking:
-        what = f"the table has column {lacking[0]!r}, which the synthesizer does not know"
+        what = f"the table has column {lacking[0]!r}, which the synthesizer did not learn"
         raise DataError(361, f"{what}: give the training table, or fit again")
     network = synthesizer if isinstance(synthesizer, NetworkSynthesizer) else None
     if near_copies is None:
         resampled = network is not None and label in network.fallback_
-        near_copies = not resampled and not isinstance(synthesizer, SmoothedBootstrap)
+        near_copies = not (resampled or isinstance(synthesizer, SmoothedBootstrap))
     guard = Guard(
         table,
         label,
@@ -394,7 +345,7 @@ def guarded_sample(
         learned_from_all=network is not None and network.scope_.get(label, "class") != "class",
         device="cpu" if network is None else network.device_,
     )
-    draws = _Draws(guard, n_samples, guard.rounding(child_seed(seed, REDRAW)))
+    draws = _Draws(guard, n_samples, guard.allowance(n_samples, child_seed(seed, REDRAW)))
     draws.add(made)
     while draws.missing > 0 and draws.rounds < ROUNDS:
         again = child_seed(seed, REDRAW, draws.rounds)
@@ -403,20 +354,20 @@ def guarded_sample(
     if draws.rounds > 1:  # each draw counts its IDs from the same number
         for place, column in enumerate(synthesizer.schema_.features):
             if column.kind == "id":
-                frame.isetitem(place, unlearned(column, n_samples))
+                frame.isetitem(place, cast(Any, unlearned(column, n_samples)))
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
-    state = "lifted" if note else "refused" if near_copies else "allowed"
+    state = "lifted" if note else "refused" if guard.near >= 0 else "allowed"
     return Guarded(frame, refused, draws.drawn, draws.rounds, state, note, guard.broken)
 
 
 @dataclass
 class _Draws:
-    """What was drawn so far; of the rows within limits and rules only those that may be needed."""
+    """What was drawn so far: the counts, and of the rows within limits those of use."""
 
     guard: Guard
     rows: int  # asked for
-    spare: int
+    allowance: tuple[int, int]
     frame: pd.DataFrame = field(default_factory=pd.DataFrame)
     distances: np.ndarray = field(default_factory=lambda: np.zeros(0))
     fine: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -439,125 +390,121 @@ class _Draws:
         reasons = self.guard.reasons(made)
         good = made[reasons == ""]
         distances = self.guard.distances(good)
-        self.rounds, self.drawn = self.rounds + 1, self.drawn + len(made)
+        self.rounds += 1
+        self.drawn += len(made)
         self.valid += len(good)
         self.seen.update(reasons[reasons != ""])
         self.seen.update(self._near(distances))
-        # Of the near ones, the closest are of no use any more.
-        rest = np.flatnonzero(~self.fine)
-        rest = rest[np.argsort(-self.distances[rest], kind="stable")][: max(self.missing, 0)]
-        keep = np.sort(np.append(np.flatnonzero(self.fine), rest))
+        keep = np.sort(np.append(np.flatnonzero(self.fine), self._next()))
         parts = [part for part in (self.frame.iloc[keep], good) if len(part)]
         self.frame = pd.concat(parts, ignore_index=True) if parts else good
         self.distances = np.append(self.distances[keep], distances)
-        self.fine = self.guard.admitted(self.distances, self.rows, spare=self.spare)
+        self.fine = self.guard.admitted(self.distances, self.allowance)
 
     def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
         """The rows, the refused ones by reason, and a sentence if near copies were let through."""
-        note, lifted = "", self.missing
-        if lifted > 0:
-            if len(self.frame) < self.rows:
-                counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common())
-                raise ConvergenceError(
-                    602,
-                    f"class {label!r}: {self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
-                    f"keep to the table's limits and the rules, {self.rows} are needed. Refused: "
-                    f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer",
-                )
-            rest = np.flatnonzero(~self.fine)
-            self.fine[rest[np.argsort(-self.distances[rest], kind="stable")][:lifted]] = True
+        note, lifted = "", self._next()
+        if len(lifted) < self.missing:
+            counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common() if n)
+            raise ConvergenceError(
+                602,
+                f"class {label!r}: {self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
+                f"keep to the table's limits and the rules, but {self.rows} are needed. Refused: "
+                f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer",
+            )
+        if len(lifted):
+            self.fine[lifted] = True
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
-                f"class {label!r}: {lifted} of {self.rows} new rows are near copies of training rows, "
-                f"more than among real rows, and {copies} are exact copies: {self.rounds} rounds "
-                f"yielded no others. Train on more rows or for fewer steps before you share them"
+                f"class {label!r}: {len(lifted)} of {self.rows} new rows are nearer to training "
+                f"rows than real rows are to each other ({copies} are copies), as {self.rounds} "
+                f"rounds yielded too few others: train on more rows or for fewer steps"
             )
         self.seen.subtract(self._near(self.distances[self.fine]))
         refused = {why: n for why, n in self.seen.most_common() if n > 0}
         chosen = np.flatnonzero(self.fine)[: self.rows]
         return self.frame.iloc[chosen].reset_index(drop=True), refused, note
 
+    def _next(self) -> np.ndarray:
+        """The refused rows that would fill the place of the missing ones, by position."""
+        rest = _farthest(np.flatnonzero(~self.fine), self.distances)
+        return rest[: max(self.missing, 0)]
+
     def _near(self, distances: np.ndarray) -> dict[str, int]:
-        near = int((distances <= self.guard.near).sum())
-        copies = int((distances == 0).sum()) if near else 0
-        return {COPY: copies, NEAR_COPY: near - copies}
+        copies = int(((distances == 0) & (distances <= self.guard.near)).sum())
+        return {COPY: copies, NEAR_COPY: int((distances <= self.guard.near).sum()) - copies}
+
+
+def _farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    return positions[np.argsort(-distances[positions], kind="stable")]
 
 
 # --- rules --------------------------------------------------------------------------------------
 
 
-def _parsed(text: str) -> tuple[ast.expr, dict[str, str]]:
-    """The syntax tree of a rule, and the column that each name in it stands for."""
-    quoted: dict[str, str] = {}
+def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
+    """The text with plain names in place of those in backticks, the column of each name, and the
+    names that must be conditions of their own.
+
+    Nothing but what is listed here reaches `pandas.DataFrame.eval`, which would also look up names
+    outside (``@name``), call methods and assign.
+    """
+    names: dict[str, str] = {}
+    flags: list[str] = []
 
     def stand_in(found: re.Match[str]) -> str:
         if found[1] is None:
             return found[0]  # a text
-        key = f"column{len(quoted)}{'_' * len(text)}"  # longer than any name in the rule
-        quoted[key] = found[1]
+        key = f"column{len(names)}{'_' * len(text)}"  # longer than any name in the rule
+        names[key] = found[1]
         return key
 
-    what = ""
+    expression, wrong = _QUOTED.sub(stand_in, text).strip(), ""
     try:
-        tree = ast.parse(_QUOTED.sub(stand_in, text).strip(), mode="eval")
+        nodes = list(ast.walk(ast.parse(expression, mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = getattr(error, "msg", None) or type(error).__name__
-        raise UsageError(251, f"rule {text!r} cannot be read ({reason}); {_HELP}") from error
-    nodes = list(ast.walk(tree))
+        nodes, wrong = [], getattr(error, "msg", "") or str(error) or "nested too deeply"
     for node in nodes:
-        if not isinstance(node, _SYNTAX):
-            what = f"{type(node).__name__} is not allowed"
+        if not isinstance(node, _SYNTAX) or isinstance(node, ast.MatMult | ast.Pow):
+            wrong = f"{type(node).__name__} is not allowed"
         elif isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float):
-            what = f"{node.value!r} is not allowed"
+            wrong = f"{node.value!r} is not allowed"
         elif isinstance(node, ast.Name) and node.id.startswith("__"):
-            what = f"the name {node.id} is not allowed"
-        if what:
-            raise UsageError(251, f"rule {text!r}: {what}; {_HELP}")
-    names = {node.id: quoted.get(node.id, node.id) for node in nodes if isinstance(node, ast.Name)}
-    if not names:
-        raise UsageError(251, f"rule {text!r} names no column; {_HELP}")
-    return tree.body, names
+            wrong = f"the name {node.id!r} is not allowed"
+        elif isinstance(node, ast.Name):
+            names.setdefault(node.id, node.id)
+        for joined in _joined(node):  # pandas would take numbers bit by bit
+            if isinstance(joined, ast.Name):
+                flags.append(joined.id)
+            elif not isinstance(joined, ast.Compare) and not _joined(joined):
+                wrong = "and, or, not, & and | join comparisons: put these in parentheses"
+    if len(expression.splitlines()) > 1:  # which pandas would run one by one
+        wrong = "it has several lines"
+    if wrong or not names:
+        what = f"rule {text!r} cannot be used ({wrong or 'it names no column'})"
+        raise UsageError(251, f"{what}: a rule compares columns, such as 'start <= end'")
+    return expression, names, flags
 
 
-def _value(node: ast.AST, columns: dict[str, pd.Series]) -> Any:
-    """What a checked syntax tree comes to: a series, a plain value, or the list after `in`."""
+def _joined(node: ast.AST) -> list[ast.expr]:
+    """What a logical operator joins; nothing for any other node."""
     match node:
-        case ast.Name():
-            return columns[node.id]
-        case ast.Constant():
-            return node.value
-        case ast.List() | ast.Tuple():
-            return [_value(element, columns) for element in node.elts]
-        case ast.UnaryOp(op=ast.Not() | ast.Invert()):
-            return ~_truth(_value(node.operand, columns))
-        case ast.UnaryOp():
-            value = _value(node.operand, columns)
-            return -value if isinstance(node.op, ast.USub) else value
-        case ast.BinOp():
-            left, right = _value(node.left, columns), _value(node.right, columns)
-            return _OPERATORS[type(node.op)](left, right)
         case ast.BoolOp():
-            values = [_value(value, columns) for value in node.values]
-            return reduce(_OPERATORS[type(node.op)], values)
-        case ast.Compare():
-            values = [_value(value, columns) for value in (node.left, *node.comparators)]
-            pairs = zip(values, node.ops, values[1:], strict=False)
-            found = [_OPERATORS[type(op)](left, right) for left, op, right in pairs]
-            return reduce(_OPERATORS[ast.And], found) if len(found) > 1 else found[0]
-    raise AssertionError(node)
+            return node.values
+        case ast.UnaryOp(op=ast.Not() | ast.Invert()):
+            return [node.operand]
+        case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor()):
+            return [node.left, node.right]
+    return []
 
 
-def _truth(value: Any) -> pd.Series:
-    if isinstance(value, pd.Series) and pd.api.types.is_bool_dtype(value.dtype):
-        return value
-    raise TypeError("and, or, not, & and | join comparisons: put each in parentheses")
-
-
-def _plain(series: pd.Series) -> pd.Series:
-    """Cells without missing ones in the dtype that compares most freely."""
+def _comparable(series: pd.Series) -> pd.Series:
+    """Cells, none missing, in the dtype that compares most freely; times with a zone in UTC."""
     series = cell.tidy(series)
     if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
         series = series.astype(series.dtype.categories.dtype)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     return series.infer_objects()
 
 
@@ -565,7 +512,7 @@ def _plain(series: pd.Series) -> pd.Series:
 
 
 def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Each limit of the column and a mask of the cells that break it."""
+    """Each limit of the column, and a mask of the cells that break it."""
     series = cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if not may_miss:
@@ -577,17 +524,16 @@ def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[
         found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
         yield "unknown category", ~gone & (known.get_indexer(found) < 0)
     elif column.kind in NUMBERS:
-        lower, upper, there = column.lower, column.upper, ~gone
+        there, lower, upper = ~gone, column.lower, column.upper
         if column.kind == "datetime":
             values, _ = column.numbers(series)
         else:
             whole = column.kind == "integer"
             values, bad = cell.numbers(series, gone, whole=whole)
-            yield "not a whole number" if whole else "not a number", bad
+            yield ("not a whole number" if whole else "not a number"), bad
             there &= ~bad
-        assert lower is not None and upper is not None
         yield "out of range", there & ((values < lower) | (values > upper))
-        if column.step is not None:
+        if column.step is not None and lower is not None:
             above = values.view(np.uint64) - np.int64(lower).view(np.uint64)
             yield "between two steps", there & (above % np.uint64(column.step) != 0)
         if column.decimals is not None:
@@ -596,8 +542,8 @@ def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[
             yield "too many decimals", there & (rounded != values.astype(narrow))
 
 
-def _knots(column: Column, series: pd.Series) -> _Scale | None:
-    """The scale of a number column: its unit, knots, their normal scores, and those beyond the ends."""
+def _scale(column: Column, series: pd.Series) -> _Scale | None:
+    """Of a number column its unit, knots, their normal scores, and the scores beyond both ends."""
     if column.kind not in NUMBERS:
         return None
     values, gone = column.numbers(series)
@@ -616,20 +562,17 @@ def _knots(column: Column, series: pd.Series) -> _Scale | None:
 
 def _nearest(asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None) -> np.ndarray:
     """The distance of each row of `asked` to the nearest of `real` but `itself`, shape (rows,)."""
-    numbers, codes = asked
+    (numbers, codes), (others, other_codes) = asked, real
     device = numbers.device
-    chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(real[0]))
+    chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
+    kind = torch.uint8 if len(codes) < 256 else torch.int16
+    exact = "donot_use_mm_for_euclid_dist"  # matrix products leave no zero between equal rows
     found = [torch.zeros(0, device=device)]
     for start in range(0, len(numbers), chunk):
         part = slice(start, start + chunk)
-        # The faster way by matrix products leaves no zero between equal rows.
-        square = torch.cdist(
-            numbers[part], real[0], compute_mode="donot_use_mm_for_euclid_dist"
-        ).square_()
-        differ = torch.zeros(
-            square.shape, dtype=torch.uint8 if len(codes) < 256 else torch.int16, device=device
-        )
-        for mine, theirs in zip(codes, real[1], strict=True):
+        square = torch.cdist(numbers[part], others, compute_mode=exact).square_()
+        differ = torch.zeros(square.shape, dtype=kind, device=device)
+        for mine, theirs in zip(codes, other_codes, strict=True):
             differ += mine[part, None] != theirs
         square.add_(differ, alpha=2)
         if itself is not None:

@@ -1,27 +1,37 @@
 """The step runner that every network shares.
 
-A `Learner` holds its networks, its optimisers and its rows as static tensors on the device; its `step` makes one
-update and draws batch, conditions and noise there. The runner repeats it, averages the weights, looks at held-out
-rows, keeps the best, and reports. Nothing is read back from the device between two reports.
+A `Learner` holds its networks, its optimisers and its rows as static tensors on the device; its
+`step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
+the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
+in another process, to the same bits on a CPU. Nothing is read back from the device between two
+reports.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+import sys
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from synthgen.checkpoint import Checkpoint, State
 from synthgen.encoding import Encoded
 from synthgen.errors import ConvergenceError
 
 REPORT_EVERY = 100
+FIRST_REPORT = 10  # early, so that the time left is known before a long fit
 EMA_DECAY = 0.999
+RETRIES = 3  # times that the learning rate is lowered before training gives up
+# Beyond it float32 has no units left, and a network that learns from standardised rows is lost.
+MAX_LOSS = 1e7
 Progress = Callable[[int, int], None]
 
 
@@ -41,26 +51,38 @@ class Sampler(nn.Module, ABC):
         Args:
             rows: How many.
             generator: The only source of randomness.
-            label: Position of the class among those learned together; 0 when one class was learned alone.
+            label: Position of the class among those learned together; 0 when one class was
+                learned alone.
         """
 
 
 class Learner(nn.Module, ABC):
     """Networks under training.
 
+    What a step leaves for the next one is in the weights and buffers, in the optimisers and in the
+    generator, and nowhere else: these are what is written, and gone back to.
+
     Attributes:
         losses: Names of what `step` returns.
         sampler: Its weights are averaged, and the averaged ones are kept.
-        optimizers: All that `step` uses.
+        optimizers: All that `step` uses; their state is tensors, as that of Adam and its kin.
+        batch: Rows of a batch. Each step reads it: it is lowered when memory does not suffice.
+        pac: Rows that belong together: the batch stays a multiple of it.
     """
 
     losses: tuple[str, ...]
     sampler: Sampler
     optimizers: list[torch.optim.Optimizer]
+    batch: int = 2
+    pac: int = 1
 
     @abstractmethod
     def step(self, generator: torch.Generator) -> Tensor:
-        """One update of all weights, from rows that lie on the device. Returns the losses, shape (len(losses),)."""
+        """One update of all weights, from rows that lie on the device.
+
+        Returns:
+            The losses, shape (len(losses),).
+        """
 
 
 @dataclass
@@ -70,9 +92,13 @@ class History:
     Attributes:
         losses: Mean of each loss since the report before, by name.
         steps: The step of each report.
-        held_out: Distance of generated to held-out rows at each look, lower is better; empty without such rows.
+        held_out: Distance of generated to held-out rows at each look, lower is better; empty
+            without such rows.
         best_step: The step whose averaged weights were kept.
-        seconds: Wall time.
+        seconds: Wall time; that of an interrupted run and of the one that went on from it, added.
+        batch: Rows of a batch, at the end.
+        lowered: How many times the learning rate was divided by 10.
+        retries: A sentence for each time the run went back.
     """
 
     losses: dict[str, list[float]]
@@ -80,6 +106,9 @@ class History:
     held_out: list[float] = field(default_factory=list)
     best_step: int = 0
     seconds: float = 0.0
+    batch: int = 0
+    lowered: int = 0
+    retries: list[str] = field(default_factory=list)
 
 
 def run(
@@ -90,68 +119,258 @@ def run(
     held_out: Callable[[], float] | None = None,
     looks: int = 20,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    goes_on: bool = False,
 ) -> History:
     """Train `learner` for `steps` and leave the averaged weights in ``learner.sampler``.
+
+    When a loss or a weight is not finite at a report, or a loss is beyond `MAX_LOSS`, the run goes
+    back to the report before with a tenth of the learning rate, three times at most. When memory
+    does not suffice for a step, it goes back likewise with half the batch. Both are a warning and
+    stand in the history.
 
     Args:
         learner: Changed in place.
         steps: Number of updates.
         generator: The device's random state, owned by this run.
-        held_out: Called `looks` times with the averaged weights in place; the best ones are kept. None keeps the last.
-        progress: Called with (steps done, steps in all) at each report.
+        held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
+            None keeps the last.
+        progress: Called with (steps done, steps in all) after 10 steps and at each report.
+        checkpoint: Where the state is written at reports, when it is time, and on Ctrl-C and
+            SIGTERM; what it holds of this run is gone on from. None: nowhere.
+        goes_on: Another run starts from the whole learner, not only from its sampler.
 
     Raises:
-        ConvergenceError: a loss is not finite.
+        ConvergenceError: it diverged at four learning rates (E601), or memory does not suffice for
+            the smallest batch (E602).
     """
-    started = time.perf_counter()
-    history = History({name: [] for name in learner.losses})
-    weights = [p for p in learner.sampler.state_dict().values() if p.is_floating_point()]
-    average = [w.detach().clone() for w in weights]
-    decay = torch.zeros((), device=weights[0].device)
-    total = torch.zeros(len(learner.losses), device=weights[0].device)
-
-    def update() -> None:
-        total.add_(learner.step(generator))
-        # average += (1 - decay) * (weights - average)
-        change = torch._foreach_sub(weights, average)
-        torch._foreach_mul_(change, 1 - decay)
-        torch._foreach_add_(average, change)
-
-    best: list[Tensor] | None = None
-    look_every = max(1, math.ceil(steps / looks))
+    kept = learner if goes_on else learner.sampler
+    result = None if checkpoint is None else checkpoint.begin()
+    if result is not None:
+        kept.load_state_dict(result.tensors)
+        learner.eval()
+        if progress is not None:
+            progress(steps, steps)
+        return History(**result.values)
+    at = _Run(learner, steps, generator)
     learner.train()
-    since = 0
-    for step in range(1, steps + 1):
-        # The average starts as a plain mean of the steps so far.
-        decay.fill_(min(EMA_DECAY, step / (step + 10)))
-        update()
-        since += 1
-        if step % REPORT_EVERY == 0 or step == steps:
-            values = (total / since).tolist()
-            total.zero_()
-            since = 0
-            if not all(map(math.isfinite, values)):
-                named = ", ".join(f"{n} {v:g}" for n, v in zip(learner.losses, values, strict=True))
-                raise ConvergenceError(
-                    601, f"training diverged before step {step} ({named}): lower the learning rate"
-                )
-            history.steps.append(step)
-            for name, value in zip(learner.losses, values, strict=True):
-                history.losses[name].append(value)
+    good = at.state()
+    if checkpoint is not None and checkpoint.saved is not None:
+        now, good = checkpoint.saved
+        at.resume(now)
+    look_every = max(1, math.ceil(steps / looks))
+    while at.step < steps:
+        if not at.advance():
+            good = at.with_half_the_batch(good)
+            continue
+        reporting = at.step % REPORT_EVERY == 0 or at.step == steps
+        if at.step == FIRST_REPORT and progress is not None:
+            progress(at.step, steps)
+        if reporting:
+            if wrong := at.report():
+                good = at.with_lower_rates(good, wrong)
+                continue
             if progress is not None:
-                progress(step, steps)
-        if held_out is not None and (step % look_every == 0 or step == steps):
-            with _swapped(weights, average), _evaluating(learner):
-                history.held_out.append(held_out())
-            if history.held_out[-1] <= min(history.held_out):
-                best = [a.clone() for a in average]
-                history.best_step = step
-    history.best_step = history.best_step or steps
-    with torch.no_grad():
-        torch._foreach_copy_(weights, best or average)
-    learner.eval()
-    history.seconds = time.perf_counter() - started
+                progress(at.step, steps)
+        if held_out is not None and (at.step % look_every == 0 or at.step == steps):
+            at.look(held_out)
+        if reporting:
+            good = at.state()
+            if checkpoint is not None and checkpoint.due:
+                checkpoint.write(good, good)
+        if checkpoint is not None and checkpoint.signalled:
+            checkpoint.leave(at.state(), good)
+    history = at.finish()
+    if checkpoint is not None:
+        checkpoint.finish(State(asdict(history), _copied(kept.state_dict())))
     return history
+
+
+class _Run:
+    """A learner under way, with everything that changes from step to step."""
+
+    def __init__(self, learner: Learner, steps: int, generator: torch.Generator) -> None:
+        self.learner, self.steps, self.generator = learner, steps, generator
+        self.history = History({name: [] for name in learner.losses}, batch=learner.batch)
+        self.step = self.since = 0
+        sampled = learner.sampler.state_dict().values()
+        self.weights = [w for w in sampled if w.is_floating_point()]
+        self.average = [w.detach().clone() for w in self.weights]
+        self.best: list[Tensor] | None = None
+        self.decay = torch.zeros((), device=self.weights[0].device)
+        self.total = torch.zeros(len(learner.losses), device=self.weights[0].device)
+        self.rates = [[group["lr"] for group in o.param_groups] for o in learner.optimizers]
+        self.started = time.perf_counter()
+
+    def advance(self) -> bool:
+        """One step more; False: memory did not suffice."""
+        step = self.step + 1
+        try:
+            # The average starts as a plain mean of the steps so far.
+            self.decay.fill_(min(EMA_DECAY, step / (step + 10)))
+            self.total.add_(self.learner.step(self.generator))
+            # average += (1 - decay) * (weights - average)
+            change = torch._foreach_sub(self.weights, self.average)
+            torch._foreach_mul_(change, 1 - self.decay)
+            torch._foreach_add_(self.average, change)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            return False
+        self.step, self.since = step, self.since + 1
+        return True
+
+    def report(self) -> str:
+        """Take the losses since the report before into the history; if it diverged, say how."""
+        every = [w for w in self.learner.state_dict().values() if w.is_floating_point()]
+        # The losses come from before the last update, so the weights are looked at as well.
+        norms = [n.to(self.total) for n in torch._foreach_norm(every)]
+        size = torch.stack(norms).sum()[None]
+        *values, norm = torch.cat([self.total / self.since, size]).tolist()
+        names = self.learner.losses
+        if not (all(abs(v) < MAX_LOSS for v in values) and math.isfinite(norm)):
+            named = ", ".join(f"{n} {v:g}" for n, v in zip(names, values, strict=True))
+            return named if math.isfinite(norm) else f"{named}, size of the weights {norm:g}"
+        self.total.zero_()
+        self.since = 0
+        self.history.steps.append(self.step)
+        for name, value in zip(names, values, strict=True):
+            self.history.losses[name].append(value)
+        return ""
+
+    def look(self, held_out: Callable[[], float]) -> None:
+        """Compare with held-out rows, and keep the averaged weights if they are the best so far."""
+        history = self.history
+        with _swapped(self.weights, self.average), _evaluating(self.learner):
+            distance = held_out()
+        # Weights that are no numbers are infinitely far off, but JSON knows no infinity.
+        history.held_out.append(distance if math.isfinite(distance) else sys.float_info.max)
+        if history.held_out[-1] <= min(history.held_out):
+            self.best = [a.clone() for a in self.average]
+            history.best_step = self.step
+
+    def finish(self) -> History:
+        self.history.best_step = self.history.best_step or self.steps
+        with torch.no_grad():
+            torch._foreach_copy_(self.weights, self.best or self.average)
+        self.learner.eval()
+        self.history.seconds = time.perf_counter() - self.started
+        return self.history
+
+    # --- back and forth ---------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Everything that the next steps depend on, as copies on the device."""
+        self.history.seconds = time.perf_counter() - self.started
+        values = {"step": self.step, "since": self.since, "history": asdict(self.history)}
+        tensors = {f"learner/{k}": v for k, v in self.learner.state_dict().items()}
+        for i, optimizer in enumerate(self.learner.optimizers):
+            for j, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{i}/{j}/{k}": v for k, v in moments.items()}
+        tensors |= {f"average/{i}": a for i, a in enumerate(self.average)}
+        tensors |= {f"best/{i}": b for i, b in enumerate(self.best or [])}
+        tensors |= {"total": self.total, "generator": self.generator.get_state()}
+        return State(values, _copied(tensors))
+
+    def resume(self, state: State) -> None:
+        """Go on from a state that another process may have reached."""
+        self._restore(state)
+        self.started = time.perf_counter() - self.history.seconds
+
+    def with_lower_rates(self, good: State, wrong: str) -> State:
+        """Back to `good` with a tenth of the learning rates; the state to go back to from there."""
+        lowered = self.history.lowered + 1
+        tried = [f"{self._rate(k):g}" for k in range(lowered)] if self.rates else []
+        if lowered > RETRIES:
+            rates = f" at each of the learning rates {', '.join(tried)}" if tried else ""
+            raise ConvergenceError(
+                601,
+                f"training diverged before step {self.step} ({wrong}){rates}: lower the learning "
+                f"rate further, or use another synthesizer",
+            )
+        note = (
+            f"training diverged before step {self.step} ({wrong}): it goes back to step "
+            f"{good.values['step']} with a tenth of the learning rate"
+        )
+        return self._again(good, f"{note}, {self._rate(lowered):g}" if tried else note, lowered=1)
+
+    def with_half_the_batch(self, good: State) -> State:
+        """Back to `good` with half the batch; the state to go back to from there."""
+        batch, pac = self.learner.batch, self.learner.pac
+        if batch <= 2 * pac:
+            raise ConvergenceError(
+                602,
+                f"memory does not suffice for step {self.step + 1} with a batch of {batch} rows, "
+                f"which cannot be smaller: use another device, close what else takes memory, or "
+                f"drop columns with many values",
+            )
+        half = max(2, batch // 2 // pac) * pac
+        note = (
+            f"memory does not suffice for a batch of {batch} rows at step {self.step + 1}: it goes "
+            f"back to step {good.values['step']} with {half}"
+        )
+        return self._again(good, note, batch=half)
+
+    def _again(
+        self, good: State, note: str, *, lowered: int = 0, batch: int | None = None
+    ) -> State:
+        """Go back; what was learned about rates and batch since then stays."""
+        before = self.history
+        self._restore(good)
+        self.history.retries = [*before.retries, note]
+        self.history.lowered = before.lowered + lowered
+        self.history.batch = before.batch if batch is None else batch
+        self._apply()
+        warnings.warn(note, UserWarning, stacklevel=4)
+        return self.state()
+
+    def _rate(self, lowered: int) -> float:
+        return self.rates[0][0] / 10**lowered if self.rates else math.nan
+
+    def _apply(self) -> None:
+        """Give the learner the batch and the rates that the history names."""
+        self.learner.batch = self.history.batch
+        for optimizer, rates in zip(self.learner.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate / 10**self.history.lowered
+
+    def _restore(self, state: State) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"learner": {}, "average": {}, "best": {}}
+        moments: dict[int, dict[int, dict[str, Tensor]]] = {}
+        for name, tensor in state.tensors.items():
+            part, _, rest = name.partition("/")
+            if part == "optimizer":
+                i, j, key = rest.split("/")
+                moments.setdefault(int(i), {}).setdefault(int(j), {})[key] = tensor
+            elif rest:
+                parts[part][rest] = tensor
+        self.learner.load_state_dict(parts["learner"])
+        self.learner.zero_grad(set_to_none=True)  # what a broken step left
+        for i, optimizer in enumerate(self.learner.optimizers):
+            whole = optimizer.state_dict() | {"state": moments.get(i, {})}
+            optimizer.load_state_dict(copy.deepcopy(whole))
+        average = [parts["average"][str(i)] for i in range(len(self.average))]
+        with torch.no_grad():
+            torch._foreach_copy_(self.average, average)
+            self.total.copy_(state.tensors["total"])
+        best = [parts["best"][str(i)] for i in range(len(parts["best"]))]
+        self.best = [b.to(self.total.device) for b in best] or None
+        self.generator.set_state(state.tensors["generator"])
+        self.history = History(**copy.deepcopy(state.values["history"]))
+        self.step, self.since = state.values["step"], state.values["since"]
+        self._apply()
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether memory did not suffice; on a CPU torch says so with a plain RuntimeError."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return any(t in text for t in ("out of memory", "can't allocate memory", "not enough memory"))
 
 
 @contextmanager
@@ -178,10 +397,13 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
-    """Twice the mean distance between the samples minus the mean distances within them (Szekely & Rizzo 2013).
+    """Twice the mean distance between the samples minus the mean distances within them.
+
+    See Szekely & Rizzo 2013.
 
     Args:
-        a, b: Shapes (rows, width) and (other rows, width). 0 for samples of one distribution, up to noise.
+        a, b: Shapes (rows, width) and (other rows, width). 0 for samples of one distribution, up
+            to noise.
 
     Example:
         >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))

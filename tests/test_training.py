@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from synthgen.checkpoint import Checkpoint
 from synthgen.encoding import Encoded
 from synthgen.errors import ConvergenceError
-from synthgen.training import EMA_DECAY, Learner, Sampler, energy_distance, run
+from synthgen.training import EMA_DECAY, History, Learner, Sampler, energy_distance, run
 
 
 class Point(Sampler):
@@ -27,17 +33,75 @@ class Walk(Learner):
 
     losses = ("place",)
 
-    def __init__(self, breaks_at: int | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.sampler: Point = Point()
         self.optimizers = []
-        self.breaks_at = breaks_at
 
     def step(self, generator: torch.Generator) -> Tensor:
         with torch.no_grad():
-            self.sampler.place += 1
-        broken = self.breaks_at is not None and self.sampler.place.item() >= self.breaks_at
-        return self.sampler.place.detach() * (float("nan") if broken else 1.0)
+            self.sampler.place.add_(1)
+        return self.sampler.place.detach().clone()
+
+
+class Stopped(BaseException):
+    """The end of a process, for a test."""
+
+
+class Drift(Learner):
+    """SGD along a constant slope, at a rate of 0.1; fails when told to.
+
+    Args:
+        breaks: Calls of `step` that end in weights that are no numbers.
+        stops, signals: The call that ends the process, and the one in which Ctrl-C is pressed.
+        holds: Rows that memory holds, from the call `fails_from` on.
+        error: What a larger batch raises.
+    """
+
+    losses = ("place",)
+
+    def __init__(
+        self,
+        *,
+        breaks: Collection[int] = (),
+        stops: int | None = None,
+        signals: int | None = None,
+        batch: int = 2,
+        pac: int = 1,
+        holds: int = 10_000,
+        fails_from: int = 0,
+        error: Exception | None = None,
+    ) -> None:
+        super().__init__()
+        self.sampler: Point = Point()
+        self.optimizers = [torch.optim.SGD(self.parameters(), lr=0.1, momentum=1e-9)]
+        self.breaks, self.stops, self.signals = breaks, stops, signals
+        self.batch, self.pac = batch, pac
+        self.holds, self.fails_from, self.error = holds, fails_from, error or MemoryError()
+        self.calls = 0
+        self.place = 0.0  # at the last step, before averaging
+        self.drawn: list[float] = []
+        self.batches: list[int] = []
+
+    def step(self, generator: torch.Generator) -> Tensor:
+        self.calls += 1
+        self.drawn.append(torch.rand((), generator=generator).item())
+        if self.batch not in self.batches:
+            self.batches.append(self.batch)
+        place = self.sampler.place
+        place.grad = torch.full_like(place, -1.0)
+        self.optimizers[0].step()
+        if self.calls in self.breaks:
+            with torch.no_grad():
+                place.fill_(float("nan"))
+        if self.batch > self.holds and self.calls >= self.fails_from:
+            raise self.error
+        self.place = place.item()
+        if self.calls == self.signals:
+            signal.raise_signal(signal.SIGINT)
+        if self.calls == self.stops:
+            raise Stopped
+        return place.detach().clone()
 
 
 def averaged(steps: int) -> float:
@@ -56,7 +120,7 @@ def test_weights_are_averaged_and_losses_are_means_between_reports() -> None:
     assert walk.sampler.place.item() == pytest.approx(averaged(250), rel=1e-4)
     assert history.steps == [100, 200, 250]
     assert history.losses["place"] == pytest.approx([50.5, 150.5, 225.5])
-    assert reports == [(100, 250), (200, 250), (250, 250)]
+    assert reports == [(10, 250), (100, 250), (200, 250), (250, 250)]
     assert not walk.training
 
 
@@ -75,11 +139,162 @@ def test_the_best_look_is_kept_and_looking_changes_nothing() -> None:
     assert walk.sampler.place.item() == pytest.approx(seen[best])
 
 
-def test_a_loss_that_is_not_finite_stops_with_what_to_do() -> None:
-    with pytest.raises(
-        ConvergenceError, match=r"diverged before step 200 \(place nan\): lower the learning rate"
+def test_a_run_goes_back_once_from_a_loss_that_is_not_finite() -> None:
+    walk = Drift(breaks={150})
+    with pytest.warns(
+        UserWarning, match=r"diverged before step 200 \(place nan, .* nan\): it goes "
     ):
-        run(Walk(breaks_at=150), 300, torch.Generator())
+        history = run(walk, 300, torch.Generator().manual_seed(0))
+    assert walk.calls == 400
+    assert history.steps == [100, 200, 300]
+    assert history.lowered == 1
+    assert history.retries == [
+        "training diverged before step 200 (place nan, size of the weights nan): it goes back to "
+        "step 100 with a tenth of the learning rate, 0.01"
+    ]
+    # 100 steps of 0.1, then 200 of 0.01; what was drawn after step 100 is drawn again.
+    assert walk.place == pytest.approx(100 * 0.1 + 200 * 0.01, rel=1e-4)
+    assert walk.drawn[200:300] == walk.drawn[100:200]
+    assert len(set(walk.drawn)) == 300
+
+
+def test_a_loss_that_is_never_finite_stops_with_what_was_tried() -> None:
+    walk = Drift(breaks=set(range(150, 10_000)))
+    with (
+        pytest.warns(UserWarning, match="with a tenth of the learning rate") as warned,
+        pytest.raises(ConvergenceError) as caught,
+    ):
+        run(walk, 300, torch.Generator())
+    assert caught.value.code == 601
+    assert caught.value.message.startswith("training diverged before step 200 (place nan, ")
+    assert " at each of the learning rates 0.1, 0.01, 0.001, 0.0001: lower " in str(caught.value)
+    assert len(warned) == 3
+    assert walk.calls == 100 + 4 * 100
+
+
+def test_a_huge_loss_counts_as_diverged() -> None:
+    class Far(Walk):
+        def step(self, generator: torch.Generator) -> Tensor:
+            return super().step(generator) * 1e6
+
+    with (
+        pytest.warns(UserWarning, match="place 5.05e"),
+        pytest.raises(ConvergenceError, match="E601"),
+    ):
+        run(Far(), 100, torch.Generator())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+    ids=["python", "cuda", "cpu"],
+)
+def test_a_batch_that_memory_does_not_hold_is_halved(error: Exception) -> None:
+    walk = Drift(batch=300, pac=10, holds=70, fails_from=150, error=error)
+    with pytest.warns(UserWarning, match=r"memory does not suffice for a batch of \d+ rows at"):
+        history = run(walk, 300, torch.Generator().manual_seed(0))
+    assert walk.batches == [300, 150, 70]
+    assert history.batch == 70
+    assert len(history.retries) == 2
+    assert history.retries[1] == (
+        "memory does not suffice for a batch of 150 rows at step 101: it goes back to step 100 "
+        "with 70"
+    )
+    assert history.lowered == 0
+    assert walk.place == pytest.approx(30, rel=1e-4)
+
+
+def test_the_smallest_batch_has_two_packs() -> None:
+    walk = Drift(batch=70, pac=10, holds=0)
+    with (
+        pytest.warns(UserWarning, match="memory does not suffice") as warned,
+        pytest.raises(ConvergenceError, match=r"a batch of 20 rows, .* another device.* \[E602\]"),
+    ):
+        run(walk, 5, torch.Generator())
+    assert [str(w.message).split()[-1] for w in warned] == ["30", "20"]
+
+
+def test_other_errors_of_a_step_are_not_taken_for_memory() -> None:
+    walk = Drift(batch=70, holds=0, error=RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1"):
+        run(walk, 5, torch.Generator())
+
+
+@pytest.mark.parametrize("stops", [1, 99, 100, 101, 250, 299])
+def test_a_run_goes_on_where_it_stopped(stops: int, tmp_path: Path) -> None:
+    def far_from_20(walk: Drift) -> Callable[[], float]:
+        return lambda: abs(walk.sampler.place.item() - 20)
+
+    def whole(**options: Any) -> tuple[Drift, History]:
+        walk = Drift(**options)
+        generator = torch.Generator().manual_seed(7)
+        return walk, run(walk, 300, generator, held_out=far_from_20(walk), looks=7)
+
+    expected, its_history = whole()
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=0)
+
+    walk = Drift(stops=stops)
+    generator = torch.Generator().manual_seed(7)
+    with pytest.raises(Stopped), checkpoint() as kept:
+        run(walk, 300, generator, held_out=far_from_20(walk), looks=7, checkpoint=kept)
+    walk = Drift()
+    with checkpoint() as kept:
+        generator = torch.Generator().manual_seed(7)
+        history = run(walk, 300, generator, held_out=far_from_20(walk), looks=7, checkpoint=kept)
+    assert walk.calls == 300 - (stops - 1) // 100 * 100
+    assert walk.place == expected.place
+    assert walk.drawn == expected.drawn[-walk.calls :]
+    history.seconds = its_history.seconds
+    assert history == its_history
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_run_learned_of_rate_and_batch_is_gone_on_from(tmp_path: Path) -> None:
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=0)
+
+    walk = Drift(breaks={50}, batch=64, holds=40, stops=250)
+    with (
+        pytest.warns(UserWarning, match="it goes back to step 0"),
+        pytest.raises(Stopped),
+        checkpoint() as kept,
+    ):
+        run(walk, 300, torch.Generator(), checkpoint=kept)
+    walk = Drift(batch=64)
+    with checkpoint() as kept:
+        history = run(walk, 300, torch.Generator(), checkpoint=kept)
+    assert walk.batches == [32]
+    assert history.batch == 32
+    assert history.lowered == 1
+    assert [r.split()[0] for r in history.retries] == ["memory", "training"]
+    assert walk.calls == 200
+    assert walk.place == pytest.approx(300 * 0.01, rel=1e-4)
+
+
+def test_going_back_after_going_on_goes_back_as_far(tmp_path: Path) -> None:
+    """A signal may end a run between two reports; the state to go back to is that of the report."""
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=1000)
+
+    whole = Drift(breaks={180})
+    with pytest.warns(UserWarning, match="it goes back to step 100"):
+        run(whole, 300, torch.Generator().manual_seed(0))
+    walk = Drift(signals=150)
+    with pytest.raises(KeyboardInterrupt), checkpoint() as kept:
+        run(walk, 300, torch.Generator().manual_seed(0), checkpoint=kept)
+    assert walk.calls == 150
+    walk = Drift(breaks={30})
+    with pytest.warns(UserWarning, match="it goes back to step 100"), checkpoint() as kept:
+        run(walk, 300, torch.Generator(), checkpoint=kept)
+    assert walk.place == whole.place
+    assert walk.calls == 50 + 200
 
 
 def test_energy_distance_of_known_samples() -> None:

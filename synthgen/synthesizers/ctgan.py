@@ -4,6 +4,7 @@ GAN").
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -301,6 +302,7 @@ class CTGAN(NetworkSynthesizer):
         learning_rate: float = 2e-4,
         device: str = "auto",
         verbose: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         classes: Sequence[Any] | None = None,
         schema: Schema | None = None,
         random_state: RandomState = None,
@@ -312,6 +314,7 @@ class CTGAN(NetworkSynthesizer):
             learning_rate=learning_rate,
             device=device,
             verbose=verbose,
+            checkpoint=checkpoint,
             classes=classes,
             schema=schema,
             random_state=random_state,
@@ -330,6 +333,10 @@ class CTGAN(NetworkSynthesizer):
                 f"pac must be a whole number from 1 to batch_size ({self.batch_size}), however: "
                 f"{self.pac!r}",
             )
+
+    @staticmethod
+    def best_scope(rows: int) -> Scope:
+        return "class"
 
     def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
         return _Generator(encoder.n_numbers, Spans(encoder.widths), n_labels, encoder.scale_code)

@@ -7,12 +7,14 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 
+from synthgen.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.device import RandomState, child_seed, resolve, torch_generator
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import ModelFileError, UsageError
@@ -66,15 +68,19 @@ class NetworkSynthesizer(Synthesizer):
     """A synthesizer that trains networks; a subclass says which.
 
     Args:
-        scope: What the network learns from. "class": the rows of the class alone, one network for each class;
-            "all": all rows, with the class as a condition, one network in all; "adapt": all rows first, then a copy
-            goes on with the rows of the class; "auto": what measured best for the number of rows of the class, see
-            ``evaluation/scope.md``.
+        scope: What the network learns from. "class": the rows of the class alone, one network for
+            each class; "all": all rows, with the class as a condition, one network in all; "adapt":
+            all rows first, then a copy goes on with the rows of the class; "auto": what measured
+            best for the number of rows of the class, see ``evaluation/scope.md``.
         steps: Updates; None: 2,000 to 4,000, growing with the number of rows learned from.
         batch_size: Rows of a batch, drawn with replacement, so it may exceed the table.
         learning_rate: Of Adam.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         verbose: Show a progress bar on standard error.
+        checkpoint: A file where `fit` writes its state every 30 seconds, and on Ctrl-C and SIGTERM.
+            If it is there when `fit` begins, with the same table and arguments, `fit` goes on from
+            it and, on a CPU, ends with the same bits as if it had never stopped. It holds weights
+            and no row, and is removed when the fit is done. None: none is written.
         classes, schema, random_state: See `Synthesizer`.
 
     Attributes:
@@ -98,6 +104,7 @@ class NetworkSynthesizer(Synthesizer):
         learning_rate: float = 1e-3,
         device: str = "auto",
         verbose: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         classes: Sequence[Any] | None = None,
         schema: Schema | None = None,
         random_state: RandomState = None,
@@ -109,19 +116,23 @@ class NetworkSynthesizer(Synthesizer):
         self.learning_rate = learning_rate
         self.device = device
         self.verbose = verbose
+        self.checkpoint = checkpoint
 
     def save(self, path: str | os.PathLike[str]) -> list[str]:
         if self.fallback_:
             raise ModelFileError(
                 406,
-                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by resampling them, so a file "
-                f"would hold training rows: leave the class out with classes=[...], or keep the table and fit again",
+                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by "
+                f"resampling them, so a file would hold training rows: leave the class out with "
+                f"classes=[...], or keep the table and fit again",
             )
         tensors: dict[str, np.ndarray] = {}
-        entries, notes = [], []
+        entries, notes = [], list(self._notes)
         for i, (position, model) in enumerate(self._models.items()):
-            encoder, coarse = model.encoder.coarsened(self._frame)
-            notes += [note for note in coarse if note not in notes]
+            encoder = model.encoder
+            if self._frame is not None:
+                encoder, coarse = encoder.coarsened(self._frame)
+                notes += [note for note in coarse if note not in notes]
             described, arrays = encoder.state()
             tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
             state = model.sampler.state_dict()
@@ -136,7 +147,8 @@ class NetworkSynthesizer(Synthesizer):
                 }
             )
         params = self.get_params(deep=False)
-        del params["schema"], params["verbose"], params["classes"], params["random_state"]
+        for name in ("schema", "verbose", "checkpoint", "classes", "random_state"):
+            params.pop(name, None)
         target = self.schema_[self.schema_.target]
         header = {
             "class": type(self).__name__,
@@ -157,7 +169,9 @@ class NetworkSynthesizer(Synthesizer):
         target = Column.from_json(header["target"])
         model._models = {}
         for i, entry in enumerate(header["models"]):
-            arrays = {k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")}
+            arrays = {
+                k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")
+            }
             encoder = Encoder.from_state(entry["encoder"], arrays)
             sampler = model._sampler(encoder, entry["n_labels"])
             state = {
@@ -177,10 +191,11 @@ class NetworkSynthesizer(Synthesizer):
         model.scope_ = dict(zip(model.classes_, header["scope"], strict=True))
         model.history_ = {target.categories[p]: m.history for p, m in model._models.items()}
         model.fallback_ = ()
+        model._frame, model._notes = None, header["coarsened"]  # what a file holds is coarse
         model._bootstrap = None
         return model
 
-    # --- what a subclass says ---------------------------------------------------------------------------------
+    # --- what a subclass says ---------------------------------------------------------------------
 
     @abstractmethod
     def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
@@ -190,11 +205,46 @@ class NetworkSynthesizer(Synthesizer):
     def _learner(self, sampler: Sampler, data: Data) -> Learner:
         """Everything that trains `sampler` on `data`, without values."""
 
-    # --- fitting ----------------------------------------------------------------------------------------------
+    # --- fitting ----------------------------------------------------------------------------------
 
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         self._check_params()
         self.device_ = resolve(self.device)
+        if self.checkpoint is None:
+            self._learn(table, positions, seed, None)
+            return
+        fit = self._identity(table, positions, seed)
+        with Checkpoint(self.checkpoint, fit, seed) as checkpoint:
+            self._learn(table, positions, checkpoint.seed, checkpoint)
+
+    def _identity(
+        self, table: Table, positions: list[int], seed: np.random.SeedSequence
+    ) -> dict[str, Any]:
+        """What two fits have in common that end with the same bits, as JSON values by name."""
+        params = self.get_params(deep=False)
+        for name in ("device", "verbose", "checkpoint", "classes", "schema", "random_state"):
+            params.pop(name, None)
+        plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+        known = (bool, int, float, str, type(None))
+        return {
+            "synthgen": version("synthgen"),
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            **{k: v if isinstance(v, known) else repr(v) for k, v in plain.items()},
+            "classes": [str(table.schema.classes[p]) for p in positions],
+            # Another kind of device has another random generator; its number does not matter.
+            "device": self.device_.type,
+            # Fresh entropy is that of the fit which wrote the file.
+            "random_state": None if self.random_state is None else plain_seed(seed),
+            "table": digest(table),
+        }
+
+    def _learn(
+        self,
+        table: Table,
+        positions: list[int],
+        seed: np.random.SeedSequence,
+        checkpoint: Checkpoint | None,
+    ) -> None:
         labels = table.labels
         classes = table.schema.classes
         counts = np.bincount(labels, minlength=len(classes))
@@ -202,19 +252,28 @@ class NetworkSynthesizer(Synthesizer):
         self._bootstrap = self._fallback(table, few, counts)
         self.fallback_ = tuple(classes[p] for p in few)
         learned = [p for p in positions if p not in few]
-        scopes = {p: self.scope if self.scope != "auto" else self.best_scope(int(counts[p])) for p in learned}
+        scopes = {
+            p: self.scope if self.scope != "auto" else self.best_scope(int(counts[p]))
+            for p in learned
+        }
         held = {p: _held_out(labels, p, child_seed(seed, p)) for p in learned}
         alone = [p for p in learned if scopes[p] == "class"]
         together = [p for p in learned if scopes[p] != "class"]
         adapted = [p for p in together if scopes[p] == "adapt"]
         runs = len(alone) + bool(together) + len(adapted)
         self._models: dict[int, _Model] = {}
-        self._frame = table.frame
+        self._frame, self._notes = table.frame, []
         with _progress(self.verbose, runs) as next_run:
             for p in alone:
                 rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
                 _, self._models[p] = self._train(
-                    table, rows, {p: held[p]}, None, child_seed(seed, p, 1), next_run(f"{classes[p]}")
+                    table,
+                    rows,
+                    {p: held[p]},
+                    None,
+                    child_seed(seed, p, 1),
+                    next_run(f"{classes[p]}"),
+                    checkpoint,
                 )
             if together:
                 out = np.concatenate([held[p] for p in together])
@@ -226,6 +285,8 @@ class NetworkSynthesizer(Synthesizer):
                     labels,
                     child_seed(seed, len(classes), 1),
                     next_run("all rows"),
+                    checkpoint,
+                    goes_on=bool(adapted),
                 )
                 for p in together:
                     model = _Model(base.encoder, base.sampler, p, base.history)
@@ -238,7 +299,8 @@ class NetworkSynthesizer(Synthesizer):
                             labels,
                             child_seed(seed, p, 2),
                             next_run(f"{classes[p]}"),
-                            (learner, base.encoder),
+                            checkpoint,
+                            base=(learner, base.encoder),
                         )
                     self._models[p] = model
         self._models = {p: self._models[p] for p in learned}
@@ -253,9 +315,15 @@ class NetworkSynthesizer(Synthesizer):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
         progress: Progress | None,
+        checkpoint: Checkpoint | None,
+        *,
         base: tuple[Learner, Encoder] | None = None,
+        goes_on: bool = False,
     ) -> tuple[Learner, _Model]:
-        """One network from `rows`, with the class as a condition where `labels` are given, from `base` on if given."""
+        """One network from `rows`, with the class as a condition where `labels` are given.
+
+        It starts from `base` if that is given, and is the base of another one if it `goes_on`.
+        """
         frame = table.frame.iloc[rows].reset_index(drop=True)
         rng = np.random.default_rng(child_seed(seed, 0))
         encoder = base[1] if base else Encoder.fit(frame, table.schema.features)
@@ -264,7 +332,9 @@ class NetworkSynthesizer(Synthesizer):
         generator = torch_generator(child_seed(seed, 1), self.device_)
         data = Data(
             encoder.transform(frame, rng, device=self.device_),
-            torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(self.device_),
+            torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(
+                self.device_
+            ),
             n_labels,
             Spans(encoder.widths).to(self.device_),
             encoder.scale_code,
@@ -275,7 +345,9 @@ class NetworkSynthesizer(Synthesizer):
             learner.load_state_dict(base[0].state_dict())
         learner.to(self.device_)
         looked = {
-            p: encoder.transform(table.frame.iloc[h].reset_index(drop=True), rng, device=self.device_)
+            p: encoder.transform(
+                table.frame.iloc[h].reset_index(drop=True), rng, device=self.device_
+            )
             for p, h in held.items()
             if len(h)
         }
@@ -286,6 +358,8 @@ class NetworkSynthesizer(Synthesizer):
             generator,
             held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
             progress=progress,
+            checkpoint=checkpoint,
+            goes_on=goes_on,
         )
         return learner, _Model(encoder, learner.sampler, label, history)
 
@@ -297,7 +371,7 @@ class NetworkSynthesizer(Synthesizer):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
     ) -> Callable[[], float]:
-        """The mean energy distance of generated to held-out rows, always from the same random numbers."""
+        """Mean energy distance of generated to held-out rows, always from the same randomness."""
 
         def distance() -> float:
             found = 0.0
@@ -309,15 +383,18 @@ class NetworkSynthesizer(Synthesizer):
 
         return distance
 
-    def _fallback(self, table: Table, few: list[int], counts: np.ndarray) -> SmoothedBootstrap | None:
+    def _fallback(
+        self, table: Table, few: list[int], counts: np.ndarray
+    ) -> SmoothedBootstrap | None:
         if not few:
             return None
         classes = table.schema.classes
         named = ", ".join(f"{classes[p]!r} ({counts[p]})" for p in few)
         warnings.warn(
-            f"a network learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes the rows of {named}",
+            f"a network learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes "
+            f"the rows of {named}",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
         target = table.schema.target
@@ -325,22 +402,31 @@ class NetworkSynthesizer(Synthesizer):
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):
-            raise UsageError(231, f"scope must be auto, class, all or adapt, however: {self.scope!r}")
+            raise UsageError(
+                231, f"scope must be auto, class, all or adapt, however: {self.scope!r}"
+            )
         for name, least in (("steps", 1), ("batch_size", 2)):
             value = getattr(self, name)
             if value is None and name == "steps":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise UsageError(232, f"{name} must be a whole number from {least}, however: {value!r}")
-        if not isinstance(self.learning_rate, int | float) or not self.learning_rate > 0:
-            raise UsageError(233, f"learning_rate must be a positive number, however: {self.learning_rate!r}")
+                raise UsageError(
+                    232, f"{name} must be a whole number from {least}, however: {value!r}"
+                )
+        rate = self.learning_rate
+        if not isinstance(rate, int | float) or not 0 < rate < float("inf"):
+            raise UsageError(233, f"learning_rate must be a positive number, however: {rate!r}")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, str | os.PathLike):
+            raise UsageError(
+                235, f"checkpoint must be the path of a file or None, however: {self.checkpoint!r}"
+            )
 
     @staticmethod
+    @abstractmethod
     def best_scope(rows: int) -> Scope:
-        """The scope that measured best for a class of so many rows."""
-        return "class"
+        """The scope that measured best for a class of so many rows (``evaluation/scope.md``)."""
 
-    # --- sampling ---------------------------------------------------------------------------------------------
+    # --- sampling ---------------------------------------------------------------------------------
 
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
         if position not in self._models:
@@ -373,16 +459,20 @@ def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -
 
 
 def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load weights after comparing each array with what it should be, and name the one that differs."""
+    """Load weights after comparing each array with what it should be; name one that differs."""
     wanted = module.state_dict()
     for name in wanted.keys() | state.keys():
         if name not in state or name not in wanted:
-            raise ModelFileError(418, f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}")
+            raise ModelFileError(
+                418,
+                f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}",
+            )
         if wanted[name].shape != state[name].shape or wanted[name].dtype != state[name].dtype:
             raise ModelFileError(
                 418,
-                f"array {name!r} of the model file is {tuple(state[name].shape)} {state[name].dtype}, but should be "
-                f"{tuple(wanted[name].shape)} {wanted[name].dtype}",
+                f"array {name!r} of the model file is {tuple(state[name].shape)} "
+                f"{state[name].dtype}, but should be {tuple(wanted[name].shape)} "
+                f"{wanted[name].dtype}",
             )
     module.load_state_dict(state)
 
@@ -395,7 +485,13 @@ class _progress:
         self._runs, self._run = runs, 0
         if verbose:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -412,7 +508,9 @@ class _progress:
 
         def next_run(name: str) -> Progress:
             self._run += 1
-            task = self._bar.add_task(f"training on {name} ({self._run} of {self._runs})", total=None)
+            task = self._bar.add_task(
+                f"training on {name} ({self._run} of {self._runs})", total=None
+            )
             return lambda done, total: self._bar.update(task, completed=done, total=total)
 
         return next_run

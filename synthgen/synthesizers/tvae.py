@@ -4,6 +4,7 @@ Conditional GAN").
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -19,6 +20,8 @@ from synthgen.table import Schema
 from synthgen.training import Learner, Sampler
 
 LATENT, HIDDEN = 128, 128
+# With fewer rows of the class, what all rows have in common is worth learning first.
+ADAPT_BELOW = 1000
 # The paper weighs the reconstruction twice against the divergence.
 RECONSTRUCTION = 2.0
 
@@ -140,6 +143,7 @@ class TVAE(NetworkSynthesizer):
         learning_rate: float = 1e-3,
         device: str = "auto",
         verbose: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
         classes: Sequence[Any] | None = None,
         schema: Schema | None = None,
         random_state: RandomState = None,
@@ -151,10 +155,15 @@ class TVAE(NetworkSynthesizer):
             learning_rate=learning_rate,
             device=device,
             verbose=verbose,
+            checkpoint=checkpoint,
             classes=classes,
             schema=schema,
             random_state=random_state,
         )
+
+    @staticmethod
+    def best_scope(rows: int) -> Scope:
+        return "adapt" if rows < ADAPT_BELOW else "class"
 
     def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
         return _Decoder(encoder.n_numbers, Spans(encoder.widths), n_labels)

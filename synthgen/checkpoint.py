@@ -1,0 +1,302 @@
+"""What a fit has reached, in one file that a later fit goes on from.
+
+A fit is one run of the step runner, or several one after the other. The file holds the results of
+the finished runs and the whole state of the run at work. Of the table it holds only a checksum:
+whoever goes on gives the same table again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthgen.column import LEVELS, NUMBERS
+from synthgen.errors import ConvergenceError, ModelFileError, OutputError, UsageError
+from synthgen.model_file import read_model, write_model
+from synthgen.table import Table
+
+EVERY = 30.0  # seconds between two writes
+KIND = "checkpoint"  # stands where a model file names its class
+_WHY = {
+    411: "it is a folder",
+    413: "it cannot be read",
+    414: "it is a pickle or a zip archive",
+    415: "a newer synthgen wrote it",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """A run at one moment.
+
+    Attributes:
+        values: Plain JSON values.
+        tensors: By name, each a copy that training does not change.
+    """
+
+    values: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+class Checkpoint:
+    """The file of one fit, and what Ctrl-C and SIGTERM do while it runs.
+
+    As a context, in the main thread: a signal waits until the step at work is done and its state is
+    written, then does what it would have done without; a second one does so at once. Without an
+    exception the file is removed at the end, since the fit is done; likewise when training
+    diverged, since it would do so again.
+
+    Args:
+        path: If there is a file, the fit goes on from it; else one is written at once, so that a
+            place that cannot be written is known before any work.
+        fit: What this fit has in common with the one that wrote the file, JSON values by name.
+        seed: Of this fit; that in the file takes its place.
+        every: Seconds between two writes; None is `EVERY`.
+
+    Attributes:
+        seed: What all randomness of the fit comes from.
+        signalled: A signal waits for the step at work.
+
+    Raises:
+        UsageError: the file belongs to another fit (E236).
+        ModelFileError: it is damaged or no checkpoint (E421).
+        OutputError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fit: dict[str, Any],
+        seed: np.random.SeedSequence,
+        *,
+        every: float | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.seed = seed
+        self.signalled = False
+        self._fit = json.loads(json.dumps(fit))  # as it will be read again
+        self._every = EVERY if every is None else every
+        self._results: list[State] = []
+        self._begun = 0
+        self._now: State | None = None
+        self._good: State | None = None
+        self._written = time.monotonic()
+        self._unsaved = self._stepping = False
+        self._number = 0
+        self._previous: dict[int, Any] = {}
+        if os.path.lexists(self.path):
+            self._read()
+        else:
+            self._write(None, None)
+
+    # --- what the step runner calls ---------------------------------------------------------------
+
+    def begin(self) -> State | None:
+        """Begin the next run; its result, if it was finished before."""
+        self._begun += 1
+        if self._begun <= len(self._results):
+            return self._results[self._begun - 1]
+        self._stepping = True
+        return None
+
+    @property
+    def saved(self) -> tuple[State, State] | None:
+        """Of the run at work: where to go on, and the last good state; None: from the start."""
+        return None if self._now is None else (self._now, self._good or self._now)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._written >= self._every
+
+    def write(self, now: State | None, good: State | None) -> None:
+        """Write the state of the run at work; `good` is what to go back to if `now` leads nowhere.
+
+        A fault of the disk is a warning only: the file before is still there, and training goes on.
+        """
+        try:
+            self._write(now, good)
+        except OutputError as error:
+            warnings.warn(
+                f"no checkpoint was written, training goes on without it: {error.message}",
+                UserWarning,
+                stacklevel=2,
+            )
+        self._written = time.monotonic()
+
+    def leave(self, now: State, good: State) -> None:
+        """Write, then let the waiting signal do what it does."""
+        self.write(now, good)
+        self._pass_on(self._number, None)
+
+    def finish(self, result: State) -> None:
+        """End the run at work."""
+        self._results.append(result)
+        self._now = self._good = None
+        self._unsaved = True
+        self._stepping = False
+        if self.signalled:
+            self._on_signal(self._number, None)
+
+    # --- signals ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        # Python allows handlers in the main thread only, and runs them there.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # None: not set from Python, so it could not be restored.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        if kind is None or (isinstance(error, ConvergenceError) and error.code == 601):
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as fault:
+                warnings.warn(
+                    f"{self.path}: the checkpoint of a finished fit cannot be removed: "
+                    f"delete it before the next fit ({fault.strerror or fault})",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        if self.signalled:
+            self._pass_on(self._number, None)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stepping and not self.signalled:
+            self.signalled, self._number = True, number
+            return
+        if not self._stepping and self._unsaved:
+            self.write(None, None)
+        self._pass_on(number, frame)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.signalled = False
+        previous = self._previous.get(number)
+        if callable(previous):
+            previous(number, frame)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            # The default ends the process at once; so it ends with the same status, but tidily.
+            raise SystemExit(128 + number)
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def _write(self, now: State | None, good: State | None) -> None:
+        parts = {f"result{i}": result for i, result in enumerate(self._results)}
+        if now is not None:
+            parts["now"] = now
+        if good is not None and good is not now:
+            parts["good"] = good
+        header = {
+            "class": KIND,
+            "fit": self._fit,
+            "seed": plain_seed(self.seed),
+            "parts": {name: part.values for name, part in parts.items()},
+        }
+        tensors = {
+            f"{name}/{key}": tensor.detach().cpu().numpy()
+            for name, part in parts.items()
+            for key, tensor in part.tensors.items()
+        }
+        write_model(self.path, header, tensors)
+        self._unsaved = False
+
+    def _read(self) -> None:
+        try:
+            header, arrays = read_model(self.path)
+            if header["class"] != KIND:
+                raise self._refused(f"it is a model ({header['class']}), no checkpoint")
+            fit, seed, values = header["fit"], header["seed"], header["parts"]
+            parts = {name: State(v, {}) for name, v in values.items()}
+            for key, array in arrays.items():
+                name, _, rest = key.partition("/")
+                # safetensors gives views of read-only bytes.
+                parts[name].tensors[rest] = torch.from_numpy(np.array(array))
+        except ModelFileError as error:
+            if error.code == 421:
+                raise
+            raise self._refused(_WHY.get(error.code, "it is damaged, or no checkpoint")) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._refused("it is damaged, or no checkpoint") from error
+        differs = [
+            "the table" if name == "table" else f"{name} was {fit.get(name)!r}, is {value!r}"
+            for name, value in self._fit.items()
+            if fit.get(name) != value
+        ]
+        if differs:
+            raise UsageError(
+                236,
+                f"checkpoint {self.path} belongs to another fit; what differs: "
+                f"{'; '.join(differs)}. Delete it to train from the start, or choose another file",
+            )
+        self.seed = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
+        self._now, self._good = parts.pop("now", None), parts.pop("good", None)
+        self._results = [parts[f"result{i}"] for i in range(len(parts))]
+
+    def _refused(self, why: str) -> ModelFileError:
+        return ModelFileError(
+            421,
+            f"checkpoint {self.path} cannot be used: {why}. Delete it to train from the start, "
+            f"or choose another file",
+        )
+
+
+def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
+    """The seed as JSON values.
+
+    Example:
+        >>> plain_seed(np.random.SeedSequence(7, spawn_key=(1, 2)))
+        {'entropy': 7, 'spawn_key': [1, 2]}
+    """
+    entropy = seed.entropy
+    if not isinstance(entropy, int | np.integer):
+        entropy = np.asarray(entropy).tolist()
+    else:
+        entropy = int(entropy)
+    return {"entropy": entropy, "spawn_key": [int(k) for k in seed.spawn_key]}
+
+
+def digest(table: Table) -> str:
+    """SHA-256 of the schema and of every cell that can be learned from.
+
+    Example:
+        >>> import pandas as pd
+        >>> a = Table.of(pd.DataFrame({"x": [1, 2, 3] * 9, "kind": ["a", "b", "b"] * 9}))
+        >>> b = Table.of(pd.DataFrame({"x": [1, 2, 3] * 9, "kind": ["a", "b", "a"] * 9}))
+        >>> digest(a) == digest(a), digest(a) == digest(b)
+        (True, False)
+    """
+    # Cells are hashed as the schema reads them: dtypes that say the same give the same.
+    found = hashlib.sha256(json.dumps(table.schema.to_json(), sort_keys=True).encode())
+    found.update(f"{len(table)} rows".encode())
+    for column in table.schema.columns:
+        series = table.frame[column.name]
+        if column.kind in LEVELS:
+            found.update(column.codes(series).tobytes())
+        elif column.kind in NUMBERS:
+            values, gone = column.numbers(series)
+            found.update(values.tobytes() + gone.tobytes())
+    return found.hexdigest()

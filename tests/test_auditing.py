@@ -1,0 +1,606 @@
+"""The audit: known answers, on tables with one planted fault each."""
+
+import json
+import random
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from synthgen import auditing
+from synthgen.auditing import Audit, audit, compare_audits
+from synthgen.errors import DataError, UsageError
+from synthgen.gates import gate
+from synthgen.synthesizers import network
+from synthgen.table import Column, Schema
+
+
+def table(rows: int = 1000, rare: int = 100, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """Six columns, of which a and c tell a little; nothing to complain about."""
+    rng = np.random.default_rng(seed)
+    y = pd.Series(np.repeat(["no", "yes"], [rows - rare, rare]), name="ill")
+    y = y.sample(frac=1, random_state=seed).reset_index(drop=True)
+    is_rare = (y == "yes").to_numpy()
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=rows) + is_rare,
+            "b": rng.normal(size=rows),
+            "c": np.where(rng.random(rows) < 0.3 + 0.2 * is_rare, "left", "right"),
+            "d": rng.integers(0, 40, rows),
+            "e": rng.choice(list("uvw"), rows),
+            "f": rng.exponential(size=rows).round(3),
+        }
+    )
+    return frame, y
+
+
+def found(result: Audit, *codes: str) -> list[tuple[str, str | None]]:
+    return [(f.code, f.column) for f in result.findings if not codes or f.code in codes]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not look at the model."""
+    monkeypatch.setattr(auditing, "BOOSTING", {"max_iter": 2})
+    monkeypatch.setattr(auditing, "REPLICATES", 20)
+
+
+LEAKS = ("leak_column", "leak_pair", "strong_column")
+
+
+# --- the class and the paradox ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain() -> Audit:
+    return audit(*table())
+
+
+def test_a_clean_table_has_nothing_but_notes(plain: Audit):
+    assert plain.counts["error"] == 0
+    assert {f.code for f in plain.findings} <= {"accuracy", "hard_rows"}
+    assert not found(plain, *LEAKS)
+
+
+def test_class_and_always_no_are_exact(plain: Audit):
+    assert (plain.target, plain.rows, plain.features) == ("ill", 1000, 6)
+    assert plain.classes == (
+        {"label": "no", "rows": 900, "share": 0.9},
+        {"label": "yes", "rows": 100, "share": 0.1},
+    )
+    assert plain.ratio == 9
+    assert plain.always_no == {"accuracy": 0.9, "balanced_accuracy": 0.5, "recall": 0.0}
+    rare = plain.minority
+    assert (rare.label, rare.rows, rare.share) == ("yes", 100, 0.1)
+    assert (rare.duplicates, rare.distinct, rare.rows_per_feature) == (0, 100, 100 / 6)
+    assert plain.model is not None
+    assert plain.model.average_precision.reference == 0.1
+    assert plain.model.accuracy.reference == 0.9
+    assert plain.model.balanced_accuracy.reference == 0.5
+    entropy = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
+    assert plain.model.log_loss.reference == pytest.approx(entropy)
+
+
+def test_intervals_hold_their_values_and_balanced_accuracy_adds_up(plain: Audit):
+    model = plain.model
+    assert model is not None
+    for name in ("accuracy", "balanced_accuracy", "recall", "average_precision", "roc_auc"):
+        estimate = getattr(model, name)
+        assert 0 <= estimate.low < estimate.value < estimate.high <= 1
+    truth = (model.accuracy.value - 0.1 * model.recall.value) / 0.9
+    assert model.balanced_accuracy.value == pytest.approx((model.recall.value + truth) / 2)
+    # One column shifted by one standard deviation: AUC = Phi(1 / sqrt 2) = 0.76.
+    assert model.roc_auc.low < 0.76 < model.roc_auc.high
+    assert model.average_precision.low > 0.1
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_class_can_be_looked_at():
+    X, y = table()
+    y = y.where(X["b"] < 0, "maybe")
+    assert audit(X, y).minority.label == "yes"
+    assert audit(X, y, label="maybe").minority.rows == (y == "maybe").sum()
+    with pytest.raises(UsageError, match="label 'perhaps' is no class"):
+        audit(X, y, label="perhaps")
+
+
+@pytest.mark.parametrize(
+    ("rare", "code", "says"),
+    [
+        (1, ("tiny_class", "no_model"), "one row teaches nothing"),
+        (9, ("tiny_class",), "below 10 rows no network is trained"),
+        (10, (), "below 200 rows none is held out"),
+        (199, (), "below 200 rows none is held out"),
+        (200, (), "enough to train a network"),
+    ],
+)
+def test_what_can_be_learned_from_so_many(rare: int, code: tuple[str, ...], says: str):
+    result = audit(*table(1000, rare))
+    assert says in result.minority.lesson
+    assert [c for c, _ in found(result, "tiny_class", "no_model")] == list(code)
+    assert (result.model is None) == (rare == 1)
+    assert any("collect" in r["remedy"] for r in result.remedies) or rare >= 10
+
+
+def test_the_thresholds_are_those_of_the_network():
+    assert auditing.NETWORK_ROWS == network.MIN_ROWS
+    least = next(n for n in range(1000) if int(network.HELD_OUT_SHARE * n) >= network.HELD_OUT_MIN)
+    assert least == auditing.EARLY_STOP_ROWS
+
+
+# --- the figures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ranking_is_scikit_learns(seed: int):
+    rng = np.random.default_rng(seed)
+    y, score = rng.random(300) < 0.2, rng.integers(0, 30, 300) / 30  # with ties
+    weight = rng.integers(0, 4, 300) * 1.0
+    precision, area = auditing._ranking(y, score)(weight)
+    assert precision == pytest.approx(average_precision_score(y, score, sample_weight=weight))
+    assert area == pytest.approx(roc_auc_score(y, score, sample_weight=weight))
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(0, 9), (3, 9), (9, 9), (40, 1000)])
+def test_wilson_is_scipys(hits: int, rows: int):
+    expected = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
+    assert auditing._wilson(hits, rows) == pytest.approx((hits / rows, *expected))
+
+
+def test_shuffled_labels_show_no_signal():
+    X, y = table(2000, 200)
+    for seed in range(3):
+        shuffled = y.sample(frac=1, random_state=seed).reset_index(drop=True)
+        result = audit(X, shuffled, random_state=seed)
+        assert result.model is not None
+        precision = result.model.average_precision
+        assert precision.low <= 0.1 <= precision.high
+        assert ("no_signal", None) in found(result)
+        assert not found(result, *LEAKS, "too_easy", "missing_informative")
+        assert 0.35 < result.model.hard_share < 0.65
+        assert result.model.false_alarms == pytest.approx(9, rel=0.35)
+
+
+def test_separable_data_are_too_easy():
+    X, y = table()
+    X["b"] += 6 * (y == "yes")
+    X["f"] -= 20 * (y == "yes")
+    result = audit(X, y)
+    assert result.model is not None
+    assert result.model.average_precision.value > 0.97
+    assert ("too_easy", None) in found(result)
+    assert result.model.hard_share == 0
+    assert result.model.false_alarms < 0.1
+
+
+def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatch):
+    X, y = table(8000, 400)
+    whole = audit(X, y)
+    monkeypatch.setattr(auditing, "MODEL_ROWS", 2000)
+    part = audit(X, y)
+    assert whole.model is not None
+    assert part.model is not None
+    assert (part.model.rows, part.model.sampled, whole.model.sampled) == (2000, True, False)
+    assert ("sampled", None) in found(part)
+    assert part.model.average_precision.reference == 0.05
+    # Without weights the share among the 2,000 is 20 %, and AP about twice as high.
+    low, high = whole.model.average_precision.low, whole.model.average_precision.high
+    assert low - 0.03 < part.model.average_precision.value < high + 0.03
+    assert part.model.log_loss.value < 0.25
+
+
+# --- leaks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["number", "level", "missing", "date", "id", "rare value"])
+def test_a_planted_leak_is_found_and_named(kind: str):
+    X, y = table()
+    rng, is_rare = np.random.default_rng(5), (y == "yes").to_numpy()
+    X["leak"] = {
+        "number": rng.normal(size=1000) + 9 * is_rare,
+        "level": np.where(is_rare, "closed", rng.choice(["open", "new"], 1000)),
+        "missing": np.where(is_rare, np.nan, rng.normal(size=1000)),
+        "date": pd.Timestamp("2020-01-01")
+        + pd.to_timedelta(rng.integers(0, 99, 1000) + 100 * is_rare, unit="D"),
+        "id": 1 + np.argsort(np.argsort(is_rare + 0.5 * rng.random(1000))),
+        "rare value": np.where(is_rare, 17, rng.integers(0, 17, 1000) * 2),
+    }[kind]
+    result = audit(X, y)
+    assert found(result, *LEAKS) == [("leak_column", "leak")]
+    assert result.findings[0].severity == "error"
+    assert "column leak alone" in result.findings[0].message
+    assert result.remedies[0]["remedy"] == "mend the table"
+    facts = {c["name"]: c["average_precision"] for c in result.columns}
+    assert facts["leak"] > 0.9
+    assert all(0.05 < value < 0.4 for name, value in facts.items() if name != "leak")
+
+
+def test_a_noisy_leak_is_a_strong_column():
+    X, y = table()
+    flip = np.random.default_rng(5).random(1000) < 0.03
+    X["outcome"] = np.where((y == "yes") ^ flip, "p", "q")
+    assert found(audit(X, y), *LEAKS) == [("strong_column", "outcome")]
+
+
+def test_columns_that_nothing_hangs_on_are_no_leak_in_small_tables():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame(rng.normal(size=(60, 30)))
+        assert not found(audit(X, [1] * 6 + [0] * 54), *LEAKS)
+
+
+@pytest.mark.parametrize("kind", ["gap", "parity"])
+def test_a_planted_pair_is_found_and_named(kind: str):
+    X, y = table(2000, 300)
+    rng, is_rare = np.random.default_rng(5), (y == "yes").to_numpy()
+    if kind == "gap":  # the second after the first, or before
+        X["start"] = rng.integers(0, 1000, 2000)
+        X["end"] = X["start"] + rng.integers(1, 60, 2000) * np.where(is_rare, -1, 1)
+    else:
+        X["start"] = rng.choice(["in", "out"], 2000)
+        X["end"] = np.where((X["start"] == "in") ^ is_rare, "in", "out")
+    assert found(audit(X, y), *LEAKS) == [("leak_pair", "start, end")]
+
+
+def test_few_columns_are_no_pair_leak():
+    X, y = table()
+    X["a"] += 3 * (y == "yes")
+    assert not found(audit(X[["a", "b"]], y), *LEAKS)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+def test_duplicates_and_contradictions_are_counted_exactly():
+    X, y = table()
+    rare, common = np.flatnonzero(y == "yes"), np.flatnonzero(y == "no")
+    copies = np.concatenate([rare[:7], common[:5], common[:5]])
+    liars = np.concatenate([rare[20:23], common[50:54]])
+    X = pd.concat([X, X.iloc[copies], X.iloc[liars]], ignore_index=True)
+    flipped = y.iloc[liars].map({"yes": "no", "no": "yes"})
+    y = pd.concat([y, y.iloc[copies], flipped], ignore_index=True)
+    X.insert(0, "key", np.random.default_rng(0).permutation(len(X)))  # an ID hides no copy
+    result = audit(X, y)
+    assert result.duplicates == {
+        "rows": 17,
+        "share": 17 / 1024,
+        "contradictions": 7,
+        "contradictory_rows": 14,
+        "contradictory_rare_rows": 7,
+    }
+    assert (result.minority.rows, result.minority.distinct) == (111, 104)
+    assert result.minority.duplicates == 7
+    assert found(result, "duplicates", "contradictions", "id") == [
+        ("id", "key"),
+        ("duplicates", None),
+        ("contradictions", None),
+    ]
+
+
+def test_copies_of_a_row_share_a_fold():
+    X, y = table(600, 30)
+    X, y = X[["b", "d", "f"]], y.sample(frac=1, random_state=1).reset_index(drop=True)  # noise only
+    rare = np.flatnonzero(y == "yes")
+    X = pd.concat([X, *[X.iloc[rare]] * 9], ignore_index=True)
+    y = pd.concat([y, *[y.iloc[rare]] * 9], ignore_index=True)
+    result = audit(X, y)
+    assert ("copied_class", None) in found(result)
+    assert result.model is not None
+    assert result.model.roc_auc.value < 0.65  # 1.0 when a copy is on the other side
+
+
+def test_coarse_columns_are_judged_row_by_row():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"ward": rng.choice(list("abcd"), 800), "sex": rng.choice(["f", "m"], 800)})
+    y = np.where(rng.random(800) < np.where(X["ward"] == "a", 0.5, 0.02), "yes", "no")
+    result = audit(X, y)
+    assert result.model is not None
+    assert result.model.average_precision.value > 0.3
+    assert not found(result, "copied_class", "tiny_class")
+
+
+def test_hard_rows_are_those_with_swapped_labels():
+    X, y = table()
+    X["a"] += 4 * (y == "yes")
+    swapped = np.flatnonzero(y == "no")[:12]
+    y.iloc[swapped] = "yes"
+    result = audit(X, y)
+    assert result.model is not None
+    assert set(result.model.hard_rows) <= set(swapped.tolist())
+    assert len(result.model.hard_rows) >= 3
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_odd_about_columns():
+    X, y = table()
+    rng = np.random.default_rng(7)
+    words = ["the", "patient", "came", "back", "late", "with", "more", "pain"]
+    X["fixed"] = "same"
+    X["empty"] = np.nan
+    X["almost"] = np.where(np.arange(1000) < 995, 0.0, rng.normal(size=1000))
+    X["not quite"] = np.where(np.arange(1000) < 994, 0.0, rng.normal(size=1000))
+    X["patient_id"] = rng.integers(0, 300, 1000)
+    X["number"] = np.arange(1000) + 5
+    X["token"] = [f"x{i:05d}" for i in rng.permutation(1000)]
+    X["big"] = rng.choice(10**9, 1000, replace=False)
+    X["note"] = [" ".join(rng.choice(words, 6)) + f" {i}" for i in range(1000)]
+    X["month"] = rng.integers(1, 13, 1000)
+    X["flag"] = rng.integers(0, 2, 1000)
+    X["place"] = [f"p{i}" for i in rng.integers(0, 60, 1000)]
+    X["half"] = np.where(rng.random(1000) < 0.6, np.nan, rng.normal(size=1000))
+    result = audit(X, y)
+    assert not found(result, *LEAKS)
+    named = {(code, column) for code, column in found(result) if column is not None}
+    assert named == {
+        ("constant", "fixed"),
+        ("all_missing", "empty"),
+        ("near_constant", "almost"),
+        ("entity", "patient_id"),
+        ("id", "number"),
+        ("id", "token"),
+        ("id_like", "big"),
+        ("text", "note"),
+        ("codes", "month"),
+        ("codes", "flag"),
+        ("many_levels", "place"),
+        ("missing", "half"),
+    }
+    facts = {c["name"]: c for c in result.columns}
+    assert facts["empty"]["missing_rows"] == 1000
+    assert facts["empty"]["distinct"] == 0
+    assert facts["almost"]["top_share"] == 0.995
+    assert facts["fixed"]["average_precision"] is None
+    assert "its name: codes" in next(f.message for f in result.findings if f.column == "month")
+
+
+@pytest.mark.usefixtures("quick")
+def test_levels_in_few_rows_are_counted():
+    X, y = table()
+    X["e"] = ["odd"] * 4 + ["rare"] * 5 + X["e"].tolist()[9:]
+    evidence = [f.evidence for f in audit(X, y).findings if f.code == "many_levels"]
+    assert evidence == [{"levels": 5, "rare_levels": 1}]
+
+
+@pytest.mark.usefixtures("quick")
+def test_missing_that_tells_the_class():
+    X, y = table()
+    rng, is_rare = np.random.default_rng(3), (y == "yes").to_numpy()
+    X["a"] = X["a"].where(rng.random(1000) > np.where(is_rare, 0.4, 0.1))
+    X["b"] = X["b"].where(rng.random(1000) > 0.15)
+    X["c"] = X["c"].where(rng.random(1000) > 0.15)
+    result = audit(X, y)
+    assert found(result, "missing_informative") == [("missing_informative", "a")]
+    evidence = next(f.evidence for f in result.findings if f.code == "missing_informative")
+    assert evidence["share_missing"] == is_rare[X["a"].isna()].mean()
+    assert evidence["share_present"] == is_rare[X["a"].notna()].mean()
+
+
+@pytest.mark.parametrize(
+    "now", [datetime(2024, 6, 1), datetime(2024, 6, 1, 2, tzinfo=UTC), pd.Timestamp("2024-06-01")]
+)
+@pytest.mark.parametrize("dtype", ["ns", "s", "zone", "objects"])
+@pytest.mark.usefixtures("quick")
+def test_dates_in_the_future(dtype: str, now: datetime):
+    X, y = table()
+    days = pd.Series(pd.date_range("2023-01-01", periods=365).to_numpy().repeat(3)[:1000])
+    X["visit"] = days
+    X["planned"] = days.where(days.index != 17, pd.Timestamp("2024-06-02")).where(
+        days.index != 400, pd.Timestamp("2200-01-01")
+    )
+    for name in ("visit", "planned"):
+        if dtype == "objects":
+            X[name] = X[name].dt.date.where(X.index != 400, date(9999, 1, 1))
+        elif dtype == "zone":
+            X[name] = X[name].dt.tz_localize("America/New_York")
+        else:
+            X[name] = X[name].astype(np.dtype(f"datetime64[{dtype}]"))
+    X["waited"] = pd.to_timedelta(np.arange(1000) % 90, unit="D")
+    result = audit(X, y, now=now)
+    late = {f.column: f.evidence["rows"] for f in result.findings if f.code == "future_date"}
+    assert late == ({"visit": 1, "planned": 2} if dtype == "objects" else {"planned": 2})
+    assert not found(audit(X, y, now=datetime(9999, 12, 31)), "future_date")
+
+
+# --- any table ----------------------------------------------------------------------------------
+
+
+def any_kinds() -> tuple[pd.DataFrame, pd.Series]:
+    X, y = table(200, 40)
+    X = X.set_index(pd.Index([f"r{i}" for i in range(200)]))
+    y.index = X.index
+    X["Int64"] = pd.array([None, *range(199)], dtype="Int64")
+    X["huge"] = np.random.default_rng(0).uniform(-1, 1, 200) * 1.7e308
+    X["ends"] = np.where(np.arange(200) % 2, np.iinfo(np.int64).max, np.iinfo(np.int64).min)
+    X["boolean"] = pd.array([True, False, None, True] * 50, dtype="boolean")
+    X["category"] = pd.Categorical(["x", None] * 100, categories=["z", "y", "x"], ordered=True)
+    X["mixed"] = [1, "a", None, 2.5] * 50
+    X["arrow"] = pd.array(["k", None] * 100, dtype="string[pyarrow]")
+    X[("a", 1)] = pd.Series([pd.Interval(i, i + 1) for i in range(4)] * 50, X.index, object)
+    X[3] = pd.date_range("2020", periods=200, tz="Asia/Tokyo")
+    return X, y
+
+
+def test_every_kind_of_column_is_taken_and_nothing_is_changed():
+    X, y = any_kinds()
+    before = X.copy(deep=True), y.copy(deep=True)
+    result = audit(X, y)
+    pd.testing.assert_frame_equal(X, before[0])
+    pd.testing.assert_series_equal(y, before[1])
+    assert [c["name"] for c in result.columns] == [str(c) for c in X.columns]
+    assert result.model is not None
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert json.loads(text) == result.to_json()
+
+
+def test_same_seed_same_audit_and_global_states_untouched():
+    X, y = any_kinds()
+    X["a"] += 2 * (y == "yes")
+
+    def states() -> list[Any]:
+        return [
+            random.getstate(),
+            str(np.random.get_state()),  # noqa: NPY002 - to see that nobody touched it
+            torch.get_rng_state().tolist(),
+        ]
+
+    before = states()
+    first, again, other = (audit(X, y, random_state=seed) for seed in (1, 1, 2))
+    assert states() == before
+    assert first == again
+    assert first.to_json() != other.to_json()
+    assert first.classes == other.classes
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (np.arange(40.0).reshape(20, 2), [0] * 19 + [1]),
+        (pd.DataFrame({"a": [1, 2]}), ["x", "y"]),
+        (pd.DataFrame({"id": range(50)}), ["x", "y"] * 25),
+        (pd.DataFrame({"a": [0] * 50}), ["x", "y"] * 25),
+        (pd.DataFrame({"a": [None] * 50}), ["x", "y"] * 25),
+        (pd.DataFrame({"a": [0, 1] * 25}), ["x", "y"] * 25),
+        (pd.DataFrame({"a": np.arange(50) % 7}), [*"xyyyy"] * 10),
+    ],
+)
+def test_small_and_empty_tables_end_well(X: Any, y: Any):
+    result = audit(X, y)
+    assert result.summary_lines()
+    json.dumps(result.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "code"),
+    [
+        (pd.DataFrame({"a": [1.0, np.inf]}), [0, 1], 344),
+        (pd.DataFrame({"a": [1.0, 2.0]}), [0, 0], 341),
+        (pd.DataFrame({"a": [1.0, 2.0]}), [0, None], 339),
+        (pd.DataFrame({"a": [1.0, 2.0]}), [0, 1, 1], 334),
+        (pd.DataFrame({"a": []}), [], 336),
+    ],
+)
+def test_what_is_no_table_is_refused(X: pd.DataFrame, y: list, code: int):
+    with pytest.raises(DataError) as caught:
+        audit(X, y)
+    assert caught.value.code == code
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_schema_decides():
+    X, y = table()
+    given = Schema((Column("d", "categorical", X["d"].dtype),))
+    facts = {c["name"]: c["kind"] for c in audit(X, y, schema=given).columns}
+    assert facts["d"] == "categorical"
+
+
+def test_seeds_that_are_none_are_refused():
+    with pytest.raises(UsageError, match="random_state"):
+        audit(*table(100, 20), random_state=-1)
+
+
+# --- what it says -------------------------------------------------------------------------------
+
+
+def test_summary_and_json_are_stable(plain: Audit):
+    lines = plain.summary_lines()
+    assert lines[0] == "1,000 rows, 6 features, 2 classes; 'yes' is 10.000%, 1 to 9.0."
+    assert any("Always saying 'not yes' is right in 90.000%" in line for line in lines)
+    assert any(line.startswith("try: over-sample to 30 %") for line in lines)
+    assert plain.remedies[0]["remedy"] == "move the threshold"
+    report = plain.to_json()
+    assert list(report) == [
+        *("target", "rows", "features", "classes", "ratio", "minority", "always_no", "model"),
+        *("duplicates", "columns", "counts", "findings", "remedies"),
+    ]
+    assert list(report["minority"]) == [
+        *("label", "rows", "share", "duplicates", "distinct", "rows_per_feature", "lesson"),
+    ]
+    assert gate(report, "minority.rows>=100")
+    assert gate(report, "counts.error==0")
+    assert gate(report, "model.average_precision.low>0.1")
+    assert not gate(audit(*table(100, 1)).to_json(), "model.average_precision.low>0.1")
+
+
+def test_balanced_classes_need_no_rows():
+    result = audit(*table(400, 200))
+    assert [r["remedy"] for r in result.remedies] == ["move the threshold"]
+
+
+# --- two deliveries -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_samples_of_one_source_show_no_drift():
+    drifts = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        first, second = (
+            audit(
+                pd.DataFrame(
+                    {"a": np.where(rng.random(n) < 0.2, np.nan, 1.0), "b": [1, 2] * (n // 2)}
+                ),
+                np.where(rng.random(n) < 0.1, "yes", "no"),
+            )
+            for n in (1000, 600)
+        )
+        drifts += compare_audits(first.to_json(), second).differences
+    assert drifts <= 2  # 5 % of 20, and luck
+
+
+@pytest.mark.usefixtures("quick")
+def test_drift_is_found_and_named():
+    X, y = table()
+    old = json.loads(json.dumps(audit(X, y).to_json()))
+    X2, y2 = table(1000, 200, seed=1)
+    X2["c"] = X2["c"].where(np.arange(1000) % 10 > 0)
+    X2["d"] = X2["d"] + 0.5
+    X2 = X2.drop(columns="e").assign(g=X2["b"] ** 2)
+    drift = compare_audits(old, audit(X2, y2))
+    assert [s.name for s in drift.classes if s.drifted] == ["no", "yes"]
+    share = drift.classes[1]
+    assert (share.old, share.new) == (0.1, 0.2)
+    assert 0 < share.low < 0.1 < share.high < 0.15
+    assert [s.name for s in drift.missing if s.drifted] == ["c"]
+    assert (drift.new_columns, drift.vanished_columns) == (("g",), ("e",))
+    assert drift.kinds == ({"name": "d", "old": "integer", "new": "numeric"},)
+    assert drift.differences == 6
+    assert len(drift.summary_lines()) == 7
+    assert json.loads(json.dumps(drift.to_json())) == drift.to_json()
+    assert compare_audits(old, audit(X, y)).differences == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_class_that_comes_or_goes_is_drift():
+    X, y = table()
+    more = y.where(X["b"] < 1, "maybe")
+    two, three = audit(X, y), audit(X, more)
+    for old, new in ((two, three), (three, two)):
+        drift = compare_audits(old.to_json(), new)
+        assert "maybe" in [s.name for s in drift.classes if s.drifted]
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        {},
+        {"rows": 3, "classes": [], "columns": []},
+        {"rows": "many", "classes": [], "columns": []},
+        {"rows": 3, "classes": {"a": 3}, "columns": []},
+        {"rows": 3, "classes": [{"label": "a", "rows": 2}], "columns": []},
+        {"rows": 2, "classes": [{"label": "a", "rows": 2}], "columns": [{"name": "x"}]},
+        [],
+    ],
+)
+def test_what_is_no_audit_is_refused(plain: Audit, old: Any):
+    with pytest.raises(UsageError, match="the old audit cannot be read") as caught:
+        compare_audits(old, plain)
+    assert caught.value.code == 293

@@ -1,0 +1,630 @@
+"""What the guard refuses, what it lets through, and that it says so."""
+
+import json
+import pickle
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from checks import mixed
+
+from synthgen.device import seed_sequence
+from synthgen.errors import ConvergenceError, DataError, UsageError
+from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, guarded_sample
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.ctgan import CTGAN
+from synthgen.table import Table
+
+Make = Callable[[np.random.Generator, int], pd.DataFrame]
+
+
+@final
+class Fake(Synthesizer):
+    """Returns what `make` says, and counts the rows that were asked of it."""
+
+    def __init__(
+        self,
+        make: Make | None = None,
+        *,
+        classes: Sequence[Any] | None = None,
+        schema: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(classes=classes, schema=schema, random_state=random_state)
+        self.make = make
+
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        self.draws: list[int] = []
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        assert self.make is not None
+        self.draws.append(rows)
+        return self.make(np.random.default_rng(seed), rows)[
+            [c.name for c in self.schema_.features]
+        ].reset_index(drop=True)
+
+
+def numbers(rng: np.random.Generator, rows: int, columns: int = 4) -> pd.DataFrame:
+    """Skewed, dependent numbers; each value appears once."""
+    values = rng.normal(size=(rows, columns)) @ (np.eye(columns) + 0.5)
+    return pd.DataFrame(np.exp(values / 2), columns=list("abcdefghijklmnopqrst")[:columns])
+
+
+def of_class(frame: pd.DataFrame, common: pd.DataFrame | None = None) -> Table:
+    """`frame` as the rows of class 1, after those of class 0."""
+    common = frame.iloc[:60] if common is None else common
+    whole = pd.concat([common, frame], ignore_index=True)
+    return Table.of(whole.assign(y=[0] * len(common) + [1] * len(frame)), target="y")
+
+
+def fake(table: Table, make: Make) -> Fake:
+    return Fake(make, classes=[1]).fit(table.frame.drop(columns="y"), table.frame["y"])
+
+
+def resampled(frame: pd.DataFrame) -> Make:
+    return lambda rng, rows: frame.iloc[rng.integers(len(frame), size=rows)]
+
+
+def wide(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of another class, so far out that the limits of the table refuse no fresh row."""
+    return pd.concat([frame.iloc[:30] * 100, frame.iloc[:30] / 100])
+
+
+# --- copies -------------------------------------------------------------------------------------
+
+
+def test_copies_leave_only_after_the_rule_is_lifted():
+    real = numbers(np.random.default_rng(0), 200)
+    table = of_class(real)
+    model = fake(table, resampled(real))
+    with pytest.warns(UserWarning, match=r"100 of 100 new rows .* \(100 are copies\).*fewer steps"):
+        made = guarded_sample(model, 100, label=1, table=table, random_state=0)
+    assert made.near_copies == "lifted"
+    assert "100 are copies" in made.note
+    assert made.rounds == len(model.draws) == 20
+    assert made.drawn == sum(model.draws)
+    assert made.refused == {COPY: made.drawn - 100}
+    assert len(made.frame) == 100
+    assert made.drawn <= 20 * 200  # bounded work
+
+
+def test_as_many_copies_leave_as_there_are_among_real_rows():
+    rng = np.random.default_rng(1)
+    once = numbers(rng, 170)
+    real = pd.concat([once, once.iloc[:30]], ignore_index=True)  # 60 of 200 have a twin: 30 %
+    table = of_class(real, wide(real))
+    guard = Guard(table, 1)
+    copies = guard.distances(real.iloc[:100])
+    assert (copies == 0).all()
+    allowance = guard.allowance(100, seed_sequence(0))
+    assert guard.admitted(copies, allowance).sum() == 30
+
+    def make(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        copied = rng.random(rows) < 0.6
+        return numbers(rng, rows).where(
+            pd.Series(~copied), resampled(once)(rng, rows).set_axis(range(rows))
+        )
+
+    made = guarded_sample(fake(table, make), 1000, label=1, table=table, random_state=0)
+    assert made.near_copies == "refused"
+    assert made.frame[list("abcd")].merge(once, how="inner").shape[0] == 300
+    assert 150 < made.refused[COPY] / made.drawn * 1000 < 500
+
+
+@pytest.mark.parametrize("columns", [1, 4, 12])
+def test_fresh_rows_of_the_same_distribution_pass(columns: int):
+    refused, drawn = 0, 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        real = numbers(rng, 1500, columns)
+        table = of_class(real, wide(real))
+        model = fake(table, lambda rng, rows: numbers(rng, rows, columns))
+        made = guarded_sample(model, 1500, label=1, table=table, random_state=seed)
+        assert made.near_copies == "refused"
+        assert len(made.frame) == 1500
+        assert set(made.refused) <= {NEAR_COPY}
+        refused, drawn = refused + sum(made.refused.values()), drawn + made.drawn
+    assert refused / drawn < 0.01
+
+
+def test_fresh_rows_of_mixed_columns_pass():
+    """Categories, ties, a spike and missing cells: many exact twins among real rows as well."""
+
+    def make(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        kind = rng.choice(list("uvw"), rows, p=[0.6, 0.3, 0.1])
+        amount = np.where(
+            rng.random(rows) < 0.5, 0.0, rng.lognormal(2, 1, rows).clip(0, 50).round(0)
+        )
+        count = rng.poisson(3, rows).clip(0, 9)
+        lab = np.where(rng.random(rows) < 0.7, np.nan, rng.normal(size=rows).clip(-2, 2).round(1))
+        return pd.DataFrame({"kind": kind, "amount": amount, "count": count, "lab": lab})
+
+    rng = np.random.default_rng(5)
+    table = of_class(make(rng, 2000), make(rng, 2000))
+    guard = Guard(table, 1)
+    fresh = make(rng, 2000)
+    twins = (guard.distances(fresh) == 0).mean()
+    assert 0.4 < twins < 0.9
+    made = guarded_sample(fake(table, make), 2000, label=1, table=table, random_state=0)
+    assert made.near_copies == "refused"
+    assert made.refused.get(COPY, 0) + made.refused.get(NEAR_COPY, 0) < 0.05 * made.drawn
+
+
+@pytest.mark.parametrize("rows", [25, 400])
+def test_copies_with_noise_are_refused(rows: int):
+    real = numbers(np.random.default_rng(2), rows, 6)
+    table = of_class(real, wide(real))
+
+    def noisy(rng: np.random.Generator, n: int) -> pd.DataFrame:
+        return resampled(real)(rng, n) * (1 + 0.01 * rng.normal(size=(n, 6)))
+
+    guard = Guard(table, 1)
+    rng = np.random.default_rng(3)
+    assert (guard.distances(noisy(rng, 500)) <= guard.near).mean() > 0.9
+    half = fake(table, lambda rng, n: pd.concat([noisy(rng, n // 2), numbers(rng, n - n // 2, 6)]))
+    made = guarded_sample(half, 400, label=1, table=table, random_state=0)
+    assert made.near_copies == "refused"
+    assert made.refused[NEAR_COPY] > 0.3 * made.drawn
+    left = (guard.distances(made.frame) <= guard.near).sum()
+    share = max(0.05, 2 / rows)  # the least two distances are one pair's
+    assert 0 < left <= share * 400 + 1
+
+
+def test_the_closest_are_refused_first():
+    table = of_class(numbers(np.random.default_rng(0), 200))
+    guard = Guard(table, 1)
+    distances = np.array([0.0, 0.1, 0.9, 0.5, 2.0]) * guard.near
+    assert guard.admitted(distances, (0, 1)).tolist() == [False, False, True, False, True]
+    assert guard.admitted(distances, (1, 4)).tolist() == [True] * 5
+    assert guard.admitted(distances, (1, 2)).tolist() == [False, False, True, True, True]
+
+
+def test_small_samples_have_the_same_share_on_average():
+    once = numbers(np.random.default_rng(1), 170)
+    guard = Guard(of_class(pd.concat([once, once.iloc[:30]])), 1)
+    allowed = [guard.allowance(1, seed_sequence(seed))[0] for seed in range(1000)]
+    assert set(allowed) == {0, 1}
+    assert abs(np.mean(allowed) - 0.3) < 0.06  # four standard deviations
+
+
+@pytest.mark.parametrize("rows", [1, 2, 19])
+def test_few_rows_are_judged_by_all(rows: int):
+    rng = np.random.default_rng(rows)
+    real = numbers(rng, rows)
+    table = of_class(real, numbers(rng, 300))
+    guard = Guard(table, 1)
+    assert (guard.distances(real) == 0).all()
+    everything = guard.distances(table.frame)
+    assert 0 < guard.near < np.median(everything[:300])
+    if rows > 1:
+        model = fake(table, resampled(real))
+        with pytest.warns(UserWarning, match="copies"):
+            made = guarded_sample(model, 7, label=1, table=table, random_state=0)
+        assert len(made.frame) == 7
+        assert made.refused[COPY] == made.drawn - 7
+
+
+def test_a_class_of_which_the_table_has_none_is_not_measured():
+    frame = numbers(np.random.default_rng(0), 40).assign(
+        y=pd.Categorical(["u"] * 20 + ["v"] * 20, categories=["u", "v", "w"])
+    )
+    guard = Guard(Table.of(frame, target="y"), "w")
+    assert np.isinf(guard.distances(frame)).all()
+    assert guard.reasons(frame).tolist() == [""] * 40
+
+
+def test_columns_that_carry_nothing_do_not_count():
+    rows = 50
+    real = pd.DataFrame(
+        {
+            "always": "same",
+            "never": np.full(rows, np.nan),
+            "number": np.arange(rows) + 7,
+            "note": [f"patient {i} came at {i} o'clock and left" for i in range(rows)],
+        }
+    )
+    whole = pd.concat([real, real.assign(number=real["number"] + rows, note=real["note"] + "!")])
+    table = Table.of(whole.assign(y=[0] * rows + [1] * rows), target="y")
+    kinds = [c.kind for c in table.schema.features]
+    assert kinds == ["constant", "missing", "id", "text"]
+    model = SmoothedBootstrap(classes=[1]).fit(table.frame.drop(columns="y"), table.frame["y"])
+    made = guarded_sample(model, 30, label=1, table=table, near_copies=True, random_state=0)
+    assert made.refused == {}  # no real row can be told from another
+    assert made.rounds == 1
+
+
+def test_distance_counts_numbers_and_codes_alike():
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"x": rng.normal(size=400), "k": rng.choice(list("uvw"), 400)})
+    real.loc[:39, "x"] = np.nan
+    guard = Guard(of_class(real), 1)
+    assert guard.distances(real).max() == 0
+    lonely = pd.DataFrame({"x": [real["x"].iloc[50]], "k": [real["k"].iloc[50]]})
+    assert guard.distances(lonely.assign(k=None).fillna({"k": "u"})).max() <= 2**0.5 + 1e-6
+    table = of_class(
+        pd.DataFrame({"x": np.r_[0.0, rng.normal(size=99)], "k": "u"}),
+        pd.DataFrame({"x": rng.normal(size=99), "k": "v"}),
+    )
+    other = pd.DataFrame({"x": [0.0], "k": ["v"]})
+    assert Guard(table, 1).distances(other)[0] == pytest.approx(2**0.5)
+
+
+def test_values_that_only_the_table_has_are_no_copies():
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"x": rng.normal(size=100), "dose": 5.0})
+    table = of_class(real, pd.DataFrame({"x": rng.normal(size=100), "dose": rng.normal(5, 1, 100)}))
+    moved = real.assign(dose=table.frame["dose"].iloc[0])
+    assert (Guard(table, 1).distances(moved) > 0).all()
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("start <= end", [True, False, True]),
+        ("start + 1 <= end * 2 and not end < 3", [True, True, False]),
+        ("(start > 2) & (end < 4) | (`the kind` == 'a')", [True, True, False]),
+        ("~flag | (end == 4)", [True, True, False]),
+        ("`the kind` in ('a', 'c')", [True, False, True]),
+        ("`the kind` not in ['a']", [False, True, True]),
+        ("start in [-1, 1]", [True, False, False]),
+        ("0 < start < end", [True, False, False]),
+        ("when >= '2024-02-01'", [False, True, True]),
+        ("zone < when", [True, True, True]),
+        ("flag", [True, False, True]),
+        ("grade >= 'mid'", [False, True, False]),
+        ("index == 7", [True, False, True]),
+        ("`class` > 0.5", [False, False, True]),
+        ("`the kind` != 'it`s @x'", [True, True, True]),
+        ("maybe > 1", [True, False, True]),
+    ],
+)
+def test_rules(rule: str, expected: list[bool]):
+    when = pd.to_datetime(["2024-01-01", "2024-02-01", "2024-03-01"])
+    frame = pd.DataFrame(
+        {
+            "start": [1, 5, 2],
+            "end": [4, 3, 2],
+            "the kind": list("abc"),
+            "when": when,
+            "zone": (when - pd.Timedelta("30min")).tz_localize("UTC").tz_convert("Asia/Tokyo"),
+            "flag": [True, False, True],
+            "grade": pd.Categorical(
+                ["low", "mid", "low"], categories=["low", "mid", "high"], ordered=True
+            ),
+            "index": [7, 8, 7],
+            "class": [0.1, 0.2, 0.7],
+            "maybe": pd.array([2, 1, None], dtype="Int64"),
+        },
+        index=[4, 4, 9],
+    )
+    assert Rule(rule).holds(frame).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "__import__('os').system('touch /tmp/synthgen-was-here')",
+        "@x < a",
+        "a < @pd.io.common.os.getpid()",
+        "a.map(print)",
+        "df.a.map(print) == 1",
+        "lambda: a",
+        "(lambda: a)() < 1",
+        "[print(x) for x in (1, 2)] == a",
+        "a[0] < 1",
+        "f'{a}' == 'b'",
+        "a := 3",
+        "a = 3",
+        "a < 1\nb = 2",
+        "(a <\n1)",
+        "a @ a",
+        "9 ** 9 ** 9 ** 9 < a",
+        "a if a else a",
+        "__class__ == a",
+        "`__class__`.x < 1",
+        "a == None",
+        "a == b'x'",
+        "1 < 2",
+        "",
+        "a <",
+        "a < 1; import os",
+        "(" * 500 + "a" + ")" * 500,
+        "a < 1\x00",
+        "a > 1 & a < 3",
+        "a + 1 or a < 3",
+        "not 1 or a < 3",
+    ],
+)
+def test_nothing_but_comparisons_of_columns_is_run(rule: str):
+    with pytest.raises(UsageError, match="a rule compares columns, such as 'start <= end'") as info:
+        Rule(rule)
+    assert info.value.code == 251
+
+
+def test_names_from_outside_are_unknown_columns():
+    frame = pd.DataFrame({"a": [1, 2]})
+    for rule in ("a < Timestamp", "a < inf", "a < rule", "np < a", "`pd.options` < a"):
+        with pytest.raises(
+            UsageError, match=r"names column .* not there: the columns are 'a' \(int64\)"
+        ):
+            Rule(rule).holds(frame)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("a + 1", "yields int64, no booleans"),
+        (
+            "a and k == 'x'",
+            r"fails: TypeError: 'a' is no condition: .*The columns are 'a' \(int64\), 'k' \(object\)",
+        ),
+        ("a < k", "fails: TypeError"),
+        (lambda frame: True, "yields a bool, no boolean for each row"),
+        (lambda frame: frame["a"].iloc[:1] > 0, "yields a Series"),
+        (lambda frame: 1 / 0, "fails: ZeroDivisionError"),
+        (lambda frame: frame["nope"] > 1, "names column 'nope'"),
+        (7, "a rule is text or a function, however: 7"),
+    ],
+)
+def test_rules_that_yield_no_booleans(rule: Any, message: str):
+    with pytest.raises(UsageError, match=message):
+        Rule(rule).holds(pd.DataFrame({"a": [1, 2], "k": ["x", "y"]}))
+
+
+def test_a_function_may_change_what_it_gets():
+    frame = pd.DataFrame({"a": [1, 2, 3]})
+
+    def clumsy(frame: pd.DataFrame) -> pd.Series:
+        frame["a"] = 0
+        return pd.Series([True, None, False], dtype="boolean")
+
+    assert Rule(clumsy).holds(frame).tolist() == [True, False, False]
+    assert frame["a"].tolist() == [1, 2, 3]
+
+
+def spans(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    start = rng.uniform(0, 10, rows)
+    return pd.DataFrame({"start": start, "end": start + rng.uniform(-1, 4, rows)})
+
+
+def ends_late(frame: pd.DataFrame) -> pd.Series:
+    return (frame["end"] > 1) & (frame["y"] == 1)
+
+
+def test_rules_hold_in_every_row():
+    rng = np.random.default_rng(0)
+    real = spans(rng, 300)
+    table = of_class(real, spans(rng, 300))
+    model = fake(table, spans)
+    rules = ["start <= end", ends_late]
+    made = guarded_sample(model, 800, label=1, table=table, rules=rules, random_state=0)
+    assert len(made.frame) == 800
+    assert (made.frame["start"] <= made.frame["end"]).all()
+    assert (made.frame["end"] > 1).all()
+    broken = (real["start"] > real["end"]).mean()
+    assert made.broken["start <= end"] == pytest.approx(broken)
+    assert 0.1 < made.refused["rule: start <= end"] / made.drawn < 0.3
+    assert made.refused["rule: ends_late"] > 0
+    assert 1 < made.rounds <= 6
+    assert json.loads(json.dumps(made.summary()))["refused"] == made.refused
+    assert set(made.summary()) == {
+        *("drawn", "rounds", "refused", "near_copies", "note", "broken_by_real_rows")
+    }
+
+
+def test_a_rule_that_real_rows_break_is_a_mistake():
+    table = of_class(spans(np.random.default_rng(0), 300))
+    with pytest.raises(UsageError, match=r"'start > end' is broken by 8\d% of the 300 real rows"):
+        Guard(table, 1, rules=["start > end"])
+    assert Guard(table, 1, rules="start <= end").broken["start <= end"] < 0.3
+
+
+def test_a_rule_that_nobody_keeps_ends_with_the_counts():
+    real = spans(np.random.default_rng(0), 300)
+    table = of_class(real)
+    low = real["end"].min()
+    model = fake(table, lambda rng, rows: spans(rng, rows).assign(start=9.0, end=low))
+    with pytest.raises(ConvergenceError, match=r"Refused: .*rule: start <= end \(\d+\)") as info:
+        guarded_sample(model, 50, label=1, table=table, rules=["start <= end"], random_state=0)
+    assert info.value.exit_status == 6
+    assert "0 of" in info.value.message
+    assert len(model.draws) == 20
+    assert sum(model.draws) <= 50 + 19 * 1000
+
+
+def test_a_rule_that_few_keep_is_met():
+    table = of_class(spans(np.random.default_rng(0), 300))
+
+    def rarely(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        return spans(rng, rows).assign(end=np.where(rng.random(rows) < 0.05, 9.9, 0.0))
+
+    model = fake(table, rarely)
+    rules = ["start <= end"]
+    made = guarded_sample(model, 200, label=1, table=table, rules=rules, random_state=0)
+    assert (made.frame["start"] <= made.frame["end"]).all()
+    assert len(made.frame) == 200
+    assert made.rounds <= 10
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+def limited(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "amount": rng.uniform(0, 100, rows).round(2),
+            "visits": rng.integers(0, 40, rows),
+            "fives": rng.integers(0, 60, rows) * 5,
+            "region": rng.choice(["north", "south"], rows),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), "D"),
+            "score": np.where(rng.random(rows) < 0.3, np.nan, rng.normal(size=rows)),
+            "plain": rng.normal(size=rows),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("amount", 1000.0, "out of range: amount"),
+        ("amount", np.inf, "out of range: amount"),
+        ("amount", 10.125, "too many decimals: amount"),
+        ("visits", 3.5, "not a whole number: visits"),
+        ("visits", 1e30, "not a whole number: visits"),
+        ("visits", -1, "out of range: visits"),
+        ("fives", 7, "between two steps: fives"),
+        ("region", "west", "unknown category: region"),
+        ("region", None, "missing: region"),
+        ("when", pd.Timestamp("2030-01-01"), "out of range: when"),
+        ("when", pd.Timestamp("2024-03-01 12:00"), "between two steps: when"),
+        ("plain", np.nan, "missing: plain"),
+    ],
+)
+def test_limits(column: str, value: Any, reason: str):
+    rng = np.random.default_rng(0)
+    table = of_class(limited(rng, 400), limited(rng, 400))
+
+    def make(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        frame = resampled(table.frame.drop(columns="y"))(rng, rows).reset_index(drop=True)
+        wrong = rng.random(rows) < 0.25
+        kept = frame[column].astype(
+            object if isinstance(value, float | str) else frame[column].dtype
+        )
+        kept[wrong] = value
+        return frame.assign(**{column: kept.infer_objects()})
+
+    model = fake(table, make)
+    made = guarded_sample(model, 300, label=1, table=table, near_copies=False, random_state=0)
+    assert set(made.refused) == {reason}
+    assert 0.15 < made.refused[reason] / made.drawn < 0.35
+    assert len(made.frame) == 300
+    assert made.near_copies == "allowed"
+    assert set(Guard(table, 1).reasons(made.frame)) == {""}
+
+
+def test_missing_cells_only_where_the_learned_rows_have_some():
+    rng = np.random.default_rng(0)
+    table = of_class(limited(rng, 100).assign(score=0.5), limited(rng, 100))
+    gone = table.frame.iloc[:10].assign(score=np.nan)
+    assert set(Guard(table, 1).reasons(gone)) == {"missing: score"}
+    assert set(Guard(table, 1, learned_from_all=True).reasons(gone)) == {""}
+    assert set(Guard(table, 0).reasons(gone)) == {""}
+
+
+def test_limits_too_narrow_for_the_synthesizer_end_with_the_counts():
+    table = of_class(limited(np.random.default_rng(0), 100))
+    model = fake(table, lambda rng, rows: limited(rng, rows).assign(visits=99, region="west"))
+    with pytest.raises(ConvergenceError, match=r"out of range: visits \(\d+\)"):
+        guarded_sample(model, 20, label=1, table=table, random_state=0)
+
+
+def test_real_rows_of_every_kind_of_column_keep_the_limits():
+    X, y = mixed()
+    table = Table.of_xy(X, y)
+    for label in ("rare", "other"):
+        guard = Guard(table, label)
+        own = table.frame[table.frame["outcome"] == label]
+        assert set(guard.reasons(own)) == {""}
+        assert (guard.distances(own) == 0).all()
+
+
+def test_a_column_that_the_synthesizer_lacks():
+    table = of_class(limited(np.random.default_rng(0), 100))
+    model = fake(Table.of(table.frame.drop(columns="plain"), target="y"), limited)
+    with pytest.raises(DataError, match="column 'plain', which the synthesizer did not learn"):
+        guarded_sample(model, 5, label=1, table=table)
+
+
+# --- the contract -------------------------------------------------------------------------------
+
+
+def test_an_untouched_sample_is_the_synthesizers_own():
+    X, y = mixed()
+    table = Table.of_xy(X, y)
+    model = SmoothedBootstrap().fit(X, y)
+    made = guarded_sample(model, 50, label="rare", table=table, random_state=4)
+    assert (made.refused, made.drawn, made.rounds, made.note) == ({}, 50, 1, "")
+    pd.testing.assert_frame_equal(made.frame, model.sample(50, label="rare", random_state=4))
+
+
+def test_a_redrawn_sample_has_the_same_form():
+    X, y = mixed()
+    table = Table.of_xy(X, y)
+    model = SmoothedBootstrap().fit(X, y)
+    rules = ["count > 38 or region == 'south'"]
+    made = guarded_sample(model, 300, label="rare", table=table, rules=rules, random_state=4)
+    assert made.rounds > 1
+    plain = model.sample(300, label="rare", random_state=4)
+    assert made.frame.dtypes.equals(plain.dtypes)
+    assert made.frame.index.equals(plain.index)
+    assert (made.frame["outcome"] == "rare").all()
+    pd.testing.assert_series_equal(made.frame["record_id"], plain["record_id"])
+
+
+def test_networks_are_guarded_and_bootstraps_are_not():
+    rng = np.random.default_rng(0)
+    real = numbers(rng, 60)
+    table = of_class(real, numbers(rng, 100))
+    X, y = table.frame.drop(columns="y"), table.frame["y"]
+    network = CTGAN(steps=2, device="cpu", random_state=0).fit(X, y)
+    bootstrap = SmoothedBootstrap(bandwidth=0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        few = CTGAN(steps=2, device="cpu", random_state=0, classes=[1]).fit(X[:105], y[:105])
+        found = [
+            guarded_sample(model, 20, label=1, table=table, random_state=0).near_copies
+            for model in (network, bootstrap, few)
+        ]
+    assert found == ["refused", "allowed", "allowed"]
+    with pytest.warns(UserWarning, match="20 are copies"):
+        forced = guarded_sample(
+            bootstrap, 20, label="1", table=table, near_copies=True, random_state=0
+        )
+    assert forced.near_copies == "lifted"
+
+
+def test_seeds():
+    rng = np.random.default_rng(0)
+    real = numbers(rng, 100)
+    table = of_class(real, wide(real))
+    model = fake(
+        table, lambda rng, n: pd.concat([resampled(real)(rng, n // 2), numbers(rng, n - n // 2)])
+    )
+
+    def drawn(seed: Any) -> pd.DataFrame:
+        return guarded_sample(model, 60, label=1, table=table, random_state=seed).frame
+
+    pd.testing.assert_frame_equal(drawn(3), drawn(3))
+    assert not drawn(3).equals(drawn(4))
+    assert not drawn(None).equals(drawn(None))
+
+
+def test_input_and_global_random_states_stay_as_they_are():
+    def states() -> list[bytes]:
+        numpy_state = np.random.get_state()  # noqa: NPY002 - it is what must not move
+        return [
+            pickle.dumps(part)
+            for part in (random.getstate(), numpy_state, torch.get_rng_state().numpy())
+        ]
+
+    rng = np.random.default_rng(0)
+    table = of_class(limited(rng, 200), limited(rng, 200))
+    before, frame = states(), table.frame.copy(deep=True)
+    model = fake(table, limited)
+
+    def emptied(frame: pd.DataFrame) -> np.ndarray:
+        frame["visits"] = 0
+        return np.ones(len(frame), dtype=bool)
+
+    guarded_sample(model, 50, label=1, table=table, rules=["visits >= 1", emptied])
+    assert states() == before
+    pd.testing.assert_frame_equal(table.frame, frame)
