@@ -45,7 +45,7 @@ NETWORKS = [ctgan, ctgan_all, tvae, tvae_adapt]
 
 
 # Learning a distribution within a bound is asked of the default scope: with all rows to learn as
-# well, a class takes many more steps (evaluation/scope.txt says how many rows of it come out
+# well, a class takes many more steps (evaluation/scope.md says how many rows of it come out
 # wrong).
 CASES = [
     pytest.param(make, check, id=f"{name}-{check.__name__.removeprefix('check_')}")
