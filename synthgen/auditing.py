@@ -554,10 +554,8 @@ def _too_good(
 ) -> list[Finding]:
     found = []
     for members, value in sorted(precision.items(), key=lambda item: -item[1]):
-        gain, name = (
-            (value - share) / (1 - share),
-            ", ".join(str(features[i].name) for i in members),
-        )
+        gain = (value - share) / (1 - share)
+        name = ", ".join(str(features[i].name) for i in members)
         kind, noun = "leak_pair", f"columns {name} together tell"
         if len(members) == 1:
             kind, noun = "leak_column", f"column {name} alone tells"

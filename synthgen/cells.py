@@ -1,4 +1,6 @@
-"""Cells between pandas and plain numbers: what each dtype holds, what cannot be used, exact both ways."""
+"""Cells between pandas and plain numbers: what each dtype holds, what cannot be used, exact both
+ways.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _CELLS: dict[type, Cells] = {
     pd.Timedelta: "span",
 }
 _SPANS = ("timedelta", "span")
-# ... and how its missing cells are written. To an encoder of scikit-learn NaN and None are two categories.
+# ... and how its missing cells are written. To an encoder of scikit-learn NaN and None are two
+# categories.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 _INT64 = np.iinfo(np.int64)
 
@@ -38,7 +41,9 @@ def shown(value: Any) -> str:
 
 
 def row_of(series: pd.Series, wrong: np.ndarray) -> tuple[str, str]:
-    """Index label and value of the first cell where the mask `wrong` is set, as a message quotes them."""
+    """Index label and value of the first cell where the mask `wrong` is set, as a message quotes
+    them.
+    """
     position = int(np.argmax(wrong))
     return shown(series.index[position]), shown(series.iloc[position])
 
@@ -62,7 +67,9 @@ def is_number(value: Any) -> bool:
 
 
 def numpy_type(dtype: Any) -> np.dtype:
-    """The numpy dtype of the values of a number dtype: of ``Int64`` int64, of ``float[pyarrow]`` float32."""
+    """The numpy dtype of the values of a number dtype: of ``Int64`` int64, of ``float[pyarrow]``
+    float32.
+    """
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
     return dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
@@ -92,7 +99,9 @@ def empty_of(series: pd.Series, gone: np.ndarray) -> str:
 
 
 def tidy(series: pd.Series) -> pd.Series:
-    """`series` dense, and with the NaN of a nullable column missing like its other missing cells."""
+    """`series` dense, and with the NaN of a nullable column missing like its other missing
+    cells.
+    """
     dtype = series.dtype
     if isinstance(dtype, pd.SparseDtype):
         return series.sparse.to_dense()
@@ -106,7 +115,7 @@ def tidy(series: pd.Series) -> pd.Series:
     return series
 
 
-# --- refusals ------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def check(name: Hashable, series: pd.Series) -> None:
@@ -127,13 +136,13 @@ def check(name: Hashable, series: pd.Series) -> None:
         )
     if isinstance(inner, np.dtype) and inner.kind not in "biufOMm":
         raise DataError(343, f"column {name!r} is {inner}: turn it into text, numbers or dates")
-    if isinstance(inner, pd.ArrowDtype) and inner.kind not in "biufUmM":
-        if not (series.isna().all() and str(inner) == "null[pyarrow]"):
-            raise DataError(
-                345,
-                f"column {name!r} is {inner}: turn it into text, numbers, dates or a pandas categorical, or "
-                f"drop the column",
-            )
+    nothing = str(inner) == "null[pyarrow]" and series.isna().all()
+    if isinstance(inner, pd.ArrowDtype) and inner.kind not in "biufUmM" and not nothing:
+        raise DataError(
+            345,
+            f"column {name!r} is {inner}: turn it into text, numbers, dates or a pandas "
+            f"categorical, or drop the column",
+        )
     if isinstance(dtype, pd.CategoricalDtype):
         if inner == object:
             _check_objects(name, pd.Series(dtype.categories.to_numpy()), "category")
@@ -157,7 +166,8 @@ def _check_finite(name: Hashable, series: pd.Series) -> None:
         row, value = row_of(series, wrong)
         raise DataError(
             344,
-            f"column {name!r}, row {row}: {value} is infinite: replace it by the largest sensible value, "
+            f"column {name!r}, row {row}: {value} is infinite: replace it by the largest sensible "
+            "value, "
             f"or leave it empty",
         )
 
@@ -182,7 +192,8 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
         row, value = row_of(series, wrong)
         raise DataError(
             345,
-            f"column {name!r}, {where} {row}: {value}, a {kind}, cannot be synthesised: turn it into text, "
+            f"column {name!r}, {where} {row}: {value}, a {kind}, cannot be synthesised: turn it "
+            "into text, "
             f"numbers or dates, or drop the column",
         )
     flags = {t for t in types if issubclass(t, bool | np.bool_)}
@@ -196,7 +207,8 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
         row, value = row_of(series, wrong)
         raise DataError(
             326,
-            f"column {name!r}, {where} {row}: {value} stands among numbers: make all of them one type",
+            f"column {name!r}, {where} {row}: {value} stands among numbers: make all of them one "
+            "type",
         )
     if any(issubclass(t, float | np.floating) for t in types):
         wrong = np.fromiter(
@@ -224,22 +236,26 @@ def _usable(cell: type) -> bool:
     return issubclass(cell, str | int | float | datetime.date | datetime.timedelta | pd.Interval)
 
 
-# --- numbers -------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def floats(series: pd.Series) -> np.ndarray:
-    """The values as float64, NaN where missing; of a number dtype or of an object column of numbers."""
+    """The values as float64, NaN where missing; of a number dtype or of an object column of
+    numbers.
+    """
     if isinstance(series.dtype, np.dtype):
         return series.to_numpy(dtype=np.float64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def numbers(series: pd.Series, gone: np.ndarray, *, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The values as int64 (`whole`) or float64, 0 where `gone`; and a mask of the cells that are none such."""
+    """The values as int64 (`whole`) or float64, 0 where `gone`; and a mask of the cells that are
+    none such.
+    """
     wanted = np.dtype(np.int64 if whole else np.float64)
     series = tidy(series)
     dtype = series.dtype
-    if isinstance(dtype, pd.CategoricalDtype) or isinstance(dtype, pd.StringDtype):
+    if isinstance(dtype, (pd.CategoricalDtype, pd.StringDtype)):
         series = series.astype(object)
     if series.dtype == object:
         return _object_numbers(series.to_numpy(), gone, wanted)
@@ -280,11 +296,13 @@ def _object_numbers(
     return np.where(inside, values, 0).astype(wanted), wrong | ~inside
 
 
-# --- dates and time spans ------------------------------------------------------------------------------------
+# --- dates and time spans -------------------------------------------------------------------------
 
 
 def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.ndarray:
-    """Dates or spans as int64 ticks of the unit of `dtype` (microseconds for objects), 0 where `gone`."""
+    """Dates or spans as int64 ticks of the unit of `dtype` (microseconds for objects), 0 where
+    `gone`.
+    """
     plain = tick_type(dtype, cells)
     if not is_time(series.dtype):
         return _object_ticks(series, gone, plain)
@@ -319,7 +337,8 @@ def _object_ticks(series: pd.Series, gone: np.ndarray, plain: np.dtype) -> np.nd
         row, value = row_of(series, wrong)
         raise DataError(
             348,
-            f"column {series.name!r}, row {row}: {value} is no {what}: mend the cell, or read the column "
+            f"column {series.name!r}, row {row}: {value} is no {what}: mend the cell, or read the "
+            "column "
             f"with pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
         )
     wrong = np.fromiter(
@@ -334,8 +353,10 @@ def _object_ticks(series: pd.Series, gone: np.ndarray, plain: np.dtype) -> np.nd
         row, value = row_of(series, wrong)
         raise DataError(
             348,
-            f"column {series.name!r}, row {row}: {value} has a time zone or nanoseconds, which a column of "
-            f"objects cannot give back: read the column with pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
+            f"column {series.name!r}, row {row}: {value} has a time zone or nanoseconds, which a "
+            "column of "
+            "objects cannot give back: read the column with "
+            f"pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
         )
     out = np.zeros(len(cells), dtype=np.int64)
     known = [v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for v in cells[~gone]]
@@ -386,7 +407,7 @@ def from_ticks(
     return series if series.dtype == dtype else series.astype(dtype)
 
 
-# --- back to a dtype -----------------------------------------------------------------------------------------
+# --- back to a dtype ------------------------------------------------------------------------------
 
 
 def as_dtype(
@@ -397,7 +418,9 @@ def as_dtype(
     cells: Cells = "",
     empty: str = "",
 ) -> pd.Series:
-    """`values` as a series of `dtype`, with its missing value (for object, the one `empty` names) where `missing`."""
+    """`values` as a series of `dtype`, with its missing value (for object, the one `empty`
+    names) where `missing`.
+    """
     sparse = dtype if isinstance(dtype, pd.SparseDtype) else None
     target = dtype.subtype if sparse is not None else dtype
     if target == object:
@@ -426,7 +449,7 @@ def all_missing(rows: int, dtype: Any, name: Hashable, empty: str) -> pd.Series:
     return pd.Series(pd.array([None] * rows, dtype=dtype), name=name)
 
 
-# --- JSON ----------------------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------
 
 
 def to_plain(value: Any) -> Any:

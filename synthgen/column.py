@@ -1,4 +1,6 @@
-"""What one column is: its kind and limits, and the way from its cells to numbers or codes and back."""
+"""What one column is: its kind and limits, and the way from its cells to numbers or codes and
+back.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,19 @@ class Column:
 
     Attributes:
         name: As in the frame; any hashable.
-        kind: One of `KINDS`. ``constant`` and ``missing`` (nothing but missing) carry no information.
+        kind: One of `KINDS`. ``constant`` and ``missing`` (nothing but missing) carry no
+            information.
         dtype: The pandas dtype to give back.
         reason: Why this kind was chosen, for the reader.
         missing: Share of missing cells, 0 to 1.
-        lower, upper: Least and greatest value; whole numbers for ``integer``, and for ``datetime`` ticks
-            of the dtype's own unit since 1970 (time spans: ticks). Of an ``id`` the least and greatest
-            number, for texts such as ``synthetic-000007`` the greatest only.
+        lower, upper: Least and greatest value; whole numbers for ``integer``, and for ``datetime``
+            ticks of the dtype's own unit since 1970 (time spans: ticks). Of an ``id`` the least and
+            greatest number, for texts such as ``synthetic-000007`` the greatest only.
         step: Every ``integer`` or ``datetime`` value is ``lower`` plus a multiple of it.
         decimals: ``numeric`` values are rounded to so many decimals; None: not rounded.
         spikes: Values that hold at least 2 % (and 5) of the rows of some class, such as 0.
-        categories: The levels of a ``categorical``, ``boolean`` or ``constant`` column, in order; for a
-            pandas categorical all of its levels, unused ones included.
+        categories: The levels of a ``categorical``, ``boolean`` or ``constant`` column, in order;
+            for a pandas categorical all of its levels, unused ones included.
         cells: What the cells of a column of dtype object are, where they are not given back as they
             come: floats, dates, datetimes, timestamps, timedeltas or (of pandas) spans.
         empty: How a missing cell of a column of dtype object is written: None, nan, NaT or NA.
@@ -67,7 +70,8 @@ class Column:
     empty: str = ""
 
     def numbers(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        """Values as int64 (``integer``, ``datetime``) or float64 (``numeric``), and a mask of the missing ones.
+        """Values as int64 (``integer``, ``datetime``) or float64 (``numeric``), and a mask of the
+        missing ones.
 
         Missing values are 0 in the first array. Shape of both: (rows,).
 
@@ -84,7 +88,8 @@ class Column:
             row, value = cell.row_of(series, wrong)
             raise DataError(
                 331,
-                f"column {self.name!r}, row {row}: {value} is not a {'whole ' * whole}number, but the column is "
+                f"column {self.name!r}, row {row}: {value} is not a {'whole ' * whole}number, but "
+                "the column is "
                 f"{self.kind}: mend the cell, or make the column categorical in the schema",
             )
         return values, missing
@@ -115,14 +120,17 @@ class Column:
             some = ", ".join(map(cell.shown, self.categories[:8]))
             raise DataError(
                 332,
-                f"column {self.name!r}, row {row}: {value} was not seen when the schema was made (known: "
-                f"{some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or make the schema from "
+                f"column {self.name!r}, row {row}: {value} was not seen when the schema was made "
+                "(known: "
+                f"{some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or make the "
+                "schema from "
                 f"rows that hold it",
             )
         return codes
 
     def restore(self, values: np.ndarray, missing: np.ndarray | None = None) -> pd.Series:
-        """The inverse of `numbers` or `codes`: a series of the column's own dtype with a RangeIndex.
+        """The inverse of `numbers` or `codes`: a series of the column's own dtype with a
+        RangeIndex.
 
         Args:
             values: For `LEVELS` the codes (-1: missing), else the numbers. Shape (rows,).
@@ -201,7 +209,8 @@ class Column:
             )
             raise UsageError(
                 261,
-                f"schema, column {name!r}: cannot use {extra}; kinds are {', '.join(KINDS)}, and a column has "
+                f"schema, column {name!r}: cannot use {extra}; kinds are {', '.join(KINDS)}, and a "
+                "column has "
                 f"{', '.join(f.name for f in fields(cls))}",
             )
         values = {**data, "name": cell.from_plain(name)}
@@ -275,7 +284,10 @@ def _check_values(values: Mapping[str, Any]) -> None:
         "lower": (lambda v: v is None or number(v), limit),
         "upper": (lambda v: v is None or number(v), limit),
         "step": (lambda v: v is None or count(v, 1), "a whole number from 1"),
-        "decimals": (lambda v: v is None or (count(v, 0) and v <= 15), "a whole number from 0 to 15"),
+        "decimals": (
+            lambda v: v is None or (count(v, 0) and v <= 15),
+            "a whole number from 0 to 15",
+        ),
         "spikes": (lambda v: all(map(number, v)), f"a list; each of them {limit}"),
         "categories": (
             lambda v: len(set(v)) == len(v) and None not in v,
@@ -288,7 +300,8 @@ def _check_values(values: Mapping[str, Any]) -> None:
         if key in values and not fits(values[key]):
             raise UsageError(
                 268,
-                f"schema, column {values['name']!r}: {key} must be {wanted}, however: {cell.shown(values[key])}",
+                f"schema, column {values['name']!r}: {key} must be {wanted}, however: "
+                f"{cell.shown(values[key])}",
             )
     lower, upper = values.get("lower"), values.get("upper")
     if lower is not None and upper is not None and lower > upper:

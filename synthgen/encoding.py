@@ -1,4 +1,6 @@
-"""From a table to two tensors and back: quantile-normal numbers, and codes for everything that has levels."""
+"""From a table to two tensors and back: quantile-normal numbers, and codes for everything that
+has levels.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ from synthgen import cells as cell
 from synthgen.column import LEVELS, NUMBERS, Column
 from synthgen.errors import DataError, ModelFileError, SynthgenError
 
-# A number column with at most so many distinct values, each in at least so many rows on average, has levels.
+# A number column with at most so many distinct values, each in at least so many rows on average,
+# has levels.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
-# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more precise.
+# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more
+# precise.
 SNAP = 5e-5
-# What a model file may hold: knots at least so many rows apart, names of values seen at least so often.
+# What a model file may hold: knots at least so many rows apart, names of values seen at least so
+# often.
 PRIVATE_ROWS = 5
 
 
@@ -30,8 +35,8 @@ class Encoded:
     """Rows as tensors on one device.
 
     Attributes:
-        numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says that the value is
-            a spike or missing.
+        numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says
+            that the value is a spike or missing.
         codes: int64 of shape (rows, n_codes), each column in ``range(widths[j])``.
     """
 
@@ -51,7 +56,9 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class _Levels:
-    """A column as one code: `values` are positions in the column's categories, or the numbers themselves."""
+    """A column as one code: `values` are positions in the column's categories, or the numbers
+    themselves.
+    """
 
     column: Column
     values: np.ndarray
@@ -87,7 +94,9 @@ class _Levels:
 
 @dataclass(frozen=True, eq=False)
 class _Scale:
-    """A column as a quantile-normal number; with spikes or missing cells also as a code, 0 for "on the scale"."""
+    """A column as a quantile-normal number; with spikes or missing cells also as a code, 0 for
+    "on the scale".
+    """
 
     column: Column
     knots: np.ndarray  # int64 or float64, ascending
@@ -111,7 +120,8 @@ class _Scale:
         left = np.searchsorted(self.knots, values, "left").clip(0, len(self.knots) - 1)
         right = np.searchsorted(self.knots, values, "right").clip(1, len(self.knots)) - 1
         below = np.minimum(left, right)
-        # Between two knots the place is interpolated; a value that fills several knots is spread over them.
+        # Between two knots the place is interpolated; a value that fills several knots is spread
+        # over them.
         inside = _ratio(values, self.knots[below], self.knots[left])
         tied = right > left
         share = np.where(tied, rng.random(len(values)), inside.clip(0, 1))
@@ -150,17 +160,19 @@ class _Scale:
 class Encoder:
     """Tables to tensors and back, with everything learned from the rows it is fitted on.
 
-    A number column with few distinct values (at most 128, each in 5 rows on average) becomes levels. Any other is
-    mapped through its quantiles to a standard normal, with spikes and missing cells as levels of their own. Up to
-    1000 of the values, at equal shares of the rows, are knots. A knot comes back exact, any other value to within
-    1e-4 of the distance between the two knots beside it, and then rounded to its column's step or decimals: whole
-    numbers and decimals are exact unless 5,000 steps lie between two knots. Constant, ID and text columns are not
-    learned: constants come back, IDs are numbered anew, and text is left empty, so that none of it leaves.
+    A number column with few distinct values (at most 128, each in 5 rows on average) becomes
+    levels. Any other is mapped through its quantiles to a standard normal, with spikes and missing
+    cells as levels of their own. Up to 1000 of the values, at equal shares of the rows, are knots.
+    A knot comes back exact, any other value to within 1e-4 of the distance between the two knots
+    beside it, and then rounded to its column's step or decimals: whole numbers and decimals are
+    exact unless 5,000 steps lie between two knots. Constant, ID and text columns are not learned:
+    constants come back, IDs are numbered anew, and text is left empty, so that none of it leaves.
 
     Attributes:
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
-        scale_code: For each number, the position of the code whose level 0 means "on the scale", or -1.
+        scale_code: For each number, the position of the code whose level 0 means "on the scale", or
+            -1.
 
     Example:
         >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
@@ -197,7 +209,9 @@ class Encoder:
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, columns: tuple[Column, ...]) -> Encoder:
-        """Learn the levels, knots and shares of `columns` from the rows of `frame`, training rows only."""
+        """Learn the levels, knots and shares of `columns` from the rows of `frame`, training
+        rows only.
+        """
         return cls(columns, tuple(_fit_part(column, frame[column.name]) for column in columns))
 
     def transform(
@@ -205,9 +219,9 @@ class Encoder:
     ) -> Encoded:
         """Encode `frame`.
 
-        A category of the schema that the fitted rows lack becomes their most frequent one; a number beyond theirs is
-        clipped, and a missing cell where they have none becomes 0 on the scale, their median, or the most
-        frequent level.
+        A category of the schema that the fitted rows lack becomes their most frequent one; a number
+        beyond theirs is clipped, and a missing cell where they have none becomes 0 on the scale,
+        their median, or the most frequent level.
 
         Args:
             frame: Shape (rows, columns), with at least the encoder's columns.
@@ -254,10 +268,12 @@ class Encoder:
         return as_frame(series, [c.name for c in self.columns], len(rows))
 
     def coarsened(self, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
-        """What a file may hold: knots at least 5 rows apart and rounded, no extremes, no value in fewer than 5 rows.
+        """What a file may hold: knots at least 5 rows apart and rounded, no extremes, no value in
+        fewer than 5 rows.
 
         Args:
-            frame: All training rows of the table, whatever their class: what many of them share tells of none.
+            frame: All training rows of the table, whatever their class: what many of them share
+                tells of none.
 
         Returns:
             The coarser encoder, with the same widths, and a sentence for each column that changed.
@@ -313,7 +329,8 @@ class Encoder:
         ) as error:
             raise ModelFileError(
                 420,
-                f"the model file describes column {len(columns)} wrongly ({error}): copy it again, or train again",
+                f"the model file describes column {len(columns)} wrongly ({error}): copy it again, "
+                "or train again",
             ) from error
         return cls(tuple(columns), tuple(parts))
 
@@ -356,7 +373,7 @@ def _part_from_state(
         or (knots[1:] < knots[:-1]).any()
     ):
         raise ValueError("knots in no order")
-    if not (0 < grid[0] and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
+    if not (grid[0] > 0 and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
         raise ValueError("grid in no order")
     return _Scale(column, knots, grid, found["spikes"], missing)
 
@@ -403,7 +420,8 @@ def _new_numbers(column: Column, rows: int) -> np.ndarray:
     else:
         raise DataError(
             329,
-            f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside {column.lower} to "
+            f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside "
+            f"{column.lower} to "
             f"{upper}: drop the column, or make it a wider type",
         )
     return np.arange(rows, dtype=np.int64) + first
@@ -416,7 +434,7 @@ def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFra
     return frame
 
 
-# --- fitting -------------------------------------------------------------------------------------------------
+# --- fitting --------------------------------------------------------------------------------------
 
 
 def _fit_part(column: Column, series: pd.Series) -> _Levels | _Scale | None:
@@ -450,7 +468,7 @@ def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> _Levels | N
     return _Levels(column, distinct, int(np.argmax(counts)), bool(gone.any()))
 
 
-# --- what a file may hold ------------------------------------------------------------------------------------
+# --- what a file may hold -------------------------------------------------------------------------
 
 
 def _coarse(
@@ -498,7 +516,8 @@ def _coarse_id(column: Column) -> tuple[Column, str]:
     if above >= 2**63 or below < -(2**63):
         raise ModelFileError(
             405,
-            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot tell where "
+            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot "
+            "tell where "
             f"new ones may start: drop the column, or make it text",
         )
     column = replace(column, lower=None if column.lower is None else below, upper=above)
@@ -516,7 +535,8 @@ def _coarse_categories(
         raise _nothing_shared(column)
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it lost.
+        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it
+        # lost.
         kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
         levels = dtype.categories
         dtype = pd.CategoricalDtype(levels[levels.isin(kept)], ordered=dtype.ordered)
@@ -594,7 +614,8 @@ def _file_knots(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Knots with 5 rows from each to the next and from each end on, rounded; and their grid.
 
-    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more and stays.
+    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more
+    and stays.
 
     Args:
         column: Says which step or decimals its values have.
@@ -629,7 +650,9 @@ def _file_knots(
 
 
 def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: str) -> int | float:
-    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step or decimals."""
+    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step
+    or decimals.
+    """
     if gap == 0:
         return value
     exponent = gap.adjusted()
@@ -655,12 +678,13 @@ def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: s
 def _nothing_shared(column: Column) -> ModelFileError:
     return ModelFileError(
         405,
-        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file that holds it would "
+        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file "
+        "that holds it would "
         f"hold training rows: drop the column, or train on more rows",
     )
 
 
-# --- arithmetic ----------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------
 
 
 def _ratio(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

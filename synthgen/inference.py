@@ -12,14 +12,15 @@ import pandas as pd
 from pandas.api import types as pdt
 
 from synthgen import cells as cell
-from synthgen.column import LEVELS, NUMBERS, Column, Kind
+from synthgen.column import LEVELS, Column, Kind
 from synthgen.errors import DataError
 
 # A value that holds this share of a class's rows is a spike: a point mass, not a place on a scale.
 SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
 # More decimals than this are the noise of binary fractions, not rounding.
 MAX_DECIMALS = 6
-# More classes than this are no classes. Numbers are doubted from fewer on, if many of them occur once.
+# More classes than this are no classes. Numbers are doubted from fewer on, if many of them occur
+# once.
 MAX_CLASSES, SURE_CLASSES = 100, 20
 # So many different texts tell how long the texts of a column are.
 SAMPLE = 2000
@@ -45,11 +46,14 @@ _MAY_BE: dict[str, tuple[Kind, ...]] = {
 def check_frame(frame: pd.DataFrame, target: Hashable | None) -> None:
     """Refuse what is no table, or has no column `target`."""
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(335, f"a pandas DataFrame is needed, not a {type(frame).__name__}: make it one")
+        raise DataError(
+            335, f"a pandas DataFrame is needed, not a {type(frame).__name__}: make it one"
+        )
     if frame.shape[1] == 0 or len(frame) == 0:
         raise DataError(
             336,
-            f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to learn: "
+            f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to "
+            "learn: "
             f"check what made it",
         )
     twice = frame.columns[frame.columns.duplicated()]
@@ -73,7 +77,8 @@ def infer_target(series: pd.Series) -> Column:
     """The column of the classes.
 
     Raises:
-        DataError: missing cells, one class only, labels of several types, or a quantity instead of classes.
+        DataError: missing cells, one class only, labels of several types, or a quantity instead of
+            classes.
     """
     name = series.name
     cell.check(name, series)
@@ -99,7 +104,8 @@ def infer_target(series: pd.Series) -> Column:
     if len(found) < 2:
         raise DataError(
             341,
-            f"target {name!r} has one class only, {cell.shown(found[0])}, so there is nothing to tell apart: "
+            f"target {name!r} has one class only, {cell.shown(found[0])}, so there is nothing to "
+            "tell apart: "
             f"choose another target, or add rows of another class",
         )
     numeric = cell.is_numeric(series.dtype)
@@ -118,7 +124,8 @@ def infer_target(series: pd.Series) -> Column:
         )
         raise DataError(
             342,
-            f"target {name!r} has {len(found)} distinct values in {len(series)} rows, the first of them "
+            f"target {name!r} has {len(found)} distinct values in {len(series)} rows, the first of "
+            "them "
             f"{cell.shown(found[0])}: {doubt}? synthgen needs classes: {cure}",
         )
     if isinstance(dtype, pd.CategoricalDtype):
@@ -209,7 +216,8 @@ def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
             row, value = cell.row_of(present, wrong)
             raise DataError(
                 348,
-                f"column {name!r}, row {row}: {value} is no {type(present.iloc[0]).__name__} like those above it: "
+                f"column {name!r}, row {row}: {value} is no {type(present.iloc[0]).__name__} like "
+                "those above it: "
                 f"read the column with pandas.to_datetime or pandas.to_timedelta",
             )
         return "dates or times"
@@ -281,7 +289,8 @@ def _by_hand(name: Hashable, dtype: Any, holds: str, given: Column) -> Kind:
         }.get(given.kind, "turn its cells into text")
         raise DataError(
             325,
-            f"column {name!r} holds {holds} ({dtype}), so it cannot be {given.kind}, as the schema has it: "
+            f"column {name!r} holds {holds} ({dtype}), so it cannot be {given.kind}, as the schema "
+            "has it: "
             f"{cure}, or take {' or '.join(_MAY_BE.get(holds, _MAY_BE['texts']))}",
         )
     if given.kind == "numeric" and pdt.is_integer_dtype(dtype):
@@ -371,7 +380,8 @@ def _take(
         limits = " to ".join(map(str, column.restore(np.array([column.lower, column.upper]))))
         raise DataError(
             347,
-            f"column {column.name!r}, row {row}: {value} lies outside the schema's {limits}: mend the row or "
+            f"column {column.name!r}, row {row}: {value} lies outside the schema's {limits}: mend "
+            "the row or "
             f"the schema",
         )
     if column.kind == "numeric":
@@ -384,7 +394,8 @@ def _take(
         first = column.restore(np.array([column.lower])).iloc[0]
         raise DataError(
             347,
-            f"column {column.name!r}, row {row}: {value} is not the schema's lower, {first}, plus a multiple of "
+            f"column {column.name!r}, row {row}: {value} is not the schema's lower, {first}, plus "
+            "a multiple of "
             f"its step, {step}: mend the row or the schema",
         )
     return replace(column, step=step)

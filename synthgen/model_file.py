@@ -61,7 +61,9 @@ def write_model(
     blocks, end = [], 0
     for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
         if array.dtype.name not in _DTYPES:
-            raise ModelFileError(421, f"{path}: array {name!r} is {array.dtype}, which no file holds")
+            raise ModelFileError(
+                421, f"{path}: array {name!r} is {array.dtype}, which no file holds"
+            )
         block = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").tobytes()
         start, end = end, end + len(block)
         described[name] = {
@@ -130,7 +132,8 @@ def _content(path: Path) -> bytes:
         if size > MAX_FILE:
             raise ModelFileError(
                 412,
-                f"{path} has {size:,} bytes, a model file at most {MAX_FILE:,}: check which file it is",
+                f"{path} has {size:,} bytes, a model file at most {MAX_FILE:,}: check which file "
+                "it is",
             )
         file.seek(0)
         return file.read(size)
@@ -145,7 +148,8 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
         if (data[0] == 0x80 and data[1] <= 5) or data.startswith(b"PK"):
             raise ModelFileError(
                 414,
-                f"{path} is a pickle or zip, no synthgen model. It is not opened, since it can run code: "
+                f"{path} is a pickle or zip, no synthgen model. It is not opened, since it can run "
+                "code: "
                 f"train again with synthgen",
             )
         raise _damaged(path, f"its header claims {length:,} bytes")
@@ -164,13 +168,15 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
     if version > FORMAT_VERSION:
         raise ModelFileError(
             415,
-            f"{path} has format {version}, this synthgen reads up to {FORMAT_VERSION}: install a newer "
+            f"{path} has format {version}, this synthgen reads up to {FORMAT_VERSION}: install a "
+            "newer "
             f"synthgen",
         )
     if len(header) > MAX_TENSORS:
         raise ModelFileError(
             416,
-            f"{path} lists {len(header):,} tensors, a model at most {MAX_TENSORS:,}: check which file "
+            f"{path} lists {len(header):,} tensors, a model at most {MAX_TENSORS:,}: check which "
+            "file "
             f"it is",
         )
     return metadata, place

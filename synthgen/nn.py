@@ -55,7 +55,9 @@ class Spans(nn.Module):
         return LIMIT * torch.tanh(raw / LIMIT)
 
     def logsumexp(self, logits: Tensor) -> Tensor:
-        """Of each span, shape (batch, n_spans); logits of a row must lie within 80 of one another."""
+        """Of each span, shape (batch, n_spans); logits of a row must lie within 80 of one
+        another.
+        """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
         top = logits.detach().amax(1, keepdim=True)

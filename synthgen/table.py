@@ -1,4 +1,5 @@
-"""What a table is: the columns and which of them is the target (`Schema`), and a frame that keeps them (`Table`).
+"""What a table is: the columns and which of them is the target (`Schema`), and a frame that keeps
+them (`Table`).
 
 Public functions take pandas and build a `Table` at the door; inside, nothing checks again.
 """
@@ -35,7 +36,8 @@ class Schema:
     """The columns of a table and which of them is the target.
 
     Example:
-        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38] * 10, "ill": ["no", "no", "no", "yes"] * 10})
+        >>> ill = ["no", "no", "no", "yes"] * 10
+        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38] * 10, "ill": ill})
         >>> schema = Schema.infer(frame, target="ill")
         >>> schema["age"].kind, schema["ill"].categories
         ('integer', ('no', 'yes'))
@@ -74,13 +76,15 @@ class Schema:
         Args:
             frame: Shape (rows, columns), at least one of each; never changed.
             target: Name of the column that holds the classes; None: the target of `given`.
-            given: Kinds, bounds, steps, decimals, spikes and categories to take instead of guessing, from a
-                schema that was edited; columns it lacks are inferred. Dtypes are always the table's own.
+            given: Kinds, bounds, steps, decimals, spikes and categories to take instead of
+                guessing, from a schema that was edited; columns it lacks are inferred. Dtypes are
+                always the table's own.
 
         Raises:
-            DataError: names appear twice, a cell is infinite or of a type that cannot be synthesised, the target
-                is missing, has missing cells, only one class, or looks like a regression target; or `given` names
-                a column that the table lacks, or says of one what its cells cannot be.
+            DataError: names appear twice, a cell is infinite or of a type that cannot be
+                synthesised, the target is missing, has missing cells, only one class, or looks like
+                a regression target; or `given` names a column that the table lacks, or says of one
+                what its cells cannot be.
         """
         if target is None and given is not None:
             target = given.target
@@ -90,7 +94,8 @@ class Schema:
                 if name not in frame.columns:
                     raise DataError(
                         333,
-                        f"the schema names column {name!r}, which the table lacks: {listed(frame)}: rename the "
+                        f"the schema names column {name!r}, which the table lacks: "
+                        f"{listed(frame)}: rename the "
                         f"column, or take it out of the schema",
                     )
         label = codes = None
@@ -110,21 +115,24 @@ class Schema:
     def from_sdv(
         cls, metadata: Any, frame: pd.DataFrame, *, target: Hashable | None = None
     ) -> Schema:
-        """The schema of `frame` with the kinds of an SDV ``Metadata`` (or its ``to_dict()``) of one table.
+        """The schema of `frame` with the kinds of an SDV ``Metadata`` (or its ``to_dict()``) of one
+        table.
 
-        SDV's ``numerical`` leaves whole numbers whole; ``id`` and personal data become ``id``, which is never
-        learned from. Nothing of sdv is imported.
+        SDV's ``numerical`` leaves whole numbers whole; ``id`` and personal data become ``id``,
+        which is never learned from. Nothing of sdv is imported.
 
         Raises:
             UsageError: it is no metadata of one table.
-            DataError: it names a column that `frame` lacks, or says of one what its cells cannot be.
+            DataError: it names a column that `frame` lacks, or says of one what its cells cannot
+                be.
         """
         described = _sdv_columns(metadata)
         for name in described:
             if name not in frame.columns:
                 raise DataError(
                     333,
-                    f"the metadata names column {name!r}, which the table lacks: {listed(frame)}: rename the "
+                    f"the metadata names column {name!r}, which the table lacks: {listed(frame)}: "
+                    "rename the "
                     f"column, or take it out of the metadata",
                 )
         columns = []
@@ -205,7 +213,9 @@ class Table:
     def of(
         cls, frame: pd.DataFrame, *, target: Hashable | None = None, schema: Schema | None = None
     ) -> Table:
-        """Check `frame` and infer its schema; with `schema`, take its decisions (see `Schema.infer`)."""
+        """Check `frame` and infer its schema; with `schema`, take its decisions (see
+        `Schema.infer`).
+        """
         inferred = Schema.infer(frame, target=target, given=schema)
         return cls(_tidy(frame), inferred)
 
@@ -215,12 +225,13 @@ class Table:
 
         Args:
             X: Frame or array of shape (rows, features); array columns are named 0, 1, ...
-            y: Series, one-column frame or array of shape (rows,). Without a name, or with one that X also has,
-                it is called as the schema's target, or "target".
+            y: Series, one-column frame or array of shape (rows,). Without a name, or with one that
+                X also has, it is called as the schema's target, or "target".
             schema: Decisions to take instead of guessing.
 
         Raises:
-            DataError: they are no table and no column, do not have the same rows, or see `Schema.infer`.
+            DataError: they are no table and no column, do not have the same rows, or see
+                `Schema.infer`.
         """
         frame, labels = _features(X), _labels(y)
         if len(labels) != len(frame):
@@ -262,7 +273,8 @@ class Table:
 
 
 def class_position(classes: tuple[Any, ...], label: Any) -> int:
-    """The position of `label` among `classes`; the text of a label names it too, if only one class reads so.
+    """The position of `label` among `classes`; the text of a label names it too, if only one class
+    reads so.
 
     Raises:
         UsageError: no such class.
@@ -317,7 +329,7 @@ def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
     return out
 
 
-# --- doors ---------------------------------------------------------------------------------------------------
+# --- doors ----------------------------------------------------------------------------------------
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -342,7 +354,8 @@ def _features(X: Any) -> pd.DataFrame:
     if array.ndim != 2:
         raise DataError(
             330,
-            f"X is a {type(X).__name__} of shape {np.shape(array)}: give a pandas DataFrame or a dense array "
+            f"X is a {type(X).__name__} of shape {np.shape(array)}: give a pandas DataFrame or a "
+            "dense array "
             f"of shape (rows, features)",
         )
     return pd.DataFrame(array)
@@ -375,8 +388,10 @@ def _check_alignment(X: pd.Index, y: pd.Index) -> None:
         position = int(np.argmax([a != b for a, b in zip(X, y, strict=True)]))
         raise DataError(
             328,
-            f"X and y have different indexes, first in row {position}: {cell.shown(X[position])} and "
-            f"{cell.shown(y[position])}: align them with y.loc[X.index], or drop both with reset_index(drop=True)",
+            f"X and y have different indexes, first in row {position}: {cell.shown(X[position])} "
+            "and "
+            f"{cell.shown(y[position])}: align them with y.loc[X.index], or drop both with "
+            "reset_index(drop=True)",
         )
 
 
@@ -392,7 +407,8 @@ def _sdv_columns(metadata: Any) -> dict[Hashable, str]:
         if len(data["tables"]) != 1:
             raise UsageError(
                 263,
-                f"the metadata has {len(data['tables'])} tables, one is needed: take out the others",
+                f"the metadata has {len(data['tables'])} tables, one is needed: take out the "
+                "others",
             )
         data = next(iter(data["tables"].values()))
     columns = data.get("columns") if isinstance(data, Mapping) else None

@@ -247,10 +247,12 @@ def test_a_planted_pair_is_found_and_named(kind: str):
     assert found(audit(X, y), *LEAKS) == [("leak_pair", "start, end")]
 
 
-def test_few_columns_are_no_pair_leak():
-    X, y = table()
-    X["a"] += 3 * (y == "yes")
-    assert not found(audit(X[["a", "b"]], y), *LEAKS)
+def test_of_few_columns_no_pair_is_blamed():
+    X, y = table(2000, 300)
+    X["b"] = np.where((X["c"] == "left") ^ (y == "yes"), "in", "out")
+    assert found(audit(X[["b", "c", "d", "f"]], y), *LEAKS) == [("leak_pair", "b, c")]
+    result = audit(X[["b", "c", "d"]], y)
+    assert found(result, *LEAKS, "too_easy") == [("too_easy", None)]
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Tables to tensors and back: exact where it says so, inside the schema for any tensor, private in files."""
+"""Tables to tensors and back: exact where it says so, inside the schema for any tensor, private
+in files.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,9 @@ EXACT = {
     "categories": _few(WORDS),
     "strings": _few(WORDS, "string"),
     "arrow strings": _few(WORDS, "string[pyarrow]"),
-    "categorical": _drawn(lambda r, n: pd.Categorical.from_codes(r.integers(-1, 3, n), list("cbad"))),
+    "categorical": _drawn(
+        lambda r, n: pd.Categorical.from_codes(r.integers(-1, 3, n), list("cbad"))
+    ),
     "ordered": _drawn(
         lambda r, n: pd.Categorical.from_codes(r.integers(-1, 3, n), [3, 1, 2, 0], ordered=True)
     ),
@@ -138,10 +142,14 @@ EXACT = {
     "Float64": _drawn(lambda r, n: pd.array(r.integers(0, 99, n) / 8, dtype="Float64")),
     "days": _drawn(lambda r, n: r.choice(DAYS, n)),
     "zoned": _drawn(
-        lambda r, n: pd.Series(r.choice(DAYS[:9], n)).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
+        lambda r, n: (
+            pd.Series(r.choice(DAYS[:9], n)).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
+        )
     ),
     "spans": _drawn(lambda r, n: pd.to_timedelta(r.integers(-(10**9), 10**9, n), unit="ms")),
-    "dates": _drawn(lambda r, n: pd.Series(r.choice(DAYS[:999], n).astype("datetime64[D]").astype(object))),
+    "dates": _drawn(
+        lambda r, n: pd.Series(r.choice(DAYS[:999], n).astype("datetime64[D]").astype(object))
+    ),
     "constant": _few(["x"], missing=False),
     "missing": _few([None]),
 }
@@ -269,7 +277,9 @@ def test_state_is_all_of_it(frame, seed):
 @pytest.mark.parametrize("rows", [50, 900, 20_000])
 @pytest.mark.parametrize("draw", ["lognormal", "uniform", "exponential", "standard_cauchy"])
 def test_numbers_are_about_standard_normal(draw, rows):
-    values = {"lognormal": lambda r: r.lognormal(0, 6, rows)}.get(draw, lambda r: getattr(r, draw)(size=rows))
+    values = {"lognormal": lambda r: r.lognormal(0, 6, rows)}.get(
+        draw, lambda r: getattr(r, draw)(size=rows)
+    )
     encoder = fitted(pd.DataFrame({"x": values(RNG(0))}))
     numbers = encoder.transform(pd.DataFrame({"x": values(RNG(0))}), RNG(1)).numbers.numpy()[:, 0]
     assert abs(numbers.mean()) < 0.01
@@ -353,7 +363,9 @@ def test_columns_may_come_in_another_order_with_others_and_another_dtype():
 
 
 def test_a_column_that_is_missing_within_the_fitted_rows():
-    frame = pd.DataFrame({"x": [np.nan] * 30 + [1.5] * 30, "y": [None] * 30 + ["a"] * 15 + ["b"] * 15})
+    frame = pd.DataFrame(
+        {"x": [np.nan] * 30 + [1.5] * 30, "y": [None] * 30 + ["a"] * 15 + ["b"] * 15}
+    )
     encoder = fitted(frame, slice(0, 30))
     assert (encoder.n_numbers, encoder.widths) == (0, [])
     got = there_and_back(encoder, frame)
@@ -369,7 +381,12 @@ def test_a_constant_with_unused_levels_is_the_constant():
 @pytest.mark.parametrize("rows", [1, 2])
 def test_tables_of_one_and_two_rows(rows):
     frame = pd.DataFrame(
-        {"a": [1.5, 2.5][:rows], "b": ["x", "y"][:rows], "c": [2**62 + 1, -5][:rows], "d": [True, False][:rows]}
+        {
+            "a": [1.5, 2.5][:rows],
+            "b": ["x", "y"][:rows],
+            "c": [2**62 + 1, -5][:rows],
+            "d": [True, False][:rows],
+        }
     )
     encoder = fitted(frame)
     pd.testing.assert_frame_equal(there_and_back(encoder, frame), frame)
@@ -437,7 +454,8 @@ def test_no_python_code_runs_for_each_row():
                 "e": pd.Categorical(rng.choice(["x", "y", "z"], rows)),
                 "f": pd.array(rng.integers(0, 99, rows), dtype="Int64"),
                 "g": rng.random(rows) < 0.5,
-                "h": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 10**6, rows), unit="s"),
+                "h": pd.Timestamp("2020-01-01")
+                + pd.to_timedelta(rng.integers(0, 10**6, rows), unit="s"),
                 "i": np.where(rng.random(rows) < 0.5, np.nan, rng.normal(size=rows)),
                 "j": np.where(rng.random(rows) < 0.5, 0, rng.normal(size=rows)),
             }
@@ -511,17 +529,19 @@ def coarse_of(frame, rows=None):
 @settings(max_examples=150)
 @given(frames(EXACT | ROUNDED | FREE, rows=(30, 60, 300, 1500)), st.integers(0, 99), st.booleans())
 @example(pd.DataFrame({"x": [5] * 29 + [1234567]}), 0, False)
-@example(pd.DataFrame({"x": [0.0, 0.0, 0.0] + list(np.arange(57) * 5.0 + 5)}), 0, False)
-@example(pd.DataFrame({"x": list(np.arange(59) * 5 + 1) + [10**15]}), 0, False)
+@example(pd.DataFrame({"x": [0.0, 0.0, 0.0, *list(np.arange(57) * 5.0 + 5)]}), 0, False)
+@example(pd.DataFrame({"x": [*list(np.arange(59) * 5 + 1), 10**15]}), 0, False)
 @example(pd.DataFrame({"x": [0] * 40 + [10**6, 2 * 10**6] + list(range(7, 18))}), 0, False)
 def test_no_file_holds_what_few_rows_tell(frame, seed, part):
-    """As an attacker: neither the least nor the greatest value, nor a name, that fewer than 5 rows hold."""
+    """As an attacker: neither the least nor the greatest value, nor a name, that fewer than 5
+    rows hold.
+    """
     fit = RNG(seed).permutation(len(frame))[: len(frame) // 2 if part else len(frame)]
     try:
         coarse, notes = coarse_of(frame, fit)
     except ModelFileError as error:
-        assert error.code == 405
-        assert "drop the column" in error.message
+        if error.code != 405 or "drop the column" not in error.message:
+            raise
         return
     assert all(": " in note for note in notes)
     for i, column in enumerate(coarse.columns):
@@ -529,7 +549,11 @@ def test_no_file_holds_what_few_rows_tell(frame, seed, part):
         original = Schema.infer(frame).columns[i]
         one = Encoder((column,), (coarse._parts[i],))
         values = stored(one)
-        texts = {v for v in values if isinstance(v, str)} - {column.name, column.kind, column.reason}
+        texts = {v for v in values if isinstance(v, str)} - {
+            column.name,
+            column.kind,
+            column.reason,
+        }
         if original.kind in NUMBERS and original.kind != "datetime":
             known, gone = original.numbers(series)
             known = known[~gone]
@@ -617,7 +641,9 @@ def test_a_rare_class_has_the_range_of_all_rows():
     coarse, _ = coarse_of(frame, slice(0, 8))
     assert coarse.columns[0].lower < -2
     few = pd.DataFrame({"x": [np.nan] * 490 + RNG(0).normal(size=10).tolist()})
-    with pytest.raises(ModelFileError, match="column 'x': no value or range is shared by 5 rows") as caught:
+    with pytest.raises(
+        ModelFileError, match="column 'x': no value or range is shared by 5 rows"
+    ) as caught:
         coarse_of(few)
     assert caught.value.code == 405
 
@@ -635,7 +661,9 @@ def test_rare_and_unused_levels_are_left_out():
         {
             "a": ["x"] * 30 + ["y"] * 20 + ["Mrs Smith"] * 2,
             "b": pd.Categorical(
-                ["x"] * 30 + ["y"] * 20 + ["Mrs Jones"] * 2, ["Mr Jones", "Mrs Jones", "y", "x"], ordered=True
+                ["x"] * 30 + ["y"] * 20 + ["Mrs Jones"] * 2,
+                ["Mr Jones", "Mrs Jones", "y", "x"],
+                ordered=True,
             ),
             "c": [5] * 30 + [7] * 20 + [1234567] * 2,
             "d": [True] * 51 + [False],
@@ -643,7 +671,9 @@ def test_rare_and_unused_levels_are_left_out():
         }
     )
     coarse, notes = coarse_of(frame)
-    text = json.dumps(coarse.state()[0]) + str({k: v.tolist() for k, v in coarse.state()[1].items()})
+    text = json.dumps(coarse.state()[0]) + str(
+        {k: v.tolist() for k, v in coarse.state()[1].items()}
+    )
     for leak in ("Smith", "Jones", "1234567", "1234562"):
         assert leak not in text
     assert notes == [
@@ -663,7 +693,9 @@ def test_rare_and_unused_levels_are_left_out():
 
 def test_levels_of_texts_and_ids_are_left_out():
     texts = [f"the patient number {i} has a cough" for i in range(60)]
-    frame = pd.DataFrame({"note": pd.Categorical(texts), "key": pd.Categorical([f"K{i}" for i in range(60)])})
+    frame = pd.DataFrame(
+        {"note": pd.Categorical(texts), "key": pd.Categorical([f"K{i}" for i in range(60)])}
+    )
     written = Schema.infer(frame).to_json()
     written["columns"][0]["kind"], written["columns"][1]["kind"] = "text", "id"
     schema = Schema.infer(frame, given=Schema.from_json(written))
@@ -706,7 +738,9 @@ def test_new_ids_do_not_tell_the_last_old_one(values, upper):
 
 def test_ids_that_fill_64_bits_are_refused():
     frame = pd.DataFrame({"id": np.arange(50) + 2 * 10**18})
-    with pytest.raises(ModelFileError, match="column 'id': its IDs reach 19 digits.*drop the column"):
+    with pytest.raises(
+        ModelFileError, match=r"column 'id': its IDs reach 19 digits.*drop the column"
+    ):
         coarse_of(frame)
 
 
@@ -733,7 +767,12 @@ def test_spikes_far_from_the_scale_lie_within_the_bounds():
 
 def _state():
     frame = pd.DataFrame(
-        {"x": RNG(0).normal(size=60), "y": ["a", "b"] * 30, "z": np.arange(60) % 3, "w": np.arange(60) ** 3}
+        {
+            "x": RNG(0).normal(size=60),
+            "y": ["a", "b"] * 30,
+            "z": np.arange(60) % 3,
+            "w": np.arange(60) ** 3,
+        }
     )
     described, arrays = fitted(frame).state()
     return json.loads(json.dumps(described)), {k: v.copy() for k, v in arrays.items()}
@@ -772,7 +811,9 @@ def test_a_state_that_no_encoder_has_is_refused(spoil):
     described, arrays = _state()
     Encoder.from_state(described, arrays)
     spoil(described, arrays)
-    with pytest.raises(ModelFileError, match="describes column .* wrongly .*: copy it again") as caught:
+    with pytest.raises(
+        ModelFileError, match=r"describes column .* wrongly .*: copy it again"
+    ) as caught:
         Encoder.from_state(described, arrays)
     assert caught.value.code == 420
 

@@ -365,7 +365,8 @@ def test_names_from_outside_are_unknown_columns():
         ("a + 1", "yields int64, no booleans"),
         (
             "a and k == 'x'",
-            r"fails: TypeError: 'a' is no condition: .*The columns are 'a' \(int64\), 'k' \(object\)",
+            r"fails: TypeError: 'a' is no condition: .*The columns are 'a' \(int64\), 'k' "
+            r"\(object\)",
         ),
         ("a < k", "fails: TypeError"),
         (lambda frame: True, "yields a bool, no boolean for each row"),

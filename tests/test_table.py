@@ -1,4 +1,6 @@
-"""Tables and their schema: every hard column comes back as it was, or is refused with what to do."""
+"""Tables and their schema: every hard column comes back as it was, or is refused with what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ COLUMNS = {
     "texts with None": objects("b", None, "a"),
     "texts with NaN": objects("b", NAN, "a"),
     "texts with NA": objects("b", pd.NA, "a"),
-    "strange texts": objects("\U0001f9ec", "\u05e9\u05dc\u05d5\u05dd", "a\nb", "a\0b", "\ud800", "None"),
+    "strange texts": objects(
+        "\U0001f9ec", "\u05e9\u05dc\u05d5\u05dd", "a\nb", "a\0b", "\ud800", "None"
+    ),
     "very long texts": objects("x" * 10**6, "y" * 10**6, "x" * 10**6),
     "leading zeros": objects("00123", "0123", "123"),
     "mixed": objects(1, "a", None, 2.5),
@@ -82,9 +86,7 @@ COLUMNS = {
     "arrow string": arrow(["a", None, "b"], pa.string()),
     "arrow large string": arrow(["a", None, "b"], pa.large_string()),
     "arrow timestamp": arrow([NOON, None, NOON], pa.timestamp("us")),
-    "arrow zoned": arrow(
-        [NOON.replace(tzinfo=dt.timezone.utc), None], pa.timestamp("ms", "Europe/Berlin")
-    ),
+    "arrow zoned": arrow([NOON.replace(tzinfo=dt.UTC), None], pa.timestamp("ms", "Europe/Berlin")),
     "arrow date": arrow([DAY, None, dt.date(1, 1, 1)], pa.date32()),
     "arrow duration": arrow([dt.timedelta(1), None], pa.duration("ms")),
     "categorical": pd.Series(["b", "a", "b"], dtype="category"),
@@ -248,7 +250,9 @@ def test_any_name_is_kept(name):
 
 
 def test_names_of_several_types_and_levels():
-    frame = pd.DataFrame([[1, 2.5, "a"]] * 3, columns=pd.Index([1, "1", ("b", 2)], tupleize_cols=False))
+    frame = pd.DataFrame(
+        [[1, 2.5, "a"]] * 3, columns=pd.Index([1, "1", ("b", 2)], tupleize_cols=False)
+    )
     assert Schema.infer(frame)[1].dtype == "int64"
     assert Schema.infer(frame)["1"].dtype == "float64"
     tree = pd.DataFrame([[1, 2]] * 3, columns=pd.MultiIndex.from_product([["a"], ["x", "y"]]))
@@ -331,25 +335,45 @@ REFUSED = {
         343,
         "period",
     ),
-    "interval": (pd.DataFrame({"x": pd.interval_range(0, 2)}), None, 343, "intervals: make it a cat"),
+    "interval": (
+        pd.DataFrame({"x": pd.interval_range(0, 2)}),
+        None,
+        343,
+        "intervals: make it a cat",
+    ),
     "arrow decimal": (
         arrow([Decimal("1.5")], pa.decimal128(5, 2)).to_frame("x"),
         None,
         345,
         "column 'x' is decimal128.*turn it into",
     ),
-    "arrow list": (arrow([[1]], pa.list_(pa.int64())).to_frame("x"), None, 345, "column 'x' is list"),
+    "arrow list": (
+        arrow([[1]], pa.list_(pa.int64())).to_frame("x"),
+        None,
+        345,
+        "column 'x' is list",
+    ),
     "arrow binary": (arrow([b"a"], pa.binary()).to_frame("x"), None, 345, "column 'x' is binary"),
-    "True among numbers": (rows_of(1, True, 2), None, 326, "row 1: True stands among numbers: make"),
+    "True among numbers": (
+        rows_of(1, True, 2),
+        None,
+        326,
+        "row 1: True stands among numbers: make",
+    ),
     "categorical of tuples": (
         pd.DataFrame({"x": pd.Categorical([(1, 2)])}),
         None,
         345,
         r"category 0: \(1, 2\), a tuple",
     ),
-    "dates and datetimes": (rows_of(DAY, NOON), None, 348, "row 1: datetime.*is no date.*to_datetime"),
+    "dates and datetimes": (
+        rows_of(DAY, NOON),
+        None,
+        348,
+        "row 1: datetime.*is no date.*to_datetime",
+    ),
     "object with zone": (
-        rows_of(NOON, NOON.replace(tzinfo=dt.timezone.utc)),
+        rows_of(NOON, NOON.replace(tzinfo=dt.UTC)),
         None,
         348,
         "row 1: .*time zone.*to_datetime",
@@ -398,22 +422,31 @@ def test_a_row_is_named_by_its_label():
 @pytest.mark.parametrize("values", [[1.0, 2.5], ["1", "2"], ["a", "b"]])
 def test_a_column_that_was_retyped_is_refused_or_exact(values):
     column = column_of(pd.Series([5, 6, 7, 9]))
-    with pytest.raises(DataError, match=r"column 'x', row 1: .* is not a whole number.* integer: mend") as caught:
+    with pytest.raises(
+        DataError, match=r"column 'x', row 1: .* is not a whole number.* integer: mend"
+    ) as caught:
         column.numbers(pd.Series([1, values[1]], dtype=object))
     assert caught.value.code == 331
-    for same in ([5.0, 6.0], objects(5, 6), pd.array([5, 6], dtype="Int64"), pd.Categorical([5, 6])):
+    for same in (
+        [5.0, 6.0],
+        objects(5, 6),
+        pd.array([5, 6], dtype="Int64"),
+        pd.Categorical([5, 6]),
+    ):
         assert column.numbers(pd.Series(same))[0].tolist() == [5, 6]
 
 
 @pytest.mark.parametrize("value", [2.0**63, 1e300, -1e19])
 def test_a_float_beyond_int64_is_no_whole_number(value):
-    with pytest.raises(DataError, match="row 1: .*is not a whole number"):
+    with pytest.raises(DataError, match=r"row 1: .*is not a whole number"):
         column_of(pd.Series([5, 6, 7, 9])).numbers(pd.Series([1.0, value]))
 
 
 def test_an_unknown_category_is_refused():
     column = column_of(objects("a", "b", "a", "b"))
-    with pytest.raises(DataError, match=r"column 'x', row 7: 'c' was not seen.*'a', 'b'.*mend") as caught:
+    with pytest.raises(
+        DataError, match=r"column 'x', row 7: 'c' was not seen.*'a', 'b'.*mend"
+    ) as caught:
         column.codes(pd.Series(["a", "c"], index=[3, 7]))
     assert caught.value.code == 332
     assert column.codes(pd.Series(pd.Categorical(["b", None], ["b", "z"]))).tolist() == [1, -1]
@@ -464,7 +497,10 @@ KINDS_FOUND = {
     "boolean": [many(lambda i: i % 3 == 0), many(lambda i: i % 3 == 0).astype(object)],
     "integer": [many(lambda i: i % 50), many(lambda i: i % 50 + 0.0), many(lambda i: i * i + 0.0)],
     "numeric": [many(lambda i: i / 7), many(lambda i: 2.0**60 + i * 2.0**20)],
-    "datetime": [many(lambda i: pd.Timestamp(2000 + i, 1, 1)), many(lambda i: pd.Timedelta(i % 9, "h"))],
+    "datetime": [
+        many(lambda i: pd.Timestamp(2000 + i, 1, 1)),
+        many(lambda i: pd.Timedelta(i % 9, "h")),
+    ],
     "constant": [many(lambda i: "a"), many(lambda i: 4)],
     "missing": [many(lambda i: None), many(lambda i: NAN)],
 }
@@ -505,7 +541,10 @@ def test_ten_thousand_ids_and_ten_thousand_levels():
         (many(lambda i: i * 5 % 400 + 3), {"step": 5, "lower": 3, "upper": 398}),
         (many(lambda i: 0 if i % 2 else i), {"spikes": (0,)}),
         (many(lambda i: 0.0 if i % 200 else i / 7), {"spikes": ()}),
-        (many(lambda i: pd.Timestamp(2000, 1, 1) + pd.Timedelta(i % 99, "D")), {"step": 86400 * 10**9}),
+        (
+            many(lambda i: pd.Timestamp(2000, 1, 1) + pd.Timedelta(i % 99, "D")),
+            {"step": 86400 * 10**9},
+        ),
         (pd.Series([-(2**63), 2**63 - 1]), {"step": 1}),
         (many(lambda i: None if i % 4 else i), {"missing": 0.75, "kind": "integer"}),
     ],
@@ -540,7 +579,7 @@ def test_new_ids_fit_their_dtype(start):
     assert fresh.dtype == "int8"
     assert fresh.is_unique
     assert not fresh.isin(series).any()
-    with pytest.raises(DataError, match="no room for 300 new numbers.*drop the column") as caught:
+    with pytest.raises(DataError, match=r"no room for 300 new numbers.*drop the column") as caught:
         unlearned(column_of(series), 300)
     assert caught.value.code == 329
 
@@ -612,7 +651,12 @@ def test_kinds_set_by_hand_are_taken(series, kind):
     ("series", "changes", "code", "message"),
     [
         (many(lambda i: "abc"[i % 3]), {"kind": "numeric"}, 325, "holds texts.*pandas.to_numeric"),
-        (many(lambda i: "abc"[i % 3]), {"kind": "datetime"}, 325, "holds texts.*pandas.to_datetime"),
+        (
+            many(lambda i: "abc"[i % 3]),
+            {"kind": "datetime"},
+            325,
+            "holds texts.*pandas.to_datetime",
+        ),
         (many(lambda i: "01"[i % 2]), {"kind": "integer"}, 325, "holds texts.*pandas.to_numeric"),
         (many(lambda i: i % 2), {"kind": "boolean"}, 325, "holds numbers.*True and False"),
         (many(lambda i: i % 2), {"kind": "text"}, 325, "holds numbers.*into text"),
@@ -623,7 +667,12 @@ def test_kinds_set_by_hand_are_taken(series, kind):
             325,
             "holds dates or times",
         ),
-        (many(lambda i: i % 3).astype("category"), {"kind": "integer"}, 325, "a pandas categorical"),
+        (
+            many(lambda i: i % 3).astype("category"),
+            {"kind": "integer"},
+            325,
+            "a pandas categorical",
+        ),
         (many(lambda i: i / 3), {"kind": "integer"}, 268, "upper must be a whole number"),
         (
             many(lambda i: i / 3),
@@ -665,7 +714,12 @@ def test_kinds_set_by_hand_are_taken(series, kind):
         (NUMBERED, {"spikes": ["a"]}, 268, "spikes must be a list; each of them a whole"),
         (NUMBERED, {"categories": [{"a": 1}]}, 267, "{'a': 1} is no value"),
         (NUMBERED, {"categories": [[1]]}, 267, "is no value"),
-        (NUMBERED, {"kind": "categorical", "categories": [1, 1]}, 268, "categories must be a list of different values"),
+        (
+            NUMBERED,
+            {"kind": "categorical", "categories": [1, 1]},
+            268,
+            "categories must be a list of different values",
+        ),
         (many(lambda i: i / 3), {"decimals": 1.5}, 268, "decimals must be a whole number"),
         (many(lambda i: i / 3), {"upper": float("nan")}, 268, "upper must be a number"),
     ],
@@ -758,7 +812,11 @@ SDV_COLUMNS = {
     "data",
     [
         {"METADATA_SPEC_VERSION": "SINGLE_TABLE_V1", "columns": SDV_COLUMNS},
-        {"METADATA_SPEC_VERSION": "V1", "relationships": [], "tables": {"t": {"columns": SDV_COLUMNS}}},
+        {
+            "METADATA_SPEC_VERSION": "V1",
+            "relationships": [],
+            "tables": {"t": {"columns": SDV_COLUMNS}},
+        },
     ],
 )
 def test_sdv_metadata_decide(data, wrap):
@@ -787,9 +845,21 @@ def test_sdv_metadata_decide(data, wrap):
         ({"tables": {}}, 263, "0 tables, one is needed"),
         ({"tables": {"a": {}, "b": {}}}, 263, "2 tables, one is needed"),
         ({"columns": {"age": {}}}, 263, "cannot be read"),
-        ({"columns": {"size": {"sdtype": "numerical"}}}, 333, "names column 'size', which the table lacks"),
-        ({"columns": {"yes": {"sdtype": "datetime"}}}, 325, "column 'yes' holds texts.*to_datetime"),
-        ({"columns": {"yes": {"sdtype": "numerical"}}}, 325, "column 'yes' holds texts.*to_numeric"),
+        (
+            {"columns": {"size": {"sdtype": "numerical"}}},
+            333,
+            "names column 'size', which the table lacks",
+        ),
+        (
+            {"columns": {"yes": {"sdtype": "datetime"}}},
+            325,
+            "column 'yes' holds texts.*to_datetime",
+        ),
+        (
+            {"columns": {"yes": {"sdtype": "numerical"}}},
+            325,
+            "column 'yes' holds texts.*to_numeric",
+        ),
     ],
 )
 def test_sdv_metadata_that_do_not_fit_are_refused(metadata, code, message):
@@ -823,7 +893,11 @@ def test_rows_are_picked_with_the_schema(pick):
 
 
 def test_small_tables():
-    for frame in (pd.DataFrame({"x": [1]}), pd.DataFrame({"x": [1, 2]}), pd.DataFrame({"x": [None]})):
+    for frame in (
+        pd.DataFrame({"x": [1]}),
+        pd.DataFrame({"x": [1, 2]}),
+        pd.DataFrame({"x": [None]}),
+    ):
         assert len(Table.of(frame)) == len(frame)
     two = pd.DataFrame({"x": [1.5, 2.5], "y": ["a", "b"]})
     assert Table.of(two, target="y").counts == {"a": 1, "b": 1}
@@ -907,7 +981,9 @@ def test_what_is_no_xy_is_refused(X, y, code, message):
 def test_labels_in_another_order_are_refused():
     X = pd.DataFrame({"a": [1, 2, 3]}, index=[5, 6, 7])
     y = pd.Series([0, 1, 1], index=[5, 7, 6])
-    with pytest.raises(DataError, match=r"different indexes, first in row 1: 6 and 7: align") as caught:
+    with pytest.raises(
+        DataError, match=r"different indexes, first in row 1: 6 and 7: align"
+    ) as caught:
         Table.of_xy(X, y)
     assert caught.value.code == 328
     with pytest.raises(DataError, match="different indexes"):
@@ -938,7 +1014,9 @@ def test_a_class_is_found(classes, label, position):
 
 @pytest.mark.parametrize("label", ["c", None, 7, NAN, float("inf"), "", 10**400])
 def test_an_unknown_class_is_refused(label):
-    with pytest.raises(UsageError, match="is no class of the target: it has 'a', 'b': name") as caught:
+    with pytest.raises(
+        UsageError, match="is no class of the target: it has 'a', 'b': name"
+    ) as caught:
         class_position(("a", "b"), label)
     assert caught.value.code == 201
 

@@ -62,7 +62,8 @@ class _Generator(Sampler):
         self.register_buffer(
             "frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64)
         )
-        # The farthest that a training row lies from the middle; beyond it, decoding would pile rows up.
+        # The farthest that a training row lies from the middle; beyond it, decoding would pile rows
+        # up.
         self.register_buffer("limits", torch.ones(n_numbers))
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)

@@ -446,8 +446,8 @@ def _flat(rows: Encoded, spans: Spans) -> torch.Tensor:
 
 
 def _default_steps(rows: int) -> int:
-    """2,000 updates for 1,000 rows or fewer, 4,000 for 10,000 or more."""
-    return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 1000), 2000, 4000))
+    """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
+    return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
 
 def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:
