@@ -182,6 +182,7 @@ def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatc
     X, y = table(8000, 400)
     whole = audit(X, y)
     monkeypatch.setattr(auditing, "MODEL_ROWS", 2000)
+    monkeypatch.setattr(auditing, "SCREEN_ROWS", 2000)
     part = audit(X, y)
     assert whole.model is not None
     assert part.model is not None
@@ -192,6 +193,8 @@ def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatc
     low, high = whole.model.average_precision.low, whole.model.average_precision.high
     assert low - 0.03 < part.model.average_precision.value < high + 0.03
     assert part.model.log_loss.value < 0.25
+    alone, alone_part = (r.columns[0]["average_precision"] for r in (whole, part))
+    assert alone_part == pytest.approx(alone, abs=0.04)
 
 
 # --- leaks --------------------------------------------------------------------------------------
@@ -305,6 +308,8 @@ def test_coarse_columns_are_judged_row_by_row():
     assert result.model is not None
     assert result.model.average_precision.value > 0.3
     assert not found(result, "copied_class", "tiny_class")
+    state = X.assign(ward=np.where(y == "yes", "closed", X["ward"]))[["ward"]]
+    assert found(audit(state, y), *LEAKS) == [("leak_column", "ward")]
 
 
 def test_hard_rows_are_those_with_swapped_labels():

@@ -1,0 +1,192 @@
+"""The one file that a trained model is: whole or refused, and nothing in it is ever run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthgen.errors import ModelFileError, OutputError, SynthgenError
+from synthgen.model_file import read_model, write_model
+
+HEADER = {"class": "CTGAN", "note": "é", "numbers": [1, 2.5, None]}
+TENSORS = {
+    "a/weight": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "b": np.array(7, dtype=np.int64),
+    "c": np.linspace(0, 1, 5),
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.synthgen"
+    write_model(path, HEADER, TENSORS)
+    return path
+
+
+def refused(path: Path, data: bytes) -> ModelFileError:
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError) as caught:
+        read_model(path)
+    assert str(path) in caught.value.message
+    return caught.value
+
+
+def safetensors(header: object, tail: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + tail
+
+
+def signed(header: str, tensors: dict[str, object], tail: bytes = b"") -> bytes:
+    """A file with a right checksum, as somebody who means harm would make it."""
+    metadata = {"format": "synthgen", "version": "1", "sha256": "0" * 64, "header": header}
+    data = safetensors({"__metadata__": metadata, **tensors}, tail)
+    return data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode(), 1)
+
+
+def test_round_trip(model: Path) -> None:
+    header, tensors = read_model(model)
+    assert header == HEADER
+    assert tensors.keys() == TENSORS.keys()
+    for name, array in TENSORS.items():
+        assert tensors[name].dtype == array.dtype
+        assert tensors[name].shape == array.shape
+        assert np.array_equal(tensors[name], array)
+
+
+def test_the_same_model_is_the_same_bytes(model: Path) -> None:
+    first = model.read_bytes()
+    write_model(model, HEADER, dict(reversed(TENSORS.items())))
+    assert model.read_bytes() == first
+
+
+def test_every_flipped_bit_is_refused(model: Path) -> None:
+    data = model.read_bytes()
+    for place in range(len(data)):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[place] ^= 1 << bit
+            refused(model, bytes(changed))
+
+
+def test_every_truncation_and_addition_is_refused(model: Path) -> None:
+    data = model.read_bytes()
+    for length in range(len(data)):
+        refused(model, data[:length])
+    refused(model, data + b"\0")
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"a,b\n1,2\n", os.urandom(2000), b"\0" * 5000])
+def test_what_is_no_model_is_refused(tmp_path: Path, data: bytes) -> None:
+    refused(tmp_path / "m", data)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_never_opened(tmp_path: Path, protocol: int) -> None:
+    data = pickle.dumps(Bomb(tmp_path / "ran"), protocol=protocol)
+    refused(tmp_path / "m.synthgen", data)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_header_of_100_mb_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "m", struct.pack("<Q", 100 * 2**20) + b"{" + b" " * 1000)
+    refused(tmp_path / "m", safetensors(b"{" + b" " * (100 * 2**20) + b"}"))
+
+
+def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    refused(tmp_path / "m", signed("{}", {f"t{i}": empty for i in range(500_000)}))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 80]}},
+        {
+            "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "b": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+        },
+        {"a": {"dtype": "X7", "shape": [2], "data_offsets": [0, 8]}},
+        {"a": "no tensor"},
+    ],
+    ids=["overflow", "negative", "short", "beyond", "overlap", "dtype", "text"],
+)
+def test_impossible_tensors_are_refused(tmp_path: Path, tensors: dict[str, object]) -> None:
+    refused(tmp_path / "m", signed("{}", tensors, b"\0" * 8))
+
+
+def test_a_key_twice_is_refused(tmp_path: Path) -> None:
+    twice = b'{"__metadata__": {"format": "synthgen"}, "__metadata__": {"format": "synthgen"}}'
+    refused(tmp_path / "m", safetensors(twice))
+
+
+def test_a_newer_format_says_what_to_do(model: Path) -> None:
+    data = model.read_bytes().replace(b'"version":"1"', b'"version":"9"')
+    error = refused(model, data)
+    assert error.code == 415
+    assert "install a newer synthgen" in error.message
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="cannot read the model file"):
+        read_model(tmp_path / "nothing")
+    with pytest.raises(ModelFileError, match="is a folder"):
+        read_model(tmp_path)
+
+
+def mutated(data: bytes, seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    out = bytearray(data)
+    for _ in range(rng.integers(1, 6)):
+        place = int(rng.integers(len(out)))
+        match rng.integers(3):
+            case 0:
+                out[place] = int(rng.integers(256))
+            case 1:
+                del out[place : place + int(rng.integers(1, 30))]
+            case _:
+                out[place:place] = rng.bytes(int(rng.integers(1, 30)))
+    return bytes(out)
+
+
+@pytest.mark.parametrize("tries", [100, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_altered_model_loads(model: Path, tries: int) -> None:
+    data = model.read_bytes()
+    for seed in range(tries):
+        changed = mutated(data, seed)
+        if changed != data:
+            refused(model, changed)
+
+
+def test_a_fault_while_writing_leaves_the_old_file(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = model.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for fault in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, fault, full)
+            with pytest.raises((OutputError, SynthgenError)):
+                write_model(model, {"class": "TVAE"}, TENSORS)
+        assert model.read_bytes() == before
+        assert [p.name for p in model.parent.iterdir()] == [model.name]
