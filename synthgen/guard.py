@@ -36,8 +36,8 @@ NEAR_SHARE = 0.05
 # One knot for so many rows, so that the scale does not follow single rows: with a knot for each, up
 # to 88 % of fresh real rows (one column, 200 rows) pass for near copies.
 ROWS_PER_KNOT, MAX_KNOTS = 20, 50
-# So many pairs at a time: what a core's cache holds, and what keeps a GPU busy.
-PAIRS_CPU, PAIRS_GPU = 1 << 19, 1 << 25
+# So many pairs of rows at a time: more waits for memory, fewer for the threads.
+PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
@@ -92,10 +92,10 @@ class Rule:
                 used = {key: frame.iloc[:, known[name]] for key, name in self._names.items()}
                 for series in used.values():
                     judged &= series.notna().to_numpy(dtype=bool)
-                for key in self._flags:
-                    if not pd.api.types.is_bool_dtype(used[key].infer_objects().dtype):
-                        raise TypeError(f"{self._names[key]!r} is no condition: compare it")
                 rows = pd.DataFrame({key: _comparable(s[judged]) for key, s in used.items()})
+                for key in self._flags:
+                    if len(rows) and not pd.api.types.is_bool_dtype(rows[key].dtype):
+                        raise TypeError(f"{self._names[key]!r} is no condition: compare it")
                 found = rows.eval(self._expression, engine="python", local_dict={}, global_dict={})
             wanted = int(judged.sum())
             if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
@@ -121,11 +121,13 @@ class Guard:
       table, or set by hand. A cell may be missing only where one is in the rows that the
       synthesizer learned from: of the class, or with `learned_from_all` of the table.
     - Rules: the user's; one that more than half of the real rows break is refused as a mistake.
-    - Copies: rows nearer to a training row of the class than real rows are to each other. Distances
-      are Euclidean on normal scores of the numbers; another category, and missing on one side only,
-      count as sqrt(2), the usual distance of two normal numbers. Constants, IDs and text do not
-      count. The yardstick is the distance of each real row of the class to the next one; below 20
-      rows, of each row of the table (5,000 of them at most) to the next one.
+    - Copies: rows equal to a training row of the class. Near copies: rows as near to one as only
+      5 % of the real rows are to another one, and as much nearer to it than to a second one: what
+      is near to many copies none. (Where one person has several almost equal rows, these hide each
+      other.) Distances are Euclidean on normal scores of the numbers; another category, and missing
+      on one side only, count as sqrt(2), the usual distance of two normal numbers. Constants, IDs
+      and text do not count. The yardstick is each real row of the class beside the others; below 20
+      rows, each row of the table (5,000 of them at most) beside the others.
 
     Args:
         table: The training rows, all classes.
@@ -137,7 +139,7 @@ class Guard:
 
     Attributes:
         broken: For each rule, the share of the real rows of the class that break it.
-        near: The distance up to which a row is a near copy: 5 % of the real rows are as near.
+        near: The distance up to which a row is a near copy.
 
     Example:
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
@@ -165,12 +167,15 @@ class Guard:
         self._columns = table.schema.features
         self._may_miss = {c.name: bool(learned[c.name].isna().any()) for c in self._columns}
         self._rules = [Rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
-        self.broken = {r.text: float(1 - r.holds(rows).mean()) for r in self._rules}
-        for text, share in self.broken.items():
+        self.broken: dict[str, float] = {}
+        for place, rule in enumerate(self._rules):
+            if rule.text in self.broken:  # such as a second <lambda>
+                rule.text = f"{rule.text} ({place + 1})"
+            share = self.broken[rule.text] = float(1 - rule.holds(rows).mean())
             if share > 0.5:
-                what = f"rule {text!r} is broken by {share:.0%} of the {len(rows)} real rows"
+                what = f"rule {rule.text!r} is broken by {share:.0%} of the {len(rows)} real rows"
                 raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
-        self.near, self._copies, self._nears, self._judged = -1.0, 0, 0, 1
+        self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
         if near_copies and own.any():
             self._learn_distances(table.frame, np.flatnonzero(own), torch.device(device))
 
@@ -188,16 +193,18 @@ class Guard:
         return found
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
-        """How far each row is from the nearest training row of the class, shape (rows,).
+        """How far each row is from the one training row of the class that it resembles.
 
-        All are infinite where distances were not learned. Rows must keep the limits.
+        Infinite where it is not much nearer to one than to a second, or nothing was learned. Rows
+        must keep the limits. Shape (rows,).
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
-        return _nearest(self._encoded(frame), self._real)
+        found, ratio = _nearest(self._encoded(frame), self._real)
+        return np.where(ratio <= self._lonely, found, np.inf)
 
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
-        """How many of `rows` new rows may be copies, and how many copies or near copies.
+        """How many of `rows` new rows may be copies, and how many near copies.
 
         As large a share as of the real rows; rounded at random, so that many small samples together
         have the same share as a large one.
@@ -213,10 +220,10 @@ class Guard:
             distances: Of the candidates, shape (candidates,).
             allowance: See `allowance`.
         """
-        copies = np.flatnonzero(distances == 0)[: allowance[0]]
-        near = _farthest(np.flatnonzero((distances > 0) & (distances <= self.near)), distances)
         fine = distances > self.near
-        fine[np.append(near, copies)[: allowance[1]]] = True
+        fine[np.flatnonzero(distances == 0)[: allowance[0]]] = True
+        near = np.flatnonzero((distances > 0) & (distances <= self.near))
+        fine[_farthest(near, distances)[: allowance[1]]] = True
         return fine
 
     def _learn_distances(self, frame: pd.DataFrame, own: np.ndarray, device: torch.device) -> None:
@@ -224,17 +231,23 @@ class Guard:
         pool = own
         if len(own) < MIN_CLASS_ROWS:
             pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
-        asked = rng.permutation(len(pool))[:MAX_REAL_ROWS]
+        chosen = rng.permutation(len(pool))[:MAX_REAL_ROWS]
         counted = [c for c in self._columns if c.kind in (*NUMBERS, "categorical", "boolean")]
         self._scales = [(c, _scale(c, frame[c.name].iloc[pool])) for c in counted]
         self._device = device
-        self._real = self._encoded(frame.iloc[own])
-        numbers, codes = self._real if pool is own else self._encoded(frame.iloc[pool])
-        found = _nearest((numbers[asked], codes[:, asked]), (numbers, codes), itself=asked)
-        self.near = float(np.quantile(found, NEAR_SHARE, method="inverted_cdf"))
-        # Ties reach beyond the 5 %, so what is as near is counted.
-        self._copies, self._nears = int((found == 0).sum()), int((found <= self.near).sum())
-        self._judged = len(found)
+        numbers, codes = self._encoded(frame.iloc[pool])
+        others, places = _distinct((numbers, codes))
+        self._real = others if pool is own else _distinct(self._encoded(frame.iloc[own]))[0]
+        asked = numbers[chosen], codes[:, chosen]
+        found, ratio = _nearest(asked, others, itself=places[chosen])
+        twin = found == 0
+        self.near, self._copies, self._judged = 0.0, int(twin.sum()), len(twin)
+        if not twin.all():
+            found, ratio = found[~twin], ratio[~twin]
+            self.near = float(np.quantile(found, NEAR_SHARE, method="inverted_cdf"))
+            self._lonely = float(np.quantile(ratio, NEAR_SHARE, method="inverted_cdf"))
+            # Ties reach beyond the 5 %, so what is as near is counted.
+            self._nears = int((found <= self.near).sum())
 
     def _encoded(self, frame: pd.DataFrame) -> _Rows:
         """Normal scores, float32 of shape (rows, numbers), and codes, of shape (codes, rows)."""
@@ -407,7 +420,7 @@ class _Draws:
         if len(lifted) < self.missing:
             counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common() if n)
             raise ConvergenceError(
-                602,
+                611,
                 f"class {label!r}: {self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
                 f"keep to the table's limits and the rules, but {self.rows} are needed. Refused: "
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer",
@@ -560,14 +573,37 @@ def _scale(column: Column, series: pd.Series) -> _Scale | None:
     return unit, knots, ndtri(grid), (low, high)
 
 
-def _nearest(asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None) -> np.ndarray:
-    """The distance of each row of `asked` to the nearest of `real` but `itself`, shape (rows,)."""
+def _distinct(rows: _Rows) -> tuple[_Rows, np.ndarray]:
+    """Each different row once, and of every row its place among these; -1 if it has a twin."""
+    numbers, codes = rows
+    flat = [np.zeros((len(numbers), 1)), numbers.cpu().numpy(), codes.cpu().numpy().T]
+    _, first, place, counts = np.unique(
+        np.concatenate(flat, axis=1),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    place = place.reshape(-1)  # numpy 2.0 gives it another shape
+    return (numbers[first], codes[:, first]), np.where(counts[place] > 1, -1, place)
+
+
+def _nearest(
+    asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of each row of `asked` to the nearest of `real`, and its ratio to that of the
+    second nearest; both of shape (rows,).
+
+    Args:
+        asked, real: See `Guard._encoded`.
+        itself: For each row the place in `real` to leave out; -1: none.
+    """
     (numbers, codes), (others, other_codes) = asked, real
     device = numbers.device
     chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
     kind = torch.uint8 if len(codes) < 256 else torch.int16
     exact = "donot_use_mm_for_euclid_dist"  # matrix products leave no zero between equal rows
-    found = [torch.zeros(0, device=device)]
+    found, ratio = [torch.zeros(0, device=device)], [torch.zeros(0, device=device)]
     for start in range(0, len(numbers), chunk):
         part = slice(start, start + chunk)
         square = torch.cdist(numbers[part], others, compute_mode=exact).square_()
@@ -576,6 +612,11 @@ def _nearest(asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None) -> 
             differ += mine[part, None] != theirs
         square.add_(differ, alpha=2)
         if itself is not None:
-            square[torch.arange(len(square)), torch.from_numpy(itself[part])] = math.inf
-        found.append(square.min(1).values)
-    return torch.cat(found).sqrt().cpu().numpy()
+            own = torch.from_numpy(itself[part]).to(device)
+            there = own >= 0
+            square[there.nonzero()[:, 0], own[there]] = math.inf
+        first, place = square.min(1)
+        second = square.scatter_(1, place[:, None], math.inf).min(1).values
+        found.append(first)
+        ratio.append(first / second)
+    return torch.cat(found).sqrt().cpu().numpy(), torch.cat(ratio).sqrt().cpu().numpy()

@@ -161,14 +161,14 @@ def run(
     look_every = max(1, math.ceil(steps / looks))
     while at.step < steps:
         if not at.advance():
-            good = at.with_half_the_batch(good)
+            at.halve_batch(good)
             continue
         reporting = at.step % REPORT_EVERY == 0 or at.step == steps
         if at.step == FIRST_REPORT and progress is not None:
             progress(at.step, steps)
         if reporting:
             if wrong := at.report():
-                good = at.with_lower_rates(good, wrong)
+                at.lower_rates(good, wrong)
                 continue
             if progress is not None:
                 progress(at.step, steps)
@@ -277,8 +277,8 @@ class _Run:
         self._restore(state)
         self.started = time.perf_counter() - self.history.seconds
 
-    def with_lower_rates(self, good: State, wrong: str) -> State:
-        """Back to `good` with a tenth of the learning rates; the state to go back to from there."""
+    def lower_rates(self, good: State, wrong: str) -> None:
+        """Go back to `good` with a tenth of the learning rates."""
         lowered = self.history.lowered + 1
         tried = [f"{self._rate(k):g}" for k in range(lowered)] if self.rates else []
         if lowered > RETRIES:
@@ -292,10 +292,10 @@ class _Run:
             f"training diverged before step {self.step} ({wrong}): it goes back to step "
             f"{good.values['step']} with a tenth of the learning rate"
         )
-        return self._again(good, f"{note}, {self._rate(lowered):g}" if tried else note, lowered=1)
+        self._again(good, f"{note}, {self._rate(lowered):g}" if tried else note, lowered=1)
 
-    def with_half_the_batch(self, good: State) -> State:
-        """Back to `good` with half the batch; the state to go back to from there."""
+    def halve_batch(self, good: State) -> None:
+        """Go back to `good` with half the batch."""
         batch, pac = self.learner.batch, self.learner.pac
         if batch <= 2 * pac:
             raise ConvergenceError(
@@ -309,11 +309,9 @@ class _Run:
             f"memory does not suffice for a batch of {batch} rows at step {self.step + 1}: it goes "
             f"back to step {good.values['step']} with {half}"
         )
-        return self._again(good, note, batch=half)
+        self._again(good, note, batch=half)
 
-    def _again(
-        self, good: State, note: str, *, lowered: int = 0, batch: int | None = None
-    ) -> State:
+    def _again(self, good: State, note: str, *, lowered: int = 0, batch: int | None = None) -> None:
         """Go back; what was learned about rates and batch since then stays."""
         before = self.history
         self._restore(good)
@@ -322,7 +320,6 @@ class _Run:
         self.history.batch = before.batch if batch is None else batch
         self._apply()
         warnings.warn(note, UserWarning, stacklevel=4)
-        return self.state()
 
     def _rate(self, lowered: int) -> float:
         return self.rates[0][0] / 10**lowered if self.rates else math.nan

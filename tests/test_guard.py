@@ -176,13 +176,40 @@ def test_copies_with_noise_are_refused(rows: int):
     assert 0 < left <= share * 400 + 1
 
 
+def test_near_copies_are_refused_beside_twins():
+    """Many exact twins among the real rows excuse copies, not what is almost one."""
+    once = numbers(np.random.default_rng(1), 300)
+    table = of_class(pd.concat([once, once.iloc[:100]]), wide(once))
+    guard = Guard(table, 1)
+    rng = np.random.default_rng(2)
+    noisy = resampled(once)(rng, 500) * (1 + 0.005 * rng.normal(size=(500, 4)))
+    assert (guard.distances(noisy) > 0).all()
+    assert (guard.distances(noisy) <= guard.near).mean() > 0.9
+    assert guard.allowance(1000, seed_sequence(0)) == (500, 25)
+
+
+def test_rows_near_to_many_copy_none():
+    """A smooth synthesizer makes rows in the midst of others, nearer to all than these are."""
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame(rng.normal(size=(200, 10)), columns=list("abcdefghij"))
+    table = of_class(real, wide(real))
+    smooth = pd.DataFrame(0.5 * rng.normal(size=(500, 10)), columns=real.columns)
+    guard = Guard(table, 1)
+    plain = np.sqrt(((smooth.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2)).min(1)
+    usual = np.sqrt(((real.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2))
+    usual = np.sort(usual, axis=1)[:, 1]
+    assert (plain <= np.quantile(usual, 0.05)).mean() > 0.3  # nearness alone would refuse these
+    assert (guard.distances(smooth) <= guard.near).mean() < 0.05
+
+
 def test_the_closest_are_refused_first():
     table = of_class(numbers(np.random.default_rng(0), 200))
     guard = Guard(table, 1)
     distances = np.array([0.0, 0.1, 0.9, 0.5, 2.0]) * guard.near
     assert guard.admitted(distances, (0, 1)).tolist() == [False, False, True, False, True]
-    assert guard.admitted(distances, (1, 4)).tolist() == [True] * 5
-    assert guard.admitted(distances, (1, 2)).tolist() == [False, False, True, True, True]
+    assert guard.admitted(distances, (0, 2)).tolist() == [False, False, True, True, True]
+    assert guard.admitted(distances, (1, 1)).tolist() == [True, False, True, False, True]
+    assert guard.admitted(distances, (1, 3)).tolist() == [True] * 5
 
 
 def test_small_samples_have_the_same_share_on_average():
@@ -285,6 +312,7 @@ def test_values_that_only_the_table_has_are_no_copies():
         ("`class` > 0.5", [False, False, True]),
         ("`the kind` != 'it`s @x'", [True, True, True]),
         ("maybe > 1", [True, False, True]),
+        ("told", [True, True, False]),
     ],
 )
 def test_rules(rule: str, expected: list[bool]):
@@ -303,6 +331,7 @@ def test_rules(rule: str, expected: list[bool]):
             "index": [7, 8, 7],
             "class": [0.1, 0.2, 0.7],
             "maybe": pd.array([2, 1, None], dtype="Int64"),
+            "told": [True, None, False],
         },
         index=[4, 4, 9],
     )
@@ -429,6 +458,16 @@ def test_a_rule_that_real_rows_break_is_a_mistake():
     assert Guard(table, 1, rules="start <= end").broken["start <= end"] < 0.3
 
 
+def test_functions_of_the_same_name_are_told_apart():
+    table = of_class(spans(np.random.default_rng(0), 300))
+    rules = [lambda frame: frame["end"] > -2, lambda frame: frame["start"] < 9]
+    broken = Guard(table, 1, rules=rules).broken
+    assert list(broken) == ["<lambda>", "<lambda> (2)"]
+    assert broken["<lambda>"] == 0 < broken["<lambda> (2)"]
+    with pytest.raises(UsageError, match="'<lambda>' is broken by 100%"):
+        Guard(table, 1, rules=[lambda frame: frame["end"] > 99, *rules])
+
+
 def test_a_rule_that_nobody_keeps_ends_with_the_counts():
     real = spans(np.random.default_rng(0), 300)
     table = of_class(real)
@@ -436,7 +475,7 @@ def test_a_rule_that_nobody_keeps_ends_with_the_counts():
     model = fake(table, lambda rng, rows: spans(rng, rows).assign(start=9.0, end=low))
     with pytest.raises(ConvergenceError, match=r"Refused: .*rule: start <= end \(\d+\)") as info:
         guarded_sample(model, 50, label=1, table=table, rules=["start <= end"], random_state=0)
-    assert info.value.exit_status == 6
+    assert (info.value.code, info.value.exit_status) == (611, 6)
     assert "0 of" in info.value.message
     assert len(model.draws) == 20
     assert sum(model.draws) <= 50 + 19 * 1000

@@ -23,6 +23,7 @@ import pandas as pd
 import pytest
 import torch
 from checks import digest, mixed
+from sklearn.base import clone
 
 import synthgen
 from synthgen import CTGAN, TVAE
@@ -43,10 +44,8 @@ class Killed(BaseException):
 
 
 def new(name: str, path: Path | None = None, **params: Any) -> NetworkSynthesizer:
-    quick = {"steps": 60, "batch_size": 40, "device": "cpu", "random_state": 0}
-    model = CLASSES[name](**(quick | params))
-    model.checkpoint = path
-    return model
+    quick = {"scope": "class", "steps": 60, "batch_size": 40, "device": "cpu", "random_state": 0}
+    return CLASSES[name](checkpoint=path, **(quick | params))
 
 
 def table() -> tuple[pd.DataFrame, pd.Series]:
@@ -149,6 +148,17 @@ def test_a_finished_fit_leaves_nothing_and_does_not_depend_on_checkpoints(
     with_checkpoint = new("tvae", tmp_path / CHECKPOINT).fit(X, y)
     assert not list(tmp_path.iterdir())
     assert bits(with_checkpoint) == bits(new("tvae").fit(X, y))
+
+
+def test_the_path_is_an_argument_that_no_model_file_tells(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"level": rng.integers(0, 4, 200), "kind": rng.choice(["a", "b"], 200)})
+    y = pd.Series(np.where(np.arange(200) < 60, "rare", "common"))
+    model: Any = clone(new("ctgan", tmp_path / CHECKPOINT, steps=3))
+    assert model.get_params()["checkpoint"] == tmp_path / CHECKPOINT
+    model.fit(X, y).save(tmp_path / "model")
+    assert b"checkpoint" not in (tmp_path / "model").read_bytes()
+    assert synthgen.load(tmp_path / "model", device="cpu").get_params()["checkpoint"] is None
 
 
 def test_fresh_entropy_is_that_of_the_first_fit(
@@ -303,7 +313,7 @@ def other_cell() -> tuple[pd.DataFrame, pd.Series]:
         ({"steps": 61}, "steps was 60, is 61"),
         ({"batch_size": 50}, "batch_size was 40, is 50"),
         ({"learning_rate": 0.5}, "learning_rate was 0.001, is 0.5"),
-        ({"scope": "all"}, "scope was 'auto', is 'all'"),
+        ({"scope": "all"}, "scope was 'class', is 'all'"),
         ({"random_state": 1}, "random_state was {'entropy': 0, 'spawn_key': []}, is {'entropy': 1"),
         ({"random_state": None}, "random_state was {'entropy': 0, 'spawn_key': []}, is None"),
         ({"classes": ["other"]}, "classes was ['rare'], is ['other']"),
@@ -384,10 +394,9 @@ def test_a_place_that_cannot_be_written_is_known_before_any_work(
     done = at_step("tvae", 0, kill)
     with pytest.raises(OutputError, match="there is no folder"):
         new("tvae", tmp_path / "missing" / CHECKPOINT).fit(*table())
-    model = new("tvae")
-    model.checkpoint = 3  # type: ignore[assignment]
+    wrong: Any = 3
     with pytest.raises(UsageError, match="checkpoint must be the path of a file or None"):
-        model.fit(*table())
+        new("tvae", wrong).fit(*table())
     assert done == [0]
 
 

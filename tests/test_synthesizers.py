@@ -164,7 +164,7 @@ def test_a_model_of_another_class_is_refused(tmp_path) -> None:
 
 def test_early_stop_keeps_the_best_look() -> None:
     X, y = mixed(rows=600, rare=300)
-    model = tvae(random_state=0, steps=200, classes=["rare"]).fit(X, y)
+    model = tvae(random_state=0, scope="class", steps=200, classes=["rare"]).fit(X, y)
     assert isinstance(model, TVAE)
     history = model.history_["rare"]
     assert len(history.held_out) == 20

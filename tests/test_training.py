@@ -54,6 +54,7 @@ class Drift(Learner):
     Args:
         breaks: Calls of `step` that end in weights that are no numbers.
         stops, signals: The call that ends the process, and the one in which Ctrl-C is pressed.
+        momentum: Of SGD.
         holds: Rows that memory holds, from the call `fails_from` on.
         error: What a larger batch raises.
     """
@@ -66,6 +67,7 @@ class Drift(Learner):
         breaks: Collection[int] = (),
         stops: int | None = None,
         signals: int | None = None,
+        momentum: float = 1e-9,
         batch: int = 2,
         pac: int = 1,
         holds: int = 10_000,
@@ -74,7 +76,7 @@ class Drift(Learner):
     ) -> None:
         super().__init__()
         self.sampler: Point = Point()
-        self.optimizers = [torch.optim.SGD(self.parameters(), lr=0.1, momentum=1e-9)]
+        self.optimizers = [torch.optim.SGD(self.parameters(), lr=0.1, momentum=momentum)]
         self.breaks, self.stops, self.signals = breaks, stops, signals
         self.batch, self.pac = batch, pac
         self.holds, self.fails_from, self.error = holds, fails_from, error or MemoryError()
@@ -277,24 +279,28 @@ def test_what_a_run_learned_of_rate_and_batch_is_gone_on_from(tmp_path: Path) ->
     assert walk.place == pytest.approx(300 * 0.01, rel=1e-4)
 
 
-def test_going_back_after_going_on_goes_back_as_far(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["stops", "signals"])
+def test_going_back_after_going_on_goes_back_as_far(ends: str, tmp_path: Path) -> None:
     """A signal may end a run between two reports; the state to go back to is that of the report."""
 
     def checkpoint() -> Checkpoint:
-        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=1000)
+        every = 0 if ends == "stops" else 1000
+        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=every)
 
-    whole = Drift(breaks={180})
+    whole = Drift(breaks={180}, momentum=0.999)
     with pytest.warns(UserWarning, match="it goes back to step 100"):
         run(whole, 300, torch.Generator().manual_seed(0))
-    walk = Drift(signals=150)
-    with pytest.raises(KeyboardInterrupt), checkpoint() as kept:
+    end: dict[str, Any] = {ends: 150}
+    walk = Drift(momentum=0.999, **end)
+    with pytest.raises((Stopped, KeyboardInterrupt)), checkpoint() as kept:
         run(walk, 300, torch.Generator().manual_seed(0), checkpoint=kept)
     assert walk.calls == 150
-    walk = Drift(breaks={30})
+    reached = 100 if ends == "stops" else 150
+    walk = Drift(momentum=0.999, breaks={180 - reached})
     with pytest.warns(UserWarning, match="it goes back to step 100"), checkpoint() as kept:
         run(walk, 300, torch.Generator(), checkpoint=kept)
     assert walk.place == whole.place
-    assert walk.calls == 50 + 200
+    assert walk.calls == 200 - reached + 200
 
 
 def test_energy_distance_of_known_samples() -> None:
