@@ -456,7 +456,11 @@ def _fit_part(column: Column, series: pd.Series) -> _Levels | _Scale | None:
     if len(np.unique(rest)) < 2:
         return _levels(column, values, gone)
     places = np.arange(len(rest))
-    if len(rest) > KNOTS:
+    ends = np.flatnonzero(np.append(rest[1:] != rest[:-1], True))
+    if len(rest) > KNOTS and 2 * len(ends) <= KNOTS:
+        # The first and the last row of each value, so that all of its share is known.
+        places = np.unique(np.concatenate([ends, np.append(0, ends[:-1] + 1)]))
+    elif len(rest) > KNOTS:
         places = np.linspace(0, len(rest) - 1, KNOTS).round().astype(np.int64)
     return _Scale(column, rest[places], (places + 0.5) / len(rest), spikes, bool(gone.any()))
 
@@ -538,20 +542,23 @@ def _coarse_categories(
         # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it
         # lost.
         kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
-        levels = dtype.categories
-        dtype = pd.CategoricalDtype(levels[levels.isin(kept)], ordered=dtype.ordered)
+        used = dtype.categories[dtype.categories.isin(kept)]
+        dtype = pd.CategoricalDtype(used, ordered=dtype.ordered)
     elif keep.all():
         return column, part, ""
     names = tuple(c for c, k in zip(column.categories, keep, strict=True) if k)
     moved = np.where(keep, np.cumsum(keep) - 1, -1)
-    rare = len(keep) - int(keep.sum())
+    levels = len(keep)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = len(column.dtype.categories)
+    rare = levels - int(keep.sum())
     if part is not None:
         values = moved[part.values]
         weight = np.where(values >= 0, counts[part.values], 0)
         stand_in = int(np.argmax(weight))
         fallback = values[stand_in] if values[stand_in] >= 0 else moved[int(np.argmax(counts))]
         part = replace(part, values=np.where(values >= 0, values, fallback), frequent=stand_in)
-    note = f"{rare} of {len(keep)} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
+    note = f"{rare} of {levels} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
     return replace(column, categories=names, dtype=dtype), part, note * bool(rare)
 
 
@@ -706,7 +713,8 @@ def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray
         width = high.view(np.uint64) - low.view(np.uint64)
         whole = np.floor(share * width.astype(np.float64) + 0.5)
         steps = np.where(whole >= 2.0**64, width, whole.clip(0, 2.0**64 - 2048).astype(np.uint64))
-        return (low.view(np.uint64) + np.minimum(steps, width)).view(np.int64)
+        inside = (low.view(np.uint64) + np.minimum(steps, width)).view(np.int64)
+        return np.where(share >= 1, high, inside)
     # Of two ends that are equal the weighted mean may differ in the last bit.
     inside = np.where(low == high, low, low * (1 - share) + high * share)
     return np.where(share <= 0, low, np.where(share >= 1, high, inside))

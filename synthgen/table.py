@@ -307,7 +307,7 @@ def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
         elif c.kind in NUMBERS and c.lower is not None and c.upper is not None:
             if c.kind == "datetime":
                 low, high = c.restore(np.array([c.lower, c.upper]))
-                values = f"{low} to {high}"
+                values = f"{low} to {high}".replace(" 00:00:00", "")
             else:
                 values = (
                     f"{c.lower:g} to {c.upper:g}"

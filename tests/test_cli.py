@@ -357,7 +357,7 @@ def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
 
     shown = succeed("show", "m.synthgen", "--json", "shown.json").stdout
     assert shown.startswith("TVAE, target 'outcome'\n")
-    assert re.search(r"^ *yes +12 +class$", shown, re.MULTILINE)
+    assert re.search(r"^ *yes +12 +adapt$", shown, re.MULTILINE)
     assert "columns as stored for 'yes'" in shown
     content = json.loads(Path("shown.json").read_text())
     assert content["header"]["counts"] == [20, 60, 12]

@@ -235,7 +235,7 @@ def widest_gap(values: np.ndarray) -> float:
     ordered = np.sort(values)
     stride = max(1, -(-len(ordered) // (KNOTS - 1)))
     if len(ordered) <= KNOTS:
-        return float((np.diff(ordered / 2).max() if len(ordered) > 1 else 0) * 2 * 1e-9)
+        return float((np.diff(ordered / 2).max() if len(ordered) > 1 else 0) * 2e-9)
     return float((ordered[stride:] / 2 - ordered[:-stride] / 2).max() * 2)
 
 
@@ -289,7 +289,7 @@ def test_numbers_are_about_standard_normal(draw, rows):
 
 
 def test_integers_with_ties_are_about_standard_normal():
-    frame = pd.DataFrame({"x": RNG(0).poisson(400, 20_000)})
+    frame = pd.DataFrame({"x": RNG(0).poisson(900, 20_000)})
     assert frame["x"].nunique() > MAX_LEVELS
     encoder = fitted(frame)
     numbers = encoder.transform(frame, RNG(1)).numbers.numpy()[:, 0]
@@ -422,7 +422,7 @@ def test_what_is_not_learned_leaves_nothing():
 
 
 def test_the_same_generator_gives_the_same_numbers():
-    frame = pd.DataFrame({"x": RNG(0).poisson(400, 3000)})
+    frame = pd.DataFrame({"x": RNG(0).poisson(900, 3000)})
     encoder = fitted(frame)
     before = frame.copy()
     one, other = encoder.transform(frame, RNG(5)).numbers, encoder.transform(frame, RNG(5)).numbers
@@ -553,6 +553,7 @@ def test_no_file_holds_what_few_rows_tell(frame, seed, part):
             column.name,
             column.kind,
             column.reason,
+            column.empty,  # how a missing cell is written, such as "None"
         }
         if original.kind in NUMBERS and original.kind != "datetime":
             known, gone = original.numbers(series)
@@ -600,8 +601,10 @@ def test_a_loaded_encoder_decodes_inside_the_coarse_range(frame, seed):
             values, gone = column.numbers(cells)
             known, unknown = column.numbers(real)
             values = values[~gone]
-            assert known[~unknown].min() <= column.lower <= values.min()
-            assert values.max() <= column.upper <= known[~unknown].max()
+            # A float32 is the nearest one to the bound, on either side of it.
+            slack = np.abs(known).max() * 1e-7 if str(cells.dtype).lower() == "float32" else 0
+            assert known[~unknown].min() - slack <= column.lower <= values.min() + slack
+            assert values.max() - slack <= column.upper <= known[~unknown].max() + slack
             if column.step:
                 above = values.view(np.uint64) - np.int64(column.lower).view(np.uint64)
                 assert not (above % np.uint64(column.step)).any()

@@ -143,7 +143,7 @@ def test_nothing_comes_from_the_network(tmp_path: Path):
 
 def test_training_curves_of_a_network():
     frame = table(1000)
-    result = made(frame, synthesizer=TVAE(steps=40))
+    result = made(frame, synthesizer=TVAE(scope="class", steps=40))
     page = page_of(result)
     assert page.tags.count("svg") == 2 + 2
     assert "40 steps" in page.text
