@@ -16,7 +16,7 @@ from synthgen.errors import DataError, UsageError
 
 # What an object column holds, where its dtype does not tell it: the type of its cells ...
 Cells = Literal["", "float", "date", "datetime", "timestamp", "timedelta", "span"]
-CELLS: tuple[Cells, ...] = Cells.__args__  # type: ignore[attr-defined]
+CELLS: tuple[Cells, ...] = Cells.__args__
 _CELLS: dict[type, Cells] = {
     float: "float",
     datetime.date: "date",
@@ -109,9 +109,9 @@ def tidy(series: pd.Series) -> pd.Series:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         wrong = np.isnan(values) & ~series.isna().to_numpy(dtype=bool)
         if wrong.any():
-            return pd.Series(
-                pd.array([None] * len(series), dtype=dtype), series.index, name=series.name
-            ).where(wrong | series.isna().to_numpy(dtype=bool), series)
+            cells: Any = [None] * len(series)
+            nothing = pd.Series(cells, series.index, dtype=dtype, name=series.name)
+            return nothing.where(wrong | series.isna().to_numpy(dtype=bool), series)
     return series
 
 
@@ -312,7 +312,7 @@ def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.n
         zone = getattr(series.dtype.pyarrow_dtype, "tz", None)
         kind = "timedelta64" if series.dtype.kind == "m" else "datetime64"
         series = series.astype(
-            pd.DatetimeTZDtype(unit, "UTC") if zone else np.dtype(f"{kind}[{unit}]")
+            pd.DatetimeTZDtype(unit, "UTC") if zone else np.dtype(f"{kind}[{unit}]")  # pyright: ignore[reportArgumentType]
         )
     if zone:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -368,7 +368,7 @@ def _object_ticks(series: pd.Series, gone: np.ndarray, plain: np.dtype) -> np.nd
 def tick_type(dtype: Any, cells: Cells = "") -> np.dtype:
     """The numpy dtype that holds the ticks of a date or time dtype."""
     if isinstance(dtype, pd.ArrowDtype):
-        dtype = dtype.numpy_dtype
+        dtype = dtype.numpy_dtype  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(dtype, pd.DatetimeTZDtype):
         return np.dtype(f"datetime64[{dtype.unit}]")
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
@@ -401,9 +401,9 @@ def from_ticks(
         stamps = np.where(missing, np.array("NaT", dtype=plain), stamps)
     series = pd.Series(stamps, name=name)
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return series.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
+        return series.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(dtype, pd.ArrowDtype) and getattr(dtype.pyarrow_dtype, "tz", None):
-        return series.dt.tz_localize("UTC").astype(dtype)
+        return series.dt.tz_localize("UTC").astype(dtype)  # pyright: ignore[reportAttributeAccessIssue]
     return series if series.dtype == dtype else series.astype(dtype)
 
 
@@ -563,9 +563,9 @@ def dtype_from_plain(text: Any, categories: tuple[Any, ...] = ()) -> Any:
     if not isinstance(text, str):
         raise TypeError(text)
     if text in ("string[python]", "string[pyarrow]"):
-        return pd.StringDtype(text[7:-1])
+        return pd.StringDtype(text[7:-1])  # pyright: ignore[reportCallIssue, reportArgumentType]
     if text in ("str[python]", "str[pyarrow]"):
-        return pd.StringDtype(text[4:-1], na_value=np.nan)
+        return pd.StringDtype(text[4:-1], na_value=np.nan)  # pyright: ignore[reportCallIssue, reportArgumentType]
     if text == "string[arrow]":
         import pyarrow  # slow to load, and few tables need it
 

@@ -26,7 +26,7 @@ Kind = Literal[
     "constant",
     "missing",
 ]
-KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[Kind, ...] = Kind.__args__
 LEVELS: tuple[Kind, ...] = ("categorical", "boolean", "constant")
 NUMBERS: tuple[Kind, ...] = ("numeric", "integer", "datetime")
 

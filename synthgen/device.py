@@ -7,7 +7,9 @@ import torch
 
 from synthgen.errors import UsageError
 
-RandomState = int | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
+RandomState = (
+    int | np.integer | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
+)
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:

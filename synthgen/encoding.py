@@ -396,7 +396,7 @@ def unlearned(column: Column, rows: int) -> pd.Series:
     else:
         return cell.all_missing(rows, column.dtype, column.name, column.empty)
     dtype = "category" if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
-    return values.astype(dtype).rename(column.name)
+    return values.astype(dtype).rename(column.name)  # pyright: ignore[reportArgumentType]
 
 
 def _new_numbers(column: Column, rows: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -217,7 +218,7 @@ def check_parameters(make: Make) -> None:
     model = make(random_state=4)
     params = model.get_params()
     assert params["random_state"] == 4
-    copy = clone(model)
+    copy = cast(Synthesizer, clone(model))
     assert copy is not model
     assert copy.get_params() == params
     copy.set_params(random_state=5)

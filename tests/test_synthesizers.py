@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,9 +70,10 @@ def test_an_adapted_network_learns_the_class() -> None:
 def test_every_weight_moves_within_a_few_steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck: list[str] = []
 
-    def watched(learner, steps, generator, **options):
+    def watched(learner, steps, generator, **options: Any):
         before = {k: v.clone() for k, v in learner.named_parameters()}
-        history = run(learner, steps, generator, **options | {"held_out": None})
+        options["held_out"] = None
+        history = run(learner, steps, generator, **options)
         for name, value in learner.named_parameters():
             moved = (
                 (value != before[name]).reshape(len(value), -1).any(1)

@@ -178,6 +178,8 @@ def _draw(cumulated: Tensor, labels: Tensor, spans: Spans, generator: torch.Gene
 class _Critic(nn.Module):
     """The score of packs of rows, each with its condition (Lin et al. 2018)."""
 
+    starts: Tensor
+
     def __init__(self, width: int, n_levels: int, n_conditions: int, pac: int) -> None:
         super().__init__()
         self.pac = pac

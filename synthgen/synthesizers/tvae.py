@@ -59,6 +59,8 @@ class _Decoder(Sampler):
 
 class _TVAELearner(Learner):
     losses = ("reconstruction", "divergence")
+    scale_code: Tensor
+    always: Tensor
 
     def __init__(self, decoder: _Decoder, data: Data, batch: int, rate: float) -> None:
         super().__init__()
