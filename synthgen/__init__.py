@@ -7,6 +7,7 @@ The public names below are loaded when they are first used (PEP 562), so `import
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from synthgen.auditing import Audit, audit, compare_audits
     from synthgen.augmentation import Augmented, augment
     from synthgen.column import Column
     from synthgen.encoding import Encoder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CTGAN",
     "TVAE",
+    "Audit",
     "Augmented",
     "Column",
     "Encoder",
@@ -34,7 +36,9 @@ __all__ = [
     "SynthgenError",
     "Table",
     "__version__",
+    "audit",
     "augment",
+    "compare_audits",
     "load",
     "read_table",
     "write_table",
@@ -43,6 +47,7 @@ __all__ = [
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
+    "Audit": "synthgen.auditing",
     "Augmented": "synthgen.augmentation",
     "Column": "synthgen.column",
     "Encoder": "synthgen.encoding",
@@ -52,7 +57,9 @@ _HOME = {
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
     "Table": "synthgen.table",
+    "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
+    "compare_audits": "synthgen.auditing",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",
     "write_table": "synthgen.files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.errors import ModelFileError, UsageError
+from synthgen.errors import GateError, ModelFileError, UsageError
 from synthgen.options import (
     Training,
     build,
@@ -173,6 +174,57 @@ def schema(
         write_json(output, found.to_json())
         say(f"wrote {output}: edit it, then give it to --schema", err=json_file == "-")
     _write_json(json_file, {"rows": len(frame), **found.to_json()})
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
+@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@click.option(
+    "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
+)
+@click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+@json_option
+def audit(
+    data: Path,
+    target: str,
+    label: str | None,
+    given: Path | None,
+    against: Path | None,
+    gates: tuple[str, ...],
+    json_file: str | None,
+) -> None:
+    """Look at DATA before anything is trained on it: what it can tell, and what is broken.
+
+    \b
+    Example:
+      synthgen audit data.csv --target outcome
+      synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
+    """
+    check_places([data, given, against], [json_file])
+    with collect_notes():
+        frame = _read(data)
+        from synthgen.auditing import audit, compare_audits
+        from synthgen.gates import gate
+
+        old = None if against is None else _read_json(against)
+        name = _column(frame, target)
+        found = audit(frame.drop(columns=[name]), frame[name], schema=_schema(given), label=label)
+        report, lines = found.to_json(), found.summary_lines()
+        if old is not None:
+            drift = compare_audits(old, found)
+            report["drift"] = drift.to_json()
+            lines += drift.summary_lines()
+        failed = [rule for rule in gates if not gate(report, rule)]
+    if json_file != "-":
+        for line in lines:
+            say(line)
+    _write_json(json_file, report)
+    if failed:
+        raise GateError(701, f"{data} does not pass {', '.join(failed)}")
 
 
 @main.command()
@@ -563,6 +615,13 @@ def _read(path: Path) -> pd.DataFrame:
         names = ", ".join(repr(name) for name in frame.index.names)
         warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)
     return frame
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(279, f"{path}: cannot read the JSON of an audit: {error}") from error
 
 
 def _column(frame: pd.DataFrame, name: str | None) -> Any:

@@ -95,7 +95,7 @@ def commands() -> list[str]:
 
 
 def test_there_are_these_commands():
-    assert set(commands()) == {"augment", "demo", "fit", "sample", "schema", "show"}
+    assert set(commands()) == {"audit", "augment", "demo", "fit", "sample", "schema", "show"}
 
 
 @pytest.mark.parametrize("command", commands())
@@ -408,6 +408,26 @@ def test_fit_refuses_what_it_could_not_save(table: Path):
     )
     assert line.startswith("error E401: a SmoothedBootstrap is its training rows")
     assert not Path("m").exists()
+
+
+# --- audit ------------------------------------------------------------------------------------
+
+
+def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
+    AUDIT = ("audit", "data.csv", "--target", "outcome")
+    printed = succeed(*AUDIT, "--json", "audit.json", "--gate", "minority.rows>=12").stdout
+    assert "92 rows, 6 features, 3 classes; 'yes' is" in printed
+    report = json.loads(Path("audit.json").read_text())
+    assert report["minority"]["rows"] == 12
+    failed = run(*AUDIT, "--gate", "minority.rows>=50")
+    assert failed.exit_code == 7
+    assert failed.stderr == "error E701: data.csv does not pass minority.rows>=50\n"
+    assert "average precision" in failed.stdout, "what was found is shown all the same"
+    assert fail(2, *AUDIT, "--gate", "minority.rows").startswith("error E291:")
+    same = succeed(*AUDIT, "--against", "audit.json").stdout
+    assert "92 rows then, 92 now; differences: 0" in same
+    Path("old.json").write_text("{")
+    assert fail(2, *AUDIT, "--against", "old.json").startswith("error E279: old.json: cannot read")
 
 
 # --- schema -----------------------------------------------------------------------------------
