@@ -39,7 +39,7 @@ def broken_promises(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     found = []
     counts = before.target.value_counts()
     rarest, rows, most = counts.idxmin(), counts.min(), counts.max()
-    wanted = max(2 * rows, int(0.3 * most))
+    wanted = max(2 * rows, round(0.3 * most))
     now = after.target.value_counts()
     expected = counts.to_dict() | {rarest: wanted}
     if now.to_dict() != expected:

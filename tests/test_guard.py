@@ -15,7 +15,7 @@ from checks import mixed
 
 from synthgen.device import seed_sequence
 from synthgen.errors import ConvergenceError, DataError, UsageError
-from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, guarded_sample
+from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, _nearest, guarded_sample
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.ctgan import CTGAN
@@ -198,8 +198,8 @@ def test_rows_near_to_many_copy_none():
     plain = np.sqrt(((smooth.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2)).min(1)
     usual = np.sqrt(((real.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2))
     usual = np.sort(usual, axis=1)[:, 1]
-    assert (plain <= np.quantile(usual, 0.05)).mean() > 0.3  # nearness alone would refuse these
-    assert (guard.distances(smooth) <= guard.near).mean() < 0.05
+    assert (plain <= np.quantile(usual, 0.05)).mean() > 0.4  # nearness alone would refuse these
+    assert (guard.distances(smooth) <= guard.near).mean() < 0.1
 
 
 def test_the_closest_are_refused_first():
@@ -272,14 +272,15 @@ def test_distance_counts_numbers_and_codes_alike():
     real.loc[:39, "x"] = np.nan
     guard = Guard(of_class(real), 1)
     assert guard.distances(real).max() == 0
-    lonely = pd.DataFrame({"x": [real["x"].iloc[50]], "k": [real["k"].iloc[50]]})
-    assert guard.distances(lonely.assign(k=None).fillna({"k": "u"})).max() <= 2**0.5 + 1e-6
     table = of_class(
         pd.DataFrame({"x": np.r_[0.0, rng.normal(size=99)], "k": "u"}),
         pd.DataFrame({"x": rng.normal(size=99), "k": "v"}),
     )
+    guard = Guard(table, 1)
     other = pd.DataFrame({"x": [0.0], "k": ["v"]})
-    assert Guard(table, 1).distances(other)[0] == pytest.approx(2**0.5)
+    distances, ratios = _nearest(guard._encoded(other), guard._real)
+    assert distances[0] == pytest.approx(2**0.5)
+    assert 0.9 < ratios[0] <= 1
 
 
 def test_values_that_only_the_table_has_are_no_copies():

@@ -7,7 +7,9 @@ import json
 import os
 import pickle
 import struct
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +38,9 @@ def refused(path: Path, data: bytes) -> ModelFileError:
         read_model(path)
     assert str(path) in caught.value.message
     return caught.value
+
+
+SIGNED = '{"class": "CTGAN"}'
 
 
 def safetensors(header: object, tail: bytes = b"") -> bytes:
@@ -82,7 +87,9 @@ def test_every_truncation_and_addition_is_refused(model: Path) -> None:
     refused(model, data + b"\0")
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"a,b\n1,2\n", os.urandom(2000), b"\0" * 5000])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"a,b\n1,2\n", np.random.default_rng(0).bytes(2000), b"\0" * 5000]
+)
 def test_what_is_no_model_is_refused(tmp_path: Path, data: bytes) -> None:
     refused(tmp_path / "m", data)
 
@@ -98,8 +105,83 @@ class Bomb:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_is_never_opened(tmp_path: Path, protocol: int) -> None:
     data = pickle.dumps(Bomb(tmp_path / "ran"), protocol=protocol)
-    refused(tmp_path / "m.synthgen", data)
+    error = refused(tmp_path / "m.synthgen", data)
+    if protocol >= 2:
+        assert error.code == 414
+        assert "can run code" in error.message
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_zip_is_never_opened(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z", "w") as file:
+        file.writestr("data.pkl", pickle.dumps(Bomb(tmp_path / "ran")))
+    assert refused(tmp_path / "z", (tmp_path / "z").read_bytes()).code == 414
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("start", [b"\x80\x04", b"\x80\x02", b"PK"])
+def test_a_model_that_begins_like_a_pickle_or_zip_is_read(tmp_path: Path, start: bytes) -> None:
+    """The first bytes are the length of the header, and it may be theirs by chance."""
+    (length,) = struct.unpack("<H", start)
+    path = tmp_path / "m"
+    write_model(path, {"class": ""}, {})
+    shorter = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    header = {"class": "x" * (length - shorter)}
+    write_model(path, header, {})
+    assert path.read_bytes().startswith(start)
+    assert read_model(path) == (header, {})
+
+
+def test_a_checksum_among_the_texts_is_no_checksum(tmp_path: Path) -> None:
+    header = {"class": "CTGAN", "levels": ["0" * 64, '"' + "0" * 64 + '"']}
+    write_model(tmp_path / "m", header, {"0" * 64: np.zeros(3)})
+    assert read_model(tmp_path / "m")[0] == header
+
+
+def test_arrays_are_stored_as_they_are(tmp_path: Path) -> None:
+    square = np.arange(12).reshape(3, 4)
+    tensors = {
+        "turned": square.T,
+        "sparse": square[::2, ::3],
+        "big end": square.astype(">i4"),
+        "empty": np.zeros((0, 3), dtype=np.float16),
+        "flags": np.array([True, False]),
+        "scalar": np.float32(1.5) * np.ones(()),
+        "bytes": np.arange(3, dtype=np.uint8),
+    }
+    write_model(tmp_path / "m", {"class": "CTGAN"}, {k: np.asarray(v) for k, v in tensors.items()})
+    _, again = read_model(tmp_path / "m")
+    for name, array in tensors.items():
+        assert again[name].shape == np.shape(array)
+        assert again[name].dtype == np.asarray(array).dtype.newbyteorder("=")
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_texts_and_numbers_of_numpy_are_stored(tmp_path: Path) -> None:
+    header = {"class": "CTGAN", "text": "\ud800\0é", "n": np.int64(3), "rate": np.float32(0.5)}
+    write_model(tmp_path / "m", header, {})
+    assert read_model(tmp_path / "m")[0] == header | {"n": 3, "rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("header", "tensors", "code"),
+    [
+        ({"class": "A", "loss": float("nan")}, {}, 421),
+        ({"class": "A", "date": object()}, {}, 421),
+        ({"class": "A"}, {"a": np.array(["text"])}, 421),
+        ({"class": "A"}, {"a": np.array([None])}, 421),
+        ({"class": "A" * (17 * 2**20)}, {}, 422),
+        ({"class": "A"}, {f"t{i}": np.zeros(0) for i in range(10_001)}, 422),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(
+    model: Path, header: dict[str, Any], tensors: dict[str, np.ndarray], code: int
+) -> None:
+    before = model.read_bytes()
+    with pytest.raises(ModelFileError) as caught:
+        write_model(model, header, tensors)
+    assert caught.value.code == code
+    assert model.read_bytes() == before
 
 
 def test_a_header_of_100_mb_is_refused(tmp_path: Path) -> None:
@@ -109,7 +191,13 @@ def test_a_header_of_100_mb_is_refused(tmp_path: Path) -> None:
 
 def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
     empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    refused(tmp_path / "m", signed("{}", {f"t{i}": empty for i in range(500_000)}))
+    assert (
+        refused(tmp_path / "m", signed(SIGNED, {f"t{i}": empty for i in range(500_000)})).code
+        == 417
+    )
+    assert (
+        refused(tmp_path / "m", signed(SIGNED, {f"t{i}": empty for i in range(10_001)})).code == 416
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,13 +211,53 @@ def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
             "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
             "b": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
         },
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},
         {"a": {"dtype": "X7", "shape": [2], "data_offsets": [0, 8]}},
         {"a": "no tensor"},
     ],
-    ids=["overflow", "negative", "short", "beyond", "overlap", "dtype", "text"],
+    ids=["overflow", "negative", "short", "beyond", "overlap", "hole", "dtype", "text"],
 )
 def test_impossible_tensors_are_refused(tmp_path: Path, tensors: dict[str, object]) -> None:
-    refused(tmp_path / "m", signed("{}", tensors, b"\0" * 8))
+    good = {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    (tmp_path / "m").write_bytes(signed(SIGNED, good, b"\0" * 8))
+    assert read_model(tmp_path / "m")[1]["a"].tolist() == [0, 0], "only the tensors are wrong"
+    refused(tmp_path / "m", signed(SIGNED, tensors, b"\0" * 8))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{}", "[]", "3", "", "{", '{"class": 3}', '{"class": "A", "class": "B"}', "[" * 100_000],
+)
+def test_an_impossible_header_is_refused(tmp_path: Path, header: str) -> None:
+    assert refused(tmp_path / "m", signed(header, {})).code == 417
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", "other"),
+        ("format", None),
+        ("version", "x"),
+        ("version", "0"),
+        ("version", "9" * 5000),
+        ("version", 1),
+        ("sha256", "\ud800" * 64),
+        ("sha256", "0" * 63),
+        ("sha256", "A" * 64),
+        ("sha256", None),
+        ("header", {}),
+    ],
+)
+def test_impossible_metadata_are_refused(tmp_path: Path, key: str, value: object) -> None:
+    metadata = {"format": "synthgen", "version": "1", "sha256": "0" * 64, "header": SIGNED}
+    data = safetensors({"__metadata__": metadata | {key: value}})
+    if key != "sha256":
+        data = data.replace(b"0" * 64, hashlib.sha256(data).hexdigest().encode(), 1)
+    refused(tmp_path / "m", data)
+    for other in ([], "text", None, {"__metadata__": 3}, {"__metadata__": []}, {}):
+        refused(tmp_path / "m", safetensors(other))
+    # The checksum is there, but written in another way than it can be looked up.
+    refused(tmp_path / "m", signed(SIGNED, {}).replace(b'"sha256": "', b'"sha256": "\\u0061'))
 
 
 def test_a_key_twice_is_refused(tmp_path: Path) -> None:
@@ -149,6 +277,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_model(tmp_path / "nothing")
     with pytest.raises(ModelFileError, match="is a folder"):
         read_model(tmp_path)
+    with pytest.raises(ModelFileError, match="cannot read the model file"):
+        read_model(tmp_path / "a\0b")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="is a pipe or a device"):
+        read_model(tmp_path / "pipe")
 
 
 def mutated(data: bytes, seed: int) -> bytes:
