@@ -52,6 +52,7 @@ def frame() -> pd.DataFrame:
 def table(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The table as ``data.csv`` in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")  # a narrow terminal folds what the tests look for
     path = Path("data.csv")
     frame.to_csv(path, index=False)
     return path
