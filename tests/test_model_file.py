@@ -8,6 +8,7 @@ import os
 import pickle
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def safetensors(header: object, tail: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text + tail
 
 
-def signed(header: str, tensors: dict[str, object], tail: bytes = b"") -> bytes:
+def signed(header: str, tensors: Mapping[str, object], tail: bytes = b"") -> bytes:
     """A file with a right checksum, as somebody who means harm would make it."""
     metadata = {"format": "synthgen", "version": "1", "sha256": "0" * 64, "header": header}
     data = safetensors({"__metadata__": metadata, **tensors}, tail)
