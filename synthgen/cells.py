@@ -99,12 +99,14 @@ def empty_of(series: pd.Series, gone: np.ndarray) -> str:
 
 
 def tidy(series: pd.Series) -> pd.Series:
-    """`series` dense, and with the NaN of a nullable column missing like its other missing
-    cells.
+    """`series` dense, in this machine's byte order, and with the NaN of a nullable column missing
+    like its other missing cells.
     """
     dtype = series.dtype
     if isinstance(dtype, pd.SparseDtype):
         return series.sparse.to_dense()
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        return series.astype(dtype.newbyteorder("="))  # pandas looks into no other
     if not isinstance(dtype, np.dtype) and pdt.is_float_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         wrong = np.isnan(values) & ~series.isna().to_numpy(dtype=bool)
@@ -136,6 +138,10 @@ def check(name: Hashable, series: pd.Series) -> None:
         )
     if isinstance(inner, np.dtype) and inner.kind not in "biufOMm":
         raise DataError(343, f"column {name!r} is {inner}: turn it into text, numbers or dates")
+    if isinstance(inner, np.dtype) and inner.kind == "f" and inner.itemsize > 8:
+        raise DataError(
+            343, f"column {name!r} is {inner}: make it float64, the widest that is exact"
+        )
     nothing = str(inner) == "null[pyarrow]" and series.isna().all()
     if isinstance(inner, pd.ArrowDtype) and inner.kind not in "biufUmM" and not nothing:
         raise DataError(
@@ -437,6 +443,8 @@ def as_dtype(
     series = series if series.dtype == target else series.astype(target)
     if missing is not None and missing.any():
         series = series.mask(missing)
+        if isinstance(target, np.dtype) and not target.isnative:
+            series = series.astype(target)
     return series if sparse is None else series.astype(sparse)
 
 
