@@ -1,0 +1,71 @@
+"""A number that never stands alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Better = Literal["higher", "lower", "reference"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number beside its yardstick.
+
+    Parameters
+    ----------
+    name : dotted, the part first: ``"fidelity.c2st_boosting"``.
+    group : what was measured: ``"all"``, a class, ``"column age"``.
+    value : of the synthetic rows; NaN where it cannot be measured, which `note` explains.
+    reference : the same number with an equal-sized real sample in the place of the synthetic rows,
+        disjoint from what it is compared with; None where there is none.
+    better : ``"higher"``, ``"lower"``, or ``"reference"``: the nearer to the reference, the better.
+    interval : 95 % interval of `value`.
+    floor : the same number for rows that are known to be bad (independent columns; noise).
+    note : a sentence, where the number needs one.
+
+    Examples
+    --------
+    >>> Score("privacy.nearer_to_train", "rare", 0.52, 0.50, "reference", (0.45, 0.59)).to_json()
+    {'name': 'privacy.nearer_to_train', 'group': 'rare', 'value': 0.52, 'reference': 0.5, \
+'better': 'reference', 'interval': [0.45, 0.59], 'floor': None, 'note': ''}
+    """
+
+    name: str
+    group: str
+    value: float
+    reference: float | None
+    better: Better
+    interval: tuple[float, float] | None
+    floor: float | None = None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "group": self.group,
+            "value": self.value,
+            "reference": self.reference,
+            "better": self.better,
+            "interval": None if self.interval is None else list(self.interval),
+            "floor": self.floor,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one family of metrics found.
+
+    Parameters
+    ----------
+    scores : in the order in which they are shown.
+    curves : what the page draws, by name: ``{"roc real": {"x": ..., "y": ...}}``.
+    notes : sentences about the whole part, such as what it does not show.
+    """
+
+    scores: list[Score]
+    curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
