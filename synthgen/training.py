@@ -135,7 +135,8 @@ def run(
         generator: The device's random state, owned by this run.
         held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
             None keeps the last.
-        progress: Called with (steps done, steps in all) after 10 steps and at each report.
+        progress: Called with (steps done, steps in all) at the start, after 10 steps, and at each
+            report.
         checkpoint: Where the state is written at reports, when it is time, and on Ctrl-C and
             SIGTERM; what it holds of this run is gone on from. None: nowhere.
         goes_on: Another run starts from the whole learner, not only from its sampler.
@@ -158,6 +159,8 @@ def run(
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
         at.resume(now)
+    if progress is not None:
+        progress(at.step, steps)
     look_every = max(1, math.ceil(steps / looks))
     while at.step < steps:
         if not at.advance():

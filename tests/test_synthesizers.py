@@ -262,3 +262,15 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     chosen = row[(place == 1) & (label == 1)].numpy()
     rows = np.flatnonzero((codes[:, 0] == 1).numpy() & (labels == 1).numpy())
     assert chisquare([(chosen == r).sum() for r in rows]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("least", "said"), [(0, True), (3600, False)])
+def test_a_long_fit_says_beforehand_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], least: int, said: bool
+) -> None:
+    monkeypatch.setattr(network, "LONG_FIT", least)
+    X, y = mixed(rare=20)
+    tvae(classes=["rare"], verbose=True).fit(X, y)
+    words = " ".join(capsys.readouterr().err.split())
+    assert ("training on rare takes about 0:00:0" in words) is said
+    assert ("12 steps of" in words) is said

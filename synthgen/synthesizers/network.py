@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Literal, Self
 
@@ -31,6 +33,8 @@ Scope = Literal["auto", "class", "all", "adapt"]
 MIN_ROWS = 10
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
+# Seconds from which a fit says beforehand how long it will take.
+LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
 BLOCK = 1024
 
@@ -511,7 +515,21 @@ class _progress:
             task = self._bar.add_task(
                 f"training on {name} ({self._run} of {self._runs})", total=None
             )
-            return lambda done, total: self._bar.update(task, completed=done, total=total)
+            first: list[tuple[float, int]] = []
+
+            def advance(done: int, total: int) -> None:
+                first.append((time.perf_counter(), done))
+                if len(first) == 2:
+                    (began, before), (now, _) = first
+                    seconds = (now - began) / (done - before) * (total - done)
+                    if seconds >= LONG_FIT:
+                        self._bar.console.print(
+                            f"training on {name} takes about {timedelta(seconds=round(seconds))}: "
+                            f"{total:,} steps of {1e3 * (now - began) / (done - before):.0f} ms"
+                        )
+                self._bar.update(task, completed=done, total=total)
+
+            return advance
 
         return next_run
 
