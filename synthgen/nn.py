@@ -110,6 +110,11 @@ def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return x * keep / (1 - share)
 
 
+def one_hot(labels: Tensor, n: int) -> Tensor:
+    """float32 of shape (batch, n); unlike torch's own it never asks the device for a value."""
+    return (labels[:, None] == torch.arange(n, device=labels.device)).float()
+
+
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
         """Nothing: torch's own draws from the global generator."""

@@ -4,7 +4,7 @@ A `Learner` holds its networks, its optimisers and its rows as static tensors on
 `step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
 the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
 in another process, to the same bits on a CPU. Nothing is read back from the device between two
-reports.
+reports. On CUDA the update is captured once as a graph and replayed, so that a step costs one launch.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from synthgen.errors import ConvergenceError
 REPORT_EVERY = 100
 FIRST_REPORT = 10  # early, so that the time left is known before a long fit
 EMA_DECAY = 0.999
+WARM_UP = 3  # updates before a graph is captured: they fill the optimisers' state and the caches
 RETRIES = 3  # times that the learning rate is lowered before training gives up
 # Beyond it float32 has no units left, and a network that learns from standardised rows is lost.
 MAX_LOSS = 1e7
@@ -79,6 +80,9 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def step(self, generator: torch.Generator) -> Tensor:
         """One update of all weights, from rows that lie on the device.
+
+        On CUDA it is recorded once and replayed: no value may travel to the host, no shape may
+        depend on one, and what changes from step to step must be a tensor changed in place.
 
         Returns:
             The losses, shape (len(losses),).
@@ -201,8 +205,14 @@ class _Run:
         self.average = [w.detach().clone() for w in self.weights]
         self.best: list[Tensor] | None = None
         self.decay = torch.zeros((), device=self.weights[0].device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager = 0  # updates since the start or the last change of batch or rate
         self.total = torch.zeros(len(learner.losses), device=self.weights[0].device)
-        self.rates = [[group["lr"] for group in o.param_groups] for o in learner.optimizers]
+        groups = [o.param_groups for o in learner.optimizers]
+        self.rates = [[group["lr"] for group in g] for g in groups]
+        for group in (g for some in groups for g in some):
+            if "capturable" in group:  # the count of updates lies where a graph can change it
+                group["capturable"] = self.decay.is_cuda
         self.started = time.perf_counter()
 
     def advance(self) -> bool:
@@ -211,17 +221,42 @@ class _Run:
         try:
             # The average starts as a plain mean of the steps so far.
             self.decay.fill_(min(EMA_DECAY, step / (step + 10)))
-            self.total.add_(self.learner.step(self.generator))
-            # average += (1 - decay) * (weights - average)
-            change = torch._foreach_sub(self.weights, self.average)
-            torch._foreach_mul_(change, 1 - self.decay)
-            torch._foreach_add_(self.average, change)
+            if self.graph is not None:
+                self.graph.replay()
+            elif self.decay.is_cuda:
+                self._warm_up()
+            else:
+                self._update()
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             return False
         self.step, self.since = step, self.since + 1
         return True
+
+    def _update(self) -> None:
+        """One step and its share in the averages: a function of tensors that stay where they are."""
+        self.total.add_(self.learner.step(self.generator))
+        # average += (1 - decay) * (weights - average)
+        change = torch._foreach_sub(self.weights, self.average)
+        torch._foreach_mul_(change, 1 - self.decay)
+        torch._foreach_add_(self.average, change)
+
+    def _warm_up(self) -> None:
+        """An update on a stream of its own, and after the last of them the capture."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._update()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.eager += 1
+        if self.eager < WARM_UP:
+            return
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph):
+            self._update()  # recorded, not run
+        self.graph = graph
 
     def report(self) -> str:
         """Take the losses since the report before into the history; if it diverged, say how."""
@@ -329,6 +364,7 @@ class _Run:
 
     def _apply(self) -> None:
         """Give the learner the batch and the rates that the history names."""
+        self.graph, self.eager = None, 0  # both are constants of a recorded step
         self.learner.batch = self.history.batch
         for optimizer, rates in zip(self.learner.optimizers, self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -10,11 +10,10 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Encoder
-from synthgen.nn import Spans, linear
+from synthgen.nn import Spans, linear, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Learner, Sampler
@@ -43,7 +42,7 @@ class _Decoder(Sampler):
     def forward(self, latent: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Means of the numbers and logits of the codes."""
         if self.n_condition:
-            latent = torch.cat([latent, F.one_hot(labels, self.n_condition).to(latent.dtype)], 1)
+            latent = torch.cat([latent, one_hot(labels, self.n_condition)], 1)
         out = self.body(latent)
         return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
 
@@ -91,7 +90,7 @@ class _TVAELearner(Learner):
         )
         parts = [numbers, data.spans.one_hot(codes)]
         if self.sampler.n_condition:
-            parts.append(F.one_hot(labels, self.sampler.n_condition).to(numbers.dtype))
+            parts.append(one_hot(labels, self.sampler.n_condition))
         mean, log_variance = self.encoder(torch.cat(parts, 1)).chunk(2, 1)
         log_variance = log_variance.clamp(-20, 20)
         noise = torch.randn(mean.shape, device=device, generator=generator)

@@ -1,0 +1,143 @@
+"""What a recorded step needs, proven on a CPU: it is a function of tensors that stay where they
+are, no value reaches the host, and its length does not grow with the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from synthgen import CTGAN, TVAE
+from synthgen.synthesizers import network
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.training import Learner, _Run
+
+NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE]
+# These wait for the device, or make a shape of what they find there.
+HOST = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations of a block, those of the backward pass among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen[func.overloadpacket.__name__] += 1
+        by_mask = [i for a in args if isinstance(a, list | tuple) for i in a]
+        if func.overloadpacket.__name__ == "index" and any(
+            isinstance(i, Tensor) and i.dtype == torch.bool for i in by_mask
+        ):
+            self.seen["masked_select"] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Caught(Exception):
+    """The learner is there: no training is needed."""
+
+
+def learner_of(
+    make: type[NetworkSynthesizer],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    columns: int = 3,
+    scope: str = "all",
+    device: str = "cpu",
+) -> tuple[Learner, torch.Generator]:
+    found: list[Any] = []
+
+    def catch(learner: Learner, steps: int, generator: torch.Generator, **rest: object) -> None:
+        found.extend([learner, generator])
+        raise Caught
+
+    monkeypatch.setattr(network, "run", catch)
+    rng = np.random.default_rng(0)
+    numbers = {f"n{j}": rng.normal(size=200) for j in range(columns)}
+    spiky = {f"s{j}": rng.normal(size=200) * (rng.random(200) < 0.5) for j in range(columns)}
+    levels = {f"c{j}": rng.choice(["a", "b", "c"], 200) for j in range(columns)}
+    X, y = pd.DataFrame(numbers | spiky | levels), np.arange(200) < 40
+    with pytest.raises(Caught):
+        make(scope=scope, batch_size=60, device=device, random_state=0).fit(X, y)  # type: ignore[call-arg]
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("scope", ["class", "all"])
+def test_no_value_of_a_step_reaches_the_host(
+    make: type[NetworkSynthesizer], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = _Run(*_with_steps(learner_of(make, monkeypatch, scope=scope)))
+    at.advance()
+    with Operations() as operations:
+        at._update()
+    assert sum(operations.seen.values()) > 50
+    assert not {name: n for name, n in operations.seen.items() if name in HOST}
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_step_is_as_long_with_many_columns_as_with_few(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+    for columns in (2, 30):
+        at = _Run(*_with_steps(learner_of(make, monkeypatch, columns=columns)))
+        at.advance()
+        with Operations() as operations:
+            at._update()
+        lengths.append(operations.seen)
+    assert lengths[0] == lengths[1]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_step_changes_tensors_in_place(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = _Run(*_with_steps(learner_of(make, monkeypatch)))
+    at.advance()
+
+    def places() -> dict[str, int]:
+        tensors = dict(at.learner.state_dict(keep_vars=True))
+        for i, optimizer in enumerate(at.learner.optimizers):
+            for j, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"{i} {j} {name}": value for name, value in moments.items()}
+        tensors |= {f"average {i}": a for i, a in enumerate(at.average)}
+        tensors |= {"total": at.total, "decay": at.decay}
+        return {name: tensor.data_ptr() for name, tensor in tensors.items()}
+
+    before, values = places(), at.state().tensors
+    at.advance()
+    assert places() == before
+    changed = [k for k, v in at.state().tensors.items() if not torch.equal(v, values[k])]
+    assert {"total", "generator"} < set(changed)
+    assert sum(name.startswith("learner/") for name in changed) >= 6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("make", NETWORKS)
+def test_recorded_steps_are_the_eager_ones(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for recorded in (False, True):
+        at = _Run(*_with_steps(learner_of(make, monkeypatch, device="cuda")))
+        if not recorded:
+            monkeypatch.setattr(at, "_warm_up", at._update)
+        for _ in range(20):
+            assert at.advance()
+        assert (at.graph is not None) is recorded
+        weights.append(torch.cat([a.flatten() for a in at.average]))
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
+
+
+def _with_steps(found: tuple[Learner, torch.Generator]) -> tuple[Learner, int, torch.Generator]:
+    learner, generator = found
+    return learner, 20, generator
