@@ -4,7 +4,7 @@ A `Learner` holds its networks, its optimisers and its rows as static tensors on
 `step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
 the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
 in another process, to the same bits on a CPU. Nothing is read back from the device between two
-reports. On CUDA the update is captured once as a graph and replayed, so that a step costs one launch.
+reports. On CUDA the update is captured once as a graph and replayed: a step costs one launch.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class _Run:
         return True
 
     def _update(self) -> None:
-        """One step and its share in the averages: a function of tensors that stay where they are."""
+        """One step and its share in the averages, on tensors that stay where they are."""
         self.total.add_(self.learner.step(self.generator))
         # average += (1 - decay) * (weights - average)
         change = torch._foreach_sub(self.weights, self.average)
