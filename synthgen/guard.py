@@ -14,11 +14,11 @@ from typing import Any, Literal, cast, final
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtri
 
 from synthgen import cells as cell
 from synthgen.column import LEVELS, NUMBERS, Column
 from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.distances import Space, distinct, nearest
 from synthgen.encoding import unlearned
 from synthgen.errors import ConvergenceError, DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
@@ -33,11 +33,6 @@ REDRAW = 1 << 20  # beyond the keys that `sample` derives from a seed
 # Fewer rows of a class than this say nothing about how close two of them come by chance.
 MIN_CLASS_ROWS, MAX_REAL_ROWS = 20, 5_000
 NEAR_SHARE = 0.05
-# One knot for so many rows, so that the scale does not follow single rows: with a knot for each, up
-# to 88 % of fresh real rows (one column, 200 rows) pass for near copies.
-ROWS_PER_KNOT, MAX_KNOTS = 20, 50
-# So many pairs of rows at a time: more waits for memory, fewer for the threads.
-PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
@@ -46,8 +41,6 @@ _SYNTAX = (
     *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
 )
 _RowRule = str | Callable[[pd.DataFrame], Any]
-_Rows = tuple[torch.Tensor, torch.Tensor]
-_Scale = tuple[float, np.ndarray, np.ndarray, tuple[float, float]]
 
 
 @final
@@ -200,7 +193,7 @@ class Guard:
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
-        found, ratio = _nearest(self._encoded(frame), self._real)
+        found, ratio, _ = nearest(self._space.rows(frame), self._real)
         return np.where(ratio <= self._lonely, found, np.inf)
 
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
@@ -232,14 +225,11 @@ class Guard:
         if len(own) < MIN_CLASS_ROWS:
             pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
         chosen = rng.permutation(len(pool))[:MAX_REAL_ROWS]
-        counted = [c for c in self._columns if c.kind in (*NUMBERS, "categorical", "boolean")]
-        self._scales = [(c, _scale(c, frame[c.name].iloc[pool])) for c in counted]
-        self._device = device
-        numbers, codes = self._encoded(frame.iloc[pool])
-        others, places = _distinct((numbers, codes))
-        self._real = others if pool is own else _distinct(self._encoded(frame.iloc[own]))[0]
-        asked = numbers[chosen], codes[:, chosen]
-        found, ratio = _nearest(asked, others, itself=places[chosen])
+        self._space = Space(self._columns, frame.iloc[pool], device=device)
+        rows = self._space.rows(frame.iloc[pool])
+        others, places = distinct(rows)
+        self._real = others if pool is own else distinct(self._space.rows(frame.iloc[own]))[0]
+        found, ratio, _ = nearest(rows.take(chosen), others, itself=places[chosen])
         twin = found == 0
         self.near, self._copies, self._judged = 0.0, int(twin.sum()), len(twin)
         if not twin.all():
@@ -248,24 +238,6 @@ class Guard:
             self._lonely = float(np.quantile(ratio, NEAR_SHARE, method="inverted_cdf"))
             # Ties reach beyond the 5 %, so what is as near is counted.
             self._nears = int((found <= self.near).sum())
-
-    def _encoded(self, frame: pd.DataFrame) -> _Rows:
-        """Normal scores, float32 of shape (rows, numbers), and codes, of shape (codes, rows)."""
-        scores, codes = [np.zeros((len(frame), 0))], [np.zeros((0, len(frame)), dtype=np.int64)]
-        for column, scale in self._scales:
-            if scale is None:
-                codes.append(column.codes(frame[column.name])[None] + 1)
-                continue
-            values, gone = column.numbers(frame[column.name])
-            unit, knots, normal, (low, high) = scale
-            found = np.interp(values / unit, knots, normal, left=low, right=high)
-            scores.append(np.where(gone, 0, found)[:, None])
-            if column.missing:
-                codes.append(gone[None].astype(np.int64))
-        most = max((len(c.categories) for c, _ in self._scales), default=0)
-        numbers = torch.from_numpy(np.concatenate(scores, axis=1)).to(self._device, torch.float32)
-        kind = torch.uint8 if most < 255 else torch.int32
-        return numbers, torch.from_numpy(np.concatenate(codes)).to(self._device, kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -521,7 +493,7 @@ def _comparable(series: pd.Series) -> pd.Series:
     return series.infer_objects()
 
 
-# --- limits and distances -----------------------------------------------------------------------
+# --- limits -------------------------------------------------------------------------------------
 
 
 def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[str, np.ndarray]]:
@@ -553,70 +525,3 @@ def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[
             narrow = np.float64 if series.dtype == object else cell.numpy_type(series.dtype)
             rounded = np.round(values, column.decimals).astype(narrow)
             yield "too many decimals", there & (rounded != values.astype(narrow))
-
-
-def _scale(column: Column, series: pd.Series) -> _Scale | None:
-    """Of a number column its unit, knots, their normal scores, and the scores beyond both ends."""
-    if column.kind not in NUMBERS:
-        return None
-    values, gone = column.numbers(series)
-    known = values[~gone].astype(np.float64)
-    if not len(known):
-        return 1.0, np.zeros(1), np.zeros(1), (-1.0, 1.0)
-    unit = float(np.abs(known).max()) or 1.0
-    share = np.linspace(0, 1, 1 + int(np.clip(len(known) // ROWS_PER_KNOT, 2, MAX_KNOTS)))
-    cuts = np.quantile(known / unit, share, method="inverted_cdf")
-    knots, place = np.unique(cuts, return_inverse=True)
-    least = 0.5 / len(known)
-    grid = (np.bincount(place, share) / np.bincount(place)).clip(least, 1 - least)
-    low, high = ndtri([grid[0] / 2, (1 + grid[-1]) / 2]).tolist()
-    return unit, knots, ndtri(grid), (low, high)
-
-
-def _distinct(rows: _Rows) -> tuple[_Rows, np.ndarray]:
-    """Each different row once, and of every row its place among these; -1 if it has a twin."""
-    numbers, codes = rows
-    flat = [np.zeros((len(numbers), 1)), numbers.cpu().numpy(), codes.cpu().numpy().T]
-    _, first, place, counts = np.unique(
-        np.concatenate(flat, axis=1),
-        axis=0,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-    )
-    place = place.reshape(-1)  # numpy 2.0 gives it another shape
-    return (numbers[first], codes[:, first]), np.where(counts[place] > 1, -1, place)
-
-
-def _nearest(
-    asked: _Rows, real: _Rows, *, itself: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The distance of each row of `asked` to the nearest of `real`, and its ratio to that of the
-    second nearest; both of shape (rows,).
-
-    Args:
-        asked, real: See `Guard._encoded`.
-        itself: For each row the place in `real` to leave out; -1: none.
-    """
-    (numbers, codes), (others, other_codes) = asked, real
-    device = numbers.device
-    chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
-    kind = torch.uint8 if len(codes) < 256 else torch.int16
-    exact = "donot_use_mm_for_euclid_dist"  # matrix products leave no zero between equal rows
-    found, ratio = [torch.zeros(0, device=device)], [torch.zeros(0, device=device)]
-    for start in range(0, len(numbers), chunk):
-        part = slice(start, start + chunk)
-        square = torch.cdist(numbers[part], others, compute_mode=exact).square_()
-        differ = torch.zeros(square.shape, dtype=kind, device=device)
-        for mine, theirs in zip(codes, other_codes, strict=True):
-            differ += mine[part, None] != theirs
-        square.add_(differ, alpha=2)
-        if itself is not None:
-            own = torch.from_numpy(itself[part]).to(device)
-            there = own >= 0
-            square[there.nonzero()[:, 0], own[there]] = math.inf
-        first, place = square.min(1)
-        second = square.scatter_(1, place[:, None], math.inf).min(1).values
-        found.append(first)
-        ratio.append(first / second)
-    return torch.cat(found).sqrt().cpu().numpy(), torch.cat(ratio).sqrt().cpu().numpy()

@@ -14,8 +14,9 @@ import torch
 from checks import mixed
 
 from synthgen.device import seed_sequence
+from synthgen.distances import nearest
 from synthgen.errors import ConvergenceError, DataError, UsageError
-from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, _nearest, guarded_sample
+from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, guarded_sample
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.ctgan import CTGAN
@@ -278,7 +279,7 @@ def test_distance_counts_numbers_and_codes_alike():
     )
     guard = Guard(table, 1)
     other = pd.DataFrame({"x": [0.0], "k": ["v"]})
-    distances, ratios = _nearest(guard._encoded(other), guard._real)
+    distances, ratios, _ = nearest(guard._space.rows(other), guard._real)
     assert distances[0] == pytest.approx(2**0.5)
     assert 0.9 < ratios[0] <= 1
 

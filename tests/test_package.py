@@ -37,7 +37,7 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 FLOORS = [
     {"errors", "gates"},
     {"files", "cells", "column", "inference", "table"},
-    {"encoding", "auditing", "device", "model_file", "selection"},
+    {"encoding", "distances", "auditing", "device", "model_file", "selection"},
     {"training", "checkpoint", "nn"},
     {"synthesizers"},
     {"guard", "metrics"},

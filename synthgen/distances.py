@@ -1,0 +1,172 @@
+"""How far rows of a table are from each other: one scale learned on real rows, one distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple, final
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import ndtri
+
+from synthgen.column import NUMBERS, Column, Kind
+
+# What tells rows apart: no constants, no IDs, no text.
+COUNTED: tuple[Kind, ...] = (*NUMBERS, "categorical", "boolean")
+# One knot for so many rows, so that the scale does not follow single rows: with a knot for each, up
+# to 88 % of fresh real rows (one column, 200 rows) pass for near copies.
+ROWS_PER_KNOT, MAX_KNOTS = 20, 50
+# So many pairs of rows at a time: more waits for memory, fewer for the threads.
+PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
+
+
+class Rows(NamedTuple):
+    """Normal scores, float32 of shape (rows, numbers), and codes, of shape (codes, rows)."""
+
+    numbers: torch.Tensor
+    codes: torch.Tensor
+
+    def take(self, places: np.ndarray) -> Rows:
+        return Rows(self.numbers[places], self.codes[:, places])
+
+
+class Nearest(NamedTuple):
+    """Of each row that was asked about; all of shape (rows,).
+
+    Attributes:
+        distance: To the nearest row.
+        ratio: Of that distance to the one to the second nearest.
+        place: Of the nearest row.
+    """
+
+    distance: np.ndarray
+    ratio: np.ndarray
+    place: np.ndarray
+
+
+class _Scale(NamedTuple):
+    unit: float
+    knots: np.ndarray
+    scores: np.ndarray  # of the knots
+    beyond: tuple[float, float]  # the scores below the first and above the last knot
+
+
+@final
+class Space:
+    """Where the rows of a table have distances.
+
+    Distances are Euclidean on normal scores of the numbers; another category, and missing on one
+    side only, count as sqrt(2), the usual distance of two normal numbers. Columns that are not
+    `COUNTED` do not count.
+
+    Args:
+        columns: Of the table.
+        frames: The real rows to learn the scale from, at least one frame.
+        device: Where distances are measured.
+
+    Example:
+        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38]})
+        >>> space = Space([Column("age", "integer", frame["age"].dtype)], frame)
+        >>> nearest(space.rows(frame[:1]), space.rows(frame)).distance.tolist()
+        [0.0]
+    """
+
+    def __init__(
+        self,
+        columns: Iterable[Column],
+        *frames: pd.DataFrame,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        counted = [c for c in columns if c.kind in COUNTED]
+        self._scales = [(c, _scale(c, [f[c.name] for f in frames])) for c in counted]
+        self._device = torch.device(device)
+
+    def rows(self, frame: pd.DataFrame) -> Rows:
+        """The rows of `frame` as `nearest` takes them."""
+        scores, codes = [np.zeros((len(frame), 0))], [np.zeros((0, len(frame)), dtype=np.int64)]
+        for column, scale in self._scales:
+            if scale is None:
+                codes.append(column.codes(frame[column.name])[None] + 1)
+                continue
+            values, gone = column.numbers(frame[column.name])
+            low, high = scale.beyond
+            found = np.interp(values / scale.unit, scale.knots, scale.scores, left=low, right=high)
+            scores.append(np.where(gone, 0, found)[:, None])
+            if column.missing:
+                codes.append(gone[None].astype(np.int64))
+        most = max((len(c.categories) for c, _ in self._scales), default=0)
+        numbers = torch.from_numpy(np.concatenate(scores, axis=1)).to(self._device, torch.float32)
+        kind = torch.uint8 if most < 255 else torch.int32
+        return Rows(numbers, torch.from_numpy(np.concatenate(codes)).to(self._device, kind))
+
+
+def _scale(column: Column, series: list[pd.Series]) -> _Scale | None:
+    if column.kind not in NUMBERS:
+        return None
+    parts = [values[~gone].astype(np.float64) for values, gone in map(column.numbers, series)]
+    known = np.concatenate(parts)
+    if not len(known):
+        return _Scale(1.0, np.zeros(1), np.zeros(1), (-1.0, 1.0))
+    unit = float(np.abs(known).max()) or 1.0
+    share = np.linspace(0, 1, 1 + int(np.clip(len(known) // ROWS_PER_KNOT, 2, MAX_KNOTS)))
+    cuts = np.quantile(known / unit, share, method="inverted_cdf")
+    knots, place = np.unique(cuts, return_inverse=True)
+    least = 0.5 / len(known)
+    grid = (np.bincount(place, share) / np.bincount(place)).clip(least, 1 - least)
+    low, high = ndtri([grid[0] / 2, (1 + grid[-1]) / 2]).tolist()
+    return _Scale(unit, knots, ndtri(grid), (low, high))
+
+
+def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
+    """Each different row once, and of every row its place among these; -1 if it has a twin."""
+    numbers, codes = rows
+    flat = [np.zeros((len(numbers), 1)), numbers.cpu().numpy(), codes.cpu().numpy().T]
+    _, first, place, counts = np.unique(
+        np.concatenate(flat, axis=1),
+        axis=0,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    place = place.reshape(-1)  # numpy 2.0 gives it another shape
+    return rows.take(first), np.where(counts[place] > 1, -1, place)
+
+
+def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nearest:
+    """The nearest of `real` to each row of `asked`.
+
+    Args:
+        asked: The rows in question.
+        real: At least one row.
+        itself: For each row of `asked` the place in `real` to leave out, shape (rows,); -1: none.
+    """
+    (numbers, codes), (others, other_codes) = asked, real
+    device = numbers.device
+    chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
+    kind = torch.uint8 if len(codes) < 256 else torch.int16
+    exact = "donot_use_mm_for_euclid_dist"  # matrix products leave no zero between equal rows
+    found, ratio = [torch.zeros(0, device=device)], [torch.zeros(0, device=device)]
+    places = [torch.zeros(0, dtype=torch.int64, device=device)]
+    for start in range(0, len(numbers), chunk):
+        part = slice(start, start + chunk)
+        square = torch.cdist(numbers[part], others, compute_mode=exact).square_()
+        differ = torch.zeros(square.shape, dtype=kind, device=device)
+        for mine, theirs in zip(codes, other_codes, strict=True):
+            differ += mine[part, None] != theirs
+        square.add_(differ, alpha=2)
+        if itself is not None:
+            own = torch.from_numpy(itself[part]).to(device)
+            there = own >= 0
+            square[there.nonzero()[:, 0], own[there]] = math.inf
+        first, place = square.min(1)
+        second = square.scatter_(1, place[:, None], math.inf).min(1).values
+        found.append(first)
+        ratio.append(first / second)
+        places.append(place)
+    return Nearest(
+        torch.cat(found).sqrt().cpu().numpy(),
+        torch.cat(ratio).sqrt().cpu().numpy(),
+        torch.cat(places).cpu().numpy(),
+    )

@@ -1,0 +1,563 @@
+"""Whether synthetic rows give away the rows that they were learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from synthgen.column import NUMBERS, Column
+from synthgen.device import RandomState, child_seed, resolve, seed_sequence
+from synthgen.distances import COUNTED, PAIRS_CPU, PAIRS_GPU, Rows, Space, distinct, nearest
+from synthgen.metrics.score import Better, Part, Score
+from synthgen.table import Table
+
+ATTACKS = ("distance", "density", "classifier", "line")
+FALSE_POSITIVE_RATES = (0.01, 0.1)
+# So many rows of each kind at most: asked how near they are, attacked, and given to the attackers.
+MAX_ASKED, MAX_ATTACKED, MAX_MADE = 5_000, 2_500, 10_000
+NEAR_SHARE, MEMORISED_RATIO = 0.05, 1 / 3
+DRAWS = 300  # of a bootstrap
+# The fewer rows, the more parts and repeats against the chance of a split: the cost stays the same.
+FEW, FOLDS, REPEATS = 500, (4, 2), (8, 3)
+# Lines are sought among so many synthetic rows around a record; the clearest of them count.
+LINE_ROWS, CLEAREST = 128, 5
+# Where a distance is zero, its logarithm is that of the rounding of float32.
+TINY = 1e-6
+
+NOT_SHOWN = (
+    "This is evidence, not a guarantee and not differential privacy: it tells how well these four "
+    "attacks tell training rows from other rows of this group, and nothing about attacks that know "
+    "more, about rows of another kind, or about single persons."
+)
+FRESH = (
+    "Fresh real rows, half of them training and half of them holdout rows, stand in the place of "
+    "the synthetic ones for the reference of the attacks; they are never asked about themselves."
+)
+
+
+def privacy(
+    train: Table,
+    synthetic: Table,
+    holdout: Table,
+    *,
+    group: str,
+    random_state: RandomState,
+    device: str | torch.device = "auto",
+) -> Part:
+    """What synthetic rows tell about the training rows, beside what fresh real rows would tell.
+
+    Distances are those of `synthgen.distances.Space`, on one scale learned on all real rows:
+
+    - ``copies``, ``near_copies``: share of synthetic rows equal to a training row; or as near to
+      one as only 5 % of the training rows are to another, and as much nearer to it than to a
+      second one.
+    - ``nearer_to_train``: share nearer to a training row than to any holdout row, of as many; ties
+      are halved. 0.5 is best.
+    - ``memorised``: share at most a third as far from the nearest training row as from the second
+      nearest (Yoon et al., 2023); ``nndr``: the median of that ratio.
+    - ``distance_q05``, ``distance_median``: quantiles of the distance to the nearest training row.
+
+    The reference of these is the holdout in the place of the synthetic rows. Membership attacks
+    give each training and holdout row a score from the synthetic rows, and (density, classifier)
+    from holdout rows that are not asked about:
+
+    - ``distance``: to the nearest synthetic row (Chen et al., GAN-Leaks, 2020).
+    - ``density``: that distance beside the one to the nearest reference row, which is the ratio of
+      two nearest-neighbour densities (van Breugel et al., DOMIAS, 2023).
+    - ``classifier``: boosting that tells synthetic from reference rows.
+    - ``line``: how nearly the record lies on one line with two synthetic rows, over the five
+      clearest of the 128 synthetic rows around it, numbers only: SMOTE's rows lie on lines that
+      meet in its input.
+
+    ``mia_auc`` is the area under the worst attack's ROC curve, ``mia_excess`` what it has above the
+    worst of the same attacks when fresh real rows stand in the place of the synthetic ones, since
+    the best of four is above 0.5 by chance; ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the share of
+    training rows that the worst attack finds where it suspects 1 % and 10 % of the holdout rows.
+
+    Args:
+        train: The rows that the synthetic rows were learned from (of the class, for one class).
+        synthetic: At least one row.
+        holdout: Real rows that nothing was learned from, with at least two rows; with fewer there
+            are no attacks and no references.
+        group: What is measured, for the scores: ``"all"`` or a class.
+        random_state: Seed of subsamples, folds and bootstraps. The order of rows and columns does
+            not matter.
+        device: Where distances are measured; "auto" is a GPU where there is one.
+
+    Returns:
+        Scores ``privacy.*``; the curves "attack roc synthetic" and "attack roc fresh", and
+        "nearest train row synthetic" and "nearest train row holdout" (distance, share of rows).
+
+    Raises:
+        UsageError: The device is not there, or the seed is none.
+        DataError: A cell is not what the schema says.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> import pandas as pd
+        >>> frames = [pd.DataFrame(rng.normal(size=(60, 4)), columns=list("abcd")) for _ in "12"]
+        >>> train, holdout = map(Table.of, frames)
+        >>> part = privacy(train, train, holdout, group="all", random_state=0, device="cpu")
+        >>> {s.name: round(s.value, 2) for s in part.scores if "excess" not in s.name}[
+        ...     "privacy.nearer_to_train"
+        ... ]
+        1.0
+    """
+    seed = seed_sequence(random_state)
+    columns, left_out = _columns(train, synthetic, holdout)
+    notes = [NOT_SHOWN]
+    if left_out:
+        notes.append(f"Left out, as IDs and texts have no distance: {', '.join(left_out)}.")
+    if not columns or not len(train) or not len(synthetic):
+        why = "there is no column to compare" if not columns else "there are no rows to compare"
+        return Part([_unknown(name, group, why) for name in _NAMES], notes=notes)
+    real, made, other = _samples(columns, (train, synthetic, holdout), resolve(device))
+    for name, sample, most in (
+        ("training", real, MAX_ASKED),
+        ("synthetic", made, MAX_ASKED),
+        ("holdout", other, MAX_ASKED),
+    ):
+        if len(sample) > most:
+            notes.append(
+                f"Of {len(sample):,} {name} rows, random {most:,} are asked about distances, and "
+                f"{MAX_MADE if sample is made else MAX_ATTACKED:,} take part in attacks."
+            )
+    scores, curves = _nearness(real, made, other, group, child_seed(seed, 0))
+    if min(len(real), len(other)) < 2:
+        why = f"attacks need two training and two holdout rows: {len(real)} and {len(other)} given"
+        scores += [_unknown(name, group, why) for name in _NAMES[len(scores) :]]
+        return Part(scores, curves, notes)
+    notes.append(FRESH)
+    attacked = _Attacked.of(real, made, other, child_seed(seed, 1))
+    curves |= attacked.curves()
+    return Part(scores + attacked.scores(group, child_seed(seed, 2)), curves, notes)
+
+
+_NEARNESS: tuple[tuple[str, Better], ...] = (
+    ("copies", "lower"),
+    ("near_copies", "lower"),
+    ("memorised", "lower"),
+    ("nndr", "reference"),
+    ("distance_q05", "reference"),
+    ("distance_median", "reference"),
+    ("nearer_to_train", "reference"),
+)
+_NAMES = (
+    *(name for name, _ in _NEARNESS),
+    *(f"mia_{name}_auc" for name in ATTACKS),
+    "mia_auc",
+    "mia_excess",
+    *(f"mia_tpr_at_{100 * rate:.0f}" for rate in FALSE_POSITIVE_RATES),
+)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Rows in two forms: for distances, and the numbers as they lie on lines.
+
+    `raw` is float64 of shape (rows, numbers), each column less its mean, over its deviation.
+    """
+
+    rows: Rows
+    raw: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def take(self, places: np.ndarray) -> _Sample:
+        return _Sample(self.rows.take(places), self.raw[places])
+
+    def some(self, most: int, rng: np.random.Generator) -> _Sample:
+        return self if len(self) <= most else self.take(rng.permutation(len(self))[:most])
+
+    def with_(self, other: _Sample) -> _Sample:
+        numbers, codes = self.rows
+        rows = Rows(
+            torch.cat([numbers, other.rows.numbers]), torch.cat([codes, other.rows.codes], dim=1)
+        )
+        return _Sample(rows, torch.cat([self.raw, other.raw]))
+
+    def flat(self) -> np.ndarray:
+        """Shape (rows, numbers + codes)."""
+        return np.hstack([self.rows.numbers.cpu().numpy(), self.rows.codes.cpu().numpy().T])
+
+
+def _columns(*tables: Table) -> tuple[list[Column], list[str]]:
+    """The columns that count, in one order whatever the tables', and the names of the others."""
+    columns, left_out = [], []
+    for column in sorted(tables[0].schema.columns, key=lambda c: (str(c.name), repr(c.name))):
+        if column.kind in COUNTED:
+            gone = any(table.frame[column.name].isna().any() for table in tables)
+            columns.append(replace(column, missing=float(gone)))
+        elif column.kind in ("id", "text"):
+            left_out.append(str(column.name))
+    return columns, left_out
+
+
+def _samples(
+    columns: list[Column], tables: Sequence[Table], device: torch.device
+) -> tuple[_Sample, _Sample, _Sample]:
+    """Train, synthetic and holdout, each in an order that is that of its cells."""
+    train, _, holdout = tables
+    space = Space(columns, train.frame, holdout.frame, device=device)
+    numbers = [c for c in columns if c.kind in NUMBERS]
+    raw = [np.zeros((len(table), len(numbers))) for table in tables]
+    for place, column in enumerate(numbers):
+        cells = [column.numbers(table.frame[column.name]) for table in tables]
+        values = [np.where(gone, np.nan, found) for found, gone in cells]
+        known = np.concatenate([values[0], values[2]])
+        known = known[~np.isnan(known)]
+        if not len(known):
+            continue
+        unit = float(np.abs(known).max()) or 1.0
+        mean, deviation = (known / unit).mean(), float((known / unit).std()) or 1.0
+        for array, found in zip(raw, values, strict=True):
+            array[:, place] = np.nan_to_num((found / unit - mean) / deviation, nan=0.0)
+    samples = []
+    for table, array in zip(tables, raw, strict=True):
+        lines = torch.from_numpy(array).to("cpu" if device.type == "mps" else device)
+        sample = _Sample(space.rows(table.frame), lines)
+        keys = np.hstack([np.zeros((len(sample), 1)), array, sample.flat()])
+        samples.append(sample.take(np.lexsort(keys.T)))
+    return samples[0], samples[1], samples[2]
+
+
+# --- distances ----------------------------------------------------------------------------------
+
+
+def _nearness(
+    real: _Sample, made: _Sample, other: _Sample, group: str, seed: np.random.SeedSequence
+) -> tuple[list[Score], dict[str, dict[str, np.ndarray]]]:
+    rng = np.random.default_rng(seed)
+    apart, places = distinct(real.rows)
+    own = rng.permutation(len(real))[:MAX_ASKED]
+    near = lonely = 0.0
+    if len(apart.numbers) > 2:
+        distance, ratio, _ = nearest(real.rows.take(own), apart, itself=places[own])
+        fine = distance > 0
+        if fine.any():
+            near, lonely = (
+                float(np.quantile(found[fine], NEAR_SHARE, method="inverted_cdf"))
+                for found in (distance, ratio)
+            )
+
+    def measured(sample: _Sample) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Of each row the shares it counts for, its ratio and its distances."""
+        distance, ratio, _ = nearest(sample.some(MAX_ASKED, rng).rows, apart)
+        rows = {
+            "copies": distance == 0,
+            "near_copies": (distance <= near) & (ratio <= lonely),
+            "memorised": ratio < MEMORISED_RATIO,
+            "nndr": ratio,
+            "distance_q05": distance,
+            "distance_median": distance,
+        }
+        return rows, distance
+
+    mine, distance = measured(made)
+    theirs, yardstick = measured(other) if len(other) else ({}, np.zeros(0))
+    alone = len(apart.numbers) < 2
+    scores = []
+    for name, better in _NEARNESS[:-1]:
+        if alone and name in ("near_copies", "memorised", "nndr"):
+            scores.append(_unknown(name, group, "it needs two different training rows"))
+            continue
+        statistic = _STATISTICS.get(name, _mean)
+        value = float(statistic(mine[name]))
+        if statistic is _mean:
+            interval = _wilson(value, len(mine[name]))
+        else:
+            drawn = mine[name][rng.integers(len(distance), size=(DRAWS, len(distance)))]
+            interval = _middle(statistic(drawn))
+        reference = float(statistic(theirs[name])) if theirs else None
+        scores.append(Score(f"privacy.{name}", group, value, reference, better, interval))
+    curves = {"nearest train row synthetic": _cumulated(distance)}
+    if len(other):
+        curves["nearest train row holdout"] = _cumulated(yardstick)
+        scores.append(_nearer_to_train(real, made.some(MAX_ASKED, rng), other, group, rng))
+    else:
+        scores.append(_unknown("nearer_to_train", group, "there are no holdout rows"))
+    return scores, curves
+
+
+def _nearer_to_train(
+    real: _Sample, made: _Sample, other: _Sample, group: str, rng: np.random.Generator
+) -> Score:
+    """Each real row votes with the share of synthetic rows that it is nearest to.
+
+    Many synthetic rows near the same real row tell no more than one does, so the interval is that
+    of as many votes as would weigh equally.
+    """
+    rows = min(len(real), len(other), MAX_ASKED)
+    equal = len(real) == len(other) == rows
+    shares, votes = [], []
+    for _ in range(1 if equal else int(np.clip(2_000 // rows, 1, 10))):
+        sides = [nearest(made.rows, sample.some(rows, rng).rows) for sample in (real, other)]
+        nearer = np.sign(sides[1].distance - sides[0].distance)
+        shares.append((1 + nearer.mean()) / 2)
+        weights = [
+            np.bincount(side.place, (1 + sign * nearer) / 2 / len(made), minlength=rows)
+            for side, sign in zip(sides, (1, -1), strict=True)
+        ]
+        votes.append(1 / (np.concatenate(weights) ** 2).sum())
+    share = float(np.mean(shares))
+    interval = _wilson(share, float(np.mean(votes)))
+    note = "fresh real rows are as often nearer to either side"
+    return Score("privacy.nearer_to_train", group, share, 0.5, "reference", interval, note=note)
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    return rows.mean(axis=-1)
+
+
+_STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "nndr": lambda rows: np.median(rows, axis=-1),
+    "distance_q05": lambda rows: np.quantile(rows, 0.05, axis=-1),
+    "distance_median": lambda rows: np.median(rows, axis=-1),
+}
+
+
+def _wilson(share: float, rows: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (1927), which is as wide as it should be at 0 and 1."""
+    z = 1.96
+    middle = (share + z**2 / 2 / rows) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * (share * (1 - share) / rows + z**2 / 4 / rows**2) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _middle(drawn: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    return low, high
+
+
+def _cumulated(distance: np.ndarray) -> dict[str, np.ndarray]:
+    share = np.linspace(0, 1, 101)
+    return {"x": np.quantile(distance, share), "y": share}
+
+
+def _unknown(name: str, group: str, why: str) -> Score:
+    better: Better = dict(_NEARNESS).get(name, "lower")
+    return Score(f"privacy.{name}", group, float("nan"), None, better, None, note=why)
+
+
+# --- membership attacks -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Attacked:
+    """How much each real row looks like a member; the members are the first half of the rows.
+
+    Attributes:
+        synthetic: Of each attack, shape (attacks, rows).
+        fresh: The same from fresh real rows, for each repeat; shape (repeats, attacks, rows).
+    """
+
+    synthetic: np.ndarray
+    fresh: np.ndarray
+
+    @classmethod
+    def of(
+        cls, real: _Sample, made: _Sample, other: _Sample, seed: np.random.SeedSequence
+    ) -> _Attacked:
+        rng = np.random.default_rng(seed)
+        rows = min(len(real), len(other), MAX_ATTACKED)
+        members, outsiders = real.some(rows, rng), other.some(rows, rng)
+        made = made.some(MAX_MADE, rng)
+        many = int(rows > FEW)
+        folds = min(FOLDS[many], rows)
+        synthetic = _suspicion(made, members, outsiders, folds, rng)
+        fresh = [_suspicion(None, members, outsiders, folds, rng) for _ in range(REPEATS[many])]
+        return cls(synthetic, np.stack(fresh))
+
+    def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:
+        rng = np.random.default_rng(seed)
+        rows = self.synthetic.shape[1] // 2
+        weights = np.ones((1 + DRAWS, 2 * rows))  # the first are all rows, as they are
+        for side in (slice(rows), slice(rows, None)):
+            weights[1:, side] = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
+        mine = _areas(self.synthetic, weights)
+        theirs = np.stack([_areas(repeat, weights) for repeat in self.fresh])
+        scores = []
+        for place, name in enumerate(ATTACKS):
+            if place >= len(mine):
+                scores.append(_unknown(f"mia_{name}_auc", group, "it needs two number columns"))
+                continue
+            value, reference = float(mine[place, 0]), float(theirs[:, place, 0].mean())
+            interval = _middle(mine[place, 1:])
+            scores.append(
+                Score(f"privacy.mia_{name}_auc", group, value, reference, "lower", interval)
+            )
+        worst = int(mine[:, 0].argmax())
+        value, reference = float(mine[worst, 0]), float(theirs[:, :, 0].max(1).mean())
+        note = f"the worst attack: {ATTACKS[worst]}"
+        interval = _middle(mine[worst, 1:])
+        scores.append(
+            Score("privacy.mia_auc", group, value, reference, "lower", interval, note=note)
+        )
+        excess = mine.max(0) - theirs.max(1).mean(0)
+        interval = _middle(excess[1:])
+        scores.append(
+            Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=note)
+        )
+        for rate in FALSE_POSITIVE_RATES:
+            scores.append(self._found(rate, group, note, rng))
+        return scores
+
+    def curves(self) -> dict[str, dict[str, np.ndarray]]:
+        rates = np.linspace(0, 1, 101)
+        worst = [_worst(self.synthetic), *map(_worst, self.fresh)]
+        mine, *theirs = [np.append(0.0, _found(rows[None], rates[1:])[0]) for rows in worst]
+        return {
+            "attack roc synthetic": {"x": rates, "y": mine},
+            "attack roc fresh": {"x": rates, "y": np.mean(theirs, axis=0)},
+        }
+
+    def _found(self, rate: float, group: str, note: str, rng: np.random.Generator) -> Score:
+        rows = self.synthetic.shape[1] // 2
+        mine, rates = _worst(self.synthetic), np.array([rate])
+        drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
+        drawn[:, rows:] += rows
+        value = float(_found(mine[None], rates)[0, 0])
+        reference = np.mean([_found(_worst(repeat)[None], rates)[0, 0] for repeat in self.fresh])
+        return Score(
+            f"privacy.mia_tpr_at_{100 * rate:.0f}",
+            group,
+            value,
+            float(reference),
+            "lower",
+            _middle(_found(mine[drawn], rates)[:, 0]),
+            note=note,
+        )
+
+
+def _worst(suspicion: np.ndarray) -> np.ndarray:
+    areas = _areas(suspicion, np.ones((1, suspicion.shape[1])))
+    return suspicion[areas[:, 0].argmax()]
+
+
+def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each attack for each weighting of the rows.
+
+    Args:
+        suspicion: Shape (attacks, rows), members first.
+        weights: Shape (weightings, rows).
+
+    Returns:
+        Shape (attacks, weightings).
+    """
+    member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
+    areas = []
+    for row in suspicion:
+        order = np.argsort(row, kind="stable")
+        starts = np.flatnonzero(np.diff(row[order], prepend=-np.inf))
+        members = np.add.reduceat(weights[:, order] * member[order], starts, axis=1)
+        others = np.add.reduceat(weights[:, order] * ~member[order], starts, axis=1)
+        below = others.cumsum(1) - others / 2
+        areas.append((members * below).sum(1) / members.sum(1) / others.sum(1))
+    return np.stack(areas)
+
+
+def _found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Share of members found where at most `rates` of the others are suspected.
+
+    Args:
+        suspicion: Of one attack, shape (draws, rows), members first.
+        rates: Shape (rates,).
+
+    Returns:
+        Shape (draws, rates).
+    """
+    rows = suspicion.shape[1] // 2
+    limits = np.quantile(suspicion[:, rows:], 1 - rates, method="higher", axis=1)
+    shares = [(suspicion[:, :rows] > limit[:, None]).mean(1) for limit in limits]
+    return np.stack(shares, axis=1)
+
+
+def _suspicion(
+    made: _Sample | None,
+    members: _Sample,
+    outsiders: _Sample,
+    folds: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """How much each attack takes each row for a member, as ranks within its fold.
+
+    The rows of one fold are judged with outsiders of the others as reference. Without `made`, the
+    attackers see fresh real rows instead: from the other folds too, as many members as outsiders.
+
+    Returns:
+        Shape (attacks, members + outsiders), from 0 to 1.
+    """
+    rows = len(members)
+    parts = [np.array_split(rng.permutation(rows), folds) for _ in range(2)]
+    found = np.zeros((len(ATTACKS) if members.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
+    for fold, (asked, others) in enumerate(zip(*parts, strict=True)):
+        rest, spare = (np.concatenate(side[:fold] + side[fold + 1 :]) for side in parts)
+        source = made
+        if source is None:
+            half = (len(spare) + 1) // 2
+            fresh, spare = spare[half:], spare[:half]
+            source = members.take(rest[: max(1, len(fresh))]).with_(outsiders.take(fresh))
+        judged = members.take(asked).with_(outsiders.take(others))
+        scores = _attack(source, outsiders.take(spare), judged)
+        ranks = rankdata(scores, axis=1) / len(judged)
+        found[:, asked], found[:, rows + others] = ranks[:, : len(asked)], ranks[:, len(asked) :]
+    return found
+
+
+def _attack(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
+    """Each attack's score of the judged rows, shape (attacks, rows): see `privacy`."""
+    near = nearest(judged.rows, source.rows).distance
+    usual = nearest(judged.rows, reference.rows).distance
+    density = np.log((usual + TINY) / (near + TINY))
+    scores = [-near, density, _classified(source, reference, judged)]
+    if judged.raw.shape[1] > 1:
+        scores.append(_on_lines(source.raw, judged.raw))
+    return np.stack(scores).round(9)  # the last digits differ between two orders of summing
+
+
+def _classified(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
+    rows = len(source) + len(reference)
+    is_made = np.arange(rows) < len(source)
+    model = HistGradientBoostingClassifier(
+        max_iter=50,
+        max_leaf_nodes=15,
+        min_samples_leaf=int(np.clip(rows // 20, 1, 20)),
+        class_weight="balanced",
+        early_stopping=False,
+        random_state=0,
+    )
+    model.fit(np.concatenate([source.flat(), reference.flat()]), is_made)
+    return model.decision_function(judged.flat())
+
+
+def _on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
+    """The mean of −log(sin(angle)) over the synthetic rows that another one stands behind, or in
+    front of, at the smallest angles, as seen from the judged row.
+    """
+    source = torch.unique(source, dim=0)
+    rows = min(LINE_ROWS, len(source))
+    if rows < 2:
+        return np.zeros(len(judged))
+    pairs = PAIRS_CPU if source.device.type == "cpu" else PAIRS_GPU
+    found = []
+    for part in judged.split(max(1, pairs // max(rows**2, len(source)))):
+        near = torch.cdist(part, source).topk(rows, dim=1, largest=False).indices
+        way = source[near] - part[:, None]
+        length = way.norm(dim=2, keepdim=True)
+        # A synthetic row that is the judged row lies in no direction.
+        way = torch.where(length > 1e-9, way / length.clamp_min(1e-9), 0.0)
+        cosine = (way @ way.mT).abs_()
+        cosine.diagonal(dim1=1, dim2=2).zero_()
+        sine = (1 - cosine.amax(2).square_()).clamp_min(1e-16).sqrt_()
+        clearest = sine.topk(min(CLEAREST, rows), dim=1, largest=False).values
+        found.append(-clearest.log().mean(1))
+    return torch.cat(found).cpu().numpy()
