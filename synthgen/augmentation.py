@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
+from synthgen.guard import Guard, RowRule, guarded_sample
 from synthgen.synthesizers.base import Synthesizer, resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Column, Schema, Table, class_position
@@ -53,6 +54,7 @@ class Augmented:
         additions: The new rows of each class, in the order in which they stand in `frame`.
         before, after: Rows of every class of the target.
         synthesizer: The fitted synthesizer.
+        guard: What was refused of each class before these rows were found, see `Guarded.summary`.
         seed: With this seed the same call gives the same rows.
         seconds: Wall time of ``fit`` and ``sample``.
     """
@@ -64,6 +66,7 @@ class Augmented:
     before: dict[Any, int]
     after: dict[Any, int]
     synthesizer: Synthesizer
+    guard: dict[Any, dict[str, Any]]
     seed: int
     seconds: dict[str, float]
 
@@ -107,6 +110,7 @@ class Augmented:
                 "params": params,
                 "training": training_of(synthesizer),
             },
+            "guard": {str(label): found for label, found in self.guard.items()},
             "seed": self.seed,
             "device": device_of(synthesizer),
             "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
@@ -124,28 +128,35 @@ def augment(
     ratio: float | None = None,
     n_samples: int | None = None,
     schema: Schema | None = None,
+    rules: Sequence[RowRule] = (),
     random_state: int | None = None,
 ) -> Augmented:
     """Add new rows of the rare class below the rows of a table.
 
-    The new rows are what ``synthesizer.sample(n, label=label, random_state=seed)`` gives, with the
-    columns in the table's order and with IDs that occur nowhere else.
+    The new rows are what ``guarded_sample(synthesizer, n, label=label, random_state=seed)`` gives:
+    none breaks a limit of the table or a rule, and a network's rows are no nearer to training rows
+    than these are to each other. Columns are in the table's order, and IDs occur nowhere else.
 
     Args:
         frame: Shape (rows, columns); never changed.
         target: Name of the column that holds the classes.
         labels: Classes to make; None: the rarest one. The text of a label names it too.
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
-        model: A fitted synthesizer to use as it is, in place of training one.
+        model: A fitted synthesizer to use as it is, in place of training one; limits are then
+            those that it learned, unless `schema` is given.
         ratio: Wanted rows of the class, real and new, over the rows of the most frequent class.
         n_samples: New rows of each class. Without this and `ratio`, the class is doubled, or
             brought to 0.3 of the most frequent class if that is more.
         schema: Decisions about columns to take instead of guessing them.
+        rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
+            frame; see `Rule`.
         random_state: Seed; None draws one, see `Augmented.seed`.
 
     Raises:
         DataError: The table cannot be used as it is, or not with this model.
-        UsageError: An argument cannot be what it is, or a class has one row only.
+        UsageError: An argument cannot be what it is, a class has one row only, or a rule cannot be
+            used or is broken by most real rows of a class.
+        ConvergenceError: Training diverged, or limits and rules left too few rows.
 
     Example:
         >>> doses = [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]
@@ -161,6 +172,8 @@ def augment(
     wanted = choose_labels(table, labels, model)
     additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     _check_memory(sum(a.rows for a in additions), frame)
+    for label in wanted if rules else ():  # what is wrong with a rule is known before any training
+        Guard(table, label, rules=rules, near_copies=False)
     started = time.perf_counter()
     fitted = model
     if fitted is None:
@@ -172,8 +185,19 @@ def augment(
         others = [i for i in range(frame.shape[1]) if i != place]
         fitted = own.fit(frame.iloc[:, others], frame.iloc[:, place])
     trained = time.perf_counter()
-    parts = [fitted.sample(a.rows, label=a.label, random_state=seed) for a in additions]
-    whole = _joined(frame, parts, table.schema)
+    made = [
+        guarded_sample(
+            fitted,
+            a.rows,
+            label=a.label,
+            table=table,
+            rules=rules,
+            random_state=seed,
+            limits=None if model is None or schema is not None else model.schema_,
+        )
+        for a in additions
+    ]
+    whole = _joined(frame, [guarded.frame for guarded in made], table.schema)
     after = dict(table.counts)
     for addition in additions:
         after[addition.label] += addition.rows
@@ -185,6 +209,7 @@ def augment(
         before=table.counts,
         after=after,
         synthesizer=fitted,
+        guard={a.label: g.summary() for a, g in zip(additions, made, strict=True)},
         seed=seed,
         seconds={"fit": trained - started, "sample": time.perf_counter() - trained},
     )

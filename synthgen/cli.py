@@ -25,6 +25,7 @@ from synthgen.options import (
     no_defuse_option,
     path_type,
     refuse_training,
+    rule_option,
     seed_option,
     table_output,
     training_options,
@@ -290,6 +291,7 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
     "--label", metavar="CLASS", help="Class to make.  [default: classes as frequent as in training]"
 )
 @table_output
+@rule_option
 @seed_option
 @device_option
 @no_defuse_option
@@ -299,6 +301,7 @@ def sample(
     rows: int,
     label: str | None,
     output: Path,
+    rules: tuple[str, ...],
     seed: int | None,
     device: str,
     no_defuse: bool,
@@ -316,11 +319,15 @@ def sample(
     aside = json_file == "-"
     with collect_notes() as notes:
         from synthgen.files import write_table
+        from synthgen.guard import guarded_sample
         from synthgen.synthesizers.base import load
 
         synthesizer = load(model, device=device)
         seed = _seed(seed, aside)
-        frame = synthesizer.sample(rows, label=label, random_state=seed)
+        guarded = guarded_sample(
+            synthesizer, rows, label=label, table=None, rules=rules, random_state=seed
+        )
+        frame = guarded.frame
         defused = write_table(frame, output, defuse=not no_defuse)
     target = synthesizer.schema_.target
     counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
@@ -328,7 +335,9 @@ def sample(
     named = ", ".join(f"{n:,} of {c}" for c, n in counts.items())
     say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
     result = {"model": model, "output": output, "rows": rows, "counts": counts}
-    _write_json(json_file, result | {"seed": seed, "defused": defused, "warnings": notes})
+    result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
+    _say_refused({None: guarded.summary()}, err=aside)
+    _write_json(json_file, result)
 
 
 @main.command()
@@ -356,6 +365,7 @@ def sample(
     help="Use a model of synthgen fit; nothing is trained.",
 )
 @click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
+@rule_option
 @no_defuse_option
 @json_option
 def augment(
@@ -368,6 +378,7 @@ def augment(
     mark: str | None,
     model: Path | None,
     report: Path | None,
+    rules: tuple[str, ...],
     no_defuse: bool,
     json_file: str | None,
 ) -> None:
@@ -391,6 +402,7 @@ def augment(
         mark=mark,
         model=model,
         report=report,
+        rules=rules,
         defuse=not no_defuse,
         json_file=json_file,
     )
@@ -468,6 +480,7 @@ def _augment_file(
     mark: str | None = None,
     model: Path | None = None,
     report: Path | None = None,
+    rules: tuple[str, ...] = (),
     defuse: bool = True,
     json_file: str | None = None,
 ) -> None:
@@ -503,6 +516,7 @@ def _augment_file(
             ratio=ratio,
             n_samples=rows,
             schema=_schema(training.schema),
+            rules=rules,
             random_state=seed,
         )
         made = time.perf_counter()
@@ -519,6 +533,7 @@ def _augment_file(
         "rows": rows,
         "only_new": only_new,
         "mark": mark,
+        "rules": list(rules),
         "model": model,
         "report": report,
         "defuse": defuse,
@@ -538,7 +553,7 @@ def _augment_file(
             "defused": defused,
         },
         "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
-        "options": {k: v for k, v in options.items() if v not in (None, {}) and v is not False},
+        "options": {k: v for k, v in options.items() if v not in (None, {}, []) and v is not False},
         **result.summary(),
         "seconds": {k: round(v, 3) for k, v in seconds.items()},
         "warnings": notes,
@@ -573,6 +588,15 @@ def _say_result(result: Augmented, *, err: bool) -> None:
         say(f"{a.rows:,} new rows of {a.label!r}: {a.reason}", err=err)
     rows = [[str(c), n, result.after[c] - n, result.after[c]] for c, n in result.before.items()]
     show_table([f"class of {result.schema.target}", "before", "new", "after"], rows, err=err)
+    _say_refused(result.guard, err=err)
+
+
+def _say_refused(guard: dict[Any, dict[str, Any]], *, err: bool) -> None:
+    for label, found in guard.items():
+        if found["refused"]:
+            counts = ", ".join(f"{n:,} {why}" for why, n in found["refused"].items())
+            of = "" if label is None else f" of {label!r}"
+            say(f"refused{of}, of {found['drawn']:,} rows drawn: {counts}", err=err)
 
 
 def _say_defused(defused: int) -> None:

@@ -88,7 +88,7 @@ class Space:
         scores, codes = [np.zeros((len(frame), 0))], [np.zeros((0, len(frame)), dtype=np.int64)]
         for column, scale in self._scales:
             if scale is None:
-                codes.append(column.codes(frame[column.name])[None] + 1)
+                codes.append(_codes(column, frame[column.name])[None] + 1)
                 continue
             values, gone = column.numbers(frame[column.name])
             low, high = scale.beyond
@@ -98,8 +98,18 @@ class Space:
                 codes.append(gone[None].astype(np.int64))
         most = max((len(c.categories) for c, _ in self._scales), default=0)
         numbers = torch.from_numpy(np.concatenate(scores, axis=1)).to(self._device, torch.float32)
-        kind = torch.uint8 if most < 255 else torch.int32
+        kind = torch.uint8 if most < 254 else torch.int32
         return Rows(numbers, torch.from_numpy(np.concatenate(codes)).to(self._device, kind))
+
+
+def _codes(column: Column, series: pd.Series) -> np.ndarray:
+    """`Column.codes`, with one code more for levels that a model knows and the table lacks."""
+    known = (series.isin(list(column.categories)) | series.isna()).to_numpy(dtype=bool)
+    if known.all():
+        return column.codes(series)
+    codes = np.full(len(series), len(column.categories))
+    codes[known] = column.codes(series[known])
+    return codes
 
 
 def _scale(column: Column, series: list[pd.Series]) -> _Scale | None:

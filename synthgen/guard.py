@@ -24,7 +24,7 @@ from synthgen.errors import ConvergenceError, DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.table import Table, class_position
+from synthgen.table import Schema, Table, class_position
 
 ROUNDS = 20
 # A round draws at most so many times the rows asked for: a wrong rule must not run for hours.
@@ -40,7 +40,7 @@ _SYNTAX = (
     *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Load),
     *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
 )
-_RowRule = str | Callable[[pd.DataFrame], Any]
+RowRule = str | Callable[[pd.DataFrame], Any]
 
 
 @final
@@ -61,7 +61,7 @@ class Rule:
         array([ True, False])
     """
 
-    def __init__(self, rule: _RowRule) -> None:
+    def __init__(self, rule: RowRule) -> None:
         self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
         self._function = None if isinstance(rule, str) else rule
         if isinstance(rule, str):
@@ -123,11 +123,13 @@ class Guard:
       rows, each row of the table (5,000 of them at most) beside the others.
 
     Args:
-        table: The training rows, all classes.
+        table: The training rows, all classes; None: there are none, `limits` and rules are all.
         label: The class.
         rules: See `Rule`.
         near_copies: Whether to learn distances.
         learned_from_all: Whether the synthesizer learned from the rows of all classes.
+        limits: Limits to take in place of the table's, such as those of a model that learned from
+            other rows; a cell may be missing where it says that some are.
         device: Where distances are measured.
 
     Attributes:
@@ -146,31 +148,38 @@ class Guard:
 
     def __init__(
         self,
-        table: Table,
+        table: Table | None,
         label: Any,
         *,
-        rules: Sequence[_RowRule] = (),
+        rules: Sequence[RowRule] = (),
         near_copies: bool = True,
         learned_from_all: bool = False,
+        limits: Schema | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        own = table.labels == class_position(table.schema.classes, label)
-        rows = table.frame[own] if own.any() else table.frame
-        learned = table.frame if learned_from_all else rows
-        self._columns = table.schema.features
-        self._may_miss = {c.name: bool(learned[c.name].isna().any()) for c in self._columns}
+        self._columns = limits.features if limits is not None else ()
+        self._may_miss = {c.name: c.missing > 0 for c in self._columns}
+        own, rows = np.zeros(0, dtype=bool), pd.DataFrame()
+        if table is not None:
+            own = table.labels == class_position(table.schema.classes, label)
+            rows = table.frame[own] if own.any() else table.frame
+            if limits is None:
+                learned = table.frame if learned_from_all else rows
+                self._columns = table.schema.features
+                self._may_miss = {c.name: bool(learned[c.name].isna().any()) for c in self._columns}
         self._rules = [Rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
         self.broken: dict[str, float] = {}
         for place, rule in enumerate(self._rules):
             if rule.text in self.broken:  # such as a second <lambda>
                 rule.text = f"{rule.text} ({place + 1})"
-            share = self.broken[rule.text] = float(1 - rule.holds(rows).mean())
+            share = float(1 - rule.holds(rows).mean()) if len(rows) else 0.0
+            self.broken[rule.text] = share
             if share > 0.5:
                 what = f"rule {rule.text!r} is broken by {share:.0%} of the {len(rows)} real rows"
                 raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
         self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
-        if near_copies and own.any():
-            self._learn_distances(table.frame, np.flatnonzero(own), torch.device(device))
+        if table is not None and near_copies and own.any():
+            self._learn_distances(table, np.flatnonzero(own), torch.device(device))
 
     def reasons(self, frame: pd.DataFrame) -> np.ndarray:
         """The first limit or rule that each row breaks, "" for none; texts of shape (rows,)."""
@@ -219,13 +228,13 @@ class Guard:
         fine[_farthest(near, distances)[: allowance[1]]] = True
         return fine
 
-    def _learn_distances(self, frame: pd.DataFrame, own: np.ndarray, device: torch.device) -> None:
-        rng = np.random.default_rng(0)
+    def _learn_distances(self, table: Table, own: np.ndarray, device: torch.device) -> None:
+        frame, rng = table.frame, np.random.default_rng(0)
         pool = own
         if len(own) < MIN_CLASS_ROWS:
             pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
         chosen = rng.permutation(len(pool))[:MAX_REAL_ROWS]
-        self._space = Space(self._columns, frame.iloc[pool], device=device)
+        self._space = Space(table.schema.features, frame.iloc[pool], device=device)
         rows = self._space.rows(frame.iloc[pool])
         others, places = distinct(rows)
         self._real = others if pool is own else distinct(self._space.rows(frame.iloc[own]))[0]
@@ -274,10 +283,11 @@ def guarded_sample(
     n_samples: int,
     *,
     label: Any,
-    table: Table,
-    rules: Sequence[_RowRule] = (),
+    table: Table | None,
+    rules: Sequence[RowRule] = (),
     random_state: RandomState = None,
     near_copies: bool | None = None,
+    limits: Schema | None = None,
 ) -> Guarded:
     """Exactly `n_samples` rows of the class, each within the limits and rules of `Guard`.
 
@@ -289,12 +299,14 @@ def guarded_sample(
     Args:
         synthesizer: Fitted.
         n_samples: Rows to make, at least 1.
-        label: One of the synthesizer's `classes_`.
-        table: Its training rows, or the rows that its output will stand beside.
+        label: One of the synthesizer's `classes_`; None, which needs that `table` is None: any.
+        table: Its training rows, or the rows that its output will stand beside. None: there are
+            none, so that no copy is known, and limits are those that the synthesizer learned.
         rules: See `Rule`.
         random_state: Seed.
         near_copies: Whether to refuse near copies; None: unless a `SmoothedBootstrap` makes the
             rows, whose rows are near copies by design.
+        limits: See `Guard`.
 
     Raises:
         UsageError: A rule cannot be what it is, see `Rule` and `Guard`; or see `sample`.
@@ -313,12 +325,16 @@ def guarded_sample(
     """
     seed = seed_sequence(random_state)
     made = synthesizer.sample(n_samples, label=label, random_state=seed)
-    label = synthesizer.classes_[class_position(synthesizer.classes_, label)]
-    lacking = [c.name for c in table.schema.features if c.name not in made.columns]
+    if label is not None or table is not None:
+        label = synthesizer.classes_[class_position(synthesizer.classes_, label)]
+    features = synthesizer.schema_.features if table is None else table.schema.features
+    lacking = [c.name for c in features if c.name not in made.columns]
     if lacking:
         what = f"the table has column {lacking[0]!r}, which the synthesizer did not learn"
         raise DataError(361, f"{what}: give the training table, or fit again")
     network = synthesizer if isinstance(synthesizer, NetworkSynthesizer) else None
+    if table is None and limits is None:
+        limits = synthesizer.schema_
     if near_copies is None:
         resampled = network is not None and label in network.fallback_
         near_copies = not (resampled or isinstance(synthesizer, SmoothedBootstrap))
@@ -328,6 +344,7 @@ def guarded_sample(
         rules=rules,
         near_copies=near_copies,
         learned_from_all=network is not None and network.scope_.get(label, "class") != "class",
+        limits=limits,
         device="cpu" if network is None else network.device_,
     )
     draws = _Draws(guard, n_samples, guard.allowance(n_samples, child_seed(seed, REDRAW)))
@@ -389,11 +406,12 @@ class _Draws:
     def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
         """The rows, the refused ones by reason, and a sentence if near copies were let through."""
         note, lifted = "", self._next()
+        who = "" if label is None else f"class {label!r}: "
         if len(lifted) < self.missing:
             counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common() if n)
             raise ConvergenceError(
                 611,
-                f"class {label!r}: {self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
+                f"{who}{self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
                 f"keep to the table's limits and the rules, but {self.rows} are needed. Refused: "
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer",
             )
@@ -401,7 +419,7 @@ class _Draws:
             self.fine[lifted] = True
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
-                f"class {label!r}: {len(lifted)} of {self.rows} new rows are nearer to training "
+                f"{who}{len(lifted)} of {self.rows} new rows are nearer to training "
                 f"rows than real rows are to each other ({copies} are copies), as {self.rounds} "
                 f"rounds yielded too few others: train on more rows or for fewer steps"
             )

@@ -195,6 +195,13 @@ json_option = click.option(
     metavar="FILE",
     help="Also write the result as JSON; - is standard output.",
 )
+rule_option = click.option(
+    "--rule",
+    "rules",
+    metavar="RULE",
+    multiple=True,
+    help="What must hold in every new row, such as 'start <= end'; may be repeated.",
+)
 no_defuse_option = click.option(
     "--no-defuse", is_flag=True, help="Write CSV cells that begin with = + - @ as they are."
 )

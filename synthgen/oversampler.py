@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast, final
 
@@ -20,6 +20,7 @@ from sklearn.utils.validation import validate_data
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
+from synthgen.guard import Guard, RowRule, guarded_sample
 from synthgen.synthesizers.base import Synthesizer, resolve
 from synthgen.table import Table
 
@@ -42,12 +43,16 @@ class Oversampler(BaseOverSampler):
             each class that lies below it. None: `sampling_strategy` says how many.
         sampling_strategy: As in imbalanced-learn; "auto" brings every class to the rows of the most
             frequent one.
+        rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
+            frame; see `Rule`. Limits of the columns hold without; a network's rows are no nearer to
+            training rows than these are to each other.
         random_state: None is fresh entropy, never numpy's global generator; a number gives the same
             rows each time.
 
     Attributes:
         sampling_strategy_: Rows to make of each class.
         synthesizer_: The fitted synthesizer; None where no row was wanted.
+        guard_: What was refused of each class, see `Guarded.summary`.
         sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
         n_features_in_: Columns of `X`.
         feature_names_in_: Their names, if all of them are strings.
@@ -65,6 +70,7 @@ class Oversampler(BaseOverSampler):
 
     sampling_strategy_: dict[Any, int]
     synthesizer_: Synthesizer | None
+    guard_: dict[Any, dict[str, Any]]
     sample_is_synthetic_: np.ndarray
     n_features_in_: int
     feature_names_in_: np.ndarray
@@ -73,6 +79,7 @@ class Oversampler(BaseOverSampler):
         **BaseOverSampler._parameter_constraints,
         "synthesizer": [str, Synthesizer],
         "ratio": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"}), None],
+        "rules": [str, list, tuple],
         "random_state": "no_validation",  # `seed_sequence` takes more than scikit-learn does
     }
 
@@ -82,11 +89,13 @@ class Oversampler(BaseOverSampler):
         *,
         ratio: float | str | None = None,
         sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Any] = "auto",
+        rules: Sequence[RowRule] = (),
         random_state: RandomState = None,
     ) -> None:
         super().__init__(sampling_strategy=cast(Any, sampling_strategy))
         self.synthesizer = synthesizer
         self.ratio = ratio
+        self.rules = rules
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -109,7 +118,9 @@ class Oversampler(BaseOverSampler):
 
         Raises:
             UsageError: A parameter cannot be what it is, fewer rows of a class are asked for than
-                there are, more than memory holds, or new ones of a class that has one.
+                there are, more than memory holds, or new ones of a class that has one; a rule
+                cannot be used, or most real rows of a class break it.
+            ConvergenceError: Training diverged, or limits and rules left too few rows.
             DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
         """
         frame, labels, table = self._checked(X, y)
@@ -125,16 +136,25 @@ class Oversampler(BaseOverSampler):
     def _fit_resample(self, X: pd.DataFrame, y: pd.Series, wanted: dict[Any, int]) -> pd.DataFrame:
         """So many new rows of each class, features only."""
         seed = seed_sequence(self.random_state)
-        self.synthesizer_ = None
+        self.synthesizer_, self.guard_ = None, {}
         if not wanted:
             return X.iloc[:0]
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         synthesizer.set_params(classes=list(wanted))
         if synthesizer.random_state is None:
             synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
+        table = Table.of_xy(X, y, schema=synthesizer.schema)
+        for label in wanted if self.rules else ():  # known before any training
+            Guard(table, label, rules=self.rules, near_copies=False)
         self.synthesizer_ = synthesizer.fit(X, y)
         seed = child_seed(seed, 1)
-        parts = [synthesizer.sample(n, label=c, random_state=seed) for c, n in wanted.items()]
+        parts = []
+        for label, rows in wanted.items():
+            guarded = guarded_sample(
+                synthesizer, rows, label=label, table=table, rules=self.rules, random_state=seed
+            )
+            self.guard_[label] = guarded.summary()
+            parts.append(guarded.frame)
         made = pd.concat(parts, ignore_index=True)
         features = synthesizer.schema_.features
         # Each class numbers its IDs from the same place on.

@@ -1,5 +1,6 @@
 """The main job in code: how many rows, of which class, and what the joined table is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from synthgen.augmentation import Addition, amounts, augment
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.tvae import TVAE
+from synthgen.table import Schema
 
 
 def small(rows: int = 60, rare: int = 8) -> pd.DataFrame:
@@ -157,6 +160,72 @@ def test_ids_without_room_are_refused():
         DataError, match=r"ID column 'case_id' \(int8\) has no room for 3 new numbers"
     ):
         quick(frame, n_samples=3)
+
+
+# --- the guard ----------------------------------------------------------------------------------
+
+
+def test_rules_hold_in_every_new_row_and_what_they_refused_is_counted():
+    rules = ["dose < 55", lambda f: f["sex"] == "f"]
+    result = quick(small(200, 60), n_samples=100, rules=rules)
+    assert (result.synthetic["dose"] < 55).all()
+    assert (result.synthetic["sex"] == "f").all()
+    found = result.summary()["guard"]["True"]
+    assert found["near_copies"] == "allowed"  # of a bootstrap, whose rows are real ones, moved
+    assert set(found["refused"]) == {"rule: dose < 55", "rule: <lambda>"}
+    assert found["drawn"] >= 100 + sum(found["refused"].values())
+    assert set(found["broken_by_real_rows"]) == {"dose < 55", "<lambda>"}
+
+
+def test_a_networks_near_copies_are_refused():
+    result = quick(small(100, 30), n_samples=10, synthesizer=TVAE(steps=3))
+    assert result.guard[True]["near_copies"] == "refused"
+
+
+class Unfit(Synthesizer):
+    """Says when it is trained."""
+
+    def _fit(self, *data: Any) -> None:
+        raise AssertionError("trained before the rules were checked")
+
+    def _sample(self, *how: Any) -> pd.DataFrame:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ("dose <", 251),
+        ("__import__('os').system('true') > dose", 251),
+        ("weight < 3", 252),
+        ("dose < 'a'", 253),
+        ("dose < 0", 254),
+        (7, 251),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_before_training(rule: Any, code: int):
+    with pytest.raises(UsageError) as caught:
+        quick(small(), synthesizer=Unfit(), rules=[rule])
+    assert caught.value.code == code
+
+
+def test_limits_set_by_hand_hold_in_new_rows():
+    frame = small(200, 60)
+    schema = Schema.infer(frame, target="ill")
+    columns = tuple(
+        replace(c, lower=0.0, upper=100.0, decimals=0) if c.name == "dose" else c
+        for c in schema.columns
+    )
+    frame["dose"] = frame["dose"].round()
+    result = quick(frame, schema=replace(schema, columns=columns))
+    assert (result.synthetic["dose"] % 1 == 0).all()
+
+
+def test_limits_of_a_model_are_those_that_it_learned():
+    frame = small(100, 30)
+    table = frame[frame["dose"].between(45, 55) | (np.arange(100) < 3)]
+    new = augment(table, "ill", model=fitted(frame), n_samples=200, random_state=0).synthetic
+    assert new["dose"].max() > table["dose"].max() or new["dose"].min() < table["dose"].min()
 
 
 # --- models and tables --------------------------------------------------------------------------

@@ -270,6 +270,22 @@ def test_manifest(table: Path):
     assert all(value >= 0 for value in manifest["seconds"].values())
 
 
+def test_rules(table: Path):
+    line = ("--rule", "dose < 5 or smoker", "--rule", "age >= 20")
+    rows, manifest = augment("out.csv", "--seed", 0, "-n", 200, "--only-new", *line)
+    assert ((rows["dose"] < 5) | rows["smoker"]).all()
+    assert (rows["age"].dropna() >= 20).all()
+    refused = manifest["guard"]["yes"]["refused"]
+    assert set(refused) <= {"rule: dose < 5 or smoker", "rule: age >= 20"}
+    assert manifest["options"]["rules"] == [line[1], line[3]]
+    assert re.search(
+        r"refused of 'yes', of \d+ rows drawn: \d+ rule: dose < 5 or smoker",
+        succeed(*AUGMENT, "-o", "b.csv", "--seed", 0, "-n", 200, *line).stdout,
+    )
+    message = fail(2, *AUGMENT, "-o", "c.csv", "--seed", 0, "--rule", "weight > 3")
+    assert message.startswith("error E252: rule 'weight > 3' names column 'weight', which is not")
+
+
 def test_formulas_are_defused_unless_asked(table: Path, frame: pd.DataFrame):
     frame["sex"] = frame["sex"].map({"f": "=1+1", "m": "-"})
     frame.to_csv(table, index=False)
@@ -374,6 +390,10 @@ def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
     rows = read_table("rows.csv")
     assert rows["outcome"].tolist() == ["yes"] * 9
     assert list(rows.columns) == [*frame.columns.drop("outcome"), "outcome"]
+
+    ruled = succeed("sample", "m.synthgen", *("-n", 50, "-o", "ruled.csv", "--rule", "dose < 4"))
+    assert (read_table("ruled.csv")["dose"] < 4).all()
+    assert re.search(r"refused, of \d+ rows drawn: \d+ rule: dose < 4", ruled.stdout)
 
     with_model = ("augment", "data.csv", "--target", "outcome", "--model", "m.synthgen")
     succeed(*with_model, "-n", 9, "-o", "out.csv", "--seed", 4)

@@ -46,6 +46,24 @@ def refused(kind: type[SynthgenError], code: int, X: Any, y: Any, **params: Any)
     return str(caught.value)
 
 
+def test_rules_hold_in_new_rows_and_are_checked_before_training() -> None:
+    X = pd.DataFrame(NUMBERS, columns=["a", "b", "c"])
+    sampler = bootstrap(rules=["a < b + 2", "c > -2"])
+    made = sampler.fit_resample(X, BINARY)[0][sampler.sample_is_synthetic_]
+    assert (made["a"] < made["b"] + 2).all()
+    assert (made["c"] > -2).all()
+    assert len(made) == 20
+    assert sampler.guard_[1]["drawn"] == 20 + sum(sampler.guard_[1]["refused"].values())
+    assert "names column 'd'" in refused(UsageError, 252, X, BINARY, rules=["d > 1"])
+    assert "rules" in refused(UsageError, 241, X, BINARY, rules=7)
+
+
+def test_a_networks_near_copies_are_refused() -> None:
+    sampler = Oversampler(FEW_STEPS, random_state=0)
+    sampler.fit_resample(NUMBERS, BINARY)
+    assert sampler.guard_[1]["near_copies"] == "refused"
+
+
 # --- imbalanced-learn's own checks --------------------------------------------------------------
 
 

@@ -159,6 +159,15 @@ def test_several_classes_share_the_figures():
     assert page.text.count("Not drawn") == 2
 
 
+def test_what_the_guard_refused():
+    text = " ".join(page_of(made(table(), rules=["dose < 0 or sex == 'f'"])).text.split())
+    assert "What the guard refused" in text
+    assert re.search(r"rule: dose < 0 or sex == 'f' ?\d+", text)
+    assert re.search(r"\d+\.0% of the real rows of “True” break “dose < 0 or sex == 'f'”", text)
+    assert "near copies of training rows were not refused" in text
+    assert "Nothing: every row that was made" in page_of(made(table())).text
+
+
 def test_hostile_names_and_values_are_text():
     frame = table()
     frame["sex"] = frame["sex"].map({"f": "<script>alert(1)</script>", "m": "$x^{2$ 😀\n\x00"})

@@ -152,6 +152,13 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
         counts=[
             (clean(c), n, result.after[c] - n, result.after[c]) for c, n in result.before.items()
         ],
+        refused=[
+            (clean(label), clean(reason), rows, found["drawn"])
+            for label, found in result.guard.items()
+            for reason, rows in found["refused"].items()
+        ],
+        ruled=any(found["broken_by_real_rows"] for found in result.guard.values()),
+        guard_notes=[text for k, v in result.guard.items() for text in _guard_notes(k, v)],
         target=clean(result.schema.target),
         synthesizer=type(result.synthesizer).__name__,
         rows=len(result.frame),
@@ -443,6 +450,20 @@ def _first_rows(made: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         for row in head.astype(object).itertuples(index=False)
     ]
     return [clean(c) for c in made.columns], cells
+
+
+def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
+    """What else to know of the guard, in sentences."""
+    if found["near_copies"] == "allowed":
+        yield (
+            f"Rows of “{clean(label)}” are real rows, each moved a little, so near copies of "
+            f"training rows were not refused."
+        )
+    elif found["note"]:
+        yield clean(found["note"]) + "."
+    for rule, share in found["broken_by_real_rows"].items():
+        if share:
+            yield f"{share:.1%} of the real rows of “{clean(label)}” break “{clean(rule)}”."
 
 
 def clean(value: object) -> str:
