@@ -140,9 +140,7 @@ def _cells(columns: tuple[Column, ...], table: Table) -> np.ndarray:
     return out
 
 
-def half_sampled(
-    rng: np.random.Generator, rows: int, replicates: int
-) -> list[np.ndarray]:
+def half_sampled(rng: np.random.Generator, rows: int, replicates: int) -> list[np.ndarray]:
     """Halves of the rows, drawn without replacement.
 
     The spread of a statistic over such halves is its standard error on all rows (delete-half
