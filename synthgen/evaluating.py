@@ -1,4 +1,4 @@
-"""What synthetic rows are worth: fidelity, utility and privacy, each number beside its reference."""
+"""What synthetic rows are worth: fidelity, utility and privacy, each beside its reference."""
 
 from __future__ import annotations
 

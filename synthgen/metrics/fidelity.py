@@ -1,4 +1,4 @@
-"""Whether synthetic rows look like real ones: columns, pairs, whole rows, and the rules they keep."""
+"""Whether synthetic rows look real: columns, pairs, whole rows, and the rules they keep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from synthgen.cells import tick_type
 from synthgen.device import RandomState, child_seed, seed_sequence
@@ -17,8 +16,8 @@ from synthgen.metrics.score import Better, Part, Score
 from synthgen.table import Table
 
 # Rows of each side that a measure looks at, at most; drawn without replacement.
-COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 20_000, 6_000, 4_000
-MOST_PAIRS, BINS, FOLDS, REPLICATES, HALVES, DRAWS = 600, 10, 5, 200, 20, 5
+COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 10_000, 6_000, 4_000
+MOST_PAIRS, BINS, FOLDS, REPLICATES, HALVES, DRAWS = 600, 10, 3, 200, 20, 5
 ALPHAS = np.linspace(0, 1, 31)[1:]
 # A rule is one if chance would have broken it so often in these rows.
 EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20.0, 40, 200
@@ -195,7 +194,7 @@ def _jackknifed(
     if value != value or len(known) < 2:
         return Score(name, group, value, reference, better, None, floor)
     error = 1.96 * float(known.std(ddof=1))
-    interval = (max(0.0, value - error), min(1.0, value + error))
+    interval = (float(max(0.0, value - error)), float(min(1.0, value + error)))
     return Score(name, group, value, reference, better, interval, floor)
 
 
@@ -239,7 +238,7 @@ def _tests(draws: _Draws, seed: np.random.SeedSequence) -> list[Score]:
 
 
 def _untold(area: float) -> float:
-    return 2 * (1 - max(0.5, area))
+    return float(2 * (1 - max(0.5, area)))
 
 
 def _area(y: np.ndarray, score: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -291,7 +290,7 @@ class _Coded:
     @classmethod
     def of(cls, space: Space, cells: np.ndarray, train: np.ndarray) -> _Coded:
         rows, columns = cells.shape
-        fine = np.empty((rows, columns), dtype=np.int64)
+        fine = np.empty((rows, columns), dtype=np.int64, order="F")
         wide, even = np.empty_like(fine), np.empty_like(fine)
         for j in range(columns):
             gone, values = np.isnan(cells[:, j]), cells[:, j]
@@ -404,14 +403,18 @@ def _comparison(
             shapes[j] = 1 - far
         trends, shared = np.empty(len(pairs)), np.empty(len(pairs))
         linear = [_correlations(coded.numbers[rows]) for rows in (real, other)]
+        wide, even = (
+            [np.asfortranarray(codes[rows]) for rows in (real, other)]
+            for codes in (coded.wide, coded.even)
+        )
         for k, (a, b) in enumerate(pairs):
             if both[k]:
                 one, two = (found[number_of[a], number_of[b]] for found in linear)
                 trends[k] = 1 - abs(one - two) / 2
             else:
-                one, two = (_joint(coded.wide[rows], a, b, sizes) for rows in (real, other))
+                one, two = (_joint(codes, a, b, sizes) for codes in wide)
                 trends[k] = 1 - np.abs(one - two).sum() / 2
-            one, two = (_joint(coded.even[rows], a, b, sizes) for rows in (real, other))
+            one, two = (_joint(codes, a, b, sizes) for codes in even)
             shared[k] = 1 - abs(_shared(one, sizes[b]) - _shared(two, sizes[b]))
         return {
             "column_shapes": shapes,
@@ -539,7 +542,7 @@ def _neighbours(draws: _Draws, seed: np.random.SeedSequence) -> list[Score]:
         index = np.concatenate([f[0] for f in found])
         far = np.concatenate([f[1] for f in found])
         reach = np.linalg.norm(other[index] - own_center, axis=1)
-        covered = (far <= own)[:, None] & (reach[:, None] <= np.quantile(reach, ALPHAS))
+        covered = (far <= own + 1e-6)[:, None] & (reach[:, None] <= np.quantile(reach, ALPHAS))
         out: list[tuple[float, tuple[float, float] | None]] = []
         for flags in (within, covered):
             value = _along(flags.mean(axis=0))
@@ -566,11 +569,12 @@ def _nearest(
     """Position of and distance to the nearest of `others`; `skip`: the rows are others from there
     on, and none is its own neighbour.
     """
-    far = cdist(rows, others)
+    one, two = rows.astype(np.float64), others.astype(np.float64)
+    far = (one * one).sum(axis=1)[:, None] + (two * two).sum(axis=1) - 2 * one @ two.T
     if skip is not None:
         far[np.arange(len(rows)), skip + np.arange(len(rows))] = np.inf
     index = far.argmin(axis=1)
-    return index, far[np.arange(len(rows)), index]
+    return index, np.sqrt(np.maximum(far[np.arange(len(rows)), index], 0))
 
 
 def _along(shares: np.ndarray) -> float:
@@ -628,7 +632,7 @@ def _rules(draws: _Draws, seed: np.random.SeedSequence) -> tuple[list[Score], li
 def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Rule]:
     """Rules that no real row breaks, though shuffled columns would, `EXPECTED_BREAKS` times."""
     rules, names = [], space.names
-    numbers = [j for j in np.flatnonzero(~space.is_level)][:MOST_RULE_COLUMNS]
+    numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
     other = _independent(rng, real)
 
     def holds(rule: _Rule) -> bool:
@@ -654,7 +658,7 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
             rule = _Rule(f"{names[a]} + {names[b]} = {names[c]}", _sum(a, b, c))
             if c not in (a, b) and holds(rule) and says_something(rule):
                 rules.append(rule)
-    levels = [j for j in np.flatnonzero(space.is_level)][:MOST_RULE_COLUMNS]
+    levels = np.flatnonzero(space.is_level)[:MOST_RULE_COLUMNS]
     for a in levels:
         for b in levels:
             if a != b:
@@ -696,8 +700,13 @@ def _apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
     """Each level of `a` goes with one level of `b`, if it does."""
     there = ~np.isnan(real[:, a]) & ~np.isnan(real[:, b])
-    pairs = np.unique(real[there][:, [a, b]].astype(np.int64), axis=0)
-    if not len(pairs) or len(pairs) > MOST_RULE_LEVELS or len(np.unique(pairs[:, 0])) < len(pairs):
+    one, two = (real[there, j].astype(np.int64) for j in (a, b))
+    if not len(one):
+        return None
+    width = int(two.max()) + 1
+    seen = np.flatnonzero(np.bincount(one * width + two))
+    pairs = np.column_stack([seen // width, seen % width])
+    if len(pairs) > MOST_RULE_LEVELS or (np.diff(pairs[:, 0]) == 0).any():
         return None
     partner = np.full(int(pairs[:, 0].max()) + 2, -1)
     partner[pairs[:, 0]] = pairs[:, 1]
