@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal, Self
@@ -118,14 +118,18 @@ class NetworkSynthesizer(Synthesizer):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
-        if self.fallback_:
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
+        if few:
             raise ModelFileError(
                 406,
-                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by "
+                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
                 f"resampling them, so a file would hold training rows: leave the class out with "
                 f"classes=[...], or keep the table and fit again",
             )
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        self.check_savable(dict.fromkeys(self.fallback_, 0))
         tensors: dict[str, np.ndarray] = {}
         entries, notes = [], list(self._notes)
         for i, (position, model) in enumerate(self._models.items()):
