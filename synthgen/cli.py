@@ -25,6 +25,7 @@ from synthgen.options import (
     no_defuse_option,
     path_type,
     refuse_training,
+    resumable,
     rule_option,
     seed_option,
     table_output,
@@ -243,23 +244,19 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
       synthgen fit data.csv --target outcome -o model.synthgen
       synthgen fit data.csv --target outcome --label yes --synthesizer tvae -o model.synthgen
     """
-    check_places([data, training.schema], [output, json_file])
+    check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes:
+    with collect_notes() as notes, resumable(training):
         frame = _read(data)
         from synthgen.augmentation import choose_labels, device_of, training_of
-        from synthgen.synthesizers.base import Synthesizer
         from synthgen.table import Table
 
         synthesizer = build(training)
-        if type(synthesizer).save is Synthesizer.save:
-            synthesizer.save(
-                output
-            )  # refuses, with the reason, before the training and not after it
-        target, seed = _column(frame, training.target), _seed(training.seed, aside)
-        decided = _schema(training.schema)
+        target, decided = _column(frame, training.target), _schema(training.schema)
         table = Table.of(frame, target=target, schema=decided)
         labels = choose_labels(table, training.labels)
+        synthesizer.check_savable({label: table.counts[label] for label in labels})
+        seed = _seed(training.seed, aside, training.resume)
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         synthesizer.fit(frame.drop(columns=[target]), frame[target])
         coarsened = synthesizer.save(output)
@@ -592,12 +589,14 @@ def _augment_file(
     started = time.perf_counter()
     manifest_file = output.with_name(f"{output.name}.manifest.json")
     check_ending(output)
-    check_places([data, training.schema, model], [output, manifest_file, json_file])
+    check_places(
+        [data, training.schema, model, training.resume], [output, manifest_file, json_file]
+    )
     if report is not None:
         make_folder(report)
     if model is not None:
         refuse_training(training)
-    with collect_notes() as notes:
+    with collect_notes() as notes, resumable(training):
         frame = _read(data)
         digest = sha256_of(data)
         read = time.perf_counter()
@@ -606,7 +605,7 @@ def _augment_file(
                 287, f"--mark {mark}: the table has such a column: choose another name"
             )
         aside = json_file == "-"
-        seed = _seed(training.seed, aside)
+        seed = _seed(training.seed, aside, training.resume)
         fitted = None if model is None else load(model, device=training.device)
         result = augment(
             frame,
@@ -763,7 +762,11 @@ def _schema(path: Path | None) -> Schema | None:
     return Schema.load(path)
 
 
-def _seed(seed: int | None, err: bool) -> int:
+def _seed(seed: int | None, err: bool, resume: Path | None = None) -> int:
+    if seed is None and resume is not None:
+        from synthgen.checkpoint import drawn_seed
+
+        seed = drawn_seed(resume)
     if seed is not None:
         return seed
     import secrets

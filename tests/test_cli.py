@@ -431,6 +431,15 @@ def test_fit_refuses_what_it_could_not_save(table: Path):
     assert not Path("m").exists()
 
 
+def test_a_class_too_small_for_a_file_is_refused_before_training(
+    table: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(TVAE, "_fit")
+    frame.drop(frame.index[frame["outcome"] == "yes"][5:]).to_csv(table, index=False)
+    line = fail(4, *FIT, "-o", "m", "--seed", 0)
+    assert line.startswith("error E406: class 'yes' has fewer than 10 rows and is made by resampl")
+
+
 # --- audit ------------------------------------------------------------------------------------
 
 

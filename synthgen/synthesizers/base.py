@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Self
 
@@ -146,6 +146,11 @@ class Synthesizer(BaseEstimator, ABC):
         target = self.schema_[self.schema_.target].restore(codes)
         series = [features.iloc[:, i] for i in range(features.shape[1])]
         return as_frame([*series, target], [*features.columns, self.schema_.target], rows)
+
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        """Raise what `save` would raise after a fit of classes with so many rows."""
+        if type(self).save is Synthesizer.save:
+            self.save("")
 
     def save(self, path: str | os.PathLike[str]) -> list[str]:
         """Write the model to one file without code and without training rows.

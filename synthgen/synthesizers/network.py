@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -122,14 +122,18 @@ class NetworkSynthesizer(Synthesizer):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
-        if self.fallback_:
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
+        if few:
             raise ModelFileError(
                 406,
-                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by "
+                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
                 f"resampling them, so a file would hold training rows: leave the class out with "
                 f"classes=[...], or keep the table and fit again",
             )
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        self.check_savable(dict.fromkeys(self.fallback_, 0))
         tensors: dict[str, np.ndarray] = {}
         entries, notes = [], list(self._notes)
         for i, (position, model) in enumerate(self._models.items()):
