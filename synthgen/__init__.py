@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer, load
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
+    from synthgen.synthesizers.flow import TabFlow
     from synthgen.synthesizers.tvae import TVAE
     from synthgen.table import Schema, Table
 
@@ -34,6 +35,7 @@ __all__ = [
     "SmoothedBootstrap",
     "Synthesizer",
     "SynthgenError",
+    "TabFlow",
     "Table",
     "__version__",
     "audit",
@@ -56,6 +58,7 @@ _HOME = {
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
+    "TabFlow": "synthgen.synthesizers.flow",
     "Table": "synthgen.table",
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
