@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -104,11 +105,7 @@ class _Layout(nn.Module):
                 numbers.shape, generator=generator, device=numbers.device, dtype=torch.float64
             )
         else:
-            place = torch.special.ndtr(numbers.double()) * self.bins - bin_of
-            if RESIDUAL == "score":
-                place = place.clamp(0, 1)
-            else:  # loose
-                place = place
+            place = (torch.special.ndtr(numbers.double()) * self.bins - bin_of).clamp(0, 1)
         share = (bin_of + place) / self.bins
         normal = torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)).float()
         return Encoded(normal, codes)
@@ -226,7 +223,7 @@ class _Flow(Sampler):
         x, codes = noise, torch.zeros(rows, len(self.spans.widths), dtype=torch.long)
         moments = torch.linspace(0, 1, self.solver_steps + 1, device=device)
         done = False
-        for now, then in zip(moments[:-1], moments[1:], strict=True):
+        for now, then in pairwise(moments):
             (late, early), (later, earlier) = self.clocks(now), self.clocks(then)
             if fixed:
                 x = x.clone()
@@ -250,14 +247,9 @@ class _Flow(Sampler):
         return self.layout.lift(x[:, :n], codes, generator)
 
     def _levels(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        if DRAW:
+        if DRAW or not self.spans.total:
             return self.spans.draw(logits, generator)
-        parts = (
-            [p.argmax(1) for p in logits.split(self.spans.widths, 1)] if self.spans.total else []
-        )
-        if not parts:
-            return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
-        return torch.stack(parts, 1)
+        return torch.stack([part.argmax(1) for part in logits.split(self.spans.widths, 1)], 1)
 
 
 class _FlowLearner(Learner):
