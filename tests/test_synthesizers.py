@@ -54,8 +54,7 @@ NETWORKS = [ctgan, ctgan_all, tvae, tvae_adapt, tabflow, tabflow_adapt]
 MAKERS: dict[str, Make] = {f.__name__: f for f in (*NETWORKS, bootstrap)}
 
 
-# The adapted ones are asked elsewhere.
-ELSEWHERE = (ctgan_all, tvae_adapt, tabflow_adapt)
+ELSEWHERE = (ctgan_all, tvae_adapt, tabflow, tabflow_adapt)
 # Learning a distribution within a bound is asked of the default scope: with all rows to learn as
 # well, a class takes many more steps (evaluation/scope.md says how many rows of it come out
 # wrong).

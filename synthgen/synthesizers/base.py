@@ -248,7 +248,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its short name, an import path such as ``mypackage.flow:Flow``, or itself.
+    """A synthesizer from its short name, a model of SDV such as ``sdv:GaussianCopula``, an import
+    path such as ``mypackage.flow:Flow``, or itself.
 
     Raises:
         UsageError: there is none of that name.
@@ -263,6 +264,13 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     if synthesizer in names:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
+    if module == "sdv":
+        from synthgen.synthesizers.sdv import MODELS, SDV
+
+        if name not in MODELS:
+            names = ", ".join(f"sdv:{m}" for m in MODELS)
+            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {names}")
+        return SDV(model=name)
     known = ", ".join(sorted({"ctgan", "tvae", "tabflow", "bootstrap"}))
     if not name:
         raise UsageError(
