@@ -38,6 +38,8 @@ import pandas as pd
 TABLES = ("adult", "magic", "default_credit")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
+    "no skip": {"SKIP": False, "EDM": False, "MAX_BINS": 0},
+    "skip only": {"EDM": False, "MAX_BINS": 0},
     "continuous": {"MAX_BINS": 0},
     "bins": {"MAX_BINS": 32, "RESIDUAL": "uniform"},
     "score32": {"MAX_BINS": 32, "RESIDUAL": "score"},

@@ -90,7 +90,7 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
     metavar="NAME",
     default="ctgan",
     show_default=True,
-    help="ctgan, tvae or bootstrap.",
+    help="ctgan, tvae, tabflow or bootstrap.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthgen.device import RandomState, child_seed, torch_generator
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding import PRIVATE_ROWS, Encoded, Encoder
 from synthgen.errors import UsageError
 from synthgen.nn import Spans, linear
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
@@ -32,6 +32,10 @@ MAX_BINS, ROWS_PER_BIN = 32, 40
 RESIDUAL = "score"
 LAG = 0.0
 DRAW = False
+# The network corrects what is best for columns that know nothing of one another.
+SKIP = True
+EDM = True
+SHARPEST = 15.0
 # Of the rows of a batch, so many are learned without their class, for `guidance`.
 LABEL_DROPOUT = 0.1
 CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
@@ -130,6 +134,7 @@ class _Flow(Sampler):
     """From noise to rows: at each moment, the row that a noisy one is expected to become."""
 
     waves: Tensor
+    prior: Tensor
 
     def __init__(
         self, layout: _Layout, n_labels: int, width: int, solver_steps: int, guidance: float
@@ -145,6 +150,8 @@ class _Flow(Sampler):
         self.label = linear(n_labels, CLOCK) if n_labels > 1 else None
         waves = torch.exp(torch.linspace(0, math.log(1000.0), WAVES))
         self.register_buffer("waves", waves, persistent=False)
+        # Logarithm of the frequency of each level.
+        self.register_buffer("prior", torch.zeros(layout.spans.total))
 
     def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Means of the numbers and logits of the levels at the end of the way.
@@ -164,7 +171,14 @@ class _Flow(Sampler):
         for block in self.blocks:
             hidden = block(hidden, moment)
         out = self.leave(F.silu(self.norm(hidden)))
-        return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
+        numbers, logits = out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
+        if SKIP:
+            late, early = self.clocks(times)
+            keep, change = _skip(late)
+            numbers = keep * x[:, : self.n_numbers] + change * numbers
+            sharp = (early / (1 - early).clamp(min=1e-3) ** 2).clamp(max=SHARPEST)
+            logits = logits + self.prior + sharp * x[:, self.n_numbers :]
+        return numbers, logits
 
     def clocks(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """How far numbers and levels are at `times`."""
@@ -191,7 +205,10 @@ class _Flow(Sampler):
             1,
         )
         mean, logits = self(x, times, labels)
-        squared = (mean - numbers) ** 2 / (1 - 0.95 * late)
+        weight = 1 / (1 - 0.95 * late)
+        if EDM:
+            weight = 1 / _skip(late.clamp(max=0.98))[1] ** 2
+        squared = (mean - numbers) ** 2 * weight
         return squared.sum(1).mean(), self.spans.cross_entropy(logits, codes).sum(1).mean()
 
     def endpoint(self, x: Tensor, times: Tensor, label: int) -> tuple[Tensor, Tensor]:
@@ -252,6 +269,14 @@ class _Flow(Sampler):
         return torch.stack([part.argmax(1) for part in logits.split(self.spans.widths, 1)], 1)
 
 
+def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a standard normal number: the share of the noisy one in its mean, and what is left of its
+    spread (Karras et al. 2022).
+    """
+    spread = times**2 + (1 - times) ** 2
+    return times / spread, (1 - times) / spread.sqrt()
+
+
 class _FlowLearner(Learner):
     losses = ("numbers", "levels")
 
@@ -261,6 +286,10 @@ class _FlowLearner(Learner):
         self.data, self.batch = data, batch
         layout = sampler.layout.to(data.labels.device)
         self.numbers, self.codes = layout.lay(data.rows)
+        if sampler.spans.total:
+            counts = layout.spans.one_hot(self.codes).sum(0).cpu()
+            # A file holds it, so it does not tell how few rows a rare level has.
+            sampler.prior.copy_((counts.clamp(min=PRIVATE_ROWS) / len(self.codes)).log())
         # Rows of one class alone, as those that a network adapts to, say nothing about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0
