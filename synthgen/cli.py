@@ -92,7 +92,7 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
     metavar="NAME",
     default="ctgan",
     show_default=True,
-    help="ctgan, tvae or bootstrap.",
+    help="ctgan, tvae, tabflow or bootstrap.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."
@@ -474,7 +474,8 @@ def evaluate(
         from synthgen.evaluating import evaluate
         from synthgen.gates import gate
 
-        assert frames[0] is not None and frames[1] is not None
+        assert frames[0] is not None
+        assert frames[1] is not None
         report = evaluate(
             frames[0],
             frames[1],

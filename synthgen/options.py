@@ -132,7 +132,8 @@ _training_options = [
     click.option(
         "--synthesizer",
         metavar="NAME",
-        help="ctgan, tvae, bootstrap or package.module:Class.  [default: ctgan]",
+        help="ctgan, tvae, tabflow, bootstrap, sdv:GaussianCopula or package.module:Class.  "
+        "[default: ctgan]",
     ),
     click.option(
         "--set",

@@ -35,7 +35,7 @@ class Oversampler(BaseOverSampler):
     of `X` and `y` belong together by position; indexes that pair them in another way are refused.
 
     Args:
-        synthesizer: "ctgan", "tvae", "bootstrap", an import path (``package.module:Class``) or an
+        synthesizer: "ctgan", "tvae", "tabflow", "bootstrap", an import path (``package.module:Class``) or an
             instance, which is cloned and never fitted itself; only an instance has parameters to
             tune (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
             `random_state` only where that is None.

@@ -27,17 +27,21 @@ from click.testing import CliRunner, Result
 from sklearn.base import clone
 
 import synthgen
-from synthgen import CTGAN, TVAE
+from synthgen import CTGAN, TVAE, TabFlow
 from synthgen import checkpoint as checkpoint_module
 from synthgen.cli import main
 from synthgen.errors import ModelFileError, OutputError, UsageError
 from synthgen.model_file import read_model
-from synthgen.synthesizers import ctgan, tvae
+from synthgen.synthesizers import ctgan, flow, tvae
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training import Learner
 
-CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE}
-LEARNERS: dict[str, type[Learner]] = {"ctgan": ctgan._CTGANLearner, "tvae": tvae._TVAELearner}
+CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
+LEARNERS: dict[str, type[Learner]] = {
+    "ctgan": ctgan._CTGANLearner,
+    "tvae": tvae._TVAELearner,
+    "tabflow": flow._FlowLearner,
+}
 CHECKPOINT = "fit.checkpoint"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from synthgen.table import Schema, Table, class_position
 HOMES = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
+    "TabFlow": "synthgen.synthesizers.flow",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
 }
 
@@ -111,6 +112,16 @@ class Synthesizer(BaseEstimator, ABC):
             UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class
                 was not learned.
         """
+        return self._rows(n_samples, label, random_state, self._sample)
+
+    def _rows(
+        self,
+        n_samples: int,
+        label: Any,
+        random_state: RandomState,
+        make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
+    ) -> pd.DataFrame:
+        """`sample` with `make` in the place of `_sample`."""
         if not hasattr(self, "schema_"):
             raise NotFittedError(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first."
@@ -132,9 +143,7 @@ class Synthesizer(BaseEstimator, ABC):
         parts, places = [], []
         for position in np.unique(codes):
             where = np.flatnonzero(codes == position)
-            parts.append(
-                self._sample(int(position), len(where), child_seed(seed, int(position) + 1))
-            )
+            parts.append(make(int(position), len(where), child_seed(seed, int(position) + 1)))
             places.append(where)
         features = parts[0]
         if len(parts) > 1:
@@ -244,7 +253,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its short name, an import path such as ``mypackage.flow:Flow``, or itself.
+    """A synthesizer from its short name, a model of SDV such as ``sdv:GaussianCopula``, an import
+    path such as ``mypackage.flow:Flow``, or itself.
 
     Raises:
         UsageError: there is none of that name.
@@ -259,7 +269,14 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     if synthesizer in names:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
-    known = ", ".join(sorted({"ctgan", "tvae", "bootstrap"}))
+    if module == "sdv":
+        from synthgen.synthesizers.sdv import MODELS, SDV
+
+        if name not in MODELS:
+            names = ", ".join(f"sdv:{m}" for m in MODELS)
+            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {names}")
+        return SDV(model=name)
+    known = ", ".join(sorted({"ctgan", "tvae", "tabflow", "bootstrap"}))
     if not name:
         raise UsageError(
             205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"
