@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from synthgen.errors import GateError, ModelFileError, UsageError
 from synthgen.options import (
@@ -247,12 +248,12 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
     with collect_notes() as notes, resumable(training):
+        synthesizer, decided = build(training), _schema(training.schema)
         frame = _read(data)
         from synthgen.augmentation import choose_labels, device_of, training_of
         from synthgen.table import Table
 
-        synthesizer = build(training)
-        target, decided = _column(frame, training.target), _schema(training.schema)
+        target = _column(frame, training.target)
         table = Table.of(frame, target=target, schema=decided)
         labels = choose_labels(table, training.labels)
         synthesizer.check_savable({label: table.counts[label] for label in labels})
@@ -389,6 +390,14 @@ def augment(
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
     """
+    context = click.get_current_context()
+    if ratio is not None and rows is not None:  # of two amounts that of the command line wins
+        if context.get_parameter_source("ratio") is ParameterSource.DEFAULT_MAP:
+            ratio = None
+        elif context.get_parameter_source("rows") is ParameterSource.DEFAULT_MAP:
+            rows = None
+        else:
+            raise UsageError(275, f"--ratio {ratio} and -n {rows} were both given: drop one")
     _augment_file(
         data,
         training,
@@ -528,7 +537,7 @@ def show(model: Path, json_file: str | None) -> None:
     arrays = [
         {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
         | ({"values": v} if k in learned else {})
-        for k, v in tensors.items()
+        for k, v in sorted(tensors.items())
     ]
     if json_file != "-":
         try:
@@ -598,6 +607,8 @@ def _augment_file(
     if model is not None:
         refuse_training(training)
     with collect_notes() as notes, resumable(training):
+        fitted = None if model is None else load(model, device=training.device)
+        synthesizer, decided = fitted or build(training), _schema(training.schema)
         frame = _read(data)
         digest = sha256_of(data)
         read = time.perf_counter()
@@ -607,16 +618,15 @@ def _augment_file(
             )
         aside = json_file == "-"
         seed = _seed(training.seed, aside, training.resume)
-        fitted = None if model is None else load(model, device=training.device)
         result = augment(
             frame,
             _column(frame, training.target),
             labels=training.labels,
-            synthesizer=fitted or build(training),
+            synthesizer=synthesizer,
             model=fitted,
             ratio=ratio,
             n_samples=rows,
-            schema=_schema(training.schema),
+            schema=decided,
             rules=rules,
             random_state=seed,
         )

@@ -325,5 +325,9 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         reason = "is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
+        raise OutputError(
+            509,
+            f"{path}: cannot make this folder: {reason}: give another name, or make "
+            f"{path.parent} first",
+        ) from error
     _check_output(path / "report.html")

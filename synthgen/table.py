@@ -180,7 +180,9 @@ class Schema:
                 raise UsageError(264, f"the schema names column {name!r} twice: take one out")
         if target is not None and target not in names:
             raise UsageError(
-                264, f"the schema's target {target!r} is none of its columns: add or rename it"
+                264,
+                f"the schema's target {target!r} is none of its columns: add or rename it, or "
+                f"leave out the target",
             )
         return cls(columns, target)
 

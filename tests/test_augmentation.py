@@ -36,8 +36,8 @@ def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
 @pytest.mark.parametrize(
     ("rare", "expected"),
     [
-        (10, Addition("b", 290, "to 0.3 of the 1000 rows of 'a'")),
-        (149, Addition("b", 151, "to 0.3 of the 1000 rows of 'a'")),
+        (10, Addition("b", 290, "to 0.3 of the 1,000 rows of 'a'")),
+        (149, Addition("b", 151, "to 0.3 of the 1,000 rows of 'a'")),
         (150, Addition("b", 150, "doubles its 150 rows")),
         (1000, Addition("b", 1000, "doubles its 1000 rows")),
     ],

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
@@ -83,8 +83,8 @@ class Synthesizer(BaseEstimator, ABC):
                 raise UsageError(
                     202,
                     f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class "
-                    "cannot be told from "
-                    f"less than two rows; collect more, or leave it out with classes=[...]",
+                    f"cannot be told from less than two rows; collect more, or choose other "
+                    f"classes (classes=[...], --label)",
                 )
         self.schema_ = table.schema
         self.classes_ = tuple(wanted)
@@ -122,16 +122,12 @@ class Synthesizer(BaseEstimator, ABC):
         make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
     ) -> pd.DataFrame:
         """`sample` with `make` in the place of `_sample`."""
-        if not hasattr(self, "schema_"):
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first."
-            )
+        check_is_fitted(self, "schema_")
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
         known = self.schema_.classes
         if label is not None:
-            position = class_position(self.classes_, label)
-            codes = np.full(rows, known.index(self.classes_[position]))
+            codes = np.full(rows, known.index(self.learned_class(label)))
         elif len(self.classes_) == 1:
             codes = np.full(rows, known.index(self.classes_[0]))
         else:
@@ -155,6 +151,18 @@ class Synthesizer(BaseEstimator, ABC):
         target = self.schema_[self.schema_.target].restore(codes)
         series = [features.iloc[:, i] for i in range(features.shape[1])]
         return as_frame([*series, target], [*features.columns, self.schema_.target], rows)
+
+    def learned_class(self, label: Any) -> Any:
+        """The class that `label` names."""
+        named = self.schema_.classes[class_position(self.schema_.classes, label)]
+        if named not in self.classes_:
+            learned = ", ".join(map(repr, self.classes_))
+            raise UsageError(
+                206,
+                f"class {named!r} was not learned, only {learned}: fit again with it among the "
+                f"classes (--label on the command line)",
+            )
+        return named
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
         """Raise what `save` would raise after a fit of classes with so many rows."""

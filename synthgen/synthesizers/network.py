@@ -128,8 +128,8 @@ class NetworkSynthesizer(Synthesizer):
             raise ModelFileError(
                 406,
                 f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
-                f"resampling them, so a file would hold training rows: leave the class out with "
-                f"classes=[...], or keep the table and fit again",
+                f"resampling them, so a file would hold training rows: leave the class out "
+                f"(classes=[...], --label), or keep the table and fit again",
             )
 
     def save(self, path: str | os.PathLike[str]) -> list[str]:
@@ -277,7 +277,7 @@ class NetworkSynthesizer(Synthesizer):
         runs = len(alone) + bool(together) + len(adapted)
         self._models: dict[int, _Model] = {}
         self._frame, self._notes = table.frame, []
-        with _progress(self.verbose, runs) as next_run:
+        with _Progress(self.verbose, runs) as next_run:
             for p in alone:
                 rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
                 _, self._models[p] = self._train(
@@ -501,7 +501,7 @@ def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> No
     module.load_state_dict(state)
 
 
-class _progress:
+class _Progress:
     """A progress bar over several runs, or nothing."""
 
     def __init__(self, verbose: bool, runs: int) -> None:
