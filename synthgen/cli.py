@@ -479,22 +479,21 @@ def evaluate(
     check_places([train, synthetic, holdout, given], [html, json_file])
     aside = json_file == "-"
     with collect_notes() as warned:
-        frames = [None if path is None else _read(path) for path in (train, synthetic, holdout)]
+        real, made = _read(train), _read(synthetic)
+        fresh = None if holdout is None else _read(holdout)
         from synthgen.evaluating import evaluate
         from synthgen.gates import gate
 
-        assert frames[0] is not None
-        assert frames[1] is not None
         report = evaluate(
-            frames[0],
-            frames[1],
-            holdout=frames[2],
-            target=_column(frames[0], target),
+            real,
+            made,
+            holdout=fresh,
+            target=_column(real, target),
             label=label,
             schema=_schema(given),
             judges=[name.strip() for name in judges.split(",")],
             thorough=thorough,
-            by=None if by is None else _column(frames[0], by),
+            by=None if by is None else _column(real, by),
             device=device,
             random_state=seed,
             verbose=True,

@@ -682,10 +682,11 @@ def _of_privacy(part: Part, held_out: bool) -> Verdict:
             else:
                 outcome = "passes" if high <= MOST_EXCESS and held_out else "cannot tell"
             found.append((outcome, score))
-        elif score.name in ("privacy.copies", "privacy.near_copies") and score.value == score.value:
-            # Beside the share of fresh real rows that are equal, or as near, to a row of train.
-            if low > (score.reference or 0.0) + SOME_COPIES:
-                found.append(("fails", score))
+        elif score.name not in ("privacy.copies", "privacy.near_copies"):
+            continue
+        elif low > (score.reference or 0.0) + SOME_COPIES and score.value == score.value:
+            # More than fresh real rows that are equal, or as near, to a row of train.
+            found.append(("fails", score))
     if not found:
         return Verdict("privacy", "cannot tell", "No attack could be made.", None)
     outcome, key = _worst(found)
