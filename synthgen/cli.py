@@ -190,6 +190,7 @@ def schema(
 @click.option(
     "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
 )
+@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
 def audit(
     data: Path,
@@ -198,22 +199,23 @@ def audit(
     given: Path | None,
     against: Path | None,
     gates: tuple[str, ...],
+    html: Path | None,
     json_file: str | None,
 ) -> None:
     """Look at DATA before anything is trained on it: what it can tell, and what is broken.
 
     \b
     Example:
-      synthgen audit data.csv --target outcome
+      synthgen audit data.csv --target outcome --html audit.html
       synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
     """
-    check_places([data, given, against], [json_file])
+    check_places([data, given, against], [html, json_file])
     with collect_notes():
         frame = _read(data)
         from synthgen.auditing import audit, compare_audits
         from synthgen.gates import gate
 
-        old = None if against is None else _read_json(against)
+        old, drift = None if against is None else _read_json(against), None
         name = _column(frame, target)
         found = audit(frame.drop(columns=[name]), frame[name], schema=_schema(given), label=label)
         report, lines = found.to_json(), found.summary_lines()
@@ -225,6 +227,11 @@ def audit(
     if json_file != "-":
         for line in lines:
             say(line)
+    if html is not None:
+        from synthgen.report.audit_page import write_audit_page
+
+        write_audit_page(found, html, source=str(data), drift=drift)
+        say(f"wrote {html}", err=json_file == "-")
     _write_json(json_file, report)
     if failed:
         raise GateError(701, f"{data} does not pass {', '.join(failed)}")

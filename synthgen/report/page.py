@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -25,6 +23,7 @@ from matplotlib.figure import Figure
 
 from synthgen.augmentation import Augmented
 from synthgen.files import write_json, write_text
+from synthgen.report.template import clean, rendered
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import LEVELS, Column, describe
 from synthgen.training import History
@@ -37,7 +36,6 @@ COMPARED = ("numeric", "integer", "datetime", "categorical", "boolean")
 # Each stands for a colour that the page's style chooses, one for light and one for dark.
 REAL, MADE, THIRD, INK = "#010101", "#020202", "#030303", "#040404"
 _CSS = {REAL: "var(--real)", MADE: "var(--made)", THIRD: "var(--third)", INK: "currentColor"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -137,16 +135,8 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
         | {"left_out": c.name in result.not_learned}
         for c, row in zip(result.schema.columns, describe(result.schema.columns), strict=True)
     ]
-    source = files("synthgen.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "score": lambda v: f"{v:.2f}",
-        "whole": lambda v: f"{v:,}",
-        "clean": clean,
-    }
-    return environment.from_string(source).render(
+    return rendered(
+        "page.html.j2",
         classes=classes,
         columns=columns,
         counts=[
@@ -464,8 +454,3 @@ def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
     for rule, share in found["broken_by_real_rows"].items():
         if share:
             yield f"{share:.1%} of the real rows of “{clean(label)}” break “{clean(rule)}”."
-
-
-def clean(value: object) -> str:
-    """Text without characters that a page cannot hold."""
-    return _CONTROL.sub("�", str(value))
