@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from synthgen.column import Column
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
+    from synthgen.evaluating import Report, evaluate
     from synthgen.files import read_table, write_table
     from synthgen.oversampler import Oversampler
     from synthgen.synthesizers.base import Synthesizer, load
@@ -30,6 +31,7 @@ __all__ = [
     "Column",
     "Encoder",
     "Oversampler",
+    "Report",
     "Schema",
     "SmoothedBootstrap",
     "Synthesizer",
@@ -39,6 +41,7 @@ __all__ = [
     "audit",
     "augment",
     "compare_audits",
+    "evaluate",
     "load",
     "read_table",
     "write_table",
@@ -52,6 +55,7 @@ _HOME = {
     "Column": "synthgen.column",
     "Encoder": "synthgen.encoding",
     "Oversampler": "synthgen.oversampler",
+    "Report": "synthgen.evaluating",
     "Schema": "synthgen.table",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "SynthgenError": "synthgen.errors",
@@ -60,6 +64,7 @@ _HOME = {
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
     "compare_audits": "synthgen.auditing",
+    "evaluate": "synthgen.evaluating",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",
     "write_table": "synthgen.files",

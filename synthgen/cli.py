@@ -409,6 +409,107 @@ def augment(
 
 
 @main.command()
+@click.option(
+    "--train", type=path_type, metavar="FILE", required=True, help="Rows that were learned from."
+)
+@click.option(
+    "--synthetic", type=path_type, metavar="FILE", required=True, help="Rows to judge: new ones."
+)
+@click.option(
+    "--holdout",
+    type=path_type,
+    metavar="FILE",
+    help="Real rows that were not learned from.  [default: split off from --train]",
+)
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option(
+    "--label", metavar="CLASS", help="Class to look at.  [default: the rarest of the synthetic]"
+)
+@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@click.option(
+    "--judges",
+    metavar="NAMES",
+    default="boosting,logistic",
+    show_default=True,
+    help="Of boosting, logistic, forest, mlp and xgboost, with commas.",
+)
+@click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
+@click.option("--by", metavar="COL", help="Recall for each value of this column.")
+@click.option("--html", type=path_type, metavar="FILE", help="Also write a page with figures.")
+@click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
+)
+@device_option
+@json_option
+def evaluate(
+    train: Path,
+    synthetic: Path,
+    holdout: Path | None,
+    target: str,
+    label: str | None,
+    given: Path | None,
+    judges: str,
+    thorough: bool,
+    by: str | None,
+    html: Path | None,
+    gates: tuple[str, ...],
+    seed: int,
+    device: str,
+    json_file: str | None,
+) -> None:
+    """Measure synthetic rows, from anywhere, beside real ones: fidelity, utility, privacy.
+
+    Each number has a reference: the same for as many real rows.
+
+    \b
+    Example:
+      synthgen evaluate --train data.csv --synthetic new.csv --target outcome
+      synthgen evaluate --train data.csv --synthetic new.csv --holdout test.csv \
+        --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
+    """
+    check_places([train, synthetic, holdout, given], [html, json_file])
+    aside = json_file == "-"
+    with collect_notes() as warned:
+        frames = [None if path is None else _read(path) for path in (train, synthetic, holdout)]
+        from synthgen.evaluating import evaluate
+        from synthgen.gates import gate
+
+        assert frames[0] is not None and frames[1] is not None
+        report = evaluate(
+            frames[0],
+            frames[1],
+            holdout=frames[2],
+            target=_column(frames[0], target),
+            label=label,
+            schema=_schema(given),
+            judges=[name.strip() for name in judges.split(",")],
+            thorough=thorough,
+            by=None if by is None else _column(frames[0], by),
+            device=device,
+            random_state=seed,
+            verbose=True,
+        )
+        content = report.to_json() | {"warnings": warned}
+        failed = [rule for rule in gates if not gate(content, rule)]
+    if not aside:
+        names = ["score", "of", "value", "95 %", "real rows", "floor"]
+        show_table(names, report.table_rows())
+        for line in report.summary_lines():
+            say(line)
+    if html is not None:
+        from synthgen.report.evaluation_page import write_evaluation
+
+        write_evaluation(report, html)
+        say(f"wrote {html}", err=aside)
+    _write_json(json_file, content)
+    if failed:
+        raise GateError(701, f"{synthetic} does not pass {', '.join(failed)}")
+
+
+@main.command()
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:

@@ -41,7 +41,7 @@ FLOORS = [
     {"training", "checkpoint", "nn"},
     {"synthesizers"},
     {"guard", "metrics"},
-    {"oversampler", "augmentation", "evaluate", "strategies"},
+    {"oversampler", "augmentation", "evaluating", "strategies"},
     {"compare"},
     {"report"},
     {"cli", "options", "terminal"},
