@@ -7,7 +7,7 @@ from typing import Any
 
 from synthgen.auditing import Audit, Drift
 from synthgen.files import write_text
-from synthgen.report.template import clean, rendered
+from synthgen.report.template import clean, fill
 
 MAX_COLUMNS = 200
 ESTIMATES = {
@@ -45,7 +45,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
     """The page as text."""
     content = _clean(found.to_json())
     columns = sorted(content["columns"], key=lambda c: -(c["average_precision"] or 0))
-    return rendered(
+    return fill(
         "audit.html.j2",
         audit=content,
         source=clean(source),

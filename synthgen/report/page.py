@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import html
-import math
 import os
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from synthgen.augmentation import Augmented
 from synthgen.files import write_json, write_text
-from synthgen.report.template import clean, rendered
+from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
+from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import LEVELS, Column, describe
 from synthgen.training import History
 
 MAX_FIGURES = 24  # of columns, on one page
 SCORED_ROWS, SPLITS = 5000, 10
-BINS, BARS, LABEL = 24, 8, 22
 COMPARED = ("numeric", "integer", "datetime", "categorical", "boolean")
-
-# Each stands for a colour that the page's style chooses, one for light and one for dark.
-REAL, MADE, THIRD, INK = "#010101", "#020202", "#030303", "#040404"
-_CSS = {REAL: "var(--real)", MADE: "var(--made)", THIRD: "var(--third)", INK: "currentColor"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +86,7 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
     """The page as text."""
     room = MAX_FIGURES // len(shapes) or 1
     classes = []
-    figures = _Figures()
+    figures = Figures()
     for addition in result.additions:
         real, made = _rows_of(result, addition.label)
         found = shapes[addition.label]
@@ -108,7 +96,11 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
                 "shape": s,
                 "name": clean(s.column.name),
                 "svg": figures.svg(
-                    partial(_draw, column=s.column, real=real, made=made),
+                    partial(
+                        draw_column,
+                        column=s.column,
+                        sides=(real[s.column.name], made[s.column.name]),
+                    ),
                     f"{clean(s.column.name)}: real and new rows of {clean(addition.label)}",
                 ),
             }
@@ -135,7 +127,7 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
         | {"left_out": c.name in result.not_learned}
         for c, row in zip(result.schema.columns, describe(result.schema.columns), strict=True)
     ]
-    return rendered(
+    return fill(
         "page.html.j2",
         classes=classes,
         columns=columns,
@@ -197,17 +189,9 @@ def _rows_of(result: Augmented, label: Any) -> tuple[pd.DataFrame, pd.DataFrame]
 def _comparable(column: Column, series: pd.Series) -> np.ndarray:
     """Codes, or numbers with missing as the greatest; float64 of shape (rows,)."""
     if column.kind in LEVELS:
-        return _codes(column, series).astype(np.float64)
+        return codes(column, series).astype(np.float64)
     values, gone = column.numbers(series)
     return np.where(gone, np.inf, values.astype(np.float64))
-
-
-def _codes(column: Column, series: pd.Series) -> np.ndarray:
-    """`Column.codes`, with one code more for what a model made and the table lacks."""
-    known = series.isin(list(column.categories)) | series.isna()
-    codes = np.full(len(series), len(column.categories))
-    codes[known] = column.codes(series[known].astype(column.dtype))
-    return codes
 
 
 def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
@@ -230,158 +214,7 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
 # --- figures ----------------------------------------------------------------------------------
 
 
-class _Figures:
-    """Makes SVG to be put into a page: no fonts, no fixed ink, and ids that occur once."""
-
-    def __init__(self) -> None:
-        self._made = 0
-
-    def svg(
-        self, draw: Callable[[Axes], None], title: str, size: tuple[float, float] = (3.4, 2.1)
-    ) -> str:
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_facecolor("none")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color(INK)
-        axes.tick_params(colors=INK, labelsize=8)
-        text = StringIO()
-        with _svg_settings():
-            draw(axes)
-            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(text, format="svg", transparent=True, metadata=nothing)
-        self._made += 1
-        return _inline(text.getvalue(), f"f{self._made}", title)
-
-
-@contextmanager
-def _svg_settings() -> Iterator[None]:
-    """Text as text, and the same ids each time; the user's own settings come back afterwards."""
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "synthgen",
-        "text.usetex": False,
-    }
-    with warnings.catch_warnings(), matplotlib.rc_context(settings):
-        warnings.filterwarnings("ignore", message="Glyph")  # the reader's browser has its own fonts
-        yield
-
-
-def _inline(svg: str, prefix: str, title: str) -> str:
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
-    svg = re.sub(r'href="#', f'href="#{prefix}-', svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    for colour, name in _CSS.items():
-        svg = svg.replace(colour, name)
-    opening, rest = svg.split(">", 1)
-    width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', opening)[:2]
-    label = html.escape(title)
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}" '
-        f'xmlns:xlink="http://www.w3.org/1999/xlink"><title>{label}</title>{rest}'
-    )
-
-
-def _draw(axes: Axes, column: Column, real: pd.DataFrame, made: pd.DataFrame) -> None:
-    draw = _draw_levels if column.kind in LEVELS else _draw_numbers
-    draw(axes, column, real[column.name], made[column.name])
-
-
-def _draw_levels(axes: Axes, column: Column, real: pd.Series, made: pd.Series) -> None:
-    """Bars beside each other for the most frequent values of the real rows."""
-    names = [clean(c) for c in column.categories] + ["(not in the table)", "(missing)"]
-    shares = [
-        np.bincount(_codes(column, s) % len(names), minlength=len(names)) / len(s)
-        for s in (real, made)
-    ]
-    order = np.argsort(-shares[0] - 1e-9 * shares[1], kind="stable")
-    order = order[(shares[0] + shares[1])[order] > 0]
-    shown, others = order[:BARS], order[BARS:]
-    labels = [names[i] for i in shown]
-    heights = [s[shown] for s in shares]
-    if len(others):
-        labels.append(f"{len(others)} other{'s' * (len(others) > 1)}")
-        heights = [np.append(h, s[others].sum()) for h, s in zip(heights, shares, strict=True)]
-    places = np.arange(len(labels))
-    axes.barh(places - 0.2, heights[0], 0.38, color=REAL)
-    axes.barh(places + 0.2, heights[1], 0.38, color=MADE)
-    axes.set_ylim(max(len(labels), 4) - 0.5, -0.5)  # first on top, and few bars stay thin
-    axes.set_yticks(places, [t if len(t) <= LABEL else t[: LABEL - 1] + "…" for t in labels])
-    for text in axes.get_yticklabels():
-        text.set_parse_math(False)
-    axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
-    axes.locator_params(axis="x", nbins=4)
-
-
-def _draw_numbers(axes: Axes, column: Column, real: pd.Series, made: pd.Series) -> None:
-    """Shares in common bins; the outermost hold all beyond them, one apart the missing cells."""
-    (a, a_gone), (b, b_gone) = column.numbers(real), column.numbers(made)
-    edges = _edges(column, a[~a_gone], b[~b_gone])
-    bins = len(edges) - 1
-    heights = []
-    for values, gone in ((a, a_gone), (b, b_gone)):
-        place = np.searchsorted(edges, values[~gone], "right").clip(1, bins) - 1
-        counts = np.bincount(
-            np.append(place, np.full(int(gone.sum()), bins + 1)), minlength=bins + 2
-        )
-        heights.append(counts / len(values))
-    has_missing = bool(a_gone.any() or b_gone.any())
-    apart = [bins * 1.08, bins * 1.22]  # where the bar of the missing cells stands
-    # Drawn over bin numbers, not values: any range fits, from 1e-300 to 1e308.
-    for height, colour in zip(heights, (REAL, MADE), strict=True):
-        parts = [(height[:bins], np.arange(bins + 1))]
-        parts += [(height[bins + 1 :], apart)] if has_missing else []
-        for shares, edges_drawn in parts:
-            axes.stairs(shares, edges_drawn, color=colour, fill=True, alpha=0.25)
-            axes.stairs(shares, edges_drawn, color=colour, linewidth=1.4)
-    ticks = [0, bins / 2, bins][:: 1 if bins > 1 else 2]
-    labels = [_value_text(column, edges[int(i)], last=i == bins) for i in ticks]
-    if has_missing:
-        ticks, labels = [*ticks, sum(apart) / 2], [*labels, "missing"]
-    axes.set_xticks(ticks, labels)
-    for text, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
-        text.set_horizontalalignment(side)
-    for text in axes.get_xticklabels():
-        text.set_parse_math(False)
-    axes.set_xlim(-0.02 * bins, bins * (1.3 if has_missing else 1.02))
-    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
-    axes.locator_params(axis="y", nbins=4)
-
-
-def _edges(column: Column, real: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Edges of the bins, over the middle 99 % of the real values."""
-    known = np.sort(real if len(real) else made)
-    if not len(known):
-        return np.array([0.0, 1.0])
-    low, high = known[int(0.005 * len(known))], known[int(0.995 * (len(known) - 1) + 0.5)]
-    if column.kind == "integer" and 0 <= float(high) - float(low) < 2 * BINS:
-        return np.arange(int(low), int(high) + 2) - 0.5
-    if not low < high:
-        low, high = known[0], known[-1]
-    share = np.linspace(0, 1, BINS + 1)
-    edges = float(low) * (1 - share) + float(high) * share
-    return (
-        edges if edges[0] < edges[-1] else np.array([float(low), np.nextafter(float(low), np.inf)])
-    )
-
-
-def _value_text(column: Column, value: float, *, last: bool) -> str:
-    if column.kind == "datetime":
-        limits = np.iinfo(np.int64)
-        stamp = column.restore(np.array([int(np.clip(value, limits.min / 2, limits.max / 2))]))
-        return str(stamp.iloc[0])[:10]
-    if column.kind == "integer":
-        whole = math.floor(value) if last else math.ceil(value)
-        return f"{whole:,}" if abs(whole) < 1e7 else f"{whole:.3g}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
-
-
-def _training(result: Augmented, label: Any, figures: _Figures) -> dict[str, Any] | None:
+def _training(result: Augmented, label: Any, figures: Figures) -> dict[str, Any] | None:
     """Curves of the network that made the rows of a class, if one did."""
     synthesizer = result.synthesizer
     if not isinstance(synthesizer, NetworkSynthesizer) or label not in synthesizer.history_:

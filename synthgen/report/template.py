@@ -1,8 +1,9 @@
-"""What the pages share: one style, one way to put text into a template."""
+"""Pages from templates: one look, and no text that could be taken for markup."""
 
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from typing import Any
 
 import jinja2
@@ -10,25 +11,31 @@ import jinja2
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def rendered(name: str, **values: Any) -> str:
-    """The template of that name with these values, every one of them escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("synthgen", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "score": lambda v: f"{v:.2f}",
-        "whole": lambda v: f"{v:,}",
-        "percent": lambda v: f"{100 * v:.3g} %",
-        "figure": lambda v: f"{v:.3g}",
-        "clean": clean,
-    }
-    return environment.get_template(name).render(**values)
-
-
 def clean(value: object) -> str:
     """Text without characters that a page cannot hold."""
     return _CONTROL.sub("�", str(value))
+
+
+def _source(name: str) -> str:
+    return files("synthgen.report").joinpath(name).read_text(encoding="utf-8")
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FunctionLoader(_source),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "score": lambda v: f"{v:.2f}",
+    "whole": lambda v: f"{v:,}",
+    "percent": lambda v: f"{100 * v:.3g} %",
+    "figure": lambda v: f"{v:.3g}",
+    "clean": clean,
+}
+
+
+def fill(template: str, **values: Any) -> str:
+    """The page that a template of this folder makes of `values`, which it escapes."""
+    return _ENVIRONMENT.get_template(template).render(values)
