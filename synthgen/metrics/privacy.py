@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -529,7 +530,7 @@ def _classified(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndar
         max_iter=30,
         max_leaf_nodes=15,
         min_samples_leaf=int(np.clip(rows // 20, 1, 20)),
-        early_stopping=False,
+        early_stopping=cast(Any, False),  # "auto" would be another attack above 10,000 rows
         random_state=0,
     )
     model.fit(np.concatenate([source.flat(), reference.flat()]), is_made)
