@@ -278,12 +278,11 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
     if module == "sdv":
-        from synthgen.synthesizers.sdv import MODELS, SDV
-
-        if name not in MODELS:
-            names = ", ".join(f"sdv:{m}" for m in MODELS)
-            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {names}")
-        return SDV(model=name)
+        home = import_module("synthgen.synthesizers.sdv")
+        if name not in home.MODELS:
+            offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
+            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
+        return home.SDV(model=name)
     known = ", ".join(sorted({"ctgan", "tvae", "tabflow", "bootstrap"}))
     if not name:
         raise UsageError(
