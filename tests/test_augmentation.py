@@ -41,7 +41,7 @@ def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
         (10, Addition("b", 290, "to 0.3 of the 1,000 rows of 'a'")),
         (149, Addition("b", 151, "to 0.3 of the 1,000 rows of 'a'")),
         (150, Addition("b", 150, "doubles its 150 rows")),
-        (1000, Addition("b", 1000, "doubles its 1000 rows")),
+        (1000, Addition("b", 1000, "doubles its 1,000 rows")),
     ],
 )
 def test_unasked_the_larger_of_a_share_and_doubling(rare: int, expected: Addition):

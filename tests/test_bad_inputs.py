@@ -238,7 +238,7 @@ TABLES: dict[str, Case] = {
         base, 278, "'yes' has 12 rows.*give a greater one", options=(("ratio", 0.1),)
     ),
     "ratio and n": Case(
-        base, 275, "both asked for: give one", options=(("ratio", 0.5), ("n_samples", 3))
+        base, 275, "both", cli_code=275, options=(("ratio", 0.5), ("n_samples", 3))
     ),
     "already balanced": Case(lambda: base().assign(y=cycle("no", "yes"))),
     "a class of 0.1 %": Case(
@@ -444,7 +444,7 @@ def test_sample_before_fit() -> None:
     # scikit-learn's own error, which is what its tools look for.
     copy: Any = clone(bootstrap())
     for model in (SmoothedBootstrap(), CTGAN(), copy):
-        with pytest.raises(NotFittedError, match=r"not fitted yet\. Call 'fit' first"):
+        with pytest.raises(NotFittedError, match=r"not fitted yet\. Call 'fit'"):
             model.sample(1)
 
 
