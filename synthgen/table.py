@@ -251,6 +251,9 @@ class Table:
         # A frame whose columns are a MultiIndex would stretch the name; plain tuples do not.
         whole.columns = pd.Index(list(frame.columns), dtype=object, tupleize_cols=False)
         whole[name] = labels.reset_index(drop=True)
+        # pandas makes names that all are whole numbers its own kind of number.
+        name = name.item() if isinstance(name, np.generic) else name
+        whole.columns = pd.Index([*frame.columns, name], dtype=object, tupleize_cols=False)
         return cls.of(whole, target=name, schema=schema)
 
     def __len__(self) -> int:
