@@ -22,8 +22,11 @@ def figure(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     size = abs(value)
-    text = f"{value:.3f}" if size < 100 else f"{value:,.0f}" if size < 1e6 else f"{value:.3g}"
-    return (f"{value:.1e}" if 0 < size < 0.0005 else text).replace("-", "−")
+    if 0 < size < 0.0005:
+        text = f"{value:.4f}" if size >= 0.00005 else f"{value:.0e}"
+    else:
+        text = f"{value:.3f}" if size < 100 else f"{value:,.0f}" if size < 1e6 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def _source(name: str) -> str:
