@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.resources import files
 from typing import Any
@@ -16,6 +17,18 @@ def clean(value: object) -> str:
     return _CONTROL.sub("�", str(value))
 
 
+def figure(value: float | None) -> str:
+    """A measured number for a table; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if 0 < size < 0.0005:
+        text = f"{value:.4f}" if size >= 0.00005 else f"{value:.0e}"
+    else:
+        text = f"{value:.3f}" if size < 100 else f"{value:,.0f}" if size < 1e6 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
 def _source(name: str) -> str:
     return files("synthgen.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -28,6 +41,7 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
+    "figure": figure,
     "score": lambda v: f"{v:.2f}",
     "whole": lambda v: f"{v:,}",
     "percent": lambda v: f"{100 * v:.3g} %",

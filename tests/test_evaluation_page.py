@@ -1,0 +1,468 @@
+"""The page of an evaluation: every score beside its reference, safe, and quiet in a browser."""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.evaluating import Report, Verdict, evaluate
+from synthgen.metrics.score import Part, Score
+from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
+from synthgen.report.template import figure
+from synthgen.table import Table
+
+VOID = {"meta", "br", "path", "use", "rect", "line", "circle"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+HOSTILE = "<script>alert(1)</script>: $\\frac$ \"'&"
+
+
+class Page(HTMLParser):
+    """Reads a page, complains about what is not well formed, and finds the rows of scores."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.rows: dict[str, str] = {}
+        self.score = ""
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        assert len(set(self.ids)) == len(self.ids)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+        self.links += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
+        if tag == "tr":
+            self.score = ""
+        if "data-score" in found:
+            self.score = found["data-score"] or ""
+            self.rows.setdefault(self.score, "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            return
+        self.text += data
+        if self.score:
+            self.rows[self.score] += f"{data} "
+
+
+def frame(rows: int, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    ill = rng.permutation(np.arange(rows) < rows // 3)
+    dose = rng.normal(size=rows) + ill + shift
+    dose[::7] = np.nan
+    return pd.DataFrame(
+        {
+            "dose": dose,
+            "age": rng.integers(20, 80, rows),
+            "sex": rng.choice(["f", "m"], rows),
+            "seen": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, rows), "D"),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
+
+
+def curve(power: float) -> dict[str, np.ndarray]:
+    x = np.linspace(0, 1, 300)
+    return {"x": x, "y": x**power}
+
+
+def fake(
+    label: str = "yes", names: dict[str, str] | None = None, judge: str = "boosting"
+) -> Report:
+    """A report whose figures all differ, so that each can be found."""
+    number = iter(np.arange(1, 400) / 1000)
+
+    def score(name: str, group: str, **more: Any) -> Score:
+        value, reference, low, high = (float(next(number)) for _ in range(4))
+        given = {"value": value, "reference": reference, "better": "higher", "note": ""}
+        return Score(name, group, interval=(low, high), **(given | more))
+
+    frames = [
+        frame(90, seed=0).rename(columns=names or {}),
+        frame(60, 0.5, seed=1).rename(columns=names or {}),
+        frame(80, seed=2).rename(columns=names or {}),
+    ]
+    for one in frames:
+        one["ill"] = one["ill"].where(one["ill"] != "yes", label)
+    columns = [str(c) for c in frames[0].columns if c != "ill"]
+    groups = (label, "all")
+    fidelity = [score(f"fidelity.{n}", g) for g in groups for n in ("c2st_boosting", "pair_trends")]
+    fidelity += [score("fidelity.column_shape", f"{g}: {c}") for g in groups for c in columns]
+    fidelity += [
+        score("fidelity.column_target", f"{label}: {c}", better="reference") for c in columns
+    ]
+    utility = [
+        score(f"utility.{use}.{n}", judge, floor=0.5)
+        for use in ("replace", "augment", "fresh")
+        for n in ("ap_ratio", "brier", "calibration_slope")
+    ]
+    utility += [score("utility.replace.recall", f"{judge}: sex={v}") for v in ("f", "m")]
+    privacy = [score(f"privacy.{n}", g) for g in groups for n in ("mia_excess", "distance_median")]
+    privacy.append(
+        score(
+            "privacy.mia_line_auc", label, value=np.nan, reference=None, note="it needs two numbers"
+        )
+    )
+    schema = Table.of(pd.concat(frames, ignore_index=True), target="ill").schema
+    tables = [Table.of(one, schema=schema) for one in frames]
+    verdicts = tuple(
+        Verdict(part, outcome, f"What {label} says of {part}.", key)
+        for part, outcome, key in (
+            ("fidelity", "passes", fidelity[0]),
+            ("utility", "cannot tell", utility[0]),
+            ("privacy", "fails", privacy[2]),
+        )
+    )
+    kinds = ("roc", "pr", "calibration")
+    return Report(
+        target="ill",
+        label=label,
+        train=tables[0],
+        synthetic=tables[1],
+        holdout=tables[2],
+        fidelity=Part(fidelity, notes=["every real row keeps <b>a</b>"]),
+        utility=Part(
+            utility,
+            {f"{k} {judge} {u}": curve(0.5) for k in kinds for u in ("real", "replace", "augment")},
+            ["natural shares"],
+        ),
+        privacy=Part(
+            privacy,
+            {
+                f"{kind}{end}": curve(0.7)
+                for kind in (
+                    "attack roc synthetic",
+                    "attack roc fresh",
+                    "nearest train row synthetic",
+                    "nearest train row holdout",
+                )
+                for end in ("", " all")
+            },
+            ["This is evidence, not a guarantee"],
+        ),
+        verdicts=verdicts,
+        notes=("no holdout was given", "<i>"),
+        sizes={"train": 90, "synthetic": 60, "holdout": 80},
+        classes=tuple(
+            {"label": c, "train": 1, "synthetic": 2, "holdout": 3} for c in ("no", label)
+        ),
+        held_out=False,
+        seed=7,
+        seconds={"fidelity": 1.0, "utility": 2.0, "privacy": 0.5},
+    )
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return render_evaluation(fake())
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def test_every_score_stands_beside_its_interval_and_reference(text: str):
+    page, report = Page(text), fake()
+    for score in report.scores:
+        row = page.rows[f"{score.name}@{score.group}"]
+        low, high = score.interval or (0, 0)
+        assert figure(score.value) in row
+        assert f"{figure(low)} to {figure(high)}" in " ".join(row.split())
+        assert figure(score.reference) in row
+        assert score.floor is None or figure(score.floor) in row
+
+
+def test_what_was_not_measured_is_a_dash_and_says_why(text: str):
+    row = Page(text).rows["privacy.mia_line_auc@yes"]
+    assert "–" in row
+    assert "it needs two numbers" in row
+    assert "nan" not in row.lower()
+
+
+def test_verdicts_notes_and_sizes(text: str):
+    said = " ".join(Page(text).text.split())
+    for expected in (
+        "Fidelity: ✓ passes",
+        "Utility: ? cannot tell",
+        "Privacy: ✗ fails",
+        "What yes says of utility.",
+        "no holdout was given",
+        "every real row keeps <b>a</b>",
+        "This is evidence, not a guarantee",
+        "60 synthetic rows, learned from 90 rows of train",
+        "split off from train",
+    ):
+        assert expected in said
+
+
+def test_every_figure_says_how_to_read_it(text: str):
+    page = Page(text)
+    # 4 columns, 2 maps of pairs, 3 curves of a judge, 2 of attacks on each of 2 groups.
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 2 + 3 + 2 * 2
+    assert page.tags.count("table") == page.tags.count("caption")
+    assert page.text.count("How to read") >= 1 + 2 + 3 + 4
+
+
+def test_a_score_of_an_unknown_name_and_judge_is_shown():
+    report = fake(judge="mypkg.trees:Forest")
+    extra = Score("fidelity.new_thing", "yes", 0.123, 0.456, "lower", None)
+    report = replace(report, fidelity=replace(report.fidelity, scores=[extra]))
+    page = Page(render_evaluation(report))
+    assert "New thing" in page.rows["fidelity.new_thing@yes"]
+    assert "0.456" in page.rows["fidelity.new_thing@yes"]
+    assert "Curves of mypkg.trees:Forest" in page.text
+
+
+def test_hostile_names_labels_and_judges_are_text():
+    names = {"dose": f"<img src=x onerror=y>{HOSTILE}", "sex": "a&b\x00\ud800"}
+    report = fake(HOSTILE, names, judge="<b>judge</b>")
+    page = Page(render_evaluation(report))
+    assert page.tags.count("script") == 1  # ours
+    assert "img" not in page.tags
+    assert HOSTILE in page.text
+    assert f"<img src=x onerror=y>{HOSTILE}" in page.text
+    assert "<b>judge</b>" in page.text
+    for score in report.scores:
+        assert (
+            f"{score.name}@{score.group}".replace("\x00", "�").replace("\ud800", "�") in page.rows
+        )
+
+
+def test_figures_of_any_size():
+    odd = [
+        Score(f"fidelity.odd_{k}", "yes", v, v, "higher", (v, v), v)
+        for k, v in enumerate((np.nan, np.inf, -1e308, 1e308, 1e-300))
+    ]
+    page = Page(render_evaluation(replace(fake(), fidelity=Part(odd))))
+    shown = [page.rows[f"{score.name}@yes"].split("fidelity.odd_")[1].split() for score in odd]
+    assert [row[1] for row in shown] == ["–", "–", "−1e+308", "1e+308", "1e−300"]
+
+
+def test_no_rows_of_the_class_and_no_scores():
+    report = fake()
+    none = report.synthetic.rows(report.synthetic.labels < 0)
+    empty = Part([])
+    page = Page(
+        render_evaluation(
+            replace(report, synthetic=none, fidelity=empty, utility=empty, privacy=empty)
+        )
+    )
+    assert "No column can be drawn." in page.text
+
+
+def test_many_columns_keep_the_page_small(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(60, 70))).rename(columns="column {}".format)
+    wide["ill"] = np.arange(60) < 20
+    table = Table.of(wide, target="ill")
+    scores = [
+        Score("fidelity.column_shape", f"True: column {k}", k / 70, 1.0, "higher", None)
+        for k in range(70)
+    ]
+    report = replace(
+        fake(), label="True", train=table, synthetic=table, holdout=table, fidelity=Part(scores)
+    )
+    write_evaluation(report, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 3_000_000
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.text.count("numeric: shape") == MAX_FIGURES
+    assert "column 69" in page.text.partition("Not drawn")[2]
+
+
+def test_nothing_comes_from_the_network(text: str):
+    assert all(link.startswith("#") for link in Page(text).links)
+    assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?\s*(https?:|//)", text)
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+    assert not re.search(r"#0[1-6]0[1-6]0[1-6]\b", text)  # every stand-in became a colour
+    assert len(text) < 3_000_000
+
+
+def test_the_same_report_gives_the_same_page(text: str):
+    assert render_evaluation(fake()) == text
+    assert not re.search(r"\d{4}-\d{2}-\d{2}T", text)
+
+
+def test_connections_between_columns_are_those_of_the_class():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=900)
+
+    def table(b: np.ndarray) -> Table:
+        level = np.where(a > 0, "high", "low")
+        columns = {"a": a, "b": b, "c": level, "d": level, "ill": np.arange(900) % 3 == 0}
+        return Table.of(pd.DataFrame(columns), target="ill")
+
+    train, made = table(a**3), table(-a)
+    report = replace(fake(), label="True", train=train, synthetic=made, holdout=train)
+    page = Page(render_evaluation(report))
+    pairs = " ".join(page.text.partition("pairs that differ most")[2].split())
+    assert re.search(r"a · b ?1.000 ?−1.000 ?1.000 ?2.000", pairs)  # Spearman's ρ
+    assert re.search(r"c · d ?1.000 ?1.000 ?1.000 ?0.000", pairs)  # Cramér's V
+    assert re.search(r"a · c ?0.8[67]\d ?0.8[67]\d", pairs)  # √0.75: ranks, halved
+
+
+def test_the_page_of_a_measured_report(tmp_path: Path):
+    report = evaluate(
+        frame(60, seed=3),
+        frame(30, seed=4),
+        holdout=frame(60, seed=5),
+        target="ill",
+        judges=["logistic"],
+        by="sex",
+    )
+    write_evaluation(report, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    for score in report.scores:
+        assert figure(score.value) in page.rows[f"{score.name}@{score.group}"]
+    for verdict in report.verdicts:
+        assert verdict.sentence in page.text
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+def browse(page: Path) -> tuple[str, list[str], list[str]]:
+    """The page after its scripts, what the console said, and the addresses that were asked for."""
+    if CHROMIUM is None:
+        assert not os.environ.get("NEED_BROWSER"), "chromium is not installed"
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    log = page.with_suffix(".net.json")
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--enable-logging=stderr",
+            "--v=0",
+            "--virtual-time-budget=3000",
+            f"--user-data-dir={page.with_suffix('.profile')}",
+            f"--log-net-log={log}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    asked = {
+        event["params"]["url"]
+        for event in json.loads(log.read_text())["events"]
+        # What the browser wants for itself, such as updates, no page has asked for.
+        if event.get("params", {}).get("initiator", "not an origin") != "not an origin"
+    }
+    return done.stdout, console, sorted(url for url in asked if not url.startswith("file:"))
+
+
+@pytest.mark.browser
+def test_a_browser_finds_all_sections_no_error_and_asks_for_nothing(tmp_path: Path, text: str):
+    path = tmp_path / "page.html"
+    path.write_text(text, encoding="utf-8")
+    dom, console, asked = browse(path)
+    assert console == []
+    assert asked == []
+    page = Page(dom.partition("<!DOCTYPE html>")[2])
+    assert {"key", "fidelity", "utility", "privacy", "made"} <= set(page.ids)
+    assert page.tags.count("svg") == Page(text).tags.count("svg")
+    assert page.tags.count("button") > 20  # the heads of the tables can be clicked, and tabbed to
+
+
+@pytest.mark.browser
+def test_the_browser_would_notice_an_error_and_a_request(tmp_path: Path, text: str):
+    path = tmp_path / "page.html"
+    open_page = re.sub(r"<meta http-equiv=[^>]*>", "", text)
+    path.write_text(
+        open_page.replace(
+            "</body>", '<img src="http://127.0.0.1:9/a.png"><script>gone()</script></body>'
+        ),
+        encoding="utf-8",
+    )
+    _, console, asked = browse(path)
+    assert any("gone is not defined" in line for line in console)
+    assert asked == ["http://127.0.0.1:9/a.png"]
+
+
+SORT = """
+const scores = document.querySelector("table.scores");
+const shown = (place) => Array.from(scores.tBodies[0].rows, (row) => row.cells[place].textContent);
+const out = document.createElement("pre");
+const click = (place) => scores.tHead.rows[0].cells[place].querySelector("button").click();
+click(2);
+const up = shown(2);
+const first = scores.tHead.rows[0].cells[2].getAttribute("aria-sort");
+click(2);
+const down = shown(2);
+click(5);
+out.id = "sorted";
+out.textContent = JSON.stringify({up, down, first, floors: shown(5)});
+document.body.append(out);
+"""
+
+
+@pytest.mark.browser
+def test_a_click_on_a_head_sorts_by_it(tmp_path: Path, text: str):
+    path = tmp_path / "page.html"
+    path.write_text(text.replace("</body>", f"<script>{SORT}</script></body>"), encoding="utf-8")
+    dom, console, _ = browse(path)
+    assert console == []
+    found = re.search(r'<pre id="sorted">(.*?)</pre>', dom, re.DOTALL)
+    assert found is not None
+    told = json.loads(html.unescape(found[1]))
+    values = [float(v) for v in told["up"]]
+    assert len(values) > 3
+    assert values == sorted(values)
+    assert told["down"] == told["up"][::-1]
+    assert told["first"] == "ascending"
+    assert told["floors"][0] == "0.500"
+    assert told["floors"][-1] == "–"  # what has no number comes last
+
+
+@pytest.mark.browser
+def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path: Path, text: str):
+    inner, outer = tmp_path / "inner.html", tmp_path / "outer.html"
+    tell = (
+        "const r = document.documentElement; parent.postMessage(r.scrollWidth - r.clientWidth, '*')"
+    )
+    inner.write_text(text.replace("</body>", f"<script>{tell}</script></body>"), encoding="utf-8")
+    outer.write_text(
+        "<!DOCTYPE html><title>phone</title>"
+        "<script>onmessage = (e) => document.body.append('too wide by ' + e.data)</script>"
+        '<body><iframe src="inner.html" style="width:390px;height:800px;border:0"></iframe>'
+    )
+    dom, _, _ = browse(outer)
+    assert "too wide by 0" in dom
