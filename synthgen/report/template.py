@@ -45,7 +45,6 @@ _ENVIRONMENT.filters |= {
     "score": lambda v: f"{v:.2f}",
     "whole": lambda v: f"{v:,}",
     "percent": lambda v: f"{100 * v:.3g} %",
-    "figure": lambda v: f"{v:.3g}",
     "clean": clean,
 }
 
