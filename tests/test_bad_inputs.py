@@ -333,7 +333,7 @@ def test_tables_and_requests_on_the_command_line(name: str, tmp_path: Path) -> N
 REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
     **{
         f"sample({n!r})": (
-            lambda n=cast(Any, n): bootstrap().sample(n, label="yes"),
+            lambda n=n: bootstrap().sample(cast(Any, n), label="yes"),
             203,
             f"from 1, however: {re.escape(repr(n))}",
         )
