@@ -133,13 +133,10 @@ def fake(
     )
     schema = Table.of(pd.concat(frames, ignore_index=True), target="ill").schema
     tables = [Table.of(one, schema=schema) for one in frames]
-    verdicts = tuple(
-        Verdict(part, outcome, f"What {label} says of {part}.", key)
-        for part, outcome, key in (
-            ("fidelity", "passes", fidelity[0]),
-            ("utility", "cannot tell", utility[0]),
-            ("privacy", "fails", privacy[2]),
-        )
+    verdicts = (
+        Verdict("fidelity", "passes", f"What {label} says of fidelity.", fidelity[0]),
+        Verdict("utility", "cannot tell", f"What {label} says of utility.", utility[0]),
+        Verdict("privacy", "fails", f"What {label} says of privacy.", privacy[2]),
     )
     kinds = ("roc", "pr", "calibration")
     return Report(
