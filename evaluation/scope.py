@@ -107,6 +107,22 @@ def figures(frame, train_majority, synthetic, test, minority) -> dict[str, float
     }
 
 
+def split(
+    path: Path, minority: str, size: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Training rows, with `size` of the minority, and held-out ones; None: there are too few."""
+    frame = pd.read_parquet(path)
+    frame = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+    rare = np.flatnonzero(frame.target == minority)
+    common = np.flatnonzero(frame.target != minority)[:MAJORITY]
+    cut, common_cut = int(0.7 * len(rare)), int(0.7 * len(common))
+    if cut < size:
+        return None
+    train = frame.iloc[np.concatenate([rare[:size], common[:common_cut]])].reset_index(drop=True)
+    test = frame.iloc[np.concatenate([rare[cut:], common[common_cut:]])].reset_index(drop=True)
+    return train, test
+
+
 def cell(job) -> list[dict]:
     """All synthesizers and scopes of one table, size and seed."""
     import torch
@@ -115,16 +131,12 @@ def cell(job) -> list[dict]:
 
     torch.set_num_threads(1)
     path, minority, size, seed, device = job
-    frame = pd.read_parquet(path)
-    rng = np.random.default_rng(seed)
-    frame = frame.sample(frac=1, random_state=seed).reset_index(drop=True)
-    rare = np.flatnonzero(frame.target == minority)
-    common = np.flatnonzero(frame.target != minority)[:MAJORITY]
-    cut, common_cut = int(0.7 * len(rare)), int(0.7 * len(common))
-    if cut < size:
+    parts = split(path, minority, size, seed)
+    if parts is None:
         return []
-    train = frame.iloc[np.concatenate([rare[:size], common[:common_cut]])].reset_index(drop=True)
-    test = frame.iloc[np.concatenate([rare[cut:], common[common_cut:]])].reset_index(drop=True)
+    train, test = parts
+    frame = train
+    rng = np.random.default_rng(seed)
     majority, real = train[train.target != minority], train[train.target == minority]
     base = {"table": path.stem, "rows": size, "seed": seed}
     out = [base | {"method": "real", "scope": "-"} | figures(frame, majority, real, test, minority)]

@@ -4,12 +4,12 @@
                                [--models ctgan tvae] [--steps 200] [--out speed.json]
 
 The table is Adult (train and test), its rows and columns drawn again to the size asked for. Both
-packages learn the whole table with its class, with batches of 500 rows and layers of 256 (CTGAN) or
-128 (TVAE) units. For each: seconds to encode; milliseconds a step (the difference between a long and
-a short fit, so that start-up does not count); start-up; the total of 300 epochs, reckoned from these
-for both; seconds to sample 100,000 rows; peak memory of the device. The other package is left out,
-and said so, where it cannot be imported. That a step's operations do not grow with the columns is a
-test (tests/test_capture.py).
+packages learn the whole table with its class, with batches of 500 rows and layers of 256 (CTGAN)
+or 128 (TVAE) units. For each: seconds to encode; milliseconds a step (the difference between a
+long and a short fit, so that start-up does not count); start-up; the total of 300 epochs,
+reckoned from these for both; seconds to sample 100,000 rows; peak memory of the device. The other
+package is left out, and said so, where it cannot be imported. That a step's operations do not
+grow with the columns is a test (tests/test_capture.py).
 
 One command for each figure:
 

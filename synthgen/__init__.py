@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer, load
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
+    from synthgen.synthesizers.flow import TabFlow
     from synthgen.synthesizers.tvae import TVAE
     from synthgen.table import Schema, Table
 
@@ -36,6 +37,7 @@ __all__ = [
     "SmoothedBootstrap",
     "Synthesizer",
     "SynthgenError",
+    "TabFlow",
     "Table",
     "__version__",
     "audit",
@@ -60,6 +62,7 @@ _HOME = {
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
+    "TabFlow": "synthgen.synthesizers.flow",
     "Table": "synthgen.table",
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",

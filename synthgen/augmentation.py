@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
+from synthgen.cells import shown
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.guard import Guard, RowRule, guarded_sample
@@ -247,7 +248,7 @@ def amounts(
 
     Example:
         >>> amounts({"no": 1000, "yes": 60}, ["yes"])
-        [Addition(label='yes', rows=240, reason="to 0.3 of the 1000 rows of 'no'")]
+        [Addition(label='yes', rows=240, reason="to 0.3 of the 1,000 rows of 'no'")]
     """
     if ratio is not None and n_samples is not None:
         raise UsageError(
@@ -269,10 +270,9 @@ def amounts(
     found = []
     for label in labels:
         rows = counts[label]
-        share = round((RATIO if ratio is None else ratio) * counts[most]) - rows
-        to_share = (
-            f"to {RATIO if ratio is None else ratio:g} of the {counts[most]} rows of {most!r}"
-        )
+        wanted = RATIO if ratio is None else ratio
+        share = round(wanted * counts[most]) - rows
+        to_share = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
         if n_samples is not None:
             found.append(Addition(label, int(n_samples), "as asked for"))
         elif ratio is not None and share < 1:
@@ -285,14 +285,13 @@ def amounts(
         elif ratio is not None or share > rows:
             found.append(Addition(label, share, to_share))
         else:
-            found.append(Addition(label, max(1, rows), f"doubles its {rows} rows"))
+            found.append(Addition(label, max(1, rows), f"doubles its {rows:,} rows"))
     return found
 
 
 def check_fit(model: Synthesizer, table: Table) -> None:
     """Raise a `DataError` that names how the model's columns and the table's differ."""
-    if not hasattr(model, "schema_"):
-        raise NotFittedError(f"This {type(model).__name__} is not fitted yet: a model must be.")
+    check_is_fitted(model, "schema_")
     learned, found = model.schema_, table.schema
     if learned.target != found.target:
         raise DataError(361, f"the model's target is {learned.target!r}, not {found.target!r}")

@@ -14,6 +14,9 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -38,6 +41,36 @@ _WHY = {
 }
 
 
+_kept: ContextVar[list[Path] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_until_done() -> Iterator[None]:
+    """Checkpoints of fits in this block are removed when it ends well, and not when the fit does:
+    nothing is lost between a fit and the writing of what it made.
+    """
+    paths: list[Path] = []
+    token = _kept.set(paths)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+    for path in paths:
+        _remove(path)
+
+
+def drawn_seed(path: str | os.PathLike[str]) -> int | None:
+    """The seed of the fit that wrote a checkpoint, where that was one number; None: no file."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        given = read_model(path)[0]["fit"]["random_state"]
+    except (ModelFileError, KeyError, TypeError):
+        return None  # the fit says what is wrong with the file
+    found = given.get("entropy") if isinstance(given, dict) else None
+    return found if isinstance(found, int) else None
+
+
 @dataclass(frozen=True)
 class State:
     """A run at one moment.
@@ -56,8 +89,8 @@ class Checkpoint:
 
     As a context, in the main thread: a signal waits until the step at work is done and its state is
     written, then does what it would have done without; a second one does so at once. Without an
-    exception the file is removed at the end, since the fit is done; likewise when training
-    diverged, since it would do so again.
+    exception the file is removed at the end, since the fit is done (but see `kept_until_done`);
+    likewise when training diverged, since it would do so again.
 
     Args:
         path: If there is a file, the fit goes on from it; else one is written at once, so that a
@@ -170,16 +203,13 @@ class Checkpoint:
     ) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
-        if kind is None or (isinstance(error, ConvergenceError) and error.code == 601):
-            try:
-                self.path.unlink(missing_ok=True)
-            except OSError as fault:
-                warnings.warn(
-                    f"{self.path}: the checkpoint of a finished fit cannot be removed: "
-                    f"delete it before the next fit ({fault.strerror or fault})",
-                    UserWarning,
-                    stacklevel=2,
-                )
+        kept = _kept.get()
+        if kind is None and kept is not None:
+            if self._unsaved:
+                self.write(None, None)
+            kept.append(self.path)
+        elif kind is None or (isinstance(error, ConvergenceError) and error.code == 601):
+            _remove(self.path)
         if self.signalled:
             self._pass_on(self._number, None)
 
@@ -261,6 +291,18 @@ class Checkpoint:
             421,
             f"checkpoint {self.path} cannot be used: {why}. Delete it to train from the start, "
             f"or choose another file",
+        )
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as fault:
+        warnings.warn(
+            f"{path}: the checkpoint of a finished fit cannot be removed: "
+            f"delete it before the next fit ({fault.strerror or fault})",
+            UserWarning,
+            stacklevel=3,
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from synthgen.errors import GateError, ModelFileError, UsageError
 from synthgen.options import (
@@ -25,6 +26,7 @@ from synthgen.options import (
     no_defuse_option,
     path_type,
     refuse_training,
+    resumable,
     rule_option,
     seed_option,
     table_output,
@@ -91,7 +93,7 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
     metavar="NAME",
     default="ctgan",
     show_default=True,
-    help="ctgan, tvae or bootstrap.",
+    help="ctgan, tvae, tabflow or bootstrap.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."
@@ -188,6 +190,7 @@ def schema(
 @click.option(
     "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
 )
+@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
 def audit(
     data: Path,
@@ -196,22 +199,23 @@ def audit(
     given: Path | None,
     against: Path | None,
     gates: tuple[str, ...],
+    html: Path | None,
     json_file: str | None,
 ) -> None:
     """Look at DATA before anything is trained on it: what it can tell, and what is broken.
 
     \b
     Example:
-      synthgen audit data.csv --target outcome
+      synthgen audit data.csv --target outcome --html audit.html
       synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
     """
-    check_places([data, given, against], [json_file])
+    check_places([data, given, against], [html, json_file])
     with collect_notes():
         frame = _read(data)
         from synthgen.auditing import audit, compare_audits
         from synthgen.gates import gate
 
-        old = None if against is None else _read_json(against)
+        old, drift = None if against is None else _read_json(against), None
         name = _column(frame, target)
         found = audit(frame.drop(columns=[name]), frame[name], schema=_schema(given), label=label)
         report, lines = found.to_json(), found.summary_lines()
@@ -223,6 +227,11 @@ def audit(
     if json_file != "-":
         for line in lines:
             say(line)
+    if html is not None:
+        from synthgen.report.audit_page import write_audit_page
+
+        write_audit_page(found, html, source=str(data), drift=drift)
+        say(f"wrote {html}", err=json_file == "-")
     _write_json(json_file, report)
     if failed:
         raise GateError(701, f"{data} does not pass {', '.join(failed)}")
@@ -243,23 +252,19 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
       synthgen fit data.csv --target outcome -o model.synthgen
       synthgen fit data.csv --target outcome --label yes --synthesizer tvae -o model.synthgen
     """
-    check_places([data, training.schema], [output, json_file])
+    check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes:
+    with collect_notes() as notes, resumable(training):
+        synthesizer, decided = build(training), _schema(training.schema)
         frame = _read(data)
         from synthgen.augmentation import choose_labels, device_of, training_of
-        from synthgen.synthesizers.base import Synthesizer
         from synthgen.table import Table
 
-        synthesizer = build(training)
-        if type(synthesizer).save is Synthesizer.save:
-            synthesizer.save(
-                output
-            )  # refuses, with the reason, before the training and not after it
-        target, seed = _column(frame, training.target), _seed(training.seed, aside)
-        decided = _schema(training.schema)
+        target = _column(frame, training.target)
         table = Table.of(frame, target=target, schema=decided)
         labels = choose_labels(table, training.labels)
+        synthesizer.check_savable({label: table.counts[label] for label in labels})
+        seed = _seed(training.seed, aside, training.resume)
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         synthesizer.fit(frame.drop(columns=[target]), frame[target])
         coarsened = synthesizer.save(output)
@@ -392,6 +397,14 @@ def augment(
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
     """
+    context = click.get_current_context()
+    if ratio is not None and rows is not None:  # of two amounts that of the command line wins
+        if context.get_parameter_source("ratio") is ParameterSource.DEFAULT_MAP:
+            ratio = None
+        elif context.get_parameter_source("rows") is ParameterSource.DEFAULT_MAP:
+            rows = None
+        else:
+            raise UsageError(275, f"--ratio {ratio} and -n {rows} were both given: drop one")
     _augment_file(
         data,
         training,
@@ -473,21 +486,21 @@ def evaluate(
     check_places([train, synthetic, holdout, given], [html, json_file])
     aside = json_file == "-"
     with collect_notes() as warned:
-        frames = [None if path is None else _read(path) for path in (train, synthetic, holdout)]
+        real, made = _read(train), _read(synthetic)
+        fresh = None if holdout is None else _read(holdout)
         from synthgen.evaluating import evaluate
         from synthgen.gates import gate
 
-        assert frames[0] is not None and frames[1] is not None
         report = evaluate(
-            frames[0],
-            frames[1],
-            holdout=frames[2],
-            target=_column(frames[0], target),
+            real,
+            made,
+            holdout=fresh,
+            target=_column(real, target),
             label=label,
             schema=_schema(given),
             judges=[name.strip() for name in judges.split(",")],
             thorough=thorough,
-            by=None if by is None else _column(frames[0], by),
+            by=None if by is None else _column(real, by),
             device=device,
             random_state=seed,
             verbose=True,
@@ -530,7 +543,7 @@ def show(model: Path, json_file: str | None) -> None:
     arrays = [
         {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
         | ({"values": v} if k in learned else {})
-        for k, v in tensors.items()
+        for k, v in sorted(tensors.items())
     ]
     if json_file != "-":
         try:
@@ -592,12 +605,16 @@ def _augment_file(
     started = time.perf_counter()
     manifest_file = output.with_name(f"{output.name}.manifest.json")
     check_ending(output)
-    check_places([data, training.schema, model], [output, manifest_file, json_file])
+    check_places(
+        [data, training.schema, model, training.resume], [output, manifest_file, json_file]
+    )
     if report is not None:
         make_folder(report)
     if model is not None:
         refuse_training(training)
-    with collect_notes() as notes:
+    with collect_notes() as notes, resumable(training):
+        fitted = None if model is None else load(model, device=training.device)
+        synthesizer, decided = fitted or build(training), _schema(training.schema)
         frame = _read(data)
         digest = sha256_of(data)
         read = time.perf_counter()
@@ -606,17 +623,16 @@ def _augment_file(
                 287, f"--mark {mark}: the table has such a column: choose another name"
             )
         aside = json_file == "-"
-        seed = _seed(training.seed, aside)
-        fitted = None if model is None else load(model, device=training.device)
+        seed = _seed(training.seed, aside, training.resume)
         result = augment(
             frame,
             _column(frame, training.target),
             labels=training.labels,
-            synthesizer=fitted or build(training),
+            synthesizer=synthesizer,
             model=fitted,
             ratio=ratio,
             n_samples=rows,
-            schema=_schema(training.schema),
+            schema=decided,
             rules=rules,
             random_state=seed,
         )
@@ -763,7 +779,11 @@ def _schema(path: Path | None) -> Schema | None:
     return Schema.load(path)
 
 
-def _seed(seed: int | None, err: bool) -> int:
+def _seed(seed: int | None, err: bool, resume: Path | None = None) -> int:
+    if seed is None and resume is not None:
+        from synthgen.checkpoint import drawn_seed
+
+        seed = drawn_seed(resume)
     if seed is not None:
         return seed
     import secrets

@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from synthgen import cells as cell
 from synthgen.column import LEVELS, NUMBERS, Column
-from synthgen.errors import DataError, ModelFileError, SynthgenError
+from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 
 # A number column with at most so many distinct values, each in at least so many rows on average,
 # has levels.
@@ -266,6 +266,33 @@ class Encoder:
                     part.decode(np.zeros(len(rows), np.int64) if code is None else codes[:, code])
                 )
         return as_frame(series, [c.name for c in self.columns], len(rows))
+
+    def place(self, name: Any, value: Any) -> tuple[int | None, int]:
+        """Where a value of a column of levels is found among the codes.
+
+        Args:
+            name: A column of categories, truth values, or numbers with few distinct values.
+            value: One of its values; None: a missing cell.
+
+        Returns:
+            Position of the code, None for a column with one level, and the level.
+
+        Raises:
+            UsageError: the column has no levels, or not this one.
+        """
+        named = {p.column.name: i for i, p in enumerate(self._parts) if isinstance(p, _Levels)}
+        if name not in named:
+            known = ", ".join(map(repr, named)) or "none here"
+            raise UsageError(238, f"{name!r} is no learned column of levels: these are {known}")
+        part = cast(_Levels, self._parts[named[name]])
+        _, code = self._places[named[name]]
+        levels = part.column.restore(part.values).tolist()
+        if pd.isna(value) and part.missing:
+            return code, len(part.values)
+        if value not in levels:
+            shown = ", ".join(map(repr, levels[:10])) + ", ..." * (len(levels) > 10)
+            raise UsageError(238, f"column {name!r} has no value {value!r}: it has {shown}")
+        return code, levels.index(value)
 
     def coarsened(self, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
         """What a file may hold: knots at least 5 rows apart and rounded, no extremes, no value in

@@ -173,6 +173,8 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     if data.startswith(b"\x1f\x8b"):
         data = _unpacked(path, data)
     data = _as_utf8(path, data)
+    if not re.search(rb"[\r\n]", data):
+        data += b"\n"  # pyarrow takes one line without an end for no line
     delimiter, header = _layout(path, data)
     if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
         shown = ", ".join(map(repr, header[:5]))

@@ -326,7 +326,7 @@ def guarded_sample(
     seed = seed_sequence(random_state)
     made = synthesizer.sample(n_samples, label=label, random_state=seed)
     if label is not None or table is not None:
-        label = synthesizer.classes_[class_position(synthesizer.classes_, label)]
+        label = synthesizer.learned_class(label)
     features = synthesizer.schema_.features if table is None else table.schema.features
     lacking = [c.name for c in features if c.name not in made.columns]
     if lacking:

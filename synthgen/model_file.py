@@ -152,6 +152,10 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
                 "code: "
                 f"train again with synthgen",
             )
+        if b"\0" not in data[:8]:  # a true length leaves most of its eight bytes empty
+            raise ModelFileError(
+                411, f"{path} is no synthgen model: give a file that synthgen fit wrote"
+            )
         raise _damaged(path, f"its header claims {length:,} bytes")
     try:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_no_twins)

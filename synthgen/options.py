@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.errors import OutputError, UsageError
+from synthgen.errors import OutputError, SynthgenError, UsageError
+from synthgen.terminal import say
 
 if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _OWN_OPTIONS = {
     "classes": "--label",
     "schema": "--schema",
+    "checkpoint": "--resume",
     "device": "--device",
     "random_state": "--seed",
     "verbose": "",
@@ -104,6 +106,7 @@ class Training:
     schema: Path | None
     device: str
     seed: int | None
+    resume: Path | None = None
 
 
 device_option = click.option(
@@ -129,7 +132,8 @@ _training_options = [
     click.option(
         "--synthesizer",
         metavar="NAME",
-        help="ctgan, tvae, bootstrap or package.module:Class.  [default: ctgan]",
+        help="ctgan, tvae, tabflow, bootstrap, sdv:GaussianCopula or package.module:Class.  "
+        "[default: ctgan]",
     ),
     click.option(
         "--set",
@@ -147,6 +151,12 @@ _training_options = [
     ),
     device_option,
     seed_option,
+    click.option(
+        "--resume",
+        type=path_type,
+        metavar="FILE",
+        help="Keep here what training has reached; if it is there, go on from it.",
+    ),
     click.option(
         "--config",
         type=path_type,
@@ -169,9 +179,12 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
         schema: Path | None,
         device: str,
         seed: int | None,
+        resume: Path | None,
         **others: Any,
     ) -> None:
-        training = Training(target, label or None, synthesizer, settings, schema, device, seed)
+        training = Training(
+            target, label or None, synthesizer, settings, schema, device, seed, resume
+        )
         command(training=training, **others)
 
     for option in reversed(_training_options):
@@ -232,7 +245,34 @@ def build(training: Training) -> Synthesizer:
         raise UsageError(286, f"--device {training.device}: {name} runs on the CPU only")
     if "verbose" in params:
         synthesizer.set_params(verbose=True)
+    if training.resume is not None and "checkpoint" not in params:
+        raise UsageError(290, f"--resume: {name} keeps no checkpoint: leave it out")
+    if training.resume is not None:
+        synthesizer.set_params(checkpoint=training.resume)
     return synthesizer
+
+
+@contextmanager
+def resumable(training: Training) -> Iterator[None]:
+    """What training has reached stays until the block has ended well; else it is said where."""
+    if training.resume is None:
+        yield
+        return
+    from synthgen.checkpoint import kept_until_done
+
+    try:
+        with kept_until_done():
+            yield
+    except BaseException as error:
+        if training.resume.exists() and not (
+            isinstance(error, SynthgenError) and error.code in (236, 421)
+        ):
+            say(
+                f"note: {training.resume} holds what training has reached: the same command goes "
+                f"on from there",
+                err=True,
+            )
+        raise
 
 
 def refuse_training(training: Training) -> None:
@@ -240,6 +280,7 @@ def refuse_training(training: Training) -> None:
         "--synthesizer": training.synthesizer,
         "--set": training.settings,
         "--schema": training.schema,
+        "--resume": training.resume,
     }
     for name, value in given.items():
         if value:
@@ -284,5 +325,9 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         reason = "is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
+        raise OutputError(
+            509,
+            f"{path}: cannot make this folder: {reason}: give another name, or make "
+            f"{path.parent} first",
+        ) from error
     _check_output(path / "report.html")

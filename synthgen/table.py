@@ -180,7 +180,9 @@ class Schema:
                 raise UsageError(264, f"the schema names column {name!r} twice: take one out")
         if target is not None and target not in names:
             raise UsageError(
-                264, f"the schema's target {target!r} is none of its columns: add or rename it"
+                264,
+                f"the schema's target {target!r} is none of its columns: add or rename it, or "
+                f"leave out the target",
             )
         return cls(columns, target)
 
@@ -249,6 +251,9 @@ class Table:
         # A frame whose columns are a MultiIndex would stretch the name; plain tuples do not.
         whole.columns = pd.Index(list(frame.columns), dtype=object, tupleize_cols=False)
         whole[name] = labels.reset_index(drop=True)
+        # pandas makes names that all are whole numbers its own kind of number.
+        name = name.item() if isinstance(name, np.generic) else name
+        whole.columns = pd.Index([*frame.columns, name], dtype=object, tupleize_cols=False)
         return cls.of(whole, target=name, schema=schema)
 
     def __len__(self) -> int:

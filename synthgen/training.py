@@ -41,9 +41,11 @@ class Sampler(nn.Module, ABC):
 
     Attributes:
         n_labels: Number of classes it was built for; 1: the class is no condition.
+        rows: Number of rows it was built for.
     """
 
     n_labels: int
+    rows: int
 
     @abstractmethod
     def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
@@ -69,6 +71,7 @@ class Learner(nn.Module, ABC):
         optimizers: All that `step` uses; their state is tensors, as that of Adam and its kin.
         batch: Rows of a batch. Each step reads it: it is lowered when memory does not suffice.
         pac: Rows that belong together: the batch stays a multiple of it.
+        steps: How many there will be; `run` says so.
     """
 
     losses: tuple[str, ...]
@@ -76,6 +79,7 @@ class Learner(nn.Module, ABC):
     optimizers: list[torch.optim.Optimizer]
     batch: int = 2
     pac: int = 1
+    steps: int = 1
 
     @abstractmethod
     def step(self, generator: torch.Generator) -> Tensor:
@@ -157,6 +161,7 @@ def run(
         if progress is not None:
             progress(steps, steps)
         return History(**result.values)
+    learner.steps = steps
     at = _Run(learner, steps, generator)
     learner.train()
     good = at.state()

@@ -96,7 +96,9 @@ def commands() -> list[str]:
 
 
 def test_there_are_these_commands():
-    assert set(commands()) == {"audit", "augment", "demo", "fit", "sample", "schema", "show"}
+    assert set(commands()) == {
+        *("audit", "augment", "demo", "evaluate", "fit", "sample", "schema", "show"),
+    }
 
 
 @pytest.mark.parametrize("command", commands())
@@ -383,8 +385,15 @@ def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
     learned = [a for name, a in arrays.items() if "/encoder/" in name]
     assert learned
     assert all(len(a["values"]) == a["shape"][0] for a in learned)
+    assert list(arrays) == sorted(arrays)
     assert "values" not in arrays["0/sampler/body.0.weight"]
 
+    assert fail(
+        2, "sample", "m.synthgen", "-n", 9, "-o", "r.csv", "--label", "no", "--seed", 0
+    ) == (
+        "error E206: class 'no' was not learned, only 'yes': fit again with it among the classes "
+        "(--label on the command line)"
+    )
     sampled = succeed("sample", "m.synthgen", "-n", 9, "-o", "rows.csv", "--seed", 4)
     assert sampled.stdout == "wrote rows.csv: 9 rows, 9 of yes\n"
     rows = read_table("rows.csv")
@@ -429,6 +438,15 @@ def test_fit_refuses_what_it_could_not_save(table: Path):
     )
     assert line.startswith("error E401: a SmoothedBootstrap is its training rows")
     assert not Path("m").exists()
+
+
+def test_a_class_too_small_for_a_file_is_refused_before_training(
+    table: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(TVAE, "_fit")
+    frame.drop(frame.index[frame["outcome"] == "yes"][5:]).to_csv(table, index=False)
+    line = fail(4, *FIT, "-o", "m", "--seed", 0)
+    assert line.startswith("error E406: class 'yes' has fewer than 10 rows and is made by resampl")
 
 
 # --- audit ------------------------------------------------------------------------------------
@@ -485,6 +503,11 @@ def test_run_file_and_command_line(table: Path):
     manifest = json.loads(Path("b.csv.manifest.json").read_text())
     assert [a["label"] for a in manifest["added"]] == ["yes"]
     assert (manifest["seed"], manifest["synthesizer"]["params"]) == (8, {"bandwidth": 0})
+    succeed(*base, "-o", "c.csv", "--label", "yes", "--ratio", 0.5)  # in the place of rows = 3
+    manifest = json.loads(Path("c.csv.manifest.json").read_text())
+    assert [a["rows"] for a in manifest["added"]] == [18]
+    line = fail(2, *base, "-o", "d.csv", "-n", 3, "--ratio", 0.5)
+    assert line == "error E275: --ratio 0.5 and -n 3 were both given: drop one"
 
 
 @pytest.mark.parametrize(
@@ -615,6 +638,9 @@ def test_status_4_for_model_files(table: Path):
         ("augment", "data.csv", "--target", "outcome", "--model", "m.synthgen", *seeded),
     ):
         assert re.fullmatch(message, fail(4, *arguments))
+    assert fail(4, "show", "data.csv") == (
+        "error E411: data.csv is no synthgen model: give a file that synthgen fit wrote"
+    )
 
 
 def no_training(*arguments: object) -> None:
@@ -779,7 +805,7 @@ def test_demo(table: Path):
     assert made["is_synthetic"].sum() == 753
     assert Path("d/ATTRIBUTION.md").exists()
     assert Path("d/report/report.html").stat().st_size < 3_000_000
-    assert "753 new rows of 'hypothyroid': to 0.3 of the 3012 rows of 'negative'" in result.stdout
+    assert "753 new rows of 'hypothyroid': to 0.3 of the 3,012 rows of 'negative'" in result.stdout
     for line in result.stdout.split("next:\n")[1].splitlines():
         assert line.startswith("  synthgen ")
 

@@ -23,19 +23,25 @@ import pandas as pd
 import pytest
 import torch
 from checks import digest, mixed
+from click.testing import CliRunner, Result
 from sklearn.base import clone
 
 import synthgen
-from synthgen import CTGAN, TVAE
+from synthgen import CTGAN, TVAE, TabFlow
 from synthgen import checkpoint as checkpoint_module
+from synthgen.cli import main
 from synthgen.errors import ModelFileError, OutputError, UsageError
 from synthgen.model_file import read_model
-from synthgen.synthesizers import ctgan, tvae
+from synthgen.synthesizers import ctgan, flow, tvae
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training import Learner
 
-CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE}
-LEARNERS: dict[str, type[Learner]] = {"ctgan": ctgan._CTGANLearner, "tvae": tvae._TVAELearner}
+CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
+LEARNERS: dict[str, type[Learner]] = {
+    "ctgan": ctgan._CTGANLearner,
+    "tvae": tvae._TVAELearner,
+    "tabflow": flow._FlowLearner,
+}
 CHECKPOINT = "fit.checkpoint"
 
 
@@ -497,6 +503,84 @@ def test_a_lowered_rate_is_gone_on_with(
     model = new("tvae", path, learning_rate=1.0, classes=["rare"]).fit(X, y)
     assert model.history_["rare"].lowered >= 1
     assert bits(model) == bits(expected)
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command that trains on ``data.csv``, without --seed."""
+    monkeypatch.chdir(tmp_path)
+    X, y = table()
+    X[["amount", "count", "region"]].assign(outcome=y).to_csv("data.csv", index=False)
+
+    def run(name: str, out: str, *options: object) -> Result:
+        line = (name, "data.csv", "--target", "outcome", "-o", out, "--label", "rare")
+        quick = ("--synthesizer", "tvae", "--set", "steps=60", "--set", "scope=class")
+        return CliRunner().invoke(main, [*line, *quick, *map(str, options)])
+
+    return run
+
+
+def test_a_command_goes_on_with_the_seed_that_was_drawn(
+    command: Callable[..., Result], often: None, at_step: Callable[..., list[int]]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    at_step("tvae", 33, interrupt)
+    stopped = command("augment", "out.csv", "--resume", "kept")
+    assert stopped.exit_code == 130
+    assert "note: kept holds what training has reached: the same command goes" in stopped.stderr
+    done = at_step("tvae", 0, kill)
+    assert command("augment", "out.csv", "--resume", "kept").exit_code == 0
+    assert 0 < done[0] < 60
+    assert not Path("kept").exists()
+    seed = json.loads(Path("out.csv.manifest.json").read_text())["seed"]
+    assert command("augment", "whole.csv", "--seed", seed).exit_code == 0
+    assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["augment", "fit"])
+def test_a_finished_fit_is_kept_until_the_output_is_written(
+    name: str,
+    command: Callable[..., Result],
+    at_step: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = {"augment": "files.write_table", "fit": "synthesizers.network.write_model"}[name]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"synthgen.{writer}", lambda *_, **__: kill())
+        with pytest.raises(Killed):
+            command(name, "out.csv", "--resume", "kept", "--seed", 3)
+    assert sorted(p.name for p in Path().iterdir()) == ["data.csv", "kept"]
+    done = at_step("tvae", 1, kill)
+    assert command(name, "out.csv", "--resume", "kept").exit_code == 0
+    assert done == [0]
+    assert not Path("kept").exists()
+    at_step("tvae", 0, kill)
+    assert command(name, "whole.csv", "--seed", 3).exit_code == 0
+    if name == "augment":
+        assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+def test_what_cannot_be_resumed_is_refused(command: Callable[..., Result]) -> None:
+    for options, message in (
+        (("--set", "checkpoint=kept"), "E285: --set checkpoint: use --resume"),
+        (("--resume", "out.csv"), "E289: out.csv is read or written already"),
+        (("--resume", "missing/kept"), "E5"),
+    ):
+        found = command("augment", "out.csv", "--seed", 0, *options)
+        assert found.stderr.startswith(f"error {message}"), found.stderr
+    other = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
+    found = CliRunner().invoke(main, [*other, "-o", "out.csv", "--resume", "kept"])
+    assert found.stderr.startswith("error E290: --resume: bootstrap keeps no checkpoint")
+    Path("kept").write_text("no checkpoint")
+    found = command("augment", "out.csv", "--resume", "kept")
+    assert found.exit_code == 4
+    assert "error E421: checkpoint kept cannot be used" in found.stderr
+    assert "holds what training" not in found.stderr
 
 
 # --- processes ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 from checks import CHECKS, Make, check_learns_a_known_distribution, mixed
 
 import synthgen
-from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer
+from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import read_model
 from synthgen.synthesizers import network
@@ -37,14 +37,24 @@ def tvae_adapt(**params: object) -> Synthesizer:
     return tvae(**({"scope": "adapt"} | params))
 
 
+def tabflow(**params: object) -> Synthesizer:
+    quick = {"scope": "class", "steps": 12, "batch_size": 60, "solver_steps": 5, "device": "cpu"}
+    return TabFlow(**(quick | params))  # type: ignore[arg-type]
+
+
+def tabflow_adapt(**params: object) -> Synthesizer:
+    return tabflow(**({"scope": "adapt"} | params))
+
+
 def bootstrap(**params: object) -> Synthesizer:
     return SmoothedBootstrap(**params)  # type: ignore[arg-type]
 
 
-MAKERS: dict[str, Make] = {f.__name__: f for f in (ctgan, ctgan_all, tvae, tvae_adapt, bootstrap)}
-NETWORKS = [ctgan, ctgan_all, tvae, tvae_adapt]
+NETWORKS = [ctgan, ctgan_all, tvae, tvae_adapt, tabflow, tabflow_adapt]
+MAKERS: dict[str, Make] = {f.__name__: f for f in (*NETWORKS, bootstrap)}
 
 
+ELSEWHERE = (ctgan_all, tvae_adapt, tabflow, tabflow_adapt)
 # Learning a distribution within a bound is asked of the default scope: with all rows to learn as
 # well, a class takes many more steps (evaluation/scope.md says how many rows of it come out
 # wrong).
@@ -52,7 +62,10 @@ CASES = [
     pytest.param(make, check, id=f"{name}-{check.__name__.removeprefix('check_')}")
     for name, make in MAKERS.items()
     for check in CHECKS
-    if not (make in (ctgan_all, tvae_adapt) and check is check_learns_a_known_distribution)
+    if not (
+        make in (ctgan_all, tvae_adapt, tabflow_adapt)
+        and check is check_learns_a_known_distribution
+    )
 ]
 
 
@@ -220,7 +233,7 @@ def test_names_and_import_paths_resolve() -> None:
     assert isinstance(resolve("ctgan"), CTGAN)
     assert isinstance(resolve("synthgen.synthesizers.tvae:TVAE"), TVAE)
     with pytest.raises(
-        UsageError, match="there is no synthesizer 'gan': use bootstrap, ctgan, tvae"
+        UsageError, match="there is no synthesizer 'gan': use bootstrap, ctgan, tabflow, tvae"
     ):
         resolve("gan")
     with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):

@@ -351,16 +351,17 @@ def _statistics(draws: _Draws, seed: np.random.SeedSequence) -> list[Score]:
         ("category_coverage", False),
         ("in_range", False),
     ):
-        if not made[0][name].size:
+        value = float(np.mean([_average(one[name]) for one in made]))
+        if value != value:
             continue
         scores.append(
             _jackknifed(
                 f"fidelity.{name}",
                 group,
-                float(mean(made, name).mean()),
-                float(mean(null, name).mean()),
-                [float(one[name].mean()) for one in again],
-                floor=float(bottom[name].mean()) if floored else None,
+                value,
+                float(np.mean([_average(one[name]) for one in null])),
+                [_average(one[name]) for one in again],
+                floor=_average(bottom[name]) if floored else None,
             )
         )
     value, reference = mean(made, "column_shapes"), mean(null, "column_shapes")
@@ -376,6 +377,12 @@ def _statistics(draws: _Draws, seed: np.random.SeedSequence) -> list[Score]:
             )
         )
     return scores
+
+
+def _average(values: np.ndarray) -> float:
+    """The mean of what is known; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _comparison(
@@ -485,31 +492,29 @@ def _coverage(
     """Of each column: the share of the range, or of the levels, of the real cells that the others
     cover, and the share of the others that lies inside.
     """
-    ranges, levels, inside, place = [], [], [], -1
-    for j in range(len(space.columns)):
+    columns = len(space.columns)
+    ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))
+    place = -1
+    for j in range(columns):
         place += not space.is_level[j]
         if space.is_level[j]:
             one, two = (coded.fine[rows, j] for rows in (real, other))
             one, two = np.unique(one[one >= 0]), two[two >= 0]
             if len(one):
-                levels.append(float(np.isin(one, two).mean()))
+                levels[j] = np.isin(one, two).mean()
             if len(two):
-                inside.append(float(np.isin(two, one).mean()))
+                inside[j] = np.isin(two, one).mean()
             continue
         one, two = (coded.numbers[rows, place] for rows in (real, other))
         one, two = one[~np.isnan(one)], two[~np.isnan(two)]
         if not len(one) or not len(two):
             continue
         low, high = one.min(), one.max()
-        inside.append(float(((two >= low) & (two <= high)).mean()))
+        inside[j] = ((two >= low) & (two <= high)).mean()
         if high > low:
             held = min(high, two.max()) - max(low, two.min())
-            ranges.append(max(0.0, float(held / (high - low))))
-    return {
-        "range_coverage": np.array(ranges),
-        "category_coverage": np.array(levels),
-        "in_range": np.array(inside),
-    }
+            ranges[j] = max(0.0, held / (high - low))
+    return {"range_coverage": ranges, "category_coverage": levels, "in_range": inside}
 
 
 # --- neighbours ---------------------------------------------------------------------------------

@@ -90,11 +90,11 @@ def learn(
         return lambda other: np.full(len(other), share)
     chosen = SETTINGS[judge] | (settings or {})
     if judge == "boosting":
-        # 20 rows in a leaf is the usual setting; a table of 100 rows could not be split at all.
+        # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(
             early_stopping=False,
             categorical_features=space.is_level,
-            min_samples_leaf=int(np.clip(len(y) // 50, 2, 20)),
+            min_samples_leaf=int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20)),
             random_state=seed,
             **chosen,
         )

@@ -51,7 +51,9 @@ class Space:
             (4, 6)
         """
         chosen = train.schema.columns if with_target else train.schema.features
-        columns = tuple(c for c in chosen if c.kind in (*NUMBERS, *LEVELS))
+        columns = [c for c in chosen if c.kind in (*NUMBERS, *LEVELS)]
+        # Draws and folds must not depend on the order of the columns.
+        columns = tuple(sorted(columns, key=lambda c: (str(c.name), repr(c.name))))
         is_level = np.array([c.kind in LEVELS for c in columns], dtype=bool)
         cells = _cells(columns, train)
         known, center, scale, size = [], [], [], []

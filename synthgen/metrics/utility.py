@@ -65,7 +65,7 @@ def utility(
 
     - ``replace``: real rows of the other classes, synthetic ones of the class, no more than there
       are real ones; `reference` is the same with as many real rows of the class, `floor` with
-      noise (each column drawn by itself from all rows).
+      noise (each column drawn by itself from the real rows of the other classes).
     - ``augment``: all real and all synthetic rows; `reference` is real rows only.
     - ``whole``: synthetic rows only, if they hold other classes too; `reference` is as many real
       rows.
@@ -205,8 +205,8 @@ class _Data:
         rows = np.sort(rng.permutation(len(holdout))[:TEST_ROWS])
         if len(holdout) > TEST_ROWS:
             notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
-        every = cells[0][rng.permutation(len(train))[:TRAIN_ROWS]]
-        noise = np.column_stack([rng.choice(c, size=len(rare)) for c in every.T])
+        # A sample of all rows would tell something of the class: what sets it apart, diluted.
+        noise = [rng.choice(c, size=len(rare)) for c in rest.T] if len(rest) else [rare]
         half = folds_of(y_test[rows], 2, rng) == 1
         return cls(
             space,
@@ -218,7 +218,7 @@ class _Data:
             y_test[rows],
             rows,
             half,
-            noise,
+            np.column_stack(noise),
             natural,
             notes,
         )

@@ -44,6 +44,7 @@ _ENVIRONMENT.filters |= {
     "figure": figure,
     "score": lambda v: f"{v:.2f}",
     "whole": lambda v: f"{v:,}",
+    "percent": lambda v: f"{100 * v:.3g} %",
     "clean": clean,
 }
 

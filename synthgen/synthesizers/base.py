@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
@@ -23,6 +23,7 @@ from synthgen.table import Schema, Table, class_position
 HOMES = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
+    "TabFlow": "synthgen.synthesizers.flow",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
 }
 
@@ -82,8 +83,8 @@ class Synthesizer(BaseEstimator, ABC):
                 raise UsageError(
                     202,
                     f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class "
-                    "cannot be told from "
-                    f"less than two rows; collect more, or leave it out with classes=[...]",
+                    f"cannot be told from less than two rows; collect more, or choose other "
+                    f"classes (classes=[...], --label)",
                 )
         self.schema_ = table.schema
         self.classes_ = tuple(wanted)
@@ -111,16 +112,22 @@ class Synthesizer(BaseEstimator, ABC):
             UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class
                 was not learned.
         """
-        if not hasattr(self, "schema_"):
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first."
-            )
+        return self._rows(n_samples, label, random_state, self._sample)
+
+    def _rows(
+        self,
+        n_samples: int,
+        label: Any,
+        random_state: RandomState,
+        make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
+    ) -> pd.DataFrame:
+        """`sample` with `make` in the place of `_sample`."""
+        check_is_fitted(self, "schema_")
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
         known = self.schema_.classes
         if label is not None:
-            position = class_position(self.classes_, label)
-            codes = np.full(rows, known.index(self.classes_[position]))
+            codes = np.full(rows, known.index(self.learned_class(label)))
         elif len(self.classes_) == 1:
             codes = np.full(rows, known.index(self.classes_[0]))
         else:
@@ -132,9 +139,7 @@ class Synthesizer(BaseEstimator, ABC):
         parts, places = [], []
         for position in np.unique(codes):
             where = np.flatnonzero(codes == position)
-            parts.append(
-                self._sample(int(position), len(where), child_seed(seed, int(position) + 1))
-            )
+            parts.append(make(int(position), len(where), child_seed(seed, int(position) + 1)))
             places.append(where)
         features = parts[0]
         if len(parts) > 1:
@@ -146,6 +151,23 @@ class Synthesizer(BaseEstimator, ABC):
         target = self.schema_[self.schema_.target].restore(codes)
         series = [features.iloc[:, i] for i in range(features.shape[1])]
         return as_frame([*series, target], [*features.columns, self.schema_.target], rows)
+
+    def learned_class(self, label: Any) -> Any:
+        """The class that `label` names."""
+        named = self.schema_.classes[class_position(self.schema_.classes, label)]
+        if named not in self.classes_:
+            learned = ", ".join(map(repr, self.classes_))
+            raise UsageError(
+                206,
+                f"class {named!r} was not learned, only {learned}: fit again with it among the "
+                f"classes (--label on the command line)",
+            )
+        return named
+
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        """Raise what `save` would raise after a fit of classes with so many rows."""
+        if type(self).save is Synthesizer.save:
+            self.save("")
 
     def save(self, path: str | os.PathLike[str]) -> list[str]:
         """Write the model to one file without code and without training rows.
@@ -239,7 +261,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its short name, an import path such as ``mypackage.flow:Flow``, or itself.
+    """A synthesizer from its short name, a model of SDV such as ``sdv:GaussianCopula``, an import
+    path such as ``mypackage.flow:Flow``, or itself.
 
     Raises:
         UsageError: there is none of that name.
@@ -254,7 +277,13 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     if synthesizer in names:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
-    known = ", ".join(sorted({"ctgan", "tvae", "bootstrap"}))
+    if module == "sdv":
+        home = import_module("synthgen.synthesizers.sdv")
+        if name not in home.MODELS:
+            offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
+            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
+        return home.SDV(model=name)
+    known = ", ".join(sorted({"ctgan", "tvae", "tabflow", "bootstrap"}))
     if not name:
         raise UsageError(
             205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"

@@ -341,7 +341,7 @@ class CTGAN(NetworkSynthesizer):
     def best_scope(rows: int) -> Scope:
         return "class"
 
-    def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
+    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
         return _Generator(encoder.n_numbers, Spans(encoder.widths), n_labels, encoder.scale_code)
 
     def _learner(self, sampler: Sampler, data: Data) -> Learner:

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -122,14 +122,18 @@ class NetworkSynthesizer(Synthesizer):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
-        if self.fallback_:
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
+        if few:
             raise ModelFileError(
                 406,
-                f"class {self.fallback_[0]!r} has fewer than {MIN_ROWS} rows and is made by "
-                f"resampling them, so a file would hold training rows: leave the class out with "
-                f"classes=[...], or keep the table and fit again",
+                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
+                f"resampling them, so a file would hold training rows: leave the class out "
+                f"(classes=[...], --label), or keep the table and fit again",
             )
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        self.check_savable(dict.fromkeys(self.fallback_, 0))
         tensors: dict[str, np.ndarray] = {}
         entries, notes = [], list(self._notes)
         for i, (position, model) in enumerate(self._models.items()):
@@ -146,6 +150,7 @@ class NetworkSynthesizer(Synthesizer):
                     "position": position,
                     "label": model.label,
                     "n_labels": model.sampler.n_labels,
+                    "rows": model.sampler.rows,
                     "encoder": described,
                     "history": asdict(model.history),
                 }
@@ -177,7 +182,7 @@ class NetworkSynthesizer(Synthesizer):
                 k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")
             }
             encoder = Encoder.from_state(entry["encoder"], arrays)
-            sampler = model._sampler(encoder, entry["n_labels"])
+            sampler = model._built(encoder, entry["n_labels"], entry["rows"])
             state = {
                 k.split("/", 2)[2]: torch.from_numpy(np.array(v))
                 for k, v in tensors.items()
@@ -202,12 +207,17 @@ class NetworkSynthesizer(Synthesizer):
     # --- what a subclass says ---------------------------------------------------------------------
 
     @abstractmethod
-    def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
-        """The network that makes rows, without values."""
+    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
+        """The network that makes rows, without values, of a size for so many rows."""
 
     @abstractmethod
     def _learner(self, sampler: Sampler, data: Data) -> Learner:
         """Everything that trains `sampler` on `data`, without values."""
+
+    def _built(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
+        sampler = self._sampler(encoder, n_labels, rows)
+        sampler.rows = rows
+        return sampler
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -267,7 +277,7 @@ class NetworkSynthesizer(Synthesizer):
         runs = len(alone) + bool(together) + len(adapted)
         self._models: dict[int, _Model] = {}
         self._frame, self._notes = table.frame, []
-        with _progress(self.verbose, runs) as next_run:
+        with _Progress(self.verbose, runs) as next_run:
             for p in alone:
                 rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
                 _, self._models[p] = self._train(
@@ -343,7 +353,8 @@ class NetworkSynthesizer(Synthesizer):
             Spans(encoder.widths).to(self.device_),
             encoder.scale_code,
         )
-        learner = self._learner(self._sampler(encoder, n_labels), data)
+        sized = base[0].sampler.rows if base else len(rows)
+        learner = self._learner(self._built(encoder, n_labels, sized), data)
         initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
         if base:
             learner.load_state_dict(base[0].state_dict())
@@ -355,7 +366,7 @@ class NetworkSynthesizer(Synthesizer):
             for p, h in held.items()
             if len(h)
         }
-        steps = self.steps or _default_steps(len(rows))
+        steps = self.steps or self.default_steps(len(rows))
         history = run(
             learner,
             max(1, steps // 2) if base else steps,
@@ -430,6 +441,11 @@ class NetworkSynthesizer(Synthesizer):
     def best_scope(rows: int) -> Scope:
         """The scope that measured best for a class of so many rows (``evaluation/scope.md``)."""
 
+    @staticmethod
+    def default_steps(rows: int) -> int:
+        """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
+        return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
+
     # --- sampling ---------------------------------------------------------------------------------
 
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
@@ -437,21 +453,25 @@ class NetworkSynthesizer(Synthesizer):
             assert self._bootstrap is not None
             return self._bootstrap._sample(position, rows, seed)
         model = self._models[position]
+        return self._blocks(model, rows, seed, model.sampler.generate)
+
+    def _blocks(
+        self,
+        model: _Model,
+        rows: int,
+        seed: np.random.SeedSequence,
+        generate: Callable[[int, torch.Generator, int], Encoded],
+    ) -> pd.DataFrame:
         blocks = []
         with torch.inference_mode():
             for block in range(-(-rows // BLOCK)):
                 generator = torch_generator(child_seed(seed, block), self.device_)
-                blocks.append(model.sampler.generate(BLOCK, generator, model.label))
+                blocks.append(generate(BLOCK, generator, model.label))
         return model.encoder.inverse_transform(Encoded.cat(blocks)[:rows])
 
 
 def _flat(rows: Encoded, spans: Spans) -> torch.Tensor:
     return torch.cat([rows.numbers, spans.one_hot(rows.codes)], 1)
-
-
-def _default_steps(rows: int) -> int:
-    """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
-    return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
 
 def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:
@@ -481,7 +501,7 @@ def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> No
     module.load_state_dict(state)
 
 
-class _progress:
+class _Progress:
     """A progress bar over several runs, or nothing."""
 
     def __init__(self, verbose: bool, runs: int) -> None:

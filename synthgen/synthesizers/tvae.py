@@ -166,7 +166,7 @@ class TVAE(NetworkSynthesizer):
     def best_scope(rows: int) -> Scope:
         return "adapt" if rows < ADAPT_BELOW else "class"
 
-    def _sampler(self, encoder: Encoder, n_labels: int) -> Sampler:
+    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
         return _Decoder(encoder.n_numbers, Spans(encoder.widths), n_labels)
 
     def _learner(self, sampler: Sampler, data: Data) -> Learner:

@@ -1,0 +1,307 @@
+"""How faithful are rows of a whole table, and how should numbers be represented?
+
+    python evaluation/fidelity.py --data-dir DIR
+    python evaluation/fidelity.py --data-dir DIR --rows 0 --steps 10000 --batch 4096 --seeds 5 \
+        --device cuda --variants default --judge xgb --out full.json
+
+The first is for a CPU (3,000 rows, 1,000 steps of 256); the second is the published protocol, with
+all rows.
+
+For Adult (official test), Magic and Default (90/10, or equal parts where `--rows` limits them):
+TabFlow learns all classes together, and makes as many rows as it learned from. Figures:
+
+- shape, trend: SDMetrics' definitions, against the training rows, as errors in percent: mean of
+  KS and TV distances over columns, mean over pairs of half the difference of correlations (two
+  numbers) or of the TV distance of contingencies (ten equal bins for a number);
+- c2st train, c2st test: 2 (1 - max(0.5, AUC)) of boosting that tells synthetic from training rows,
+  or from held-out ones, 3-fold, in equal numbers; 1 is best. XGBoost as SDMetrics sets it where it
+  is installed and `--judge xgb` is given, scikit-learn's histogram boosting otherwise;
+- nearer: share of synthetic rows nearer to a training than to a held-out row; 0.5 is best;
+- tstr: AUC on held-out rows of boosting trained on synthetic rows.
+
+Floor: each column drawn on its own. Ceiling: other real rows. A variant changes constants of
+``synthgen.synthesizers.flow``. Writes fidelity.json beside itself and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TABLES = ("adult", "magic", "default_credit")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no skip": {"SKIP": False, "EDM": False, "MAX_BINS": 0},
+    "skip only": {"EDM": False, "MAX_BINS": 0},
+    "continuous": {"MAX_BINS": 0},
+    "bins": {"MAX_BINS": 32, "RESIDUAL": "uniform"},
+    "score32": {"MAX_BINS": 32, "RESIDUAL": "score"},
+    "score8": {"MAX_BINS": 8, "RESIDUAL": "score"},
+    "inside32": {"MAX_BINS": 32, "RESIDUAL": "inside"},
+    "late32": {"MAX_BINS": 32, "RESIDUAL": "inside", "LAG": 1.0},
+    "late8": {"MAX_BINS": 8, "RESIDUAL": "inside", "LAG": 1.0},
+}
+
+
+def split(folder: Path, name: str, rows: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and held-out rows."""
+    if name == "adult":
+        train = pd.read_parquet(folder / "adult_train.parquet")
+        test = pd.read_parquet(folder / "adult_test.parquet")
+    else:
+        whole = pd.read_parquet(folder / f"{name}.parquet").sample(frac=1, random_state=seed)
+        cut = max(len(whole) // 10, min(rows, len(whole) // 2))
+        train, test = whole.iloc[cut:], whole.iloc[:cut]
+    if rows:
+        train = train.sample(min(rows, len(train)), random_state=seed)
+        test = test.sample(min(rows, len(test)), random_state=seed)
+    return train.reset_index(drop=True), test.reset_index(drop=True)
+
+
+def is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def prepared(*frames: pd.DataFrame) -> list[pd.DataFrame]:
+    """Frames as boosting takes them: floats, and codes of levels known to all of them."""
+    whole = pd.concat(frames, ignore_index=True)
+    out = {}
+    for name in whole.columns:
+        column = whole[name]
+        if is_number(column):
+            out[name] = column.astype(float)
+        else:
+            text = column.astype(object).where(column.notna(), "?").astype(str)
+            out[name] = text.astype("category")
+    ends = np.cumsum([0, *map(len, frames)])
+    joined = pd.DataFrame(out)
+    return [joined.iloc[a:b].reset_index(drop=True) for a, b in pairwise(ends)]
+
+
+def shape_and_trend(real: pd.DataFrame, made: pd.DataFrame) -> tuple[float, float]:
+    """Errors in percent."""
+    from scipy.stats import ks_2samp
+
+    real, made = prepared(real, made)
+    shapes, levels = [], {}
+    for name in real.columns:
+        a, b = real[name], made[name]
+        if is_number(a):
+            shapes.append(ks_2samp(a.dropna(), b.dropna()).statistic)
+            edges = np.linspace(a.min(), a.max(), 11)[1:-1]
+            levels[name] = [np.digitize(c.fillna(a.min()), edges) for c in (a, b)]
+        else:
+            levels[name] = [c.cat.codes.to_numpy() for c in (a, b)]
+            shapes.append(distance(*levels[name]))
+    trends = []
+    names = list(real.columns)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            if is_number(real[one]) and is_number(real[other]):
+                gap = real[one].corr(real[other]) - made[one].corr(made[other])
+                trends.append(abs(gap) / 2 if np.isfinite(gap) else 1.0)
+            else:
+                pair = [
+                    levels[one][k].astype(np.int64) * 100_000 + levels[other][k] for k in (0, 1)
+                ]
+                trends.append(distance(*pair))
+    return 100 * float(np.mean(shapes)), 100 * float(np.mean(trends))
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Total variation between two samples of codes."""
+    known, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
+    shares = [
+        np.bincount(part, minlength=len(known)) / len(part)
+        for part in (codes[: len(a)], codes[len(a) :])
+    ]
+    return 0.5 * float(np.abs(shares[0] - shares[1]).sum())
+
+
+def judge(name: str):
+    if name == "xgb":
+        from xgboost import XGBClassifier
+
+        return XGBClassifier(enable_categorical=True, random_state=0)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        categorical_features="from_dtype", max_iter=100, random_state=0
+    )
+
+
+def fewer_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Levels beyond the 200 most frequent as one: histogram boosting takes 255."""
+    out = frame.copy()
+    for name in out.columns:
+        if not is_number(out[name]):
+            keep = out[name].value_counts().index[:200]
+            known = out[name].astype(object).where(out[name].isin(keep), "other")
+            out[name] = known.astype("category")
+    return out
+
+
+def c2st(real: pd.DataFrame, made: pd.DataFrame, which: str) -> float:
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    n = min(len(real), len(made))
+    X = fewer_levels(pd.concat(prepared(real.iloc[:n], made.iloc[:n]), ignore_index=True))
+    y = np.repeat([0, 1], n)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    chance = cross_val_predict(judge(which), X, y, cv=folds, method="predict_proba")[:, 1]
+    return 2 * (1 - max(0.5, float(roc_auc_score(y, chance))))
+
+
+def tstr(made: pd.DataFrame, test: pd.DataFrame, which: str) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    made, test = prepared(made, test)
+    positive = test["target"].cat.categories[-1]
+    both = fewer_levels(pd.concat([made, test], ignore_index=True).drop(columns="target"))
+    model = judge(which).fit(both.iloc[: len(made)], made["target"] == positive)
+    chance = model.predict_proba(both.iloc[len(made) :])[:, 1]
+    return float(roc_auc_score(test["target"] == positive, chance))
+
+
+def nearer(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame) -> float:
+    """Share of rows nearer to a training than to a held-out row, ties half; numbers by ranks."""
+    import torch
+
+    n = min(len(train), len(test), 3000)
+    parts = prepared(train.iloc[:n], test.iloc[:n], made.iloc[:n])
+    columns = []
+    for name in train.columns:
+        if is_number(parts[0][name]):
+            known = np.sort(parts[1][name].dropna())
+            columns.append(
+                [2 * np.searchsorted(known, p[name].fillna(0))[:, None] / n for p in parts]
+            )
+        else:
+            columns.append(
+                [pd.get_dummies(p[name]).to_numpy(dtype=float) * np.sqrt(0.5) for p in parts]
+            )
+    a, b, c = (torch.tensor(np.hstack(list(p))) for p in zip(*columns, strict=True))
+    to_train, to_test = torch.cdist(c, a).amin(1), torch.cdist(c, b).amin(1)
+    return float(((to_train < to_test).double() + 0.5 * (to_train == to_test).double()).mean())
+
+
+def independent(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({c: train[c].to_numpy()[rng.permutation(len(train))] for c in train})
+
+
+def figures(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, which: str):
+    shape, trend = shape_and_trend(train, made)
+    return {
+        "shape": round(shape, 2),
+        "trend": round(trend, 2),
+        "c2st train": round(c2st(train, made, which), 3),
+        "c2st test": round(c2st(test, made, which), 3),
+        "tstr": round(tstr(made, test, which), 3),
+        "nearer": round(nearer(made, train, test), 3),
+    }
+
+
+def synthetic(train: pd.DataFrame, constants: dict[str, Any], seed: int, options: Any):
+    from synthgen.synthesizers import flow
+
+    params: dict[str, Any] = {"device": options.device, "batch_size": options.batch}
+    before = {}
+    for name, value in constants.items():
+        if name.isupper():
+            before[name] = getattr(flow, name)
+            setattr(flow, name, value)
+        else:
+            params[name] = value
+    try:
+        X, y = train.drop(columns="target"), train["target"]
+        model = flow.TabFlow(
+            scope="all",
+            classes=sorted(y.unique()),
+            steps=options.steps,
+            random_state=seed,
+            **params,
+        )
+        start = time.perf_counter()
+        model.fit(X, y)
+        fitted = time.perf_counter()
+        made = model.sample(len(train), random_state=seed)
+    finally:
+        for name, value in before.items():
+            setattr(flow, name, value)
+    history = next(iter(model.history_.values()))
+    return made[list(train.columns)], {
+        "fit s": round(fitted - start, 1),
+        "sample s": round(time.perf_counter() - fitted, 1),
+        "best step": history.best_step,
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Means over seeds, as Markdown."""
+    frame = pd.DataFrame(results)
+    columns = [c for c in frame.columns if c not in ("table", "variant", "seed")]
+    means = frame.groupby(["table", "variant"], sort=False)[columns].mean()
+    lines = [
+        f"| table | variant | {' | '.join(columns)} |",
+        "|" + "---|" * (len(columns) + 2),
+    ]
+    for (name, variant), row in means.iterrows():  # pyright: ignore[reportGeneralTypeIssues]
+        cells = ["" if np.isnan(v) else f"{v:.3g}" for v in row]
+        lines.append(f"| {name} | {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--tables", default=",".join(TABLES))
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--rows", type=int, default=3000, help="training rows; 0: all")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--judge", choices=("hgb", "xgb"), default="hgb")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    options = parser.parse_args()
+    results: list[dict[str, Any]] = []
+    if options.out.exists():
+        results = json.loads(options.out.read_text())["results"]
+    seen = {(r["table"], r["variant"], r["seed"]) for r in results}
+    for seed in range(options.seeds):
+        for variant in ("independent", "real", *options.variants.split(",")):
+            for name in options.tables.split(","):
+                if (name, variant, seed) in seen:
+                    continue
+                train, test = split(options.data_dir, name, options.rows, seed)
+                found: dict[str, Any] = {"table": name, "variant": variant, "seed": seed}
+                if variant == "independent":
+                    made, extra = independent(train, seed), {}
+                elif variant == "real":
+                    half = len(test) // 2  # against the other half
+                    made, test, extra = test.iloc[:half], test.iloc[half:], {}
+                else:
+                    made, extra = synthetic(train, VARIANTS[variant], seed, options)
+                found |= figures(made, train, test, options.judge) | extra
+                print(found, flush=True)
+                results.append(found)
+                about = {
+                    k: str(v) for k, v in vars(options).items() if k not in ("data_dir", "out")
+                }
+                options.out.write_text(
+                    json.dumps({"options": about, "results": results}, indent=1) + "\n"
+                )
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

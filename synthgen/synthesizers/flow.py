@@ -1,0 +1,495 @@
+"""TabFlow: flow matching for mixed tables (Lipman et al. 2023, "Flow Matching for Generative
+Modeling"; Eijkelboom et al. 2024, "Variational Flow Matching").
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from synthgen.device import RandomState, child_seed, torch_generator
+from synthgen.encoding import PRIVATE_ROWS, Encoded, Encoder
+from synthgen.errors import UsageError
+from synthgen.nn import Spans, linear
+from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
+from synthgen.table import Schema
+from synthgen.training import Learner, Sampler
+
+BLOCKS, WAVES, CLOCK = 3, 32, 64
+MIN_WIDTH, MAX_WIDTH = 64, 512
+# Bins of a number: as many as keep so many rows in each.
+MAX_BINS, ROWS_PER_BIN = 32, 40
+RESIDUAL = "score"
+LAG = 0.0
+DRAW = False
+# The network corrects what is best for columns that know nothing of one another.
+SKIP = True
+EDM = True
+SHARPEST = 15.0
+# Of the rows of a batch, so many are learned without their class, for `guidance`.
+LABEL_DROPOUT = 0.1
+CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
+# Held-out rows are looked at from so many moments of the way.
+MOMENTS = 8
+UNIT = math.sqrt(12)
+
+
+def _width(rows: int) -> int:
+    """64 for 30 rows, twice as much for ten times the rows, at most 512; a power of two."""
+    power = round(math.log2(MIN_WIDTH) + math.log10(max(rows, 30) / 30))
+    return int(np.clip(2**power, MIN_WIDTH, MAX_WIDTH))
+
+
+class _Layout(nn.Module):
+    """How a row lies in the flow: each number is the bin that it falls into, one level among those
+    of its code (spikes, missing), and its place on the scale.
+    """
+
+    number_span: Tensor
+    code_span: Tensor
+    shift: Tensor
+
+    def __init__(self, n_numbers: int, widths: list[int], scale_code: list[int], bins: int) -> None:
+        super().__init__()
+        self.n_numbers, self.bins = n_numbers, bins if bins > 1 else 1
+        wider = list(widths)
+        spans = []
+        for code in scale_code:
+            if code >= 0:
+                wider[code] += self.bins - 1
+                spans.append(code)
+            else:
+                spans.append(len(wider))
+                if self.bins > 1:
+                    wider.append(self.bins)
+        if self.bins == 1:
+            spans = [s if s < len(wider) else -1 for s in spans]
+        self.spans = Spans(wider)
+        shift = torch.zeros(len(widths), dtype=torch.long)
+        shift[[c for c in scale_code if c >= 0]] = self.bins - 1
+        self.n_codes = len(widths)
+        self.register_buffer("number_span", torch.tensor(spans, dtype=torch.long), persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def lay(self, rows: Encoded) -> tuple[Tensor, Tensor]:
+        """Numbers and codes of the flow from those of the encoder."""
+        numbers, codes = rows.numbers, rows.codes
+        if self.bins == 1 or not self.n_numbers:
+            return numbers, codes
+        place = torch.special.ndtr(numbers.double()) * self.bins
+        bin_of = place.floor().clamp(0, self.bins - 1)
+        laid = codes.new_zeros(len(codes), len(self.spans.widths))
+        laid[:, : self.n_codes] = codes + self.shift * (codes > 0)
+        laid[:, self.number_span] += bin_of.long() * (laid[:, self.number_span] == 0)
+        if RESIDUAL == "inside":
+            numbers = ((place - bin_of - 0.5) * UNIT).float()
+        return numbers, laid
+
+    def lift(self, numbers: Tensor, laid: Tensor, generator: torch.Generator) -> Encoded:
+        """The inverse of `lay`."""
+        if self.bins == 1 or not self.n_numbers:
+            return Encoded(numbers, laid)
+        codes = laid[:, : self.n_codes]
+        codes = (codes - self.shift).clamp(min=0) * (self.shift > 0) + codes * (self.shift == 0)
+        bin_of = laid[:, self.number_span].clamp(max=self.bins - 1).double()
+        if RESIDUAL == "inside":
+            place = (numbers.double() / UNIT + 0.5).clamp(0, 1)
+        elif RESIDUAL == "uniform":
+            place = torch.rand(
+                numbers.shape, generator=generator, device=numbers.device, dtype=torch.float64
+            )
+        else:
+            place = (torch.special.ndtr(numbers.double()) * self.bins - bin_of).clamp(0, 1)
+        share = (bin_of + place) / self.bins
+        normal = torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)).float()
+        return Encoded(normal, codes)
+
+
+class _Block(nn.Module):
+    """Two layers beside the input, with a scale and a shift that the moment gives."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.inner, self.outer = linear(width, width), linear(width, width)
+        self.modulation = linear(CLOCK, 2 * width)
+
+    def forward(self, x: Tensor, moment: Tensor) -> Tensor:
+        scale, shift = self.modulation(moment).chunk(2, 1)
+        inner = self.inner(self.norm(x) * (1 + scale) + shift)
+        return x + self.outer(F.silu(inner))
+
+
+class _Flow(Sampler):
+    """From noise to rows: at each moment, the row that a noisy one is expected to become."""
+
+    waves: Tensor
+    prior: Tensor
+
+    def __init__(
+        self, layout: _Layout, n_labels: int, width: int, solver_steps: int, guidance: float
+    ) -> None:
+        super().__init__()
+        self.layout, self.spans, self.n_labels = layout, layout.spans, n_labels
+        self.n_numbers, self.size = layout.n_numbers, layout.n_numbers + layout.spans.total
+        self.solver_steps, self.guidance = solver_steps, guidance
+        self.enter, self.leave = linear(self.size, width), linear(width, self.size)
+        self.clock = nn.Sequential(linear(2 * WAVES, CLOCK), nn.SiLU(), linear(CLOCK, CLOCK))
+        self.blocks = nn.ModuleList([_Block(width) for _ in range(BLOCKS)])
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.label = linear(n_labels, CLOCK) if n_labels > 1 else None
+        waves = torch.exp(torch.linspace(0, math.log(1000.0), WAVES))
+        self.register_buffer("waves", waves, persistent=False)
+        # Logarithm of the frequency of each level.
+        self.register_buffer("prior", torch.zeros(layout.spans.total))
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of the numbers and logits of the levels at the end of the way.
+
+        Args:
+            x: Noisy rows, shape (batch, size).
+            times: From 0, noise, to 1, a row; shape (batch, 1), or (1, 1) for all rows.
+            labels: Classes; `n_labels` for none told. Shape as that of `times`, without its last.
+        """
+        angles = times * self.waves
+        moment = self.clock(torch.cat([angles.sin(), angles.cos()], 1))
+        if self.label is not None:  # a class that is not told is none of them
+            told = F.one_hot(labels, self.n_labels + 1)[:, : self.n_labels]
+            moment = moment + self.label(told.to(moment.dtype))
+        moment = F.silu(moment)
+        hidden = self.enter(x)
+        for block in self.blocks:
+            hidden = block(hidden, moment)
+        out = self.leave(F.silu(self.norm(hidden)))
+        numbers, logits = out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
+        if SKIP:
+            late, early = self.clocks(times)
+            keep, change = _skip(late)
+            numbers = keep * x[:, : self.n_numbers] + change * numbers
+            sharp = (early / (1 - early).clamp(min=1e-3) ** 2).clamp(max=SHARPEST)
+            logits = logits + self.prior + sharp * x[:, self.n_numbers :]
+        return numbers, logits
+
+    def clocks(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """How far numbers and levels are at `times`."""
+        return (times * (1 + LAG) - LAG).clamp(min=0), (times * (1 + LAG)).clamp(max=1)
+
+    def losses(
+        self, numbers: Tensor, codes: Tensor, labels: Tensor, times: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Squared error of the numbers and cross-entropy of the levels, a mean over rows each.
+
+        Args:
+            numbers, codes: Rows as the layout lays them.
+            labels: Shape (batch,).
+            times: Shape (batch, 1).
+            noise: Standard normal, shape (batch, size).
+        """
+        n = self.n_numbers
+        late, early = self.clocks(times)
+        x = torch.cat(
+            [
+                late * numbers + (1 - late) * noise[:, :n],
+                early * self.spans.one_hot(codes) + (1 - early) * noise[:, n:],
+            ],
+            1,
+        )
+        mean, logits = self(x, times, labels)
+        weight = 1 / (1 - 0.95 * late)
+        if EDM:
+            weight = 1 / _skip(late.clamp(max=0.98))[1] ** 2
+        squared = (mean - numbers) ** 2 * weight
+        return squared.sum(1).mean(), self.spans.cross_entropy(logits, codes).sum(1).mean()
+
+    def endpoint(self, x: Tensor, times: Tensor, label: int) -> tuple[Tensor, Tensor]:
+        """Numbers and logits for rows of one class, with guidance (Ho & Salimans 2022)."""
+        labels = torch.full((1,), label, device=x.device)
+        numbers, logits = self(x, times, labels)
+        if self.n_labels == 1 or self.guidance == 1:
+            return numbers, logits
+        free_numbers, free_logits = self(x, times, torch.full_like(labels, self.n_labels))
+        logits = self.spans.bounded(free_logits + self.guidance * (logits - free_logits))
+        return free_numbers + self.guidance * (numbers - free_numbers), logits
+
+    def generate(
+        self,
+        rows: int,
+        generator: torch.Generator,
+        label: int,
+        fixed: Mapping[int, int] | None = None,
+    ) -> Encoded:
+        """Fresh rows; `fixed` are levels of codes, by their position, that all rows have."""
+        n, device = self.n_numbers, self.waves.device
+        noise = torch.randn(rows, self.size, device=device, generator=generator)
+        known = torch.zeros(self.spans.total, dtype=torch.bool, device=device)
+        wanted = torch.zeros(self.spans.total, device=device)
+        for code, level in (fixed or {}).items():
+            start = int(self.spans.offsets[code])
+            known[start : start + self.spans.widths[code]] = True
+            wanted[start + level] = 1.0
+        x, codes = noise, torch.zeros(rows, len(self.spans.widths), dtype=torch.long)
+        moments = torch.linspace(0, 1, self.solver_steps + 1, device=device)
+        done = False
+        for now, then in pairwise(moments):
+            (late, early), (later, earlier) = self.clocks(now), self.clocks(then)
+            if fixed:
+                x = x.clone()
+                x[:, n:][:, known] = early * wanted[known] + (1 - early) * noise[:, n:][:, known]
+            numbers, logits = self.endpoint(x, now.expand(1, 1), label)
+            share = (later - late) / (1 - late)
+            parts = [x[:, :n] + (numbers - x[:, :n]) * share]
+            if not done:
+                soft = self.spans.softmax(logits)
+                ahead = x[:, n:] + (soft - x[:, n:]) * ((earlier - early) / (1 - early))
+                if float(earlier) >= 1:
+                    done = True
+                    codes = self._levels(logits, generator)
+                    for code, level in (fixed or {}).items():
+                        codes[:, code] = level
+                    ahead = self.spans.one_hot(codes)
+                parts.append(ahead)
+            else:
+                parts.append(x[:, n:])
+            x = torch.cat(parts, 1)
+        return self.layout.lift(x[:, :n], codes, generator)
+
+    def _levels(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        if DRAW or not self.spans.total:
+            return self.spans.draw(logits, generator)
+        return torch.stack([part.argmax(1) for part in logits.split(self.spans.widths, 1)], 1)
+
+
+def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a standard normal number: the share of the noisy one in its mean, and what is left of its
+    spread (Karras et al. 2022).
+    """
+    spread = times**2 + (1 - times) ** 2
+    return times / spread, (1 - times) / spread.sqrt()
+
+
+class _FlowLearner(Learner):
+    losses = ("numbers", "levels")
+
+    def __init__(self, sampler: _Flow, data: Data, batch: int, rate: float) -> None:
+        super().__init__()
+        self.sampler: _Flow = sampler
+        self.data, self.batch = data, batch
+        layout = sampler.layout.to(data.labels.device)
+        self.numbers, self.codes = layout.lay(data.rows)
+        if sampler.spans.total:
+            counts = layout.spans.one_hot(self.codes).sum(0).cpu()
+            # A file holds it, so it does not tell how few rows a rare level has.
+            sampler.prior.copy_((counts.clamp(min=PRIVATE_ROWS) / len(self.codes)).log())
+        # Rows of one class alone, as those that a network adapts to, say nothing about the others.
+        several = len(data.labels.unique()) > 1
+        self.dropout = LABEL_DROPOUT if several else 0.0
+        self.optimizers = [
+            torch.optim.AdamW(
+                self.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+            )
+        ]
+
+    def step(self, generator: torch.Generator) -> Tensor:
+        sampler, device = self.sampler, self.codes.device
+        drawn = torch.randint(len(self.codes), (self.batch,), device=device, generator=generator)
+        labels = self.data.labels[drawn]
+        if self.dropout:
+            hidden = torch.rand(self.batch, device=device, generator=generator) < self.dropout
+            labels = torch.where(hidden, sampler.n_labels, labels)
+        # One moment in each of `batch` equal parts of the way: the loss varies less.
+        times = torch.rand(self.batch, device=device, generator=generator)
+        times = (torch.arange(self.batch, device=device) + times)[:, None] / self.batch
+        noise = torch.randn(self.batch, sampler.size, device=device, generator=generator)
+        squared, entropy = sampler.losses(
+            self.numbers[drawn], self.codes[drawn], labels, times, noise
+        )
+        (optimizer,) = self.optimizers
+        optimizer.zero_grad(set_to_none=True)
+        parts = max(1, sampler.n_numbers + len(sampler.spans.widths))
+        ((squared + entropy) / parts).backward()
+        nn.utils.clip_grad_norm_(self.parameters(), CLIP, foreach=True)
+        self._update(optimizer)
+        return torch.stack([squared.detach(), entropy.detach()])
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        """A step at the rate of its place on the cosine; between steps the rate is the first."""
+        (group,) = optimizer.param_groups
+        rate = group["lr"]
+        group["lr"] = rate * _course(self._done(optimizer), self.steps)
+        optimizer.step()
+        group["lr"] = rate
+
+    def _done(self, optimizer: torch.optim.Optimizer) -> float:
+        state = optimizer.state.get(self.sampler.enter.weight)
+        return float(state["step"]) if state else 0.0
+
+
+def _course(done: float, steps: int) -> float:
+    """The learning rate as a share of the first: up, then down along half a cosine."""
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
+    return min(1.0, (done + 1) / WARM_UP) * (LEAST_RATE + (1 - LEAST_RATE) * falling)
+
+
+@final
+class TabFlow(NetworkSynthesizer):
+    """Flow matching for mixed tables (Lipman et al. 2023; Eijkelboom et al. 2024).
+
+    A residual network learns which row a noisy one comes from: the mean of its numbers and the
+    probabilities of its levels. From pure noise, `solver_steps` steps towards what it expects make
+    a row. Spikes and missing cells are levels. Width and number of updates follow from the rows.
+
+    Args:
+        guidance: How much the class counts beyond what the network learned of it, for scopes "all"
+            and "adapt": 1 is as learned, more makes rows that are more typical of the class and
+            less various (Ho & Salimans 2022).
+        solver_steps: Steps from noise to a row. More cost time in proportion.
+
+    See `NetworkSynthesizer` for the other arguments.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> frame = pd.DataFrame({"dose": rng.normal(size=300), "sex": rng.choice(["f", "m"], 300)})
+        >>> ill = pd.Series(np.arange(300) < 40, name="ill")
+        >>> model = TabFlow(steps=5, random_state=0).fit(frame, ill)
+        >>> rows = model.sample(4, label=True, where={"sex": "f"}, random_state=0)
+        >>> rows.shape, rows["ill"].all(), set(rows["sex"])
+        ((4, 3), np.True_, {'f'})
+    """
+
+    def __init__(
+        self,
+        *,
+        guidance: float = 1.0,
+        solver_steps: int = 50,
+        scope: Scope = "auto",
+        steps: int | None = None,
+        batch_size: int = 500,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
+        verbose: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        classes: Sequence[Any] | None = None,
+        schema: Schema | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        super().__init__(
+            scope=scope,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            verbose=verbose,
+            checkpoint=checkpoint,
+            classes=classes,
+            schema=schema,
+            random_state=random_state,
+        )
+        self.guidance = guidance
+        self.solver_steps = solver_steps
+
+    def sample(
+        self,
+        n_samples: int,
+        *,
+        label: Any = None,
+        random_state: RandomState = None,
+        where: Mapping[Any, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Exactly `n_samples` new rows, of exactly that class and with exactly these levels.
+
+        Args:
+            n_samples, label, random_state: See `Synthesizer.sample`.
+            where: The value that each row has in a column of levels, by its name, such as
+                ``{"region": "north"}``; None as a value is a missing cell. The other columns follow
+                it as far as the network learned to. None: no such wish.
+
+        Raises:
+            UsageError: a column or value of `where` was not learned, or the column is a scale.
+        """
+        if not where:
+            return super().sample(n_samples, label=label, random_state=random_state)
+        return self._rows(
+            n_samples, label, random_state, partial(self._sample_where, where=dict(where))
+        )
+
+    def _sample_where(
+        self, position: int, rows: int, seed: np.random.SeedSequence, where: dict[Any, Any]
+    ) -> pd.DataFrame:
+        if position not in self._models:
+            label = self.schema_.classes[position]
+            raise UsageError(
+                237,
+                f"class {label!r} is resampled, as it has fewer rows than a network learns from: "
+                "leave out where, and choose among the rows",
+            )
+        model = self._models[position]
+        assert isinstance(model.sampler, _Flow)
+        places = [model.encoder.place(name, value) for name, value in where.items()]
+        fixed = {code: level for code, level in places if code is not None}
+        return self._blocks(model, rows, seed, partial(model.sampler.generate, fixed=fixed))
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        steps, guidance = self.solver_steps, self.guidance
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise UsageError(232, f"solver_steps must be a whole number from 1, however: {steps!r}")
+        if (
+            isinstance(guidance, bool)
+            or not isinstance(guidance, int | float)
+            or not 0 <= guidance < float("inf")
+        ):
+            raise UsageError(236, f"guidance must be a number from 0, however: {guidance!r}")
+
+    @staticmethod
+    def best_scope(rows: int) -> Scope:
+        return "adapt" if rows < 1000 else "class"
+
+    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
+        bins = min(MAX_BINS, rows // ROWS_PER_BIN)
+        layout = _Layout(encoder.n_numbers, encoder.widths, encoder.scale_code, bins)
+        return _Flow(layout, n_labels, _width(rows), self.solver_steps, self.guidance)
+
+    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+        assert isinstance(sampler, _Flow)
+        return _FlowLearner(sampler, data, self.batch_size, self.learning_rate)
+
+    def _look(
+        self,
+        sampler: Sampler,
+        data: Data,
+        held: dict[int, Encoded],
+        labels: np.ndarray | None,
+        seed: np.random.SeedSequence,
+    ) -> Callable[[], float]:
+        """Mean loss on held-out rows, always at the same moments with the same noise."""
+        assert isinstance(sampler, _Flow)
+
+        def loss() -> float:
+            found = 0.0
+            for position, real in held.items():
+                generator = torch_generator(child_seed(seed, 3), self.device_)
+                numbers, codes = sampler.layout.lay(real)
+                of = torch.full(
+                    (len(real),), 0 if labels is None else position, device=codes.device
+                )
+                for moment in range(MOMENTS):
+                    noise = torch.randn(
+                        len(real), sampler.size, device=codes.device, generator=generator
+                    )
+                    times = torch.full((len(real), 1), (moment + 0.5) / MOMENTS)
+                    both = sampler.losses(numbers, codes, of, times.to(codes.device), noise)
+                    found += float(sum(both))
+            return found / (MOMENTS * len(held))
+
+        return loss

@@ -1,0 +1,60 @@
+"""The page of an audit: whole, safe, and with every section of the audit."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_page import Page
+
+from synthgen import audit, compare_audits
+from synthgen.auditing import Audit
+from synthgen.report.audit_page import audit_page, write_audit_page
+
+HOSTILE = "<img src=x onerror=y>"
+
+
+@pytest.fixture(scope="module")
+def found() -> Audit:
+    rng = np.random.default_rng(0)
+    ill = np.arange(300) < 30
+    frame = pd.DataFrame(
+        {
+            "dose": rng.normal(ill, 1),
+            HOSTILE: np.where(ill, "<script>alert(1)</script>", "\x00no"),
+            "site": 7,
+            "id": np.arange(300) + 1000,
+        }
+    )
+    return audit(frame, np.where(ill, "<b>ill", "well"))
+
+
+def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path):
+    drift = compare_audits(found.to_json(), found)
+    write_audit_page(found, tmp_path / "audit.html", source="a&b.csv", drift=drift)
+    content = (tmp_path / "audit.html").read_text()
+    page = Page(content)
+    text = " ".join(page.text.split())
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert not page.links
+    assert "url(http" not in content
+    assert page.tags.count("h2") == 6
+    assert page.tags.count("table") == page.tags.count("caption") == 4
+    assert "“<b>ill” is 10 % of 300 rows" in text
+    assert "a&b.csv" in text
+    assert HOSTILE in text
+    for message in (f.message for f in found.findings):
+        assert message.replace("\x00", "�") in text
+    for remedy in found.remedies:
+        assert remedy["why"] in text
+    assert "Always saying “not <b>ill” is right in 90 % of the rows" in text
+    assert "differences: 0" in text
+    assert "Since the earlier delivery" not in audit_page(found)
+    assert not re.search(r"\b(nan|None)\b", text)
+
+
+def test_a_table_without_a_model():
+    frame = pd.DataFrame({"dose": [1.0, 2.0, 3.0]})
+    assert "No model could be judged" in audit_page(audit(frame, ["a", "a", "b"]))

@@ -1,0 +1,272 @@
+"""Fidelity: known answers, on tables whose difference is known."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.metrics import fidelity as module
+from synthgen.metrics.fidelity import fidelity, target_correlation
+from synthgen.metrics.judges import SETTINGS
+from synthgen.metrics.score import Part, Score
+from synthgen.table import Schema, Table
+
+
+def frame(seed: int, rows: int = 300) -> pd.DataFrame:
+    """Two numbers that go together, one by itself with spikes, levels that follow a number."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=rows)
+    ill = a + rng.normal(size=rows) > 1
+    return pd.DataFrame(
+        {
+            "a": a,
+            "b": 2 * a + 0.3 * rng.normal(size=rows),
+            "dose": np.where(rng.random(rows) < 0.4, 0.0, rng.exponential(size=rows)),
+            "site": np.where(a > 0.5, "north", np.where(a < -0.5, "south", "west")),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
+
+
+def shuffled(table: pd.DataFrame, seed: int = 9) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return table.apply(lambda column: rng.permutation(column.to_numpy()))
+
+
+def tables(*frames: pd.DataFrame) -> list[Table]:
+    """Tables of one schema, which knows the levels of all."""
+    schema = Schema.infer(pd.concat(frames, ignore_index=True), target="ill")
+    return [Table(f.reset_index(drop=True), schema) for f in frames]
+
+
+def measured(*frames: pd.DataFrame) -> Part:
+    return fidelity(*tables(*frames), group="all", random_state=0)  # pyright: ignore
+
+
+def of(part: Part, name: str, group: str = "all") -> Score:
+    return next(s for s in part.scores if (s.name, s.group) == (f"fidelity.{name}", group))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS["boosting"], "max_iter", 30)
+        patch.setattr(module, "HALVES", 8)
+        yield
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Part:
+    return measured(frame(1), frame(2), frame(3))
+
+
+@pytest.fixture(scope="module")
+def independent() -> Part:
+    return measured(frame(1), shuffled(frame(2)), frame(3))
+
+
+# --- known answers ------------------------------------------------------------------------------
+
+
+def test_a_third_real_sample_is_as_good_as_the_reference(fresh: Part):
+    for score in fresh.scores:
+        assert score.reference is not None, score
+        assert score.interval is not None, score
+        assert score.interval[0] <= score.value <= score.interval[1], score
+    for name in ("c2st_boosting", "c2st_logistic", "c2st_boosting_holdout"):
+        score = of(fresh, name)
+        assert score.interval is not None
+        assert score.interval[1] >= 0.9
+    for name in ("column_shapes", "pair_trends", "mutual_information", "alpha_precision"):
+        score = of(fresh, name)
+        assert score.value == pytest.approx(score.reference, abs=0.06)
+
+
+def test_independent_columns_pass_shapes_and_fail_what_looks_at_pairs(independent: Part):
+    shapes = of(independent, "column_shapes")
+    assert shapes.value == pytest.approx(shapes.reference, abs=0.05)
+    for name in ("c2st_boosting", "c2st_boosting_holdout", "pair_trends", "mutual_information"):
+        score = of(independent, name)
+        assert score.interval is not None
+        assert score.floor is not None
+        assert score.reference is not None
+        assert score.interval[1] < score.reference
+        assert score.value == pytest.approx(score.floor, abs=0.15)
+    assert of(independent, "beta_recall").value < of(independent, "beta_recall").reference / 2  # type: ignore[operator]
+
+
+def test_train_itself_looks_like_train():
+    part = measured(frame(1), frame(1), frame(3))
+    assert of(part, "column_shapes").value == 1
+    assert of(part, "pair_trends").value == pytest.approx(1)
+    assert of(part, "c2st_boosting").value > 0.9
+    assert of(part, "beta_recall").value > 0.9
+
+
+def test_a_shift_is_told_by_both_judges_and_by_the_column():
+    moved = frame(2)
+    moved["a"] += 3
+    part = measured(frame(1), moved, frame(3))
+    assert of(part, "c2st_boosting").value < 0.1
+    assert of(part, "c2st_logistic").value < 0.1
+    by_column = {s.group: s.value for s in part.scores if s.name == "fidelity.column_shape"}
+    assert min(by_column, key=lambda k: by_column[k]) == "all: a"
+    assert by_column["all: a"] < 0.3 < 0.8 < by_column["all: b"]
+
+
+def test_shapes_and_trends_are_those_of_sdmetrics(fresh: Part):
+    pytest.importorskip("sdmetrics")
+    from sdmetrics.column_pairs import ContingencySimilarity, CorrelationSimilarity
+    from sdmetrics.single_column import KSComplement, TVComplement
+
+    real, made = frame(1), frame(2)
+    for name, metric in {"a": KSComplement, "dose": KSComplement, "site": TVComplement}.items():
+        wanted = metric.compute(real[name], made[name])
+        assert of(fresh, "column_shape", f"all: {name}").value == pytest.approx(wanted, abs=1e-5)
+    linear = CorrelationSimilarity.compute(real[["a", "b"]], made[["a", "b"]])
+    part = measured(real[["a", "b", "ill"]], made[["a", "b", "ill"]], frame(3)[["a", "b", "ill"]])
+    binned = []
+    for number in ("a", "b"):
+        edges = np.histogram_bin_edges(real[number], 10)[1:-1]
+        pairs = [
+            pd.DataFrame({"x": np.searchsorted(edges, f[number], "right"), "y": f["ill"]})
+            for f in (real, made)
+        ]
+        binned.append(ContingencySimilarity.compute(*pairs))
+    assert of(part, "pair_trends").value == pytest.approx(np.mean([linear, *binned]), abs=1e-6)
+
+
+def test_coverage_and_spikes():
+    real = pd.DataFrame(
+        {
+            "n": np.arange(100) / 10 + 0.01,
+            "zero": np.where(np.arange(100) % 2, 0.0, np.arange(100) / 7),
+            "level": list("uvwx") * 25,
+            "hole": [None, 1.5, 2.5, 4.25] * 25,
+            "ill": ["no", "yes"] * 50,
+        }
+    )
+    made = real[(real.n < 5) & (real.level != "x")].copy()
+    made["zero"] = 3.25
+    made["hole"] = 1.5
+    part = measured(real, made, real)
+    assert of(part, "range_coverage").value == pytest.approx(np.mean([4.9 / 9.9, 0, 0]), abs=0.01)
+    assert of(part, "category_coverage").value == pytest.approx(np.mean([3 / 4, 1]))
+    assert of(part, "missing").value == pytest.approx(0.75)
+    assert of(part, "spikes").value < 0.9
+    assert of(part, "in_range").value == 1
+
+
+def test_values_that_train_lacks_are_out_of_range():
+    part = measured(frame(1), frame(2).assign(site="moon"), frame(3))
+    assert of(part, "column_shape", "all: site").value == 0
+    assert of(part, "in_range").value < of(part, "in_range").reference - 0.1  # type: ignore[operator]
+    assert of(part, "c2st_boosting").value < 0.1
+    assert of(part, "c2st_logistic").value < 0.1
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+def ruled(seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    net, tax = rng.integers(1, 400, 200), rng.integers(1, 90, 200)
+    start = rng.integers(0, 300, 200)
+    code = rng.integers(0, 5, 200)
+    return pd.DataFrame(
+        {
+            "net": net,
+            "tax": tax,
+            "gross": net + tax,
+            "start": pd.Timestamp("2024-01-01") + pd.to_timedelta(start, "D"),
+            "end": pd.Timestamp("2024-01-01") + pd.to_timedelta(start + tax, "D"),
+            "code": [f"c{k}" for k in code],
+            "area": np.array(["east", "west", "south"])[code % 3],
+            "ill": rng.choice(["no", "yes"], 200),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [("end", "start <= end"), ("gross", "net + tax = gross"), ("area", "code decides area")],
+)
+def test_a_broken_rule_is_found(column: str, rule: str):
+    made = ruled(2)
+    rng = np.random.default_rng(0)
+    made.loc[:49, column] = rng.permutation(made.loc[:49, column].to_numpy())
+    part = measured(ruled(1), made, ruled(3))
+    score = of(part, "rules_kept")
+    assert 0.74 < score.value < 0.95
+    assert score.reference == 1
+    assert any(rule in note and "of 200 synthetic rows break it" in note for note in part.notes)
+
+
+def test_rules_that_are_kept_say_so_and_chance_is_no_rule(fresh: Part):
+    assert of(measured(ruled(1), ruled(2), ruled(3)), "rules_kept").value == 1
+    assert not [s for s in fresh.scores if s.name == "fidelity.rules_kept"]
+    # In 6 rows almost anything holds, which is no rule.
+    few = measured(ruled(1)[:6], ruled(2)[:6], ruled(3)[:6])
+    assert not [s for s in few.scores if s.name == "fidelity.rules_kept"]
+
+
+# --- what must not matter, and what can go wrong ------------------------------------------------
+
+
+def test_the_seed_decides_and_no_global_state_moves(fresh: Part):
+    states = (random.getstate(), np.random.get_state()[1].tobytes())  # noqa: NPY002  # type: ignore
+    again = measured(frame(1), frame(2), frame(3))
+    assert again.scores == fresh.scores
+    assert states == (random.getstate(), np.random.get_state()[1].tobytes())  # noqa: NPY002  # type: ignore
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8])
+def test_few_rows_widen_the_interval(rows: int):
+    cut = [frame(seed)[:rows].assign(ill=["no", "yes", *["no"] * (rows - 2)]) for seed in (1, 2, 3)]
+    score = of(measured(*cut), "c2st_boosting")
+    assert score.interval is not None
+    assert score.interval[1] - score.interval[0] > 0.6
+
+
+def test_one_row_has_no_fidelity_but_a_reason():
+    one = tables(frame(1), frame(2)[:1], frame(3))
+    part = fidelity(*one, group="yes", random_state=0)  # pyright: ignore
+    (score,) = part.scores
+    assert np.isnan(score.value)
+    assert "300, 1, 300 rows" in score.note
+
+
+def test_odd_columns_are_no_trouble():
+    def odd(seed: int) -> pd.DataFrame:
+        table = frame(seed, 60)
+        table["same"] = 7.0
+        table["huge"] = table.a * 1e307
+        table["when"] = pd.Timestamp("2020-02-02") + pd.to_timedelta(range(60), "D")
+        table["maybe"] = table.a.where(table.a > 0)
+        table["flag"] = table.a > 0
+        return table
+
+    part = measured(odd(1), odd(2), odd(3))
+    assert all(np.isfinite(s.value) for s in part.scores)
+    assert of(part, "column_shape", "all: same").value == 1
+
+
+# --- the class ----------------------------------------------------------------------------------
+
+
+def test_columns_that_go_with_the_class():
+    real, made, fresh = frame(1, 600), frame(2, 600), frame(3, 600)
+    good = target_correlation(*tables(real, made, fresh), label=1)  # pyright: ignore
+    flipped = made.assign(a=-made.a)
+    bad = target_correlation(*tables(real, flipped, fresh), label=1)  # pyright: ignore
+    score = of(good, "target_correlation", "yes")
+    assert score.interval is not None
+    assert score.value == pytest.approx(score.reference, abs=0.05)
+    assert of(bad, "target_correlation", "yes").value < score.interval[0]
+    one = of(bad, "column_target", "yes: a")
+    assert one.reference is not None
+    assert one.reference > 0.5
+    assert one.value < -0.3
+    assert abs(of(good, "column_target", "yes: dose").value) < 0.2

@@ -1,0 +1,189 @@
+"""What is particular to TabFlow: its layout of a row, conditions, guidance, and what it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from checks import check_learns_a_known_distribution, mixed
+from test_synthesizers import tabflow
+
+from synthgen import TabFlow
+from synthgen.encoding import Encoder
+from synthgen.errors import UsageError
+from synthgen.synthesizers import flow
+from synthgen.synthesizers.flow import _course, _Layout
+from synthgen.table import Schema
+
+
+def linked(rows: int = 700, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """Two classes, 4 apart in `x`; `kind` moves `x` by 4 as well, and `y` is twice `x`."""
+    rng = np.random.default_rng(seed)
+    rare = rng.random(rows) < 0.3
+    kind = rng.random(rows) < 0.4
+    x = rng.normal(4.0 * rare + 4.0 * kind, 1)
+    frame = pd.DataFrame(
+        {
+            "x": x,
+            "y": 2 * x + rng.normal(0, 0.3, rows),
+            "kind": np.where(kind, "b", "a"),
+            "gap": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows)),
+        }
+    )
+    return frame, pd.Series(np.where(rare, "rare", "common"), name="class")
+
+
+@pytest.fixture(scope="module")
+def learned() -> TabFlow:
+    X, y = linked()
+    model = TabFlow(
+        scope="all",
+        classes=["common", "rare"],
+        steps=400,
+        batch_size=200,
+        solver_steps=20,
+        device="cpu",
+        random_state=0,
+    )
+    return model.fit(X, y)
+
+
+@pytest.mark.parametrize("bins", [0, 1, 2, 7])
+def test_a_row_comes_back_from_its_layout(bins: int) -> None:
+    X, _ = mixed(rows=400)
+    X["spiked"] = np.where(np.arange(400) % 3 == 0, 0.0, np.arange(400) / 7)
+    X.loc[X.index[5], "spiked"] = np.nan
+    schema = Schema.infer(X)
+    encoder = Encoder.fit(X, schema.columns)
+    encoded = encoder.transform(X, np.random.default_rng(0))
+    layout = _Layout(encoder.n_numbers, encoder.widths, encoder.scale_code, bins)
+    numbers, codes = layout.lay(encoded)
+    assert (codes >= 0).all()
+    assert (codes < torch.tensor(layout.spans.widths)).all()
+    back = layout.lift(numbers, codes, torch.Generator())
+    torch.testing.assert_close(back.codes, encoded.codes)
+    places = torch.tensor(encoder.scale_code)
+    there = (places < 0) | (encoded.codes[:, places.clamp(min=0)] == 0)
+    torch.testing.assert_close(back.numbers[there], encoded.numbers[there], atol=1e-3, rtol=0)
+    if bins > 1:  # every bin of a number holds about as many rows
+        free = int(torch.nonzero(places < 0)[0])
+        counts = torch.bincount(codes[:, layout.number_span[free]], minlength=bins)
+        assert counts.max() - counts.min() <= 2
+
+
+def test_it_learns_a_known_distribution() -> None:
+    check_learns_a_known_distribution(tabflow, steps=400)
+
+
+def test_boosting_hardly_tells_its_rows_from_held_out_ones(learned: TabFlow) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import cross_val_predict
+
+    held, labels = linked(seed=1)
+    real = pd.concat([held, labels], axis=1)
+
+    def told(made: pd.DataFrame) -> float:
+        both = pd.concat([real, made[real.columns]], ignore_index=True)
+        both = both.astype({"kind": "category", "class": "category"})
+        judge = HistGradientBoostingClassifier(
+            categorical_features="from_dtype", max_iter=50, random_state=0
+        )
+        y = np.repeat([0, 1], [len(real), len(made)])
+        chance = cross_val_predict(judge, both, y, cv=3, method="predict_proba")[:, 1]
+        return float(roc_auc_score(y, chance))
+
+    rng = np.random.default_rng(0)
+    shuffled = real.apply(lambda c: c.to_numpy()[rng.permutation(len(c))])
+    assert told(shuffled) > 0.85
+    assert told(learned.sample(700, random_state=0)) < 0.7
+
+
+def test_where_is_kept_and_followed(learned: TabFlow) -> None:
+    for kind, middle in (("a", 4.0), ("b", 8.0)):
+        made = learned.sample(300, label="rare", where={"kind": kind}, random_state=0)
+        assert len(made) == 300
+        assert set(made["kind"]) == {kind}
+        assert set(made["class"]) == {"rare"}
+        assert abs(made["x"].mean() - middle) < 1.2
+    both = learned.sample(50, where={"kind": "b"}, random_state=0)
+    assert set(both["class"]) == {"common", "rare"}
+    pd.testing.assert_frame_equal(
+        both, learned.sample(500, where={"kind": "b"}, random_state=0).head(50)
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"kind": "c"}, r"column 'kind' has no value 'c': it has 'a', 'b'"),
+        ({"kind": None}, r"column 'kind' has no value None"),
+        ({"x": 1.0}, r"'x' is no learned column of levels: these are 'kind'"),
+        ({"class": "rare"}, r"'class' is no learned column of levels"),
+        ({"nowhere": 1}, r"'nowhere' is no learned column of levels"),
+    ],
+)
+def test_where_names_what_was_not_learned(learned: TabFlow, where, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        learned.sample(5, where=where)
+
+
+def test_where_takes_numbers_truth_values_and_missing_cells() -> None:
+    X, y = mixed(rows=300, rare=100)
+    X["grade"], X["level"] = X["grade"].cat.codes, np.arange(300) % 4
+    model = tabflow(random_state=0).fit(X, y)
+    assert isinstance(model, TabFlow)
+    where = {"flag": True, "level": 3, "region": None}
+    made = model.sample(40, label="rare", random_state=0, where=where)
+    assert made["flag"].all()
+    assert (made["level"] == 3).all()
+    assert made["region"].isna().all()
+
+
+def test_where_is_refused_for_resampled_classes() -> None:
+    X, y = mixed(rare=4)
+    with pytest.warns(UserWarning, match="smoothed bootstrap"):
+        model = tabflow(classes=["rare"], random_state=0).fit(X, y)
+    assert isinstance(model, TabFlow)
+    with pytest.raises(UsageError, match="class 'rare' is resampled"):
+        model.sample(3, where={"flag": True})
+
+
+def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> None:
+    sampler = next(iter(learned._models.values())).sampler
+    assert isinstance(sampler, flow._Flow)
+    apart = []
+    try:
+        for guidance in (0.0, 1.0, 3.0):
+            sampler.guidance = guidance
+            means = [
+                learned.sample(400, label=label, random_state=0)["x"].mean()
+                for label in ("rare", "common")
+            ]
+            apart.append(means[0] - means[1])
+    finally:
+        sampler.guidance = 1.0
+    assert abs(apart[0]) < 0.8  # without the class
+    assert abs(apart[1] - 4) < 0.8
+    assert apart[2] > apart[1] + 0.4
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    course = [_course(i, 1000) for i in range(1000)]
+    assert course[0] < 0.03
+    assert max(course) > 0.95
+    assert np.argmax(course) < 60
+    assert course[-1] == pytest.approx(flow.LEAST_RATE, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"solver_steps": 0}, "solver_steps must be a whole number from 1, however: 0"),
+        ({"guidance": -1}, "guidance must be a number from 0, however: -1"),
+    ],
+)
+def test_bad_parameters(params: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        tabflow(**params).fit(*mixed())
