@@ -229,7 +229,7 @@ def render_evaluation(report: Report) -> str:
         associations=_associations(report, figures),
         curves=_utility_curves(report.utility, figures),
         attacks=_privacy_curves(report.privacy, report.label, figures),
-        notes_all=[clean(note) for note in report.notes],
+        notes=[clean(note) for note in report.notes],
         seed=report.seed,
         seconds=report.seconds,
         version=__version__,
