@@ -165,7 +165,7 @@ def test_the_simplest_within_one_error_is_chosen() -> None:
     scores = np.stack([base - 0.1, base, base + 0.005 + wobble])
     assert choose(scores, ratio=RATIO) == 1
     assert choose(scores, ratio=RATIO, order=[3, 2, 1]) == 2
-    assert choose(scores + [[0], [0], [0.1]], ratio=RATIO) == 2
+    assert choose(scores + np.array([[0], [0], [0.1]]), ratio=RATIO) == 2
     assert choose(np.stack([base, base]), ratio=RATIO) == 0
 
 
