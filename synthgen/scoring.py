@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 # Shares of false alarms at which the recall of the rare class is read off.
 FALSE_ALARMS = {"recall_at_1pct": 0.01, "recall_at_5pct": 0.05}
@@ -155,13 +160,9 @@ def curves(
         "precision" at each of `RECALLS`; "calibration": rows, sum of probabilities and rare rows
         between each two of `CALIBRATION`; with costs also "cost" at each of `THRESHOLDS`.
     """
-    order = np.argsort(-p, kind="stable")
-    hits = np.cumsum(is_rare[order])
-    precision = hits / np.arange(1, len(p) + 1)
-    # From the right: the best precision at this recall or a greater one.
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    wanted = np.ceil(RECALLS * is_rare.sum() - 1e-9)
-    place = np.searchsorted(hits, wanted)
+    precision, recall, _ = precision_recall_curve(is_rare, p)  # recall falls
+    best = np.maximum.accumulate(precision)  # at this recall or a greater one
+    place = np.searchsorted(-recall, -(RECALLS - 1e-9), side="right") - 1
     bins = np.clip(np.searchsorted(CALIBRATION, p, side="right") - 1, 0, len(CALIBRATION) - 2)
     size = len(CALIBRATION) - 1
     found: dict[str, list[Any]] = {
