@@ -168,7 +168,7 @@ class Comparison:
         for found in self.results:
             if (found.strategy, found.metric) == (strategy, metric):
                 return found
-        raise UsageError(295, f"there is no result {strategy!r}, {metric!r}")
+        raise UsageError(227, f"there is no result {strategy!r}, {metric!r}")
 
     @property
     def strategies(self) -> list[str]:
@@ -271,11 +271,11 @@ def compare(
     label, part = part_of(table, label, _checked_cost(cost))
     judge, chosen = Judge.of(estimator), pick(strategies)
     if metric not in RANKED:
-        raise UsageError(296, f"metric {metric!r}: use one of {', '.join(RANKED)}")
+        raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     if by is not None and by not in part.frame.columns:
-        raise UsageError(297, f"by: there is no column {by!r}")
+        raise UsageError(245, f"by: there is no column {by!r}")
     if time_budget is not None and not 0 < time_budget < math.inf:
-        raise UsageError(298, f"time_budget must be seconds above 0, however: {time_budget!r}")
+        raise UsageError(246, f"time_budget must be seconds above 0, however: {time_budget!r}")
     entropy = seed_sequence(random_state)
     seed = int(entropy.generate_state(1)[0]) if random_state is None else random_state
     root = entropy if random_state is not None else seed_sequence(seed)
@@ -306,7 +306,7 @@ def _checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | Non
         for v in found.values()
     ):
         raise UsageError(
-            299, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, however: {found}'
+            247, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, however: {found}'
         )
     return float(found["fn"]), float(found["fp"])
 
@@ -317,10 +317,10 @@ def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
         ):
-            raise UsageError(296, f"{name} must be a whole number from {least}, however: {value!r}")
+            raise UsageError(228, f"{name} must be a whole number from {least}, however: {value!r}")
     if rare < 6:
         raise DataError(
-            365, f"the class has {rare} rows: below 6 nothing can be compared; collect more"
+            373, f"the class has {rare} rows: below 6 nothing can be compared; collect more"
         )
     used = min(folds, max(2, rare // TEST_ROWS))
     splits = SPLITS if repeats is None else folds * repeats

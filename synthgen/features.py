@@ -66,7 +66,7 @@ class Places:
             place = there.get((type(column.name), column.name))
             if place is None:
                 raise DataError(
-                    363, f"column {column.name!r} is missing: give the columns of the training"
+                    371, f"column {column.name!r} is missing: give the columns of the training"
                 )
             out[:, j] = _places(column, frame.iloc[:, place])
         return out

@@ -143,7 +143,7 @@ class Judge:
         name, found = _named(estimator, "estimator", sorted(_JUDGES))
         if not callable(getattr(found, "predict_proba", None)):
             raise UsageError(
-                292, f"estimator {name}: it must be a classifier with predict_proba, such as hgb"
+                224, f"estimator {name}: it must be a classifier with predict_proba, such as hgb"
             )
         return cls(name, found)
 
@@ -706,7 +706,7 @@ def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
             more = [_users(one, sorted(known))]
         for strategy in more:
             if found.setdefault(strategy.name, strategy) is not strategy:
-                raise UsageError(293, f"two strategies are called {strategy.name!r}: rename one")
+                raise UsageError(225, f"two strategies are called {strategy.name!r}: rename one")
     order = {strategy.name: place for place, strategy in enumerate(STRATEGIES)}
     return sorted(found.values(), key=lambda s: order.get(s.name, len(order)))
 
@@ -722,7 +722,7 @@ def _users(given: Any, known: list[str]) -> Strategy:
 
         return Strategy(name, "learner", "a classifier of the user", build)
     raise UsageError(
-        294, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"
+        226, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"
     )
 
 
@@ -750,12 +750,12 @@ def _named(given: Any, what: str, known: list[str]) -> tuple[str, Any]:
         module, _, name = given.partition(":")
         if not name:
             raise UsageError(
-                290, f"there is no {what} {given!r}: use {', '.join(known)}, or package.module:Name"
+                222, f"there is no {what} {given!r}: use {', '.join(known)}, or package.module:Name"
             )
         try:
             found = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise UsageError(290, f"cannot import the {what} {given!r}: {error}") from error
+            raise UsageError(222, f"cannot import the {what} {given!r}: {error}") from error
     if isinstance(found, type):
         found = found()
     return (given if isinstance(given, str) else type(found).__name__), found

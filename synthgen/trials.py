@@ -44,7 +44,7 @@ def part_of(
     there = [c for c in table.schema.classes if counts[c]]
     known = Places.of(table.schema)
     if not known.columns:
-        raise DataError(364, "no column can be learned from: all are IDs, free text or constant")
+        raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
     label = (
         min(there, key=lambda c: counts[c])
         if label is None
@@ -79,7 +79,7 @@ def together_of(part: Part, groups: Any = None) -> np.ndarray:
         found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
         if len(found) != len(part):
             raise DataError(
-                366, f"groups has {len(found)} rows and X has {len(part)}: give one for each row"
+                374, f"groups has {len(found)} rows and X has {len(part)}: give one for each row"
             )
         return found
     cells = pd.util.hash_pandas_object(pd.DataFrame(part.places), index=False)
@@ -147,7 +147,7 @@ def outer_splits(
             test = fold == f
             if is_rare[test].all() or not is_rare[test].any() or is_rare[~test].sum() < 3:
                 raise DataError(
-                    367,
+                    375,
                     f"groups leave fold {f + 1} of {folds} without rows of both kinds: "
                     f"use fewer folds, or smaller groups",
                 )
@@ -364,12 +364,12 @@ class Record:
                 self.spent = float(content["spent"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    270,
+                    248,
                     f"{path}: cannot read what was finished: {error!r}: delete it to begin anew",
                 ) from error
             if not same:
                 raise UsageError(
-                    271,
+                    249,
                     f"{path} is of another comparison (table, seed, folds, estimator, metric or "
                     f"cost differ): give the same arguments, or another file",
                 )

@@ -415,20 +415,20 @@ def test_inputs_are_left_alone_and_so_is_numpy() -> None:
 @pytest.mark.parametrize(
     ("how", "code"),
     [
-        ({"metric": "accuracy"}, 296),
-        ({"folds": 1}, 296),
-        ({"repeats": 0}, 296),
-        ({"by": "size"}, 297),
-        ({"time_budget": -1}, 298),
-        ({"cost": {"fn": 5}}, 299),
-        ({"cost": {"fn": 5, "fp": -1}}, 299),
-        ({"strategies": ["no_such"]}, 290),
-        ({"strategies": ["nowhere:Nothing"]}, 290),
-        ({"strategies": [object()]}, 294),
-        ({"estimator": "svm"}, 290),
+        ({"metric": "accuracy"}, 228),
+        ({"folds": 1}, 228),
+        ({"repeats": 0}, 228),
+        ({"by": "size"}, 245),
+        ({"time_budget": -1}, 246),
+        ({"cost": {"fn": 5}}, 247),
+        ({"cost": {"fn": 5, "fp": -1}}, 247),
+        ({"strategies": ["no_such"]}, 222),
+        ({"strategies": ["nowhere:Nothing"]}, 222),
+        ({"strategies": [object()]}, 226),
+        ({"estimator": "svm"}, 222),
         ({"label": "maybe"}, 201),
-        ({"groups": [1, 2]}, 366),
-        ({"groups": "one"}, 367),
+        ({"groups": [1, 2]}, 374),
+        ({"groups": "one"}, 375),
     ],
 )
 def test_what_cannot_be_is_refused(how: dict[str, Any], code: int) -> None:
@@ -442,7 +442,7 @@ def test_what_cannot_be_is_refused(how: dict[str, Any], code: int) -> None:
 
 def test_too_few_rows_or_columns_are_refused() -> None:
     X, y = table(rare=5)
-    with pytest.raises(DataError, match="E365"):
+    with pytest.raises(DataError, match="E373"):
         quick(X, y)
-    with pytest.raises(DataError, match="E364"):
+    with pytest.raises(DataError, match="E372"):
         quick(pd.DataFrame({"constant": np.ones(len(X))}), table()[1])

@@ -175,5 +175,5 @@ def test_nobody_to_compare() -> None:
 
 
 def test_one_split_is_refused() -> None:
-    with pytest.raises(UsageError, match="E291"):
+    with pytest.raises(UsageError, match="E223"):
         corrected(np.zeros((2, 1)), 0.25)
