@@ -97,7 +97,8 @@ def commands() -> list[str]:
 
 def test_there_are_these_commands():
     assert set(commands()) == {
-        *("audit", "augment", "demo", "evaluate", "fit", "sample", "schema", "show"),
+        *("audit", "augment", "auto", "compare", "demo", "evaluate", "fit", "predict", "sample"),
+        *("schema", "show"),
     }
 
 
