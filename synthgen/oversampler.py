@@ -34,10 +34,10 @@ class Oversampler(BaseOverSampler):
     of `X` and `y` belong together by position; indexes that pair them in another way are refused.
 
     Args:
-        synthesizer: "ctgan", "tvae", "tabflow", "bootstrap", an import path (``package.module:Class``) or an
-            instance, which is cloned and never fitted itself; only an instance has parameters to
-            tune (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
-            `random_state` only where that is None.
+        synthesizer: "ctgan", "tvae", "tabflow", "bootstrap", an import path
+            (``package.module:Class``) or an instance, which is cloned and never fitted itself;
+            only an instance has parameters to tune (``synthesizer__steps``). Its `classes` are
+            replaced by those that get rows, its `random_state` only where that is None.
         ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
             each class that lies below it. None: `sampling_strategy` says how many.
         sampling_strategy: As in imbalanced-learn; "auto" brings every class to the rows of the most

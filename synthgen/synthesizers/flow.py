@@ -36,6 +36,7 @@ DRAW = False
 SKIP = True
 EDM = True
 SHARPEST = 15.0
+NUMBER_WAVES = 0
 # Of the rows of a batch, so many are learned without their class, for `guidance`.
 LABEL_DROPOUT = 0.1
 CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
@@ -143,7 +144,8 @@ class _Flow(Sampler):
         self.layout, self.spans, self.n_labels = layout, layout.spans, n_labels
         self.n_numbers, self.size = layout.n_numbers, layout.n_numbers + layout.spans.total
         self.solver_steps, self.guidance = solver_steps, guidance
-        self.enter, self.leave = linear(self.size, width), linear(width, self.size)
+        wide = self.size + 2 * NUMBER_WAVES * self.n_numbers
+        self.enter, self.leave = linear(wide, width), linear(width, self.size)
         self.clock = nn.Sequential(linear(2 * WAVES, CLOCK), nn.SiLU(), linear(CLOCK, CLOCK))
         self.blocks = nn.ModuleList([_Block(width) for _ in range(BLOCKS)])
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -167,7 +169,11 @@ class _Flow(Sampler):
             told = F.one_hot(labels, self.n_labels + 1)[:, : self.n_labels]
             moment = moment + self.label(told.to(moment.dtype))
         moment = F.silu(moment)
-        hidden = self.enter(x)
+        seen = x
+        if NUMBER_WAVES:
+            finer = torch.cat([x[:, : self.n_numbers] * 2.0**k for k in range(NUMBER_WAVES)], 1)
+            seen = torch.cat([x, finer.sin(), finer.cos()], 1)
+        hidden = self.enter(seen)
         for block in self.blocks:
             hidden = block(hidden, moment)
         out = self.leave(F.silu(self.norm(hidden)))
