@@ -28,7 +28,7 @@ from synthgen.training import Learner, Sampler
 BLOCKS, WAVES, CLOCK = 3, 32, 64
 MIN_WIDTH, MAX_WIDTH = 64, 512
 # Bins of a number: as many as keep so many rows in each.
-MAX_BINS, ROWS_PER_BIN = 32, 40
+MAX_BINS, ROWS_PER_BIN = 0, 40
 RESIDUAL = "score"
 LAG = 0.0
 DRAW = False
@@ -381,7 +381,7 @@ class TabFlow(NetworkSynthesizer):
         scope: Scope = "auto",
         steps: int | None = None,
         batch_size: int = 500,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         device: str = "auto",
         verbose: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -460,6 +460,15 @@ class TabFlow(NetworkSynthesizer):
     @staticmethod
     def best_scope(rows: int) -> Scope:
         return "adapt" if rows < 1000 else "class"
+
+    @staticmethod
+    def default_steps(rows: int) -> int:
+        """20 for the root of the rows: 110 for 30, 350 for 300, 2,000 for 10,000; at most 4,000.
+
+        Where there are rows to hold out, the best of these is kept. Where there are too few, more
+        steps would only learn the rows by heart.
+        """
+        return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 
     def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
         bins = min(MAX_BINS, rows // ROWS_PER_BIN)
