@@ -643,7 +643,7 @@ HINT = "; see synthgen augment --help"
         ("-o data.csv", "E289: data.csv is read or written already: give another name"),
         (
             "--synthesizer gan",
-            "E205: there is no synthesizer 'gan': use bootstrap, ctgan, .*",
+            "E205: there is no synthesizer 'gan': use auto, bootstrap, ctgan, .*",
         ),
     ],
 )
