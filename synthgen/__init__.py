@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthgen.auditing import Audit, audit, compare_audits
     from synthgen.augmentation import Augmented, augment
+    from synthgen.classifier import ImbalancedClassifier
     from synthgen.column import Column
+    from synthgen.comparison import Comparison, compare
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
     from synthgen.evaluating import Report, evaluate
@@ -30,7 +32,9 @@ __all__ = [
     "Audit",
     "Augmented",
     "Column",
+    "Comparison",
     "Encoder",
+    "ImbalancedClassifier",
     "Oversampler",
     "Report",
     "Schema",
@@ -42,6 +46,7 @@ __all__ = [
     "__version__",
     "audit",
     "augment",
+    "compare",
     "compare_audits",
     "evaluate",
     "load",
@@ -51,11 +56,13 @@ __all__ = [
 
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
+    "Comparison": "synthgen.comparison",
     "TVAE": "synthgen.synthesizers.tvae",
     "Audit": "synthgen.auditing",
     "Augmented": "synthgen.augmentation",
     "Column": "synthgen.column",
     "Encoder": "synthgen.encoding",
+    "ImbalancedClassifier": "synthgen.classifier",
     "Oversampler": "synthgen.oversampler",
     "Report": "synthgen.evaluating",
     "Schema": "synthgen.table",
@@ -66,6 +73,7 @@ _HOME = {
     "Table": "synthgen.table",
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
+    "compare": "synthgen.comparison",
     "compare_audits": "synthgen.auditing",
     "evaluate": "synthgen.evaluating",
     "load": "synthgen.synthesizers.base",

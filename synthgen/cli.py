@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from synthgen.errors import GateError, ModelFileError, UsageError
+from synthgen.errors import DataError, GateError, ModelFileError, UsageError
 from synthgen.options import (
     Training,
     build,
     check_ending,
     check_places,
+    compare_options,
     data_argument,
     device_option,
     json_option,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthgen.augmentation import Augmented
+    from synthgen.comparison import Comparison
     from synthgen.table import Schema
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
@@ -523,6 +525,141 @@ def evaluate(
 
 
 @main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
+@compare_options
+@click.option("--by", metavar="COL", help="Also tell the metric for each value of this column.")
+@click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
+@json_option
+def compare(
+    data: Path, target: str, label: str | None, by: str | None, json_file: str | None, **how: Any
+) -> None:
+    """Try every remedy for the rare class of DATA, and say which is worth having.
+
+    \b
+    Example:
+      synthgen compare data.csv --target outcome
+      synthgen compare data.csv --target outcome --cost fn=500 --cost fp=2 --time-budget 600
+      synthgen compare data.csv --target outcome --strategies all --seed 0 --json comparison.json
+    """
+    check_places([data, how["given"]], [json_file, how["resume"]])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        frame = _read(data)
+        from synthgen.comparison import compare
+
+        name = _column(frame, target)
+        how["random_state"] = _seed(how.pop("seed"), aside)
+        how["schema"] = _schema(how.pop("given"))
+        X, y = frame.drop(columns=[name]), frame[name]
+        found = compare(
+            X, y, label=label, by=None if by is None else _column(X, by), verbose=True, **how
+        )
+    say_comparison(found, err=aside)
+    _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
+@click.option(
+    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+)
+@compare_options
+@json_option
+def auto(
+    data: Path, target: str, label: str | None, output: Path, json_file: str | None, **how: Any
+) -> None:
+    """Compare every remedy on DATA, keep the best one, and write it as a classifier.
+
+    Doing nothing is a remedy too, and is kept where none is worth having.
+
+    \b
+    Example:
+      synthgen auto data.csv --target outcome -o model.skops
+      synthgen auto data.csv --target outcome --cost fn=500 --cost fp=2 -o model.skops
+    """
+    check_places([data, how["given"]], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        frame = _read(data)
+        from synthgen.classifier import ImbalancedClassifier
+
+        name = _column(frame, target)
+        how["random_state"] = seed = _seed(how.pop("seed"), aside)
+        how["schema"] = _schema(how.pop("given"))
+        model = ImbalancedClassifier(label=label, verbose=True, **how)
+        model.fit(frame.drop(columns=[name]), frame[name])
+        model.save(output)
+    if model.comparison_ is not None:
+        say_comparison(model.comparison_, err=aside)
+    say(f"kept {model.strategy_}: {model.explanation_}", err=aside)
+    say(
+        f"wrote {output}: {model.label_!r} from a probability of {model.threshold_:.3g} on; "
+        f"next: synthgen predict {output} NEW -o OUT",
+        err=aside,
+    )
+    kept = {
+        "model": output,
+        "strategy": model.strategy_,
+        "label": str(model.label_),
+        "threshold": model.threshold_,
+        "explanation": model.explanation_,
+        "seed": seed,
+    }
+    found = None if model.comparison_ is None else model.comparison_.to_json()
+    _write_json(json_file, kept | {"comparison": found, "warnings": notes})
+
+
+@main.command()
+@model_argument
+@data_argument
+@table_output
+@no_defuse_option
+@json_option
+def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: str | None) -> None:
+    """Write DATA with what a MODEL of synthgen auto predicts, in two columns more.
+
+    They are called predicted (the class) and probability (of the class that matters).
+
+    \b
+    Example:
+      synthgen predict model.skops new.csv -o predicted.csv
+    """
+    check_ending(output)
+    check_places([model, data], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        from synthgen.classifier import ImbalancedClassifier
+        from synthgen.files import write_table
+
+        loaded = ImbalancedClassifier.load(model)
+        frame = _read(data)
+        for name in ("predicted", "probability"):
+            if name in map(str, frame.columns):
+                raise UsageError(287, f"{data} has a column {name!r} already: rename it")
+        missing = [c for c in loaded.feature_names_in_ if c not in frame.columns]
+        if missing:
+            raise DataError(371, f"{data}: column {missing[0]!r} is missing: the model needs it")
+        X = frame[list(loaded.feature_names_in_)]
+        place = list(loaded.classes_).index(loaded.label_)
+        predicted = loaded.predict(X)
+        out = frame.assign(
+            predicted=predicted, probability=loaded.predict_proba(X)[:, place].round(6)
+        )
+        defused = write_table(out, output, defuse=not no_defuse)
+    _say_defused(defused)
+    rare = int((predicted == loaded.label_).sum())
+    say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)
+    result = {"model": model, "output": output, "rows": len(out), "predicted": rare}
+    _write_json(
+        json_file, result | {"label": str(loaded.label_), "defused": defused, "warnings": notes}
+    )
+
+
+@main.command()
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:
@@ -689,6 +826,27 @@ def _augment_file(
     if report is not None:
         say(f"wrote {report / 'report.html'}", err=aside)
     _write_json(json_file, manifest)
+
+
+def say_comparison(found: Comparison, *, err: bool = False) -> None:
+    from synthgen.scoring import METRICS
+
+    names = list(dict.fromkeys([found.metric, found.decision]))
+    rows = []
+    for strategy in found.strategies:
+        row: list[object] = [strategy]
+        for name in names:
+            r = found.result(strategy, name)
+            about = METRICS[name]
+            low, high = (about.text(bound, signed=True) for bound in r.interval)
+            of = f"{about.text(r.difference, signed=True)} [{low}, {high}]"
+            row += [about.text(r.mean), "" if strategy == r.against else of]
+        rows.append([*row, f"{found.seconds[strategy]:.0f} s" if strategy in found.seconds else ""])
+    against = [found.result("nothing", name).against for name in names]
+    heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
+    show_table(["strategy", *heads, "time"], rows, err=err)
+    for line in found.summary_lines():
+        say(line, err=err)
 
 
 def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.DataFrame:
