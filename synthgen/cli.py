@@ -814,9 +814,22 @@ def _augment_file(
     }
     write_json(manifest_file, manifest)
     if report is not None:
+        from synthgen.evaluating import evaluate
         from synthgen.report.page import write_report
 
-        write_report(result, report, manifest)
+        with collect_notes():
+            evaluation = evaluate(
+                frame,
+                result.synthetic,
+                target=result.schema.target,
+                schema=result.schema,
+                device=training.device,
+                random_state=seed,
+                verbose=True,
+            )
+        write_report(result, report, manifest, evaluation)
+        for line in evaluation.verdict_lines():
+            say(line, err=aside)
     _say_result(result, err=aside)
     new = sum(a.rows for a in result.additions)
     what = (

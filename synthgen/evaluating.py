@@ -187,11 +187,14 @@ class Report:
             rows.append([score.name, score.group, value, low_high, *others])
         return rows
 
+    def verdict_lines(self) -> list[str]:
+        """The verdicts, a line each."""
+        return [f"{v.part}: {v.outcome}. {v.sentence}" for v in self.verdicts]
+
     def summary_lines(self) -> list[str]:
-        """The verdicts and notes, one sentence each."""
-        lines = [f"{v.part}: {v.outcome}. {v.sentence}" for v in self.verdicts]
+        """The verdicts and notes, a line each."""
         notes = [*self.notes, *(note for part in self.parts.values() for note in part.notes)]
-        return lines + [f"note: {note}" for note in dict.fromkeys(notes)]
+        return self.verdict_lines() + [f"note: {note}" for note in dict.fromkeys(notes)]
 
 
 def evaluate(

@@ -193,3 +193,15 @@ class Binned(TransformerMixin, BaseEstimator):
             values = out[:, j]
             out[:, j] = np.where(np.isnan(values), np.nan, np.searchsorted(cuts, values))
         return out
+
+
+def fill_empty(X: np.ndarray) -> np.ndarray:
+    """`X` with 0 in columns that hold no value at all, which histogram boosting cannot bin.
+
+    Example:
+        >>> fill_empty(np.array([[1.0, np.nan], [np.nan, np.nan]]))
+        array([[ 1.,  0.],
+               [nan,  0.]])
+    """
+    empty = np.isnan(X).all(axis=0)
+    return np.where(empty, 0, X) if empty.any() else X

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from synthgen.errors import UsageError
+from synthgen.features import fill_empty
 from synthgen.metrics.rows import Space
 
 DEFAULT_JUDGES = ("boosting", "logistic")
@@ -121,7 +122,8 @@ def learn(
     with warnings.catch_warnings():
         # A judge that has not converged is a judge all the same, and the same one for every set.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(prepare(cells), y)
+        learned = prepare(cells)
+        model.fit(fill_empty(learned) if judge == "boosting" else learned, y)
     return lambda other: model.predict_proba(prepare(other))[:, 1]
 
 

@@ -14,7 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from synthgen.augmentation import Augmented
+from synthgen.evaluating import Report
 from synthgen.files import write_json, write_text
+from synthgen.report.evaluation_page import write_evaluation
 from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
 from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -47,14 +49,19 @@ class Shape:
 
 
 def write_report(
-    result: Augmented, folder: str | os.PathLike[str], manifest: dict[str, Any]
+    result: Augmented,
+    folder: str | os.PathLike[str],
+    manifest: dict[str, Any],
+    evaluation: Report | None = None,
 ) -> None:
-    """Write ``report.html`` and ``report.json`` into `folder`.
+    """Write ``report.html`` and ``report.json`` into `folder`, and beside them those of the
+    evaluation.
 
     Args:
         result: What `augment` returned.
         folder: It must exist.
         manifest: What the command wrote beside the table.
+        evaluation: What `evaluate` found of the new rows.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -77,12 +84,20 @@ def write_report(
             for label, found in shapes.items()
         },
     }
-    page = render(result, shapes, manifest)
+    page = render(result, shapes, manifest, evaluation)
     write_text(Path(folder, "report.html"), page)
     write_json(Path(folder, "report.json"), content)
+    if evaluation is not None:
+        write_evaluation(evaluation, Path(folder, "evaluation.html"))
+        write_json(Path(folder, "evaluation.json"), evaluation.to_json())
 
 
-def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str, Any]) -> str:
+def render(
+    result: Augmented,
+    shapes: dict[Any, list[Shape]],
+    manifest: dict[str, Any],
+    evaluation: Report | None = None,
+) -> str:
     """The page as text."""
     room = MAX_FIGURES // len(shapes) or 1
     classes = []
@@ -146,6 +161,10 @@ def render(result: Augmented, shapes: dict[Any, list[Shape]], manifest: dict[str
         rows=len(result.frame),
         not_learned={clean(k): v for k, v in result.not_learned.items()},
         manifest=manifest,
+        verdicts=[
+            {"part": v.part, "outcome": v.outcome, "sentence": clean(v.sentence)}
+            for v in ([] if evaluation is None else evaluation.verdicts)
+        ],
     )
 
 
