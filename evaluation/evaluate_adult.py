@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -20,10 +21,18 @@ import pandas as pd
 from imblearn.over_sampling import SMOTENC
 
 from synthgen.evaluating import evaluate
+from synthgen.metrics.score import Score
 from synthgen.synthesizers.base import resolve
 
 TARGET, MINORITY = "target", ">50K"
 CASES = ("train", "shuffled", "bootstrap", "smote_nc", "tvae", "ctgan")
+
+
+def written(score: Score) -> str:
+    """Value, interval and reference of a score, on one line of a file that people compare."""
+    low, high = score.interval or (math.nan, math.nan)
+    reference = math.nan if score.reference is None else score.reference
+    return f"{score.value:.4f} [{low:.4f}, {high:.4f}], real rows {reference:.4f}"
 
 
 def main() -> None:
@@ -55,7 +64,9 @@ def main() -> None:
             "seconds_to_make": round(fitted - started, 1),
             "seconds": report.seconds,
             "verdicts": content["verdicts"],
-            "scores": [s for s in content["scores"] if ": " not in s["group"]],
+            "scores": {
+                f"{s.name} of {s.group}": written(s) for s in report.scores if ": " not in s.group
+            },
         }
         machine = {"cores": os.cpu_count(), "seed": options.seed}
         text = json.dumps({"machine": machine, "results": results}, indent=1)
