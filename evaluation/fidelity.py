@@ -90,7 +90,7 @@ def shape_and_trend(real: pd.DataFrame, made: pd.DataFrame) -> tuple[float, floa
     for name in real.columns:
         a, b = real[name], made[name]
         if is_number(a):
-            shapes.append(ks_2samp(a.dropna(), b.dropna()).statistic)
+            shapes.append(ks_2samp(a.dropna(), b.dropna(), method="asymp")[0])
             edges = np.linspace(a.min(), a.max(), 11)[1:-1]
             levels[name] = [np.digitize(c.fillna(a.min()), edges) for c in (a, b)]
         else:
@@ -152,8 +152,8 @@ def c2st(real: pd.DataFrame, made: pd.DataFrame, which: str) -> float:
     X = fewer_levels(pd.concat(prepared(real.iloc[:n], made.iloc[:n]), ignore_index=True))
     y = np.repeat([0, 1], n)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    chance = cross_val_predict(judge(which), X, y, cv=folds, method="predict_proba")[:, 1]
-    return 2 * (1 - max(0.5, float(roc_auc_score(y, chance))))
+    chance = np.asarray(cross_val_predict(judge(which), X, y, cv=folds, method="predict_proba"))
+    return 2 * (1 - max(0.5, float(roc_auc_score(y, chance[:, 1]))))
 
 
 def tstr(made: pd.DataFrame, test: pd.DataFrame, which: str) -> float:
@@ -236,7 +236,8 @@ def synthetic(
         sampler = next(iter(model._models.values())).sampler
         for steps in (None, *solver):
             if steps is not None:
-                sampler.solver_steps = steps  # pyright: ignore[reportAttributeAccessIssue]
+                assert isinstance(sampler, flow._Flow)
+                sampler.solver_steps = steps
             start = time.perf_counter()
             made = model.sample(len(train), random_state=seed)
             spent = time.perf_counter() - start

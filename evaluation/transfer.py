@@ -56,7 +56,7 @@ def smote(train: pd.DataFrame, minority: str, rows: int, seed: int) -> pd.DataFr
     if levels and not numbers:
         raise ValueError("SMOTE-NC needs a number")
     sampler = SMOTENC(levels, **options) if levels else SMOTE(**options)
-    made, _ = sampler.fit_resample(X, y)
+    made: pd.DataFrame = sampler.fit_resample(X, y)[0]  # pyright: ignore[reportAssignmentType]
     return made.iloc[len(X) :].reset_index(drop=True).assign(target=minority)
 
 
@@ -136,9 +136,8 @@ def summary(results: list[dict[str, Any]]) -> str:
         "| rows | method | tables | shape | c2st | ap | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    ours = set(frame[frame.method == "tabflow class"].groupby("rows").groups)
-    for rows in sorted(ours):
-        part = frame[frame.rows == rows]
+    for rows in sorted(frame[frame.method == "tabflow class"]["rows"].unique()):
+        part = frame[frame["rows"] == rows]
         cells = part[part.method == "tabflow class"].table.unique()
         part = part[part.table.isin(cells)]
         for method, own in part.groupby("method", sort=False):

@@ -65,8 +65,8 @@ def test_boosting_hardly_tells_its_rows_from_held_out_ones(learned: TabFlow) -> 
             categorical_features="from_dtype", max_iter=50, random_state=0
         )
         y = np.repeat([0, 1], [len(real), len(made)])
-        chance = cross_val_predict(judge, both, y, cv=3, method="predict_proba")[:, 1]
-        return float(roc_auc_score(y, chance))
+        chance = np.asarray(cross_val_predict(judge, both, y, cv=3, method="predict_proba"))
+        return float(roc_auc_score(y, chance[:, 1]))
 
     rng = np.random.default_rng(0)
     shuffled = real.apply(lambda c: c.to_numpy()[rng.permutation(len(c))])
