@@ -4,9 +4,10 @@
 
 The cells of scope.py (same tables, sizes, splits and figures: `c2st` and `shape` against held-out
 rows of the class, `ap` with synthetic rows in the place of the real minority), and 10 rows besides.
-The figures of CTGAN, TVAE and the smoothed bootstrap are those of scope.json. Methods here:
+The figures of CTGAN and TVAE are those of scope.json. Methods here:
 
 - copies: the real rows drawn with replacement (random over-sampling);
+- bootstrap: SmoothedBootstrap;
 - smote-nc: SMOTE for numbers and categories (Chawla et al. 2002), missing cells filled;
 - tabflow class, adapt: the class alone; all rows first, then the class;
 - tabflow adapt g2: the latter with guidance 2.
@@ -33,7 +34,7 @@ SIZES = {
     300: ("nasscds", "bank_marketing", "default_credit"),
     10: ("wilt", "hypothyroid_uci", "nasscds", "bank_marketing"),
 }
-METHODS = ("copies", "smote-nc", "tabflow class", "tabflow adapt")
+METHODS = ("copies", "bootstrap", "smote-nc", "tabflow class", "tabflow adapt")
 
 
 def smote(train: pd.DataFrame, minority: str, rows: int, seed: int) -> pd.DataFrame:
@@ -63,7 +64,7 @@ def smote(train: pd.DataFrame, minority: str, rows: int, seed: int) -> pd.DataFr
 def made_by(
     method: str, train: pd.DataFrame, minority: str, rows: int, seed: int, device: str
 ) -> pd.DataFrame:
-    from synthgen import TabFlow
+    from synthgen import SmoothedBootstrap, TabFlow
 
     real = train[train.target == minority]
     if method == "real":
@@ -72,14 +73,16 @@ def made_by(
         return real.sample(rows, replace=True, random_state=seed)
     if method == "smote-nc":
         return smote(train, minority, rows, seed)
-    scope = method.split()[1]
-    model = TabFlow(
-        scope=scope,  # pyright: ignore[reportArgumentType]
-        classes=[minority],
-        guidance=2.0 if method.endswith("g2") else 1.0,
-        device=device,
-        random_state=seed,
-    )
+    if method == "bootstrap":
+        model = SmoothedBootstrap(classes=[minority], random_state=seed)
+    else:
+        model = TabFlow(
+            scope=method.split()[1],  # pyright: ignore[reportArgumentType]
+            classes=[minority],
+            guidance=2.0 if method.endswith("g2") else 1.0,
+            device=device,
+            random_state=seed,
+        )
     model.fit(train.drop(columns="target"), train.target)
     return model.sample(rows, label=minority, random_state=seed)[train.columns]
 
@@ -128,9 +131,8 @@ def summary(results: list[dict[str, Any]]) -> str:
     """Means over the cells that every method has, as Markdown."""
     before = json.loads((Path(__file__).parent / "scope.json").read_text())
     for row in before:
-        if row["seed"] == 0 and row["method"] != "real":
-            name = row["method"] if row["scope"] == "-" else f"{row['method']} {row['scope']}"
-            results.append({**row, "method": name})
+        if row["seed"] == 0 and row["method"] in ("ctgan", "tvae") and row["scope"] != "all":
+            results.append({**row, "method": f"{row['method']} {row['scope']}"})
     frame = pd.DataFrame(results)
     lines = [
         "| rows | method | tables | shape | c2st | ap | seconds |",
