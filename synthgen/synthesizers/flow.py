@@ -25,6 +25,9 @@ from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Learner, Sampler
 
+# With fewer rows of the class, what all rows have in common is worth learning first
+# (``evaluation/transfer.md``).
+ADAPT_BELOW = 1000
 BLOCKS, WAVES, CLOCK = 3, 32, 64
 MIN_WIDTH, MAX_WIDTH = 64, 512
 # Beyond it a level is as good as certain.
@@ -272,7 +275,12 @@ class TabFlow(NetworkSynthesizer):
 
     A residual network learns which row a noisy one comes from: the mean of its numbers and the
     probabilities of its levels. From pure noise, `solver_steps` steps towards what it expects make
-    a row. Spikes and missing cells are levels. Width and number of updates follow from the rows.
+    a row. Spikes and missing cells are levels. Width and number of updates follow from the rows,
+    and training stops at the best loss on held-out rows of the class. `steps` matters most, then
+    `learning_rate`; ``evaluation/fidelity.md`` and ``transfer.md`` have the measurements.
+
+    Scope "auto" is "adapt" below 1,000 rows of the class, else "class"; `steps` of None are 20 for
+    the root of the rows, at least 100 and at most 4,000.
 
     Args:
         guidance: How much the class counts beyond what the network learned of it, for scopes "all"
@@ -379,7 +387,7 @@ class TabFlow(NetworkSynthesizer):
 
     @staticmethod
     def best_scope(rows: int) -> Scope:
-        return "adapt" if rows < 1000 else "class"
+        return "adapt" if rows < ADAPT_BELOW else "class"
 
     @staticmethod
     def default_steps(rows: int) -> int:
