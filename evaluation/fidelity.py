@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "rate 1e-3": {"learning_rate": 1e-3},
     "nothing shown": {"SHOWN_ROWS": 0.0},
+    "half shown": {"SHOWN_ROWS": 0.5},
     "width 128": {"MAX_WIDTH": 128},
 }
 # Of the first variant, rows are made with so many steps from noise besides the default.
