@@ -194,7 +194,8 @@ def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = No
     best = int(np.argmax(means))
     behind, error = corrected(scores[best] - scores, ratio)
     near = np.flatnonzero(behind <= error + 1e-12)
-    return int(min(near, key=lambda i: (i if order is None else order[i], -means[i])))
+    place = list(range(len(scores))) if order is None else list(order)
+    return int(min(near.tolist(), key=lambda i: (place[i], -means[i])))
 
 
 def verdict(
@@ -211,8 +212,8 @@ def verdict(
     """Whether any candidate beats the reference.
 
     `HELPS`: the lower bound of one is above 0. `NO_GAIN`: the upper bounds of all are below the
-    margin. Else `UNCLEAR`, with the rows at which the best one's interval, which shrinks with the
-    square root of the rows, would be narrow enough for either.
+    margin. Else `UNCLEAR`, with the rows at which intervals, which shrink with their square root,
+    would be narrow enough for either.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
@@ -245,13 +246,62 @@ def verdict(
     best = int(np.argmax([d.mean for d in found]))
     if all(d.high < margin for d in found):
         return Outcome(NO_GAIN, best), found
-    return Outcome(UNCLEAR, best, max(_rows_to_tell(d, rows, margin) for d in found)), found
+    return Outcome(UNCLEAR, best, _rows_to_tell(found, rows, margin)), found
 
 
-def _rows_to_tell(found: Difference, rows: int, margin: float) -> int:
-    """Rows at which this difference would be clear, to two digits."""
-    wanted = max(found.mean, margin - found.mean)
-    half = max(found.mean - found.low, found.high - found.mean)
-    needed = rows * max(1.0, (half / wanted) ** 2)
-    digits = max(0, math.floor(math.log10(needed)) - 1)
-    return int(math.ceil(needed / 10**digits) * 10**digits)
+def _rows_to_tell(found: Sequence[Difference], rows: int, margin: float) -> int:
+    """Rows at which one would be above 0, or all below the margin, to two digits upwards."""
+
+    def needed(d: Difference, gap: float) -> float:
+        half = max(d.mean - d.low, d.high - d.mean)
+        return rows * max(1.0, (half / gap) ** 2) if gap > 0 else math.inf
+
+    helps = min(needed(d, d.mean) for d in found)
+    none = max(needed(d, margin - d.mean) for d in found if d.high >= margin)
+    least = min(helps, none, 1e12)
+    digits = max(0, math.floor(math.log10(least)) - 1)
+    return int(math.ceil(least / 10**digits) * 10**digits)
+
+
+def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each row: groups stay whole, and classes are spread as evenly as that allows.
+
+    Args:
+        y: Class codes from 0, shape (rows,).
+        together: Group of each row, shape (rows,).
+        folds: How many.
+        rng: Draws.
+
+    Example:
+        >>> deal(np.array([0, 0, 0, 0, 1, 1]), np.arange(6), 2, np.random.default_rng(0)).tolist()
+        [1, 0, 0, 1, 0, 1]
+    """
+    counts = np.bincount(y)
+    load = np.zeros((folds, len(counts)))
+    fold = np.empty(len(y), dtype=np.int64)
+    _, group, size = np.unique(together, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(size))
+    order = np.argsort(group, kind="stable")
+    start = np.cumsum(size) - size
+    for g in shuffled[np.argsort(-size[shuffled], kind="stable")]:
+        if size[g] == 1:
+            break
+        rows = order[start[g] : start[g] + size[g]]
+        held = np.bincount(y[rows], minlength=len(counts))
+        rarest = min(np.flatnonzero(held), key=lambda c: counts[c])
+        chosen = int(np.lexsort((rng.random(folds), load.sum(axis=1), load[:, rarest]))[0])
+        fold[rows] = chosen
+        load[chosen] += held
+    single = rng.permutation(np.flatnonzero(size[group] == 1))
+    for c in range(len(counts)):
+        rows = single[y[single] == c]
+        aim = (load[:, c].sum() + len(rows)) / folds
+        quota = np.maximum(aim - load[:, c], 0)
+        quota *= len(rows) / max(quota.sum(), 1e-9)
+        whole = np.floor(quota + 1e-9).astype(np.int64)
+        left = len(rows) - whole.sum()
+        order_of_rest = np.lexsort((rng.random(folds), load.sum(axis=1), -(quota - whole)))
+        whole[order_of_rest[:left]] += 1
+        fold[rows] = np.repeat(np.arange(folds), whole)
+        load[:, c] += whole
+    return fold
