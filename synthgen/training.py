@@ -71,7 +71,6 @@ class Learner(nn.Module, ABC):
         optimizers: All that `step` uses; their state is tensors, as that of Adam and its kin.
         batch: Rows of a batch. Each step reads it: it is lowered when memory does not suffice.
         pac: Rows that belong together: the batch stays a multiple of it.
-        steps: How many there will be; `run` says so.
     """
 
     losses: tuple[str, ...]
@@ -79,7 +78,10 @@ class Learner(nn.Module, ABC):
     optimizers: list[torch.optim.Optimizer]
     batch: int = 2
     pac: int = 1
-    steps: int = 1
+
+    def course(self, done: int, steps: int) -> float:
+        """The learning rate of the step after `done` of `steps`, as a share of the first."""
+        return 1.0
 
     @abstractmethod
     def step(self, generator: torch.Generator) -> Tensor:
@@ -161,7 +163,6 @@ def run(
         if progress is not None:
             progress(steps, steps)
         return History(**result.values)
-    learner.steps = steps
     at = _Run(learner, steps, generator)
     learner.train()
     good = at.state()
@@ -216,8 +217,10 @@ class _Run:
         groups = [o.param_groups for o in learner.optimizers]
         self.rates = [[group["lr"] for group in g] for g in groups]
         for group in (g for some in groups for g in some):
-            if "capturable" in group:  # the count of updates lies where a graph can change it
-                group["capturable"] = self.decay.is_cuda
+            if self.decay.is_cuda and "capturable" in group:
+                # The count of updates and the rate lie where a recorded step can read them.
+                group["capturable"] = True
+                group["lr"] = torch.tensor(group["lr"], device=self.decay.device)
         self.started = time.perf_counter()
 
     def advance(self) -> bool:
@@ -226,6 +229,7 @@ class _Run:
         try:
             # The average starts as a plain mean of the steps so far.
             self.decay.fill_(min(EMA_DECAY, step / (step + 10)))
+            self._set_rates(self.learner.course(self.step, self.steps))
             if self.graph is not None:
                 self.graph.replay()
             elif self.decay.is_cuda:
@@ -369,11 +373,18 @@ class _Run:
 
     def _apply(self) -> None:
         """Give the learner the batch and the rates that the history names."""
-        self.graph, self.eager = None, 0  # both are constants of a recorded step
+        self.graph, self.eager = None, 0  # what was recorded used the tensors of before
         self.learner.batch = self.history.batch
+        self._set_rates(1.0)
+
+    def _set_rates(self, share: float) -> None:
         for optimizer, rates in zip(self.learner.optimizers, self.rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate / 10**self.history.lowered
+            for group, first in zip(optimizer.param_groups, rates, strict=True):
+                rate = share * first / 10**self.history.lowered
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     def _restore(self, state: State) -> None:
         parts: dict[str, dict[str, Tensor]] = {"learner": {}, "average": {}, "best": {}}

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthgen import CTGAN, TVAE
+from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.synthesizers import network
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training import Learner, _Run
 
-NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE]
+NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # These wait for the device, or make a shape of what they find there.
 HOST = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
 

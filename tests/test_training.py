@@ -126,6 +126,26 @@ def test_weights_are_averaged_and_losses_are_means_between_reports() -> None:
     assert not walk.training
 
 
+class Slowing(Drift):
+    """Its rate falls in a straight line to nothing."""
+
+    def course(self, done: int, steps: int) -> float:
+        return 1 - done / steps
+
+
+def test_the_rate_follows_its_course_after_a_roll_back_as_well() -> None:
+    learner = Slowing(momentum=0.0)
+    learner.optimizers = [torch.optim.SGD(learner.parameters(), lr=0.1)]
+    run(learner, 200, torch.Generator())
+    assert learner.place == pytest.approx(0.1 * sum(1 - i / 200 for i in range(200)), rel=1e-3)
+
+    learner = Slowing(breaks=[150])
+    with pytest.warns(UserWarning, match="a tenth of the learning rate"):
+        run(learner, 200, torch.Generator())
+    rates = [(0.1 if i < 100 else 0.01) * (1 - i / 200) for i in range(200)]
+    assert learner.place == pytest.approx(sum(rates), rel=1e-3)
+
+
 def test_the_best_look_is_kept_and_looking_changes_nothing() -> None:
     walk, seen = Walk(), []
 

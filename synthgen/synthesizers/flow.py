@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from synthgen.device import RandomState, child_seed, torch_generator
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import UsageError
-from synthgen.nn import Spans, linear
+from synthgen.nn import Spans, linear, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Learner, Sampler
@@ -125,7 +125,7 @@ class _Flow(Sampler):
         angles = times * self.waves
         moment = self.clock(torch.cat([angles.sin(), angles.cos()], 1))
         if self.label is not None:  # a class that is not told is none of them
-            told = F.one_hot(labels, self.n_labels + 1)[:, : self.n_labels]
+            told = one_hot(labels, self.n_labels)
             moment = moment + self.label(told.to(moment.dtype))
         moment = F.silu(moment)
         hidden = self.enter(torch.cat([x, shown], 1))
@@ -242,7 +242,7 @@ class _FlowLearner(Learner):
         parts = max(1, sampler.n_numbers + len(sampler.spans.widths))
         ((squared + entropy) / parts).backward()
         nn.utils.clip_grad_norm_(self.parameters(), CLIP, foreach=True)
-        self._update(optimizer)
+        optimizer.step()
         return torch.stack([squared.detach(), entropy.detach()])
 
     def _shown(self, generator: torch.Generator) -> Tensor:
@@ -250,23 +250,10 @@ class _FlowLearner(Learner):
         share = torch.rand(shape, device=device, generator=generator)
         return ((share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)).to(torch.float32)
 
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        """A step at the rate of its place on the cosine; between steps the rate is the first."""
-        (group,) = optimizer.param_groups
-        rate = group["lr"]
-        group["lr"] = rate * _course(self._done(optimizer), self.steps)
-        optimizer.step()
-        group["lr"] = rate
-
-    def _done(self, optimizer: torch.optim.Optimizer) -> float:
-        state = optimizer.state.get(self.sampler.enter.weight)
-        return float(state["step"]) if state else 0.0
-
-
-def _course(done: float, steps: int) -> float:
-    """The learning rate as a share of the first: up, then down along half a cosine."""
-    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
-    return min(1.0, (done + 1) / WARM_UP) * (LEAST_RATE + (1 - LEAST_RATE) * falling)
+    def course(self, done: int, steps: int) -> float:
+        """Up, then down along half a cosine."""
+        falling = 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
+        return min(1.0, (done + 1) / WARM_UP) * (LEAST_RATE + (1 - LEAST_RATE) * falling)
 
 
 @final
