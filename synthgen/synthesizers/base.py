@@ -26,6 +26,7 @@ HOMES = {
     "TabFlow": "synthgen.synthesizers.flow",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
 }
+SDV_HOME = "synthgen.synthesizers.sdv"
 
 
 class Synthesizer(BaseEstimator, ABC):
@@ -285,7 +286,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
     if module == "sdv":
-        home = import_module("synthgen.synthesizers.sdv")
+        home = import_module(SDV_HOME)
         if name not in home.MODELS:
             offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
             raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
