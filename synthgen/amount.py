@@ -113,6 +113,8 @@ def validated_amount(
         own = cast(Synthesizer, clone(cast(Any, synthesizer)))
         own.set_params(classes=[classes[c] for c in wanted])
         own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
+        if "checkpoint" in own.get_params(deep=False):
+            own.set_params(checkpoint=None)  # it is for the training on all rows
         own.fit(features[train].reset_index(drop=True), y[train].reset_index(drop=True))
         # The first rows of a longer sample are those of a shorter one.
         made = {

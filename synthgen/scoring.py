@@ -54,8 +54,15 @@ METRICS = {
     "log_loss": Metric("log-loss", -1, 0.0),
     "cost": Metric("cost of 1,000 rows", -1, 0.0),
 }
-DECIDED = ("balanced_accuracy", "f1", "cost")  # those that need a threshold
-RANKED = ("average_precision", "roc_auc", "recall_at_1pct", "recall_at_5pct", "brier", "log_loss")
+DECIDED: tuple[str, ...] = ("balanced_accuracy", "f1", "cost")  # those that need a threshold
+RANKED: tuple[str, ...] = (
+    "average_precision",
+    "roc_auc",
+    "recall_at_1pct",
+    "recall_at_5pct",
+    "brier",
+    "log_loss",
+)
 
 
 def score(

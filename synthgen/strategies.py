@@ -707,7 +707,7 @@ def _sampled(sampler: Any) -> Build:
 
     def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
-        own = clone(sampler)
+        own: Any = clone(sampler)
         if "random_state" in own.get_params(deep=False):
             own.set_params(random_state=int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
         frame, y = own.fit_resample(part.frame.copy(), pd.Series(part.y, name="__class__"))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -358,7 +358,7 @@ def run(
 ) -> Record:
     record = Record(resume, plan.fingerprint())
     before, started = record.spent, time.perf_counter()
-    jobs = effective_n_jobs(n_jobs)
+    jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     # With a budget, what goes on is decided after each split; else all are in one queue.
     rounds = [[i] for i in range(len(plan.tests))]
@@ -377,7 +377,8 @@ def run(
                 and not failed(record, strategy.name)
             ]
             work = (delayed(_task)(plan, i, strategy, threads) for i, strategy in tasks)
-            for found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
+            for found in cast(Iterator[dict[str, Any]], finished):
                 record.add(found, before + time.perf_counter() - started)
                 show(len(record.done), _left(record, plan, jobs), found["strategy"])
             if budget is not None and splits[0] + 1 < len(plan.tests):

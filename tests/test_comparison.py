@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -405,11 +405,11 @@ def test_three_classes_are_judged_as_one_against_the_others() -> None:
 def test_inputs_are_left_alone_and_so_is_numpy() -> None:
     X, y = table()
     before, labels = X.copy(), y.copy()
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = cast(Any, np.random.get_state())[1].copy()  # noqa: NPY002
     quick(X, y)
     assert X.equals(before)
     assert y.equals(labels)
-    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(state, cast(Any, np.random.get_state())[1])  # noqa: NPY002
 
 
 @pytest.mark.parametrize(

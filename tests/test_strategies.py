@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,7 @@ def test_amounts_are_what_they_say() -> None:
 def test_the_users_own_joins_by_path_class_or_object() -> None:
     names = [
         "imblearn.over_sampling:RandomOverSampler",
-        RandomOverSampler(sampling_strategy=0.5),
+        RandomOverSampler(sampling_strategy=cast(Any, 0.5)),
         "sklearn.naive_bayes:GaussianNB",
     ]
     found = pick(names)
@@ -200,7 +200,7 @@ def test_bins_are_what_boosting_would_cut_anyway() -> None:
     assert np.array_equal(np.isnan(binned), np.isnan(X))
     assert np.array_equal(binned[:, 1], X[:, 1])
     assert np.unique(binned[~np.isnan(binned[:, 0]), 0]).size <= 254
-    model = HistGradientBoostingClassifier(max_iter=20, early_stopping=False)
+    model = HistGradientBoostingClassifier(max_iter=20, early_stopping=cast(Any, False))
     one, two = (model.fit(M, y).predict_proba(M)[:, 1] for M in (X, binned))
     assert np.abs(one - two).mean() < 0.01
 
