@@ -133,7 +133,8 @@ def validated_amount(
                 min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
                 random_state=int(child_seed(seed, 3, f).generate_state(1)[0] >> 1),
             )
-            p = model.fit(coder.transform(X), target).predict_proba(coder.transform(places[~train]))
+            model.fit(coder.transform(X), target)
+            p = np.asarray(model.predict_proba(coder.transform(places[~train])))
             scores[i, f] = np.mean(
                 [
                     average_precision_score(codes[~train] == c, p[:, list(model.classes_).index(c)])

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Self, cast, final
 
 import numpy as np
 import pandas as pd
@@ -202,7 +202,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         first = y is not None
         if isinstance(X, pd.DataFrame):
             named = all(isinstance(name, str) for name in X.columns)
-            seen = X if named else np.empty((0, X.shape[1]))
+            seen: Any = X if named else np.empty((0, X.shape[1]))
             if first:
                 check_classification_targets(np.asarray(y))
             validate_data(self, seen, reset=first, skip_check_array=True)
@@ -210,7 +210,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         how: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
         if not first:
             if not hasattr(self, "_fitted"):
-                validate_data(self, X, y, **how)  # it says that y is missing
+                validate_data(self, X, cast(Any, y), **how)  # it says that y is missing
             return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
         X, y = validate_data(self, X, y, **how)
         check_classification_targets(y)

@@ -61,7 +61,9 @@ class Places:
             DataError: A column is missing, or holds text where numbers are expected.
         """
         out = np.empty((len(frame), len(self.columns)))
-        there = {(type(name), name): place for place, name in enumerate(frame.columns)}
+        there: dict[Any, int] = {
+            (type(name), name): place for place, name in enumerate(frame.columns)
+        }
         for j, column in enumerate(self.columns):
             place = there.get((type(column.name), column.name))
             if place is None:

@@ -194,7 +194,8 @@ def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = No
     best = int(np.argmax(means))
     behind, error = corrected(scores[best] - scores, ratio)
     near = np.flatnonzero(behind <= error + 1e-12)
-    return int(min(near, key=lambda i: (i if order is None else order[i], -means[i])))
+    place = list(range(len(scores))) if order is None else list(order)
+    return int(min(near.tolist(), key=lambda i: (place[i], -means[i])))
 
 
 def verdict(
@@ -211,8 +212,8 @@ def verdict(
     """Whether any candidate beats the reference.
 
     `HELPS`: the lower bound of one is above 0. `NO_GAIN`: the upper bounds of all are below the
-    margin. Else `UNCLEAR`, with the rows at which the best one's interval, which shrinks with the
-    square root of the rows, would be narrow enough for either.
+    margin. Else `UNCLEAR`, with the rows at which intervals, which shrink with the square root of the
+    rows, would be narrow enough for either.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
@@ -245,16 +246,21 @@ def verdict(
     best = int(np.argmax([d.mean for d in found]))
     if all(d.high < margin for d in found):
         return Outcome(NO_GAIN, best), found
-    return Outcome(UNCLEAR, best, max(_rows_to_tell(d, rows, margin) for d in found)), found
+    return Outcome(UNCLEAR, best, _rows_to_tell(found, rows, margin)), found
 
 
-def _rows_to_tell(found: Difference, rows: int, margin: float) -> int:
-    """Rows at which this difference would be clear, to two digits."""
-    wanted = max(found.mean, margin - found.mean)
-    half = max(found.mean - found.low, found.high - found.mean)
-    needed = rows * max(1.0, (half / wanted) ** 2)
-    digits = max(0, math.floor(math.log10(needed)) - 1)
-    return int(math.ceil(needed / 10**digits) * 10**digits)
+def _rows_to_tell(found: Sequence[Difference], rows: int, margin: float) -> int:
+    """Rows at which one would be above 0, or all below the margin, to two digits upwards."""
+
+    def needed(d: Difference, gap: float) -> float:
+        half = max(d.mean - d.low, d.high - d.mean)
+        return rows * max(1.0, (half / gap) ** 2) if gap > 0 else math.inf
+
+    helps = min(needed(d, d.mean) for d in found)
+    none = max(needed(d, margin - d.mean) for d in found if d.high >= margin)
+    least = min(helps, none, 1e12)
+    digits = max(0, math.floor(math.log10(least)) - 1)
+    return int(math.ceil(least / 10**digits) * 10**digits)
 
 
 def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:

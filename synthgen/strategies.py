@@ -157,7 +157,8 @@ class Judge:
         weight: np.ndarray | None = None,
     ) -> Any:
         """Fitted on `X` of shape (rows, columns) as a `Coder` gives it."""
-        model = clone(self.model).set_params(**self.settings[setting])
+        model: Any = clone(self.model)
+        model.set_params(**self.settings[setting])
         if isinstance(model, HistGradientBoostingClassifier):
             model.set_params(
                 categorical_features=is_level if is_level.any() else None,
@@ -209,7 +210,7 @@ def _fit(
         raise NotApplicable(f"{type(model).__name__} takes no weights") from None
 
 
-_BOOSTING = HistGradientBoostingClassifier(early_stopping=False)
+_BOOSTING = HistGradientBoostingClassifier(early_stopping=cast(Any, False))
 _JUDGES = {
     "hgb": Judge(
         "hgb",
