@@ -212,8 +212,8 @@ def verdict(
     """Whether any candidate beats the reference.
 
     `HELPS`: the lower bound of one is above 0. `NO_GAIN`: the upper bounds of all are below the
-    margin. Else `UNCLEAR`, with the rows at which intervals, which shrink with the square root of the
-    rows, would be narrow enough for either.
+    margin. Else `UNCLEAR`, with the rows at which intervals, which shrink with their square root,
+    would be narrow enough for either.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
