@@ -134,7 +134,7 @@ def validated_amount(
                 random_state=int(child_seed(seed, 3, f).generate_state(1)[0] >> 1),
             )
             model.fit(coder.transform(X), target)
-            p = np.asarray(model.predict_proba(coder.transform(places[~train])))
+            p: Any = np.asarray(model.predict_proba(coder.transform(places[~train])))
             scores[i, f] = np.mean(
                 [
                     average_precision_score(codes[~train] == c, p[:, list(model.classes_).index(c)])
