@@ -135,11 +135,9 @@ def validated_amount(
             )
             model.fit(coder.transform(X), target)
             p: Any = np.asarray(model.predict_proba(coder.transform(places[~train])))
+            column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
             scores[i, f] = np.mean(
-                [
-                    average_precision_score(codes[~train] == c, p[:, list(model.classes_).index(c)])
-                    for c in wanted
-                ]
+                [average_precision_score(codes[~train] == c, p[:, column[c]]) for c in wanted]
             )
     place = choose(scores, ratio=1 / (FOLDS - 1))
     curve = {_words(a): float(v) for a, v in zip(AMOUNTS, scores.mean(axis=1), strict=True)}
