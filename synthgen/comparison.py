@@ -259,6 +259,7 @@ def compare(
         UsageError: An argument cannot be what it is, or `resume` is of another comparison.
 
     Example:
+        >>> import pandas as pd
         >>> rng = np.random.default_rng(0)
         >>> ill = np.repeat([0, 1], [130, 20])
         >>> X = pd.DataFrame({"dose": rng.normal(ill * 9), "age": rng.normal(size=150)})
