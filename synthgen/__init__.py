@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from synthgen.auditing import Audit, audit, compare_audits
     from synthgen.augmentation import Augmented, augment
     from synthgen.column import Column
+    from synthgen.comparison import Comparison, compare
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
     from synthgen.evaluating import Report, evaluate
@@ -30,6 +31,7 @@ __all__ = [
     "Audit",
     "Augmented",
     "Column",
+    "Comparison",
     "Encoder",
     "Oversampler",
     "Report",
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "audit",
     "augment",
+    "compare",
     "compare_audits",
     "evaluate",
     "load",
@@ -51,6 +54,7 @@ __all__ = [
 
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
+    "Comparison": "synthgen.comparison",
     "TVAE": "synthgen.synthesizers.tvae",
     "Audit": "synthgen.auditing",
     "Augmented": "synthgen.augmentation",
@@ -66,6 +70,7 @@ _HOME = {
     "Table": "synthgen.table",
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
+    "compare": "synthgen.comparison",
     "compare_audits": "synthgen.auditing",
     "evaluate": "synthgen.evaluating",
     "load": "synthgen.synthesizers.base",

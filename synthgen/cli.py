@@ -18,6 +18,7 @@ from synthgen.options import (
     build,
     check_ending,
     check_places,
+    compare_options,
     data_argument,
     device_option,
     json_option,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthgen.augmentation import Augmented
+    from synthgen.comparison import Comparison
     from synthgen.table import Schema
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
@@ -523,6 +525,42 @@ def evaluate(
 
 
 @main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
+@compare_options
+@click.option("--by", metavar="COL", help="Also tell the metric for each value of this column.")
+@click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
+@json_option
+def compare(
+    data: Path, target: str, label: str | None, by: str | None, json_file: str | None, **how: Any
+) -> None:
+    """Try every remedy for the rare class of DATA, and say which is worth having.
+
+    \b
+    Example:
+      synthgen compare data.csv --target outcome
+      synthgen compare data.csv --target outcome --cost fn=500 --cost fp=2 --time-budget 600
+      synthgen compare data.csv --target outcome --strategies all --seed 0 --json comparison.json
+    """
+    check_places([data, how["given"]], [json_file, how["resume"]])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        frame = _read(data)
+        from synthgen.comparison import compare
+
+        name = _column(frame, target)
+        how["random_state"] = _seed(how.pop("seed"), aside)
+        how["schema"] = _schema(how.pop("given"))
+        X, y = frame.drop(columns=[name]), frame[name]
+        found = compare(
+            X, y, label=label, by=None if by is None else _column(X, by), verbose=True, **how
+        )
+    say_comparison(found, err=aside)
+    _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
+
+
+@main.command()
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:
@@ -689,6 +727,27 @@ def _augment_file(
     if report is not None:
         say(f"wrote {report / 'report.html'}", err=aside)
     _write_json(json_file, manifest)
+
+
+def say_comparison(found: Comparison, *, err: bool = False) -> None:
+    from synthgen.scoring import METRICS
+
+    names = list(dict.fromkeys([found.metric, found.decision]))
+    rows = []
+    for strategy in found.strategies:
+        row: list[object] = [strategy]
+        for name in names:
+            r = found.result(strategy, name)
+            about = METRICS[name]
+            low, high = (about.text(bound, signed=True) for bound in r.interval)
+            of = f"{about.text(r.difference, signed=True)} [{low}, {high}]"
+            row += [about.text(r.mean), "" if strategy == r.against else of]
+        rows.append([*row, f"{found.seconds[strategy]:.0f} s" if strategy in found.seconds else ""])
+    against = [found.result("nothing", name).against for name in names]
+    heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
+    show_table(["strategy", *heads, "time"], rows, err=err)
+    for line in found.summary_lines():
+        say(line, err=err)
 
 
 def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.DataFrame:

@@ -192,6 +192,82 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _read_cost(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, float] | None:
+    """``fn=500`` and ``fp=2``."""
+    found = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        try:
+            found[key.strip()] = float(text)
+        except ValueError:
+            raise UsageError(284, f"--cost {pair!r}: write it as fn=500 or fp=2") from None
+    return found or None
+
+
+_compare_options = [
+    click.option(
+        "--strategies",
+        metavar="LIST",
+        default="default",
+        show_default=True,
+        help="default, all, or names and import paths with commas between.",
+    ),
+    click.option(
+        "--estimator",
+        metavar="NAME",
+        default="hgb",
+        show_default=True,
+        help="Classifier to try remedies with: hgb, rf, lr or package.module:Class.",
+    ),
+    click.option(
+        "--cost",
+        metavar="fn=X|fp=Y",
+        multiple=True,
+        callback=_read_cost,
+        help="Money that a missed row of the class and a false alarm lose; give both.",
+    ),
+    click.option(
+        "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="At most."
+    ),
+    click.option(
+        "--repeats", type=click.IntRange(min=1), help="Of the folds.  [default: 10 splits in all]"
+    ),
+    click.option(
+        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to keep to."
+    ),
+    click.option(
+        "--jobs",
+        "n_jobs",
+        type=int,
+        default=-1,
+        show_default=True,
+        help="Processes; -1 is one for each core.",
+    ),
+    click.option(
+        "--schema",
+        "given",
+        type=path_type,
+        metavar="FILE",
+        help="What the columns are; see synthgen schema.",
+    ),
+    seed_option,
+]
+
+
+def compare_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `compare` and `auto` share."""
+
+    @functools.wraps(command)
+    def run(strategies: str, **others: Any) -> None:
+        command(strategies=[s.strip() for s in strategies.split(",") if s.strip()], **others)
+
+    for option in reversed(_compare_options):
+        run = option(run)
+    return run
+
+
 data_argument = click.argument("data", type=path_type, metavar="DATA")
 model_argument = click.argument("model", type=path_type, metavar="MODEL")
 table_output = click.option(

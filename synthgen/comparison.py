@@ -1,0 +1,561 @@
+"""Which remedy for a rare class is worth having on this table, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from synthgen.device import RandomState, seed_sequence
+from synthgen.errors import DataError, UsageError
+from synthgen.scoring import DECIDED, METRICS, RANKED, Metric
+from synthgen.selection import (
+    CONFIDENCE,
+    HELPS,
+    MARGIN,
+    NO_GAIN,
+    UNCLEAR,
+    Difference,
+    choose,
+    compare_to,
+    verdict,
+)
+from synthgen.strategies import Judge, Strategy, pick
+from synthgen.table import Schema, Table
+from synthgen.trials import (
+    SHARES,
+    Plan,
+    Record,
+    failed,
+    going,
+    outer_splits,
+    part_of,
+    run,
+    together_of,
+)
+
+SPLITS = 10  # of the outer loop, unless asked otherwise
+TEST_ROWS = 5  # rare rows that a test part should hold
+RANKING, DECISION = "average_precision", "recall_at_5pct"
+
+
+# --- what comes out -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one remedy.
+
+    Attributes:
+        strategy, family, metric: What.
+        mean: Over the splits; pooling the rows of splits would mix their scales.
+        difference: To `against`, on the same splits; positive is better, whatever the metric.
+        interval: Of the difference; holds for all remedies at once.
+        against: "threshold" for what is decided, "nothing" for all else.
+        values: Of each split.
+    """
+
+    strategy: str
+    family: str
+    metric: str
+    mean: float
+    difference: float
+    interval: tuple[float, float]
+    against: str
+    values: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison says.
+
+    Attributes:
+        outcome: "helps", "no worthwhile gain" or "not enough data to tell".
+        strategy: The one to use; `against` where none is established.
+        metric, against: By what, and compared with what.
+        difference: What choosing on the training part alone gained on the test parts, which took no
+            part in it: not the figure of the row that won.
+        interval: 95 % interval of that.
+        chosen: How often each remedy was chosen that way.
+        rows: Rows that would tell, where there are too few.
+        text: All of it in words.
+    """
+
+    outcome: str
+    strategy: str
+    metric: str
+    against: str
+    difference: float
+    interval: tuple[float, float]
+    chosen: dict[str, int]
+    rows: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class RealRows:
+    """What more real rows would be worth: an estimate, from training on fewer.
+
+    Attributes:
+        shares, means: Of the training part, and the metric of doing nothing on it.
+        doubling: What doubling the rows was worth, on average over the curve.
+        interval: 95 % interval of that; that the curve goes on like this is an assumption.
+    """
+
+    shares: tuple[float, ...]
+    means: tuple[float, ...]
+    doubling: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Every remedy on the same splits of a table, and what follows.
+
+    Attributes:
+        target, label: The class that matters, against all others.
+        rows, rare: Of the table, and of the class.
+        estimator, metric, decision, cost: How remedies are judged.
+        folds, repeats, splits: As planned, and how many splits were done.
+        results: For each remedy and metric, in order of simplicity.
+        verdict: "ranking" against nothing and "decision" against the threshold.
+        real_rows: See `RealRows`.
+        pruned: Remedies that the time budget left out, each with the reason.
+        not_applicable: Remedies that cannot work on this table, each with the reason.
+        by: Metric of each remedy in each group of the column that was asked for.
+        curves: What a page draws, of each remedy; see `synthgen.scoring.curves`.
+        settings: How often each setting of the classifier was chosen, of each remedy.
+        seconds: Of each remedy, over all splits.
+        notes: What warnings said meanwhile.
+        seed: The same call with it gives the same results.
+    """
+
+    target: Hashable
+    label: Any
+    rows: int
+    rare: int
+    estimator: str
+    metric: str
+    decision: str
+    cost: tuple[float, float] | None
+    folds: int
+    repeats: int
+    splits: int
+    results: tuple[Result, ...]
+    verdict: dict[str, Verdict]
+    real_rows: RealRows | None
+    pruned: dict[str, str]
+    not_applicable: dict[str, str]
+    by: dict[str, dict[str, float]]
+    curves: dict[str, dict[str, list[Any]]]
+    settings: dict[str, dict[int, int]]
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+    seed: int
+
+    def result(self, strategy: str, metric: str | None = None) -> Result:
+        """The result of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        metric = self.metric if metric is None else metric
+        for found in self.results:
+            if (found.strategy, found.metric) == (strategy, metric):
+                return found
+        raise UsageError(227, f"there is no result {strategy!r}, {metric!r}")
+
+    @property
+    def strategies(self) -> list[str]:
+        """Names of the remedies with results, in order of simplicity."""
+        return list(dict.fromkeys(r.strategy for r in self.results))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values."""
+        return asdict(self) | {"label": str(self.label), "target": str(self.target)}
+
+    def summary_lines(self) -> list[str]:
+        """Both verdicts and what they rest on, in words."""
+        lines = [
+            f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
+            f"{self.estimator}, {self.splits} splits, natural shares in every test part"
+        ]
+        lines += [f"{kind}: {v.text}" for kind, v in self.verdict.items()]
+        if self.real_rows is not None:
+            low, high = self.real_rows.interval
+            lines.append(
+                f"more real rows (an estimate): twice as many would be worth "
+                f"{self.real_rows.doubling:+.3f} {METRICS[self.metric].words} "
+                f"[{low:+.3f}, {high:+.3f}]"
+            )
+        lines += [f"not applicable: {name}: {why}" for name, why in self.not_applicable.items()]
+        lines += [f"left out: {name}: {why}" for name, why in self.pruned.items()]
+        return lines
+
+
+# --- the public door ----------------------------------------------------------------------------
+
+
+def compare(
+    X: Any,
+    y: Any,
+    *,
+    label: Any = None,
+    strategies: Any = "default",
+    estimator: Any = "hgb",
+    metric: str = RANKING,
+    folds: int = 5,
+    repeats: int | None = None,
+    groups: Any = None,
+    by: Hashable | None = None,
+    cost: Mapping[str, float] | None = None,
+    time_budget: float | None = None,
+    schema: Schema | None = None,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    resume: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> Comparison:
+    """Try every remedy for the rare class on the same splits, and say which is worth having.
+
+    In each split, everything is learned from the training part: levels and medians, synthesizers,
+    amounts, settings of the classifier (as many for each remedy, on the same inner folds), and
+    thresholds, from rows of the training part that the model at hand has not seen. Equal rows share
+    a fold, unless most rows repeat. Test parts keep the natural shares of the classes.
+
+    Args:
+        X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
+        y: Classes, shape (rows,).
+        label: The class that matters; None: the rarest. It is judged against all others.
+        strategies: "default", "all", or a list of names, import paths or objects: samplers with
+            fit_resample, classifiers with predict_proba. See `synthgen.strategies.STRATEGIES`.
+        estimator: The classifier that remedies are tried with: "hgb" (histogram boosting), "rf",
+            "lr", an import path, or a classifier.
+        metric: What remedies are tuned and ranked by; one that needs no threshold.
+        folds, repeats: Of the outer loop. `folds` is an upper bound: a test part should hold 5 rows
+            of the class. None: as many repeats as make 10 splits.
+        groups: Rows of a group share a fold, shape (rows,).
+        by: Column of `X`: the metric is also told for each of its values.
+        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
+            is then judged in money.
+        time_budget: Seconds. After each split, remedies that do worst on inner folds are left out
+            until the rest fits; `nothing` stays.
+        schema: What the columns are, in place of a guess.
+        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
+        random_state: The same number gives the same results, for any `n_jobs`.
+        resume: A JSON file that keeps every finished part, and goes on from there if it exists.
+        verbose: Show progress, with the time left, on standard error.
+
+    Returns:
+        A `Comparison`; its `verdict` is the answer.
+
+    Raises:
+        DataError: The table cannot be used as it is, or has less than 6 rows of the class.
+        UsageError: An argument cannot be what it is, or `resume` is of another comparison.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> ill = np.repeat([0, 1], [130, 20])
+        >>> X = pd.DataFrame({"dose": rng.normal(ill * 9), "age": rng.normal(size=150)})
+        >>> found = compare(X, ill, strategies=["class_weight"], estimator="lr", folds=2,
+        ...                 repeats=2, random_state=0)
+        >>> found.verdict["ranking"].outcome, found.strategies
+        ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
+    """
+    table = Table.of_xy(X, y, schema=schema)
+    label, part = part_of(table, label, _checked_cost(cost))
+    judge, chosen = Judge.of(estimator), pick(strategies)
+    if metric not in RANKED:
+        raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
+    if by is not None and by not in part.frame.columns:
+        raise UsageError(245, f"by: there is no column {by!r}")
+    if time_budget is not None and not 0 < time_budget < math.inf:
+        raise UsageError(246, f"time_budget must be seconds above 0, however: {time_budget!r}")
+    entropy = seed_sequence(random_state)
+    seed = int(entropy.generate_state(1)[0]) if random_state is None else random_state
+    root = entropy if random_state is not None else seed_sequence(seed)
+    rare_rows = int(part.counts[part.rare])
+    folds, repeats = _plan(folds, repeats, rare_rows)
+    together = together_of(part, groups)
+    plan = Plan(
+        part,
+        together,
+        judge,
+        metric,
+        "cost" if part.cost is not None else DECISION,
+        [s for s in chosen if s.name != "threshold"],
+        outer_splits(part, together, folds, repeats, root),
+        root,
+        None if by is None else part.frame[by].astype(str).to_numpy(),
+    )
+    record = run(plan, n_jobs, time_budget, resume, verbose)
+    return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
+
+
+def _checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None:
+    if cost is None:
+        return None
+    found = dict(cost)
+    if set(found) != {"fn", "fp"} or not all(
+        isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf
+        for v in found.values()
+    ):
+        raise UsageError(
+            247, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, however: {found}'
+        )
+    return float(found["fn"]), float(found["fp"])
+
+
+def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
+    """Folds such that a test part holds enough rare rows, and repeats to make up for fewer."""
+    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
+        ):
+            raise UsageError(228, f"{name} must be a whole number from {least}, however: {value!r}")
+    if rare < 6:
+        raise DataError(
+            373, f"the class has {rare} rows: below 6 nothing can be compared; collect more"
+        )
+    used = min(folds, max(2, rare // TEST_ROWS))
+    splits = SPLITS if repeats is None else folds * repeats
+    return used, max(1, math.ceil(splits / used))
+
+
+# --- what follows -------------------------------------------------------------------------------
+
+
+def _concluded(
+    plan: Plan,
+    record: Record,
+    table: Table,
+    label: Any,
+    folds: int,
+    repeats: int,
+    seed: Any,
+    chosen: list[Strategy],
+) -> Comparison:
+    splits = len(plan.tests) if record.splits is None else record.splits
+    left = going(record, plan)
+    rows = {name: [record.done[i, name] for i in range(splits)] for name in left}
+    scores = {name: [d["scores"] for d in found] for name, found in rows.items()}
+    scores["threshold"] = scores["nothing"]
+    scores["nothing"] = [d["at_half"] for d in rows["nothing"]]
+    families = {s.name: s.family for s in chosen}
+    names = [s.name for s in chosen if s.name in scores]
+    ratio = 1 / (folds - 1)
+    results = _results(scores, names, families, ratio, plan.decision)
+    both = {
+        "ranking": _verdict(plan, rows, scores, names, plan.metric, "nothing", ratio),
+        "decision": _verdict(plan, rows, scores, names, plan.decision, "threshold", ratio),
+    }
+    every = [record.done[key] for key in sorted(record.done)]
+    reasons = {
+        s.name: next(d["reason"] for d in every if d["strategy"] == s.name and "reason" in d)
+        for s in plan.strategies
+        if failed(record, s.name)
+    }
+    return Comparison(
+        target=table.schema.target if table.schema.target is not None else "target",
+        label=label,
+        rows=len(plan.part),
+        rare=int(plan.part.counts[plan.part.rare]),
+        estimator=plan.judge.name,
+        metric=plan.metric,
+        decision=plan.decision,
+        cost=plan.part.cost,
+        folds=folds,
+        repeats=repeats,
+        splits=splits,
+        results=tuple(results),
+        verdict=both,
+        real_rows=_real_rows(plan, rows["nothing"], ratio),
+        pruned={k: v for k, v in record.pruned.items() if k in families},
+        not_applicable=reasons,
+        by=_by_means(rows),
+        curves={name: _mean_curves(found) for name, found in rows.items()},
+        settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
+        seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
+        notes=tuple(sorted({note for d in every for note in d["notes"]})),
+        seed=seed if isinstance(seed, int) else int(plan.seed.generate_state(1)[0]),
+    )
+
+
+def _results(
+    scores: dict[str, list[dict[str, float]]],
+    names: list[str],
+    families: dict[str, str],
+    ratio: float,
+    decision: str,
+) -> list[Result]:
+    found = []
+    for metric in scores["nothing"][0]:
+        sign = METRICS[metric].sign
+        values = np.array([[s[metric] for s in scores[name]] for name in names])
+        against = "threshold" if metric in DECIDED or metric == decision else "nothing"
+        gains = compare_to(sign * values, sign * values[names.index(against)], ratio=ratio)
+        for name, own, gain in zip(names, values, gains, strict=True):
+            result = Result(
+                name,
+                families[name],
+                metric,
+                float(own.mean()),
+                gain.mean,
+                gain.interval,
+                against,
+                tuple(own.tolist()),
+            )
+            found.append(result)
+    order = {name: place for place, name in enumerate(names)}
+    return sorted(found, key=lambda r: order[r.strategy])
+
+
+def _verdict(
+    plan: Plan,
+    rows: dict[str, list[dict[str, Any]]],
+    scores: dict[str, list[dict[str, float]]],
+    names: list[str],
+    metric: str,
+    against: str,
+    ratio: float,
+) -> Verdict:
+    about = METRICS[metric]
+    candidates = [n for n in names if n not in ("nothing", "threshold")]
+    outer = {
+        n: about.sign * np.array([s[metric] for s in scores[n]]) for n in (against, *candidates)
+    }
+    reference = outer[against]
+    # Of money nobody knows the unit: the margin is a share of what deciding costs anyway.
+    margin = MARGIN * (abs(float(reference.mean())) or 1) if metric == "cost" else MARGIN
+    outcome, found = verdict(
+        np.array([outer[n] for n in candidates]).reshape(len(candidates), len(reference)),
+        reference,
+        ratio=ratio,
+        rows=len(plan.part),
+        margin=margin,
+        ceiling=about.sign * about.best,
+    )
+    # Nested: in each split the inner folds choose, and the test part tells what that was worth.
+    source = {against: rows["nothing"]} | {n: rows[n] for n in candidates}
+    chosen = []
+    for split in range(len(reference)):
+        inner = np.array([source[n][split]["inner"][metric] for n in source]) * about.sign
+        chosen.append([*source][choose(inner, ratio=1 / (inner.shape[1] - 1))])
+    nested = np.array([outer[n][split] for split, n in enumerate(chosen)])
+    (gain,) = compare_to(nested[None], reference, ratio=ratio)
+    best = candidates[outcome.best] if candidates else against
+    text = _in_words(
+        outcome.outcome,
+        best,
+        found[outcome.best] if candidates else Difference(0, 0, 0, 0),
+        gain,
+        about,
+        against,
+        about.sign * float(reference.mean()),
+        margin,
+        len(candidates),
+        outcome.rows,
+        len(plan.part),
+        hopeful=candidates[int(np.argmax([d.high for d in found]))] if found else "",
+        highest=max((d.high for d in found), default=0.0),
+    )
+    return Verdict(
+        outcome.outcome,
+        best if outcome.outcome == HELPS else against,
+        metric,
+        against,
+        gain.mean,
+        gain.interval,
+        dict(Counter(chosen)),
+        outcome.rows,
+        text,
+    )
+
+
+def _in_words(
+    outcome: str,
+    best: str,
+    own: Difference,
+    gain: Difference,
+    about: Metric,
+    against: str,
+    level: float,
+    margin: float,
+    candidates: int,
+    rows: int | None,
+    now: int,
+    *,
+    hopeful: str,
+    highest: float,
+) -> str:
+    reference = "doing nothing" if against == "nothing" else "moving the threshold alone"
+    level_text = f"{reference} ({about.text(level)} {about.words})"
+
+    def signed(value: float) -> str:
+        return about.text(value, signed=True)
+
+    at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} remedies at once"
+    if not candidates:
+        return f"{outcome}: there was no remedy to compare with {level_text}"
+    first, last = signed(own.low), signed(own.high)
+    nested = f"{signed(gain.mean)} [{signed(gain.low)}, {signed(gain.high)}]"
+    if outcome == HELPS:
+        return (
+            f"{best} helps: {signed(own.mean)} against {level_text}, between {first} and {last} "
+            f"({at_once}). Choosing a remedy on the training part alone, as it has to be done, "
+            f"gained {nested} on rows that took no part in it"
+        )
+    if outcome == NO_GAIN:
+        return (
+            f"no worthwhile gain over {level_text}: even the most hopeful of {candidates} "
+            f"remedies, {hopeful}, gains at most {signed(highest)} ({at_once}; worthwhile is "
+            f"{about.text(margin)})"
+        )
+    assert outcome == UNCLEAR
+    return (
+        f"not enough data to tell: of {candidates} remedies {best} does best on average, "
+        f"{signed(own.mean)} against {level_text}, but the truth lies between {first} and {last}, "
+        f"and up to {signed(highest)} for {hopeful} ({at_once}). About {rows:,} rows in place of "
+        f"{now:,} would tell"
+    )
+
+
+def _real_rows(plan: Plan, rows: list[dict[str, Any]], ratio: float) -> RealRows | None:
+    sign = METRICS[plan.metric].sign
+    values = np.array([[*d["thinned"], d["scores"][plan.metric]] for d in rows], dtype=float)
+    shares = np.array([*SHARES, 1.0])
+    if np.isnan(values).any():
+        return None
+    doublings = np.log2(shares) - np.log2(shares).mean()
+    slopes = sign * values @ doublings / (doublings**2).sum()
+    (gain,) = compare_to(slopes[None], np.zeros(len(slopes)), ratio=ratio)
+    means = tuple(values.mean(axis=0).tolist())
+    return RealRows(tuple(shares.tolist()), means, gain.mean, gain.interval)
+
+
+def _by_means(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Mean metric of each group over the splits whose test part held rows of both kinds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, splits in rows.items():
+        for d in splits:
+            for group, value in d.get("by", {}).items():
+                found.setdefault(group, {}).setdefault(name, []).append(value)
+    return {
+        group: {name: float(np.mean(values)) for name, values in of.items()}
+        for group, of in sorted(found.items())
+    }
+
+
+def _mean_curves(splits: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {
+        "precision": np.mean([d["curves"]["precision"] for d in splits], axis=0).tolist(),
+        "calibration": np.sum([d["curves"]["calibration"] for d in splits], axis=0).tolist(),
+    }
+    if "cost" in splits[0]["curves"]:
+        found["cost"] = np.mean([d["curves"]["cost"] for d in splits], axis=0).tolist()
+    return found

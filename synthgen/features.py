@@ -1,0 +1,195 @@
+"""Tables as the numeric matrices that classifiers take; what is learned for it, a fold learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from synthgen.cells import tidy
+from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.errors import DataError
+from synthgen.table import Schema
+
+# Histogram boosting tells no more levels apart.
+MAX_LEVELS = 254
+
+
+def is_learned(column: Column) -> bool:
+    """Whether a classifier may see it: no ID, free text, constant or empty column."""
+    return column.kind in NUMBERS or column.kind in ("categorical", "boolean")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The columns that a classifier sees, and their names for levels; nothing in it is a statistic.
+
+    Attributes:
+        columns: In the order of the matrix.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": [1.0, 2.5, None] * 9, "sex": ["f", "m", "f"] * 9})
+        >>> places = Places.of(Schema.infer(frame))
+        >>> places.is_level.tolist(), places.matrix(frame)[:3].tolist()
+        ([False, True], [[1.0, 0.0], [2.5, 1.0], [nan, 0.0]])
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, schema: Schema) -> Places:
+        return cls(tuple(c for c in schema.features if is_learned(c)))
+
+    @property
+    def is_level(self) -> np.ndarray:
+        """bool of shape (columns,)"""
+        return np.array([c.kind in LEVELS for c in self.columns], dtype=bool)
+
+    def matrix(self, frame: pd.DataFrame) -> np.ndarray:
+        """Numbers as they are, levels as positions; missing cells and unknown levels are NaN.
+
+        Args:
+            frame: Shape (rows, any columns); must have those of `columns`.
+
+        Returns:
+            float64 of shape (rows, columns).
+
+        Raises:
+            DataError: A column is missing, or holds text where numbers are expected.
+        """
+        out = np.empty((len(frame), len(self.columns)))
+        there = {(type(name), name): place for place, name in enumerate(frame.columns)}
+        for j, column in enumerate(self.columns):
+            place = there.get((type(column.name), column.name))
+            if place is None:
+                raise DataError(
+                    371, f"column {column.name!r} is missing: give the columns of the training"
+                )
+            out[:, j] = _places(column, frame.iloc[:, place])
+        return out
+
+
+def _places(column: Column, series: pd.Series) -> np.ndarray:
+    if column.kind in NUMBERS:
+        values, gone = column.numbers(series)
+        return np.where(gone, np.nan, values.astype(np.float64))
+    series = tidy(series)
+    known = pd.Index(list(column.categories), dtype=object, tupleize_cols=False)
+    cells = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
+    codes = known.get_indexer(cells)
+    return np.where((codes < 0) | series.isna().to_numpy(bool), np.nan, codes)
+
+
+class Coder(BaseEstimator):
+    """The places of a training part as codes and numbers that a model can learn from.
+
+    Levels are numbered by frequency in the training part; those beyond the 254th, and those it does
+    not hold, are missing.
+
+    Args:
+        is_level: Which columns hold levels, bool of shape (columns,).
+        dense: Nothing is missing in the result: a number becomes the median, with a flag in a
+            column of its own, a level one more level; numbers are standardised. Interpolation
+            between neighbours needs this.
+
+    Attributes:
+        is_level_: Of the columns of the result.
+
+    Example:
+        >>> places = np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, 0.0]])
+        >>> coder = Coder(np.array([False, True])).fit(places)
+        >>> coder.transform(places)[:, 1].tolist()
+        [0.0, 0.0, 1.0]
+        >>> dense = Coder(np.array([False, True]), dense=True).fit(places)
+        >>> dense.transform(places).shape, dense.is_level_.tolist()
+        ((3, 3), [False, True, True])
+    """
+
+    def __init__(self, is_level: np.ndarray, *, dense: bool = False) -> None:
+        self.is_level = is_level
+        self.dense = dense
+
+    def fit(self, places: np.ndarray) -> Self:
+        """Learn from `places` of shape (rows, columns)."""
+        self.is_level_ = np.asarray(self.is_level, dtype=bool)
+        self.rank_: list[Any] = []
+        for j in np.flatnonzero(self.is_level_):
+            known = places[~np.isnan(places[:, j]), j].astype(np.int64)
+            counts = np.bincount(known)
+            order = np.argsort(-counts, kind="stable")[: min(MAX_LEVELS, (counts > 0).sum())]
+            rank = np.full(len(counts) + 1, np.nan)
+            rank[order] = np.arange(len(order))
+            self.rank_.append(rank)
+        if self.dense:
+            numbers = places[:, ~self.is_level_]
+            gone = np.isnan(numbers)
+            some = np.where(gone.all(axis=0), 0.0, numbers)
+            self.middle_ = np.nanmedian(some, axis=0) if numbers.size else np.zeros(0)
+            filled = np.where(gone, self.middle_, numbers)
+            scale = filled.std(axis=0) if len(filled) else np.ones(0)
+            self.scale_ = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
+            self.flagged_ = np.flatnonzero(gone.any(axis=0))
+            self.is_level_ = np.append(self.is_level_, np.ones(len(self.flagged_), dtype=bool))
+        return self
+
+    def transform(self, places: np.ndarray) -> np.ndarray:
+        """float64 of shape (rows, columns), with `dense` also a column for each flag."""
+        is_level = np.asarray(self.is_level, dtype=bool)
+        out = np.array(places, dtype=np.float64)
+        for j, rank in zip(np.flatnonzero(is_level), self.rank_, strict=True):
+            column = out[:, j]
+            unknown = np.isnan(column) | (column >= len(rank) - 1)
+            out[:, j] = rank[np.where(unknown, len(rank) - 1, column).astype(np.int64)]
+        if not self.dense:
+            return out
+        numbers = out[:, ~is_level]
+        gone = np.isnan(numbers)
+        out[:, ~is_level] = (np.where(gone, self.middle_, numbers) - self.middle_) / self.scale_
+        for j, rank in zip(np.flatnonzero(is_level), self.rank_, strict=True):
+            last = np.nanmax(rank, initial=-1.0) + 1
+            out[:, j] = np.where(np.isnan(out[:, j]), last, out[:, j])
+        return np.hstack([out, gone[:, self.flagged_]])
+
+
+class Binned(TransformerMixin, BaseEstimator):
+    """Numbers as numbers of their quantile, at most 254 of them; levels and missing cells stay.
+
+    Histogram boosting would cut numbers at their quantiles anyway, but with weights it takes forty
+    times as long.
+
+    Args:
+        is_level: Which columns hold levels, bool of shape (columns,).
+
+    Example:
+        >>> Binned(np.array([False])).fit_transform(np.array([[1.0], [9.0], [5.0], [np.nan]]))
+        array([[ 0.],
+               [ 2.],
+               [ 1.],
+               [nan]])
+    """
+
+    def __init__(self, is_level: np.ndarray) -> None:
+        self.is_level = is_level
+
+    def fit(self, X: np.ndarray, y: Any = None) -> Self:
+        """Learn the cuts from `X` of shape (rows, columns)."""
+        self.cuts_ = []
+        for values in X[:, ~np.asarray(self.is_level, dtype=bool)].T:
+            known = np.unique(values[~np.isnan(values)])
+            if len(known) > MAX_LEVELS:
+                shares = np.linspace(0, 1, MAX_LEVELS + 1)[1:-1]
+                known = np.unique(np.nanquantile(values, shares, method="nearest"))
+            self.cuts_.append(known[:-1] / 2 + known[1:] / 2)
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Of the same shape."""
+        out = np.array(X, dtype=np.float64)
+        numbers = np.flatnonzero(~np.asarray(self.is_level, dtype=bool))
+        for j, cuts in zip(numbers, self.cuts_, strict=True):
+            values = out[:, j]
+            out[:, j] = np.where(np.isnan(values), np.nan, np.searchsorted(cuts, values))
+        return out

@@ -1,0 +1,180 @@
+"""How well probabilities of the rare class rank, decide and tell the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+
+# Shares of false alarms at which the recall of the rare class is read off.
+FALSE_ALARMS = {"recall_at_1pct": 0.01, "recall_at_5pct": 0.05}
+RECALLS = np.linspace(0.05, 1, 20)
+CALIBRATION = np.array(
+    [0, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+)
+THRESHOLDS = np.concatenate([[0], np.logspace(-4, 0, 41)])
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure for probabilities of the rare class against all others.
+
+    Attributes:
+        words: For the reader.
+        sign: 1 where higher is better, -1 where lower is.
+        best: The best value there is.
+    """
+
+    words: str
+    sign: int = 1
+    best: float = 1.0
+
+    def text(self, value: float, *, signed: bool = False) -> str:
+        """A value as a reader wants it: three decimals, or whole money."""
+        return (
+            f"{value:{'+' if signed else ''}{',.0f' if self.words.startswith('cost') else '.3f'}}"
+        )
+
+
+METRICS = {
+    "average_precision": Metric("average precision"),
+    "roc_auc": Metric("area under the ROC curve"),
+    "recall_at_1pct": Metric("recall at 1 % false alarms"),
+    "recall_at_5pct": Metric("recall at 5 % false alarms"),
+    "balanced_accuracy": Metric("balanced accuracy"),
+    "f1": Metric("F1"),
+    "brier": Metric("Brier score", -1, 0.0),
+    "log_loss": Metric("log-loss", -1, 0.0),
+    "cost": Metric("cost of 1,000 rows", -1, 0.0),
+}
+DECIDED = ("balanced_accuracy", "f1", "cost")  # those that need a threshold
+RANKED = ("average_precision", "roc_auc", "recall_at_1pct", "recall_at_5pct", "brier", "log_loss")
+
+
+def score(
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    thresholds: dict[str, float],
+    cost: tuple[float, float] | None,
+) -> dict[str, float]:
+    """All figures of one test part.
+
+    Args:
+        is_rare: bool of shape (rows,), both kinds present.
+        p: Probability of the rare class, shape (rows,).
+        thresholds: From where on a row is called rare, for each metric of `DECIDED`.
+        cost: Money lost by a missed rare row and by a false alarm; None leaves "cost" out.
+
+    Example:
+        >>> found = score(np.array([False, False, True]), np.array([0.1, 0.6, 0.8]),
+        ...               {"f1": 0.5, "balanced_accuracy": 0.7, "cost": 0.5}, (500.0, 3.0))
+        >>> found["average_precision"], round(found["f1"], 2), found["cost"]
+        (1.0, 0.67, 1000.0)
+    """
+    found = {name: rank(is_rare, p, name) for name in RANKED}
+    for name in DECIDED:
+        if name != "cost" or cost is not None:
+            hits, alarms = _counts(is_rare, p, thresholds[name])
+            found[name] = float(_decided(name, hits, alarms, is_rare, cost))
+    return found
+
+
+def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
+    """One of the figures that need no threshold."""
+    if name == "average_precision":
+        return float(average_precision_score(is_rare, p))
+    if name == "roc_auc":
+        return float(roc_auc_score(is_rare, p))
+    if name == "brier":
+        return float(np.mean((p - is_rare) ** 2))
+    if name == "log_loss":
+        known = np.where(is_rare, p, 1 - p)
+        return float(-np.log(np.clip(known, 1e-7, 1)).mean())
+    alarms, hits, _ = roc_curve(is_rare, p)
+    # The last point of a vertical step is the one that is reached at that share of false alarms.
+    last = np.append(np.diff(alarms) > 0, True)
+    return float(np.interp(FALSE_ALARMS[name], alarms[last], hits[last]))
+
+
+def best_threshold(
+    is_rare: np.ndarray, p: np.ndarray, name: str, cost: tuple[float, float] | None = None
+) -> float:
+    """From which probability on a row should be called rare, for a metric of `DECIDED`.
+
+    Args:
+        is_rare, p: Of rows that the model has not learned from, shape (rows,).
+        name: The metric.
+        cost: See `score`.
+
+    Returns:
+        Midway between two probabilities that occur; above 1 where no alarm is best.
+
+    Example:
+        >>> best_threshold(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.6]),
+        ...                "f1")
+        0.30000000000000004
+    """
+    order = np.argsort(-p, kind="stable")
+    ranked, rare = p[order], is_rare[order]
+    hits = np.append(0, np.cumsum(rare))
+    alarms = np.append(0, np.cumsum(~rare))
+    cuts = np.append(True, np.append(np.diff(ranked) < 0, True))  # ties cannot be parted
+    values = _decided(name, hits, alarms, is_rare, cost) * METRICS[name].sign
+    place = int(np.flatnonzero(cuts)[np.argmax(values[cuts])])
+    if place == 0:
+        return float(np.nextafter(ranked[0], 2))
+    below = ranked[place] if place < len(ranked) else 0.0
+    return float((ranked[place - 1] + below) / 2)
+
+
+def _counts(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
+    called = p >= threshold
+    return int((called & is_rare).sum()), int((called & ~is_rare).sum())
+
+
+def _decided(
+    name: str, hits: Any, alarms: Any, is_rare: np.ndarray, cost: tuple[float, float] | None
+) -> Any:
+    rare, others = is_rare.sum(), (~is_rare).sum()
+    if name == "f1":
+        return 2 * hits / (hits + alarms + rare)
+    if name == "balanced_accuracy":
+        return (hits / rare + 1 - alarms / others) / 2
+    assert cost is not None
+    return 1000 * (cost[0] * (rare - hits) + cost[1] * alarms) / len(is_rare)
+
+
+def curves(
+    is_rare: np.ndarray, p: np.ndarray, cost: tuple[float, float] | None
+) -> dict[str, list[Any]]:
+    """What a page draws, for one test part, at places that are the same for all.
+
+    Returns:
+        "precision" at each of `RECALLS`; "calibration": rows, sum of probabilities and rare rows
+        between each two of `CALIBRATION`; with costs also "cost" at each of `THRESHOLDS`.
+    """
+    precision, recall, _ = precision_recall_curve(is_rare, p)  # recall falls
+    best = np.maximum.accumulate(precision)  # at this recall or a greater one
+    place = np.searchsorted(-recall, -(RECALLS - 1e-9), side="right") - 1
+    bins = np.clip(np.searchsorted(CALIBRATION, p, side="right") - 1, 0, len(CALIBRATION) - 2)
+    size = len(CALIBRATION) - 1
+    found: dict[str, list[Any]] = {
+        "precision": best[place].tolist(),
+        "calibration": [
+            np.bincount(bins, minlength=size).tolist(),
+            np.bincount(bins, p, minlength=size).tolist(),
+            np.bincount(bins, is_rare, minlength=size).tolist(),
+        ],
+    }
+    if cost is not None:
+        found["cost"] = [
+            float(_decided("cost", *_counts(is_rare, p, t), is_rare, cost)) for t in THRESHOLDS
+        ]
+    return found

@@ -1,0 +1,257 @@
+"""The statistics of choosing among many on few folds: one place for all of it.
+
+Scores of cross-validation are correlated, because training parts overlap, and the best of many
+looks better than it is. Hence: differences are paired by split, their variance is corrected
+(Nadeau & Bengio 2003), intervals hold for all candidates at once, and a gain must clear a margin.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from synthgen.errors import UsageError
+
+MARGIN = 0.01  # a gain below this is not worth a remedy
+CONFIDENCE = 0.95
+_DRAWS = 4_000  # the quantile of their maximum is good to a hundredth
+
+HELPS = "helps"
+NO_GAIN = "no worthwhile gain"
+UNCLEAR = "not enough data to tell"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much a candidate beats the reference, over all splits.
+
+    Attributes:
+        mean: Mean of the paired differences.
+        error: Its corrected standard error.
+        low, high: Interval that holds for all candidates at once; of one candidate where it was
+            asked about alone.
+    """
+
+    mean: float
+    error: float
+    low: float
+    high: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the differences say together.
+
+    Attributes:
+        outcome: `HELPS`, `NO_GAIN` or `UNCLEAR`.
+        best: Position of the candidate it rests on: for `HELPS` the simplest of those that help
+            and are within one error of the best of them, else the best on average.
+        rows: For `UNCLEAR`: rows that would tell, if the differences stay as they are.
+    """
+
+    outcome: str
+    best: int
+    rows: int | None = None
+
+
+def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and corrected standard error of paired differences (Nadeau & Bengio 2003).
+
+    The variance of the mean of J splits is s²(1/J + n_test/n_train): the second term stands for the
+    rows that training parts share. Differences that are all the same and not 0 would have no
+    error at all; they get that of one further split without a difference.
+
+    Args:
+        differences: Shape (candidates, splits), at least 2 splits.
+        ratio: n_test / n_train of a split.
+
+    Returns:
+        Two arrays of shape (candidates,).
+
+    Example:
+        >>> mean, error = corrected(np.array([[0.01, 0.03], [0.0, 0.0], [0.02, 0.02]]), 0.25)
+        >>> mean.round(3).tolist(), error.round(4).tolist()
+        ([0.02, 0.0, 0.02], [0.0122, 0.0, 0.01])
+    """
+    differences = np.atleast_2d(differences)
+    splits = differences.shape[1]
+    if splits < 2:
+        raise UsageError(223, "one split tells nothing about chance: use 2 folds or repeats")
+    mean = differences.mean(axis=1)
+    variance = differences.var(axis=1, ddof=1)
+    same = np.ptp(differences, axis=1) <= 1e-12 * (1 + np.abs(mean))
+    variance = np.where(same, mean**2 / (splits + 1), variance)
+    return mean, np.sqrt(variance * (1 / splits + ratio))
+
+
+def compare_to(
+    scores: np.ndarray,
+    reference: np.ndarray,
+    *,
+    ratio: float,
+    confidence: float = CONFIDENCE,
+    ceiling: float | None = None,
+) -> list[Difference]:
+    """The differences of all candidates to the reference, with intervals that hold at once.
+
+    The bounds are those of the largest |t| among candidates: a multivariate t with J − 1 degrees of
+    freedom whose correlation is that of the differences, shrunk towards none, because few splits
+    make it look stronger than it is. The draws behind it are always the same.
+
+    Args:
+        scores: Shape (candidates, splits); higher is better.
+        reference: Shape (splits,), the same splits.
+        ratio: n_test / n_train of a split.
+        confidence: Probability that all intervals hold together.
+        ceiling: The best score there is. No gain is larger than what the reference leaves.
+
+    Returns:
+        One `Difference` for each candidate.
+
+    Example:
+        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])
+        >>> better = nothing + [0.04, 0.06, 0.05, 0.05, 0.04, 0.06]
+        >>> (found,) = compare_to(better[None], nothing, ratio=0.25)
+        >>> round(found.mean, 3), [round(bound, 3) for bound in found.interval]
+        (0.05, [0.035, 0.065])
+    """
+    differences = np.atleast_2d(scores) - reference
+    mean, error = corrected(differences, ratio)
+    half = error * critical_value(differences, confidence)
+    high = mean + half
+    if ceiling is not None:
+        room, room_error = corrected((ceiling - reference)[None], ratio)
+        quantile = student.ppf((1 + confidence) / 2, len(reference) - 1)
+        high = np.maximum(np.minimum(high, room + quantile * room_error), mean)
+    return [
+        Difference(*map(float, found)) for found in zip(mean, error, mean - half, high, strict=True)
+    ]
+
+
+def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> float:
+    """How many corrected errors to either side make intervals that hold for all rows at once.
+
+    Args:
+        differences: Shape (candidates, splits).
+        confidence: Probability that all intervals hold together.
+    """
+    splits = differences.shape[1]
+    free = splits - 1
+    moving = differences[np.ptp(differences, axis=1) > 1e-12]
+    if len(moving) < 2:
+        return float(student.ppf((1 + confidence) / 2, free))
+    # Schäfer & Strimmer 2005: as much shrinkage as the noise of the correlations asks for.
+    z = moving - moving.mean(axis=1, keepdims=True)
+    z /= np.sqrt((z**2).mean(axis=1, keepdims=True))
+    products = z[:, None, :] * z[None, :, :]
+    correlation = products.mean(axis=2)
+    apart = ~np.eye(len(z), dtype=bool)
+    noise = products.var(axis=2, ddof=1)[apart].sum() / splits
+    strength = (correlation[apart] ** 2).sum()
+    shrinkage = float(np.clip(noise / strength, 0, 1)) if strength > 0 else 1.0
+    correlation = (1 - shrinkage) * correlation + shrinkage * np.eye(len(z))
+    # The square root by eigenvalues also takes a correlation without full rank.
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(values.clip(0))
+    draws = _normal(splits * _DRAWS, len(z)) @ np.ascontiguousarray(root.T, dtype=np.float32)
+    draws = draws.reshape(splits, _DRAWS, len(z))
+    squares = np.einsum("jdc,jdc->dc", draws[1:], draws[1:])
+    largest = np.abs(draws[0] / np.sqrt(squares / free)).max(axis=1)
+    return float(np.quantile(largest, confidence))
+
+
+@functools.lru_cache(maxsize=2)
+def _normal(rows: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(2003).standard_normal((rows, columns), dtype=np.float32)
+
+
+def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = None) -> int:
+    """The simplest candidate within one error of the best (Breiman et al. 1984).
+
+    The error is the corrected one of the *difference* to the best, which is much smaller than that
+    of a score, because splits are paired.
+
+    Args:
+        scores: Shape (candidates, splits); higher is better.
+        ratio: n_test / n_train of a split.
+        order: How simple each candidate is, less is simpler; None: as they stand.
+
+    Example:
+        >>> scores = np.array([[0.50, 0.52, 0.49], [0.51, 0.51, 0.50], [0.60, 0.62, 0.58]])
+        >>> choose(scores[:2], ratio=0.5), choose(scores, ratio=0.5)
+        (0, 2)
+    """
+    means = scores.mean(axis=1)
+    best = int(np.argmax(means))
+    behind, error = corrected(scores[best] - scores, ratio)
+    near = np.flatnonzero(behind <= error + 1e-12)
+    return int(min(near, key=lambda i: (i if order is None else order[i], -means[i])))
+
+
+def verdict(
+    scores: np.ndarray,
+    reference: np.ndarray,
+    *,
+    ratio: float,
+    rows: int,
+    margin: float = MARGIN,
+    confidence: float = CONFIDENCE,
+    ceiling: float | None = None,
+    order: Sequence[int] | None = None,
+) -> tuple[Outcome, list[Difference]]:
+    """Whether any candidate beats the reference.
+
+    `HELPS`: the lower bound of one is above 0. `NO_GAIN`: the upper bounds of all are below the
+    margin. Else `UNCLEAR`, with the rows at which the best one's interval, which shrinks with the
+    square root of the rows, would be narrow enough for either.
+
+    Args:
+        scores: Shape (candidates, splits); higher is better.
+        reference: Shape (splits,), the same splits.
+        ratio: n_test / n_train of a split.
+        rows: Rows of the table.
+        margin: A smaller gain is not worth having.
+        confidence: Probability that all intervals hold together.
+        ceiling: The best score there is.
+        order: How simple each candidate is, less is simpler; None: as they stand.
+
+    Raises:
+        UsageError: There are less than 2 splits.
+
+    Example:
+        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])
+        >>> worse = nothing - [0.04, 0.06, 0.05, 0.05, 0.04, 0.06]
+        >>> found, _ = verdict(worse[None], nothing, ratio=0.25, rows=1000)
+        >>> found.outcome
+        'no worthwhile gain'
+    """
+    scores = np.atleast_2d(scores)
+    if not len(scores):
+        return Outcome(NO_GAIN, -1), []
+    found = compare_to(scores, reference, ratio=ratio, confidence=confidence, ceiling=ceiling)
+    helping = [i for i, d in enumerate(found) if d.low > 0]
+    if helping:
+        own = None if order is None else [order[i] for i in helping]
+        return Outcome(HELPS, helping[choose(scores[helping], ratio=ratio, order=own)]), found
+    best = int(np.argmax([d.mean for d in found]))
+    if all(d.high < margin for d in found):
+        return Outcome(NO_GAIN, best), found
+    return Outcome(UNCLEAR, best, max(_rows_to_tell(d, rows, margin) for d in found)), found
+
+
+def _rows_to_tell(found: Difference, rows: int, margin: float) -> int:
+    """Rows at which this difference would be clear, to two digits."""
+    wanted = max(found.mean, margin - found.mean)
+    half = max(found.mean - found.low, found.high - found.mean)
+    needed = rows * max(1.0, (half / wanted) ** 2)
+    digits = max(0, math.floor(math.log10(needed)) - 1)
+    return int(math.ceil(needed / 10**digits) * 10**digits)

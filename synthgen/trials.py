@@ -1,0 +1,503 @@
+"""Every remedy on every split: folds, tuning, and the record of what is finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from synthgen.device import child_seed
+from synthgen.errors import DataError, UsageError
+from synthgen.features import Places
+from synthgen.files import write_json
+from synthgen.scoring import DECIDED, METRICS, best_threshold, curves, rank, score
+from synthgen.strategies import Fitted, Judge, NotApplicable, Part, Strategy
+from synthgen.table import Table, class_position
+
+INNER_FOLDS = 3
+SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
+
+
+def part_of(
+    table: Table, label: Any = None, cost: tuple[float, float] | None = None
+) -> tuple[Any, Part]:
+    """The class that matters and all rows of a table as one part.
+
+    Raises:
+        DataError: No column can be learned from, or the class has too few rows.
+    """
+    counts = table.counts
+    there = [c for c in table.schema.classes if counts[c]]
+    known = Places.of(table.schema)
+    if not known.columns:
+        raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
+    label = (
+        min(there, key=lambda c: counts[c])
+        if label is None
+        else table.schema.classes[class_position(table.schema.classes, label)]
+    )
+    # Classes that the table names and does not hold have no code.
+    code = np.full(len(table.schema.classes), -1)
+    code[[table.schema.classes.index(c) for c in there]] = np.arange(len(there))
+    features = table.frame.drop(columns=[table.schema.target])
+    part = Part(
+        features,
+        known.matrix(features),
+        code[table.labels],
+        known,
+        len(there),
+        there.index(label),
+        cost,
+    )
+    return label, part
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+
+def together_of(part: Part, groups: Any = None) -> np.ndarray:
+    """Which rows share a fold: a number for each row.
+
+    Without `groups`, equal rows: one of them in the training part would give the others away. Where
+    most rows repeat, that says nothing, and every row is its own.
+    """
+    if groups is not None:
+        found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
+        if len(found) != len(part):
+            raise DataError(
+                374, f"groups has {len(found)} rows and X has {len(part)}: give one for each row"
+            )
+        return found
+    cells = pd.util.hash_pandas_object(pd.DataFrame(part.places), index=False)
+    found = pd.factorize(cells)[0]
+    return found if found.max() + 1 > len(found) / 2 else np.arange(len(found))
+
+
+def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each row: groups stay whole, and classes are spread as evenly as that allows.
+
+    Args:
+        y: Class codes from 0, shape (rows,).
+        together: Group of each row, shape (rows,).
+        folds: How many.
+        rng: Draws.
+
+    Example:
+        >>> deal(np.array([0, 0, 0, 0, 1, 1]), np.arange(6), 2, np.random.default_rng(0)).tolist()
+        [1, 0, 0, 1, 0, 1]
+    """
+    counts = np.bincount(y)
+    load = np.zeros((folds, len(counts)))
+    fold = np.empty(len(y), dtype=np.int64)
+    _, group, size = np.unique(together, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(size))
+    order = np.argsort(group, kind="stable")
+    start = np.cumsum(size) - size
+    for g in shuffled[np.argsort(-size[shuffled], kind="stable")]:
+        if size[g] == 1:
+            break
+        rows = order[start[g] : start[g] + size[g]]
+        held = np.bincount(y[rows], minlength=len(counts))
+        rarest = min(np.flatnonzero(held), key=lambda c: counts[c])
+        chosen = int(np.lexsort((rng.random(folds), load.sum(axis=1), load[:, rarest]))[0])
+        fold[rows] = chosen
+        load[chosen] += held
+    single = rng.permutation(np.flatnonzero(size[group] == 1))
+    for c in range(len(counts)):
+        rows = single[y[single] == c]
+        aim = (load[:, c].sum() + len(rows)) / folds
+        quota = np.maximum(aim - load[:, c], 0)
+        quota *= len(rows) / max(quota.sum(), 1e-9)
+        whole = np.floor(quota + 1e-9).astype(np.int64)
+        left = len(rows) - whole.sum()
+        order_of_rest = np.lexsort((rng.random(folds), load.sum(axis=1), -(quota - whole)))
+        whole[order_of_rest[:left]] += 1
+        fold[rows] = np.repeat(np.arange(folds), whole)
+        load[:, c] += whole
+    return fold
+
+
+def outer_splits(
+    part: Part, together: np.ndarray, folds: int, repeats: int, seed: np.random.SeedSequence
+) -> list[np.ndarray]:
+    """The test rows of each split, bool of shape (rows,), repeat by repeat.
+
+    Raises:
+        DataError: Groups are such that a fold lacks the class, or holds nothing else.
+    """
+    found = []
+    is_rare = part.y == part.rare
+    for repeat in range(repeats):
+        fold = deal(part.y, together, folds, np.random.default_rng(child_seed(seed, 1, repeat)))
+        for f in range(folds):
+            test = fold == f
+            if is_rare[test].all() or not is_rare[test].any() or is_rare[~test].sum() < 3:
+                raise DataError(
+                    375,
+                    f"groups leave fold {f + 1} of {folds} without rows of both kinds: "
+                    f"use fewer folds, or smaller groups",
+                )
+            found.append(test)
+    return found
+
+
+# --- one remedy on one split --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A remedy with the setting and the thresholds that inner folds chose.
+
+    Attributes:
+        fitted: On the whole training part; None where it was not asked for.
+        setting: Number of the setting.
+        inner: Metrics on each inner fold, with that setting.
+        thresholds: Of the metrics that need one.
+    """
+
+    fitted: Fitted | None
+    setting: int
+    inner: dict[str, list[float]]
+    thresholds: dict[str, float]
+
+
+def tune(
+    part: Part,
+    together: np.ndarray,
+    strategy: Strategy,
+    judge: Judge,
+    metrics: Sequence[str],
+    seed: np.random.SeedSequence,
+) -> Tuned:
+    """Choose a setting and thresholds on inner folds of a part, then fit on all of it.
+
+    The inner folds are the same for every remedy, because they come from `seed` alone.
+
+    Args:
+        part: Training rows.
+        together: Which of them share a fold.
+        strategy, judge: What to tune.
+        metrics: The first chooses the setting; all are told for each inner fold.
+        seed: Of the split.
+
+    Raises:
+        NotApplicable: The remedy cannot work here.
+    """
+    is_rare = part.y == part.rare
+    folds = int(min(INNER_FOLDS, max(2, is_rare.sum() // 2)))
+    fold = deal(part.y, together, folds, np.random.default_rng(child_seed(seed, 0)))
+    own = child_seed(seed, 1, zlib.crc32(strategy.name.encode()))
+    settings = len(judge.settings)
+    p = np.full((settings, len(part)), np.nan)
+    for f in range(folds):
+        test = fold == f
+        if is_rare[test].all() or not is_rare[test].any():
+            raise NotApplicable("groups leave an inner fold without rows of both kinds")
+        tunable = strategy.build(part.rows(~test), judge, child_seed(own, f))
+        for setting in range(settings):
+            p[setting, test] = tunable(setting).predict_proba(part.places[test])[:, part.rare]
+    tests = [fold == f for f in range(folds)]
+    sign = METRICS[metrics[0]].sign
+    values = [
+        np.mean([sign * rank(is_rare[t], p[s, t], metrics[0]) for t in tests])
+        for s in range(settings)
+    ]
+    setting = int(np.argmax(values))
+    found = p[setting]
+    thresholds = {
+        name: best_threshold(is_rare, found, name, part.cost)
+        for name in DECIDED
+        if name != "cost" or part.cost is not None
+    }
+    inner = {
+        name: [score(is_rare[t], found[t], thresholds, part.cost)[name] for t in tests]
+        for name in metrics
+    }
+    fitted = strategy.build(part, judge, child_seed(own, folds))(setting)
+    return Tuned(fitted, setting, inner, thresholds)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    part: Part
+    together: np.ndarray
+    judge: Judge
+    metric: str
+    decision: str
+    strategies: list[Strategy]
+    tests: list[np.ndarray]
+    seed: np.random.SeedSequence
+    groups: np.ndarray | None
+
+    def fingerprint(self) -> str:
+        """Of all that decides what the parts of the comparison are; not of who takes part."""
+        digest = hashlib.sha256()
+        for array in (self.part.places, self.part.y, self.together, *self.tests):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        judge = [self.judge.name, repr(self.judge.model), repr(self.judge.settings)]
+        seed = [str(self.seed.entropy), str(self.seed.spawn_key)]
+        plain = [*judge, self.metric, self.decision, repr(self.part.cost), *seed]
+        digest.update(json.dumps(plain).encode())
+        return digest.hexdigest()
+
+
+def _task(plan: Plan, split: int, strategy: Strategy, threads: int | None) -> dict[str, Any]:
+    """One remedy on one split, as plain values."""
+    started = time.perf_counter()
+    found: dict[str, Any] = {"strategy": strategy.name, "split": split}
+    limits = nullcontext() if threads is None else threadpool_limits(threads)
+    with limits, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if reason := strategy.missing():
+            found["reason"] = reason
+        else:
+            try:
+                found |= _judged_on(plan, split, strategy)
+            except NotApplicable as error:
+                found["reason"] = str(error)
+            # Anything can go wrong in somebody's sampler: the others go on, and it is told.
+            except Exception as error:
+                if strategy.name == "nothing":
+                    raise
+                found["reason"] = f"{type(error).__name__}: {error}"
+    found["notes"] = sorted({str(w.message).partition("\n")[0] for w in caught})[:3]
+    found["seconds"] = time.perf_counter() - started
+    return found
+
+
+def _judged_on(plan: Plan, split: int, strategy: Strategy) -> dict[str, Any]:
+    test = plan.tests[split]
+    seed = child_seed(plan.seed, 2, split)
+    train, together = plan.part.rows(~test), plan.together[~test]
+    tuned = tune(train, together, strategy, plan.judge, (plan.metric, plan.decision), seed)
+    assert tuned.fitted is not None
+    is_rare = plan.part.y[test] == plan.part.rare
+    places, cost = plan.part.places[test], plan.part.cost
+    p = tuned.fitted.predict_proba(places)[:, plan.part.rare]
+    found: dict[str, Any] = {
+        "setting": tuned.setting,
+        "inner": tuned.inner,
+        "thresholds": tuned.thresholds,
+        "scores": score(is_rare, p, tuned.thresholds, cost),
+        "curves": curves(is_rare, p, cost),
+    }
+    if plan.groups is not None:
+        found["by"] = _by_group(plan.groups[test], is_rare, p, plan.metric)
+    if strategy.name == "nothing":
+        half = dict.fromkeys(DECIDED, 0.5)
+        found["at_half"] = score(is_rare, p, half, cost)
+        found["thinned"] = _thinned(plan, train, strategy, tuned.setting, test, seed)
+    return found
+
+
+def _by_group(
+    groups: np.ndarray, is_rare: np.ndarray, p: np.ndarray, metric: str
+) -> dict[str, float]:
+    found = {}
+    for name in np.unique(groups):
+        there = groups == name
+        if is_rare[there].any() and not is_rare[there].all():
+            found[str(name)] = rank(is_rare[there], p[there], metric)
+    return found
+
+
+def _thinned(
+    plan: Plan,
+    train: Part,
+    strategy: Strategy,
+    setting: int,
+    test: np.ndarray,
+    seed: np.random.SeedSequence,
+) -> list[float]:
+    """The metric of doing nothing with fewer training rows, at each of `SHARES`."""
+    rng = np.random.default_rng(child_seed(seed, 3))
+    order = rng.permutation(len(train))
+    place = np.empty(len(train))
+    for c in range(train.classes):
+        rows = order[train.y[order] == c]
+        place[rows] = (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
+    found = []
+    for share in SHARES:
+        kept = np.flatnonzero(place < share)
+        if (train.y[kept] == train.rare).sum() < 2:
+            found.append(float("nan"))
+            continue
+        fewer = strategy.build(train.rows(kept), plan.judge, child_seed(seed, 4))(setting)
+        p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
+        found.append(rank(plan.part.y[test] == train.rare, p, plan.metric))
+    return found
+
+
+# --- all of them --------------------------------------------------------------------------------
+
+
+class Record:
+    """What is finished, kept in a file if one is given; every change is a whole file."""
+
+    def __init__(self, path: str | os.PathLike[str] | None, fingerprint: str) -> None:
+        self.path = None if path is None else Path(path)
+        self.done: dict[tuple[int, str], dict[str, Any]] = {}
+        self.pruned: dict[str, str] = {}
+        self.splits: int | None = None  # fewer than planned, where the budget said so
+        self.spent = 0.0
+        self.fingerprint = fingerprint
+        if self.path is not None and self.path.exists():
+            try:
+                content = json.loads(self.path.read_text(encoding="utf-8"))
+                finished = {(d["split"], d["strategy"]): d for d in content["done"]}
+                same = content["fingerprint"] == fingerprint
+                self.pruned, self.splits = dict(content["pruned"]), content["splits"]
+                self.spent = float(content["spent"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UsageError(
+                    248,
+                    f"{path}: cannot read what was finished: {error!r}: delete it to begin anew",
+                ) from error
+            if not same:
+                raise UsageError(
+                    249,
+                    f"{path} is of another comparison (table, seed, folds, estimator, metric or "
+                    f"cost differ): give the same arguments, or another file",
+                )
+            self.done = finished
+
+    def add(self, found: dict[str, Any], spent: float) -> None:
+        self.done[found["split"], found["strategy"]] = found
+        self.spent = spent
+        self.write()
+
+    def write(self) -> None:
+        if self.path is not None:
+            content = {
+                "fingerprint": self.fingerprint,
+                "splits": self.splits,
+                "pruned": self.pruned,
+                "spent": self.spent,
+                "done": list(self.done.values()),
+            }
+            write_json(self.path, content)
+
+
+def run(
+    plan: Plan,
+    n_jobs: int | None,
+    budget: float | None,
+    resume: str | os.PathLike[str] | None,
+    verbose: bool,
+) -> Record:
+    record = Record(resume, plan.fingerprint())
+    before, started = record.spent, time.perf_counter()
+    jobs = effective_n_jobs(n_jobs)
+    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    # With a budget, what goes on is decided after each split; else all are in one queue.
+    rounds = [[i] for i in range(len(plan.tests))]
+    if budget is None:
+        rounds = [list(range(len(plan.tests)))]
+    with _progress(verbose) as show:
+        for splits in rounds:
+            if record.splits is not None and splits[0] >= record.splits:
+                break
+            tasks = [
+                (split, strategy)
+                for split in splits
+                for strategy in plan.strategies
+                if strategy.name not in record.pruned
+                and (split, strategy.name) not in record.done
+                and not failed(record, strategy.name)
+            ]
+            work = (delayed(_task)(plan, i, strategy, threads) for i, strategy in tasks)
+            for found in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+                record.add(found, before + time.perf_counter() - started)
+                show(len(record.done), _left(record, plan, jobs), found["strategy"])
+            if budget is not None and splits[0] + 1 < len(plan.tests):
+                _prune(record, plan, splits[0] + 1, budget, jobs)
+    return record
+
+
+def failed(record: Record, name: str) -> bool:
+    return any(d["strategy"] == name and "reason" in d for d in record.done.values())
+
+
+def _seconds(record: Record, name: str) -> float:
+    """Mean seconds of a remedy on a split."""
+    found = [d["seconds"] for d in record.done.values() if d["strategy"] == name]
+    return float(np.mean(found)) if found else 0.0
+
+
+def going(record: Record, plan: Plan) -> list[str]:
+    names = [s.name for s in plan.strategies]
+    return [n for n in names if n not in record.pruned and not failed(record, n)]
+
+
+def _left(record: Record, plan: Plan, jobs: int) -> tuple[int, float]:
+    """Tasks that are left, and their seconds."""
+    last = len(plan.tests) if record.splits is None else record.splits
+    todo = [
+        name
+        for split in range(last)
+        for name in going(record, plan)
+        if (split, name) not in record.done
+    ]
+    return len(todo), sum(_seconds(record, name) for name in todo) / jobs
+
+
+def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> None:
+    """Leave out what inner folds say is worst, until the rest fits into the budget."""
+    sign = METRICS[plan.metric].sign
+
+    def inner(name: str) -> float:
+        found = [d for d in record.done.values() if d["strategy"] == name]
+        return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
+
+    while _left(record, plan, jobs)[1] > budget - record.spent:
+        others = [n for n in going(record, plan) if n != "nothing"]
+        if len(others) <= 1:
+            # What is left is the least that can be compared: fewer splits of it, two at the least.
+            each = _left(record, plan, jobs)[1] / (len(plan.tests) - done)
+            more = int(max(budget - record.spent, 0) // max(each, 1e-9))
+            record.splits = max(2, done + more)
+            break
+        worst = min(others, key=lambda n: sign * inner(n))
+        record.pruned[worst] = (
+            f"no time for it: {inner(worst):.3f} {METRICS[plan.metric].words} on inner folds of "
+            f"{done} split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
+        )
+    record.write()
+
+
+@contextmanager
+def _progress(verbose: bool) -> Iterator[Any]:
+    if not verbose:
+        yield lambda done, left, name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TextColumn("{task.fields[left]}"), console=Console(file=sys.stderr)
+    ) as bar:
+        task = bar.add_task("comparing", total=None, left="")
+
+        def show(done: int, left: tuple[int, float], name: str) -> None:
+            minutes, seconds = divmod(round(left[1]), 60)
+            text = f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
+            bar.update(
+                task, completed=done, total=done + left[0], description=f"{name:16}", left=text
+            )
+
+        yield show

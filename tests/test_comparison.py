@@ -1,0 +1,448 @@
+"""Compare: nothing leaks, nothing is lost, and the verdict is what the truth is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
+
+from synthgen import compare, comparison, scoring
+from synthgen.device import seed_sequence
+from synthgen.errors import DataError, SynthgenError, UsageError
+from synthgen.selection import HELPS, NO_GAIN
+from synthgen.strategies import Judge, pick
+from synthgen.table import Table
+from synthgen.trials import deal, outer_splits, part_of, together_of
+
+FEW = ["class_weight", "oversample"]
+
+
+def table(rows: int = 240, rare: int = 40, gap: float = 1.5) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.repeat([0, 1], [rows - rare, rare]))
+    frame = pd.DataFrame(
+        {
+            "dose": rng.normal(gap * ill, 1).round(3),
+            "age": rng.integers(18, 90, rows).astype(float),
+            "sex": rng.choice(["f", "m"], rows),
+        }
+    )
+    frame.loc[::9, "age"] = np.nan
+    return frame, pd.Series(np.where(ill == 1, "yes", "no"), name="ill")
+
+
+def quick(X: Any, y: Any, **how: Any) -> comparison.Comparison:
+    settings: dict[str, Any] = {
+        "strategies": FEW,
+        "estimator": LogisticRegression(),  # one setting: quick
+        "folds": 3,
+        "repeats": 1,
+        "random_state": 0,
+    }
+    return compare(X, y, **settings | how)
+
+
+def same(one: comparison.Comparison, other: comparison.Comparison) -> bool:
+    def timeless(found: comparison.Comparison) -> dict[str, Any]:
+        return replace(found, seconds={}).to_json()
+
+    return json.dumps(timeless(one)) == json.dumps(timeless(other))
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    is_rare = rng.random(500) < 0.1
+    p = np.round(np.clip(0.1 + 0.3 * is_rare + 0.2 * rng.standard_normal(500), 0, 1), 2)
+    found = scoring.score(is_rare, p, dict.fromkeys(scoring.DECIDED, 0.4), (500, 2))
+    assert found["f1"] == pytest.approx(f1_score(is_rare, p >= 0.4))
+    missed, alarms = (is_rare & (p < 0.4)).sum(), (~is_rare & (p >= 0.4)).sum()
+    assert found["cost"] == pytest.approx(1000 * (500 * missed + 2 * alarms) / 500)
+    false, true, _ = roc_curve(is_rare, p, drop_intermediate=False)
+    reached = true[false <= 0.05].max()
+    assert reached <= found["recall_at_5pct"] <= true[false > 0.05].min()
+    precision, recall, _ = precision_recall_curve(is_rare, p)
+    drawn = scoring.curves(is_rare, p, None)["precision"]
+    for wanted, value in zip(scoring.RECALLS, drawn, strict=True):
+        assert value == pytest.approx(precision[recall >= wanted - 1e-9].max())
+
+
+@pytest.mark.parametrize("name", scoring.DECIDED)
+def test_no_threshold_beats_the_best_one(name: str) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        is_rare = np.append(rng.random(60) < 0.2, [True, False])
+        p = np.round(rng.random(62) * 0.5 + 0.3 * is_rare, 1)
+
+        def value(at: float, is_rare: np.ndarray = is_rare, p: np.ndarray = p) -> float:
+            counts = scoring._counts(is_rare, p, at)
+            return scoring.METRICS[name].sign * scoring._decided(name, *counts, is_rare, (9, 2))
+
+        chosen = scoring.best_threshold(is_rare, p, name, (9, 2))
+        assert value(chosen) == max(map(value, np.linspace(0, 1.2, 121) + 0.0037))
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 6])
+def test_folds_keep_groups_whole_and_classes_even(most: int) -> None:
+    rng = np.random.default_rng(0)
+    together = np.repeat(np.arange(200), rng.integers(1, most + 1, 200))
+    y = (rng.random(200) < 0.15).astype(int)[together]
+    y[rng.random(len(y)) < 0.02] = 2
+    fold = deal(y, together, 4, rng)
+    assert all(len(set(fold[together == g])) == 1 for g in set(together))
+    for c in range(3):
+        held = np.bincount(fold[y == c], minlength=4)
+        assert np.ptp(held) <= most
+    assert not np.array_equal(fold, deal(y, together, 4, rng))
+
+
+def test_equal_rows_share_a_fold_unless_most_rows_repeat() -> None:
+    X, y = table()
+    twice = pd.concat([X, X.iloc[:30]], ignore_index=True)
+    _, part = part_of(Table.of_xy(twice, pd.concat([y, y.iloc[:30]], ignore_index=True)))
+    found = together_of(part)
+    assert np.array_equal(found[-30:], found[:30])
+    assert len(set(found)) == len(X)
+    coarse = replace(part, places=np.round(part.places[:, 2:]))
+    assert len(set(together_of(coarse))) == len(twice)
+
+
+@pytest.mark.parametrize(
+    ("rare", "folds", "splits"), [(100, 5, 10), (24, 4, 12), (9, 2, 10), (6, 2, 10)]
+)
+def test_few_rare_rows_make_fewer_folds_and_more_repeats(
+    rare: int, folds: int, splits: int
+) -> None:
+    used, repeats = comparison._plan(5, None, rare)
+    assert (used, used * repeats) == (folds, splits)
+
+
+# --- nothing leaks ------------------------------------------------------------------------------
+
+SEEN: list[tuple[str, frozenset[int]]] = []
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """A classifier that notes the rows it is shown, by their first number."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Spy:
+        self.classes_ = np.unique(y)
+        self.scaled_ = X[:, 0].std()
+        SEEN.append(("fit", frozenset(np.round(X[:, 0] / X[:, 0].std(), 6))))
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        SEEN.append(("predict", frozenset(np.round(X[:, 0] / self.scaled_, 6))))
+        p = 1 / (1 + np.exp(-X[:, 0]))
+        return np.column_stack([1 - p, p])
+
+
+class Peek:
+    """A sampler that notes the frame it is given, and cannot find a test row in it."""
+
+    seen: list[pd.DataFrame] = []  # noqa: RUF012
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {}
+
+    def fit_resample(self, X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+        Peek.seen.append(X.copy())
+        X.iloc[:, 0] = -1e9  # what a remedy does to its rows is its own affair
+        return X, y
+
+
+def test_a_remedy_sees_rows_of_the_training_part_only() -> None:
+    X, y = table()
+    X["row"] = np.arange(len(X)) * 1.0 + 0.5
+    before = X.copy()
+    Peek.seen.clear()
+    found = quick(X, y, strategies=[Peek()])
+    assert not found.not_applicable
+    assert X.equals(before)
+    _, part = part_of(Table.of_xy(X, y))
+    tests = outer_splits(part, together_of(part), 3, 1, seed_sequence(0))
+    # Three inner folds and the whole training part, for each of three splits.
+    assert len(Peek.seen) == 12
+    for i, frame in enumerate(Peek.seen):
+        there = set(frame["row"])
+        assert not there & set(X["row"][tests[i // 4]])
+        assert len(there) == (~tests[i // 4]).sum() or i % 4 < 3
+    assert found.result("Peek").difference < -0.1  # the ruined column ruined its own result only
+
+
+def test_every_fit_is_scored_on_rows_it_has_not_seen() -> None:
+    X, y = table()
+    numbers = pd.DataFrame({"row": np.random.default_rng(0).permutation(len(X)) * 1.0 + 0.25})
+    SEEN.clear()
+    quick(numbers, y, strategies=[], estimator=Spy())
+    fits = predictions = 0
+    learned: frozenset[int] = frozenset()
+    for what, rows in SEEN:
+        if what == "fit":
+            learned, fits = rows, fits + 1
+        else:
+            predictions += 1
+            shared = len(rows & learned)
+            assert shared == 0, "a row was predicted by the model that learned it"
+    assert fits >= predictions > 10
+
+
+def test_medians_and_levels_come_from_the_training_part() -> None:
+    # A level that only test rows have is missing to the model, as it would be in use.
+    X, y = table()
+    _, part = part_of(Table.of_xy(X, y))
+    train = part.rows(np.flatnonzero(X["sex"] == "f"))
+    coder = pick("default")[0].build(train, Judge.of("hgb"), seed_sequence(0))(0).coder
+    out = coder.transform(part.places)
+    assert np.array_equal(np.isnan(out[:, 2]), X["sex"] == "m")
+
+
+# --- the verdict --------------------------------------------------------------------------------
+
+
+def shuffled(seed: int, **how: Any) -> comparison.Comparison:
+    X, y = table(rows=300)
+    y = pd.Series(np.random.default_rng(seed).permutation(y.to_numpy()), name="ill")
+    return quick(X, y, folds=5, repeats=2, random_state=seed, **how)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
+    found = shuffled(seed)
+    assert HELPS not in {v.outcome for v in found.verdict.values()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_shuffled_labels_are_helped_by_no_default(seed: int) -> None:
+    found = shuffled(seed, strategies="default", estimator="hgb", n_jobs=2)
+    assert HELPS not in {v.outcome for v in found.verdict.values()}
+    assert not found.not_applicable
+
+
+def test_a_separable_table_has_nothing_to_gain() -> None:
+    X, y = table(gap=40)
+    found = quick(X, y, folds=4, repeats=2)
+    assert {v.outcome for v in found.verdict.values()} == {NO_GAIN}
+    assert found.verdict["ranking"].strategy == "nothing"
+    assert found.verdict["decision"].strategy == "threshold"
+    assert found.result("nothing").mean > 0.99
+
+
+class Sharp(ClassifierMixin, BaseEstimator):
+    """Knows what the judge below cannot see."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Sharp:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-np.abs(X[:, 0])))
+        return np.column_stack([1 - p, p])
+
+
+def test_a_remedy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None:
+    rng = np.random.default_rng(0)
+    ill = np.repeat([0, 1], [400, 60])
+    side = rng.choice([-1, 1], 460)
+    X = pd.DataFrame({"dose": rng.normal(0, 1, 460) + 4 * ill * side})  # no line can tell
+    found = quick(X, ill, strategies=["class_weight", Sharp()], folds=5, repeats=2)
+    ranking = found.verdict["ranking"]
+    assert (ranking.outcome, ranking.strategy) == (HELPS, "Sharp")
+    assert ranking.chosen == {"Sharp": 10}
+    result = found.result("Sharp")
+    assert ranking.difference == pytest.approx(result.difference)
+    # The same mean; alone, its interval need not hold for all.
+    assert ranking.interval[0] >= result.interval[0] > 0
+    assert "Sharp helps" in ranking.text
+
+
+def test_the_threshold_changes_decisions_and_never_the_ranking() -> None:
+    X, y = table(gap=1.0)
+    found = quick(X, y, cost={"fn": 50, "fp": 1})
+    assert found.decision == "cost"
+    nothing, threshold = (found.result(n, "average_precision") for n in ("nothing", "threshold"))
+    assert nothing.values == threshold.values
+    assert threshold.interval == (0, 0)
+    assert found.result("nothing", "cost").mean > 2 * found.result("threshold", "cost").mean
+    assert found.result("nothing", "cost").difference < 0
+    assert found.verdict["decision"].against == "threshold"
+
+
+# --- the same result ----------------------------------------------------------------------------
+
+
+def test_same_seed_same_result_and_another_seed_another() -> None:
+    X, y = table()
+    first = quick(X, y)
+    assert same(first, quick(X, y))
+    assert not same(first, quick(X, y, random_state=1))
+    drawn = quick(X, y, random_state=None)
+    assert same(drawn, quick(X, y, random_state=drawn.seed))
+
+
+def test_a_remedy_gets_the_same_whoever_else_takes_part() -> None:
+    X, y = table()
+    alone, among = quick(X, y, strategies=["oversample"]), quick(X, y, strategies=[*FEW, "smote"])
+    assert alone.result("oversample").values == among.result("oversample").values
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_result() -> None:
+    X, y = table()
+    assert same(quick(X, y), quick(X, y, n_jobs=2))
+
+
+class Interrupting(Peek):
+    left = 6
+
+    def fit_resample(self, X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+        Interrupting.left -= 1
+        if Interrupting.left == 0:
+            raise KeyboardInterrupt
+        return X, y
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    X, y = table()
+    kept = tmp_path / "kept.json"
+    strategies = ["class_weight", Interrupting()]
+    Interrupting.left = 6
+    with pytest.raises(KeyboardInterrupt):
+        quick(X, y, strategies=strategies, resume=kept)
+    finished = json.loads(kept.read_text())["done"]
+    assert 0 < len(finished) < 9
+    resumed = quick(X, y, strategies=strategies, resume=kept)
+    assert same(resumed, quick(X, y, strategies=strategies))
+    took = [d["seconds"] for d in json.loads(kept.read_text())["done"]][: len(finished)]
+    assert took == [d["seconds"] for d in finished]  # they were not done again
+    assert same(resumed, quick(X, y, strategies=strategies, resume=kept))
+
+
+def test_a_file_of_another_comparison_is_refused(tmp_path: Path) -> None:
+    X, y = table()
+    kept = tmp_path / "kept.json"
+    quick(X, y, strategies=[], resume=kept)
+    with pytest.raises(UsageError, match="of another comparison"):
+        quick(X, y, strategies=[], resume=kept, random_state=1)
+    other = X.assign(dose=X["dose"] + 1)
+    with pytest.raises(UsageError, match="of another comparison"):
+        quick(other, y, strategies=[], resume=kept)
+    kept.write_text("{}")
+    with pytest.raises(UsageError, match="delete it"):
+        quick(X, y, strategies=[], resume=kept)
+
+
+# --- what is left out ---------------------------------------------------------------------------
+
+
+def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so() -> None:
+    X, y = table()
+    found = quick(X, y, strategies=["oversample", Peek()], time_budget=1e-3, folds=4)
+    assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know
+    assert "inner folds" in found.pruned["Peek"]
+    assert found.strategies == ["nothing", "threshold", "oversample"]
+    assert found.splits == 2
+    assert any("left out: Peek" in line for line in found.summary_lines())
+    assert not quick(X, y, time_budget=1e6).pruned
+
+
+def test_a_remedy_that_fails_is_told_and_the_others_go_on() -> None:
+    class Broken(Peek):
+        def fit_resample(self, X: Any, y: Any) -> Any:
+            raise RuntimeError("out of luck")
+
+    X, y = table()
+    found = quick(X, y, strategies=["cost_matrix", "oversample", Broken()])
+    assert found.not_applicable["Broken"] == "RuntimeError: out of luck"
+    assert "give cost" in found.not_applicable["cost_matrix"]
+    assert found.strategies == ["nothing", "threshold", "oversample"]
+
+
+# --- more of what is told -----------------------------------------------------------------------
+
+
+def test_more_rows_and_groups_and_json() -> None:
+    X, y = table(rows=400, rare=80, gap=1.0)
+    found = quick(X, y, by="sex")
+    assert set(found.by) == {"f", "m"}
+    assert set(found.by["f"]) == {"nothing", *FEW}
+    assert found.real_rows is not None
+    assert len(found.real_rows.means) == 4
+    assert found.real_rows.interval[0] < found.real_rows.doubling
+    plain = json.loads(json.dumps(found.to_json()))
+    assert set(plain["verdict"]) == {"ranking", "decision"}
+    wanted = {"outcome", "strategy", "difference", "interval", "text"}
+    assert wanted <= set(plain["verdict"]["ranking"])
+    assert {"strategy", "metric", "mean", "difference", "interval"} <= set(plain["results"][0])
+    size = sum(found.curves["nothing"]["calibration"][0])
+    assert size == 400
+
+
+def test_three_classes_are_judged_as_one_against_the_others() -> None:
+    X, y = table()
+    y = y.mask((y == "no") & (X["sex"] == "f") & (np.arange(len(y)) % 2 == 0), "maybe")
+    found = quick(X, y, strategies=["class_weight", "smote", "undersample"])
+    assert not found.not_applicable
+    assert found.label == "yes"
+    assert found.rare == 40
+    assert quick(X, y, label="maybe", strategies=[]).label == "maybe"
+
+
+def test_inputs_are_left_alone_and_so_is_numpy() -> None:
+    X, y = table()
+    before, labels = X.copy(), y.copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    quick(X, y)
+    assert X.equals(before)
+    assert y.equals(labels)
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"metric": "accuracy"}, 228),
+        ({"folds": 1}, 228),
+        ({"repeats": 0}, 228),
+        ({"by": "size"}, 245),
+        ({"time_budget": -1}, 246),
+        ({"cost": {"fn": 5}}, 247),
+        ({"cost": {"fn": 5, "fp": -1}}, 247),
+        ({"strategies": ["no_such"]}, 222),
+        ({"strategies": ["nowhere:Nothing"]}, 222),
+        ({"strategies": [object()]}, 226),
+        ({"estimator": "svm"}, 222),
+        ({"label": "maybe"}, 201),
+        ({"groups": [1, 2]}, 374),
+        ({"groups": "one"}, 375),
+    ],
+)
+def test_what_cannot_be_is_refused(how: dict[str, Any], code: int) -> None:
+    X, y = table()
+    if how.get("groups") == "one":
+        how = {"groups": np.zeros(len(X))}
+    with pytest.raises(SynthgenError) as caught:
+        quick(X, y, **how)
+    assert caught.value.code == code
+
+
+def test_too_few_rows_or_columns_are_refused() -> None:
+    X, y = table(rare=5)
+    with pytest.raises(DataError, match="E373"):
+        quick(X, y)
+    with pytest.raises(DataError, match="E372"):
+        quick(pd.DataFrame({"constant": np.ones(len(X))}), table()[1])

@@ -1,0 +1,212 @@
+"""Every remedy on tables with text, missing cells and three classes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import RandomOverSampler
+from scipy.optimize import check_grad
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from synthgen.device import seed_sequence
+from synthgen.errors import UsageError
+from synthgen.features import Binned, Coder
+from synthgen.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
+from synthgen.strategies import STRATEGIES, Judge, NotApplicable, Part, Strategy, pick
+from synthgen.table import Table
+from synthgen.trials import part_of
+
+LR = Judge.of("lr")
+# Networks take long; the shape of their remedies is that of the bootstrap's.
+QUICK = [s for s in STRATEGIES if not s.name.startswith(("ctgan", "tvae")) and not s.missing()]
+
+
+def part(kind: str) -> Part:
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.repeat([0, 1], [248, 30]))
+    frame = pd.DataFrame({"dose": rng.normal(2.0 * ill), "age": rng.normal(size=300)})
+    y = pd.Series(ill)
+    if kind != "numbers":
+        frame["sex"] = rng.choice(["f", "m"], 300)
+        frame["seen"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(
+            rng.integers(0, 99, 300), unit="D"
+        )
+        frame.loc[::7, ["age", "sex"]] = np.nan
+    if kind == "three":
+        y = pd.Series(np.where(ill == 1, "rare", np.where(frame["age"] > 0.5, "some", "most")))
+    return part_of(Table.of_xy(frame, y), None, (50, 1))[1]
+
+
+def built(strategy: Strategy, rows: Part, setting: int = 1, judge: Judge = LR) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # imbalanced-learn on tiny tables; compare collects them
+        return strategy.build(rows, judge, seed_sequence(0))(setting)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "mixed", "three"])
+@pytest.mark.parametrize("strategy", QUICK, ids=lambda s: s.name)
+def test_every_remedy_ranks_and_gives_natural_probabilities(strategy: Strategy, kind: str) -> None:
+    rows = part(kind)
+    if strategy.name in ("borderline_smote", "adasyn") and kind != "numbers":
+        with pytest.raises(NotApplicable, match="levels or missing cells"):
+            built(strategy, rows)
+        return
+    p = built(strategy, rows).predict_proba(rows.places)
+    assert p.shape == (300, rows.classes)
+    assert p.sum(axis=1) == pytest.approx(1)
+    is_rare = rows.y == rows.rare
+    assert roc_auc_score(is_rare, p[:, rows.rare]) > 0.75
+    if strategy.family in ("nothing", "decision", "loss", "data") and "focal" not in strategy.name:
+        assert 0.05 < p[:, rows.rare].mean() < 0.2  # 0.1 is natural; 0.5 is what weights made
+
+
+def test_the_shift_of_the_shares_is_taken_out() -> None:
+    rows = part("numbers")
+    nothing, weighted = (built(s, rows) for s in pick(["class_weight"])[::2])
+    raw = weighted.model.predict_proba(weighted.coder.transform(rows.places))[:, 1]
+    assert raw.mean() > 0.25
+    p = weighted.predict_proba(rows.places)[:, 1]
+    assert p == pytest.approx(nothing.predict_proba(rows.places)[:, 1], abs=0.1)
+
+
+@pytest.mark.parametrize("name", [s.name for s in QUICK])
+def test_the_same_seed_gives_the_same_classifier(name: str) -> None:
+    rows = part("numbers")
+    strategy = next(s for s in QUICK if s.name == name)
+    one, two = (built(strategy, rows).predict_proba(rows.places) for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("judge", ["hgb", "rf"])
+def test_judges_take_levels_and_missing_cells_they_have_not_seen(judge: str) -> None:
+    rows = part("mixed")
+    train = rows.rows(np.flatnonzero(~(rows.places[:, 2] == 1)))
+    for name in ("nothing", "class_weight", "smote"):
+        strategy = next(s for s in STRATEGIES if s.name == name)
+        model = built(strategy, train, 2, Judge.of(judge))
+        assert np.isfinite(model.predict_proba(rows.places)).all()
+
+
+def test_amounts_are_what_they_say() -> None:
+    rows = part("mixed")
+    seen: list[np.ndarray] = []
+
+    class Noting(LogisticRegression):
+        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+            seen.append(np.bincount(y))
+            return super().fit(X, y, sample_weight)
+
+    judge = Judge("noting", Noting(max_iter=1000))
+    for name in ("undersample", "oversample", "smote", "bootstrap_10", "bootstrap_balance"):
+        built(next(s for s in STRATEGIES if s.name == name), rows, 0, judge)
+    assert [s.tolist() for s in seen] == [[100, 30], [248, 81], [248, 81], [248, 30], [248, 248]]
+
+
+# --- the user's own -----------------------------------------------------------------------------
+
+
+def test_the_users_own_joins_by_path_class_or_object() -> None:
+    names = [
+        "imblearn.over_sampling:RandomOverSampler",
+        RandomOverSampler(sampling_strategy=0.5),
+        "sklearn.naive_bayes:GaussianNB",
+    ]
+    found = pick(names)
+    assert [s.family for s in found] == ["nothing", "decision", "data", "data", "learner"]
+    rows = part("mixed")
+    for strategy in found[2:]:
+        assert built(strategy, rows, 0).predict_proba(rows.places).shape == (300, 2)
+
+
+def test_names_are_in_order_and_once() -> None:
+    assert [s.name for s in pick(["smote", "default", "smote"])] == [
+        s.name for s in pick("default")
+    ]
+    assert len({s.name for s in STRATEGIES}) == len(STRATEGIES) == len(pick("all"))
+    with pytest.raises(UsageError, match="E225"):
+        pick([RandomOverSampler(), RandomOverSampler()])
+    with pytest.raises(UsageError, match="predict_proba"):
+        Judge.of("sklearn.svm:LinearSVC")
+
+
+# --- learners -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [SelfPacedEnsemble(random_state=0), FocalMLP(random_state=0)])
+def test_learners_tell_three_classes_and_leave_torch_alone(model: BaseEstimator) -> None:
+    import torch
+
+    rng = np.random.default_rng(0)
+    y = np.repeat(["a", "b", "c"], [300, 60, 20])
+    X = rng.normal(size=(380, 3)) + np.repeat([0, 3, 6], [300, 60, 20])[:, None]
+    before = torch.random.get_rng_state()
+    fitted: Any = model
+    fitted.fit(X, y)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert (fitted.predict(X) == y).mean() > 0.9
+    assert fitted.predict_proba(X).sum(axis=1) == pytest.approx(1)
+
+
+def test_self_paced_draws_turn_from_easy_to_hard() -> None:
+    rng = np.random.default_rng(0)
+    hardness = np.repeat([0.05, 0.95], [900, 100])
+    model = SelfPacedEnsemble()
+    rows = np.arange(1000)
+    early, late = (
+        np.mean([(model._draw(rows, 50, hardness, pace, rng) >= 900).mean() for _ in range(20)])
+        for pace in (0.0, 1e6)
+    )
+    assert early < 0.1  # by 1 / hardness
+    assert late == pytest.approx(0.5, abs=0.07)  # each bin alike
+
+
+def test_focal_derivatives() -> None:
+    for gamma in (0.0, 1.0, 2.5):
+        for is_rare in (0, 1):
+
+            def loss(z: np.ndarray, rare: int = is_rare, g: float = gamma) -> float:
+                p = 1 / (1 + np.exp(-(2 * rare - 1) * z[0]))
+                return float(-((1 - p) ** g) * np.log(p))
+
+            def slope(z: np.ndarray, rare: int = is_rare, g: float = gamma) -> np.ndarray:
+                return focal_derivatives(z, np.array([rare]), g)[0]
+
+            for z in (-2.0, 0.3, 4.0):
+                assert check_grad(loss, slope, np.array([z])) < 1e-5
+                assert focal_derivatives(np.array([z]), np.array([is_rare]), gamma)[1] > 0
+
+
+# --- matrices -----------------------------------------------------------------------------------
+
+
+def test_bins_are_what_boosting_would_cut_anyway() -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.lognormal(size=3000), rng.integers(0, 4, 3000).astype(float)])
+    X[::11, 0] = np.nan
+    y = (np.nan_to_num(X[:, 0]) > 2).astype(int)
+    levels = np.array([False, True])
+    binned = Binned(levels).fit_transform(X)
+    assert np.array_equal(np.isnan(binned), np.isnan(X))
+    assert np.array_equal(binned[:, 1], X[:, 1])
+    assert np.unique(binned[~np.isnan(binned[:, 0]), 0]).size <= 254
+    model = HistGradientBoostingClassifier(max_iter=20, early_stopping=False)
+    one, two = (model.fit(M, y).predict_proba(M)[:, 1] for M in (X, binned))
+    assert one == pytest.approx(two, abs=0.02)
+
+
+def test_dense_codes_hold_nothing_missing_even_of_new_rows() -> None:
+    rows = part("mixed")
+    train = rows.rows(np.arange(150))
+    coder = Coder(train.known.is_level, dense=True).fit(train.places)
+    new = np.full((1, rows.places.shape[1]), np.nan)
+    out = coder.transform(np.vstack([rows.places, new, new * 0 + 1e6]))
+    assert np.isfinite(out).all()
+    assert out.shape[1] == len(coder.is_level_) == 5  # age is flagged
+    assert np.abs(out[:150, :2].mean(axis=0)).max() < 0.5
