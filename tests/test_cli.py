@@ -469,6 +469,53 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     assert fail(2, *AUDIT, "--against", "old.json").startswith("error E279: old.json: cannot read")
 
 
+# --- evaluate -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthgen.metrics import fidelity, judges, privacy, utility
+
+    monkeypatch.setitem(judges.SETTINGS["boosting"], "max_iter", 5)
+    monkeypatch.setattr(fidelity, "HALVES", 3)
+    monkeypatch.setattr(utility, "REPLICATES", 20)
+    monkeypatch.setattr(privacy, "REPEATS", (1, 1))
+
+
+@pytest.mark.usefixtures("quick_judges")
+def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
+    frame[frame.outcome == "yes"].to_csv("new.csv", index=False)
+    same = ["evaluate", "--train", table, "--synthetic", "new.csv", "--target", "outcome"]
+    frame.assign(dose=frame.dose + 0.37).to_csv("held.csv", index=False)
+    given = [*same, "--holdout", "held.csv", "--judges", "logistic", "--by", "sex"]
+    shown = succeed(*given, "--json", "report.json", "--html", "report.html")
+    assert "fidelity.c2st_boosting" in shown.stdout
+    assert "privacy: fails. 100.0% of the synthetic rows (yes) are equal to a row of train" in (
+        shown.stdout
+    )
+    content = json.loads(Path("report.json").read_text())
+    assert content["label"] == "yes"
+    assert content["privacy"]["copies"] == 1
+    assert Path("report.html").read_text().startswith("<!doctype html>")
+    gates = ["--gate", "utility.replace.ap_ratio>=0", "--gate", "privacy.copies<=0.05"]
+    failed = run(*given, *gates, "--json", "-")
+    assert failed.exit_code == 7
+    last = failed.stderr.splitlines()[-1]
+    assert last == "error E701: new.csv does not pass privacy.copies<=0.05"
+    assert json.loads(failed.stdout)["privacy"]["copies"] == 1
+
+
+def test_evaluate_names_mistakes_before_it_measures(table: Path, frame: pd.DataFrame):
+    frame.drop(columns="dose").to_csv("new.csv", index=False)
+    given = ["evaluate", "--train", table, "--target", "outcome"]
+    assert fail(3, *given, "--synthetic", "new.csv") == (
+        "error E364: the synthetic table lacks column 'dose' of train: add or rename it"
+    )
+    assert fail(2, *given, "--synthetic", table, "--judges", "oracle").startswith("error E294:")
+    assert fail(2, *given, "--synthetic", table, "--html", table).startswith("error E289:")
+    assert fail(2, *given, "--synthetic", table, "--by", "colour").startswith("error E296:")
+
+
 # --- schema -----------------------------------------------------------------------------------
 
 

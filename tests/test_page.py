@@ -2,7 +2,6 @@
 
 import re
 import warnings
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from pages import Page
 
 from synthgen.augmentation import Augmented, augment
 from synthgen.report.page import MAX_FIGURES, column_shapes, render, write_report
@@ -22,42 +22,6 @@ MANIFEST: dict[str, Any] = {
     "data": None,
     "synthgen": None,
 }
-VOID = {"meta", "br", "path", "use", "rect", "line"}
-
-
-class Page(HTMLParser):
-    """Reads a page and complains about what is not well formed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        assert len(set(self.ids)) == len(self.ids)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [v or "" for k, v in attrs if k == "id"]
-        self.links += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def table(rows: int = 200) -> pd.DataFrame:

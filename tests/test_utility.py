@@ -36,7 +36,7 @@ def measured(*frames: pd.DataFrame, **options: object) -> Part:
     schema = Schema.infer(pd.concat(frames, ignore_index=True), target="ill")
     tables = [Table(f.reset_index(drop=True), schema) for f in frames]
     given = {"label": "yes", "judges": ("logistic",), "random_state": 0} | options
-    return utility(*tables, **given)  # pyright: ignore
+    return utility(*tables, **given)
 
 
 def of(part: Part, name: str, group: str = "logistic") -> Score:
@@ -68,7 +68,7 @@ def test_fresh_real_rows_are_as_good_as_those_of_train(fresh: Part, judge: str):
         score = of(fresh, f"{name}.ap_ratio", judge)
         assert score.interval is not None
         assert score.interval[0] - 0.02 <= 1 <= score.interval[1] + 0.02
-    assert of(fresh, "replace.ap_ratio", judge).floor < 0.8  # pyright: ignore
+    assert of(fresh, "replace.ap_ratio", judge).floor < 0.8
     assert of(fresh, "augment.ap_gain", judge).value == pytest.approx(0, abs=0.05)
     assert of(fresh, "replace.calibration_slope", "logistic").value == pytest.approx(1, abs=0.4)
 

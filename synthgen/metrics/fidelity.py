@@ -422,7 +422,7 @@ def _comparison(
                 one, two = (_joint(codes, a, b, sizes) for codes in wide)
                 trends[k] = 1 - np.abs(one - two).sum() / 2
             one, two = (_joint(codes, a, b, sizes) for codes in even)
-            shared[k] = 1 - abs(_shared(one, sizes[b]) - _shared(two, sizes[b]))
+            shared[k] = 1 - abs(_shared(one, int(sizes[b])) - _shared(two, int(sizes[b])))
         return {
             "column_shapes": shapes,
             "pair_trends": trends,
@@ -612,7 +612,7 @@ def _rules(draws: _Draws, seed: np.random.SeedSequence) -> tuple[list[Score], li
         return [], []
     broken = np.column_stack([rule.broken(draws.made) for rule in rules])
     kept = ~broken.any(axis=1)
-    value, rows = float(kept.mean()), len(kept)
+    value, rows = float(kept.mean()), len(draws.made)
     # Wilson's interval (1927): not empty where every row keeps every rule.
     z = 1.96
     middle = (value + z * z / (2 * rows)) / (1 + z * z / rows)
@@ -706,7 +706,7 @@ def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
     """Each level of `a` goes with one level of `b`, if it does."""
     there = ~np.isnan(real[:, a]) & ~np.isnan(real[:, b])
     one, two = (real[there, j].astype(np.int64) for j in (a, b))
-    if not len(one):
+    if not there.any():
         return None
     width = int(two.max()) + 1
     seen = np.flatnonzero(np.bincount(one * width + two))

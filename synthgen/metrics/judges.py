@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
             raise UsageError(294, f"judge {name!r} is not known: there are {', '.join(SETTINGS)}")
     if "xgboost" in judges:
         try:
-            import xgboost  # noqa: F401  # pyright: ignore[reportMissingImports]
+            import_module("xgboost")
         except ImportError as error:
             raise UsageError(
                 295, "judge 'xgboost' is not installed: pip install xgboost, or leave it out"
@@ -91,12 +92,12 @@ def learn(
     chosen = SETTINGS[judge] | (settings or {})
     if judge == "boosting":
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
-        model: Any = HistGradientBoostingClassifier(
+        model: Any = HistGradientBoostingClassifier(**chosen)
+        model.set_params(
             early_stopping=False,
             categorical_features=space.is_level,
             min_samples_leaf=int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20)),
             random_state=seed,
-            **chosen,
         )
         prepare = space.trees
     elif judge == "logistic":
@@ -109,9 +110,7 @@ def learn(
         model = MLPClassifier(random_state=seed, **chosen)
         prepare = _wide(space)
     else:
-        from xgboost import XGBClassifier  # pyright: ignore[reportMissingImports]
-
-        model = XGBClassifier(
+        model = import_module("xgboost").XGBClassifier(
             feature_types=["c" if level else "q" for level in space.is_level],
             enable_categorical=True,
             tree_method="hist",

@@ -1,0 +1,253 @@
+"""The report: known verdicts, tables that do not quite match, and the JSON that gates read."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import SMOTE
+
+import synthgen
+from synthgen import evaluating
+from synthgen.errors import DataError, UsageError
+from synthgen.evaluating import Report, evaluate
+from synthgen.gates import gate
+from synthgen.metrics import fidelity, privacy, utility
+from synthgen.metrics.judges import SETTINGS
+from synthgen.metrics.score import Part, Score
+
+
+def frame(seed: int, rows: int = 160) -> pd.DataFrame:
+    """Numbers of which two go together, levels, and an ID; every second row is ill."""
+    rng = np.random.default_rng(seed)
+    ill = np.arange(rows) % 2 == 0
+    a = rng.normal(size=rows) + 1.5 * ill
+    return pd.DataFrame(
+        {
+            "key": [f"{seed}-{k}" for k in range(rows)],
+            "a": a,
+            "b": 2 * a + 0.2 * rng.normal(size=rows),
+            "c": rng.normal(size=rows),
+            "d": rng.normal(size=rows),
+            "visits": rng.integers(0, 60, rows),
+            "site": np.where(a > 0.5, "north", "south"),
+            "ill": np.where(ill, "yes", "no"),
+        }
+    )
+
+
+def judged(synthetic: pd.DataFrame, **options: Any) -> Report:
+    given = {"holdout": frame(2), "target": "ill", "label": "yes", "judges": ["logistic"]}
+    return evaluate(frame(1), synthetic, **(given | options))
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {v.part: v.outcome for v in report.verdicts}
+
+
+def rare(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.ill == "yes"].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS["boosting"], "max_iter", 20)
+        patch.setattr(fidelity, "HALVES", 4)
+        patch.setattr(utility, "REPLICATES", 60)
+        patch.setattr(privacy, "REPEATS", (2, 2))
+        yield
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at the tables and not at the figures."""
+    names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+    for part in ("fidelity", "target_correlation", "utility", "privacy"):
+        scores = [Score(f"{part}.{n}", "all", 1.0, 1.0, "higher", (1.0, 1.0)) for n in names]
+        monkeypatch.setattr(evaluating, part, lambda *_, scores=scores, **__: Part(scores))
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Report:
+    return judged(rare(frame(3)))
+
+
+@pytest.fixture(scope="module")
+def copied() -> Report:
+    return judged(frame(1))
+
+
+# --- known verdicts -----------------------------------------------------------------------------
+
+
+def test_a_third_real_sample_passes_all(fresh: Report):
+    found = outcomes(fresh)
+    assert found["fidelity"] == "passes"
+    assert found["utility"] == "passes"
+    assert found["privacy"] in ("passes", "cannot tell")  # 80 rows against 80
+    excess = fresh.score("privacy.mia_excess")
+    assert excess.interval is not None
+    assert excess.interval[0] <= 0 <= excess.interval[1]
+    assert fresh.scores[0].group == "yes"
+    assert list(fresh.parts) == ["fidelity", "utility", "privacy"]
+
+
+def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
+    assert outcomes(copied) == {"fidelity": "passes", "utility": "passes", "privacy": "fails"}
+    assert "160 of 160 synthetic rows are equal to a row of train" in copied.notes[1]
+    assert {s.group for s in copied.privacy.scores} == {"yes", "all"}
+    groups = [s.group for s in copied.fidelity.scores if s.name == "fidelity.pair_trends"]
+    assert groups == ["yes", "no", "all"]
+
+
+def test_copies_with_noise_and_smote_are_caught():
+    rng = np.random.default_rng(0)
+    noisy = rare(frame(1))
+    for name in "abcd":
+        noisy[name] += 0.01 * noisy[name].std() * rng.normal(size=len(noisy))
+    assert outcomes(judged(noisy))["privacy"] == "fails"
+    numbers = frame(1)[["a", "b", "c", "d", "ill"]]
+    few = numbers.drop(index=numbers.index[numbers.ill == "yes"][40:])
+    made = SMOTE(sampling_strategy={"yes": 120}, random_state=0).fit_resample(  # pyright: ignore
+        few.drop(columns="ill"), few.ill
+    )
+    smote = made[0].iloc[len(few) :].assign(ill="yes")
+    report = evaluate(
+        few,
+        smote,
+        holdout=frame(2)[list(few)],
+        target="ill",
+        judges=["logistic"],
+    )
+    assert outcomes(report)["privacy"] == "fails"
+
+
+def test_shuffled_columns_fail_fidelity():
+    rng = np.random.default_rng(0)
+    shuffled = rare(frame(3)).apply(lambda column: rng.permutation(column.to_numpy()))
+    report = judged(shuffled)
+    assert outcomes(report)["fidelity"] == "fails"
+    verdict = report.verdicts[0]
+    assert verdict.key is not None
+    assert verdict.key.name == "fidelity.c2st_boosting"
+    assert "tells the synthetic rows from real ones (yes)" in verdict.sentence
+
+
+def test_rows_of_the_other_class_fail_utility():
+    wrong = frame(3).query("ill == 'no'").assign(ill="yes")
+    report = judged(wrong)
+    assert outcomes(report)["utility"] == "fails"
+    assert outcomes(report)["fidelity"] == "fails"
+
+
+def test_without_a_holdout_privacy_cannot_pass():
+    report = judged(rare(frame(1)), holdout=None)
+    assert not report.held_out
+    assert report.sizes == {"train": 112, "synthetic": 80, "holdout": 48}
+    assert any("no holdout was given: 48 of 160 rows" in note for note in report.notes)
+    assert outcomes(report)["privacy"] == "fails"
+    part = Part([Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))])
+    assert evaluating._of_privacy(part, held_out=True).outcome == "passes"
+    assert evaluating._of_privacy(part, held_out=False).outcome == "cannot tell"
+
+
+# --- what must not matter -----------------------------------------------------------------------
+
+
+def test_order_index_and_dtype_do_not_matter(fresh: Report):
+    turned = [frame(1), rare(frame(3)), frame(2)]
+    for k, table in enumerate(turned):
+        table = table.sample(frac=1, random_state=k).iloc[:, ::-1]
+        turned[k] = table.astype({"visits": "float64", "site": "category", "ill": "category"})
+    again = evaluate(
+        turned[0], turned[1], holdout=turned[2], target="ill", label="yes", judges=["logistic"]
+    )
+    assert [s.to_json() for s in again.scores] == [s.to_json() for s in fresh.scores]
+    assert again.verdicts == fresh.verdicts
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_tables_that_do_not_quite_match():
+    made = rare(frame(3)).drop(columns="key").assign(is_synthetic=True)
+    made["visits"] = made.visits + 0.5
+    made.loc[0, "site"] = "moon"
+    report = judged(made)
+    notes = " ".join(report.notes)
+    assert "not compared, as IDs, texts and empty columns are: key" in notes
+    assert "columns of synthetic that train lacks are left out: is_synthetic" in notes
+    assert "column visits: whole numbers in train, fractions in synthetic" in notes
+    assert "moon" in report.train.schema["site"].categories
+    assert "key" not in report.synthetic.frame
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_levels_that_another_table_writes_as_text_are_the_same():
+    numbers = [table.assign(ill=np.where(table.ill == "yes", 1, 0)) for table in map(frame, (1, 2))]
+    made = rare(frame(3)).assign(ill="1")
+    report = evaluate(numbers[0], made, holdout=numbers[1], target="ill", judges=["logistic"])
+    assert report.label == "1"
+    assert report.classes[1] == {"label": "1", "train": 80, "synthetic": 80, "holdout": 80}
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_an_augmented_table_is_told_to_be_a_mixture():
+    report = judged(pd.concat([frame(1), rare(frame(3))], ignore_index=True))
+    assert any("the first 160 synthetic rows are train itself" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "message"),
+    [
+        ({"columns": "c"}, {}, DataError, "the synthetic table lacks column 'c' of train"),
+        ({"ill": "maybe"}, {}, DataError, "synthetic table: column 'ill', row 0: 'maybe' was not"),
+        ({"a": "high"}, {}, DataError, "column 'a', row 0: 'high' is not a number"),
+        ({}, {"label": "no"}, DataError, "no row of 'no', it holds yes"),
+        ({}, {"label": "perhaps"}, UsageError, "is no class of the target"),
+        ({}, {"by": "colour"}, UsageError, "by 'colour' is no column"),
+        ({}, {"judges": ["oracle"]}, UsageError, "judge 'oracle' is not known"),
+        ({}, {"random_state": -1}, UsageError, "random_state must be a whole number"),
+    ],
+)
+def test_mistakes_are_named(change: dict, options: dict, error: type, message: str):
+    made = rare(frame(3))
+    made = made.drop(columns="c") if "columns" in change else made.assign(**change)
+    with pytest.raises(error, match=message):
+        judged(made, **options)
+
+
+# --- the result ---------------------------------------------------------------------------------
+
+
+def test_gates_read_the_json(fresh: Report):
+    content = json.loads(json.dumps(fresh.to_json(), allow_nan=False))
+    assert gate(content, "utility.replace.ap_ratio >= 0.8")
+    assert not gate(content, "fidelity.column_shapes>=2")
+    ratio = fresh.score("utility.replace.ap_ratio", "logistic").value
+    assert content["utility"]["replace.ap_ratio@logistic"] == ratio
+    assert gate(content, f"privacy.mia_excess@yes<={content['privacy']['mia_excess']}")
+    with pytest.raises(UsageError, match=r"utility\.replace\.ap_ratio"):
+        gate(content, "utility.replace.ap_ration>=1")
+    for score in content["scores"]:
+        assert set(score) == {
+            *("name", "group", "value", "reference", "better", "interval", "floor", "note")
+        }
+        assert score["name"].split(".")[0] in content
+    assert [v["part"] for v in content["verdicts"]] == ["fidelity", "utility", "privacy"]
+
+
+def test_a_score_is_found_by_name_and_group(copied: Report):
+    assert copied.score("fidelity.pair_trends").group == "yes"
+    assert copied.score("fidelity.pair_trends", "all").group == "all"
+    with pytest.raises(KeyError, match="pair_trends@maybe"):
+        copied.score("fidelity.pair_trends", "maybe")
+    rows = copied.table_rows()
+    assert rows[0][:2] == ["fidelity.c2st_boosting", "yes"]
+    assert all(len(row) == 6 for row in rows)
+
+
+def test_it_is_a_public_name():
+    assert synthgen.evaluate is evaluate
+    assert synthgen.Report is Report
