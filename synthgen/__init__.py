@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthgen.auditing import Audit, audit, compare_audits
     from synthgen.augmentation import Augmented, augment
+    from synthgen.classifier import ImbalancedClassifier
     from synthgen.column import Column
     from synthgen.comparison import Comparison, compare
     from synthgen.encoding import Encoder
@@ -33,6 +34,7 @@ __all__ = [
     "Column",
     "Comparison",
     "Encoder",
+    "ImbalancedClassifier",
     "Oversampler",
     "Report",
     "Schema",
@@ -60,6 +62,7 @@ _HOME = {
     "Augmented": "synthgen.augmentation",
     "Column": "synthgen.column",
     "Encoder": "synthgen.encoding",
+    "ImbalancedClassifier": "synthgen.classifier",
     "Oversampler": "synthgen.oversampler",
     "Report": "synthgen.evaluating",
     "Schema": "synthgen.table",

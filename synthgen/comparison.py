@@ -268,7 +268,7 @@ def compare(
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
     table = Table.of_xy(X, y, schema=schema)
-    label, part = part_of(table, label, _checked_cost(cost))
+    label, part = part_of(table, label, checked_cost(cost))
     judge, chosen = Judge.of(estimator), pick(strategies)
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
@@ -297,7 +297,7 @@ def compare(
     return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
 
 
-def _checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None:
+def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None:
     if cost is None:
         return None
     found = dict(cost)

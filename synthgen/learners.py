@@ -131,13 +131,13 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
         gamma: How much rows that are right already count less; 0 is cross-entropy.
         beta: Of the class weights, see `effective_weights`; None: no weights.
         width: Units of both hidden layers.
-        epochs: Passes over the rows.
+        epochs: Passes over the rows; more where they would be less than 500 steps.
         learning_rate: Of AdamW.
         random_state: None is fresh entropy, never torch's global generator.
 
     Example:
         >>> X = np.linspace(-1, 1, 60)[:, None]
-        >>> model = FocalMLP(epochs=200, random_state=0).fit(X, X[:, 0] > 0.6)
+        >>> model = FocalMLP(random_state=0).fit(X, X[:, 0] > 0.6)
         >>> model.predict(X[[0, 59]])
         array([False,  True])
     """
@@ -175,10 +175,11 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
         rows = torch.as_tensor(np.asarray(X), dtype=torch.float32)
         target, alpha = torch.as_tensor(codes), torch.as_tensor(alpha, dtype=torch.float32)
         batch = min(256, len(codes))
-        steps = self.epochs * (len(codes) // batch)
+        epochs = max(self.epochs, -(-500 // (len(codes) // batch)))
+        steps = epochs * (len(codes) // batch)
         optimizer = torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
-        for _ in range(self.epochs):
+        for _ in range(epochs):
             order = torch.randperm(len(codes), generator=generator)
             for part in order[: len(codes) // batch * batch].split(batch):
                 logs = _forward(rows[part], parameters).log_softmax(1)

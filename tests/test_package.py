@@ -45,6 +45,7 @@ FLOORS = [
     {"oversampler", "augmentation", "evaluating", "learners", "strategies"},
     {"trials"},
     {"comparison"},
+    {"classifier"},
     {"report"},
     {"cli", "options", "terminal"},
     {"__init__", "__main__"},

@@ -1,0 +1,339 @@
+"""The comparison that keeps its winner: a classifier for a rare class, and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from synthgen.cells import from_plain, to_plain
+from synthgen.comparison import DECISION, Comparison, checked_cost, compare
+from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.errors import DataError, ModelFileError
+from synthgen.features import Places
+from synthgen.files import atomic_write
+from synthgen.scoring import METRICS
+from synthgen.selection import choose
+from synthgen.strategies import Judge, pick
+from synthgen.table import Schema, Table
+from synthgen.trials import part_of, together_of, tune
+
+FORMAT = 1
+
+
+@final
+class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
+    """Compares all remedies for the rare class on the training rows, and keeps the best.
+
+    The remedy is the simplest within one standard error of the best, doing nothing included; it is
+    fitted again on all rows. Probabilities are those at the natural shares of the classes, and the
+    class that matters is predicted from a threshold on that out-of-fold rows chose. What that is
+    worth on new rows is in ``comparison_.verdict``, from the outer loop.
+
+    Args:
+        label: The class that matters; None: the rarest.
+        strategies, estimator, metric, folds, repeats, cost, time_budget, n_jobs, random_state,
+            verbose: See `compare`.
+
+    Attributes:
+        classes_: The classes, sorted.
+        label_: The class that matters.
+        strategy_: Name of the remedy that was kept.
+        threshold_: From this probability on a row is said to be of that class.
+        explanation_: Why, in words.
+        comparison_: The `Comparison`; None where there were too few rows for one, and after `load`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> ill = np.repeat([0, 1], [130, 20])
+        >>> X = pd.DataFrame({"dose": rng.normal(ill * 9), "age": rng.normal(size=150)})
+        >>> model = ImbalancedClassifier(
+        ...     strategies=["class_weight"], estimator="lr", folds=2, repeats=1, random_state=0
+        ... ).fit(X, ill)
+        >>> model.strategy_, model.predict(X.iloc[[0, -1]]).tolist()
+        ('nothing', [0, 1])
+    """
+
+    classes_: np.ndarray
+    label_: Any
+    strategy_: str
+    threshold_: float
+    explanation_: str
+    comparison_: Comparison | None
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        label: Any = None,
+        strategies: Any = "default",
+        estimator: Any = "hgb",
+        metric: str = "average_precision",
+        folds: int = 5,
+        repeats: int | None = None,
+        cost: Mapping[str, float] | None = None,
+        time_budget: float | None = None,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
+        self.label = label
+        self.strategies = strategies
+        self.estimator = estimator
+        self.metric = metric
+        self.folds = folds
+        self.repeats = repeats
+        self.cost = cost
+        self.time_budget = time_budget
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Compare, choose and fit.
+
+        Args:
+            X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
+            y: Classes, shape (rows,).
+
+        Raises:
+            DataError: The table cannot be used as it is.
+            UsageError: A parameter cannot be what it is.
+        """
+        frame, labels = self._checked(X, y)
+        table = Table.of_xy(frame, labels)
+        seed = seed_sequence(self.random_state)
+        cost = checked_cost(self.cost)
+        label, part = part_of(table, self.label, cost)
+        judge, chosen = Judge.of(self.estimator), pick(self.strategies)
+        names, rare = {s.name: s for s in chosen}, int(part.counts[part.rare])
+        self.comparison_ = None
+        self.strategy_ = "nothing"
+        decision = DECISION if cost is None else "cost"
+        if rare < 6:
+            self.explanation_ = f"class {label!r} has {rare} rows, too few to compare remedies"
+        else:
+            self.comparison_ = compare(
+                frame,
+                labels,
+                label=label,
+                strategies=chosen,
+                estimator=judge,
+                metric=self.metric,
+                folds=self.folds,
+                repeats=self.repeats,
+                cost=self.cost,
+                time_budget=self.time_budget,
+                n_jobs=self.n_jobs,
+                random_state=child_seed(seed, 0),
+                verbose=self.verbose,
+            )
+            self.strategy_ = winner(self.comparison_)
+            self.explanation_ = (
+                f"{self.strategy_} is the simplest remedy within one error of the best; "
+                f"{self.comparison_.verdict['ranking'].text}"
+            )
+        self._keep(
+            table,
+            label,
+            tune(
+                part,
+                together_of(part),
+                names[self.strategy_],
+                judge,
+                (self.metric, decision),
+                child_seed(seed, 1),
+            )
+            if rare >= 6
+            else None,
+            part,
+            judge,
+            names["nothing"],
+            child_seed(seed, 1),
+        )
+        return self
+
+    def _keep(
+        self, table: Table, label: Any, tuned: Any, part: Any, judge: Judge, nothing: Any, seed: Any
+    ) -> None:
+        there = [c for c in table.schema.classes if table.counts[c]]
+        if tuned is None:
+            self._fitted = nothing.build(part, judge, seed)(0)
+            self.threshold_ = 0.5
+        else:
+            self._fitted = tuned.fitted
+            self.threshold_ = tuned.thresholds["f1" if self.cost is None else "cost"]
+        self._known = part.known
+        self.classes_ = np.array(there)
+        order = np.argsort(self.classes_, kind="stable")
+        self.classes_, self._order = self.classes_[order], order
+        self.label_ = label
+        self._rare = int(np.flatnonzero(order == part.rare)[0])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of `classes_` at their natural shares, shape (rows, classes)."""
+        check_is_fitted(self)
+        frame = self._checked(X)[0]
+        return self._fitted.predict_proba(self._known.matrix(frame))[:, self._order]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class that matters where its probability reaches `threshold_`, else the most probable
+        of the others; shape (rows,).
+        """
+        p = self.predict_proba(X)
+        rare = p[:, self._rare] >= self.threshold_
+        p[:, self._rare] = np.where(rare, 2, -1)
+        return self.classes_[p.argmax(axis=1)]
+
+    def _checked(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Any]:
+        """As a frame, and as scikit-learn wants it checked."""
+        first = y is not None
+        if isinstance(X, pd.DataFrame):
+            named = all(isinstance(name, str) for name in X.columns)
+            seen = X if named else np.empty((0, X.shape[1]))
+            if first:
+                check_classification_targets(np.asarray(y))
+            validate_data(self, seen, reset=first, skip_check_array=True)
+            return X, y
+        how: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
+        if not first:
+            if not hasattr(self, "_fitted"):
+                validate_data(self, X, y, **how)  # it says that y is missing
+            return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
+        X, y = validate_data(self, X, y, **how)
+        check_classification_targets(y)
+        if len(np.unique(y)) < 2:
+            raise DataError(376, "y has one class: there is nothing to tell apart")
+        return pd.DataFrame(X), y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+    # --- its file -----------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the classifier to one file, with skops: no code, and types from a list only.
+
+        The file holds the names of levels and the ranges of columns, and no row.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ModelFileError: The remedy or the classifier is of a type that is not on the list.
+            OutputError: The file cannot be written; what was there is untouched.
+        """
+        from skops import io as skops
+
+        check_is_fitted(self)
+        content = {
+            "format": FORMAT,
+            "columns": json.dumps(Schema(self._known.columns).to_json()),
+            "classes": json.dumps([to_plain(c) for c in self.classes_.tolist()]),
+            "n_features": self.n_features_in_,
+            "order": self._order,
+            "rare": self._rare,
+            "threshold": self.threshold_,
+            "strategy": self.strategy_,
+            "explanation": self.explanation_,
+            "names": json.dumps([*map(str, getattr(self, "feature_names_in_", []))]),
+            "fitted": self._fitted,
+        }
+        try:
+            data = skops.dumps(content)
+        except Exception as error:  # whatever a type of a user's makes of it
+            raise ModelFileError(
+                431, f"{self.strategy_}: this classifier cannot be written to a file: {error}"
+            ) from error
+        _check_types(data, f"this classifier ({self.strategy_})")
+        with atomic_write(path) as file:
+            file.write(data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImbalancedClassifier:
+        """Read a file that `save` wrote. Types that are not on the list are never made.
+
+        Raises:
+            ModelFileError: It cannot be read, or holds another type.
+        """
+        from skops import io as skops
+
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ModelFileError(432, f"{path}: cannot be read: {error.strerror}") from error
+        _check_types(data, str(path))
+        try:
+            content = skops.loads(data, trusted=TRUSTED)
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']} is not {FORMAT}")
+            model = cls()
+            model._known = Places(Schema.from_json(json.loads(content["columns"])).columns)
+            model.classes_ = np.array([from_plain(c) for c in json.loads(content["classes"])])
+            model._order, model._rare = content["order"], int(content["rare"])
+            model.threshold_, model._fitted = float(content["threshold"]), content["fitted"]
+            model.strategy_, model.explanation_ = content["strategy"], content["explanation"]
+            model.label_ = model.classes_[model._rare]
+            model.n_features_in_ = int(content["n_features"])
+            if names := json.loads(content["names"]):
+                model.feature_names_in_ = np.array(names, dtype=object)
+            model.comparison_ = None
+        except (ModelFileError, MemoryError):
+            raise
+        except Exception as error:  # a damaged archive fails in any of many ways
+            raise ModelFileError(
+                433, f"{path} is damaged, or no file of synthgen auto: {error}"
+            ) from error
+        return model
+
+
+def winner(found: Comparison) -> str:
+    """The simplest remedy within one error of the best, doing nothing included."""
+    names = [n for n in found.strategies if n != "threshold"]
+    sign = METRICS[found.metric].sign
+    scores = sign * np.array([found.result(n).values for n in names])
+    return names[choose(scores, ratio=1 / (found.folds - 1))]
+
+
+def _check_types(data: bytes, what: str) -> None:
+    from skops import io as skops
+
+    try:
+        there = set(skops.get_untrusted_types(data=data))
+    except Exception as error:  # a damaged archive fails in any of many ways
+        raise ModelFileError(
+            433, f"{what} is damaged, or no file of synthgen auto: {error}"
+        ) from error
+    if other := sorted(there - {*TRUSTED}):
+        raise ModelFileError(
+            434, f"{what} holds {', '.join(other)}, which is not on the list of trusted types"
+        )
+
+
+# What a file may hold beside what skops trusts by itself.
+TRUSTED = [
+    "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
+    "imblearn.ensemble._forest.BalancedRandomForestClassifier",
+    "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
+    "imblearn.pipeline.Pipeline",
+    "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "synthgen.features.Binned",
+    "synthgen.features.Coder",
+    "synthgen.learners.FocalMLP",
+    "synthgen.learners.SelfPacedEnsemble",
+    "synthgen.strategies.Fitted",
+]
