@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_evaluation_page import HOSTILE, Page, browse
+from pages import HOSTILE, Page, browse
 
 from synthgen.comparison import Comparison, RealRows, Result, Verdict
 from synthgen.report.comparison_page import render_comparison, write_comparison
