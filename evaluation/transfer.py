@@ -28,10 +28,10 @@ import pandas as pd
 from scope import TABLES, figures, split
 
 SIZES = {
-    10: ("hypothyroid_uci", "wilt", "nasscds", "bank_marketing"),
-    30: ("hypothyroid_uci", "wilt", "nasscds", "bank_marketing", "mammography", "covid_testing"),
-    100: ("hypothyroid_uci", "wilt", "mammography"),
-    300: ("nasscds", "bank_marketing", "default_credit", "covid_testing", "lending_club"),
+    30: ("wilt", "hypothyroid_uci", "nasscds", "bank_marketing"),
+    100: ("wilt", "mammography", "hypothyroid_uci"),
+    300: ("nasscds", "bank_marketing", "default_credit"),
+    10: ("wilt", "hypothyroid_uci", "nasscds", "bank_marketing"),
 }
 METHODS = ("copies", "smote-nc", "tabflow class", "tabflow adapt")
 
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--sizes", default="10,30,100,300")
+    parser.add_argument("--sizes", default="30,100,300,10")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()

@@ -40,8 +40,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         label: The class that matters; None: the rarest.
-        strategies, estimator, metric, folds, repeats, cost, time_budget, n_jobs, random_state,
-            verbose: See `compare`.
+        strategies, estimator, metric, folds, repeats, cost, time_budget, schema, n_jobs,
+            random_state, verbose: See `compare`.
 
     Attributes:
         classes_: The classes, sorted.
@@ -82,6 +82,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         repeats: int | None = None,
         cost: Mapping[str, float] | None = None,
         time_budget: float | None = None,
+        schema: Schema | None = None,
         n_jobs: int | None = None,
         random_state: RandomState = None,
         verbose: bool = False,
@@ -94,6 +95,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.repeats = repeats
         self.cost = cost
         self.time_budget = time_budget
+        self.schema = schema
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -110,7 +112,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             UsageError: A parameter cannot be what it is.
         """
         frame, labels = self._checked(X, y)
-        table = Table.of_xy(frame, labels)
+        table = Table.of_xy(frame, labels, schema=self.schema)
         seed = seed_sequence(self.random_state)
         cost = checked_cost(self.cost)
         label, part = part_of(table, self.label, cost)
@@ -133,6 +135,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 repeats=self.repeats,
                 cost=self.cost,
                 time_budget=self.time_budget,
+                schema=self.schema,
                 n_jobs=self.n_jobs,
                 random_state=child_seed(seed, 0),
                 verbose=self.verbose,
@@ -323,6 +326,7 @@ def _check_types(data: bytes, what: str) -> None:
 
 # What a file may hold beside what skops trusts by itself.
 TRUSTED = [
+    "functools.partial",  # of check_array, below, around the levels that boosting takes
     "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
     "imblearn.ensemble._forest.BalancedRandomForestClassifier",
     "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
@@ -331,6 +335,7 @@ TRUSTED = [
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
     "synthgen.features.Binned",
     "synthgen.features.Coder",
     "synthgen.learners.FocalMLP",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from synthgen.errors import GateError, ModelFileError, UsageError
+from synthgen.errors import DataError, GateError, ModelFileError, UsageError
 from synthgen.options import (
     Training,
     build,
@@ -558,6 +558,105 @@ def compare(
         )
     say_comparison(found, err=aside)
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
+@click.option(
+    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+)
+@compare_options
+@json_option
+def auto(
+    data: Path, target: str, label: str | None, output: Path, json_file: str | None, **how: Any
+) -> None:
+    """Compare every remedy on DATA, keep the best one, and write it as a classifier.
+
+    Doing nothing is a remedy too, and is kept where none is worth having.
+
+    \b
+    Example:
+      synthgen auto data.csv --target outcome -o model.skops
+      synthgen auto data.csv --target outcome --cost fn=500 --cost fp=2 -o model.skops
+    """
+    check_places([data, how["given"]], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        frame = _read(data)
+        from synthgen.classifier import ImbalancedClassifier
+
+        name = _column(frame, target)
+        how["random_state"] = seed = _seed(how.pop("seed"), aside)
+        how["schema"] = _schema(how.pop("given"))
+        model = ImbalancedClassifier(label=label, verbose=True, **how)
+        model.fit(frame.drop(columns=[name]), frame[name])
+        model.save(output)
+    if model.comparison_ is not None:
+        say_comparison(model.comparison_, err=aside)
+    say(f"kept {model.strategy_}: {model.explanation_}", err=aside)
+    say(
+        f"wrote {output}: {model.label_!r} from a probability of {model.threshold_:.3g} on; "
+        f"next: synthgen predict {output} NEW -o OUT",
+        err=aside,
+    )
+    kept = {
+        "model": output,
+        "strategy": model.strategy_,
+        "label": str(model.label_),
+        "threshold": model.threshold_,
+        "explanation": model.explanation_,
+        "seed": seed,
+    }
+    found = None if model.comparison_ is None else model.comparison_.to_json()
+    _write_json(json_file, kept | {"comparison": found, "warnings": notes})
+
+
+@main.command()
+@model_argument
+@data_argument
+@table_output
+@no_defuse_option
+@json_option
+def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: str | None) -> None:
+    """Write DATA with what a MODEL of synthgen auto predicts, in two columns more.
+
+    They are called predicted (the class) and probability (of the class that matters).
+
+    \b
+    Example:
+      synthgen predict model.skops new.csv -o predicted.csv
+    """
+    check_ending(output)
+    check_places([model, data], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes:
+        from synthgen.classifier import ImbalancedClassifier
+        from synthgen.files import write_table
+
+        loaded = ImbalancedClassifier.load(model)
+        frame = _read(data)
+        for name in ("predicted", "probability"):
+            if name in map(str, frame.columns):
+                raise UsageError(287, f"{data} has a column {name!r} already: rename it")
+        missing = [c for c in loaded.feature_names_in_ if c not in frame.columns]
+        if missing:
+            raise DataError(371, f"{data}: column {missing[0]!r} is missing: the model needs it")
+        X = frame[list(loaded.feature_names_in_)]
+        place = list(loaded.classes_).index(loaded.label_)
+        predicted = loaded.predict(X)
+        out = frame.assign(
+            predicted=predicted, probability=loaded.predict_proba(X)[:, place].round(6)
+        )
+        defused = write_table(out, output, defuse=not no_defuse)
+    _say_defused(defused)
+    rare = int((predicted == loaded.label_).sum())
+    say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)
+    result = {"model": model, "output": output, "rows": len(out), "predicted": rare}
+    _write_json(
+        json_file, result | {"label": str(loaded.label_), "defused": defused, "warnings": notes}
+    )
 
 
 @main.command()

@@ -252,8 +252,8 @@ def check_learns_a_known_distribution(make: Make, steps: int = 2000) -> None:
     assert abs((made["kind"] == "a").mean() - 0.75) < 0.1
     assert abs(made["x"].mean() - 11) < 0.5
     assert abs(made["x"].std() - 2.0) < 0.5
-    # 0.997 in truth, 0.75 if the two were independent given the kind.
-    assert made["x"].corr(made["double"]) > 0.78
+    for _, kind in made.groupby("kind"):  # 0.99 in truth, 0 if nothing but the kind was learned
+        assert kind["x"].corr(kind["double"]) > 0.4
     gap = made.loc[made["kind"] == "b", "x"].mean() - made.loc[made["kind"] == "a", "x"].mean()
     assert abs(gap - 4) < 1.2
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -184,8 +184,12 @@ TABLES: dict[str, Case] = {
     "Int64": Case(lambda: base(c=pd.array([*range(59), None], "Int64"))),
     "Float64": Case(lambda: base(c=pd.array([*np.arange(59) / 4, None], "Float64"))),
     "string": Case(lambda: base(c=pd.array(cycle("a", "b", None), "string"))),
-    "Arrow numbers": Case(lambda: base(c=pd.array([*range(59), None], pd.ArrowDtype(pa.int32())))),
-    "Arrow text": Case(lambda: base(c=pd.array(cycle("a", None), pd.ArrowDtype(pa.string())))),
+    "Arrow numbers": Case(
+        lambda: base(c=pd.Series([*range(59), None], dtype=pd.ArrowDtype(pa.int32())))
+    ),
+    "Arrow text": Case(
+        lambda: base(c=pd.Series(cycle("a", None), dtype=pd.ArrowDtype(pa.string())))
+    ),
     "ordered, with unused levels": Case(
         lambda: base(c=pd.Categorical(cycle("lo", "hi"), ["lo", "mid", "hi"], ordered=True)),
         check=lambda r: list(r.frame["c"].cat.categories) == ["lo", "mid", "hi"] or 1 / 0,
@@ -205,7 +209,7 @@ TABLES: dict[str, Case] = {
     "a duplicated index": Case(lambda: base().set_index(pd.Index([3] * 60)), file=False),
     # Target and requests
     "target with NaN": Case(
-        lambda: base().assign(y=[None] + (["no"] * 4 + ["yes"]) * 11 + ["no"] * 4),
+        lambda: base().assign(y=pd.Series([None, *(["no"] * 4 + ["yes"]) * 11, *["no"] * 4])),
         339,
         "target 'y', row 0.*drop them",
     ),
@@ -329,7 +333,7 @@ def test_tables_and_requests_on_the_command_line(name: str, tmp_path: Path) -> N
 REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
     **{
         f"sample({n!r})": (
-            lambda n=n: bootstrap().sample(n, label="yes"),
+            lambda n=n: bootstrap().sample(cast(Any, n), label="yes"),
             203,
             f"from 1, however: {re.escape(repr(n))}",
         )

@@ -95,10 +95,10 @@ def test_same_seed_same_classifier() -> None:
     [
         ("nothing", "hgb"),
         ("class_weight", "hgb"),
-        ("smote", "lr"),
-        ("balanced_forest", "lr"),
-        ("self_paced", "lr"),
-        ("focal_mlp", "lr"),
+        ("smote", LogisticRegression()),
+        ("balanced_forest", LogisticRegression()),
+        ("self_paced", LogisticRegression()),
+        ("focal_mlp", LogisticRegression()),
     ],
 )
 def test_what_is_read_predicts_what_was_written(

@@ -97,7 +97,8 @@ def commands() -> list[str]:
 
 def test_there_are_these_commands():
     assert set(commands()) == {
-        *("audit", "augment", "demo", "evaluate", "fit", "sample", "schema", "show"),
+        *("audit", "augment", "auto", "compare", "demo", "evaluate", "fit", "predict", "sample"),
+        *("schema", "show"),
     }
 
 
@@ -642,7 +643,7 @@ HINT = "; see synthgen augment --help"
         ("-o data.csv", "E289: data.csv is read or written already: give another name"),
         (
             "--synthesizer gan",
-            "E205: there is no synthesizer 'gan': use bootstrap, ctgan, .*",
+            "E205: there is no synthesizer 'gan': use auto, bootstrap, ctgan, .*",
         ),
     ],
 )

@@ -5,16 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from checks import check_learns_a_known_distribution, mixed
 from test_synthesizers import tabflow
 
 from synthgen import TabFlow
-from synthgen.encoding import Encoder
 from synthgen.errors import UsageError
 from synthgen.synthesizers import flow
-from synthgen.synthesizers.flow import _course, _Layout
-from synthgen.table import Schema
+from synthgen.synthesizers.flow import _course
 
 
 def linked(rows: int = 700, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -47,29 +44,6 @@ def learned() -> TabFlow:
         random_state=0,
     )
     return model.fit(X, y)
-
-
-@pytest.mark.parametrize("bins", [0, 1, 2, 7])
-def test_a_row_comes_back_from_its_layout(bins: int) -> None:
-    X, _ = mixed(rows=400)
-    X["spiked"] = np.where(np.arange(400) % 3 == 0, 0.0, np.arange(400) / 7)
-    X.loc[X.index[5], "spiked"] = np.nan
-    schema = Schema.infer(X)
-    encoder = Encoder.fit(X, schema.columns)
-    encoded = encoder.transform(X, np.random.default_rng(0))
-    layout = _Layout(encoder.n_numbers, encoder.widths, encoder.scale_code, bins)
-    numbers, codes = layout.lay(encoded)
-    assert (codes >= 0).all()
-    assert (codes < torch.tensor(layout.spans.widths)).all()
-    back = layout.lift(numbers, codes, torch.Generator())
-    torch.testing.assert_close(back.codes, encoded.codes)
-    places = torch.tensor(encoder.scale_code)
-    there = (places < 0) | (encoded.codes[:, places.clamp(min=0)] == 0)
-    torch.testing.assert_close(back.numbers[there], encoded.numbers[there], atol=1e-3, rtol=0)
-    if bins > 1:  # every bin of a number holds about as many rows
-        free = int(torch.nonzero(places < 0)[0])
-        counts = torch.bincount(codes[:, layout.number_span[free]], minlength=bins)
-        assert counts.max() - counts.min() <= 2
 
 
 def test_it_learns_a_known_distribution() -> None:

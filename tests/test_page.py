@@ -164,6 +164,14 @@ def test_columns_of_any_kind_and_range(kind: str):
     assert page.tags.count("svg") == (2 if kind in ("all missing", "constant") else 3)
 
 
+def test_dates_of_old_are_not_moved():
+    dates = pd.Series(pd.date_range("1700-01-01", periods=200, freq="100D")).sample(
+        frac=1, random_state=0, ignore_index=True
+    )
+    shown = re.findall(r"\b17\d\d-\d\d-\d\d", page_of(made(table().assign(born=dates))).text)
+    assert len({day[:3] for day in shown}) > 2  # of several decades
+
+
 def test_the_smallest_class():
     frame = table(20).assign(ill=np.arange(20) < 2)
     assert "chance moves both figures much" in " ".join(page_of(made(frame)).text.split())

@@ -155,13 +155,13 @@ def _draw_numbers(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> Non
             if colour != THIRD:
                 axes.stairs(shares, edges_drawn, color=colour, fill=True, alpha=0.25)
             axes.stairs(shares, edges_drawn, color=colour, linewidth=1.4)
-    ticks = [0, bins / 2, bins][:: 1 if bins > 1 else 2]
+    ticks = [0, bins / 2, bins] if bins > 1 else [0.5]
     labels = [_value_text(column, edges[int(i)], last=i == bins) for i in ticks]
     if has_missing:
         ticks, labels = [*ticks, sum(apart) / 2], [*labels, "missing"]
     axes.set_xticks(ticks, labels)
     for text, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=False):
-        text.set_horizontalalignment(side)
+        text.set_horizontalalignment(side if bins > 1 else "center")
     for text in axes.get_xticklabels():
         text.set_parse_math(False)
     axes.set_xlim(-0.02 * bins, bins * (1.3 if has_missing else 1.02))
@@ -188,8 +188,8 @@ def _edges(column: Column, sides: Sequence[np.ndarray]) -> np.ndarray:
 
 def _value_text(column: Column, value: float, *, last: bool) -> str:
     if column.kind == "datetime":
-        limits = np.iinfo(np.int64)
-        stamp = column.restore(np.array([int(np.clip(value, limits.min / 2, limits.max / 2))]))
+        # The greatest tick is no float, and the least one stands for a missing date.
+        stamp = column.restore(np.array([int(np.clip(value, -9.2e18, 9.2e18))]))
         return str(stamp.iloc[0])[:10]
     if column.kind == "integer":
         whole = math.floor(value) if last else math.ceil(value)

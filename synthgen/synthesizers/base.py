@@ -264,6 +264,10 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     """A synthesizer from its short name, a model of SDV such as ``sdv:GaussianCopula``, an import
     path such as ``mypackage.flow:Flow``, or itself.
 
+    "auto" is a rule by rows of the class, without any search (``evaluation/transfer.md``): fewer
+    than 10 are resampled with a smoothed bootstrap; with fewer than 1,000 TabFlow learns all rows
+    first and then the class; with more it learns the class alone.
+
     Raises:
         UsageError: there is none of that name.
 
@@ -273,7 +277,10 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     """
     if isinstance(synthesizer, Synthesizer):
         return synthesizer
-    names = {name.lower(): name for name in HOMES} | {"bootstrap": "SmoothedBootstrap"}
+    names = {name.lower(): name for name in HOMES} | {
+        "bootstrap": "SmoothedBootstrap",
+        "auto": "TabFlow",  # which hands the few rows to the bootstrap by itself
+    }
     if synthesizer in names:
         return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
     module, _, name = str(synthesizer).partition(":")
@@ -283,7 +290,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
             raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
         return home.SDV(model=name)
-    known = ", ".join(sorted({"ctgan", "tvae", "tabflow", "bootstrap"}))
+    known = ", ".join(sorted({"auto", "ctgan", "tvae", "tabflow", "bootstrap"}))
     if not name:
         raise UsageError(
             205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"

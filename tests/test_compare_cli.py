@@ -1,0 +1,112 @@
+"""`synthgen compare`, `auto` and `predict` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from synthgen import read_table
+from synthgen.cli import main
+
+FEW = ("--estimator", "sklearn.linear_model:LogisticRegression", "--folds", 2, "--repeats", 1)
+QUICK = (*FEW, "--strategies", "class_weight,oversample", "--jobs", 1, "--seed", 0)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """The table that is ``data.csv`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.repeat([0, 1], [170, 30]))
+    frame = pd.DataFrame(
+        {
+            "patient_id": np.arange(1001, 1201),
+            "dose": rng.normal(2.0 * ill).round(3),
+            "sex": rng.choice(["f", "m"], 200),
+            "outcome": np.where(ill == 1, "yes", "no"),
+        }
+    )
+    frame.to_csv("data.csv", index=False)
+    return frame
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)), prog_name="synthgen")
+
+
+def test_compare_shows_a_table_both_verdicts_and_the_same_as_json() -> None:
+    result = run("compare", "data.csv", "--target", "outcome", *QUICK, "--json", "out.json")
+    assert result.exit_code == 0, result.output
+    for name in ("nothing", "threshold", "class_weight", "oversample"):
+        assert f"\n {name} " in result.stdout
+    assert "class 'yes' of outcome: 30 of 200 rows" in result.stdout
+    found = json.loads(Path("out.json").read_text())
+    for kind in ("ranking", "decision"):
+        assert f"{kind}: {found['verdict'][kind]['text']}" in result.stdout
+    only = run("compare", "data.csv", "--target", "outcome", *QUICK, "--json", "-")
+    again = json.loads(only.stdout)
+    for timed in (found, again):
+        timed["seconds"] = {}
+    assert again == found
+
+
+def test_compare_in_money_by_group_and_resumed() -> None:
+    how = (*QUICK, "--cost", "fn=50", "--cost", "fp=1", "--by", "sex", "--resume", "kept.json")
+    result = run("compare", "data.csv", "--target", "outcome", *how, "--json", "out.json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(Path("out.json").read_text())
+    assert found["verdict"]["decision"]["metric"] == "cost"
+    assert set(found["by"]) == {"f", "m"}
+    assert len(json.loads(Path("kept.json").read_text())["done"]) == 6
+    again = run("compare", "data.csv", "--target", "outcome", *how, "--json", "-")
+    assert json.loads(again.stdout)["seconds"] == found["seconds"]  # nothing was done again
+
+
+def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
+    result = run("auto", "data.csv", "--target", "outcome", *QUICK, "-o", "model.skops")
+    assert result.exit_code == 0, result.output
+    assert "kept nothing: nothing is the simplest" in result.stdout
+    new = data.drop(columns="outcome")
+    new.loc[0, "sex"] = "never seen"
+    new.to_csv("new.csv", index=False)
+    result = run("predict", "model.skops", "new.csv", "-o", "out.csv", "--json", "out.json")
+    assert result.exit_code == 0, result.output
+    out = read_table("out.csv")
+    assert list(out.columns) == [*new.columns, "predicted", "probability"]
+    pd.testing.assert_frame_equal(out[new.columns], read_table("new.csv"))
+    assert (out["predicted"] == data["outcome"]).mean() > 0.8
+    assert out["probability"].mean() == pytest.approx(0.15, abs=0.03)
+    said = json.loads(Path("out.json").read_text())
+    assert (said["rows"], said["predicted"]) == (200, (out["predicted"] == "yes").sum())
+    new.drop(columns="dose").to_csv("less.csv", index=False)
+    result = run("predict", "model.skops", "less.csv", "-o", "out2.csv")
+    assert result.exit_code == 3
+    assert "column 'dose' is missing" in result.stderr
+    result = run("predict", "model.skops", "out.csv", "-o", "out2.csv")
+    assert result.exit_code == 2
+    assert "a column 'predicted' already" in result.stderr
+    assert run("predict", "data.csv", "new.csv", "-o", "out2.csv").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cost", "fn"), "write it as fn=500"),
+        (("--cost", "fn=5"), "cost must be"),
+        (("--strategies", "magic"), "there is no strategy 'magic'"),
+        (("--by", "size"), "no column 'size'"),
+        (("--json", "data.csv"), "read or written already"),
+        (("--time-budget", "0"), "--time-budget"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str) -> None:
+    result = run("compare", "data.csv", "--target", "outcome", *QUICK, *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
