@@ -26,6 +26,7 @@ from synthgen.options import (
     model_argument,
     no_defuse_option,
     path_type,
+    read_ratio,
     refuse_training,
     resumable,
     rule_option,
@@ -353,8 +354,9 @@ def sample(
 @training_options
 @click.option(
     "--ratio",
-    type=float,
-    help="Wanted rows of the class, real and new, over those of the largest class.",
+    metavar="X|auto",
+    callback=read_ratio,
+    help="Wanted rows of the class, real and new, over those of the largest class; auto validates.",
 )
 @click.option(
     "-n",
@@ -379,7 +381,7 @@ def augment(
     data: Path,
     training: Training,
     output: Path,
-    ratio: float | None,
+    ratio: float | str | None,
     rows: int | None,
     only_new: bool,
     mark: str | None,
@@ -725,7 +727,7 @@ def _augment_file(
     training: Training,
     output: Path,
     *,
-    ratio: float | None = None,
+    ratio: float | str | None = None,
     rows: int | None = None,
     only_new: bool = False,
     mark: str | None = None,
@@ -813,18 +815,19 @@ def _augment_file(
         "warnings": notes,
     }
     write_json(manifest_file, manifest)
-    if report is not None:
+    new = sum(a.rows for a in result.additions)
+    if report is not None and new:
         from synthgen.report.page import write_report
 
         write_report(result, report, manifest)
     _say_result(result, err=aside)
-    new = sum(a.rows for a in result.additions)
     what = (
         f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
     )
     say(f"wrote {output}: {what}; manifest {manifest_file.name}", err=aside)
     if report is not None:
-        say(f"wrote {report / 'report.html'}", err=aside)
+        what = f"wrote {report / 'report.html'}" if new else "no page: there is no new row to show"
+        say(what, err=aside)
     _write_json(json_file, manifest)
 
 

@@ -192,6 +192,18 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def read_ratio(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> float | str | None:
+    """A number, or the word auto."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(277, f"--ratio {text!r}: give a number above 0, or auto") from None
+
+
 def _read_cost(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from synthgen.amount import Validated, validated_amount
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
@@ -40,7 +41,8 @@ class Oversampler(BaseOverSampler):
             only an instance has parameters to tune (``synthesizer__steps``). Its `classes` are
             replaced by those that get rows, its `random_state` only where that is None.
         ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
-            each class that lies below it. None: `sampling_strategy` says how many.
+            each class that lies below it. "auto" is chosen by validation, see `validated_amount`:
+            none is an answer too, and `amount_` says why. None: `sampling_strategy` says how many.
         sampling_strategy: As in imbalanced-learn; "auto" brings every class to the rows of the most
             frequent one.
         rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
@@ -54,6 +56,8 @@ class Oversampler(BaseOverSampler):
         synthesizer_: The fitted synthesizer; None where no row was wanted.
         guard_: What was refused of each class, see `Guarded.summary`.
         sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
+        ratio_: Of ``ratio="auto"``: the ratio of the rarest class that was chosen; 0: no new rows.
+        amount_: Of ``ratio="auto"``: the choice, with its curve and the reason in words.
         n_features_in_: Columns of `X`.
         feature_names_in_: Their names, if all of them are strings.
 
@@ -72,6 +76,8 @@ class Oversampler(BaseOverSampler):
     synthesizer_: Synthesizer | None
     guard_: dict[Any, dict[str, Any]]
     sample_is_synthetic_: np.ndarray
+    ratio_: float
+    amount_: Validated
     n_features_in_: int
     feature_names_in_: np.ndarray
 
@@ -125,6 +131,8 @@ class Oversampler(BaseOverSampler):
         """
         frame, labels, table = self._checked(X, y)
         codes, classes = table.labels, table.schema.classes
+        if self.ratio == "auto":
+            self._validate_amount(frame, labels, max(table.counts.values()))
         wanted = {classes.index(c): n for c, n in self.sampling_strategy_.items() if n > 0}
         _check_possible(wanted, table, frame.shape[1])
         made = self._fit_resample(frame, labels, {classes[code]: n for code, n in wanted.items()})
@@ -132,6 +140,21 @@ class Oversampler(BaseOverSampler):
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
         self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
         return _appended(X, made), _taken(y, positions.astype(np.int64))
+
+    def _validate_amount(self, X: pd.DataFrame, y: pd.Series, most: int) -> None:
+        """Choose `ratio_` and with it `sampling_strategy_`."""
+        synthesizer = resolve(self.synthesizer)
+        table = Table.of_xy(X, y, schema=synthesizer.schema)
+        seed = child_seed(seed_sequence(self.random_state), 2)
+        # A class of one row cannot be made; where it is the only one, nothing is.
+        made = [label for label in self.sampling_strategy_ if table.counts[label] > 1]
+        self.ratio_ = 0.0
+        if made:
+            self.amount_ = validated_amount(table, made, synthesizer, seed)
+            self.sampling_strategy_ = self.sampling_strategy_ | self.amount_.rows
+            rarest = min(made, key=lambda label: table.counts[label])
+            if self.amount_.amount:
+                self.ratio_ = (table.counts[rarest] + self.amount_.rows[rarest]) / most
 
     def _fit_resample(self, X: pd.DataFrame, y: pd.Series, wanted: dict[Any, int]) -> pd.DataFrame:
         """So many new rows of each class, features only."""
@@ -200,12 +223,8 @@ class Oversampler(BaseOverSampler):
             raise DataError(351, f"{what} Make the classes text or whole numbers.") from error
         counts = {label: n for label, n in table.counts.items() if n}
         most = max(counts.values())
-        if self.ratio == "auto":
-            raise UsageError(
-                242,
-                "ratio='auto', the amount chosen by validation, comes with compare: "
-                "until then give a number, such as ratio=0.3",
-            )
+        if self.ratio == "auto":  # `fit_resample` chooses; none are wanted until then
+            return {label: 0 for label, n in counts.items() if n < most}
         if self.ratio is not None:
             goal = round(cast(float, self.ratio) * most)
             return {label: max(0, goal - n) for label, n in counts.items() if n < most}

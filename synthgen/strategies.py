@@ -35,6 +35,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from synthgen.amount import Amount, wanted_rows
 from synthgen.device import child_seed
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder, Places
@@ -42,7 +43,6 @@ from synthgen.learners import FocalBoosting, FocalMLP, SelfPacedEnsemble, effect
 from synthgen.oversampler import Oversampler
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
-Amount = float | str
 
 
 class NotApplicable(Exception):
@@ -264,30 +264,6 @@ class Strategy:
         if self.needs and importlib.util.find_spec(self.needs) is None:
             return f"{self.needs} is not installed: pip install 'synthgen[{self.needs}]'"
         return ""
-
-
-def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
-    """Rows each class should have: all but the most frequent are raised, none is lowered.
-
-    Args:
-        counts: Rows of each class.
-        amount: Share of the most frequent class, "double" (at most that class) or "balance".
-
-    Example:
-        >>> wanted_rows(np.array([1000, 60]), 0.3), wanted_rows(np.array([1000, 60]), "double")
-        ({1: 300}, {1: 120})
-    """
-    most = int(counts.max())
-    goals = {}
-    for code, n in enumerate(counts.tolist()):
-        if n == 0 or code == int(counts.argmax()):
-            continue
-        goal = min(2 * n, most) if amount == "double" else most
-        if isinstance(amount, int | float):
-            goal = round(amount * most)
-        if goal > n:
-            goals[code] = goal
-    return goals
 
 
 def _shift(y: np.ndarray, part: Part) -> np.ndarray:

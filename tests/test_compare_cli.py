@@ -71,7 +71,7 @@ def test_compare_in_money_by_group_and_resumed() -> None:
 def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     result = run("auto", "data.csv", "--target", "outcome", *QUICK, "-o", "model.skops")
     assert result.exit_code == 0, result.output
-    assert "kept nothing: nothing is the simplest" in result.stdout
+    assert "is the simplest remedy within one error of the best" in result.stdout
     new = data.drop(columns="outcome")
     new.loc[0, "sex"] = "never seen"
     new.to_csv("new.csv", index=False)
@@ -110,3 +110,15 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str) -> None:
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_augment_with_a_validated_amount() -> None:
+    base = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
+    result = run(*base, "--ratio", "auto", "--seed", 0, "-o", "out.csv", "--report", "page")
+    assert result.exit_code == 0, result.output
+    assert "average precision on 5 inner folds: none 0." in result.stdout
+    manifest = json.loads(Path("out.csv.manifest.json").read_text())
+    made = manifest["added"][0]["rows"]
+    assert len(read_table("out.csv")) == 200 + made
+    result = run(*base, "--ratio", "much", "-o", "out.csv")
+    assert (result.exit_code, "give a number above 0, or auto" in result.stderr) == (2, True)

@@ -158,7 +158,6 @@ def test_balanced_comes_back_as_it_is() -> None:
         ({"sampling_strategy": "majority"}, 241, "Got 'majority' instead"),
         ({"sampling_strategy": [1]}, 241, "Got [1] instead"),
         ({"ratio": 0.5, "sampling_strategy": {1: 30}}, 243, "give one of them"),
-        ({"ratio": "auto"}, 242, "comes with compare"),
         ({"ratio": "some"}, 241, "Got 'some' instead"),
         ({"ratio": 0}, 241, "must be a float in the range (0.0, inf)"),
         ({"ratio": float("nan")}, 241, "Got nan instead"),

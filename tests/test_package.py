@@ -42,6 +42,7 @@ FLOORS = [
     {"training", "checkpoint", "nn"},
     {"synthesizers"},
     {"guard", "metrics"},
+    {"amount"},
     {"oversampler", "augmentation", "evaluating", "learners", "strategies"},
     {"trials"},
     {"comparison"},

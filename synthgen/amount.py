@@ -1,0 +1,157 @@
+"""How many rows to make, chosen by validation; none at all is a choice too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import average_precision_score
+
+from synthgen.device import child_seed
+from synthgen.features import Coder, Places
+from synthgen.selection import choose, deal
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.table import Table
+
+Amount = float | str
+# In order of simplicity: of two that are as good, the first is taken.
+AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
+FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
+BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
+
+
+@dataclass(frozen=True)
+class Validated:
+    """An amount, and why.
+
+    Attributes:
+        amount: One of `AMOUNTS`: a share of the most frequent class, "double" or "balance".
+        rows: New rows of each class, by label.
+        curve: Mean average precision of each amount, over the folds; empty where a class has too
+            few rows.
+        reason: In words.
+    """
+
+    amount: Amount
+    rows: dict[Any, int]
+    curve: dict[str, float]
+    reason: str
+
+
+def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
+    """Rows each class should have: all but the most frequent are raised, none is lowered.
+
+    Args:
+        counts: Rows of each class.
+        amount: Share of the most frequent class, "double" (at most that class) or "balance".
+
+    Example:
+        >>> wanted_rows(np.array([1000, 60]), 0.3), wanted_rows(np.array([1000, 60]), "double")
+        ({1: 300}, {1: 120})
+    """
+    most = int(counts.max())
+    goals = {}
+    for code, n in enumerate(counts.tolist()):
+        if n == 0 or code == int(counts.argmax()):
+            continue
+        goal = min(2 * n, most) if amount == "double" else most
+        if isinstance(amount, int | float):
+            goal = round(amount * most)
+        if goal > n:
+            goals[code] = goal
+    return goals
+
+
+def validated_amount(
+    table: Table,
+    labels: Sequence[Any],
+    synthesizer: Synthesizer,
+    seed: np.random.SeedSequence,
+) -> Validated:
+    """Choose among `AMOUNTS` on inner folds: the least within one error of the best.
+
+    In each of five folds the synthesizer learns from the training part alone; histogram boosting
+    with fixed settings is then trained on it with each amount of new rows, and ranks the test part,
+    in which classes keep their natural shares. What counts is the mean average precision of the
+    labels, each against all others.
+
+    Args:
+        table: All rows that may be learned from.
+        labels: Classes to make.
+        synthesizer: Unfitted; copies of it are trained, one in each fold.
+        seed: Of folds, synthesizers and boosting.
+    """
+    codes, classes = table.labels, table.schema.classes
+    counts = np.bincount(codes, minlength=len(classes))
+    wanted = [classes.index(label) for label in labels]
+
+    def new_rows(of: np.ndarray, amount: Amount) -> dict[int, int]:
+        goals = wanted_rows(of, amount)
+        return {c: goals[c] - int(of[c]) for c in wanted if c in goals}
+
+    def by_label(amount: Amount) -> dict[Any, int]:
+        made = new_rows(counts, amount)
+        return {label: made.get(c, 0) for label, c in zip(labels, wanted, strict=True)}
+
+    known = Places.of(table.schema)
+    if (few := int(counts[wanted].min())) < LEAST or not known.columns:
+        why = f"{few} rows are too few to validate an amount: doubled"
+        return Validated("double", by_label("double"), {}, why)
+    features = table.frame.drop(columns=[cast(Any, table.schema.target)])
+    y = table.frame[table.schema.target]
+    places = known.matrix(features)
+    fold = deal(codes, np.arange(len(codes)), FOLDS, np.random.default_rng(child_seed(seed, 0)))
+    scores = np.empty((len(AMOUNTS), FOLDS))
+    for f in range(FOLDS):
+        train = fold != f
+        of = np.bincount(codes[train], minlength=len(classes))
+        most = {c: max(new_rows(of, a).get(c, 0) for a in AMOUNTS) for c in wanted}
+        own = cast(Synthesizer, clone(cast(Any, synthesizer)))
+        own.set_params(classes=[classes[c] for c in wanted])
+        own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
+        own.fit(features[train].reset_index(drop=True), y[train].reset_index(drop=True))
+        # The first rows of a longer sample are those of a shorter one.
+        made = {
+            c: known.matrix(own.sample(n, label=classes[c], random_state=child_seed(seed, 2, f)))
+            for c, n in most.items()
+            if n
+        }
+        coder = Coder(known.is_level).fit(places[train])
+        for i, amount in enumerate(AMOUNTS):
+            new = {c: n for c, n in new_rows(of, amount).items() if n}
+            X = np.vstack([places[train], *(made[c][:n] for c, n in new.items())])
+            target = np.concatenate([codes[train], *(np.full(n, c) for c, n in new.items())])
+            model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
+                early_stopping=False,
+                categorical_features=known.is_level if known.is_level.any() else None,
+                min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
+                random_state=int(child_seed(seed, 3, f).generate_state(1)[0] >> 1),
+            )
+            p = model.fit(coder.transform(X), target).predict_proba(coder.transform(places[~train]))
+            scores[i, f] = np.mean(
+                [
+                    average_precision_score(codes[~train] == c, p[:, list(model.classes_).index(c)])
+                    for c in wanted
+                ]
+            )
+    place = choose(scores, ratio=1 / (FOLDS - 1))
+    curve = {_words(a): float(v) for a, v in zip(AMOUNTS, scores.mean(axis=1), strict=True)}
+    return Validated(AMOUNTS[place], by_label(AMOUNTS[place]), curve, _explained(curve, place))
+
+
+def _words(amount: Amount) -> str:
+    if isinstance(amount, str):
+        return amount
+    return f"{amount:.0%}" if amount else "none"
+
+
+def _explained(curve: dict[str, float], place: int) -> str:
+    chosen, told = [*curve][place], ", ".join(f"{k} {v:.3f}" for k, v in curve.items())
+    why = "no other amount ranks better by more than one error"
+    if place:
+        why = "the least within one error of the best"
+    return f"{chosen}: {why} (average precision on {FOLDS} inner folds: {told})"

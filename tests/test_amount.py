@@ -1,0 +1,101 @@
+"""How many rows: zero where nothing is gained, some where rows are good, and always why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen import Oversampler, SmoothedBootstrap, Synthesizer, Table, augment
+from synthgen.amount import AMOUNTS, validated_amount, wanted_rows
+from synthgen.device import seed_sequence
+from synthgen.errors import UsageError
+
+
+def ring(rng: np.random.Generator, rows: int) -> np.ndarray:
+    angle = rng.uniform(0, 2 * np.pi, rows)
+    return np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.02, (rows, 2))
+
+
+def table(rare: int, *, far: bool = False) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 0.8, (600, 2))
+    X = np.vstack([common, ring(rng, rare) + 9 * far])
+    return pd.DataFrame(X, columns=["a", "b"]), pd.Series([0] * 600 + [1] * rare, name="y")
+
+
+class Oracle(Synthesizer):
+    """Fresh real rows: what no synthesizer can be better than."""
+
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        pass
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        return pd.DataFrame(ring(np.random.default_rng(5), 2000)[:rows], columns=["a", "b"])
+
+
+def chosen(X: pd.DataFrame, y: pd.Series, synthesizer: Synthesizer) -> Any:
+    return validated_amount(Table.of_xy(X, y), [1], synthesizer, seed_sequence(0))
+
+
+def test_nothing_is_added_where_nothing_is_gained() -> None:
+    X, y = table(30, far=True)
+    found = chosen(X, y, SmoothedBootstrap())
+    assert (found.amount, found.rows) == (0.0, {1: 0})
+    assert found.curve["none"] > 0.99
+    assert found.reason.startswith("none: ")
+    sampler = Oversampler("bootstrap", ratio="auto", random_state=0)
+    X_new, y_new = sampler.fit_resample(X, y)
+    assert len(X_new) == len(X)
+    assert y_new.equals(y)
+    assert sampler.ratio_ == 0
+
+
+def test_good_rows_are_added_and_the_curve_says_so() -> None:
+    X, y = table(60)
+    found = chosen(X, y, Oracle())
+    assert found.amount != 0
+    assert set(found.curve) == {"none", "10%", "double", "30%", "balance"}
+    assert max(found.curve.values()) > found.curve["none"] + 0.02
+    sampler = Oversampler(Oracle(), ratio="auto", random_state=0)
+    _, y_new = sampler.fit_resample(X, y)
+    goal = wanted_rows(np.array([600, 60]), sampler.amount_.amount)[1]
+    assert (y_new == 1).sum() == goal
+    assert sampler.ratio_ == pytest.approx(goal / 600)
+
+
+def test_the_same_seed_gives_the_same_amount() -> None:
+    X, y = table(24)
+    assert chosen(X, y, SmoothedBootstrap()) == chosen(X, y, SmoothedBootstrap())
+
+
+def test_too_few_rows_are_doubled_and_it_is_said() -> None:
+    X, y = table(4)
+    found = chosen(X, y, SmoothedBootstrap())
+    assert (found.amount, found.rows, found.curve) == ("double", {1: 4}, {})
+    assert "4 rows are too few" in found.reason
+
+
+def test_amounts_are_in_order_of_rows() -> None:
+    made = [wanted_rows(np.array([1000, 120]), amount).get(1, 120) for amount in AMOUNTS]
+    assert made == sorted(made) == [120, 120, 240, 300, 1000]
+
+
+def test_augment_takes_auto_and_zero_rows_are_an_answer() -> None:
+    X, y = table(30, far=True)
+    frame = X.assign(y=y)
+    result = augment(frame, "y", synthesizer="bootstrap", ratio="auto", random_state=0)
+    pd.testing.assert_frame_equal(result.frame, frame)
+    assert not result.is_synthetic.any()
+    assert "on 5 inner folds" in result.additions[0].reason
+    assert result.summary()["added"][0]["rows"] == 0
+    assert len(result.synthetic) == 0
+    other = augment(X.assign(y=y), "y", synthesizer=Oracle(), ratio="auto", random_state=0)
+    assert other.summary()["counts"]["1"]["before"] == 30
+    model = SmoothedBootstrap().fit(X, y)
+    with pytest.raises(UsageError, match="E257"):
+        augment(frame, "y", model=model, ratio="auto")
+    with pytest.raises(UsageError, match="E275"):
+        augment(frame, "y", ratio="auto", n_samples=5)
