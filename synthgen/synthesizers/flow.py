@@ -370,7 +370,7 @@ class TabFlow(NetworkSynthesizer):
             or not isinstance(guidance, int | float)
             or not 0 <= guidance < float("inf")
         ):
-            raise UsageError(236, f"guidance must be a number from 0, however: {guidance!r}")
+            raise UsageError(239, f"guidance must be a number from 0, however: {guidance!r}")
 
     @staticmethod
     def best_scope(rows: int) -> Scope:

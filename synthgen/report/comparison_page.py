@@ -1,0 +1,282 @@
+"""The page of a comparison: the two verdicts, every remedy with its interval, and what was run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from synthgen import __version__
+from synthgen.comparison import Comparison, Result
+from synthgen.files import write_text
+from synthgen.report.figures import (
+    FIFTH,
+    FOURTH,
+    INK,
+    MADE,
+    REAL,
+    THIRD,
+    Figures,
+    percent,
+    short,
+)
+from synthgen.report.template import clean, fill
+from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
+from synthgen.selection import MARGIN
+
+DRAWN = 3  # remedies in a figure of curves, beside doing nothing
+COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
+
+
+def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
+    """Write the page of a comparison: one HTML file that needs no network.
+
+    Args:
+        comparison: What `synthgen.compare` returned.
+        path: Of the file, which is replaced if it is there.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_text(path, render_comparison(comparison))
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The page of a comparison as text; the same comparison gives the same text."""
+    figures = Figures()
+    metrics = list(dict.fromkeys(r.metric for r in comparison.results))
+    judged = list(dict.fromkeys(m for m in (comparison.metric, comparison.decision)))
+    shown = _shown(comparison)
+    return fill(
+        "comparison.html.j2",
+        label=clean(comparison.label),
+        target=clean(comparison.target),
+        rows=comparison.rows,
+        rare=comparison.rare,
+        estimator=clean(comparison.estimator),
+        folds=comparison.folds,
+        repeats=comparison.repeats,
+        splits=comparison.splits,
+        cost=comparison.cost,
+        verdicts=[
+            {
+                "kind": kind,
+                "outcome": v.outcome,
+                "text": clean(v.text),
+                "chosen": [(clean(name), count) for name, count in v.chosen.items()],
+            }
+            for kind, v in comparison.verdict.items()
+        ],
+        rankings=[_ranking(comparison, metric, figures) for metric in judged],
+        metrics=[(m, METRICS[m].words, METRICS[m].sign > 0) for m in metrics],
+        table=[_remedy(comparison, name, metrics) for name in comparison.strategies],
+        curves=_curves(comparison, shown, figures),
+        shown=[(clean(name), key) for name, key in zip(shown, COLOURS, strict=False)],
+        real_rows=_real_rows(comparison, figures),
+        by=[
+            (clean(group), [found.get(name) for name in _run(comparison)])
+            for group, found in comparison.by.items()
+        ],
+        run=[clean(name) for name in _run(comparison)],
+        pruned={clean(k): clean(v) for k, v in comparison.pruned.items()},
+        not_applicable={clean(k): clean(v) for k, v in comparison.not_applicable.items()},
+        notes=[clean(note) for note in comparison.notes],
+        seconds=sum(comparison.seconds.values()),
+        metric=METRICS[comparison.metric].words,
+        seed=comparison.seed,
+        version=__version__,
+    )
+
+
+def _run(comparison: Comparison) -> list[str]:
+    """Remedies that learned something of their own; the threshold is moved on nothing's model."""
+    return [name for name in comparison.strategies if name in comparison.curves]
+
+
+def _ordered(comparison: Comparison, metric: str) -> list[Result]:
+    """Results of a metric, the greatest gain first."""
+    found = [r for r in comparison.results if r.metric == metric]
+    return sorted(found, key=lambda r: -r.difference)
+
+
+def _shown(comparison: Comparison) -> list[str]:
+    """Doing nothing and the remedies with the greatest gains."""
+    best = [r.strategy for r in _ordered(comparison, comparison.metric)]
+    best = [name for name in best if name in comparison.curves and name != "nothing"]
+    first = ["nothing"] if "nothing" in comparison.curves else []
+    return first + best[:DRAWN]
+
+
+def _remedy(comparison: Comparison, name: str, metrics: Sequence[str]) -> dict[str, Any]:
+    results = {r.metric: r for r in comparison.results if r.strategy == name}
+    settings = comparison.settings.get(name, {})
+    return {
+        "name": clean(name),
+        "family": next(iter(results.values())).family,
+        "seconds": comparison.seconds.get(name),
+        "settings": ", ".join(f"{k} ({n}×)" for k, n in sorted(settings.items())),
+        "means": [results[m].mean if m in results else None for m in metrics],
+    }
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def _ranking(comparison: Comparison, metric: str, figures: Figures) -> dict[str, Any]:
+    about, results = METRICS[metric], _ordered(comparison, metric)
+    against = results[0].against
+    height = 0.9 + 0.26 * len(results)
+    return {
+        "metric": metric,
+        "words": about.words,
+        "against": "doing nothing" if against == "nothing" else "moving the threshold alone",
+        "sign": about.sign,
+        "money": metric == "cost",
+        "rows": [
+            {
+                "name": clean(r.strategy),
+                "family": r.family,
+                "mean": r.mean,
+                "difference": r.difference,
+                "interval": r.interval,
+                "reference": r.strategy == against,
+            }
+            for r in results
+        ],
+        "forest": figures.svg(
+            partial(_draw_forest, results=results, money=metric == "cost"),
+            f"Gain in {about.words} over {against}, with intervals",
+            (4.6, height),
+        ),
+        "dots": figures.svg(
+            partial(_draw_dots, results=results, money=metric == "cost"),
+            f"{about.words} of each remedy on each split",
+            (4.6, height),
+        ),
+    }
+
+
+def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
+    places = np.arange(len(results))
+    axes.set_yticks(places, [short(clean(r.strategy)) for r in results])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(max(len(results), 3) - 0.4, -0.6)
+    axes.locator_params(axis="x", nbins=5)
+    if money:
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+
+
+def _draw_forest(axes: Axes, results: Sequence[Result], money: bool) -> None:
+    axes.axvline(0, color=REAL, linewidth=1.2)
+    if not money:
+        axes.axvline(MARGIN, color=FIFTH, linewidth=1, linestyle="--")
+    for place, r in enumerate(results):
+        if r.strategy == r.against:
+            axes.plot(0, place, marker="o", markersize=5, color=REAL)
+            continue
+        axes.plot(r.interval, [place, place], color=MADE, linewidth=2.2, solid_capstyle="butt")
+        axes.plot(r.difference, place, marker="o", markersize=5, color=MADE)
+    _remedies(axes, results, money)
+    axes.set_xlabel("gain, to the right is better", color=INK, fontsize=8)
+
+
+def _draw_dots(axes: Axes, results: Sequence[Result], money: bool) -> None:
+    for place, r in enumerate(results):
+        colour = REAL if r.strategy == r.against else MADE
+        values = np.array(r.values)
+        axes.plot(values, np.full(len(values), place), "o", markersize=4, color=colour, alpha=0.4)
+        axes.plot([r.mean, r.mean], [place - 0.3, place + 0.3], color=colour, linewidth=2)
+    _remedies(axes, results, money)
+    axes.set_xlabel(METRICS[results[0].metric].words, color=INK, fontsize=8)
+
+
+def _curves(
+    comparison: Comparison, shown: Sequence[str], figures: Figures
+) -> list[tuple[str, str, str]]:
+    """Precision and recall, calibration, and money lost at each threshold."""
+    curves = {name: comparison.curves[name] for name in shown}
+    if not curves:
+        return []
+    share = comparison.rare / comparison.rows
+    out = [
+        ("pr", "Precision and recall", partial(_draw_pr, curves=curves, share=share)),
+        ("calibration", "Calibration", partial(_draw_calibration, curves=curves)),
+    ]
+    if comparison.cost is not None and all("cost" in c for c in curves.values()):
+        fn, fp = comparison.cost
+        out.append(("cost", "Cost", partial(_draw_cost, curves=curves, best=fp / (fn + fp))))
+    return [
+        (kind, title, figures.svg(draw, f"{title} of {', '.join(shown)}", (3.8, 3.0)))
+        for kind, title, draw in out
+    ]
+
+
+def _named(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, color=INK, fontsize=8)
+    axes.set_ylabel(y, color=INK, fontsize=8)
+
+
+def _draw_pr(axes: Axes, curves: dict[str, dict[str, list[Any]]], share: float) -> None:
+    axes.axhline(share, color=FIFTH, linewidth=1, linestyle="--")
+    for found, colour in zip(curves.values(), COLOURS.values(), strict=False):
+        axes.plot(RECALLS, found["precision"], color=colour, linewidth=1.5)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.02)
+    axes.xaxis.set_major_formatter(percent)
+    axes.yaxis.set_major_formatter(percent)
+    _named(axes, "found, of the class (recall)", "right, of the alarms (precision)")
+
+
+def _draw_calibration(axes: Axes, curves: dict[str, dict[str, list[Any]]]) -> None:
+    """On logarithmic axes, since most probabilities of a rare class are small."""
+    lowest = 1.0
+    for found, colour in zip(curves.values(), COLOURS.values(), strict=False):
+        rows, told, rare = (np.array(part, dtype=float) for part in found["calibration"])
+        there = (rows > 0) & (rare > 0) & (told > 0)
+        x, y = told[there] / rows[there], rare[there] / rows[there]
+        axes.plot(x, y, color=colour, linewidth=1.5, marker=".", markersize=5)
+        lowest = min([lowest, *x.tolist(), *y.tolist()])
+    axes.plot([lowest, 1], [lowest, 1], color=FIFTH, linewidth=1, linestyle="--")
+    for scale in (axes.set_xscale, axes.set_yscale):
+        scale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
+    axes.minorticks_off()
+    _named(axes, "probability given", "share of the class among them")
+
+
+def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float) -> None:
+    axes.axvline(best, color=FIFTH, linewidth=1, linestyle="--")
+    for found, colour in zip(curves.values(), COLOURS.values(), strict=False):
+        axes.plot(THRESHOLDS[1:], found["cost"][1:], color=colour, linewidth=1.5)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+    axes.set_ylim(bottom=0)
+    _named(axes, "threshold", "cost of 1,000 rows")
+
+
+def _real_rows(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
+    found = comparison.real_rows
+    if found is None:
+        return None
+    rare = [share * comparison.rare * (1 - 1 / comparison.folds) for share in found.shares]
+
+    def draw(axes: Axes) -> None:
+        axes.plot(rare, found.means, color=REAL, linewidth=1.5, marker="o", markersize=4)
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+        axes.locator_params(nbins=5)
+        _named(axes, "rows of the class to learn from", METRICS[comparison.metric].words)
+
+    return {
+        "svg": figures.svg(draw, "What more real rows are worth: an estimate", (4.4, 2.6)),
+        "doubling": found.doubling,
+        "interval": found.interval,
+    }

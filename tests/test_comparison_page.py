@@ -1,0 +1,164 @@
+"""The page of a comparison: both verdicts, every remedy with its interval, and nothing to trust."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pages import HOSTILE, Page, browse
+
+from synthgen.comparison import Comparison, RealRows, Result, Verdict
+from synthgen.report.comparison_page import render_comparison, write_comparison
+from synthgen.report.template import figure
+from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
+
+FAMILIES = {"nothing": "nothing", "threshold": "decision", "smote": "data", "focal": "loss"}
+
+
+def fake(
+    label: Any = "yes",
+    names: dict[str, str] = FAMILIES,
+    cost: tuple[float, float] | None = (500.0, 2.0),
+) -> Comparison:
+    rng = np.random.default_rng(0)
+    results = []
+    for name, family in names.items():
+        for metric in METRICS:
+            values = tuple(rng.uniform(0.2, 0.9, 6).tolist())
+            against = "threshold" if metric in ("cost", "f1") else "nothing"
+            gain = 0.0 if name == against else float(rng.normal(0, 0.05))
+            low, high = gain - 0.041, gain + 0.043
+            mean = float(np.mean(values))
+            results.append(Result(name, family, metric, mean, gain, (low, high), against, values))
+    rows = np.arange(1, 17)
+    curves: dict[str, dict[str, list[Any]]] = {
+        name: {
+            "precision": (1 - RECALLS / 2).tolist(),
+            "calibration": [rows.tolist(), (rows * 0.1).tolist(), (rows * 0.2).tolist()],
+            "cost": (THRESHOLDS * 1000).tolist(),
+        }
+        for name in names
+        if name != "threshold"
+    }
+    verdicts = {
+        "ranking": Verdict(
+            "helps", "smote", "average_precision", "nothing", 0.03, (0.01, 0.05), {"smote": 6},
+            None, "smote helps: what it says",
+        ),
+        "decision": Verdict(
+            "not enough data to tell", "threshold", "cost", "threshold", 0.0, (-1.0, 1.0), {},
+            9000, "not enough data to tell: how many rows would",
+        ),
+    }  # fmt: skip
+    return Comparison(
+        target="ill",
+        label=label,
+        rows=1000,
+        rare=50,
+        estimator="hgb",
+        metric="average_precision",
+        decision="cost",
+        cost=cost,
+        folds=3,
+        repeats=2,
+        splits=6,
+        results=tuple(results),
+        verdict=verdicts,
+        real_rows=RealRows((0.25, 0.5, 1.0), (0.3, 0.4, 0.5), 0.1, (0.05, 0.15)),
+        pruned={"ctgan_10": "it did worst on inner folds"},
+        not_applicable={"rusboost": "missing cells <b>"},
+        by={"f": dict.fromkeys(curves, 0.5), "m": {}},
+        curves=curves,
+        settings={name: {0: 4, 2: 2} for name in curves},
+        seconds=dict.fromkeys(curves, 1.5),
+        notes=("a warning",),
+        seed=3,
+    )
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return render_comparison(fake())
+
+
+def test_every_remedy_has_its_gain_and_interval(text: str):
+    said = " ".join(Page(text).text.replace("+", "").split())
+    for result in fake().results:
+        if result.metric == "average_precision" and result.strategy != "nothing":
+            low, high = map(figure, result.interval)
+            assert f"{figure(result.difference)}{low} to {high}" in said.replace(" −", "−")
+        if result.metric != "cost":
+            assert figure(result.mean) in said
+
+
+def test_verdicts_and_what_was_not_run(text: str):
+    said = " ".join(Page(text).text.split())
+    for expected in (
+        "50 of 1,000 rows",
+        "Ranking: ✓ helps",
+        "Smote helps: what it says.",
+        "Decision: ? not enough data to tell",
+        "ctgan_10: it did worst on inner folds",
+        "rusboost: missing cells <b>",
+        "a warning",
+        "0 (4×), 2 (2×)",
+        "+0.100 [+0.050, +0.150]",
+        "A missed row of the class costs 500, a false alarm 2.",
+    ):
+        assert expected in said
+
+
+def test_every_figure_says_how_to_read_it(text: str):
+    page = Page(text)
+    # Gains and splits of two metrics, real rows, precision, calibration and cost.
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 1 + 3
+    assert page.text.count("How to read") == 8
+    assert page.tags.count("table") == page.tags.count("caption")
+
+
+def test_without_costs_real_rows_curves_and_groups():
+    bare = replace(fake(cost=None), decision="recall_at_5pct", real_rows=None, curves={}, by={})
+    page = Page(render_comparison(bare))
+    assert page.tags.count("figure") == 4
+    assert "There are no curves." in page.text
+
+
+def test_one_remedy_and_one_metric():
+    found = fake(names={"nothing": "nothing", "threshold": "decision"})
+    assert Page(render_comparison(found)).tags.count("figure") == 8
+
+
+def test_hostile_names_and_labels_are_text():
+    names = FAMILIES | {f"my.pkg:{HOSTILE}": "data", "$\\frac$": "learner"}
+    page = Page(render_comparison(fake(HOSTILE, names)))
+    assert page.tags.count("script") == 1
+    assert f"my.pkg:{HOSTILE}" in page.text
+    assert f"“{HOSTILE}”" in page.text
+
+
+def test_nothing_comes_from_the_network_and_the_page_is_small(tmp_path: Path):
+    many = FAMILIES | {f"remedy {k}": "data" for k in range(40)}
+    write_comparison(fake(names=many), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(link.startswith("#") for link in Page(text).links)
+    assert "default-src 'none'" in text
+    assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?\s*(https?:|//)", text)
+    assert not re.search(r"#0[1-6]0[1-6]0[1-6]\b", text)
+    assert len(text) < 3_000_000
+
+
+def test_the_same_comparison_gives_the_same_page(text: str):
+    assert render_comparison(fake()) == text
+
+
+@pytest.mark.browser
+def test_a_browser_finds_all_sections_no_error_and_asks_for_nothing(tmp_path: Path, text: str):
+    path = tmp_path / "page.html"
+    path.write_text(text, encoding="utf-8")
+    dom, console, asked = browse(path)
+    assert (console, asked) == ([], [])
+    page = Page(dom.partition("<!DOCTYPE html>")[2])
+    assert {"ranking", "curves", "all", "run"} <= set(page.ids)
+    assert page.tags.count("button") > 15
