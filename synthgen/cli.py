@@ -533,9 +533,16 @@ def evaluate(
 @compare_options
 @click.option("--by", metavar="COL", help="Also tell the metric for each value of this column.")
 @click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
+@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
 def compare(
-    data: Path, target: str, label: str | None, by: str | None, json_file: str | None, **how: Any
+    data: Path,
+    target: str,
+    label: str | None,
+    by: str | None,
+    html: Path | None,
+    json_file: str | None,
+    **how: Any,
 ) -> None:
     """Try every remedy for the rare class of DATA, and say which is worth having.
 
@@ -545,7 +552,7 @@ def compare(
       synthgen compare data.csv --target outcome --cost fn=500 --cost fp=2 --time-budget 600
       synthgen compare data.csv --target outcome --strategies all --seed 0 --json comparison.json
     """
-    check_places([data, how["given"]], [json_file, how["resume"]])
+    check_places([data, how["given"]], [html, json_file, how["resume"]])
     aside = json_file == "-"
     with collect_notes() as notes:
         frame = _read(data)
@@ -559,6 +566,11 @@ def compare(
             X, y, label=label, by=None if by is None else _column(X, by), verbose=True, **how
         )
     say_comparison(found, err=aside)
+    if html is not None:
+        from synthgen.report.comparison_page import write_comparison
+
+        write_comparison(found, html)
+        say(f"wrote {html}", err=aside)
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
 
 
