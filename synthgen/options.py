@@ -412,10 +412,10 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(exist_ok=True)
     except OSError as error:
-        reason = "is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputError(
-            509,
-            f"{path}: cannot make this folder: {reason}: give another name, or make "
-            f"{path.parent} first",
-        ) from error
+        reason = f"{error.strerror}: check its name and the permissions"
+        if isinstance(error, FileExistsError):
+            reason = "it is a file: give another name"
+        elif isinstance(error, FileNotFoundError):
+            reason = f"there is no folder {path.parent}: create it first"
+        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
     _check_output(path / "report.html")

@@ -444,7 +444,7 @@ def test_fit_refuses_what_it_could_not_save(table: Path):
 def test_a_class_too_small_for_a_file_is_refused_before_training(
     table: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delattr(TVAE, "_fit")
+    monkeypatch.setattr(TVAE, "_fit", no_training)
     frame.drop(frame.index[frame["outcome"] == "yes"][5:]).to_csv(table, index=False)
     line = fail(4, *FIT, "-o", "m", "--seed", 0)
     assert line.startswith("error E406: class 'yes' has fewer than 10 rows and is made by resampl")
@@ -620,7 +620,7 @@ HINT = "; see synthgen augment --help"
         ("extra.csv", r"E200: Got unexpected extra argument \(extra.csv\)" + HINT),
         ("-n 0", "E200: Invalid value for '-n' / '--rows': 0 is not in the range x>=1" + HINT),
         ("-n 2.7", "E200: Invalid value for '-n' / '--rows': '2.7' is not a valid .*" + HINT),
-        ("-n 5 --ratio 1", "E275: ratio 1.0 and 5 rows were both asked for: give one of them"),
+        ("-n 5 --ratio 1", "E275: --ratio 1.0 and -n 5 were both given: drop one"),
         (
             "--ratio 0.1",
             "E278: class 'yes' has 12 rows, 0.2 of the 60 of 'no': ratio 0.1 asks for no new row; "
@@ -712,7 +712,7 @@ def test_status_5_for_outputs_before_any_training(
     assert re.fullmatch(f"error {message}", fail(5, *arguments, "-o", output))
     Path("file").touch()
     assert fail(5, *arguments, "-o", "o.csv", "--report", "file") == (
-        "error E509: file: cannot make this folder: is a file"
+        "error E509: file: cannot make this folder: it is a file: give another name"
     )
     assert fail(5, *arguments, "-o", "o.csv", "--json", "no/o.json").startswith("error E502: ")
 
