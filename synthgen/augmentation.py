@@ -25,7 +25,7 @@ from synthgen.synthesizers.base import Synthesizer, resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Column, Schema, Table, class_position
 
-DEFAULT_SYNTHESIZER = "ctgan"
+DEFAULT_SYNTHESIZER = "auto"
 # Unasked, a class is doubled, or brought to this share of the largest one if that is more.
 RATIO = 0.3
 

@@ -94,9 +94,9 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
 @click.option(
     "--synthesizer",
     metavar="NAME",
-    default="ctgan",
+    default="auto",
     show_default=True,
-    help="ctgan, tvae, tabflow or bootstrap.",
+    help="auto, ctgan, tvae, tabflow or bootstrap.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."

@@ -133,7 +133,7 @@ _training_options = [
         "--synthesizer",
         metavar="NAME",
         help="ctgan, tvae, tabflow, bootstrap, sdv:GaussianCopula or package.module:Class.  "
-        "[default: ctgan]",
+        "[default: auto]",
     ),
     click.option(
         "--set",

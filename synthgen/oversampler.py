@@ -36,10 +36,11 @@ class Oversampler(BaseOverSampler):
     of `X` and `y` belong together by position; indexes that pair them in another way are refused.
 
     Args:
-        synthesizer: "ctgan", "tvae", "tabflow", "bootstrap", an import path
-            (``package.module:Class``) or an instance, which is cloned and never fitted itself;
-            only an instance has parameters to tune (``synthesizer__steps``). Its `classes` are
-            replaced by those that get rows, its `random_state` only where that is None.
+        synthesizer: "auto" (see `synthgen.synthesizers.base.resolve`), "ctgan", "tvae", "tabflow",
+            "bootstrap", an import path (``package.module:Class``) or an instance, which is cloned
+            and never fitted itself; only an instance has parameters to tune
+            (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
+            `random_state` only where that is None.
         ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
             each class that lies below it. "auto" is chosen by validation, see `validated_amount`:
             none is an answer too, and `amount_` says why. None: `sampling_strategy` says how many.
@@ -91,7 +92,7 @@ class Oversampler(BaseOverSampler):
 
     def __init__(
         self,
-        synthesizer: Synthesizer | str = "ctgan",
+        synthesizer: Synthesizer | str = "auto",
         *,
         ratio: float | str | None = None,
         sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Any] = "auto",

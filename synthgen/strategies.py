@@ -621,7 +621,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     *(
         Strategy(f"{kind}_{amount}", "data", f"{kind}, {what}", _synthetic(kind, size))
-        for kind in ("bootstrap", "ctgan", "tvae")
+        for kind in ("bootstrap", "tabflow", "ctgan", "tvae")
         for amount, what, size in (
             ("10", "to 10 %", 0.1),
             ("30", "to 30 %", 0.3),

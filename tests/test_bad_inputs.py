@@ -462,7 +462,7 @@ SETTINGS = {
     "--synthesizer ctgann": 205,
     "--rule kind<": 251,
     "--seed -1": 200,
-    "--ratio x": 200,
+    "--ratio x": 277,
     "--target z": 338,
 }
 

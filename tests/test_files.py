@@ -903,7 +903,7 @@ JSON_CASES = [
     (np.str_("é"), "é"),
     (pd.NA, None),
     (pd.NaT, None),
-    (np.datetime64("NaT"), None),
+    (np.datetime64("NaT", "ns"), None),
     (pd.Timestamp("2024-01-01 10:00"), "2024-01-01T10:00:00"),
     (np.datetime64("2024-01-01", "ns"), "2024-01-01T00:00:00"),
     (date(2024, 1, 1), "2024-01-01"),

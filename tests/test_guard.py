@@ -319,13 +319,14 @@ def test_values_that_only_the_table_has_are_no_copies():
 )
 def test_rules(rule: str, expected: list[bool]):
     when = pd.to_datetime(["2024-01-01", "2024-02-01", "2024-03-01"])
+    before = pd.to_datetime(["2023-12-31 23:30", "2024-01-31 23:30", "2024-02-29 23:30"])
     frame = pd.DataFrame(
         {
             "start": [1, 5, 2],
             "end": [4, 3, 2],
             "the kind": list("abc"),
             "when": when,
-            "zone": (when - pd.Timedelta("30min")).tz_localize("UTC").tz_convert("Asia/Tokyo"),
+            "zone": before.tz_localize("UTC").tz_convert("Asia/Tokyo"),
             "flag": [True, False, True],
             "grade": pd.Categorical(
                 ["low", "mid", "low"], categories=["low", "mid", "high"], ordered=True

@@ -25,7 +25,8 @@ from synthgen.trials import part_of
 
 LR = Judge.of("lr")
 # Networks take long; the shape of their remedies is that of the bootstrap's.
-QUICK = [s for s in STRATEGIES if not s.name.startswith(("ctgan", "tvae")) and not s.missing()]
+SLOW = ("ctgan", "tabflow", "tvae")
+QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
 
 
 def part(kind: str) -> Part:
