@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from synthgen import load
 from synthgen.errors import ModelFileError, OutputError, SynthgenError
 from synthgen.model_file import read_model, write_model
 
@@ -325,3 +326,15 @@ def test_a_fault_while_writing_leaves_the_old_file(
                 write_model(model, {"class": "TVAE"}, TENSORS)
         assert model.read_bytes() == before
         assert [p.name for p in model.parent.iterdir()] == [model.name]
+
+
+def test_the_golden_model_still_makes_rows():
+    path = Path(__file__).resolve().parents[1] / "models" / "hypothyroid.synthgen"
+    model = load(path, device="cpu")
+    rows = model.sample(300, label="hypothyroid", random_state=0)
+    assert (rows["target"] == "hypothyroid").all()
+    assert list(rows.columns[:3]) == ["age", "sex", "on_thyroxine"]
+    assert set(rows["sex"].dropna()) == {"F", "M"}
+    # 5.3 to 400 in the table; of the rare class the thyroid makes too little T4 and much TSH.
+    assert 25 < rows["TT4"].median() < 60
+    assert rows["TSH"].median() > 20
