@@ -39,6 +39,8 @@ LIKE_REAL, TOO_WIDE = 0.05, 0.5
 # Shares of the average precision that replacing the real rows has to keep, to pass and not to fail,
 # and the width of an interval from which on it is not known.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
+# Rows of the class in the test below which no average precision means anything.
+FEW = 5
 # Of an attack, above the same attack on fresh real rows: fails, and what a pass rules out. An area
 # of 40 rows against 40 is off by 0.065 by chance.
 SOME_EXCESS, MOST_EXCESS, SOME_COPIES = 0.03, 0.1, 0.05
@@ -349,7 +351,7 @@ def evaluate(
         privacy=parts["privacy"],
         verdicts=(
             _of_fidelity(parts["fidelity"]),
-            _of_utility(parts["utility"], name),
+            _of_utility(parts["utility"], name, int((fresh.labels == position).sum())),
             _of_privacy(parts["privacy"], holdout is not None),
         ),
         notes=tuple(notes),
@@ -654,8 +656,11 @@ def _of_fidelity(part: Part) -> Verdict:
     return Verdict("fidelity", outcome, f"{sentence}.", key)
 
 
-def _of_utility(part: Part, label: str) -> Verdict:
-    """Whether synthetic rows can take the place of the real ones of the class."""
+def _of_utility(part: Part, label: str, tested: int) -> Verdict:
+    """Whether synthetic rows can take the place of the real ones of the class.
+
+    Nothing is known where noise in their place does as well, or on fewer than `FEW` test rows.
+    """
     scores: dict[str, Score] = {}
     for score in part.scores:
         scores.setdefault(score.name, score)
@@ -663,7 +668,8 @@ def _of_utility(part: Part, label: str) -> Verdict:
     if key.interval is None:
         return Verdict("utility", "cannot tell", f"{key.note[:1].upper()}{key.note[1:]}.", key)
     low, high = key.interval
-    if low < KEEPS <= high and high - low > SURE:
+    noise_does = (key.floor or 0.0) >= KEEPS
+    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
         outcome: Outcome = "cannot tell"
     elif low >= KEEPS or (high >= KEEPS and key.value >= KEEPS):
         outcome = "passes"
@@ -673,7 +679,7 @@ def _of_utility(part: Part, label: str) -> Verdict:
     sentence = (
         f"In place of the real rows of {label} they keep {_shown(key)} of the average precision of "
         f"{key.group} ({ap.value:.3f}, with real rows {ap.reference or 0:.3f}; noise keeps "
-        f"{key.floor or 0:.3g})"
+        f"{key.floor or 0:.3g}), on {tested:,} test rows of the class"
     )
     gain = scores["utility.augment.ap_gain"]
     sentence += f"; added to the real rows they change it by {_shown(gain)}"

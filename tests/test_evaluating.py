@@ -143,6 +143,19 @@ def test_rows_of_the_other_class_fail_utility():
     assert outcomes(report)["fidelity"] == "fails"
 
 
+def test_three_test_rows_tell_nothing_of_a_classifier():
+    rng = np.random.default_rng(0)
+
+    def drawn(rows: int, rare: int) -> pd.DataFrame:
+        ill = np.arange(rows) < rare
+        return pd.DataFrame({"dose": rng.normal(size=rows), "ill": ill})
+
+    report = evaluate(drawn(80, 6), drawn(20, 20), holdout=drawn(60, 3), target="ill")
+    verdict = {v.part: v for v in report.verdicts}["utility"]
+    assert verdict.outcome == "cannot tell"
+    assert "on 3 test rows of the class" in verdict.sentence
+
+
 def test_without_a_holdout_privacy_cannot_pass():
     report = judged(rare(frame(1)), holdout=None)
     assert not report.held_out
