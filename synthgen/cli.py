@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from synthgen.errors import DataError, GateError, ModelFileError, UsageError
+from synthgen.gates import check_gates, gate, value_of
 from synthgen.options import (
     Training,
     build,
@@ -213,10 +214,10 @@ def audit(
       synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
     """
     check_places([data, given, against], [html, json_file])
+    check_gates(gates)
     with collect_notes():
         frame = _read(data)
         from synthgen.auditing import audit, compare_audits
-        from synthgen.gates import gate
 
         old, drift = None if against is None else _read_json(against), None
         name = _column(frame, target)
@@ -226,7 +227,6 @@ def audit(
             drift = compare_audits(old, found)
             report["drift"] = drift.to_json()
             lines += drift.summary_lines()
-        failed = [rule for rule in gates if not gate(report, rule)]
     if json_file != "-":
         for line in lines:
             say(line)
@@ -236,8 +236,7 @@ def audit(
         write_audit_page(found, html, source=str(data), drift=drift)
         say(f"wrote {html}", err=json_file == "-")
     _write_json(json_file, report)
-    if failed:
-        raise GateError(701, f"{data} does not pass {', '.join(failed)}")
+    _check_gates(report, gates, data)
 
 
 @main.command()
@@ -488,12 +487,12 @@ def evaluate(
         --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
     """
     check_places([train, synthetic, holdout, given], [html, json_file])
+    check_gates(gates)
     aside = json_file == "-"
     with collect_notes() as warned:
         real, made = _read(train), _read(synthetic)
         fresh = None if holdout is None else _read(holdout)
         from synthgen.evaluating import evaluate
-        from synthgen.gates import gate
 
         report = evaluate(
             real,
@@ -510,7 +509,6 @@ def evaluate(
             verbose=True,
         )
         content = report.to_json() | {"warnings": warned}
-        failed = [rule for rule in gates if not gate(content, rule)]
     if not aside:
         names = ["score", "of", "value", "95 %", "real rows", "floor"]
         show_table(names, report.table_rows())
@@ -522,8 +520,7 @@ def evaluate(
         write_evaluation(report, html)
         say(f"wrote {html}", err=aside)
     _write_json(json_file, content)
-    if failed:
-        raise GateError(701, f"{synthetic} does not pass {', '.join(failed)}")
+    _check_gates(content, gates, synthetic)
 
 
 @main.command()
@@ -942,6 +939,13 @@ def _read(path: Path) -> pd.DataFrame:
         names = ", ".join(repr(name) for name in frame.index.names)
         warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)
     return frame
+
+
+def _check_gates(report: dict[str, Any], gates: tuple[str, ...], path: Path) -> None:
+    """Raise if one does not hold: after all else is written, so that it can be looked at."""
+    failed = [f"{g} (it is {value_of(report, g)})" for g in gates if not gate(report, g)]
+    if failed:
+        raise GateError(701, f"{path} does not pass {', '.join(failed)}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from synthgen.errors import UsageError
@@ -49,13 +49,7 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
         synthgen.errors.UsageError: gate 'minority.row>=50': there is no number 'minority.row' here;
         close to it: minority.rows [E292]
     """
-    found = _GATE.fullmatch(expression)
-    if found is None:
-        raise UsageError(
-            291,
-            f"gate {expression!r} cannot be read: write a name, one of {' '.join(_COMPARE)}, "
-            f"and a number, such as 'minority.rows>=50'",
-        )
+    found = _parsed(expression)
     name = found["name"]
     numbers = _numbers(report)
     # An empty place, such as the model of a table too small for one, empties the names below it.
@@ -71,6 +65,38 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
             f"close to it: {', '.join(close) or 'nothing, the report holds no number'}",
         )
     return bool(_COMPARE[found["sign"]](numbers[name], float(found["number"])))
+
+
+def check_gates(expressions: Iterable[str]) -> None:
+    """Raise a `UsageError` (E291) if one cannot be read: before the work, not after it.
+
+    Example:
+        >>> check_gates(["minority.rows>=50"])
+    """
+    for expression in expressions:
+        _parsed(expression)
+
+
+def _parsed(expression: str) -> re.Match[str]:
+    found = _GATE.fullmatch(expression)
+    if found is None:
+        raise UsageError(
+            291,
+            f"gate {expression!r} cannot be read: write a name, one of {' '.join(_COMPARE)}, "
+            f"and a number, such as 'minority.rows>=50'",
+        )
+    return found
+
+
+def value_of(report: Mapping[str, Any], expression: str) -> str:
+    """The number that a condition of `gate` asks for, as text; "unknown" where there is none.
+
+    Example:
+        >>> value_of({"minority": {"rows": 30}}, "minority.rows>=50")
+        '30'
+    """
+    value = _numbers(report).get(_parsed(expression)["name"])
+    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _numbers(report: Mapping[str, Any], above: str = "") -> dict[str, float | None]:

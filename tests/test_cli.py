@@ -461,7 +461,7 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     assert report["minority"]["rows"] == 12
     failed = run(*AUDIT, "--gate", "minority.rows>=50")
     assert failed.exit_code == 7
-    assert failed.stderr == "error E701: data.csv does not pass minority.rows>=50\n"
+    assert failed.stderr == "error E701: data.csv does not pass minority.rows>=50 (it is 12)\n"
     assert "average precision" in failed.stdout, "what was found is shown all the same"
     assert fail(2, *AUDIT, "--gate", "minority.rows").startswith("error E291:")
     same = succeed(*AUDIT, "--against", "audit.json").stdout
@@ -502,7 +502,7 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     failed = run(*given, *gates, "--json", "-")
     assert failed.exit_code == 7
     last = failed.stderr.splitlines()[-1]
-    assert last == "error E701: new.csv does not pass privacy.copies<=0.05"
+    assert last == "error E701: new.csv does not pass privacy.copies<=0.05 (it is 1)"
     assert json.loads(failed.stdout)["privacy"]["copies"] == 1
 
 

@@ -152,7 +152,8 @@ class NetworkSynthesizer(Synthesizer):
                     "n_labels": model.sampler.n_labels,
                     "rows": model.sampler.rows,
                     "encoder": described,
-                    "history": asdict(model.history),
+                    # The clock would make two files of one model differ.
+                    "history": asdict(model.history) | {"seconds": 0.0},
                 }
             )
         params = self.get_params(deep=False)
@@ -539,6 +540,10 @@ class _Progress:
 
             def advance(done: int, total: int) -> None:
                 first.append((time.perf_counter(), done))
+                if len(first) == 1 and 0 < done < total:
+                    self._bar.console.print(
+                        f"training on {name} goes on after step {done:,} of {total:,}"
+                    )
                 if len(first) == 2:
                     (began, before), (now, _) = first
                     seconds = (now - began) / (done - before) * (total - done)
