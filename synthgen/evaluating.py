@@ -4,69 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtri
 
-from synthgen import cells as cell
-from synthgen.column import LEVELS, Column
 from synthgen.device import child_seed, seed_sequence
-from synthgen.encoding import as_frame
 from synthgen.errors import DataError, UsageError
-from synthgen.inference import check_frame
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
 from synthgen.metrics.privacy import privacy
-from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
+from synthgen.metrics.tables import aligned, copies, in_order
 from synthgen.metrics.utility import utility
+from synthgen.metrics.verdicts import Verdict, of_fidelity, of_privacy, of_utility
 from synthgen.table import Schema, Table, class_position
 
-Outcome = Literal["passes", "falls short", "fails", "cannot tell"]
 PARTS = ("fidelity", "utility", "privacy")
 EVERYTHING = "all"
-LEFT_OUT = ("id", "text", "missing")
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
 HELD_OUT, MOST_CLASSES = 0.3, 4
-# Verdicts. A two-sample score so near to that of real rows passes; an interval so wide tells
-# nothing.
-LIKE_REAL, TOO_WIDE = 0.05, 0.5
-# Shares of the average precision that replacing the real rows has to keep, to pass and not to fail,
-# and the width of an interval from which on it is not known.
-KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
-# Rows of the class in the test below which no average precision means anything.
-FEW = 5
-# Rows from which on a two-sample test sees what there is to see.
-POWER = 1000
-# Of an attack, above the same attack on fresh real rows: fails, and what a pass rules out. An area
-# of 40 rows against 40 is off by 0.065 by chance.
-SOME_EXCESS, MOST_EXCESS, SOME_COPIES = 0.03, 0.1, 0.05
-# Equal rows count from a smaller share on: each is a person.
-A_COPY = 0.005
-# Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best.
-NEARER = 0.53
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One part in a sentence.
-
-    Attributes:
-        part: ``"fidelity"``, ``"utility"`` or ``"privacy"``.
-        outcome: ``"passes"``, ``"falls short"``, ``"fails"`` or ``"cannot tell"``.
-        sentence: With the key figure, its interval and its reference.
-        key: The `Score` that decided, None where there is none.
-    """
-
-    part: str
-    outcome: Outcome
-    sentence: str
-    key: Score | None
 
 
 @dataclass(frozen=True)
@@ -263,9 +223,9 @@ def evaluate(
     source = seed_sequence(seed)
     whole = Table.of(train, target=target, schema=schema)
     others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
-    tables, notes = _aligned(whole, others)
-    notes += _copies(tables)
-    tables = {which: _in_order(table) for which, table in tables.items()}
+    tables, notes = aligned(whole, others)
+    notes += copies(tables)
+    tables = {which: in_order(table) for which, table in tables.items()}
     real, made = tables["train"], tables["synthetic"]
     position = _rare(real, made, label)
     name = str(real.schema.classes[position])
@@ -354,9 +314,9 @@ def evaluate(
         utility=parts["utility"],
         privacy=parts["privacy"],
         verdicts=(
-            _of_fidelity(parts["fidelity"], name, {g: min(map(len, t)) for g, t in groups.items()}),
-            _of_utility(parts["utility"], name, int((fresh.labels == position).sum())),
-            _of_privacy(parts["privacy"], holdout is not None),
+            of_fidelity(parts["fidelity"], name, {g: min(map(len, t)) for g, t in groups.items()}),
+            of_utility(parts["utility"], name, int((fresh.labels == position).sum())),
+            of_privacy(parts["privacy"], holdout is not None),
         ),
         notes=tuple(notes),
         sizes={"train": len(real), "synthetic": len(made), "holdout": len(fresh)},
@@ -375,108 +335,6 @@ def evaluate(
     )
 
 
-# --- the door -----------------------------------------------------------------------------------
-
-
-def _aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
-    """All tables with one schema, which knows the levels of each."""
-    notes: list[str] = []
-    compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
-    if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
-        notes.append(f"not compared, as IDs, texts and empty columns are: {', '.join(left)}")
-    frames: dict[str, dict[Hashable, pd.Series]] = {}
-    for which, frame in others.items():
-        check_frame(frame, None)
-        by_text = {str(c): c for c in frame.columns}
-        lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
-        if lacking:
-            raise DataError(
-                364,
-                f"the {which} table lacks column {', '.join(map(repr, lacking[:8]))} of train: add "
-                f"or rename it",
-            )
-        known = {str(c) for c in train.schema.names}
-        if extra := [text for text in by_text if text not in known]:
-            notes.append(f"columns of {which} that train lacks are left out: {', '.join(extra)}")
-        frames[which] = {c.name: cell.tidy(frame[by_text[str(c.name)]]) for c in compared}
-        for column in compared:
-            try:
-                cell.check(column.name, frames[which][column.name])
-            except DataError as error:
-                raise DataError(error.code, f"{which} table: {error.message}") from error
-    columns = []
-    frames = {"train": {c.name: train.frame[c.name] for c in compared}} | frames
-    for column in compared:
-        rows = {which: frame[column.name].reset_index(drop=True) for which, frame in frames.items()}
-        is_target = column.name == train.schema.target
-        try:
-            if column.kind in LEVELS:
-                column, rows = _of_levels(column, rows, is_target)
-            else:
-                column = _of_numbers(column, rows, notes)
-        except DataError as error:
-            raise DataError(error.code, f"synthetic or holdout table: {error.message}") from error
-        columns.append(column)
-        for which in frames:
-            frames[which][column.name] = rows[which]
-    schema = Schema(tuple(columns), train.schema.target)
-    names = [c.name for c in columns]
-    tables = {}
-    for which, series in frames.items():
-        rows = [series[name] for name in names]
-        tables[which] = Table(as_frame(rows, names, len(rows[0])), schema)
-        try:
-            tables[which].labels  # noqa: B018  # refuses a class that train lacks
-        except DataError as error:
-            raise DataError(error.code, f"{which} table: {error.message}") from error
-    return tables, notes
-
-
-def _in_order(table: Table) -> Table:
-    """The rows in the order of their cells, so that no draw depends on the order they came in."""
-    cells = Space.of(table, with_target=True).cells(table)
-    return table.rows(np.lexsort(cells.T)) if cells.size else table
-
-
-def _of_levels(
-    column: Column, rows: dict[str, pd.Series], is_target: bool
-) -> tuple[Column, dict[str, pd.Series]]:
-    """The column with the levels of all tables; a level of train that another table writes as
-    text, or as a number, is that level.
-    """
-    known = set(column.categories)
-    by_text = {str(level): level for level in column.categories}
-    new: dict[Any, None] = {}
-    out = {}
-    for which, series in rows.items():
-        series = series.astype(object)
-        found = [v for v in series.dropna().unique() if v not in known]
-        swap = {v: by_text[str(v)] for v in found if str(v) in by_text}
-        if swap:
-            series = series.map(lambda v, swap=swap: swap.get(v, v))
-        new |= dict.fromkeys(v for v in found if v not in swap)
-        out[which] = series
-    if not new or is_target:
-        return column, out
-    dtype = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
-    levels = (*column.categories, *sorted(new, key=str))
-    return replace(column, categories=levels, dtype=dtype), out
-
-
-def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) -> Column:
-    """The column, as plain numbers where whole ones met fractions."""
-    for which, series in rows.items():
-        try:
-            column.numbers(series)
-        except DataError:
-            if column.kind != "integer":
-                raise
-            column = replace(column, kind="numeric", dtype=np.dtype(float), step=None)
-            column.numbers(series)
-            notes.append(f"column {column.name}: whole numbers in train, fractions in {which}")
-    return column
-
-
 def _rare(train: Table, synthetic: Table, label: Any) -> int:
     classes, counts, made = train.schema.classes, train.counts, synthetic.counts
     if label is not None:
@@ -489,31 +347,6 @@ def _rare(train: Table, synthetic: Table, label: Any) -> int:
         return position
     there = [k for k, c in enumerate(classes) if made[c] and counts[c]]
     return min(there, key=lambda k: counts[classes[k]])
-
-
-def _copies(tables: dict[str, Table]) -> list[str]:
-    """Sentences about synthetic and holdout rows that are rows of train."""
-    space = Space.of(tables["train"], with_target=True)
-
-    def keys(table: Table) -> list[bytes]:
-        return [row.tobytes() for row in np.ascontiguousarray(space.cells(table) + 0.0)]
-
-    train, made = keys(tables["train"]), keys(tables["synthetic"])
-    known = set(train)
-    copied, notes = sum(k in known for k in made), []
-    if copied:
-        fresh = keys(tables["holdout"]) if "holdout" in tables else []
-        beside = f"; of holdout rows {sum(k in known for k in fresh):,} of {len(fresh):,}"
-        notes.append(
-            f"{copied:,} of {len(made):,} synthetic rows are equal to a row of train"
-            f"{beside if fresh else ''}"
-        )
-    if len(made) > len(train) and made[: len(train)] == train:
-        notes.append(
-            f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
-            f"a mixture: give the new rows only (synthgen augment --only-new)"
-        )
-    return notes
 
 
 def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, str]:
@@ -604,156 +437,6 @@ class _progress:
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-# --- verdicts -----------------------------------------------------------------------------------
-
-
-def _shown(score: Score) -> str:
-    text = f"{score.value:.3g}"
-    if score.interval is not None:
-        text += f" [{score.interval[0]:.3g}, {score.interval[1]:.3g}]"
-    return text
-
-
-def _worst(found: list[tuple[Outcome, Score]]) -> tuple[Outcome, Score]:
-    order = ("fails", "falls short", "cannot tell", "passes")
-    return min(found, key=lambda one: order.index(one[0]))
-
-
-def _of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
-    """Whether boosting can tell the rows from real ones: the worst of all groups.
-
-    Args:
-        label: The rare class: a pass of other groups is none of its rows.
-        rows: Of each group, those of its smallest table.
-    """
-    found: list[tuple[Outcome, Score]] = []
-    tests = [score for score in part.scores if score.name == "fidelity.c2st_boosting"]
-    if not any(score.group == label and score.value == score.value for score in tests):
-        why = f"Too few rows of {label} to compare: give more of them, or another --label."
-        return Verdict("fidelity", "cannot tell", why, None)
-    # The worst of several tests: each has the room that all together need (Bonferroni).
-    room = float(ndtri(1 - 0.025 / max(1, len(tests))) / ndtri(0.975))
-    for score in tests:
-        low, high = score.interval or (0.0, 1.0)
-        high = min(1.0, score.value + room * (high - score.value))
-        reference, floor = score.reference or 0.0, score.floor or 0.0
-        good = reference - LIKE_REAL
-        # Where independent columns do as well, few rows have no power to tell anything.
-        blind = floor >= min(low, good) and rows.get(score.group, 0) < POWER
-        if score.value != score.value or (high >= good and (high - low > TOO_WIDE or blind)):
-            outcome: Outcome = "cannot tell"
-        elif high >= good:
-            outcome = "passes"
-        else:
-            outcome = "falls short" if score.value >= floor + (reference - floor) / 2 else "fails"
-        found.append((outcome, score))
-    outcome, key = _worst(found)
-    told = {
-        "passes": "can hardly tell the synthetic rows from real ones",
-        "falls short": "can tell many of the synthetic rows from real ones",
-        "fails": "tells the synthetic rows from real ones",
-        "cannot tell": "cannot say, with so few rows, whether they can be told from real ones",
-    }[outcome]
-    sentence = (
-        f"Boosting {told} ({key.group}): {_shown(key)}, where real rows reach "
-        f"{key.reference or 0:.3g} and independent columns {key.floor or 0:.3g} (1: never told "
-        f"apart, 0: always)"
-    )
-    trends = [s for s in part.scores if (s.name, s.group) == ("fidelity.pair_trends", key.group)]
-    if trends and trends[0].reference is not None:
-        sentence += f"; pair trends {trends[0].value:.3f}, real rows {trends[0].reference:.3f}"
-    return Verdict("fidelity", outcome, f"{sentence}.", key)
-
-
-def _of_utility(part: Part, label: str, tested: int) -> Verdict:
-    """Whether synthetic rows can take the place of the real ones of the class.
-
-    Nothing is known where noise in their place does as well, or on fewer than `FEW` test rows.
-    """
-    scores: dict[str, Score] = {}
-    for score in part.scores:
-        scores.setdefault(score.name, score)
-    key = scores["utility.replace.ap_ratio"]
-    if key.interval is None:
-        return Verdict("utility", "cannot tell", f"{key.note[:1].upper()}{key.note[1:]}.", key)
-    low, high = key.interval
-    noise_does = (key.floor or 0.0) >= KEEPS
-    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
-        outcome: Outcome = "cannot tell"
-    elif low >= KEEPS or (high >= KEEPS and key.value >= KEEPS):
-        outcome = "passes"
-    else:
-        outcome = "falls short" if high >= KEEPS or key.value >= KEEPS_SOME else "fails"
-    ap = scores["utility.replace.average_precision"]
-    sentence = (
-        f"In place of the real rows of {label} they keep {_shown(key)} of the average precision of "
-        f"{key.group} ({ap.value:.3f}, with real rows {ap.reference or 0:.3f}; noise keeps "
-        f"{key.floor or 0:.3g}), on {tested:,} test rows of the class"
-    )
-    gain = scores["utility.augment.ap_gain"]
-    sentence += f"; added to the real rows they change it by {_shown(gain)}"
-    fresh = scores.get("utility.fresh_augment.ap_gain")
-    if fresh is not None:
-        sentence += f", fresh real rows by {fresh.value:.3g}"
-    return Verdict("utility", outcome, f"{sentence}.", key)
-
-
-def _of_privacy(part: Part, held_out: bool) -> Verdict:
-    """Whether an attack tells the rows of train from others: the worst of all groups."""
-    found: list[tuple[Outcome, Score]] = []
-    for score in part.scores:
-        low, high = score.interval or (-1.0, 1.0)
-        if score.name == "privacy.mia_excess":
-            if score.value != score.value:
-                outcome: Outcome = "cannot tell"
-            elif low > 0 and score.value > SOME_EXCESS:
-                outcome = "fails"
-            elif low > 0:
-                outcome = "falls short"
-            else:
-                outcome = "passes" if high <= MOST_EXCESS and held_out else "cannot tell"
-            found.append((outcome, score))
-        elif score.name == "privacy.nearer_to_train" and score.value == score.value:
-            if low > NEARER:
-                found.append(("fails", score))
-            elif low > 0.5 and score.value > NEARER:
-                found.append(("falls short", score))
-        elif score.name not in ("privacy.copies", "privacy.near_copies"):
-            continue
-        elif low > (score.reference or 0.0) + SOME_COPIES and score.value == score.value:
-            # More than fresh real rows that are equal, or as near, to a row of train.
-            found.append(("fails", score))
-        elif score.name == "privacy.copies" and low > (score.reference or 0.0) + A_COPY:
-            found.append(("falls short", score))
-    if not found:
-        return Verdict("privacy", "cannot tell", "No attack could be made.", None)
-    outcome, key = _worst(found)
-    attack = key.note.removeprefix("the worst attack: ")
-    if key.name == "privacy.mia_excess":
-        sentence = (
-            f"The worst attack on {key.group} ({attack}) is {_shown(key)} of ROC-AUC above the "
-            f"worst when fresh real rows stand in their place"
-        )
-        if outcome == "cannot tell" and key.value != key.value:
-            sentence = f"No attack on {key.group} could be made: {key.note}"
-    elif key.name == "privacy.nearer_to_train":
-        sentence = (
-            f"{_shown(key)} of the synthetic rows ({key.group}) are nearer to a row of train than "
-            f"to any of as many rows of the holdout, where real rows are 0.5"
-        )
-    else:
-        what = "equal to" if key.name == "privacy.copies" else "nearly equal to"
-        sentence = (
-            f"{key.value:.1%} of the synthetic rows ({key.group}) are {what} a row of train, of "
-            f"real rows {key.reference or 0:.1%}"
-        )
-    if not held_out:
-        sentence += "; without rows that the synthesizer never saw this can fail but not pass"
-    elif outcome == "cannot tell" and key.value == key.value:
-        sentence += "; with so few rows this can be chance"
-    return Verdict("privacy", outcome, f"{sentence}.", key)
 
 
 def _plain(value: Any) -> Any:

@@ -475,10 +475,10 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
 
 @pytest.fixture
 def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthgen.metrics import fidelity, judges, privacy, utility
+    from synthgen.metrics import judges, privacy, samples, utility
 
     monkeypatch.setitem(judges.SETTINGS["boosting"], "max_iter", 5)
-    monkeypatch.setattr(fidelity, "HALVES", 3)
+    monkeypatch.setattr(samples, "HALVES", 3)
     monkeypatch.setattr(utility, "REPLICATES", 20)
     monkeypatch.setattr(privacy, "REPEATS", (1, 1))
 

@@ -14,7 +14,7 @@ from synthgen import evaluating
 from synthgen.errors import DataError, UsageError
 from synthgen.evaluating import Report, evaluate
 from synthgen.gates import gate
-from synthgen.metrics import fidelity, privacy, utility
+from synthgen.metrics import privacy, samples, utility, verdicts
 from synthgen.metrics.judges import SETTINGS
 from synthgen.metrics.score import Part, Score
 
@@ -55,7 +55,7 @@ def rare(table: pd.DataFrame) -> pd.DataFrame:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
-        patch.setattr(fidelity, "HALVES", 4)
+        patch.setattr(samples, "HALVES", 4)
         patch.setattr(utility, "REPLICATES", 60)
         patch.setattr(privacy, "REPEATS", (2, 2))
         yield
@@ -163,8 +163,8 @@ def test_without_a_holdout_privacy_cannot_pass():
     assert any("no holdout was given: 48 of 160 rows" in note for note in report.notes)
     assert outcomes(report)["privacy"] == "fails"
     part = Part([Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))])
-    assert evaluating._of_privacy(part, held_out=True).outcome == "passes"
-    assert evaluating._of_privacy(part, held_out=False).outcome == "cannot tell"
+    assert verdicts.of_privacy(part, held_out=True).outcome == "passes"
+    assert verdicts.of_privacy(part, held_out=False).outcome == "cannot tell"
 
 
 # --- what must not matter -----------------------------------------------------------------------

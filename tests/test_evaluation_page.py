@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from pages import HOSTILE, Page, browse
 
-from synthgen.evaluating import Report, Verdict, evaluate
+from synthgen.evaluating import Report, evaluate
 from synthgen.metrics.score import Part, Score
+from synthgen.metrics.verdicts import Verdict
 from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
 from synthgen.report.template import figure
 from synthgen.table import Table

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.metrics import fidelity as module
+from synthgen.metrics import samples
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import SETTINGS
 from synthgen.metrics.score import Part, Score
@@ -53,7 +53,7 @@ def of(part: Part, name: str, group: str = "all") -> Score:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 30)
-        patch.setattr(module, "HALVES", 8)
+        patch.setattr(samples, "HALVES", 8)
         yield
 
 

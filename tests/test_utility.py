@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn import metrics as known
 
 from synthgen.errors import UsageError
+from synthgen.metrics import told as figures
 from synthgen.metrics import utility as module
 from synthgen.metrics.judges import SETTINGS, check_judges, learn, moved
 from synthgen.metrics.rows import Space
@@ -147,7 +148,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_figures_are_those_of_scikit_learn(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = module._figures(y, module._Told(p[None], np.array([0.4])), weights)
+    found = figures.figures(y, figures.Told(p[None], np.array([0.4])), weights)
     for k, w in enumerate(weights):
         alarm = p >= 0.4
         recall = known.precision_recall_curve(y, p, sample_weight=w)
@@ -172,13 +173,13 @@ def test_slope_tells_how_much_too_sure_a_judge_is():
     y = rng.random(20_000) < expit(score)
     weights = np.ones((2, 20_000), dtype=np.float32)
     for factor in (0.5, 1.0, 3.0):
-        slope = module._slope(y, factor * score, weights)
+        slope = figures.slope(y, factor * score, weights)
         assert slope == pytest.approx([1 / factor] * 2, rel=0.05)
 
 
 def test_the_threshold_is_that_of_the_best_f1(scored: tuple[np.ndarray, ...]):
     y, p, _ = scored
-    found = module._best_threshold(y, p, np.ones(len(y)))
+    found = figures.best_threshold(y, p, np.ones(len(y)))
     best = max(known.f1_score(y, p >= t) for t in np.unique(p))
     assert known.f1_score(y, p >= found) == pytest.approx(best)
 

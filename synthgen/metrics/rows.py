@@ -140,12 +140,3 @@ def _cells(columns: tuple[Column, ...], table: Table) -> np.ndarray:
             values, gone = column.numbers(series)
             out[:, j] = np.where(gone, np.nan, values.astype(np.float64))
     return out
-
-
-def half_sampled(rng: np.random.Generator, rows: int, replicates: int) -> list[np.ndarray]:
-    """Halves of the rows, drawn without replacement.
-
-    The spread of a statistic over such halves is its standard error on all rows (delete-half
-    jackknife, Shao & Wu 1989).
-    """
-    return [rng.permutation(rows)[: max(1, rows // 2)] for _ in range(replicates)]

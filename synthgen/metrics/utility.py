@@ -8,8 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, xlogy
-from sklearn.linear_model import LogisticRegression
 
 from synthgen.column import LEVELS
 from synthgen.device import RandomState, child_seed, seed_sequence
@@ -17,7 +15,6 @@ from synthgen.errors import UsageError
 from synthgen.metrics.judges import (
     DEFAULT_JUDGES,
     GRIDS,
-    LEAST,
     check_judges,
     folds_of,
     learn,
@@ -26,12 +23,12 @@ from synthgen.metrics.judges import (
 )
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Better, Part, Score
+from synthgen.metrics.told import Told, best_threshold, between, figures, ranking, recall_of
 from synthgen.table import Table, class_position
 
 # Rows to learn from and to test on, at most; of the class so many are always kept.
 TRAIN_ROWS, TEST_ROWS, KEPT_ROWS, TUNE_ROWS = 20_000, 20_000, 2_000, 6_000
 REPLICATES, FOLDS, REPEATS = 200, 3, 3
-PRECISION = 0.5  # recall is also given where this share of the alarms is right
 FEWEST_FRESH, MOST_GROUPS, POINTS = 10, 8, 200
 
 _BETTER: dict[str, Better] = {
@@ -267,29 +264,13 @@ def _groups(train: Table, holdout: Table, by: Hashable, data: _Data) -> dict[str
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
-    """What a judge says of the test rows after it learned from one set of rows.
-
-    Attributes:
-        p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
-        threshold: Of the best F1 on real out-of-fold rows, for each repeat; empty: not sought.
-    """
-
-    p: np.ndarray
-    threshold: np.ndarray
-
-    def where(self, rows: np.ndarray) -> _Told:
-        return _Told(self.p[:, rows], self.threshold)
-
-
-@dataclass(frozen=True, eq=False)
 class _Trial:
     """One judge and all sets of rows that it learned from."""
 
     data: _Data
     judge: str
     settings: dict[str, Any]
-    told: dict[str, _Told]
+    told: dict[str, Told]
     picks: np.ndarray
     kept: int
     whole: int
@@ -362,11 +343,11 @@ class _Trial:
             out += self._by(name, found, beside, groups)
         return out
 
-    def _of(self, name: str, told: _Told, beside: _Told, noise: _Told | None) -> list[Score]:
+    def _of(self, name: str, told: Told, beside: Told, noise: Told | None) -> list[Score]:
         y, ones = self.data.y_test, np.ones((1, len(self.data.y_test)), dtype=np.float32)
-        value, reference = _figures(y, told, ones), _figures(y, beside, ones)
-        again = _figures(y, told, self.picks)
-        floor = {} if noise is None else _figures(y, noise, ones)
+        value, reference = figures(y, told, ones), figures(y, beside, ones)
+        again = figures(y, told, self.picks)
+        floor = {} if noise is None else figures(y, noise, ones)
         note = ""
         if name == "replace" and "as many" in self.told:
             note = f"{self.kept:,} rows of the class, as there are synthetic ones"
@@ -377,7 +358,7 @@ class _Trial:
         out = self._compared(name, told, beside, y, self.picks, note, noise)
         for figure, better in _BETTER.items():
             bottom = floor.get(figure, np.array([bottoms.get(figure, np.nan)]))
-            low, high = _between(again[figure], float(value[figure][0]))
+            low, high = between(again[figure], float(value[figure][0]))
             ideal = 1.0 if figure == "calibration_slope" else float(reference[figure][0])
             text = note
             if figure == "calibration_slope":
@@ -399,20 +380,20 @@ class _Trial:
     def _compared(
         self,
         name: str,
-        told: _Told,
-        beside: _Told,
+        told: Told,
+        beside: Told,
         y: np.ndarray,
         picks: np.ndarray,
         note: str,
-        noise: _Told | None = None,
+        noise: Told | None = None,
     ) -> list[Score]:
         """Average precision over, and minus, that of the reference, on the same test rows."""
         ones = np.ones((1, len(y)), dtype=np.float32)
-        one, two = (float(_ranking(y, t, ones)[0][0]) for t in (told, beside))
+        one, two = (float(ranking(y, t, ones)[0][0]) for t in (told, beside))
         # The half of a test may be drawn without a row of one class.
         picks = picks[(picks[:, y].sum(axis=1) > 0) & (picks[:, ~y].sum(axis=1) > 0)]
-        ones_again, twos_again = (_ranking(y, t, picks)[0] for t in (told, beside))
-        bottom = None if noise is None else float(_ranking(y, noise, ones)[0][0])
+        ones_again, twos_again = (ranking(y, t, picks)[0] for t in (told, beside))
+        bottom = None if noise is None else float(ranking(y, noise, ones)[0][0])
         ratio, gain = one / max(two, 1e-12), one - two
         return [
             Score(
@@ -421,7 +402,7 @@ class _Trial:
                 ratio,
                 1.0,
                 "higher",
-                _between(ones_again / np.maximum(twos_again, 1e-12), ratio),
+                between(ones_again / np.maximum(twos_again, 1e-12), ratio),
                 None if bottom is None else bottom / max(two, 1e-12),
                 note,
             ),
@@ -431,14 +412,14 @@ class _Trial:
                 gain,
                 0.0,
                 "higher",
-                _between(ones_again - twos_again, gain),
+                between(ones_again - twos_again, gain),
                 None if bottom is None else bottom - two,
                 note,
             ),
         ]
 
     def _by(
-        self, name: str, told: _Told, beside: _Told, groups: dict[str, np.ndarray]
+        self, name: str, told: Told, beside: Told, groups: dict[str, np.ndarray]
     ) -> list[Score]:
         """Recall of each group, and the gap between the best and the worst of them."""
         y, out = self.data.y_test, []
@@ -448,7 +429,7 @@ class _Trial:
             if not (y & rows).any():
                 continue
             value, reference, reps = (
-                _recall(y & rows, t, w)
+                recall_of(y & rows, t, w)
                 for t, w in ((told, ones), (beside, ones), (told, self.picks))
             )
             out.append(
@@ -458,7 +439,7 @@ class _Trial:
                     float(value[0]),
                     float(reference[0]),
                     "higher",
-                    _between(reps[~np.isnan(reps)], float(value[0])),
+                    between(reps[~np.isnan(reps)], float(value[0])),
                     None,
                     f"{int((y & rows).sum()):,} rows of the class",
                 )
@@ -476,7 +457,7 @@ class _Trial:
                     float(gap[0]),
                     float(beside_gap[0]),
                     "lower",
-                    _between(reps[~np.isnan(reps)], float(gap[0])),
+                    between(reps[~np.isnan(reps)], float(gap[0])),
                     None,
                     f"between groups with {FEWEST_FRESH} rows of the class or more",
                 )
@@ -525,7 +506,7 @@ def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
             settings=settings,
         )
         ones = np.ones((1, len(y)), dtype=np.float32)
-        value = float(_ranking(y, _Told(told[None], np.empty(0)), ones)[0][0])
+        value = float(ranking(y, Told(told[None], np.empty(0)), ones)[0][0])
         if value > best:
             best, found = value, settings
     return found
@@ -539,7 +520,7 @@ def _tell(
     decides: bool,
     thorough: bool,
     rng: np.random.Generator,
-) -> _Told:
+) -> Told:
     """Learn from real rows of the class and of the others, and from synthetic ones of both."""
     rare, rest, made, made_rest = rows
     probabilities, thresholds = [], []
@@ -569,8 +550,8 @@ def _tell(
         # Where rows were left out, the others stand for them.
         share = len(data.rare) / len(y)
         weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
-        thresholds.append(_best_threshold(y, told, weight))
-    return _Told(np.array(probabilities), np.array(thresholds))
+        thresholds.append(best_threshold(y, told, weight))
+    return Told(np.array(probabilities), np.array(thresholds))
 
 
 def _learned(
@@ -587,126 +568,3 @@ def _learned(
     told = learn(judge, data.space, cells[order], y[order], seed=seed, settings=settings)
     seen = float(y.mean())
     return lambda other: moved(told(other), seen, data.natural)
-
-
-def _best_threshold(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
-    """Where F1 is highest."""
-    order = np.argsort(-p, kind="stable")
-    ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
-    hits = np.cumsum(weight[order] * y[order])[ends]
-    alarms = np.cumsum(weight[order] * ~y[order])[ends]
-    best = int(np.argmax(2 * hits / (hits + alarms + hits[-1])))
-    at = p[order][ends]
-    return float((at[best] + at[best + 1]) / 2) if best + 1 < len(at) else float(at[best])
-
-
-# --- figures ------------------------------------------------------------------------------------
-
-
-def _between(again: np.ndarray, value: float) -> tuple[float, float]:
-    """The 95 % interval that replicates give, which holds the value itself."""
-    again = again[~np.isnan(again)]
-    if not len(again):
-        return (value, value)
-    low, high = np.quantile(again, [0.025, 0.975])
-    return (min(value, float(low)), max(value, float(high)))
-
-
-def _ranking(
-    y: np.ndarray, told: _Told, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, ROC-AUC and recall at `PRECISION`, for each row of `weights` (shape
-    (replicates, rows)), as means over the repeats; rows of equal score count at once.
-    """
-    found = []
-    for p in told.p:
-        order = np.argsort(-p, kind="stable")
-        ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
-        w, truth = weights[:, order], y[order]
-        hits = np.cumsum(w * truth, axis=1, dtype=np.float64)[:, ends]
-        alarms = np.cumsum(w * ~truth, axis=1, dtype=np.float64)[:, ends]
-        all_hits, all_alarms = hits[:, -1:], alarms[:, -1:]
-        recall = np.diff(hits, axis=1, prepend=0.0) / all_hits
-        both = hits + alarms
-        precision = np.divide(hits, both, out=np.zeros_like(hits), where=both > 0)
-        below = all_alarms - alarms + np.diff(alarms, axis=1, prepend=0.0) / 2
-        enough = np.where(precision >= PRECISION, hits, 0.0).max(axis=1) / all_hits[:, 0]
-        found.append(
-            (
-                (recall * precision).sum(axis=1),
-                (recall * below).sum(axis=1) / all_alarms[:, 0],
-                enough,
-            )
-        )
-    one, two, three = np.mean(found, axis=0)
-    return one, two, three
-
-
-def _figures(y: np.ndarray, told: _Told, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """All figures for each row of `weights`; shape (replicates,)."""
-    ap, area, enough = _ranking(y, told, weights)
-    out = {"average_precision": ap, "roc_auc": area, "recall_at_precision": enough}
-    total = weights.sum(axis=1, dtype=np.float64)
-    of_class = weights[:, y].sum(axis=1, dtype=np.float64)
-    brier, loss, slope = [], [], []
-    for p in told.p:
-        p = np.clip(p, LEAST, 1 - LEAST)
-        brier.append(weights @ (p - y) ** 2 / total)
-        loss.append(-(weights @ (xlogy(y, p) + xlogy(~y, 1 - p))) / total)
-        slope.append(_slope(y, logit(p), weights))
-    out |= {
-        "brier": np.mean(brier, axis=0),
-        "log_loss": np.mean(loss, axis=0),
-        "calibration_slope": np.mean(slope, axis=0),
-    }
-    decisions = []
-    for p, threshold in zip(told.p, told.threshold, strict=False):
-        alarm = p >= threshold
-        hits, alarms = weights @ (y & alarm), weights @ (~y & alarm)
-        missed, quiet = of_class - hits, total - of_class - alarms
-        product = (hits + alarms) * of_class * (quiet + alarms) * (quiet + missed)
-        decisions.append(
-            {
-                "recall": hits / of_class,
-                "balanced_accuracy": (hits / of_class + quiet / (total - of_class)) / 2,
-                "f1": 2 * hits / (hits + alarms + of_class),
-                "mcc": np.divide(
-                    hits * quiet - alarms * missed,
-                    np.sqrt(product),
-                    out=np.zeros_like(product),
-                    where=product > 0,
-                ),
-            }
-        )
-    for name in decisions[0] if decisions else ():
-        out[name] = np.mean([d[name] for d in decisions], axis=0)
-    return out
-
-
-def _recall(rows: np.ndarray, told: _Told, weights: np.ndarray) -> np.ndarray:
-    """Recall among these rows; NaN where none was drawn."""
-    drawn = weights[:, rows].sum(axis=1, dtype=np.float64)
-    shares = []
-    for p, threshold in zip(told.p, told.threshold, strict=True):
-        hits = weights @ (rows & (p >= threshold))
-        shares.append(np.divide(hits, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
-    return np.mean(shares, axis=0)
-
-
-def _slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The slope of the logistic regression of `y` on `score`, for each row of `weights`: Newton's
-    steps from the fit of all rows, with a slight pull to 0 where the classes part.
-    """
-    fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
-    a = np.full(len(weights), float(fit.intercept_[0]))
-    b = np.full(len(weights), float(fit.coef_[0, 0]))
-    for _ in range(2):
-        p = expit(a[:, None] + b[:, None] * score)
-        error = weights * (y - p)
-        spread = weights * p * (1 - p)
-        g0, g1 = error.sum(axis=1), error @ score - b / 100.0
-        h00, h01 = spread.sum(axis=1), spread @ score
-        h11 = spread @ score**2 + 1 / 100.0
-        det = np.maximum(h00 * h11 - h01 * h01, 1e-12)
-        a, b = a + (h11 * g0 - h01 * g1) / det, b + (h00 * g1 - h01 * g0) / det
-    return b

@@ -1,0 +1,271 @@
+"""Columns and pairs of columns: shapes, trends, shared information, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from synthgen.metrics.rows import Space
+from synthgen.metrics.samples import (
+    COLUMN_ROWS,
+    DRAWS,
+    Draws,
+    half_sampled,
+    independent,
+    jackknifed,
+    some,
+)
+from synthgen.metrics.score import Score
+
+MOST_PAIRS, BINS = 600, 10
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    """Rows of three tables, one above the other, as codes.
+
+    Attributes:
+        fine: Each cell's place among all values of its column, -1 where missing.
+        wide, even: One of `BINS` bins of equal width, and of equal share, of the numbers of train;
+            the levels themselves; missing is one more. From 0.
+        numbers: Standardised numbers, NaN where missing.
+        sizes: Of `wide` and `even`, the number of codes of each column.
+    """
+
+    fine: np.ndarray
+    wide: np.ndarray
+    even: np.ndarray
+    numbers: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, space: Space, cells: np.ndarray, train: np.ndarray) -> _Coded:
+        rows, columns = cells.shape
+        fine = np.empty((rows, columns), dtype=np.int64, order="F")
+        wide, even = np.empty_like(fine), np.empty_like(fine)
+        for j in range(columns):
+            gone, values = np.isnan(cells[:, j]), cells[:, j]
+            fine[:, j] = np.where(gone, -1, np.unique(values, return_inverse=True)[1])
+            if space.is_level[j]:
+                wide[:, j] = even[:, j] = fine[:, j] + 1
+                continue
+            real = train[~np.isnan(train[:, j]), j]
+            if not len(real):
+                real = np.zeros(1)
+            # Halved, so that the width of a range up to 1e308 is still a number.
+            half = real / 2
+            edges = np.linspace(half.min(), half.max(), BINS + 1)[1:-1]
+            cuts = np.unique(np.quantile(half, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
+            for out, limits in ((wide, edges), (even, cuts)):
+                out[:, j] = np.where(gone, 0, 1 + np.searchsorted(limits, values / 2, side="right"))
+        sizes = np.maximum(wide.max(axis=0), even.max(axis=0)) + 1
+        return cls(fine, wide, even, space.numbers(cells), sizes)
+
+
+def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
+    rng = np.random.default_rng(seed)
+    space, group = draws.space, draws.group
+    real = some(rng, draws.train, COLUMN_ROWS)
+    rows = min(len(draws.made), len(draws.fresh), COLUMN_ROWS)
+    samples = [some(rng, draws.made, rows) for _ in range(DRAWS if len(draws.made) > rows else 1)]
+    fresh = [some(rng, draws.fresh, rows) for _ in range(DRAWS if len(draws.fresh) > rows else 1)]
+    shuffled = independent(rng, some(rng, draws.train, min(rows, len(draws.train))))
+    stacked = [real, *samples, *fresh, shuffled]
+    ends = np.cumsum([len(part) for part in stacked])
+    cells = np.vstack(stacked)
+    coded = _Coded.of(space, cells, real)
+    places = [np.arange(end - len(part), end) for part, end in zip(stacked, ends, strict=True)]
+    pairs = list(combinations(range(len(space.columns)), 2))
+    if len(pairs) > MOST_PAIRS:
+        pairs = [pairs[k] for k in np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])]
+    matrix = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    compare = _comparison(space, coded, matrix, _spikes(space, coded, cells))
+    own = places[0]
+    made = [compare(own, place) for place in places[1 : 1 + len(samples)]]
+    null = [compare(own, place) for place in places[1 + len(samples) : -1]]
+    bottom = compare(own, places[-1])
+    half_real = half_sampled(rng, len(own))
+    half_made = half_sampled(rng, rows)
+    again = [compare(own[a], places[1][b]) for a, b in zip(half_real, half_made, strict=True)]
+
+    def mean(found: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
+        return np.mean([one[name] for one in found], axis=0)
+
+    scores = []
+    for name, floored in (
+        ("column_shapes", False),
+        ("pair_trends", True),
+        ("mutual_information", True),
+        ("missing", False),
+        ("spikes", False),
+        ("range_coverage", False),
+        ("category_coverage", False),
+        ("in_range", False),
+    ):
+        value = float(np.mean([_average(one[name]) for one in made]))
+        if value != value:
+            continue
+        scores.append(
+            jackknifed(
+                f"fidelity.{name}",
+                group,
+                value,
+                float(np.mean([_average(one[name]) for one in null])),
+                [_average(one[name]) for one in again],
+                floor=_average(bottom[name]) if floored else None,
+            )
+        )
+    value, reference = mean(made, "column_shapes"), mean(null, "column_shapes")
+    halves = np.array([one["column_shapes"] for one in again])
+    for j, column in enumerate(space.names):
+        scores.append(
+            jackknifed(
+                "fidelity.column_shape",
+                f"{group}: {column}",
+                float(value[j]),
+                float(reference[j]),
+                halves[:, j].tolist(),
+            )
+        )
+    return scores
+
+
+def _average(values: np.ndarray) -> float:
+    """The mean of what is known; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _comparison(
+    space: Space, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
+) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """A function from the positions of real and other rows to what they have in common."""
+    columns = space.columns
+    number_of = np.cumsum(~space.is_level) - 1
+    both = np.array([not space.is_level[a] and not space.is_level[b] for a, b in pairs], dtype=bool)
+    holes = np.flatnonzero((coded.fine < 0).any(axis=0))
+    sizes = coded.sizes
+
+    def compare(real: np.ndarray, other: np.ndarray) -> dict[str, np.ndarray]:
+        shapes = np.empty(len(columns))
+        for j in range(len(columns)):
+            one, two = (coded.fine[rows, j] for rows in (real, other))
+            one, two = one[one >= 0], two[two >= 0]
+            if not len(one) or not len(two):
+                shapes[j] = float(len(one) == len(two))
+                continue
+            size = int(max(one.max(), two.max())) + 1
+            gap = np.bincount(one, minlength=size) / len(one)
+            gap -= np.bincount(two, minlength=size) / len(two)
+            far = np.abs(gap).sum() / 2 if space.is_level[j] else np.abs(np.cumsum(gap)).max()
+            shapes[j] = 1 - far
+        trends, shared = np.empty(len(pairs)), np.empty(len(pairs))
+        linear = [_correlations(coded.numbers[rows]) for rows in (real, other)]
+        wide, even = (
+            [np.asfortranarray(codes[rows]) for rows in (real, other)]
+            for codes in (coded.wide, coded.even)
+        )
+        for k, (a, b) in enumerate(pairs):
+            if both[k]:
+                one, two = (found[number_of[a], number_of[b]] for found in linear)
+                trends[k] = 1 - abs(one - two) / 2
+            else:
+                one, two = (_joint(codes, a, b, sizes) for codes in wide)
+                trends[k] = 1 - np.abs(one - two).sum() / 2
+            one, two = (_joint(codes, a, b, sizes) for codes in even)
+            shared[k] = 1 - abs(_shared(one, int(sizes[b])) - _shared(two, int(sizes[b])))
+        return {
+            "column_shapes": shapes,
+            "pair_trends": trends,
+            "mutual_information": shared,
+            "missing": 1
+            - np.abs(
+                (coded.fine[real][:, holes] < 0).mean(axis=0)
+                - (coded.fine[other][:, holes] < 0).mean(axis=0)
+            ),
+            "spikes": np.array(
+                [
+                    1 - abs((coded.fine[real, j] == k).mean() - (coded.fine[other, j] == k).mean())
+                    for j, k in spikes
+                ]
+            ),
+            **_coverage(space, coded, real, other),
+        }
+
+    return compare
+
+
+def _correlations(numbers: np.ndarray) -> np.ndarray:
+    """Pearson's r of all pairs, each on the rows that have both; 0 where one does not vary."""
+    there = ~np.isnan(numbers)
+    x, m = np.nan_to_num(numbers), there.astype(np.float64)
+    n = np.maximum(m.T @ m, 1)
+    sums, squares = x.T @ m, (x * x).T @ m
+    cross = x.T @ x / n - sums * sums.T / n**2
+    spread = squares / n - (sums / n) ** 2
+    scale = np.sqrt(np.maximum(spread, 0) * np.maximum(spread.T, 0))
+    return np.divide(cross, scale, out=np.zeros_like(cross), where=scale > 1e-12)
+
+
+def _joint(codes: np.ndarray, a: int, b: int, sizes: np.ndarray) -> np.ndarray:
+    size = int(sizes[a] * sizes[b])
+    return np.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=size) / len(codes)
+
+
+def _shared(joint: np.ndarray, width: int) -> float:
+    """Mutual information over the geometric mean of the entropies; 0 where one has none."""
+
+    def entropy(p: np.ndarray) -> float:
+        p = p[p > 0]
+        return float(-p @ np.log(p))
+
+    table = joint.reshape(-1, width)
+    one, two = entropy(table.sum(axis=1)), entropy(table.sum(axis=0))
+    if min(one, two) < 1e-9:
+        return 0.0
+    return max(0.0, one + two - entropy(joint)) / float(np.sqrt(one * two))
+
+
+def _spikes(space: Space, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
+    """Column and code of each spike that occurs."""
+    out = []
+    for j in np.flatnonzero(~space.is_level):
+        for value in space.columns[j].spikes:
+            rows = np.flatnonzero(cells[:, j] == value)
+            if len(rows):
+                out.append((int(j), int(coded.fine[rows[0], j])))
+    return out
+
+
+def _coverage(
+    space: Space, coded: _Coded, real: np.ndarray, other: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Of each column: the share of the range, or of the levels, of the real cells that the others
+    cover, and the share of the others that lies inside.
+    """
+    columns = len(space.columns)
+    ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))
+    place = -1
+    for j in range(columns):
+        place += not space.is_level[j]
+        if space.is_level[j]:
+            one, two = (coded.fine[rows, j] for rows in (real, other))
+            one, two = np.unique(one[one >= 0]), two[two >= 0]
+            if len(one):
+                levels[j] = np.isin(one, two).mean()
+            if len(two):
+                inside[j] = np.isin(two, one).mean()
+            continue
+        one, two = (coded.numbers[rows, place] for rows in (real, other))
+        one, two = one[~np.isnan(one)], two[~np.isnan(two)]
+        if not len(one) or not len(two):
+            continue
+        low, high = one.min(), one.max()
+        inside[j] = ((two >= low) & (two <= high)).mean()
+        if high > low:
+            held = min(high, two.max()) - max(low, two.min())
+            ranges[j] = max(0.0, held / (high - low))
+    return {"range_coverage": ranges, "category_coverage": levels, "in_range": inside}

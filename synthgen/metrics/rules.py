@@ -1,0 +1,152 @@
+"""Rules that hold in every real row, and the synthetic rows that break them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from synthgen.cells import tick_type
+from synthgen.metrics.rows import Space
+from synthgen.metrics.samples import Draws, independent
+from synthgen.metrics.score import Score
+
+# A rule is one if chance would have broken it so often in these rows.
+EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20.0, 40, 200
+
+
+@dataclass(frozen=True, eq=False)
+class _Rule:
+    """Something that holds in every real row.
+
+    Attributes:
+        text: Such as ``a <= b``.
+        broken: From cells to the rows that break it, bool of shape (rows,).
+    """
+
+    text: str
+    broken: Callable[[np.ndarray], np.ndarray]
+
+
+def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score], list[str]]:
+    """How many synthetic rows break no rule that all real rows keep."""
+    rng = np.random.default_rng(seed)
+    real = np.vstack([draws.train, draws.fresh])
+    rules = _found(draws.space, real, rng)
+    if not rules:
+        return [], []
+    broken = np.column_stack([rule.broken(draws.made) for rule in rules])
+    kept = ~broken.any(axis=1)
+    value, rows = float(kept.mean()), len(draws.made)
+    # Wilson's interval (1927): not empty where every row keeps every rule.
+    z = 1.96
+    middle = (value + z * z / (2 * rows)) / (1 + z * z / rows)
+    wide = z * np.sqrt(value * (1 - value) / rows + (z / (2 * rows)) ** 2) / (1 + z * z / rows)
+    interval = (
+        min(value, max(0.0, float(middle - wide))),
+        max(value, min(1.0, float(middle + wide))),
+    )
+    counts = broken.sum(axis=0)
+    worst = np.argsort(-counts, kind="stable")[:5]
+    notes = [
+        f"{draws.group}: every real row keeps {rules[k].text}, {counts[k]:,} of {rows:,} synthetic "
+        f"rows break it"
+        for k in worst
+        if counts[k]
+    ]
+    note = f"{len(rules)} rules hold in all real rows"
+    score = Score("fidelity.rules_kept", draws.group, value, 1.0, "higher", interval, None, note)
+    return [score], notes
+
+
+def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Rule]:
+    """Rules that no real row breaks, though shuffled columns would, `EXPECTED_BREAKS` times."""
+    rules, names = [], space.names
+    numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
+    other = independent(rng, real)
+
+    def holds(rule: _Rule) -> bool:
+        return not rule.broken(real[:200]).any() and not rule.broken(real).any()
+
+    def says_something(rule: _Rule) -> bool:
+        return rule.broken(other).sum() >= EXPECTED_BREAKS
+
+    for a, b in combinations(numbers, 2):
+        if _unit(space, a) != _unit(space, b):
+            continue
+        for rule in (
+            _Rule(f"{names[a]} = {names[b]}", _equal(a, b)),
+            _Rule(f"{names[a]} <= {names[b]}", _ordered(a, b)),
+            _Rule(f"{names[b]} <= {names[a]}", _ordered(b, a)),
+        ):
+            if holds(rule) and says_something(rule):
+                rules.append(rule)
+                break
+    few = [j for j in numbers if _unit(space, j) == "number"][: MOST_RULE_COLUMNS // 2]
+    for a, b in combinations(few, 2):
+        for c in few:
+            rule = _Rule(f"{names[a]} + {names[b]} = {names[c]}", _sum(a, b, c))
+            if c not in (a, b) and holds(rule) and says_something(rule):
+                rules.append(rule)
+    levels = np.flatnonzero(space.is_level)[:MOST_RULE_COLUMNS]
+    for a in levels:
+        for b in levels:
+            if a != b:
+                rule = _decided(real, a, b, f"{names[a]} decides {names[b]}")
+                if rule is not None and says_something(rule):
+                    rules.append(rule)
+    return rules
+
+
+def _unit(space: Space, j: int) -> str:
+    column = space.columns[j]
+    if column.kind == "datetime":
+        return str(tick_type(column.dtype, column.cells))
+    return "number"
+
+
+def _equal(a: int, b: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda cells: _apart(cells[:, a], cells[:, b])
+
+
+def _ordered(a: int, b: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda cells: cells[:, a] > cells[:, b]
+
+
+def _sum(a: int, b: int, c: int) -> Callable[[np.ndarray], np.ndarray]:
+    def broken(cells: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return _apart(cells[:, a] + cells[:, b], cells[:, c])
+
+    return broken
+
+
+def _apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Where both are there and differ by more than rounding."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs(one - two) > 1e-6 * (1e-6 + np.maximum(np.abs(one), np.abs(two)))
+
+
+def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
+    """Each level of `a` goes with one level of `b`, if it does."""
+    there = ~np.isnan(real[:, a]) & ~np.isnan(real[:, b])
+    one, two = (real[there, j].astype(np.int64) for j in (a, b))
+    if not there.any():
+        return None
+    width = int(two.max()) + 1
+    seen = np.flatnonzero(np.bincount(one * width + two))
+    pairs = np.column_stack([seen // width, seen % width])
+    if len(pairs) > MOST_RULE_LEVELS or (np.diff(pairs[:, 0]) == 0).any():
+        return None
+    partner = np.full(int(pairs[:, 0].max()) + 2, -1)
+    partner[pairs[:, 0]] = pairs[:, 1]
+
+    def broken(cells: np.ndarray) -> np.ndarray:
+        both = ~np.isnan(cells[:, a]) & ~np.isnan(cells[:, b])
+        one = np.minimum(np.where(both, cells[:, a], -1).astype(np.int64), len(partner) - 1)
+        wanted = partner[one]
+        return both & (wanted >= 0) & (wanted != np.where(both, cells[:, b], -1))
+
+    return _Rule(text, broken)

@@ -1,0 +1,79 @@
+"""Equal-sized samples of three tables, and the error of what is measured on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.metrics.rows import Space
+from synthgen.metrics.score import Better, Score
+
+# Rows of each side that a measure looks at, at most; drawn without replacement.
+COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 10_000, 6_000, 4_000
+# Of a bootstrap of per-row results; halves of the rows; samples of a larger table.
+REPLICATES, HALVES, DRAWS = 200, 20, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The cells of the three tables, and equal-sized samples of them."""
+
+    space: Space
+    train: np.ndarray
+    made: np.ndarray
+    fresh: np.ndarray
+    group: str
+
+    def notes(self) -> list[str]:
+        rows = min(len(self.train), len(self.made), len(self.fresh))
+        out = []
+        if rows > TEST_ROWS:
+            out.append(
+                f"{self.group}: two-sample tests look at {TEST_ROWS:,} rows of each side, "
+                f"alpha-precision and beta-recall at {min(rows, NEIGHBOUR_ROWS):,}, drawn without "
+                f"replacement"
+            )
+        if len(self.fresh) < len(self.made):
+            out.append(
+                f"{self.group}: {len(self.fresh):,} real rows are held out and {len(self.made):,} "
+                f"are synthetic: both are compared with train {len(self.fresh):,} rows at a time"
+            )
+        return out
+
+
+def some(rng: np.random.Generator, cells: np.ndarray, rows: int) -> np.ndarray:
+    return cells[rng.permutation(len(cells))[:rows]]
+
+
+def independent(rng: np.random.Generator, cells: np.ndarray) -> np.ndarray:
+    """Rows with each column shuffled by itself."""
+    return np.column_stack([rng.permutation(column) for column in cells.T])
+
+
+def jackknifed(
+    name: str,
+    group: str,
+    value: float,
+    reference: float | None,
+    halves: list[float],
+    *,
+    floor: float | None = None,
+    better: Better = "higher",
+) -> Score:
+    """A score from 0 to 1 with the interval that its halves give."""
+    known = np.array([h for h in halves if h == h])
+    if value != value or len(known) < 2:
+        return Score(name, group, value, reference, better, None, floor)
+    error = 1.96 * float(known.std(ddof=1))
+    interval = (float(max(0.0, value - error)), float(min(1.0, value + error)))
+    return Score(name, group, value, reference, better, interval, floor)
+
+
+def half_sampled(rng: np.random.Generator, rows: int) -> list[np.ndarray]:
+    """Halves of the rows, drawn without replacement.
+
+    The spread of a statistic over such halves is its standard error on all rows (delete-half
+    jackknife, Shao & Wu 1989).
+    """
+    return [rng.permutation(rows)[: max(1, rows // 2)] for _ in range(HALVES)]

@@ -1,0 +1,144 @@
+"""Three tables as one: columns by name, one schema with the levels of all, rows in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen import cells as cell
+from synthgen.column import LEVELS, Column
+from synthgen.encoding import as_frame
+from synthgen.errors import DataError
+from synthgen.inference import check_frame
+from synthgen.metrics.rows import Space
+from synthgen.table import Schema, Table
+
+LEFT_OUT = ("id", "text", "missing")
+
+
+def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
+    """All tables with one schema, which knows the levels of each."""
+    notes: list[str] = []
+    compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
+    if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
+        notes.append(f"not compared, as IDs, texts and empty columns are: {', '.join(left)}")
+    frames: dict[str, dict[Hashable, pd.Series]] = {}
+    for which, frame in others.items():
+        check_frame(frame, None)
+        by_text = {str(c): c for c in frame.columns}
+        lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
+        if lacking:
+            raise DataError(
+                364,
+                f"the {which} table lacks column {', '.join(map(repr, lacking[:8]))} of train: add "
+                f"or rename it",
+            )
+        known = {str(c) for c in train.schema.names}
+        if extra := [text for text in by_text if text not in known]:
+            notes.append(f"columns of {which} that train lacks are left out: {', '.join(extra)}")
+        frames[which] = {c.name: cell.tidy(frame[by_text[str(c.name)]]) for c in compared}
+        for column in compared:
+            try:
+                cell.check(column.name, frames[which][column.name])
+            except DataError as error:
+                raise DataError(error.code, f"{which} table: {error.message}") from error
+    columns = []
+    frames = {"train": {c.name: train.frame[c.name] for c in compared}} | frames
+    for column in compared:
+        rows = {which: frame[column.name].reset_index(drop=True) for which, frame in frames.items()}
+        is_target = column.name == train.schema.target
+        try:
+            if column.kind in LEVELS:
+                column, rows = _of_levels(column, rows, is_target)
+            else:
+                column = _of_numbers(column, rows, notes)
+        except DataError as error:
+            raise DataError(error.code, f"synthetic or holdout table: {error.message}") from error
+        columns.append(column)
+        for which in frames:
+            frames[which][column.name] = rows[which]
+    schema = Schema(tuple(columns), train.schema.target)
+    names = [c.name for c in columns]
+    tables = {}
+    for which, series in frames.items():
+        rows = [series[name] for name in names]
+        tables[which] = Table(as_frame(rows, names, len(rows[0])), schema)
+        try:
+            tables[which].labels  # noqa: B018  # refuses a class that train lacks
+        except DataError as error:
+            raise DataError(error.code, f"{which} table: {error.message}") from error
+    return tables, notes
+
+
+def in_order(table: Table) -> Table:
+    """The rows in the order of their cells, so that no draw depends on the order they came in."""
+    cells = Space.of(table, with_target=True).cells(table)
+    return table.rows(np.lexsort(cells.T)) if cells.size else table
+
+
+def _of_levels(
+    column: Column, rows: dict[str, pd.Series], is_target: bool
+) -> tuple[Column, dict[str, pd.Series]]:
+    """The column with the levels of all tables; a level of train that another table writes as
+    text, or as a number, is that level.
+    """
+    known = set(column.categories)
+    by_text = {str(level): level for level in column.categories}
+    new: dict[Any, None] = {}
+    out = {}
+    for which, series in rows.items():
+        series = series.astype(object)
+        found = [v for v in series.dropna().unique() if v not in known]
+        swap = {v: by_text[str(v)] for v in found if str(v) in by_text}
+        if swap:
+            series = series.map(lambda v, swap=swap: swap.get(v, v))
+        new |= dict.fromkeys(v for v in found if v not in swap)
+        out[which] = series
+    if not new or is_target:
+        return column, out
+    dtype = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    levels = (*column.categories, *sorted(new, key=str))
+    return replace(column, categories=levels, dtype=dtype), out
+
+
+def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) -> Column:
+    """The column, as plain numbers where whole ones met fractions."""
+    for which, series in rows.items():
+        try:
+            column.numbers(series)
+        except DataError:
+            if column.kind != "integer":
+                raise
+            column = replace(column, kind="numeric", dtype=np.dtype(float), step=None)
+            column.numbers(series)
+            notes.append(f"column {column.name}: whole numbers in train, fractions in {which}")
+    return column
+
+
+def copies(tables: dict[str, Table]) -> list[str]:
+    """Sentences about synthetic and holdout rows that are rows of train."""
+    space = Space.of(tables["train"], with_target=True)
+
+    def keys(table: Table) -> list[bytes]:
+        return [row.tobytes() for row in np.ascontiguousarray(space.cells(table) + 0.0)]
+
+    train, made = keys(tables["train"]), keys(tables["synthetic"])
+    known = set(train)
+    copied, notes = sum(k in known for k in made), []
+    if copied:
+        fresh = keys(tables["holdout"]) if "holdout" in tables else []
+        beside = f"; of holdout rows {sum(k in known for k in fresh):,} of {len(fresh):,}"
+        notes.append(
+            f"{copied:,} of {len(made):,} synthetic rows are equal to a row of train"
+            f"{beside if fresh else ''}"
+        )
+    if len(made) > len(train) and made[: len(train)] == train:
+        notes.append(
+            f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
+            f"a mixture: give the new rows only (synthgen augment --only-new)"
+        )
+    return notes

@@ -1,0 +1,149 @@
+"""What a judge says of test rows, and the figures of it, also for every sample of a bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit, xlogy
+from sklearn.linear_model import LogisticRegression
+
+from synthgen.metrics.judges import LEAST
+
+PRECISION = 0.5  # recall is also given where this share of the alarms is right
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a judge says of the test rows after it learned from one set of rows.
+
+    Attributes:
+        p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
+        threshold: Of the best F1 on real out-of-fold rows, for each repeat; empty: not sought.
+    """
+
+    p: np.ndarray
+    threshold: np.ndarray
+
+    def where(self, rows: np.ndarray) -> Told:
+        return Told(self.p[:, rows], self.threshold)
+
+
+def best_threshold(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
+    """Where F1 is highest."""
+    order = np.argsort(-p, kind="stable")
+    ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
+    hits = np.cumsum(weight[order] * y[order])[ends]
+    alarms = np.cumsum(weight[order] * ~y[order])[ends]
+    best = int(np.argmax(2 * hits / (hits + alarms + hits[-1])))
+    at = p[order][ends]
+    return float((at[best] + at[best + 1]) / 2) if best + 1 < len(at) else float(at[best])
+
+
+def between(again: np.ndarray, value: float) -> tuple[float, float]:
+    """The 95 % interval that replicates give, which holds the value itself."""
+    again = again[~np.isnan(again)]
+    if not len(again):
+        return (value, value)
+    low, high = np.quantile(again, [0.025, 0.975])
+    return (min(value, float(low)), max(value, float(high)))
+
+
+def ranking(
+    y: np.ndarray, told: Told, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Average precision, ROC-AUC and recall at `PRECISION`, for each row of `weights` (shape
+    (replicates, rows)), as means over the repeats; rows of equal score count at once.
+    """
+    found = []
+    for p in told.p:
+        order = np.argsort(-p, kind="stable")
+        ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
+        w, truth = weights[:, order], y[order]
+        hits = np.cumsum(w * truth, axis=1, dtype=np.float64)[:, ends]
+        alarms = np.cumsum(w * ~truth, axis=1, dtype=np.float64)[:, ends]
+        all_hits, all_alarms = hits[:, -1:], alarms[:, -1:]
+        recall = np.diff(hits, axis=1, prepend=0.0) / all_hits
+        both = hits + alarms
+        precision = np.divide(hits, both, out=np.zeros_like(hits), where=both > 0)
+        below = all_alarms - alarms + np.diff(alarms, axis=1, prepend=0.0) / 2
+        enough = np.where(precision >= PRECISION, hits, 0.0).max(axis=1) / all_hits[:, 0]
+        found.append(
+            (
+                (recall * precision).sum(axis=1),
+                (recall * below).sum(axis=1) / all_alarms[:, 0],
+                enough,
+            )
+        )
+    one, two, three = np.mean(found, axis=0)
+    return one, two, three
+
+
+def figures(y: np.ndarray, told: Told, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """All figures for each row of `weights`; shape (replicates,)."""
+    ap, area, enough = ranking(y, told, weights)
+    out = {"average_precision": ap, "roc_auc": area, "recall_at_precision": enough}
+    total = weights.sum(axis=1, dtype=np.float64)
+    of_class = weights[:, y].sum(axis=1, dtype=np.float64)
+    brier, loss, slopes = [], [], []
+    for p in told.p:
+        p = np.clip(p, LEAST, 1 - LEAST)
+        brier.append(weights @ (p - y) ** 2 / total)
+        loss.append(-(weights @ (xlogy(y, p) + xlogy(~y, 1 - p))) / total)
+        slopes.append(slope(y, logit(p), weights))
+    out |= {
+        "brier": np.mean(brier, axis=0),
+        "log_loss": np.mean(loss, axis=0),
+        "calibration_slope": np.mean(slopes, axis=0),
+    }
+    decisions = []
+    for p, threshold in zip(told.p, told.threshold, strict=False):
+        alarm = p >= threshold
+        hits, alarms = weights @ (y & alarm), weights @ (~y & alarm)
+        missed, quiet = of_class - hits, total - of_class - alarms
+        product = (hits + alarms) * of_class * (quiet + alarms) * (quiet + missed)
+        decisions.append(
+            {
+                "recall": hits / of_class,
+                "balanced_accuracy": (hits / of_class + quiet / (total - of_class)) / 2,
+                "f1": 2 * hits / (hits + alarms + of_class),
+                "mcc": np.divide(
+                    hits * quiet - alarms * missed,
+                    np.sqrt(product),
+                    out=np.zeros_like(product),
+                    where=product > 0,
+                ),
+            }
+        )
+    for name in decisions[0] if decisions else ():
+        out[name] = np.mean([d[name] for d in decisions], axis=0)
+    return out
+
+
+def recall_of(rows: np.ndarray, told: Told, weights: np.ndarray) -> np.ndarray:
+    """Recall among these rows; NaN where none was drawn."""
+    drawn = weights[:, rows].sum(axis=1, dtype=np.float64)
+    shares = []
+    for p, threshold in zip(told.p, told.threshold, strict=True):
+        hits = weights @ (rows & (p >= threshold))
+        shares.append(np.divide(hits, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
+    return np.mean(shares, axis=0)
+
+
+def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The slope of the logistic regression of `y` on `score`, for each row of `weights`: Newton's
+    steps from the fit of all rows, with a slight pull to 0 where the classes part.
+    """
+    fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
+    a = np.full(len(weights), float(fit.intercept_[0]))
+    b = np.full(len(weights), float(fit.coef_[0, 0]))
+    for _ in range(2):
+        p = expit(a[:, None] + b[:, None] * score)
+        error = weights * (y - p)
+        spread = weights * p * (1 - p)
+        g0, g1 = error.sum(axis=1), error @ score - b / 100.0
+        h00, h01 = spread.sum(axis=1), spread @ score
+        h11 = spread @ score**2 + 1 / 100.0
+        det = np.maximum(h00 * h11 - h01 * h01, 1e-12)
+        a, b = a + (h11 * g0 - h01 * g1) / det, b + (h00 * g1 - h01 * g0) / det
+    return b

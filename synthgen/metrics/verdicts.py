@@ -1,0 +1,193 @@
+"""Verdicts: one for each part, in a sentence with its key figure, interval and reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import ndtri
+
+from synthgen.metrics.score import Part, Score
+
+Outcome = Literal["passes", "falls short", "fails", "cannot tell"]
+# A two-sample score so near to that of real rows passes; an interval so wide tells
+# nothing.
+LIKE_REAL, TOO_WIDE = 0.05, 0.5
+# Shares of the average precision that replacing the real rows has to keep, to pass and not to fail,
+# and the width of an interval from which on it is not known.
+KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
+# Rows of the class in the test below which no average precision means anything.
+FEW = 5
+# Rows from which on a two-sample test sees what there is to see.
+POWER = 1000
+# Of an attack, above the same attack on fresh real rows: fails, and what a pass rules out. An area
+# of 40 rows against 40 is off by 0.065 by chance.
+SOME_EXCESS, MOST_EXCESS, SOME_COPIES = 0.03, 0.1, 0.05
+# Equal rows count from a smaller share on: each is a person.
+A_COPY = 0.005
+# Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best.
+NEARER = 0.53
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One part in a sentence.
+
+    Attributes:
+        part: ``"fidelity"``, ``"utility"`` or ``"privacy"``.
+        outcome: ``"passes"``, ``"falls short"``, ``"fails"`` or ``"cannot tell"``.
+        sentence: With the key figure, its interval and its reference.
+        key: The `Score` that decided, None where there is none.
+    """
+
+    part: str
+    outcome: Outcome
+    sentence: str
+    key: Score | None
+
+
+def _shown(score: Score) -> str:
+    text = f"{score.value:.3g}"
+    if score.interval is not None:
+        text += f" [{score.interval[0]:.3g}, {score.interval[1]:.3g}]"
+    return text
+
+
+def _worst(found: list[tuple[Outcome, Score]]) -> tuple[Outcome, Score]:
+    order = ("fails", "falls short", "cannot tell", "passes")
+    return min(found, key=lambda one: order.index(one[0]))
+
+
+def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
+    """Whether boosting can tell the rows from real ones: the worst of all groups.
+
+    Args:
+        label: The rare class: a pass of other groups is none of its rows.
+        rows: Of each group, those of its smallest table.
+    """
+    found: list[tuple[Outcome, Score]] = []
+    tests = [score for score in part.scores if score.name == "fidelity.c2st_boosting"]
+    if not any(score.group == label and score.value == score.value for score in tests):
+        why = f"Too few rows of {label} to compare: give more of them, or another --label."
+        return Verdict("fidelity", "cannot tell", why, None)
+    # The worst of several tests: each has the room that all together need (Bonferroni).
+    room = float(ndtri(1 - 0.025 / max(1, len(tests))) / ndtri(0.975))
+    for score in tests:
+        low, high = score.interval or (0.0, 1.0)
+        high = min(1.0, score.value + room * (high - score.value))
+        reference, floor = score.reference or 0.0, score.floor or 0.0
+        good = reference - LIKE_REAL
+        # Where independent columns do as well, few rows have no power to tell anything.
+        blind = floor >= min(low, good) and rows.get(score.group, 0) < POWER
+        if score.value != score.value or (high >= good and (high - low > TOO_WIDE or blind)):
+            outcome: Outcome = "cannot tell"
+        elif high >= good:
+            outcome = "passes"
+        else:
+            outcome = "falls short" if score.value >= floor + (reference - floor) / 2 else "fails"
+        found.append((outcome, score))
+    outcome, key = _worst(found)
+    told = {
+        "passes": "can hardly tell the synthetic rows from real ones",
+        "falls short": "can tell many of the synthetic rows from real ones",
+        "fails": "tells the synthetic rows from real ones",
+        "cannot tell": "cannot say, with so few rows, whether they can be told from real ones",
+    }[outcome]
+    sentence = (
+        f"Boosting {told} ({key.group}): {_shown(key)}, where real rows reach "
+        f"{key.reference or 0:.3g} and independent columns {key.floor or 0:.3g} (1: never told "
+        f"apart, 0: always)"
+    )
+    trends = [s for s in part.scores if (s.name, s.group) == ("fidelity.pair_trends", key.group)]
+    if trends and trends[0].reference is not None:
+        sentence += f"; pair trends {trends[0].value:.3f}, real rows {trends[0].reference:.3f}"
+    return Verdict("fidelity", outcome, f"{sentence}.", key)
+
+
+def of_utility(part: Part, label: str, tested: int) -> Verdict:
+    """Whether synthetic rows can take the place of the real ones of the class.
+
+    Nothing is known where noise in their place does as well, or on fewer than `FEW` test rows.
+    """
+    scores: dict[str, Score] = {}
+    for score in part.scores:
+        scores.setdefault(score.name, score)
+    key = scores["utility.replace.ap_ratio"]
+    if key.interval is None:
+        return Verdict("utility", "cannot tell", f"{key.note[:1].upper()}{key.note[1:]}.", key)
+    low, high = key.interval
+    noise_does = (key.floor or 0.0) >= KEEPS
+    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
+        outcome: Outcome = "cannot tell"
+    elif low >= KEEPS or (high >= KEEPS and key.value >= KEEPS):
+        outcome = "passes"
+    else:
+        outcome = "falls short" if high >= KEEPS or key.value >= KEEPS_SOME else "fails"
+    ap = scores["utility.replace.average_precision"]
+    sentence = (
+        f"In place of the real rows of {label} they keep {_shown(key)} of the average precision of "
+        f"{key.group} ({ap.value:.3f}, with real rows {ap.reference or 0:.3f}; noise keeps "
+        f"{key.floor or 0:.3g}), on {tested:,} test rows of the class"
+    )
+    gain = scores["utility.augment.ap_gain"]
+    sentence += f"; added to the real rows they change it by {_shown(gain)}"
+    fresh = scores.get("utility.fresh_augment.ap_gain")
+    if fresh is not None:
+        sentence += f", fresh real rows by {fresh.value:.3g}"
+    return Verdict("utility", outcome, f"{sentence}.", key)
+
+
+def of_privacy(part: Part, held_out: bool) -> Verdict:
+    """Whether an attack tells the rows of train from others: the worst of all groups."""
+    found: list[tuple[Outcome, Score]] = []
+    for score in part.scores:
+        low, high = score.interval or (-1.0, 1.0)
+        if score.name == "privacy.mia_excess":
+            if score.value != score.value:
+                outcome: Outcome = "cannot tell"
+            elif low > 0 and score.value > SOME_EXCESS:
+                outcome = "fails"
+            elif low > 0:
+                outcome = "falls short"
+            else:
+                outcome = "passes" if high <= MOST_EXCESS and held_out else "cannot tell"
+            found.append((outcome, score))
+        elif score.name == "privacy.nearer_to_train" and score.value == score.value:
+            if low > NEARER:
+                found.append(("fails", score))
+            elif low > 0.5 and score.value > NEARER:
+                found.append(("falls short", score))
+        elif score.name not in ("privacy.copies", "privacy.near_copies"):
+            continue
+        elif low > (score.reference or 0.0) + SOME_COPIES and score.value == score.value:
+            # More than fresh real rows that are equal, or as near, to a row of train.
+            found.append(("fails", score))
+        elif score.name == "privacy.copies" and low > (score.reference or 0.0) + A_COPY:
+            found.append(("falls short", score))
+    if not found:
+        return Verdict("privacy", "cannot tell", "No attack could be made.", None)
+    outcome, key = _worst(found)
+    attack = key.note.removeprefix("the worst attack: ")
+    if key.name == "privacy.mia_excess":
+        sentence = (
+            f"The worst attack on {key.group} ({attack}) is {_shown(key)} of ROC-AUC above the "
+            f"worst when fresh real rows stand in their place"
+        )
+        if outcome == "cannot tell" and key.value != key.value:
+            sentence = f"No attack on {key.group} could be made: {key.note}"
+    elif key.name == "privacy.nearer_to_train":
+        sentence = (
+            f"{_shown(key)} of the synthetic rows ({key.group}) are nearer to a row of train than "
+            f"to any of as many rows of the holdout, where real rows are 0.5"
+        )
+    else:
+        what = "equal to" if key.name == "privacy.copies" else "nearly equal to"
+        sentence = (
+            f"{key.value:.1%} of the synthetic rows ({key.group}) are {what} a row of train, of "
+            f"real rows {key.reference or 0:.1%}"
+        )
+    if not held_out:
+        sentence += "; without rows that the synthesizer never saw this can fail but not pass"
+    elif outcome == "cannot tell" and key.value == key.value:
+        sentence += "; with so few rows this can be chance"
+    return Verdict("privacy", outcome, f"{sentence}.", key)
