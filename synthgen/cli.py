@@ -478,7 +478,8 @@ def evaluate(
 ) -> None:
     """Measure synthetic rows, from anywhere, beside real ones: fidelity, utility, privacy.
 
-    Each number has a reference: the same for as many real rows.
+    Each number has a reference: the same for as many real rows. The fields of the JSON are those of
+    synthgen.Report.to_json.
 
     \b
     Example:
@@ -512,6 +513,7 @@ def evaluate(
     if not aside:
         names = ["score", "of", "value", "95 %", "real rows", "floor"]
         show_table(names, report.table_rows())
+        say(report.headline)
         for line in report.summary_lines():
             say(line)
     if html is not None:
@@ -840,7 +842,7 @@ def _augment_file(
                 verbose=True,
             )
         write_report(result, report, manifest, evaluation)
-        for line in evaluation.verdict_lines():
+        for line in [evaluation.headline, *evaluation.verdict_lines()]:
             say(line, err=aside)
     _say_result(result, err=aside)
     what = (

@@ -17,10 +17,11 @@ from synthgen.errors import DataError, UsageError
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
 from synthgen.metrics.privacy import privacy
+from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.tables import aligned, copies, in_order
 from synthgen.metrics.utility import utility
-from synthgen.metrics.verdicts import Verdict, of_fidelity, of_privacy, of_utility
+from synthgen.metrics.verdicts import Verdict, headline, of_fidelity, of_privacy, of_utility
 from synthgen.table import Schema, Table, class_position
 
 PARTS = ("fidelity", "utility", "privacy")
@@ -100,6 +101,7 @@ class Report:
             {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
              "rows": {"train": 32561, "synthetic": 7841, "holdout": 16281},
              "classes": [{"label": ">50K", "train": 7841, "synthetic": 7841, "holdout": 3846}, ...],
+             "headline": "The synthetic rows of ... look real, ...",
              "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
                            "score": "privacy.mia_excess"}, ...],
              "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
@@ -119,6 +121,7 @@ class Report:
             "held_out": self.held_out,
             "rows": self.sizes,
             "classes": list(self.classes),
+            "headline": self.headline,
             "verdicts": [
                 {
                     "part": v.part,
@@ -153,6 +156,11 @@ class Report:
             value = "?" if score.value != score.value else f"{score.value:.3f}"
             rows.append([score.name, score.group, value, low_high, *others])
         return rows
+
+    @property
+    def headline(self) -> str:
+        """All verdicts in one sentence."""
+        return headline(self.verdicts, self.label)
 
     def verdict_lines(self) -> list[str]:
         """The verdicts, a line each."""
@@ -264,6 +272,8 @@ def evaluate(
                     ),
                 )
             )
+            given = {"group": group, "random_state": child_seed(source, 5)}
+            steps.append(("fidelity", "SDMetrics' report", partial(quality_report, *rows, **given)))
     steps.append(
         (
             "utility",
@@ -401,7 +411,14 @@ def _joined(parts: list[Part]) -> Part:
         groups = [score.group for score in part.scores]
         group = groups[0] if groups else ""
         curves |= {f"{name} {group}": curve for name, curve in part.curves.items()}
-    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    notes: list[str] = []
+    broken: set[str] = set()
+    for note in dict.fromkeys(note for part in parts for note in part.notes):
+        rule = note.partition("“")[2]
+        # A rule that is broken in a class is broken in all rows.
+        if not (rule in broken and note.startswith(f"{EVERYTHING}: ")):
+            notes.append(note)
+        broken.add(rule or note)
     return Part([score for part in parts for score in part.scores], curves, notes)
 
 

@@ -92,6 +92,8 @@ def test_a_third_real_sample_passes_all(fresh: Report):
     assert excess.interval is not None
     assert excess.interval[0] <= 0 <= excess.interval[1]
     assert fresh.scores[0].group == "yes"
+    assert fresh.headline.startswith("The synthetic rows of “yes” look real, can take the place")
+    assert fresh.to_json()["headline"] == fresh.headline
     assert list(fresh.parts) == ["fidelity", "utility", "privacy"]
 
 
@@ -133,7 +135,7 @@ def test_shuffled_columns_fail_fidelity():
     verdict = report.verdicts[0]
     assert verdict.key is not None
     assert verdict.key.name == "fidelity.c2st_boosting"
-    assert "tells the synthetic rows from real ones (yes)" in verdict.sentence
+    assert "A boosting classifier tells them from real rows (yes)" in verdict.sentence
 
 
 def test_rows_of_the_other_class_fail_utility():
@@ -153,7 +155,7 @@ def test_three_test_rows_tell_nothing_of_a_classifier():
     report = evaluate(drawn(80, 6), drawn(20, 20), holdout=drawn(60, 3), target="ill")
     verdict = {v.part: v for v in report.verdicts}["utility"]
     assert verdict.outcome == "cannot tell"
-    assert "on 3 test rows of the class" in verdict.sentence
+    assert "(3 real test rows of the class)" in verdict.sentence
 
 
 def test_without_a_holdout_privacy_cannot_pass():
@@ -194,6 +196,19 @@ def test_tables_that_do_not_quite_match():
     assert "column visits: whole numbers in train, fractions in synthetic" in notes
     assert "moon" in report.train.schema["site"].categories
     assert "key" not in report.synthetic.frame
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_rows_that_stand_in_two_tables_are_told():
+    held = pd.concat([frame(2), frame(1)[:40]], ignore_index=True)
+    notes = " ".join(judged(rare(frame(3)), holdout=held).notes)
+    assert "40 of 200 holdout rows are equal to a row of train" in notes
+    notes = " ".join(judged(rare(frame(2))).notes)
+    assert "80 different synthetic rows are equal to a holdout row that train lacks" in notes
+    assert "equal to" not in " ".join(judged(rare(frame(3))).notes)
+    few = [table[["site", "ill"]] for table in (frame(1), rare(frame(3)), frame(2))]
+    report = evaluate(few[0], few[1], holdout=few[2], target="ill")  # rows of few levels are equal
+    assert "same records" not in " ".join(report.notes)
 
 
 @pytest.mark.usefixtures("unmeasured")

@@ -1,6 +1,7 @@
 """Fidelity: known answers, on tables whose difference is known."""
 
 import random
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from synthgen.metrics import samples
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import SETTINGS
+from synthgen.metrics.judges import SETTINGS, out_of_fold
+from synthgen.metrics.quality_report import quality_report
+from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
+from synthgen.metrics.two_sample import _area
 from synthgen.table import Schema, Table
 
 
@@ -138,6 +142,54 @@ def test_shapes_and_trends_are_those_of_sdmetrics(fresh: Part):
     assert of(part, "pair_trends").value == pytest.approx(np.mean([linear, *binned]), abs=1e-6)
 
 
+@pytest.mark.parametrize("judge", ["boosting", "logistic"])
+def test_intervals_of_two_sample_tests_hold_half(judge: str):
+    """Twenty pairs from one source; of a right 95 % interval 19 are expected."""
+    held = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        (table,) = tables(frame(100 + seed, 160))
+        space = Space.of(table, with_target=False)
+        y = np.arange(160) % 2 == 0
+        score = out_of_fold(judge, space, space.cells(table), y, folds=3, rng=rng)
+        _, low, high = _area(y, score, rng)
+        held += low <= 0.5 <= high
+    assert held >= 17
+
+
+def test_a_row_whose_twin_is_on_the_other_side_is_said():
+    part = measured(frame(1), frame(1), frame(3))
+    assert "near twins" in of(part, "c2st_boosting").note
+    assert "near twins" not in of(measured(frame(1), frame(2), frame(3)), "c2st_boosting").note
+
+
+def test_the_quality_report_is_that_of_sdmetrics_and_agrees_with_ours():
+    pytest.importorskip("sdmetrics")
+    train, made, fresh = frame(1), shuffled(frame(2)), frame(3)
+    numbers = [f[["a", "b"]] for f in (train, made, fresh)]
+    ours, theirs = (
+        measure(*map(Table.of, numbers), group="all", random_state=0)
+        for measure in (fidelity, quality_report)
+    )
+    for name in ("column_shapes", "pair_trends"):
+        mine, other = of(ours, name), of(theirs, f"sdmetrics_{name}")
+        # Two numbers that go together are neither left out nor cut into bins: both are the same.
+        assert other.value == pytest.approx(mine.value, abs=1e-6)
+        assert other.reference == pytest.approx(mine.reference, abs=1e-6)
+        assert other.interval is not None
+    mixed = quality_report(*tables(train, made, fresh), group="all", random_state=0)
+    assert of(mixed, "sdmetrics_pair_trends").value < of(mixed, "sdmetrics_pair_trends").reference  # type: ignore[operator]
+    same = quality_report(*tables(train, train, fresh), group="all", random_state=0)
+    assert of(same, "sdmetrics_column_shapes").value == 1
+
+
+def test_without_sdmetrics_its_report_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "sdmetrics.reports", None)
+    part = quality_report(*tables(frame(1), frame(2), frame(3)), group="all")
+    assert part.scores == []
+    assert "not installed" in part.notes[0]
+
+
 def test_coverage_and_spikes():
     real = pd.DataFrame(
         {
@@ -201,7 +253,7 @@ def test_a_broken_rule_is_found(column: str, rule: str):
     score = of(part, "rules_kept")
     assert 0.74 < score.value < 0.95
     assert score.reference == 1
-    assert any(rule in note and "of 200 synthetic rows break it" in note for note in part.notes)
+    assert any(f"of 200 synthetic rows break the rule “{rule}”" in note for note in part.notes)
 
 
 def test_rules_that_are_kept_say_so_and_chance_is_no_rule(fresh: Part):
@@ -270,3 +322,15 @@ def test_columns_that_go_with_the_class():
     assert one.reference > 0.5
     assert one.value < -0.3
     assert abs(of(good, "column_target", "yes: dose").value) < 0.2
+    for score in good.scores:
+        assert score.interval is not None
+        assert score.interval[0] < score.value < score.interval[1]
+
+
+def test_how_a_level_goes_with_the_class_does_not_depend_on_how_many_rows_are_made():
+    real, made, fresh = frame(1, 900), frame(2, 900), frame(3, 900)
+    few = pd.concat([made[made.ill == "yes"][:60], made[made.ill == "no"]])
+    part = target_correlation(*tables(real, few, fresh), label=1)
+    score = of(part, "column_target", "yes: site")
+    assert float(score.note.split()[-1]) == pytest.approx(score.value, abs=0.12)
+    assert score.reference == pytest.approx(score.value, abs=0.12)

@@ -148,7 +148,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_figures_are_those_of_scikit_learn(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = figures.figures(y, figures.Told(p[None], np.array([0.4])), weights)
+    found = figures.figures(y, figures.Told(p[None], np.array([[0.4]])), weights)
     for k, w in enumerate(weights):
         alarm = p >= 0.4
         recall = known.precision_recall_curve(y, p, sample_weight=w)
@@ -179,9 +179,39 @@ def test_slope_tells_how_much_too_sure_a_judge_is():
 
 def test_the_threshold_is_that_of_the_best_f1(scored: tuple[np.ndarray, ...]):
     y, p, _ = scored
-    found = figures.best_threshold(y, p, np.ones(len(y)))
+    found = figures.best_threshold(y, p, np.ones((1, len(y))))[0]
     best = max(known.f1_score(y, p >= t) for t in np.unique(p))
     assert known.f1_score(y, p >= found) == pytest.approx(best)
+
+
+def test_the_threshold_of_each_sample_is_that_of_its_rows(scored: tuple[np.ndarray, ...]):
+    y, p, weights = scored
+    found = figures.best_threshold(y, p, weights)
+    for w, threshold in zip(weights, found, strict=True):
+        best = max(known.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p))
+        assert known.f1_score(y, p >= threshold, sample_weight=w) == pytest.approx(best)
+    told = figures.Told(p[None], np.concatenate([[0.4], found])[None])
+    recall = figures.figures(y, told, weights)["recall"]
+    wanted = [
+        known.recall_score(y, p >= t, sample_weight=w) for w, t in zip(weights, found, strict=True)
+    ]
+    assert recall == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_interval_of_recall_holds_what_another_threshold_would_find():
+    """Recall at a tuned threshold moves with the rows that tuned it, not only with the test."""
+    parts = [measured(*(frame(10 * k + j) for j in range(3))) for k in range(8)]
+    scores = [of(part, "replace.recall") for part in parts]
+    middle = np.mean([score.value for score in scores])
+    held = [s.interval[0] <= middle <= s.interval[1] for s in scores if s.interval is not None]
+    assert sum(held) >= 6
+
+
+def test_the_slope_of_real_rows_is_the_reference(fresh: Part):
+    score = of(fresh, "replace.calibration_slope", "boosting")
+    assert score.reference is not None
+    assert score.reference != 1
+    assert score.value == pytest.approx(score.reference, abs=0.4)
 
 
 def test_curves_end_where_they_must(fresh: Part):

@@ -81,8 +81,9 @@ def target_correlation(
     """Whether columns go with the class as they do in real rows.
 
     Rows of the class against real rows of the other classes: the rank-biserial correlation of a
-    number (2 AUC - 1), Cramér's V of levels. Of columns: `value` in synthetic, `reference` in train
-    rows; over all: 1 minus the mean difference, halved for numbers.
+    number (2 AUC - 1), Cramér's V of levels at the share of the class in train. Of columns: `value`
+    in synthetic, `reference` in holdout rows, in the note in train; over all: 1 minus the mean
+    difference from train, halved for numbers.
 
     Args:
         train, synthetic, holdout: All rows, of one schema.
@@ -101,37 +102,49 @@ def target_correlation(
     least = min(len(sides[1]), len(sides[2]))
     if min(map(len, sides)) < 2 or len(rest) < 2:
         return Part([])
-    real = _associations(space, sides[0], rest)
+    share = float(is_rare.mean())
+
+    def with_class(rare: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return _associations(space, rare, others, share)
+
+    real = with_class(sides[0], rest)
     width = np.where(space.is_level, 1.0, 2.0)
 
-    def alike(found: np.ndarray) -> float:
-        return float(1 - np.mean(np.abs(found - real) / width))
+    def alike(found: np.ndarray, wanted: np.ndarray = real) -> float:
+        return float(1 - np.mean(np.abs(found - wanted) / width))
 
     made = [sides[1][rng.permutation(len(sides[1]))[:least]] for _ in range(DRAWS)]
     fresh = [sides[2][rng.permutation(len(sides[2]))[:least]] for _ in range(DRAWS)]
-    each = [_associations(space, m, rest) for m in made]
+    each, beside = ([with_class(rows, rest) for rows in side] for side in (made, fresh))
     value = float(np.mean([alike(e) for e in each]))
-    reference = float(np.mean([alike(_associations(space, f, rest)) for f in fresh]))
-    halves = [alike(_associations(space, made[0][h], rest)) for h in half_sampled(rng, least)]
+    reference = float(np.mean([alike(b) for b in beside]))
+    halves = [half_sampled(rng, len(rows)) for rows in (made[0], sides[0], rest)]
+    pairs = [
+        (with_class(made[0][m], rest[o]), with_class(sides[0][r], rest[o]))
+        for m, r, o in zip(*halves, strict=True)
+    ]
+    again = [alike(*pair) for pair in pairs]
     name = "fidelity.target_correlation"
-    found = [jackknifed(name, group, value, reference, halves, floor=alike(np.zeros(len(real))))]
-    means = np.mean(each, axis=0)
+    found = [jackknifed(name, group, value, reference, again, floor=alike(np.zeros(len(real))))]
+    means, references = np.mean(each, axis=0), np.mean(beside, axis=0)
+    errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
     for j, column in enumerate(space.names):
         found.append(
             Score(
                 "fidelity.column_target",
                 f"{group}: {column}",
                 float(means[j]),
-                float(real[j]),
+                float(references[j]),
                 "reference",
-                None,
+                (float(max(-1.0, means[j] - errors[j])), float(min(1.0, means[j] + errors[j]))),
+                note=f"in train {real[j]:.3f}".replace("-", "−"),
             )
         )
     return Part(found)
 
 
-def _associations(space: Space, rare: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """How each column goes with the class; shape (columns,)."""
+def _associations(space: Space, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
+    """How each column goes with the class of that share; shape (columns,)."""
     out = np.zeros(len(space.columns))
     for j in range(len(out)):
         one, two = (cells[~np.isnan(cells[:, j]), j] for cells in (rare, rest))
@@ -143,7 +156,6 @@ def _associations(space: Space, rare: np.ndarray, rest: np.ndarray) -> np.ndarra
             for part in (place[: len(one)], place[len(one) :])
         )
         if space.is_level[j]:
-            share = len(one) / len(place)
             both = share * p + (1 - share) * q
             # Chi-squared over n of a table with two rows: Cramér's V squared.
             phi = (share * (p - both) ** 2 + (1 - share) * (q - both) ** 2) / both

@@ -51,8 +51,8 @@ def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score
     counts = broken.sum(axis=0)
     worst = np.argsort(-counts, kind="stable")[:5]
     notes = [
-        f"{draws.group}: every real row keeps {rules[k].text}, {counts[k]:,} of {rows:,} synthetic "
-        f"rows break it"
+        f"{draws.group}: {counts[k]:,} of {rows:,} synthetic rows break the rule "
+        f"“{rules[k].text}”, which every real row keeps"
         for k in worst
         if counts[k]
     ]

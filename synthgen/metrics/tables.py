@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from synthgen.metrics.rows import Space
 from synthgen.table import Schema, Table
 
 LEFT_OUT = ("id", "text", "missing")
+OVERLAP = 0.01  # share of equal rows from which on two tables may hold the same records
 
 
 def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
@@ -120,7 +122,7 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
 
 
 def copies(tables: dict[str, Table]) -> list[str]:
-    """Sentences about synthetic and holdout rows that are rows of train."""
+    """Sentences about rows that stand in two of the tables."""
     space = Space.of(tables["train"], with_target=True)
 
     def keys(table: Table) -> list[bytes]:
@@ -129,12 +131,26 @@ def copies(tables: dict[str, Table]) -> list[str]:
     train, made = keys(tables["train"]), keys(tables["synthetic"])
     known = set(train)
     copied, notes = sum(k in known for k in made), []
+    fresh = keys(tables["holdout"]) if "holdout" in tables else []
+    seen = sum(k in known for k in fresh)
     if copied:
-        fresh = keys(tables["holdout"]) if "holdout" in tables else []
-        beside = f"; of holdout rows {sum(k in known for k in fresh):,} of {len(fresh):,}"
+        beside = f"; of holdout rows {seen:,} of {len(fresh):,}"
         notes.append(
             f"{copied:,} of {len(made):,} synthetic rows are equal to a row of train"
             f"{beside if fresh else ''}"
+        )
+    # Rows of few levels are often equal: as often as those of train are to each other.
+    usual = sum(n for n in Counter(train).values() if n > 1) / len(train)
+    if fresh and seen / len(fresh) > OVERLAP + usual:
+        notes.append(
+            f"{seen:,} of {len(fresh):,} holdout rows are equal to a row of train: where they are "
+            f"the same records, utility is too good and privacy cannot be measured; give other rows"
+        )
+    told = len(set(made) & set(fresh) - known)
+    if told > max(1, OVERLAP * len(set(made))) and told > 2 * len(set(made) & known):
+        notes.append(
+            f"{told:,} different synthetic rows are equal to a holdout row that train lacks: if "
+            f"the synthesizer has seen the holdout, no figure here holds"
         )
     if len(made) > len(train) and made[: len(train)] == train:
         notes.append(

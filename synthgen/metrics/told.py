@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class Told:
 
     Attributes:
         p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
-        threshold: Of the best F1 on real out-of-fold rows, for each repeat; empty: not sought.
+        threshold: Of the best F1 on real out-of-fold rows, for each repeat, and after it those of a
+            bootstrap of these rows; shape (repeats, 1 + replicates). Empty: not sought.
     """
 
     p: np.ndarray
@@ -28,16 +30,26 @@ class Told:
     def where(self, rows: np.ndarray) -> Told:
         return Told(self.p[:, rows], self.threshold)
 
+    def alarms(self, replicates: int) -> Iterator[np.ndarray]:
+        """For each repeat, whether a row is an alarm; bool of shape (1 or replicates, rows)."""
+        for p, threshold in zip(self.p, self.threshold, strict=False):
+            chosen = threshold[1:] if len(threshold) - 1 == replicates else threshold[:1]
+            yield p >= chosen[:, None]
 
-def best_threshold(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
-    """Where F1 is highest."""
+
+def best_threshold(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Where F1 is highest, for each row of `weights` (shape (replicates, rows))."""
     order = np.argsort(-p, kind="stable")
     ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
-    hits = np.cumsum(weight[order] * y[order])[ends]
-    alarms = np.cumsum(weight[order] * ~y[order])[ends]
-    best = int(np.argmax(2 * hits / (hits + alarms + hits[-1])))
-    at = p[order][ends]
-    return float((at[best] + at[best + 1]) / 2) if best + 1 < len(at) else float(at[best])
+    at, truth, found = p[order][ends], y[order], np.empty(len(weights))
+    between = np.append((at[:-1] + at[1:]) / 2, at[-1])
+    for k, weight in enumerate(weights):
+        w = weight[order]
+        hits, alarms = np.cumsum(w * truth)[ends], np.cumsum(w * ~truth)[ends]
+        both = hits + alarms + hits[-1]
+        f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
+        found[k] = between[int(np.argmax(f1))]
+    return found
 
 
 def between(again: np.ndarray, value: float) -> tuple[float, float]:
@@ -97,9 +109,8 @@ def figures(y: np.ndarray, told: Told, weights: np.ndarray) -> dict[str, np.ndar
         "calibration_slope": np.mean(slopes, axis=0),
     }
     decisions = []
-    for p, threshold in zip(told.p, told.threshold, strict=False):
-        alarm = p >= threshold
-        hits, alarms = weights @ (y & alarm), weights @ (~y & alarm)
+    for alarm in told.alarms(len(weights)):
+        hits, alarms = ((weights * (side & alarm)).sum(axis=1) for side in (y, ~y))
         missed, quiet = of_class - hits, total - of_class - alarms
         product = (hits + alarms) * of_class * (quiet + alarms) * (quiet + missed)
         decisions.append(
@@ -124,8 +135,8 @@ def recall_of(rows: np.ndarray, told: Told, weights: np.ndarray) -> np.ndarray:
     """Recall among these rows; NaN where none was drawn."""
     drawn = weights[:, rows].sum(axis=1, dtype=np.float64)
     shares = []
-    for p, threshold in zip(told.p, told.threshold, strict=True):
-        hits = weights @ (rows & (p >= threshold))
+    for alarm in told.alarms(len(weights)):
+        hits = (weights * (rows & alarm)).sum(axis=1)
         shares.append(np.divide(hits, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
     return np.mean(shares, axis=0)
 

@@ -73,9 +73,10 @@ def utility(
     (of 0.5); ``balanced_accuracy``, ``recall``, ``f1`` and ``mcc`` at the threshold of the best F1
     on real out-of-fold rows; ``brier``, ``log_loss`` and ``calibration_slope`` after correction to
     the share of the class in train (Saerens et al. 2002); ``ap_ratio`` and ``ap_gain``, average
-    precision over and minus that of the reference, row by row on the same test. The test keeps the
-    holdout's own shares of the classes. Intervals: a bootstrap of the test rows of each class,
-    which does not train again.
+    precision over and minus that of the reference, row by row on the same test. A calibration
+    slope of 1 is best, below it probabilities are too sure. The test keeps the holdout's own shares
+    of the classes. Intervals: a bootstrap of the test rows of each class, and of the out-of-fold
+    rows that set the threshold, which does not train again.
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
@@ -314,11 +315,7 @@ class _Trial:
             name: _tell(data, judge, settings, rows, name in sets, thorough, rng)
             for name, rows in (sets | plain).items()
         }
-        sides = [np.flatnonzero(data.y_test), np.flatnonzero(~data.y_test)]
-        picks = np.zeros((REPLICATES, len(data.y_test)), dtype=np.float32)
-        for pick in picks:
-            for side in sides:
-                np.add.at(pick, side[rng.integers(len(side), size=len(side))], 1)
+        picks = _resampled(data.y_test, rng)[1:]
         return cls(data, judge, settings, told, picks, kept, whole)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
@@ -359,20 +356,16 @@ class _Trial:
         for figure, better in _BETTER.items():
             bottom = floor.get(figure, np.array([bottoms.get(figure, np.nan)]))
             low, high = between(again[figure], float(value[figure][0]))
-            ideal = 1.0 if figure == "calibration_slope" else float(reference[figure][0])
-            text = note
-            if figure == "calibration_slope":
-                text = f"1 is calibrated; trained on real rows {float(reference[figure][0]):.3g}"
             out.append(
                 Score(
                     f"utility.{name}.{figure}",
                     self.judge,
                     float(value[figure][0]),
-                    ideal,
+                    float(reference[figure][0]),
                     better,
                     (low, high),
                     None if np.isnan(bottom[0]) else float(bottom[0]),
-                    text,
+                    note,
                 )
             )
         return out
@@ -550,7 +543,7 @@ def _tell(
         # Where rows were left out, the others stand for them.
         share = len(data.rare) / len(y)
         weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
-        thresholds.append(best_threshold(y, told, weight))
+        thresholds.append(best_threshold(y, told, weight * _resampled(y, rng)))
     return Told(np.array(probabilities), np.array(thresholds))
 
 
@@ -568,3 +561,18 @@ def _learned(
     told = learn(judge, data.space, cells[order], y[order], seed=seed, settings=settings)
     seen = float(y.mean())
     return lambda other: moved(told(other), seen, data.natural)
+
+
+def _resampled(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How often each row counts: once, and then in samples of each class with replacement; float32
+    of shape (1 + replicates, rows).
+    """
+    out = np.zeros((1 + REPLICATES, len(y)), dtype=np.float32)
+    out[0] = 1
+    for side in (np.flatnonzero(y), np.flatnonzero(~y)):
+        if len(side):
+            for pick in out[1:]:
+                pick[side] = np.bincount(
+                    rng.integers(len(side), size=len(side)), minlength=len(side)
+                )
+    return out

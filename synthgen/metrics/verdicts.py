@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,10 +47,44 @@ class Verdict:
     key: Score | None
 
 
-def _shown(score: Score) -> str:
-    text = f"{score.value:.3g}"
+_WORDS = {
+    "fidelity": {
+        "passes": "look real",
+        "falls short": "look real only in part",
+        "fails": "do not look real",
+        "cannot tell": "are too few to say whether they look real",
+    },
+    "utility": {
+        "passes": "can take the place of the real ones in training a classifier",
+        "falls short": "can take the place of the real ones only at a loss",
+        "fails": "cannot take the place of the real ones",
+        "cannot tell": "may or may not teach a classifier what real ones do",
+    },
+    "privacy": {
+        "passes": "gave no training row away to the attacks that were tried",
+        "falls short": "give a little of the training rows away",
+        "fails": "give training rows away: do not share them",
+        "cannot tell": "may or may not give training rows away",
+    },
+}
+
+
+def headline(verdicts: Sequence[Verdict], label: str) -> str:
+    """All verdicts in one sentence.
+
+    Example:
+        >>> headline([Verdict("fidelity", "passes", "", None)], "ill")
+        'The synthetic rows of “ill” look real.'
+    """
+    said = [_WORDS[v.part][v.outcome] for v in verdicts]
+    text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])}, and {said[-1]}"
+    return f"The synthetic rows of “{label}” {text}."
+
+
+def _shown(score: Score, form: str = ".2f") -> str:
+    text = f"{score.value:{form}}"
     if score.interval is not None:
-        text += f" [{score.interval[0]:.3g}, {score.interval[1]:.3g}]"
+        text += f" [{score.interval[0]:{form}}, {score.interval[1]:{form}}]"
     return text
 
 
@@ -88,19 +123,19 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
         found.append((outcome, score))
     outcome, key = _worst(found)
     told = {
-        "passes": "can hardly tell the synthetic rows from real ones",
-        "falls short": "can tell many of the synthetic rows from real ones",
-        "fails": "tells the synthetic rows from real ones",
-        "cannot tell": "cannot say, with so few rows, whether they can be told from real ones",
+        "passes": "can hardly tell them from real rows",
+        "falls short": "can tell many of them from real rows",
+        "fails": "tells them from real rows",
+        "cannot tell": "has too few rows to say whether they can be told from real ones",
     }[outcome]
     sentence = (
-        f"Boosting {told} ({key.group}): {_shown(key)}, where real rows reach "
-        f"{key.reference or 0:.3g} and independent columns {key.floor or 0:.3g} (1: never told "
-        f"apart, 0: always)"
+        f"A boosting classifier {told} ({_of(key.group)}). Two-sample score {_shown(key)}; real "
+        f"rows {key.reference or 0:.2f}, columns without connections {key.floor or 0:.2f} (1 is "
+        f"never told apart, 0 always)"
     )
     trends = [s for s in part.scores if (s.name, s.group) == ("fidelity.pair_trends", key.group)]
     if trends and trends[0].reference is not None:
-        sentence += f"; pair trends {trends[0].value:.3f}, real rows {trends[0].reference:.3f}"
+        sentence += f". Pair trends {_shown(trends[0])}; real rows {trends[0].reference:.2f}"
     return Verdict("fidelity", outcome, f"{sentence}.", key)
 
 
@@ -125,15 +160,15 @@ def of_utility(part: Part, label: str, tested: int) -> Verdict:
         outcome = "falls short" if high >= KEEPS or key.value >= KEEPS_SOME else "fails"
     ap = scores["utility.replace.average_precision"]
     sentence = (
-        f"In place of the real rows of {label} they keep {_shown(key)} of the average precision of "
-        f"{key.group} ({ap.value:.3f}, with real rows {ap.reference or 0:.3f}; noise keeps "
-        f"{key.floor or 0:.3g}), on {tested:,} test rows of the class"
+        f"In place of the real rows of {label} they keep {_shown(key, '.0%')} of the average "
+        f"precision of {key.group}: {ap.value:.3f} instead of {ap.reference or 0:.3f}, noise keeps "
+        f"{key.floor or 0:.0%} ({tested:,} real test rows of the class)"
     )
     gain = scores["utility.augment.ap_gain"]
-    sentence += f"; added to the real rows they change it by {_shown(gain)}"
+    sentence += f". Added to the real rows they change it by {_shown(gain, '+.3f')}"
     fresh = scores.get("utility.fresh_augment.ap_gain")
     if fresh is not None:
-        sentence += f", fresh real rows by {fresh.value:.3g}"
+        sentence += f", new real rows by {_shown(fresh, '+.3f')}"
     return Verdict("utility", outcome, f"{sentence}.", key)
 
 
@@ -167,27 +202,33 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     if not found:
         return Verdict("privacy", "cannot tell", "No attack could be made.", None)
     outcome, key = _worst(found)
-    attack = key.note.removeprefix("the worst attack: ")
+    attacks = [s for s in part.scores if s.name == "privacy.mia_excess" and s.group == key.group]
+    known = [s for s in attacks if s.value == s.value]
+    attack = (
+        f"The worst attack on {_of(key.group)} "
+        f"({known[0].note.removeprefix('the worst attack: ')}) finds training rows with a ROC-AUC "
+        f"{_shown(known[0], '+.2f')} above that on fresh real rows"
+        if known
+        else ""
+    )
     if key.name == "privacy.mia_excess":
-        sentence = (
-            f"The worst attack on {key.group} ({attack}) is {_shown(key)} of ROC-AUC above the "
-            f"worst when fresh real rows stand in their place"
-        )
-        if outcome == "cannot tell" and key.value != key.value:
-            sentence = f"No attack on {key.group} could be made: {key.note}"
-    elif key.name == "privacy.nearer_to_train":
-        sentence = (
-            f"{_shown(key)} of the synthetic rows ({key.group}) are nearer to a row of train than "
-            f"to any of as many rows of the holdout, where real rows are 0.5"
-        )
+        sentence = attack or f"No attack on {_of(key.group)} could be made: {key.note}"
     else:
-        what = "equal to" if key.name == "privacy.copies" else "nearly equal to"
-        sentence = (
-            f"{key.value:.1%} of the synthetic rows ({key.group}) are {what} a row of train, of "
-            f"real rows {key.reference or 0:.1%}"
-        )
+        sentence = f"{_shown(key, '.1%')} of them ({_of(key.group)}) are "
+        if key.name == "privacy.nearer_to_train":
+            sentence += (
+                "nearer to a training row than to any of as many holdout rows; real rows 50%"
+            )
+        else:
+            what = "equal" if key.name == "privacy.copies" else "nearly equal"
+            sentence += f"{what} to a training row; real rows {key.reference or 0:.1%}"
+        sentence += f". {attack}" if attack else ""
     if not held_out:
-        sentence += "; without rows that the synthesizer never saw this can fail but not pass"
+        sentence += ". Without rows that the synthesizer never saw privacy can fail but not pass"
     elif outcome == "cannot tell" and key.value == key.value:
-        sentence += "; with so few rows this can be chance"
+        sentence += ". With so few rows this can be chance"
     return Verdict("privacy", outcome, f"{sentence}.", key)
+
+
+def _of(group: str) -> str:
+    return "all rows" if group == "all" else group

@@ -1,0 +1,153 @@
+"""How columns of a class go together in train, synthetic and holdout rows: maps and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from synthgen.metrics.rows import Space
+from synthgen.report.figures import INK, MADE, REAL, Figures, short
+from synthgen.report.template import clean
+from synthgen.table import Table
+
+MAX_ASSOCIATED, PAIR_ROWS, SHOWN_PAIRS = 24, 5000, 10
+FULL = 0.5  # a difference of associations this great has the full colour
+
+
+def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | None:
+    """Maps and the pairs that differ most; None where there is nothing to compare.
+
+    Args:
+        tables: Rows of one class in train, synthetic and holdout.
+        figures: Makes the maps.
+    """
+    space = Space.of(tables[0], with_target=False)
+    rng = np.random.default_rng(0)
+    rows = min(PAIR_ROWS, *map(len, tables))
+    cells = [space.cells(t)[np.sort(rng.permutation(len(t))[:rows])] for t in tables]
+    varies = [j for j in range(len(space.columns)) if len(np.unique(cells[0][:, j])) > 1]
+    kept = varies[:MAX_ASSOCIATED]
+    if rows < 3 or len(kept) < 2:
+        return None
+    train, made, fresh = (_associated(c[:, kept], space.is_level[kept]) for c in cells)
+    names = [clean(space.names[j]) for j in kept]
+    pairs = [
+        {
+            "pair": f"{names[a]} · {names[b]}",
+            "train": float(train[a, b]),
+            "made": float(made[a, b]),
+            "fresh": float(fresh[a, b]),
+            "far": abs(float(made[a, b] - train[a, b])),
+            "chance": abs(float(fresh[a, b] - train[a, b])),
+        }
+        for a, b in combinations(range(len(names)), 2)
+    ]
+    pairs.sort(key=lambda p: -p["far"])
+    side = max(3.2, 0.17 * len(names) + 1.6)
+    return {
+        "maps": [
+            (
+                title,
+                figures.svg(
+                    partial(_draw_map, far=other - train, names=names), title, (side, side)
+                ),
+            )
+            for title, other in (
+                ("Synthetic minus train rows", made),
+                ("Reference: holdout minus train rows", fresh),
+            )
+        ],
+        "pairs": pairs[:SHOWN_PAIRS],
+        "means": [
+            float(np.mean([abs(other[a, b] - train[a, b]) for a, b in _pairs(len(names))]))
+            for other in (made, fresh)
+        ],
+        "rows": rows,
+        "rest": len(varies) - len(kept),
+    }
+
+
+def _pairs(columns: int) -> list[tuple[int, int]]:
+    return list(combinations(range(columns), 2))
+
+
+def _associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
+    """Spearman's ρ of two numbers, Cramér's V of two columns of levels, the correlation ratio of
+    ranks of one of each; on rows that have both, 0 where one does not vary. Shape (columns,
+    columns).
+    """
+    ranks = pd.DataFrame(cells).rank().to_numpy()
+    found = np.eye(cells.shape[1])
+    for a, b in _pairs(cells.shape[1]):
+        both = ~np.isnan(cells[:, a]) & ~np.isnan(cells[:, b])
+        if is_level[a] and is_level[b]:
+            value = _cramer(cells[both, a].astype(int), cells[both, b].astype(int))
+        elif is_level[a] or is_level[b]:
+            level, number = (a, b) if is_level[a] else (b, a)
+            value = _ratio(cells[both, level].astype(int), ranks[both, number])
+        else:
+            one, two = ranks[both, a], ranks[both, b]
+            spread = one.std() * two.std() if both.any() else 0.0
+            value = ((one - one.mean()) * (two - two.mean())).mean() / spread if spread else 0.0
+        found[a, b] = found[b, a] = value
+    return found
+
+
+def _cramer(one: np.ndarray, two: np.ndarray) -> float:
+    one, two = (np.unique(codes, return_inverse=True)[1] for codes in (one, two))
+    if not len(one) or not one.any() or not two.any():
+        return 0.0
+    width = int(two.max()) + 1
+    joint = np.bincount(one * width + two, minlength=(int(one.max()) + 1) * width) / len(one)
+    joint = joint.reshape(-1, width)
+    expected = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+    squared = ((joint - expected) ** 2 / expected).sum() / (min(joint.shape) - 1)
+    return float(np.sqrt(min(1.0, squared)))
+
+
+def _ratio(level: np.ndarray, number: np.ndarray) -> float:
+    if not len(level) or not number.std():
+        return 0.0
+    count = np.bincount(level)
+    mean = np.bincount(level, number) / np.maximum(count, 1)
+    between = (count * (mean - number.mean()) ** 2).sum() / len(number)
+    return float(np.sqrt(between / number.var()))
+
+
+def _draw_map(axes: Axes, far: np.ndarray, names: list[str]) -> None:
+    """Below the diagonal: the colour of synthetic rows where they go together more, that of real
+    rows where less.
+    """
+    size = len(names)
+    for a in range(size):
+        for b in range(a):
+            depth = min(1.0, abs(far[a, b]) / FULL)
+            if depth < 0.02:
+                continue
+            axes.fill(
+                [b, b + 1, b + 1, b],
+                [a, a, a + 1, a + 1],
+                color=MADE if far[a, b] > 0 else REAL,
+                alpha=round(depth, 2),
+                linewidth=0,
+            )
+    grid = {"color": INK, "linewidth": 0.3, "alpha": 0.3}
+    for k in range(size):
+        axes.plot([k, k], [max(k, 1), size], **grid)
+        axes.plot([0, min(k + 1, size - 1)], [k + 1, k + 1], **grid)
+    places = np.arange(size) + 0.5
+    axes.set_yticks(places[1:], [short(n, 16) for n in names[1:]], fontsize=7)
+    axes.set_xticks(places[:-1], [short(n, 16) for n in names[:-1]], fontsize=7, rotation=90)
+    axes.tick_params(length=0)
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_parse_math(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xlim(0, size - 1)
+    axes.set_ylim(size, 1)
