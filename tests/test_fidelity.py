@@ -282,6 +282,18 @@ def test_few_rows_widen_the_interval(rows: int):
     assert score.interval[1] - score.interval[0] > 0.6
 
 
+def test_a_column_without_values_is_left_out_of_the_shapes():
+    real, made, fresh = (frame(k, 80).assign(note=np.nan) for k in (1, 2, 3))
+    real.loc[0, "note"] = 1.5
+    part = measured(real, made, fresh)
+    gone = of(part, "column_shape", "all: note")
+    assert np.isnan(gone.value)
+    assert "no value" in gone.note
+    others = [s.value for s in part.scores if s.name == "fidelity.column_shape" and s != gone]
+    assert of(part, "column_shapes").value == pytest.approx(np.mean(others))
+    assert of(part, "missing").value == pytest.approx(1 - 1 / 80)
+
+
 def test_one_row_has_no_fidelity_but_a_reason():
     one = tables(frame(1), frame(2)[:1], frame(3))
     part = fidelity(*one, group="yes", random_state=0)

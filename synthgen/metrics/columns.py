@@ -92,7 +92,7 @@ def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]
     again = [compare(own[a], places[1][b]) for a, b in zip(half_real, half_made, strict=True)]
 
     def mean(found: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
-        return np.mean([one[name] for one in found], axis=0)
+        return np.array([_average(values) for values in np.array([one[name] for one in found]).T])
 
     scores = []
     for name, floored in (
@@ -121,15 +121,13 @@ def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]
     value, reference = mean(made, "column_shapes"), mean(null, "column_shapes")
     halves = np.array([one["column_shapes"] for one in again])
     for j, column in enumerate(space.names):
-        scores.append(
-            jackknifed(
-                "fidelity.column_shape",
-                f"{group}: {column}",
-                float(value[j]),
-                float(reference[j]),
-                halves[:, j].tolist(),
-            )
-        )
+        name, of = "fidelity.column_shape", f"{group}: {column}"
+        if value[j] != value[j]:
+            why = "it holds no value in train, or none in the synthetic rows"
+            scores.append(Score(name, of, np.nan, None, "higher", None, None, why))
+            continue
+        beside = None if reference[j] != reference[j] else float(reference[j])
+        scores.append(jackknifed(name, of, float(value[j]), beside, halves[:, j].tolist()))
     return scores
 
 
@@ -155,7 +153,7 @@ def _comparison(
             one, two = (coded.fine[rows, j] for rows in (real, other))
             one, two = one[one >= 0], two[two >= 0]
             if not len(one) or not len(two):
-                shapes[j] = float(len(one) == len(two))
+                shapes[j] = np.nan  # as SDMetrics; missing cells have a measure of their own
                 continue
             size = int(max(one.max(), two.max())) + 1
             gap = np.bincount(one, minlength=size) / len(one)
@@ -171,6 +169,8 @@ def _comparison(
         for k, (a, b) in enumerate(pairs):
             if both[k]:
                 one, two = (found[number_of[a], number_of[b]] for found in linear)
+                # NOTE[DIFF]: the r of a column that does not vary is 0; SDMetrics leaves it out, and
+                # so never sees that all rows have one value.
                 trends[k] = 1 - abs(one - two) / 2
             else:
                 one, two = (_joint(codes, a, b, sizes) for codes in wide)

@@ -14,7 +14,7 @@ from synthgen.metrics.samples import COLUMN_ROWS, jackknifed, some
 from synthgen.metrics.score import Part
 from synthgen.table import Table
 
-MOST_COLUMNS, FEW_HALVES = 24, 4
+MOST_COLUMNS, FEW_HALVES = 30, 4
 _SCORES = {
     "Column Shapes": "fidelity.sdmetrics_column_shapes",
     "Column Pair Trends": "fidelity.sdmetrics_pair_trends",
