@@ -169,8 +169,8 @@ def _comparison(
         for k, (a, b) in enumerate(pairs):
             if both[k]:
                 one, two = (found[number_of[a], number_of[b]] for found in linear)
-                # NOTE[DIFF]: the r of a column that does not vary is 0; SDMetrics leaves it out, and so
-                # never sees that all rows have one value.
+                # NOTE[DIFF]: the r of a column that does not vary is 0; SDMetrics leaves it out,
+                # and so never sees that all rows have one value.
                 trends[k] = 1 - abs(one - two) / 2
             else:
                 one, two = (_joint(codes, a, b, sizes) for codes in wide)
