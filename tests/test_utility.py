@@ -68,7 +68,7 @@ def test_fresh_real_rows_are_as_good_as_those_of_train(fresh: Part, judge: str):
     for name in ("replace", "fresh", "fresh_augment", "whole"):
         score = of(fresh, f"{name}.ap_ratio", judge)
         assert score.interval is not None
-        assert score.interval[0] - 0.02 <= 1 <= score.interval[1] + 0.02
+        assert score.interval[0] <= 1 <= score.interval[1], name
     floor = of(fresh, "replace.ap_ratio", judge).floor
     assert floor is not None
     assert floor < 0.8
