@@ -20,11 +20,12 @@ from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.errors import DataError, ModelFileError
 from synthgen.features import Places
 from synthgen.files import atomic_write
+from synthgen.judges import Judge
 from synthgen.scoring import METRICS
 from synthgen.selection import choose
-from synthgen.strategies import Judge, pick
+from synthgen.strategies import pick
 from synthgen.table import Schema, Table
-from synthgen.trials import part_of, together_of, tune
+from synthgen.trials import Inner, part_of, together_of, tune
 
 FORMAT = 1
 
@@ -149,12 +150,10 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             table,
             label,
             tune(
-                part,
-                together_of(part),
+                Inner.of(part, together_of(part), child_seed(seed, 1)),
                 names[self.strategy_],
                 judge,
                 (self.metric, decision),
-                child_seed(seed, 1),
             )
             if rare >= 6
             else None,
@@ -340,5 +339,5 @@ TRUSTED = [
     "synthgen.features.Coder",
     "synthgen.learners.FocalMLP",
     "synthgen.learners.SelfPacedEnsemble",
-    "synthgen.strategies.Fitted",
+    "synthgen.judges.Fitted",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from synthgen.device import RandomState, seed_sequence
 from synthgen.errors import DataError, UsageError
+from synthgen.judges import Judge
 from synthgen.scoring import DECIDED, METRICS, RANKED, Metric
 from synthgen.selection import (
     CONFIDENCE,
@@ -25,7 +26,7 @@ from synthgen.selection import (
     compare_to,
     verdict,
 )
-from synthgen.strategies import Judge, Strategy, pick
+from synthgen.strategies import Strategy, pick
 from synthgen.table import Schema, Table
 from synthgen.trials import (
     SHARES,

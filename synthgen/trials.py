@@ -8,7 +8,6 @@ import os
 import sys
 import time
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,13 +23,15 @@ from synthgen.device import child_seed
 from synthgen.errors import DataError, UsageError
 from synthgen.features import Places
 from synthgen.files import write_json
+from synthgen.judges import Fitted, Judge, NotApplicable, Part
 from synthgen.scoring import DECIDED, METRICS, best_threshold, curves, rank, score
 from synthgen.selection import deal
-from synthgen.strategies import Fitted, Judge, NotApplicable, Part, Strategy
+from synthgen.strategies import Strategy
 from synthgen.table import Table, class_position
 
 INNER_FOLDS = 3
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
+TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
 
 
 def part_of(
@@ -120,54 +121,72 @@ class Tuned:
     """A remedy with the setting and the thresholds that inner folds chose.
 
     Attributes:
-        fitted: On the whole training part; None where it was not asked for.
+        fitted: On the whole training part.
         setting: Number of the setting.
         inner: Metrics on each inner fold, with that setting.
         thresholds: Of the metrics that need one.
     """
 
-    fitted: Fitted | None
+    fitted: Fitted
     setting: int
     inner: dict[str, list[float]]
     thresholds: dict[str, float]
 
 
-def tune(
-    part: Part,
-    together: np.ndarray,
-    strategy: Strategy,
-    judge: Judge,
-    metrics: Sequence[str],
-    seed: np.random.SeedSequence,
-) -> Tuned:
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """A training part and its inner folds, which are the same for every remedy.
+
+    Attributes:
+        part: All training rows.
+        tests: Test rows of each inner fold, bool of shape (rows,).
+        trains: The other rows of each.
+        seed: Of the split; what is drawn by chance is the same for every remedy, so that luck
+            cancels out in their differences.
+    """
+
+    part: Part
+    tests: list[np.ndarray]
+    trains: list[Part]
+    seed: np.random.SeedSequence
+
+    @classmethod
+    def of(cls, part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> Inner:
+        """Deal the rows of `part`; those with the same number in `together` share a fold.
+
+        Raises:
+            DataError: Groups leave a fold without rows of both kinds.
+        """
+        is_rare = part.y == part.rare
+        folds = int(min(INNER_FOLDS, max(2, is_rare.sum() // 2)))
+        fold = deal(part.y, together, folds, np.random.default_rng(child_seed(seed, 0)))
+        tests = [fold == f for f in range(folds)]
+        if any(is_rare[test].all() or not is_rare[test].any() for test in tests):
+            raise DataError(
+                375, "groups leave an inner fold without rows of both kinds: use smaller groups"
+            )
+        return cls(part, tests, [part.rows(~test) for test in tests], seed)
+
+
+def tune(inner: Inner, strategy: Strategy, judge: Judge, metrics: Sequence[str]) -> Tuned:
     """Choose a setting and thresholds on inner folds of a part, then fit on all of it.
 
-    The inner folds are the same for every remedy, because they come from `seed` alone.
-
     Args:
-        part: Training rows.
-        together: Which of them share a fold.
+        inner: The part and its folds.
         strategy, judge: What to tune.
         metrics: The first chooses the setting; all are told for each inner fold.
-        seed: Of the split.
 
     Raises:
         NotApplicable: The remedy cannot work here.
     """
+    part, tests = inner.part, inner.tests
     is_rare = part.y == part.rare
-    folds = int(min(INNER_FOLDS, max(2, is_rare.sum() // 2)))
-    fold = deal(part.y, together, folds, np.random.default_rng(child_seed(seed, 0)))
-    own = child_seed(seed, 1, zlib.crc32(strategy.name.encode()))
     settings = len(judge.settings)
     p = np.full((settings, len(part)), np.nan)
-    for f in range(folds):
-        test = fold == f
-        if is_rare[test].all() or not is_rare[test].any():
-            raise NotApplicable("groups leave an inner fold without rows of both kinds")
-        tunable = strategy.build(part.rows(~test), judge, child_seed(own, f))
+    for f, (test, train) in enumerate(zip(tests, inner.trains, strict=True)):
+        tunable = strategy.build(train, judge, child_seed(inner.seed, 1, f))
         for setting in range(settings):
             p[setting, test] = tunable(setting).predict_proba(part.places[test])[:, part.rare]
-    tests = [fold == f for f in range(folds)]
     sign = METRICS[metrics[0]].sign
     values = [
         np.mean([sign * rank(is_rare[t], p[s, t], metrics[0]) for t in tests])
@@ -180,12 +199,12 @@ def tune(
         for name in DECIDED
         if name != "cost" or part.cost is not None
     }
-    inner = {
+    scores = {
         name: [score(is_rare[t], found[t], thresholds, part.cost)[name] for t in tests]
         for name in metrics
     }
-    fitted = strategy.build(part, judge, child_seed(own, folds))(setting)
-    return Tuned(fitted, setting, inner, thresholds)
+    fitted = strategy.build(part, judge, child_seed(inner.seed, 1, len(tests)))(setting)
+    return Tuned(fitted, setting, scores, thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,18 +231,27 @@ class Plan:
         return digest.hexdigest()
 
 
-def _task(plan: Plan, split: int, strategy: Strategy, threads: int | None) -> dict[str, Any]:
-    """One remedy on one split, as plain values."""
+def _task(
+    plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
+) -> list[dict[str, Any]]:
+    """Remedies that share a synthesizer, on one split, as plain values."""
+    limits = nullcontext() if threads is None else threadpool_limits(threads)
+    with limits:
+        test, seed = plan.tests[split], child_seed(plan.seed, 2, split)
+        inner = Inner.of(plan.part.rows(~test), plan.together[~test], seed)
+        return [_tried(plan, split, inner, strategy) for strategy in strategies]
+
+
+def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     started = time.perf_counter()
     found: dict[str, Any] = {"strategy": strategy.name, "split": split}
-    limits = nullcontext() if threads is None else threadpool_limits(threads)
-    with limits, warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if reason := strategy.missing():
             found["reason"] = reason
         else:
             try:
-                found |= _judged_on(plan, split, strategy)
+                found |= _judged_on(plan, split, inner, strategy)
             except NotApplicable as error:
                 found["reason"] = str(error)
             # Anything can go wrong in somebody's sampler: the others go on, and it is told.
@@ -236,12 +264,9 @@ def _task(plan: Plan, split: int, strategy: Strategy, threads: int | None) -> di
     return found
 
 
-def _judged_on(plan: Plan, split: int, strategy: Strategy) -> dict[str, Any]:
+def _judged_on(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     test = plan.tests[split]
-    seed = child_seed(plan.seed, 2, split)
-    train, together = plan.part.rows(~test), plan.together[~test]
-    tuned = tune(train, together, strategy, plan.judge, (plan.metric, plan.decision), seed)
-    assert tuned.fitted is not None
+    tuned = tune(inner, strategy, plan.judge, (plan.metric, plan.decision))
     is_rare = plan.part.y[test] == plan.part.rare
     places, cost = plan.part.places[test], plan.part.cost
     p = tuned.fitted.predict_proba(places)[:, plan.part.rare]
@@ -257,7 +282,7 @@ def _judged_on(plan: Plan, split: int, strategy: Strategy) -> dict[str, Any]:
     if strategy.name == "nothing":
         half = dict.fromkeys(DECIDED, 0.5)
         found["at_half"] = score(is_rare, p, half, cost)
-        found["thinned"] = _thinned(plan, train, strategy, tuned.setting, test, seed)
+        found["thinned"] = _thinned(plan, inner, strategy, tuned.setting, test)
     return found
 
 
@@ -273,14 +298,10 @@ def _by_group(
 
 
 def _thinned(
-    plan: Plan,
-    train: Part,
-    strategy: Strategy,
-    setting: int,
-    test: np.ndarray,
-    seed: np.random.SeedSequence,
+    plan: Plan, inner: Inner, strategy: Strategy, setting: int, test: np.ndarray
 ) -> list[float]:
     """The metric of doing nothing with fewer training rows, at each of `SHARES`."""
+    train, seed = inner.part, inner.seed
     rng = np.random.default_rng(child_seed(seed, 3))
     order = rng.permutation(len(train))
     place = np.empty(len(train))
@@ -332,8 +353,8 @@ class Record:
                 )
             self.done = finished
 
-    def add(self, found: dict[str, Any], spent: float) -> None:
-        self.done[found["split"], found["strategy"]] = found
+    def add(self, several: list[dict[str, Any]], spent: float) -> None:
+        self.done |= {(found["split"], found["strategy"]): found for found in several}
         self.spent = spent
         self.write()
 
@@ -368,22 +389,46 @@ def run(
         for splits in rounds:
             if record.splits is not None and splits[0] >= record.splits:
                 break
-            tasks = [
-                (split, strategy)
-                for split in splits
-                for strategy in plan.strategies
-                if strategy.name not in record.pruned
-                and (split, strategy.name) not in record.done
-                and not failed(record, strategy.name)
-            ]
-            work = (delayed(_task)(plan, i, strategy, threads) for i, strategy in tasks)
-            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
-            for found in cast(Iterator[dict[str, Any]], finished):
-                record.add(found, before + time.perf_counter() - started)
-                show(len(record.done), _left(record, plan, jobs), found["strategy"])
+            tasks = _tasks(record, plan, splits)
+            first = budget is not None and splits[0] == 0
+
+            def in_time(
+                tasks: Sequence[tuple[int, list[Strategy]]] = tasks, first: bool = first
+            ) -> Iterator[Any]:
+                for split, several in tasks:
+                    spent = before + time.perf_counter() - started
+                    if first and budget is not None and spent > TRYING * budget:
+                        record.pruned |= {
+                            s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were "
+                            f"spent on simpler remedies"
+                            for s in several
+                            if s.name != "nothing"
+                        }
+                    if several := [s for s in several if s.name not in record.pruned]:
+                        yield delayed(_task)(plan, split, several, threads)
+
+            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(in_time())
+            for several in cast(Iterator[list[dict[str, Any]]], finished):
+                record.add(several, before + time.perf_counter() - started)
+                show(len(record.done), _left(record, plan, jobs), several[-1]["strategy"])
             if budget is not None and splits[0] + 1 < len(plan.tests):
                 _prune(record, plan, splits[0] + 1, budget, jobs)
     return record
+
+
+def _tasks(record: Record, plan: Plan, splits: Sequence[int]) -> list[tuple[int, list[Strategy]]]:
+    """What is left to do on some splits; remedies that share a synthesizer are one task."""
+    found: dict[tuple[int, str], list[Strategy]] = {}
+    for split in splits:
+        for strategy in plan.strategies:
+            if (
+                strategy.name not in record.pruned
+                and (split, strategy.name) not in record.done
+                and not failed(record, strategy.name)
+            ):
+                shared = strategy.synthesizer or f"only {strategy.name}"
+                found.setdefault((split, shared), []).append(strategy)
+    return [(split, several) for (split, _), several in found.items()]
 
 
 def failed(record: Record, name: str) -> bool:

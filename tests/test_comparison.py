@@ -17,8 +17,9 @@ from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 from synthgen import compare, comparison, scoring
 from synthgen.device import seed_sequence
 from synthgen.errors import DataError, SynthgenError, UsageError
+from synthgen.judges import Judge
 from synthgen.selection import HELPS, NO_GAIN, deal
-from synthgen.strategies import Judge, pick
+from synthgen.strategies import pick
 from synthgen.table import Table
 from synthgen.trials import outer_splits, part_of, together_of
 

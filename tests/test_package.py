@@ -43,7 +43,7 @@ FLOORS = [
     {"synthesizers"},
     {"guard", "metrics"},
     {"amount"},
-    {"oversampler", "augmentation", "evaluating", "learners", "strategies"},
+    {"oversampler", "augmentation", "evaluating", "learners", "judges", "remedies", "strategies"},
     {"trials"},
     {"comparison"},
     {"classifier"},

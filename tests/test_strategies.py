@@ -18,8 +18,9 @@ from sklearn.metrics import roc_auc_score
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder
+from synthgen.judges import Judge, NotApplicable, Part
 from synthgen.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
-from synthgen.strategies import STRATEGIES, Judge, NotApplicable, Part, Strategy, pick
+from synthgen.strategies import STRATEGIES, Strategy, pick
 from synthgen.table import Table
 from synthgen.trials import part_of
 

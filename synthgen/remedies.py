@@ -1,0 +1,367 @@
+"""How each family of remedies makes a classifier of a training part.
+
+Where a remedy changed the shares of the classes to train on, the change is taken out of the
+probabilities again (Saerens et al. 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from imblearn.combine import SMOTEENN, SMOTETomek
+from imblearn.ensemble import (
+    BalancedRandomForestClassifier,
+    EasyEnsembleClassifier,
+    RUSBoostClassifier,
+)
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE
+from sklearn.base import clone
+from sklearn.ensemble import AdaBoostClassifier
+from sklearn.tree import DecisionTreeClassifier
+
+from synthgen.amount import Amount, wanted_rows
+from synthgen.device import child_seed
+from synthgen.device import resolve as device
+from synthgen.features import Coder
+from synthgen.guard import guarded_sample
+from synthgen.judges import Fitted, Judge, NotApplicable, Part, fit_model
+from synthgen.learners import FocalBoosting, FocalMLP, SelfPacedEnsemble, effective_weights
+from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.synthesizers.flow import TabFlow
+from synthgen.table import Table
+
+SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
+
+# Called once for a training part; what it gives makes the classifier of any of the settings.
+Tunable = Callable[[int], Fitted]
+Build = Callable[[Part, Judge, np.random.SeedSequence], Tunable]
+
+
+def _shift(y: np.ndarray, part: Part) -> np.ndarray:
+    """Share of each class in `y` over its share in `part`."""
+    now = np.bincount(y, minlength=part.classes) / len(y)
+    natural = part.counts / len(part)
+    return np.where((now > 0) & (natural > 0), now / np.where(natural > 0, natural, 1), 1.0)
+
+
+def _coder(part: Part, *, dense: bool = False) -> Coder:
+    return Coder(part.known.is_level, dense=dense).fit(part.places)
+
+
+def _judged(
+    part: Part,
+    judge: Judge,
+    seed: np.random.SeedSequence,
+    X: np.ndarray,
+    y: np.ndarray,
+    coder: Coder,
+    weight: np.ndarray | None = None,
+) -> Tunable:
+    """The judge on the rows that a remedy made; weights shift the shares of classes too."""
+    shift = _shift(y, part)
+    if weight is not None:
+        mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
+        natural = part.counts / len(part)
+        shift = np.where((mass > 0) & (natural > 0), mass / np.where(natural > 0, natural, 1), 1.0)
+
+    def tuned(setting: int) -> Fitted:
+        return Fitted(coder, judge.fit(X, coder.is_level_, y, seed, setting, weight), shift)
+
+    return tuned
+
+
+def nothing(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    coder = _coder(part)
+    return _judged(part, judge, seed, coder.transform(part.places), part.y, coder)
+
+
+def weighted(weights: Callable[[Part], np.ndarray]) -> Build:
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part)
+        of_class = weights(part)
+        weight = of_class[part.y] / of_class[part.y].mean()
+        return _judged(part, judge, seed, coder.transform(part.places), part.y, coder, weight)
+
+    return build
+
+
+def balanced(part: Part) -> np.ndarray:
+    return 1 / np.maximum(part.counts, 1)
+
+
+def by_cost(part: Part) -> np.ndarray:
+    if part.cost is None:
+        raise NotApplicable("without costs there is no cost matrix: give cost")
+    weights = np.full(part.classes, part.cost[1], dtype=float)
+    weights[part.rare] = part.cost[0]
+    return weights
+
+
+def effective(part: Part) -> np.ndarray:
+    return effective_weights(part.counts)
+
+
+def redrawn(rows: Callable[[Part, np.random.Generator], np.ndarray]) -> Build:
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part)
+        kept = rows(part, np.random.default_rng(child_seed(seed, 1)))
+        return _judged(part, judge, seed, coder.transform(part.places[kept]), part.y[kept], coder)
+
+    return build
+
+
+def under_rows(part: Part, rng: np.random.Generator) -> np.ndarray:
+    rarest = part.counts[part.counts > 0].min()
+    most = max(int(rarest), round(rarest / SHARE))
+    parts = [np.flatnonzero(part.y == c) for c in range(part.classes)]
+    return np.sort(
+        np.concatenate([rng.choice(p, most, replace=False) if len(p) > most else p for p in parts])
+    )
+
+
+def over_rows(part: Part, rng: np.random.Generator) -> np.ndarray:
+    goals = wanted_rows(part.counts, SHARE)
+    more = [
+        rng.choice(np.flatnonzero(part.y == c), goal - part.counts[c]) for c, goal in goals.items()
+    ]
+    return np.concatenate([np.arange(len(part)), *more]).astype(np.int64)
+
+
+def imblearn(make: Callable[[Part, Coder, dict[int, int], int], Any]) -> Build:
+    """A sampler of imbalanced-learn on numbers and codes without missing cells."""
+
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part, dense=True)
+        X = coder.transform(part.places)
+        goals = {c: n for c, n in wanted_rows(part.counts, SHARE).items() if part.counts[c] > 1}
+        if not goals:
+            return _judged(part, judge, seed, X, part.y, coder)
+        sampler = make(part, coder, goals, int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
+        X, y = sampler.fit_resample(X, part.y)
+        return _judged(part, judge, seed, np.asarray(X), np.asarray(y), coder)
+
+    return build
+
+
+def _neighbours(part: Part, goals: dict[int, int]) -> int:
+    return int(min(5, *(part.counts[c] - 1 for c in goals)))
+
+
+def smote(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+    settings: dict[str, Any] = {
+        "sampling_strategy": goals,
+        "k_neighbors": _neighbours(part, goals),
+        "random_state": seed,
+    }
+    if not coder.is_level_.any():
+        return SMOTE(**settings)
+    if coder.is_level_.all():
+        raise NotApplicable("no column holds numbers to interpolate between")
+    return SMOTENC(np.flatnonzero(coder.is_level_).tolist(), **settings)
+
+
+def _numbers_only(part: Part, coder: Coder) -> None:
+    if coder.is_level_.any():
+        raise NotApplicable(
+            f"it interpolates numbers only, and {int(coder.is_level_.sum())} columns hold levels "
+            f"or missing cells"
+        )
+
+
+def borderline(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+    _numbers_only(part, coder)
+    return BorderlineSMOTE(
+        sampling_strategy=cast(Any, goals),
+        k_neighbors=_neighbours(part, goals),
+        random_state=seed,
+    )
+
+
+def adasyn(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+    _numbers_only(part, coder)
+    return ADASYN(
+        sampling_strategy=cast(Any, goals),
+        n_neighbors=_neighbours(part, goals),
+        random_state=seed,
+    )
+
+
+def smote_enn(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+    first = smote(part, coder, goals, seed)
+    return SMOTEENN(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
+
+
+def smote_tomek(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+    first = smote(part, coder, goals, seed)
+    return SMOTETomek(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
+
+
+def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
+    """A classifier of its own with four settings, in place of the judge.
+
+    Without `keeps_shares` it learns as if all classes were equally frequent.
+    """
+
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part)
+        X = coder.transform(part.places)
+        there = part.counts > 0
+        shift = np.where(there, len(part) / np.maximum(part.counts, 1) / there.sum(), 1.0)
+        if keeps_shares:
+            shift = np.ones(part.classes)
+
+        def tuned(setting: int) -> Fitted:
+            model = fit_model(make(setting), X, coder.is_level_, part.y, seed)
+            return Fitted(coder, model, shift)
+
+        return tuned
+
+    return build
+
+
+def balanced_forest(setting: int) -> Any:
+    leaf, features = ((1, "sqrt"), (3, "sqrt"), (1, 0.5), (3, 0.5))[setting % 4]
+    return BalancedRandomForestClassifier(
+        n_estimators=100, min_samples_leaf=leaf, max_features=cast(Any, features)
+    )
+
+
+def easy(setting: int) -> Any:
+    stages, depth = ((10, 1), (20, 1), (10, 3), (20, 3))[setting % 4]
+    base = AdaBoostClassifier(DecisionTreeClassifier(max_depth=depth), n_estimators=stages)
+    return EasyEnsembleClassifier(n_estimators=10, estimator=base)
+
+
+def rusboost(setting: int) -> Any:
+    stages, depth = ((50, 1), (50, 3), (100, 3), (50, 5))[setting % 4]
+    return RUSBoostClassifier(DecisionTreeClassifier(max_depth=depth), n_estimators=stages)
+
+
+def self_paced(setting: int) -> Any:
+    trees, depth = ((20, 6), (20, 10), (50, 6), (50, 10))[setting % 4]
+    return SelfPacedEnsemble(trees, max_depth=depth)
+
+
+def focal_mlp(setting: int) -> Any:
+    gamma, beta = ((2.0, 0.9999), (1.0, 0.9999), (2.0, None), (1.0, None))[setting % 4]
+    return FocalMLP(gamma=gamma, beta=beta)
+
+
+def focal_boosting(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    if part.classes > 2:
+        raise NotApplicable("this loss is written for two classes")
+
+    def make(setting: int) -> Any:
+        gamma, depth = ((1.0, 4), (2.0, 4), (1.0, 6), (2.0, 6))[setting % 4]
+        return FocalBoosting(gamma=gamma, max_depth=depth)
+
+    return learner(make, keeps_shares=True)(part, judge, seed)
+
+
+# Amounts that validation chooses from, none included. Each goes with one of the settings, so that
+# synthesis is tuned over no more of them than doing nothing is.
+AMOUNTS: tuple[Amount, ...] = (SHARE, 0.1, "double", 0.0)
+# A comparison trains a synthesizer some forty times. On a CPU a flow that learns all rows first
+# would take most of the time there is: it gets so many steps, and rows of other classes, at most.
+BRIEF_STEPS, BRIEF_ROWS = 200, 4_000
+
+
+def synthetic(
+    synthesizer: Any, amount: Amount | None, *, under: bool = False, weigh: bool = False
+) -> Build:
+    """Rows of a synthesizer; without an amount, one of `AMOUNTS` for each setting."""
+
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part)
+        found: dict[Amount, Tunable] = {}
+
+        def with_rows(size: Amount) -> Tunable:
+            goals = wanted_rows(part.counts, size)
+            wanted = {c: n - int(part.counts[c]) for c, n in goals.items() if part.counts[c] > 1}
+            places, codes = new_rows(part, synthesizer, wanted, child_seed(seed, 1))
+            kept = part
+            if under:
+                kept = part.rows(under_rows(part, np.random.default_rng(child_seed(seed, 2))))
+            y = np.concatenate([kept.y, codes])
+            weight = None
+            if weigh:
+                weight = (1 / np.bincount(y, minlength=part.classes).clip(1))[y]
+                weight /= weight.mean()
+            X = coder.transform(np.vstack([kept.places, places]))
+            return _judged(part, judge, seed, X, y, coder, weight)
+
+        def tuned(setting: int) -> Fitted:
+            size = AMOUNTS[setting % len(AMOUNTS)] if amount is None else amount
+            if size not in found:
+                found[size] = with_rows(size)
+            return found[size](setting)
+
+        return tuned
+
+    return build
+
+
+def new_rows(
+    part: Part, synthesizer: Any, wanted: dict[int, int], seed: np.random.SeedSequence
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a synthesizer that learned this part: it is trained once for all who ask.
+
+    Args:
+        part: Training rows.
+        synthesizer: Name, or unfitted synthesizer.
+        wanted: New rows of each class.
+        seed: The same whoever asks.
+
+    Returns:
+        Places of shape (rows, features) and codes of shape (rows,).
+    """
+    places, codes = [np.empty((0, part.places.shape[1]))], [np.empty(0, dtype=np.int64)]
+    if not any(wanted.values()):
+        return places[0], codes[0]
+    unfitted = resolve(synthesizer)
+    name = repr(unfitted)
+    if name not in part.made:
+        own, learned = cast(Synthesizer, clone(cast(Any, unfitted))), part
+        most = int(part.counts.argmax())
+        own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
+        own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
+        if isinstance(own, TabFlow) and own.steps is None and device(own.device).type == "cpu":
+            own.set_params(steps=BRIEF_STEPS)
+            rng = np.random.default_rng(child_seed(seed, 2))
+            rows = [np.flatnonzero(part.y == c) for c in range(part.classes)]
+            rows[most] = rng.permutation(rows[most])[:BRIEF_ROWS]
+            learned = part.rows(np.sort(np.concatenate(rows)))
+        # A name that no column has, for the frame and the classes are joined on the way.
+        y = pd.Series(learned.y, index=learned.frame.index, name="__class__")
+        table = Table.of_xy(learned.frame, y, schema=own.schema)
+        part.made[name] = own.fit(learned.frame, y), table
+    fitted, table = part.made[name]
+    for c, n in wanted.items():
+        if (name, c, n) not in part.made:
+            guarded = guarded_sample(
+                fitted, n, label=c, table=table, random_state=child_seed(seed, 1)
+            )
+            part.made[name, c, n] = part.known.matrix(guarded.frame)
+        places.append(part.made[name, c, n])
+        codes.append(np.full(n, c))
+    return np.vstack(places), np.concatenate(codes)
+
+
+def sampled(sampler: Any) -> Build:
+    """A user's sampler: it sees the training part as it was given, frame and codes."""
+
+    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+        coder = _coder(part)
+        own: Any = clone(sampler)
+        if "random_state" in own.get_params(deep=False):
+            own.set_params(random_state=int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
+        frame, y = own.fit_resample(part.frame.copy(), pd.Series(part.y, name="__class__"))
+        if not isinstance(frame, pd.DataFrame):
+            frame = pd.DataFrame(frame, columns=part.frame.columns)
+        X = coder.transform(part.known.matrix(frame))
+        return _judged(part, judge, seed, X, np.asarray(y, dtype=np.int64), coder)
+
+    return build
