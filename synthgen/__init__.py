@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synthgen.evaluating import Report, evaluate
     from synthgen.files import read_table, write_table
     from synthgen.oversampler import Oversampler
+    from synthgen.sweeping import Sweep, sweep
     from synthgen.synthesizers.base import Synthesizer, load
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
@@ -39,6 +40,7 @@ __all__ = [
     "Report",
     "Schema",
     "SmoothedBootstrap",
+    "Sweep",
     "Synthesizer",
     "SynthgenError",
     "TabFlow",
@@ -51,6 +53,7 @@ __all__ = [
     "evaluate",
     "load",
     "read_table",
+    "sweep",
     "write_table",
 ]
 
@@ -67,6 +70,7 @@ _HOME = {
     "Report": "synthgen.evaluating",
     "Schema": "synthgen.table",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
+    "Sweep": "synthgen.sweeping",
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
     "TabFlow": "synthgen.synthesizers.flow",
@@ -78,6 +82,7 @@ _HOME = {
     "evaluate": "synthgen.evaluating",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",
+    "sweep": "synthgen.sweeping",
     "write_table": "synthgen.files",
 }
 

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from synthgen.cells import from_plain, to_plain
-from synthgen.comparison import DECISION, Comparison, checked_cost, compare
+from synthgen.comparison import DECISION, LEAST_ROWS, Comparison, checked_cost, compare
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.errors import DataError, ModelFileError
 from synthgen.features import Places
@@ -101,12 +101,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Compare, choose and fit.
 
         Args:
             X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
             y: Classes, shape (rows,).
+            groups: Rows of a group share a fold, shape (rows,).
 
         Raises:
             DataError: The table cannot be used as it is.
@@ -118,12 +119,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         cost = checked_cost(self.cost)
         label, part = part_of(table, self.label, cost)
         judge, chosen = Judge.of(self.estimator), pick(self.strategies)
-        names, rare = {s.name: s for s in chosen}, int(part.counts[part.rare])
+        strategy = {s.name: s for s in chosen}
         self.comparison_ = None
         self.strategy_ = "nothing"
-        decision = DECISION if cost is None else "cost"
-        if rare < 6:
+        self.threshold_ = 0.5
+        if (rare := int(part.counts[part.rare])) < LEAST_ROWS:
             self.explanation_ = f"class {label!r} has {rare} rows, too few to compare remedies"
+            self._fitted = strategy["nothing"].build(part, judge, child_seed(seed, 1))(0)
         else:
             self.comparison_ = compare(
                 frame,
@@ -134,6 +136,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 metric=self.metric,
                 folds=self.folds,
                 repeats=self.repeats,
+                groups=groups,
                 cost=self.cost,
                 time_budget=self.time_budget,
                 schema=self.schema,
@@ -146,40 +149,18 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 f"{self.strategy_} is the simplest remedy within one error of the best; "
                 f"{self.comparison_.verdict['ranking'].text}"
             )
-        self._keep(
-            table,
-            label,
-            tune(
-                Inner.of(part, together_of(part), child_seed(seed, 1)),
-                names[self.strategy_],
-                judge,
-                (self.metric, decision),
-            )
-            if rare >= 6
-            else None,
-            part,
-            judge,
-            names["nothing"],
-            child_seed(seed, 1),
-        )
-        return self
-
-    def _keep(
-        self, table: Table, label: Any, tuned: Any, part: Any, judge: Judge, nothing: Any, seed: Any
-    ) -> None:
-        there = [c for c in table.schema.classes if table.counts[c]]
-        if tuned is None:
-            self._fitted = nothing.build(part, judge, seed)(0)
-            self.threshold_ = 0.5
-        else:
+            inner = Inner.of(part, together_of(part, groups), child_seed(seed, 1))
+            decision = DECISION if cost is None else "cost"
+            tuned = tune(inner, strategy[self.strategy_], judge, (self.metric, decision))
             self._fitted = tuned.fitted
-            self.threshold_ = tuned.thresholds["f1" if self.cost is None else "cost"]
+            self.threshold_ = tuned.thresholds["f1" if cost is None else "cost"]
         self._known = part.known
-        self.classes_ = np.array(there)
-        order = np.argsort(self.classes_, kind="stable")
-        self.classes_, self._order = self.classes_[order], order
+        classes = np.array([c for c in table.schema.classes if table.counts[c]])
+        self._order = np.argsort(classes, kind="stable")
+        self.classes_ = classes[self._order]
         self.label_ = label
-        self._rare = int(np.flatnonzero(order == part.rare)[0])
+        self._rare = int(np.flatnonzero(self._order == part.rare)[0])
+        return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of `classes_` at their natural shares, shape (rows, classes)."""

@@ -28,6 +28,7 @@ from synthgen.options import (
     no_defuse_option,
     path_type,
     read_ratio,
+    read_sweep,
     refuse_training,
     resumable,
     rule_option,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from synthgen.augmentation import Augmented
     from synthgen.comparison import Comparison
+    from synthgen.sweeping import Sweep
     from synthgen.table import Schema
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
@@ -531,6 +533,13 @@ def evaluate(
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
 @compare_options
 @click.option("--by", metavar="COL", help="Also tell the metric for each value of this column.")
+@click.option(
+    "--sweep",
+    "at",
+    metavar="LIST",
+    callback=read_sweep,
+    help="Compare at each of these rates of the class (or rows, from 1 on), such as 0.001,0.01,0.1.",
+)
 @click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
@@ -539,6 +548,8 @@ def compare(
     target: str,
     label: str | None,
     by: str | None,
+    at: list[float] | None,
+    groups: str | None,
     html: Path | None,
     json_file: str | None,
     **how: Any,
@@ -550,25 +561,39 @@ def compare(
       synthgen compare data.csv --target outcome
       synthgen compare data.csv --target outcome --cost fn=500 --cost fp=2 --time-budget 600
       synthgen compare data.csv --target outcome --strategies all --seed 0 --json comparison.json
+      synthgen compare data.csv --target outcome --sweep 0.001,0.01,0.1 --html sweep.html
     """
     check_places([data, how["given"]], [html, json_file, how["resume"]])
+    if at is not None and by is not None:
+        raise UsageError(245, "--by and --sweep cannot go together: leave one out")
     aside = json_file == "-"
     with collect_notes() as notes:
         frame = _read(data)
-        from synthgen.comparison import compare
+        from synthgen.comparison import Comparison, compare
 
         name = _column(frame, target)
         how["random_state"] = _seed(how.pop("seed"), aside)
         how["schema"] = _schema(how.pop("given"))
-        X, y = frame.drop(columns=[name]), frame[name]
-        found = compare(
-            X, y, label=label, by=None if by is None else _column(X, by), verbose=True, **how
-        )
-    say_comparison(found, err=aside)
+        X, y, grouped = _features(frame, name, groups)
+        how |= {"label": label, "groups": grouped, "verbose": True}
+        if at is not None:
+            from synthgen.sweeping import sweep
+
+            found = sweep(X, y, at, **how)
+        else:
+            found = compare(X, y, by=None if by is None else _column(X, by), **how)
+    if isinstance(found, Comparison):
+        say_comparison(found, err=aside)
+    else:
+        say_sweep(found, err=aside)
     if html is not None:
         from synthgen.report.comparison_page import write_comparison
+        from synthgen.report.sweep_page import write_sweep
 
-        write_comparison(found, html)
+        if isinstance(found, Comparison):
+            write_comparison(found, html)
+        else:
+            write_sweep(found, html)
         say(f"wrote {html}", err=aside)
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
 
@@ -583,7 +608,13 @@ def compare(
 @compare_options
 @json_option
 def auto(
-    data: Path, target: str, label: str | None, output: Path, json_file: str | None, **how: Any
+    data: Path,
+    target: str,
+    label: str | None,
+    output: Path,
+    groups: str | None,
+    json_file: str | None,
+    **how: Any,
 ) -> None:
     """Compare every remedy on DATA, keep the best one, and write it as a classifier.
 
@@ -604,7 +635,8 @@ def auto(
         how["random_state"] = seed = _seed(how.pop("seed"), aside)
         how["schema"] = _schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=True, **how)
-        model.fit(frame.drop(columns=[name]), frame[name])
+        X, y, grouped = _features(frame, name, groups)
+        model.fit(X, y, grouped)
         model.save(output)
     if model.comparison_ is not None:
         say_comparison(model.comparison_, err=aside)
@@ -855,6 +887,19 @@ def _augment_file(
     _write_json(json_file, manifest)
 
 
+def _features(
+    frame: pd.DataFrame, target: Any, groups: str | None
+) -> tuple[pd.DataFrame, pd.Series, pd.Series | None]:
+    """Features, classes and groups of a table; groups are no feature."""
+    X = frame.drop(columns=[target])
+    if groups is None:
+        return X, frame[target], None
+    name = _column(X, groups)
+    if name not in X.columns:
+        raise UsageError(245, f"--groups: there is no column {groups!r}")
+    return X.drop(columns=[name]), frame[target], X[name]
+
+
 def say_comparison(found: Comparison, *, err: bool = False) -> None:
     from synthgen.scoring import METRICS
 
@@ -872,6 +917,20 @@ def say_comparison(found: Comparison, *, err: bool = False) -> None:
     against = [found.result("nothing", name).against for name in names]
     heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
     show_table(["strategy", *heads, "time"], rows, err=err)
+    for line in found.summary_lines():
+        say(line, err=err)
+
+
+def say_sweep(found: Sweep, *, err: bool = False) -> None:
+    from synthgen.scoring import METRICS
+
+    words = METRICS[found.points[0].metric].words
+    heads = [f"{rate:.3%}" for rate in found.rates]
+    rows: list[list[object]] = [["always no: accuracy", *(f"{a:.3f}" for a in found.always_no)]]
+    for name in found.strategies:
+        if name != "threshold":
+            rows.append([name, *("" if v != v else f"{v:.3f}" for v in found.curve(name))])
+    show_table([words, *heads], rows, err=err)
     for line in found.summary_lines():
         say(line, err=err)
 

@@ -42,6 +42,7 @@ from synthgen.trials import (
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold
+LEAST_ROWS = 6  # fewer of the class cannot be compared
 RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 
@@ -256,7 +257,7 @@ def compare(
         A `Comparison`; its `verdict` is the answer.
 
     Raises:
-        DataError: The table cannot be used as it is, or has less than 6 rows of the class.
+        DataError: The table cannot be used as it is, or has fewer than 6 rows of the class.
         UsageError: An argument cannot be what it is, or `resume` is of another comparison.
 
     Example:
@@ -278,9 +279,7 @@ def compare(
         raise UsageError(245, f"by: there is no column {by!r}")
     if time_budget is not None and not 0 < time_budget < math.inf:
         raise UsageError(246, f"time_budget must be seconds above 0, however: {time_budget!r}")
-    entropy = seed_sequence(random_state)
-    seed = int(entropy.generate_state(1)[0]) if random_state is None else random_state
-    root = entropy if random_state is not None else seed_sequence(seed)
+    seed, root = seeded(random_state)
     rare_rows = int(part.counts[part.rare])
     folds, repeats = _plan(folds, repeats, rare_rows)
     together = together_of(part, groups)
@@ -297,6 +296,15 @@ def compare(
     )
     record = run(plan, n_jobs, time_budget, resume, verbose)
     return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
+
+
+def seeded(random_state: RandomState) -> tuple[int, np.random.SeedSequence]:
+    """A number that gives the same results again where it can, and what it stands for."""
+    if random_state is None:
+        random_state = int(seed_sequence(None).generate_state(1)[0])
+    root = seed_sequence(random_state)
+    known = isinstance(random_state, int | np.integer)
+    return int(random_state if known else root.generate_state(1)[0]), root
 
 
 def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None:
@@ -320,9 +328,10 @@ def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
             isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
         ):
             raise UsageError(228, f"{name} must be a whole number from {least}, however: {value!r}")
-    if rare < 6:
+    if rare < LEAST_ROWS:
         raise DataError(
-            373, f"the class has {rare} rows: below 6 nothing can be compared; collect more"
+            373,
+            f"the class has {rare} rows: below {LEAST_ROWS} nothing can be compared; collect more",
         )
     used = min(folds, max(2, rare // TEST_ROWS))
     splits = SPLITS if repeats is None else folds * repeats
@@ -339,7 +348,7 @@ def _concluded(
     label: Any,
     folds: int,
     repeats: int,
-    seed: Any,
+    seed: int,
     chosen: list[Strategy],
 ) -> Comparison:
     splits = len(plan.tests) if record.splits is None else record.splits
@@ -384,7 +393,7 @@ def _concluded(
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
         notes=tuple(sorted({note for d in every for note in d["notes"]})),
-        seed=seed if isinstance(seed, int) else int(plan.seed.generate_state(1)[0]),
+        seed=seed,
     )
 
 

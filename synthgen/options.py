@@ -204,6 +204,20 @@ def read_ratio(
         raise UsageError(277, f"--ratio {text!r}: give a number above 0, or auto") from None
 
 
+def read_sweep(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[float] | None:
+    """Rates and numbers of rows, with commas between."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(
+            258, f"--sweep {text!r}: write rates or numbers of rows, such as 0.001,0.01,0.1"
+        ) from None
+
+
 def _read_cost(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, float] | None:
@@ -242,6 +256,11 @@ _compare_options = [
     ),
     click.option(
         "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="At most."
+    ),
+    click.option(
+        "--groups",
+        metavar="COL",
+        help="Rows with the same value here share a fold; nothing is learned from the column.",
     ),
     click.option(
         "--repeats", type=click.IntRange(min=1), help="Of the folds.  [default: 10 splits in all]"

@@ -395,14 +395,14 @@ def run(
             def in_time(
                 tasks: Sequence[tuple[int, list[Strategy]]] = tasks, first: bool = first
             ) -> Iterator[Any]:
-                for split, several in tasks:
+                for place, (split, several) in enumerate(tasks):
                     spent = before + time.perf_counter() - started
-                    if first and budget is not None and spent > TRYING * budget:
+                    # Doing nothing and one remedy are the least that can be compared.
+                    if first and place > 1 and budget and spent > TRYING * budget:
                         record.pruned |= {
                             s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were "
                             f"spent on simpler remedies"
                             for s in several
-                            if s.name != "nothing"
                         }
                     if several := [s for s in several if s.name not in record.pruned]:
                         yield delayed(_task)(plan, split, several, threads)

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
-from synthgen import compare, comparison, scoring
+from synthgen import compare, comparison, scoring, trials
 from synthgen.device import seed_sequence
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.judges import Judge
@@ -307,6 +307,46 @@ def test_two_processes_give_the_same_result() -> None:
     assert same(quick(X, y), quick(X, y, n_jobs=2))
 
 
+class Hoarder:
+    """A sampler that keeps every row it ever saw, and tries to learn from all of them."""
+
+    def __init__(self, kept: list[Any] | None = None) -> None:
+        self.kept = [] if kept is None else kept
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"kept": self.kept}
+
+    def fit_resample(self, X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+        self.kept.append((X, y))
+        return pd.concat([x for x, _ in self.kept]), pd.concat([c for _, c in self.kept])
+
+
+class Copier(ClassifierMixin, BaseEstimator):
+    """Knows a row that it has seen, and nothing else: whoever leaks makes it perfect."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Copier:
+        self.classes_ = np.unique(y)
+        self.seen_ = {row.tobytes(): c for row, c in zip(np.round(X, 9), y, strict=True)}
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = np.array([self.seen_.get(row.tobytes(), 0.5) for row in np.round(X, 9)])
+        return np.column_stack([1 - p, p])
+
+
+def test_a_planted_leak_cannot_be_carried_from_one_part_to_the_next() -> None:
+    # Rows that a sampler saw in other training parts are test rows of this one: with any of them,
+    # the classifier below would be better than guessing.
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"row": rng.normal(size=300), "other": rng.normal(size=300)})
+    y = pd.Series(rng.permutation(np.repeat([0, 1], [240, 60])))
+    judge = Judge("copier", Copier())
+    found = quick(X, y, strategies=[Hoarder(), "oversample"], estimator=judge)
+    assert not found.not_applicable
+    for name in ("nothing", "Hoarder", "oversample"):
+        assert found.result(name, "roc_auc").values == (0.5,) * 3
+
+
 class Interrupting(Peek):
     left = 6
 
@@ -350,7 +390,10 @@ def test_a_file_of_another_comparison_is_refused(tmp_path: Path) -> None:
 # --- what is left out ---------------------------------------------------------------------------
 
 
-def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so() -> None:
+def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trials, "TRYING", 1e9)  # each remedy is tried once
     X, y = table()
     found = quick(X, y, strategies=["oversample", Peek()], time_budget=1e-3, folds=4)
     assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know
@@ -359,6 +402,14 @@ def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so() -> None:
     assert found.splits == 2
     assert any("left out: Peek" in line for line in found.summary_lines())
     assert not quick(X, y, time_budget=1e6).pruned
+
+
+def test_what_there_was_no_time_to_try_once_is_said() -> None:
+    X, y = table()
+    found = quick(X, y, strategies=["class_weight", "oversample", Peek()], time_budget=1e-3)
+    assert set(found.pruned) == {"oversample", "Peek"}  # the simplest were tried first
+    assert "no time to try it once" in found.pruned["Peek"]
+    assert found.strategies == ["nothing", "threshold", "class_weight"]
 
 
 def test_a_remedy_that_fails_is_told_and_the_others_go_on() -> None:

@@ -46,7 +46,7 @@ FLOORS = [
     {"oversampler", "augmentation", "evaluating", "learners", "judges", "remedies", "strategies"},
     {"trials"},
     {"comparison"},
-    {"classifier"},
+    {"classifier", "sweeping"},
     {"report"},
     {"cli", "options", "terminal"},
     {"__init__", "__main__"},

@@ -1,0 +1,229 @@
+"""How remedies fare as the rare class gets rarer: the same comparison on thinner and thinner rows."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthgen.comparison import LEAST_ROWS, RANKING, Comparison, compare, seeded
+from synthgen.device import RandomState, child_seed
+from synthgen.errors import UsageError
+from synthgen.scoring import METRICS
+from synthgen.table import Schema, Table, class_position
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The same comparison at several rates of the rare class.
+
+    Attributes:
+        target, label: The class that was thinned.
+        rows, rare: Of the whole table, and of the class in it.
+        points: A comparison for each rate, the rarest first. The rows of a rarer one are among
+            those of the next, and all keep every row of the other classes.
+        seed: The same call with it gives the same results.
+    """
+
+    target: Hashable
+    label: Any
+    rows: int
+    rare: int
+    points: tuple[Comparison, ...]
+    seed: int
+
+    @property
+    def rates(self) -> list[float]:
+        """Share of the class among all rows, at each point."""
+        return [point.rare / point.rows for point in self.points]
+
+    @property
+    def always_no(self) -> list[float]:
+        """Accuracy of never saying that a row is of the class, at each point."""
+        return [1 - rate for rate in self.rates]
+
+    @property
+    def strategies(self) -> list[str]:
+        """Names of the remedies with a result at any point, in order of simplicity."""
+        longest = max(self.points, key=lambda point: len(point.strategies)).strategies
+        every = [name for point in self.points for name in point.strategies]
+        return list(dict.fromkeys([*longest, *every]))
+
+    def curve(self, strategy: str, metric: str | None = None) -> list[float]:
+        """Mean metric of a remedy at each point; NaN where it was not run."""
+        return [
+            point.result(strategy, metric).mean if strategy in point.strategies else math.nan
+            for point in self.points
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values."""
+        metric = self.points[0].metric
+        return {
+            "target": str(self.target),
+            "label": str(self.label),
+            "rows": self.rows,
+            "rare": self.rare,
+            "seed": self.seed,
+            "rates": self.rates,
+            "always_no_accuracy": self.always_no,
+            "metric": metric,
+            "curves": {
+                name: [None if math.isnan(v) else v for v in self.curve(name)]
+                for name in self.strategies
+            },
+            "points": [point.to_json() for point in self.points],
+        }
+
+    def summary_lines(self) -> list[str]:
+        """What happens as the class gets rarer, in words."""
+        words = METRICS[self.points[0].metric].words
+        lines = [f"class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]
+        for point, rate, accuracy in zip(self.points, self.rates, self.always_no, strict=True):
+            nothing, ranking = point.result("nothing").mean, point.verdict["ranking"]
+            lines.append(
+                f"{rate:.3%} ({point.rare:,} rows): doing nothing reaches {nothing:.3f} {words} "
+                f"(guessing {rate:.3f}); always no is right on {accuracy:.2%} of rows; "
+                f"ranking: {ranking.text}"
+            )
+        return lines
+
+
+def sweep(
+    X: Any,
+    y: Any,
+    at: Sequence[float],
+    *,
+    label: Any = None,
+    strategies: Any = "default",
+    estimator: Any = "hgb",
+    metric: str = RANKING,
+    folds: int = 5,
+    repeats: int | None = None,
+    groups: Any = None,
+    cost: Mapping[str, float] | None = None,
+    time_budget: float | None = None,
+    schema: Schema | None = None,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    resume: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> Sweep:
+    """Compare remedies again and again while the rare class gets rarer.
+
+    Rows of the class are left out by chance, in training and test parts alike, so that each point
+    is what `compare` would say of a table in which the class is that rare. Average precision falls
+    with the rate even for the same classifier: what guessing reaches stands beside it.
+
+    Args:
+        X, y: See `compare`.
+        at: Where to compare: below 1 a rate, the share of the class among all rows; from 1 on, so
+            many rows of the class.
+        resume: A JSON file for each point, with the rows of the class in its name.
+        time_budget: Seconds for all points together.
+        label, strategies, estimator, metric, folds, repeats, groups, cost, schema, n_jobs,
+            random_state, verbose: See `compare`.
+
+    Raises:
+        DataError: See `compare`.
+        UsageError: A rate is none, needs more rows than there are, or leaves too few to compare;
+            or see `compare`.
+
+    Example:
+        >>> import pandas as pd
+        >>> rng = np.random.default_rng(0)
+        >>> ill = np.repeat([0, 1], [360, 40])
+        >>> X = pd.DataFrame({"dose": rng.normal(ill * 2.0), "age": rng.normal(size=400)})
+        >>> found = sweep(X, ill, [0.05, 40], strategies=["class_weight"], estimator="lr",
+        ...               folds=2, repeats=1, random_state=0)
+        >>> [point.rare for point in found.points], [round(rate, 3) for rate in found.rates]
+        ([19, 40], [0.05, 0.1])
+    """
+    started = time.perf_counter()
+    table = Table.of_xy(X, y, schema=schema)
+    classes, counts = table.schema.classes, table.counts
+    there = [c for c in classes if counts[c]]
+    if label is None:
+        label = min(there, key=lambda c: counts[c])
+    position = class_position(classes, label)
+    label = classes[position]
+    rare, others = counts[label], len(table) - counts[label]
+    sizes = sorted({_rows_at(value, rare, others) for value in at})
+    if not sizes:
+        raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
+    seed, root = seeded(random_state)
+    is_rare = table.labels == position
+    order = np.random.default_rng(child_seed(root, 0)).permutation(np.flatnonzero(is_rare))
+    features = table.frame.drop(columns=[table.schema.target])
+    labels = table.frame[table.schema.target]
+    found = []
+    # The costliest point first: what it did not need is left for the others.
+    for done, rows in enumerate(reversed(sizes)):
+        kept = np.sort(np.concatenate([np.flatnonzero(~is_rare), order[:rows]]))
+        left = None
+        if time_budget is not None:
+            spent = time.perf_counter() - started
+            left = max(time_budget - spent, 1.0) / (len(sizes) - done)
+        point = compare(
+            features.iloc[kept].reset_index(drop=True),
+            labels.iloc[kept].reset_index(drop=True),
+            label=label,
+            strategies=strategies,
+            estimator=estimator,
+            metric=metric,
+            folds=folds,
+            repeats=repeats,
+            groups=None if groups is None else np.asarray(groups)[kept],
+            cost=cost,
+            time_budget=left,
+            schema=schema,
+            n_jobs=n_jobs,
+            random_state=child_seed(root, rows),
+            resume=None if resume is None else _file_of(resume, rows),
+            verbose=verbose,
+        )
+        found.append(point)
+    return Sweep(
+        target=found[0].target,
+        label=label,
+        rows=len(table),
+        rare=rare,
+        points=tuple(reversed(found)),
+        seed=seed,
+    )
+
+
+def _rows_at(value: Any, rare: int, others: int) -> int:
+    """Rows of the class that a rate or a number of rows asks for."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0:
+        raise UsageError(
+            258, f"sweep: give rates below 1 or numbers of rows, such as 0.01, however: {value!r}"
+        )
+    rows = round(others * value / (1 - value)) if value < 1 else round(value)
+    if value >= 1 and rows != value:
+        raise UsageError(258, f"sweep: {value!r} is neither a rate below 1 nor a number of rows")
+    if rows > rare:
+        raise UsageError(
+            259,
+            f"sweep: {value:g} asks for {rows:,} rows of the class and there are {rare:,}, "
+            f"{rare / (rare + others):.3g} of all rows: rows can only be left out",
+        )
+    if rows < LEAST_ROWS:
+        raise UsageError(
+            260,
+            f"sweep: {value:g} leaves {rows} row{'s' * (rows != 1)} of the class, and below "
+            f"{LEAST_ROWS} nothing can be compared: use {LEAST_ROWS / (LEAST_ROWS + others):.2g} "
+            f"or more",
+        )
+    return rows
+
+
+def _file_of(path: str | os.PathLike[str], rows: int) -> Path:
+    path = Path(path)
+    return path.with_name(f"{path.stem}.{rows}{path.suffix}")
