@@ -538,7 +538,7 @@ def evaluate(
     "at",
     metavar="LIST",
     callback=read_sweep,
-    help="Compare at each of these rates of the class (or rows, from 1 on), such as 0.001,0.01,0.1.",
+    help="Compare at each of these rates of the class, or rows of it: 0.001,0.01,0.1.",
 )
 @click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")

@@ -1,4 +1,4 @@
-"""How remedies fare as the rare class gets rarer: the same comparison on thinner and thinner rows."""
+"""How remedies fare as the rare class gets rarer: the same comparison on ever fewer of its rows."""
 
 from __future__ import annotations
 

@@ -459,26 +459,40 @@ def _left(record: Record, plan: Plan, jobs: int) -> tuple[int, float]:
 
 
 def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> None:
-    """Leave out what inner folds say is worst, until the rest fits into the budget."""
+    """Keep, from the best on inner folds to the worst, what still fits into the budget."""
     sign = METRICS[plan.metric].sign
+    left = budget - record.spent
+    splits = len(plan.tests) if record.splits is None else record.splits
 
     def inner(name: str) -> float:
         found = [d for d in record.done.values() if d["strategy"] == name]
         return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
 
-    while _left(record, plan, jobs)[1] > budget - record.spent:
-        others = [n for n in going(record, plan) if n != "nothing"]
-        if len(others) <= 1:
-            # What is left is the least that can be compared: fewer splits of it, two at the least.
-            each = _left(record, plan, jobs)[1] / (len(plan.tests) - done)
-            more = int(max(budget - record.spent, 0) // max(each, 1e-9))
-            record.splits = max(2, done + more)
-            break
-        worst = min(others, key=lambda n: sign * inner(n))
-        record.pruned[worst] = (
-            f"no time for it: {inner(worst):.3f} {METRICS[plan.metric].words} on inner folds of "
-            f"{done} split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
-        )
+    def needed(name: str) -> float:
+        return (splits - done) * _seconds(record, name) / jobs
+
+    if _left(record, plan, jobs)[1] <= left:
+        return
+    others = [n for n in going(record, plan) if n != "nothing"]
+    ranked = sorted(others, key=lambda n: -sign * inner(n))
+    total = needed("nothing")
+    kept = []
+    for name in ranked:
+        if total + needed(name) <= left:
+            kept.append(name)
+            total += needed(name)
+    if not kept and ranked:
+        # What is left is the least that can be compared: fewer splits of it, two at the least.
+        kept = [min(ranked, key=needed)]
+        each = (needed("nothing") + needed(kept[0])) / (splits - done)
+        record.splits = max(2, done + int(max(left, 0) // max(each, 1e-9)))
+    for name in others:
+        if name not in kept:
+            record.pruned[name] = (
+                f"no time for it: it takes {_seconds(record, name):.0f} s a split, and reached "
+                f"{inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
+                f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
+            )
     record.write()
 
 
