@@ -1,10 +1,12 @@
-"""`synthgen.compare` on real tables: the verdicts, and how long they take.
+"""`synthgen.compare` on real tables: the verdicts, what choosing costs, and how long it takes.
 
     python evaluation/compare_tables.py --data-dir DIR [--tables wilt ...] [--seeds 0 1]
-    [--strategies default] [--jobs 2] [--budget SECONDS] [--out FILE.json]
+    [--strategies default] [--jobs 2] [--budget SECONDS] [--out FILE.json] [--pages DIR]
+    python evaluation/compare_tables.py --data-dir DIR --tables adult_train --sweep 0.001 0.01 0.1
 
 Prints both verdicts and the average precision of each remedy, for each table and seed, and appends
-them to the JSON file.
+them to the JSON file. Regret is what the best single remedy has on average, less what `auto` has
+that chooses among them: once on inner folds (nested), once on all other splits (left out).
 """
 
 from __future__ import annotations
@@ -13,12 +15,61 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from synthgen.comparison import compare
+from synthgen.comparison import Comparison, compare
+from synthgen.report.comparison_page import write_comparison
+from synthgen.report.sweep_page import write_sweep
+from synthgen.selection import choose
+from synthgen.sweeping import sweep
 
 TABLES = ["nasscds", "lending_club", "mammography", "wilt", "bank_marketing"]
+
+
+def regret(found: Comparison) -> dict[str, float]:
+    """AP of the best single remedy on average, less that of two ways to choose one."""
+    names = [n for n in found.strategies if n != "threshold"]
+    values = np.array([found.result(n, "average_precision").values for n in names])
+    best = float(values.mean(axis=1).max())
+    nested = found.result("nothing", "average_precision").mean + found.verdict["ranking"].difference
+    splits = values.shape[1]
+    chosen = [
+        choose(np.delete(values, split, axis=1), ratio=1 / (found.folds - 1))
+        for split in range(splits)
+    ]
+    left_out = float(np.mean([values[place, split] for split, place in enumerate(chosen)]))
+    return {"nested": best - nested, "left_out": best - left_out}
+
+
+def show(found: Comparison) -> None:
+    print(*(f"    {line}" for line in found.summary_lines()), sep="\n", flush=True)
+    for r in found.results:
+        if r.metric == found.metric:
+            low, high = r.interval
+            print(
+                f"    {r.strategy:18} {r.mean:.4f}  {r.difference:+.4f} "
+                f"[{low:+.4f}, {high:+.4f}]  {found.seconds.get(r.strategy, 0):.0f} s",
+                flush=True,
+            )
+    lost = regret(found)
+    print(f"    regret {lost['nested']:+.4f} nested, {lost['left_out']:+.4f} left out", flush=True)
+
+
+def plain(found: Comparison) -> dict[str, Any]:
+    """What is kept: all but the curves and the single splits."""
+    content = found.to_json() | {"regret": regret(found)}
+    for name in ("curves", "by", "notes"):
+        content.pop(name)
+    kept = (found.metric, found.decision)
+    content["results"] = [
+        {k: r[k] for k in ("strategy", "metric", "mean", "difference", "interval")}
+        for r in content["results"]
+        if r["metric"] in kept
+    ]
+    return content
 
 
 def main() -> None:
@@ -28,43 +79,57 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", default=TABLES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--rows", type=int, help="Of each table, drawn by chance.")
+    parser.add_argument("--sweep", nargs="+", type=float, help="Rates, or rows, of the class.")
     parser.add_argument("--strategies", nargs="+", default=["default"])
     parser.add_argument("--estimator", default="hgb")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--budget", type=float)
+    parser.add_argument("--resume", type=Path, help="Folder that keeps what is finished.")
+    parser.add_argument("--pages", type=Path, help="Folder for pages.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     for name in options.tables:
         frame = pd.read_parquet(options.data_dir / f"{name}.parquet")
+        if options.rows is not None and options.rows < len(frame):
+            frame = frame.sample(options.rows, random_state=0).reset_index(drop=True)
         for seed in options.seeds:
             started = time.perf_counter()
-            found = compare(
-                frame.drop(columns="target"),
-                frame["target"],
-                strategies=options.strategies,
-                estimator=options.estimator,
-                repeats=options.repeats,
-                time_budget=options.budget,
-                n_jobs=options.jobs,
-                random_state=seed,
-            )
-            seconds = time.perf_counter() - started
-            print(f"{name}, seed {seed}: {seconds:.0f} s", flush=True)
-            print(*(f"    {line}" for line in found.summary_lines()), sep="\n", flush=True)
-            for r in found.results:
-                if r.metric == found.metric:
-                    low, high = r.interval
-                    print(
-                        f"    {r.strategy:18} {r.mean:.4f}  {r.difference:+.4f} "
-                        f"[{low:+.4f}, {high:+.4f}]  {found.seconds.get(r.strategy, 0):.0f} s",
-                        flush=True,
-                    )
+            title = f"{name}-{'sweep-' * bool(options.sweep)}{seed}"
+            how: dict[str, Any] = {
+                "strategies": options.strategies,
+                "estimator": options.estimator,
+                "folds": options.folds,
+                "repeats": options.repeats,
+                "time_budget": options.budget,
+                "n_jobs": options.jobs,
+                "random_state": seed,
+                "resume": None if options.resume is None else options.resume / f"{title}.json",
+            }
+            X, y = frame.drop(columns="target"), frame["target"]
+            new: dict[str, Any] = {"table": name, "seed": seed, "budget": options.budget}
+            if options.sweep:
+                swept = sweep(X, y, options.sweep, **how)
+                for rate, point in zip(swept.rates, swept.points, strict=True):
+                    print(f"{name}, seed {seed}, rate {rate:.3%}", flush=True)
+                    show(point)
+                new |= {"rates": swept.rates, "always_no_accuracy": swept.always_no}
+                new["points"] = [plain(point) for point in swept.points]
+                if options.pages is not None:
+                    write_sweep(swept, options.pages / f"{title}.html")
+            else:
+                found = compare(X, y, **how)
+                show(found)
+                new |= plain(found)
+                if options.pages is not None:
+                    write_comparison(found, options.pages / f"{title}.html")
+            new["wall"] = time.perf_counter() - started
+            print(f"{name}, seed {seed}: {new['wall']:.0f} s, {options.jobs} processes", flush=True)
             if options.out is not None:
                 old = json.loads(options.out.read_text()) if options.out.exists() else []
-                new = {"table": name, "seconds": seconds, **found.to_json()}
-                new.pop("curves")
-                options.out.write_text(json.dumps([*old, new], indent=1, default=str))
+                options.out.write_text(json.dumps([*old, new], default=str))
 
 
 if __name__ == "__main__":
