@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,30 +14,20 @@ import numpy as np
 from synthgen.device import RandomState, seed_sequence
 from synthgen.errors import DataError, UsageError
 from synthgen.judges import Judge
-from synthgen.scoring import DECIDED, METRICS, RANKED, Metric
-from synthgen.selection import (
-    CONFIDENCE,
-    HELPS,
-    MARGIN,
-    NO_GAIN,
-    UNCLEAR,
-    Difference,
-    choose,
-    compare_to,
-    verdict,
-)
+from synthgen.record import Record, failed, going, run
+from synthgen.scoring import METRICS, RANKED
 from synthgen.strategies import Strategy, pick
 from synthgen.table import Schema, Table
-from synthgen.trials import (
-    SHARES,
-    Plan,
-    Record,
-    failed,
-    going,
-    outer_splits,
-    part_of,
-    run,
-    together_of,
+from synthgen.trials import Plan, outer_splits, part_of, together_of
+from synthgen.verdicts import (
+    RealRows,
+    Result,
+    Verdict,
+    by_means,
+    judged,
+    mean_curves,
+    real_rows,
+    results,
 )
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
@@ -47,72 +37,6 @@ RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 
 # --- what comes out -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """One metric of one remedy.
-
-    Attributes:
-        strategy, family, metric: What.
-        mean: Over the splits; pooling the rows of splits would mix their scales.
-        difference: To `against`, on the same splits; positive is better, whatever the metric.
-        interval: Of the difference; holds for all remedies at once.
-        against: "threshold" for what is decided, "nothing" for all else.
-        values: Of each split.
-    """
-
-    strategy: str
-    family: str
-    metric: str
-    mean: float
-    difference: float
-    interval: tuple[float, float]
-    against: str
-    values: tuple[float, ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the comparison says.
-
-    Attributes:
-        outcome: "helps", "no worthwhile gain" or "not enough data to tell".
-        strategy: The one to use; `against` where none is established.
-        metric, against: By what, and compared with what.
-        difference: What choosing on the training part alone gained on the test parts, which took no
-            part in it: not the figure of the row that won.
-        interval: 95 % interval of that.
-        chosen: How often each remedy was chosen that way.
-        rows: Rows that would tell, where there are too few.
-        text: All of it in words.
-    """
-
-    outcome: str
-    strategy: str
-    metric: str
-    against: str
-    difference: float
-    interval: tuple[float, float]
-    chosen: dict[str, int]
-    rows: int | None
-    text: str
-
-
-@dataclass(frozen=True)
-class RealRows:
-    """What more real rows would be worth: an estimate, from training on fewer.
-
-    Attributes:
-        shares, means: Of the training part, and the metric of doing nothing on it.
-        doubling: What doubling the rows was worth, on average over the curve.
-        interval: 95 % interval of that; that the curve goes on like this is an assumption.
-    """
-
-    shares: tuple[float, ...]
-    means: tuple[float, ...]
-    doubling: float
-    interval: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,10 +284,10 @@ def _concluded(
     families = {s.name: s.family for s in chosen}
     names = [s.name for s in chosen if s.name in scores]
     ratio = 1 / (folds - 1)
-    results = _results(scores, names, families, ratio, plan.decision)
+    found = results(scores, names, families, ratio, plan.decision)
     both = {
-        "ranking": _verdict(plan, rows, scores, names, plan.metric, "nothing", ratio),
-        "decision": _verdict(plan, rows, scores, names, plan.decision, "threshold", ratio),
+        "ranking": judged(plan, rows, scores, names, plan.metric, "nothing", ratio),
+        "decision": judged(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
     every = [record.done[key] for key in sorted(record.done)]
     reasons = {
@@ -383,190 +307,15 @@ def _concluded(
         folds=folds,
         repeats=repeats,
         splits=splits,
-        results=tuple(results),
+        results=tuple(found),
         verdict=both,
-        real_rows=_real_rows(plan, rows["nothing"], ratio),
+        real_rows=real_rows(plan, rows["nothing"], ratio),
         pruned={k: v for k, v in record.pruned.items() if k in families},
         not_applicable=reasons,
-        by=_by_means(rows),
-        curves={name: _mean_curves(found) for name, found in rows.items()},
+        by=by_means(rows),
+        curves={name: mean_curves(found) for name, found in rows.items()},
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
         notes=tuple(sorted({note for d in every for note in d["notes"]})),
         seed=seed,
     )
-
-
-def _results(
-    scores: dict[str, list[dict[str, float]]],
-    names: list[str],
-    families: dict[str, str],
-    ratio: float,
-    decision: str,
-) -> list[Result]:
-    found = []
-    for metric in scores["nothing"][0]:
-        sign = METRICS[metric].sign
-        values = np.array([[s[metric] for s in scores[name]] for name in names])
-        against = "threshold" if metric in DECIDED or metric == decision else "nothing"
-        gains = compare_to(sign * values, sign * values[names.index(against)], ratio=ratio)
-        for name, own, gain in zip(names, values, gains, strict=True):
-            result = Result(
-                name,
-                families[name],
-                metric,
-                float(own.mean()),
-                gain.mean,
-                gain.interval,
-                against,
-                tuple(own.tolist()),
-            )
-            found.append(result)
-    order = {name: place for place, name in enumerate(names)}
-    return sorted(found, key=lambda r: order[r.strategy])
-
-
-def _verdict(
-    plan: Plan,
-    rows: dict[str, list[dict[str, Any]]],
-    scores: dict[str, list[dict[str, float]]],
-    names: list[str],
-    metric: str,
-    against: str,
-    ratio: float,
-) -> Verdict:
-    about = METRICS[metric]
-    candidates = [n for n in names if n not in ("nothing", "threshold")]
-    outer = {
-        n: about.sign * np.array([s[metric] for s in scores[n]]) for n in (against, *candidates)
-    }
-    reference = outer[against]
-    # Of money nobody knows the unit: the margin is a share of what deciding costs anyway.
-    margin = MARGIN * (abs(float(reference.mean())) or 1) if metric == "cost" else MARGIN
-    outcome, found = verdict(
-        np.array([outer[n] for n in candidates]).reshape(len(candidates), len(reference)),
-        reference,
-        ratio=ratio,
-        rows=len(plan.part),
-        margin=margin,
-        ceiling=about.sign * about.best,
-    )
-    # Nested: in each split the inner folds choose, and the test part tells what that was worth.
-    source = {against: rows["nothing"]} | {n: rows[n] for n in candidates}
-    chosen = []
-    for split in range(len(reference)):
-        inner = np.array([source[n][split]["inner"][metric] for n in source]) * about.sign
-        chosen.append([*source][choose(inner, ratio=1 / (inner.shape[1] - 1))])
-    nested = np.array([outer[n][split] for split, n in enumerate(chosen)])
-    (gain,) = compare_to(nested[None], reference, ratio=ratio)
-    best = candidates[outcome.best] if candidates else against
-    text = _in_words(
-        outcome.outcome,
-        best,
-        found[outcome.best] if candidates else Difference(0, 0, 0, 0),
-        gain,
-        about,
-        against,
-        about.sign * float(reference.mean()),
-        margin,
-        len(candidates),
-        outcome.rows,
-        len(plan.part),
-        hopeful=candidates[int(np.argmax([d.high for d in found]))] if found else "",
-        highest=max((d.high for d in found), default=0.0),
-    )
-    return Verdict(
-        outcome.outcome,
-        best if outcome.outcome == HELPS else against,
-        metric,
-        against,
-        gain.mean,
-        gain.interval,
-        dict(Counter(chosen)),
-        outcome.rows,
-        text,
-    )
-
-
-def _in_words(
-    outcome: str,
-    best: str,
-    own: Difference,
-    gain: Difference,
-    about: Metric,
-    against: str,
-    level: float,
-    margin: float,
-    candidates: int,
-    rows: int | None,
-    now: int,
-    *,
-    hopeful: str,
-    highest: float,
-) -> str:
-    reference = "doing nothing" if against == "nothing" else "moving the threshold alone"
-    level_text = f"{reference} ({about.text(level)} {about.words})"
-
-    def signed(value: float) -> str:
-        return about.text(value, signed=True)
-
-    at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} remedies at once"
-    if not candidates:
-        return f"{outcome}: there was no remedy to compare with {level_text}"
-    first, last = signed(own.low), signed(own.high)
-    nested = f"{signed(gain.mean)} [{signed(gain.low)}, {signed(gain.high)}]"
-    if outcome == HELPS:
-        return (
-            f"{best} helps: {signed(own.mean)} against {level_text}, between {first} and {last} "
-            f"({at_once}). Choosing a remedy on the training part alone, as it has to be done, "
-            f"gained {nested} on rows that took no part in it"
-        )
-    if outcome == NO_GAIN:
-        return (
-            f"no worthwhile gain over {level_text}: even the most hopeful of {candidates} "
-            f"remedies, {hopeful}, gains at most {signed(highest)} ({at_once}; worthwhile is "
-            f"{about.text(margin)})"
-        )
-    assert outcome == UNCLEAR
-    return (
-        f"not enough data to tell: of {candidates} remedies {best} does best on average, "
-        f"{signed(own.mean)} against {level_text}, but the truth lies between {first} and {last}, "
-        f"and up to {signed(highest)} for {hopeful} ({at_once}). About {rows:,} rows in place of "
-        f"{now:,} would tell"
-    )
-
-
-def _real_rows(plan: Plan, rows: list[dict[str, Any]], ratio: float) -> RealRows | None:
-    sign = METRICS[plan.metric].sign
-    values = np.array([[*d["thinned"], d["scores"][plan.metric]] for d in rows], dtype=float)
-    shares = np.array([*SHARES, 1.0])
-    if np.isnan(values).any():
-        return None
-    doublings = np.log2(shares) - np.log2(shares).mean()
-    slopes = sign * values @ doublings / (doublings**2).sum()
-    (gain,) = compare_to(slopes[None], np.zeros(len(slopes)), ratio=ratio)
-    means = tuple(values.mean(axis=0).tolist())
-    return RealRows(tuple(shares.tolist()), means, gain.mean, gain.interval)
-
-
-def _by_means(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Mean metric of each group over the splits whose test part held rows of both kinds."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, splits in rows.items():
-        for d in splits:
-            for group, value in d.get("by", {}).items():
-                found.setdefault(group, {}).setdefault(name, []).append(value)
-    return {
-        group: {name: float(np.mean(values)) for name, values in of.items()}
-        for group, of in sorted(found.items())
-    }
-
-
-def _mean_curves(splits: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {
-        "precision": np.mean([d["curves"]["precision"] for d in splits], axis=0).tolist(),
-        "calibration": np.sum([d["curves"]["calibration"] for d in splits], axis=0).tolist(),
-    }
-    if "cost" in splits[0]["curves"]:
-        found["cost"] = np.mean([d["curves"]["cost"] for d in splits], axis=0).tolist()
-    return found

@@ -246,10 +246,15 @@ def _users(given: Any, known: list[str]) -> Strategy:
         name, found = named(given, "strategy", [*known, "default", "all"])
     if isinstance(found, Synthesizer):
         return Strategy(
-            name, "data", "a synthesizer of the user", remedies.synthetic(found, None), "", name
+            name,
+            "data",
+            f"a synthesizer of the user: {found!r}",
+            remedies.synthetic(found, None),
+            "",
+            name,
         )
     if callable(getattr(found, "fit_resample", None)):
-        return Strategy(name, "data", "a sampler of the user", remedies.sampled(found))
+        return Strategy(name, "data", f"a sampler of the user: {found!r}", remedies.sampled(found))
     if callable(getattr(found, "predict_proba", None)):
 
         def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
@@ -257,7 +262,7 @@ def _users(given: Any, known: list[str]) -> Strategy:
                 part, judge, seed
             )
 
-        return Strategy(name, "learner", "a classifier of the user", build)
+        return Strategy(name, "learner", f"a classifier of the user: {found!r}", build)
     raise UsageError(
         226, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"
     )

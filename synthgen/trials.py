@@ -1,28 +1,24 @@
-"""Every remedy on every split: folds, tuning, and the record of what is finished."""
+"""One remedy on one split: folds, tuning, and its scores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from synthgen.device import child_seed
-from synthgen.errors import DataError, UsageError
+from synthgen.errors import DataError
 from synthgen.features import Places
-from synthgen.files import write_json
 from synthgen.judges import Fitted, Judge, NotApplicable, Part
 from synthgen.scoring import DECIDED, METRICS, best_threshold, curves, rank, score
 from synthgen.selection import deal
@@ -31,7 +27,6 @@ from synthgen.table import Table, class_position
 
 INNER_FOLDS = 3
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
-TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
 
 
 def part_of(
@@ -226,12 +221,14 @@ class Plan:
             digest.update(np.ascontiguousarray(array).tobytes())
         judge = [self.judge.name, repr(self.judge.model), repr(self.judge.settings)]
         seed = [str(self.seed.entropy), str(self.seed.spawn_key)]
-        plain = [*judge, self.metric, self.decision, repr(self.part.cost), *seed]
+        by = None if self.groups is None else self.groups.tolist()
+        plain = [*judge, self.metric, self.decision, repr(self.part.cost), *seed, by]
+        plain.append(version("synthgen"))
         digest.update(json.dumps(plain).encode())
         return digest.hexdigest()
 
 
-def _task(
+def task(
     plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
 ) -> list[dict[str, Any]]:
     """Remedies that share a synthesizer, on one split, as plain values."""
@@ -245,6 +242,7 @@ def _task(
 def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     started = time.perf_counter()
     found: dict[str, Any] = {"strategy": strategy.name, "split": split}
+    found["remedy"] = strategy.summary
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if reason := strategy.missing():
@@ -318,203 +316,3 @@ def _thinned(
         p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
         found.append(rank(plan.part.y[test] == train.rare, p, plan.metric))
     return found
-
-
-# --- all of them --------------------------------------------------------------------------------
-
-
-class Record:
-    """What is finished, kept in a file if one is given; every change is a whole file."""
-
-    def __init__(self, path: str | os.PathLike[str] | None, fingerprint: str) -> None:
-        self.path = None if path is None else Path(path)
-        self.done: dict[tuple[int, str], dict[str, Any]] = {}
-        self.pruned: dict[str, str] = {}
-        self.splits: int | None = None  # fewer than planned, where the budget said so
-        self.spent = 0.0
-        self.fingerprint = fingerprint
-        if self.path is not None and self.path.exists():
-            try:
-                content = json.loads(self.path.read_text(encoding="utf-8"))
-                finished = {(d["split"], d["strategy"]): d for d in content["done"]}
-                same = content["fingerprint"] == fingerprint
-                self.pruned, self.splits = dict(content["pruned"]), content["splits"]
-                self.spent = float(content["spent"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise UsageError(
-                    248,
-                    f"{path}: cannot read what was finished: {error!r}: delete it to begin anew",
-                ) from error
-            if not same:
-                raise UsageError(
-                    249,
-                    f"{path} is of another comparison (table, seed, folds, estimator, metric or "
-                    f"cost differ): give the same arguments, or another file",
-                )
-            self.done = finished
-
-    def add(self, several: list[dict[str, Any]], spent: float) -> None:
-        self.done |= {(found["split"], found["strategy"]): found for found in several}
-        self.spent = spent
-        self.write()
-
-    def write(self) -> None:
-        if self.path is not None:
-            content = {
-                "fingerprint": self.fingerprint,
-                "splits": self.splits,
-                "pruned": self.pruned,
-                "spent": self.spent,
-                "done": list(self.done.values()),
-            }
-            write_json(self.path, content)
-
-
-def run(
-    plan: Plan,
-    n_jobs: int | None,
-    budget: float | None,
-    resume: str | os.PathLike[str] | None,
-    verbose: bool,
-) -> Record:
-    record = Record(resume, plan.fingerprint())
-    before, started = record.spent, time.perf_counter()
-    jobs = effective_n_jobs(cast(Any, n_jobs))
-    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-    # With a budget, what goes on is decided after each split; else all are in one queue.
-    rounds = [[i] for i in range(len(plan.tests))]
-    if budget is None:
-        rounds = [list(range(len(plan.tests)))]
-    with _progress(verbose) as show:
-        for splits in rounds:
-            if record.splits is not None and splits[0] >= record.splits:
-                break
-            tasks = _tasks(record, plan, splits)
-            first = budget is not None and splits[0] == 0
-
-            def in_time(
-                tasks: Sequence[tuple[int, list[Strategy]]] = tasks, first: bool = first
-            ) -> Iterator[Any]:
-                for place, (split, several) in enumerate(tasks):
-                    spent = before + time.perf_counter() - started
-                    # Doing nothing and one remedy are the least that can be compared.
-                    if first and place > 1 and budget and spent > TRYING * budget:
-                        record.pruned |= {
-                            s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were "
-                            f"spent on simpler remedies"
-                            for s in several
-                        }
-                    if several := [s for s in several if s.name not in record.pruned]:
-                        yield delayed(_task)(plan, split, several, threads)
-
-            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(in_time())
-            for several in cast(Iterator[list[dict[str, Any]]], finished):
-                record.add(several, before + time.perf_counter() - started)
-                show(len(record.done), _left(record, plan, jobs), several[-1]["strategy"])
-            if budget is not None and splits[0] + 1 < len(plan.tests):
-                _prune(record, plan, splits[0] + 1, budget, jobs)
-    return record
-
-
-def _tasks(record: Record, plan: Plan, splits: Sequence[int]) -> list[tuple[int, list[Strategy]]]:
-    """What is left to do on some splits; remedies that share a synthesizer are one task."""
-    found: dict[tuple[int, str], list[Strategy]] = {}
-    for split in splits:
-        for strategy in plan.strategies:
-            if (
-                strategy.name not in record.pruned
-                and (split, strategy.name) not in record.done
-                and not failed(record, strategy.name)
-            ):
-                shared = strategy.synthesizer or f"only {strategy.name}"
-                found.setdefault((split, shared), []).append(strategy)
-    return [(split, several) for (split, _), several in found.items()]
-
-
-def failed(record: Record, name: str) -> bool:
-    return any(d["strategy"] == name and "reason" in d for d in record.done.values())
-
-
-def _seconds(record: Record, name: str) -> float:
-    """Mean seconds of a remedy on a split."""
-    found = [d["seconds"] for d in record.done.values() if d["strategy"] == name]
-    return float(np.mean(found)) if found else 0.0
-
-
-def going(record: Record, plan: Plan) -> list[str]:
-    names = [s.name for s in plan.strategies]
-    return [n for n in names if n not in record.pruned and not failed(record, n)]
-
-
-def _left(record: Record, plan: Plan, jobs: int) -> tuple[int, float]:
-    """Tasks that are left, and their seconds."""
-    last = len(plan.tests) if record.splits is None else record.splits
-    todo = [
-        name
-        for split in range(last)
-        for name in going(record, plan)
-        if (split, name) not in record.done
-    ]
-    return len(todo), sum(_seconds(record, name) for name in todo) / jobs
-
-
-def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> None:
-    """Keep, from the best on inner folds to the worst, what still fits into the budget."""
-    sign = METRICS[plan.metric].sign
-    left = budget - record.spent
-    splits = len(plan.tests) if record.splits is None else record.splits
-
-    def inner(name: str) -> float:
-        found = [d for d in record.done.values() if d["strategy"] == name]
-        return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
-
-    def needed(name: str) -> float:
-        return (splits - done) * _seconds(record, name) / jobs
-
-    if _left(record, plan, jobs)[1] <= left:
-        return
-    others = [n for n in going(record, plan) if n != "nothing"]
-    ranked = sorted(others, key=lambda n: -sign * inner(n))
-    total = needed("nothing")
-    kept = []
-    for name in ranked:
-        if total + needed(name) <= left:
-            kept.append(name)
-            total += needed(name)
-    if not kept and ranked:
-        # What is left is the least that can be compared: fewer splits of it, two at the least.
-        kept = [min(ranked, key=needed)]
-        each = (needed("nothing") + needed(kept[0])) / (splits - done)
-        record.splits = max(2, done + int(max(left, 0) // max(each, 1e-9)))
-    for name in others:
-        if name not in kept:
-            record.pruned[name] = (
-                f"no time for it: it takes {_seconds(record, name):.0f} s a split, and reached "
-                f"{inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
-                f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
-            )
-    record.write()
-
-
-@contextmanager
-def _progress(verbose: bool) -> Iterator[Any]:
-    if not verbose:
-        yield lambda done, left, name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TextColumn("{task.fields[left]}"), console=Console(file=sys.stderr)
-    ) as bar:
-        task = bar.add_task("comparing", total=None, left="")
-
-        def show(done: int, left: tuple[int, float], name: str) -> None:
-            minutes, seconds = divmod(round(left[1]), 60)
-            text = f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
-            bar.update(
-                task, completed=done, total=done + left[0], description=f"{name:16}", left=text
-            )
-
-        yield show

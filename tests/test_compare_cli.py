@@ -68,6 +68,34 @@ def test_compare_in_money_by_group_and_resumed() -> None:
     assert json.loads(again.stdout)["seconds"] == found["seconds"]  # nothing was done again
 
 
+def test_a_sweep_shows_its_curves_and_writes_page_and_json() -> None:
+    how = (*QUICK, "--sweep", "0.05,30", "--html", "sweep.html", "--json", "sweep.json")
+    result = run("compare", "data.csv", "--target", "outcome", *how)
+    assert result.exit_code == 0, result.output
+    found = json.loads(Path("sweep.json").read_text())
+    assert [point["rare"] for point in found["points"]] == [9, 30]
+    assert "always no: accuracy" in result.stdout
+    assert "As “yes” gets rarer" in Path("sweep.html").read_text(encoding="utf-8")
+    refused = run("compare", "data.csv", "--target", "outcome", *QUICK, "--sweep", "0.5")
+    assert (refused.exit_code, "rows can only be left out" in refused.stderr) == (2, True)
+
+
+def test_groups_share_a_fold_and_are_not_learned(data: pd.DataFrame) -> None:
+    # The group alone tells the class: learned, or parted, it would make the ranking perfect.
+    rng = np.random.default_rng(1)
+    code = np.where(data["outcome"] == "yes", rng.integers(0, 5, 200), rng.integers(5, 40, 200))
+    data.assign(dose=rng.normal(size=200).round(3), ward=code).to_csv("data.csv", index=False)
+    base = ("compare", "data.csv", "--target", "outcome", *QUICK, "--json", "-")
+    parted, grouped = (json.loads(run(*base, *more).stdout) for more in ((), ("--groups", "ward")))
+    ap = [next(r for r in f["results"] if r["strategy"] == "nothing") for f in (parted, grouped)]
+    assert ap[0]["mean"] > 0.9
+    assert ap[1]["mean"] < 0.5
+    result = run("auto", *base[1:-2], "--groups", "ward", "-o", "model.skops")
+    assert result.exit_code == 0, result.output
+    read_table("data.csv").drop(columns=["ward", "outcome"]).to_csv("new.csv", index=False)
+    assert run("predict", "model.skops", "new.csv", "-o", "out.csv").exit_code == 0
+
+
 def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     result = run("auto", "data.csv", "--target", "outcome", *QUICK, "-o", "model.skops")
     assert result.exit_code == 0, result.output
@@ -101,6 +129,10 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
         (("--cost", "fn=5"), "cost must be"),
         (("--strategies", "magic"), "there is no strategy 'magic'"),
         (("--by", "size"), "no column 'size'"),
+        (("--groups", "size"), "no column 'size'"),
+        (("--sweep", "a,b"), "write rates"),
+        (("--sweep", "0.01"), "leaves 2 rows"),
+        (("--sweep", "0.1", "--by", "sex"), "cannot go together"),
         (("--json", "data.csv"), "read or written already"),
         (("--time-budget", "0"), "--time-budget"),
     ],

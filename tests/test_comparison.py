@@ -10,11 +10,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
-from synthgen import compare, comparison, scoring, trials
+from synthgen import compare, comparison, record, scoring
 from synthgen.device import seed_sequence
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.judges import Judge
@@ -387,13 +388,23 @@ def test_a_file_of_another_comparison_is_refused(tmp_path: Path) -> None:
         quick(X, y, strategies=[], resume=kept)
 
 
+def test_another_object_of_the_same_name_is_tried_anew(tmp_path: Path) -> None:
+    X, y = table()
+    kept = tmp_path / "kept.json"
+    some, more = (RandomOverSampler(sampling_strategy=cast(Any, share)) for share in (0.3, 0.9))
+    first = quick(X, y, strategies=[some], resume=kept)
+    second = quick(X, y, strategies=[more], resume=kept)
+    assert same(second, quick(X, y, strategies=[more]))
+    assert not same(first, second)
+
+
 # --- what is left out ---------------------------------------------------------------------------
 
 
 def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trials, "TRYING", 1e9)  # each remedy is tried once
+    monkeypatch.setattr(record, "TRYING", 1e9)  # each remedy is tried once
     X, y = table()
     found = quick(X, y, strategies=["oversample", Peek()], time_budget=1e-3, folds=4)
     assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know

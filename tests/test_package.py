@@ -45,6 +45,7 @@ FLOORS = [
     {"amount"},
     {"oversampler", "augmentation", "evaluating", "learners", "judges", "remedies", "strategies"},
     {"trials"},
+    {"record", "verdicts"},
     {"comparison"},
     {"classifier", "sweeping"},
     {"report"},

@@ -1,0 +1,143 @@
+"""Sweep: the same class, ever rarer, and nothing else changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import HOSTILE, Page, browse
+from sklearn.linear_model import LogisticRegression
+
+from synthgen import Sweep, compare, sweep
+from synthgen.errors import SynthgenError
+from synthgen.report.sweep_page import render_sweep, write_sweep
+
+
+def table(label: str = "yes") -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.repeat([0, 1], [400, 100]))
+    X = pd.DataFrame({"dose": rng.normal(1.5 * ill), "row": np.arange(500) + 0.5})
+    return X, pd.Series(np.where(ill == 1, label, "no"), name="ill")
+
+
+def quick(X: Any, y: Any, at: Any, **how: Any) -> Sweep:
+    settings: dict[str, Any] = {
+        "strategies": ["class_weight", "oversample"],
+        "estimator": LogisticRegression(),
+        "folds": 2,
+        "repeats": 1,
+        "random_state": 0,
+    }
+    return sweep(X, y, at, **settings | how)
+
+
+@pytest.fixture(scope="module")
+def found() -> Sweep:
+    return quick(*table(), [0.2, 0.05, 10])
+
+
+def test_rates_and_rows_are_what_was_asked_for_the_rarest_first(found: Sweep) -> None:
+    assert [point.rare for point in found.points] == [10, 21, 100]
+    assert [point.rows for point in found.points] == [410, 421, 500]
+    assert found.rates == pytest.approx([10 / 410, 21 / 421, 0.2])
+    assert found.always_no == pytest.approx([400 / 410, 400 / 421, 0.8])
+    assert (found.rare, found.rows, found.label) == (100, 500, "yes")
+
+
+def test_a_point_is_what_compare_says_of_the_thinned_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[pd.DataFrame] = []
+
+    def spy(X: pd.DataFrame, y: pd.Series, **how: Any) -> Any:
+        seen.append(X.assign(y=y))
+        return compare(X, y, **how)
+
+    monkeypatch.setattr("synthgen.sweeping.compare", spy)
+    X, y = table()
+    quick(X, y, [0.05, 10])
+    many, few = (set(frame["row"][frame["y"] == "yes"]) for frame in seen)
+    assert few < many < set(X["row"][y == "yes"])
+    for frame in seen:
+        assert set(frame["row"][frame["y"] == "no"]) == set(X["row"][y == "no"])
+        kept = X.assign(y=y).set_index("row").loc[frame["row"]].reset_index()
+        pd.testing.assert_frame_equal(kept[frame.columns], frame)
+
+
+def test_ranking_gets_harder_and_always_no_looks_better(found: Sweep) -> None:
+    nothing = found.curve("nothing")
+    assert nothing[0] < nothing[-1] - 0.1
+    assert found.always_no[0] > found.always_no[-1] + 0.1
+    lines = found.summary_lines()
+    assert "2.439% (10 rows)" in lines[1]
+    assert "always no is right on 97.56% of rows" in lines[1]
+
+
+def test_a_point_does_not_depend_on_the_others_and_goes_on(found: Sweep, tmp_path: Path) -> None:
+    X, y = table()
+    alone = quick(X, y, [10], resume=tmp_path / "kept.json")
+    assert alone.curve("oversample")[0] == found.curve("oversample")[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.10.json"]
+    again = quick(X, y, [10], resume=tmp_path / "kept.json")
+    assert again.points[0].seconds == alone.points[0].seconds  # nothing was done again
+
+
+def test_json_holds_curves_and_every_comparison(found: Sweep) -> None:
+    plain = json.loads(json.dumps(found.to_json()))
+    assert len(plain["points"]) == len(plain["rates"]) == 3
+    assert plain["curves"]["oversample"] == found.curve("oversample")
+    assert plain["always_no_accuracy"] == found.always_no
+
+
+@pytest.mark.parametrize(
+    ("at", "code", "said"),
+    [
+        ([], 258, "one at least"),
+        ([-0.1], 258, "rates below 1"),
+        (["0.1"], 258, "rates below 1"),
+        ([float("nan")], 258, "rates below 1"),
+        ([10.5], 258, "neither"),
+        ([0.3], 259, "171 rows of the class and there are 100"),
+        ([0.01], 260, "leaves 4 rows"),
+    ],
+)
+def test_what_cannot_be_is_refused(at: list[Any], code: int, said: str) -> None:
+    with pytest.raises(SynthgenError, match=said) as caught:
+        quick(*table(), at)
+    assert caught.value.code == code
+
+
+# --- its page -----------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_rate_and_says_what_always_no_is_worth(found: Sweep) -> None:
+    page = Page(render_sweep(found))
+    said = " ".join(page.text.split())
+    for expected in (
+        "100 of 500 rows hold “yes”",
+        "2.4 % 10 97.56 %",
+        "20 % 100 80 %",
+        "accuracy of always saying no",
+        "At 5 %, 21 rows of the class",
+        found.points[0].verdict["ranking"].text.partition(":")[2],
+    ):
+        assert " ".join(expected.split()) in said, expected
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 2
+    assert page.tags.count("table") == page.tags.count("caption") == 2
+    assert render_sweep(found) == render_sweep(found)
+
+
+def test_hostile_labels_are_text() -> None:
+    page = Page(render_sweep(quick(*table(HOSTILE), [20, 40], strategies=[])))
+    assert page.tags.count("script") == 1
+    assert f"“{HOSTILE}”" in page.text
+
+
+@pytest.mark.browser
+def test_a_browser_finds_no_error_and_asks_for_nothing(tmp_path: Path, found: Sweep) -> None:
+    write_sweep(found, tmp_path / "page.html")
+    dom, console, asked = browse(tmp_path / "page.html")
+    assert (console, asked) == ([], [])
+    assert {"sweep", "points", "all", "run"} <= set(Page(dom.partition("<!DOCTYPE html>")[2]).ids)
