@@ -244,17 +244,21 @@ def _users(given: Any, known: list[str]) -> Strategy:
         name, found = given, resolve(given)
     else:
         name, found = named(given, "strategy", [*known, "default", "all"])
+    what = repr(found)
+    if " at 0x" in what:  # which is another one in the next process
+        what = type(found).__name__
     if isinstance(found, Synthesizer):
         return Strategy(
             name,
             "data",
-            f"a synthesizer of the user: {found!r}",
+            f"rows of {what}, as many as inner folds choose, or none",
             remedies.synthetic(found, None),
-            "",
-            name,
+            synthesizer=name,
         )
     if callable(getattr(found, "fit_resample", None)):
-        return Strategy(name, "data", f"a sampler of the user: {found!r}", remedies.sampled(found))
+        return Strategy(
+            name, "data", f"rows that {what} makes or leaves out", remedies.sampled(found)
+        )
     if callable(getattr(found, "predict_proba", None)):
 
         def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
@@ -262,7 +266,7 @@ def _users(given: Any, known: list[str]) -> Strategy:
                 part, judge, seed
             )
 
-        return Strategy(name, "learner", f"a classifier of the user: {found!r}", build)
+        return Strategy(name, "learner", what, build)
     raise UsageError(
         226, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"
     )

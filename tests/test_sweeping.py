@@ -117,8 +117,8 @@ def test_the_page_has_every_rate_and_says_what_always_no_is_worth(found: Sweep) 
     said = " ".join(page.text.split())
     for expected in (
         "100 of 500 rows hold “yes”",
-        "2.4 % 10 97.56 %",
-        "20 % 100 80 %",
+        "2.4 %1097.56 %",
+        "20 %10080 %",
         "accuracy of always saying no",
         "At 5 %, 21 rows of the class",
         found.points[0].verdict["ranking"].text.partition(":")[2],
