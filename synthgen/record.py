@@ -1,4 +1,4 @@
-"""Every remedy on every split: what is finished, what a time budget leaves out, and how long yet."""
+"""Every remedy on every split: what is finished, what a budget leaves out, and how long yet."""
 
 from __future__ import annotations
 
