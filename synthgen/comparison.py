@@ -11,15 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.device import RandomState, seed_sequence
-from synthgen.errors import DataError, UsageError
-from synthgen.judges import Judge
-from synthgen.record import Record, failed, going, run
-from synthgen.scoring import METRICS, RANKED
-from synthgen.strategies import Strategy, pick
-from synthgen.table import Schema, Table
-from synthgen.trials import Plan, outer_splits, part_of, together_of
-from synthgen.verdicts import (
+from synthgen.conclusions import (
     RealRows,
     Result,
     Verdict,
@@ -29,6 +21,14 @@ from synthgen.verdicts import (
     real_rows,
     results,
 )
+from synthgen.device import RandomState, seed_sequence
+from synthgen.errors import DataError, UsageError
+from synthgen.judges import Judge
+from synthgen.record import Record, failed, going, run
+from synthgen.scoring import METRICS, RANKED
+from synthgen.strategies import Strategy, pick
+from synthgen.table import Schema, Table
+from synthgen.trials import Plan, outer_splits, part_of, together_of
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold

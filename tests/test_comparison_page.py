@@ -10,10 +10,10 @@ import pytest
 from pages import HOSTILE, Page, browse
 
 from synthgen.comparison import Comparison
+from synthgen.conclusions import RealRows, Result, Verdict
 from synthgen.report.comparison_page import render_comparison, write_comparison
 from synthgen.report.template import figure
 from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
-from synthgen.verdicts import RealRows, Result, Verdict
 
 FAMILIES = {"nothing": "nothing", "threshold": "decision", "smote": "data", "focal": "loss"}
 

@@ -45,7 +45,7 @@ FLOORS = [
     {"amount"},
     {"oversampler", "augmentation", "evaluating", "learners", "judges", "remedies", "strategies"},
     {"trials"},
-    {"record", "verdicts"},
+    {"record", "conclusions"},
     {"comparison"},
     {"classifier", "sweeping"},
     {"report"},

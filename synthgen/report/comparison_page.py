@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from synthgen import __version__
 from synthgen.comparison import Comparison
+from synthgen.conclusions import Result
 from synthgen.files import write_text
 from synthgen.report.figures import (
     FIFTH,
@@ -27,7 +28,6 @@ from synthgen.report.figures import (
 from synthgen.report.template import clean, fill
 from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
 from synthgen.selection import MARGIN
-from synthgen.verdicts import Result
 
 DRAWN = 3  # remedies in a figure of curves, beside doing nothing
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
