@@ -11,16 +11,21 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
-from synthgen.device import child_seed
+from synthgen.device import child_seed, resolve
 from synthgen.features import Coder, Places
 from synthgen.selection import choose, deal
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.flow import TabFlow
 from synthgen.table import Table
 
 Amount = float | str
 # In order of simplicity: of two that are as good, the first is taken.
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
 FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
+MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
+# Choosing trains a synthesizer many times. On a CPU a flow that learns all rows first would take
+# most of the time there is: it gets so many steps, and rows of the most frequent class, at most.
+BRIEF_STEPS, BRIEF_ROWS = 200, 4_000
 BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
@@ -31,8 +36,8 @@ class Validated:
     Attributes:
         amount: One of `AMOUNTS`: a share of the most frequent class, "double" or "balance".
         rows: New rows of each class, by label.
-        curve: Mean average precision of each amount, over the folds; empty where a class has too
-            few rows.
+        curve: Mean average precision of each amount that was tried, over the folds; empty where a
+            class has too few rows.
         reason: In words.
     """
 
@@ -66,6 +71,35 @@ def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
     return goals
 
 
+def brief(synthesizer: Synthesizer, codes: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """Shorten the training of a `TabFlow` on a CPU, unless its steps were asked for.
+
+    Args:
+        synthesizer: Unfitted; its `steps` change.
+        codes: Class of each row that it may learn from, shape (rows,).
+        seed: Draws.
+
+    Returns:
+        The rows that it should learn from.
+
+    Example:
+        >>> model, codes = TabFlow(device="cpu"), np.repeat([0, 1], [9000, 50])
+        >>> len(brief(model, codes, np.random.SeedSequence(0))), model.steps
+        (4050, 200)
+    """
+    every = np.arange(len(codes))
+    if (
+        not isinstance(synthesizer, TabFlow)
+        or synthesizer.steps is not None
+        or resolve(synthesizer.device).type != "cpu"
+    ):
+        return every
+    synthesizer.set_params(steps=BRIEF_STEPS)
+    frequent = codes == np.bincount(codes).argmax()
+    some = np.random.default_rng(seed).permutation(np.flatnonzero(frequent))[:BRIEF_ROWS]
+    return np.sort(np.append(np.flatnonzero(~frequent), some))
+
+
 def validated_amount(
     table: Table,
     labels: Sequence[Any],
@@ -77,7 +111,7 @@ def validated_amount(
     In each of five folds the synthesizer learns from the training part alone; histogram boosting
     with fixed settings is then trained on it with each amount of new rows, and ranks the test part,
     in which classes keep their natural shares. What counts is the mean average precision of the
-    labels, each against all others.
+    labels, each against all others. Amounts of more than 20,000 new rows of a class are not tried.
 
     Args:
         table: All rows that may be learned from.
@@ -101,21 +135,33 @@ def validated_amount(
     if (few := int(counts[wanted].min())) < LEAST or not known.columns:
         why = f"{few} rows are too few to validate an amount: doubled"
         return Validated("double", by_label("double"), {}, why)
+    tried: list[Amount] = []
+    for amount in AMOUNTS:
+        made = new_rows(counts, amount)
+        known_ones = [new_rows(counts, other) for other in tried]
+        if max(made.values(), default=0) <= MOST_ROWS and made not in known_ones:
+            tried.append(amount)
+    if len(tried) == 1:
+        why = f"each other amount is more than {MOST_ROWS:,} rows: ask for a number of rows"
+        return Validated(0.0, by_label(0.0), {}, f"none: {why}")
     features = table.frame.drop(columns=[cast(Any, table.schema.target)])
     y = table.frame[table.schema.target]
     places = known.matrix(features)
     fold = deal(codes, np.arange(len(codes)), FOLDS, np.random.default_rng(child_seed(seed, 0)))
-    scores = np.empty((len(AMOUNTS), FOLDS))
+    scores = np.empty((len(tried), FOLDS))
     for f in range(FOLDS):
         train = fold != f
         of = np.bincount(codes[train], minlength=len(classes))
-        most = {c: max(new_rows(of, a).get(c, 0) for a in AMOUNTS) for c in wanted}
+        most = {c: max(new_rows(of, a).get(c, 0) for a in tried) for c in wanted}
         own = cast(Synthesizer, clone(cast(Any, synthesizer)))
         own.set_params(classes=[classes[c] for c in wanted])
         own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
         if "checkpoint" in own.get_params(deep=False):
             own.set_params(checkpoint=None)  # it is for the training on all rows
-        own.fit(features[train].reset_index(drop=True), y[train].reset_index(drop=True))
+        learned = np.flatnonzero(train)[brief(own, codes[train], child_seed(seed, 4, f))]
+        own.fit(
+            features.iloc[learned].reset_index(drop=True), y.iloc[learned].reset_index(drop=True)
+        )
         # The first rows of a longer sample are those of a shorter one.
         made = {
             c: known.matrix(own.sample(n, label=classes[c], random_state=child_seed(seed, 2, f)))
@@ -123,7 +169,7 @@ def validated_amount(
             if n
         }
         coder = Coder(known.is_level).fit(places[train])
-        for i, amount in enumerate(AMOUNTS):
+        for i, amount in enumerate(tried):
             new = {c: n for c, n in new_rows(of, amount).items() if n}
             X = np.vstack([places[train], *(made[c][:n] for c, n in new.items())])
             target = np.concatenate([codes[train], *(np.full(n, c) for c, n in new.items())])
@@ -140,8 +186,8 @@ def validated_amount(
                 [average_precision_score(codes[~train] == c, p[:, column[c]]) for c in wanted]
             )
     place = choose(scores, ratio=1 / (FOLDS - 1))
-    curve = {_words(a): float(v) for a, v in zip(AMOUNTS, scores.mean(axis=1), strict=True)}
-    return Validated(AMOUNTS[place], by_label(AMOUNTS[place]), curve, _explained(curve, place))
+    curve = {_words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
+    return Validated(tried[place], by_label(tried[place]), curve, _explained(curve, place))
 
 
 def _words(amount: Amount) -> str:
@@ -152,7 +198,8 @@ def _words(amount: Amount) -> str:
 
 def _explained(curve: dict[str, float], place: int) -> str:
     chosen, told = [*curve][place], ", ".join(f"{k} {v:.3f}" for k, v in curve.items())
-    why = "no other amount ranks better by more than one error"
+    why = "no other amount ranks better by more than one error, so new rows are not worth having; "
+    why += "a ratio or a number of rows makes some anyway"
     if place:
         why = "the least within one error of the best"
     return f"{chosen}: {why} (average precision on {FOLDS} inner folds: {told})"

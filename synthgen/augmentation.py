@@ -26,7 +26,8 @@ from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Column, Schema, Table, class_position
 
 DEFAULT_SYNTHESIZER = "auto"
-# Unasked, a class is doubled, or brought to this share of the largest one if that is more.
+# Of a model that is trained already, unasked: doubled, or this share of the largest class if that
+# is more.
 RATIO = 0.3
 
 
@@ -148,10 +149,12 @@ def augment(
         model: A fitted synthesizer to use as it is, in place of training one; limits are then
             those that it learned, unless `schema` is given.
         ratio: Wanted rows of the class, real and new, over the rows of the most frequent class.
-            "auto": chosen by validation among none, 10 %, 30 %, double and balance, which trains
-            the synthesizer five times more; none is an answer too. See `validated_amount`.
-        n_samples: New rows of each class. Without this and `ratio`, the class is doubled, or
-            brought to 0.3 of the most frequent class if that is more.
+            "auto", the default: chosen by validation among none, 10 %, 30 %, double and balance,
+            which trains the synthesizer five times more; none is an answer too, and a class with
+            fewer than 10 rows is doubled. See `validated_amount`.
+        n_samples: New rows of each class. With `model`, which has seen all rows, so that nothing
+            can be validated, and without this and `ratio`, the class is doubled, or brought to 0.3
+            of the most frequent class if that is more.
         schema: Decisions about columns to take instead of guessing them.
         rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
             frame; see `Rule`.
@@ -168,13 +171,15 @@ def augment(
         >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
         >>> result = augment(frame, "ill", synthesizer="bootstrap", random_state=0)
         >>> result.frame["ill"].tolist(), result.additions[0].reason
-        ([0, 0, 0, 0, 1, 1, 1, 1], 'doubles its 2 rows')
+        ([0, 0, 0, 0, 1, 1, 1, 1], '2 rows are too few to validate an amount: doubled')
     """
     table = Table.of(frame, target=target, schema=schema)
     if model is not None:
         check_fit(model, table)
     seed = _seed(random_state)
     wanted = choose_labels(table, labels, model)
+    if ratio is None and n_samples is None and model is None:
+        ratio = "auto"
     if ratio == "auto":
         additions = _validated(table, wanted, synthesizer, model, n_samples, seed)
     else:

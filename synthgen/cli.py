@@ -126,8 +126,15 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     write_text(data, gzip.decompress((source / f"{DEMO_TABLE}.csv.gz").read_bytes()).decode())
     write_text(out / "ATTRIBUTION.md", (source / "ATTRIBUTION.md").read_text(encoding="utf-8"))
     training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
+    # The page wants rows to show, whether they are worth having or not.
     _augment_file(
-        data, training, output, report=out / "report", mark="is_synthetic", json_file=json_file
+        data,
+        training,
+        output,
+        ratio=0.3,
+        report=out / "report",
+        mark="is_synthetic",
+        json_file=json_file,
     )
     for line in (
         f"the table:  {data}",
@@ -357,14 +364,15 @@ def sample(
     "--ratio",
     metavar="X|auto",
     callback=read_ratio,
-    help="Wanted rows of the class, real and new, over those of the largest class; auto validates.",
+    help="Wanted rows of the class, real and new, over those of the largest class.  "
+    "[default: auto, chosen by validation, none included]",
 )
 @click.option(
     "-n",
     "--rows",
     type=click.IntRange(min=1),
     metavar="ROWS",
-    help="New rows of each class.  [default: double the class, or bring it to a ratio of 0.3]",
+    help="New rows of each class, in place of a ratio.",
 )
 @click.option("--only-new", is_flag=True, help="Write the new rows only.")
 @click.option("--mark", metavar="COL", help="Add a column that is true for new rows.")

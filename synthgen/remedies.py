@@ -22,15 +22,13 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.amount import Amount, wanted_rows
+from synthgen.amount import Amount, brief, wanted_rows
 from synthgen.device import child_seed
-from synthgen.device import resolve as device
 from synthgen.features import Coder
 from synthgen.guard import guarded_sample
 from synthgen.judges import Fitted, Judge, NotApplicable, Part, fit_model
 from synthgen.learners import FocalBoosting, FocalMLP, SelfPacedEnsemble, effective_weights
 from synthgen.synthesizers.base import Synthesizer, resolve
-from synthgen.synthesizers.flow import TabFlow
 from synthgen.table import Table
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
@@ -264,9 +262,6 @@ def focal_boosting(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tu
 # Amounts that validation chooses from, none included. Each goes with one of the settings, so that
 # synthesis is tuned over no more of them than doing nothing is.
 AMOUNTS: tuple[Amount, ...] = (SHARE, 0.1, "double", 0.0)
-# A comparison trains a synthesizer some forty times. On a CPU a flow that learns all rows first
-# would take most of the time there is: it gets so many steps, and rows of other classes, at most.
-BRIEF_STEPS, BRIEF_ROWS = 200, 4_000
 
 
 def synthetic(
@@ -324,16 +319,11 @@ def new_rows(
     unfitted = resolve(synthesizer)
     name = repr(unfitted)
     if name not in part.made:
-        own, learned = cast(Synthesizer, clone(cast(Any, unfitted))), part
+        own = cast(Synthesizer, clone(cast(Any, unfitted)))
         most = int(part.counts.argmax())
         own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
         own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-        if isinstance(own, TabFlow) and own.steps is None and device(own.device).type == "cpu":
-            own.set_params(steps=BRIEF_STEPS)
-            rng = np.random.default_rng(child_seed(seed, 2))
-            rows = [np.flatnonzero(part.y == c) for c in range(part.classes)]
-            rows[most] = rng.permutation(rows[most])[:BRIEF_ROWS]
-            learned = part.rows(np.sort(np.concatenate(rows)))
+        learned = part.rows(brief(own, part.y, child_seed(seed, 2)))
         # A name that no column has, for the frame and the classes are joined on the way.
         y = pd.Series(learned.y, index=learned.frame.index, name="__class__")
         table = Table.of_xy(learned.frame, y, schema=own.schema)
