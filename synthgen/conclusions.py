@@ -203,6 +203,10 @@ def _in_words(
         return about.text(value, signed=True)
 
     at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} remedies at once"
+    several = f"of {candidates} remedies {best} does best on average"
+    hopes = f"the most hopeful of {candidates} remedies, {hopeful},"
+    if candidates == 1:
+        at_once, several, hopes = f"{CONFIDENCE:.0%} interval", f"{best} does", hopeful
     if not candidates:
         return f"{outcome}: there was no remedy to compare with {level_text}"
     first, last = signed(own.low), signed(own.high)
@@ -215,15 +219,14 @@ def _in_words(
         )
     if outcome == NO_GAIN:
         return (
-            f"no worthwhile gain over {level_text}: even the most hopeful of {candidates} "
-            f"remedies, {hopeful}, gains at most {signed(highest)} ({at_once}; worthwhile is "
-            f"{about.text(margin)})"
+            f"no worthwhile gain over {level_text}: even {hopes} gains at most {signed(highest)} "
+            f"({at_once}; worthwhile is {about.text(margin)})"
         )
     assert outcome == UNCLEAR
+    more = "" if hopeful == best else f", and up to {signed(highest)} for {hopeful}"
     return (
-        f"not enough data to tell: of {candidates} remedies {best} does best on average, "
-        f"{signed(own.mean)} against {level_text}, but the truth lies between {first} and {last}, "
-        f"and up to {signed(highest)} for {hopeful} ({at_once}). About {rows:,} rows in place of "
+        f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the truth "
+        f"lies between {first} and {last}{more} ({at_once}). About {rows:,} rows in place of "
         f"{now:,} would tell"
     )
 

@@ -153,7 +153,8 @@ class Inner:
             DataError: Groups leave a fold without rows of both kinds.
         """
         is_rare = part.y == part.rare
-        folds = int(min(INNER_FOLDS, max(2, is_rare.sum() // 2)))
+        groups = len(np.unique(together[is_rare]))
+        folds = int(min(INNER_FOLDS, max(2, min(is_rare.sum() // 2, groups))))
         fold = deal(part.y, together, folds, np.random.default_rng(child_seed(seed, 0)))
         tests = [fold == f for f in range(folds)]
         if any(is_rare[test].all() or not is_rare[test].any() for test in tests):
