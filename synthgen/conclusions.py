@@ -203,10 +203,10 @@ def _in_words(
         return about.text(value, signed=True)
 
     at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} remedies at once"
-    several = f"of {candidates} remedies {best} does best on average"
+    several = f"of {candidates} remedies {best} does best on average,"
     hopes = f"the most hopeful of {candidates} remedies, {hopeful},"
     if candidates == 1:
-        at_once, several, hopes = f"{CONFIDENCE:.0%} interval", f"{best} does", hopeful
+        at_once, several, hopes = f"{CONFIDENCE:.0%} interval", f"{best} makes", hopeful
     if not candidates:
         return f"{outcome}: there was no remedy to compare with {level_text}"
     first, last = signed(own.low), signed(own.high)
@@ -225,9 +225,9 @@ def _in_words(
     assert outcome == UNCLEAR
     more = "" if hopeful == best else f", and up to {signed(highest)} for {hopeful}"
     return (
-        f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the truth "
-        f"lies between {first} and {last}{more} ({at_once}). About {rows:,} rows in place of "
-        f"{now:,} would tell"
+        f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the "
+        f"truth lies between {first} and {last}{more} ({at_once}). About {rows:,} rows in place "
+        f"of {now:,} would tell"
     )
 
 
