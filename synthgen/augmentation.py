@@ -148,7 +148,8 @@ def augment(
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
         model: A fitted synthesizer to use as it is, in place of training one; limits are then
             those that it learned, unless `schema` is given.
-        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class.
+        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
+            "double": as many new rows as there are.
             "auto", the default: chosen by validation among none, 10 %, 30 %, double and balance,
             which trains the synthesizer five times more; none is an answer too, and a class with
             fewer than 10 rows is doubled. See `validated_amount`.
@@ -183,7 +184,7 @@ def augment(
     if ratio == "auto":
         additions = _validated(table, wanted, synthesizer, model, n_samples, seed)
     else:
-        additions = amounts(table.counts, wanted, ratio=cast(Any, ratio), n_samples=n_samples)
+        additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     _check_memory(sum(a.rows for a in additions), frame)
     for label in wanted if rules else ():  # what is wrong with a rule is known before any training
         Guard(table, label, rules=rules, near_copies=False)
@@ -277,7 +278,7 @@ def amounts(
     counts: dict[Any, int],
     labels: Sequence[Any],
     *,
-    ratio: float | None = None,
+    ratio: float | str | None = None,
     n_samples: int | None = None,
 ) -> list[Addition]:
     """How many rows to make of each label, and why.
@@ -299,12 +300,15 @@ def amounts(
         raise UsageError(
             276, f"the number of rows must be a whole number from 1, however: {n_samples!r}"
         )
+    if ratio == "double" and n_samples is None:
+        return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
     if ratio is not None and (
-        isinstance(ratio, bool)
+        isinstance(ratio, bool | str)
         or not isinstance(ratio, int | float | np.number)
         or not 0 < ratio < math.inf
     ):
-        raise UsageError(277, f"ratio must be a number above 0, however: {ratio!r}")
+        what = 'ratio must be a number above 0, "double" or "auto"'
+        raise UsageError(277, f"{what}, however: {ratio!r}")
     most = max(counts, key=lambda c: counts[c])
     found = []
     for label in labels:

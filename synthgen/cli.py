@@ -362,7 +362,7 @@ def sample(
 @training_options
 @click.option(
     "--ratio",
-    metavar="X|auto",
+    metavar="X|auto|double",
     callback=read_ratio,
     help="Wanted rows of the class, real and new, over those of the largest class.  "
     "[default: auto, chosen by validation, none included]",

@@ -195,13 +195,13 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 def read_ratio(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> float | str | None:
-    """A number, or the word auto."""
-    if text is None or text == "auto":
+    """A number, or the word auto or double."""
+    if text is None or text in ("auto", "double"):
         return text
     try:
         return float(text)
     except ValueError:
-        raise UsageError(277, f"--ratio {text!r}: give a number above 0, or auto") from None
+        raise UsageError(277, f"--ratio {text!r}: give a number above 0, auto or double") from None
 
 
 def read_sweep(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen import Oversampler, SmoothedBootstrap, Synthesizer, Table, augment
+from synthgen import Oversampler, SmoothedBootstrap, Synthesizer, TabFlow, Table, amount, augment
 from synthgen.amount import AMOUNTS, validated_amount, wanted_rows
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
@@ -99,3 +99,42 @@ def test_augment_takes_auto_and_zero_rows_are_an_answer() -> None:
         augment(frame, "y", model=model, ratio="auto")
     with pytest.raises(UsageError, match="E275"):
         augment(frame, "y", ratio="auto", n_samples=5)
+
+
+def test_unasked_augment_validates_its_amount() -> None:
+    X, y = table(30, far=True)
+    frame = X.assign(y=y)
+    unasked, asked = (
+        augment(frame, "y", synthesizer="bootstrap", random_state=0, **how)
+        for how in ({}, {"ratio": "auto"})
+    )
+    pd.testing.assert_frame_equal(unasked.frame, asked.frame)
+    assert unasked.additions == asked.additions
+    assert "makes some anyway" in unasked.additions[0].reason
+    model = SmoothedBootstrap().fit(X, y)  # has seen all rows: nothing can be validated
+    assert augment(frame, "y", model=model, random_state=0).additions[0].rows == 150
+
+
+def test_more_rows_than_can_be_made_in_each_fold_are_not_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(amount, "MOST_ROWS", 100)
+    X, y = table(60)
+    found = chosen(X, y, SmoothedBootstrap())
+    assert [*found.curve] == ["none", "double"]  # 10 % is there already; 30 % and balance are more
+    monkeypatch.setattr(amount, "MOST_ROWS", 10)
+    found = chosen(X, y, SmoothedBootstrap())
+    assert (found.amount, found.rows) == (0.0, {1: 0})
+    assert "each other amount is more than 10 rows" in found.reason
+
+
+def test_a_flow_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for() -> None:
+    codes = np.repeat([0, 1, 2], [9000, 300, 50])
+    model = TabFlow(device="cpu")
+    rows = amount.brief(model, codes, seed_sequence(0))
+    assert np.bincount(codes[rows]).tolist() == [amount.BRIEF_ROWS, 300, 50]
+    assert model.steps == amount.BRIEF_STEPS
+    for other in (TabFlow(device="cpu", steps=900), SmoothedBootstrap()):
+        params = other.get_params()
+        assert len(amount.brief(other, codes, seed_sequence(0))) == len(codes)
+        assert other.get_params() == params

@@ -285,6 +285,8 @@ def test_tables_and_requests(name: str) -> None:
     frame = case.frame()
     before = frame.copy(deep=True)
     options: dict[str, Any] = dict(case.options)
+    if not {"ratio", "n_samples"} & {*options}:
+        options["ratio"] = "double"  # so that there are rows to check
     if case.code is None:
         check_result(
             augment(frame, "y", synthesizer="bootstrap", random_state=0, **options), frame, case
@@ -316,6 +318,7 @@ def test_tables_and_requests_on_the_command_line(name: str, tmp_path: Path) -> N
     status, said = command(
         *("augment", source, "--target", "y", "--synthesizer", "bootstrap", "--seed", 0),
         *("-o", out, *options),
+        *(() if {"-n", "--ratio"} & {*options} else ("--ratio", "double")),
     )
     code = case.cli_code or case.code
     if code is None:

@@ -80,11 +80,13 @@ def fail(status: int, *arguments: object) -> str:
 
 
 AUGMENT = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
+DOUBLE = ("--ratio", "double")
 
 
 def augment(output: str, *arguments: object) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table and the manifest of a run with the cheapest synthesizer."""
-    succeed(*AUGMENT, "-o", output, *arguments)
+    amount = () if {"-n", "--ratio"} & {*arguments} else DOUBLE
+    succeed(*AUGMENT, "-o", output, *amount, *arguments)
     return read_table(output), json.loads(Path(f"{output}.manifest.json").read_text())
 
 
@@ -146,13 +148,13 @@ def test_augment_doubles_the_rarest_class(table: Path, frame: pd.DataFrame):
 def test_augment_brings_a_small_class_to_the_share(table: Path, frame: pd.DataFrame):
     cut = frame.drop(frame.index[frame["outcome"] == "yes"][4:])
     cut.to_csv(table, index=False)
-    result, manifest = augment("out.csv")
+    result, manifest = augment("out.csv", "--ratio", 0.3)
     assert result["outcome"].value_counts().to_dict() == CLASSES | {"yes": 18}
     assert manifest["added"][0]["amount"] == "to 0.3 of the 60 rows of 'no'"
 
 
 def test_augment_says_what_it_did(table: Path):
-    result = succeed(*AUGMENT, "-o", "out.csv", "--seed", 0)
+    result = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0)
     assert result.stdout.splitlines()[0] == "12 new rows of 'yes': doubles its 12 rows"
     assert re.search(r"^ *yes +12 +12 +24$", result.stdout, re.MULTILINE)
     assert result.stdout.splitlines()[-1] == (
@@ -169,7 +171,7 @@ def test_parquet_keeps_every_dtype(table: Path, frame: pd.DataFrame):
     frame["smoker"] = frame["smoker"].astype("boolean")
     frame["seen"] = frame["seen"].dt.tz_localize("Europe/Vienna")
     frame.to_parquet("data.parquet")
-    succeed("augment", "data.parquet", *AUGMENT[2:], "-o", "out.parquet", "--seed", 0)
+    succeed("augment", "data.parquet", *AUGMENT[2:], *DOUBLE, "-o", "out.parquet", "--seed", 0)
     result = pd.read_parquet("out.parquet")
     assert result.dtypes.to_dict() == frame.dtypes.to_dict()
     pd.testing.assert_frame_equal(result.iloc[: len(frame)], frame)
@@ -210,7 +212,7 @@ def test_text_ids_go_on_where_an_earlier_run_ended(table: Path, frame: pd.DataFr
     frame["patient_id"] = [f"p{i}" for i in range(len(frame))]
     frame.to_csv(table, index=False)
     augment("once.csv")
-    succeed("augment", "once.csv", *AUGMENT[2:], "-o", "twice.csv")
+    succeed("augment", "once.csv", *AUGMENT[2:], *DOUBLE, "-o", "twice.csv")
     ids = read_table("twice.csv")["patient_id"]
     assert ids.is_unique
     # The second run doubles the 20 rows of "maybe", which is the rarest class by then.
@@ -226,7 +228,7 @@ def test_same_seed_same_bytes_other_seed_other_rows(table: Path):
 
 
 def test_a_run_without_seed_can_be_repeated_from_its_manifest(table: Path):
-    first = succeed(*AUGMENT, "-o", "a.csv")
+    first = succeed(*AUGMENT, *DOUBLE, "-o", "a.csv")
     seed = json.loads(Path("a.csv.manifest.json").read_text())["seed"]
     assert first.stdout.startswith(f"seed {seed} (drawn; the same rows again: --seed {seed})\n")
     augment("b.csv", "--seed", seed)
@@ -292,7 +294,7 @@ def test_rules(table: Path):
 def test_formulas_are_defused_unless_asked(table: Path, frame: pd.DataFrame):
     frame["sex"] = frame["sex"].map({"f": "=1+1", "m": "-"})
     frame.to_csv(table, index=False)
-    result = succeed(*AUGMENT, "-o", "a.csv", "--seed", 0)
+    result = succeed(*AUGMENT, *DOUBLE, "-o", "a.csv", "--seed", 0)
     rows = len(read_table("a.csv"))
     assert f"note: {rows} cells or names that begin with = + - @ now begin with '" in result.stderr
     assert set(read_table("a.csv")["sex"]) == {"'=1+1", "'-"}
@@ -303,7 +305,7 @@ def test_formulas_are_defused_unless_asked(table: Path, frame: pd.DataFrame):
 
 def test_a_network_takes_settings_and_reports_its_training(table: Path):
     result = succeed(
-        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0),
+        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0, *DOUBLE),
         *("--synthesizer", "tvae", "--set", "steps=5", "--set", "scope=class"),
     )
     manifest = json.loads(Path("out.csv.manifest.json").read_text())
@@ -316,7 +318,7 @@ def test_a_network_takes_settings_and_reports_its_training(table: Path):
 def test_a_fallback_is_noted_on_one_line_and_in_the_manifest(table: Path, frame: pd.DataFrame):
     frame.drop(frame.index[frame["outcome"] == "yes"][5:]).to_csv(table, index=False)
     result = succeed(
-        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0),
+        *("augment", "data.csv", "--target", "outcome", "-o", "out.csv", "--seed", 0, *DOUBLE),
         *("--synthesizer", "tvae", "--set", "steps=5"),
     )
     note = (
@@ -343,14 +345,14 @@ def test_an_edited_schema_is_obeyed(table: Path):
 
 def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
     frame.set_index("patient_id").to_parquet("data.parquet")
-    result = succeed("augment", "data.parquet", *AUGMENT[2:], "-o", "out.csv", "--seed", 0)
+    result = succeed("augment", "data.parquet", *AUGMENT[2:], *DOUBLE, "-o", "out.csv", "--seed", 0)
     assert result.stderr == (
         "note: the index of data.parquet ('patient_id') is no column and is left out\n"
     )
 
 
 def test_report(table: Path):
-    result = succeed(*AUGMENT, "-o", "out.csv", "--seed", 0, "--report", "page")
+    result = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--report", "page")
     assert result.stdout.endswith("wrote page/report.html\n")
     page = Path("page/report.html").read_text()
     assert "12 new rows of “yes” from 12 real ones" in page
@@ -594,7 +596,7 @@ def test_json_on_standard_output_is_alone_there(table: Path, command: str):
     if command in ("sample", "show"):
         succeed(*FIT, "-o", "m.synthgen")
     arguments = {
-        "augment": (*AUGMENT, "-o", "o.csv"),
+        "augment": (*AUGMENT, *DOUBLE, "-o", "o.csv"),
         "demo": ("demo", "--synthesizer", "bootstrap"),
         "fit": (*FIT[:-2], "-o", "m.synthgen"),
         "sample": ("sample", "m.synthgen", "-n", 2, "-o", "o.csv"),

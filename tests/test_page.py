@@ -36,7 +36,8 @@ def table(rows: int = 200) -> pd.DataFrame:
 
 
 def made(frame: pd.DataFrame, **more: Any) -> Augmented:
-    return augment(frame, "ill", **{"synthesizer": "bootstrap", "random_state": 0} | more)
+    how = {"synthesizer": "bootstrap", "ratio": "double", "random_state": 0}
+    return augment(frame, "ill", **how | more)
 
 
 def page_of(result: Augmented) -> Page:

@@ -532,7 +532,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
     def run(name: str, out: str, *options: object) -> Result:
         line = (name, "data.csv", "--target", "outcome", "-o", out, "--label", "rare")
         quick = ("--synthesizer", "tvae", "--set", "steps=60", "--set", "scope=class")
-        return CliRunner().invoke(main, [*line, *quick, *map(str, options)])
+        amount = ("--ratio", "double") if name == "augment" else ()
+        return CliRunner().invoke(main, [*line, *quick, *amount, *map(str, options)])
 
     return run
 
