@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from synthgen.conclusions import (
     RealRows,
@@ -216,10 +217,14 @@ def compare(
         [s for s in chosen if s.name != "threshold"],
         outer_splits(part, together, folds, repeats, root),
         root,
-        None if by is None else part.frame[by].astype(str).to_numpy(),
+        None if by is None else _groups_of(part.frame[by]),
     )
     record = run(plan, n_jobs, time_budget, resume, verbose)
     return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
+
+
+def _groups_of(column: pd.Series) -> np.ndarray:
+    return column.astype(object).where(column.notna(), "(missing)").astype(str).to_numpy()
 
 
 def seeded(random_state: RandomState) -> tuple[int, np.random.SeedSequence]:

@@ -101,8 +101,18 @@ def results(
         sign = METRICS[metric].sign
         values = np.array([[s[metric] for s in scores[name]] for name in names])
         against = "threshold" if metric in DECIDED or metric == decision else "nothing"
-        gains = compare_to(sign * values, sign * values[names.index(against)], ratio=ratio)
-        for name, own, gain in zip(names, values, gains, strict=True):
+        reference = sign * values[names.index(against)]
+        # Intervals hold at once for the remedies that the verdict is about. Doing nothing and
+        # moving the threshold are none of them.
+        plain = np.array([name in ("nothing", "threshold") for name in names])
+        gains: dict[str, Difference] = {}
+        for some in (np.flatnonzero(plain), np.flatnonzero(~plain)):
+            if len(some):
+                ceiling = sign * METRICS[metric].best
+                told = compare_to(sign * values[some], reference, ratio=ratio, ceiling=ceiling)
+                gains |= {names[place]: gain for place, gain in zip(some, told, strict=True)}
+        for name, own in zip(names, values, strict=True):
+            gain = gains[name]
             result = Result(
                 name,
                 families[name],

@@ -173,6 +173,24 @@ def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
 
 
+def _look_near(axes: Axes, results: Sequence[Result], spans: Sequence[tuple[float, float]]) -> None:
+    """Where doing nothing lies so far away that the others could not be told apart, an arrow says
+    where to.
+    """
+    near = [s for r, s in zip(results, spans, strict=True) if r.strategy != "nothing"]
+    if not near:
+        return
+    low, high = min(s[0] for s in near), max(s[1] for s in near)
+    room = 0.06 * (high - low)
+    if max(s[1] for s in spans) - min(s[0] for s in spans) <= 3 * (high - low) or not room:
+        return
+    axes.set_xlim(low - room, high + room)
+    for place, (first, last) in enumerate(spans):
+        if first > high or last < low:
+            x, marker = (high + room, ">") if first > high else (low - room, "<")
+            axes.plot(x, place, marker=marker, markersize=7, color=MADE, clip_on=False)
+
+
 def _draw_forest(axes: Axes, results: Sequence[Result], money: bool) -> None:
     axes.axvline(0, color=REAL, linewidth=1.2)
     if not money:
@@ -183,6 +201,7 @@ def _draw_forest(axes: Axes, results: Sequence[Result], money: bool) -> None:
             continue
         axes.plot(r.interval, [place, place], color=MADE, linewidth=2.2, solid_capstyle="butt")
         axes.plot(r.difference, place, marker="o", markersize=5, color=MADE)
+    _look_near(axes, results, [r.interval for r in results])
     _remedies(axes, results, money)
     axes.set_xlabel("gain, to the right is better", color=INK, fontsize=8)
 
@@ -193,6 +212,7 @@ def _draw_dots(axes: Axes, results: Sequence[Result], money: bool) -> None:
         values = np.array(r.values)
         axes.plot(values, np.full(len(values), place), "o", markersize=4, color=colour, alpha=0.4)
         axes.plot([r.mean, r.mean], [place - 0.3, place + 0.3], color=colour, linewidth=2)
+    _look_near(axes, results, [(min(r.values), max(r.values)) for r in results])
     _remedies(axes, results, money)
     axes.set_xlabel(METRICS[results[0].metric].words, color=INK, fontsize=8)
 
@@ -213,7 +233,7 @@ def _curves(
         fn, fp = comparison.cost
         out.append(("cost", "Cost", partial(_draw_cost, curves=curves, best=fp / (fn + fp))))
     return [
-        (kind, title, figures.svg(draw, f"{title} of {', '.join(shown)}", (3.8, 3.0)))
+        (kind, title, figures.svg(draw, f"{title} of {', '.join(shown)}", (3.3, 2.7)))
         for kind, title, draw in out
     ]
 
