@@ -91,7 +91,7 @@ def _point(sweep: Sweep, place: int) -> dict[str, Any]:
         "splits": point.splits,
         "nothing": point.result("nothing").mean,
         "best": None if best is None else (clean(best.strategy), best.difference, best.interval),
-        "outcomes": [(kind, v.outcome, clean(v.text)) for kind, v in point.verdict.items()],
+        "outcomes": [(kind, clean(v.text)) for kind, v in point.verdict.items()],
         "pruned": {clean(k): clean(v) for k, v in point.pruned.items()},
         "not_applicable": {clean(k): clean(v) for k, v in point.not_applicable.items()},
         "seconds": sum(point.seconds.values()),
