@@ -58,7 +58,7 @@ class Comparison:
         curves: What a page draws, of each remedy; see `synthgen.scoring.curves`.
         settings: How often each setting of the classifier was chosen, of each remedy.
         seconds: Of each remedy, over all splits.
-        notes: What warnings said meanwhile.
+        notes: What to know beside, and what warnings said meanwhile.
         seed: The same call with it gives the same results.
     """
 
@@ -223,6 +223,13 @@ def compare(
     return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
 
 
+def _few(rare: int, folds: int) -> list[str]:
+    held = rare // folds
+    if held >= TEST_ROWS:
+        return []
+    return [f"a test part holds {held} rows of the class, so that figures of one split are coarse"]
+
+
 def _groups_of(column: pd.Series) -> np.ndarray:
     return column.astype(object).where(column.notna(), "(missing)").astype(str).to_numpy()
 
@@ -321,6 +328,9 @@ def _concluded(
         curves={name: mean_curves(found) for name, found in rows.items()},
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
-        notes=tuple(sorted({note for d in every for note in d["notes"]})),
+        notes=(
+            *_few(int(plan.part.counts[plan.part.rare]), folds),
+            *sorted({note for d in every for note in d["notes"]}),
+        ),
         seed=seed,
     )
