@@ -188,7 +188,7 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
             total += needed(name)
     if not kept and ranked:
         # What is left is the least that can be compared: fewer splits of it, two at the least.
-        kept = [min(ranked, key=needed)]
+        kept = ranked[:1]
         each = (needed("nothing") + needed(kept[0])) / (splits - done)
         record.splits = max(2, done + int(max(left, 0) // max(each, 1e-9)))
     for name in others:
