@@ -24,8 +24,9 @@ AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
 FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
 MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
 # Choosing trains a synthesizer many times. On a CPU a flow that learns all rows first would take
-# most of the time there is: it gets so many steps, and rows of the most frequent class, at most.
-BRIEF_STEPS, BRIEF_ROWS = 200, 4_000
+# most of the time there is: it gets so many steps, and rows of each other class, at most. Its width
+# follows from its rows, so fewer of them also make each step cheaper.
+BRIEF_STEPS, BRIEF_ROWS = 200, 600
 BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
@@ -71,12 +72,18 @@ def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
     return goals
 
 
-def brief(synthesizer: Synthesizer, codes: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+def brief(
+    synthesizer: Synthesizer,
+    codes: np.ndarray,
+    whole: Sequence[int],
+    seed: np.random.SeedSequence,
+) -> np.ndarray:
     """Shorten the training of a `TabFlow` on a CPU, unless its steps were asked for.
 
     Args:
         synthesizer: Unfitted; its `steps` change.
         codes: Class of each row that it may learn from, shape (rows,).
+        whole: Classes of which it learns every row.
         seed: Draws.
 
     Returns:
@@ -84,20 +91,23 @@ def brief(synthesizer: Synthesizer, codes: np.ndarray, seed: np.random.SeedSeque
 
     Example:
         >>> model, codes = TabFlow(device="cpu"), np.repeat([0, 1], [9000, 50])
-        >>> len(brief(model, codes, np.random.SeedSequence(0))), model.steps
-        (4050, 200)
+        >>> len(brief(model, codes, [1], np.random.SeedSequence(0))), model.steps
+        (650, 200)
     """
-    every = np.arange(len(codes))
     if (
         not isinstance(synthesizer, TabFlow)
         or synthesizer.steps is not None
         or resolve(synthesizer.device).type != "cpu"
     ):
-        return every
+        return np.arange(len(codes))
     synthesizer.set_params(steps=BRIEF_STEPS)
-    frequent = codes == np.bincount(codes).argmax()
-    some = np.random.default_rng(seed).permutation(np.flatnonzero(frequent))[:BRIEF_ROWS]
-    return np.sort(np.append(np.flatnonzero(~frequent), some))
+    order = np.random.default_rng(seed).permutation(len(codes))
+    kept = [
+        rows if c in whole else rows[:BRIEF_ROWS]
+        for c in np.unique(codes).tolist()
+        for rows in (order[codes[order] == c],)
+    ]
+    return np.sort(np.concatenate(kept))
 
 
 def validated_amount(
@@ -158,7 +168,7 @@ def validated_amount(
         own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
         if "checkpoint" in own.get_params(deep=False):
             own.set_params(checkpoint=None)  # it is for the training on all rows
-        learned = np.flatnonzero(train)[brief(own, codes[train], child_seed(seed, 4, f))]
+        learned = np.flatnonzero(train)[brief(own, codes[train], wanted, child_seed(seed, 4, f))]
         own.fit(
             features.iloc[learned].reset_index(drop=True), y.iloc[learned].reset_index(drop=True)
         )

@@ -323,7 +323,7 @@ def new_rows(
         most = int(part.counts.argmax())
         own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
         own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-        learned = part.rows(brief(own, part.y, child_seed(seed, 2)))
+        learned = part.rows(brief(own, part.y, [part.rare], child_seed(seed, 2)))
         # A name that no column has, for the frame and the classes are joined on the way.
         y = pd.Series(learned.y, index=learned.frame.index, name="__class__")
         table = Table.of_xy(learned.frame, y, schema=own.schema)
