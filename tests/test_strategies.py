@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from synthgen import SmoothedBootstrap, remedies
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder
@@ -26,8 +27,12 @@ from synthgen.trials import part_of
 
 LR = Judge.of("lr")
 # Networks take long; the shape of their remedies is that of the bootstrap's.
-SLOW = ("ctgan", "tabflow", "tvae")
+SLOW = ("ctgan", "tabflow", "tvae", "synthgen")
 QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
+QUICK += [
+    Strategy("hybrid_under", "hybrid", "", remedies.synthetic("bootstrap", None, under=True)),
+    Strategy("hybrid_weigh", "hybrid", "", remedies.synthetic("bootstrap", None, weigh=True)),
+]
 
 
 def part(kind: str) -> Part:
@@ -115,6 +120,47 @@ def test_amounts_are_what_they_say() -> None:
     assert [s.tolist() for s in seen] == [[100, 30], [270, 81], [270, 81], [270, 30], [270, 270]]
 
 
+class Counting(SmoothedBootstrap):
+    fits: list[int] = []  # noqa: RUF012
+
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        Counting.fits.append(len(table))
+        super()._fit(table, positions, seed)
+
+
+def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_same() -> None:
+    rows, alone = part("mixed"), part("mixed")
+    Counting.fits.clear()
+    shared = Counting()
+    several = [
+        Strategy(str(amount), "data", "", remedies.synthetic(shared, amount))
+        for amount in (0.2, 0.3, "double")
+    ]
+    found = [built(s, rows, 0).predict_proba(rows.places) for s in several]
+    assert Counting.fits == [300]
+    assert np.array_equal(found[2], built(several[2], alone, 0).predict_proba(rows.places))
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
+    rows = part("numbers")
+    Counting.fits.clear()
+    setting = remedies.AMOUNTS.index(0.0)
+    own = built(Strategy("own", "data", "", remedies.synthetic(Counting(), None)), rows, setting)
+    nothing = built(pick([])[0], rows, setting)
+    assert np.array_equal(own.predict_proba(rows.places), nothing.predict_proba(rows.places))
+    assert Counting.fits == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["synthgen", "synthgen_under", "synthgen_weight", "tabflow_30"])
+def test_the_default_synthesizer_ranks(name: str) -> None:
+    rows = part("three")
+    strategy = next(s for s in STRATEGIES if s.name == name)
+    p = built(strategy, rows, 0).predict_proba(rows.places)
+    assert roc_auc_score(rows.y == rows.rare, p[:, rows.rare]) > 0.65
+
+
 # --- the user's own -----------------------------------------------------------------------------
 
 
@@ -123,9 +169,12 @@ def test_the_users_own_joins_by_path_class_or_object() -> None:
         "imblearn.over_sampling:RandomOverSampler",
         RandomOverSampler(sampling_strategy=cast(Any, 0.5)),
         "sklearn.naive_bayes:GaussianNB",
+        "synthgen:SmoothedBootstrap",
+        SmoothedBootstrap(bandwidth=0.1),
     ]
     found = pick(names)
-    assert [s.family for s in found] == ["nothing", "decision", "data", "data", "learner"]
+    families = ["nothing", "decision", "data", "data", "learner", "data", "data"]
+    assert [s.family for s in found] == families
     rows = part("mixed")
     for strategy in found[2:]:
         assert built(strategy, rows, 0).predict_proba(rows.places).shape == (300, 2)
@@ -136,6 +185,9 @@ def test_names_are_in_order_and_once() -> None:
         s.name for s in pick("default")
     ]
     assert len({s.name for s in STRATEGIES}) == len(STRATEGIES) == len(pick("all"))
+    assert pick(["sdv:GaussianCopula"])[-1].family == "data"
+    with pytest.raises(UsageError, match="sdv:TVAE"):
+        pick(["sdv:Nothing"])
     with pytest.raises(UsageError, match="E225"):
         pick([RandomOverSampler(), RandomOverSampler()])
     with pytest.raises(UsageError, match="predict_proba"):
