@@ -97,7 +97,8 @@ def main() -> None:
             frame = frame.sample(options.rows, random_state=0).reset_index(drop=True)
         for seed in options.seeds:
             started = time.perf_counter()
-            title = f"{name}-{'sweep-' * bool(options.sweep)}{seed}"
+            kind = "sweep" if options.sweep else "-".join(options.strategies)
+            title = f"{name}-{kind}-{seed}"
             how: dict[str, Any] = {
                 "strategies": options.strategies,
                 "estimator": options.estimator,
