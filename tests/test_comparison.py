@@ -218,7 +218,7 @@ def test_medians_and_levels_come_from_the_training_part() -> None:
 def shuffled(seed: int, **how: Any) -> comparison.Comparison:
     X, y = table(rows=300)
     y = pd.Series(np.random.default_rng(seed).permutation(y.to_numpy()), name="ill")
-    return quick(X, y, folds=5, repeats=2, random_state=seed, **how)
+    return quick(X, y, **{"folds": 5, "repeats": 2, "random_state": seed} | how)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -230,7 +230,7 @@ def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_shuffled_labels_are_helped_by_no_default(seed: int) -> None:
-    found = shuffled(seed, strategies="default", estimator="hgb", n_jobs=2)
+    found = shuffled(seed, strategies="default", estimator="hgb", repeats=1)
     assert HELPS not in {v.outcome for v in found.verdict.values()}
     assert not found.not_applicable
 
