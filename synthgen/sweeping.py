@@ -201,11 +201,15 @@ def sweep(
 
 def _rows_at(value: Any, rare: int, others: int) -> int:
     """Rows of the class that a rate or a number of rows asks for."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not 0 < value < math.inf
+    ):
         raise UsageError(
             258, f"sweep: give rates below 1 or numbers of rows, such as 0.01, however: {value!r}"
         )
-    rows = round(others * value / (1 - value)) if value < 1 else round(value)
+    rows = round(float(others * value / (1 - value) if value < 1 else value))
     if value >= 1 and rows != value:
         raise UsageError(258, f"sweep: {value!r} is neither a rate below 1 nor a number of rows")
     if rows > rare:

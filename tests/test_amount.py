@@ -104,10 +104,8 @@ def test_augment_takes_auto_and_zero_rows_are_an_answer() -> None:
 def test_unasked_augment_validates_its_amount() -> None:
     X, y = table(30, far=True)
     frame = X.assign(y=y)
-    unasked, asked = (
-        augment(frame, "y", synthesizer="bootstrap", random_state=0, **how)
-        for how in ({}, {"ratio": "auto"})
-    )
+    unasked = augment(frame, "y", synthesizer="bootstrap", random_state=0)
+    asked = augment(frame, "y", synthesizer="bootstrap", ratio="auto", random_state=0)
     pd.testing.assert_frame_equal(unasked.frame, asked.frame)
     assert unasked.additions == asked.additions
     assert "makes some anyway" in unasked.additions[0].reason

@@ -29,8 +29,10 @@ def small(rows: int = 60, rare: int = 8) -> pd.DataFrame:
 
 
 def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
-    amount = {} if "n_samples" in more else {"ratio": "double"}
-    return augment(frame, target, **{"synthesizer": "bootstrap", "random_state": 0} | amount | more)
+    how: dict[str, Any] = {"synthesizer": "bootstrap", "random_state": 0}
+    if "n_samples" not in more:
+        how["ratio"] = "double"
+    return augment(frame, target, **how | more)
 
 
 # --- how many -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def table(rows: int = 200) -> pd.DataFrame:
 
 
 def made(frame: pd.DataFrame, **more: Any) -> Augmented:
-    how = {"synthesizer": "bootstrap", "ratio": "double", "random_state": 0}
+    how: dict[str, Any] = {"synthesizer": "bootstrap", "ratio": "double", "random_state": 0}
     return augment(frame, "ill", **how | more)
 
 

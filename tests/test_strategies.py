@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import SmoothedBootstrap, remedies
+from synthgen import SmoothedBootstrap, Synthesizer, remedies
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder
@@ -120,12 +120,19 @@ def test_amounts_are_what_they_say() -> None:
     assert [s.tolist() for s in seen] == [[100, 30], [270, 81], [270, 81], [270, 30], [270, 270]]
 
 
-class Counting(SmoothedBootstrap):
+class Counting(Synthesizer):
+    """A smoothed bootstrap that notes how many rows it was given each time."""
+
     fits: list[int] = []  # noqa: RUF012
 
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         Counting.fits.append(len(table))
-        super()._fit(table, positions, seed)
+        y = table.frame[table.schema.target]
+        features = table.frame.drop(columns=[table.schema.target])
+        self.inner_ = SmoothedBootstrap(classes=self.classes).fit(features, y)
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        return self.inner_._sample(position, rows, seed)
 
 
 def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_same() -> None:
