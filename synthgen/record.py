@@ -176,7 +176,7 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
     def needed(name: str) -> float:
         return (splits - done) * _seconds(record, name) / jobs
 
-    if _left(record, plan, jobs)[1] <= left:
+    if done >= splits or _left(record, plan, jobs)[1] <= left:
         return
     others = [n for n in going(record, plan) if n != "nothing"]
     ranked = sorted(others, key=lambda n: -sign * inner(n))
@@ -190,7 +190,7 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
         # What is left is the least that can be compared: fewer splits of it, two at the least.
         kept = ranked[:1]
         each = (needed("nothing") + needed(kept[0])) / (splits - done)
-        record.splits = max(2, done + int(max(left, 0) // max(each, 1e-9)))
+        record.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
     for name in others:
         if name not in kept:
             record.pruned[name] = (
