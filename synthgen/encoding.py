@@ -37,7 +37,8 @@ class Encoded:
     Attributes:
         numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says
             that the value is a spike or missing.
-        codes: int64 of shape (rows, n_codes), each column in ``range(widths[j])``.
+        codes: Whole numbers of shape (rows, n_codes), each column in ``range(widths[j])``; of an
+            encoder in the smallest type that holds them, of a network int64.
     """
 
     numbers: torch.Tensor
@@ -238,7 +239,9 @@ class Encoder:
                     f"the table has no column {column.name!r}, which was learned: add or rename it",
                 )
         numbers = np.zeros((len(frame), self.n_numbers), dtype=np.float32)
-        codes = np.zeros((len(frame), len(self.widths)), dtype=np.int64)
+        most = max(self.widths, default=0)
+        small = np.uint8 if most <= 2**8 else np.int16 if most <= 2**15 else np.int32
+        codes = np.zeros((len(frame), len(self.widths)), dtype=small)
         for part, (number, code) in zip(self._parts, self._places, strict=True):
             if isinstance(part, _Scale):
                 numbers[:, number], found = part.encode(frame[part.column.name], rng)
@@ -250,7 +253,7 @@ class Encoder:
 
     def inverse_transform(self, rows: Encoded) -> pd.DataFrame:
         """The frame that `rows` stand for, in the columns' own dtypes, with a RangeIndex."""
-        numbers, codes = rows.numbers.cpu().numpy(), rows.codes.cpu().numpy()
+        numbers, codes = rows.numbers.cpu().numpy(), rows.codes.cpu().numpy().astype(np.int64)
         series = []
         for column, part, (number, code) in zip(
             self.columns, self._parts, self._places, strict=True

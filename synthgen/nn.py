@@ -15,12 +15,23 @@ from torch.nn import functional as F
 # Logits are kept within +-LIMIT, so that exponentials need no maximum of each span to be safe in
 # float32.
 LIMIT = 20.0
+# Added to the logit of a level that a table lacks; its exponential is nothing.
+CLOSED = -1e4
 
 
 class Spans(nn.Module):
     """Columns of levels side by side: column j takes ``widths[j]`` of the ``total`` places.
 
     Shapes: logits and one-hot rows (batch, total); codes and values of each span (batch, n_spans).
+
+    Args:
+        widths: Levels of each column.
+        own: For a table in the layout of a wider one, of which it lacks levels or whole columns:
+            how many levels of each column it has itself, 0 for a column that it lacks. None: all.
+
+    Attributes:
+        used: 1 for the places that the table has, 0 for the others; shape (total,).
+        count: Number of columns that the table has.
 
     Example:
         >>> spans = Spans([2, 3])
@@ -32,8 +43,12 @@ class Spans(nn.Module):
 
     member: Tensor
     offsets: Tensor
+    sizes: Tensor
+    used: Tensor
+    closed: Tensor
+    count: Tensor
 
-    def __init__(self, widths: list[int]) -> None:
+    def __init__(self, widths: list[int], own: list[int] | None = None) -> None:
         super().__init__()
         self.widths = list(widths)
         self.total = sum(widths)
@@ -45,14 +60,35 @@ class Spans(nn.Module):
         starts = torch.tensor([0, *widths[:-1]] if widths else [], dtype=torch.long).cumsum(0)
         self.register_buffer("member", member, persistent=False)
         self.register_buffer("offsets", starts, persistent=False)
+        sizes = torch.tensor(widths, dtype=torch.long)
+        self.register_buffer("sizes", sizes, persistent=False)
+        self.padded = own is not None
+        has = torch.tensor(own if own is not None else widths, dtype=torch.long)
+        within = torch.arange(self.total) - starts[of]
+        self.register_buffer("used", (within < has[of]).to(member.dtype), persistent=False)
+        # A column that the table lacks keeps one level, so that each span has a distribution.
+        closed = (within >= has.clamp(min=1)[of]).to(member.dtype) * CLOSED
+        self.register_buffer("closed", closed, persistent=False)
+        self.register_buffer("count", (has > 0).sum().double(), persistent=False)
 
     def one_hot(self, codes: Tensor) -> Tensor:
         out = torch.zeros(len(codes), self.total, device=codes.device, dtype=self.member.dtype)
-        return out.scatter_(1, codes + self.offsets, 1.0)
+        return self._kept(out.scatter(1, codes + self.offsets, 1.0))
+
+    def shares(self, codes: Tensor) -> Tensor:
+        """1 for each code of a column that the table has, shape (batch, n_spans)."""
+        if not self.padded:
+            return torch.ones_like(codes, dtype=self.member.dtype)
+        return self.used[self.offsets].expand(len(codes), -1)
 
     def bounded(self, raw: Tensor) -> Tensor:
-        """Logits within +-`LIMIT`, nearly unchanged near 0."""
-        return LIMIT * torch.tanh(raw / LIMIT)
+        """Logits within +-`LIMIT`, nearly unchanged near 0; far below for levels not there."""
+        logits = LIMIT * torch.tanh(raw / LIMIT)
+        return logits + self.closed if self.padded else logits
+
+    def _kept(self, shares: Tensor) -> Tensor:
+        """Nothing at the places that the table lacks, so that no weight behind them moves."""
+        return shares * self.used if self.padded else shares
 
     def logsumexp(self, logits: Tensor) -> Tensor:
         """Of each span, shape (batch, n_spans); logits of a row must lie within 80 of one
@@ -68,46 +104,51 @@ class Spans(nn.Module):
         return values.matmul(self.member.T)
 
     def softmax(self, logits: Tensor) -> Tensor:
-        return (logits - self.spread(self.logsumexp(logits))).exp()
+        return self._kept((logits - self.spread(self.logsumexp(logits))).exp())
 
     def cross_entropy(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Of each span. Shape (batch, n_spans)."""
         return self.logsumexp(logits) - logits.gather(1, codes + self.offsets)
 
-    def gumbel_softmax(
-        self, logits: Tensor, temperature: float, generator: torch.Generator
-    ) -> Tensor:
-        """A soft draw from each span's distribution (Jang et al. 2017; Maddison et al. 2017)."""
+    def gumbel_softmax(self, logits: Tensor, temperature: float, uniform: Tensor) -> Tensor:
+        """A soft draw from each span's distribution (Jang et al. 2017; Maddison et al. 2017).
+
+        Args:
+            logits: Shape (batch, total).
+            temperature: Towards 0 the draw becomes hard.
+            uniform: Uniformly drawn from [0, 1), shape (batch, total).
+        """
         if not self.total:
             return logits
-        noisy = logits + gumbel(logits.shape, logits.device, generator)
+        noisy = logits + gumbel(uniform)
         # The log-sum-exp lies within log(width) of the span's maximum: dividing by the temperature
         # stays safe. Below e-40 a share is nothing, and denormal numbers would slow every product
         # by an order of magnitude.
         scaled = (noisy - self.spread(self.logsumexp(noisy)).detach()) / temperature
         soft = scaled.clamp(min=-40).exp()
-        return soft / self.spread(soft.matmul(self.member))
+        return self._kept(soft / self.spread(soft.matmul(self.member)))
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes drawn from each span's distribution, int64 of shape (batch, n_spans)."""
-        noisy = logits + gumbel(logits.shape, logits.device, generator)
-        parts = [part.argmax(1) for part in noisy.split(self.widths, 1)] if self.widths else []
-        return (
-            torch.stack(parts, 1)
-            if parts
-            else torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
-        )
+        """Codes drawn from each span's distribution by inverse CDF, int64 of shape (batch, n_spans).
+
+        One uniform number for each code, and one cumulated sum over all spans: the number of
+        operations does not depend on that of the columns.
+        """
+        if not self.total:
+            return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
+        size, device = (len(logits), len(self.widths)), logits.device
+        uniform = torch.rand(size, device=device, dtype=torch.float64, generator=generator)
+        # Of all spans up to its own; float64, so that a long row adds up as exactly as a short one.
+        passed = self.softmax(logits).cumsum(1, dtype=torch.float64)
+        ends = passed[:, self.offsets + self.sizes - 1]
+        starts = F.pad(ends[:, :-1], (1, 0))
+        place = torch.searchsorted(passed, starts + uniform * (ends - starts), right=True)
+        return torch.minimum((place - self.offsets).clamp(min=0), self.sizes - 1)
 
 
-def gumbel(shape: torch.Size, device: torch.device, generator: torch.Generator) -> Tensor:
-    uniform = torch.rand(shape, device=device, generator=generator)
-    return -(-(uniform.clamp_(1e-20, 1 - 1e-7)).log()).log()
-
-
-def dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Dropout from a generator of our own; torch's takes the global one."""
-    keep = torch.rand(x.shape, device=x.device, generator=generator) >= share
-    return x * keep / (1 - share)
+def gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel numbers from uniform ones, which are overwritten."""
+    return uniform.clamp_(1e-20, 1 - 1e-7).log_().neg_().log_().neg_()
 
 
 def one_hot(labels: Tensor, n: int) -> Tensor:
@@ -126,7 +167,7 @@ def linear(n_in: int, n_out: int) -> nn.Linear:
 
 
 class OneHotLinear(nn.Module):
-    """A linear layer of dense inputs beside one-hot ones, which are looked up, not multiplied.
+    """A linear layer of dense inputs beside one-hot ones.
 
     Args:
         n_dense: Dense inputs.
@@ -144,7 +185,43 @@ class OneHotLinear(nn.Module):
 
     def forward(self, dense: Tensor, places: Tensor) -> Tensor:
         out = self.dense(dense)
-        return out + F.embedding_bag(places, self.table, mode="sum") if places.shape[1] else out
+        return out + looked_up(self.table, places) if places.shape[1] else out
+
+
+def looked_up(table: Tensor, places: Tensor, shares: Tensor | None = None) -> Tensor:
+    """The sum of the rows of `table` at `places`: a product with an input that is nearly all 0.
+
+    On a CPU they are looked up. Elsewhere the input is written out and multiplied, which is one
+    launch and has a gradient that needs no sorting; so it is for many models side by side.
+
+    Args:
+        table: Shape (n_levels, n_out).
+        places: Rows of it, int64 of shape (batch, n); not twice in a row of the batch.
+        shares: Values of the input there, shape (batch, n); None: all 1.
+
+    Returns:
+        Shape (batch, n_out).
+    """
+    if table.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(table):
+        return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
+    hot = torch.zeros(len(places), len(table), device=table.device, dtype=table.dtype)
+    ones = torch.ones_like(places, dtype=table.dtype) if shares is None else shares
+    return hot.scatter(1, places, ones) @ table
+
+
+class WideLinear(nn.Module):
+    """A linear layer of very many inputs, dense or one-hot, with its weights as rows: the gradient
+    of so wide a matrix is quickest that way round.
+
+    Args:
+        n_dense, n_levels, n_out: See `OneHotLinear`.
+    """
+
+    def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.empty(n_dense, n_out))
+        self.table = nn.Parameter(torch.empty(n_levels, n_out))
+        self.bias = nn.Parameter(torch.empty(n_out))
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
@@ -164,3 +241,6 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             uniform(layer.dense.weight, inputs)
             uniform(layer.dense.bias, inputs)
             uniform(layer.table, inputs)
+        elif isinstance(layer, WideLinear):
+            for tensor in layer.parameters():
+                uniform(tensor, len(layer.rows) + len(layer.table))

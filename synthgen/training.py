@@ -95,6 +95,54 @@ class Learner(nn.Module, ABC):
         """
 
 
+class StagedLearner(Learner):
+    """A learner whose step is a pure function of its tensors and of what was drawn for it.
+
+    All randomness is drawn first; then each stage, one for each optimiser, gives an objective. So
+    a step can be given the draws of another one, and many learners can take theirs as one.
+
+    Attributes:
+        clip: Greatest norm of the gradient of a stage; None: it is not clipped.
+    """
+
+    clip: float | None = None
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
+        """Everything random of a step, by name; each of a shape that begins with `lead`."""
+
+    @abstractmethod
+    def forward(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """What the optimiser at position `stage` lowers.
+
+        Args:
+            stage: Position among the optimisers.
+            drawn: Of `draw`.
+            carried: What the stage before leaves; empty for the first.
+
+        Returns:
+            The objective, a number; the losses to report, shape (n,), without a gradient; and what
+            the next stage needs.
+        """
+
+    def step(self, generator: torch.Generator) -> Tensor:
+        drawn = self.draw(generator)
+        carried: dict[str, Tensor] = {}
+        losses = []
+        for stage, optimizer in enumerate(self.optimizers):
+            weights = [w for group in optimizer.param_groups for w in group["params"]]
+            objective, found, carried = self(stage, drawn, carried)
+            optimizer.zero_grad(set_to_none=True)
+            objective.backward(inputs=weights)
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_(weights, self.clip, foreach=True)
+            optimizer.step()
+            losses.append(found)
+        return torch.cat(losses)
+
+
 @dataclass
 class History:
     """What happened in a run.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import nn
 
-from synthgen.nn import OneHotLinear, Spans, dropout, initialise
+from synthgen.nn import OneHotLinear, Spans, initialise, looked_up
 
 widths = st.lists(st.integers(2, 9), min_size=1, max_size=6)
 
@@ -64,7 +64,7 @@ def test_draws_follow_the_distribution_of_each_span() -> None:
     shares = torch.tensor([0.1, 0.9, 0.4, 0.3, 0.2, 0.1])
     logits = shares.log().expand(20_000, -1)
     codes = spans.draw(logits, generator())
-    soft = spans.gumbel_softmax(logits, 0.2, generator(1))
+    soft = spans.gumbel_softmax(logits, 0.2, torch.rand(logits.shape, generator=generator(1)))
     for seen in (codes, torch.stack([soft[:, :2].argmax(1), soft[:, 2:].argmax(1)], 1)):
         for column, part in zip(seen.T, shares.split([2, 4]), strict=True):
             counts = torch.bincount(column, minlength=len(part)).numpy()
@@ -80,7 +80,7 @@ def test_draws_follow_the_distribution_of_each_span() -> None:
 def test_wide_spans_stay_finite_and_free_of_denormals() -> None:
     spans = Spans([2000, 3])
     logits = spans.bounded(1000 * torch.randn(8, 2003, generator=generator())).requires_grad_(True)
-    soft = spans.gumbel_softmax(logits, 0.2, generator())
+    soft = spans.gumbel_softmax(logits, 0.2, torch.rand(logits.shape, generator=generator()))
     (soft**2).sum().backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
@@ -91,7 +91,7 @@ def test_no_codes_at_all() -> None:
     spans = Spans([])
     empty = torch.zeros(4, 0)
     assert spans.one_hot(empty.long()).shape == (4, 0)
-    assert spans.gumbel_softmax(empty, 0.2, generator()).shape == (4, 0)
+    assert spans.gumbel_softmax(empty, 0.2, empty).shape == (4, 0)
     assert spans.draw(empty, generator()).shape == (4, 0)
     assert spans.logsumexp(empty).shape == (4, 0)
 
@@ -117,7 +117,56 @@ def test_initialise_fills_every_weight_within_its_bound() -> None:
         assert p.abs().max() > 0.95 * bound, name
 
 
-def test_dropout_keeps_the_mean() -> None:
-    kept = dropout(torch.ones(200_000), 0.3, generator())
-    assert kept.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
-    assert kept.mean().item() == pytest.approx(1.0, abs=0.01)
+@pytest.mark.parametrize("shares", [None, torch.rand(6, 2, generator=generator(3))])
+def test_what_is_looked_up_is_what_a_product_gives(shares: torch.Tensor | None) -> None:
+    table = torch.randn(5, 4, generator=generator()).requires_grad_(True)
+    places = torch.tensor([[0, 4], [1, 2]] * 3)
+    hot = torch.zeros(6, 5).scatter(1, places, torch.ones(6, 2) if shares is None else shares)
+    out = looked_up(table, places, shares)
+    torch.testing.assert_close(out, hot @ table)
+    (grad,) = torch.autograd.grad((out**2).sum(), table)
+    (expected,) = torch.autograd.grad(((hot @ table) ** 2).sum(), table)
+    torch.testing.assert_close(grad, expected)
+
+
+def test_padded_spans_are_those_without_padding() -> None:
+    """A table that lacks levels of one column, and another column altogether."""
+    whole, padded = Spans([2, 3]).double(), Spans([4, 3, 2], own=[2, 3, 0]).double()
+    at = torch.tensor([0, 1, 4, 5, 6])
+    codes = torch.tensor([[1, 2], [0, 0], [1, 1]])
+    small = 5 * torch.randn(3, 5, dtype=torch.float64, generator=generator())
+    wide = torch.zeros(3, 9, dtype=torch.float64)
+    wide[:, at] = small
+    small.requires_grad_(True)
+    wide.requires_grad_(True)
+    uniform = torch.rand(3, 9, dtype=torch.float64, generator=generator(1))
+    wide_codes = torch.cat([codes, torch.zeros(3, 1, dtype=torch.long)], 1)
+    pairs = [
+        (whole.softmax(whole.bounded(small)), padded.softmax(padded.bounded(wide))),
+        (whole.one_hot(codes), padded.one_hot(wide_codes)),
+        (
+            whole.gumbel_softmax(whole.bounded(small), 0.2, uniform[:, at]),
+            padded.gumbel_softmax(padded.bounded(wide), 0.2, uniform),
+        ),
+    ]
+    for one, two in pairs:
+        torch.testing.assert_close(two[:, at], one, atol=1e-12, rtol=1e-10)
+        assert two.sum().item() == pytest.approx(one.sum().item()), "padding is not empty"
+    loss = whole.cross_entropy(whole.bounded(small), codes).sum() + (pairs[2][0] ** 2).sum()
+    other = padded.cross_entropy(padded.bounded(wide), wide_codes).sum() + (pairs[2][1] ** 2).sum()
+    assert other.item() == pytest.approx(loss.item(), rel=1e-12)
+    loss.backward()
+    other.backward()
+    assert small.grad is not None
+    assert wide.grad is not None
+    torch.testing.assert_close(wide.grad[:, at], small.grad, atol=1e-12, rtol=1e-10)
+    assert wide.grad.abs().sum().item() == pytest.approx(small.grad.abs().sum().item())
+
+
+def test_rare_levels_at_the_ends_of_long_rows_are_drawn_as_often_as_they_should() -> None:
+    spans = Spans([2] * 400)
+    logits = torch.tensor([0.999, 0.001]).log().repeat(400).expand(2000, -1)
+    codes = spans.draw(logits, generator())
+    halves = codes[:, :200].sum().item(), codes[:, 200:].sum().item()
+    for seen in halves:  # 400 expected, five standard deviations
+        assert abs(seen - 400) < 100

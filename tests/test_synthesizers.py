@@ -264,7 +264,8 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     labels = torch.tensor([0] * 70 + [1] * 30)
     data = Data(Encoded(torch.zeros(100, 0), codes), labels, 2, Spans([2, 3]), [])
     generator = torch.Generator().manual_seed(0)
-    label, place, row = _Conditions(data).draw(40_000, data, generator)
+    share = torch.rand(3, 40_000, dtype=torch.float64, generator=generator)
+    label, place, row = _Conditions(data)(share, data)
     held = data.spans.one_hot(codes)[row, place]
     assert (held == 1).all(), "a row does not hold the value it was drawn for"
     assert (labels[row] == label).all(), "a row is of another class than it was drawn for"

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import UsageError
-from synthgen.nn import OneHotLinear, Spans, dropout, linear
+from synthgen.nn import OneHotLinear, Spans, WideLinear, linear, looked_up
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler
+from synthgen.training import Learner, Sampler, StagedLearner
 
 NOISE, HIDDEN = 128, 256
-TEMPERATURE, PENALTY, DROPOUT = 0.2, 10.0, 0.5
+TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2
 
 
 class _Residual(nn.Module):
@@ -94,58 +94,69 @@ class _Generator(Sampler):
         device = self.frequencies.device
         noise = torch.randn(rows, NOISE, device=device, generator=generator)
         labels = torch.full((rows,), label, device=device)
-        place = _draw(self.frequencies, labels, self.spans, generator) - labels * self.spans.total
+        share = torch.rand(rows, device=device, dtype=torch.float64, generator=generator)
+        place = _value(self.frequencies, labels, self.spans, share) - labels * self.spans.total
         numbers, logits = self(noise, self.condition(place, labels))
         return Encoded(numbers, self.spans.draw(logits, generator))
 
 
-class _Conditions:
+class _Conditions(nn.Module):
     """Training by sampling: a column, a value of it by log-frequency, and a real row that has
     it.
     """
 
+    places: Tensor
+    starts: Tensor
+    counts: Tensor
+    frequencies: Tensor
+    log_frequencies: Tensor
+    by_label: Tensor
+
     def __init__(self, data: Data) -> None:
-        spans, n, device = data.spans, len(data.labels), data.labels.device
+        super().__init__()
+        spans, n, device = data.spans, len(data), data.labels.device
         total = spans.total
         self.spans, self.n_labels = spans, data.n_labels
-        keys = data.labels[:, None] * total + data.rows.codes + spans.offsets
+        keys = data.labels.long()[:, None] * total + data.codes + spans.offsets
         counts = torch.bincount(keys.flatten(), minlength=data.n_labels * total).to(torch.float64)
-        # Rows of each (class, column, value), one after the other.
-        self.rows = keys.T.argsort(dim=1, stable=True).flatten().to(torch.int32) if total else None
-        of = (
-            spans.member.argmax(1).repeat(data.n_labels)
-            if total
-            else torch.zeros(0, dtype=torch.long)
-        )
-        column = of.to(device)
+        counts = counts * spans.used.repeat(data.n_labels)
+        column = spans.member.argmax(1).repeat(data.n_labels) if total else counts.long()
         within = torch.zeros_like(counts)
         for j in range(len(spans.widths)):  # once, before training
             mine = column == j
             within[mine] = counts[mine].cumsum(0) - counts[mine]
-        self.starts = (within + column * n).to(torch.long)
-        self.counts = counts
-        self.frequencies = _cumulated(counts, data)
-        self.log_frequencies = _cumulated(torch.where(counts > 0, (counts + 1).log(), counts), data)
-        per_label = torch.bincount(data.labels, minlength=data.n_labels).to(torch.float64)
-        self.by_label = torch.where(per_label > 0, (per_label + 1).log(), per_label).cumsum(0)
+        per_label = torch.bincount(data.labels.long(), minlength=data.n_labels).to(torch.float64)
+        seen = torch.where(counts > 0, (counts + 1).log(), counts)
+        tables = {
+            # Rows of each (class, column, value), one after the other.
+            "places": keys.T.argsort(dim=1, stable=True).flatten().to(torch.int32),
+            "starts": (within + column * n).to(torch.long),
+            "counts": counts,
+            "frequencies": _cumulated(counts, data),
+            "log_frequencies": _cumulated(seen, data),
+            "by_label": torch.where(per_label > 0, (per_label + 1).log(), per_label).cumsum(0),
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table.to(device), persistent=False)
 
-    def draw(
-        self, batch: int, data: Data, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Class, place of the value among all levels, and row; each of shape (batch,)."""
-        device = data.labels.device
-        labels = torch.zeros(batch, dtype=torch.long, device=device)
+    def forward(self, share: Tensor, data: Data) -> tuple[Tensor, Tensor, Tensor]:
+        """Class, place of the value among all levels, and row; each of shape (batch,).
+
+        Args:
+            share: Uniform numbers, float64 of shape (3, batch).
+            data: The rows.
+        """
+        labels = torch.zeros_like(share[0], dtype=torch.long)
         if self.n_labels > 1:
-            share = torch.rand(batch, device=device, dtype=torch.float64, generator=generator)
-            labels = torch.searchsorted(self.by_label, share * self.by_label[-1], right=True)
+            by_label = self.by_label
+            labels = torch.searchsorted(by_label, share[0] * by_label[-1], right=True)
             labels = labels.clamp(max=self.n_labels - 1)
-        if self.rows is None:
-            rows = torch.randint(len(data.labels), (batch,), device=device, generator=generator)
-            return data.labels[rows], labels, rows
-        key = _draw(self.log_frequencies, labels, self.spans, generator)
-        share = torch.rand(batch, device=device, dtype=torch.float64, generator=generator)
-        nth = torch.minimum((share * self.counts[key]).long(), self.counts[key].long() - 1)
-        rows = self.rows[self.starts[key] + nth].long()
+        if not self.spans.total:
+            rows = data.at(share[2])
+            return data.labels[rows].long(), labels, rows
+        key = _value(self.log_frequencies, labels, self.spans, share[1])
+        nth = torch.minimum((share[2] * self.counts[key]).long(), self.counts[key].long() - 1)
+        rows = self.places[self.starts[key] + nth].long()
         return labels, key - labels * self.spans.total, rows
 
 
@@ -160,88 +171,160 @@ def _cumulated(weights: Tensor, data: Data) -> Tensor:
     # A class without rows keeps its place in the line.
     whole = shares.cumsum(1)
     return (
-        whole + len(spans.widths) * torch.arange(data.n_labels, device=whole.device)[:, None]
+        whole + spans.count * torch.arange(data.n_labels, device=whole.device)[:, None]
     ).flatten()
 
 
-def _draw(cumulated: Tensor, labels: Tensor, spans: Spans, generator: torch.Generator) -> Tensor:
+def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Tensor:
     """A uniformly drawn code and a value of it, as a place among all levels of all classes."""
     if not spans.total:
         return labels
-    codes = len(spans.widths)
-    share = torch.rand(len(labels), device=labels.device, dtype=torch.float64, generator=generator)
-    place = torch.searchsorted(cumulated, (labels + share) * codes, right=True)
+    place = torch.searchsorted(cumulated, (labels + share) * spans.count, right=True)
     first = labels * spans.total
     return torch.minimum(torch.maximum(place, first), first + spans.total - 1)
 
 
 class _Critic(nn.Module):
-    """The score of packs of rows, each with its condition (Lin et al. 2018)."""
+    """The score of packs of rows, each with its condition (Lin et al. 2018).
+
+    Two hidden layers with leaky ReLU and dropout. Where its bends lie, the score is a product of
+    matrices; so is its slope along the rows, which `slope` writes out. Nothing is differentiated
+    twice.
+    """
 
     starts: Tensor
+    origins: Tensor
 
     def __init__(self, width: int, n_levels: int, n_conditions: int, pac: int) -> None:
         super().__init__()
         self.pac = pac
-        self.first = OneHotLinear(pac * width, pac * n_levels, HIDDEN)
+        self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
         self.second, self.last = linear(HIDDEN, HIDDEN), linear(HIDDEN, 1)
-        # Each place of a pack has weights of its own.
-        starts = torch.arange(pac).repeat_interleave(n_conditions) * n_levels
-        self.register_buffer("starts", starts, persistent=False)
+        # Each row of a pack has weights of its own.
+        row = torch.arange(pac)
+        self.register_buffer(
+            "starts", row.repeat_interleave(n_conditions) * n_levels, persistent=False
+        )
+        self.register_buffer("origins", row[:, None] * width, persistent=False)
 
-    def forward(self, rows: Tensor, condition: Tensor, generator: torch.Generator) -> Tensor:
-        packs = len(rows) // self.pac
-        out = self.first(rows.reshape(packs, -1), condition.reshape(packs, -1) + self.starts)
-        out = dropout(F.leaky_relu(out, 0.2), DROPOUT, generator)
-        out = dropout(F.leaky_relu(self.second(out), 0.2), DROPOUT, generator)
-        return self.last(out)
+    def told(self, condition: Tensor) -> Tensor:
+        """The part of the condition in the first layer, shape (packs, HIDDEN)."""
+        packs = len(condition) // self.pac
+        places = condition.reshape(packs, len(self.starts)) + self.starts
+        if not places.shape[1]:
+            return self.first.bias.expand(packs, -1)
+        return looked_up(self.first.table, places) + self.first.bias
+
+    def seen(self, rows: Tensor) -> Tensor:
+        """The part of soft rows in the first layer, shape (packs, HIDDEN)."""
+        return rows.reshape(len(rows) // self.pac, -1) @ self.first.rows
+
+    def known(self, rows: Encoded, spans: Spans) -> Tensor:
+        """The part of real rows in the first layer, shape (packs, HIDDEN)."""
+        numbers, n = rows.numbers, rows.numbers.shape[1]
+        columns = torch.arange(n, device=numbers.device).expand(len(numbers), -1)
+        places = torch.cat([columns, rows.codes + (spans.offsets + n)], 1)
+        shares = torch.cat([numbers, spans.shares(rows.codes)], 1)
+        packs = len(numbers) // self.pac
+        by_pack = places.reshape(packs, self.pac, -1) + self.origins
+        return looked_up(self.first.rows, by_pack.reshape(packs, -1), shares.reshape(packs, -1))
+
+    def forward(self, entered: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs.
+
+        Args:
+            entered: The sum of both parts of the first layer.
+            kept: Uniform numbers that say which units dropout keeps, shape (packs, 2 * HIDDEN).
+        """
+        kept = (kept >= DROPOUT).to(entered.dtype) / (1 - DROPOUT)
+        one = _bend(entered) * kept[:, :HIDDEN]
+        inner = self.second(entered * one)
+        two = _bend(inner) * kept[:, HIDDEN:]
+        return self.last(inner * two), one, two
+
+    def slope(self, one: Tensor, two: Tensor) -> Tensor:
+        """The gradient of each score along its pack of rows, shape (packs, pac * width)."""
+        back = (self.last.weight * two) @ self.second.weight
+        return (back * one) @ self.first.rows.T
 
 
-class _CTGANLearner(Learner):
+def _bend(x: Tensor) -> Tensor:
+    """What leaky ReLU multiplies `x` with."""
+    return (x.detach() > 0).to(x.dtype) * (1 - LEAK) + LEAK
+
+
+class _CTGANLearner(StagedLearner):
     losses = ("critic", "generator", "condition")
 
     def __init__(self, sampler: _Generator, data: Data, batch: int, pac: int, rate: float) -> None:
         super().__init__()
         self.sampler: _Generator = sampler
         self.data, self.batch, self.pac = data, batch, pac
-        width = data.rows.numbers.shape[1] + data.spans.total
+        width = data.numbers.shape[1] + data.spans.total
         n_conditions = (data.spans.total > 0) + (data.n_labels > 1)
         self.critic = _Critic(width, sampler.n_levels, n_conditions, pac)
         self.conditions = _Conditions(data)
         sampler.frequencies.copy_(self.conditions.frequencies.cpu())
-        sampler.limits.copy_(data.rows.numbers.abs().amax(0).clamp(min=0.1).cpu())
+        sampler.limits.copy_(data.numbers.abs().amax(0).clamp(min=0.1).cpu())
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
             torch.optim.Adam(self.critic.parameters(), **options),
             torch.optim.Adam(sampler.parameters(), weight_decay=1e-6, **options),
         ]
 
-    def step(self, generator: torch.Generator) -> Tensor:
-        data, sampler = self.data, self.sampler
-        critic_optimizer, optimizer = self.optimizers
-        labels, place, drawn = self.conditions.draw(self.batch, data, generator)
+    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
+        like, batch, packs = self.sampler.limits, self.batch, self.batch // self.pac
+        where: dict[str, Any] = {"device": like.device, "generator": generator}
+        typed = where | {"dtype": like.dtype}
+        return {
+            "place": torch.rand(*lead, 3, batch, dtype=torch.float64, **where),
+            "noise": torch.randn(*lead, batch, NOISE, **typed),
+            "gumbel": torch.rand(*lead, batch, self.sampler.spans.total, **typed),
+            "share": torch.rand(*lead, packs, 1, **typed),
+            # Of fake, real and mixed packs before the critic, and of the fake ones after it.
+            "kept": torch.rand(*lead, 4 * packs, 2 * HIDDEN, **typed),
+        }
+
+    def forward(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        return self._judged(drawn, carried) if stage else self._judge(drawn)
+
+    def _judge(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The critic tells real from fake rows, and its slope between them should be 1
+        (Gulrajani et al. 2017).
+        """
+        data, sampler, critic = self.data, self.sampler, self.critic
+        labels, place, drawn_rows = self.conditions(drawn["place"], data)
         condition = sampler.condition(place, labels)
-        noise = torch.randn(self.batch, NOISE, device=place.device, generator=generator)
-        numbers, logits = sampler(noise, condition)
-        fake = sampler.row(numbers, sampler.spans.gumbel_softmax(logits, TEMPERATURE, generator))
-        real = torch.cat([data.rows.numbers[drawn], data.spans.one_hot(data.rows.codes[drawn])], 1)
-
-        both = torch.cat([fake.detach(), real])
-        scores = self.critic(both, condition.repeat(2, 1), generator)
+        numbers, logits = sampler(drawn["noise"], condition)
+        soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, drawn["gumbel"])
+        fake = sampler.row(numbers, soft)
+        rows, _ = data.rows(drawn_rows)
         packs = self.batch // self.pac
-        critic = scores[:packs].mean() - scores[packs:].mean()
-        critic_optimizer.zero_grad(set_to_none=True)
-        (critic + self._penalty(real, fake.detach(), condition, generator)).backward()
-        critic_optimizer.step()
+        made, true = critic.seen(fake.detach()), critic.known(rows, data.spans)
+        # The first layer is linear: between two packs it is between theirs, at no cost.
+        between = true + drawn["share"] * (made - true)
+        entered = torch.cat([made, true, between]) + critic.told(condition).repeat(3, 1)
+        scores, one, two = critic(entered, drawn["kept"][: 3 * packs])
+        gap = scores[:packs].mean() - scores[packs : 2 * packs].mean()
+        norm = critic.slope(one[2 * packs :], two[2 * packs :]).norm(2, 1)
+        carried = {"fake": fake, "logits": logits, "place": place, "condition": condition}
+        return gap + PENALTY * ((norm - 1) ** 2).mean(), gap.detach()[None], carried
 
-        # NOTE[DIFF]: the generator learns from the rows that the critic has just seen; the paper
-        # draws new ones.
-        loss = -self.critic(fake, condition, generator).mean()
-        missed = self._missed(logits, place)
-        optimizer.zero_grad(set_to_none=True)
-        (loss + missed).backward(inputs=list(sampler.parameters()))
-        optimizer.step()
-        return torch.stack([critic.detach(), loss.detach(), missed.detach()])
+    def _judged(
+        self, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The generator pleases the critic and keeps to the condition.
+
+        NOTE[DIFF]: it learns from the rows that the critic has just seen; the paper draws new ones.
+        """
+        critic = self.critic
+        entered = critic.seen(carried["fake"]) + critic.told(carried["condition"])
+        scores, _, _ = critic(entered, drawn["kept"][-len(entered) :])
+        loss = -scores.mean()
+        missed = self._missed(carried["logits"], carried["place"])
+        return loss + missed, torch.stack([loss.detach(), missed.detach()]), {}
 
     def _missed(self, logits: Tensor, place: Tensor) -> Tensor:
         """Cross-entropy of the one code that the condition fixes."""
@@ -251,22 +334,6 @@ class _CTGANLearner(Learner):
         code = spans.member[place].argmax(1, keepdim=True)
         chosen = logits.gather(1, place[:, None])
         return (spans.logsumexp(logits).gather(1, code) - chosen).mean()
-
-    def _penalty(
-        self, real: Tensor, fake: Tensor, condition: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """The critic's slope between real and fake packs should be 1 (Gulrajani et al. 2017).
-
-        The condition is the same for both, so the slope is that along the rows.
-        """
-        packs = self.batch // self.pac
-        share = torch.rand(packs, 1, 1, device=real.device, generator=generator)
-        share = share.expand(-1, self.pac, 1).reshape(-1, 1)
-        between = (real + share * (fake - real)).requires_grad_(True)
-        score = self.critic(between, condition, generator).sum()
-        (slope,) = torch.autograd.grad(score, between, create_graph=True)
-        norm = slope.reshape(packs, -1).norm(2, 1)
-        return PENALTY * ((norm - 1) ** 2).mean()
 
 
 @final

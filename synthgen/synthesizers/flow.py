@@ -23,7 +23,7 @@ from synthgen.errors import UsageError
 from synthgen.nn import Spans, linear, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler
+from synthgen.training import Learner, Sampler, StagedLearner
 
 # With fewer rows of the class, what all rows have in common is worth learning first
 # (``evaluation/transfer.md``).
@@ -204,16 +204,17 @@ def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
     return times / spread, (1 - times) / spread.sqrt()
 
 
-class _FlowLearner(Learner):
+class _FlowLearner(StagedLearner):
     losses = ("numbers", "levels")
+    clip = CLIP
 
     def __init__(self, sampler: _Flow, data: Data, batch: int, rate: float) -> None:
         super().__init__()
         self.sampler: _Flow = sampler
         self.data, self.batch = data, batch
         if data.spans.total:
-            counts = data.spans.one_hot(data.rows.codes).sum(0).cpu()
-            sampler.prior.copy_(((counts + 0.5) / (len(data.labels) + 1)).log())
+            counts = data.spans.one_hot(data.codes).sum(0).cpu()
+            sampler.prior.copy_(((counts + 0.5) / (len(data) + 1)).log())
         # Rows of one class alone, as those that a network adapts to, say nothing about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0
@@ -223,32 +224,36 @@ class _FlowLearner(Learner):
             )
         ]
 
-    def step(self, generator: torch.Generator) -> Tensor:
-        sampler, data, device = self.sampler, self.data, self.data.labels.device
-        drawn = torch.randint(len(data.labels), (self.batch,), device=device, generator=generator)
-        labels = data.labels[drawn]
-        if self.dropout:
-            hidden = torch.rand(self.batch, device=device, generator=generator) < self.dropout
-            labels = torch.where(hidden, sampler.n_labels, labels)
-        # One moment in each of `batch` equal parts of the way: the loss varies less.
-        times = torch.rand(self.batch, device=device, generator=generator)
-        times = (torch.arange(self.batch, device=device) + times)[:, None] / self.batch
-        noise = torch.randn(self.batch, sampler.size, device=device, generator=generator)
-        squared, entropy = sampler.losses(
-            data.rows[drawn], labels, times, noise, self._shown(generator)
-        )
-        (optimizer,) = self.optimizers
-        optimizer.zero_grad(set_to_none=True)
-        parts = max(1, sampler.n_numbers + len(sampler.spans.widths))
-        ((squared + entropy) / parts).backward()
-        nn.utils.clip_grad_norm_(self.parameters(), CLIP, foreach=True)
-        optimizer.step()
-        return torch.stack([squared.detach(), entropy.detach()])
+    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
+        like = self.sampler.waves
+        where: dict[str, Any] = {"device": like.device, "generator": generator}
+        typed = where | {"dtype": like.dtype}
+        n_codes = len(self.sampler.spans.widths)
+        return {
+            "rows": torch.rand(*lead, self.batch, dtype=torch.float64, **where),
+            "hidden": torch.rand(*lead, self.batch, **typed),
+            "times": torch.rand(*lead, self.batch, **typed),
+            "shown": torch.rand(*lead, self.batch, n_codes + 1, **typed),
+            "noise": torch.randn(*lead, self.batch, self.sampler.size, **typed),
+        }
 
-    def _shown(self, generator: torch.Generator) -> Tensor:
-        shape, device = (self.batch, self.data.rows.codes.shape[1] + 1), self.data.labels.device
-        share = torch.rand(shape, device=device, generator=generator)
-        return ((share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)).to(torch.float32)
+    def forward(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        sampler, data = self.sampler, self.data
+        rows, labels = data.rows(data.at(drawn["rows"]))
+        if self.dropout:
+            labels = torch.where(drawn["hidden"] < self.dropout, sampler.n_labels, labels)
+        # One moment in each of `batch` equal parts of the way: the loss varies less.
+        times = torch.arange(self.batch, device=labels.device) + drawn["times"]
+        share = drawn["shown"]
+        shown = (share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)
+        squared, entropy = sampler.losses(
+            rows, labels, times[:, None] / self.batch, drawn["noise"], shown.to(share.dtype)
+        )
+        parts = max(1, sampler.n_numbers + len(sampler.spans.widths))
+        losses = torch.stack([squared.detach(), entropy.detach()])
+        return (squared + entropy) / parts, losses, {}
 
     def course(self, done: int, steps: int) -> float:
         """Up, then down along half a cosine."""

@@ -39,11 +39,10 @@ LONG_FIT = 20
 BLOCK = 1024
 
 
-@dataclass(frozen=True)
-class Data:
-    """The rows that a network learns from, on the device.
+class Data(torch.nn.Module):
+    """The rows that a network learns from, on the device, in the smallest types that hold them.
 
-    Attributes:
+    Args:
         rows: The encoded rows.
         labels: Class of each row, int64 of shape (rows,): 0 for a class learned alone.
         n_labels: Number of classes; 1 for a class learned alone, which then is no condition.
@@ -51,11 +50,38 @@ class Data:
         scale_code: See `Encoder.scale_code`.
     """
 
-    rows: Encoded
+    numbers: torch.Tensor
+    codes: torch.Tensor
     labels: torch.Tensor
-    n_labels: int
-    spans: Spans
-    scale_code: list[int]
+    size: torch.Tensor
+
+    def __init__(
+        self,
+        rows: Encoded,
+        labels: torch.Tensor,
+        n_labels: int,
+        spans: Spans,
+        scale_code: list[int],
+    ) -> None:
+        super().__init__()
+        self.n_labels, self.spans, self.scale_code = n_labels, spans, scale_code
+        size = torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
+        labels = labels.to(torch.uint8 if n_labels <= 2**8 else torch.int32)
+        whole = (("labels", labels), ("codes", rows.codes), ("numbers", rows.numbers))
+        for name, tensor in (*whole, ("size", size)):
+            self.register_buffer(name, tensor, persistent=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, share: torch.Tensor) -> torch.Tensor:
+        """Positions of rows from uniform numbers in [0, 1), float64 as a table may be long."""
+        return (share * self.size).long().minimum(self.size.long() - 1)
+
+    def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:
+        """The rows at `places`, and their classes."""
+        found = Encoded(self.numbers[places], self.codes[places].long())
+        return found, self.labels[places].long()
 
 
 @dataclass

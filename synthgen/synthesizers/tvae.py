@@ -10,13 +10,14 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Encoder
-from synthgen.nn import Spans, linear, one_hot
+from synthgen.nn import OneHotLinear, Spans, linear, looked_up, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler
+from synthgen.training import Learner, Sampler, StagedLearner
 
 LATENT, HIDDEN = 128, 128
 # With fewer rows of the class, what all rows have in common is worth learning first.
@@ -56,7 +57,7 @@ class _Decoder(Sampler):
         return Encoded(mean + noise * _sigma(self.log_sigma), self.spans.draw(logits, generator))
 
 
-class _TVAELearner(Learner):
+class _TVAELearner(StagedLearner):
     losses = ("reconstruction", "divergence")
     scale_code: Tensor
     always: Tensor
@@ -65,13 +66,10 @@ class _TVAELearner(Learner):
         super().__init__()
         self.sampler: _Decoder = decoder
         self.data, self.batch = data, batch
-        width = data.rows.numbers.shape[1] + data.spans.total + decoder.n_condition
+        levels = data.spans.total + decoder.n_condition
+        self.enter = OneHotLinear(data.numbers.shape[1], levels, HIDDEN)
         self.encoder = nn.Sequential(
-            linear(width, HIDDEN),
-            nn.ReLU(),
-            linear(HIDDEN, HIDDEN),
-            nn.ReLU(),
-            linear(HIDDEN, 2 * LATENT),
+            nn.ReLU(), linear(HIDDEN, HIDDEN), nn.ReLU(), linear(HIDDEN, 2 * LATENT)
         )
         on_scale = torch.tensor(data.scale_code, dtype=torch.long)
         self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
@@ -80,21 +78,24 @@ class _TVAELearner(Learner):
             torch.optim.Adam(self.parameters(), lr=rate, weight_decay=1e-5, fused=True)
         ]
 
-    def step(self, generator: torch.Generator) -> Tensor:
-        data, device = self.data, self.data.labels.device
-        drawn = torch.randint(len(data.labels), (self.batch,), device=device, generator=generator)
-        numbers, codes, labels = (
-            data.rows.numbers[drawn],
-            data.rows.codes[drawn],
-            data.labels[drawn],
-        )
-        parts = [numbers, data.spans.one_hot(codes)]
-        if self.sampler.n_condition:
-            parts.append(one_hot(labels, self.sampler.n_condition))
-        mean, log_variance = self.encoder(torch.cat(parts, 1)).chunk(2, 1)
+    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
+        like = self.sampler.log_sigma
+        where: dict[str, Any] = {"device": like.device, "generator": generator}
+        return {
+            "rows": torch.rand(*lead, self.batch, dtype=torch.float64, **where),
+            "noise": torch.randn(*lead, self.batch, LATENT, dtype=like.dtype, **where),
+        }
+
+    def forward(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        data = self.data
+        rows, labels = data.rows(data.at(drawn["rows"]))
+        numbers, codes = rows.numbers, rows.codes
+        mean, log_variance = self.encoder(self._entered(rows, labels)).chunk(2, 1)
         log_variance = log_variance.clamp(-20, 20)
-        noise = torch.randn(mean.shape, device=device, generator=generator)
-        out, logits = self.sampler(mean + noise * (0.5 * log_variance).exp(), labels)
+        latent = mean + drawn["noise"] * (0.5 * log_variance).exp()
+        out, logits = self.sampler(latent, labels)
         sigma = _sigma(self.sampler.log_sigma)
         # A number counts where the row has one: not at a spike, not where it is missing.
         there = self.always | (codes[:, self.scale_code] == 0) if codes.shape[1] else self.always
@@ -102,11 +103,18 @@ class _TVAELearner(Learner):
         fit = (density * there).sum(1) + data.spans.cross_entropy(logits, codes).sum(1)
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
         fit, divergence = fit.mean(), divergence.mean()
-        (optimizer,) = self.optimizers
-        optimizer.zero_grad(set_to_none=True)
-        (RECONSTRUCTION * fit + divergence).backward()
-        optimizer.step()
-        return torch.stack([fit.detach(), divergence.detach()])
+        losses = torch.stack([fit.detach(), divergence.detach()])
+        return RECONSTRUCTION * fit + divergence, losses, {}
+
+    def _entered(self, rows: Encoded, labels: Tensor) -> Tensor:
+        """Real rows, with their class where it is a condition, in the first layer."""
+        spans = self.data.spans
+        places, shares = rows.codes + spans.offsets, spans.shares(rows.codes)
+        if self.sampler.n_condition:
+            places = torch.cat([places, labels[:, None] + spans.total], 1)
+            shares = F.pad(shares, (0, 1), value=1.0)
+        out = self.enter.dense(rows.numbers)
+        return out + looked_up(self.enter.table, places, shares) if places.shape[1] else out
 
 
 def _sigma(log_sigma: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""The critic's gradients, written out, against those that torch finds by differentiating twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from synthgen.encoding import Encoded
+from synthgen.nn import Spans, initialise
+from synthgen.synthesizers import ctgan
+from synthgen.synthesizers.ctgan import DROPOUT, HIDDEN, LEAK, PENALTY, _CTGANLearner, _Generator
+from synthgen.synthesizers.network import Data
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(params=[(2, [2, 4]), (0, [3]), (3, [])], ids=["mixed", "levels", "numbers"])
+def learner(request: pytest.FixtureRequest) -> Iterator[_CTGANLearner]:
+    n_numbers, widths = request.param
+    codes = [torch.randint(w, (40,), generator=generator(w)) for w in widths]
+    rows = Encoded(
+        torch.randn(40, n_numbers, generator=generator()),
+        torch.stack(codes, 1) if codes else torch.zeros(40, 0, dtype=torch.long),
+    )
+    labels = torch.arange(40) % 2
+    spans = Spans(widths)
+    scale_code = [0] * min(n_numbers, len(widths)) + [-1] * max(0, n_numbers - len(widths))
+    sampler = _Generator(n_numbers, spans, 2, scale_code)
+    learner = _CTGANLearner(sampler, Data(rows, labels, 2, spans, scale_code), 20, 5, 1e-3)
+    initialise(learner, generator())
+    yield learner.double().train()
+
+
+def reference(learner: _CTGANLearner, rows: Tensor, condition: Tensor, kept: Tensor) -> Tensor:
+    """The critic as the paper draws it: all inputs dense, dropout after each leaky ReLU."""
+    critic, pac = learner.critic, learner.pac
+    packs = len(rows) // pac
+    hot = torch.zeros(len(rows), learner.sampler.n_levels, dtype=rows.dtype)
+    hot = hot.scatter(1, condition, 1.0).reshape(packs, -1)
+    out = rows.reshape(packs, -1) @ critic.first.rows + hot @ critic.first.table + critic.first.bias
+    mask = (kept >= DROPOUT) / (1 - DROPOUT)
+    out = F.leaky_relu(out, LEAK) * mask[:, :HIDDEN]
+    out = F.leaky_relu(critic.second(out), LEAK) * mask[:, HIDDEN:]
+    return critic.last(out)
+
+
+def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> None:
+    width = learner.data.numbers.shape[1] + learner.data.spans.total
+    rows = torch.randn(20, width, dtype=torch.float64, generator=generator()).requires_grad_(True)
+    condition = learner.sampler.condition(torch.zeros(20, dtype=torch.long), torch.arange(20) % 2)
+    kept = torch.rand(4, 2 * HIDDEN, dtype=torch.float64, generator=generator(1))
+    critic = learner.critic
+    scores, one, two = critic(critic.seen(rows) + critic.told(condition), kept)
+    expected = reference(learner, rows, condition, kept)
+    torch.testing.assert_close(scores, expected, atol=1e-12, rtol=1e-10)
+    (slope,) = torch.autograd.grad(expected.sum(), rows)
+    torch.testing.assert_close(critic.slope(one, two), slope.reshape(4, -1), atol=1e-12, rtol=1e-9)
+
+
+def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGANLearner) -> None:
+    drawn = learner.draw(generator())
+    objective, losses, carried = learner(0, drawn, {})
+    weights = list(learner.critic.parameters())
+    found = torch.autograd.grad(objective, weights, allow_unused=True)
+
+    data = learner.data
+    _, _, places = learner.conditions(drawn["place"], data)
+    rows, _ = data.rows(places)
+    real = torch.cat([rows.numbers, data.spans.one_hot(rows.codes)], 1)
+    fake, condition, kept = carried["fake"].detach(), carried["condition"], drawn["kept"]
+    gap = reference(learner, fake, condition, kept[:4]).mean()
+    gap = gap - reference(learner, real, condition, kept[4:8]).mean()
+    share = drawn["share"].repeat_interleave(learner.pac, 0)
+    between = (real + share * (fake - real)).requires_grad_(True)
+    score = reference(learner, between, condition, kept[8:12])
+    (slope,) = torch.autograd.grad(score.sum(), between, create_graph=True)
+    penalty = ((slope.reshape(4, -1).norm(2, 1) - 1) ** 2).mean()
+    expected = torch.autograd.grad(gap + PENALTY * penalty, weights, allow_unused=True)
+
+    assert losses.item() == pytest.approx(gap.item(), rel=1e-9)
+    assert objective.item() == pytest.approx((gap + PENALTY * penalty).item(), rel=1e-9)
+    for one, two in zip(found, expected, strict=True):
+        if one is None:  # the last bias, in which the two scores cancel
+            one = torch.zeros_like(two)
+        torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)
+
+
+def test_the_generator_gets_its_gradient_through_the_written_out_critic(
+    learner: _CTGANLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = learner.draw(generator())
+    _, _, carried = learner(0, drawn, {})
+    objective, _, _ = learner(1, drawn, carried)
+    weights = list(learner.sampler.parameters())
+    found = torch.autograd.grad(objective, weights, retain_graph=True)
+    loss = -reference(learner, carried["fake"], carried["condition"], drawn["kept"][-4:]).mean()
+    missed = learner._missed(carried["logits"], carried["place"])
+    expected = torch.autograd.grad(loss + missed, weights)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)
+    assert ctgan.PENALTY == 10.0  # Gulrajani et al. 2017
