@@ -129,7 +129,7 @@ class Spans(nn.Module):
         return self._kept(soft / self.spread(soft.matmul(self.member)))
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes drawn from each span's distribution by inverse CDF, int64 of shape (batch, n_spans).
+        """Codes drawn by inverse CDF, int64 of shape (batch, n_spans).
 
         One uniform number for each code, and one cumulated sum over all spans: the number of
         operations does not depend on that of the columns.
@@ -202,7 +202,8 @@ def looked_up(table: Tensor, places: Tensor, shares: Tensor | None = None) -> Te
     Returns:
         Shape (batch, n_out).
     """
-    if table.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(table):
+    side_by_side = torch._C._functorch.is_batchedtensor(table)  # pyright: ignore[reportAttributeAccessIssue]
+    if table.device.type == "cpu" and not side_by_side:
         return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
     hot = torch.zeros(len(places), len(table), device=table.device, dtype=table.dtype)
     ones = torch.ones_like(places, dtype=table.dtype) if shares is None else shares

@@ -95,6 +95,37 @@ class Learner(nn.Module, ABC):
         """
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where the random numbers of a step come from.
+
+    Attributes:
+        generator: The only source of randomness.
+        like: The device and the type that the numbers have.
+        lead: What each shape begins with: nothing for one learner, (k,) for k side by side.
+    """
+
+    generator: torch.Generator
+    like: Tensor
+    lead: tuple[int, ...] = ()
+
+    def uniform(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        return self._filled(torch.rand, shape, dtype)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._filled(torch.randn, shape, None)
+
+    def _filled(
+        self, draw: Callable[..., Tensor], shape: tuple[int, ...], dtype: torch.dtype | None
+    ) -> Tensor:
+        return draw(
+            (*self.lead, *shape),
+            dtype=dtype or self.like.dtype,
+            device=self.like.device,
+            generator=self.generator,
+        )
+
+
 class StagedLearner(Learner):
     """A learner whose step is a pure function of its tensors and of what was drawn for it.
 
@@ -108,8 +139,8 @@ class StagedLearner(Learner):
     clip: float | None = None
 
     @abstractmethod
-    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
-        """Everything random of a step, by name; each of a shape that begins with `lead`."""
+    def draw(self, source: Source) -> dict[str, Tensor]:
+        """Everything random of a step, by name."""
 
     @abstractmethod
     def forward(
@@ -128,7 +159,7 @@ class StagedLearner(Learner):
         """
 
     def step(self, generator: torch.Generator) -> Tensor:
-        drawn = self.draw(generator)
+        drawn = self.draw(Source(generator, next(self.sampler.parameters())))
         carried: dict[str, Tensor] = {}
         losses = []
         for stage, optimizer in enumerate(self.optimizers):

@@ -51,7 +51,7 @@ def assert_well_formed(encoder: Encoder, encoded: Encoded, rows: int) -> None:
     assert numbers.shape == (rows, encoder.n_numbers)
     assert codes.shape == (rows, len(encoder.widths))
     assert numbers.dtype == np.float32
-    assert codes.dtype == np.int64
+    assert codes.dtype == (np.uint8 if max(encoder.widths, default=0) <= 256 else np.int16)
     assert np.isfinite(numbers).all()
     assert ((codes >= 0) & (codes < np.array(encoder.widths, dtype=np.int64))).all()
     for i, code in enumerate(encoder.scale_code):

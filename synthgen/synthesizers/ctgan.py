@@ -18,7 +18,7 @@ from synthgen.errors import UsageError
 from synthgen.nn import OneHotLinear, Spans, WideLinear, linear, looked_up
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, StagedLearner
+from synthgen.training import Learner, Sampler, Source, StagedLearner
 
 NOISE, HIDDEN = 128, 256
 TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2
@@ -272,17 +272,15 @@ class _CTGANLearner(StagedLearner):
             torch.optim.Adam(sampler.parameters(), weight_decay=1e-6, **options),
         ]
 
-    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
-        like, batch, packs = self.sampler.limits, self.batch, self.batch // self.pac
-        where: dict[str, Any] = {"device": like.device, "generator": generator}
-        typed = where | {"dtype": like.dtype}
+    def draw(self, source: Source) -> dict[str, Tensor]:
+        batch, packs = self.batch, self.batch // self.pac
         return {
-            "place": torch.rand(*lead, 3, batch, dtype=torch.float64, **where),
-            "noise": torch.randn(*lead, batch, NOISE, **typed),
-            "gumbel": torch.rand(*lead, batch, self.sampler.spans.total, **typed),
-            "share": torch.rand(*lead, packs, 1, **typed),
-            # Of fake, real and mixed packs before the critic, and of the fake ones after it.
-            "kept": torch.rand(*lead, 4 * packs, 2 * HIDDEN, **typed),
+            "place": source.uniform(3, batch, dtype=torch.float64),
+            "noise": source.normal(batch, NOISE),
+            "gumbel": source.uniform(batch, self.sampler.spans.total),
+            "share": source.uniform(packs, 1),
+            # Of fake, real and mixed packs before the critic learns, and of the fake ones after.
+            "kept": source.uniform(4 * packs, 2 * HIDDEN),
         }
 
     def forward(

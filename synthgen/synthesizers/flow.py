@@ -23,7 +23,7 @@ from synthgen.errors import UsageError
 from synthgen.nn import Spans, linear, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, StagedLearner
+from synthgen.training import Learner, Sampler, Source, StagedLearner
 
 # With fewer rows of the class, what all rows have in common is worth learning first
 # (``evaluation/transfer.md``).
@@ -224,17 +224,13 @@ class _FlowLearner(StagedLearner):
             )
         ]
 
-    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
-        like = self.sampler.waves
-        where: dict[str, Any] = {"device": like.device, "generator": generator}
-        typed = where | {"dtype": like.dtype}
-        n_codes = len(self.sampler.spans.widths)
+    def draw(self, source: Source) -> dict[str, Tensor]:
         return {
-            "rows": torch.rand(*lead, self.batch, dtype=torch.float64, **where),
-            "hidden": torch.rand(*lead, self.batch, **typed),
-            "times": torch.rand(*lead, self.batch, **typed),
-            "shown": torch.rand(*lead, self.batch, n_codes + 1, **typed),
-            "noise": torch.randn(*lead, self.batch, self.sampler.size, **typed),
+            "rows": source.uniform(self.batch, dtype=torch.float64),
+            "hidden": source.uniform(self.batch),
+            "times": source.uniform(self.batch),
+            "shown": source.uniform(self.batch, len(self.sampler.spans.widths) + 1),
+            "noise": source.normal(self.batch, self.sampler.size),
         }
 
     def forward(

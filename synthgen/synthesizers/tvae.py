@@ -17,7 +17,7 @@ from synthgen.encoding import Encoded, Encoder
 from synthgen.nn import OneHotLinear, Spans, linear, looked_up, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, StagedLearner
+from synthgen.training import Learner, Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
 # With fewer rows of the class, what all rows have in common is worth learning first.
@@ -78,12 +78,10 @@ class _TVAELearner(StagedLearner):
             torch.optim.Adam(self.parameters(), lr=rate, weight_decay=1e-5, fused=True)
         ]
 
-    def draw(self, generator: torch.Generator, lead: tuple[int, ...] = ()) -> dict[str, Tensor]:
-        like = self.sampler.log_sigma
-        where: dict[str, Any] = {"device": like.device, "generator": generator}
+    def draw(self, source: Source) -> dict[str, Tensor]:
         return {
-            "rows": torch.rand(*lead, self.batch, dtype=torch.float64, **where),
-            "noise": torch.randn(*lead, self.batch, LATENT, dtype=like.dtype, **where),
+            "rows": source.uniform(self.batch, dtype=torch.float64),
+            "noise": source.normal(self.batch, LATENT),
         }
 
     def forward(
