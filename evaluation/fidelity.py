@@ -1,23 +1,25 @@
 """How faithful are rows of a whole table, and how should numbers be represented?
 
     python evaluation/fidelity.py --data-dir DIR
-    python evaluation/fidelity.py --data-dir DIR --rows 0 --steps 10000 --batch 4096 --seeds 5 \
-        --device cuda --variants default --judge xgb --out full.json
+    python evaluation/fidelity.py --data-dir DIR --published --rows 0 --seeds 5 \\
+        --steps 10000 --batch 4096 --device cuda --out full.json
 
 The first is for a CPU (3,000 rows, 800 steps of 256); the second is the published protocol, with
-all rows.
+all rows, on a GPU. Each result is written as soon as it is there, and a call makes what the file
+lacks.
 
 For Adult (official test), Magic and Default (90/10, or equal parts where `--rows` limits them):
-TabFlow learns all classes together, and makes as many rows as it learned from. Figures:
+TabFlow learns all classes together, and makes as many rows as it learned from. Figures, without
+`--published`, whose figures are those of published.py:
 
 - shape, trend: SDMetrics' definitions, against the training rows, as errors in percent: mean of
   KS and TV distances over columns, mean over pairs of half the difference of correlations (two
   numbers) or of the TV distance of contingencies (ten equal bins for a number);
-- c2st train, c2st test: 2 (1 - max(0.5, AUC)) of boosting that tells synthetic from training rows,
-  or from held-out ones, 3-fold, in equal numbers; 1 is best. XGBoost as SDMetrics sets it where it
-  is installed and `--judge xgb` is given, scikit-learn's histogram boosting otherwise;
-- nearer: share of synthetic rows nearer to a training than to a held-out row; 0.5 is best;
-- tstr: AUC on held-out rows of boosting trained on synthetic rows.
+- c2st train, c2st test: 2 (1 - max(0.5, AUC)) of histogram boosting that tells synthetic from
+  training rows, or from held-out ones, 3-fold, in equal numbers; 1 is best;
+- tstr: AUC on held-out rows of boosting trained on synthetic rows;
+- nearer: share of synthetic rows nearer to a training than to a held-out row; 0.5 is best (with
+  `--published`, too).
 
 Floor: each column drawn on its own. Ceiling: other real rows. A variant changes constants of
 ``synthgen.synthesizers.flow``. Writes fidelity.json beside itself and prints a table.
@@ -34,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import published
 
 TABLES = ("adult", "magic", "default_credit")
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -122,11 +125,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return 0.5 * float(np.abs(shares[0] - shares[1]).sum())
 
 
-def judge(name: str):
-    if name == "xgb":
-        from xgboost import XGBClassifier
-
-        return XGBClassifier(enable_categorical=True, random_state=0)
+def boosting():
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -145,7 +144,7 @@ def fewer_levels(frame: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def c2st(real: pd.DataFrame, made: pd.DataFrame, which: str) -> float:
+def c2st(real: pd.DataFrame, made: pd.DataFrame) -> float:
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -153,17 +152,17 @@ def c2st(real: pd.DataFrame, made: pd.DataFrame, which: str) -> float:
     X = fewer_levels(pd.concat(prepared(real.iloc[:n], made.iloc[:n]), ignore_index=True))
     y = np.repeat([0, 1], n)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    chance = np.asarray(cross_val_predict(judge(which), X, y, cv=folds, method="predict_proba"))
+    chance = np.asarray(cross_val_predict(boosting(), X, y, cv=folds, method="predict_proba"))
     return 2 * (1 - max(0.5, float(roc_auc_score(y, chance[:, 1]))))
 
 
-def tstr(made: pd.DataFrame, test: pd.DataFrame, which: str) -> float:
+def tstr(made: pd.DataFrame, test: pd.DataFrame) -> float:
     from sklearn.metrics import roc_auc_score
 
     made, test = prepared(made, test)
     positive = test["target"].cat.categories[-1]
     both = fewer_levels(pd.concat([made, test], ignore_index=True).drop(columns="target"))
-    model = judge(which).fit(both.iloc[: len(made)], made["target"] == positive)
+    model = boosting().fit(both.iloc[: len(made)], made["target"] == positive)
     chance = model.predict_proba(both.iloc[len(made) :])[:, 1]
     return float(roc_auc_score(test["target"] == positive, chance))
 
@@ -195,16 +194,19 @@ def independent(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.DataFrame({c: train[c].to_numpy()[rng.permutation(len(train))] for c in train})
 
 
-def figures(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, which: str):
-    shape, trend = shape_and_trend(train, made)
-    return {
-        "shape": round(shape, 2),
-        "trend": round(trend, 2),
-        "c2st train": round(c2st(train, made, which), 3),
-        "c2st test": round(c2st(test, made, which), 3),
-        "tstr": round(tstr(made, test, which), 3),
-        "nearer": round(nearer(made, train, test), 3),
-    }
+def figures(made: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, options: Any):
+    if options.published:
+        found = published.figures(made, train, test, fixed=options.fixed_tstr)
+    else:
+        shape, trend = shape_and_trend(train, made)
+        found = {
+            "shape": round(shape, 2),
+            "trend": round(trend, 2),
+            "c2st train": round(c2st(train, made), 3),
+            "c2st test": round(c2st(test, made), 3),
+            "tstr": round(tstr(made, test), 3),
+        }
+    return found | {"nearer": round(nearer(made, train, test), 3)}
 
 
 def synthetic(
@@ -280,7 +282,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--judge", choices=("hgb", "xgb"), default="hgb")
+    parser.add_argument("--published", action="store_true", help="figures as in published.py")
+    parser.add_argument("--fixed-tstr", action="store_true", help="one XGBoost instead of 36")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
@@ -304,7 +307,7 @@ def main() -> None:
                     parts = synthetic(train, VARIANTS[variant], seed, options, solver)
                 for more, made, cost in parts:
                     found: dict[str, Any] = {"table": name, "variant": variant + more, "seed": seed}
-                    found |= figures(made, train, test, options.judge) | cost
+                    found |= figures(made, train, test, options) | cost
                     print(found, flush=True)
                     results.append(found)
                     about = {

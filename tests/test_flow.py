@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from checks import check_learns_a_known_distribution, mixed
 from test_synthesizers import tabflow
 
@@ -142,6 +143,20 @@ def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> No
     assert abs(apart[0]) < 0.8  # without the class
     assert abs(apart[1] - 4) < 0.8
     assert apart[2] > apart[1] + 0.4
+
+
+def test_adapting_moves_the_modulation_and_nothing_else() -> None:
+    X, y = mixed()
+    states = [
+        next(
+            iter(tabflow(scope=scope, classes=["rare"], random_state=0).fit(X, y)._models.values())
+        ).sampler.state_dict()
+        for scope in ("all", "adapt")
+    ]
+    moved = {k for k, base in states[0].items() if not torch.equal(base, states[1][k])}
+    wanted = {k for k in states[0] if any(p in k for p in ("clock", "label", "modulation"))}
+    assert moved == wanted
+    assert len(wanted) == 12
 
 
 def test_the_rate_warms_up_and_falls() -> None:

@@ -396,7 +396,7 @@ class NetworkSynthesizer(Synthesizer):
         steps = self.steps or self.default_steps(len(rows))
         history = run(
             learner,
-            max(1, steps // 2) if base else steps,
+            self._adapting_steps(len(rows)) if base else steps,
             generator,
             held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
             progress=progress,
@@ -472,6 +472,10 @@ class NetworkSynthesizer(Synthesizer):
     def default_steps(rows: int) -> int:
         """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
+
+    def _adapting_steps(self, rows: int) -> int:
+        """Half as many updates as rows that are learned from the start take."""
+        return max(1, (self.steps or self.default_steps(rows)) // 2)
 
     # --- sampling ---------------------------------------------------------------------------------
 
