@@ -138,7 +138,7 @@ class _Flow(Sampler):
         return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
 
     def keep_all_but_modulation(self) -> None:
-        """Learn from now on only how the moment and the class scale and shift the layers."""
+        """From now on, learn only how the moment and the class scale and shift the layers."""
         self.requires_grad_(False)
         for part in (self.clock, self.label, *(block.modulation for block in self.blocks)):
             if part is not None:
@@ -279,8 +279,10 @@ class TabFlow(NetworkSynthesizer):
     and training stops at the best loss on held-out rows of the class. `steps` matters most, then
     `learning_rate`; ``evaluation/fidelity.md`` and ``transfer.md`` have the measurements.
 
-    Scope "auto" is "adapt" below 1,000 rows of the class, else "class"; `steps` of None are 20 for
-    the root of the rows, at least 100 and at most 4,000.
+    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Adapting changes only how
+    the class and the moment scale and shift the layers: that is nearer to held-out rows than
+    changing all of the network, and gives less away. `steps` of None are 20 for the root of the
+    rows, from 100 to 4,000, and 40, from 200, to adapt; a number of steps holds for both.
 
     Args:
         guidance: How much the class counts beyond what the network learned of it, for scopes "all"
