@@ -21,7 +21,7 @@ from synthgen.device import RandomState, child_seed, torch_generator
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import UsageError
 from synthgen.nn import Spans, linear, one_hot
-from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
+from synthgen.synthesizers.network import Data, NetworkSynthesizer, Role, Scope
 from synthgen.table import Schema
 from synthgen.training import Learner, Sampler, Source, StagedLearner
 
@@ -39,7 +39,7 @@ CLIP, WARM_UP, LEAST_RATE, LATEST = 1.0, 50, 0.02, 0.98
 # another shows last.
 LATE, SPREAD = 0.8, 1.6
 # Of the rows of a batch, so many show some of their levels from the start, for `where`.
-SHOWN_ROWS, SHOWN_LEVELS = 0.2, 0.3
+SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 # Held-out rows are looked at from so many moments of the way.
 MOMENTS = 8
 
@@ -280,9 +280,10 @@ class TabFlow(NetworkSynthesizer):
     `learning_rate`; ``evaluation/fidelity.md`` and ``transfer.md`` have the measurements.
 
     Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Adapting changes only how
-    the class and the moment scale and shift the layers: that is nearer to held-out rows than
+    the class and the moment scale and shift the layers: that comes nearer to held-out rows than
     changing all of the network, and gives less away. `steps` of None are 20 for the root of the
-    rows, from 100 to 4,000, and 40, from 200, to adapt; a number of steps holds for both.
+    rows, from 100 to 4,000; with scope "adapt" half as many, and then 40 for the root of the rows
+    of the class, from 200. A number of steps holds for each of the two.
 
     Args:
         guidance: How much the class counts beyond what the network learned of it, for scopes "all"
@@ -400,9 +401,16 @@ class TabFlow(NetworkSynthesizer):
         """
         return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 
-    def _adapting_steps(self, rows: int) -> int:
-        """40 for the root of the rows, from 200 to 4,000: little of the network is learned."""
-        return self.steps or int(np.clip(40 * np.sqrt(rows), 200, 4000))
+    def _plan(self, rows: int, role: Role) -> tuple[int, int]:
+        """Before it adapts, a network of half the width takes half the steps: with more it learns
+        the rows of the class by heart before its turn. To adapt, 40 for the root of the rows, from
+        200 to 4,000: little of the network is learned then.
+        """
+        if role == "base":
+            return rows // 10, self.steps or self.default_steps(rows // 4)
+        if role == "adapted":
+            return rows, self.steps or int(np.clip(40 * np.sqrt(rows), 200, 4000))
+        return super()._plan(rows, role)
 
     def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
         spans = Spans(encoder.widths)

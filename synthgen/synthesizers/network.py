@@ -28,6 +28,8 @@ from synthgen.table import Column, Schema, Table
 from synthgen.training import History, Learner, Progress, Sampler, energy_distance, run
 
 Scope = Literal["auto", "class", "all", "adapt"]
+# What becomes of a network: it stays as it is, another one starts from it, or it started so.
+Role = Literal["whole", "base", "adapted"]
 
 # Fewer rows of a class than this teach a network nothing that resampling them does not.
 MIN_ROWS = 10
@@ -380,8 +382,9 @@ class NetworkSynthesizer(Synthesizer):
             Spans(encoder.widths).to(self.device_),
             encoder.scale_code,
         )
-        sized = base[0].sampler.rows if base else len(rows)
-        learner = self._learner(self._built(encoder, n_labels, sized), data)
+        size, steps = self._plan(len(rows), "adapted" if base else "base" if goes_on else "whole")
+        size = base[0].sampler.rows if base else size
+        learner = self._learner(self._built(encoder, n_labels, size), data)
         initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
         if base:
             learner.load_state_dict(base[0].state_dict())
@@ -393,10 +396,9 @@ class NetworkSynthesizer(Synthesizer):
             for p, h in held.items()
             if len(h)
         }
-        steps = self.steps or self.default_steps(len(rows))
         history = run(
             learner,
-            self._adapting_steps(len(rows)) if base else steps,
+            steps,
             generator,
             held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
             progress=progress,
@@ -473,9 +475,10 @@ class NetworkSynthesizer(Synthesizer):
         """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
-    def _adapting_steps(self, rows: int) -> int:
-        """Half as many updates as rows that are learned from the start take."""
-        return max(1, (self.steps or self.default_steps(rows)) // 2)
+    def _plan(self, rows: int, role: Role) -> tuple[int, int]:
+        """Rows that a network is sized for, and its updates: half of them to adapt."""
+        steps = self.steps or self.default_steps(rows)
+        return rows, max(1, steps // 2) if role == "adapted" else steps
 
     # --- sampling ---------------------------------------------------------------------------------
 
