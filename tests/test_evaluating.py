@@ -169,6 +169,18 @@ def test_without_a_holdout_privacy_cannot_pass():
     assert verdicts.of_privacy(part, held_out=False).outcome == "cannot tell"
 
 
+@pytest.mark.parametrize(
+    ("share", "low", "outcome"),
+    [(0.55, 0.52, "fails"), (0.55, 0.49, "passes"), (0.525, 0.51, "passes")],
+)
+def test_rows_nearer_to_train_fail_where_chance_does_not_explain_it(
+    share: float, low: float, outcome: str
+):
+    nearer = Score("privacy.nearer_to_train", "yes", share, 0.5, "reference", (low, 0.6))
+    excess = Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))
+    assert verdicts.of_privacy(Part([nearer, excess]), held_out=True).outcome == outcome
+
+
 # --- what must not matter -----------------------------------------------------------------------
 
 

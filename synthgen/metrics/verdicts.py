@@ -26,7 +26,8 @@ POWER = 1000
 SOME_EXCESS, MOST_EXCESS, SOME_COPIES = 0.03, 0.1, 0.05
 # Equal rows count from a smaller share on: each is a person.
 A_COPY = 0.005
-# Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best.
+# Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best, and what
+# is above this, and not by chance, fails: SMOTE beside thousands of rows is no farther off.
 NEARER = 0.53
 
 
@@ -188,10 +189,8 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
                 outcome = "passes" if high <= MOST_EXCESS and held_out else "cannot tell"
             found.append((outcome, score))
         elif score.name == "privacy.nearer_to_train" and score.value == score.value:
-            if low > NEARER:
+            if low > 0.5 and score.value > NEARER:
                 found.append(("fails", score))
-            elif low > 0.5 and score.value > NEARER:
-                found.append(("falls short", score))
         elif score.name not in ("privacy.copies", "privacy.near_copies"):
             continue
         elif low > (score.reference or 0.0) + SOME_COPIES and score.value == score.value:
