@@ -185,6 +185,17 @@ def test_many_rows_near_one_record_are_one_vote():
     assert score.interval[0] < 0.25
 
 
+def test_a_larger_train_shows_fewer_of_its_copies():
+    rng = np.random.default_rng(0)
+    train, holdout = (
+        pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd")) for n in (200, 50)
+    )
+    score = near(train, train, holdout)["nearer_to_train"]
+    assert score.floor == 0.625
+    assert score.value == pytest.approx(score.floor, abs=0.03)
+    assert near(train, train, train.copy())["nearer_to_train"].floor == 1
+
+
 def test_ties_count_half():
     frame = pd.DataFrame({"kind": list("aabbccdd") * 10, "other": list("xyxyxyyx") * 10})
     scores = near(frame, frame, frame)

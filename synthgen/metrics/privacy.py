@@ -59,7 +59,7 @@ def privacy(
       one as only 5 % of the training rows are to another, and as much nearer to it than to a
       second one.
     - ``nearer_to_train``: share nearer to a training row than to any holdout row, of as many; ties
-      are halved. 0.5 is best.
+      are halved. 0.5 is best; the floor is that of copies, below 1 where train is the larger.
     - ``memorised``: share at most a third as far from the nearest training row as from the second
       nearest (Yoon et al., 2023); ``nndr``: the median of that ratio.
     - ``distance_q05``, ``distance_median``: quantiles of the distance to the nearest training row.
@@ -308,8 +308,13 @@ def _nearer_to_train(
         votes.append(1 / (np.concatenate(weights) ** 2).sum())
     share = float(np.mean(shares))
     interval = _wilson(share, float(np.mean(votes)))
-    note = "fresh real rows are as often nearer to either side"
-    return Score("privacy.nearer_to_train", group, share, 0.5, "reference", interval, note=note)
+    note = (
+        "fresh real rows are as often nearer to either side, copies of train as often as the floor"
+    )
+    copies = (1 + rows / len(real)) / 2  # those of the rows that are not looked at are on neither
+    return Score(
+        "privacy.nearer_to_train", group, share, 0.5, "reference", interval, copies, note=note
+    )
 
 
 def _mean(rows: np.ndarray) -> np.ndarray:
