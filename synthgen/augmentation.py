@@ -307,8 +307,7 @@ def amounts(
         or not isinstance(ratio, int | float | np.number)
         or not 0 < ratio < math.inf
     ):
-        what = 'ratio must be a number above 0, "double" or "auto"'
-        raise UsageError(277, f"{what}, however: {ratio!r}")
+        raise UsageError(277, f"ratio must be a number above 0, however: {ratio!r}")
     most = max(counts, key=lambda c: counts[c])
     found = []
     for label in labels:

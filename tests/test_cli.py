@@ -261,6 +261,7 @@ def test_manifest(table: Path):
         "settings": {"bandwidth": 0.25},
         "device": "auto",
         "seed": 3,
+        "ratio": "double",
         "mark": "made",
         "defuse": True,
     }
