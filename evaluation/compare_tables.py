@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", default=TABLES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--rows", type=int, help="Of each table, drawn by chance.")
+    parser.add_argument("--rows", type=int, help="Of each table; all of the rarest class stay.")
     parser.add_argument("--sweep", nargs="+", type=float, help="Rates, or rows, of the class.")
     parser.add_argument("--strategies", nargs="+", default=["default"])
     parser.add_argument("--estimator", default="hgb")
@@ -94,7 +94,9 @@ def main() -> None:
     for name in options.tables:
         frame = pd.read_parquet(options.data_dir / f"{name}.parquet")
         if options.rows is not None and options.rows < len(frame):
-            frame = frame.sample(options.rows, random_state=0).reset_index(drop=True)
+            is_rare = frame["target"] == frame["target"].value_counts().idxmin()
+            others = frame[~is_rare].sample(options.rows - is_rare.sum(), random_state=0)
+            frame = pd.concat([frame[is_rare], others], ignore_index=True)
         for seed in options.seeds:
             started = time.perf_counter()
             kind = "sweep" if options.sweep else "-".join(options.strategies)
