@@ -223,7 +223,7 @@ def shuffled(seed: int, **how: Any) -> comparison.Comparison:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
-    found = shuffled(seed, strategies=[*FEW, "undersample", "smote", "bootstrap_30"])
+    found = shuffled(seed, strategies=[*FEW, "smote", "bootstrap_30"], repeats=1)
     assert HELPS not in {v.outcome for v in found.verdict.values()}
 
 
