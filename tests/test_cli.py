@@ -794,16 +794,16 @@ def test_signals(table: Path, number: int, status: int, message: str):
         stderr=subprocess.PIPE,
         text=True,
     )
-    try:
-        deadline = time.monotonic() + 60
-        while not Path("fitting").exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            deadline = time.monotonic() + 60
+            while not Path("fitting").exists() and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == status, err
     assert err.splitlines()[-1] == message
     assert "Traceback" not in err

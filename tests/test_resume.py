@@ -648,7 +648,11 @@ def test_a_signal_ends_a_process_within_seconds(
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     before = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     process.send_signal(number)
-    process.communicate(timeout=60)
+    with process:  # closes its pipes, whatever happens
+        try:
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     worked = now.ru_utime + now.ru_stime - ended.ru_utime - ended.ru_stime
     assert worked - before < 5
