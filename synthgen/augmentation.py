@@ -6,12 +6,11 @@ import math
 import os
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from pandas.api import types as pdt
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -88,12 +87,13 @@ class Augmented:
     def not_learned(self) -> dict[Hashable, str]:
         """Columns that carry nothing to learn, and what the new rows hold there."""
         what = {
-            "id": "new numbers or names",
-            "text": "empty",
+            "id": "new numbers or names, as of an ID ({reason})",
+            "text": "nothing, as free text is not handed on ({reason})",
             "constant": "the constant",
             "missing": "missing",
         }
-        return {c.name: what[c.kind] for c in self.schema.features if c.kind in what}
+        features = [c for c in self.schema.features if c.kind in what]
+        return {c.name: what[c.kind].format(reason=c.reason) for c in features}
 
     def summary(self) -> dict[str, Any]:
         """What happened, in plain values for JSON; classes appear as text."""
@@ -390,7 +390,7 @@ def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> p
     for place, name in enumerate(frame.columns):
         column, old = schema[name], frame.iloc[:, place]
         if column.kind == "id":
-            new = [_fresh_ids(column, old, rows)]
+            new = [unlearned(column, rows)]
         else:
             new = [part.iloc[:, list(part.columns).index(name)] for part in parts]
         if isinstance(old.dtype, pd.CategoricalDtype):
@@ -411,29 +411,6 @@ def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> p
     whole = as_frame(series, list(frame.columns), len(frame) + rows)
     whole.columns = frame.columns
     return whole
-
-
-def _fresh_ids(column: Column, old: pd.Series, rows: int) -> pd.Series:
-    """IDs for all new rows at once, after those of the table."""
-    if not pdt.is_integer_dtype(old.dtype):
-        numbers = old.dropna().astype(str).str.extract(r"^synthetic-(\d{1,15})$")[0].dropna()
-        used = int(numbers.astype("int64").max()) if len(numbers) else 0
-        fresh = [f"synthetic-{i:06d}" for i in range(used + 1, used + rows + 1)]
-        if not (pdt.is_object_dtype(old.dtype) or pdt.is_string_dtype(old.dtype)):
-            return pd.Series(fresh, dtype=object, name=column.name)  # a categorical
-        return pd.Series(fresh, dtype=object, name=column.name).astype(old.dtype)
-    known = old.dropna().to_numpy(dtype=np.int64)
-    limits = np.iinfo(cast(Any, old.dropna().to_numpy().dtype))
-    if int(known.max()) + rows <= limits.max:
-        return unlearned(replace(column, upper=int(known.max())), rows)
-    if int(known.min()) - rows >= limits.min:
-        values = np.arange(int(known.min()) - rows, int(known.min()), dtype=np.int64)
-        return column.restore(values)
-    raise DataError(
-        362,
-        f"ID column {column.name!r} ({old.dtype}) has no room for {rows} new numbers beside "
-        f"{known.min()} to {known.max()}: drop the column, or make it a wider type",
-    )
 
 
 def _misfit(learned: Column, dtype: Any) -> str:

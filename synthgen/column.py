@@ -5,8 +5,8 @@ back.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -238,6 +238,43 @@ class Column:
         _undate(values)
         _check_values(values)
         return cls(**values)
+
+
+def joined(columns: Sequence[Column]) -> Column:
+    """One column with room for all that several of the same name and kind hold.
+
+    Example:
+        >>> low, high = (
+        ...     Column("age", "integer", "int64", lower=n, upper=n + 9, step=3) for n in (1, 20)
+        ... )
+        >>> both = joined([low, high])
+        >>> both.lower, both.upper, both.step
+        (1, 29, 1)
+    """
+    first = columns[0]
+    lowers = [c.lower for c in columns if c.lower is not None]
+    uppers = [c.upper for c in columns if c.upper is not None]
+    step = None
+    if first.step is not None:
+        apart = [int(lower) - int(lowers[0]) for lower in lowers]
+        step = math.gcd(*apart, *(c.step or 1 for c in columns))
+    decimals = [c.decimals for c in columns]
+    categories = tuple(dict.fromkeys(value for c in columns for value in c.categories))
+    dtype = first.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        levels = dict.fromkeys(v for c in columns for v in c.dtype.categories)
+        dtype = pd.CategoricalDtype(list(levels), ordered=dtype.ordered) if levels else dtype
+    return replace(
+        first,
+        dtype=dtype,
+        missing=max(c.missing for c in columns),
+        lower=min(lowers, default=None),
+        upper=max(uppers, default=None),
+        step=step,
+        decimals=None if None in decimals else max(d for d in decimals if d is not None),
+        spikes=tuple(sorted({spike for c in columns for spike in c.spikes})),
+        categories=categories,
+    )
 
 
 def _undate(values: dict[str, Any]) -> None:

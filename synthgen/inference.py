@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from dataclasses import replace
@@ -19,6 +20,8 @@ from synthgen.errors import DataError
 SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
 # More decimals than this are the noise of binary fractions, not rounding.
 MAX_DECIMALS = 6
+# A column is as round as all but such a share of its rows, and of its different values, are.
+ODD_ROWS, ODD_VALUES = 0.002, 0.05
 # More classes than this are no classes. Numbers are doubted from fewer on, if many of them occur
 # once.
 MAX_CLASSES, SURE_CLASSES = 100, 20
@@ -31,6 +34,11 @@ CODE_NAME = re.compile(
     re.IGNORECASE,
 )
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|row|number|no|nr)$", re.IGNORECASE)
+# Texts that a person reads as numbers or dates. Plain digits are left out: 00123 is a name.
+READS_AS = {
+    "numbers": re.compile(r"[-+(]?\s?[$€£]?\s?\d[\d.,' ]*\s?[%€$£)]?"),
+    "dates": re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"),
+}
 NEW_ID = re.compile(r"synthetic-(\d{1,15})")
 
 # What a hand that edits a schema may make of each kind that is found in the cells.
@@ -159,10 +167,14 @@ def infer_column(
     holds = _held(name, present, types)
     unique = present.drop_duplicates()
     kind, reason = _guess(name, present, unique, holds, missing)
-    if given is not None and given.kind not in (kind, "constant", "missing"):
-        kind, reason = _by_hand(name, dtype, holds, given), given.reason or "set by hand"
     if kind == "integer" and types == {float}:
         kind = "numeric"  # so that the cells, whole as they are, stay floats
+    if given is not None and given.kind != kind:
+        told = given.reason if given.reason != reason else ""
+        kind, reason = _by_hand(name, dtype, holds, given), told or "set by hand"
+        if kind == "integer" and types == {float}:
+            kind = "numeric"
+        given = replace(given, reason=reason)
     base = Column(name, kind, dtype, reason, missing, empty=empty)
     if kind in ("numeric", "integer", "datetime"):
         base = replace(base, cells=cell.cells_of(types))
@@ -183,8 +195,8 @@ def infer_column(
         column = replace(column, decimals=_decimals(known, dtype))
     else:
         column = replace(column, step=_step(known, cast(int, column.lower)))
-    if given is not None and given.kind == kind:
-        column = _take(column, given, series, values, gone)
+    if given is not None and (given.kind == kind or {given.kind, kind} == {"numeric", "integer"}):
+        column = _take(column, _whole(given) if kind == "integer" else given, series, values, gone)
     return column
 
 
@@ -250,11 +262,21 @@ def _guess(
     texts = [str(v)[:SAMPLE] for v in unique.iloc[:SAMPLE]]
     words = 1 + sum(len(re.findall(r"\s+", t)) for t in texts) / len(texts)
     alone = distinct == rows
+    read = _reads_as(texts)
     if rows >= 20 and alone and words < 3:
-        return "id", f"{distinct} different texts in {rows} rows"
+        return "id", f"{distinct} different texts in {rows} rows{read}"
     if words >= 3 and distinct > 0.3 * rows and (distinct >= 20 or (alone and distinct >= 5)):
-        return "text", f"{distinct} different texts of {words:.0f} words on average"
-    return "categorical", f"{distinct} different values"
+        return "text", f"{distinct} different texts of {words:.0f} words on average{read}"
+    return "categorical", f"{distinct} different values{read}"
+
+
+def _reads_as(texts: list[str]) -> str:
+    """What to do with texts of which most look like dates or numbers, or nothing."""
+    for what, cure in (("dates", "to_datetime"), ("numbers", "to_numeric")):
+        look = [READS_AS[what].fullmatch(t) and not t.isdigit() for t in texts]
+        if len(texts) >= 5 and sum(map(bool, look)) >= 0.9 * len(texts):
+            return f", most like {what}: pandas.{cure} makes them such"
+    return ""
 
 
 def _guess_whole(
@@ -282,6 +304,8 @@ def _by_hand(name: Hashable, dtype: Any, holds: str, given: Column) -> Kind:
         if isinstance(dtype, pd.CategoricalDtype):
             holds = "the levels of a pandas categorical"
         cure = {
+            "constant": "drop it from the table if it should not be learned",
+            "missing": "drop it from the table if it should not be learned",
             "datetime": "read it with pandas.to_datetime",
             "boolean": "make its cells True and False",
             "numeric": "read it with pandas.to_numeric",
@@ -351,7 +375,11 @@ def _decimals(values: np.ndarray, dtype: Any) -> int | None:
     # A float32 is rounded when the float32 nearest to its rounded value is itself.
     narrow = np.float64 if dtype == object else cell.numpy_type(dtype)
     for decimals in range(MAX_DECIMALS + 1):
-        if np.array_equal(np.round(values, decimals).astype(narrow), values.astype(narrow)):
+        odd = np.round(values, decimals).astype(narrow) != values.astype(narrow)
+        # A few cells that were computed, not measured, do not make the others less round. Where
+        # most rows share a value, the few others are what the column tells.
+        others = len(np.unique(values[odd])) / len(np.unique(values))
+        if odd.mean() <= ODD_ROWS and others <= ODD_VALUES:
             return decimals
     return None
 
@@ -362,6 +390,17 @@ def _step(values: np.ndarray, lower: int) -> int:
     # A step beyond int64 is the one gap between two extremes.
     step = int(np.gcd.reduce(gaps)) or 1
     return step if step < 2**63 else 1
+
+
+def _whole(given: Column) -> Column:
+    """Limits that were set for numbers with decimals, for whole ones."""
+    return replace(
+        given,
+        lower=None if given.lower is None else math.ceil(given.lower),
+        upper=None if given.upper is None else math.floor(given.upper),
+        decimals=None,
+        spikes=tuple(int(s) for s in given.spikes if s == int(s)),
+    )
 
 
 def _take(

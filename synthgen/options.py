@@ -26,7 +26,8 @@ _OWN_OPTIONS = {
     "random_state": "--seed",
     "verbose": "",
 }
-_FROM_CONFIG = "synthgen.settings"  # the key in a click context's meta
+# Keys in a click context's meta: the run file, and its table [set].
+_CONFIG, _FROM_CONFIG = "synthgen.config", "synthgen.settings"
 
 
 def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -35,8 +36,9 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
 
     if path is None:
         return
+    context.meta[_CONFIG] = path
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(281, f"{path}: cannot read the run file: {reason}") from error
@@ -398,7 +400,8 @@ def refuse_training(training: Training) -> None:
 
 def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
     """No output takes the place of another or of what is read, and each can be written."""
-    seen = {path.resolve() for path in sources if path is not None}
+    config = click.get_current_context().meta.get(_CONFIG)
+    seen = {path.resolve() for path in (*sources, config) if path is not None}
     for output in outputs:
         if output is None or output == "-":
             continue

@@ -139,7 +139,9 @@ class Schema:
         for column in cls.infer(frame, target=target).columns:
             sdtype = described.get(column.name, "unknown")
             kind = _SDV_KINDS.get(sdtype, "id")
-            if sdtype == "numerical" and column.kind not in NUMBERS:
+            if sdtype == "numerical" and column.kind == "boolean":
+                kind = None  # true and false stay what they are
+            elif sdtype == "numerical" and column.kind not in NUMBERS:
                 kind = "integer" if pdt.is_integer_dtype(frame[column.name].dtype) else "numeric"
             if sdtype == "boolean" and column.kind != "boolean":
                 kind = "categorical"  # two texts or numbers are true and false to SDV
@@ -314,11 +316,11 @@ def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
                 low, high = c.restore(np.array([c.lower, c.upper]))
                 values = f"{low} to {high}".replace(" 00:00:00", "")
             else:
-                values = (
-                    f"{c.lower:g} to {c.upper:g}"
-                    if c.kind == "numeric"
-                    else f"{c.lower} to {c.upper}"
-                )
+                values = f"{c.lower} to {c.upper}"
+                if c.kind == "numeric":
+                    values = f"{c.lower:g} to {c.upper:g}"
+                if c.decimals:
+                    values += f", {c.decimals} decimal{'s' * (c.decimals > 1)}"
         else:
             values = ""
         missing = f"{100 * c.missing:.1f} %" if c.missing else ""

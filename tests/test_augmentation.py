@@ -159,6 +159,17 @@ def test_new_ids_are_new_and_fit_the_dtype(ids: Any, new: list[Any]):
     assert result.synthetic["case_id"].tolist() == new
 
 
+def test_ids_that_lie_as_floats_are_new_whole_numbers():
+    ids = np.arange(100.0, 160.0)
+    ids[7] = np.nan
+    frame = small().assign(case_id=ids)
+    by_hand = Schema.infer(frame, target="ill")
+    columns = [replace(c, kind="id") if c.name == "case_id" else c for c in by_hand.columns]
+    result = quick(frame, n_samples=3, schema=Schema(tuple(columns), "ill"))
+    assert result.synthetic["case_id"].tolist() == [160.0, 161.0, 162.0]
+    assert result.frame["case_id"].dtype == np.float64
+
+
 def test_ids_without_room_are_refused():
     frame = small(256, 20).assign(case_id=np.arange(-128, 128).astype("int8"))
     with pytest.raises(

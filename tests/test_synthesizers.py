@@ -21,6 +21,7 @@ from checks import (
 import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.guard import guarded_sample
 from synthgen.model_file import read_model
 from synthgen.synthesizers import network
 from synthgen.synthesizers.base import resolve
@@ -161,6 +162,26 @@ def test_a_file_holds_no_extreme_and_no_rare_value(make: Make, tmp_path) -> None
     loaded = synthgen.load(tmp_path / "m.synthgen", device="cpu")
     assert loaded.sample(500, label="rare", random_state=0)["amount"].max() < 900_000
     assert model.sample(500, label="rare", random_state=0)["amount"].max() <= 987655.25
+
+
+@pytest.mark.parametrize("scope", ["class", "all"])
+def test_a_file_of_several_classes_keeps_the_range_and_share_of_each(scope: str, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    y = pd.Series(np.repeat(["low", "high", "most"], [100, 300, 400]), name="y")
+    start = y.map({"low": 0.0, "high": 500.0, "most": 250.0}).to_numpy()
+    kinds = y.map({"low": "a", "high": "b", "most": "c"}).astype("category")
+    X = pd.DataFrame({"x": start + rng.uniform(0, 100, 800).round(1), "kind": kinds})
+    model = tvae(classes=["low", "high"], scope=scope, random_state=0).fit(X, y)
+    model.save(tmp_path / "m.synthgen")
+    loaded = synthgen.load(tmp_path / "m.synthgen", device="cpu")
+    made = guarded_sample(loaded, 1000, table=None, random_state=0)
+    assert made.refused == {}
+    assert made.frame["kind"].dtype == loaded.schema_["kind"].dtype
+    shares = made.frame["y"].value_counts(normalize=True)
+    assert abs(shares["low"] - 0.25) < 0.05
+    if scope == "class":
+        assert made.frame.loc[made.frame["y"] == "low", "x"].max() < 100
+        assert made.frame.loc[made.frame["y"] == "high", "x"].min() > 500
 
 
 def test_instance_based_synthesizers_refuse_to_be_saved(tmp_path) -> None:

@@ -890,6 +890,64 @@ def test_sdv_metadata_that_do_not_fit_are_refused(metadata, code, message):
     assert caught.value.code == code
 
 
+def test_true_and_false_stay_what_they_are_where_sdv_takes_them_for_numbers():
+    schema = Schema.from_sdv(
+        {"columns": {"ok": {"sdtype": "numerical"}}}, pd.DataFrame({"ok": [True, False, True]})
+    )
+    assert schema["ok"].kind == "boolean"
+
+
+# --- what a hand decides, and what a person reads -------------------------------------------------
+
+
+def test_a_kind_set_by_hand_says_so_and_not_the_old_reason():
+    frame = pd.DataFrame({"flag": [0, 1] * 10, "y": list("ab") * 10})
+    found = Schema.infer(frame, target="y")
+    assert found["flag"].reason == "two whole numbers: a flag"
+    entry = found.to_json()
+    entry["columns"][0] |= {"kind": "numeric", "lower": -4.5, "upper": 5.5}
+    taken = Schema.infer(frame, given=Schema.from_json(entry))["flag"]
+    # The cells are whole, so the limits are the whole numbers within.
+    assert (taken.kind, taken.lower, taken.upper) == ("integer", -4, 5)
+    assert taken.reason == "set by hand"
+
+
+@pytest.mark.parametrize("kind", ["constant", "missing"])
+def test_a_kind_that_the_cells_cannot_be_is_refused(kind):
+    frame = pd.DataFrame({"code": range(40), "y": list("ab") * 20})
+    given = Schema.from_json({"target": None, "columns": [{"name": "code", "kind": kind}]})
+    with pytest.raises(DataError, match=f"cannot be {kind}.*drop it from the table") as caught:
+        Schema.infer(frame, target="y", given=given)
+    assert caught.value.code == 325
+
+
+def test_a_few_computed_cells_do_not_hide_that_a_column_is_rounded():
+    rng = np.random.default_rng(0)
+    values = rng.normal(100, 20, 2000).round(1)
+    values[:3] += 0.0123456789
+    found = Schema.infer(pd.DataFrame({"rounded": values}))["rounded"]
+    assert found.decimals == 1
+    # Where most rows share one value, the others are what the column tells.
+    rare = np.where(np.arange(2000) < 3, [*rng.random(3), *np.zeros(1997)], 0.0)
+    assert Schema.infer(pd.DataFrame({"rare": rare}))["rare"].decimals is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([f"1,{i:03d}.50" for i in range(40)], "most like numbers: pandas.to_numeric"),
+        ([f"2024-01-{i % 28 + 1:02d} {i:02d}:00" for i in range(40)], "most like dates"),
+        ([f"P-{i}" for i in range(40)], ""),
+        ([f"{i:05d}" for i in range(40)], ""),
+    ],
+)
+def test_texts_that_read_as_numbers_or_dates_are_told(cells, said):
+    reason = Schema.infer(pd.DataFrame({"c": cells}))["c"].reason
+    assert reason.startswith("40 different texts in 40 rows")
+    assert said in reason
+    assert bool(said) == ("most like" in reason)
+
+
 # --- tables ---------------------------------------------------------------------------------------
 
 

@@ -144,6 +144,10 @@ class Synthesizer(BaseEstimator, ABC):
             places.append(where)
         features = parts[0]
         if len(parts) > 1:
+            for i, column in enumerate(self.schema_.features):
+                if isinstance(column.dtype, pd.CategoricalDtype) and column.kind != "id":
+                    for part in parts:  # a model file has the levels of each class apart
+                        part.isetitem(i, part.iloc[:, i].astype(column.dtype))
             order = np.argsort(np.concatenate(places), kind="stable")
             features = pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
             for i, column in enumerate(self.schema_.features):
@@ -262,8 +266,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its short name, a model of SDV such as ``sdv:GaussianCopula``, an import
-    path such as ``mypackage.flow:Flow``, or itself.
+    """A synthesizer from its short name in any case, a model of SDV such as
+    ``sdv:GaussianCopula``, an import path such as ``mypackage.flow:Flow``, or itself.
 
     "auto" is a rule by rows of the class, without any search (``evaluation/transfer.md``): fewer
     than 10 are resampled with a smoothed bootstrap; with fewer than 1,000 TabFlow learns all rows
@@ -282,8 +286,8 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         "bootstrap": "SmoothedBootstrap",
         "auto": "TabFlow",  # which hands the few rows to the bootstrap by itself
     }
-    if synthesizer in names:
-        return getattr(import_module(HOMES[names[synthesizer]]), names[synthesizer])()
+    if (short := names.get(str(synthesizer).lower())) is not None:
+        return getattr(import_module(HOMES[short]), short)()
     module, _, name = str(synthesizer).partition(":")
     if module == "sdv":
         home = import_module(SDV_HOME)
@@ -291,7 +295,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
             raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
         return home.SDV(model=name)
-    known = ", ".join(sorted({"auto", "ctgan", "tvae", "tabflow", "bootstrap"}))
+    known = "auto, bootstrap, ctgan, tabflow, tvae, sdv:GaussianCopula"
     if not name:
         raise UsageError(
             205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from synthgen.checkpoint import Checkpoint, digest, plain_seed
+from synthgen.column import joined
 from synthgen.device import RandomState, child_seed, resolve, torch_generator
 from synthgen.encoding import Encoded, Encoder
 from synthgen.errors import ModelFileError, UsageError
@@ -222,8 +223,9 @@ class NetworkSynthesizer(Synthesizer):
             model._models[entry["position"]] = _Model(
                 encoder, sampler, entry["label"], History(**entry["history"])
             )
-        columns = next(iter(model._models.values())).encoder.columns
-        model.schema_ = Schema((*columns, target), target.name)
+        # Each class may have limits of its own; those of the model hold all of them.
+        each = zip(*(m.encoder.columns for m in model._models.values()), strict=True)
+        model.schema_ = Schema((*map(joined, each), target), target.name)
         model.counts_ = dict(zip(target.categories, header["counts"], strict=True))
         model.classes_ = tuple(target.categories[p] for p in model._models)
         model.scope_ = dict(zip(model.classes_, header["scope"], strict=True))
