@@ -15,7 +15,7 @@ from synthgen.device import child_seed, resolve
 from synthgen.features import Coder, Places
 from synthgen.selection import choose, deal
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.flow import TabFlow
+from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Table
 
 Amount = float | str
@@ -23,10 +23,10 @@ Amount = float | str
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
 FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
 MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
-# Choosing trains a synthesizer many times. On a CPU a flow that learns all rows first would take
-# most of the time there is: it gets so many steps, and rows of each other class, at most. Its width
-# follows from its rows, so fewer of them also make each step cheaper.
-BRIEF_STEPS, BRIEF_ROWS = 200, 600
+# Choosing trains a synthesizer many times. On a CPU a network would take most of the time there is:
+# it gets a share of its steps, so many at the least, and rows of each other class, at most. The
+# width of a flow follows from its rows, so fewer of them also make each step cheaper.
+BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
 BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
@@ -78,7 +78,7 @@ def brief(
     whole: Sequence[int],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Shorten the training of a `TabFlow` on a CPU, unless its steps were asked for.
+    """Shorten the training of a network on a CPU, unless its steps were asked for.
 
     Args:
         synthesizer: Unfitted; its `steps` change.
@@ -90,24 +90,27 @@ def brief(
         The rows that it should learn from.
 
     Example:
+        >>> from synthgen import TabFlow
         >>> model, codes = TabFlow(device="cpu"), np.repeat([0, 1], [9000, 50])
         >>> len(brief(model, codes, [1], np.random.SeedSequence(0))), model.steps
         (650, 200)
     """
     if (
-        not isinstance(synthesizer, TabFlow)
+        not isinstance(synthesizer, NetworkSynthesizer)
         or synthesizer.steps is not None
         or resolve(synthesizer.device).type != "cpu"
     ):
         return np.arange(len(codes))
-    synthesizer.set_params(steps=BRIEF_STEPS)
     order = np.random.default_rng(seed).permutation(len(codes))
     kept = [
         rows if c in whole else rows[:BRIEF_ROWS]
         for c in np.unique(codes).tolist()
         for rows in (order[codes[order] == c],)
     ]
-    return np.sort(np.concatenate(kept))
+    rows = np.sort(np.concatenate(kept))
+    steps = round(BRIEF_SHARE * synthesizer.default_steps(len(rows)))
+    synthesizer.set_params(steps=max(BRIEF_STEPS, steps))
+    return rows
 
 
 def validated_amount(

@@ -8,10 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen import Oversampler, SmoothedBootstrap, Synthesizer, TabFlow, Table, amount, augment
+from synthgen import (
+    CTGAN,
+    Oversampler,
+    SmoothedBootstrap,
+    Synthesizer,
+    TabFlow,
+    Table,
+    amount,
+    augment,
+)
 from synthgen.amount import AMOUNTS, validated_amount, wanted_rows
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
+from synthgen.synthesizers.network import NetworkSynthesizer
 
 
 def ring(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -126,14 +136,17 @@ def test_more_rows_than_can_be_made_in_each_fold_are_not_tried(
     assert "each other amount is more than 10 rows" in found.reason
 
 
-def test_a_flow_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for() -> None:
+@pytest.mark.parametrize(("make", "steps"), [(TabFlow, 250), (CTGAN, 500)])
+def test_a_network_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for(
+    make: type[NetworkSynthesizer], steps: int
+) -> None:
     codes = np.repeat([0, 1, 2], [9000, 2000, 1300])
-    model = TabFlow(device="cpu")
+    model = make(device="cpu")  # type: ignore[call-arg]
     rows = amount.brief(model, codes, [2], seed_sequence(0))
     few = amount.BRIEF_ROWS
     assert np.bincount(codes[rows]).tolist() == [few, few, 1300]
-    assert model.steps == amount.BRIEF_STEPS
-    for other in (TabFlow(device="cpu", steps=900), SmoothedBootstrap()):
+    assert model.steps == steps
+    for other in (make(device="cpu", steps=900), SmoothedBootstrap()):
         params = other.get_params()
         assert len(amount.brief(other, codes, [2], seed_sequence(0))) == len(codes)
         assert other.get_params() == params
