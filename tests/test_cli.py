@@ -26,6 +26,7 @@ from synthgen.errors import ConvergenceError
 from synthgen.synthesizers.tvae import TVAE
 
 ROOT = Path(__file__).resolve().parents[1]
+AN_ID = "new numbers or names, as of an ID (consecutive numbers, one for each row)"
 CLASSES = {"no": 60, "yes": 12, "maybe": 20}
 
 
@@ -161,7 +162,7 @@ def test_augment_says_what_it_did(table: Path):
         "wrote out.csv: 92 rows as they were, then 12 new; manifest out.csv.manifest.json"
     )
     assert result.stderr == (
-        "note: column 'patient_id' is not learned; in new rows it holds: new numbers or names\n"
+        f"note: column 'patient_id' is not learned; in new rows it holds: {AN_ID}\n"
     )
 
 
@@ -271,7 +272,7 @@ def test_manifest(table: Path):
         "training": {},
     }
     assert (manifest["seed"], manifest["device"], manifest["warnings"]) == (3, "cpu", [])
-    assert manifest["not_learned"] == {"patient_id": "new numbers or names"}
+    assert manifest["not_learned"] == {"patient_id": AN_ID}
     assert set(manifest["seconds"]) == {"read", "fit", "sample", "write"}
     assert all(value >= 0 for value in manifest["seconds"].values())
 
@@ -628,7 +629,7 @@ HINT = "; see synthgen augment --help"
             "E278: class 'yes' has 12 rows, 0.2 of the 60 of 'no': ratio 0.1 asks for no new row; "
             "give a greater one, or say how many rows",
         ),
-        ("--ratio nan", "E277: ratio must be a number above 0, however: nan"),
+        ("--ratio nan", 'E277: ratio must be a number above 0, "double" or "auto", however: nan'),
         (
             "--label perhaps",
             "E201: label 'perhaps' is no class of the target: it has 'maybe', 'no', 'yes'.*",
