@@ -174,7 +174,7 @@ def test_a_file_of_several_classes_keeps_the_range_and_share_of_each(scope: str,
     model = tvae(classes=["low", "high"], scope=scope, random_state=0).fit(X, y)
     model.save(tmp_path / "m.synthgen")
     loaded = synthgen.load(tmp_path / "m.synthgen", device="cpu")
-    made = guarded_sample(loaded, 1000, table=None, random_state=0)
+    made = guarded_sample(loaded, 1000, label=None, table=None, random_state=0)
     assert made.refused == {}
     assert made.frame["kind"].dtype == loaded.schema_["kind"].dtype
     shares = made.frame["y"].value_counts(normalize=True)
