@@ -2,7 +2,7 @@
 
     python evaluation/fidelity.py --data-dir DIR
     python evaluation/fidelity.py --data-dir DIR --published --rows 0 --seeds 5 \\
-        --steps 10000 --batch 4096 --device cuda --out full.json
+        --steps 10000 --batch 4096 --device cuda --out evaluation/published.json
 
 The first is for a CPU (3,000 rows, 800 steps of 256); the second is the published protocol, with
 all rows, on a GPU. Each result is written as soon as it is there, and a call makes what the file
@@ -42,9 +42,11 @@ TABLES = ("adult", "magic", "default_credit")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "rate 1e-3": {"learning_rate": 1e-3},
-    "nothing shown": {"SHOWN_ROWS": 0.0},
-    "half shown": {"SHOWN_ROWS": 0.5},
+    "a fifth shown": {"SHOWN_ROWS": 0.2},
+    "earlier moments": {"LATE": 0.0},
+    "later moments": {"LATE": 1.5},
     "width 128": {"MAX_WIDTH": 128},
+    "width 256": {"MAX_WIDTH": 256},
 }
 # Of the first variant, rows are made with so many steps from noise besides the default.
 SOLVER_STEPS = (10, 20, 100)
@@ -277,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--tables", default=",".join(TABLES))
-    parser.add_argument("--variants", default="default")
+    parser.add_argument("--variants", default="independent,real,default")
     parser.add_argument("--rows", type=int, default=3000, help="training rows; 0: all")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=256)
@@ -292,7 +294,7 @@ def main() -> None:
         results = json.loads(options.out.read_text())["results"]
     seen = {(r["table"], r["variant"], r["seed"]) for r in results}
     for seed in range(options.seeds):
-        for variant in ("independent", "real", *options.variants.split(",")):
+        for variant in options.variants.split(","):
             for name in options.tables.split(","):
                 if (name, variant, seed) in seen:
                     continue

@@ -1,40 +1,61 @@
-"""Does TabFlow make better rows of a rare class, and does learning from all rows help it?
+"""Are TabFlow's rows of a rare class more faithful than others, do they help, do they tell?
 
-    python evaluation/transfer.py --data-dir DIR [--seeds 1] [--methods ...]
+    python evaluation/transfer.py --data-dir DIR
+    python evaluation/transfer.py --data-dir DIR --sizes 30,100 --splits 1 --gan-steps 1000
+    python evaluation/transfer.py --summary
 
-The cells of scope.py (same tables, sizes, splits and figures: `c2st` and `shape` against held-out
-rows of the class, `ap` with synthetic rows in the place of the real minority), and 10 rows besides.
-The figures of CTGAN and TVAE are those of scope.json. Methods here:
+The first is the whole study: 8 tables, 10 to 300 rows of the rare class against 2,100 others, 5
+splits 70/30, all methods. The second is a part of it for an afternoon on a CPU. Each result is
+written to transfer.json as soon as it is there; a call makes what the file lacks, so the study can
+be stopped and gone on with. Everything is fitted on the training part.
 
-- copies: the real rows drawn with replacement (random over-sampling);
-- bootstrap: SmoothedBootstrap;
-- smote-nc: SMOTE for numbers and categories (Chawla et al. 2002), missing cells filled;
-- tabflow class, adapt: the class alone; all rows first, then the class;
-- tabflow adapt g2: the latter with guidance 2.
+Methods: ``nothing``; ``weights`` (the rare class weighs more in the loss, as much as with that
+amount of rows); ``copies`` (random over-sampling); ``smote-nc`` (Chawla et al. 2002, missing cells
+filled); ``fresh`` (further real rows of the class, where the table has enough: what is possible);
+and synthesizers by name, with ``scope`` after a dash: ``bootstrap``, ``ctgan``, ``tvae``,
+``tabflow``, ``tabflow-class``, ``sdv:GaussianCopula``. Figures:
 
-TabFlow trains as long as it does by default. Writes transfer.json beside itself after each cell,
-goes on from it, and prints a table.
+- shape, c2st: mean of 1 - KS and 1 - TV over columns, and 2 (1 - max(0.5, AUC)) of boosting that
+  tells rows of the method from held-out rows of the class, in equal numbers; 1 is best. Of
+  ``nothing``: the training rows themselves;
+- replace: average precision of boosting with these rows in the place of the real minority;
+- add: the same with them beside the real rows, at each amount: the class then has 10 % or 30 % of
+  the rows of the largest class, is doubled, or balanced;
+- excess, nearer: worst membership attack on the training rows of the class from the *same rows*,
+  above the worst when fresh real rows stand in their place (`synthgen.metrics.privacy`), and the
+  share nearer to training than to held-out rows (0.5 is best).
+
+Average precision is at natural prevalence, that of the training part: held-out rows of the rare
+class, of which there are more than their share, weigh less. Intervals are 95 % of a bootstrap over
+tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scope import TABLES, figures, split
+from scope import TABLES, boosting, prepared, split
 
-SIZES = {
-    30: ("wilt", "hypothyroid_uci", "nasscds", "bank_marketing"),
-    100: ("wilt", "mammography", "hypothyroid_uci"),
-    300: ("nasscds", "bank_marketing", "default_credit"),
-    10: ("wilt", "hypothyroid_uci", "nasscds", "bank_marketing"),
-}
-METHODS = ("copies", "bootstrap", "smote-nc", "tabflow class", "tabflow adapt")
+SIZES = (30, 100, 10, 300)
+AMOUNTS = (0.1, 0.3, "double", "balance")
+METHODS = (
+    *("nothing", "weights", "copies", "smote-nc", "fresh", "bootstrap"),
+    *("tabflow", "tabflow-class", "tvae", "ctgan"),
+    *("sdv:GaussianCopula", "sdv:CTGAN", "sdv:TVAE"),
+)
+REAL = ("nothing", "weights", "fresh")  # methods without rows of their own
+HELD, DRAWS = 1000, 5000
+RIVALS = ("ctgan", "tvae", "smote-nc", "copies", "bootstrap", "tabflow-class", "sdv:GaussianCopula")
 
 
 def smote(train: pd.DataFrame, minority: str, rows: int, seed: int) -> pd.DataFrame:
@@ -62,95 +83,273 @@ def smote(train: pd.DataFrame, minority: str, rows: int, seed: int) -> pd.DataFr
 
 
 def made_by(
-    method: str, train: pd.DataFrame, minority: str, rows: int, seed: int, device: str
+    method: str, train: pd.DataFrame, minority: str, rows: int, seed: int, options: Any
 ) -> pd.DataFrame:
-    from synthgen import SmoothedBootstrap, TabFlow
+    """Rows of the class, learned from `train`."""
+    from synthgen.synthesizers.base import resolve
 
     real = train[train.target == minority]
-    if method == "real":
-        return real
     if method == "copies":
-        return real.sample(rows, replace=True, random_state=seed)
+        return real.sample(rows, replace=True, random_state=seed).reset_index(drop=True)
     if method == "smote-nc":
         return smote(train, minority, rows, seed)
-    if method == "bootstrap":
-        model = SmoothedBootstrap(classes=[minority], random_state=seed)
-    else:
-        model = TabFlow(
-            scope=method.split()[1],  # pyright: ignore[reportArgumentType]
-            classes=[minority],
-            guidance=2.0 if method.endswith("g2") else 1.0,
-            device=device,
-            random_state=seed,
-        )
+    name, _, scope = method.partition("-")
+    model = resolve(name).set_params(classes=[minority], random_state=seed)
+    known = model.get_params()
+    if "device" in known:
+        model.set_params(device=options.device)
+    if scope:
+        model.set_params(scope=scope)
+    if options.gan_steps and name in ("ctgan", "tvae"):
+        model.set_params(steps=options.gan_steps, batch_size=200)
     model.fit(train.drop(columns="target"), train.target)
-    return model.sample(rows, label=minority, random_state=seed)[train.columns]
+    return model.sample(rows, label=minority, random_state=seed)[list(train.columns)]
+
+
+def goal(size: int, others: int, amount: float | str) -> int:
+    """Rows that the class has with this amount."""
+    wanted = {"double": 2 * size, "balance": others}.get(str(amount))
+    return max(size, round(others * float(amount)) if wanted is None else wanted)
+
+
+def ap(fit: pd.DataFrame, minority: str, test: pd.DataFrame, weight: np.ndarray | None = None):
+    """Average precision of boosting on `test`, weighted so that the class has its natural share."""
+    from sklearn.metrics import average_precision_score
+
+    features = prepared(pd.concat([fit, test], ignore_index=True))
+    model = boosting().fit(features[: len(fit)], fit.target == minority, sample_weight=weight)
+    chance = model.predict_proba(features[len(fit) :])[:, 1]
+    truth = (test.target == minority).to_numpy()
+    return float(average_precision_score(truth, chance, sample_weight=test.attrs["weight"]))
+
+
+def fidelity(made: pd.DataFrame, held: pd.DataFrame) -> dict[str, float]:
+    from scipy.stats import ks_2samp
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    shapes = []
+    for name in held.columns.drop("target"):
+        a, b = made[name], held[name]
+        if pd.api.types.is_numeric_dtype(b) and a.notna().any() and b.notna().any():
+            shapes.append(1 - ks_2samp(a.dropna(), b.dropna()).statistic)
+        else:
+            p, q = a.value_counts(normalize=True), b.value_counts(normalize=True)
+            shapes.append(1 - 0.5 * p.subtract(q, fill_value=0).abs().sum())
+    n = min(len(held), len(made))
+    pair = prepared(pd.concat([held.head(n), made.head(n)], ignore_index=True))
+    which = np.repeat([0, 1], n)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    told = cross_val_predict(boosting(), pair, which, cv=folds, method="predict_proba")[:, 1]
+    area = max(0.5, float(roc_auc_score(which, told)))
+    return {"shape": float(np.mean(shapes)), "c2st": 2 * (1 - area)}
+
+
+def attacked(real: pd.DataFrame, made: pd.DataFrame, held: pd.DataFrame) -> dict[str, float]:
+    from synthgen.metrics.privacy import privacy
+    from synthgen.table import Table
+
+    frames = [f.drop(columns="target") for f in (real, made, held)]
+    whole = pd.concat(frames, ignore_index=True).assign(target=np.arange(sum(map(len, frames))) % 2)
+    table, ends = Table.of(whole, target="target"), np.cumsum([0, *map(len, frames)])
+    parts = [table.rows(np.arange(a, b)) for a, b in pairwise(ends)]
+    found = privacy(*parts, group="all", random_state=0, device="cpu")
+    scores = {s.name: s.value for s in found.scores}
+    return {
+        "excess": scores["privacy.mia_excess"],
+        "nearer": scores["privacy.nearer_to_train"],
+    }
+
+
+def further(folder: Path, name: str, minority: str, size: int, seed: int) -> pd.DataFrame:
+    """Real rows of the class in the training part that the cell does not use."""
+    frame = pd.read_parquet(folder / f"{name}.parquet").sample(frac=1, random_state=seed)
+    rare = frame[frame.target == minority]
+    return rare.iloc[size : int(0.7 * len(rare))].reset_index(drop=True)
+
+
+def cell(
+    folder: Path, name: str, size: int, seed: int, method: str, options: Any
+) -> dict[str, Any] | None:
+    """All figures of one method in one cell; None: the table has too few rows."""
+    minority = TABLES[name]
+    parts = split(folder / f"{name}.parquet", minority, size, seed)
+    if parts is None:
+        return None
+    train, test = parts
+    rare = (test.target == minority).to_numpy()
+    test = test[~rare | (np.cumsum(rare) <= HELD)].reset_index(drop=True)
+    rare = (test.target == minority).to_numpy()
+    real, others = train[train.target == minority], train[train.target != minority]
+    held = test[rare].reset_index(drop=True)
+    share = size / len(others) * (~rare).sum() / rare.sum()
+    test.attrs["weight"] = np.where(rare, share, 1.0)
+    goals = {str(a): goal(size, len(others), a) for a in AMOUNTS}
+    found: dict[str, Any] = {}
+    start = time.perf_counter()
+    made = real
+    if method == "fresh":
+        made = further(folder, name, minority, size, seed)
+    elif method not in REAL:
+        rows = max(*goals.values(), size, len(held))
+        made = made_by(method, train, minority, rows, seed, options)
+    found["seconds"] = round(time.perf_counter() - start, 1)
+    if method == "nothing":
+        found |= fidelity(real, held)
+        found["replace"] = ap(train, minority, test)
+        found["add"] = dict.fromkeys(goals, found["replace"])
+        return found
+    if method not in REAL:
+        most = max(size, len(held))
+        found |= fidelity(made.head(most), held)
+        replaced = pd.concat([others, made.head(most)], ignore_index=True)
+        found["replace"] = ap(replaced, minority, test)
+        found |= attacked(real, made.head(most), held)
+    found["add"] = {}
+    for amount, wanted in goals.items():
+        if method == "weights":
+            weight = np.where(train.target == minority, wanted / size, 1.0)
+            found["add"][amount] = ap(train, minority, test, weight)
+        elif len(made) >= wanted - size:
+            both = pd.concat([train, made.head(wanted - size)], ignore_index=True)
+            found["add"][amount] = ap(both, minority, test)
+    return found
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def write(path: Path, results: list[dict[str, Any]]) -> None:
+    """One result a line; the old file survives every fault."""
+    new = path.with_suffix(".tmp")
+    new.write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n")
+    os.replace(new, path)
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def interval(values: pd.DataFrame) -> str:
+    """Mean over cells of the splits' means, and its 95 % interval over tables.
+
+    Args:
+        values: Columns table, rows, value; one row for each split.
+    """
+    cells = values.groupby(["table", "rows"]).value.mean()
+    by_table = [part.to_numpy() for _, part in cells.groupby("table")]
+    if len(by_table) < 2:
+        return f"{cells.mean():+.3f}"
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(by_table), size=(DRAWS, len(by_table)))
+    sums, counts = np.array([p.sum() for p in by_table]), np.array([len(p) for p in by_table])
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{cells.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def paired(frame: pd.DataFrame, one: str, other: str, column: str) -> pd.DataFrame:
+    """`one` less `other`, where both were measured; columns table, rows, value."""
+    key = ["table", "rows", "seed"]
+    a, b = (
+        frame[frame.method == m].dropna(subset=column).set_index(key)[column] for m in (one, other)
+    )
+    return (a - b).dropna().rename("value").reset_index()
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
+
+
+def summary(results: list[dict[str, Any]]) -> str:
+    flat = [
+        {k: v for k, v in r.items() if k != "add"} | {f"add {a}": v for a, v in r["add"].items()}
+        for r in results
+    ]
+    frame = pd.DataFrame(flat)
+    added = [f"add {a}" for a in AMOUNTS]
+    cells = frame.groupby(["rows", "method", "table"]).mean(numeric_only=True)
+    columns = ["shape", "c2st", "replace", "excess", "nearer", "seconds"]
+    rows = []
+    for size in sorted(frame["rows"].unique()):
+        for method in METHODS:
+            if method in ("weights", "fresh") or (size, method) not in cells.index.droplevel(2):
+                continue
+            own = cells.loc[(size, method)]
+            means = [f"{v:.3f}" for v in own[columns[:-1]].mean()]
+            rows.append([size, method, len(own), *means, f"{own.seconds.mean():.0f}"])
+    text = ["Means over tables:", "", markdown(["rows", "method", "tables", *columns], rows), ""]
+    wins = []
+    for other in RIVALS:
+        c2st = paired(frame, "tabflow", other, "c2st")
+        if len(c2st):
+            by_cell = c2st.groupby(["table", "rows"]).value.mean()
+            replace = paired(frame, "tabflow", other, "replace")
+            won = f"{int((by_cell > 0).sum())} of {len(by_cell)}"
+            wins.append([other, won, interval(c2st), interval(replace)])
+    head = ["against", "cells with the higher c2st", "c2st", "replace"]
+    text += ["TabFlow less the other, the same cells and splits:", "", markdown(head, wins), ""]
+    rows = []
+    for method in METHODS:
+        rows.append(
+            [method]
+            + [interval(d) if len(d := paired(frame, method, "nothing", a)) else "" for a in added]
+        )
+    head = ["method", *map(str, AMOUNTS)]
+    text += ["Average precision with the rows added, less that of nothing:", ""]
+    text += [markdown(head, [r for r in rows if any(r[1:]) and r[0] != "nothing"]), ""]
+    rows = []
+    for size in sorted(frame["rows"].unique()):
+        for method in ("tabflow", "bootstrap", "smote-nc", "copies", "tvae", "ctgan"):
+            own = frame[(frame["rows"] == size) & (frame.method == method)]
+            if "excess" in own and own.excess.notna().any():
+                values = own.dropna(subset="excess").assign(value=own.excess)
+                rows.append([size, method, interval(values)])
+    text += ["Worst membership attack above fresh real rows:", ""]
+    text += [markdown(["rows", "method", "excess"], rows)]
+    return "\n".join(text)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--tables", default=",".join(TABLES))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--sizes", default="30,100,300,10")
+    parser.add_argument("--gan-steps", type=int, help="of CTGAN and TVAE, 200 rows each")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--summary", action="store_true", help="print the tables, measure nothing")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     results = json.loads(options.out.read_text()) if options.out.exists() else []
     seen = {(r["table"], r["rows"], r["seed"], r["method"]) for r in results}
-    for seed in range(options.seeds):
-        for size in map(int, options.sizes.split(",")):
-            for table in SIZES[size]:
-                minority = TABLES[table]
-                parts = split(options.data_dir / f"{table}.parquet", minority, size, seed)
-                if parts is None:
-                    continue
-                train, test = parts
-                rows = max(size, int((test.target == minority).sum()))
-                for method in ("real", *options.methods.split(",")):
-                    if (table, size, seed, method) in seen:
-                        continue
-                    start = time.perf_counter()
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")
-                        made = made_by(method, train, minority, rows, seed, options.device)
-                    seconds = time.perf_counter() - start
-                    majority = train[train.target != minority]
-                    found = figures(train, majority, made, test, minority)
-                    results.append(
-                        {"table": table, "rows": size, "seed": seed, "method": method}
-                        | {"seconds": round(seconds, 1)}
-                        | {k: round(v, 4) for k, v in found.items()}
-                    )
-                    print(results[-1], flush=True)
-                    options.out.write_text(json.dumps(results, indent=0) + "\n")
-    print(summary(results))
-
-
-def summary(results: list[dict[str, Any]]) -> str:
-    """Means over the cells that every method has, as Markdown."""
-    before = json.loads((Path(__file__).parent / "scope.json").read_text())
-    for row in before:
-        if row["seed"] == 0 and row["method"] in ("ctgan", "tvae") and row["scope"] != "all":
-            results.append({**row, "method": f"{row['method']} {row['scope']}"})
-    frame = pd.DataFrame(results)
-    lines = [
-        "| rows | method | tables | shape | c2st | ap | seconds |",
-        "|---|---|---|---|---|---|---|",
+    todo = [
+        (name, size, seed, method)
+        for seed in range(options.splits)
+        for size in map(int, options.sizes.split(","))
+        for name in options.tables.split(",")
+        for method in options.methods.split(",")
+        if not options.summary
     ]
-    for rows in sorted(frame[frame.method == "tabflow class"]["rows"].unique()):
-        part = frame[frame["rows"] == rows]
-        cells = part[part.method == "tabflow class"].table.unique()
-        part = part[part.table.isin(cells)]
-        for method, own in part.groupby("method", sort=False):
-            if own.table.nunique() < len(cells):
-                continue
-            mean = own[["shape", "c2st", "ap"]].mean()
-            shown = " | ".join(f"{v:.3f}" for v in mean)
-            lines.append(
-                f"| {rows} | {method} | {len(cells)} | {shown} | {own.seconds.mean():.0f} |"
-            )
-    return "\n".join(lines)
+    for name, size, seed, method in todo:
+        if (name, size, seed, method) in seen:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = cell(options.data_dir, name, size, seed, method, options)
+        if found is None:
+            continue
+        key = {"table": name, "rows": size, "seed": seed, "method": method}
+        results.append(key | rounded(found))
+        print(results[-1], flush=True)
+        write(options.out, results)
+    print(summary(results))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     train, holdout = train_test_split(
         table, test_size=0.3, stratify=table[TARGET], random_state=SEED
     )
-    # The class alone, for a small file; scope "auto" would learn all rows first, in 2.5 MB.
+    # The class alone, for a small file; scope "auto" would learn all rows first, in a larger one.
     model = TabFlow(scope="class", classes=[RARE], device="cpu", random_state=SEED)
     model.fit(train.drop(columns=TARGET), train[TARGET])
     coarsened = model.save(HERE / "hypothyroid.synthgen")
