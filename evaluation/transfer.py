@@ -279,7 +279,7 @@ def summary(results: list[dict[str, Any]]) -> str:
             if method in ("weights", "fresh") or (size, method) not in cells.index.droplevel(2):
                 continue
             own = cells.loc[(size, method)]
-            means = [f"{v:.3f}" for v in own[columns[:-1]].mean()]
+            means = ["" if np.isnan(v) else f"{v:.3f}" for v in own[columns[:-1]].mean()]
             rows.append([size, method, len(own), *means, f"{own.seconds.mean():.0f}"])
     text = ["Means over tables:", "", markdown(["rows", "method", "tables", *columns], rows), ""]
     wins = []
