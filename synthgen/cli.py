@@ -229,8 +229,8 @@ def audit(
         from synthgen.auditing import audit, compare_audits
 
         old, drift = None if against is None else _read_json(against), None
-        name = _column(frame, target)
-        found = audit(frame.drop(columns=[name]), frame[name], schema=_schema(given), label=label)
+        X, y = _split(frame, target)
+        found = audit(X, y, schema=_schema(given), label=label)
         report, lines = found.to_json(), found.summary_lines()
         if old is not None:
             drift = compare_audits(old, found)
@@ -579,10 +579,9 @@ def compare(
         frame = _read(data)
         from synthgen.comparison import Comparison, compare
 
-        name = _column(frame, target)
         how["random_state"] = _seed(how.pop("seed"), aside)
         how["schema"] = _schema(how.pop("given"))
-        X, y, grouped = _features(frame, name, groups)
+        X, y, grouped = _features(frame, target, groups)
         how |= {"label": label, "groups": grouped, "verbose": True}
         if at is not None:
             from synthgen.sweeping import sweep
@@ -639,11 +638,10 @@ def auto(
         frame = _read(data)
         from synthgen.classifier import ImbalancedClassifier
 
-        name = _column(frame, target)
         how["random_state"] = seed = _seed(how.pop("seed"), aside)
         how["schema"] = _schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=True, **how)
-        X, y, grouped = _features(frame, name, groups)
+        X, y, grouped = _features(frame, target, groups)
         model.fit(X, y, grouped)
         model.save(output)
     if model.comparison_ is not None:
@@ -896,16 +894,16 @@ def _augment_file(
 
 
 def _features(
-    frame: pd.DataFrame, target: Any, groups: str | None
+    frame: pd.DataFrame, target: str, groups: str | None
 ) -> tuple[pd.DataFrame, pd.Series, pd.Series | None]:
     """Features, classes and groups of a table; groups are no feature."""
-    X = frame.drop(columns=[target])
+    X, y = _split(frame, target)
     if groups is None:
-        return X, frame[target], None
+        return X, y, None
     name = _column(X, groups)
     if name not in X.columns:
         raise UsageError(245, f"--groups: there is no column {groups!r}")
-    return X.drop(columns=[name]), frame[target], X[name]
+    return X.drop(columns=[name]), y, X[name]
 
 
 def say_comparison(found: Comparison, *, err: bool = False) -> None:
@@ -1028,6 +1026,15 @@ def _column(frame: pd.DataFrame, name: str | None) -> Any:
     """The column of that name, or the only one that reads so."""
     same = [c for c in frame.columns if str(c) == name]
     return same[0] if len(same) == 1 else name
+
+
+def _split(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The features and the target."""
+    from synthgen.inference import check_frame
+
+    name = _column(frame, target)
+    check_frame(frame, name)
+    return frame.drop(columns=[name]), frame[name]
 
 
 def _schema(path: Path | None) -> Schema | None:

@@ -679,6 +679,31 @@ def test_status_3_for_data(table: Path, content: str | None, target: str, messag
     assert re.fullmatch(f"error {message}", line)
 
 
+@pytest.mark.parametrize(
+    "command", ["audit", "augment", "auto", "compare", "evaluate", "fit", "schema"]
+)
+def test_a_target_that_is_not_there_is_named_with_those_that_are(table: Path, command: str):
+    data = (
+        ("--train", "data.csv", "--synthetic", "data.csv")
+        if command == "evaluate"
+        else ("data.csv",)
+    )
+    out = (
+        ("-o", "o")
+        if command in ("auto", "fit")
+        else ("-o", "o.csv")
+        if command == "augment"
+        else ()
+    )
+    result = run(command, *data, "--target", "outcom", *out)
+    assert result.exit_code == 3
+    assert (
+        "error E338: there is no column 'outcom' for a target: it has 'patient_id', 'outcome', "
+        in (result.stderr)
+    )
+    assert os.listdir() == ["data.csv"]
+
+
 def test_status_4_for_model_files(table: Path):
     Path("m.synthgen").write_bytes(b"\x80\x04K\x01." * 9)
     message = "error E414: m.synthgen is a pickle or zip, .*"
