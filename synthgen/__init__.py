@@ -7,11 +7,12 @@ The public names below are loaded when they are first used (PEP 562), so `import
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthgen.auditing import Audit, audit, compare_audits
+    from synthgen.auditing import Audit, audit
     from synthgen.augmentation import Augmented, augment
     from synthgen.classifier import ImbalancedClassifier
     from synthgen.column import Column
     from synthgen.comparison import Comparison, compare
+    from synthgen.drift import compare_audits
     from synthgen.encoding import Encoder
     from synthgen.errors import SynthgenError
     from synthgen.evaluating import Report, evaluate
@@ -78,7 +79,7 @@ _HOME = {
     "audit": "synthgen.auditing",
     "augment": "synthgen.augmentation",
     "compare": "synthgen.comparison",
-    "compare_audits": "synthgen.auditing",
+    "compare_audits": "synthgen.drift",
     "evaluate": "synthgen.evaluating",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",

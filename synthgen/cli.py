@@ -226,7 +226,8 @@ def audit(
     check_gates(gates)
     with collect_notes():
         frame = _read(data)
-        from synthgen.auditing import audit, compare_audits
+        from synthgen.auditing import audit
+        from synthgen.drift import compare_audits
 
         old, drift = None if against is None else _read_json(against), None
         X, y = _split(frame, target)
@@ -281,7 +282,8 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
         coarsened = synthesizer.save(output)
     for line in coarsened:
         say(f"coarsened in the file: {line}", err=aside)
-    say(f"wrote {output}: {type(synthesizer).__name__} of {', '.join(map(str, labels))}", err=aside)
+    what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
+    say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
     say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
     _write_json(
         json_file,
@@ -786,7 +788,7 @@ def _augment_file(
     defuse: bool = True,
     json_file: str | None = None,
 ) -> None:
-    from synthgen.augmentation import augment
+    from synthgen.augmentation import augment, device_of
     from synthgen.files import sha256_of, write_json, write_table
     from synthgen.synthesizers.base import load
 
@@ -886,6 +888,7 @@ def _augment_file(
     what = (
         f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
     )
+    what += f", made on {device_of(result.synthesizer)}" if new else ""
     say(f"wrote {output}: {what}; manifest {manifest_file.name}", err=aside)
     if report is not None:
         what = f"wrote {report / 'report.html'}" if new else "no page: there is no new row to show"

@@ -41,7 +41,7 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     assert not page.links
     assert "url(http" not in content
     assert page.tags.count("h2") == 6
-    assert page.tags.count("table") == page.tags.count("caption") == 4
+    assert page.tags.count("table") == page.tags.count("caption") == 5
     assert "“<b>ill” is 10 % of 300 rows" in text
     assert "a&b.csv" in text
     assert HOSTILE in text
@@ -50,7 +50,12 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     for remedy in found.remedies:
         assert remedy["why"] in text
     assert "Always saying “not <b>ill” is right in 90 % of the rows" in text
-    assert "differences: 0" in text
+    assert "300 rows then, 300 now; differences: 0" in text
+    assert "class <b>ill10 %10 %-" in text
+    assert "none established" in text
+    estimate = found.columns[0]["average_precision"]
+    assert f"dosenumeric{estimate['value']:.3f}{estimate['low']:.3f} to" in text
+    assert "guessing reaches 0.100" in text
     assert "Since the earlier delivery" not in audit_page(found)
     assert not re.search(r"\b(nan|None)\b", text)
 

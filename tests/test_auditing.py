@@ -12,8 +12,9 @@ import torch
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from synthgen import auditing
-from synthgen.auditing import Audit, audit, compare_audits
+from synthgen import audit_leaks, audit_model, auditing
+from synthgen.auditing import Audit, audit
+from synthgen.drift import compare_audits
 from synthgen.errors import DataError, UsageError
 from synthgen.gates import gate
 from synthgen.synthesizers import network
@@ -46,8 +47,8 @@ def found(result: Audit, *codes: str) -> list[tuple[str, str | None]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that do not look at the model."""
-    monkeypatch.setattr(auditing, "BOOSTING", {"max_iter": 2})
-    monkeypatch.setattr(auditing, "REPLICATES", 20)
+    monkeypatch.setattr(audit_model, "BOOSTING", {"max_iter": 2})
+    monkeypatch.setattr(audit_model, "REPLICATES", 20)
 
 
 LEAKS = ("leak_column", "leak_pair", "strong_column")
@@ -141,15 +142,44 @@ def test_ranking_is_scikit_learns(seed: int):
     rng = np.random.default_rng(seed)
     y, score = rng.random(300) < 0.2, rng.integers(0, 30, 300) / 30  # with ties
     weight = rng.integers(0, 4, 300) * 1.0
-    precision, area = auditing._ranking(y, score)(weight)
+    group = np.unique(-score, return_inverse=True)[1]
+    hits, alarms = (np.bincount(group, weight * side) for side in (y, ~y))
+    precision, area, price = audit_model.ranking(hits, alarms)
     assert precision == pytest.approx(average_precision_score(y, score, sample_weight=weight))
     assert area == pytest.approx(roc_auc_score(y, score, sample_weight=weight))
+    cut = next(
+        s for s in np.unique(score)[::-1] if weight[y & (score >= s)].sum() * 2 >= hits.sum()
+    )
+    found = score >= cut
+    assert price == pytest.approx(weight[found & ~y].sum() / weight[found & y].sum())
+    both = audit_model.ranking(np.stack([hits, hits[::-1]]), np.stack([alarms, alarms[::-1]]))
+    assert [float(f[0]) for f in both] == pytest.approx([precision, area, float(price)])
+
+
+def test_the_interval_of_a_column_is_that_of_drawing_rows():
+    rng = np.random.default_rng(0)
+    y = rng.random(2000) < 0.1
+    scores = np.round(rng.normal(size=2000) + y, 0)
+    rows = audit_model.Rows(np.arange(2000), y, np.where(y, 1.0, 3.0), np.zeros(2000, int))
+    found = audit_model.estimated_precision(scores, rows, 0.1, np.random.SeedSequence(0))
+    again = []
+    for _ in range(1000):
+        part = np.concatenate(
+            [rng.choice(np.flatnonzero(side), int(side.sum())) for side in (y, ~y)]
+        )
+        again.append(audit_model.average_precision(y[part], scores[part], rows.weight[part]))
+    shift = found.value - np.mean(again)
+    low, high = np.quantile(again, [0.025, 0.975]) + shift
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert found.value == pytest.approx(
+        average_precision_score(y, scores, sample_weight=rows.weight)
+    )
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 9), (3, 9), (9, 9), (40, 1000)])
 def test_wilson_is_scipys(hits: int, rows: int):
     expected = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    assert auditing._wilson(hits, rows) == pytest.approx((hits / rows, *expected))
+    assert audit_model.wilson(hits, rows) == pytest.approx((hits / rows, *expected))
 
 
 def test_shuffled_labels_show_no_signal():
@@ -162,8 +192,11 @@ def test_shuffled_labels_show_no_signal():
         assert precision.low <= 0.1 <= precision.high
         assert ("no_signal", None) in found(result)
         assert not found(result, *LEAKS, "too_easy", "missing_informative")
-        assert 0.35 < result.model.hard_share < 0.65
-        assert result.model.false_alarms == pytest.approx(9, rel=0.35)
+        hard, alarms = result.model.hard_share, result.model.false_alarms
+        assert 0.35 < hard.value < 0.65
+        assert hard.low < hard.reference == 0.5 < hard.high
+        assert alarms.value == pytest.approx(9, rel=0.35)
+        assert alarms.low < alarms.reference == 9 < alarms.high
 
 
 def test_separable_data_are_too_easy():
@@ -174,15 +207,16 @@ def test_separable_data_are_too_easy():
     assert result.model is not None
     assert result.model.average_precision.value > 0.97
     assert ("too_easy", None) in found(result)
-    assert result.model.hard_share == 0
-    assert result.model.false_alarms < 0.1
+    assert result.model.hard_share.value == 0
+    assert not result.model.lookalikes
+    assert result.model.false_alarms.value < 0.1
 
 
 def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatch):
     X, y = table(8000, 400)
     whole = audit(X, y)
     monkeypatch.setattr(auditing, "MODEL_ROWS", 2000)
-    monkeypatch.setattr(auditing, "SCREEN_ROWS", 2000)
+    monkeypatch.setattr(audit_leaks, "SCREEN_ROWS", 2000)
     part = audit(X, y)
     assert whole.model is not None
     assert part.model is not None
@@ -193,7 +227,7 @@ def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatc
     low, high = whole.model.average_precision.low, whole.model.average_precision.high
     assert low - 0.03 < part.model.average_precision.value < high + 0.03
     assert part.model.log_loss.value < 0.25
-    alone, alone_part = (r.columns[0]["average_precision"] for r in (whole, part))
+    alone, alone_part = (r.columns[0]["average_precision"]["value"] for r in (whole, part))
     assert alone_part == pytest.approx(alone, abs=0.04)
 
 
@@ -219,8 +253,8 @@ def test_a_planted_leak_is_found_and_named(kind: str):
     assert "column leak alone" in result.findings[0].message
     assert result.remedies[0]["remedy"] == "mend the table"
     facts = {c["name"]: c["average_precision"] for c in result.columns}
-    assert facts["leak"] > 0.9
-    assert all(0.05 < value < 0.4 for name, value in facts.items() if name != "leak")
+    assert facts.pop("leak")["low"] > 0.8
+    assert all(0.05 < f["low"] < f["value"] < f["high"] < 0.5 for f in facts.values())
 
 
 def test_a_noisy_leak_is_a_strong_column():
@@ -321,6 +355,15 @@ def test_hard_rows_are_those_with_swapped_labels():
     assert result.model is not None
     assert set(result.model.hard_rows) <= set(swapped.tolist())
     assert len(result.model.hard_rows) >= 3
+    y.iloc[swapped] = "no"  # and now some of the class without their label
+    unlabelled = np.flatnonzero(y == "yes")[:12]
+    y.iloc[unlabelled] = "no"
+    result = audit(X, y)
+    assert result.model is not None
+    # Half of them score as high as half of the class, and few others do.
+    true = set(result.model.lookalikes) & set(unlabelled.tolist())
+    assert len(true) >= 3
+    assert len(true) >= 0.7 * len(result.model.lookalikes)
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -581,6 +624,10 @@ def test_drift_is_found_and_named():
     assert drift.kinds == ({"name": "d", "old": "integer", "new": "numeric"},)
     assert drift.differences == 6
     assert len(drift.summary_lines()) == 7
+    assert drift.summary_lines()[2].endswith("%): drift")
+    same = compare_audits(old, audit(X, y)).summary_lines()
+    assert same[2].startswith("class yes: 10.000% then, 10.000% now (difference -")
+    assert same[2].endswith("no drift is established")
     assert json.loads(json.dumps(drift.to_json())) == drift.to_json()
     assert compare_audits(old, audit(X, y)).differences == 0
 

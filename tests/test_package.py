@@ -37,7 +37,8 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 FLOORS = [
     {"errors", "gates"},
     {"files", "cells", "column", "inference", "table"},
-    {"encoding", "features", "distances", "auditing", "device", "model_file"},
+    {"encoding", "features", "distances", "device", "model_file"},
+    {"audit_model", "audit_leaks", "auditing", "drift"},
     {"scoring", "selection"},
     {"training", "checkpoint", "nn"},
     {"synthesizers"},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from synthgen.auditing import Audit, Drift
+from synthgen.auditing import Audit
+from synthgen.drift import Drift
 from synthgen.files import write_text
 from synthgen.report.template import clean, fill
 
@@ -17,6 +18,8 @@ ESTIMATES = {
     "roc_auc": "area under the ROC curve",
     "log_loss": "log-loss",
     "accuracy": "accuracy",
+    "hard_share": "share of the class that looks less like it than half of the others",
+    "false_alarms": "false alarms for each hit, to find half of the class",
 }
 
 
@@ -44,7 +47,10 @@ def write_audit_page(
 def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
     """The page as text."""
     content = _clean(found.to_json())
-    columns = sorted(content["columns"], key=lambda c: -(c["average_precision"] or 0))
+    nothing = {"value": 0.0}
+    columns = sorted(
+        content["columns"], key=lambda c: -(c["average_precision"] or nothing)["value"]
+    )
     return fill(
         "audit.html.j2",
         audit=content,
@@ -52,7 +58,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
         estimates=[] if found.model is None else list(ESTIMATES.items()),
         columns=columns[:MAX_COLUMNS],
         left_out=max(0, len(columns) - MAX_COLUMNS),
-        drift=None if drift is None else [clean(line) for line in drift.summary_lines()],
+        drift=None if drift is None else _clean(drift.to_json()),
     )
 
 

@@ -1,0 +1,387 @@
+"""The quick boosting model of an audit: rows as numbers, folds, figures with their intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types as pdt
+from scipy.special import ndtri
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from synthgen.column import LEVELS, NUMBERS, Column
+
+# What the model sees. The rare class fills at most half of it, and weights give the classes back
+# their natural shares.
+MODEL_ROWS = 30_000
+FOLDS, REPLICATES, CONFIDENCE, LISTED = 5, 500, 0.95, 20
+BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
+MAX_BINS = 254  # histogram boosting takes no more
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, its 95 % interval, and the same figure for somebody who knows the shares only."""
+
+    value: float
+    low: float
+    high: float
+    reference: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A quick boosting model, judged out of fold at the natural shares of the classes.
+
+    Equal rows share a fold, unless most rows of the other classes repeat: then columns are coarse.
+
+    Recall, accuracy, balanced accuracy (at 0.5) and the share of hard rows have Wilson intervals,
+    which are not empty at no hit; the others a bootstrap of the rows of each class, which does not
+    train again.
+
+    Attributes:
+        rows: Rows it saw; fewer than the table's when `sampled`.
+        hard_share: Share of the class that scores below the median row of the other classes.
+        false_alarms: For each hit, when the threshold finds half of the class: the overlap.
+        hard_rows: Positions (from 0) of the hardest of those, 20 at most.
+        lookalikes: Positions of rows of the other classes that score above the median row of the
+            class, the highest first, 20 at most: cases without their label, perhaps.
+    """
+
+    rows: int
+    sampled: bool
+    folds: int
+    settings: dict[str, Any]
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    recall: Estimate
+    average_precision: Estimate
+    roc_auc: Estimate
+    log_loss: Estimate
+    hard_share: Estimate
+    false_alarms: Estimate
+    hard_rows: tuple[int, ...]
+    lookalikes: tuple[int, ...]
+
+
+# --- rows as numbers ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows to learn from: position, class, weight and fold of each, all of shape (rows,)."""
+
+    index: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    fold: np.ndarray
+
+
+def codes_of(series: pd.Series) -> np.ndarray:
+    """Equal cells have equal codes; missing ones share one."""
+    return pd.factorize(series, use_na_sentinel=False)[0].astype(np.int64)
+
+
+def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
+    """Rows with equal cells have the same number; without a column every row is its own.
+
+    Args:
+        cells: Codes of each column, shape (rows,).
+        rows: How many there are.
+
+    Example:
+        >>> groups_of([np.array([0, 0, 1, 0]), np.array([2, 1, 1, 2])], 4)
+        array([0, 1, 2, 0])
+    """
+    if not cells:
+        return np.arange(rows)
+    groups = cells[0]
+    for codes in cells[1:]:
+        groups = pd.factorize(groups * (codes.max() + 1) + codes)[0]
+    return groups
+
+
+def is_learned(column: Column) -> bool:
+    return column.kind in (*NUMBERS, "categorical", "boolean")
+
+
+def places_of(column: Column, series: pd.Series) -> np.ndarray:
+    """Each cell's place among the column's values, NaN where missing, float64 of shape (rows,).
+
+    Trees see nothing but order, and places do not overflow where values near 1e308 do. Levels are
+    placed by frequency.
+    """
+    if column.kind in NUMBERS:
+        values, gone = column.numbers(series)
+        places = np.unique(values, return_inverse=True)[1]
+    elif column.kind in LEVELS:
+        codes = column.codes(series)
+        gone = codes < 0
+        seen = np.bincount(codes[~gone], minlength=len(column.categories))
+        places = np.argsort(np.argsort(-seen, kind="stable"))[codes]
+    else:
+        number = pdt.is_numeric_dtype(series.dtype)
+        places = pd.factorize(series if number else series.astype(str), sort=True)[0]
+        gone = series.isna().to_numpy(bool)
+    return np.where(gone, np.nan, places.astype(np.float64))
+
+
+def draw(
+    is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
+) -> Rows | None:
+    """At most `cap` rows, dealt into folds by group; None if the class or the rest is one group."""
+    rng = np.random.default_rng(seed)
+    rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
+    kept = rare[: max(cap // 2, cap - len(rest))]
+    other = rest[: cap - len(kept)]
+    index = np.sort(np.concatenate([kept, other]))
+    y = is_rare[index]
+    group = pd.factorize(groups[index])[0]
+    has_rare, has_rest = (np.bincount(group, weights=side) > 0 for side in (y, ~y))
+    folds = min(FOLDS, int(has_rare.sum()), int(has_rest.sum()))
+    if folds < 2:
+        return None
+    # Dealt in turn, rest first and rare last: both classes come to every fold.
+    order = np.lexsort([rng.random(len(has_rare)), 2 * has_rare - has_rest])
+    deal = np.empty(len(order), dtype=np.int64)
+    deal[order] = np.arange(len(order)) % folds
+    weight = np.where(y, len(rare) / len(kept), len(rest) / len(other))
+    return Rows(index, y, weight, deal[group])
+
+
+# --- the model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Boosted:
+    """A model of each fold, and what it says of the rows it has not seen.
+
+    Attributes:
+        scores: Out of fold, shape (rows,).
+        matrix: What was learned from, shape (rows, columns).
+        first: The model that has not seen fold 0.
+    """
+
+    scores: np.ndarray
+    matrix: np.ndarray
+    first: HistGradientBoostingClassifier
+
+    def importance(self, rows: Rows, seed: np.random.SeedSequence) -> np.ndarray:
+        """How much AP the first fold loses when a column is shuffled, shape (columns,)."""
+        rng = np.random.default_rng(seed)
+        some = rng.permutation(np.flatnonzero(rows.fold == 0))[:4000]
+        y, weight, part = rows.y[some], rows.weight[some], self.matrix[some]
+        whole, lost = average_precision(y, self.scores[some], weight), []
+        for j in range(part.shape[1]):
+            column = part[:, j].copy()
+            part[:, j] = rng.permutation(column)
+            shuffled = self.first.predict_proba(part)[:, 1]
+            lost.append(whole - average_precision(y, shuffled, weight))
+            part[:, j] = column
+        return np.array(lost)
+
+
+def boost(
+    parts: list[tuple[np.ndarray, bool]], rows: Rows, seed: np.random.SeedSequence
+) -> Boosted:
+    """Train on all folds but one, and score that one, for each.
+
+    Args:
+        parts: The places of each column, shape (rows,), and whether they are levels.
+        rows: What they belong to.
+        seed: Of the models.
+    """
+    scores, first = np.empty(len(rows.y)), None
+    matrix = np.column_stack([_binned(places, level) for places, level in parts])
+    rng = np.random.default_rng(seed)
+    for fold in range(rows.fold.max() + 1):
+        test = rows.fold == fold
+        train = ~test
+        model = HistGradientBoostingClassifier(**BOOSTING)
+        # 20 rows in a leaf is the usual setting; a table of 100 rows could not be split at all.
+        model.set_params(
+            early_stopping=False,
+            categorical_features=[level for _, level in parts],
+            min_samples_leaf=int(np.clip(train.sum() // 50, 2, 20)),
+            random_state=int(rng.integers(2**31)),
+        )
+        model.fit(matrix[train], rows.y[train], rows.weight[train])
+        scores[test] = model.predict_proba(matrix[test])[:, 1]
+        first = first or model
+    assert first is not None
+    return Boosted(scores, matrix, first)
+
+
+def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
+    """At most as many different places as histogram boosting can tell apart.
+
+    Levels are placed by frequency, so the rarest share the last place. Numbers are cut at their
+    quantiles, which boosting would do as well, but with weights forty times as slowly.
+    """
+    if is_level:
+        return places.clip(max=MAX_BINS - 1)
+    known = places[~np.isnan(places)]
+    if len(np.unique(known)) <= MAX_BINS:
+        return places
+    cuts = np.unique(np.quantile(known, np.linspace(0, 1, MAX_BINS + 1)[1:-1], method="lower"))
+    return np.where(np.isnan(places), np.nan, np.searchsorted(cuts, places))
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+def judge(
+    scores: np.ndarray, rows: Rows, share: float, total: int, seed: np.random.SeedSequence
+) -> Model:
+    """Every figure of a `Model`.
+
+    Args:
+        scores: Out of fold, shape (rows,).
+        rows: What they belong to.
+        share: Of the class, in the table.
+        total: Rows of the table.
+        seed: Of the bootstrap.
+    """
+    y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
+    rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
+    recall = wilson(int((scores[rare] >= 0.5).sum()), len(rare))
+    truth = wilson(int((scores[rest] < 0.5).sum()), len(rest))
+    loss = -np.log(np.clip(np.where(y, scores, 1 - scores), 1e-7, 1))
+    group = _ranks(scores)
+
+    def figures(weight: np.ndarray) -> list[float]:
+        ranked = ranking(*_in_groups(group, y, weight))
+        return [*map(float, ranked), float(np.average(loss, weights=weight))]
+
+    again = []
+    for _ in range(REPLICATES):
+        picks = [part[rng.integers(len(part), size=len(part))] for part in (rare, rest)]
+        again.append(figures(weight * np.bincount(np.concatenate(picks), minlength=len(y))))
+    entropy = -share * math.log(share) - (1 - share) * math.log1p(-share)
+    precision, area, alarms, log_loss = (
+        _estimate(value, replicates, top, reference)
+        for value, replicates, top, reference in zip(
+            figures(weight),
+            np.transpose(again),
+            (1.0, 1.0, math.inf, math.inf),
+            (share, 0.5, (1 - share) / share, entropy),
+            strict=True,
+        )
+    )
+    hard = rare[scores[rare] < np.median(scores[rest])]
+    alike = rest[scores[rest] > np.median(scores[rare])]
+    return Model(
+        rows=len(y),
+        sampled=len(y) < total,
+        folds=int(rows.fold.max()) + 1,
+        settings={"model": "HistGradientBoostingClassifier", **BOOSTING, "threshold": 0.5},
+        accuracy=_mixed(share, recall, truth, 1 - share),
+        balanced_accuracy=_mixed(0.5, recall, truth, 0.5),
+        recall=Estimate(*recall, 0.0),
+        average_precision=precision,
+        roc_auc=area,
+        log_loss=log_loss,
+        hard_share=Estimate(*wilson(len(hard), len(rare)), 0.5),
+        false_alarms=alarms,
+        hard_rows=_listed(rows, hard, scores),
+        lookalikes=_listed(rows, alike, -scores),
+    )
+
+
+def _listed(rows: Rows, some: np.ndarray, by: np.ndarray) -> tuple[int, ...]:
+    return tuple(rows.index[some[np.argsort(by[some], kind="stable")][:LISTED]].tolist())
+
+
+def ranking(hits: np.ndarray, alarms: np.ndarray) -> tuple[Any, Any, Any]:
+    """Average precision, area under the ROC curve, and false alarms for each hit at half recall.
+
+    Args:
+        hits, alarms: Weight of the rows of the class, and of the others, in each group of rows with
+            one score, the highest score first; shape (..., groups). Equal scores count at once.
+
+    Returns:
+        Three floats or arrays of shape (...,).
+
+    Example:
+        >>> [round(float(f), 3) for f in ranking(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))]
+        [0.833, 0.833, 0.0]
+    """
+    below = alarms.sum(-1, keepdims=True)
+    hits_so_far, alarms_so_far = np.cumsum(hits, -1), np.cumsum(alarms, -1)
+    all_hits = hits_so_far[..., -1:]
+    recall = hits / all_hits
+    both = hits_so_far + alarms_so_far
+    precision = np.divide(hits_so_far, both, out=np.zeros_like(both, float), where=both > 0)
+    beaten = (below - alarms_so_far + alarms / 2) / below
+    half = np.argmax(hits_so_far >= all_hits / 2, axis=-1)[..., None]
+    price = np.take_along_axis(alarms_so_far, half, -1) / np.take_along_axis(hits_so_far, half, -1)
+    return (recall * precision).sum(-1), (recall * beaten).sum(-1), price[..., 0]
+
+
+def average_precision(y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> float:
+    """Of rows with weights, all of shape (rows,)."""
+    return float(ranking(*_in_groups(_ranks(scores), y, weight))[0])
+
+
+def estimated_precision(
+    scores: np.ndarray, rows: Rows, share: float, seed: np.random.SeedSequence
+) -> Estimate:
+    """Average precision of scores that have few values, with the interval of `judge`.
+
+    Rows of one class and one score are alike, so drawing rows is drawing counts.
+    """
+    rng, group = np.random.default_rng(seed), _ranks(scores)
+    sides = _in_groups(group, rows.y, np.ones(len(group)))
+    weights = [rows.weight[side].max() for side in (rows.y, ~rows.y)]
+    drawn = [rng.multinomial(int(n.sum()), n / n.sum(), REPLICATES) for n in sides]
+    value = average_precision(rows.y, scores, rows.weight)
+    again = ranking(*(n * w for n, w in zip(drawn, weights, strict=True)))[0]
+    return _estimate(value, again, 1.0, share)
+
+
+def _ranks(scores: np.ndarray) -> np.ndarray:
+    """The group of each row: rows of one score are one, and the highest score is 0."""
+    return np.unique(-scores, return_inverse=True)[1]
+
+
+def _in_groups(
+    group: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    groups = group.max() + 1
+    hits = np.bincount(group, weight * y, groups)
+    return hits, np.bincount(group, weight * ~y, groups)
+
+
+def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
+    """With the interval of a bootstrap."""
+    # A row of the class that is drawn twice helps itself, so replicates lie too high on average.
+    tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
+    low, high = map(float, np.quantile(again, [tail, 1 - tail]))
+    return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)
+
+
+def wilson(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """A share and its interval (Wilson 1927).
+
+    Example:
+        >>> [round(limit, 3) for limit in wilson(0, 10)]
+        [0.0, 0.0, 0.278]
+    """
+    z, share = float(ndtri((1 + confidence) / 2)), hits / rows
+    middle = share + z * z / (2 * rows)
+    half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
+    low, high = ((middle + side * half) / (1 + z * z / rows) for side in (-1, 1))
+    return share, max(0.0, min(share, low)), min(1.0, max(share, high))
+
+
+def _mixed(
+    part: float, a: tuple[float, float, float], b: tuple[float, float, float], reference: float
+) -> Estimate:
+    """``part * a + (1 - part) * b`` of two independent shares (Zou & Donner 2008)."""
+    value = part * a[0] + (1 - part) * b[0]
+    below = math.hypot(part * (a[0] - a[1]), (1 - part) * (b[0] - b[1]))
+    above = math.hypot(part * (a[2] - a[0]), (1 - part) * (b[2] - b[0]))
+    return Estimate(value, value - below, value + above, reference)
