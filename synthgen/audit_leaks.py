@@ -146,11 +146,11 @@ def _shallow(parts: list[tuple[np.ndarray, bool]], rows: Rows) -> np.ndarray:
                 of_all = np.bincount(codes[train], weight, codes.max() + 1)
                 places = ((of_class + np.average(y, weights=weight)) / (of_all + 1))[codes]
             columns.append(places)
-        # Missing stands below all values: nothing is left to check, which costs more than a tree.
-        matrix = np.nan_to_num(np.column_stack(columns).astype(np.float32), nan=-1.0)
+        matrix = np.column_stack(columns).astype(np.float32)
+        checks = bool(np.isnan(matrix).any())  # costs more than the tree, which needs it for NaN
         tree = DecisionTreeClassifier(
             max_depth=2 + len(parts), min_samples_leaf=leaf, random_state=0
         )
-        tree.fit(matrix[train], y, weight, check_input=False)
-        scores[test] = np.asarray(tree.predict_proba(matrix[test], check_input=False))[:, 1]
+        tree.fit(matrix[train], y, weight, check_input=checks)
+        scores[test] = np.asarray(tree.predict_proba(matrix[test], check_input=checks))[:, 1]
     return scores

@@ -159,7 +159,8 @@ def test_augment_says_what_it_did(table: Path):
     assert result.stdout.splitlines()[0] == "12 new rows of 'yes': doubles its 12 rows"
     assert re.search(r"^ *yes +12 +12 +24$", result.stdout, re.MULTILINE)
     assert result.stdout.splitlines()[-1] == (
-        "wrote out.csv: 92 rows as they were, then 12 new; manifest out.csv.manifest.json"
+        "wrote out.csv: 92 rows as they were, then 12 new, made on cpu; "
+        "manifest out.csv.manifest.json"
     )
     assert result.stderr == (
         f"note: column 'patient_id' is not learned; in new rows it holds: {AN_ID}\n"
@@ -376,7 +377,7 @@ FIT = (
 def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
     fitted = succeed(*FIT, "-o", "m.synthgen", "--json", "fit.json")
     assert "coarsened in the file: age: " in fitted.stdout
-    assert "wrote m.synthgen: TVAE of yes\n" in fitted.stdout
+    assert "wrote m.synthgen: TVAE of yes, trained on cpu\n" in fitted.stdout
     assert json.loads(Path("fit.json").read_text())["labels"] == ["yes"]
 
     shown = succeed("show", "m.synthgen", "--json", "shown.json").stdout
