@@ -888,7 +888,7 @@ def _augment_file(
     what = (
         f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
     )
-    what += f", made on {device_of(result.synthesizer).partition(':')[0]}" if new else ""
+    what += f", made on {device_of(result.synthesizer)}" if new else ""
     say(f"wrote {output}: {what}; manifest {manifest_file.name}", err=aside)
     if report is not None:
         what = f"wrote {report / 'report.html'}" if new else "no page: there is no new row to show"
