@@ -109,7 +109,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         DataError: The file is missing, no file, or unreadable (E310 to E313), empty (E314, E315),
             no table (E316), damaged (E317, E323), in an unknown encoding (E318), without a header
             (E319), repeats a name (E320), has a ragged row (E321), a broken quote (E322), or a
-            record that cannot be parsed (E324).
+            record that cannot be parsed (E324), or is too large for the memory (E350).
 
     Example:
         >>> import tempfile
@@ -124,6 +124,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     with _reading(path) as file:
         head = file.read(64)
         is_parquet = head.startswith(b"PAR1") and _CONTROL.search(head) is not None
+        if not is_parquet:
+            _refuse_too_large(path, file.seek(0, os.SEEK_END))
         file.seek(0)
         data = b"" if is_parquet else file.read()
     frame = _read_parquet(path) if is_parquet else _read_csv(path, data)
@@ -154,6 +156,19 @@ def _reading(path: Path) -> Iterator[io.BufferedReader]:
         raise
     except (OSError, ValueError) as error:  # ValueError: no path can be like this
         raise DataError(313, f"{path}: cannot be read: check path and disk ({error})") from error
+
+
+def _refuse_too_large(path: Path, size: int) -> None:
+    if size > _memory() / 4:  # bytes, texts and the frame are there at once
+        raise DataError(
+            350,
+            f"{path}: {size / 2**30:,.1f} GiB of text or more are too much for the "
+            f"{_memory() / 2**30:,.0f} GiB of this machine: take some of its rows or columns",
+        )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -208,7 +223,11 @@ def _unpacked(path: Path, data: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             head = file.read(1 << 16)
             _refuse_other_formats(path, head, "inside the gzip is")  # before all is unpacked
-            return head + file.read()
+            parts, size = [head], len(head)
+            while part := file.read(_BLOCK):  # a few bytes may unpack to any number
+                parts.append(part)
+                _refuse_too_large(path, size := size + len(part))
+            return b"".join(parts)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             317, f"{path}: damaged or truncated gzip: copy or write it again ({error})"

@@ -355,6 +355,18 @@ def test_refused(save, content, code, words):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_what_memory_cannot_hold_is_refused_before_it_is_read(save, monkeypatch, name):
+    text = "a,b\n" + "1,2\n" * 20_000
+    path = save(gzip.compress(text.encode()) if name.endswith("gz") else text, name)
+    monkeypatch.setattr("synthgen.files._BLOCK", 1 << 17)
+    monkeypatch.setattr("synthgen.files._memory", lambda: 4 * len(text))
+    assert len(read_table(path)) == 20_000
+    monkeypatch.setattr("synthgen.files._memory", lambda: 4 * len(text) - 1)
+    with pytest.raises(DataError, match=r"too much for the .* of this machine: take some"):
+        read_table(path)
+
+
 def test_sqlite_is_refused(tmp_path):
     connection = sqlite3.connect(tmp_path / "x.db")
     connection.execute("create table t (a)")
