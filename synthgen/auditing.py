@@ -35,7 +35,8 @@ from synthgen.table import Schema, Table, class_position
 # synthesizers.network, which lies above this floor; a test compares them.
 NETWORK_ROWS, EARLY_STOP_ROWS = 10, 200
 NEAR_CONSTANT, MANY_LEVELS, LEVEL_ROWS, ID_SHARE, MUCH_MISSING = 0.995, 50, 5, 0.95, 0.5
-MISSING_P, MISSING_RATIO, TOO_EASY, WORTH_A_WARNING = 0.01, 1.5, 0.97, 0.01
+MISSING_P, MISSING_RATIO, WORTH_A_WARNING = 0.01, 1.5, 0.01
+TOO_EASY, LITTLE_LEFT = 0.97, 0.9
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -440,13 +441,21 @@ def _remedies(
 ) -> tuple[dict[str, str], ...]:
     """What to try, in order; measured on 12 real tables (see README), promised by nobody."""
     out = []
-    if codes & {"leak_column", "leak_pair", "copied_class", "contradictions"}:
+    if codes & {"leak_column", "leak_pair", "too_easy", "copied_class", "contradictions"}:
         why = "leaks, copies and contradictions decide every figure that follows"
         out.append(("mend the table", why))
     if minority.rows < NETWORK_ROWS or "no_signal" in codes:
         out.append(("collect rows or columns", "no remedy adds what the table does not tell"))
+    if "hard_rows" in codes:
+        why = "a wrong label cannot be learned away, and new rows would repeat it"
+        out.append(("look at the hard rows", why))
+    if model is not None and model.average_precision.low >= LITTLE_LEFT:
+        why = f"average precision is {said(model.average_precision)}: little is left to gain"
+        out.append(("leave the rows as they are", why))
     if model is not None:
-        why = f"recall at 0.5 is {model.recall.value:.2f}; it costs no row and leaves the ranking"
+        why = (
+            f"recall at 0.5 is {said(model.recall, '.2f')}; it costs no row and leaves the ranking"
+        )
         out.append(("move the threshold", why))
     if model is not None and ratio > 1 / 0.3:
         why = "the one amount without measured harm to boosting, though with no established gain; "
@@ -456,6 +465,8 @@ def _remedies(
         why = "no gain with boosting, a worse ranking with forests and logistic regression: only "
         out.append(("class weights", why + "where the threshold cannot be moved"))
         why = "SMOTE, GANs and VAEs ranked worse than doing nothing on average: compare first"
+        if minority.rows < NETWORK_ROWS:
+            why = f"below {NETWORK_ROWS} rows they are these resampled, which tells nothing new"
         out.append(("synthetic rows", why))
     return tuple({"remedy": remedy, "why": why} for remedy, why in out)
 

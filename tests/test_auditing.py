@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from test_augmentation import tables
 
 from synthgen import audit_leaks, audit_model, auditing
 from synthgen.auditing import Audit, audit
@@ -565,7 +567,7 @@ def test_summary_and_json_are_stable(plain: Audit):
     assert lines[0] == "1,000 rows, 6 features, 2 classes; 'yes' is 10.000%, 1 to 9.0."
     assert any("Always saying 'not yes' is right in 90.000%" in line for line in lines)
     assert any(line.startswith("try: over-sample to 30 %") for line in lines)
-    assert plain.remedies[0]["remedy"] == "move the threshold"
+    assert any(line.startswith("try: move the threshold: recall at 0.5 is 0.") for line in lines)
     report = plain.to_json()
     assert list(report) == [
         *("target", "rows", "features", "classes", "ratio", "minority", "always_no", "model"),
@@ -583,6 +585,51 @@ def test_summary_and_json_are_stable(plain: Audit):
 def test_balanced_classes_need_no_rows():
     result = audit(*table(400, 200))
     assert [r["remedy"] for r in result.remedies] == ["move the threshold"]
+
+
+def test_remedies_answer_what_was_found(plain: Audit):
+    usual = [
+        "move the threshold",
+        "over-sample to 30 % of the largest class",
+        "class weights",
+        "synthetic rows",
+    ]
+    assert [r["remedy"] for r in plain.remedies][-4:] == usual
+    X, y = table()
+    easy = audit(X.assign(a=X["a"] + 4 * (y == "yes"), b=X["b"] + 4 * (y == "yes")), y)
+    assert [r["remedy"] for r in easy.remedies] == [
+        "mend the table",
+        "leave the rows as they are",
+        *usual,
+    ]
+    noise = y.sample(frac=1, random_state=1).reset_index(drop=True)
+    assert audit(X, noise).remedies[0]["remedy"] == "collect rows or columns"
+    swapped = y.where(np.arange(1000) % 29 > 0, "yes")
+    remedies = audit(X.assign(a=X["a"] + 3 * (y == "yes")), swapped).remedies
+    assert remedies[0]["remedy"] == "look at the hard rows"
+    few = audit(*table(1000, 9)).remedies
+    assert few[0]["remedy"] == "collect rows or columns"
+    assert few[-1]["why"].startswith("below 10 rows they are these resampled")
+
+
+@settings(max_examples=25)
+@given(tables())
+def test_any_table_is_audited(drawn: Any):
+    frame, target = drawn
+    before = frame.copy(deep=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_model, "BOOSTING", {"max_iter": 2})
+        patch.setattr(audit_model, "REPLICATES", 10)
+        place = [c == target for c in frame.columns].index(True)
+        X = frame.iloc[:, [i for i in range(frame.shape[1]) if i != place]]
+        result = audit(X, frame.iloc[:, place])
+    pd.testing.assert_frame_equal(frame, before)
+    assert sum(c["rows"] for c in result.classes) == result.rows == len(frame)
+    assert [c["name"] for c in result.columns] == [str(c) for c in X.columns]
+    assert [c["missing_rows"] for c in result.columns] == X.isna().sum().tolist()
+    assert result.minority.duplicates == result.minority.rows - result.minority.distinct
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert compare_audits(json.loads(text), result).differences == 0
 
 
 # --- two deliveries -----------------------------------------------------------------------------
