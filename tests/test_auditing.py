@@ -584,7 +584,8 @@ def test_summary_and_json_are_stable(plain: Audit):
 
 def test_balanced_classes_need_no_rows():
     result = audit(*table(400, 200))
-    assert [r["remedy"] for r in result.remedies] == ["move the threshold"]
+    assert [r["remedy"] for r in result.remedies][-1] == "move the threshold"
+    assert {r["remedy"] for r in result.remedies} <= {"look at the hard rows", "move the threshold"}
 
 
 def test_remedies_answer_what_was_found(plain: Audit):
