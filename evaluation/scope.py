@@ -61,7 +61,7 @@ def prepared(frame: pd.DataFrame) -> pd.DataFrame:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column):
             # scikit-learn's boosting cannot take a column that is missing throughout a fold.
-            out[name] = column.fillna(column.min() - 1)
+            out[name] = column.fillna(column.min() - 1).fillna(0)
         else:
             text = column.astype(object).where(column.notna(), "?").astype(str)
             out[name] = text.astype("category")
