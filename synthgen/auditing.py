@@ -28,6 +28,7 @@ from synthgen.audit_model import (
 from synthgen.cells import tick_type
 from synthgen.column import LEVELS, Column
 from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.errors import DataError
 from synthgen.inference import ID_NAME
 from synthgen.table import Schema, Table, class_position
 
@@ -143,6 +144,7 @@ def audit(
     *,
     schema: Schema | None = None,
     label: Any = None,
+    groups: Any = None,
     now: datetime | None = None,
     random_state: RandomState = 0,
 ) -> Audit:
@@ -153,11 +155,13 @@ def audit(
         y: Series or array of classes, shape (rows,).
         schema: Decisions about columns to take instead of guessing them.
         label: The class to look at, against all others; None: the rarest one.
+        groups: Rows of a group, such as all visits of a patient, share a fold; shape (rows,). None:
+            equal rows do.
         now: Dates after it are in the future (without a time zone: UTC); None: the clock's time.
         random_state: Seed of folds, subsamples and bootstrap.
 
     Raises:
-        DataError: The table cannot be used as it is.
+        DataError: The table cannot be used as it is, or there is not one group for each row.
         UsageError: The label is no class, or `random_state` no seed.
 
     Example:
@@ -179,12 +183,18 @@ def audit(
     share, ratio = counts[chosen] / rows, max(counts.values()) / counts[chosen]
 
     cells = [codes_of(table.frame[c.name]) for c in features]
-    groups = groups_of([k for k, c in zip(cells, features, strict=True) if c.kind != "id"], rows)
+    equal = groups_of([k for k, c in zip(cells, features, strict=True) if c.kind != "id"], rows)
     # Equal rows share a fold, or a model would be asked what it was told. But where most rows of
     # the other classes repeat, the columns are coarse, and a repeated row is a new case.
-    others = groups[~is_rare]
+    others = equal[~is_rare]
     is_coarse = len(np.unique(others)) < len(others) / 2
-    kin = np.arange(rows) if is_coarse else groups
+    kin = np.arange(rows) if is_coarse else equal
+    if groups is not None:
+        kin = codes_of(pd.Series(np.asarray(groups)))
+        if len(kin) != rows:
+            raise DataError(
+                374, f"groups has {len(kin)} rows and X has {rows}: give one for each row"
+            )
     places = [places_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
     drawn = draw(is_rare, kin, MODEL_ROWS, child_seed(seed, 0))
@@ -225,8 +235,8 @@ def audit(
         found += _of_column(column, facts[-1], codes, gone)
         found += _of_dates(column, series, moment) if column.kind == "datetime" else []
         found += _of_missing(facts[-1], gone, is_rare, tests) if 0 < gone.sum() < rows else []
-    duplicates, alike = _of_duplicates(groups, labels, is_rare)
-    distinct = len(np.unique(groups[is_rare]))
+    duplicates, alike = _of_duplicates(equal, labels, is_rare)
+    distinct = len(np.unique(equal[is_rare]))
     minority = Minority(
         label=str(chosen),
         rows=counts[chosen],
@@ -301,7 +311,7 @@ def _of_column(
         text = f"{distinct:,} values in {rows:,} cells: if it is an ID, say so in the schema"
         add("id_like", "warning", text, distinct=distinct, cells=rows)
     elif whole and distinct >= max(20, rows / 10) and ID_NAME.search(name):
-        text = f"looks like {distinct:,} entities with several rows each: keep each in one fold"
+        text = f"looks like {distinct:,} entities with several rows each: name it with --groups"
         add("entity", "warning", text, distinct=distinct)
     elif column.kind == "categorical":
         few = int((np.bincount(np.unique(codes[~gone], return_inverse=True)[1]) < LEVEL_ROWS).sum())

@@ -196,6 +196,9 @@ def schema(
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
+@click.option(
+    "--groups", metavar="COL", help="Rows with the same value here share a fold; it is no feature."
+)
 @click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
 @click.option(
     "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
@@ -209,6 +212,7 @@ def audit(
     data: Path,
     target: str,
     label: str | None,
+    groups: str | None,
     given: Path | None,
     against: Path | None,
     gates: tuple[str, ...],
@@ -230,8 +234,8 @@ def audit(
         from synthgen.drift import compare_audits
 
         old, drift = None if against is None else _read_json(against), None
-        X, y = _split(frame, target)
-        found = audit(X, y, schema=_schema(given), label=label)
+        X, y, grouped = _features(frame, target, groups)
+        found = audit(X, y, schema=_schema(given), label=label, groups=grouped)
         report, lines = found.to_json(), found.summary_lines()
         if old is not None:
             drift = compare_audits(old, found)

@@ -32,6 +32,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from synthgen.errors import DataError, OutputError
@@ -72,14 +73,15 @@ _OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is,
     b'[{"': "JSON: save it with pandas.read_json(...).to_parquet(...)",
 }
 
-_ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".parquet": "", ".gz": ","}
+_ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".gz": ","}
+_ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 _CHUNK = 50_000  # rows turned into text at once
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table from CSV, gzipped CSV or Parquet; the content decides, not the extension.
+    """Read a table from CSV, gzipped CSV, Parquet or Arrow (Feather); the content decides.
 
     CSV may be UTF-8, UTF-16 (with its mark) or Western European (cp1252, latin-1), with commas,
     semicolons, TABs or ``|`` between the cells. The first row holds the names. A column gets the
@@ -100,7 +102,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     An empty cell is missing. Among numbers and dates so are ``NA``, ``N/A``, ``NaN``, ``nan``,
     ``null``, ``NULL``, ``None``, ``?`` and ``.``; in a text column these are text. Blank lines are
-    skipped. Parquet keeps the types and the index that it stores.
+    skipped. Parquet and Arrow keep the types and the index that they store.
 
     Returns:
         At least one row and one column; the column names are unique.
@@ -123,12 +125,15 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = Path(path)
     with _reading(path) as file:
         head = file.read(64)
-        is_parquet = head.startswith(b"PAR1") and _CONTROL.search(head) is not None
-        if not is_parquet:
+        is_binary = head.startswith((b"PAR1", b"ARROW1")) and _CONTROL.search(head) is not None
+        if not is_binary:
             _refuse_too_large(path, file.seek(0, os.SEEK_END))
         file.seek(0)
-        data = b"" if is_parquet else file.read()
-    frame = _read_parquet(path) if is_parquet else _read_csv(path, data)
+        data = b"" if is_binary else file.read()
+    if is_binary:
+        frame = _read_binary(path, "Parquet" if head.startswith(b"PAR1") else "Arrow")
+    else:
+        frame = _read_csv(path, data)
     _refuse_duplicates(path, list(frame.columns))
     if frame.empty:
         found = "columns but no rows" if len(frame.columns) else "no columns"
@@ -171,16 +176,20 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_binary(path: Path, kind: str) -> pd.DataFrame:
     try:
         with pa.OSFile(str(path), "rb") as file:
-            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+            if kind == "Parquet":
+                table = pq.ParquetFile(file, page_checksum_verification=True).read()
+            else:
+                table = pyarrow.ipc.open_file(file).read_all()
+                table.validate(full=True)  # without it damage could reach beyond the memory
         if len(set(table.column_names)) == table.num_columns:
             return table.to_pandas()
         return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
     except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
         raise DataError(
-            323, f"{path}: damaged or truncated Parquet: copy or write it again ({error})"
+            323, f"{path}: damaged or truncated {kind}: copy or write it again ({error})"
         ) from error
 
 
@@ -398,7 +407,8 @@ def _unit(cells: pa.ChunkedArray) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
-    """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz or .parquet.
+    """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather or
+    .arrow.
 
     The index is not written. CSV is UTF-8 without a mark; quotes stand only where they must,
     missing cells are empty, and floats read back equal. The same frame gives the same bytes.
@@ -408,7 +418,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         path: An existing file is replaced in one step, and keeps its permission bits.
         defuse: Put a ``'`` before text cells and names that begin with ``=``, ``+``, ``-``,
             ``@``, TAB or CR and are not numbers: a spreadsheet would run them as formulas.
-            Parquet is never changed.
+            Parquet and Arrow are never changed.
 
     Returns:
         The number of cells and names that were defused.
@@ -437,8 +447,8 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         raise OutputError(508, f"{path}: not written: {found}: rename or add columns first")
     try:
         with atomic_write(path) as file:
-            if ending == ".parquet":
-                _write_parquet(frame, path, file)
+            if not _ENDINGS[ending]:
+                _write_binary(frame, path, file, "Parquet" if ending == ".parquet" else "Arrow")
                 return 0
             if not ending.endswith(".gz"):
                 return _write_csv(frame, file, _ENDINGS[ending], defuse=defuse)
@@ -448,15 +458,19 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         raise OutputError(507, f"{path}: not written: {_half_character(frame)}") from None
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path, file: BinaryIO) -> None:
+def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) -> None:
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        pq.write_table(table, file, write_page_checksum=True)
+        if kind == "Parquet":
+            pq.write_table(table, file, write_page_checksum=True)
+        else:
+            with pyarrow.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
     except UnicodeEncodeError:
         raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         advice = "give the column one type, or write CSV"
-        raise OutputError(508, f"{path}: Parquet cannot hold this: {error}: {advice}") from error
+        raise OutputError(508, f"{path}: {kind} cannot hold this: {error}: {advice}") from error
 
 
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:

@@ -309,7 +309,7 @@ table_output = click.option(
     type=path_type,
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv or .parquet.",
+    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather.",
 )
 json_option = click.option(
     "--json",

@@ -336,6 +336,21 @@ def test_copies_of_a_row_share_a_fold():
     assert result.model.roc_auc.value < 0.65  # 1.0 when a copy is on the other side
 
 
+def test_rows_of_a_group_share_a_fold():
+    """Visits of a patient are nearly equal, and nothing but the patient tells the class."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat(np.arange(120), 8)
+    X = pd.DataFrame(rng.normal(size=(120, 4))[patient] + 0.01 * rng.normal(size=(960, 4)))
+    y = np.where(rng.permutation(120)[patient] < 20, "yes", "no")
+    known, honest = (audit(X, y, groups=groups).model for groups in (None, patient))
+    assert known is not None
+    assert honest is not None
+    assert known.roc_auc.value > 0.95
+    assert honest.roc_auc.value < 0.75
+    with pytest.raises(DataError, match="groups has 959 rows and X has 960: give one for each"):
+        audit(X, y, groups=patient[1:])
+
+
 def test_coarse_columns_are_judged_row_by_row():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"ward": rng.choice(list("abcd"), 800), "sex": rng.choice(["f", "m"], 800)})

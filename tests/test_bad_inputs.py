@@ -658,6 +658,7 @@ REFUSED: dict[str, tuple[str, bytes, int, str]] = {
     "gzip cut off": ("t.csv.gz", gzip.compress(TABLE.encode())[:-9], 317, "truncated gzip: copy"),
     "a pickle called CSV": ("t.csv", b"\x80\x04K\x01.", 316, "a pickle, which is never opened"),
     "0 bytes": ("t.csv", b"", 314, "the file is empty: check"),
+    "no Arrow": ("t.feather", b"ARROW1\0\0" + bytes(40), 323, "truncated Arrow: copy or write it"),
     "no Parquet": ("t.parquet", b"PAR1" + bytes(40), 323, "truncated Parquet: copy or write it"),
     "text called Parquet, one line": ("t.parquet", b"this is text", 315, "no rows: check"),
     "a zip archive": ("t.csv", b"PK\x03\x04" + bytes(50), 316, "a zip archive: .*unpack it"),

@@ -54,6 +54,11 @@ def column(save, *cells, delimiter=","):
     return read_table(save(f"i{delimiter}x\n{rows}"))["x"]
 
 
+def feather_bytes(frame):
+    frame.to_feather(sink := io.BytesIO())
+    return sink.getvalue()
+
+
 def parquet_bytes(frame, **options):
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, **options)
@@ -85,9 +90,12 @@ def parquet_bytes(frame, **options):
         pytest.param(
             parquet_bytes(pd.DataFrame({"name": ["Ada", "Bob"], "age": [36, 41]})), id="parquet"
         ),
+        pytest.param(
+            feather_bytes(pd.DataFrame({"name": ["Ada", "Bob"], "age": [36, 41]})), id="feather"
+        ),
     ],
 )
-@pytest.mark.parametrize("name", ["table.csv", "table.parquet", "table.gz", "table"])
+@pytest.mark.parametrize("name", ["table.csv", "table.parquet", "table.gz", "table.arrow", "table"])
 def test_the_content_decides_how_a_file_is_read(save, content, name):
     frame = read_table(save(content, name))
     assert list(frame.columns) == ["name", "age"]
@@ -275,6 +283,10 @@ pq.write_table(pa.table([[1], [2]], names=["a", "a"]), TWICE)
             parquet_bytes(pd.DataFrame({"a": []})), 315, ["no rows"], id="Parquet, 0 rows"
         ),
         pytest.param(parquet_bytes(pd.DataFrame()), 315, ["no columns"], id="Parquet, 0 columns"),
+        pytest.param(
+            feather_bytes(pd.DataFrame({"a": [1]}))[:-9], 323, ["truncated Arrow"], id="Arrow, cut"
+        ),
+        pytest.param(b"ARROW1\0\0" + bytes(99), 323, ["damaged or"], id="Arrow by name only"),
         pytest.param(b"PK\x03\x04\x14\0xl/workbook", 316, ["Excel", "save the sheet"], id="Excel"),
         pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", 316, ["old Excel"], id="old Excel"),
         pytest.param(b"\x80\x04\x95\x10\0\0\0", 316, ["pickle", "never opened"], id="pickle"),
@@ -462,7 +474,7 @@ FUZZED = pd.DataFrame(
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".feather"])
 def test_a_mutated_file_is_a_table_or_a_clear_error(tmp_path, ending, count):
     path = tmp_path / f"table{ending}"
     write_table(FUZZED, path)
@@ -698,12 +710,15 @@ def frames(draw):
 
 
 @settings(max_examples=60, deadline=None)
-@given(frame=frames(), ending=st.sampled_from([".csv", ".csv.gz", ".tsv", ".parquet"]))
+@given(frame=frames(), ending=st.sampled_from([".csv", ".csv.gz", ".tsv", ".parquet", ".arrow"]))
 def test_what_is_written_is_read_back_equal(tmp_path_factory, frame, ending):
     path = tmp_path_factory.getbasetemp() / f"property{ending}"
     assert write_table(frame, path, defuse=False) == 0
     read = read_table(path)
-    if ending == ".parquet":  # from pandas 3 on, text in Parquet is `str`, and missing NaN
+    if ending in (
+        ".parquet",
+        ".arrow",
+    ):  # from pandas 3 on, text in Parquet is `str`, and missing NaN
         read = read.astype({name: object for name in read if frame[name].dtype == object})
         read, frame = read.where(read.notna(), None), frame.where(frame.notna(), None)
     pd.testing.assert_frame_equal(read, frame, check_exact=True)
@@ -743,7 +758,7 @@ def fill_disk_after(monkeypatch, budget):
     monkeypatch.setattr(files, "open", opened, raising=False)
 
 
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".feather"])
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize(
     "stage", [0, 1, 50, 1000, 9000, "open", "os.fsync", "os.replace", "os.chmod"]
