@@ -4,7 +4,7 @@ has levels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
@@ -28,6 +28,87 @@ SNAP = 5e-5
 # What a model file may hold: knots at least so many rows apart, names of values seen at least so
 # often.
 PRIVATE_ROWS = 5
+
+
+# Of each column: its name, whether it has a number, and the levels of its code (0: it has none).
+Slots = list[tuple[Hashable, bool, int]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of encoded rows are, of a table itself or of a wider one that holds it.
+
+    Attributes:
+        n_numbers: Width of `Encoded.numbers`.
+        widths: Levels of each column of `Encoded.codes`.
+        scale_code: See `Encoder.scale_code`.
+        own: Levels that the table has itself of each code, 0 for a code that it lacks; None: all.
+        numbers: Where the table's own numbers lie among all.
+        codes: Where its own codes lie among all.
+    """
+
+    n_numbers: int
+    widths: list[int]
+    scale_code: list[int]
+    own: list[int] | None
+    numbers: list[int]
+    codes: list[int]
+
+    def places(self) -> dict[str, torch.Tensor]:
+        """Positions of the table's own numbers, levels and codes in this layout, in order."""
+        starts = np.cumsum([0, *self.widths])
+        own = self.widths if self.own is None else self.own
+        levels = [int(starts[j]) + i for j in self.codes for i in range(own[j])]
+        found = {"numbers": self.numbers, "levels": levels, "codes": self.codes}
+        return {name: torch.tensor(at, dtype=torch.long) for name, at in found.items()}
+
+    def sizes(self) -> dict[str, int]:
+        return {
+            "numbers": self.n_numbers,
+            "levels": sum(self.widths),
+            "codes": len(self.widths),
+        }
+
+    def padded(self, rows: Encoded) -> Encoded:
+        """Rows of the table itself in this layout; what it lacks is 0."""
+        n, places = len(rows), self.places()
+        numbers = rows.numbers.new_zeros(n, self.n_numbers)
+        codes = rows.codes.new_zeros(n, len(self.widths))
+        device = rows.numbers.device
+        numbers[:, places["numbers"].to(device)] = rows.numbers
+        codes[:, places["codes"].to(device)] = rows.codes
+        return Encoded(numbers, codes)
+
+
+def common(slots: list[Slots]) -> list[Layout]:
+    """The narrowest layout that holds several tables of the same columns, as each of them sees it.
+
+    Example:
+        >>> one = [("age", True, 0), ("sex", False, 2)]
+        >>> two = [("age", False, 9), ("sex", False, 3)]
+        >>> first, second = common([one, two])
+        >>> first.n_numbers, first.widths, first.own, second.own
+        (1, [9, 3], [0, 2], [9, 3])
+    """
+    columns = list(zip(*slots, strict=True))
+    numbered = [any(has for _, has, _ in column) for column in columns]
+    widest = [max(width for _, _, width in column) for column in columns]
+    n_numbers, widths = sum(numbered), [w for w in widest if w]
+    layouts = []
+    for table in slots:
+        number = code = 0
+        scale_code, own, numbers, codes = [], [], [], []
+        for (_, has, width), any_number, most in zip(table, numbered, widest, strict=True):
+            if any_number:
+                scale_code.append(code if has and width else -1)
+                numbers += [number] if has else []
+                number += 1
+            if most:
+                own.append(width)
+                codes += [code] if width else []
+                code += 1
+        layouts.append(Layout(n_numbers, widths, scale_code, own, numbers, codes))
+    return layouts
 
 
 @dataclass(frozen=True)
@@ -207,6 +288,18 @@ class Encoder:
                 self.scale_code.append(-1 if code is None else code)
             self._places.append((number, code))
         self.n_numbers = len(self.scale_code)
+
+    @property
+    def slots(self) -> Slots:
+        return [
+            (column.name, number is not None, 0 if code is None else self.widths[code])
+            for column, (number, code) in zip(self.columns, self._places, strict=True)
+        ]
+
+    @property
+    def layout(self) -> Layout:
+        numbers, codes = list(range(self.n_numbers)), list(range(len(self.widths)))
+        return Layout(self.n_numbers, self.widths, self.scale_code, None, numbers, codes)
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, columns: tuple[Column, ...]) -> Encoder:

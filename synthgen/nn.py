@@ -147,8 +147,8 @@ class Spans(nn.Module):
 
 
 def gumbel(uniform: Tensor) -> Tensor:
-    """Standard Gumbel numbers from uniform ones, which are overwritten."""
-    return uniform.clamp_(1e-20, 1 - 1e-7).log_().neg_().log_().neg_()
+    """Standard Gumbel numbers from uniform ones."""
+    return uniform.clamp(1e-20, 1 - 1e-7).log().neg().log().neg()
 
 
 def one_hot(labels: Tensor, n: int) -> Tensor:
@@ -161,9 +161,9 @@ class _Linear(nn.Linear):
         """Nothing: torch's own draws from the global generator."""
 
 
-def linear(n_in: int, n_out: int) -> nn.Linear:
+def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
     """A linear layer without values yet; `initialise` gives them, from a generator of our own."""
-    return _Linear(n_in, n_out)
+    return _Linear(n_in, n_out, bias=bias)
 
 
 class OneHotLinear(nn.Module):
@@ -234,8 +234,8 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            uniform(layer.weight, layer.in_features)
-            uniform(layer.bias, layer.in_features)
+            for tensor in layer.parameters(recurse=False):
+                uniform(tensor, layer.in_features)
     for layer in module.modules():
         if isinstance(layer, OneHotLinear):
             inputs = layer.dense.in_features + len(layer.table)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from synthgen.checkpoint import Checkpoint, State
-from synthgen.encoding import Encoded
+from synthgen.encoding import Encoded, Layout, Slots
 from synthgen.errors import ConvergenceError
 
 REPORT_EVERY = 100
@@ -34,6 +34,9 @@ RETRIES = 3  # times that the learning rate is lowered before training gives up
 # Beyond it float32 has no units left, and a network that learns from standardised rows is lost.
 MAX_LOSS = 1e7
 Progress = Callable[[int, int], None]
+# Of a parameter or buffer by its name, and of a dimension of it: what lies along it one after the
+# other, "numbers", "levels", "codes", or so many others.
+Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 
 class Sampler(nn.Module, ABC):
@@ -141,6 +144,10 @@ class StagedLearner(Learner):
     @abstractmethod
     def draw(self, source: Source) -> dict[str, Tensor]:
         """Everything random of a step, by name."""
+
+    @abstractmethod
+    def axes(self) -> Axes:
+        """Where the layout of the table shows in parameters, and in buffers that are kept."""
 
     @abstractmethod
     def forward(
@@ -278,6 +285,49 @@ def run(
     return history
 
 
+class Replay:
+    """An update that is run as it is, or on CUDA recorded once as a graph and replayed.
+
+    Args:
+        update: Works on tensors that stay where they are.
+        generator: Its only source of randomness.
+        cuda: Whether to record it.
+    """
+
+    def __init__(self, update: Callable[[], None], generator: torch.Generator, cuda: bool) -> None:
+        self.update, self.generator, self.cuda = update, generator, cuda
+        self.forget()
+
+    def forget(self) -> None:
+        """What was recorded used tensors that are no longer in use."""
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager = 0  # updates since the start, or since this
+
+    def __call__(self) -> None:
+        if self.graph is not None:
+            self.graph.replay()
+        elif self.cuda:
+            self._warm_up()
+        else:
+            self.update()
+
+    def _warm_up(self) -> None:
+        """An update on a stream of its own, and after the last of them the capture."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.update()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.eager += 1
+        if self.eager < WARM_UP:
+            return
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph):
+            self.update()  # recorded, not run
+        self.graph = graph
+
+
 class _Run:
     """A learner under way, with everything that changes from step to step."""
 
@@ -290,8 +340,7 @@ class _Run:
         self.average = [w.detach().clone() for w in self.weights]
         self.best: list[Tensor] | None = None
         self.decay = torch.zeros((), device=self.weights[0].device)
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.eager = 0  # updates since the start or the last change of batch or rate
+        self.replay = Replay(self._update, generator, self.decay.is_cuda)
         self.total = torch.zeros(len(learner.losses), device=self.weights[0].device)
         groups = [o.param_groups for o in learner.optimizers]
         self.rates = [[group["lr"] for group in g] for g in groups]
@@ -306,17 +355,11 @@ class _Run:
         """One step more; False: memory did not suffice."""
         step = self.step + 1
         try:
-            # The average starts as a plain mean of the steps so far.
-            self.decay.fill_(min(EMA_DECAY, step / (step + 10)))
+            self.decay.fill_(decay_of(step))
             self._set_rates(self.learner.course(self.step, self.steps))
-            if self.graph is not None:
-                self.graph.replay()
-            elif self.decay.is_cuda:
-                self._warm_up()
-            else:
-                self._update()
+            self.replay()
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             return False
         self.step, self.since = step, self.since + 1
@@ -329,22 +372,6 @@ class _Run:
         change = torch._foreach_sub(self.weights, self.average)
         torch._foreach_mul_(change, 1 - self.decay)
         torch._foreach_add_(self.average, change)
-
-    def _warm_up(self) -> None:
-        """An update on a stream of its own, and after the last of them the capture."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._update()
-        torch.cuda.current_stream().wait_stream(stream)
-        self.eager += 1
-        if self.eager < WARM_UP:
-            return
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph):
-            self._update()  # recorded, not run
-        self.graph = graph
 
     def report(self) -> str:
         """Take the losses since the report before into the history; if it diverged, say how."""
@@ -452,7 +479,7 @@ class _Run:
 
     def _apply(self) -> None:
         """Give the learner the batch and the rates that the history names."""
-        self.graph, self.eager = None, 0  # what was recorded used the tensors of before
+        self.replay.forget()
         self.learner.batch = self.history.batch
         self._set_rates(1.0)
 
@@ -492,16 +519,54 @@ class _Run:
         self._apply()
 
 
+def decay_of(step: int) -> float:
+    """Weight of the average so far after `step`; it starts as a plain mean of the steps."""
+    return min(EMA_DECAY, step / (step + 10))
+
+
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether memory did not suffice; on a CPU torch says so with a plain RuntimeError."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     text = str(error).lower()
     return any(t in text for t in ("out of memory", "can't allocate memory", "not enough memory"))
+
+
+@dataclass
+class Task:
+    """One run of the step runner that a fit asks for.
+
+    Attributes:
+        learner, steps, generator, held_out, progress, goes_on: See `run`.
+        alike: What runs must have in common to be trained side by side.
+        slots: See `Encoder.slots`.
+        again: The learner in the layout of a wider table.
+    """
+
+    learner: StagedLearner
+    steps: int
+    generator: torch.Generator
+    held_out: Callable[[], float] | None
+    progress: Progress | None
+    goes_on: bool
+    alike: tuple[object, ...]
+    slots: Slots
+    again: Callable[[Layout], StagedLearner]
+
+    def run(self, checkpoint: Checkpoint | None = None) -> History:
+        return run(
+            self.learner,
+            self.steps,
+            self.generator,
+            held_out=self.held_out,
+            progress=self.progress,
+            checkpoint=checkpoint,
+            goes_on=self.goes_on,
+        )
 
 
 @contextmanager

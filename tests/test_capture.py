@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow
-from synthgen.synthesizers import network
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.training import Learner, _Run
+from synthgen.training import Learner, Task, _Run
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # These wait for the device, or make a shape of what they find there.
@@ -55,11 +54,11 @@ def learner_of(
 ) -> tuple[Learner, torch.Generator]:
     found: list[Any] = []
 
-    def catch(learner: Learner, steps: int, generator: torch.Generator, **rest: object) -> None:
-        found.extend([learner, generator])
+    def catch(task: Task, checkpoint: object = None) -> None:
+        found.extend([task.learner, task.generator])
         raise Caught
 
-    monkeypatch.setattr(network, "run", catch)
+    monkeypatch.setattr(Task, "run", catch)
     rng = np.random.default_rng(0)
     numbers = {f"n{j}": rng.normal(size=200) for j in range(columns)}
     spiky = {f"s{j}": rng.normal(size=200) * (rng.random(200) < 0.5) for j in range(columns)}
@@ -130,10 +129,10 @@ def test_recorded_steps_are_the_eager_ones(
     for recorded in (False, True):
         at = _Run(*_with_steps(learner_of(make, monkeypatch, device="cuda")))
         if not recorded:
-            monkeypatch.setattr(at, "_warm_up", at._update)
+            at.replay.cuda = False
         for _ in range(20):
             assert at.advance()
-        assert (at.graph is not None) is recorded
+        assert (at.replay.graph is not None) is recorded
         weights.append(torch.cat([a.flatten() for a in at.average]))
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
 

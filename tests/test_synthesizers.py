@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +19,14 @@ from checks import (
 
 import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
+from synthgen.checkpoint import Checkpoint
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.guard import guarded_sample
 from synthgen.model_file import read_model
 from synthgen.synthesizers import network
 from synthgen.synthesizers.base import resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.training import History, Task
 
 
 def ctgan(**params: object) -> Synthesizer:
@@ -90,11 +91,11 @@ def test_an_adapted_network_learns_the_class() -> None:
 def test_every_weight_moves_within_a_few_steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck: list[str] = []
 
-    def watched(learner, steps, generator, **options: Any):
-        learned = {k: v for k, v in learner.named_parameters() if v.requires_grad}
+    def watched(task: Task, checkpoint: Checkpoint | None = None) -> History:
+        learned = {k: v for k, v in task.learner.named_parameters() if v.requires_grad}
         before = {k: v.detach().clone() for k, v in learned.items()}
-        options["held_out"] = None
-        history = run(learner, steps, generator, **options)
+        task.held_out = None
+        history = run(task, checkpoint)
         for name, value in learned.items():
             moved = (
                 (value != before[name]).reshape(len(value), -1).any(1)
@@ -106,8 +107,8 @@ def test_every_weight_moves_within_a_few_steps(make: Make, monkeypatch: pytest.M
                 stuck.append(name)
         return history
 
-    run = network.run
-    monkeypatch.setattr(network, "run", watched)
+    run = Task.run
+    monkeypatch.setattr(Task, "run", watched)
     X, y = mixed()
     make(random_state=0).set_params(steps=12).fit(X, y)
     assert stuck == []
@@ -277,14 +278,14 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     """
     from scipy.stats import chisquare
 
-    from synthgen.encoding import Encoded
-    from synthgen.nn import Spans
+    from synthgen.encoding import Encoded, Layout
     from synthgen.synthesizers.ctgan import _Conditions
     from synthgen.synthesizers.network import Data
 
     codes = torch.tensor([[0, 0]] * 60 + [[1, 0]] * 25 + [[1, 1]] * 10 + [[0, 2]] * 5)
     labels = torch.tensor([0] * 70 + [1] * 30)
-    data = Data(Encoded(torch.zeros(100, 0), codes), labels, 2, Spans([2, 3]), [])
+    layout = Layout(0, [2, 3], [], None, [], [0, 1])
+    data = Data(Encoded(torch.zeros(100, 0), codes), labels, 2, layout)
     generator = torch.Generator().manual_seed(0)
     share = torch.rand(3, 40_000, dtype=torch.float64, generator=generator)
     label, place, row = _Conditions(data)(share, data)

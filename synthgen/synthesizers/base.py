@@ -71,6 +71,11 @@ class Synthesizer(BaseEstimator, ABC):
             DataError: the table cannot be used as it is.
             UsageError: a hyperparameter cannot be what it is, or a class has one row only.
         """
+        self._fit(*self._prepared(X, y))
+        return self
+
+    def _prepared(self, X: Any, y: Any) -> tuple[Table, list[int], np.random.SeedSequence]:
+        """What `_fit` needs, after the checks of `fit`; what the table says is learned."""
         table = Table.of_xy(X, y, schema=self.schema)
         counts = table.counts
         known = table.schema.classes
@@ -90,8 +95,7 @@ class Synthesizer(BaseEstimator, ABC):
         self.schema_ = table.schema
         self.classes_ = tuple(wanted)
         self.counts_ = counts
-        self._fit(table, [known.index(c) for c in wanted], seed_sequence(self.random_state))
-        return self
+        return table, [known.index(c) for c in wanted], seed_sequence(self.random_state)
 
     def sample(
         self, n_samples: int, *, label: Any = None, random_state: RandomState = None

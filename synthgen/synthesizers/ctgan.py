@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthgen.device import RandomState
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.nn import OneHotLinear, Spans, WideLinear, linear, looked_up
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, Source, StagedLearner
+from synthgen.training import Axes, Sampler, Source, StagedLearner
 
 NOISE, HIDDEN = 128, 256
 TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2
@@ -199,7 +199,8 @@ class _Critic(nn.Module):
         super().__init__()
         self.pac = pac
         self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
-        self.second, self.last = linear(HIDDEN, HIDDEN), linear(HIDDEN, 1)
+        # What is added to all scores cancels in their difference.
+        self.second, self.last = linear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
         # Each row of a pack has weights of its own.
         row = torch.arange(pac)
         self.register_buffer(
@@ -281,6 +282,21 @@ class _CTGANLearner(StagedLearner):
             "share": source.uniform(packs, 1),
             # Of fake, real and mixed packs before the critic learns, and of the fake ones after.
             "kept": source.uniform(4 * packs, 2 * HIDDEN),
+        }
+
+    def axes(self) -> Axes:
+        row = ("numbers", "levels")
+        told = ("levels", self.sampler.n_levels - self.sampler.spans.total)
+        return {
+            "sampler.layers.0.linear.table": {0: told},
+            "sampler.layers.1.linear.table": {0: told},
+            "sampler.layers.2.table": {0: told, 1: row},
+            "sampler.layers.2.dense.weight": {0: row},
+            "sampler.layers.2.dense.bias": {0: row},
+            "sampler.limits": {0: ("numbers",)},
+            "sampler.frequencies": {0: ("levels",) * self.sampler.n_labels},
+            "critic.first.rows": {0: row * self.pac},
+            "critic.first.table": {0: told * self.pac},
         }
 
     def forward(
@@ -406,10 +422,11 @@ class CTGAN(NetworkSynthesizer):
     def best_scope(rows: int) -> Scope:
         return "class"
 
-    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
-        return _Generator(encoder.n_numbers, Spans(encoder.widths), n_labels, encoder.scale_code)
+    def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        spans = Spans(layout.widths, layout.own)
+        return _Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
 
-    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         assert isinstance(sampler, _Generator)
         batch = self.batch_size // self.pac * self.pac
         return _CTGANLearner(sampler, data, batch, self.pac, self.learning_rate)

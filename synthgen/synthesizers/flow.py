@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthgen.device import RandomState, child_seed, torch_generator
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.nn import Spans, linear, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Role, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, Source, StagedLearner
+from synthgen.training import Axes, Sampler, Source, StagedLearner
 
 # With fewer rows of the class, what all rows have in common is worth learning first
 # (``evaluation/transfer.md``).
@@ -244,6 +244,14 @@ class _FlowLearner(StagedLearner):
             "noise": source.normal(self.batch, self.sampler.size),
         }
 
+    def axes(self) -> Axes:
+        return {
+            "sampler.enter.weight": {1: ("numbers", "levels", "codes")},
+            "sampler.leave.weight": {0: ("numbers", "levels")},
+            "sampler.leave.bias": {0: ("numbers", "levels")},
+            "sampler.prior": {0: ("levels",)},
+        }
+
     def forward(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -256,12 +264,13 @@ class _FlowLearner(StagedLearner):
         times = torch.sigmoid(LATE + SPREAD * torch.special.ndtri(place.clamp(1e-6, 1 - 1e-6)))
         share = drawn["shown"]
         shown = (share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)
-        squared, entropy = sampler.losses(
-            rows, labels, times[:, None], drawn["noise"], shown.to(share.dtype)
-        )
-        parts = max(1, sampler.n_numbers + len(sampler.spans.widths))
+        noise, shown = drawn["noise"], shown.to(share.dtype)
+        if data.padded:  # so that nothing comes from what the table lacks
+            noise = noise * torch.cat([data.used, data.spans.used])
+            shown = shown * data.spans.shares(rows.codes)
+        squared, entropy = sampler.losses(rows, labels, times[:, None], noise, shown)
         losses = torch.stack([squared.detach(), entropy.detach()])
-        return (squared + entropy) / parts, losses, {}
+        return (squared + entropy) / data.parts, losses, {}
 
     def course(self, done: int, steps: int) -> float:
         """Up, then down along half a cosine."""
@@ -412,13 +421,13 @@ class TabFlow(NetworkSynthesizer):
             return rows, self.steps or int(np.clip(40 * np.sqrt(rows), 200, 4000))
         return super()._plan(rows, role)
 
-    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
-        spans = Spans(encoder.widths)
+    def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        spans = Spans(layout.widths, layout.own)
         return _Flow(
-            encoder.n_numbers, spans, n_labels, _width(rows), self.solver_steps, self.guidance
+            layout.n_numbers, spans, n_labels, _width(rows), self.solver_steps, self.guidance
         )
 
-    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         assert isinstance(sampler, _Flow)
         return _FlowLearner(sampler, data, self.batch_size, self.learning_rate)
 

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -19,14 +19,22 @@ import torch
 from synthgen.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.column import joined
 from synthgen.device import RandomState, child_seed, resolve, torch_generator
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding import Encoded, Encoder, Layout
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import write_model
 from synthgen.nn import Spans, initialise
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.table import Column, Schema, Table
-from synthgen.training import History, Learner, Progress, Sampler, energy_distance, run
+from synthgen.training import (
+    History,
+    Learner,
+    Progress,
+    Sampler,
+    StagedLearner,
+    Task,
+    energy_distance,
+)
 
 Scope = Literal["auto", "class", "all", "adapt"]
 # What becomes of a network: it stays as it is, another one starts from it, or it started so.
@@ -49,25 +57,31 @@ class Data(torch.nn.Module):
         rows: The encoded rows.
         labels: Class of each row, int64 of shape (rows,): 0 for a class learned alone.
         n_labels: Number of classes; 1 for a class learned alone, which then is no condition.
-        spans: The layout of the codes.
-        scale_code: See `Encoder.scale_code`.
+        layout: What their columns are.
+
+    Attributes:
+        size: Number of rows.
+        used: 1 for each number that the table has, 0 for one of its layout alone.
+        parts: Numbers and codes that the table has, at least 1.
     """
 
     numbers: torch.Tensor
     codes: torch.Tensor
     labels: torch.Tensor
     size: torch.Tensor
+    used: torch.Tensor
+    parts: torch.Tensor
 
-    def __init__(
-        self,
-        rows: Encoded,
-        labels: torch.Tensor,
-        n_labels: int,
-        spans: Spans,
-        scale_code: list[int],
-    ) -> None:
+    def __init__(self, rows: Encoded, labels: torch.Tensor, n_labels: int, layout: Layout) -> None:
         super().__init__()
-        self.n_labels, self.spans, self.scale_code = n_labels, spans, scale_code
+        self.n_labels, self.scale_code = n_labels, layout.scale_code
+        self.spans = Spans(layout.widths, layout.own).to(labels.device)
+        self.padded = layout.own is not None
+        used = torch.zeros(layout.n_numbers, device=labels.device)
+        used[layout.numbers] = 1.0
+        self.register_buffer("used", used, persistent=False)
+        parts = torch.tensor(max(1, len(layout.numbers) + len(layout.codes)), dtype=used.dtype)
+        self.register_buffer("parts", parts.to(labels.device), persistent=False)
         size = torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
         labels = labels.to(torch.uint8 if n_labels <= 2**8 else torch.int32)
         whole = (("labels", labels), ("codes", rows.codes), ("numbers", rows.numbers))
@@ -212,7 +226,7 @@ class NetworkSynthesizer(Synthesizer):
                 k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")
             }
             encoder = Encoder.from_state(entry["encoder"], arrays)
-            sampler = model._built(encoder, entry["n_labels"], entry["rows"])
+            sampler = model._built(encoder.layout, entry["n_labels"], entry["rows"])
             state = {
                 k.split("/", 2)[2]: torch.from_numpy(np.array(v))
                 for k, v in tensors.items()
@@ -238,29 +252,45 @@ class NetworkSynthesizer(Synthesizer):
     # --- what a subclass says ---------------------------------------------------------------------
 
     @abstractmethod
-    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
+    def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         """The network that makes rows, without values, of a size for so many rows."""
 
     @abstractmethod
-    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         """Everything that trains `sampler` on `data`, without values."""
 
-    def _built(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
-        sampler = self._sampler(encoder, n_labels, rows)
+    def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        sampler = self._sampler(layout, n_labels, rows)
         sampler.rows = rows
         return sampler
 
     # --- fitting ----------------------------------------------------------------------------------
 
+    def _asked(self, X: Any, y: Any) -> Generator[Task, History, None]:
+        """A fit that leaves its runs to whoever asks for them."""
+        prepared = self._prepared(X, y)
+        self._check_params()
+        self.device_ = resolve(self.device)
+        return self._runs(*prepared)
+
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         self._check_params()
         self.device_ = resolve(self.device)
         if self.checkpoint is None:
-            self._learn(table, positions, seed, None)
+            _run_all(self._runs(table, positions, seed), None)
             return
         fit = self._identity(table, positions, seed)
         with Checkpoint(self.checkpoint, fit, seed) as checkpoint:
-            self._learn(table, positions, checkpoint.seed, checkpoint)
+            _run_all(self._runs(table, positions, checkpoint.seed), checkpoint)
+
+    def _alike(self, encoder: Encoder, data: Data) -> tuple[object, ...]:
+        """What another fit must share for one of its networks to be trained beside this one."""
+        params = self.get_params(deep=False)
+        for name in ("verbose", "checkpoint", "classes", "schema", "random_state", "steps"):
+            params.pop(name, None)
+        names = tuple(type(c.name).__name__ + repr(c.name) for c in encoder.columns)
+        several = len(data.labels.unique()) > 1
+        return type(self), repr(params), names, data.n_labels, several, data.spans.total > 0
 
     def _identity(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
@@ -283,13 +313,10 @@ class NetworkSynthesizer(Synthesizer):
             "table": digest(table),
         }
 
-    def _learn(
-        self,
-        table: Table,
-        positions: list[int],
-        seed: np.random.SeedSequence,
-        checkpoint: Checkpoint | None,
-    ) -> None:
+    def _runs(
+        self, table: Table, positions: list[int], seed: np.random.SeedSequence
+    ) -> Generator[Task, History, None]:
+        """The fit, which asks for each of its runs and goes on with what came of it."""
         labels = table.labels
         classes = table.schema.classes
         counts = np.bincount(labels, minlength=len(classes))
@@ -311,40 +338,37 @@ class NetworkSynthesizer(Synthesizer):
         with _Progress(self.verbose, runs) as next_run:
             for p in alone:
                 rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
-                _, self._models[p] = self._train(
+                _, self._models[p] = yield from self._train(
                     table,
                     rows,
                     {p: held[p]},
                     None,
                     child_seed(seed, p, 1),
                     next_run(f"{classes[p]}"),
-                    checkpoint,
                 )
             if together:
                 out = np.concatenate([held[p] for p in together])
                 rows = np.setdiff1d(np.arange(len(table)), out)
-                learner, base = self._train(
+                learner, base = yield from self._train(
                     table,
                     rows,
                     {p: held[p] for p in together},
                     labels,
                     child_seed(seed, len(classes), 1),
                     next_run("all rows"),
-                    checkpoint,
                     goes_on=bool(adapted),
                 )
                 for p in together:
                     model = _Model(base.encoder, base.sampler, p, base.history)
                     if scopes[p] == "adapt":
                         own = np.setdiff1d(np.flatnonzero(labels == p), held[p])
-                        _, model = self._train(
+                        _, model = yield from self._train(
                             table,
                             own,
                             {p: held[p]},
                             labels,
                             child_seed(seed, p, 2),
                             next_run(f"{classes[p]}"),
-                            checkpoint,
                             base=(learner, base.encoder),
                         )
                     self._models[p] = model
@@ -360,11 +384,10 @@ class NetworkSynthesizer(Synthesizer):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
         progress: Progress | None,
-        checkpoint: Checkpoint | None,
         *,
         base: tuple[Learner, Encoder] | None = None,
         goes_on: bool = False,
-    ) -> tuple[Learner, _Model]:
+    ) -> Generator[Task, History, tuple[Learner, _Model]]:
         """One network from `rows`, with the class as a condition where `labels` are given.
 
         It starts from `base` if that is given, and is the base of another one if it `goes_on`.
@@ -381,12 +404,11 @@ class NetworkSynthesizer(Synthesizer):
                 self.device_
             ),
             n_labels,
-            Spans(encoder.widths).to(self.device_),
-            encoder.scale_code,
+            encoder.layout,
         )
         size, steps = self._plan(len(rows), "adapted" if base else "base" if goes_on else "whole")
         size = base[0].sampler.rows if base else size
-        learner = self._learner(self._built(encoder, n_labels, size), data)
+        learner = self._learner(self._built(encoder.layout, n_labels, size), data)
         initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
         if base:
             learner.load_state_dict(base[0].state_dict())
@@ -398,14 +420,22 @@ class NetworkSynthesizer(Synthesizer):
             for p, h in held.items()
             if len(h)
         }
-        history = run(
+
+        def again(layout: Layout) -> StagedLearner:
+            whole = layout.padded(Encoded(data.numbers, data.codes))
+            wide = Data(whole, data.labels.long(), n_labels, layout)
+            return self._learner(self._built(layout, n_labels, size), wide).to(self.device_)
+
+        history = yield Task(
             learner,
             steps,
             generator,
             held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
             progress=progress,
-            checkpoint=checkpoint,
             goes_on=goes_on,
+            alike=self._alike(encoder, data),
+            slots=encoder.slots,
+            again=again,
         )
         return learner, _Model(encoder, learner.sampler, label, history)
 
@@ -504,6 +534,16 @@ class NetworkSynthesizer(Synthesizer):
                 generator = torch_generator(child_seed(seed, block), self.device_)
                 blocks.append(generate(BLOCK, generator, model.label))
         return model.encoder.inverse_transform(Encoded.cat(blocks)[:rows])
+
+
+def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None) -> None:
+    """Do each run that is asked for, one after the other."""
+    try:
+        task = next(runs)
+        while True:
+            task = runs.send(task.run(checkpoint))
+    except StopIteration:
+        pass
 
 
 def _flat(rows: Encoded, spans: Spans) -> torch.Tensor:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthgen.device import RandomState
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding import Encoded, Layout
 from synthgen.nn import OneHotLinear, Spans, linear, looked_up, one_hot
 from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
-from synthgen.training import Learner, Sampler, Source, StagedLearner
+from synthgen.training import Axes, Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
 # With fewer rows of the class, what all rows have in common is worth learning first.
@@ -84,6 +84,15 @@ class _TVAELearner(StagedLearner):
             "noise": source.normal(self.batch, LATENT),
         }
 
+    def axes(self) -> Axes:
+        return {
+            "sampler.body.4.weight": {0: ("numbers", "levels")},
+            "sampler.body.4.bias": {0: ("numbers", "levels")},
+            "sampler.log_sigma": {0: ("numbers",)},
+            "enter.dense.weight": {1: ("numbers",)},
+            "enter.table": {0: ("levels", self.sampler.n_condition)},
+        }
+
     def forward(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -97,6 +106,8 @@ class _TVAELearner(StagedLearner):
         sigma = _sigma(self.sampler.log_sigma)
         # A number counts where the row has one: not at a spike, not where it is missing.
         there = self.always | (codes[:, self.scale_code] == 0) if codes.shape[1] else self.always
+        if data.padded:
+            there = there * data.used
         density = 0.5 * ((numbers - out) / sigma) ** 2 + sigma.log()
         fit = (density * there).sum(1) + data.spans.cross_entropy(logits, codes).sum(1)
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
@@ -172,9 +183,9 @@ class TVAE(NetworkSynthesizer):
     def best_scope(rows: int) -> Scope:
         return "adapt" if rows < ADAPT_BELOW else "class"
 
-    def _sampler(self, encoder: Encoder, n_labels: int, rows: int) -> Sampler:
-        return _Decoder(encoder.n_numbers, Spans(encoder.widths), n_labels)
+    def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        return _Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
 
-    def _learner(self, sampler: Sampler, data: Data) -> Learner:
+    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         assert isinstance(sampler, _Decoder)
         return _TVAELearner(sampler, data, self.batch_size, self.learning_rate)

@@ -1,0 +1,343 @@
+"""Many networks trained side by side, as one batched model and on CUDA as one graph.
+
+Folds, seeds and sizes of a class give fits of one shape, each too small to fill a device. Their
+tables are laid out alike: what one of them lacks is padding, which nothing flows through. So each
+network learns as it would alone, from its own rows, for its own number of steps, and stops at its
+own best.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from synthgen.encoding import Layout, common
+from synthgen.training import (
+    MAX_LOSS,
+    REPORT_EVERY,
+    History,
+    Replay,
+    Source,
+    StagedLearner,
+    Task,
+    decay_of,
+    out_of_memory,
+)
+
+LOOKS = 20
+
+
+def run_together(tasks: list[Task]) -> list[History]:
+    """Do all runs at once; each task's learner is left as its own run would leave it.
+
+    They draw other random numbers than alone, so they end like single runs in distribution; from
+    the same numbers each step is the same, up to rounding. A run that diverges is done again by
+    itself. When memory does not suffice for all, they are done in two halves.
+
+    Args:
+        tasks: At least one; with the same `Task.alike`, on one device.
+    """
+    if len(tasks) == 1:
+        return [tasks[0].run()]
+    try:
+        side_by_side = SideBySide(tasks)
+        histories = side_by_side.run()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        half = len(tasks) // 2
+        return run_together(tasks[:half]) + run_together(tasks[half:])
+    return [
+        task.run() if history is None else history
+        for task, history in zip(tasks, histories, strict=True)
+    ]
+
+
+class SideBySide:
+    """k learners in a common layout: their weights are the rows of one matrix for each optimiser.
+
+    Args:
+        tasks: What each learner is to do. The learners themselves change in `run` only.
+    """
+
+    def __init__(self, tasks: list[Task]) -> None:
+        self.tasks, self.k = tasks, len(tasks)
+        self.layouts = common([task.slots for task in tasks])
+        learners = [t.again(layout) for t, layout in zip(tasks, self.layouts, strict=True)]
+        self.template = learners[0].train()
+        for task, layout, learner in zip(tasks, self.layouts, learners, strict=True):
+            _take_over(task.learner, learner, layout)
+        self.weights = [_Weights(stage, learners) for stage in range(len(self.template.optimizers))]
+        # What no optimiser changes.
+        self.fixed = _stacked(
+            [
+                {n: w.detach() for n, w in each.named_parameters() if not w.requires_grad}
+                for each in learners
+            ]
+        )
+        self.buffers = _stacked([dict(each.named_buffers()) for each in learners])
+        self.statistics = [
+            f"{name}.{kind}"
+            for name, module in self.template.named_modules()
+            if isinstance(module, nn.BatchNorm1d)
+            for kind in ("running_mean", "running_var")
+        ]
+        self.like = next(self.template.sampler.parameters())
+        seeds = [task.generator.initial_seed() for task in tasks]
+        self.generator = torch.Generator(device=self.like.device)
+        self.generator.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        self.total = torch.zeros(self.k, len(self.template.losses), device=self.like.device)
+        self.averaged = [each.flat.detach().clone() for each in self.weights]
+        self.averaged += [self.buffers[name].clone() for name in self.statistics]
+        self.decay = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
+        self.count = torch.zeros_like(self.decay)
+        self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
+        self.replay = Replay(self.update, self.generator, self.like.is_cuda)
+
+    # --- a step -----------------------------------------------------------------------------------
+
+    def draw(self) -> dict[str, Tensor]:
+        return self.template.draw(Source(self.generator, self.like, (self.k,)))
+
+    def update(self) -> None:
+        """A step of all, and its share in the averages."""
+        self.total += self.step(self.draw())
+        now = [each.flat.detach() for each in self.weights]
+        now += [self.buffers[name] for name in self.statistics]
+        change = torch._foreach_sub(now, self.averaged)
+        torch._foreach_mul_(change, 1 - self.decay)
+        torch._foreach_add_(self.averaged, change)
+
+    def step(self, drawn: dict[str, Tensor]) -> Tensor:
+        """A step of all from what was drawn, each of a shape that begins with k.
+
+        Returns:
+            The losses, shape (k, n).
+        """
+        self.count += 1
+        carried: dict[str, Tensor] = {}
+        losses = []
+        for stage, weights in enumerate(self.weights):
+            views = {k: v for each in self.weights for k, v in each.views().items()} | self.fixed
+            calls = (views, self.buffers, drawn, carried)
+            objective, found, carried = vmap(self._stage(stage))(*calls)
+            (gradient,) = torch.autograd.grad(
+                objective.sum(), weights.flat, retain_graph=stage + 1 < len(self.weights)
+            )
+            weights.descend(gradient, self.count, self.shares, self.template.clip)
+            losses.append(found)
+        return torch.cat(losses, 1)
+
+    def _stage(self, stage: int):
+        def one(
+            weights: dict[str, Tensor],
+            buffers: dict[str, Tensor],
+            drawn: dict[str, Tensor],
+            carried: dict[str, Tensor],
+        ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+            return functional_call(self.template, {**weights, **buffers}, (stage, drawn, carried))
+
+        return one
+
+    # --- a run ------------------------------------------------------------------------------------
+
+    def run(self) -> list[History | None]:
+        """All steps of all; None stands for a run that diverged."""
+        started = time.perf_counter()
+        names, tasks = self.template.losses, self.tasks
+        histories = [History({n: [] for n in names}, batch=self.template.batch) for _ in tasks]
+        best: list[list[Tensor] | None] = [None] * self.k
+        lost: set[int] = set()
+        since = 0
+        ends = {task.steps for task in tasks}
+        for step in range(1, max(ends) + 1):
+            self.decay.fill_(decay_of(step))
+            rates = [t.learner.course(min(step, t.steps) - 1, t.steps) for t in tasks]
+            rates = [r * (step <= t.steps) for r, t in zip(rates, tasks, strict=True)]
+            self.shares.copy_(torch.tensor(rates, dtype=self.like.dtype))
+            self.replay()
+            since += 1
+            going = [i for i, t in enumerate(tasks) if step <= t.steps and i not in lost]
+            if step % REPORT_EVERY == 0 or step in ends:
+                values = (self.total / since).tolist()
+                sizes = sum(each.flat.detach().norm(dim=1) for each in self.weights)
+                assert isinstance(sizes, Tensor)
+                for i, size in enumerate(sizes.tolist()):
+                    fine = math.isfinite(size) and all(abs(v) < MAX_LOSS for v in values[i])
+                    if i not in going or not fine:
+                        lost |= set() if i not in going else {i}
+                        continue
+                    histories[i].steps.append(step)
+                    for name, value in zip(names, values[i], strict=True):
+                        histories[i].losses[name].append(value)
+                self.total.zero_()
+                since = 0
+            for i in going:
+                self._look(i, step, histories[i], best)
+        for i, (task, history) in enumerate(zip(tasks, histories, strict=True)):
+            if i not in lost:
+                self._hand_over(i, best[i])
+                history.best_step = history.best_step or task.steps
+                history.seconds = time.perf_counter() - started
+                task.learner.eval()
+                if task.progress is not None:
+                    task.progress(task.steps, task.steps)
+        return [None if i in lost else history for i, history in enumerate(histories)]
+
+    def _look(self, i: int, step: int, history: History, best: list[list[Tensor] | None]) -> None:
+        """Compare model `i` with its held-out rows when it is time; keep its best averages."""
+        task = self.tasks[i]
+        last = step == task.steps
+        if task.held_out is None:
+            if last:
+                best[i] = [average[i].clone() for average in self.averaged]
+            return
+        if step % max(1, math.ceil(task.steps / LOOKS)) and not last:
+            return
+        average = [each[i].clone() for each in self.averaged]
+        self._hand_over(i, average)
+        task.learner.eval()
+        with torch.inference_mode():
+            distance = task.held_out()
+        history.held_out.append(distance if math.isfinite(distance) else np.finfo(float).max)
+        if history.held_out[-1] <= min(history.held_out):
+            best[i], history.best_step = average, step
+
+    def _hand_over(self, i: int, average: list[Tensor] | None) -> None:
+        """Give learner `i` its own part: averages to its sampler, and the weights beside it."""
+        assert average is not None
+        learner = self.tasks[i].learner
+        target = dict(learner.named_parameters()) | dict(learner.named_buffers())
+        with torch.no_grad():
+            for weights, averages in zip(self.weights, average, strict=False):
+                means = weights.of(averages, self.layouts[i])
+                last = weights.of(weights.flat[i].detach(), self.layouts[i])
+                for name in means:
+                    kept = means if name.startswith("sampler.") else last
+                    target[name].copy_(kept[name])
+            for name, value in zip(self.statistics, average[len(self.weights) :], strict=True):
+                target[name].copy_(value)
+
+
+class _Weights:
+    """What one optimiser changes, of all learners: shape (k, weights), and Adam's two moments.
+
+    Each step of Adam (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) is as torch
+    does it, but with a rate and a norm of the gradient for each row.
+    """
+
+    def __init__(
+        self,
+        stage: int,
+        learners: list[StagedLearner],
+    ) -> None:
+        template = learners[0]
+        optimizer = template.optimizers[stage]
+        (group,) = optimizer.param_groups
+        mine = {id(w) for w in group["params"]}
+        named = [(n, w) for n, w in template.named_parameters() if id(w) in mine]
+        self.axes = template.axes()
+        self.names = [name for name, _ in named]
+        self.shapes = [w.shape for _, w in named]
+        self.sizes = [w.numel() for _, w in named]
+        of = [dict(learner.named_parameters()) for learner in learners]
+        rows = [torch.cat([w[n].detach().reshape(-1) for n in self.names]) for w in of]
+        self.flat = torch.stack(rows).requires_grad_(True)
+        self.first = torch.zeros_like(rows[0]).expand(len(rows), -1).clone()
+        self.second = self.first.clone()
+        self.rate, self.betas, self.eps = group["lr"], group["betas"], group["eps"]
+        decay = group["weight_decay"]
+        decoupled = isinstance(optimizer, torch.optim.AdamW)
+        self.shrink, self.pull = (decay, 0.0) if decoupled else (0.0, decay)
+
+    def views(self) -> dict[str, Tensor]:
+        parts = self.flat.split(self.sizes, 1)
+        shaped = [p.view(len(p), *shape) for p, shape in zip(parts, self.shapes, strict=True)]
+        return dict(zip(self.names, shaped, strict=True))
+
+    @torch.no_grad()
+    def descend(self, gradient: Tensor, count: Tensor, shares: Tensor, clip: float | None) -> None:
+        if clip is not None:
+            norm = gradient.norm(dim=1, keepdim=True)
+            gradient = gradient * (clip / (norm + 1e-6)).clamp(max=1.0)
+        if self.pull:
+            gradient = gradient + self.pull * self.flat
+        rate = (self.rate * shares)[:, None]
+        if self.shrink:
+            self.flat.mul_(1 - rate * self.shrink)
+        one, two = self.betas
+        self.first.lerp_(gradient, 1 - one)
+        self.second.mul_(two).addcmul_(gradient, gradient, value=1 - two)
+        bias = 1 - torch.full_like(count, two).pow(count)
+        spread = self.second.sqrt().div_(bias.sqrt()).add_(self.eps)
+        rate = rate / (1 - torch.full_like(count, one).pow(count))
+        self.flat.sub_(rate * self.first / spread)
+
+    def of(self, row: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """The weights of one learner by name, in the layout of its own table."""
+        out = {}
+        for name, shape, part in zip(self.names, self.shapes, row.split(self.sizes), strict=True):
+            value = part.view(shape)
+            for dim, blocks in self.axes.get(name, {}).items():
+                value = value.index_select(dim, _places(blocks, layout).to(row.device))
+            out[name] = value
+        return out
+
+
+@torch.no_grad()
+def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
+    """Give the learner in the wider layout the weights and buffers of a table's own; no weight
+    leads to or from what the table lacks.
+    """
+    axes, target = wide.axes(), dict(wide.named_parameters())
+    for weight in target.values():
+        weight.zero_()
+    target |= dict(wide.named_buffers())
+    for name, value in own.state_dict().items():
+        if not value.dim():
+            target[name].copy_(value)
+            continue
+        grid = torch.meshgrid(
+            *[
+                _places(axes[name][d], layout) if d in axes.get(name, {}) else torch.arange(n)
+                for d, n in enumerate(value.shape)
+            ],
+            indexing="ij",
+        )
+        # Where a table lacks a number, its limit is what it was.
+        target[name][tuple(g.to(value.device) for g in grid)] = value
+
+
+def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
+    """Where what lies along a dimension of a table's own parameter lies in that of the layout."""
+    places, sizes = layout.places(), layout.sizes()
+    found, start = [], 0
+    for block in blocks:
+        own = torch.arange(block) if isinstance(block, int) else places[block]
+        found.append(own + start)
+        start += block if isinstance(block, int) else sizes[block]
+    return torch.cat(found)
+
+
+def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of the same name one behind the other; shorter ones are filled with zeros."""
+    out = {}
+    for name, first in tables[0].items():
+        parts = [table[name] for table in tables]
+        dtype = first.dtype
+        for part in parts:
+            dtype = torch.promote_types(dtype, part.dtype)
+        if first.dim():
+            most = max(len(part) for part in parts)
+            parts = [_longer(part, most) for part in parts]
+        out[name] = torch.stack([part.to(dtype) for part in parts])
+    return out
+
+
+def _longer(part: Tensor, rows: int) -> Tensor:
+    return torch.cat([part, part.new_zeros(rows - len(part), *part.shape[1:])])

@@ -1,0 +1,214 @@
+"""Networks side by side against the same networks one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow
+from synthgen.encoding import Layout
+from synthgen.synthesizers.many import fit_many
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.together import SideBySide
+from synthgen.training import History, Task
+
+NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
+
+
+def table(rows: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Which columns are levels, which have spikes or missing cells, depends on the rows."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "plain": rng.normal(size=rows),
+            "few": rng.integers(0, 4 if seed else 200, rows),  # levels in one, a scale in another
+            "spiky": rng.normal(size=rows) * (rng.random(rows) < (0.5 if seed == 1 else 1)),
+            "kind": rng.choice(list("abcdef")[: 3 + seed], rows),
+            "gaps": np.where(
+                rng.random(rows) < (0.3 if seed == 2 else 0), np.nan, rng.random(rows)
+            ),
+            "same": 1 if seed == 2 else rng.choice([1, 2], rows),
+        }
+    )
+    return frame, pd.Series(np.arange(rows) % 3 == 0, name="ill")
+
+
+def asked(make: type[NetworkSynthesizer], scope: str) -> list[Task]:
+    tasks = []
+    for seed, rows in enumerate((240, 200, 150)):
+        made: Any = make
+        model = made(scope=scope, steps=10, batch_size=40, random_state=seed, device="cpu")
+        runs = model._asked(*table(rows, seed))
+        task = next(runs)
+        if scope == "adapt":
+            task = runs.send(task.run())
+        task.learner.double()
+        task.again = _double(task.again)
+        tasks.append(task)
+    assert len({repr(t.alike) for t in tasks}) == 1
+    return tasks
+
+
+def _double(again: Any) -> Any:
+    return lambda layout: again(layout).double()
+
+
+def own(drawn: dict[str, Tensor], i: int, layout: Layout, flow: bool) -> dict[str, Tensor]:
+    """What learner `i` alone would draw of what was drawn for all."""
+    places, sizes = layout.places(), layout.sizes()
+    chosen = {"gumbel": places["levels"]}
+    if flow:
+        chosen["noise"] = torch.cat([places["numbers"], places["levels"] + sizes["numbers"]])
+        chosen["shown"] = torch.cat([torch.zeros(1, dtype=torch.long), places["codes"] + 1])
+    return {k: v[i][..., chosen[k]] if k in chosen else v[i].clone() for k, v in drawn.items()}
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("scope", ["class", "all", "adapt"])
+def test_ten_steps_side_by_side_are_ten_steps_of_each(
+    make: type[NetworkSynthesizer], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = asked(make, scope)
+    together = SideBySide(tasks)
+    assert any(layout.own != layout.widths for layout in together.layouts), "nothing is padded"
+    for task in tasks:
+        task.learner.train()
+    for _ in range(10):
+        drawn = together.draw()
+        losses = together.step({k: v.clone() for k, v in drawn.items()})
+        for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
+            mine = own(drawn, i, layout, make is TabFlow)
+            monkeypatch.setattr(task.learner, "draw", lambda source, mine=mine: mine)
+            alone = task.learner.step(task.generator)
+            torch.testing.assert_close(losses[i], alone, atol=1e-6, rtol=0)
+    for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
+        weights = dict(task.learner.named_parameters()) | dict(task.learner.named_buffers())
+        for each in together.weights:
+            found = each.of(each.flat[i].detach(), layout)
+            for name, value in found.items():
+                torch.testing.assert_close(value, weights[name].detach(), atol=1e-6, rtol=0)
+            total = sum(v.abs().sum().item() for v in found.values())
+            assert each.flat[i].abs().sum().item() == pytest.approx(total), "padding has weights"
+        for name in together.statistics:
+            torch.testing.assert_close(together.buffers[name][i], weights[name], atol=1e-6, rtol=0)
+
+
+def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
+    """Averages, best looks and ends are those of the single runs, for the same draws."""
+    single, several = asked(TVAE, "class"), asked(TVAE, "class")
+    for tasks in (single, several):
+        for steps, task in zip((30, 12, 21), tasks, strict=True):
+            task.steps = steps
+            seen: list[float] = []
+            task.held_out = _distances(seen, task)
+    together = SideBySide(several)
+    drawn: list[dict[str, Tensor]] = []
+    draw = together.draw
+    together.draw = lambda: (drawn.append(draw()), drawn[-1])[1]
+    histories = together.run()
+    for i, (task, layout) in enumerate(zip(single, together.layouts, strict=True)):
+        mine = iter([own(each, i, layout, False) for each in drawn])
+        task.learner.draw = lambda source, mine=mine: next(mine)
+        expected = task.run()
+        history = histories[i]
+        assert history is not None
+        assert history.best_step == expected.best_step
+        assert history.held_out == pytest.approx(expected.held_out, rel=1e-6)
+        assert history.losses["divergence"][-1] > 0
+        for one, two in zip(
+            several[i].learner.parameters(), task.learner.parameters(), strict=True
+        ):
+            torch.testing.assert_close(one.detach(), two.detach(), atol=1e-6, rtol=0)
+
+
+def _distances(seen: list[float], task: Task) -> Any:
+    def distance() -> float:
+        seen.append(0.0)
+        (first, *_) = task.learner.sampler.parameters()
+        return float(first.detach().sum()) * (-1) ** (len(seen) > 2)
+
+    return distance
+
+
+def test_a_run_that_diverges_leaves_the_others_alone() -> None:
+    tasks = asked(TVAE, "class")
+    for task in tasks:
+        task.learner.float()
+        task.again = (lambda again: lambda layout: again(layout).float())(task.again)
+    with torch.no_grad():
+        next(tasks[1].learner.parameters()).fill_(float("nan"))
+    histories = SideBySide(tasks).run()
+    assert histories[1] is None
+    for i in (0, 2):
+        history = histories[i]
+        assert history is not None
+        assert history.steps == [10]
+    weights = torch.cat([p.detach().flatten() for p in tasks[0].learner.parameters()])
+    assert torch.isfinite(weights).all()
+
+
+@pytest.mark.parametrize("scope", ["class", "adapt"])
+def test_many_fits_end_as_fits_that_sample_and_are_saved(scope: Any, tmp_path: Any) -> None:
+    X, y = table(600, 1)
+    jobs: list[Any] = [
+        (TVAE(scope=scope, steps=60, batch_size=64, random_state=seed), X[seed::2], y[seed::2])
+        for seed in (0, 1)
+    ]
+    jobs.append((SmoothedBootstrap(random_state=0), X, y))
+    said: list[str] = []
+    models = fit_many(jobs, together=True, say=said.append)
+    assert said[0] == "SmoothedBootstrap trained by itself: it is no network"
+    waves = 2 if scope == "adapt" else 1
+    assert said[1:] == ["2 networks trained side by side"] * waves
+    for model in models:
+        rows = model.sample(300, label=True, random_state=0)
+        assert (rows["ill"]).all()
+        shares = rows["kind"].value_counts(normalize=True)
+        expected = X.loc[y, "kind"].value_counts(normalize=True)
+        # 100 to 200 rows of the class and 300 made ones: five standard deviations of a share
+        assert (shares.reindex(expected.index, fill_value=0) - expected).abs().max() < 0.25
+    first: Any = models[0]
+    assert len(first.history_[True].held_out) in (0, 20)
+    first.save(tmp_path / "m.synthgen")
+    assert len(TVAE.load(tmp_path / "m.synthgen").sample(5, label=True)) == 5
+
+
+def test_what_cannot_be_batched_says_why() -> None:
+    X, y = table(90, 1)
+    said: list[str] = []
+    jobs: list[Any] = [
+        (TVAE(steps=2, batch_size=20, random_state=0), X, y),
+        (TVAE(steps=2, batch_size=30, random_state=0), X, y),
+    ]
+    fit_many(jobs, together=True, say=said.append)
+    assert set(said) == {"1 network trained by itself: no other is like it"}
+    said.clear()
+    fit_many(jobs[:1], together=False, say=said.append)
+    assert said == ["TVAE trained by itself: as was asked for"]
+
+
+def test_memory_that_does_not_hold_all_is_given_to_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synthgen import together
+
+    sizes: list[int] = []
+    whole = SideBySide.__init__
+
+    def small(self: SideBySide, tasks: list[Task]) -> None:
+        sizes.append(len(tasks))
+        if len(tasks) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        whole(self, tasks)
+
+    monkeypatch.setattr(SideBySide, "__init__", small)
+    tasks = asked(TVAE, "class")
+    for task in tasks:
+        task.learner.float()
+        task.again = (lambda again: lambda layout: again(layout).float())(task.again)
+    histories = together.run_together(tasks)
+    assert sizes == [3, 2]
+    assert all(isinstance(h, History) and h.steps == [10] for h in histories)
