@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
     from synthgen.synthesizers.flow import TabFlow
+    from synthgen.synthesizers.many import fit_many
     from synthgen.synthesizers.tvae import TVAE
     from synthgen.table import Schema, Table
 
@@ -52,6 +53,7 @@ __all__ = [
     "compare",
     "compare_audits",
     "evaluate",
+    "fit_many",
     "load",
     "read_table",
     "sweep",
@@ -81,6 +83,7 @@ _HOME = {
     "compare": "synthgen.comparison",
     "compare_audits": "synthgen.drift",
     "evaluate": "synthgen.evaluating",
+    "fit_many": "synthgen.synthesizers.many",
     "load": "synthgen.synthesizers.base",
     "read_table": "synthgen.files",
     "sweep": "synthgen.sweeping",

@@ -40,7 +40,7 @@ FLOORS = [
     {"encoding", "features", "distances", "device", "model_file"},
     {"audit_model", "audit_leaks", "auditing", "drift"},
     {"scoring", "selection"},
-    {"training", "checkpoint", "nn"},
+    {"training", "together", "checkpoint", "nn"},
     {"synthesizers"},
     {"guard", "metrics"},
     {"amount"},
