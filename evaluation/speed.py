@@ -1,48 +1,87 @@
-"""How fast synthgen trains and samples, beside the usual package, in one process.
+"""How fast synthgen encodes, trains and samples, beside the usual package, in one process.
 
     python evaluation/speed.py --data-dir DIR [--device auto] [--rows 48842] [--columns 15]
-                               [--models ctgan tvae] [--steps 200] [--out speed.json]
+                               [--models ctgan tvae] [--steps 40] [--sample 100000 1000000]
+                               [--peer-rows N] [--quality EPOCHS] [--clock wall] [--out speed.json]
 
 The table is Adult (train and test), its rows and columns drawn again to the size asked for. Both
-packages learn the whole table with its class, with batches of 500 rows and layers of 256 (CTGAN)
-or 128 (TVAE) units. For each: seconds to encode; milliseconds a step (the difference between a
-long and a short fit, so that start-up does not count); start-up; the total of 300 epochs,
-reckoned from these for both; seconds to sample 100,000 rows; peak memory of the device. The other
-package is left out, and said so, where it cannot be imported. That a step's operations do not
-grow with the columns is a test (tests/test_capture.py).
+packages learn the whole table with its class, in batches of 500 rows with layers of 256 (CTGAN) or
+128 (TVAE) units. For each: seconds to encode; milliseconds a step; start-up; the total of 300
+epochs, reckoned from these; operations a step (calls of torch's kernels); seconds to sample; peak
+memory, of the device or of the process; with --quality, shape of columns and TSTR after so many
+epochs with three seeds. The other package is left out, and said so, where it cannot be imported.
+--peer-rows fits its mixtures on so many rows only, and leaves its encoding out. --clock cpu counts
+the time that the process had a core, for a machine that others use.
 
 One command for each figure:
 
-    table of Adult            python evaluation/speed.py --data-dir DIR
+    table of Adult            python evaluation/speed.py --data-dir DIR --quality 30
     100,000 x 50              python evaluation/speed.py --data-dir DIR --rows 100000 --columns 50
+    1,000,000 x 50            python evaluation/speed.py --data-dir DIR --rows 1000000 --columns 50
+                              --sample 100000 --peer-rows 10000
+    growth with rows          for r in 10000 100000 1000000; do python evaluation/speed.py
+                              --data-dir DIR --rows $r --out speed-$r.json; done
     growth with columns       for c in 10 50 100 500; do python evaluation/speed.py --data-dir DIR
                               --rows 10000 --columns $c --out speed-$c.json; done
+    25 models at once         python evaluation/speed.py --data-dir DIR --many 25
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
+import resource
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthgen import CTGAN, TVAE
+from synthgen import CTGAN, TVAE, TabFlow, fit_many
 from synthgen.device import resolve
 from synthgen.encoding import Encoder
 from synthgen.table import Table
+from synthgen.training import _Run
 
-BATCH, EPOCHS = 500, 300
-OURS = {"ctgan": CTGAN, "tvae": TVAE}
+BATCH, EPOCHS, WARM, SEEDS = 500, 300, 10, 3
+OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
+
+
+class Operations(TorchDispatchMode):
+    """Counts calls of torch's kernels."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Clock:
+    """Seconds of a piece of work, until the device has done it."""
+
+    def __init__(self, kind: str, device: torch.device) -> None:
+        self.now = time.perf_counter if kind == "wall" else time.process_time
+        self.device = device
+
+    def __call__(self, work: Callable[[], Any]) -> tuple[float, Any]:
+        self._wait()
+        started = self.now()
+        result = work()
+        self._wait()
+        return self.now() - started, result
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
 
 def table_of(folder: Path, rows: int, columns: int) -> pd.DataFrame:
@@ -58,89 +97,156 @@ def table_of(folder: Path, rows: int, columns: int) -> pd.DataFrame:
     return pd.concat([*wanted, adult["target"]], axis=1, keys=[*names, "target"])
 
 
-def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+def peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started, result
+        peak = torch.cuda.max_memory_allocated() / 2**20
+        torch.cuda.reset_peak_memory_stats()
+        return peak
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def ours(name: str, frame: pd.DataFrame, device: torch.device, steps: int) -> dict[str, Any]:
+def ours(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespace) -> dict:
     X, y = frame.drop(columns="target"), frame["target"]
-    table = Table.of(frame, target="target")
+    infer, table = clock(lambda: Table.of(frame, target="target"))
+    fit, encoder = clock(lambda: Encoder.fit(table.frame, table.schema.features))
+    rng = np.random.default_rng(0)
+    transform, rows = clock(lambda: encoder.transform(table.frame, rng, device=clock.device))
+    decode, _ = clock(lambda: encoder.inverse_transform(rows))
 
-    def encode() -> None:
-        encoder = Encoder.fit(table.frame, table.schema.features)
-        encoder.transform(table.frame, np.random.default_rng(0), device=device)
+    def model(**params: Any) -> Any:
+        make: Any = OURS[name]
+        return make(scope="all", batch_size=BATCH, device=str(clock.device), **params)
 
-    def fit(count: int) -> Any:
-        model = OURS[name](
-            scope="all", steps=count, batch_size=BATCH, device=str(device), random_state=0
-        )
-        return model.fit(X, y)
+    asked, task = clock(lambda: next(model(random_state=0)._asked(X, y)))
+    run = _Run(task.learner, 10**6, task.generator)
+    task.learner.train()
+    first, _ = clock(lambda: [run.advance() for _ in range(WARM)])
+    steps = [clock(run.advance)[0] for _ in range(options.steps)]
+    if clock.device.type == "cuda":  # one wait in all: replays follow one another without a gap
+        whole, _ = clock(lambda: [run.advance() for _ in range(options.steps)])
+        steps = [whole / options.steps]
+    with Operations() as operations:
+        run._update()
+    result = {
+        "encode_s": fit + transform,
+        "infer_s": infer,
+        "decode_s": decode,
+        "start_up_s": max(0.0, asked - infer - fit - transform) + first,
+        "step_ms": 1e3 * float(np.median(steps)),
+        "operations": operations.count,
+        "peak_mib": peak_mib(clock.device),
+    }
+    result["epochs_300_s"] = total(frame, result)
+    small = model(steps=5, random_state=0).fit(X.head(2000), y.head(2000))
+    for n in options.sample:
+        seconds, _ = clock(lambda n=n: small.sample(n, label=small.classes_[0], random_state=0))
+        result[f"sample_{n}_s"] = seconds
+    if options.quality:
+        for seed in range(SEEDS):
+            steps_in_all = options.quality * max(1, len(frame) // BATCH)
+            fitted = model(steps=steps_in_all, classes=list(y.unique()), random_state=seed)
+            made = fitted.fit(X, y).sample(len(frame), random_state=seed)
+            result[f"quality_{seed}"] = quality(frame, made)
+    return result
 
-    encoding, _ = timed(encode, device)
-    short, _ = timed(lambda: fit(20), device)
-    long, model = timed(lambda: fit(20 + steps), device)
-    rare = table.schema.classes[int(np.bincount(table.labels).argmin())]
-    sampling, _ = timed(lambda: model.sample(100_000, label=rare, random_state=0), device)
-    step = (long - short) / steps
-    return figures(frame, encoding, short - 20 * step - encoding, step, sampling, device)
 
-
-def peer(name: str, frame: pd.DataFrame, device: torch.device, steps: int) -> dict[str, Any]:
+def peer(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespace) -> dict:
+    """The usual package, encoded once: its own fit would fit the mixtures again each time."""
     import ctgan
     from ctgan.data_transformer import DataTransformer
+    from ctgan.synthesizers import ctgan as gan
+    from ctgan.synthesizers import tvae as vae
 
     discrete = [c for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
     frame = frame.astype(dict.fromkeys(discrete, object))
+    transformer = DataTransformer()
+    known = frame if options.peer_rows is None else frame.head(options.peer_rows)
+    fit, _ = clock(lambda: transformer.fit(known, discrete))
+    transform, data = clock(lambda: transformer.transform(frame))
+    transformer.fit = lambda *args, **kwargs: None
+    transformer.transform = lambda *args, **kwargs: data
+    gan.DataTransformer = vae.DataTransformer = lambda *args, **kwargs: transformer
     per_epoch = max(len(frame) // BATCH, 1)
-    epochs = max(1, round(steps / per_epoch))
 
-    def encode() -> None:
-        transformer = DataTransformer()
-        transformer.fit(frame, discrete)
-        transformer.transform(frame)
-
-    def fit(count: int) -> Any:
+    def trained(epochs: int) -> Any:
         make = ctgan.CTGAN if name == "ctgan" else ctgan.TVAE
-        model = make(epochs=count, batch_size=BATCH, enable_gpu=device.type == "cuda")
+        model = make(epochs=epochs, batch_size=BATCH, enable_gpu=clock.device.type == "cuda")
         model.fit(frame, discrete)
         return model
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        encoding, _ = timed(encode, device)
-        short, _ = timed(lambda: fit(1), device)
-        long, model = timed(lambda: fit(1 + epochs), device)
-        sampling, _ = timed(lambda: model.sample(100_000), device)
+    epochs = max(1, round(options.steps / per_epoch))
+    short, _ = clock(lambda: trained(1))
+    long, model = clock(lambda: trained(1 + epochs))
+    counts = []
+    for epoch in (1, 2):
+        with Operations() as operations:
+            trained(epoch)
+        counts.append(operations.count)
     step = (long - short) / (epochs * per_epoch)
-    return figures(frame, encoding, short - per_epoch * step - encoding, step, sampling, device)
-
-
-def figures(
-    frame: pd.DataFrame,
-    encoding: float,
-    start_up: float,
-    step: float,
-    sampling: float,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Seconds, and milliseconds a step; memory in MiB."""
-    steps = EPOCHS * max(len(frame) // BATCH, 1)
-    memory = torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else math.nan
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    return {
-        "encode_s": encoding,
-        "start_up_s": max(start_up, 0.0),
+    result = {
+        "encode_s": fit + transform,
+        "start_up_s": max(0.0, short - per_epoch * step),
         "step_ms": 1e3 * step,
-        "sample_100k_s": sampling,
-        "epochs_300_s_reckoned": encoding + max(start_up, 0.0) + steps * step,
-        "peak_mib": None if math.isnan(memory) else memory,
+        "operations": (counts[1] - counts[0]) / per_epoch,
+        "peak_mib": peak_mib(clock.device),
+    }
+    if options.peer_rows is not None:
+        del result["encode_s"]  # of some rows only
+    else:
+        result["epochs_300_s_reckoned"] = total(frame, result)
+    for n in options.sample:
+        result[f"sample_{n}_s"] = clock(lambda n=n: model.sample(n))[0]
+    if options.quality:
+        for seed in range(SEEDS):
+            torch.manual_seed(seed)
+            result[f"quality_{seed}"] = quality(frame, trained(options.quality).sample(len(frame)))
+    return result
+
+
+def total(frame: pd.DataFrame, result: dict[str, Any]) -> float:
+    steps = EPOCHS * max(len(frame) // BATCH, 1)
+    return result["encode_s"] + result["start_up_s"] + steps * result["step_ms"] / 1e3
+
+
+def quality(real: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
+    """Shape of columns (1 - greatest distance of the distributions, mean over columns), and AUC on
+    the first fifth of the real rows of a classifier that learned the made ones.
+    """
+    shapes = []
+    for name in real.columns:
+        one, two = real[name], made[name]
+        if pd.api.types.is_numeric_dtype(one):
+            grid = np.unique(one)
+            steps = [np.searchsorted(np.sort(c), grid, "right") / len(c) for c in (one, two)]
+            shapes.append(1 - np.abs(steps[0] - steps[1]).max())
+        else:
+            shares = [c.astype(str).value_counts(normalize=True) for c in (one, two)]
+            shapes.append(1 - shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
+    both = pd.concat([real, made[real.columns]], ignore_index=True)
+    coded = both.apply(lambda c: c if pd.api.types.is_numeric_dtype(c) else pd.factorize(c)[0])
+    X, y = coded.drop(columns="target"), coded["target"]
+    judge = HistGradientBoostingClassifier(random_state=0).fit(X[len(real) :], y[len(real) :])
+    held = slice(0, len(real) // 5)
+    auc = roc_auc_score(y[held], judge.predict_proba(X[held])[:, 1])
+    return {"shape": float(np.mean(shapes)), "tstr": float(auc)}
+
+
+def many(frame: pd.DataFrame, clock: Clock, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of the same TVAE steps of so many folds: one, side by side, one after the other."""
+    X, y = frame.drop(columns="target"), frame["target"]
+    rng = np.random.default_rng(0)
+
+    def jobs(k: int) -> list[tuple[Any, Any, Any]]:
+        parts = [rng.permutation(len(X))[: len(X) * 4 // 5] for _ in range(k)]
+        made = [
+            TVAE(steps=options.steps, device=str(clock.device), random_state=i) for i in range(k)
+        ]
+        return [(m, X.iloc[at], y.iloc[at]) for m, at in zip(made, parts, strict=True)]
+
+    return {
+        "one_s": clock(lambda: fit_many(jobs(1), together=False))[0],
+        "side_by_side_s": clock(lambda: fit_many(jobs(options.many), together=True))[0],
+        "one_by_one_s": clock(lambda: fit_many(jobs(options.many), together=False))[0],
     }
 
 
@@ -153,32 +259,49 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=48_842)
     parser.add_argument("--columns", type=int, default=15)
     parser.add_argument("--models", nargs="+", default=["ctgan", "tvae"], choices=list(OURS))
-    parser.add_argument("--steps", type=int, default=200, help="steps to time")
+    parser.add_argument("--steps", type=int, default=100, help="steps to time")
+    parser.add_argument("--sample", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--peer-rows", type=int, help="rows its mixtures are fitted on")
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--quality", type=int, default=0, help="epochs before it is judged")
+    parser.add_argument("--many", type=int, default=0, help="models at once, instead of the rest")
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     device = resolve(options.device)
+    clock = Clock(options.clock, device)
     frame = table_of(options.data_dir, options.rows, options.columns)
     results: dict[str, Any] = {}
+    if options.many:
+        results["many"] = {"synthgen": many(frame, clock, options)}
+        options.models = []
     for name in options.models:
-        results[name] = {"synthgen": ours(name, frame, device, options.steps)}
-        with suppress(ImportError):
-            results[name]["ctgan"] = peer(name, frame, device, options.steps)
-        if "ctgan" not in results[name]:
+        results[name] = {"synthgen": ours(name, frame, clock, options)}
+        if name == "tabflow" or options.no_peer:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results[name]["ctgan"] = peer(name, frame, clock, options)
+        except ImportError:
             print(f"{name}: ctgan cannot be imported here, so there is nothing beside ours")
             continue
-        both = results[name]["synthgen"], results[name]["ctgan"]
-        results[name]["ratio"] = {k: both[1][k] / both[0][k] for k in both[0] if both[0][k]}
+        mine, theirs = results[name]["synthgen"], results[name]["ctgan"]
+        shared = [k for k in theirs if isinstance(mine.get(k), float) and mine[k]]
+        results[name]["ratio"] = {k: theirs[k] / mine[k] for k in shared}
     machine = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "clock": options.clock,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "pandas": pd.__version__,
         "rows": len(frame),
         "columns": frame.shape[1],
         "steps": options.steps,
     }
     options.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
-    print(pd.DataFrame({(m, w): f for m, r in results.items() for w, f in r.items()}).round(3))
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

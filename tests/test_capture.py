@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.together import SideBySide
 from synthgen.training import Learner, Task, _Run
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
@@ -94,6 +95,56 @@ def test_a_step_is_as_long_with_many_columns_as_with_few(
             at._update()
         lengths.append(operations.seen)
     assert lengths[0] == lengths[1]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_making_rows_takes_as_many_operations_with_many_columns_as_with_few(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+    for columns in (2, 30):
+        learner, generator = learner_of(make, monkeypatch, columns=columns)
+        learner.eval()
+        with torch.inference_mode(), Operations() as operations:
+            learner.sampler.generate(64, generator, 0)
+        lengths.append(operations.seen)
+    assert lengths[0] == lengths[1]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_step_side_by_side_is_as_long_for_many_networks_as_for_two(
+    make: type[NetworkSynthesizer],
+) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"n": rng.normal(size=200), "c": rng.choice(["a", "b"], 200)})
+    lengths = []
+    for k in (2, 7):
+        made: Any = make
+        models = [made(scope="all", batch_size=40, device="cpu", random_state=i) for i in range(k)]
+        at = SideBySide([next(m._asked(X, np.arange(200) < 50)) for m in models])
+        at.update()
+        with Operations() as operations:
+            at.update()
+        assert not {name: n for name, n in operations.seen.items() if name in HOST}
+        lengths.append(operations.seen)
+    assert lengths[0] == lengths[1]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_step_from_the_same_tensors_and_randomness_is_the_same(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replay relies on: nothing but tensors and the generator says what a step does."""
+    at = _Run(*_with_steps(learner_of(make, monkeypatch)))
+    at.advance()
+    before = at.state()
+    ends = []
+    for _ in range(2):
+        at.resume(before)
+        at.advance()
+        ends.append(at.state().tensors)
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert not all(torch.equal(ends[0][k], before.tensors[k]) for k in before.tensors)
 
 
 @pytest.mark.parametrize("make", NETWORKS)
