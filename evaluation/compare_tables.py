@@ -36,6 +36,8 @@ def regret(found: Comparison) -> dict[str, float]:
     best = float(values.mean(axis=1).max())
     nested = found.result("nothing", "average_precision").mean + found.verdict["ranking"].difference
     splits = values.shape[1]
+    if splits < 3:  # two without one of them tell nothing about chance
+        return {"nested": best - nested, "left_out": float("nan")}
     chosen = [
         choose(np.delete(values, split, axis=1), ratio=1 / (found.folds - 1))
         for split in range(splits)
