@@ -160,7 +160,8 @@ def compare(
         y: Classes, shape (rows,).
         label: The class that matters; None: the rarest. It is judged against all others.
         strategies: "default", "all", or a list of names, import paths or objects: samplers with
-            fit_resample, classifiers with predict_proba. See `synthgen.strategies.STRATEGIES`.
+            fit_resample, classifiers with predict_proba, synthesizers. See
+            `synthgen.strategies.STRATEGIES`.
         estimator: The classifier that remedies are tried with: "hgb" (histogram boosting), "rf",
             "lr", an import path, or a classifier.
         metric: What remedies are tuned and ranked by; one that needs no threshold.
@@ -170,8 +171,8 @@ def compare(
         by: Column of `X`: the metric is also told for each of its values.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
             is then judged in money.
-        time_budget: Seconds. After each split, remedies that do worst on inner folds are left out
-            until the rest fits; `nothing` stays.
+        time_budget: Seconds. After each split those remedies stay that fit, from the best on inner
+            folds to the worst; `nothing` always does. Half the budget is for trying each once.
         schema: What the columns are, in place of a guess.
         n_jobs: Processes (joblib); None: 1, or what a joblib context says.
         random_state: The same number gives the same results, for any `n_jobs`.
