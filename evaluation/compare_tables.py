@@ -95,8 +95,9 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.tables:
         frame = pd.read_parquet(options.data_dir / f"{name}.parquet")
+        label = frame["target"].value_counts().idxmin()
         if options.rows is not None and options.rows < len(frame):
-            is_rare = frame["target"] == frame["target"].value_counts().idxmin()
+            is_rare = frame["target"] == label
             others = frame[~is_rare].sample(options.rows - is_rare.sum(), random_state=0)
             frame = pd.concat([frame[is_rare], others], ignore_index=True)
         for seed in options.seeds:
@@ -104,6 +105,7 @@ def main() -> None:
             kind = "sweep" if options.sweep else "-".join(options.strategies)
             title = f"{name}-{kind}-{seed}"
             how: dict[str, Any] = {
+                "label": label,
                 "strategies": options.strategies,
                 "estimator": options.estimator,
                 "folds": options.folds,
