@@ -5,7 +5,7 @@
 
 For each table and synthesizer runs ``synthgen augment DATA --target target -o OUT`` with no other
 option than the synthesizer, so that the amount is chosen by validation; where the choice is none,
-it runs again with ``--ratio double``. Checks: exactly the rows that were chosen, of the rarest class;
+it runs again with ``--ratio double``. Checks: exactly the rows chosen, all of the rarest class;
 the input's dtypes, the original rows first and unchanged, whole numbers whole, nothing outside the
 observed ranges or categories, nothing missing where nothing was; at most 5 minutes. Prints a line
 each with the wall time and the amount, and exits with 1 when a promise is broken. The table
