@@ -620,9 +620,8 @@ def test_remedies_answer_what_was_found(plain: Audit):
     ]
     noise = y.sample(frac=1, random_state=1).reset_index(drop=True)
     assert audit(X, noise).remedies[0]["remedy"] == "collect rows or columns"
-    swapped = y.where(np.arange(1000) % 29 > 0, "yes")
-    remedies = audit(X.assign(a=X["a"] + 3 * (y == "yes")), swapped).remedies
-    assert remedies[0]["remedy"] == "look at the hard rows"
+    assert "hard_rows" in {f.code for f in plain.findings}
+    assert plain.remedies[0]["remedy"] == "look at the hard rows"
     few = audit(*table(1000, 9)).remedies
     assert few[0]["remedy"] == "collect rows or columns"
     assert few[-1]["why"].startswith("below 10 rows they are these resampled")
