@@ -767,7 +767,7 @@ def test_an_old_output_survives_what_fails(table: Path, monkeypatch: pytest.Monk
 WRITERS: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "audit": (("audit", "data.csv", "--target", "outcome", "--html", "a.html"), ("a.html",)),
     "augment": (
-        (*AUGMENT, "-o", "o.csv", "--report", "r"),
+        (*AUGMENT, "-o", "o.csv", "--report", "r", "-n", 12, "--seed", 0),
         ("o.csv", "o.csv.manifest.json", "r/report.html", "r/report.json"),
     ),
     "fit": ((*FIT, "-o", "m.synthgen"), ("m.synthgen",)),
