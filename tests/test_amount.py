@@ -141,7 +141,7 @@ def test_a_network_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for(
     make: type[NetworkSynthesizer], steps: int
 ) -> None:
     codes = np.repeat([0, 1, 2], [9000, 2000, 1300])
-    model = make(device="cpu")  # type: ignore[call-arg]
+    model = make(device="cpu")
     rows = amount.brief(model, codes, [2], seed_sequence(0))
     few = amount.BRIEF_ROWS
     assert np.bincount(codes[rows]).tolist() == [few, few, 1300]

@@ -11,9 +11,9 @@ import torch
 from checks import check_learns_a_known_distribution, mixed
 from test_synthesizers import tabflow
 
-from synthgen import TabFlow
+from synthgen import TabFlow, training
 from synthgen.errors import UsageError
-from synthgen.synthesizers import flow, network
+from synthgen.synthesizers import flow
 
 
 def linked(rows: int = 700, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -155,8 +155,8 @@ def test_adapting_moves_the_modulation_and_nothing_else(monkeypatch: pytest.Monk
         moved.append({k for k, v in before.items() if not torch.equal(v, after[k])})
         return history
 
-    run = network.run
-    monkeypatch.setattr(network, "run", watched)
+    run = training.run
+    monkeypatch.setattr(training, "run", watched)
     tabflow(scope="adapt", classes=["rare"], random_state=0).fit(*mixed())
     whole, adapted = moved
     assert adapted == {k for k in whole if any(p in k for p in ("clock", "label", "modulation"))}
