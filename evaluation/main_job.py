@@ -98,6 +98,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--synthesizers", nargs="+", default=["bootstrap", "tvae", "ctgan"])
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--ratio", help="ask for so many rows outright, in place of validation")
     options = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +113,7 @@ def main() -> int:
                         path
                     )
                 out = Path(folder) / "out.parquet"
-                options_of_run: list[str] = []
+                options_of_run = ["--ratio", options.ratio] if options.ratio else []
                 while True:
                     seconds, added, problems = run(path, out, synthesizer, options_of_run)
                     failed += bool(problems)
