@@ -21,7 +21,7 @@ from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.tables import aligned, copies, in_order
 from synthgen.metrics.utility import utility
-from synthgen.metrics.verdicts import Verdict, headline, of_fidelity, of_privacy, of_utility
+from synthgen.metrics.verdicts import Verdict, headline, of_fidelity, of_privacy, of_utility, unless
 from synthgen.table import Schema, Table, class_position
 
 PARTS = ("fidelity", "utility", "privacy")
@@ -54,6 +54,7 @@ class Report:
         sizes: Rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
         classes: ``label`` (text), ``train``, ``synthetic`` and ``holdout`` (rows), in order.
         held_out: Whether `holdout` was given, and not split off from rows that the synthesizer saw.
+        spoilt: Parts that rows which stand in two tables spoil, each with the reason.
         seed: Gives the same figures again.
         seconds: By part.
     """
@@ -71,6 +72,7 @@ class Report:
     sizes: dict[str, int]
     classes: tuple[dict[str, Any], ...]
     held_out: bool
+    spoilt: dict[str, str]
     seed: int
     seconds: dict[str, float]
 
@@ -110,9 +112,11 @@ class Report:
              "notes": [...], "seconds": {"fidelity": 12.3, ...},
              "privacy": {"mia_excess": 0.01, "mia_excess@>50K": 0.01, "notes": [...]}, ...}
 
-        NaN is null. The last three, one for each part, hold the values of the scores again, by the
-        rest of their names, which `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12``, or of
-        another group than the first ``privacy.mia_excess@all<=0.12``.
+        NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
+        hold the values of the scores again, by the rest of their names, which
+        `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12``, or of another group than the
+        first ``privacy.mia_excess@all<=0.12``. There, what equal rows spoil is null, and so are
+        attacks without a holdout, so that no gate passes on it.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -139,6 +143,10 @@ class Report:
             values: dict[str, Any] = {}
             for score in part.scores:
                 rest, value = score.name.removeprefix(f"{name}."), _plain(score.value)
+                # What was not measured passes no gate.
+                attack = name == "privacy" and rest.startswith("mia_") and not self.held_out
+                if attack or name in self.spoilt:
+                    value = None
                 values.setdefault(rest, value)
                 values[f"{rest}@{score.group}"] = value
             out[name] = values | {"notes": part.notes}
@@ -232,7 +240,8 @@ def evaluate(
     whole = Table.of(train, target=target, schema=schema)
     others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     tables, notes = aligned(whole, others)
-    notes += copies(tables)
+    told, spoilt = copies(tables)
+    notes += told
     tables = {which: in_order(table) for which, table in tables.items()}
     real, made = tables["train"], tables["synthetic"]
     position = _rare(real, made, label)
@@ -314,6 +323,12 @@ def evaluate(
             spent = time.perf_counter() - started
             seconds[part] = round(seconds.get(part, 0.0) + spent, 3)
     parts = {part: _joined(several) for part, several in found.items()}
+    tested = int((fresh.labels == position).sum())
+    verdicts = (
+        of_fidelity(parts["fidelity"], name, {g: min(map(len, t)) for g, t in groups.items()}),
+        of_utility(parts["utility"], name, tested, holdout is not None),
+        of_privacy(parts["privacy"], holdout is not None),
+    )
     return Report(
         target=str(whole.schema.target),
         label=name,
@@ -323,11 +338,7 @@ def evaluate(
         fidelity=parts["fidelity"],
         utility=parts["utility"],
         privacy=parts["privacy"],
-        verdicts=(
-            of_fidelity(parts["fidelity"], name, {g: min(map(len, t)) for g, t in groups.items()}),
-            of_utility(parts["utility"], name, int((fresh.labels == position).sum())),
-            of_privacy(parts["privacy"], holdout is not None),
-        ),
+        verdicts=tuple(unless(v, spoilt.get(v.part, "")) for v in verdicts),
         notes=tuple(notes),
         sizes={"train": len(real), "synthetic": len(made), "holdout": len(fresh)},
         classes=tuple(
@@ -340,6 +351,7 @@ def evaluate(
             for c in real.schema.classes
         ),
         held_out=holdout is not None,
+        spoilt=spoilt,
         seed=seed,
         seconds=seconds,
     )

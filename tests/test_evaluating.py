@@ -169,6 +169,55 @@ def test_without_a_holdout_privacy_cannot_pass():
     assert verdicts.of_privacy(part, held_out=False).outcome == "cannot tell"
 
 
+def test_nothing_passes_on_rows_that_the_synthesizer_or_train_has():
+    copied = rare(frame(1))
+    same = judged(copied, holdout=frame(1))
+    assert same.held_out
+    assert set(same.spoilt) == {"utility", "privacy"}
+    assert "passes" not in [outcomes(same)[part] for part in same.spoilt]
+    content = same.to_json()
+    assert not gate(content, "privacy.mia_excess<=2")
+    assert not gate(content, "utility.replace.ap_ratio>=0")
+    seen = judged(rare(frame(2)), holdout=frame(2))
+    assert "passes" not in outcomes(seen).values()
+    split = judged(copied, holdout=None)
+    assert not gate(split.to_json(), "privacy.mia_excess<=2")
+    assert gate(split.to_json(), "utility.replace.ap_ratio>=0")
+
+
+def test_a_worse_judge_decides_about_utility():
+    def scores(judge: str, ratio: float) -> list[Score]:
+        names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+        near = (ratio - 0.01, ratio + 0.01)
+        return [Score(f"utility.{n}", judge, ratio, 1.0, "higher", near, 0.1) for n in names]
+
+    good, bad = scores("boosting", 1.0), scores("logistic", 0.3)
+    for order in ([*good, *bad], [*bad, *good]):
+        found = verdicts.of_utility(Part(order), "yes", 100, held_out=True)
+        assert found.outcome == "fails"
+        assert "average precision of logistic" in found.sentence
+    assert verdicts.of_utility(Part(good), "yes", 100, held_out=True).outcome == "passes"
+    assert verdicts.of_utility(Part(good), "yes", 100, held_out=False).outcome == "cannot tell"
+
+
+def test_the_headline_names_the_rows_that_decided():
+    key = Score("fidelity.c2st_boosting", "other", 0.1, 1.0, "higher", (0.0, 0.2), 0.0)
+    found = [verdicts.Verdict("fidelity", "fails", "", key)]
+    said = verdicts.headline(found, "yes")
+    assert said == "The synthetic rows of “yes” do not look real (the worst: other)."
+
+
+def test_numbers_that_another_table_writes_as_text_are_numbers():
+    made = rare(frame(3))
+    as_text = made.assign(a=made["a"].map(repr))
+    assert outcomes(judged(as_text)) == outcomes(judged(made))
+    as_text.loc[as_text.index[3], "a"] = "oops"
+    with pytest.raises(
+        DataError, match=r"synthetic table: column 'a', row .*'oops' is not a number"
+    ):
+        judged(as_text)
+
+
 @pytest.mark.parametrize(
     ("share", "low", "outcome"),
     [(0.55, 0.52, "fails"), (0.55, 0.49, "passes"), (0.525, 0.51, "passes")],

@@ -119,6 +119,7 @@ def fake(
             {"label": c, "train": 1, "synthetic": 2, "holdout": 3} for c in ("no", label)
         ),
         held_out=False,
+        spoilt={},
         seed=7,
         seconds={"fidelity": 1.0, "utility": 2.0, "privacy": 0.5},
     )

@@ -46,6 +46,8 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
         for column in compared:
             try:
                 cell.check(column.name, frames[which][column.name])
+                if column.kind in ("numeric", "integer"):
+                    frames[which][column.name] = _as_numbers(frames[which][column.name])
             except DataError as error:
                 raise DataError(error.code, f"{which} table: {error.message}") from error
     columns = []
@@ -74,6 +76,28 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
         except DataError as error:
             raise DataError(error.code, f"{which} table: {error.message}") from error
     return tables, notes
+
+
+def _as_numbers(series: pd.Series) -> pd.Series:
+    """Texts as the numbers that they spell; the first that spells none is an error.
+
+    Example:
+        >>> _as_numbers(pd.Series(["1.5", None, "2"])).tolist()
+        [1.5, nan, 2.0]
+    """
+    texts = np.array([isinstance(v, str) for v in series], dtype=bool)
+    if not texts.any():
+        return series
+    numbers = pd.to_numeric(series, errors="coerce")
+    wrong = numbers.isna().to_numpy(dtype=bool) & series.notna().to_numpy(dtype=bool)
+    if wrong.any():
+        row, value = cell.row_of(series, wrong)
+        raise DataError(
+            331,
+            f"column {series.name!r}, row {row}: {value} is not a number, but those of train are: "
+            f"mend the cell",
+        )
+    return numbers
 
 
 def in_order(table: Table) -> Table:
@@ -121,13 +145,16 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
     return column
 
 
-def copies(tables: dict[str, Table]) -> list[str]:
-    """Sentences about rows that stand in two of the tables."""
+def copies(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
+    """Sentences about rows that stand in two of the tables; and for each part of an evaluation that
+    this spoils, why.
+    """
     space = Space.of(tables["train"], with_target=True)
 
     def keys(table: Table) -> list[bytes]:
         return [row.tobytes() for row in np.ascontiguousarray(space.cells(table) + 0.0)]
 
+    spoilt: dict[str, str] = {}
     train, made = keys(tables["train"]), keys(tables["synthetic"])
     known = set(train)
     copied, notes = sum(k in known for k in made), []
@@ -146,15 +173,19 @@ def copies(tables: dict[str, Table]) -> list[str]:
             f"{seen:,} of {len(fresh):,} holdout rows are equal to a row of train: where they are "
             f"the same records, utility is too good and privacy cannot be measured; give other rows"
         )
+        why = "holdout rows stand in train too, so nothing can be measured on them"
+        spoilt = {"utility": why, "privacy": why}
     told = len(set(made) & set(fresh) - known)
     if told > max(1, OVERLAP * len(set(made))) and told > 2 * len(set(made) & known):
         notes.append(
             f"{told:,} different synthetic rows are equal to a holdout row that train lacks: if "
             f"the synthesizer has seen the holdout, no figure here holds"
         )
+        why = "synthetic rows are holdout rows, so nothing can be measured with it"
+        spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
     if len(made) > len(train) and made[: len(train)] == train:
         notes.append(
             f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
             f"a mixture: give the new rows only (synthgen augment --only-new)"
         )
-    return notes
+    return notes, spoilt

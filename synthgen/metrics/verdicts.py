@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy.special import ndtri
@@ -77,9 +77,21 @@ def headline(verdicts: Sequence[Verdict], label: str) -> str:
         >>> headline([Verdict("fidelity", "passes", "", None)], "ill")
         'The synthetic rows of “ill” look real.'
     """
-    said = [_WORDS[v.part][v.outcome] for v in verdicts]
+    said = []
+    for v in verdicts:
+        other = "" if v.key is None or v.part == "utility" else v.key.group
+        worst = f" (the worst: {_of(other)})" if other not in ("", label) else ""
+        said.append(_WORDS[v.part][v.outcome] + worst)
     text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])}, and {said[-1]}"
     return f"The synthetic rows of “{label}” {text}."
+
+
+def unless(verdict: Verdict, reason: str) -> Verdict:
+    """`verdict`, or that nothing can be told where it is no failure and there is a reason."""
+    if not reason or verdict.outcome == "fails":
+        return verdict
+    text = f"{reason[:1].upper()}{reason[1:]}. {verdict.sentence}"
+    return replace(verdict, outcome="cannot tell", sentence=text)
 
 
 def _shown(score: Score, form: str = ".2f") -> str:
@@ -140,25 +152,21 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
     return Verdict("fidelity", outcome, f"{sentence}.", key)
 
 
-def of_utility(part: Part, label: str, tested: int) -> Verdict:
-    """Whether synthetic rows can take the place of the real ones of the class.
+def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
+    """Whether synthetic rows can take the place of the real ones of the class: the worst of all
+    judges.
 
     Nothing is known where noise in their place does as well, or on fewer than `FEW` test rows.
+    Where the synthesizer has seen the test rows, its rows can fail but not pass.
     """
-    scores: dict[str, Score] = {}
-    for score in part.scores:
-        scores.setdefault(score.name, score)
-    key = scores["utility.replace.ap_ratio"]
-    if key.interval is None:
-        return Verdict("utility", "cannot tell", f"{key.note[:1].upper()}{key.note[1:]}.", key)
-    low, high = key.interval
-    noise_does = (key.floor or 0.0) >= KEEPS
-    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
-        outcome: Outcome = "cannot tell"
-    elif low >= KEEPS or (high >= KEEPS and key.value >= KEEPS):
-        outcome = "passes"
-    else:
-        outcome = "falls short" if high >= KEEPS or key.value >= KEEPS_SOME else "fails"
+    name = "utility.replace.ap_ratio"
+    ratios = [s for s in part.scores if s.name == name and ": " not in s.group]
+    known = [s for s in ratios if s.interval is not None]
+    if not known:
+        note = ratios[0].note
+        return Verdict("utility", "cannot tell", f"{note[:1].upper()}{note[1:]}.", ratios[0])
+    outcome, key = _worst([(_kept(score, tested, held_out), score) for score in known])
+    scores = {s.name: s for s in part.scores if s.group == key.group}
     ap = scores["utility.replace.average_precision"]
     sentence = (
         f"In place of the real rows of {label} they keep {_shown(key, '.0%')} of the average "
@@ -170,7 +178,20 @@ def of_utility(part: Part, label: str, tested: int) -> Verdict:
     fresh = scores.get("utility.fresh_augment.ap_gain")
     if fresh is not None:
         sentence += f", new real rows by {_shown(fresh, '+.3f')}"
+    if not held_out:
+        sentence += ". The synthesizer has seen the test rows, so this can fail but not pass"
     return Verdict("utility", outcome, f"{sentence}.", key)
+
+
+def _kept(ratio: Score, tested: int, held_out: bool) -> Outcome:
+    """What one judge says of the average precision that is kept."""
+    low, high = ratio.interval or (0.0, 1.0)
+    noise_does = (ratio.floor or 0.0) >= KEEPS
+    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
+        return "cannot tell"
+    if low >= KEEPS or (high >= KEEPS and ratio.value >= KEEPS):
+        return "passes" if held_out else "cannot tell"
+    return "falls short" if high >= KEEPS or ratio.value >= KEEPS_SOME else "fails"
 
 
 def of_privacy(part: Part, held_out: bool) -> Verdict:
