@@ -81,7 +81,8 @@ def find_leaks(
     told = {(i,): estimate for i, estimate in enumerate(alone) if estimate is not None}
     found = _too_good(told, features, share)
     able = [i for i, column in enumerate(features) if is_learned(column)]
-    if not found and len(able) >= FEW_COLUMNS and _gain(precision, share) >= STRONG_GAIN:
+    # A model of few rows may miss what two columns say only together.
+    if not found and len(able) >= FEW_COLUMNS and precision > 0:
         missed = importance()
         tried = {*sorted(able, key=lambda i: -told[i,].value)[:3]}
         tried |= {*sorted(able, key=lambda i: -missed[i])[:4]}

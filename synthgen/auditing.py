@@ -246,7 +246,7 @@ def audit(
         rows_per_feature=counts[chosen] / max(1, len(learned)),
         lesson=_lesson(str(chosen), counts[chosen], distinct, len(learned)),
     )
-    found += alike + _of_class(minority, model, is_coarse)
+    found += _of_labels(table.counts) + alike + _of_class(minority, model, is_coarse)
     found.sort(key=lambda f: SEVERITIES.index(f.severity))
     return Audit(
         target=str(table.schema.target),
@@ -403,6 +403,22 @@ def _lesson(label: str, rows: int, distinct: int, features: int) -> str:
     else:
         step += "enough to train a network and to stop it early on rows held out"
     return f"{size}{step}."
+
+
+def _of_labels(counts: dict[Any, int]) -> list[Finding]:
+    """Classes that a person would read as one."""
+    read: dict[str, list[Any]] = {}
+    for label, rows in counts.items():
+        if rows:
+            read.setdefault(" ".join(str(label).split()).casefold(), []).append(label)
+    found = []
+    for same in read.values():
+        if len(same) > 1:
+            named = " and ".join(f"{label!r} ({counts[label]:,} rows)" for label in same)
+            text = f"classes {named} differ in case or spaces only: make them one, if they are"
+            evidence = {str(label): counts[label] for label in same}
+            found.append(Finding("classes_alike", "warning", None, text, evidence))
+    return found
 
 
 def _of_class(minority: Minority, model: Model | None, is_coarse: bool) -> list[Finding]:

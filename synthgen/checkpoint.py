@@ -34,7 +34,6 @@ from synthgen.table import Table
 EVERY = 30.0  # seconds between two writes
 KIND = "checkpoint"  # stands where a model file names its class
 _WHY = {
-    411: "it is a folder",
     413: "it cannot be read",
     414: "it is a pickle or a zip archive",
     415: "a newer synthgen wrote it",
@@ -268,7 +267,8 @@ class Checkpoint:
         except ModelFileError as error:
             if error.code == 421:
                 raise
-            raise self._refused(_WHY.get(error.code, "it is damaged, or no checkpoint")) from error
+            why = "it is a folder" if self.path.is_dir() else "it is damaged, or no checkpoint"
+            raise self._refused(_WHY.get(error.code, why)) from error
         except (KeyError, TypeError, AttributeError) as error:
             raise self._refused("it is damaged, or no checkpoint") from error
         differs = [

@@ -814,6 +814,8 @@ def _augment_file(
         frame = _read(data)
         digest = sha256_of(data)
         read = time.perf_counter()
+        if mark is not None and not (mark.strip() and mark.isprintable()):
+            raise UsageError(287, f"--mark {mark!r}: give a name that can be read")
         if mark is not None and mark in map(str, frame.columns):
             raise UsageError(
                 287, f"--mark {mark}: the table has such a column: choose another name"

@@ -18,6 +18,7 @@ import re
 import secrets
 import stat
 import sys
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -204,6 +205,14 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
         shown = ", ".join(map(repr, header[:5]))
         raise DataError(
             319, f"{path}: line 1 names no column ({shown}): add a first line with the names"
+        )
+    values = [cell for cell in header if re.fullmatch(r"[-+]?\d*\.\d+", cell.strip())]
+    if values:
+        warnings.warn(
+            f"{path}: line 1 is taken for the names of the columns, though {values[0]!r} in it "
+            f"looks like a value: if the file has no names, add a first line with them",
+            UserWarning,
+            stacklevel=4,
         )
     _refuse_duplicates(path, header)
     if b'"' in data and not _quotes_pair_up(data, delimiter):

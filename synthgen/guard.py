@@ -40,6 +40,7 @@ _SYNTAX = (
     *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Load),
     *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
 )
+_REFUSED = ast.MatMult | ast.Pow | ast.LShift | ast.RShift
 RowRule = str | Callable[[pd.DataFrame], Any]
 
 
@@ -468,10 +469,12 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         nodes, wrong = [], getattr(error, "msg", "") or str(error) or "nested too deeply"
     for node in nodes:
-        if not isinstance(node, _SYNTAX) or isinstance(node, ast.MatMult | ast.Pow):
+        if not isinstance(node, _SYNTAX) or isinstance(node, _REFUSED):
             wrong = f"{type(node).__name__} is not allowed"
         elif isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float):
             wrong = f"{node.value!r} is not allowed"
+        elif isinstance(node, ast.Compare) and _within_a_column(node):
+            wrong = "in takes a list of values, such as kind in ['a', 'b']"
         elif isinstance(node, ast.Name) and node.id.startswith("__"):
             wrong = f"the name {node.id!r} is not allowed"
         elif isinstance(node, ast.Name):
@@ -487,6 +490,14 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
         what = f"rule {text!r} cannot be used ({wrong or 'it names no column'})"
         raise UsageError(251, f"{what}: a rule compares columns, such as 'start <= end'")
     return expression, names, flags
+
+
+def _within_a_column(node: ast.Compare) -> bool:
+    """Whether a row would be looked for among all rows, so that it depended on those beside it."""
+    return any(
+        isinstance(sign, ast.In | ast.NotIn) and not isinstance(of, ast.List | ast.Tuple)
+        for sign, of in zip(node.ops, node.comparators, strict=True)
+    )
 
 
 def _joined(node: ast.AST) -> list[ast.expr]:

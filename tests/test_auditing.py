@@ -298,6 +298,15 @@ def test_of_few_columns_no_pair_is_blamed():
 
 
 @pytest.mark.usefixtures("quick")
+def test_classes_that_read_alike_are_named():
+    X, y = table()
+    y = y.astype(str).where(np.arange(len(y)) % 7 != 0, "yes ")
+    y[:3] = "Yes"
+    (finding,) = [f for f in audit(X, y).findings if f.code == "classes_alike"]
+    assert "classes 'Yes' (3 rows) and 'yes' (" in finding.message
+    assert not found(audit(*table()), "classes_alike")
+
+
 def test_duplicates_and_contradictions_are_counted_exactly():
     X, y = table()
     rare, common = np.flatnonzero(y == "yes"), np.flatnonzero(y == "no")

@@ -971,3 +971,9 @@ def test_json_to_a_narrow_terminal(monkeypatch):
 def test_sha256(tmp_path):
     (tmp_path / "t").write_bytes(b"abc" * 10**6)
     assert sha256_of(tmp_path / "t") == hashlib.sha256(b"abc" * 10**6).hexdigest()
+
+
+def test_a_first_line_that_holds_a_value_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("0.126,23,p,yes\n0.5,4,q,no\n")
+    with pytest.warns(UserWarning, match="line 1 is taken for the names .*'0.126' in it looks"):
+        assert read_table(tmp_path / "t.csv").columns[0] == "0.126"

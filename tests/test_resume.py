@@ -406,6 +406,9 @@ def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(stopped: Path, tmp_p
         synthgen.load(stopped)
     with pytest.raises(ModelFileError, match="it is a folder"):
         new("tvae", tmp_path).fit(X, y)
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ModelFileError, match="it is damaged, or no checkpoint"):
+        new("tvae", tmp_path / "data.csv").fit(X, y)
 
 
 def test_a_place_that_cannot_be_written_is_known_before_any_work(

@@ -268,6 +268,11 @@ def test_names_and_import_paths_resolve() -> None:
         resolve("gan")
     with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
         resolve("pandas:DataFrame")
+    for place in (".:x", ":x", "./x.py:F"):
+        with pytest.raises(UsageError, match="cannot import"):
+            resolve(place)
+    with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
+        resolve("synthgen.synthesizers.base:Synthesizer")
     with pytest.raises(UsageError, match="cannot import"):
         resolve("nowhere.at.all:Flow")
 

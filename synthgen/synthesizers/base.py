@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from inspect import isabstract
 from typing import Any, Self
 
 import numpy as np
@@ -306,9 +307,9 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         )
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(205, f"cannot import the synthesizer {synthesizer!r}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Synthesizer)):
+    if isabstract(found) or not (isinstance(found, type) and issubclass(found, Synthesizer)):
         raise UsageError(
             205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class"
         )
