@@ -307,7 +307,7 @@ def ranking(hits: np.ndarray, alarms: np.ndarray) -> tuple[Any, Any, Any]:
 
     Example:
         >>> [round(float(f), 3) for f in ranking(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))]
-        [0.833, 0.833, 0.0]
+        [0.833, 0.917, 0.0]
     """
     below = alarms.sum(-1, keepdims=True)
     hits_so_far, alarms_so_far = np.cumsum(hits, -1), np.cumsum(alarms, -1)
