@@ -192,7 +192,8 @@ def validated_amount(
                 min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
                 random_state=int(child_seed(seed, 3, f).generate_state(1)[0] >> 1),
             )
-            model.fit(coder.transform(X), target)
+            with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
+                model.fit(coder.transform(X), target)
             p: Any = np.asarray(model.predict_proba(coder.transform(places[~train])))
             column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
             scores[i, f] = np.mean(

@@ -203,7 +203,7 @@ def looked_up(table: Tensor, places: Tensor, shares: Tensor | None = None) -> Te
         Shape (batch, n_out).
     """
     side_by_side = torch._C._functorch.is_batchedtensor(table)  # pyright: ignore[reportAttributeAccessIssue]
-    if table.device.type == "cpu" and not side_by_side:
+    if table.device.type == "cpu" and not side_by_side and places.shape[1]:
         return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
     hot = torch.zeros(len(places), len(table), device=table.device, dtype=table.dtype)
     ones = torch.ones_like(places, dtype=table.dtype) if shares is None else shares
