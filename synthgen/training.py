@@ -27,7 +27,8 @@ from synthgen.encoding import Encoded, Layout, Slots
 from synthgen.errors import ConvergenceError
 
 REPORT_EVERY = 100
-FIRST_REPORT = 10  # early, so that the time left is known before a long fit
+# Early, so that the time left is known before a long fit; the first step of all loads libraries.
+FIRST_REPORTS = (1, 10)
 EMA_DECAY = 0.999
 WARM_UP = 3  # updates before a graph is captured: they fill the optimisers' state and the caches
 RETRIES = 3  # times that the learning rate is lowered before training gives up
@@ -231,8 +232,8 @@ def run(
         generator: The device's random state, owned by this run.
         held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
             None keeps the last.
-        progress: Called with (steps done, steps in all) at the start, after 10 steps, and at each
-            report.
+        progress: Called with (steps done, steps in all) at the start, after 1 and 10 steps, and at
+            each report.
         checkpoint: Where the state is written at reports, when it is time, and on Ctrl-C and
             SIGTERM; what it holds of this run is gone on from. None: nowhere.
         goes_on: Another run starts from the whole learner, not only from its sampler.
@@ -263,7 +264,7 @@ def run(
             at.halve_batch(good)
             continue
         reporting = at.step % REPORT_EVERY == 0 or at.step == steps
-        if at.step == FIRST_REPORT and progress is not None:
+        if at.step in FIRST_REPORTS and progress is not None:
             progress(at.step, steps)
         if reporting:
             if wrong := at.report():

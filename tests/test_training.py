@@ -122,7 +122,7 @@ def test_weights_are_averaged_and_losses_are_means_between_reports() -> None:
     assert walk.sampler.place.item() == pytest.approx(averaged(250), rel=1e-4)
     assert history.steps == [100, 200, 250]
     assert history.losses["place"] == pytest.approx([50.5, 150.5, 225.5])
-    assert reports == [(0, 250), (10, 250), (100, 250), (200, 250), (250, 250)]
+    assert reports == [(0, 250), (1, 250), (10, 250), (100, 250), (200, 250), (250, 250)]
     assert not walk.training
 
 

@@ -619,8 +619,8 @@ class _Progress:
                     self._bar.console.print(
                         f"training on {name} goes on after step {done:,} of {total:,}"
                     )
-                if len(first) == 2:
-                    (began, before), (now, _) = first
+                if len(first) == 3 and done > first[1][1]:
+                    _, (began, before), (now, _) = first
                     seconds = (now - began) / (done - before) * (total - done)
                     if seconds >= LONG_FIT:
                         self._bar.console.print(
