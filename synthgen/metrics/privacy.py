@@ -333,7 +333,8 @@ def _wilson(share: float, rows: float) -> tuple[float, float]:
     z = 1.96
     middle = (share + z**2 / 2 / rows) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * (share * (1 - share) / rows + z**2 / 4 / rows**2) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At 0 and 1 the bound is the share itself, but for rounding.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def _middle(drawn: np.ndarray) -> tuple[float, float]:
