@@ -13,6 +13,7 @@ import pickle
 import random
 import subprocess
 import sys
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -26,8 +27,13 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+import synthgen
 from synthgen import Synthesizer
-from synthgen.errors import DataError, SynthgenError, UsageError
+from synthgen.checkpoint import Checkpoint
+from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.guard import guarded_sample
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.training import History, Task
 
 Make = Callable[..., Synthesizer]
 
@@ -258,6 +264,93 @@ def check_learns_a_known_distribution(make: Make, steps: int = 2000) -> None:
     assert abs(gap - 4) < 1.2
 
 
+def check_every_weight_moves(make: Make) -> None:
+    """Of a network, within a few steps; other synthesizers have none."""
+    stuck: list[str] = []
+
+    def watched(task: Task, checkpoint: Checkpoint | None = None) -> History:
+        learned = {k: v for k, v in task.learner.named_parameters() if v.requires_grad}
+        before = {k: v.detach().clone() for k, v in learned.items()}
+        task.held_out = None
+        history = run(task, checkpoint)
+        for name, value in learned.items():
+            moved = (
+                (value != before[name]).reshape(len(value), -1).any(1)
+                if value.ndim > 1
+                else value != before[name]
+            )
+            # A look-up table has rows for values that a small batch may not hold.
+            if moved.float().mean() < (0.5 if "table" in name else 0.9):
+                stuck.append(name)
+        return history
+
+    run = Task.run
+    model = make(random_state=0)
+    if "steps" in model.get_params():
+        model.set_params(steps=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Task, "run", watched)
+        model.fit(*mixed())
+    assert stuck == []
+
+
+def check_saving(make: Make) -> None:
+    """A network comes back from its file as it was; what is its training rows makes no file."""
+    # Every value is shared by 5 rows and every number has levels, so nothing need be coarsened.
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "level": rng.integers(0, 4, 200),
+            "kind": rng.choice(["a", "b"], 200),
+            "flag": rng.random(200) < 0.4,
+        }
+    )
+    y = pd.Series(np.repeat(["rare", "other", "common"], [60, 30, 110]))
+    model = make(random_state=0).fit(X, y)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.synthgen"
+        if not isinstance(model, NetworkSynthesizer):
+            with pytest.raises(ModelFileError, match="is its training rows"):
+                model.save(path)
+            assert not path.exists()
+            return
+        assert model.save(path) == []
+        for load in (synthgen.load, type(model).load):
+            loaded = load(path, device="cpu")
+            for label in ("rare", "other", None):
+                pd.testing.assert_frame_equal(
+                    loaded.sample(300, label=label, random_state=1),
+                    model.sample(300, label=label, random_state=1),
+                )
+            assert loaded.classes_ == model.classes_
+            assert loaded.counts_ == model.counts_
+            loaded.save(path.with_suffix(".again"))
+            assert path.with_suffix(".again").read_bytes() == path.read_bytes()
+
+
+def check_saved_classes_keep_their_ranges_and_shares(make: Make) -> None:
+    """Those of a file of several classes, each its own."""
+    rng = np.random.default_rng(0)
+    y = pd.Series(np.repeat(["low", "high", "most"], [100, 300, 400]), name="y")
+    start = y.map({"low": 0.0, "high": 500.0, "most": 250.0}).to_numpy()
+    kinds = y.map({"low": "a", "high": "b", "most": "c"}).astype("category")
+    X = pd.DataFrame({"x": start + rng.uniform(0, 100, 800).round(1), "kind": kinds})
+    model = make(classes=["low", "high"], random_state=0).fit(X, y)
+    if not isinstance(model, NetworkSynthesizer):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "m.synthgen")
+        loaded = synthgen.load(Path(folder) / "m.synthgen", device="cpu")
+    made = guarded_sample(loaded, 1000, label=None, table=None, random_state=0)
+    assert made.refused == {}
+    assert made.frame["kind"].dtype == loaded.schema_["kind"].dtype
+    shares = made.frame["y"].value_counts(normalize=True)
+    assert abs(shares["low"] - 0.25) < 0.05
+    if set(model.scope_.values()) == {"class"}:  # others may make what was seen in any row
+        assert made.frame.loc[made.frame["y"] == "low", "x"].max() < 100
+        assert made.frame.loc[made.frame["y"] == "high", "x"].min() > 500
+
+
 CHECKS: list[Callable[[Make], None]] = [
     check_exact_rows_and_label,
     check_dtypes_and_order,
@@ -269,5 +362,8 @@ CHECKS: list[Callable[[Make], None]] = [
     check_few_rows,
     check_errors,
     check_parameters,
+    check_every_weight_moves,
+    check_saving,
+    check_saved_classes_keep_their_ranges_and_shares,
     check_learns_a_known_distribution,
 ]
