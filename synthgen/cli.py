@@ -18,6 +18,7 @@ from synthgen.options import (
     Training,
     build,
     check_ending,
+    check_folder,
     check_places,
     compare_options,
     data_argument,
@@ -29,6 +30,7 @@ from synthgen.options import (
     path_type,
     read_ratio,
     read_sweep,
+    read_where,
     refuse_training,
     resumable,
     rule_option,
@@ -314,6 +316,13 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
 @click.option(
     "--label", metavar="CLASS", help="Class to make.  [default: classes as frequent as in training]"
 )
+@click.option(
+    "--where",
+    "wishes",
+    multiple=True,
+    metavar="COL=VALUE",
+    help="Level that a column has in every row (tabflow); repeatable.",
+)
 @table_output
 @rule_option
 @seed_option
@@ -324,6 +333,7 @@ def sample(
     model: Path,
     rows: int,
     label: str | None,
+    wishes: tuple[str, ...],
     output: Path,
     rules: tuple[str, ...],
     seed: int | None,
@@ -337,6 +347,7 @@ def sample(
     Example:
       synthgen sample model.synthgen -n 100 -o rows.csv
       synthgen sample model.synthgen -n 100 --label yes --seed 0 -o rows.parquet
+      synthgen sample model.synthgen -n 100 --where region=north -o north.csv
     """
     check_ending(output)
     check_places([model], [output, json_file])
@@ -349,7 +360,13 @@ def sample(
         synthesizer = load(model, device=device)
         seed = _seed(seed, aside)
         guarded = guarded_sample(
-            synthesizer, rows, label=label, table=None, rules=rules, random_state=seed
+            synthesizer,
+            rows,
+            label=label,
+            table=None,
+            rules=rules,
+            random_state=seed,
+            where=read_where(wishes, synthesizer.schema_),
         )
         frame = guarded.frame
         defused = write_table(frame, output, defuse=not no_defuse)
@@ -805,7 +822,7 @@ def _augment_file(
         [data, training.schema, model, training.resume], [output, manifest_file, json_file]
     )
     if report is not None:
-        make_folder(report)
+        check_folder(report)
     if model is not None:
         refuse_training(training)
     with collect_notes() as notes, resumable(training):
@@ -905,6 +922,7 @@ def _judge(
             random_state=result.seed,
             verbose=True,
         )
+    make_folder(report)
     write_report(result, report, manifest, evaluation)
     for line in [evaluation.headline, *evaluation.verdict_lines()]:
         say(line, err=err)

@@ -368,7 +368,7 @@ class Encoder:
 
         Args:
             name: A column of categories, truth values, or numbers with few distinct values.
-            value: One of its values; None: a missing cell.
+            value: One of its values, or text that reads like one; None: a missing cell.
 
         Returns:
             Position of the code, None for a column with one level, and the level.
@@ -385,6 +385,8 @@ class Encoder:
         levels = part.column.restore(part.values).tolist()
         if pd.isna(value) and part.missing:
             return code, len(part.values)
+        if value not in levels and isinstance(value, str):
+            value = next((level for level in levels if str(level) == value), value)
         if value not in levels:
             shown = ", ".join(map(repr, levels[:10])) + ", ..." * (len(levels) > 10)
             raise UsageError(238, f"column {name!r} has no value {value!r}: it has {shown}")

@@ -415,6 +415,18 @@ def _unit(cells: pa.ChunkedArray) -> str:
     return "ns" if pc.any(pc.match_substring_regex(cells, r"\.[0-9]{7}")).as_py() else "us"
 
 
+def ending_of(path: Path) -> str:
+    """The ending that says how a table is written.
+
+    Raises:
+        OutputError: It is another.
+    """
+    found = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
+    if found is None:
+        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
+    return found
+
+
 def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
     """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather or
     .arrow.
@@ -447,9 +459,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
     """
     path = Path(path)
-    ending = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
-    if ending is None:
-        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
+    ending = ending_of(path)
     repeated = [name for name, n in Counter(map(str, frame.columns)).items() if n > 1]
     if repeated or not len(frame.columns):
         found = f"several columns are named {repeated[0]!r}" if repeated else "no columns"

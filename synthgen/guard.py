@@ -7,8 +7,9 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, cast, final
 
 import numpy as np
@@ -23,6 +24,7 @@ from synthgen.encoding import unlearned
 from synthgen.errors import ConvergenceError, DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Schema, Table, class_position
 
@@ -289,6 +291,7 @@ def guarded_sample(
     random_state: RandomState = None,
     near_copies: bool | None = None,
     limits: Schema | None = None,
+    where: Mapping[Any, Any] | None = None,
 ) -> Guarded:
     """Exactly `n_samples` rows of the class, each within the limits and rules of `Guard`.
 
@@ -308,9 +311,11 @@ def guarded_sample(
         near_copies: Whether to refuse near copies; None: unless a `SmoothedBootstrap` makes the
             rows, whose rows are near copies by design.
         limits: See `Guard`.
+        where: See `TabFlow.sample`; no other synthesizer takes it.
 
     Raises:
-        UsageError: A rule cannot be what it is, see `Rule` and `Guard`; or see `sample`.
+        UsageError: A rule cannot be what it is, see `Rule` and `Guard`; the synthesizer knows no
+            `where`; or see `sample`.
         DataError: The synthesizer lacks a column of the table.
         ConvergenceError: Limits and rules left too few rows after 20 rounds.
 
@@ -325,7 +330,13 @@ def guarded_sample(
         (4, 'allowed', ['rule: dose != 9.5'])
     """
     seed = seed_sequence(random_state)
-    made = synthesizer.sample(n_samples, label=label, random_state=seed)
+    draw: Callable[..., pd.DataFrame] = synthesizer.sample
+    if where:
+        if not isinstance(synthesizer, TabFlow):
+            kind = type(synthesizer).__name__
+            raise UsageError(237, f"{kind} knows no where: use tabflow, or choose among its rows")
+        draw = partial(synthesizer.sample, where=where)
+    made = draw(n_samples, label=label, random_state=seed)
     if label is not None or table is not None:
         label = synthesizer.learned_class(label)
     features = synthesizer.schema_.features if table is None else table.schema.features
@@ -352,7 +363,7 @@ def guarded_sample(
     draws.add(made)
     while draws.missing > 0 and draws.rounds < ROUNDS:
         again = child_seed(seed, REDRAW, draws.rounds)
-        draws.add(synthesizer.sample(draws.wanted(), label=label, random_state=again))
+        draws.add(draw(draws.wanted(), label=label, random_state=again))
     frame, refused, note = draws.result(label)
     if draws.rounds > 1:  # each draw counts its IDs from the same number
         for place, column in enumerate(synthesizer.schema_.features):

@@ -16,6 +16,7 @@ from synthgen.terminal import say
 
 if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer
+    from synthgen.table import Schema
 
 # Constructor arguments that have an option of their own.
 _OWN_OPTIONS = {
@@ -384,6 +385,25 @@ def resumable(training: Training) -> Iterator[None]:
         raise
 
 
+def read_where(wishes: Sequence[str], schema: Schema) -> dict[Any, Any]:
+    """Values by column, of `--where COL=VALUE`; nothing behind the sign is a missing cell.
+
+    Raises:
+        UsageError: There is no such column, or no sign.
+    """
+    found: dict[Any, Any] = {}
+    named = {str(column.name): column.name for column in schema.features}
+    for wish in wishes:
+        # A name may hold the sign: the longest that fits is meant.
+        fits = [name for name in named if wish.startswith(f"{name}=")]
+        if not fits:
+            what = f"there is no column {wish.partition('=')[0]!r}" if "=" in wish else "no ="
+            raise UsageError(238, f"--where {wish}: {what}: give COL=VALUE")
+        name = max(fits, key=len)
+        found[named[name]] = wish[len(name) + 1 :] or None
+    return found
+
+
 def refuse_training(training: Training) -> None:
     given = {
         "--synthesizer": training.synthesizer,
@@ -412,10 +432,9 @@ def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | 
 
 
 def check_ending(path: Path) -> None:
-    from synthgen.files import _ENDINGS
+    from synthgen.files import ending_of
 
-    if not path.name.lower().endswith(tuple(_ENDINGS)):
-        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
+    ending_of(path)
 
 
 class _Rehearsed(Exception):
@@ -428,6 +447,14 @@ def _check_output(path: Path) -> None:
 
     with suppress(_Rehearsed), atomic_write(path):
         raise _Rehearsed
+
+
+def check_folder(path: Path) -> None:
+    """It can be written to, or made: nothing is left of the trial."""
+    there = path.is_dir()
+    make_folder(path)
+    if not there:
+        path.rmdir()
 
 
 def make_folder(path: Path) -> None:

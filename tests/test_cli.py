@@ -750,6 +750,29 @@ def test_status_5_for_outputs_before_any_training(
     assert fail(5, *arguments, "-o", "o.csv", "--json", "no/o.json").startswith("error E502: ")
 
 
+def test_sample_where_a_column_has_a_level(table: Path):
+    fit = ("fit", "data.csv", "--target", "outcome", "--label", "yes", "--seed", 0)
+    succeed(*fit, "--synthesizer", "tabflow", "--set", "steps=5", "-o", "m.synthgen")
+    sample = ("sample", "m.synthgen", "-n", 7, "--seed", 0, "-o")
+    succeed(*sample, "rows.csv", "--where", "sex=f", "--where", "smoker=True")
+    rows = read_table("rows.csv")
+    assert rows["sex"].tolist() == ["f"] * 7
+    assert rows["smoker"].tolist() == [True] * 7
+    assert fail(2, *sample, "r.csv", "--where", "sex=x") == (
+        "error E238: column 'sex' has no value 'x': it has 'f', 'm'"
+    )
+    assert fail(2, *sample, "r.csv", "--where", "sax=f") == (
+        "error E238: --where sax=f: there is no column 'sax': give COL=VALUE"
+    )
+    assert fail(2, *sample, "r.csv", "--where", "sex") == (
+        "error E238: --where sex: no =: give COL=VALUE"
+    )
+    succeed(*FIT, "-o", "m.synthgen")
+    assert fail(2, *sample, "r.csv", "--where", "sex=f") == (
+        "error E237: TVAE knows no where: use tabflow, or choose among its rows"
+    )
+
+
 def test_an_old_output_survives_what_fails(table: Path, monkeypatch: pytest.MonkeyPatch):
     def diverge(*arguments: object) -> None:
         raise ConvergenceError(601, "training diverged: lower the learning rate")
@@ -757,7 +780,7 @@ def test_an_old_output_survives_what_fails(table: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(TVAE, "_fit", diverge)
     Path("o.csv").write_text("old")
     arguments = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "tvae", "--seed", 0)
-    assert fail(6, *arguments, "-o", "o.csv") == (
+    assert fail(6, *arguments, "-o", "o.csv", "--report", "page") == (
         "error E601: training diverged: lower the learning rate"
     )
     assert Path("o.csv").read_text() == "old"
