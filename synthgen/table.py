@@ -29,6 +29,11 @@ _SDV_KINDS: dict[str, Kind | None] = {
     "datetime": "datetime",
     "unknown": None,
 }
+# SDV's type of each kind of column; the others have none.
+_SDTYPES: dict[Kind, str] = {
+    **{"numeric": "numerical", "integer": "numerical", "boolean": "boolean"},
+    **{"categorical": "categorical", "datetime": "datetime", "id": "id"},
+}
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,17 @@ class Schema:
                 )
             columns.append(column)
         return cls.infer(frame, target=target, given=cls(tuple(columns), target))
+
+    def to_sdv(self) -> dict[str, Any]:
+        """What ``sdv.metadata.Metadata.load_from_dict`` takes; nothing of sdv is imported.
+
+        Example:
+            >>> frame = pd.DataFrame({"dose": [1.5, 2.25, 3.5], "ill": ["n", "n", "y"]})
+            >>> Schema.infer(frame, target="ill").to_sdv()["tables"]["table"]["columns"]
+            {'dose': {'sdtype': 'numerical'}, 'ill': {'sdtype': 'categorical'}}
+        """
+        columns = {c.name: {"sdtype": _SDTYPES.get(c.kind, "unknown")} for c in self.columns}
+        return {"tables": {"table": {"columns": columns}}, "relationships": []}
 
     def to_json(self) -> dict[str, Any]:
         return {

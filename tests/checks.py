@@ -135,16 +135,14 @@ def check_seeds(make: Make) -> None:
 
 
 def check_same_bytes_in_two_processes(make: Make) -> None:
-    """Whatever the hash seed and the working directory; `make` must be reachable as
-    ``test_synthesizers.MAKERS``.
-    """
+    """Whatever the hash seed and the working directory; `make` is a function of its module."""
     code = textwrap.dedent(
         f"""
         import sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import checks, test_synthesizers
+        import checks, {make.__module__}
         X, y = checks.mixed()
-        model = test_synthesizers.MAKERS[{make.__name__!r}](random_state=0).fit(X, y)
+        model = {make.__module__}.{make.__name__}(random_state=0).fit(X, y)
         print(checks.digest(model.sample(40, label="rare", random_state=1)))
         """
     )
@@ -310,7 +308,7 @@ def check_saving(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.synthgen"
         if not isinstance(model, NetworkSynthesizer):
-            with pytest.raises(ModelFileError, match="is its training rows"):
+            with pytest.raises(ModelFileError, match="training rows"):
                 model.save(path)
             assert not path.exists()
             return
