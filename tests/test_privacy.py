@@ -21,6 +21,7 @@ from synthgen.errors import UsageError
 from synthgen.metrics.privacy import (
     _areas,
     _columns,
+    _folds,
     _found,
     _nearness,
     _on_lines,
@@ -55,7 +56,7 @@ def near(
     known = Table.of(train)
     tables = [known, Table(synthetic, known.schema), Table(holdout, known.schema)]
     real, made, other = _samples(_columns(*tables)[0], tables, CPU)
-    scores, _ = _nearness(real, made, other, "rare", seed_sequence(seed))
+    scores, _, _ = _nearness(real, made, other, "rare", seed_sequence(seed))
     return named(Part(scores))
 
 
@@ -196,6 +197,44 @@ def test_a_larger_train_shows_fewer_of_its_copies():
     assert near(train, train, train.copy())["nearer_to_train"].floor == 1
 
 
+def test_the_reference_of_the_nearer_side_is_measured():
+    rng = np.random.default_rng(0)
+    train, made, holdout = (
+        pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd")) for n in (300, 120, 200)
+    )
+    score = near(train, made, holdout)["nearer_to_train"]
+    assert score.reference == pytest.approx(0.5, abs=0.06)
+    assert score.reference != 0.5
+    assert "120 of train in their place" in score.note
+    # Where the holdout is of other rows, new rows of the kind of train are nearer to train too.
+    drifted = near(train, made, holdout + 2)["nearer_to_train"]
+    assert drifted.reference == pytest.approx(drifted.value, abs=0.05)
+    assert drifted.reference > 0.8
+    lonely = near(train[:1], made, holdout)["nearer_to_train"]
+    assert lonely.reference == 0.5
+    assert "by definition" in lonely.note
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted", "fresh"),
+    [((40, 40), 40, 40), ((90, 40), 60, 60), ((40, 40), 500, 30), ((2, 2), 9, 1)],
+)
+def test_real_rows_in_the_place_of_synthetic_ones_are_as_many_and_on_no_side(
+    sizes: tuple[int, int], wanted: int, fresh: int
+):
+    rows = min(sizes)
+    folds = _folds(*sizes, rows, wanted, min(4, rows), np.random.default_rng(0))
+    for side in ("members", "outsiders"):
+        asked = np.concatenate([getattr(fold, side) for fold in folds])
+        assert sorted(asked) == list(range(rows))
+    for fold in folds:
+        mine, theirs = [*fold.members, *fold.mine], [*fold.outsiders, *fold.theirs, *fold.known]
+        assert len(set(mine)) == len(mine)
+        assert len(set(theirs)) == len(theirs)
+        assert len(fold.mine) + len(fold.theirs) == fresh
+        assert len(fold.known) >= 1
+
+
 def test_ties_count_half():
     frame = pd.DataFrame({"kind": list("aabbccdd") * 10, "other": list("xyxyxyyx") * 10})
     scores = near(frame, frame, frame)
@@ -314,6 +353,8 @@ def test_large_tables_are_subsampled_and_say_so(monkeypatch: pytest.MonkeyPatch)
     train, holdout = (pd.DataFrame(rng.normal(size=(n, 5))) for n in (80, 80))
     part = measured(train, train, holdout)
     assert "Of 80 training, 80 synthetic and 80 holdout rows" in part.notes[1]
+    assert "of 30 holdout rows, the mean of 5 draws without replacement." in part.notes[2]
+    assert "means of 5 draws of 40 real rows in the place of 40 synthetic ones" in part.notes[3]
     scores = named(part)
     assert scores["copies"].value == scores["nearer_to_train"].value == 1
     assert scores["copies"].interval == _wilson(1, 30)

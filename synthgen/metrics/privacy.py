@@ -23,9 +23,9 @@ FALSE_POSITIVE_RATES = (0.01, 0.1)
 # the attackers.
 MAX_ASKED, MAX_SIDE, MAX_ATTACKED, MAX_MADE = 5_000, 20_000, 2_500, 10_000
 NEAR_SHARE, MEMORISED_RATIO = 0.05, 1 / 3
-DRAWS = 300  # of a bootstrap
+DRAWS, DRAWN = 300, 5  # of a bootstrap; of real rows for a reference
 # The fewer rows, the more parts and repeats against the chance of a split: the cost stays the same.
-FEW, FOLDS, REPEATS = 300, (3, 2), (6, 3)
+FEW, FOLDS, REPEATS = 300, (4, 3), (5, 2)
 # Lines are sought among so many synthetic rows around a record; the clearest of them count.
 LINE_ROWS, CLEAREST = 128, 5
 # Where a distance is zero, its logarithm is that of the rounding of float32.
@@ -35,10 +35,6 @@ NOT_SHOWN = (
     "This is evidence, not a guarantee and not differential privacy: it tells how well these four "
     "attacks tell training rows from other rows of this group, and nothing about attacks that know "
     "more, about rows of another kind, or about single persons."
-)
-FRESH = (
-    "Fresh real rows, half of them training and half of them holdout rows, stand in the place of "
-    "the synthetic ones for the reference of the attacks; they are never asked about themselves."
 )
 
 
@@ -64,9 +60,11 @@ def privacy(
       nearest (Yoon et al., 2023); ``nndr``: the median of that ratio.
     - ``distance_q05``, ``distance_median``: quantiles of the distance to the nearest training row.
 
-    The reference of these is the holdout in the place of the synthetic rows. Membership attacks
-    give each training and holdout row a score from the synthetic rows, and (density, classifier)
-    from holdout rows that are not asked about:
+    The reference of these is the holdout in the place of the synthetic rows, as many rows as are
+    synthetic and the mean of a few draws where the holdout holds more; that of ``nearer_to_train``
+    is training rows there, which are then on no side. Membership attacks give each training and
+    holdout row a score from the synthetic rows, and (density, classifier) from holdout rows that
+    are not asked about:
 
     - ``distance``: to the nearest synthetic row (Chen et al., GAN-Leaks, 2020).
     - ``density``: that distance beside the one to the nearest reference row, which is the ratio of
@@ -78,7 +76,9 @@ def privacy(
 
     ``mia_auc`` is the area under the worst attack's ROC curve, ``mia_excess`` what it has above the
     worst of the same attacks when fresh real rows stand in the place of the synthetic ones, since
-    the best of four is above 0.5 by chance; ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the share of
+    the best of four is above 0.5 by chance. Those are as many as are synthetic, or as there are:
+    training rows that are not asked about, and holdout rows neither where that makes as many.
+    ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the share of
     training rows that the worst attack finds where it suspects 1 % and 10 % of the holdout rows.
 
     Args:
@@ -125,13 +125,14 @@ def privacy(
             f"row, {MAX_SIDE:,} real ones of a kind are there to be nearer to, {MAX_ATTACKED:,} of "
             f"a kind are attacked, and the attackers see {MAX_MADE:,} synthetic ones."
         )
-    scores, curves = _nearness(real, made, other, group, child_seed(seed, 0))
+    scores, curves, told = _nearness(real, made, other, group, child_seed(seed, 0))
+    notes += told
     if min(len(real), len(other)) < 2:
         why = f"attacks need two training and two holdout rows: {len(real)} and {len(other)} given"
         scores += [_unknown(name, group, why) for name in _NAMES[len(scores) :]]
         return Part(scores, curves, notes)
-    notes.append(FRESH)
     attacked = _Attacked.of(real, made, other, child_seed(seed, 1))
+    notes.append(attacked.note())
     curves |= attacked.curves()
     return Part(scores + attacked.scores(group, child_seed(seed, 2)), curves, notes)
 
@@ -233,7 +234,7 @@ def _samples(
 
 def _nearness(
     real: _Sample, made: _Sample, other: _Sample, group: str, seed: np.random.SeedSequence
-) -> tuple[list[Score], dict[str, dict[str, np.ndarray]]]:
+) -> tuple[list[Score], dict[str, dict[str, np.ndarray]], list[str]]:
     rng = np.random.default_rng(seed)
     apart, places = distinct(real.rows)
     own = rng.permutation(len(real))[:MAX_ASKED]
@@ -249,7 +250,7 @@ def _nearness(
 
     def measured(sample: _Sample) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Of each row the shares it counts for, its ratio and its distances."""
-        distance, ratio, _ = nearest(sample.some(MAX_ASKED, rng).rows, apart)
+        distance, ratio, _ = nearest(sample.rows, apart)
         rows = {
             "copies": distance == 0,
             "near_copies": (distance <= near) & (ratio <= lonely),
@@ -260,8 +261,13 @@ def _nearness(
         }
         return rows, distance
 
-    mine, distance = measured(made)
-    theirs, yardstick = measured(other) if len(other) else ({}, np.zeros(0))
+    asked = min(len(made), MAX_ASKED)
+    mine, distance = measured(made.some(asked, rng))
+    rows = min(len(other), asked)
+    draws = DRAWN if len(other) > rows else 1
+    others = [measured(other.some(rows, rng)) for _ in range(draws if rows else 0)]
+    yardstick = np.concatenate([found for _, found in others]) if others else np.zeros(0)
+    notes = [_drawn(rows, asked, draws, "holdout")] if others else []
     alone = len(apart.numbers) < 2
     scores = []
     for name, better in _NEARNESS[:-1]:
@@ -273,9 +279,10 @@ def _nearness(
         if statistic is _mean:
             interval = _wilson(value, len(mine[name]))
         else:
-            drawn = mine[name][rng.integers(len(distance), size=(DRAWS, len(distance)))]
-            interval = _middle(statistic(drawn))
-        reference = float(statistic(theirs[name])) if theirs else None
+            picks = rng.integers(len(distance), size=(DRAWS, len(distance)))
+            interval = _middle(statistic(mine[name][picks]))
+        drawn = [float(statistic(theirs[name])) for theirs, _ in others]
+        reference = float(np.mean(drawn)) if drawn else None
         scores.append(Score(f"privacy.{name}", group, value, reference, better, interval))
     curves = {"nearest train row synthetic": _cumulated(distance)}
     if len(other):
@@ -283,7 +290,14 @@ def _nearness(
         scores.append(_nearer_to_train(real, made.some(MAX_ASKED, rng), other, group, rng))
     else:
         scores.append(_unknown("nearer_to_train", group, "there are no holdout rows"))
-    return scores, curves
+    return scores, curves, notes
+
+
+def _drawn(rows: int, asked: int, draws: int, kind: str) -> str:
+    """What the reference of distances was measured on."""
+    few = "" if rows == asked else f", as there are no more: {asked:,} synthetic ones are asked"
+    mean = "" if draws == 1 else f", the mean of {draws} draws without replacement"
+    return f"References of copies and distances are of {rows:,} {kind} rows{mean}{few}."
 
 
 def _nearer_to_train(
@@ -292,7 +306,8 @@ def _nearer_to_train(
     """Each real row votes with the share of synthetic rows that it is nearest to.
 
     Many synthetic rows near the same real row tell no more than one does, so the interval is that
-    of as many votes as would weigh equally.
+    of as many votes as would weigh equally. For the reference training rows stand in the synthetic
+    rows' place, and are then not among the rows that one can be nearer to.
     """
     rows = min(len(real), len(other), MAX_SIDE)
     equal = len(real) == len(other) == rows
@@ -308,12 +323,27 @@ def _nearer_to_train(
         votes.append(1 / (np.concatenate(weights) ** 2).sum())
     share = float(np.mean(shares))
     interval = _wilson(share, float(np.mean(votes)))
-    note = (
-        "fresh real rows are as often nearer to either side, copies of train as often as the floor"
-    )
     copies = (1 + rows / len(real)) / 2  # those of the rows that are not looked at are on neither
+    note = "copies of train are as often nearer to it as the floor; real rows: "
+    fresh = min(len(made), len(real) // 2)
+    if fresh:
+        beside = []
+        for _ in range(DRAWN):
+            mixed = real.take(rng.permutation(len(real)))
+            mine, left = mixed.take(np.arange(fresh)), mixed.take(np.arange(fresh, len(real)))
+            side = min(len(left), rows)
+            near, far = (
+                nearest(mine.rows, part.rows).distance
+                for part in (left.some(side, rng), other.some(side, rng))
+            )
+            beside.append((1 + np.sign(far - near).mean()) / 2)
+        reference = float(np.mean(beside))
+        note += f"{fresh:,} of train in their place, mean of {DRAWN} draws"
+    else:
+        reference = 0.5
+        note += "0.5 by definition, as too few are there to measure it"
     return Score(
-        "privacy.nearer_to_train", group, share, 0.5, "reference", interval, copies, note=note
+        "privacy.nearer_to_train", group, share, reference, "reference", interval, copies, note=note
     )
 
 
@@ -362,10 +392,13 @@ class _Attacked:
     Attributes:
         synthetic: Of each attack, shape (attacks, rows).
         fresh: The same from fresh real rows, for each repeat; shape (repeats, attacks, rows).
+        made, real: How many synthetic rows the attackers saw, and real ones in their place.
     """
 
     synthetic: np.ndarray
     fresh: np.ndarray
+    made: int
+    real: int
 
     @classmethod
     def of(
@@ -373,13 +406,30 @@ class _Attacked:
     ) -> _Attacked:
         rng = np.random.default_rng(seed)
         rows = min(len(real), len(other), MAX_ATTACKED)
-        members, outsiders = real.some(rows, rng), other.some(rows, rng)
         made = made.some(MAX_MADE, rng)
         many = int(rows > FEW)
         folds = min(FOLDS[many], rows)
-        synthetic = _suspicion(made, members, outsiders, folds, rng)
-        fresh = [_suspicion(None, members, outsiders, folds, rng) for _ in range(REPEATS[many])]
-        return cls(synthetic, np.stack(fresh))
+        real, other = (
+            side.take(rng.permutation(len(side))[: rows + MAX_MADE]) for side in (real, other)
+        )
+        splits = [
+            _folds(len(real), len(other), rows, len(made), folds, rng)
+            for _ in range(1 + REPEATS[many])
+        ]
+        synthetic = _suspicion(made, real, other, splits[0])
+        fresh = [_suspicion(None, real, other, split) for split in splits[1:]]
+        size = min(len(fold.mine) + len(fold.theirs) for fold in splits[0])
+        return cls(synthetic, np.stack(fresh), len(made), size)
+
+    def note(self) -> str:
+        """What the references are measured on."""
+        few = "" if self.real == self.made else ", as there are no more,"
+        return (
+            f"The references of the attacks are means of {len(self.fresh)} draws of {self.real:,} "
+            f"real rows{few} in the place of {self.made:,} synthetic ones: rows of train, or of "
+            f"train and holdout, that are never asked about themselves. That "
+            f"of the excess is 0 by definition."
+        )
 
     def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:
         rng = np.random.default_rng(seed)
@@ -486,35 +536,62 @@ def _found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
     return np.stack(shares, axis=1)
 
 
+@dataclass(frozen=True)
+class _Fold:
+    """Positions of real rows, none of which is in two of these.
+
+    Attributes:
+        members, outsiders: Of train and of the holdout, to be told apart.
+        mine, theirs: Of train and of the holdout, to stand in the place of the synthetic rows.
+        known: Of the holdout, for the attackers to compare with.
+    """
+
+    members: np.ndarray
+    outsiders: np.ndarray
+    mine: np.ndarray
+    theirs: np.ndarray
+    known: np.ndarray
+
+
+def _folds(
+    real: int, other: int, rows: int, wanted: int, folds: int, rng: np.random.Generator
+) -> list[_Fold]:
+    """The first `rows` of `real` and of `other` rows are each asked about once; `wanted` of the
+    rest stand in the place of synthetic rows; where they are too few, what train has.
+    """
+    parts = (np.array_split(rng.permutation(rows), folds) for _ in range(2))
+    out = []
+    for members, outsiders in zip(*parts, strict=True):
+        rest, spare = (
+            rng.permutation(np.setdiff1d(np.arange(size), asked))
+            for size, asked in ((real, members), (other, outsiders))
+        )
+        more = max(0, wanted - len(rest))
+        more = more if more <= len(spare) // 2 else 0  # half of them are the attackers' to know
+        known = spare[more:][:rows]
+        out.append(_Fold(members, outsiders, rest[:wanted], spare[:more], known))
+    return out
+
+
 def _suspicion(
-    made: _Sample | None,
-    members: _Sample,
-    outsiders: _Sample,
-    folds: int,
-    rng: np.random.Generator,
+    made: _Sample | None, real: _Sample, other: _Sample, folds: Sequence[_Fold]
 ) -> np.ndarray:
     """How much each attack takes each row for a member, as ranks within its fold.
 
-    The rows of one fold are judged with outsiders of the others as reference. Without `made`, the
-    attackers see fresh real rows instead: from the other folds too, as many members as outsiders.
+    Without `made` the attackers see the real rows in their place; all else stays the same.
 
     Returns:
         Shape (attacks, members + outsiders), from 0 to 1.
     """
-    rows = len(members)
-    parts = [np.array_split(rng.permutation(rows), folds) for _ in range(2)]
-    found = np.zeros((len(ATTACKS) if members.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
-    for fold, (asked, others) in enumerate(zip(*parts, strict=True)):
-        rest, spare = (np.concatenate(side[:fold] + side[fold + 1 :]) for side in parts)
-        source = made
-        if source is None:
-            half = (len(spare) + 1) // 2
-            fresh, spare = spare[half:], spare[:half]
-            source = members.take(rest[: max(1, len(fresh))]).with_(outsiders.take(fresh))
-        judged = members.take(asked).with_(outsiders.take(others))
-        scores = _attack(source, outsiders.take(spare), judged)
-        ranks = rankdata(scores, axis=1) / len(judged)
-        found[:, asked], found[:, rows + others] = ranks[:, : len(asked)], ranks[:, len(asked) :]
+    rows = sum(len(fold.members) for fold in folds)
+    found = np.zeros((len(ATTACKS) if real.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
+    for fold in folds:
+        source = real.take(fold.mine).with_(other.take(fold.theirs)) if made is None else made
+        judged = real.take(fold.members).with_(other.take(fold.outsiders))
+        scores = _attack(source, other.take(fold.known), judged)
+        ranks, members = rankdata(scores, axis=1) / len(judged), len(fold.members)
+        found[:, fold.members] = ranks[:, :members]
+        found[:, rows + fold.outsiders] = ranks[:, members:]
     return found
 
 

@@ -237,7 +237,8 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         sentence = f"{_shown(key, '.1%')} of them ({_of(key.group)}) are "
         if key.name == "privacy.nearer_to_train":
             sentence += (
-                "nearer to a training row than to any of as many holdout rows; real rows 50%"
+                f"nearer to a training row than to any of as many holdout rows; real rows "
+                f"{0.5 if key.reference is None else key.reference:.0%}"
             )
         else:
             what = "equal" if key.name == "privacy.copies" else "nearly equal"
