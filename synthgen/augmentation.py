@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from synthgen.amount import validated_amount
 from synthgen.cells import shown
-from synthgen.device import child_seed, seed_sequence
+from synthgen.device import check_seed, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.guard import Guard, RowRule, guarded_sample
-from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows, resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Column, Schema, Table, class_position
 
@@ -177,7 +176,12 @@ def augment(
     table = Table.of(frame, target=target, schema=schema)
     if model is not None:
         check_fit(model, table)
-    seed = _seed(random_state)
+    check_seed(random_state)
+    seed = (
+        int(np.random.SeedSequence().generate_state(1)[0])
+        if random_state is None
+        else int(random_state)
+    )
     wanted = choose_labels(table, labels, model)
     if ratio is None and n_samples is None and model is None:
         ratio = "auto"
@@ -185,7 +189,7 @@ def augment(
         additions = _validated(table, wanted, synthesizer, model, n_samples, seed)
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
-    _check_memory(sum(a.rows for a in additions), frame)
+    check_memory(sum(a.rows for a in additions), frame.shape[1])
     for label in wanted if rules else ():  # what is wrong with a rule is known before any training
         Guard(table, label, rules=rules, near_copies=False)
     started = time.perf_counter()
@@ -266,8 +270,8 @@ def _validated(
         )
     if n_samples is not None:
         raise UsageError(275, f"ratio auto and {n_samples} rows were both asked for: give one")
-    if few := [label for label in labels if table.counts[label] < 2]:
-        raise UsageError(202, f"class {few[0]!r} has 1 row: it cannot be told from less than two")
+    for label in labels:
+        check_two_rows(label, table.counts[label])
     found = validated_amount(
         table, labels, resolve(synthesizer), child_seed(seed_sequence(seed), 9)
     )
@@ -432,30 +436,3 @@ def _plain(dtype: Any) -> str:
     name = str(dtype)
     same = {"boolean": "bool", "string": "object", "str": "object"}
     return same.get(name, name.lower() if name[:1] in "IUF" else name)
-
-
-def _seed(random_state: int | None) -> int:
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if (
-        isinstance(random_state, bool)
-        or not isinstance(random_state, int | np.integer)
-        or random_state < 0
-    ):
-        raise UsageError(
-            213, f"random_state must be a whole number from 0, however: {random_state!r}"
-        )
-    return int(random_state)
-
-
-def _check_memory(rows: int, frame: pd.DataFrame) -> None:
-    """Refuse before training what could not be held after it."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = rows * frame.shape[1] * 64  # bytes while a row is decoded, at the least
-    if needed > memory:
-        raise UsageError(
-            204,
-            f"{rows:,} rows need about {needed / 2**30:,.0f} GiB, this machine has "
-            f"{memory / 2**30:.0f}: ask for fewer, or fit once and sample several times, each with "
-            f"a new seed",
-        )

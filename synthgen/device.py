@@ -59,15 +59,16 @@ def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
         return np.random.SeedSequence(int(random_state.integers(2**63)))
     if isinstance(random_state, np.random.RandomState):
         return np.random.SeedSequence(int(random_state.randint(2**31)))
-    if random_state is not None and (
-        isinstance(random_state, bool)
-        or not isinstance(random_state, int | np.integer)
-        or random_state < 0
-    ):
-        raise UsageError(
-            213, f"random_state must be a whole number from 0, however: {random_state!r}"
-        )
+    check_seed(random_state)
     return np.random.SeedSequence(None if random_state is None else int(random_state))
+
+
+def check_seed(seed: object) -> None:
+    """Raise a `UsageError` unless `seed` is None or a whole number from 0."""
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
+        raise UsageError(213, f"random_state must be a whole number from 0, however: {seed!r}")
 
 
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast, final
@@ -22,7 +21,7 @@ from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.guard import Guard, RowRule, guarded_sample
-from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows, resolve
 from synthgen.table import Table
 
 
@@ -135,7 +134,10 @@ class Oversampler(BaseOverSampler):
         if self.ratio == "auto":
             self._validate_amount(frame, labels, max(table.counts.values()))
         wanted = {classes.index(c): n for c, n in self.sampling_strategy_.items() if n > 0}
-        _check_possible(wanted, table, frame.shape[1])
+        counts = np.bincount(table.labels)
+        for code in wanted:
+            check_two_rows(table.schema.classes[code], int(counts[code]))
+        check_memory(sum(wanted.values()), frame.shape[1] + 1)
         made = self._fit_resample(frame, labels, {classes[code]: n for code, n in wanted.items()})
         first = [int(np.argmax(codes == code)) for code in wanted]
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
@@ -256,26 +258,6 @@ class Oversampler(BaseOverSampler):
         tags.input_tags.categorical = True
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _check_possible(wanted: dict[int, int], table: Table, columns: int) -> None:
-    """Refuse at once what would fail after a long training."""
-    counts = np.bincount(table.labels)
-    for code in wanted:
-        if counts[code] < 2:
-            raise UsageError(
-                202,
-                f"class {table.schema.classes[code]!r} has 1 row: a class cannot be told from less "
-                f"than two; collect more, or leave it out with a dict as sampling_strategy",
-            )
-    rows, width = sum(wanted.values()), 64 * (columns + 1)  # bytes while decoded, at the least
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if rows * width > memory:
-        raise UsageError(
-            204,
-            f"{rows:,} new rows need about {rows * width / 2**30:,.0f} GiB, this machine has "
-            f"{memory / 2**30:.0f}: ask for at most {memory // width:,}",
-        )
 
 
 # --- containers ---------------------------------------------------------------------------------

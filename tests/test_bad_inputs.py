@@ -468,7 +468,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
         )
         for asked, code, says in (
             ({"yes": 3}, 244, "greater or equal.*rows present.*'yes': 12"),
-            ({"yes": 10**9}, 204, "999,999,988 new rows need .*ask for at most"),
+            ({"yes": 10**9}, 204, "999,999,988 rows need .*ask for at most"),
             ({"maybe": 30}, 244, "maybe.*rows present"),
             ({"yes": -4}, 244, "-4.*rows present"),
             (0.1, 244, r"0.1 \(4 rows\).*'yes': 12"),

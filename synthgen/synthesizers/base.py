@@ -86,13 +86,7 @@ class Synthesizer(BaseEstimator, ABC):
         else:
             wanted = [known[class_position(known, c)] for c in self.classes]
         for label in wanted:
-            if counts[label] < 2:
-                raise UsageError(
-                    202,
-                    f"class {label!r} has {counts[label]} row{'s' * (counts[label] != 1)}: a class "
-                    f"cannot be told from less than two rows; collect more, or choose other "
-                    f"classes (classes=[...], --label)",
-                )
+            check_two_rows(label, counts[label])
         self.schema_ = table.schema
         self.classes_ = tuple(wanted)
         self.counts_ = counts
@@ -234,17 +228,32 @@ class Synthesizer(BaseEstimator, ABC):
             raise UsageError(
                 203, f"n_samples must be a whole number from 1, however: {n_samples!r}"
             )
-        width = 64 * len(self.schema_.columns)  # bytes of a row while it is decoded, at the least
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if n_samples * width > memory:
-            raise UsageError(
-                204,
-                f"{n_samples:,} rows need about {n_samples * width / 2**30:,.0f} GiB, this machine "
-                "has "
-                f"{memory / 2**30:.0f}: ask for at most {memory // width:,} at a time, with a new "
-                "seed each",
-            )
+        check_memory(int(n_samples), len(self.schema_.columns))
         return int(n_samples)
+
+
+def check_two_rows(label: Any, rows: int) -> None:
+    """Refuse a class that no synthesizer can learn, before anything is trained."""
+    if rows < 2:
+        raise UsageError(
+            202,
+            f"class {label!r} has {rows} row{'s' * (rows != 1)}: a class cannot be told from less "
+            f"than two rows; collect more, or choose other classes (classes=[...], --label, or a "
+            f"dict as sampling_strategy)",
+        )
+
+
+def check_memory(rows: int, columns: int) -> None:
+    """Refuse rows that this machine could not hold, before anything is trained."""
+    width = 64 * columns  # bytes of a row while it is decoded, at the least
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if rows * width > memory:
+        raise UsageError(
+            204,
+            f"{rows:,} rows need about {rows * width / 2**30:,.0f} GiB, this machine has "
+            f"{memory / 2**30:.0f}: ask for at most {memory // width:,}, or fit once and sample "
+            f"several times, each with a new seed",
+        )
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
