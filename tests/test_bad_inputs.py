@@ -268,7 +268,7 @@ TABLES: dict[str, Case] = {
     "n = '10'": Case(base, 276, "however: '10'", file=False, options=(("n_samples", "10"),)),
     "n = True": Case(base, 276, "however: True", cli_code=200, options=(("n_samples", True),)),
     "n = 10^9": Case(base, 204, "1,000,000,000 rows .*ask for", options=(("n_samples", 10**9),)),
-    "n = 10^12": Case(base, 204, "need about .* ask for fewer", options=(("n_samples", 10**12),)),
+    "n = 10^12": Case(base, 204, "need about .* ask for at most", options=(("n_samples", 10**12),)),
     "ratio 0": Case(base, 277, "ratio must be .*above 0, .*however: 0", options=(("ratio", 0.0),)),
     "a ratio that is reached": Case(
         base, 278, "'yes' has 12 rows.*give a greater one", options=(("ratio", 0.1),)
