@@ -443,7 +443,11 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
         for n in (0, -5, 2.7, "10", True, None)
     },
     "sample(10^9)": (lambda: bootstrap().sample(10**9), 204, "1,000,000,000 rows .*at most"),
-    "a network's sample(10^9)": (lambda: network().sample(10**9), 204, "at most .*several times, each with a new seed"),
+    "a network's sample(10^9)": (
+        lambda: network().sample(10**9),
+        204,
+        "at most .*several times, each with a new seed",
+    ),
     "sample(10^12)": (lambda: bootstrap().sample(10**12), 204, "need about .*ask for at most"),
     "sample of an unknown class": (
         lambda: bootstrap().sample(3, label="z"),
