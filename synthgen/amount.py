@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
@@ -15,6 +16,7 @@ from synthgen.device import child_seed, resolve
 from synthgen.features import Coder, Places
 from synthgen.selection import choose, deal
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.table import Table
 
@@ -121,7 +123,8 @@ def validated_amount(
 ) -> Validated:
     """Choose among `AMOUNTS` on inner folds: the least within one error of the best.
 
-    In each of five folds the synthesizer learns from the training part alone; histogram boosting
+    In each of five folds the synthesizer learns from the training part alone (on a GPU those of all
+    folds side by side, see `fit_many`; on a CPU that takes as long); histogram boosting
     with fixed settings is then trained on it with each amount of new rows, and ranks the test part,
     in which classes keep their natural shares. What counts is the mean average precision of the
     labels, each against all others. Amounts of more than 20,000 new rows of a class are not tried.
@@ -162,19 +165,22 @@ def validated_amount(
     places = known.matrix(features)
     fold = deal(codes, np.arange(len(codes)), FOLDS, np.random.default_rng(child_seed(seed, 0)))
     scores = np.empty((len(tried), FOLDS))
+    jobs: list[tuple[Synthesizer, pd.DataFrame, pd.Series]] = []
     for f in range(FOLDS):
         train = fold != f
-        of = np.bincount(codes[train], minlength=len(classes))
-        most = {c: max(new_rows(of, a).get(c, 0) for a in tried) for c in wanted}
         own = cast(Synthesizer, clone(cast(Any, synthesizer)))
         own.set_params(classes=[classes[c] for c in wanted])
         own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
         if "checkpoint" in own.get_params(deep=False):
             own.set_params(checkpoint=None)  # it is for the training on all rows
         learned = np.flatnonzero(train)[brief(own, codes[train], wanted, child_seed(seed, 4, f))]
-        own.fit(
-            features.iloc[learned].reset_index(drop=True), y.iloc[learned].reset_index(drop=True)
-        )
+        learned_X, learned_y = (part.iloc[learned].reset_index(drop=True) for part in (features, y))
+        jobs.append((own, learned_X, learned_y))
+    fit_many(jobs)
+    for f, (own, _, _) in enumerate(jobs):
+        train = fold != f
+        of = np.bincount(codes[train], minlength=len(classes))
+        most = {c: max(new_rows(of, a).get(c, 0) for a in tried) for c in wanted}
         # The first rows of a longer sample are those of a shorter one.
         made = {
             c: known.matrix(own.sample(n, label=classes[c], random_state=child_seed(seed, 2, f)))

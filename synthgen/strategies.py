@@ -7,7 +7,7 @@ at the natural shares of the classes.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +32,6 @@ class Strategy:
         build: From a training part, a judge and a seed to a function that makes the fitted
             classifier of a setting (a number).
         needs: A package that must be installed.
-        synthesizer: Remedies with the same one are tried together, so that it is trained once for
-            each part; empty: none.
     """
 
     name: str
@@ -41,7 +39,24 @@ class Strategy:
     summary: str
     build: Build = field(repr=False)
     needs: str = ""
-    synthesizer: str = ""
+
+    @property
+    def synthesizer(self) -> str:
+        """Remedies with the same one are tried together, so that it is trained once for each part;
+        empty: none.
+        """
+        return self.build.name if isinstance(self.build, remedies.Synthetic) else ""
+
+    def build_all(
+        self, parts: Sequence[Part], judge: Judge, seeds: Sequence[np.random.SeedSequence]
+    ) -> Iterator[Tunable]:
+        """`build` for each part in turn; networks that they need are trained side by side before,
+        if that pays.
+        """
+        if isinstance(self.build, remedies.Synthetic):
+            self.build.learn(parts, seeds)
+        for part, seed in zip(parts, seeds, strict=True):
+            yield self.build(part, judge, seed)
 
     def missing(self) -> str:
         """Why it cannot run on this machine, or nothing."""
@@ -94,8 +109,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         "synthgen",
         "data",
         "rows of synthgen's default synthesizer, as many as inner folds choose, or none",
-        remedies.synthetic("auto", None),
-        synthesizer="tabflow",  # which is what "auto" is
+        remedies.Synthetic("auto", None),
     ),
     Strategy(
         "cost_matrix", "loss", "classes weigh what they cost", remedies.weighted(remedies.by_cost)
@@ -166,8 +180,7 @@ STRATEGIES: tuple[Strategy, ...] = (
             f"{kind}_{amount}",
             "data",
             f"{kind}, {what}",
-            remedies.synthetic(kind, size),
-            synthesizer=kind,
+            remedies.Synthetic(kind, size),
         )
         for kind in ("bootstrap", "tabflow", "ctgan", "tvae")
         for amount, what, size in (
@@ -181,15 +194,13 @@ STRATEGIES: tuple[Strategy, ...] = (
         "synthgen_under",
         "hybrid",
         "synthesis, and rows of frequent classes left out",
-        remedies.synthetic("auto", None, under=True),
-        synthesizer="tabflow",
+        remedies.Synthetic("auto", None, under=True),
     ),
     Strategy(
         "synthgen_weight",
         "hybrid",
         "synthesis, and classes that weigh the same",
-        remedies.synthetic("auto", None, weigh=True),
-        synthesizer="tabflow",
+        remedies.Synthetic("auto", None, weigh=True),
     ),
 )
 DEFAULT = (
@@ -252,8 +263,7 @@ def _users(given: Any, known: list[str]) -> Strategy:
             name,
             "data",
             f"rows of {what}, as many as inner folds choose, or none",
-            remedies.synthetic(found, None),
-            synthesizer=name,
+            remedies.Synthetic(found, None),
         )
     if callable(getattr(found, "fit_resample", None)):
         return Strategy(

@@ -179,8 +179,10 @@ def tune(inner: Inner, strategy: Strategy, judge: Judge, metrics: Sequence[str])
     is_rare = part.y == part.rare
     settings = len(judge.settings)
     p = np.full((settings, len(part)), np.nan)
-    for f, (test, train) in enumerate(zip(tests, inner.trains, strict=True)):
-        tunable = strategy.build(train, judge, child_seed(inner.seed, 1, f))
+    seeds = [child_seed(inner.seed, 1, f) for f in range(len(tests) + 1)]
+    built = strategy.build_all([*inner.trains, part], judge, seeds)
+    for test in tests:
+        tunable = next(built)
         for setting in range(settings):
             p[setting, test] = tunable(setting).predict_proba(part.places[test])[:, part.rare]
     sign = METRICS[metrics[0]].sign
@@ -199,8 +201,7 @@ def tune(inner: Inner, strategy: Strategy, judge: Judge, metrics: Sequence[str])
         name: [score(is_rare[t], found[t], thresholds, part.cost)[name] for t in tests]
         for name in metrics
     }
-    fitted = strategy.build(part, judge, child_seed(inner.seed, 1, len(tests)))(setting)
-    return Tuned(fitted, setting, scores, thresholds)
+    return Tuned(next(built)(setting), setting, scores, thresholds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from synthgen import (
     CTGAN,
+    TVAE,
     Oversampler,
     SmoothedBootstrap,
     Synthesizer,
@@ -21,7 +23,10 @@ from synthgen import (
 from synthgen.amount import AMOUNTS, validated_amount, wanted_rows
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
+from synthgen.synthesizers import many
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.together import run_together
+from synthgen.training import History, Task
 
 
 def ring(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -150,3 +155,19 @@ def test_a_network_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for(
         params = other.get_params()
         assert len(amount.brief(other, codes, [2], seed_sequence(0))) == len(codes)
         assert other.get_params() == params
+
+
+def test_networks_of_all_folds_are_trained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+
+    def spied(tasks: list[Task]) -> list[History]:
+        together.append(len(tasks))
+        return run_together(tasks)
+
+    monkeypatch.setattr(many, "run_together", spied)
+    monkeypatch.setattr(many, "resolve", lambda device: torch.device("cuda"))
+    X, y = table(60)
+    network = TVAE(scope="class", steps=5, device="cpu", random_state=0)
+    found = chosen(X, y, network)
+    assert together == [5]
+    assert found == chosen(X, y, network)

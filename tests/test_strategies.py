@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from imblearn.over_sampling import RandomOverSampler
 from scipy.optimize import check_grad
 from sklearn.base import BaseEstimator
@@ -15,14 +16,17 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import SmoothedBootstrap, Synthesizer, remedies
+from synthgen import TVAE, SmoothedBootstrap, Synthesizer, remedies
 from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder
 from synthgen.judges import Judge, NotApplicable, Part
 from synthgen.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
 from synthgen.strategies import STRATEGIES, Strategy, pick
+from synthgen.synthesizers import many
 from synthgen.table import Table
+from synthgen.together import run_together
+from synthgen.training import History, Task
 from synthgen.trials import part_of
 
 LR = Judge.of("lr")
@@ -30,8 +34,8 @@ LR = Judge.of("lr")
 SLOW = ("ctgan", "tabflow", "tvae", "synthgen")
 QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
 QUICK += [
-    Strategy("hybrid_under", "hybrid", "", remedies.synthetic("bootstrap", None, under=True)),
-    Strategy("hybrid_weigh", "hybrid", "", remedies.synthetic("bootstrap", None, weigh=True)),
+    Strategy("hybrid_under", "hybrid", "", remedies.Synthetic("bootstrap", None, under=True)),
+    Strategy("hybrid_weigh", "hybrid", "", remedies.Synthetic("bootstrap", None, weigh=True)),
 ]
 
 
@@ -140,7 +144,7 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
     Counting.fits.clear()
     shared = Counting()
     several = [
-        Strategy(str(amount), "data", "", remedies.synthetic(shared, amount))
+        Strategy(str(amount), "data", "", remedies.Synthetic(shared, amount))
         for amount in (0.2, 0.3, "double")
     ]
     found = [built(s, rows, 0).predict_proba(rows.places) for s in several]
@@ -153,10 +157,46 @@ def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
     rows = part("numbers")
     Counting.fits.clear()
     setting = remedies.AMOUNTS.index(0.0)
-    own = built(Strategy("own", "data", "", remedies.synthetic(Counting(), None)), rows, setting)
+    own = built(Strategy("own", "data", "", remedies.Synthetic(Counting(), None)), rows, setting)
     nothing = built(pick([])[0], rows, setting)
     assert np.array_equal(own.predict_proba(rows.places), nothing.predict_proba(rows.places))
     assert Counting.fits == []
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
+    monkeypatch: pytest.MonkeyPatch, pays: bool
+) -> None:
+    frame = part("mixed").frame.assign(ward=np.resize(["a", "b", "c"], 300))
+    rows = part_of(Table.of_xy(frame, pd.Series(part("mixed").y)))[1]
+    parts = [rows.rows(np.flatnonzero(frame["ward"] != ward)) for ward in "abc"] + [rows]
+    together: list[int] = []
+
+    def spied(tasks: list[Task]) -> list[History]:
+        together.append(len(tasks))
+        return run_together(tasks)
+
+    monkeypatch.setattr(many, "run_together", spied)
+    if pays:
+        monkeypatch.setattr(many, "resolve", lambda device: torch.device("cuda"))
+    strategy = Strategy(
+        "own", "data", "", remedies.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
+    )
+    seeds = [seed_sequence(seed) for seed in range(4)]
+    built = [*strategy.build_all(parts, LR, seeds)]
+    assert together == ([4] if pays else [])  # else they wait until rows are asked for
+    zero = remedies.AMOUNTS.index(0.0)
+    for tunable in built:
+        tunable(zero)
+    assert [bool(each.made) for each in parts] == [pays] * 4
+    for tunable in built:
+        tunable(0)
+    assert together == ([4] if pays else [])
+    ward = [column.name for column in rows.known.columns].index("ward")
+    for lacks, own in enumerate(parts):
+        (places,) = (made for key, made in own.made.items() if isinstance(key, tuple))
+        assert len(places) > 10
+        assert lacks not in places[:, ward]  # a level of rows that this network must not have seen
 
 
 @pytest.mark.slow

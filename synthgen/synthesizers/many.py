@@ -78,6 +78,11 @@ def fit_many(
     return [synthesizer for synthesizer, _, _ in jobs]
 
 
+def pays_together(synthesizer: Synthesizer) -> bool:
+    """Whether `fit_many` trains it side by side with what is like it, unless told otherwise."""
+    return not _alone(synthesizer, None)
+
+
 def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
     """Why it is fitted by itself; empty if it need not be."""
     if not isinstance(synthesizer, NetworkSynthesizer):
