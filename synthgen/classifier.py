@@ -117,7 +117,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         table = Table.of_xy(frame, labels, schema=self.schema)
         seed = seed_sequence(self.random_state)
         cost = checked_cost(self.cost)
-        label, part = part_of(table, self.label, cost)
+        label, part = part_of(table, self.label, cost, self.schema)
         judge, chosen = Judge.of(self.estimator), pick(self.strategies)
         strategy = {s.name: s for s in chosen}
         self.comparison_ = None

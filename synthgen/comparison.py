@@ -173,7 +173,7 @@ def compare(
             is then judged in money.
         time_budget: Seconds. After each split those remedies stay that fit, from the best on inner
             folds to the worst; `nothing` always does. Half the budget is for trying each once.
-        schema: What the columns are, in place of a guess.
+        schema: What the columns are, in place of a guess, to classifiers and synthesizers alike.
         n_jobs: Processes (joblib); None: 1, or what a joblib context says.
         random_state: The same number gives the same results, for any `n_jobs`.
         resume: A JSON file that keeps every finished part, and goes on from there if it exists.
@@ -197,7 +197,7 @@ def compare(
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
     table = Table.of_xy(X, y, schema=schema)
-    label, part = part_of(table, label, checked_cost(cost))
+    label, part = part_of(table, label, checked_cost(cost), schema)
     judge, chosen = Judge.of(estimator), pick(strategies)
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from synthgen.errors import UsageError
 from synthgen.features import Binned, Coder, Places
+from synthgen.table import Schema
 
 
 class NotApplicable(Exception):
@@ -36,6 +37,7 @@ class Part:
         classes: How many there are in the whole table.
         rare: Code of the class that matters.
         cost: Money lost by a missed row of it, and by a false alarm.
+        schema: What the user says that columns of `frame` are; the rest is guessed from these rows.
         made: What remedies share that learned these rows and no others; see
             `synthgen.remedies.new_rows`.
     """
@@ -47,6 +49,7 @@ class Part:
     classes: int
     rare: int
     cost: tuple[float, float] | None = None
+    schema: Schema | None = None
     made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -54,14 +57,12 @@ class Part:
 
     def rows(self, where: np.ndarray) -> Part:
         """Those rows, as a part of their own."""
-        return Part(
-            self.frame.iloc[where],
-            self.places[where],
-            self.y[where],
-            self.known,
-            self.classes,
-            self.rare,
-            self.cost,
+        return replace(
+            self,
+            frame=self.frame.iloc[where],
+            places=self.places[where],
+            y=self.y[where],
+            made={},
         )
 
     @property

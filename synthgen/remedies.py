@@ -317,9 +317,9 @@ class Synthetic:
         """Train what several parts need side by side, each from its own rows, if that pays.
 
         On a CPU it does not, and each is trained when it is first asked for, which may be never:
-        four TabFlow of 200 steps on the parts of a split of ``wilt`` take 0.91 of the time side by
-        side, on ``lending_club`` RATIO of it (one core), and doing without the one of the whole
-        training part, where no rows at all are best, saves a fourth.
+        four short TabFlow on the parts of a split take 0.91 of the time side by side on ``wilt``,
+        1.05 of it on ``lending_club`` (CPU seconds of one core), and to do without that of the
+        whole part, where no rows are best, saves more.
 
         Args:
             parts: Training parts.
@@ -353,6 +353,8 @@ def _to_fit(
     most = int(part.counts.argmax())
     own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
     own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
+    if own.schema is None:
+        own.set_params(schema=part.schema)
     learned = part.rows(brief(own, part.y, [part.rare], child_seed(seed, 2)))
     # A name that no column has, for the frame and the classes are joined on the way.
     return own, learned.frame, pd.Series(learned.y, index=learned.frame.index, name="__class__")

@@ -23,16 +23,25 @@ from synthgen.judges import Fitted, Judge, NotApplicable, Part
 from synthgen.scoring import DECIDED, METRICS, best_threshold, curves, rank, score
 from synthgen.selection import deal
 from synthgen.strategies import Strategy
-from synthgen.table import Table, class_position
+from synthgen.table import Schema, Table, class_position
 
 INNER_FOLDS = 3
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
 
 def part_of(
-    table: Table, label: Any = None, cost: tuple[float, float] | None = None
+    table: Table,
+    label: Any = None,
+    cost: tuple[float, float] | None = None,
+    schema: Schema | None = None,
 ) -> tuple[Any, Part]:
     """The class that matters and all rows of a table as one part.
+
+    Args:
+        table: All rows.
+        label: The class; None: the rarest.
+        cost: See `Part`.
+        schema: What the user said of the table.
 
     Raises:
         DataError: No column can be learned from, or the class has too few rows.
@@ -59,6 +68,9 @@ def part_of(
         len(there),
         there.index(label),
         cost,
+        None
+        if schema is None
+        else Schema(tuple(c for c in schema.columns if c.name != table.schema.target)),
     )
     return label, part
 

@@ -15,13 +15,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
-from synthgen import compare, comparison, record, scoring
+from synthgen import compare, comparison, record, remedies, scoring
+from synthgen.column import Column
 from synthgen.device import seed_sequence
 from synthgen.errors import DataError, SynthgenError, UsageError
+from synthgen.guard import guarded_sample
 from synthgen.judges import Judge
 from synthgen.selection import HELPS, NO_GAIN, deal
 from synthgen.strategies import pick
-from synthgen.table import Table
+from synthgen.table import Schema, Table
 from synthgen.trials import outer_splits, part_of, together_of
 
 FEW = ["class_weight", "oversample"]
@@ -210,6 +212,30 @@ def test_medians_and_levels_come_from_the_training_part() -> None:
     coder = pick("default")[0].build(train, Judge.of("hgb"), seed_sequence(0))(0).coder
     out = coder.transform(part.places)
     assert np.array_equal(np.isnan(out[:, 2]), X["sex"] == "m")
+
+
+def test_a_schema_reaches_the_synthesizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table()
+    X["code"] = np.random.default_rng(0).permutation(np.arange(240) // 2 * 1000 / 7)
+    made: list[pd.DataFrame] = []
+
+    def spied(*given: Any, **how: Any) -> Any:
+        made.append((found := guarded_sample(*given, **how)).frame)
+        return found
+
+    monkeypatch.setattr(remedies, "guarded_sample", spied)
+    inferred = Schema.infer(X.assign(ill=y), target="ill")
+    assert inferred["code"].kind == "numeric"
+    forced = Column("code", "categorical", X["code"].dtype)
+    for kind, schema in (("numeric", None), ("categorical", Schema((forced,)))):
+        made.clear()
+        found = quick(X, y, strategies=["bootstrap_30"], schema=schema)
+        assert not found.not_applicable
+        assert len(made) == 12
+        rows = pd.concat(made)
+        assert rows["code"].isin(X["code"]).all() == (kind == "categorical")
+    # A whole schema names the target too, whose classes are codes by then.
+    assert not quick(X, y, strategies=["bootstrap_30"], schema=inferred).not_applicable
 
 
 # --- the verdict --------------------------------------------------------------------------------
