@@ -174,8 +174,8 @@ def validated_amount(
         if "checkpoint" in own.get_params(deep=False):
             own.set_params(checkpoint=None)  # it is for the training on all rows
         learned = np.flatnonzero(train)[brief(own, codes[train], wanted, child_seed(seed, 4, f))]
-        learned_X, learned_y = (part.iloc[learned].reset_index(drop=True) for part in (features, y))
-        jobs.append((own, learned_X, learned_y))
+        rows = features.iloc[learned].reset_index(drop=True)
+        jobs.append((own, rows, y.iloc[learned].reset_index(drop=True)))
     fit_many(jobs)
     for f, (own, _, _) in enumerate(jobs):
         train = fold != f
