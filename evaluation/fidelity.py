@@ -22,7 +22,8 @@ TabFlow learns all classes together, and makes as many rows as it learned from. 
   `--published`, too).
 
 Floor: each column drawn on its own. Ceiling: other real rows. A variant changes constants of
-``synthgen.synthesizers.flow``. Writes fidelity.json beside itself and prints a table.
+``synthgen.synthesizers.flow`` or ``synthgen.encoding``; `--width` holds for all of them. Writes
+fidelity.json beside itself and prints a table.
 """
 
 from __future__ import annotations
@@ -47,6 +48,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "later moments": {"LATE": 1.5},
     "width 128": {"MAX_WIDTH": 128},
     "width 256": {"MAX_WIDTH": 256},
+    "numbers ahead": {"AHEAD": 1.0},
+    "numbers behind": {"AHEAD": -1.0},
+    "mixture of 3": {"MIXTURE": 3},
+    "numbers x2": {"NUMBER_WEIGHT": 2.0},
+    "numbers x1/2": {"NUMBER_WEIGHT": 0.5},
+    "levels up to 32": {"encoding.MAX_LEVELS": 32},
+    "200 knots": {"encoding.KNOTS": 200},
+    "a knot per row": {"encoding.KNOTS": 100_000},
 }
 # Of the first variant, rows are made with so many steps from noise besides the default.
 SOLVER_STEPS = (10, 20, 100)
@@ -215,14 +224,17 @@ def synthetic(
     train: pd.DataFrame, constants: dict[str, Any], seed: int, options: Any, solver: tuple[int, ...]
 ):
     """Rows, and what they cost, for the default and each other number of steps from noise."""
+    from synthgen import encoding
     from synthgen.synthesizers import flow
 
     params: dict[str, Any] = {"device": options.device, "batch_size": options.batch}
-    before = {}
+    before = []
     for name, value in constants.items():
-        if name.isupper():
-            before[name] = getattr(flow, name)
-            setattr(flow, name, value)
+        if name.split(".")[-1].isupper():
+            module = encoding if "." in name else flow
+            name = name.split(".")[-1]
+            before.append((module, name, getattr(module, name)))
+            setattr(module, name, value)
         else:
             params[name] = value
     try:
@@ -256,8 +268,8 @@ def synthetic(
                 },
             )
     finally:
-        for name, value in before.items():
-            setattr(flow, name, value)
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -283,6 +295,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000, help="training rows; 0: all")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--width", type=int, help="the most that a network has")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--published", action="store_true", help="figures as in published.py")
     parser.add_argument("--fixed-tstr", action="store_true", help="one XGBoost instead of 36")
@@ -306,7 +319,10 @@ def main() -> None:
                     parts, test = [("", test.iloc[:half], {})], test.iloc[half:]
                 else:
                     solver = SOLVER_STEPS if variant == "default" else ()
-                    parts = synthetic(train, VARIANTS[variant], seed, options, solver)
+                    constants = VARIANTS[variant]
+                    if options.width:
+                        constants, solver = {"MAX_WIDTH": options.width, **constants}, ()
+                    parts = synthetic(train, constants, seed, options, solver)
                 for more, made, cost in parts:
                     found: dict[str, Any] = {"table": name, "variant": variant + more, "seed": seed}
                     found |= figures(made, train, test, options) | cost
