@@ -40,12 +40,6 @@ CLIP, WARM_UP, LEAST_RATE, LATEST = 1.0, 50, 0.02, 0.98
 LATE, SPREAD = 0.8, 1.6
 # Of the rows of a batch, so many show some of their levels from the start, for `where`.
 SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
-# Numbers are so much further on their way than levels, as the difference of logits of the moments.
-AHEAD = 0.0
-# The end of a number's way is a mixture of so many normal distributions; 1: its mean alone.
-MIXTURE = 1
-# Of the numbers' loss beside that of the levels.
-NUMBER_WEIGHT = 1.0
 # Held-out rows are looked at from so many moments of the way.
 MOMENTS = 8
 
@@ -97,7 +91,6 @@ class _Flow(Sampler):
         self.solver_steps, self.guidance = solver_steps, guidance
         self.enter = linear(self.size + len(spans.widths), width)
         self.leave = linear(width, self.size)
-        self.more = linear(width, 3 * MIXTURE * n_numbers) if MIXTURE > 1 else None
         self.clock = nn.Sequential(linear(2 * WAVES, CLOCK), nn.SiLU(), linear(CLOCK, CLOCK))
         self.label = linear(n_labels, CLOCK) if n_labels > 1 else None
         self.blocks = nn.ModuleList([_Block(width) for _ in range(BLOCKS)])
@@ -124,7 +117,7 @@ class _Flow(Sampler):
             free = self._changes(x, shown, times, torch.full_like(labels, self.n_labels))
             change_numbers = free[0] + guidance * (change_numbers - free[0])
             change_logits = self.spans.bounded(free[1] + guidance * (change_logits - free[1]))
-        keep, spread = _skip(_ahead(times))
+        keep, spread = _skip(times)
         sharp = (times / (1 - times).clamp(min=1e-3) ** 2).clamp(max=SHARPEST)
         numbers = keep * x[:, : self.n_numbers] + spread * change_numbers
         return numbers, self.prior + sharp * x[:, self.n_numbers :] + change_logits
@@ -141,13 +134,7 @@ class _Flow(Sampler):
         hidden = self.enter(torch.cat([x, shown], 1))
         for block in self.blocks:
             hidden = block(hidden, moment)
-        hidden = F.silu(self.norm(hidden))
-        out = self.leave(hidden)
-        if self.more is not None:
-            self.mixture = self.more(hidden).unflatten(1, (3, MIXTURE, self.n_numbers))
-            shares = self.mixture[:, 0].softmax(1)
-            mean = (shares * (out[:, None, : self.n_numbers] + self.mixture[:, 1])).sum(1)
-            return mean, self.spans.bounded(out[:, self.n_numbers :])
+        out = self.leave(F.silu(self.norm(hidden)))
         return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
 
     def keep_all_but_modulation(self) -> None:
@@ -175,10 +162,7 @@ class _Flow(Sampler):
             shown: See `forward`; None: no level is.
         """
         numbers, levels = rows.numbers, self.spans.one_hot(rows.codes)
-        way = torch.cat(
-            [_ahead(times).expand(-1, self.n_numbers), times.expand(-1, self.spans.total)], 1
-        )
-        x = way * torch.cat([numbers, levels], 1) + (1 - way) * noise
+        x = times * torch.cat([numbers, levels], 1) + (1 - times) * noise
         if shown is None:
             shown = torch.zeros_like(rows.codes, dtype=x.dtype)
         else:
@@ -187,17 +171,8 @@ class _Flow(Sampler):
             x = torch.cat([x[:, : self.n_numbers], noisy], 1)
         mean, logits = self(x, shown, times, labels)
         # What is left to learn of a number counts the same at every moment.
-        keep, spread = _skip(_ahead(times).clamp(max=LATEST))
-        squared = ((mean - numbers) ** 2 / spread**2).sum(1)
-        if self.more is not None:
-            shares, places, widths = self.mixture.unbind(1)
-            first = (numbers - keep * x[:, : self.n_numbers]) / spread
-            base = ((mean - keep * x[:, : self.n_numbers]) / spread).detach()
-            centre = places - (shares.softmax(1) * places).sum(1, keepdim=True) + base[:, None]
-            widths = widths.clamp(-5, 5)
-            off = (first[:, None] - centre) * (-widths).exp()
-            chance = shares.log_softmax(1) - widths - 0.5 * off**2
-            squared = squared - 2 * chance.logsumexp(1).sum(1)
+        weight = 1 / _skip(times.clamp(max=LATEST))[1] ** 2
+        squared = ((mean - numbers) ** 2 * weight).sum(1)
         entropy = (self.spans.cross_entropy(logits, rows.codes) * (1 - shown)).sum(1)
         return squared.mean(), entropy.mean()
 
@@ -223,21 +198,12 @@ class _Flow(Sampler):
         for now, then in pairwise(moments):
             x = torch.where(known, wanted, x)
             numbers, logits = self(x, shown, now.expand(1, 1), of, self.guidance)
-            expected = torch.cat([numbers, self.spans.softmax(logits)], 1)
-            share = [
-                ((b - a) / (1 - a)).expand(m)
-                for a, b, m in ((_ahead(now), _ahead(then), n), (now, then, self.spans.total))
-            ]
-            x = x + (expected - x) * torch.cat(share)
+            ahead = torch.cat([numbers, self.spans.softmax(logits)], 1)
+            x = x + (ahead - x) * ((then - now) / (1 - now))
         codes = self.spans.draw(logits, generator)
         for code, level in (fixed or {}).items():
             codes[:, code] = level
         return Encoded(x[:, :n], codes)
-
-
-def _ahead(times: Tensor) -> Tensor:
-    """Moments of the numbers, given those of the levels."""
-    return times if AHEAD == 0 else torch.sigmoid(torch.logit(times) + AHEAD)
 
 
 def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
@@ -304,7 +270,7 @@ class _FlowLearner(StagedLearner):
             shown = shown * data.spans.shares(rows.codes)
         squared, entropy = sampler.losses(rows, labels, times[:, None], noise, shown)
         losses = torch.stack([squared.detach(), entropy.detach()])
-        return (NUMBER_WEIGHT * squared + entropy) / data.parts, losses, {}
+        return (squared + entropy) / data.parts, losses, {}
 
     def course(self, done: int, steps: int) -> float:
         """Up, then down along half a cosine."""
