@@ -22,6 +22,8 @@ from synthgen.selection import (
 )
 from synthgen.trials import SHARES, Plan
 
+FEW_SPLITS = 5  # fewer know their own spread so badly that intervals are several times as wide
+
 
 @dataclass(frozen=True)
 class Result:
@@ -108,8 +110,8 @@ def results(
         gains: dict[str, Difference] = {}
         for some in (np.flatnonzero(plain), np.flatnonzero(~plain)):
             if len(some):
-                ceiling = sign * METRICS[metric].best
-                told = compare_to(sign * values[some], reference, ratio=ratio, ceiling=ceiling)
+                own = sign * values[some]
+                told = compare_to(own, reference, ratio=ratio, bounds=METRICS[metric].bounds)
                 gains |= {names[place]: gain for place, gain in zip(some, told, strict=True)}
         for name, own in zip(names, values, strict=True):
             gain = gains[name]
@@ -151,7 +153,7 @@ def judged(
         ratio=ratio,
         rows=len(plan.part),
         margin=margin,
-        ceiling=about.sign * about.best,
+        bounds=about.bounds,
     )
     # Nested: in each split the inner folds choose, and the test part tells what that was worth.
     source = {against: rows["nothing"]} | {n: rows[n] for n in candidates}
@@ -160,7 +162,7 @@ def judged(
         inner = np.array([source[n][split]["inner"][metric] for n in source]) * about.sign
         chosen.append([*source][choose(inner, ratio=1 / (inner.shape[1] - 1))])
     nested = np.array([outer[n][split] for split, n in enumerate(chosen)])
-    (gain,) = compare_to(nested[None], reference, ratio=ratio)
+    (gain,) = compare_to(nested[None], reference, ratio=ratio, bounds=about.bounds)
     best = candidates[outcome.best] if candidates else against
     text = _in_words(
         outcome.outcome,
@@ -176,6 +178,7 @@ def judged(
         len(plan.part),
         hopeful=candidates[int(np.argmax([d.high for d in found]))] if found else "",
         highest=max((d.high for d in found), default=0.0),
+        splits=len(reference),
     )
     return Verdict(
         outcome.outcome,
@@ -205,6 +208,7 @@ def _in_words(
     *,
     hopeful: str,
     highest: float,
+    splits: int,
 ) -> str:
     reference = "doing nothing" if against == "nothing" else "moving the threshold alone"
     level_text = f"{reference} ({about.text(level)} {about.words})"
@@ -234,10 +238,11 @@ def _in_words(
         )
     assert outcome == UNCLEAR
     more = "" if hopeful == best else f", and up to {signed(highest)} for {hopeful}"
+    few = f"; so would fewer, on more than these {splits} splits" if splits < FEW_SPLITS else ""
     return (
         f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the "
         f"truth lies between {first} and {last}{more} ({at_once}). About {rows:,} rows in place "
-        f"of {now:,} would tell"
+        f"of {now:,} would tell{few}"
     )
 
 
@@ -249,7 +254,9 @@ def real_rows(plan: Plan, rows: list[dict[str, Any]], ratio: float) -> RealRows 
         return None
     doublings = np.log2(shares) - np.log2(shares).mean()
     slopes = sign * values @ doublings / (doublings**2).sum()
-    (gain,) = compare_to(slopes[None], np.zeros(len(slopes)), ratio=ratio)
+    width = METRICS[plan.metric].worst - METRICS[plan.metric].best
+    bounds = -abs(width), abs(width)
+    (gain,) = compare_to(slopes[None], np.zeros(len(slopes)), ratio=ratio, bounds=bounds)
     means = tuple(values.mean(axis=0).tolist())
     return RealRows(tuple(shares.tolist()), means, gain.mean, gain.interval)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +30,18 @@ class Metric:
     Attributes:
         words: For the reader.
         sign: 1 where higher is better, -1 where lower is.
-        best: The best value there is.
+        best, worst: The values between which it lies.
     """
 
     words: str
     sign: int = 1
     best: float = 1.0
+    worst: float = 0.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The worst and the best value, turned so that higher is better."""
+        return self.sign * self.worst, self.sign * self.best
 
     def text(self, value: float, *, signed: bool = False) -> str:
         """A value as a reader wants it: three decimals, or whole money."""
@@ -50,9 +57,9 @@ METRICS = {
     "recall_at_5pct": Metric("recall at 5 % false alarms"),
     "balanced_accuracy": Metric("balanced accuracy"),
     "f1": Metric("F1"),
-    "brier": Metric("Brier score", -1, 0.0),
-    "log_loss": Metric("log-loss", -1, 0.0),
-    "cost": Metric("cost of 1,000 rows", -1, 0.0),
+    "brier": Metric("Brier score", -1, 0.0, 1.0),
+    "log_loss": Metric("log-loss", -1, 0.0, math.inf),
+    "cost": Metric("cost of 1,000 rows", -1, 0.0, math.inf),
 }
 DECIDED: tuple[str, ...] = ("balanced_accuracy", "f1", "cost")  # those that need a threshold
 RANKED: tuple[str, ...] = (

@@ -34,7 +34,7 @@ class Difference:
         mean: Mean of the paired differences.
         error: Its corrected standard error.
         low, high: Interval that holds for all candidates at once; of one candidate where it was
-            asked about alone.
+            asked about alone. It ends where scores do.
     """
 
     mean: float
@@ -99,7 +99,7 @@ def compare_to(
     *,
     ratio: float,
     confidence: float = CONFIDENCE,
-    ceiling: float | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[Difference]:
     """The differences of all candidates to the reference, with intervals that hold at once.
 
@@ -112,7 +112,8 @@ def compare_to(
         reference: Shape (splits,), the same splits.
         ratio: n_test / n_train of a split.
         confidence: Probability that all intervals hold together.
-        ceiling: The best score there is. No gain is larger than what the reference leaves.
+        bounds: The worst and the best score there is. No gain is larger than what the reference
+            leaves, no loss larger than what it has.
 
     Returns:
         One `Difference` for each candidate.
@@ -127,14 +128,19 @@ def compare_to(
     differences = np.atleast_2d(scores) - reference
     mean, error = corrected(differences, ratio)
     half = error * critical_value(differences, confidence)
-    high = mean + half
-    if ceiling is not None:
-        room, room_error = corrected((ceiling - reference)[None], ratio)
-        quantile = student.ppf((1 + confidence) / 2, len(reference) - 1)
-        high = np.maximum(np.minimum(high, room + quantile * room_error), mean)
-    return [
-        Difference(*map(float, found)) for found in zip(mean, error, mean - half, high, strict=True)
-    ]
+    low, high = mean - half, mean + half
+    worst, best = bounds
+    if math.isfinite(best):
+        high = np.maximum(np.minimum(high, _most(best - reference, ratio, best - worst)), mean)
+    if math.isfinite(worst):
+        low = np.minimum(np.maximum(low, -_most(reference - worst, ratio, best - worst)), mean)
+    return [Difference(*map(float, found)) for found in zip(mean, error, low, high, strict=True)]
+
+
+def _most(room: np.ndarray, ratio: float, most: float) -> float:
+    """Upper bound of the mean of what splits leave, which is known to be at most `most`."""
+    ((mean,), (error,)) = corrected(room[None], ratio)
+    return min(float(mean + student.ppf((1 + CONFIDENCE) / 2, len(room) - 1) * error), most)
 
 
 def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> float:
@@ -158,6 +164,8 @@ def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> f
     noise = products.var(axis=2, ddof=1)[apart].sum() / splits
     strength = (correlation[apart] ** 2).sum()
     shrinkage = float(np.clip(noise / strength, 0, 1)) if strength > 0 else 1.0
+    if splits < 3:  # between two points every correlation is 1, which says nothing
+        shrinkage = 1.0
     correlation = (1 - shrinkage) * correlation + shrinkage * np.eye(len(z))
     # The square root by eigenvalues also takes a correlation without full rank.
     values, vectors = np.linalg.eigh(correlation)
@@ -206,7 +214,7 @@ def verdict(
     rows: int,
     margin: float = MARGIN,
     confidence: float = CONFIDENCE,
-    ceiling: float | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     order: Sequence[int] | None = None,
 ) -> tuple[Outcome, list[Difference]]:
     """Whether any candidate beats the reference.
@@ -222,7 +230,7 @@ def verdict(
         rows: Rows of the table.
         margin: A smaller gain is not worth having.
         confidence: Probability that all intervals hold together.
-        ceiling: The best score there is.
+        bounds: The worst and the best score there is.
         order: How simple each candidate is, less is simpler; None: as they stand.
 
     Raises:
@@ -238,7 +246,7 @@ def verdict(
     scores = np.atleast_2d(scores)
     if not len(scores):
         return Outcome(NO_GAIN, -1), []
-    found = compare_to(scores, reference, ratio=ratio, confidence=confidence, ceiling=ceiling)
+    found = compare_to(scores, reference, ratio=ratio, confidence=confidence, bounds=bounds)
     helping = [i for i, d in enumerate(found) if d.low > 0]
     if helping:
         own = None if order is None else [order[i] for i in helping]
@@ -246,14 +254,15 @@ def verdict(
     best = int(np.argmax([d.mean for d in found]))
     if all(d.high < margin for d in found):
         return Outcome(NO_GAIN, best), found
-    return Outcome(UNCLEAR, best, _rows_to_tell(found, rows, margin)), found
+    critical = critical_value(scores - reference, confidence)
+    return Outcome(UNCLEAR, best, _rows_to_tell(found, critical, rows, margin)), found
 
 
-def _rows_to_tell(found: Sequence[Difference], rows: int, margin: float) -> int:
+def _rows_to_tell(found: Sequence[Difference], critical: float, rows: int, margin: float) -> int:
     """Rows at which one would be above 0, or all below the margin, to two digits upwards."""
 
     def needed(d: Difference, gap: float) -> float:
-        half = max(d.mean - d.low, d.high - d.mean)
+        half = critical * d.error  # d may end before, where scores do
         return rows * max(1.0, (half / gap) ** 2) if gap > 0 else math.inf
 
     helps = min(needed(d, d.mean) for d in found)

@@ -37,7 +37,11 @@ def simulated(
 
 
 @pytest.mark.parametrize(
-    ("splits", "candidates"), [(5, 1), (5, 8), (10, 1), (10, 8), (20, 6), (10, 20)]
+    ("splits", "candidates"),
+    [
+        *[(2, 1), (2, 8), (2, 20), (3, 1), (3, 8), (3, 20), (4, 1), (4, 8), (4, 20)],
+        *[(5, 1), (5, 8), (10, 1), (10, 8), (20, 6), (10, 20)],
+    ],
 )
 def test_no_gain_is_seldom_called_help_and_intervals_cover(splits: int, candidates: int) -> None:
     rng = np.random.default_rng([splits, candidates])
@@ -49,6 +53,64 @@ def test_no_gain_is_seldom_called_help_and_intervals_cover(splits: int, candidat
         wrong += outcome.outcome == HELPS
         covered += all(d.low <= 0 <= d.high for d in found)
     assert wrong / TABLES <= 0.07
+    assert covered / TABLES >= 0.93
+
+
+@pytest.mark.parametrize("splits", [2, 3, 4, 5, 10])
+def test_figures_that_move_in_steps_are_not_called_help(splits: int) -> None:
+    # Recall on 5 rows of the class: splits often agree to the letter.
+    rng = np.random.default_rng(splits)
+    wrong = 0
+    for _ in range(TABLES):
+        scores, reference = simulated(rng, np.zeros(8), splits, noise=0.15)
+        scores = reference + np.round((scores - reference) / 0.2) * 0.2
+        wrong += verdict(scores, reference, ratio=RATIO, rows=1000)[0].outcome == HELPS
+    assert wrong / TABLES <= 0.07
+
+
+@pytest.mark.parametrize(("splits", "gain"), [(3, 0.6), (4, 0.3), (5, 0.2)])
+def test_few_splits_find_a_winner_that_is_far_ahead(splits: int, gain: float) -> None:
+    rng = np.random.default_rng(splits)
+    gains = np.array([-0.04, 0.0, gain, 0.0])
+    found = 0
+    for _ in range(TABLES):
+        scores, reference = simulated(rng, gains, splits, noise=0.03)
+        outcome, _ = verdict(scores, reference, ratio=RATIO, rows=1000)
+        found += outcome.outcome == HELPS and outcome.best == 2
+    assert found / TABLES >= 0.8
+
+
+def test_intervals_end_where_scores_do() -> None:
+    rng = np.random.default_rng(9)
+    for splits in (2, 3, 10):
+        reference = rng.uniform(0.2, 0.5, splits)
+        scores = rng.uniform(0, 1, (8, splits))
+        free = compare_to(scores, reference, ratio=RATIO)
+        held = compare_to(scores, reference, ratio=RATIO, bounds=(0.0, 1.0))
+        for wide, narrow in zip(free, held, strict=True):
+            assert -1 <= narrow.low <= narrow.mean <= narrow.high <= 1
+            assert wide.low <= narrow.low
+            assert narrow.high <= wide.high
+            assert (wide.mean, wide.error) == (narrow.mean, narrow.error)
+            assert (wide.low > 0) == (narrow.low > 0)
+    # Money has no upper bound, and nobody can lose less than nothing.
+    (cost,) = compare_to(
+        np.array([[-9.0, -1.0]]), np.array([-5.0, -5.0]), ratio=1, bounds=(-np.inf, 0)
+    )
+    assert cost.low < -50
+    assert cost.high <= 5 + 13 * 5
+
+
+def test_clipped_intervals_cover() -> None:
+    rng = np.random.default_rng(10)
+    covered = 0
+    for _ in range(TABLES):
+        gains = rng.normal(0, 0.05, 8)
+        scores, reference = simulated(rng, gains, 10, noise=0.03, shared=0.8)
+        # The class is nearly found already: what is left to gain is small, and so is the truth.
+        scores, reference = scores + 0.45 - gains.max(), reference + 0.45 - gains.max()
+        found = compare_to(scores, reference, ratio=RATIO, bounds=(0.0, 1.0))
+        covered += all(d.low <= g <= d.high for d, g in zip(found, gains, strict=True))
     assert covered / TABLES >= 0.93
 
 
@@ -124,7 +186,7 @@ def test_a_perfect_reference_leaves_nothing_to_gain() -> None:
     rng = np.random.default_rng(5)
     perfect = np.ones(10)
     scores = 1 - rng.exponential(0.1, (5, 10))  # noisy, so that intervals reach above 1
-    outcome, found = verdict(scores, perfect, ratio=RATIO, rows=100, ceiling=1.0)
+    outcome, found = verdict(scores, perfect, ratio=RATIO, rows=100, bounds=(0.0, 1.0))
     assert outcome.outcome == NO_GAIN
     assert max(d.high for d in found) <= 0
     assert verdict(scores, perfect, ratio=RATIO, rows=100)[0].outcome == UNCLEAR
