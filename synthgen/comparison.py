@@ -25,7 +25,7 @@ from synthgen.conclusions import (
 from synthgen.device import RandomState, seed_sequence
 from synthgen.errors import DataError, UsageError
 from synthgen.judges import Judge
-from synthgen.record import Record, failed, going, run
+from synthgen.record import Record, going, run, told
 from synthgen.scoring import METRICS, RANKED
 from synthgen.strategies import Strategy, pick
 from synthgen.table import Schema, Table
@@ -176,7 +176,8 @@ def compare(
         schema: What the columns are, in place of a guess, to classifiers and synthesizers alike.
         n_jobs: Processes (joblib); None: 1, or what a joblib context says.
         random_state: The same number gives the same results, for any `n_jobs`.
-        resume: A JSON file that keeps every finished part, and goes on from there if it exists.
+        resume: A JSON file that keeps every finished part, and goes on from there if it exists, as
+            if nothing had come between; with another budget, as if that had been the one.
         verbose: Show progress, with the time left, on standard error.
 
     Returns:
@@ -289,7 +290,7 @@ def _concluded(
     chosen: list[Strategy],
 ) -> Comparison:
     splits = len(plan.tests) if record.splits is None else record.splits
-    left = going(record, plan)
+    left = going(record, plan, splits)
     rows = {name: [record.done[i, name] for i in range(splits)] for name in left}
     scores = {name: [d["scores"] for d in found] for name, found in rows.items()}
     scores["threshold"] = scores["nothing"]
@@ -302,11 +303,10 @@ def _concluded(
         "ranking": judged(plan, rows, scores, names, plan.metric, "nothing", ratio),
         "decision": judged(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
-    every = [record.done[key] for key in sorted(record.done)]
     reasons = {
-        s.name: next(d["reason"] for d in every if d["strategy"] == s.name and "reason" in d)
+        s.name: next(d["reason"] for d in told(record, s.name, splits) if "reason" in d)
         for s in plan.strategies
-        if failed(record, s.name)
+        if s.name not in {*left, *record.pruned}
     }
     return Comparison(
         target=table.schema.target if table.schema.target is not None else "target",
@@ -323,7 +323,7 @@ def _concluded(
         results=tuple(found),
         verdict=both,
         real_rows=real_rows(plan, rows["nothing"], ratio),
-        pruned={k: v for k, v in record.pruned.items() if k in families},
+        pruned=record.pruned,
         not_applicable=reasons,
         by=by_means(rows),
         curves={name: mean_curves(found) for name, found in rows.items()},
@@ -331,7 +331,7 @@ def _concluded(
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
         notes=(
             *_few(int(plan.part.counts[plan.part.rare]), folds),
-            *sorted({note for d in every for note in d["notes"]}),
+            *sorted({note for several in rows.values() for d in several for note in d["notes"]}),
         ),
         seed=seed,
     )

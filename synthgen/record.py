@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -24,22 +25,26 @@ TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
 
 
 class Record:
-    """What is finished, kept in a file if one is given; every change is a whole file."""
+    """What is finished, kept in a file if one is given; every change is a whole file.
+
+    What a budget leaves out is not kept: it follows from how long the finished parts took, so that
+    another budget may decide otherwise.
+    """
 
     def __init__(self, path: str | os.PathLike[str] | None, fingerprint: str) -> None:
         self.path = None if path is None else Path(path)
         self.done: dict[tuple[int, str], dict[str, Any]] = {}
         self.pruned: dict[str, str] = {}
         self.splits: int | None = None  # fewer than planned, where the budget said so
-        self.spent = 0.0
+        self.let_in: set[tuple[int, str]] = set()  # what the budget allows, finished or not
+        self.last = time.perf_counter()  # when the last part was added
         self.fingerprint = fingerprint
         if self.path is not None and self.path.exists():
             try:
                 content = json.loads(self.path.read_text(encoding="utf-8"))
                 finished = {(d["split"], d["strategy"]): d for d in content["done"]}
                 same = content["fingerprint"] == fingerprint
-                self.pruned, self.splits = dict(content["pruned"]), content["splits"]
-                self.spent = float(content["spent"])
+                [float(d["wall"]) for d in finished.values()]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UsageError(
                     248,
@@ -53,21 +58,21 @@ class Record:
                 )
             self.done = finished
 
-    def add(self, several: list[dict[str, Any]], spent: float) -> None:
-        self.done |= {(found["split"], found["strategy"]): found for found in several}
-        self.spent = spent
-        self.write()
-
-    def write(self) -> None:
+    def add(self, several: list[dict[str, Any]]) -> None:
+        now = time.perf_counter()
+        for found in several:
+            found["wall"] = (now - self.last) / len(several)
+            self.done[found["split"], found["strategy"]] = found
+        self.last = now
         if self.path is not None:
-            content = {
-                "fingerprint": self.fingerprint,
-                "splits": self.splits,
-                "pruned": self.pruned,
-                "spent": self.spent,
-                "done": list(self.done.values()),
-            }
+            content = {"fingerprint": self.fingerprint, "done": list(self.done.values())}
             write_json(self.path, content)
+
+    @property
+    def spent(self) -> float:
+        """Seconds that went by for what the budget has let in."""
+        # Other threads may add to it meanwhile: a list is made in one step.
+        return sum(d["wall"] for key, d in [*self.done.items()] if key in self.let_in)
 
 
 def run(
@@ -83,7 +88,6 @@ def run(
     record.done = {
         key: d for key, d in record.done.items() if d["remedy"] == remedy.get(key[1], d["remedy"])
     }
-    before, started = record.spent, time.perf_counter()
     jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     # With a budget, what goes on is decided after each split; else all are in one queue.
@@ -94,92 +98,97 @@ def run(
         for splits in rounds:
             if record.splits is not None and splits[0] >= record.splits:
                 break
-            tasks = _tasks(record, plan, splits)
-            first = budget is not None and splits[0] == 0
-
-            def in_time(
-                tasks: Sequence[tuple[int, list[Strategy]]] = tasks, first: bool = first
-            ) -> Iterator[Any]:
-                for place, (split, several) in enumerate(tasks):
-                    spent = before + time.perf_counter() - started
-                    # Doing nothing and one remedy are the least that can be compared.
-                    if first and place > 1 and budget and spent > TRYING * budget:
-                        record.pruned |= {
-                            s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were "
-                            f"spent on simpler remedies"
-                            for s in several
-                        }
-                    if several := [s for s in several if s.name not in record.pruned]:
-                        yield delayed(task)(plan, split, several, threads)
-
-            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(in_time())
+            jobs_of_round = (
+                delayed(task)(plan, split, several, threads)
+                for split, several in _left_to_do(record, plan, splits, budget)
+            )
+            record.last = time.perf_counter()
+            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs_of_round)
             for several in cast(Iterator[list[dict[str, Any]]], finished):
-                record.add(several, before + time.perf_counter() - started)
+                record.add(several)
                 show(len(record.done), _left(record, plan, jobs), several[-1]["strategy"])
             if budget is not None and splits[0] + 1 < len(plan.tests):
                 _prune(record, plan, splits[0] + 1, budget, jobs)
     return record
 
 
-def _tasks(record: Record, plan: Plan, splits: Sequence[int]) -> list[tuple[int, list[Strategy]]]:
-    """What is left to do on some splits; remedies that share a synthesizer are one task."""
-    found: dict[tuple[int, str], list[Strategy]] = {}
+def _left_to_do(
+    record: Record, plan: Plan, splits: Sequence[int], budget: float | None
+) -> Iterator[tuple[int, list[Strategy]]]:
+    """What is not finished on some splits; remedies that share a synthesizer are one task.
+
+    Finished parts are passed in their turn, so that time and budget are as they were then.
+    """
+    tasks: dict[tuple[int, str], list[Strategy]] = {}
     for split in splits:
         for strategy in plan.strategies:
-            if (
-                strategy.name not in record.pruned
-                and (split, strategy.name) not in record.done
-                and not failed(record, strategy.name)
-            ):
-                shared = strategy.synthesizer or f"only {strategy.name}"
-                found.setdefault((split, shared), []).append(strategy)
-    return [(split, several) for (split, _), several in found.items()]
+            shared = strategy.synthesizer or f"only {strategy.name}"
+            tasks.setdefault((split, shared), []).append(strategy)
+    for place, ((split, _), several) in enumerate(tasks.items()):
+        names = [s.name for s in several if s.name not in record.pruned]
+        names = [n for n in names if not failed(record, n, before=split)]
+        record.let_in.update((split, n) for n in names)
+        todo = [s for s in several if s.name in names and (split, s.name) not in record.done]
+        spent = record.spent + time.perf_counter() - record.last
+        # Doing nothing and one remedy are the least that can be compared.
+        if budget is not None and split == 0 and place > 1 and spent > TRYING * budget:
+            record.pruned |= {
+                s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were spent on "
+                f"simpler remedies"
+                for s in todo
+            }
+        elif todo:
+            yield split, todo
 
 
-def failed(record: Record, name: str) -> bool:
-    return any(d["strategy"] == name and "reason" in d for d in record.done.values())
+def failed(record: Record, name: str, before: float = math.inf) -> bool:
+    """Whether a remedy turned out not to work here, on a split before that one."""
+    return any("reason" in d for d in told(record, name, before))
 
 
-def _seconds(record: Record, name: str) -> float:
+def told(record: Record, name: str, before: float = math.inf) -> list[dict[str, Any]]:
+    """What is known of a remedy from the splits before that one, in their order."""
+    return [d for (i, n), d in sorted(record.done.items()) if n == name and i < before]
+
+
+def _seconds(record: Record, name: str, before: float = math.inf) -> float:
     """Mean seconds of a remedy on a split."""
-    found = [d["seconds"] for d in record.done.values() if d["strategy"] == name]
+    found = [d["seconds"] for d in told(record, name, before)]
     return float(np.mean(found)) if found else 0.0
 
 
-def going(record: Record, plan: Plan) -> list[str]:
+def going(record: Record, plan: Plan, before: float = math.inf) -> list[str]:
     names = [s.name for s in plan.strategies]
-    return [n for n in names if n not in record.pruned and not failed(record, n)]
+    return [n for n in names if n not in record.pruned and not failed(record, n, before)]
 
 
 def _left(record: Record, plan: Plan, jobs: int) -> tuple[int, float]:
     """Tasks that are left, and their seconds."""
     last = len(plan.tests) if record.splits is None else record.splits
-    todo = [
-        name
-        for split in range(last)
-        for name in going(record, plan)
-        if (split, name) not in record.done
-    ]
-    return len(todo), sum(_seconds(record, name) for name in todo) / jobs
+    todo = {n: last - len(told(record, n, last)) for n in going(record, plan)}
+    return sum(todo.values()), sum(k * _seconds(record, n) for n, k in todo.items()) / jobs
 
 
 def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> None:
-    """Keep, from the best on inner folds to the worst, what still fits into the budget."""
+    """Keep, from the best on inner folds to the worst, what still fits into the budget.
+
+    Only what the first `done` splits told counts, whatever else is finished.
+    """
     sign = METRICS[plan.metric].sign
     left = budget - record.spent
     splits = len(plan.tests) if record.splits is None else record.splits
+    names = going(record, plan, done)
 
     def inner(name: str) -> float:
-        found = [d for d in record.done.values() if d["strategy"] == name]
+        found = told(record, name, done)
         return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
 
     def needed(name: str) -> float:
-        return (splits - done) * _seconds(record, name) / jobs
+        return (splits - done) * _seconds(record, name, done) / jobs
 
-    if done >= splits or _left(record, plan, jobs)[1] <= left:
+    if done >= splits or sum(map(needed, names)) <= left:
         return
-    others = [n for n in going(record, plan) if n != "nothing"]
-    ranked = sorted(others, key=lambda n: -sign * inner(n))
+    ranked = sorted((n for n in names if n != "nothing"), key=lambda n: -sign * inner(n))
     total = needed("nothing")
     kept = []
     for name in ranked:
@@ -191,14 +200,13 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
         kept = ranked[:1]
         each = (needed("nothing") + needed(kept[0])) / (splits - done)
         record.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
-    for name in others:
+    for name in ranked:
         if name not in kept:
             record.pruned[name] = (
-                f"no time for it: it takes {_seconds(record, name):.0f} s a split, and reached "
-                f"{inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
+                f"no time for it: it takes {_seconds(record, name, done):.0f} s a split, and "
+                f"reached {inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
                 f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
             )
-    record.write()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -439,6 +440,74 @@ def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
     assert found.splits == 2
     assert any("left out: Peek" in line for line in found.summary_lines())
     assert not quick(X, y, time_budget=1e6).pruned
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Seconds of each remedy on a split, in place of those that really go by."""
+    now, seconds, real = (
+        [0.0],
+        {"nothing": 1.0, "class_weight": 2.0, "oversample": 4.0},
+        record.task,
+    )
+
+    def timed(plan: Any, split: int, strategies: Any, threads: Any) -> list[dict[str, Any]]:
+        found = real(plan, split, strategies, threads)
+        for d in found:
+            d["seconds"] = seconds[d["strategy"]]
+            now[0] += d["seconds"]
+        return found
+
+    monkeypatch.setattr(record, "task", timed)
+    monkeypatch.setattr(record, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "left_out"),
+    [
+        (3.0, 1e6, set()),  # not even tried once
+        (5.0, 1e6, set()),  # fewer splits
+        (16.0, 1e6, set()),
+        (5.0, 16.0, {"oversample"}),
+        (16.0, 30.0, set()),
+        (16.0, 16.0, {"oversample"}),  # the same budget again
+        (1e6, 16.0, {"oversample"}),  # a smaller one
+    ],
+)
+def test_another_budget_goes_on_to_what_it_alone_would_have_told(
+    clock: dict[str, float], first: float, then: float, left_out: set[str], tmp_path: Path
+) -> None:
+    X, y = table()
+    how: dict[str, Any] = {"folds": 4, "resume": tmp_path / "kept.json"}
+    before = quick(X, y, **how, time_budget=first)
+    assert bool(before.pruned) == (first < 1e6)
+    resumed = quick(X, y, **how, time_budget=then)
+    alone = quick(X, y, folds=4, time_budget=then)
+    assert set(resumed.pruned) == left_out
+    assert same(resumed, alone)
+    assert resumed.seconds == alone.seconds
+
+
+def test_a_budget_is_not_stretched_by_an_interruption(
+    clock: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = table()
+    how: dict[str, Any] = {"folds": 4, "time_budget": 16.0}
+    done, timed = [0], record.task
+
+    def interrupted(*given: Any) -> Any:
+        done[0] += 1
+        if done[0] == 5:
+            raise KeyboardInterrupt
+        return timed(*given)
+
+    monkeypatch.setattr(record, "task", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        quick(X, y, **how, resume=tmp_path / "kept.json")
+    resumed = quick(X, y, **how, resume=tmp_path / "kept.json")
+    assert set(resumed.pruned) == {"oversample"}
+    assert same(resumed, quick(X, y, **how))
 
 
 def test_what_there_was_no_time_to_try_once_is_said() -> None:
