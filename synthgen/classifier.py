@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from synthgen.cells import from_plain, to_plain
-from synthgen.comparison import DECISION, LEAST_ROWS, Comparison, checked_cost, compare
+from synthgen.comparison import DECISION, Comparison, checked_cost, compare
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.errors import DataError, ModelFileError
 from synthgen.features import Places
@@ -25,7 +25,7 @@ from synthgen.scoring import METRICS
 from synthgen.selection import choose
 from synthgen.strategies import pick
 from synthgen.table import Schema, Table
-from synthgen.trials import Inner, part_of, together_of, tune
+from synthgen.trials import LEAST_ROWS, Inner, part_of, together_of, tune
 
 FORMAT = 1
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from synthgen.augmentation import Augmented
     from synthgen.comparison import Comparison
+    from synthgen.groups import Groups
     from synthgen.sweeping import Sweep
     from synthgen.table import Schema
 
@@ -959,8 +960,36 @@ def say_comparison(found: Comparison, *, err: bool = False) -> None:
     against = [found.result("nothing", name).against for name in names]
     heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
     show_table(["strategy", *heads, "time"], rows, err=err)
+    if found.by is not None:
+        say_groups(found.by, found.metric, err=err)
     for line in found.summary_lines():
         say(line, err=err)
+
+
+def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
+    from synthgen.scoring import METRICS
+
+    about = METRICS[metric]
+    rows: list[list[object]] = []
+    for group in by.groups:
+        row: list[object] = [group.value, group.rows, group.rare]
+        if group.too_few:
+            rows.append([*row, f"too few rows: {group.too_few}", "", ""])
+            continue
+        nothing, best = group.result("nothing"), group.best
+        low, high = map(about.text, nothing.mean_interval)
+        row.append(f"{about.text(nothing.mean)} [{low}, {high}]")
+        if best is not None:
+            low, high = (about.text(bound, signed=True) for bound in best.interval)
+            row += [best.strategy, f"{about.text(best.difference, signed=True)} [{low}, {high}]"]
+        rows.append([*row, "", ""][:6])
+    heads = [by.column, "rows", "of the class", f"nothing: {about.words}"]
+    show_table([*heads, "does best", "gain on nothing"], rows, err=err)
+    say(
+        "by group: intervals of gains hold for all remedies of one group at once; --html and "
+        "--json tell every remedy",
+        err=err,
+    )
 
 
 def say_sweep(found: Sweep, *, err: bool = False) -> None:

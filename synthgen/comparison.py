@@ -16,7 +16,6 @@ from synthgen.conclusions import (
     RealRows,
     Result,
     Verdict,
-    by_means,
     judged,
     mean_curves,
     real_rows,
@@ -24,16 +23,17 @@ from synthgen.conclusions import (
 )
 from synthgen.device import RandomState, seed_sequence
 from synthgen.errors import DataError, UsageError
+from synthgen.groups import Groups, by_groups
 from synthgen.judges import Judge
 from synthgen.record import Record, going, run, told
 from synthgen.scoring import METRICS, RANKED
 from synthgen.strategies import Strategy, pick
 from synthgen.table import Schema, Table
-from synthgen.trials import Plan, outer_splits, part_of, together_of
+from synthgen.trials import LEAST_ROWS, Plan, outer_splits, part_of, together_of
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold
-LEAST_ROWS = 6  # fewer of the class cannot be compared
+MOST_GROUPS = 50  # of a column that figures are told by
 RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 
@@ -54,7 +54,7 @@ class Comparison:
         real_rows: See `RealRows`.
         pruned: Remedies that the time budget left out, each with the reason.
         not_applicable: Remedies that cannot work on this table, each with the reason.
-        by: Metric of each remedy in each group of the column that was asked for.
+        by: The metric in each group of the column that was asked for, or None.
         curves: What a page draws, of each remedy; see `synthgen.scoring.curves`.
         settings: How often each setting of the classifier was chosen, of each remedy.
         seconds: Of each remedy, over all splits.
@@ -78,7 +78,7 @@ class Comparison:
     real_rows: RealRows | None
     pruned: dict[str, str]
     not_applicable: dict[str, str]
-    by: dict[str, dict[str, float]]
+    by: Groups | None
     curves: dict[str, dict[str, list[Any]]]
     settings: dict[str, dict[int, int]]
     seconds: dict[str, float]
@@ -168,7 +168,7 @@ def compare(
         folds, repeats: Of the outer loop. `folds` is an upper bound: a test part should hold 5 rows
             of the class. None: as many repeats as make 10 splits.
         groups: Rows of a group share a fold, shape (rows,).
-        by: Column of `X`: the metric is also told for each of its values.
+        by: Column of `X` with at most 50 values: the metric is also told for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
             is then judged in money.
         time_budget: Seconds. After each split those remedies stay that fit, from the best on inner
@@ -202,8 +202,7 @@ def compare(
     judge, chosen = Judge.of(estimator), pick(strategies)
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
-    if by is not None and by not in part.frame.columns:
-        raise UsageError(245, f"by: there is no column {by!r}")
+    groups_of = None if by is None else _groups_of(part.frame, by)
     if time_budget is not None and not 0 < time_budget < math.inf:
         raise UsageError(246, f"time_budget must be seconds above 0, however: {time_budget!r}")
     seed, root = seeded(random_state)
@@ -219,10 +218,10 @@ def compare(
         [s for s in chosen if s.name != "threshold"],
         outer_splits(part, together, folds, repeats, root),
         root,
-        None if by is None else _groups_of(part.frame[by]),
+        groups_of,
     )
     record = run(plan, n_jobs, time_budget, resume, verbose)
-    return _concluded(plan, record, table, label, folds, repeats, seed, chosen)
+    return _concluded(plan, record, table, label, folds, repeats, seed, chosen, by)
 
 
 def _few(rare: int, folds: int) -> list[str]:
@@ -232,7 +231,16 @@ def _few(rare: int, folds: int) -> list[str]:
     return [f"a test part holds {held} rows of the class, so that figures of one split are coarse"]
 
 
-def _groups_of(column: pd.Series) -> np.ndarray:
+def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
+    if by not in frame.columns:
+        raise UsageError(245, f"by: there is no column {by!r}")
+    column = frame[by]
+    if (count := column.nunique(dropna=False)) > MOST_GROUPS:
+        raise UsageError(
+            245,
+            f"by: column {by!r} has {count:,} values, and at most {MOST_GROUPS} can be told: "
+            f"put them into a few groups first, for example with pandas.cut",
+        )
     return column.astype(object).where(column.notna(), "(missing)").astype(str).to_numpy()
 
 
@@ -288,6 +296,7 @@ def _concluded(
     repeats: int,
     seed: int,
     chosen: list[Strategy],
+    by: Hashable | None,
 ) -> Comparison:
     splits = len(plan.tests) if record.splits is None else record.splits
     left = going(record, plan, splits)
@@ -325,7 +334,7 @@ def _concluded(
         real_rows=real_rows(plan, rows["nothing"], ratio),
         pruned=record.pruned,
         not_applicable=reasons,
-        by=by_means(rows),
+        by=None if by is None else Groups(str(by), by_groups(plan, rows, ratio)),
         curves={name: mean_curves(found) for name, found in rows.items()},
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},

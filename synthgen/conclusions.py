@@ -261,19 +261,6 @@ def real_rows(plan: Plan, rows: list[dict[str, Any]], ratio: float) -> RealRows 
     return RealRows(tuple(shares.tolist()), means, gain.mean, gain.interval)
 
 
-def by_means(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Mean metric of each group over the splits whose test part held rows of both kinds."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, splits in rows.items():
-        for d in splits:
-            for group, value in d.get("by", {}).items():
-                found.setdefault(group, {}).setdefault(name, []).append(value)
-    return {
-        group: {name: float(np.mean(values)) for name, values in of.items()}
-        for group, of in sorted(found.items())
-    }
-
-
 def mean_curves(splits: list[dict[str, Any]]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {
         "precision": np.mean([d["curves"]["precision"] for d in splits], axis=0).tolist(),

@@ -54,7 +54,8 @@ class Record:
                 raise UsageError(
                     249,
                     f"{path} is of another comparison (table, seed, folds, estimator, metric, "
-                    f"cost, groups or version differ): give the same arguments, or another file",
+                    f"cost, groups, by or version differ): give the same arguments, or another "
+                    f"file",
                 )
             self.done = finished
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.comparison import LEAST_ROWS, RANKING, Comparison, compare, seeded
+from synthgen.comparison import RANKING, Comparison, compare, seeded
 from synthgen.device import RandomState, child_seed
 from synthgen.errors import UsageError
 from synthgen.scoring import METRICS
 from synthgen.table import Schema, Table, class_position
+from synthgen.trials import LEAST_ROWS
 
 
 @dataclass(frozen=True, eq=False)

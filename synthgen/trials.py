@@ -25,6 +25,7 @@ from synthgen.selection import deal
 from synthgen.strategies import Strategy
 from synthgen.table import Schema, Table, class_position
 
+LEAST_ROWS = 6  # fewer of the class cannot be compared
 INNER_FOLDS = 3
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 

@@ -62,7 +62,9 @@ def test_compare_in_money_by_group_and_resumed() -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(Path("out.json").read_text())
     assert found["verdict"]["decision"]["metric"] == "cost"
-    assert set(found["by"]) == {"f", "m"}
+    assert [(g["value"], len(g["results"])) for g in found["by"]["groups"]] == [("f", 3), ("m", 3)]
+    low, high = found["by"]["groups"][0]["results"][0]["mean_interval"]
+    assert f"[{low:.3f}, {high:.3f}]" in result.stdout
     assert len(json.loads(Path("kept.json").read_text())["done"]) == 6
     again = run("compare", "data.csv", "--target", "outcome", *how, "--json", "-")
     assert json.loads(again.stdout)["seconds"] == found["seconds"]  # nothing was done again

@@ -533,11 +533,10 @@ def test_a_remedy_that_fails_is_told_and_the_others_go_on() -> None:
 # --- more of what is told -----------------------------------------------------------------------
 
 
-def test_more_rows_and_groups_and_json() -> None:
+def test_more_rows_and_json() -> None:
     X, y = table(rows=400, rare=80, gap=1.0)
-    found = quick(X, y, by="sex")
-    assert set(found.by) == {"f", "m"}
-    assert set(found.by["f"]) == {"nothing", *FEW}
+    found = quick(X, y)
+    assert found.by is None
     assert found.real_rows is not None
     assert len(found.real_rows.means) == 4
     assert found.real_rows.interval[0] < found.real_rows.doubling
@@ -548,6 +547,51 @@ def test_more_rows_and_groups_and_json() -> None:
     assert {"strategy", "metric", "mean", "difference", "interval"} <= set(plain["results"][0])
     size = sum(found.curves["nothing"]["calibration"][0])
     assert size == 400
+
+
+def test_each_group_has_its_own_figures_or_a_reason() -> None:
+    X, y = table(rows=400, rare=80, gap=1.0)
+    X["ward"] = np.where(np.arange(400) % 2 == 0, 9, 10)
+    some = np.flatnonzero(y == "yes")[:5]
+    X.loc[some, "ward"] = 11  # five rows of the class
+    X.loc[np.flatnonzero(y == "no")[:30], "ward"] = 11
+    X["ward"] = X["ward"].mask(np.arange(400) < 3).astype("Int64")
+    found = quick(X, y, by="ward", repeats=2).by
+    assert found is not None
+    assert (found.column, [g.value for g in found.groups]) == (
+        "ward",
+        ["9", "10", "11", "(missing)"],
+    )
+    nine, ten, eleven, gone = found.groups
+    assert eleven.too_few.startswith("5 rows of the class and 27 others")
+    assert gone.too_few
+    assert not eleven.results
+    for group in (nine, ten):
+        assert (group.splits, group.too_few) == (6, "")
+        assert [r.strategy for r in group.results] == ["nothing", *FEW]
+        nothing = group.result("nothing")
+        assert (nothing.difference, nothing.interval) == (0, (0, 0))
+        for r in group.results:
+            assert 0 <= r.mean_interval[0] < r.mean < r.mean_interval[1] <= 1
+            assert r.difference == pytest.approx(r.mean - nothing.mean)
+            assert r.interval[0] <= r.difference <= r.interval[1]
+    assert nine.rows + ten.rows + eleven.rows + gone.rows == 400
+    assert nine.rare + ten.rare + eleven.rare + gone.rare == 80
+
+
+def test_the_figure_of_a_group_is_that_of_its_rows() -> None:
+    # One group that can be told apart and one that cannot.
+    rng = np.random.default_rng(0)
+    y = pd.Series(np.tile([1, 0, 0, 0], 100))
+    side = np.repeat(["clear", "blurred"], 200)
+    X = pd.DataFrame(
+        {"dose": rng.normal(size=400) + np.where(side == "clear", 8, 0) * y, "side": side}
+    )
+    found = quick(X, y, by="side", strategies=["oversample"]).by
+    assert found is not None
+    blurred, clear = found.groups
+    assert clear.result("nothing").mean_interval[0] > 0.95
+    assert blurred.result("nothing").mean_interval[1] < 0.7
 
 
 def test_three_classes_are_judged_as_one_against_the_others() -> None:
@@ -577,6 +621,7 @@ def test_inputs_are_left_alone_and_so_is_numpy() -> None:
         ({"folds": 1}, 228),
         ({"repeats": 0}, 228),
         ({"by": "size"}, 245),
+        ({"by": "dose"}, 245),
         ({"time_budget": -1}, 246),
         ({"cost": {"fn": 5}}, 247),
         ({"cost": {"fn": 5, "fp": -1}}, 247),

@@ -11,6 +11,7 @@ from pages import HOSTILE, Page, browse
 
 from synthgen.comparison import Comparison
 from synthgen.conclusions import RealRows, Result, Verdict
+from synthgen.groups import Group, GroupResult, Groups
 from synthgen.report.comparison_page import render_comparison, write_comparison
 from synthgen.report.template import figure
 from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
@@ -70,13 +71,25 @@ def fake(
         real_rows=RealRows((0.25, 0.5, 1.0), (0.3, 0.4, 0.5), 0.1, (0.05, 0.15)),
         pruned={"ctgan_10": "it did worst on inner folds"},
         not_applicable={"rusboost": "missing cells <b>"},
-        by={"f": dict.fromkeys(curves, 0.5), "m": {}},
+        by=Groups(
+            "sex <b>",
+            (
+                Group(
+                    "f", 700, 40, 6,
+                    tuple(
+                        GroupResult(name, 0.5, (0.41, 0.59), 0.012, (-0.034, 0.056))
+                        for name in curves
+                    ),
+                ),
+                Group("m", 300, 2, 1, (), "2 rows of the class"),
+            ),
+        ),
         curves=curves,
         settings={name: {0: 4, 2: 2} for name in curves},
         seconds=dict.fromkeys(curves, 1.5),
         notes=("a warning",),
         seed=3,
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +120,23 @@ def test_verdicts_and_what_was_not_run(text: str):
         "0 (4×), 2 (2×)",
         "+0.100 [+0.050, +0.150]",
         "A missed row of the class costs 500, a false alarm 2.",
+        "By sex <b>",
+        "f70040smote0.5000.410 to 0.590+0.012−0.034 to +0.056",
+        "m: 2 rows of the class",
     ):
         assert expected in said
 
 
 def test_every_figure_says_how_to_read_it(text: str):
     page = Page(text)
-    # Gains and splits of two metrics, real rows, precision, calibration and cost.
-    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 1 + 3
-    assert page.text.count("How to read") == 8
+    # Gains and splits of two metrics, real rows, precision, calibration and cost, groups.
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 1 + 3 + 1
+    assert page.text.count("How to read") == 9
     assert page.tags.count("table") == page.tags.count("caption")
 
 
 def test_without_costs_real_rows_curves_and_groups():
-    bare = replace(fake(cost=None), decision="recall_at_5pct", real_rows=None, curves={}, by={})
+    bare = replace(fake(cost=None), decision="recall_at_5pct", real_rows=None, curves={}, by=None)
     page = Page(render_comparison(bare))
     assert page.tags.count("figure") == 4
     assert "There are no curves." in page.text
@@ -128,7 +144,7 @@ def test_without_costs_real_rows_curves_and_groups():
 
 def test_one_remedy_and_one_metric():
     found = fake(names={"nothing": "nothing", "threshold": "decision"})
-    assert Page(render_comparison(found)).tags.count("figure") == 8
+    assert Page(render_comparison(found)).tags.count("figure") == 9
 
 
 def test_hostile_names_and_labels_are_text():

@@ -14,6 +14,7 @@ from synthgen import __version__
 from synthgen.comparison import Comparison
 from synthgen.conclusions import Result
 from synthgen.files import write_text
+from synthgen.groups import Group
 from synthgen.report.figures import (
     FIFTH,
     FOURTH,
@@ -78,11 +79,7 @@ def render_comparison(comparison: Comparison) -> str:
         curves=_curves(comparison, shown, figures),
         shown=[(clean(name), key) for name, key in zip(shown, COLOURS, strict=False)],
         real_rows=_real_rows(comparison, figures),
-        by=[
-            (clean(group), [found.get(name) for name in _run(comparison)])
-            for group, found in comparison.by.items()
-        ],
-        run=[clean(name) for name in _run(comparison)],
+        by=_groups(comparison, figures),
         pruned={clean(k): clean(v) for k, v in comparison.pruned.items()},
         not_applicable={clean(k): clean(v) for k, v in comparison.not_applicable.items()},
         notes=[clean(note) for note in comparison.notes],
@@ -91,11 +88,6 @@ def render_comparison(comparison: Comparison) -> str:
         seed=comparison.seed,
         version=__version__,
     )
-
-
-def _run(comparison: Comparison) -> list[str]:
-    """Remedies that learned something of their own; the threshold is moved on nothing's model."""
-    return [name for name in comparison.strategies if name in comparison.curves]
 
 
 def _ordered(comparison: Comparison, metric: str) -> list[Result]:
@@ -121,6 +113,43 @@ def _remedy(comparison: Comparison, name: str, metrics: Sequence[str]) -> dict[s
         "seconds": comparison.seconds.get(name),
         "settings": ", ".join(f"{k} ({n}×)" for k, n in sorted(settings.items())),
         "means": [results[m].mean if m in results else None for m in metrics],
+    }
+
+
+def _groups(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
+    if comparison.by is None:
+        return None
+    told = [group for group in comparison.by.groups if not group.too_few]
+    about = METRICS[comparison.metric]
+    return {
+        "column": clean(comparison.by.column),
+        "rows": [
+            {
+                "group": clean(group.value),
+                "rows": group.rows,
+                "rare": group.rare,
+                "name": clean(r.strategy),
+                "mean": r.mean,
+                "mean_interval": r.mean_interval,
+                "difference": r.difference,
+                "interval": r.interval,
+                "reference": r.strategy == "nothing",
+            }
+            for group in told
+            for r in group.results
+        ],
+        "too_few": [
+            (clean(group.value), clean(group.too_few))
+            for group in comparison.by.groups
+            if group.too_few
+        ],
+        "svg": figures.svg(
+            partial(_draw_groups, groups=told, words=about.words),
+            f"{about.words} of doing nothing within each group, with intervals",
+            (4.6, 0.9 + 0.26 * len(told)),
+        )
+        if told
+        else "",
     }
 
 
@@ -161,14 +190,27 @@ def _ranking(comparison: Comparison, metric: str, figures: Figures) -> dict[str,
     }
 
 
-def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
-    places = np.arange(len(results))
-    axes.set_yticks(places, [short(clean(r.strategy)) for r in results])
+def _lines(axes: Axes, names: Sequence[str]) -> None:
+    """A line for each name, the first on top."""
+    axes.set_yticks(np.arange(len(names)), [short(clean(name)) for name in names])
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(max(len(results), 3) - 0.4, -0.6)
+    axes.set_ylim(max(len(names), 3) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=5)
+
+
+def _draw_groups(axes: Axes, groups: Sequence[Group], words: str) -> None:
+    for place, group in enumerate(groups):
+        found = group.result("nothing")
+        axes.plot(found.mean_interval, [place, place], color=REAL, linewidth=2.2)
+        axes.plot(found.mean, place, marker="o", markersize=5, color=REAL)
+    _lines(axes, [group.value for group in groups])
+    axes.set_xlabel(words, color=INK, fontsize=8)
+
+
+def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
+    _lines(axes, [r.strategy for r in results])
     if money:
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
 

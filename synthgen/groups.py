@@ -1,0 +1,131 @@
+"""How remedies do on the rows that share one value of a column."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthgen.scoring import METRICS
+from synthgen.selection import Difference, compare_to
+from synthgen.trials import LEAST_ROWS, Plan
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One remedy within a group.
+
+    Attributes:
+        strategy: Which.
+        mean: Of the metric, over the splits.
+        mean_interval: 95 % interval of that, of this figure alone.
+        difference: To nothing, on the same splits; positive is better.
+        interval: Of the difference; holds for all remedies of the group at once.
+    """
+
+    strategy: str
+    mean: float
+    mean_interval: tuple[float, float]
+    difference: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The metric on test rows that have one value in common.
+
+    Attributes:
+        value: What they share, as text.
+        rows, rare: Of the table, and of the class among them.
+        splits: Whose test part held such rows of the class and others.
+        results: Of each remedy but the threshold, which moves no ranking; none where `too_few`.
+        too_few: Why nothing is told, where rows are too few.
+    """
+
+    value: str
+    rows: int
+    rare: int
+    splits: int
+    results: tuple[GroupResult, ...]
+    too_few: str = ""
+
+    def result(self, strategy: str) -> GroupResult:
+        """The result of that remedy."""
+        return next(r for r in self.results if r.strategy == strategy)
+
+    @property
+    def best(self) -> GroupResult | None:
+        """Of the remedies that do something, the one with the greatest gain."""
+        others = [r for r in self.results if r.strategy != "nothing"]
+        return max(others, key=lambda r: r.difference, default=None)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The metric of every remedy for each value of a column.
+
+    Attributes:
+        column: Its name.
+        groups: One for each value, missing cells included.
+    """
+
+    column: str
+    groups: tuple[Group, ...]
+
+
+def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -> tuple[Group, ...]:
+    """The metric of each remedy in each group, over the splits that can tell."""
+    if plan.groups is None:
+        return ()
+    is_rare = plan.part.y == plan.part.rare
+    return tuple(
+        _group(value, plan.groups == value, is_rare, plan.metric, rows, ratio)
+        for value in sorted(set(plan.groups.tolist()), key=_order)
+    )
+
+
+def _order(value: str) -> tuple[float, str]:
+    """Numbers by size, before all else."""
+    try:
+        return float(value), value
+    except ValueError:
+        return math.inf, value
+
+
+def _group(
+    value: str,
+    there: np.ndarray,
+    is_rare: np.ndarray,
+    metric: str,
+    rows: dict[str, list[dict[str, Any]]],
+    ratio: float,
+) -> Group:
+    rare = int((there & is_rare).sum())
+    others = int(there.sum()) - rare
+    places = [i for i, d in enumerate(rows["nothing"]) if value in d["by"]]
+    too_few = ""
+    if min(rare, others) < LEAST_ROWS:
+        too_few = (
+            f"{rare} rows of the class and {others} others: below {LEAST_ROWS} nothing is told"
+        )
+    elif len(places) < 2:
+        too_few = f"{len(places)} of {len(rows['nothing'])} test parts held rows of both kinds"
+    found = []
+    if not too_few:
+        about = METRICS[metric]
+        scores = {n: np.array([of[i]["by"][value] for i in places]) for n, of in rows.items()}
+        others_of = {n: about.sign * s for n, s in scores.items() if n != "nothing"}
+        gains = dict.fromkeys(scores, Difference(0.0, 0.0, 0.0, 0.0))
+        if others_of:
+            nothing, every = about.sign * scores["nothing"], np.array([*others_of.values()])
+            told = compare_to(every, nothing, ratio=ratio, bounds=about.bounds)
+            gains |= dict(zip(others_of, told, strict=True))
+        for name, own in scores.items():
+            mean, gain = float(own.mean()), gains[name]
+            (around,) = compare_to(own[None] - mean, np.zeros(len(own)), ratio=ratio)
+            least, most = sorted((about.worst, about.best))
+            ends = max(mean + around.low, least), min(mean + around.high, most)
+            found.append(GroupResult(name, mean, ends, gain.mean, gain.interval))
+    return Group(value, rare + others, rare, len(places), tuple(found), too_few)
