@@ -302,11 +302,19 @@ class Encoder:
         return Layout(self.n_numbers, self.widths, self.scale_code, None, numbers, codes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, columns: tuple[Column, ...]) -> Encoder:
+    def fit(
+        cls, frame: pd.DataFrame, columns: tuple[Column, ...], *, max_levels: int = MAX_LEVELS
+    ) -> Encoder:
         """Learn the levels, knots and shares of `columns` from the rows of `frame`, training
         rows only.
+
+        Args:
+            frame: Shape (rows, columns).
+            columns: What they are.
+            max_levels: Distinct values of a number up to which it has levels.
         """
-        return cls(columns, tuple(_fit_part(column, frame[column.name]) for column in columns))
+        parts = (_fit_part(column, frame[column.name], max_levels) for column in columns)
+        return cls(columns, tuple(parts))
 
     def transform(
         self, frame: pd.DataFrame, rng: np.random.Generator, *, device: torch.device | str = "cpu"
@@ -562,7 +570,7 @@ def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFra
 # --- fitting --------------------------------------------------------------------------------------
 
 
-def _fit_part(column: Column, series: pd.Series) -> _Levels | _Scale | None:
+def _fit_part(column: Column, series: pd.Series, max_levels: int) -> _Levels | _Scale | None:
     if column.kind in ("categorical", "boolean"):
         codes = column.codes(series)
         return _levels(column, codes, codes < 0)
@@ -572,7 +580,7 @@ def _fit_part(column: Column, series: pd.Series) -> _Levels | _Scale | None:
     known = values[~gone]
     distinct = np.unique(known)
     if len(distinct) <= 2 or (
-        len(distinct) <= MAX_LEVELS and len(known) >= ROWS_PER_LEVEL * len(distinct)
+        len(distinct) <= max_levels and len(known) >= ROWS_PER_LEVEL * len(distinct)
     ):
         return _levels(column, values, gone)
     spikes = np.array(column.spikes, dtype=values.dtype)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from checks import (
@@ -17,6 +19,7 @@ from checks import (
 
 import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
+from synthgen.encoding import Encoded
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import read_model
 from synthgen.synthesizers import network
@@ -133,6 +136,37 @@ def test_early_stop_keeps_the_best_look() -> None:
     assert history.best_step == 10 * (int(np.argmin(history.held_out)) + 1)
     assert history.steps == [100, 200]
     assert history.losses["reconstruction"][1] < history.losses["reconstruction"][0]
+
+
+def test_early_stop_looks_at_no_number_that_a_row_lacks() -> None:
+    """A network is not taught numbers at spikes: there they may be anything."""
+    X, y = mixed(rows=600, rare=300)
+    model: Any = tvae(random_state=0, scope="class", classes=["rare"])
+    task = next(model._asked(X, y))
+    sampler, data = task.learner.sampler, cast(Any, task.learner).data
+
+    def distance() -> float:
+        assert task.held_out is not None
+        with torch.inference_mode():
+            return task.held_out()
+
+    honest, make = distance(), sampler.generate
+
+    def wild(rows: int, generator: torch.Generator, label: int) -> Encoded:
+        made = make(rows, generator, label)
+        gone = ~data.there(made.codes)
+        assert gone.any()
+        return Encoded(torch.where(gone, 1e6, made.numbers), made.codes)
+
+    sampler.generate = wild
+    assert distance() == honest
+
+
+@pytest.mark.parametrize(("make", "number"), [(ctgan, True), (tvae, True), (tabflow, False)])
+def test_a_hundred_numbers_are_a_scale_where_rows_must_be_narrow(make: Any, number: bool) -> None:
+    X = pd.DataFrame({"age": np.arange(2000) % 100, "years": np.arange(2000) % 20})
+    slots = next(make(random_state=0)._asked(X, np.arange(2000) < 1200)).slots
+    assert [has for _, has, _ in slots] == [number, False]
 
 
 def test_scopes_learn_from_different_rows() -> None:

@@ -16,7 +16,7 @@ from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.nn import OneHotLinear, Spans, WideLinear, linear, looked_up
-from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
+from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Axes, Sampler, Source, StagedLearner
 
@@ -375,6 +375,8 @@ class CTGAN(NetworkSynthesizer):
         >>> rows.shape, rows["ill"].all()
         ((4, 3), np.True_)
     """
+
+    max_levels = FEW_LEVELS
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ import torch
 from synthgen.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.column import joined
 from synthgen.device import RandomState, child_seed, resolve, torch_generator
-from synthgen.encoding import Encoded, Encoder, Layout
+from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import write_model
 from synthgen.nn import Spans, initialise
@@ -42,6 +42,9 @@ Role = Literal["whole", "base", "adapted"]
 
 # Fewer rows of a class than this teach a network nothing that resampling them does not.
 MIN_ROWS = 10
+# A network that is to be quick learns numbers with more distinct values than this on their scale:
+# half the width on Adult, and no worse (`evaluation/speed.md`).
+FEW_LEVELS = 24
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
 # Seconds from which a fit says beforehand how long it will take.
@@ -62,6 +65,8 @@ class Data(torch.nn.Module):
     Attributes:
         size: Number of rows.
         used: 1 for each number that the table has, 0 for one of its layout alone.
+        scale_code: See `Layout`; 0 for a number that has none.
+        always: Whether each number has none.
         parts: Numbers and codes that the table has, at least 1.
     """
 
@@ -70,16 +75,21 @@ class Data(torch.nn.Module):
     labels: torch.Tensor
     size: torch.Tensor
     used: torch.Tensor
+    scale_code: torch.Tensor
+    always: torch.Tensor
     parts: torch.Tensor
 
     def __init__(self, rows: Encoded, labels: torch.Tensor, n_labels: int, layout: Layout) -> None:
         super().__init__()
-        self.n_labels, self.scale_code = n_labels, layout.scale_code
+        self.n_labels = n_labels
         self.spans = Spans(layout.widths, layout.own).to(labels.device)
         self.padded = layout.own is not None
         used = torch.zeros(layout.n_numbers, device=labels.device)
         used[layout.numbers] = 1.0
         self.register_buffer("used", used, persistent=False)
+        on_scale = torch.tensor(layout.scale_code, dtype=torch.long, device=labels.device)
+        self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
+        self.register_buffer("always", on_scale < 0, persistent=False)
         parts = torch.tensor(max(1, len(layout.numbers) + len(layout.codes)), dtype=used.dtype)
         self.register_buffer("parts", parts.to(labels.device), persistent=False)
         size = torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
@@ -94,6 +104,12 @@ class Data(torch.nn.Module):
     def at(self, share: torch.Tensor) -> torch.Tensor:
         """Positions of rows from uniform numbers in [0, 1), float64 as a table may be long."""
         return (share * self.size).long().minimum(self.size.long() - 1)
+
+    def there(self, codes: torch.Tensor) -> torch.Tensor:
+        """Whether a row has each number: not at a spike, not where it is missing."""
+        if not codes.shape[1]:
+            return self.always.expand(len(codes), -1)
+        return self.always | (codes[:, self.scale_code] == 0)
 
     def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:
         """The rows at `places`, and their classes."""
@@ -136,6 +152,9 @@ class NetworkSynthesizer(Synthesizer):
         history_: Loss history of each network, by label.
         fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
     """
+
+    # Distinct values of a number up to which it has levels.
+    max_levels: ClassVar[int] = MAX_LEVELS
 
     device_: torch.device
     scope_: dict[Any, str]
@@ -394,7 +413,11 @@ class NetworkSynthesizer(Synthesizer):
         """
         frame = table.frame.iloc[rows].reset_index(drop=True)
         rng = np.random.default_rng(child_seed(seed, 0))
-        encoder = base[1] if base else Encoder.fit(frame, table.schema.features)
+        encoder = (
+            base[1]
+            if base
+            else Encoder.fit(frame, table.schema.features, max_levels=self.max_levels)
+        )
         n_labels = 1 if labels is None else len(table.schema.classes)
         label = 0 if labels is None else next(iter(held))
         generator = torch_generator(child_seed(seed, 1), self.device_)
@@ -454,7 +477,7 @@ class NetworkSynthesizer(Synthesizer):
             for position, real in held.items():
                 generator = torch_generator(child_seed(seed, 3), self.device_)
                 made = sampler.generate(len(real), generator, 0 if labels is None else position)
-                found += energy_distance(_flat(made, data.spans), _flat(real, data.spans))
+                found += energy_distance(_flat(made, data), _flat(real, data))
             return found / len(held)
 
         return distance
@@ -546,8 +569,10 @@ def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None
         pass
 
 
-def _flat(rows: Encoded, spans: Spans) -> torch.Tensor:
-    return torch.cat([rows.numbers, spans.one_hot(rows.codes)], 1)
+def _flat(rows: Encoded, data: Data) -> torch.Tensor:
+    """Rows side by side, as they will be decoded: a number counts where a row has one."""
+    there = data.there(rows.codes)
+    return torch.cat([rows.numbers * there, data.spans.one_hot(rows.codes)], 1)
 
 
 def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Layout
 from synthgen.nn import OneHotLinear, Spans, linear, looked_up, one_hot
-from synthgen.synthesizers.network import Data, NetworkSynthesizer, Scope
+from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Axes, Sampler, Source, StagedLearner
 
@@ -59,8 +59,6 @@ class _Decoder(Sampler):
 
 class _TVAELearner(StagedLearner):
     losses = ("reconstruction", "divergence")
-    scale_code: Tensor
-    always: Tensor
 
     def __init__(self, decoder: _Decoder, data: Data, batch: int, rate: float) -> None:
         super().__init__()
@@ -71,9 +69,6 @@ class _TVAELearner(StagedLearner):
         self.encoder = nn.Sequential(
             nn.ReLU(), linear(HIDDEN, HIDDEN), nn.ReLU(), linear(HIDDEN, 2 * LATENT)
         )
-        on_scale = torch.tensor(data.scale_code, dtype=torch.long)
-        self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
-        self.register_buffer("always", on_scale < 0, persistent=False)
         self.optimizers = [
             torch.optim.Adam(self.parameters(), lr=rate, weight_decay=1e-5, fused=True)
         ]
@@ -104,8 +99,7 @@ class _TVAELearner(StagedLearner):
         latent = mean + drawn["noise"] * (0.5 * log_variance).exp()
         out, logits = self.sampler(latent, labels)
         sigma = _sigma(self.sampler.log_sigma)
-        # A number counts where the row has one: not at a spike, not where it is missing.
-        there = self.always | (codes[:, self.scale_code] == 0) if codes.shape[1] else self.always
+        there = data.there(codes)
         if data.padded:
             there = there * data.used
         density = 0.5 * ((numbers - out) / sigma) ** 2 + sigma.log()
@@ -151,6 +145,8 @@ class TVAE(NetworkSynthesizer):
         >>> rows.shape, rows["ill"].all()
         ((4, 3), np.True_)
     """
+
+    max_levels = FEW_LEVELS
 
     def __init__(
         self,
