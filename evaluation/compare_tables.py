@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from synthgen.comparison import Comparison, compare
-from synthgen.report.comparison_page import write_comparison
-from synthgen.report.sweep_page import write_sweep
+from synthgen.files import write_text
+from synthgen.report.comparison_page import render_comparison
+from synthgen.report.sweep_page import render_sweep
 from synthgen.selection import choose
 from synthgen.sweeping import sweep
 
@@ -125,13 +126,13 @@ def main() -> None:
                 new |= {"rates": swept.rates, "always_no_accuracy": swept.always_no}
                 new["points"] = [plain(point) for point in swept.points]
                 if options.pages is not None:
-                    write_sweep(swept, options.pages / f"{title}.html")
+                    write_text(options.pages / f"{title}.html", render_sweep(swept))
             else:
                 found = compare(X, y, **how)
                 show(found)
                 new |= plain(found)
                 if options.pages is not None:
-                    write_comparison(found, options.pages / f"{title}.html")
+                    write_text(options.pages / f"{title}.html", render_comparison(found))
             new["wall"] = time.perf_counter() - started
             print(f"{name}, seed {seed}: {new['wall']:.0f} s, {options.jobs} processes", flush=True)
             if options.out is not None:

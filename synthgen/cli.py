@@ -620,13 +620,12 @@ def compare(
     else:
         say_sweep(found, err=aside)
     if html is not None:
-        from synthgen.report.comparison_page import write_comparison
-        from synthgen.report.sweep_page import write_sweep
+        from synthgen.files import write_text
+        from synthgen.report.comparison_page import render_comparison
+        from synthgen.report.sweep_page import render_sweep
 
-        if isinstance(found, Comparison):
-            write_comparison(found, html)
-        else:
-            write_sweep(found, html)
+        is_one = isinstance(found, Comparison)
+        write_text(html, render_comparison(found) if is_one else render_sweep(found))
         say(f"wrote {html}", err=aside)
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
 

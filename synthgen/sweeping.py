@@ -16,8 +16,8 @@ from synthgen.comparison import RANKING, Comparison, compare, seeded
 from synthgen.device import RandomState, child_seed
 from synthgen.errors import UsageError
 from synthgen.scoring import METRICS
-from synthgen.table import Schema, Table, class_position
-from synthgen.trials import LEAST_ROWS
+from synthgen.table import Schema, Table
+from synthgen.trials import LEAST_ROWS, label_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,18 +148,13 @@ def sweep(
     """
     started = time.perf_counter()
     table = Table.of_xy(X, y, schema=schema)
-    classes, counts = table.schema.classes, table.counts
-    there = [c for c in classes if counts[c]]
-    if label is None:
-        label = min(there, key=lambda c: counts[c])
-    position = class_position(classes, label)
-    label = classes[position]
-    rare, others = counts[label], len(table) - counts[label]
+    label = label_of(table, label)
+    rare, others = table.counts[label], len(table) - table.counts[label]
     sizes = sorted({_rows_at(value, rare, others) for value in at})
     if not sizes:
         raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
     seed, root = seeded(random_state)
-    is_rare = table.labels == position
+    is_rare = table.labels == table.schema.classes.index(label)
     order = np.random.default_rng(child_seed(root, 0)).permutation(np.flatnonzero(is_rare))
     features = table.frame.drop(columns=[table.schema.target])
     labels = table.frame[table.schema.target]

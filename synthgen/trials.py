@@ -30,6 +30,14 @@ INNER_FOLDS = 3
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
 
+def label_of(table: Table, label: Any = None) -> Any:
+    """The class that matters, as the table has it; None: the rarest."""
+    counts, classes = table.counts, table.schema.classes
+    if label is None:
+        return min((c for c in classes if counts[c]), key=lambda c: counts[c])
+    return classes[class_position(classes, label)]
+
+
 def part_of(
     table: Table,
     label: Any = None,
@@ -52,11 +60,7 @@ def part_of(
     known = Places.of(table.schema)
     if not known.columns:
         raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
-    label = (
-        min(there, key=lambda c: counts[c])
-        if label is None
-        else table.schema.classes[class_position(table.schema.classes, label)]
-    )
+    label = label_of(table, label)
     # Classes that the table names and does not hold have no code.
     code = np.full(len(table.schema.classes), -1)
     code[[table.schema.classes.index(c) for c in there]] = np.arange(len(there))

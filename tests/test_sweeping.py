@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from synthgen import Sweep, compare, sweep
 from synthgen.errors import SynthgenError
-from synthgen.report.sweep_page import render_sweep, write_sweep
+from synthgen.report.sweep_page import render_sweep
 
 
 def table(label: str = "yes") -> tuple[pd.DataFrame, pd.Series]:
@@ -137,7 +137,7 @@ def test_hostile_labels_are_text() -> None:
 
 @pytest.mark.browser
 def test_a_browser_finds_no_error_and_asks_for_nothing(tmp_path: Path, found: Sweep) -> None:
-    write_sweep(found, tmp_path / "page.html")
+    (tmp_path / "page.html").write_text(render_sweep(found), encoding="utf-8")
     dom, console, asked = browse(tmp_path / "page.html")
     assert (console, asked) == ([], [])
     assert {"sweep", "points", "all", "run"} <= set(Page(dom.partition("<!DOCTYPE html>")[2]).ids)

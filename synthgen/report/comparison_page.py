@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +12,6 @@ from matplotlib.axes import Axes
 from synthgen import __version__
 from synthgen.comparison import Comparison
 from synthgen.conclusions import Result
-from synthgen.files import write_text
 from synthgen.groups import Group
 from synthgen.report.figures import (
     FIFTH,
@@ -32,19 +30,6 @@ from synthgen.selection import MARGIN
 
 DRAWN = 3  # remedies in a figure of curves, beside doing nothing
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
-
-
-def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
-    """Write the page of a comparison: one HTML file that needs no network.
-
-    Args:
-        comparison: What `synthgen.compare` returned.
-        path: Of the file, which is replaced if it is there.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    write_text(path, render_comparison(comparison))
 
 
 def render_comparison(comparison: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
@@ -10,25 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.files import write_text
 from synthgen.report.comparison_page import COLOURS
 from synthgen.report.figures import FIFTH, INK, Figures, short
 from synthgen.report.template import clean, fill
 from synthgen.scoring import METRICS
 from synthgen.sweeping import Sweep
-
-
-def write_sweep(sweep: Sweep, path: str | os.PathLike[str]) -> None:
-    """Write the page of a sweep: one HTML file that needs no network.
-
-    Args:
-        sweep: What `synthgen.sweep` returned.
-        path: Of the file, which is replaced if it is there.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    write_text(path, render_sweep(sweep))
 
 
 def render_sweep(sweep: Sweep) -> str:
