@@ -2,12 +2,14 @@
 
     python evaluation/transfer.py --data-dir DIR
     python evaluation/transfer.py --data-dir DIR --sizes 30,100 --splits 1 --gan-steps 1000
+    python evaluation/transfer.py --data-dir DIR --judge forest --out transfer_forest.json
     python evaluation/transfer.py --summary
 
 The first is the whole study: 13 tables, 10 to 300 rows of the rare class against 2,100 others, 5
-splits 70/30, all methods. The second is a part of it for an afternoon on a CPU. Each result is
-written to transfer.json as soon as it is there; a call makes what the file lacks, so the study can
-be stopped and gone on with. Everything is fitted on the training part.
+splits 70/30, all methods. The second is a part of it for an afternoon on a CPU, the third has
+another classifier than boosting. Each result is written to transfer.json as soon as it is there; a
+call makes what the file lacks, so the study can be stopped and gone on with. Everything is fitted
+on the training part.
 
 Methods: ``nothing``; ``weights`` (the rare class weighs more in the loss, as much as with that
 amount of rows); ``copies`` (random over-sampling); ``smote-nc`` (Chawla et al. 2002, missing cells
@@ -123,12 +125,38 @@ def goal(size: int, others: int, amount: float | str) -> int:
     return max(size, round(others * float(amount)) if wanted is None else wanted)
 
 
-def ap(fit: pd.DataFrame, minority: str, test: pd.DataFrame, weight: np.ndarray | None = None):
-    """Average precision of boosting on `test`, weighted so that the class has its natural share."""
+def classifier(judge: str) -> Any:
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    if judge == "boosting":
+        return boosting()
+    coder = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_include="category")),
+        remainder=StandardScaler(),
+    )
+    if judge == "forest":
+        return make_pipeline(coder, RandomForestClassifier(300, random_state=0))
+    return make_pipeline(coder, LogisticRegression(max_iter=1000))
+
+
+def ap(
+    fit: pd.DataFrame,
+    minority: str,
+    test: pd.DataFrame,
+    judge: str,
+    weight: np.ndarray | None = None,
+):
+    """Average precision on `test`, weighted so that the class has its natural share."""
     from sklearn.metrics import average_precision_score
 
-    features = prepared(pd.concat([fit, test], ignore_index=True))
-    model = boosting().fit(features[: len(fit)], fit.target == minority, sample_weight=weight)
+    features, model = prepared(pd.concat([fit, test], ignore_index=True)), classifier(judge)
+    last = "" if judge == "boosting" else f"{model.steps[-1][0]}__"
+    weights = {} if weight is None else {f"{last}sample_weight": weight}
+    model.fit(features[: len(fit)], fit.target == minority, **weights)
     chance = model.predict_proba(features[len(fit) :])[:, 1]
     truth = (test.target == minority).to_numpy()
     return float(average_precision_score(truth, chance, sample_weight=test.attrs["weight"]))
@@ -207,23 +235,23 @@ def cell(
     found["seconds"] = round(time.perf_counter() - start, 1)
     if method == "nothing":
         found |= fidelity(real, held)
-        found["replace"] = ap(train, minority, test)
+        found["replace"] = ap(train, minority, test, options.judge)
         found["add"] = dict.fromkeys(goals, found["replace"])
         return found
     if method not in REAL:
         most = max(size, len(held))
         found |= fidelity(made.head(most), held)
         replaced = pd.concat([others, made.head(most)], ignore_index=True)
-        found["replace"] = ap(replaced, minority, test)
+        found["replace"] = ap(replaced, minority, test, options.judge)
         found |= attacked(real, made.head(most), held)
     found["add"] = {}
     for amount, wanted in goals.items():
         if method == "weights":
             weight = np.where(train.target == minority, wanted / size, 1.0)
-            found["add"][amount] = ap(train, minority, test, weight)
+            found["add"][amount] = ap(train, minority, test, options.judge, weight)
         elif len(made) >= wanted - size:
             both = pd.concat([train, made.head(wanted - size)], ignore_index=True)
-            found["add"][amount] = ap(both, minority, test)
+            found["add"][amount] = ap(both, minority, test, options.judge)
     return found
 
 
@@ -349,6 +377,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--gan-steps", type=int, help="of CTGAN and TVAE, 200 rows each")
+    parser.add_argument("--judge", choices=("boosting", "forest", "logistic"), default="boosting")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--summary", action="store_true", help="print the tables, measure nothing")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
