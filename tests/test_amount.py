@@ -81,6 +81,30 @@ def test_good_rows_are_added_and_the_curve_says_so() -> None:
     assert sampler.ratio_ == pytest.approx(goal / 600)
 
 
+class Common(Oracle):
+    """Rows of the other class."""
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        X = np.random.default_rng(5).normal(0, 0.8, (2000, 2))[:rows]
+        return pd.DataFrame(X, columns=["a", "b"])
+
+
+def test_what_measured_best_for_few_rows_is_made_unless_it_does_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = table(30, far=True)  # nothing can be gained or lost
+    assert chosen(X, y, SmoothedBootstrap()).amount == 0.0
+    monkeypatch.setattr(amount, "TabFlow", Synthesizer)  # any stands for it
+    found = chosen(X, y, SmoothedBootstrap())
+    assert (found.amount, found.rows) == (0.3, {1: 150})
+    assert found.reason.startswith("30%: what measured best for fewer than 100 rows, and no other")
+    harmful = chosen(*table(90), Common())
+    assert harmful.amount == 0.0
+    assert "double, what measured best for fewer than 100 rows, ranks worse" in harmful.reason
+    X, y = table(100, far=True)
+    assert chosen(X, y, SmoothedBootstrap()).amount == 0.0
+
+
 def test_the_same_seed_gives_the_same_amount() -> None:
     X, y = table(24)
     assert chosen(X, y, SmoothedBootstrap()) == chosen(X, y, SmoothedBootstrap())
