@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -43,6 +46,72 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
             f"use --device auto or cpu",
         )
     return found
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that a fit takes on its device at most, told before any of them is taken.
+
+    Attributes:
+        n_rows: Rows that are learned from.
+        row: Of each row, as long as it is learned from.
+        building: Of each row, besides, while the rows are prepared.
+        weights: Of all weights, their gradients, moments, averages and copies to go back to.
+        step: Of a step.
+    """
+
+    n_rows: int
+    row: int
+    building: int
+    weights: int
+    step: int
+
+    @property
+    def total(self) -> int:
+        return self.n_rows * (self.row + self.building) + self.weights + self.step
+
+    def __str__(self) -> str:
+        whole, rows, step = (
+            in_words(n) for n in (self.total, self.n_rows * (self.row + self.building), self.step)
+        )
+        weights = in_words(self.weights)
+        return (
+            f"{whole} of memory: {rows} for {self.n_rows:,} rows, {weights} weights, {step} a step"
+        )
+
+    def check(self, device: torch.device) -> None:
+        """Raise a `UsageError` if the device does not hold so much."""
+        there = memory(device)
+        if self.total <= there:
+            return
+        most = (there - self.weights - self.step) // (self.row + self.building)
+        fits = (
+            f"learn from at most {most:,} rows, drop columns"
+            if most > 0
+            else "lower batch_size, drop columns with many values"
+        )
+        raise UsageError(
+            214,
+            f"training needs {self}, but {device} has {in_words(there)}: {fits}, or "
+            f"use a device with more",
+        )
+
+
+def memory(device: torch.device) -> int:
+    """Bytes of the device, or of the machine where it is the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def in_words(n: float) -> str:
+    """So many bytes.
+
+    Example:
+        >>> in_words(3 * 2**20), in_words(2.5 * 2**30)
+        ('3.0 MiB', '2.5 GiB')
+    """
+    return f"{n / 2**20:,.1f} MiB" if n < 2**30 else f"{n / 2**30:,.1f} GiB"
 
 
 def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:

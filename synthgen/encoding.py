@@ -80,6 +80,12 @@ class Layout:
         return Encoded(numbers, codes)
 
 
+def code_type(widths: list[int]) -> np.dtype:
+    """The smallest type that holds codes of so many levels."""
+    most = max(widths, default=0)
+    return np.dtype(np.uint8 if most <= 2**8 else np.int16 if most <= 2**15 else np.int32)
+
+
 def common(slots: list[Slots]) -> list[Layout]:
     """The narrowest layout that holds several tables of the same columns, as each of them sees it.
 
@@ -340,9 +346,7 @@ class Encoder:
                     f"the table has no column {column.name!r}, which was learned: add or rename it",
                 )
         numbers = np.zeros((len(frame), self.n_numbers), dtype=np.float32)
-        most = max(self.widths, default=0)
-        small = np.uint8 if most <= 2**8 else np.int16 if most <= 2**15 else np.int32
-        codes = np.zeros((len(frame), len(self.widths)), dtype=small)
+        codes = np.zeros((len(frame), len(self.widths)), dtype=code_type(self.widths))
         for part, (number, code) in zip(self._parts, self._places, strict=True):
             if isinstance(part, _Scale):
                 numbers[:, number], found = part.encode(frame[part.column.name], rng)

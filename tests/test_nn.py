@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import nn
 
-from synthgen.nn import OneHotLinear, Spans, initialise, looked_up
+from synthgen.nn import OneHotLinear, QuickLinear, Spans, initialise, looked_up, product
 
 widths = st.lists(st.integers(2, 9), min_size=1, max_size=6)
 
@@ -97,13 +97,38 @@ def test_no_codes_at_all() -> None:
 
 
 def test_one_hot_linear_is_a_linear_layer() -> None:
-    layer = OneHotLinear(3, 5, 4)
+    layer = OneHotLinear(3, 5, 4).eval()
     initialise(layer, generator())
     dense, places = torch.randn(6, 3, generator=generator()), torch.tensor([[0, 4], [1, 1]] * 3)
     hot = nn.functional.one_hot(places, 5).sum(1).float()
     weight = torch.cat([layer.dense.weight, layer.table.T], 1)
     expected = nn.functional.linear(torch.cat([dense, hot], 1), weight, layer.dense.bias)
     torch.testing.assert_close(layer(dense, places), expected)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_only_training_in_float32_rounds_what_is_multiplied(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synthgen.nn.BFLOAT16", able)
+    layer = QuickLinear(40, 30)
+    initialise(layer, generator())
+    x = torch.randn(20, 40, generator=generator(1)).requires_grad_(True)
+    exact = nn.functional.linear(x, layer.weight, layer.bias)
+    trained = layer(x)
+    assert trained.dtype == torch.float32
+    assert torch.equal(trained, exact) is not able
+    torch.testing.assert_close(trained, exact, atol=0.02, rtol=0.02)
+    wanted = torch.autograd.grad((exact**2).sum(), [x, layer.weight, layer.bias])
+    found = torch.autograd.grad((trained**2).sum(), [x, layer.weight, layer.bias])
+    for one, two in zip(found, wanted, strict=True):
+        assert (one - two).norm() < 0.01 * two.norm()
+    torch.testing.assert_close(product(x, layer.weight.T), x @ layer.weight.T, atol=0.02, rtol=0.02)
+    assert torch.equal(layer.eval()(x), exact)
+    double = layer.train().double()(x.double())
+    torch.testing.assert_close(
+        double, nn.functional.linear(x.double(), layer.weight, layer.bias), atol=1e-12, rtol=0
+    )
 
 
 def test_initialise_fills_every_weight_within_its_bound() -> None:

@@ -509,15 +509,15 @@ def test_a_lowered_rate_is_gone_on_with(
     X, y = table()
     path = tmp_path / CHECKPOINT
     with pytest.warns(UserWarning, match="with a tenth of the learning rate"):
-        expected = new("tvae", learning_rate=1.0, classes=["rare"]).fit(X, y)
+        expected = new("tvae", learning_rate=0.5, classes=["rare"]).fit(X, y)
     at_step("tvae", 33, kill)
     with (
         pytest.warns(UserWarning, match="with a tenth of the learning rate"),
         pytest.raises(Killed),
     ):
-        new("tvae", path, learning_rate=1.0, classes=["rare"]).fit(X, y)
+        new("tvae", path, learning_rate=0.5, classes=["rare"]).fit(X, y)
     at_step("tvae", 0, kill)
-    model = new("tvae", path, learning_rate=1.0, classes=["rare"]).fit(X, y)
+    model = new("tvae", path, learning_rate=0.5, classes=["rare"]).fit(X, y)
     assert model.history_["rare"].lowered >= 1
     assert bits(model) == bits(expected)
 

@@ -4,6 +4,7 @@ GAN").
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, final
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Layout
 from synthgen.errors import UsageError
-from synthgen.nn import OneHotLinear, Spans, WideLinear, linear, looked_up
+from synthgen.nn import OneHotLinear, QuickLinear, Spans, WideLinear, linear, looked_up, product
 from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Axes, Sampler, Source, StagedLearner
@@ -115,22 +116,22 @@ class _Conditions(nn.Module):
     def __init__(self, data: Data) -> None:
         super().__init__()
         spans, n, device = data.spans, len(data), data.labels.device
-        total = spans.total
         self.spans, self.n_labels = spans, data.n_labels
-        keys = data.labels.long()[:, None] * total + data.codes + spans.offsets
-        counts = torch.bincount(keys.flatten(), minlength=data.n_labels * total).to(torch.float64)
-        counts = counts * spans.used.repeat(data.n_labels)
-        column = spans.member.argmax(1).repeat(data.n_labels) if total else counts.long()
-        within = torch.zeros_like(counts)
-        for j in range(len(spans.widths)):  # once, before training
-            mine = column == j
-            within[mine] = counts[mine].cumsum(0) - counts[mine]
+        counts = data.counts()
+        starts = torch.zeros_like(counts, dtype=torch.long)
+        places = torch.zeros(len(spans.widths), n, dtype=torch.int32, device=device)
+        for j, part in enumerate(counts.split(spans.widths, 1)):  # once, before training
+            places[j] = data.keys(j).argsort(stable=True)
+            passed = part.flatten().cumsum(0).view_as(part) - part
+            first = sum(spans.widths[:j])
+            starts[:, first : first + spans.widths[j]] = passed + j * n
+        counts = counts.flatten()
         per_label = torch.bincount(data.labels.long(), minlength=data.n_labels).to(torch.float64)
         seen = torch.where(counts > 0, (counts + 1).log(), counts)
         tables = {
             # Rows of each (class, column, value), one after the other.
-            "places": keys.T.argsort(dim=1, stable=True).flatten().to(torch.int32),
-            "starts": (within + column * n).to(torch.long),
+            "places": places.flatten(),
+            "starts": starts.flatten(),
             "counts": counts,
             "frequencies": _cumulated(counts, data),
             "log_frequencies": _cumulated(seen, data),
@@ -200,7 +201,7 @@ class _Critic(nn.Module):
         self.pac = pac
         self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
         # What is added to all scores cancels in their difference.
-        self.second, self.last = linear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
+        self.second, self.last = QuickLinear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
         # Each row of a pack has weights of its own.
         row = torch.arange(pac)
         self.register_buffer(
@@ -218,7 +219,7 @@ class _Critic(nn.Module):
 
     def seen(self, rows: Tensor) -> Tensor:
         """The part of soft rows in the first layer, shape (packs, HIDDEN)."""
-        return rows.reshape(len(rows) // self.pac, -1) @ self.first.rows
+        return product(rows.reshape(len(rows) // self.pac, -1), self.first.rows)
 
     def known(self, rows: Encoded, spans: Spans) -> Tensor:
         """The part of real rows in the first layer, shape (packs, HIDDEN)."""
@@ -245,8 +246,13 @@ class _Critic(nn.Module):
 
     def slope(self, one: Tensor, two: Tensor) -> Tensor:
         """The gradient of each score along its pack of rows, shape (packs, pac * width)."""
-        back = (self.last.weight * two) @ self.second.weight
-        return (back * one) @ self.first.rows.T
+        back = product(self.last.weight * two, self.second.weight)
+        return product(back * one, self.first.rows.T)
+
+
+def _critic(n_numbers: int, n_levels: int, n_labels: int, pac: int) -> _Critic:
+    told = n_levels + (n_labels if n_labels > 1 else 0)
+    return _Critic(n_numbers + n_levels, told, (n_levels > 0) + (n_labels > 1), pac)
 
 
 def _bend(x: Tensor) -> Tensor:
@@ -261,12 +267,11 @@ class _CTGANLearner(StagedLearner):
         super().__init__()
         self.sampler: _Generator = sampler
         self.data, self.batch, self.pac = data, batch, pac
-        width = data.numbers.shape[1] + data.spans.total
-        n_conditions = (data.spans.total > 0) + (data.n_labels > 1)
-        self.critic = _Critic(width, sampler.n_levels, n_conditions, pac)
+        self.critic = _critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
         self.conditions = _Conditions(data)
         sampler.frequencies.copy_(self.conditions.frequencies.cpu())
-        sampler.limits.copy_(data.numbers.abs().amax(0).clamp(min=0.1).cpu())
+        farthest = torch.linalg.vector_norm(data.numbers, math.inf, 0)  # without a copy of them
+        sampler.limits.copy_(farthest.clamp(min=0.1).cpu())
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
             torch.optim.Adam(self.critic.parameters(), **options),
@@ -427,6 +432,12 @@ class CTGAN(NetworkSynthesizer):
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         spans = Spans(layout.widths, layout.own)
         return _Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
+
+    def _beside(self, layout: Layout, n_labels: int) -> nn.Module:
+        return _critic(layout.n_numbers, sum(layout.widths), n_labels, self.pac)
+
+    def _index(self, layout: Layout) -> int:
+        return 4 * len(layout.widths)  # rows by value
 
     def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         assert isinstance(sampler, _Generator)

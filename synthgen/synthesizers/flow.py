@@ -223,7 +223,7 @@ class _FlowLearner(StagedLearner):
         self.sampler: _Flow = sampler
         self.data, self.batch = data, batch
         if data.spans.total:
-            counts = data.spans.one_hot(data.codes).sum(0).cpu()
+            counts = data.counts().sum(0).cpu().float()
             sampler.prior.copy_(((counts + 0.5) / (len(data) + 1)).log())
         # Rows of one class alone, as those that a network adapts to, say nothing about the others.
         several = len(data.labels.unique()) > 1

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,8 +19,8 @@ import torch
 
 from synthgen.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.column import joined
-from synthgen.device import RandomState, child_seed, resolve, torch_generator
-from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout
+from synthgen.device import Budget, RandomState, child_seed, resolve, torch_generator
+from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout, code_type
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import write_model
 from synthgen.nn import Spans, initialise
@@ -47,6 +48,14 @@ MIN_ROWS = 10
 FEW_LEVELS = 24
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
+# What a float32 weight takes: its gradient twice, two moments of Adam, and two copies of all to go
+# back to; of a network that makes rows also an average, a change of it, the best, and two copies.
+WEIGHT, SAMPLER_WEIGHT = 48, 28
+# So many numbers for each place of a row, and of hidden layers of so many units in all, are kept
+# during a step.
+KEPT, UNITS = 7, 2048
+# Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
+ENCODING, MOVING = 120, 24
 # Seconds from which a fit says beforehand how long it will take.
 LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
@@ -110,6 +119,21 @@ class Data(torch.nn.Module):
         if not codes.shape[1]:
             return self.always.expand(len(codes), -1)
         return self.always | (codes[:, self.scale_code] == 0)
+
+    def counts(self) -> torch.Tensor:
+        """Rows of each class and level, float64 of shape (n_labels, n_levels).
+
+        Column by column, once before training: all at once would take eight bytes for each code.
+        """
+        counts = [torch.zeros(self.n_labels, 0, dtype=torch.float64, device=self.labels.device)]
+        for j, width in enumerate(self.spans.widths):
+            found = torch.bincount(self.keys(j), minlength=self.n_labels * width)
+            counts.append(found.view(self.n_labels, width).to(torch.float64))
+        return torch.cat(counts, 1) * self.spans.used
+
+    def keys(self, code: int) -> torch.Tensor:
+        """Class and level of each row, of the code at position `code`, as one number."""
+        return self.labels.int() * self.spans.widths[code] + self.codes[:, code]
 
     def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:
         """The rows at `places`, and their classes."""
@@ -278,6 +302,29 @@ class NetworkSynthesizer(Synthesizer):
     def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         """Everything that trains `sampler` on `data`, without values."""
 
+    def _beside(self, layout: Layout, n_labels: int) -> torch.nn.Module:
+        """The networks that are trained beside the sampler."""
+        return torch.nn.Module()
+
+    def _index(self, layout: Layout) -> int:
+        """Bytes of each row that a learner keeps beside the row itself."""
+        return 0
+
+    def budget(self, layout: Layout, n_labels: int, rows: int, size: int) -> Budget:
+        """What training on `rows` encoded rows takes on the device, with a sampler for `size`."""
+        with torch.device("meta"):  # networks without memory
+            sampler, beside = self._built(layout, n_labels, size), self._beside(layout, n_labels)
+        own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, beside))
+        levels, codes = sum(layout.widths), len(layout.widths)
+        row = 4 * layout.n_numbers + codes * code_type(layout.widths).itemsize
+        return Budget(
+            n_rows=rows,
+            row=row + (1 if n_labels <= 2**8 else 4) + self._index(layout),
+            building=ENCODING if self.device_.type == "cpu" else MOVING,
+            weights=(WEIGHT + SAMPLER_WEIGHT) * own + WEIGHT * others + 8 * levels * codes,
+            step=4 * KEPT * self.batch_size * (layout.n_numbers + levels + UNITS),
+        )
+
     def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         sampler = self._sampler(layout, n_labels, rows)
         sampler.rows = rows
@@ -363,7 +410,7 @@ class NetworkSynthesizer(Synthesizer):
                     {p: held[p]},
                     None,
                     child_seed(seed, p, 1),
-                    next_run(f"{classes[p]}"),
+                    partial(next_run, f"{classes[p]}"),
                 )
             if together:
                 out = np.concatenate([held[p] for p in together])
@@ -374,7 +421,7 @@ class NetworkSynthesizer(Synthesizer):
                     {p: held[p] for p in together},
                     labels,
                     child_seed(seed, len(classes), 1),
-                    next_run("all rows"),
+                    partial(next_run, "all rows"),
                     goes_on=bool(adapted),
                 )
                 for p in together:
@@ -387,7 +434,7 @@ class NetworkSynthesizer(Synthesizer):
                             {p: held[p]},
                             labels,
                             child_seed(seed, p, 2),
-                            next_run(f"{classes[p]}"),
+                            partial(next_run, f"{classes[p]}"),
                             base=(learner, base.encoder),
                         )
                     self._models[p] = model
@@ -402,7 +449,7 @@ class NetworkSynthesizer(Synthesizer):
         held: dict[int, np.ndarray],
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
-        progress: Progress | None,
+        begin: Callable[[Budget], Progress | None],
         *,
         base: tuple[Learner, Encoder] | None = None,
         goes_on: bool = False,
@@ -421,6 +468,10 @@ class NetworkSynthesizer(Synthesizer):
         n_labels = 1 if labels is None else len(table.schema.classes)
         label = 0 if labels is None else next(iter(held))
         generator = torch_generator(child_seed(seed, 1), self.device_)
+        size, steps = self._plan(len(rows), "adapted" if base else "base" if goes_on else "whole")
+        size = base[0].sampler.rows if base else size
+        budget = self.budget(encoder.layout, n_labels, len(rows), size)
+        budget.check(self.device_)
         data = Data(
             encoder.transform(frame, rng, device=self.device_),
             torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(
@@ -429,8 +480,6 @@ class NetworkSynthesizer(Synthesizer):
             n_labels,
             encoder.layout,
         )
-        size, steps = self._plan(len(rows), "adapted" if base else "base" if goes_on else "whole")
-        size = base[0].sampler.rows if base else size
         learner = self._learner(self._built(encoder.layout, n_labels, size), data)
         initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
         if base:
@@ -454,7 +503,7 @@ class NetworkSynthesizer(Synthesizer):
             steps,
             generator,
             held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
-            progress=progress,
+            progress=begin(budget),
             goes_on=goes_on,
             alike=self._alike(encoder, data),
             slots=encoder.slots,
@@ -626,12 +675,12 @@ class _Progress:
                 console=Console(stderr=True),
             )
 
-    def __enter__(self) -> Callable[[str], Progress | None]:
+    def __enter__(self) -> Callable[[str, Budget], Progress | None]:
         if self._bar is None:
-            return lambda name: None
+            return lambda name, budget: None
         self._bar.start()
 
-        def next_run(name: str) -> Progress:
+        def next_run(name: str, budget: Budget) -> Progress:
             self._run += 1
             task = self._bar.add_task(
                 f"training on {name} ({self._run} of {self._runs})", total=None
@@ -650,7 +699,8 @@ class _Progress:
                     if seconds >= LONG_FIT:
                         self._bar.console.print(
                             f"training on {name} takes about {timedelta(seconds=round(seconds))}: "
-                            f"{total:,} steps of {1e3 * (now - began) / (done - before):.0f} ms"
+                            f"{total:,} steps of {1e3 * (now - began) / (done - before):.0f} ms; "
+                            f"at most {budget}"
                         )
                 self._bar.update(task, completed=done, total=total)
 

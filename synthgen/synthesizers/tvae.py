@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Layout
-from synthgen.nn import OneHotLinear, Spans, linear, looked_up, one_hot
+from synthgen.nn import OneHotLinear, QuickLinear, Spans, looked_up, one_hot
 from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Axes, Sampler, Source, StagedLearner
@@ -32,11 +32,11 @@ class _Decoder(Sampler):
         self.n_numbers, self.n_labels, self.spans = n_numbers, n_labels, spans
         self.n_condition = n_labels if n_labels > 1 else 0
         self.body = nn.Sequential(
-            linear(LATENT + self.n_condition, HIDDEN),
+            QuickLinear(LATENT + self.n_condition, HIDDEN),
             nn.ReLU(),
-            linear(HIDDEN, HIDDEN),
+            QuickLinear(HIDDEN, HIDDEN),
             nn.ReLU(),
-            linear(HIDDEN, n_numbers + spans.total),
+            QuickLinear(HIDDEN, n_numbers + spans.total),
         )
         self.log_sigma = nn.Parameter(torch.full((n_numbers,), -2.0))
 
@@ -66,9 +66,7 @@ class _TVAELearner(StagedLearner):
         self.data, self.batch = data, batch
         levels = data.spans.total + decoder.n_condition
         self.enter = OneHotLinear(data.numbers.shape[1], levels, HIDDEN)
-        self.encoder = nn.Sequential(
-            nn.ReLU(), linear(HIDDEN, HIDDEN), nn.ReLU(), linear(HIDDEN, 2 * LATENT)
-        )
+        self.encoder = _encoder()
         self.optimizers = [
             torch.optim.Adam(self.parameters(), lr=rate, weight_decay=1e-5, fused=True)
         ]
@@ -118,6 +116,12 @@ class _TVAELearner(StagedLearner):
             shares = F.pad(shares, (0, 1), value=1.0)
         out = self.enter.dense(rows.numbers)
         return out + looked_up(self.enter.table, places, shares) if places.shape[1] else out
+
+
+def _encoder() -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(), QuickLinear(HIDDEN, HIDDEN), nn.ReLU(), QuickLinear(HIDDEN, 2 * LATENT)
+    )
 
 
 def _sigma(log_sigma: Tensor) -> Tensor:
@@ -181,6 +185,10 @@ class TVAE(NetworkSynthesizer):
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         return _Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
+
+    def _beside(self, layout: Layout, n_labels: int) -> nn.Module:
+        levels = sum(layout.widths) + (n_labels if n_labels > 1 else 0)
+        return nn.ModuleList([OneHotLinear(layout.n_numbers, levels, HIDDEN), _encoder()])
 
     def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
         assert isinstance(sampler, _Decoder)

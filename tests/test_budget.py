@@ -1,0 +1,128 @@
+"""What a fit says that it takes, against what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from synthgen import CTGAN, TVAE, TabFlow, device
+from synthgen.device import Budget
+from synthgen.encoding import Layout, common
+from synthgen.errors import UsageError
+from synthgen.training import _Run
+
+NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
+
+
+def table(rows: int, numbers: int, levels: int) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    made = {f"n{j}": rng.normal(size=rows) for j in range(numbers)}
+    made |= {f"c{j}": rng.choice(list("abcdefghij"), rows) for j in range(levels)}
+    return pd.DataFrame(made), np.arange(rows) < rows // 2
+
+
+class Held(TorchDispatchMode):
+    """Follows which memory the results of operations hold, and the most of it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, list | tuple) else [made]:
+            if isinstance(tensor, Tensor) and tensor.device.type == "cpu":
+                storage = tensor.untyped_storage()
+                reference = StorageWeakRef(storage)
+                self.live[reference.cdata] = (reference, storage.nbytes())
+        self.live = {k: v for k, v in self.live.items() if not v[0].expired()}
+        self.most = max(self.most, sum(size for _, size in self.live.values()))
+        return made
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("scope", ["class", "all"])
+def test_weights_are_counted_before_they_are_there(make: Any, scope: str) -> None:
+    model = make(scope=scope, batch_size=60, device="cpu", random_state=0)
+    task = next(model._asked(*table(200, 2, 3)))
+    data = task.learner.data
+    (own,) = common([task.slots])
+    budget = model.budget(own, data.n_labels, len(data), task.learner.sampler.rows)
+    own_weights = sum(w.numel() for w in task.learner.sampler.parameters())
+    weights = sum(w.numel() for w in task.learner.parameters())
+    levels = sum(own.widths) * len(own.widths)
+    assert budget.weights == 48 * weights + 28 * own_weights + 8 * levels
+    rows = data.numbers.nbytes + data.codes.nbytes + data.labels.nbytes
+    if make is CTGAN:
+        rows += task.learner.conditions.places.nbytes
+    assert budget.n_rows * budget.row == rows
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize(
+    ("rows", "numbers", "levels", "batch"),
+    [(200_000, 12, 12, 50), (2_000, 20, 60, 2_000)],
+    ids=["rows", "step"],
+)
+def test_training_takes_no_more_than_the_budget_and_not_much_less(
+    make: Any, rows: int, numbers: int, levels: int, batch: int
+) -> None:
+    budgets: list[Budget] = []
+    model = make(scope="all", batch_size=batch, device="cpu", random_state=0)
+    X, y = table(rows, numbers, levels)
+    ask = model.budget
+    model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
+    with Held() as held:
+        task = next(model._asked(X, y))
+        at = _Run(task.learner, 20, task.generator)
+        for _ in range(2):
+            at.advance()
+        states = at.state(), at.state()
+    del states
+    # What numpy holds while a column is encoded is not torch's.
+    (budget,) = budgets
+    of_numpy = task.learner.data.numbers.nbytes + task.learner.data.codes.nbytes
+    taken = held.most + of_numpy
+    assert taken <= budget.total
+    assert budget.total <= 4 * taken
+
+
+def test_what_does_not_fit_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table(3000, 3, 3)
+    model: Any = TVAE(scope="all", device="cpu", random_state=0)
+    budgets: list[Budget] = []
+    ask = model.budget
+    model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
+    next(model._asked(X, y))
+    (budget,) = budgets
+    there = budget.total - 1000 * (budget.row + budget.building)
+    monkeypatch.setattr(device, "memory", lambda of: there)
+    said = f"but cpu has .*: learn from at most {budget.n_rows - 1000:,} rows"
+    with pytest.raises(UsageError, match=said) as caught:
+        next(model._asked(X, y))
+    assert caught.value.code == 214
+    monkeypatch.setattr(device, "memory", lambda of: budget.step)
+    with pytest.raises(UsageError, match="lower batch_size"):
+        next(model._asked(X, y))
+    monkeypatch.setattr(device, "memory", lambda of: budget.total)
+    next(model._asked(X, y))
+
+
+def test_ten_million_rows_of_fifty_columns_fit_a_large_gpu() -> None:
+    """The arithmetic of `evaluation/speed.md`."""
+    numbers, codes = list(range(50)), list(range(50))
+    spiky = Layout(50, [40] * 50, codes, None, numbers, codes)
+    for make in NETWORKS:
+        model = make(scope="all", device="cpu")
+        model.device_ = torch.device("cpu")
+        budget = replace(model.budget(spiky, 2, 10**7, 10**7), building=24)
+        assert budget.total < 10 * 2**30
