@@ -33,6 +33,7 @@ from synthgen.trials import LEAST_ROWS, Plan, outer_splits, part_of, together_of
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold
+SHOWN_NOTES = 5  # in the summary
 MOST_GROUPS = 50  # of a column that figures are told by
 RANKING, DECISION = "average_precision", "recall_at_5pct"
 
@@ -122,6 +123,9 @@ class Comparison:
             )
         lines += [f"not applicable: {name}: {why}" for name, why in self.not_applicable.items()]
         lines += [f"left out: {name}: {why}" for name, why in self.pruned.items()]
+        lines += [f"note: {note}" for note in self.notes[:SHOWN_NOTES]]
+        if len(self.notes) > SHOWN_NOTES:
+            lines.append(f"note: {len(self.notes) - SHOWN_NOTES} more, in the page and the JSON")
         return lines
 
 

@@ -107,9 +107,7 @@ def _group(
     places = [i for i, d in enumerate(rows["nothing"]) if value in d["by"]]
     too_few = ""
     if min(rare, others) < LEAST_ROWS:
-        too_few = (
-            f"{rare} rows of the class and {others} others: below {LEAST_ROWS} nothing is told"
-        )
+        too_few = f"{rare} of the class and {others} others, and {LEAST_ROWS} are the least"
     elif len(places) < 2:
         too_few = f"{len(places)} of {len(rows['nothing'])} test parts held rows of both kinds"
     found = []

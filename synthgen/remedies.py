@@ -214,7 +214,12 @@ def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
             shift = np.ones(part.classes)
 
         def tuned(setting: int) -> Fitted:
-            model = fit_model(make(setting), X, coder.is_level_, part.y, seed)
+            try:
+                model = fit_model(make(setting), X, coder.is_level_, part.y, seed)
+            except ValueError as error:
+                if "worse than random" not in str(error):
+                    raise
+                raise NotApplicable("boosting cannot begin: its first tree only guesses") from None
             return Fitted(coder, model, shift)
 
         return tuned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ from synthgen.table import Schema, Table, class_position
 
 LEAST_ROWS = 6  # fewer of the class cannot be compared
 INNER_FOLDS = 3
+# What a synthesizer says of classes, which are codes to it.
+_CODES = re.compile(r"the rows of \d+ \(\d+\)(, \d+ \(\d+\))*")
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
 
@@ -276,7 +279,8 @@ def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str
                 if strategy.name == "nothing":
                     raise
                 found["reason"] = f"{type(error).__name__}: {error}"
-    found["notes"] = sorted({str(w.message).partition("\n")[0] for w in caught})[:3]
+    notes = {_CODES.sub("them", str(w.message).partition("\n")[0]) for w in caught}
+    found["notes"] = sorted(notes)[:3]
     found["seconds"] = time.perf_counter() - started
     return found
 

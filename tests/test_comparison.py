@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -530,6 +531,29 @@ def test_a_remedy_that_fails_is_told_and_the_others_go_on() -> None:
     assert found.strategies == ["nothing", "threshold", "oversample"]
 
 
+class Stuck(LogisticRegression):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        raise ValueError("BaseClassifier in AdaBoostClassifier ensemble is worse than random")
+
+
+class Talking(Peek):
+    def fit_resample(self, X: Any, y: Any) -> Any:
+        few = f"a network learns nothing from fewer than {10} rows; a bootstrap makes the rows of "
+        warnings.warn(f"{few}0 ({len(X)}), 2 (7)", stacklevel=1)
+        return X, y
+
+
+def test_what_remedies_say_is_told_in_words_of_the_table() -> None:
+    X, y = table()
+    found = quick(X, y, strategies=[Talking(), Stuck()])
+    assert "first tree only guesses" in found.not_applicable["Stuck"]
+    said = "a network learns nothing from fewer than 10 rows; a bootstrap makes them"
+    assert found.notes == (said,)  # whatever the counts were
+    assert f"note: {said}" in found.summary_lines()
+    many = replace(found, notes=tuple(f"n{i}" for i in range(8)))
+    assert many.summary_lines()[-1] == "note: 3 more, in the page and the JSON"
+
+
 # --- more of what is told -----------------------------------------------------------------------
 
 
@@ -563,7 +587,7 @@ def test_each_group_has_its_own_figures_or_a_reason() -> None:
         ["9", "10", "11", "(missing)"],
     )
     nine, ten, eleven, gone = found.groups
-    assert eleven.too_few.startswith("5 rows of the class and 27 others")
+    assert eleven.too_few.startswith("5 of the class and 27 others")
     assert gone.too_few
     assert not eleven.results
     for group in (nine, ten):
