@@ -14,6 +14,7 @@ on the training part.
 Methods: ``nothing``; ``weights`` (the rare class weighs more in the loss, as much as with that
 amount of rows); ``copies`` (random over-sampling); ``smote-nc`` (Chawla et al. 2002, missing cells
 filled); ``fresh`` (further real rows of the class, where the table has enough: what is possible);
+``chosen`` (what `synthgen.augment` adds by itself: TabFlow, the guard, an amount by validation);
 and synthesizers by name, with ``scope`` after a dash: ``bootstrap``, ``ctgan``, ``tvae``,
 ``tabflow``, ``tabflow-class``, ``sdv:GaussianCopula``. Figures:
 
@@ -59,7 +60,7 @@ TABLES = FIRST | {
 SIZES = (30, 100, 10, 300)
 AMOUNTS = (0.1, 0.3, "double", "balance")
 METHODS = (
-    *("nothing", "weights", "copies", "smote-nc", "fresh", "bootstrap"),
+    *("nothing", "weights", "copies", "smote-nc", "fresh", "chosen", "bootstrap"),
     *("tabflow", "tabflow-class", "tvae", "ctgan"),
     *("sdv:GaussianCopula", "sdv:CTGAN", "sdv:TVAE"),
 )
@@ -227,6 +228,13 @@ def cell(
     found: dict[str, Any] = {}
     start = time.perf_counter()
     made = real
+    if method == "chosen":
+        from synthgen import augment
+
+        whole = augment(train, "target", labels=[minority], random_state=seed)
+        gained = ap(whole.frame, minority, test, options.judge)
+        spent = round(time.perf_counter() - start, 1)
+        return {"seconds": spent, "made": whole.additions[0].rows, "add": {"chosen": gained}}
     if method == "fresh":
         made = further(folder, name, minority, size, seed)
     elif method not in REAL:
@@ -236,7 +244,7 @@ def cell(
     if method == "nothing":
         found |= fidelity(real, held)
         found["replace"] = ap(train, minority, test, options.judge)
-        found["add"] = dict.fromkeys(goals, found["replace"])
+        found["add"] = dict.fromkeys([*goals, "chosen"], found["replace"])
         return found
     if method not in REAL:
         most = max(size, len(held))
@@ -309,13 +317,17 @@ def summary(results: list[dict[str, Any]]) -> str:
         for r in results
     ]
     frame = pd.DataFrame(flat)
+    frame = frame.reindex(columns=frame.columns.union(["excess", "nearer", "add chosen"]))
     added = [f"add {a}" for a in AMOUNTS]
     cells = frame.groupby(["rows", "method", "table"]).mean(numeric_only=True)
     columns = ["shape", "c2st", "replace", "excess", "nearer", "seconds"]
     rows = []
     for size in sorted(frame["rows"].unique()):
         for method in METHODS:
-            if method in ("weights", "fresh") or (size, method) not in cells.index.droplevel(2):
+            if method in ("weights", "fresh", "chosen") or (
+                size,
+                method,
+            ) not in cells.index.droplevel(2):
                 continue
             own = cells.loc[(size, method)]
             means = ["" if np.isnan(v) else f"{v:.3f}" for v in own[columns[:-1]].mean()]
@@ -355,6 +367,16 @@ def summary(results: list[dict[str, Any]]) -> str:
     text += ["The same on the tables on which nothing about TabFlow was chosen:", ""]
     untouched = frame[~frame.table.isin(TUNED)]
     text += gains(untouched, [*groups, FEW], [("tabflow", "nothing"), ("tabflow", "weights")])
+    frame.loc[frame.method == "nothing", "add chosen"] = frame["replace"]
+    rows = []
+    for size in sorted(frame["rows"].unique()):
+        part = frame[frame["rows"] == size]
+        gain = paired(part, "chosen", "nothing", "add chosen")
+        if len(gain):
+            made = part[part.method == "chosen"].made
+            rows.append([size, len(gain), f"{(made == 0).sum()}", interval(gain)])
+    text += ["What `augment` adds by itself, less nothing:", ""]
+    text += [markdown(["rows", "runs", "of them none added", "average precision"], rows), ""]
     rows = []
     for size in sorted(frame["rows"].unique()):
         for method in ("tabflow", "bootstrap", "smote-nc", "copies", "tvae", "ctgan"):
