@@ -98,9 +98,11 @@ class Budget:
 
 
 def memory(device: torch.device) -> int:
-    """Bytes of the device, or of the machine where it is the CPU."""
+    """Bytes of a GPU that nobody else holds; of the machine, where the device is the CPU."""
     if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + held
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

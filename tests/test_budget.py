@@ -124,5 +124,5 @@ def test_ten_million_rows_of_fifty_columns_fit_a_large_gpu() -> None:
     for make in NETWORKS:
         model = make(scope="all", device="cpu")
         model.device_ = torch.device("cpu")
-        budget = replace(model.budget(spiky, 2, 10**7, 10**7), building=24)
+        budget = replace(model.budget(spiky, 2, 10**7, 10**7), building=48)
         assert budget.total < 10 * 2**30

@@ -55,7 +55,7 @@ WEIGHT, SAMPLER_WEIGHT = 48, 28
 # during a step.
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
-ENCODING, MOVING = 120, 24
+ENCODING, MOVING = 120, 48
 # Seconds from which a fit says beforehand how long it will take.
 LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
