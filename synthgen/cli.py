@@ -526,7 +526,7 @@ def evaluate(
     check_places([train, synthetic, holdout, given], [html, json_file])
     check_gates(gates)
     aside = json_file == "-"
-    with collect_notes() as warned:
+    with collect_notes(later=True) as warned:
         real, made = _read(train), _read(synthetic)
         fresh = None if holdout is None else _read(holdout)
         from synthgen.evaluating import evaluate
@@ -546,12 +546,16 @@ def evaluate(
             verbose=True,
         )
         content = report.to_json() | {"warnings": warned}
-    if not aside:
-        names = ["score", "of", "value", "95 %", "real rows", "floor"]
-        show_table(names, report.table_rows())
-        say(report.headline)
-        for line in report.summary_lines():
-            say(line)
+        if not aside:
+            from synthgen.report.measures import key_scores
+
+            for line in [report.headline, *report.verdict_lines()]:
+                say(line)
+            names = ["score", "of", "value", "95 %", "real rows", "floor"]
+            show_table(["key figure", *names[1:]], report.table_rows(key_scores(report)))
+            show_table(names, report.table_rows())
+            for line in report.note_lines():
+                say(line)
     if html is not None:
         from synthgen.report.evaluation_page import write_evaluation
 

@@ -152,10 +152,12 @@ class Report:
             out[name] = values | {"notes": part.notes}
         return out
 
-    def table_rows(self) -> list[list[str]]:
-        """Name, group, value, interval, reference and floor of the scores that a terminal shows."""
+    def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[str]]:
+        """Name, group, value, interval, reference and floor of these scores, or of all that a
+        terminal shows.
+        """
         rows = []
-        for score in self.scores:
+        for score in self.scores if scores is None else scores:
             last = score.name.rpartition(".")[2]
             if ": " in score.group or (score.name.startswith("utility.") and last not in SHOWN):
                 continue
@@ -174,10 +176,10 @@ class Report:
         """The verdicts, a line each."""
         return [f"{v.part}: {v.outcome}. {v.sentence}" for v in self.verdicts]
 
-    def summary_lines(self) -> list[str]:
-        """The verdicts and notes, a line each."""
+    def note_lines(self) -> list[str]:
+        """The notes, a line each."""
         notes = [*self.notes, *(note for part in self.parts.values() for note in part.notes)]
-        return self.verdict_lines() + [f"note: {note}" for note in dict.fromkeys(notes)]
+        return [f"note: {note}" for note in dict.fromkeys(notes)]
 
 
 def evaluate(

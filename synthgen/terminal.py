@@ -87,19 +87,28 @@ def _status_of(run: Callable[[], Any]) -> int:
 
 
 @contextmanager
-def collect_notes() -> Iterator[list[str]]:
-    """Show each Python warning that is meant for the user as one line, and collect them."""
+def collect_notes(*, later: bool = False) -> Iterator[list[str]]:
+    """Show each Python warning that is meant for the user as one line, and collect them.
+
+    Args:
+        later: Show them at the end, for what should stand above them.
+    """
     found: list[str] = []
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, UserWarning) and str(message) not in found:
             found.append(str(message))
-            say(f"note: {message}", err=True)
+            if not later:
+                say(f"note: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
-        yield found
+        try:
+            yield found
+        finally:
+            for message in found if later else ():
+                say(f"note: {message}", err=True)
 
 
 # --- what it prints ---------------------------------------------------------------------------

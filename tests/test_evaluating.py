@@ -14,12 +14,12 @@ from synthgen import evaluating
 from synthgen.errors import DataError, UsageError
 from synthgen.evaluating import Report, evaluate
 from synthgen.gates import gate
-from synthgen.metrics import privacy, samples, utility, verdicts
+from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
 from synthgen.metrics.judges import SETTINGS
 from synthgen.metrics.score import Part, Score
 
 
-def frame(seed: int, rows: int = 160) -> pd.DataFrame:
+def frame(seed: int, rows: int = 320) -> pd.DataFrame:
     """Numbers of which two go together, levels, and an ID; every second row is ill."""
     rng = np.random.default_rng(seed)
     ill = np.arange(rows) % 2 == 0
@@ -56,6 +56,7 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
         patch.setattr(samples, "HALVES", 4)
+        patch.setattr(two_sample, "PARTINGS", 1)
         patch.setattr(utility, "REPLICATES", 60)
         patch.setattr(privacy, "REPEATS", (2, 2))
         yield
@@ -87,7 +88,7 @@ def test_a_third_real_sample_passes_all(fresh: Report):
     found = outcomes(fresh)
     assert found["fidelity"] == "passes"
     assert found["utility"] == "passes"
-    assert found["privacy"] in ("passes", "cannot tell")  # 80 rows against 80
+    assert found["privacy"] in ("passes", "cannot tell")  # 160 rows against 160
     excess = fresh.score("privacy.mia_excess")
     assert excess.interval is not None
     assert excess.interval[0] <= 0 <= excess.interval[1]
@@ -99,7 +100,7 @@ def test_a_third_real_sample_passes_all(fresh: Report):
 
 def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     assert outcomes(copied) == {"fidelity": "passes", "utility": "passes", "privacy": "fails"}
-    assert "160 of 160 synthetic rows are equal to a row of train" in copied.notes[1]
+    assert "320 of 320 synthetic rows are equal to a row of train" in copied.notes[1]
     assert {s.group for s in copied.privacy.scores} == {"yes", "all"}
     groups = [s.group for s in copied.fidelity.scores if s.name == "fidelity.pair_trends"]
     assert groups == ["yes", "no", "all"]
@@ -138,6 +139,20 @@ def test_shuffled_columns_fail_fidelity():
     assert "A boosting classifier tells them from real rows (yes)" in verdict.sentence
 
 
+def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():
+    def test(name: str, value: float) -> Score:
+        near = (value - 0.03, min(1.0, value + 0.03))
+        return Score(f"fidelity.{name}", "yes", value, 0.98, "higher", near, 0.05)
+
+    like = test("c2st_boosting", 0.99)
+    for value, outcome in ((0.98, "passes"), (0.7, "falls short"), (0.2, "fails")):
+        held = test("c2st_boosting_holdout", value)
+        found = verdicts.of_fidelity(Part([like, held]), "yes", {"yes": 5000})
+        assert found.outcome == outcome
+        assert found.key == held
+        assert "real rows of the holdout (yes)" in found.sentence
+
+
 def test_rows_of_the_other_class_fail_utility():
     wrong = frame(3).query("ill == 'no'").assign(ill="yes")
     report = judged(wrong)
@@ -161,8 +176,8 @@ def test_three_test_rows_tell_nothing_of_a_classifier():
 def test_without_a_holdout_privacy_cannot_pass():
     report = judged(rare(frame(1)), holdout=None)
     assert not report.held_out
-    assert report.sizes == {"train": 112, "synthetic": 80, "holdout": 48}
-    assert any("no holdout was given: 48 of 160 rows" in note for note in report.notes)
+    assert report.sizes == {"train": 224, "synthetic": 160, "holdout": 96}
+    assert any("no holdout was given: 96 of 320 rows" in note for note in report.notes)
     assert outcomes(report)["privacy"] == "fails"
     part = Part([Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))])
     assert verdicts.of_privacy(part, held_out=True).outcome == "passes"
@@ -263,13 +278,26 @@ def test_tables_that_do_not_quite_match():
 def test_rows_that_stand_in_two_tables_are_told():
     held = pd.concat([frame(2), frame(1)[:40]], ignore_index=True)
     notes = " ".join(judged(rare(frame(3)), holdout=held).notes)
-    assert "40 of 200 holdout rows are equal to a row of train" in notes
+    assert "40 of 360 holdout rows are equal to a row of train" in notes
     notes = " ".join(judged(rare(frame(2))).notes)
-    assert "80 different synthetic rows are equal to a holdout row that train lacks" in notes
+    assert "160 different synthetic rows are equal to a holdout row that train lacks" in notes
     assert "equal to" not in " ".join(judged(rare(frame(3))).notes)
     few = [table[["site", "ill"]] for table in (frame(1), rare(frame(3)), frame(2))]
     report = evaluate(few[0], few[1], holdout=few[2], target="ill")  # rows of few levels are equal
     assert "same records" not in " ".join(report.notes)
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_single_precision_is_no_difference():
+    short = frame(1).astype({"a": "float32", "b": "Float32"})
+    report = judged(short)
+    notes = " ".join(report.notes)
+    assert "320 of 320 synthetic rows are equal to a row of train" in notes
+    assert "column a: compared as the 32 bits that synthetic holds" in notes
+    assert "column c:" not in notes
+    for name in ("a", "b"):
+        most = report.train.frame[name].max()
+        assert report.synthetic.frame[name].max() == most == np.float32(frame(1)[name].max())
 
 
 @pytest.mark.usefixtures("unmeasured")
@@ -278,13 +306,13 @@ def test_levels_that_another_table_writes_as_text_are_the_same():
     made = rare(frame(3)).assign(ill="1")
     report = evaluate(numbers[0], made, holdout=numbers[1], target="ill", judges=["logistic"])
     assert report.label == "1"
-    assert report.classes[1] == {"label": "1", "train": 80, "synthetic": 80, "holdout": 80}
+    assert report.classes[1] == {"label": "1", "train": 160, "synthetic": 160, "holdout": 160}
 
 
 @pytest.mark.usefixtures("unmeasured")
 def test_an_augmented_table_is_told_to_be_a_mixture():
     report = judged(pd.concat([frame(1), rare(frame(3))], ignore_index=True))
-    assert any("the first 160 synthetic rows are train itself" in note for note in report.notes)
+    assert any("the first 320 synthetic rows are train itself" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(

@@ -269,8 +269,10 @@ def test_connections_between_columns_are_those_of_the_class():
     report = replace(fake(), label="True", train=train, synthetic=made, holdout=train)
     page = Page(render_evaluation(report))
     pairs = " ".join(page.text.partition("pairs that differ most")[2].split())
-    assert re.search(r"a · b ?1.000 ?−1.000 ?1.000 ?2.000", pairs)  # Spearman's ρ
-    assert re.search(r"c · d ?1.000 ?1.000 ?1.000 ?0.000", pairs)  # Cramér's V
+    assert re.search(
+        r"a · b ?1.000 ?−1.000 ?1.000 ?−2.000 ?−2.000 to −2.000 ?0.000", pairs
+    )  # Spearman's ρ
+    assert re.search(r"c · d ?1.000 ?1.000 ?1.000 ?0.000 ?0.000 to 0.000", pairs)  # Cramér's V
     assert re.search(r"a · c ?0.8[67]\d ?0.8[67]\d", pairs)  # √0.75: ranks, halved
 
 
@@ -371,3 +373,32 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path: Path, text: str):
     )
     dom, _, _ = browse(outer)
     assert "too wide by 0" in dom
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_table_that_must_be_scrolled_says_so(tmp_path: Path, text: str, width: int):
+    inner, outer = tmp_path / "inner.html", tmp_path / "outer.html"
+    tell = """
+    setTimeout(() => {
+      const boxes = Array.from(document.querySelectorAll(".scroll"));
+      const told = boxes.map((box) => {
+        const said = getComputedStyle(box.querySelector("caption"), "::after").content;
+        return (box.scrollWidth > box.clientWidth + 1 ? "wide" : "fits")
+          + (said.includes("scroll sideways") ? " said" : " silent");
+      });
+      parent.postMessage(told.join(", "), "*");
+    }, 500);
+    """
+    inner.write_text(text.replace("</body>", f"<script>{tell}</script></body>"), encoding="utf-8")
+    outer.write_text(
+        "<!DOCTYPE html><title>phone</title>"
+        "<script>onmessage = (e) => document.body.append('told: ' + e.data)</script>"
+        f'<body><iframe src="inner.html" style="width:{width}px;height:800px;border:0"></iframe>',
+        encoding="utf-8",
+    )
+    dom, _, _ = browse(outer)
+    told = dom.partition("told: ")[2].partition("</body>")[0].split(", ")
+    assert len(told) > 3
+    assert {t.strip() for t in told} <= {"wide said", "fits silent"}
+    assert ("wide said" in dom) == (width == 390)

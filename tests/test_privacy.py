@@ -26,10 +26,9 @@ from synthgen.metrics.privacy import (
     _nearness,
     _on_lines,
     _samples,
-    _wilson,
     privacy,
 )
-from synthgen.metrics.score import Part, Score
+from synthgen.metrics.score import Part, Score, wilson
 from synthgen.table import Table
 
 CPU = torch.device("cpu")
@@ -357,7 +356,7 @@ def test_large_tables_are_subsampled_and_say_so(monkeypatch: pytest.MonkeyPatch)
     assert "means of 5 draws of 40 real rows in the place of 40 synthetic ones" in part.notes[3]
     scores = named(part)
     assert scores["copies"].value == scores["nearer_to_train"].value == 1
-    assert scores["copies"].interval == _wilson(1, 30)
+    assert scores["copies"].interval == wilson(1, 30)
 
 
 def test_seeds_and_devices():
@@ -391,7 +390,7 @@ def test_share_of_members_found():
 @pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 10), (500, 500)])
 def test_interval_of_a_share(hits: int, rows: int):
     expected = binomtest(hits, rows).proportion_ci(method="wilson")
-    assert _wilson(hits / rows, rows) == pytest.approx(tuple(expected), abs=1e-4)
+    assert wilson(hits / rows, rows) == pytest.approx(tuple(expected), abs=1e-4)
 
 
 @pytest.mark.parametrize("decimals", [12, 2])

@@ -207,6 +207,52 @@ def test_the_interval_of_recall_holds_what_another_threshold_would_find():
     assert sum(held) >= 6
 
 
+def test_intervals_hold_the_variance_of_training():
+    """What other training rows of the same kind would give, on the same large test."""
+    test = frame(99, 4000)
+    scores = [
+        of(measured(frame(k, 120), rare(frame(40 + k, 120)), test), "replace.ap_ratio")
+        for k in range(12)
+    ]
+    mean = np.mean([score.value for score in scores])
+    held = [s.interval[0] <= mean <= s.interval[1] for s in scores if s.interval is not None]
+    assert sum(held) >= 11
+
+
+def test_few_test_rows_leave_no_interval_empty():
+    """Three rows of the class, all of them found, do not show that all would be."""
+    easy = [frame(k, rows, shift=9.0) for k, rows in ((1, 200), (2, 200), (3, 12))]
+    part = measured(*easy, by="site")
+    for name in ("recall", "roc_auc", "average_precision", "f1", "mcc", "balanced_accuracy"):
+        score = of(part, f"replace.{name}")
+        assert score.interval is not None
+        assert score.value == 1
+        assert score.interval[0] < 0.5, name
+    groups = [s for s in part.scores if ": site=" in s.group]
+    assert all(s.interval is not None and s.interval[1] - s.interval[0] > 0.4 for s in groups)
+
+
+def test_floors_are_those_of_noise_and_references_of_ratios_are_measured(fresh: Part):
+    for use in ("replace", "augment", "whole"):
+        for name in ("ap_ratio", "ap_gain", "average_precision", "recall", "log_loss"):
+            floor = of(fresh, f"{use}.{name}").floor
+            assert floor is not None, (use, name)
+    for judge in ("boosting", "logistic"):
+        score = of(fresh, "whole.average_precision", judge)
+        assert score.floor < score.value - 0.1  # type: ignore[operator]
+    # Noise beside all real rows does little harm, and no good.
+    assert of(fresh, "augment.ap_gain").floor == pytest.approx(0, abs=0.08)
+    for use, control in (("replace", "fresh"), ("augment", "fresh_augment")):
+        for name in ("ap_ratio", "ap_gain"):
+            score = of(fresh, f"{use}.{name}")
+            assert score.reference == of(fresh, f"{control}.{name}").value
+            assert "real rows: 75 real rows of the class that are not in train" in score.note
+    assert "1 by definition" in of(fresh, "whole.ap_ratio").note
+    few = measured(frame(1), rare(frame(2)), frame(3)[:40])
+    assert of(few, "augment.ap_gain").reference == 0
+    assert "0 by definition" in of(few, "augment.ap_gain").note
+
+
 def test_the_slope_of_real_rows_is_the_reference(fresh: Part):
     score = of(fresh, "replace.calibration_slope", "boosting")
     assert score.reference is not None

@@ -145,15 +145,14 @@ def out_of_fold(
     cells: np.ndarray,
     y: np.ndarray,
     *,
-    folds: int,
+    folds: np.ndarray,
     rng: np.random.Generator,
     settings: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """The probability of each row from a judge that has not seen it; shape (rows,)."""
-    fold = folds_of(y, folds, rng)
+    """The probability of each row from a judge that has not seen its fold; shape (rows,)."""
     out = np.empty(len(y))
-    for k in range(folds):
-        test = fold == k
+    for k in range(int(folds.max()) + 1):
+        test = folds == k
         seed = int(rng.integers(2**31))
         if test.any():
             judged = learn(judge, space, cells[~test], y[~test], seed=seed, settings=settings)

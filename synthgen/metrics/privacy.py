@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synthgen.column import NUMBERS, Column
 from synthgen.device import RandomState, child_seed, resolve, seed_sequence
 from synthgen.distances import COUNTED, PAIRS_CPU, PAIRS_GPU, Rows, Space, distinct, nearest
-from synthgen.metrics.score import Better, Part, Score
+from synthgen.metrics.score import Better, Part, Score, wilson
 from synthgen.table import Table
 
 ATTACKS = ("distance", "density", "classifier", "line")
@@ -277,7 +277,7 @@ def _nearness(
         statistic = _STATISTICS.get(name, _mean)
         value = float(statistic(mine[name]))
         if statistic is _mean:
-            interval = _wilson(value, len(mine[name]))
+            interval = wilson(value, len(mine[name]))
         else:
             picks = rng.integers(len(distance), size=(DRAWS, len(distance)))
             interval = _middle(statistic(mine[name][picks]))
@@ -322,7 +322,7 @@ def _nearer_to_train(
         ]
         votes.append(1 / (np.concatenate(weights) ** 2).sum())
     share = float(np.mean(shares))
-    interval = _wilson(share, float(np.mean(votes)))
+    interval = wilson(share, float(np.mean(votes)))
     copies = (1 + rows / len(real)) / 2  # those of the rows that are not looked at are on neither
     note = "copies of train are as often nearer to it as the floor; real rows: "
     fresh = min(len(made), len(real) // 2)
@@ -356,15 +356,6 @@ _STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "distance_q05": lambda rows: np.quantile(rows, 0.05, axis=-1),
     "distance_median": lambda rows: np.median(rows, axis=-1),
 }
-
-
-def _wilson(share: float, rows: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927), which is as wide as it should be at 0 and 1."""
-    z = 1.96
-    middle = (share + z**2 / 2 / rows) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * (share * (1 - share) / rows + z**2 / 4 / rows**2) ** 0.5
-    # At 0 and 1 the bound is the share itself, but for rounding.
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def _middle(drawn: np.ndarray) -> tuple[float, float]:
@@ -458,8 +449,9 @@ class _Attacked:
         )
         excess = mine.max(0) - theirs.max(1).mean(0)
         interval = _middle(excess[1:])
+        said = f"{note}; that of real rows is 0 by definition, as what they reach is taken off"
         scores.append(
-            Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=note)
+            Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
         )
         for rate in FALSE_POSITIVE_RATES:
             scores.append(self._found(rate, group, note, rng))

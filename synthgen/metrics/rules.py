@@ -11,7 +11,7 @@ import numpy as np
 from synthgen.cells import tick_type
 from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import Draws, independent
-from synthgen.metrics.score import Score
+from synthgen.metrics.score import Score, wilson
 
 # A rule is one if chance would have broken it so often in these rows.
 EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20.0, 40, 200
@@ -45,14 +45,6 @@ def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score
     broken = np.column_stack([rule.broken(draws.made) for rule in rules])
     kept = ~broken.any(axis=1)
     value, rows = float(kept.mean()), len(draws.made)
-    # Wilson's interval (1927): not empty where every row keeps every rule.
-    z = 1.96
-    middle = (value + z * z / (2 * rows)) / (1 + z * z / rows)
-    wide = z * np.sqrt(value * (1 - value) / rows + (z / (2 * rows)) ** 2) / (1 + z * z / rows)
-    interval = (
-        min(value, max(0.0, float(middle - wide))),
-        max(value, min(1.0, float(middle + wide))),
-    )
     counts = broken.sum(axis=0)
     worst = np.argsort(-counts, kind="stable")[:5]
     notes = [
@@ -63,7 +55,7 @@ def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score
     ]
     note = f"{len(rules)} rules hold in all real rows; of holdout rows, so many keep those of train"
     name = "fidelity.rules_kept"
-    score = Score(name, draws.group, value, reference, "higher", interval, None, note)
+    score = Score(name, draws.group, value, reference, "higher", wilson(value, rows), None, note)
     return [score], notes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Better, Score
@@ -60,12 +61,13 @@ def jackknifed(
     *,
     floor: float | None = None,
     better: Better = "higher",
+    wider: float = 1.0,
 ) -> Score:
-    """A score from 0 to 1 with the interval that its halves give."""
+    """A score from 0 to 1 with the interval that its halves give, `wider` times as wide."""
     known = np.array([h for h in halves if h == h])
     if value != value or len(known) < 2:
         return Score(name, group, value, reference, better, None, floor)
-    error = 1.96 * float(known.std(ddof=1))
+    error = wider * float(stdtrit(len(known) - 1, 0.975) * known.std(ddof=1))
     interval = (float(max(0.0, value - error)), float(min(1.0, value + error)))
     return Score(name, group, value, reference, better, interval, floor)
 

@@ -4,72 +4,95 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthgen.metrics.samples import NEIGHBOUR_ROWS, REPLICATES, Draws, independent, some
+from synthgen.metrics.samples import (
+    DRAWS,
+    NEIGHBOUR_ROWS,
+    Draws,
+    half_sampled,
+    independent,
+    jackknifed,
+    some,
+)
 from synthgen.metrics.score import Score
 
 ALPHAS = np.linspace(0, 1, 31)[1:]
+# Pairs of rows at a time; a distance that is only the rounding of products of float64.
+PAIRS, ROUNDING = 4_000_000, 1e-5
 
 
 def support(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
     """Alpha-precision and beta-recall (Alaa et al. 2022)."""
     rng = np.random.default_rng(seed)
     space = draws.space
-    rows = min(len(draws.train), len(draws.made), len(draws.fresh), NEIGHBOUR_ROWS)
-    real, made, fresh = (
-        space.dense(some(rng, c, rows)) for c in (draws.train, draws.made, draws.fresh)
-    )
+    sides = (draws.train, draws.made, draws.fresh)
+    rows = min(*map(len, sides), NEIGHBOUR_ROWS)
+    real, made = (space.dense(some(rng, cells, rows)) for cells in sides[:2])
+    own = nearest_of(real, real, itself=True)[1]
+    several = len(draws.fresh) > rows
+    fresh = [
+        _figures(real, space.dense(some(rng, draws.fresh, rows)), own)
+        for _ in range(DRAWS if several else 1)
+    ]
     shuffled = space.dense(independent(rng, some(rng, draws.train, rows)))
-    step = max(1, 4_000_000 // max(1, rows))
-    own = np.concatenate(
-        [_nearest(real[i : i + step], real, skip=i)[1] for i in range(0, rows, step)]
+    value, reference, floor = (
+        _figures(real, made, own),
+        np.mean(fresh, axis=0),
+        _figures(real, shuffled, own),
     )
-    picks = rng.integers(rows, size=(REPLICATES, rows))
-
-    def figures(
-        other: np.ndarray, intervals: bool
-    ) -> list[tuple[float, tuple[float, float] | None]]:
-        # NOTE[DIFF]: the centre is the mean in the standardised columns, not in an embedding that
-        # was trained to be a ball.
-        center, own_center = real.mean(axis=0), other.mean(axis=0)
-        radii = np.quantile(np.linalg.norm(real - center, axis=1), ALPHAS)
-        within = np.linalg.norm(other - center, axis=1)[:, None] <= radii
-        found = [_nearest(real[i : i + step], other) for i in range(0, rows, step)]
-        index = np.concatenate([f[0] for f in found])
-        far = np.concatenate([f[1] for f in found])
-        reach = np.linalg.norm(other[index] - own_center, axis=1)
-        covered = (far <= own + 1e-6)[:, None] & (reach[:, None] <= np.quantile(reach, ALPHAS))
-        out: list[tuple[float, tuple[float, float] | None]] = []
-        for flags in (within, covered):
-            value = _along(flags.mean(axis=0))
-            interval = None
-            if intervals:
-                again = [_along(flags[pick].mean(axis=0)) for pick in picks]
-                low, high = np.quantile(again, [0.025, 0.975])
-                interval = (min(value, float(low)), max(value, float(high)))
-            out.append((value, interval))
-        return out
-
-    values, null, bottom = figures(made, True), figures(fresh, False), figures(shuffled, False)
+    again = []
+    for a, b in zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True):
+        half = real[a]
+        again.append(_figures(half, made[b], nearest_of(half, half, itself=True)[1]))
     return [
-        Score(f"fidelity.{name}", draws.group, value[0], ref[0], "higher", value[1], floor[0])
-        for name, value, ref, floor in zip(
-            ("alpha_precision", "beta_recall"), values, null, bottom, strict=True
+        jackknifed(
+            f"fidelity.{name}",
+            draws.group,
+            float(value[k]),
+            float(reference[k]),
+            [float(one[k]) for one in again],
+            floor=float(floor[k]),
         )
+        for k, name in enumerate(("alpha_precision", "beta_recall"))
     ]
 
 
-def _nearest(
-    rows: np.ndarray, others: np.ndarray, skip: int | None = None
+def _figures(real: np.ndarray, other: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Both of them; `own` is how far each real row is from the next one."""
+    # NOTE[DIFF]: the centre is the mean in the standardised columns, not in an embedding that
+    # was trained to be a ball.
+    center, own_center = real.mean(axis=0), other.mean(axis=0)
+    radii = np.quantile(np.linalg.norm(real - center, axis=1), ALPHAS)
+    within = np.linalg.norm(other - center, axis=1)[:, None] <= radii
+    place, far = nearest_of(real, other)
+    reach = np.linalg.norm(other[place] - own_center, axis=1)
+    covered = (far <= own + 1e-6)[:, None] & (reach[:, None] <= np.quantile(reach, ALPHAS))
+    return np.array([_along(flags.mean(axis=0)) for flags in (within, covered)])
+
+
+def nearest_of(
+    rows: np.ndarray, others: np.ndarray, *, itself: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position of and distance to the nearest of `others`; `skip`: the rows are others from there
-    on, and none is its own neighbour.
+    """Place of, and distance to, the nearest of `others`; both of shape (rows,).
+
+    Args:
+        rows: Shape (rows, dimensions).
+        others: Shape (others, dimensions).
+        itself: Both are the same rows, and none is its own neighbour.
     """
     one, two = rows.astype(np.float64), others.astype(np.float64)
-    far = (one * one).sum(axis=1)[:, None] + (two * two).sum(axis=1) - 2 * one @ two.T
-    if skip is not None:
-        far[np.arange(len(rows)), skip + np.arange(len(rows))] = np.inf
-    index = far.argmin(axis=1)
-    return index, np.sqrt(np.maximum(far[np.arange(len(rows)), index], 0))
+    size = (two * two).sum(axis=1)
+    place, square = np.empty(len(one), dtype=np.int64), np.empty(len(one))
+    step = max(1, PAIRS // max(1, len(two)))
+    for start in range(0, len(one), step):
+        part = one[start : start + step]
+        far = size - 2 * part @ two.T
+        if itself:
+            far[np.arange(len(part)), start + np.arange(len(part))] = np.inf
+        nearest = far.argmin(axis=1)
+        place[start : start + step] = nearest
+        square[start : start + step] = far[np.arange(len(part)), nearest] + (part * part).sum(1)
+    distance = np.sqrt(np.maximum(square, 0))
+    return place, np.where(distance < ROUNDING, 0.0, distance)
 
 
 def _along(shares: np.ndarray) -> float:

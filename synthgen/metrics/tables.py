@@ -59,6 +59,7 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
             if column.kind in LEVELS:
                 column, rows = _of_levels(column, rows, is_target)
             else:
+                column, rows = _as_precise(column, rows, notes)
                 column = _of_numbers(column, rows, notes)
         except DataError as error:
             raise DataError(error.code, f"synthetic or holdout table: {error.message}") from error
@@ -129,6 +130,31 @@ def _of_levels(
     dtype = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
     levels = (*column.categories, *sorted(new, key=str))
     return replace(column, categories=levels, dtype=dtype), out
+
+
+def _as_precise(
+    column: Column, rows: dict[str, pd.Series], notes: list[str]
+) -> tuple[Column, dict[str, pd.Series]]:
+    """The column with all tables rounded to float32 where one holds no more: a value that is equal
+    but for this is the same value.
+    """
+    floats = [which for which, s in rows.items() if pd.api.types.is_float_dtype(s.dtype)]
+    short = [which for which in floats if getattr(rows[which].dtype, "itemsize", 8) < 8]
+    if column.kind != "numeric" or not short or len(short) == len(rows):
+        return column, rows
+    found = [column.numbers(series) for series in rows.values()]
+    with np.errstate(over="ignore"):
+        rounded = [values.astype(np.float32).astype(np.float64) for values, _ in found]
+    same = all((r == v)[~gone].all() for r, (v, gone) in zip(rounded, found, strict=True))
+    if same or not all(np.isfinite(r).all() for r in rounded):
+        return column, rows
+    notes.append(f"column {column.name}: compared as the 32 bits that {' and '.join(short)} holds")
+    out = {
+        which: pd.Series(np.where(gone, np.nan, r), name=column.name)
+        for (which, (_, gone)), r in zip(zip(rows, found, strict=True), rounded, strict=True)
+    }
+    spikes = tuple(float(np.float32(value)) for value in column.spikes)
+    return replace(column, dtype=np.dtype(float), spikes=spikes), out
 
 
 def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) -> Column:

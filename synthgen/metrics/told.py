@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, logit, stdtrit, xlogy
 from sklearn.linear_model import LogisticRegression
 
 from synthgen.metrics.judges import LEAST
+from synthgen.metrics.score import wilson
 
 PRECISION = 0.5  # recall is also given where this share of the alarms is right
 
@@ -22,13 +23,21 @@ class Told:
         p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
         threshold: Of the best F1 on real out-of-fold rows, for each repeat, and after it those of a
             bootstrap of these rows; shape (repeats, 1 + replicates). Empty: not sought.
+        halves: Probabilities from judges that learned from halves of the rows, drawn without
+            replacement; shape (halves, rows). Empty: no such judge.
     """
 
     p: np.ndarray
     threshold: np.ndarray
+    halves: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     def where(self, rows: np.ndarray) -> Told:
-        return Told(self.p[:, rows], self.threshold)
+        halves = self.halves[:, rows] if len(self.halves) else self.halves
+        return Told(self.p[:, rows], self.threshold, halves)
+
+    def of_half(self, k: int) -> Told:
+        """The same from half `k`, at the thresholds of all rows."""
+        return Told(self.halves[[k]], self.threshold[:1, :1])
 
     def alarms(self, replicates: int) -> Iterator[np.ndarray]:
         """For each repeat, whether a row is an alarm; bool of shape (1 or replicates, rows)."""
@@ -52,13 +61,44 @@ def best_threshold(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndar
     return found
 
 
-def between(again: np.ndarray, value: float) -> tuple[float, float]:
-    """The 95 % interval that replicates give, which holds the value itself."""
-    again = again[~np.isnan(again)]
-    if not len(again):
-        return (value, value)
-    low, high = np.quantile(again, [0.025, 0.975])
-    return (min(value, float(low)), max(value, float(high)))
+def between(
+    value: float,
+    again: np.ndarray,
+    halves: np.ndarray,
+    bounds: tuple[float, float],
+    *,
+    rows: int,
+    share: bool = False,
+) -> tuple[float, float]:
+    """A 95 % interval of what a judge reaches: of the rows that test it, and of those it learns
+    from.
+
+    Args:
+        value: On all rows.
+        again: From samples of the test rows, with replacement, of the judge's scores.
+        halves: From judges that learned from halves, on all test rows: what it spreads over such
+            halves is its standard error over training sets (delete-half jackknife).
+        bounds: Of all possible values.
+        rows: Test rows that can move the value.
+        share: The value is a share of these rows: Wilson's interval (1927) is the least.
+
+    Example:
+        >>> between(1.0, np.ones(9), np.empty(0), (0.0, 1.0), rows=10)
+        (0.7, 1.0)
+    """
+    again, halves = (found[~np.isnan(found)] for found in (again, halves))
+    low, high = np.quantile(again, [0.025, 0.975]).tolist() if len(again) else (value, value)
+    if share and rows:
+        ends = wilson(value, rows)
+        low, high = min(low, ends[0]), max(high, ends[1])
+    trained = 0.0
+    if len(halves) > 1:
+        trained = float(stdtrit(len(halves) - 1, 0.975) * halves.std(ddof=1))
+    down, up = (float(np.hypot(max(0.0, far), trained)) for far in (value - low, high - value))
+    if down + up < 1e-12:
+        # What no row of `rows` has shown happens in 3 of them at most (Hanley & Lippman-Hand 1983).
+        down = up = 3 / max(1, rows)
+    return (min(value, max(bounds[0], value - down)), max(value, min(bounds[1], value + up)))
 
 
 def ranking(

@@ -3,80 +3,154 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 from synthgen.metrics.judges import DEFAULT_JUDGES, out_of_fold
+from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Draws, independent, some
 from synthgen.metrics.score import Score
+from synthgen.metrics.support import nearest_of
 
 FOLDS = 3
+# Few rows are parted so many times, since one parting moves the area by as much as chance does.
+FEW, PARTINGS = 500, 3
+# Of real rows in the synthetic rows' place, where there are more than are compared; of the floor.
+REAL_DRAWS, FLOOR_DRAWS = 4, 2
 # Rows of a fold are scored by one classifier, so areas spread 1.05 to 1.5 times as wide as those of
 # as many independent scores do (measured on 40 to 1,000 rows of each side).
 DEPENDENT = 1.4
-# A row is then taken for what its twin in the other folds is.
-TWINS = "; below 0.5, since many rows have near twins on the other side"
+BELOW = "; below 0.5, as synthetic rows lie nearer to train rows than new real rows would"
 
 
 def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
-    """Synthetic against train and against the holdout, real against real, shuffled against real."""
+    """Synthetic against train and against the holdout, real against real, shuffled against real.
+
+    A judge that has seen a row's twin on the other side takes the row for what its twin is, and
+    rows that are copies would seem to be less than told apart. So twins share a fold; an area below
+    one half that is left counts as one above it does.
+    """
     rng = np.random.default_rng(seed)
-    rows = min(len(draws.train), len(draws.made), len(draws.fresh), TEST_ROWS)
-    real, made, fresh = (some(rng, c, rows) for c in (draws.train, draws.made, draws.fresh))
-    shuffled = independent(rng, some(rng, draws.train, rows))
+    sides = (draws.train, draws.made, draws.fresh)
+    rows = min(*map(len, sides), TEST_ROWS)
+    real, made, fresh = (some(rng, cells, rows) for cells in sides)
+    several = len(draws.train) > rows or len(draws.fresh) > rows
+    pairs = [
+        [(real, made)],
+        [(fresh, made)],
+        [(real, fresh)],
+        [
+            (real, independent(rng, some(rng, draws.train, rows)))
+            for _ in range(FLOOR_DRAWS if rows <= FEW else 1)
+        ],
+    ]
+    for _ in range(REAL_DRAWS - 1 if several else 0):
+        pairs[2].append((some(rng, draws.train, rows), some(rng, draws.fresh, rows)))
+    partings = [[_partings(draws.space, *pair, rng) for pair in group] for group in pairs]
     scores, held = [], []
     for judge in DEFAULT_JUDGES:
-
-        def told(a: np.ndarray, b: np.ndarray, judge: str = judge) -> tuple[np.ndarray, np.ndarray]:
-            cells, y = np.vstack([a, b]), np.repeat([False, True], [len(a), len(b)])
-            folds = min(FOLDS, rows)
-            return y, out_of_fold(judge, draws.space, cells, y, folds=folds, rng=rng)
-
-        null = _area(*told(real, fresh), rng)[0]
-        bottom = _area(*told(real, shuffled), rng)[0]
-        for name, against, into in (
-            (f"fidelity.c2st_{judge}", real, scores),
-            (f"fidelity.c2st_{judge}_holdout", fresh, held),
+        areas = [
+            [
+                _area(*_told(judge, draws.space, *pair, folds, rng), rng)
+                for pair, folds in zip(group, of, strict=True)
+            ]
+            for group, of in zip(pairs, partings, strict=True)
+        ]
+        reference, floor = (float(np.mean([_untold(a) for a, _ in areas[k]])) for k in (2, 3))
+        usual = float(np.mean([a for a, _ in areas[2]]))
+        error = areas[2][0][1]
+        beside = f"{usual:.3f} [{max(0, usual - error):.3f}, {min(1, usual + error):.3f}]"
+        beside += f", the mean of {len(areas[2])} draws," if several else ""
+        for name, (area, error), into in (
+            (f"fidelity.c2st_{judge}", areas[0][0], scores),
+            (f"fidelity.c2st_{judge}_holdout", areas[1][0], held),
         ):
-            area, low, high = _area(*told(against, made), rng)
+            low, high = max(0.0, area - error), min(1.0, area + error)
+            ends = sorted((_untold(low), _untold(high)))
             into.append(
                 Score(
                     name,
                     draws.group,
                     _untold(area),
-                    _untold(null),
+                    reference,
                     "higher",
-                    (_untold(high), _untold(low)),
-                    _untold(bottom),
-                    f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}], {null:.3f} of real against real"
-                    f"{TWINS if high < 0.5 else ''}",
+                    (ends[0], 1.0 if low <= 0.5 <= high else ends[1]),
+                    floor,
+                    f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}], {beside} of real against real"
+                    f"{BELOW if high < 0.5 else ''}",
                 )
             )
     return scores + held
 
 
 def _untold(area: float) -> float:
-    return float(2 * (1 - max(0.5, area)))
+    return float(1 - abs(2 * area - 1))
 
 
-def _area(y: np.ndarray, score: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """ROC-AUC and its interval: bootstrap of the out-of-fold scores, and never narrower than what
-    equal sides of this size give by chance.
+def _partings(
+    space: Space, real: np.ndarray, other: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The fold of each row of both tables, a few times; shape (partings, rows).
+
+    A row of `other` that is nearer to a row of `real` than half the way from there to the next row
+    of `real` goes with it.
     """
-    order = np.argsort(score, kind="stable")
-    last = np.diff(score[order], append=np.inf) > 0
-    tie = np.concatenate([[0], np.cumsum(last)[:-1]])
-    y = y[order]
+    rows, near = len(real), space.dense(real)
+    place, far = nearest_of(space.dense(other), near)
+    _, own = nearest_of(near, near, itself=True)
+    twin = far < own[place] / 2
+    # Equal rows of `real` take turns in having the rows that are equal to them.
+    _, same = np.unique(near, axis=0, return_inverse=True)
+    same = same.reshape(-1)
+    alike = np.argsort(same, kind="stable")
+    start = np.searchsorted(same[alike], np.arange(same.max() + 1))
+    count = np.bincount(same)
+    equal = np.flatnonzero((far == 0) & (own[place] == 0))
+    group = same[place[equal]]
+    turn = (rankdata(group, method="ordinal") - rankdata(group, method="min")).astype(np.int64)
+    place[equal] = alike[start[group] + turn % count[group]]
+    twin[equal] = True
+    folds = min(FOLDS, rows)
+    out = []
+    for _ in range(PARTINGS if rows <= FEW else 1):
+        one, two = (rng.permutation(np.arange(len(side)) % folds) for side in (real, other))
+        out.append(np.concatenate([one, np.where(twin, one[place], two)]))
+    return np.array(out)
+
+
+def _told(
+    judge: str,
+    space: Space,
+    real: np.ndarray,
+    other: np.ndarray,
+    partings: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are of `other`, and what the judge says; shapes (rows,) and (partings, rows)."""
+    cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
+    told = [out_of_fold(judge, space, cells, y, folds=fold, rng=rng) for fold in partings]
+    return y, np.array(told)
+
+
+def _area(y: np.ndarray, told: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """ROC-AUC, as the mean of the partings, and half of the length of its interval: bootstrap of
+    the out-of-fold scores, and never narrower than what equal sides of this size give by chance.
+    """
     sides = (np.flatnonzero(y), np.flatnonzero(~y))
-
-    def area(weight: np.ndarray) -> float:
-        up = np.bincount(tie, weight * y)
-        down = np.bincount(tie, weight * ~y)
-        return float(up @ (np.cumsum(down) - down / 2) / (up.sum() * down.sum()))
-
-    value = area(np.ones(len(y)))
-    again = []
-    for _ in range(REPLICATES):
-        picks = np.concatenate([side[rng.integers(len(side), size=len(side))] for side in sides])
-        again.append(area(np.bincount(picks, minlength=len(y)).astype(float)))
+    weights = np.ones((1 + REPLICATES, len(y)))
+    for weight in weights[1:]:
+        for side in sides:
+            picks = rng.integers(len(side), size=len(side))
+            weight[side] = np.bincount(picks, minlength=len(side))
+    found = []
+    for score in told:
+        order = np.argsort(score, kind="stable")
+        starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+        up, down = (
+            np.add.reduceat(weights[:, order] * side[order], starts, axis=1) for side in (y, ~y)
+        )
+        below = down.cumsum(axis=1) - down / 2
+        found.append((up * below).sum(axis=1) / up.sum(axis=1) / down.sum(axis=1))
+    areas = np.mean(found, axis=0)
     m, n = map(len, sides)
-    error = 1.96 * DEPENDENT * max(float(np.std(again)), float(np.sqrt((m + n + 1) / (12 * m * n))))
-    return value, max(0.0, value - error), min(1.0, value + error)
+    chance = float(np.sqrt((m + n + 1) / (12 * m * n)))
+    return float(areas[0]), 1.96 * DEPENDENT * max(float(np.std(areas[1:])), chance)

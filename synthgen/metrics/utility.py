@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,18 @@ from synthgen.table import Table, class_position
 # Rows to learn from and to test on, at most; of the class so many are always kept.
 TRAIN_ROWS, TEST_ROWS, KEPT_ROWS, TUNE_ROWS = 20_000, 20_000, 2_000, 6_000
 REPLICATES, FOLDS, REPEATS = 200, 3, 3
+# Times that each judge learns from halves of its rows; draws of real rows that are as many, and of
+# noise.
+HALVES, DRAWS, NOISE = 8, 3, 4
 FEWEST_FRESH, MOST_GROUPS, POINTS = 10, 8, 200
 
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "mcc": (-1.0, 1.0),
+    "log_loss": (0.0, np.inf),
+    "calibration_slope": (-np.inf, np.inf),
+    "ap_ratio": (0.0, np.inf),
+    "ap_gain": (-1.0, 1.0),
+}
 _BETTER: dict[str, Better] = {
     "average_precision": "higher",
     "roc_auc": "higher",
@@ -63,9 +73,10 @@ def utility(
     - ``replace``: real rows of the other classes, synthetic ones of the class, no more than there
       are real ones; `reference` is the same with as many real rows of the class, `floor` with
       noise (each column drawn by itself from the real rows of the other classes).
-    - ``augment``: all real and all synthetic rows; `reference` is real rows only.
+    - ``augment``: all real and all synthetic rows; `reference` is real rows only, `floor` as much
+      noise in the synthetic rows' place.
     - ``whole``: synthetic rows only, if they hold other classes too; `reference` is as many real
-      rows.
+      rows, `floor` as many of noise.
     - ``fresh``, ``fresh_augment``: the control. Rows of the class from one half of the holdout take
       the place of the synthetic ones, the other half is the test.
 
@@ -75,8 +86,10 @@ def utility(
     the share of the class in train (Saerens et al. 2002); ``ap_ratio`` and ``ap_gain``, average
     precision over and minus that of the reference, row by row on the same test. A calibration
     slope of 1 is best, below it probabilities are too sure. The test keeps the holdout's own shares
-    of the classes. Intervals: a bootstrap of the test rows of each class, and of the out-of-fold
-    rows that set the threshold, which does not train again.
+    of the classes. The reference of ``ap_ratio`` and ``ap_gain`` is that of the control, and by
+    definition 1 and 0 where there is none, which the note says. Intervals hold the variance of the
+    test (a bootstrap of its rows of each class, and of the out-of-fold rows that set the threshold)
+    and that of training (judges that learn from halves of their rows).
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
@@ -164,7 +177,6 @@ class _Data:
     y_test: np.ndarray
     test_rows: np.ndarray
     half: np.ndarray
-    noise: np.ndarray
     natural: float
     notes: list[str] = field(default_factory=list)
 
@@ -203,8 +215,6 @@ class _Data:
         rows = np.sort(rng.permutation(len(holdout))[:TEST_ROWS])
         if len(holdout) > TEST_ROWS:
             notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
-        # A sample of all rows would tell something of the class: what sets it apart, diluted.
-        noise = [rng.choice(c, size=len(rare)) for c in rest.T] if len(rest) else [rare]
         half = folds_of(y_test[rows], 2, rng) == 1
         return cls(
             space,
@@ -216,10 +226,15 @@ class _Data:
             y_test[rows],
             rows,
             half,
-            np.column_stack(noise),
             natural,
             notes,
         )
+
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """Each column drawn by itself from the real rows of the other classes: a sample of all rows
+        would tell something of the class, what sets it apart, diluted.
+        """
+        return np.column_stack([rng.choice(column, size=rows) for column in self.rest.T])
 
     @property
     def has_whole(self) -> bool:
@@ -261,6 +276,17 @@ def _groups(train: Table, holdout: Table, by: Hashable, data: _Data) -> dict[str
     return {name: rows for name, rows in parts.items() if rows.any()}
 
 
+class _Rows(NamedTuple):
+    """What a judge learns from: places in the real rows of the class and of the others, and cells
+    of synthetic ones.
+    """
+
+    rare: np.ndarray
+    rest: np.ndarray
+    made: np.ndarray
+    made_rest: np.ndarray
+
+
 # --- one judge ----------------------------------------------------------------------------------
 
 
@@ -280,94 +306,108 @@ class _Trial:
     def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
         rng = np.random.default_rng(seed)
         settings = _tuned(data, judge, rng) if thorough else {}
-        empty = data.rare[:0]
-        kept = min(len(data.made_rare), len(data.rare))
+        made, made_rest = data.made_rare, data.made_rest
+        none, nobody = made[:0], np.empty(0, dtype=np.int64)
+        rare, rest = np.arange(len(data.rare)), np.arange(len(data.rest))
+        kept, many = min(len(made), len(rare)), len(rare) + len(rest)
+
+        def some(places: np.ndarray, size: int) -> list[np.ndarray]:
+            draws = DRAWS if size < len(places) else 1
+            return [rng.permutation(places)[:size] for _ in range(draws)]
+
+        def noise(as_in: _Rows) -> list[_Rows]:
+            """Some draws: by chance one may tell the classes apart in a table of few columns."""
+            return [
+                as_in._replace(
+                    made=data.noise(rng, len(as_in.made)),
+                    made_rest=data.noise(rng, len(as_in.made_rest)),
+                )
+                for _ in range(NOISE)
+            ]
+
         sets = {
-            "real": (data.rare, data.rest, empty, empty),
-            "replace": (empty, data.rest, data.made_rare[:kept], empty),
-            "augment": (data.rare, data.rest, data.made_rare, data.made_rest),
+            "real": [_Rows(rare, rest, none, none)],
+            "replace": [_Rows(nobody, rest, made[:kept], none)],
+            "augment": [_Rows(rare, rest, made, made_rest)],
         }
-        if kept < len(data.rare):
-            sets["as many"] = (data.rare[:kept], data.rest, empty, empty)
-        whole = min(len(data.made_rare) + len(data.made_rest), len(data.rare) + len(data.rest))
+        if kept < len(rare):
+            sets["as many"] = [_Rows(part, rest, none, none) for part in some(rare, kept)]
+        whole = min(len(made) + len(made_rest), many)
         if data.has_whole:
-            made = len(data.made_rare) + len(data.made_rest)
-            part = whole / made
-            of_rare = max(1, round(part * len(data.made_rare)))
-            rows = (data.made_rare[:of_rare], data.made_rest[: whole - of_rare])
-            sets["whole"] = (empty, empty, *rows)
-            if whole < len(data.rare) + len(data.rest):
-                part = whole / (len(data.rare) + len(data.rest))
-                of_rare = max(1, round(part * len(data.rare)))
-                sets["as much"] = (data.rare[:of_rare], data.rest[: whole - of_rare], empty, empty)
-        plain = {"noise": (empty, data.rest, data.noise[:kept], empty)}
+            of_rare = max(1, round(whole / (len(made) + len(made_rest)) * len(made)))
+            of_rest = whole - of_rare
+            sets["whole"] = [_Rows(nobody, nobody, made[:of_rare], made_rest[:of_rest])]
+            if whole < many:
+                of_rare = max(1, round(whole / many * len(rare)))
+                parts = zip(some(rare, of_rare), some(rest, whole - of_rare), strict=False)
+                sets["as much"] = [_Rows(*part, none, none) for part in parts]
+        for name in ("replace", "augment", *(["whole"] if data.has_whole else [])):
+            sets[f"{name} noise"] = noise(sets[name][0])
         if data.has_fresh:
-            few = min(len(data.fresh), len(data.rare))
-            plain["fresh"] = (empty, data.rest, data.fresh[:few], empty)
-            plain["few"] = (data.rare[:few], data.rest, empty, empty)
-            plain["fresh_augment"] = (
-                data.rare,
-                data.rest,
-                data.fresh[: len(data.made_rare)],
-                empty,
-            )
-        told = {
-            name: _tell(data, judge, settings, rows, name in sets, thorough, rng)
-            for name, rows in (sets | plain).items()
-        }
+            few = min(len(data.fresh), len(rare))
+            sets["fresh"] = [_Rows(nobody, rest, data.fresh[:few], none)]
+            sets["few"] = [_Rows(part, rest, none, none) for part in some(rare, few)]
+            sets["fresh_augment"] = [_Rows(rare, rest, data.fresh[: len(made)], none)]
+        told = {}
+        for name, draws in sets.items():
+            if thorough:
+                draws = [draws[k % len(draws)] for k in range(REPEATS)]
+            decides = name not in ("fresh", "few", "fresh_augment")
+            told[name] = _tell(data, judge, settings, draws, decides, rng)
+        halves = _from_halves(data, judge, settings, {n: d[0] for n, d in sets.items()}, rng)
+        told = {name: replace(t, halves=halves.get(name, t.halves)) for name, t in told.items()}
         picks = _resampled(data.y_test, rng)[1:]
         return cls(data, judge, settings, told, picks, kept, whole)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
         data, told = self.data, self.told
         as_many = told.get("as many", told["real"])
-        out = self._of("replace", told["replace"], as_many, told["noise"])
-        out += self._of("augment", told["augment"], told["real"], None)
-        if data.has_whole:
-            out += self._of("whole", told["whole"], told.get("as much", told["real"]), None)
-        if data.has_fresh:
-            half = data.half
-            few = min(len(data.fresh), len(data.rare))
-            for name, beside, rows in (
-                ("fresh", told["few"], few),
-                ("fresh_augment", told["real"], min(len(data.fresh), len(data.made_rare))),
-            ):
+        control: dict[str, list[Score]] = {}
+        half = data.half
+        for name, beside, rows in (
+            ("fresh", "few", min(len(data.fresh), len(data.rare))),
+            ("fresh_augment", "real", min(len(data.fresh), len(data.made_rare))),
+        ):
+            if data.has_fresh:
                 note = f"{rows:,} real rows of the class that are not in train, half of the test"
-                pair = (told[name].where(half), beside.where(half))
-                out += self._compared(name, *pair, data.y_test[half], self.picks[:, half], note)
-        for name, found in (("replace", told["replace"]), ("augment", told["augment"])):
-            beside = as_many if name == "replace" else told["real"]
-            out += self._by(name, found, beside, groups)
+                pair = (told[name].where(half), told[beside].where(half))
+                control[name] = self._compared(
+                    name, *pair, data.y_test[half], self.picks[:, half], note, None
+                )
+        out = self._of("replace", as_many, control.get("fresh"))
+        out += self._of("augment", told["real"], control.get("fresh_augment"))
+        if data.has_whole:
+            out += self._of("whole", told.get("as much", told["real"]), None)
+        for found in control.values():
+            out += found
+        for name, beside in (("replace", as_many), ("augment", told["real"])):
+            out += self._by(name, told[name], beside, groups)
         return out
 
-    def _of(self, name: str, told: Told, beside: Told, noise: Told | None) -> list[Score]:
-        y, ones = self.data.y_test, np.ones((1, len(self.data.y_test)), dtype=np.float32)
-        value, reference = figures(y, told, ones), figures(y, beside, ones)
+    def _of(self, name: str, beside: Told, control: list[Score] | None) -> list[Score]:
+        y, told, noise = self.data.y_test, self.told[name], self.told[f"{name} noise"]
+        ones = np.ones((1, len(y)), dtype=np.float32)
+        value, reference, floor = (figures(y, t, ones) for t in (told, beside, noise))
         again = figures(y, told, self.picks)
-        floor = {} if noise is None else figures(y, noise, ones)
+        halves = [figures(y, told.of_half(k), ones) for k in range(len(told.halves))]
         note = ""
         if name == "replace" and "as many" in self.told:
             note = f"{self.kept:,} rows of the class, as there are synthetic ones"
         if name == "whole":
             note = f"{self.whole:,} rows"
-        base = float(self.data.y_test.mean())
-        bottoms = {"average_precision": base, "roc_auc": 0.5}
-        out = self._compared(name, told, beside, y, self.picks, note, noise)
+        out = self._compared(name, told, beside, y, self.picks, note, noise, control)
         for figure, better in _BETTER.items():
-            bottom = floor.get(figure, np.array([bottoms.get(figure, np.nan)]))
-            low, high = between(again[figure], float(value[figure][0]))
-            out.append(
-                Score(
-                    f"utility.{name}.{figure}",
-                    self.judge,
-                    float(value[figure][0]),
-                    float(reference[figure][0]),
-                    better,
-                    (low, high),
-                    None if np.isnan(bottom[0]) else float(bottom[0]),
-                    note,
-                )
+            one = float(value[figure][0])
+            interval = between(
+                one,
+                again[figure],
+                np.array([half[figure][0] for half in halves]),
+                _BOUNDS.get(figure, (0.0, 1.0)),
+                rows=int(y.sum()),
+                share=figure in ("recall", "recall_at_precision"),
             )
+            beyond = float(reference[figure][0]), better, interval, float(floor[figure][0]), note
+            out.append(Score(f"utility.{name}.{figure}", self.judge, one, *beyond))
         return out
 
     def _compared(
@@ -378,38 +418,41 @@ class _Trial:
         y: np.ndarray,
         picks: np.ndarray,
         note: str,
-        noise: Told | None = None,
+        noise: Told | None,
+        control: list[Score] | None = None,
     ) -> list[Score]:
         """Average precision over, and minus, that of the reference, on the same test rows."""
         ones = np.ones((1, len(y)), dtype=np.float32)
-        one, two = (float(ranking(y, t, ones)[0][0]) for t in (told, beside))
         # The half of a test may be drawn without a row of one class.
         picks = picks[(picks[:, y].sum(axis=1) > 0) & (picks[:, ~y].sum(axis=1) > 0)]
-        ones_again, twos_again = (ranking(y, t, picks)[0] for t in (told, beside))
-        bottom = None if noise is None else float(ranking(y, noise, ones)[0][0])
-        ratio, gain = one / max(two, 1e-12), one - two
-        return [
-            Score(
-                f"utility.{name}.ap_ratio",
-                self.judge,
-                ratio,
-                1.0,
-                "higher",
-                between(ones_again / np.maximum(twos_again, 1e-12), ratio),
-                None if bottom is None else bottom / max(two, 1e-12),
-                note,
-            ),
-            Score(
-                f"utility.{name}.ap_gain",
-                self.judge,
-                gain,
-                0.0,
-                "higher",
-                between(ones_again - twos_again, gain),
-                None if bottom is None else bottom - two,
-                note,
-            ),
+
+        def precision(of: Told, weights: np.ndarray = ones) -> np.ndarray:
+            return ranking(y, of, weights)[0]
+
+        one, two = (float(precision(t)[0]) for t in (told, beside))
+        bottom = None if noise is None else float(precision(noise)[0])
+        again = [precision(t, picks) for t in (told, beside)]
+        halves = [
+            np.array([precision(t.of_half(k))[0] for k in range(len(told.halves))])
+            for t in (told, beside)
         ]
+        out = []
+        for place, (figure, base, compare) in enumerate(
+            (("ap_ratio", 1.0, _ratio), ("ap_gain", 0.0, np.subtract))
+        ):
+            value = float(compare(one, two))
+            interval = between(
+                value, compare(*again), compare(*halves), _BOUNDS[figure], rows=int(y.sum())
+            )
+            if control is None:
+                reference, why = base, f"that of real rows is {base:.0f} by definition"
+            else:
+                reference, why = control[place].value, f"real rows: {control[place].note}"
+            floor = None if bottom is None else float(compare(bottom, two))
+            said = f"{note}; {why}" if note else why
+            given = (value, reference, "higher", interval, floor, said)
+            out.append(Score(f"utility.{name}.{figure}", self.judge, *given))
+        return out
 
     def _by(
         self, name: str, told: Told, beside: Told, groups: dict[str, np.ndarray]
@@ -417,7 +460,8 @@ class _Trial:
         """Recall of each group, and the gap between the best and the worst of them."""
         y, out = self.data.y_test, []
         ones = np.ones((1, len(y)), dtype=np.float32)
-        values, references, again = [], [], []
+        halves = [told.of_half(k) for k in range(len(told.halves))]
+        values, references, again, trained = [], [], [], []
         for group, rows in groups.items():
             if not (y & rows).any():
                 continue
@@ -425,6 +469,8 @@ class _Trial:
                 recall_of(y & rows, t, w)
                 for t, w in ((told, ones), (beside, ones), (told, self.picks))
             )
+            learned = np.array([recall_of(y & rows, half, ones)[0] for half in halves])
+            held = int((y & rows).sum())
             out.append(
                 Score(
                     f"utility.{name}.recall",
@@ -432,17 +478,20 @@ class _Trial:
                     float(value[0]),
                     float(reference[0]),
                     "higher",
-                    between(reps[~np.isnan(reps)], float(value[0])),
+                    between(float(value[0]), reps, learned, (0.0, 1.0), rows=held, share=True),
                     None,
-                    f"{int((y & rows).sum()):,} rows of the class",
+                    f"{held:,} rows of the class",
                 )
             )
-            if (y & rows).sum() >= FEWEST_FRESH:
+            if held >= FEWEST_FRESH:
                 values.append(value)
                 references.append(reference)
                 again.append(reps)
+                trained.append(learned)
         if len(values) > 1:
-            gap, beside_gap, reps = (np.ptp(part, axis=0) for part in (values, references, again))
+            gap, beside_gap, reps, learned = (
+                np.ptp(part, axis=0) for part in (values, references, again, trained)
+            )
             out.append(
                 Score(
                     f"utility.{name}.recall_gap",
@@ -450,7 +499,7 @@ class _Trial:
                     float(gap[0]),
                     float(beside_gap[0]),
                     "lower",
-                    between(reps[~np.isnan(reps)], float(gap[0])),
+                    between(float(gap[0]), reps, learned, (0.0, 1.0), rows=int(y.sum())),
                     None,
                     f"between groups with {FEWEST_FRESH} rows of the class or more",
                 )
@@ -489,74 +538,83 @@ def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
     cells, y = np.vstack([rare, rest]), np.repeat([True, False], [len(rare), len(rest)])
     seed, best, found = int(rng.integers(2**31)), -1.0, {}
     for settings in GRIDS[judge]:
-        told = out_of_fold(
-            judge,
-            data.space,
-            cells,
-            y,
-            folds=FOLDS,
-            rng=np.random.default_rng(seed),
-            settings=settings,
-        )
+        same = np.random.default_rng(seed)
+        folds = folds_of(y, FOLDS, same)
+        told = out_of_fold(judge, data.space, cells, y, folds=folds, rng=same, settings=settings)
         ones = np.ones((1, len(y)), dtype=np.float32)
-        value = float(ranking(y, Told(told[None], np.empty(0)), ones)[0][0])
+        value = float(ranking(y, Told(told[None], np.empty((0, 1))), ones)[0][0])
         if value > best:
             best, found = value, settings
     return found
+
+
+def _ratio(one: Any, two: Any) -> Any:
+    return one / np.maximum(two, 1e-12)
 
 
 def _tell(
     data: _Data,
     judge: str,
     settings: dict[str, Any],
-    rows: tuple[np.ndarray, ...],
+    draws: list[_Rows],
     decides: bool,
-    thorough: bool,
     rng: np.random.Generator,
 ) -> Told:
-    """Learn from real rows of the class and of the others, and from synthetic ones of both."""
-    rare, rest, made, made_rest = rows
+    """What a judge says that learned from these rows; as often as there are draws of them."""
     probabilities, thresholds = [], []
-    for _ in range(REPEATS if thorough else 1):
+    for rows in draws:
         probabilities.append(_learned(data, judge, settings, rows, rng)(data.test))
         if not decides:
             continue
         # Real rows whose probability comes from a judge that has not seen them.
         real = np.vstack([data.rare, data.rest])
         y = np.repeat([True, False], [len(data.rare), len(data.rest)])
-        fold = np.concatenate(
-            [rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest))]
-        )
-        told = np.empty(len(y))
-        if not len(rare) and not len(rest):
+        of_rare, of_rest = (rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest)))
+        fold, told = np.concatenate([of_rare, of_rest]), np.empty(len(y))
+        if not len(rows.rare) and not len(rows.rest):
             told = _learned(data, judge, settings, rows, rng)(real)
         else:
-            of_rare, of_rest = fold[: len(data.rare)], fold[len(data.rare) :]
             for k in range(FOLDS):
-                part = (
-                    rare[of_rare[: len(rare)] != k],
-                    rest[of_rest[: len(rest)] != k],
-                    made,
-                    made_rest,
+                part = rows._replace(
+                    rare=rows.rare[of_rare[rows.rare] != k], rest=rows.rest[of_rest[rows.rest] != k]
                 )
                 told[fold == k] = _learned(data, judge, settings, part, rng)(real[fold == k])
         # Where rows were left out, the others stand for them.
         share = len(data.rare) / len(y)
         weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
         thresholds.append(best_threshold(y, told, weight * _resampled(y, rng)))
-    return Told(np.array(probabilities), np.array(thresholds))
+    sought = np.array(thresholds) if thresholds else np.empty((0, 1))
+    return Told(np.array(probabilities), sought)
+
+
+def _from_halves(
+    data: _Data,
+    judge: str,
+    settings: dict[str, Any],
+    sets: dict[str, _Rows],
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Of each set but noise, what judges say that learned from the same halves of its rows, of
+    shape (halves, test rows).
+    """
+    out: dict[str, list[np.ndarray]] = {n: [] for n in sets if not n.endswith("noise")}
+    for seeds in rng.integers(2**31, size=(HALVES, len(_Rows._fields))):
+        for name, said in out.items():
+            parts = zip(sets[name], seeds, strict=True)
+            half = (np.random.default_rng(s).permutation(p)[: -(-len(p) // 2)] for p, s in parts)
+            said.append(_learned(data, judge, settings, _Rows(*half), rng)(data.test))
+    return {name: np.array(said) for name, said in out.items()}
 
 
 def _learned(
     data: _Data,
     judge: str,
     settings: dict[str, Any],
-    rows: tuple[np.ndarray, ...],
+    rows: _Rows,
     rng: np.random.Generator,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    rare, rest, made, made_rest = rows
-    cells = np.vstack([rare, made, rest, made_rest])
-    y = np.arange(len(cells)) < len(rare) + len(made)
+    cells = np.vstack([data.rare[rows.rare], rows.made, data.rest[rows.rest], rows.made_rest])
+    y = np.arange(len(cells)) < len(rows.rare) + len(rows.made)
     order, seed = rng.permutation(len(y)), int(rng.integers(2**31))
     told = learn(judge, data.space, cells[order], y[order], seed=seed, settings=settings)
     seen = float(y.mean())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from scipy.special import ndtri
 
 from synthgen.metrics.score import Part, Score
@@ -14,6 +15,7 @@ Outcome = Literal["passes", "falls short", "fails", "cannot tell"]
 # A two-sample score so near to that of real rows passes; an interval so wide tells
 # nothing.
 LIKE_REAL, TOO_WIDE = 0.05, 0.5
+TWO_SAMPLE = ("fidelity.c2st_boosting", "fidelity.c2st_boosting_holdout")
 # Shares of the average precision that replacing the real rows has to keep, to pass and not to fail,
 # and the width of an interval from which on it is not known.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
@@ -107,14 +109,15 @@ def _worst(found: list[tuple[Outcome, Score]]) -> tuple[Outcome, Score]:
 
 
 def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
-    """Whether boosting can tell the rows from real ones: the worst of all groups.
+    """Whether boosting can tell the rows from those of train or of the holdout: the worst of both
+    and of all groups.
 
     Args:
         label: The rare class: a pass of other groups is none of its rows.
         rows: Of each group, those of its smallest table.
     """
     found: list[tuple[Outcome, Score]] = []
-    tests = [score for score in part.scores if score.name == "fidelity.c2st_boosting"]
+    tests = [score for score in part.scores if score.name in TWO_SAMPLE]
     if not any(score.group == label and score.value == score.value for score in tests):
         why = f"Too few rows of {label} to compare: give more of them, or another --label."
         return Verdict("fidelity", "cannot tell", why, None)
@@ -134,6 +137,8 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
         else:
             outcome = "falls short" if score.value >= floor + (reference - floor) / 2 else "fails"
         found.append((outcome, score))
+    # Of several that are as bad, the one farthest from its real rows.
+    found.sort(key=lambda one: np.nan_to_num(one[1].value - (one[1].reference or 0.0)))
     outcome, key = _worst(found)
     told = {
         "passes": "can hardly tell them from real rows",
@@ -141,6 +146,8 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
         "fails": "tells them from real rows",
         "cannot tell": "has too few rows to say whether they can be told from real ones",
     }[outcome]
+    if key.name.endswith("_holdout"):
+        told += " of the holdout"
     sentence = (
         f"A boosting classifier {told} ({_of(key.group)}). Two-sample score {_shown(key)}; real "
         f"rows {key.reference or 0:.2f}, columns without connections {key.floor or 0:.2f} (1 is "
@@ -224,9 +231,9 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     outcome, key = _worst(found)
     attacks = [s for s in part.scores if s.name == "privacy.mia_excess" and s.group == key.group]
     known = [s for s in attacks if s.value == s.value]
+    which = known[0].note.removeprefix("the worst attack: ").partition(";")[0] if known else ""
     attack = (
-        f"The worst attack on {_of(key.group)} "
-        f"({known[0].note.removeprefix('the worst attack: ')}) finds training rows with a ROC-AUC "
+        f"The worst attack on {_of(key.group)} ({which}) finds training rows with a ROC-AUC "
         f"{_shown(known[0], '+.2f')} above that on fresh real rows"
         if known
         else ""

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.special import stdtrit
 
 from synthgen.metrics.rows import Space
+from synthgen.metrics.samples import half_sampled
 from synthgen.report.figures import INK, MADE, REAL, Figures, short
 from synthgen.report.template import clean
 from synthgen.table import Table
@@ -35,20 +37,32 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     kept = varies[:MAX_ASSOCIATED]
     if rows < 3 or len(kept) < 2:
         return None
-    train, made, fresh = (_associated(c[:, kept], space.is_level[kept]) for c in cells)
+    cells, is_level = [c[:, kept] for c in cells], space.is_level[kept]
+    train, made, fresh = (_associated(c, is_level) for c in cells)
     names = [clean(space.names[j]) for j in kept]
     pairs = [
         {
             "pair": f"{names[a]} · {names[b]}",
+            "of": (a, b),
             "train": float(train[a, b]),
             "made": float(made[a, b]),
             "fresh": float(fresh[a, b]),
-            "far": abs(float(made[a, b] - train[a, b])),
-            "chance": abs(float(fresh[a, b] - train[a, b])),
+            "far": float(made[a, b] - train[a, b]),
+            "chance": float(fresh[a, b] - train[a, b]),
         }
         for a, b in combinations(range(len(names)), 2)
     ]
-    pairs.sort(key=lambda p: -p["far"])
+    pairs = sorted(pairs, key=lambda p: -abs(p["far"]))[:SHOWN_PAIRS]
+    halves = list(zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True))
+    for p in pairs:
+        of = list(p["of"])
+        again = [
+            _associated(cells[1][b][:, of], is_level[of])[0, 1]
+            - _associated(cells[0][a][:, of], is_level[of])[0, 1]
+            for a, b in halves
+        ]
+        error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
+        p["interval"] = (max(-2.0, p["far"] - error), min(2.0, p["far"] + error))
     side = max(3.2, 0.17 * len(names) + 1.6)
     return {
         "maps": [
@@ -63,7 +77,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
                 ("Reference: holdout minus train rows", fresh),
             )
         ],
-        "pairs": pairs[:SHOWN_PAIRS],
+        "pairs": pairs,
         "means": [
             float(np.mean([abs(other[a, b] - train[a, b]) for a, b in _pairs(len(names))]))
             for other in (made, fresh)
