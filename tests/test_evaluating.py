@@ -153,9 +153,9 @@ def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():
         assert "real rows of the holdout (yes)" in found.sentence
 
 
-def test_rows_of_the_other_class_fail_utility():
-    wrong = frame(3).query("ill == 'no'").assign(ill="yes")
-    report = judged(wrong)
+def test_rows_that_say_the_contrary_fail_utility():
+    wrong = rare(frame(3))
+    report = judged(wrong.assign(a=wrong.a - 4, b=wrong.b - 8, site="south"))
     assert outcomes(report)["utility"] == "fails"
     assert outcomes(report)["fidelity"] == "fails"
 

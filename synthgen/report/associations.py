@@ -62,7 +62,8 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
             for a, b in halves
         ]
         error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
-        p["interval"] = (max(-2.0, p["far"] - error), min(2.0, p["far"] + error))
+        ends = (max(-2.0, p["far"] - error), min(2.0, p["far"] + error))
+        p["interval"] = tuple(round(end, 9) + 0.0 for end in ends)  # no 1e−16 where it is 0
     side = max(3.2, 0.17 * len(names) + 1.6)
     return {
         "maps": [
