@@ -46,7 +46,7 @@ FLOORS = [
     {"amount"},
     {"oversampler", "augmentation", "evaluating", "learners", "judges", "remedies", "strategies"},
     {"trials"},
-    {"record", "conclusions"},
+    {"record", "conclusions", "groups"},
     {"comparison"},
     {"classifier", "sweeping"},
     {"report"},
