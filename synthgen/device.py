@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from synthgen.errors import UsageError
+from synthgen.files import machine_memory
 
 RandomState = (
     int | np.integer | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
@@ -103,7 +103,7 @@ def memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + held
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine_memory()
 
 
 def in_words(n: float) -> str:

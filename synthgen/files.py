@@ -165,15 +165,17 @@ def _reading(path: Path) -> Iterator[io.BufferedReader]:
 
 
 def _refuse_too_large(path: Path, size: int) -> None:
-    if size > _memory() / 4:  # bytes, texts and the frame are there at once
+    there = machine_memory()
+    if size > there / 4:  # bytes, texts and the frame are there at once
         raise DataError(
             350,
             f"{path}: {size / 2**30:,.1f} GiB of text or more are too much for the "
-            f"{_memory() / 2**30:,.0f} GiB of this machine: take some of its rows or columns",
+            f"{there / 2**30:,.0f} GiB of this machine: take some of its rows or columns",
         )
 
 
-def _memory() -> int:
+def machine_memory() -> int:
+    """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.encoding import as_frame, unlearned
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.files import machine_memory
 from synthgen.model_file import read_model
 from synthgen.table import Schema, Table, class_position
 
@@ -246,7 +247,7 @@ def check_two_rows(label: Any, rows: int) -> None:
 def check_memory(rows: int, columns: int) -> None:
     """Refuse rows that this machine could not hold, before anything is trained."""
     width = 64 * columns  # bytes of a row while it is decoded, at the least
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine_memory()
     if rows * width > memory:
         raise UsageError(
             204,
