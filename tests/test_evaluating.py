@@ -248,6 +248,21 @@ def test_rows_nearer_to_train_fail_where_chance_does_not_explain_it(
 # --- what must not matter -----------------------------------------------------------------------
 
 
+def test_dates_that_another_table_writes_as_text_are_dates():
+    def dated(seed: int, of: pd.DataFrame) -> pd.DataFrame:
+        days = np.random.default_rng(seed).integers(0, 900, len(of))
+        return of.assign(seen=pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D"))
+
+    train, made, held = dated(1, frame(1)), dated(3, rare(frame(3))), dated(2, frame(2))
+    options: Any = {"holdout": held, "target": "ill", "label": "yes", "judges": ["logistic"]}
+    as_text = made.assign(seen=made.seen.dt.strftime("%Y-%m-%d"))
+    found = [evaluate(train, of, **options).scores for of in (made, as_text)]
+    assert found[0] == found[1]
+    as_text.loc[as_text.index[3], "seen"] = "soon"
+    with pytest.raises(DataError, match=r"synthetic table: column 'seen'.*'soon' is no date"):
+        evaluate(train, as_text, **options)
+
+
 def test_order_index_and_dtype_do_not_matter(fresh: Report):
     turned = [frame(1), rare(frame(3)), frame(2)]
     for k, table in enumerate(turned):

@@ -48,6 +48,8 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
                 cell.check(column.name, frames[which][column.name])
                 if column.kind in ("numeric", "integer"):
                     frames[which][column.name] = _as_numbers(frames[which][column.name])
+                elif column.kind == "datetime":
+                    frames[which][column.name] = _as_dates(frames[which][column.name], column.dtype)
             except DataError as error:
                 raise DataError(error.code, f"{which} table: {error.message}") from error
     columns = []
@@ -99,6 +101,30 @@ def _as_numbers(series: pd.Series) -> pd.Series:
             f"mend the cell",
         )
     return numbers
+
+
+def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
+    """Texts as the dates that they spell, such as 2024-05-31; the first that spells none is an
+    error. Spans of time stay as they are.
+
+    Example:
+        >>> _as_dates(pd.Series(["2024-05-31", None]), np.dtype("datetime64[ns]")).dt.month.tolist()
+        [5.0, nan]
+    """
+    texts = np.array([isinstance(v, str) for v in series], dtype=bool)
+    if not texts.any() or not pd.api.types.is_datetime64_any_dtype(dtype):
+        return series
+    zoned = isinstance(dtype, pd.DatetimeTZDtype)
+    dates = pd.to_datetime(series, errors="coerce", format="ISO8601", utc=zoned)
+    wrong = dates.isna().to_numpy(dtype=bool) & series.notna().to_numpy(dtype=bool)
+    if wrong.any():
+        row, value = cell.row_of(series, wrong)
+        raise DataError(
+            348,
+            f"column {series.name!r}, row {row}: {value} is no date such as 2024-05-31, but those "
+            f"of train are dates: mend the cell, or read the column with pandas.to_datetime",
+        )
+    return dates
 
 
 def in_order(table: Table) -> Table:

@@ -447,7 +447,8 @@ class _Trial:
             if control is None:
                 reference, why = base, f"that of real rows is {base:.0f} by definition"
             else:
-                reference, why = control[place].value, f"real rows: {control[place].note}"
+                reference = control[place].value
+                why = f"real rows: {control[place].note.partition('; that of')[0]}"
             floor = None if bottom is None else float(compare(bottom, two))
             said = f"{note}; {why}" if note else why
             given = (value, reference, "higher", interval, floor, said)

@@ -55,7 +55,7 @@ _WORDS = {
         "passes": "look real",
         "falls short": "look real only in part",
         "fails": "do not look real",
-        "cannot tell": "are too few to say whether they look real",
+        "cannot tell": "may or may not look real (too few of them, or of held-out ones, to say)",
     },
     "utility": {
         "passes": "can take the place of the real ones in training a classifier",
