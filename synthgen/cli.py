@@ -1070,7 +1070,7 @@ def _read(path: Path) -> pd.DataFrame:
     from synthgen.files import read_table
 
     frame = read_table(path)
-    if not isinstance(frame.index, pd.RangeIndex):
+    if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
         names = ", ".join(repr(name) for name in frame.index.names)
         warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)
     return frame

@@ -52,12 +52,10 @@ def fake(
         given = {"value": value, "reference": reference, "better": "higher", "note": ""}
         return Score(name, group, interval=(low, high), **(given | more))
 
-    frames = [
-        frame(90, seed=0).rename(columns=names or {}),
-        frame(60, 0.5, seed=1).rename(columns=names or {}),
-        frame(80, seed=2).rename(columns=names or {}),
-    ]
+    frames = [frame(90, seed=0), frame(60, 0.5, seed=1), frame(80, seed=2)]
     for one in frames:
+        called = [(names or {}).get(c, c) for c in one.columns]
+        one.columns = pd.Index(called, dtype=object)  # pandas 3 takes not every text as text
         one["ill"] = one["ill"].where(one["ill"] != "yes", label)
     columns = [str(c) for c in frames[0].columns if c != "ill"]
     groups = (label, "all")
