@@ -481,9 +481,10 @@ def augment(
 @click.option(
     "--judges",
     metavar="NAMES",
-    default="boosting,logistic",
+    multiple=True,
+    default=("boosting,logistic",),
     show_default=True,
-    help="Of boosting, logistic, forest, mlp and xgboost, with commas.",
+    help="Of boosting, logistic, forest, mlp and xgboost, with commas; repeatable.",
 )
 @click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
 @click.option("--by", metavar="COL", help="Recall for each value of this column.")
@@ -503,7 +504,7 @@ def evaluate(
     target: str,
     label: str | None,
     given: Path | None,
-    judges: str,
+    judges: tuple[str, ...],
     thorough: bool,
     by: str | None,
     html: Path | None,
@@ -538,7 +539,7 @@ def evaluate(
             target=_column(real, target),
             label=label,
             schema=_schema(given),
-            judges=[name.strip() for name in judges.split(",")],
+            judges=[name.strip() for some in judges for name in some.split(",")],
             thorough=thorough,
             by=None if by is None else _column(real, by),
             device=device,

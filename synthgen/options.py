@@ -239,9 +239,10 @@ _compare_options = [
     click.option(
         "--strategies",
         metavar="LIST",
-        default="default",
+        multiple=True,
+        default=("default",),
         show_default=True,
-        help="default, all, or names and import paths with commas between.",
+        help="default, all, or names and import paths with commas between; repeatable.",
     ),
     click.option(
         "--estimator",
@@ -294,8 +295,9 @@ def compare_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `compare` and `auto` share."""
 
     @functools.wraps(command)
-    def run(strategies: str, **others: Any) -> None:
-        command(strategies=[s.strip() for s in strategies.split(",") if s.strip()], **others)
+    def run(strategies: tuple[str, ...], **others: Any) -> None:
+        names = [s.strip() for some in strategies for s in some.split(",")]
+        command(strategies=[name for name in names if name], **others)
 
     for option in reversed(_compare_options):
         run = option(run)

@@ -49,7 +49,8 @@ def test_compare_shows_a_table_both_verdicts_and_the_same_as_json() -> None:
     found = json.loads(Path("out.json").read_text())
     for kind in ("ranking", "decision"):
         assert f"{kind}: {found['verdict'][kind]['text']}" in result.stdout
-    only = run("compare", "data.csv", "--target", "outcome", *QUICK, "--json", "-")
+    each = ("--strategies", "class_weight", "--strategies", "oversample", *QUICK[-4:])
+    only = run("compare", "data.csv", "--target", "outcome", *FEW, *each, "--json", "-")
     again = json.loads(only.stdout)
     for timed in (found, again):
         timed["seconds"] = {}
