@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,15 +19,16 @@ from synthgen.selection import choose, deal
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.many import fit_many
-from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
 from synthgen.table import Table
 
 Amount = float | str
 # In order of simplicity: of two that are as good, the first is taken.
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
 FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
-# Of a class with fewer rows, five folds tell little, and TabFlow's rows at this amount gained over
-# 13 tables (``evaluation/transfer.md``): without strong signs against it, it is what is made.
+# Of a class with fewer rows, five folds tell little, and TabFlow's rows gained over 13 tables at
+# this amount, at less and at more (``evaluation/transfer.md``): unless folds speak against it, so
+# many are made.
 FEW, USUAL = 100, 0.3
 MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
 # Choosing trains a synthesizer many times. On a CPU a network would take most of the time there is:
@@ -132,8 +134,11 @@ def validated_amount(
     with fixed settings is then trained on it with each amount of new rows, and ranks the test part,
     in which classes keep their natural shares. What counts is the mean average precision of the
     labels, each against all others. Amounts of more than 20,000 new rows of a class are not tried.
-    For a class of 10 to 99 rows and TabFlow, "30 %" goes before all others: no amount, or another,
-    is chosen where it ranks better by more than one error.
+    For a class of fewer than 100 rows and TabFlow, "30 %" goes before all others: no amount, or
+    another, is chosen where it ranks better by more than one error.
+
+    Nothing is validated for a class of fewer than 10 rows, nor for one of which folds leave a
+    network fewer than it learns from (13): it is doubled, or raised to TabFlow's 30 %.
 
     Args:
         table: All rows that may be learned from.
@@ -154,9 +159,16 @@ def validated_amount(
         return {label: made.get(c, 0) for label, c in zip(labels, wanted, strict=True)}
 
     known = Places.of(table.schema)
-    if (few := int(counts[wanted].min())) < LEAST or not known.columns:
-        why = f"{few} rows are too few to validate an amount: doubled"
-        return Validated("double", by_label("double"), {}, why)
+    few = int(counts[wanted].min())
+    usual: Amount = USUAL if isinstance(synthesizer, TabFlow) and MIN_ROWS <= few < FEW else 0.0
+    in_folds = few - math.ceil(few / FOLDS)
+    unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
+    if few < LEAST or unlearned or not known.columns:
+        why = f"{few} rows are too few to validate an amount: "
+        made = by_label(usual)
+        if 0 < max(made.values()) <= MOST_ROWS:
+            return Validated(usual, made, {}, f"{why}{_words(usual)}, {_USUALLY}")
+        return Validated("double", by_label("double"), {}, f"{why}doubled")
     tried: list[Amount] = []
     for amount in AMOUNTS:
         made = new_rows(counts, amount)
@@ -211,14 +223,12 @@ def validated_amount(
             scores[i, f] = np.mean(
                 [average_precision_score(codes[~train] == c, p[:, column[c]]) for c in wanted]
             )
-    usual = 0
-    if isinstance(synthesizer, TabFlow) and few < FEW:
-        known_ones = [new_rows(counts, a) for a in tried]
-        usual = known_ones.index(made) if (made := new_rows(counts, USUAL)) in known_ones else 0
-    order = [-1 if i == usual else i for i in range(len(tried))]
+    known_ones = [new_rows(counts, other) for other in tried]
+    first = known_ones.index(made) if (made := new_rows(counts, usual)) in known_ones else 0
+    order = [-1 if i == first else i for i in range(len(tried))]
     place = choose(scores, ratio=1 / (FOLDS - 1), order=order)
     curve = {_words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
-    return Validated(tried[place], by_label(tried[place]), curve, _explained(curve, place, usual))
+    return Validated(tried[place], by_label(tried[place]), curve, _explained(curve, place, first))
 
 
 def _words(amount: Amount) -> str:
@@ -227,11 +237,13 @@ def _words(amount: Amount) -> str:
     return f"{amount:.0%}" if amount else "none"
 
 
+_USUALLY = f"the usual amount for fewer than {FEW} rows"
+
+
 def _explained(curve: dict[str, float], place: int, usual: int) -> str:
     names, told = [*curve], ", ".join(f"{k} {v:.3f}" for k, v in curve.items())
-    best = f"what measured best for fewer than {FEW} rows"
     if place and place == usual:
-        why = f"{best}, and no other amount ranks better by more than one error"
+        why = f"{_USUALLY}, and no other ranks better by more than one error"
     elif place:
         why = "the least within one error of the best"
     else:
@@ -239,6 +251,6 @@ def _explained(curve: dict[str, float], place: int, usual: int) -> str:
             "no other amount ranks better by more than one error, so new rows are not worth having"
         )
         if usual:
-            why = f"{names[usual]}, {best}, ranks worse by more than one error"
+            why = f"{names[usual]}, {_USUALLY}, ranks worse by more than one error"
         why += "; a ratio or a number of rows makes some anyway"
     return f"{names[place]}: {why} (average precision on {FOLDS} inner folds: {told})"

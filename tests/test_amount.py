@@ -97,10 +97,10 @@ def test_what_measured_best_for_few_rows_is_made_unless_it_does_harm(
     monkeypatch.setattr(amount, "TabFlow", Synthesizer)  # any stands for it
     found = chosen(X, y, SmoothedBootstrap())
     assert (found.amount, found.rows) == (0.3, {1: 150})
-    assert found.reason.startswith("30%: what measured best for fewer than 100 rows, and no other")
+    assert found.reason.startswith("30%: the usual amount for fewer than 100 rows, and no other")
     harmful = chosen(*table(90), Common())
     assert harmful.amount == 0.0
-    assert "double, what measured best for fewer than 100 rows, ranks worse" in harmful.reason
+    assert "double, the usual amount for fewer than 100 rows, ranks worse" in harmful.reason
     X, y = table(100, far=True)
     assert chosen(X, y, SmoothedBootstrap()).amount == 0.0
 
@@ -115,6 +115,15 @@ def test_too_few_rows_are_doubled_and_it_is_said() -> None:
     found = chosen(X, y, SmoothedBootstrap())
     assert (found.amount, found.rows, found.curve) == ("double", {1: 4}, {})
     assert "4 rows are too few" in found.reason
+
+
+def test_a_network_is_not_judged_by_folds_in_which_it_hands_over_to_the_bootstrap() -> None:
+    for rare, rows, said in ((12, 168, "30%, the usual"), (9, 9, "doubled")):
+        found = chosen(*table(rare), TabFlow(steps=1, device="cpu"))
+        assert (found.rows, found.curve) == ({1: rows}, {})
+        assert f"{rare} rows are too few to validate an amount: {said}" in found.reason
+    assert chosen(*table(12), CTGAN(steps=1, device="cpu")).amount == "double"
+    assert chosen(*table(13), TVAE(steps=1, device="cpu", scope="class")).curve
 
 
 def test_amounts_are_in_order_of_rows() -> None:

@@ -153,6 +153,14 @@ def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():
         assert "real rows of the holdout (yes)" in found.sentence
 
 
+def test_rows_of_the_other_class_do_not_pass_utility():
+    report = judged(frame(3).query("ill == 'no'").assign(ill="yes"))
+    assert outcomes(report)["utility"] in ("fails", "cannot tell")
+    (kept,) = (s for s in report.scores if s.name == "utility.replace.ap_ratio")
+    assert kept.floor is not None
+    assert kept.value < kept.floor + 0.1
+
+
 def test_rows_that_say_the_contrary_fail_utility():
     wrong = rare(frame(3))
     report = judged(wrong.assign(a=wrong.a - 4, b=wrong.b - 8, site="south"))

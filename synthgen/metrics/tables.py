@@ -88,19 +88,11 @@ def _as_numbers(series: pd.Series) -> pd.Series:
         >>> _as_numbers(pd.Series(["1.5", None, "2"])).tolist()
         [1.5, nan, 2.0]
     """
-    texts = np.array([isinstance(v, str) for v in series], dtype=bool)
-    if not texts.any():
+    if not _any_text(series):
         return series
     numbers = pd.to_numeric(series, errors="coerce")
-    wrong = numbers.isna().to_numpy(dtype=bool) & series.notna().to_numpy(dtype=bool)
-    if wrong.any():
-        row, value = cell.row_of(series, wrong)
-        raise DataError(
-            331,
-            f"column {series.name!r}, row {row}: {value} is not a number, but those of train are: "
-            f"mend the cell",
-        )
-    return numbers
+    what = "not a number, but those of train are: mend the cell"
+    return _all_read(series, numbers, 331, what)
 
 
 def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
@@ -111,20 +103,25 @@ def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
         >>> _as_dates(pd.Series(["2024-05-31", None]), np.dtype("datetime64[ns]")).dt.month.tolist()
         [5.0, nan]
     """
-    texts = np.array([isinstance(v, str) for v in series], dtype=bool)
-    if not texts.any() or not pd.api.types.is_datetime64_any_dtype(dtype):
+    if not _any_text(series) or not pd.api.types.is_datetime64_any_dtype(dtype):
         return series
     zoned = isinstance(dtype, pd.DatetimeTZDtype)
     dates = pd.to_datetime(series, errors="coerce", format="ISO8601", utc=zoned)
-    wrong = dates.isna().to_numpy(dtype=bool) & series.notna().to_numpy(dtype=bool)
+    what = "no date such as 2024-05-31, but those of train are dates: mend the cell, or read the "
+    return _all_read(series, dates, 348, f"{what}column with pandas.to_datetime")
+
+
+def _any_text(series: pd.Series) -> bool:
+    return any(isinstance(value, str) for value in series)
+
+
+def _all_read(texts: pd.Series, found: pd.Series, code: int, what: str) -> pd.Series:
+    """What was `found` in texts; one in which nothing was is an error."""
+    wrong = found.isna().to_numpy(dtype=bool) & texts.notna().to_numpy(dtype=bool)
     if wrong.any():
-        row, value = cell.row_of(series, wrong)
-        raise DataError(
-            348,
-            f"column {series.name!r}, row {row}: {value} is no date such as 2024-05-31, but those "
-            f"of train are dates: mend the cell, or read the column with pandas.to_datetime",
-        )
-    return dates
+        row, value = cell.row_of(texts, wrong)
+        raise DataError(code, f"column {texts.name!r}, row {row}: {value} is {what}")
+    return found
 
 
 def in_order(table: Table) -> Table:

@@ -362,7 +362,7 @@ class _Trial:
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
         data, told = self.data, self.told
         as_many = told.get("as many", told["real"])
-        control: dict[str, list[Score]] = {}
+        control: dict[str, tuple[str, list[Score]]] = {}
         half = data.half
         for name, beside, rows in (
             ("fresh", "few", min(len(data.fresh), len(data.rare))),
@@ -371,20 +371,21 @@ class _Trial:
             if data.has_fresh:
                 note = f"{rows:,} real rows of the class that are not in train, half of the test"
                 pair = (told[name].where(half), told[beside].where(half))
-                control[name] = self._compared(
+                found = self._compared(
                     name, *pair, data.y_test[half], self.picks[:, half], note, None
                 )
+                control[name] = note, found
         out = self._of("replace", as_many, control.get("fresh"))
         out += self._of("augment", told["real"], control.get("fresh_augment"))
         if data.has_whole:
             out += self._of("whole", told.get("as much", told["real"]), None)
-        for found in control.values():
+        for _, found in control.values():
             out += found
         for name, beside in (("replace", as_many), ("augment", told["real"])):
             out += self._by(name, told[name], beside, groups)
         return out
 
-    def _of(self, name: str, beside: Told, control: list[Score] | None) -> list[Score]:
+    def _of(self, name: str, beside: Told, control: tuple[str, list[Score]] | None) -> list[Score]:
         y, told, noise = self.data.y_test, self.told[name], self.told[f"{name} noise"]
         ones = np.ones((1, len(y)), dtype=np.float32)
         value, reference, floor = (figures(y, t, ones) for t in (told, beside, noise))
@@ -419,7 +420,7 @@ class _Trial:
         picks: np.ndarray,
         note: str,
         noise: Told | None,
-        control: list[Score] | None = None,
+        control: tuple[str, list[Score]] | None = None,
     ) -> list[Score]:
         """Average precision over, and minus, that of the reference, on the same test rows."""
         ones = np.ones((1, len(y)), dtype=np.float32)
@@ -447,8 +448,7 @@ class _Trial:
             if control is None:
                 reference, why = base, f"that of real rows is {base:.0f} by definition"
             else:
-                reference = control[place].value
-                why = f"real rows: {control[place].note.partition('; that of')[0]}"
+                reference, why = control[1][place].value, f"real rows: {control[0]}"
             floor = None if bottom is None else float(compare(bottom, two))
             said = f"{note}; {why}" if note else why
             given = (value, reference, "higher", interval, floor, said)
