@@ -283,8 +283,9 @@ def evaluate(
                     ),
                 )
             )
-            given = {"group": group, "random_state": child_seed(source, 5)}
-            steps.append(("fidelity", "SDMetrics' report", partial(quality_report, *rows, **given)))
+        given = {"group": group, "random_state": child_seed(source, 5, number)}
+        said = f"SDMetrics' report of {group}"
+        steps.append(("fidelity", said, partial(quality_report, *rows, **given)))
     steps.append(
         (
             "utility",

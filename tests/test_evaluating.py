@@ -106,6 +106,20 @@ def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     assert groups == ["yes", "no", "all"]
 
 
+def test_every_group_has_the_figures_of_sdmetrics_beside_ours(copied: Report):
+    pytest.importorskip("sdmetrics")
+    for name in ("column_shapes", "pair_trends"):
+        for whose in ("", "sdmetrics_"):
+            found = [s for s in copied.fidelity.scores if s.name == f"fidelity.{whose}{name}"]
+            assert [s.group for s in found] == ["yes", "no", "all"]
+            for score in found:
+                assert score.reference is not None
+                assert score.interval is not None
+                if name == "pair_trends":
+                    assert score.floor is not None
+                    assert score.floor < score.value - 0.1
+
+
 def test_copies_with_noise_and_smote_are_caught():
     rng = np.random.default_rng(0)
     noisy = rare(frame(1))

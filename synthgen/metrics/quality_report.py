@@ -10,14 +10,15 @@ import pandas as pd
 
 from synthgen.device import RandomState, seed_sequence
 from synthgen.metrics.rows import Space
-from synthgen.metrics.samples import COLUMN_ROWS, jackknifed, some
+from synthgen.metrics.samples import COLUMN_ROWS, independent, jackknifed, some
 from synthgen.metrics.score import Part
 from synthgen.table import Table
 
 MOST_COLUMNS, FEW_HALVES = 30, 4
+SHAPES, TRENDS = "Column Shapes", "Column Pair Trends"
 _SCORES = {
-    "Column Shapes": "fidelity.sdmetrics_column_shapes",
-    "Column Pair Trends": "fidelity.sdmetrics_pair_trends",
+    SHAPES: "fidelity.sdmetrics_column_shapes",
+    TRENDS: "fidelity.sdmetrics_pair_trends",
 }
 
 
@@ -29,7 +30,8 @@ def quality_report(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """Both figures of SDMetrics' QualityReport, synthetic and holdout rows against train.
+    """Both figures of SDMetrics' QualityReport, synthetic and holdout rows against train; of the
+    trends also independent columns, each of train shuffled by itself, as the floor.
 
     Its shapes are our `column_shapes`. Its trends leave out pairs that hardly go together in train,
     where our `pair_trends` take all, and cut each table into bins of its own, where ours are those
@@ -58,9 +60,11 @@ def quality_report(
     }
     about = {"tables": {"rows": {"columns": kinds}}, "relationships": []}
 
-    def framed(table: Table, most: int) -> pd.DataFrame:
-        cells = some(rng, space.cells(table), most)
+    def framed(cells: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame({str(j): cells[:, j] for j in columns})
+
+    def drawn(table: Table, most: int) -> np.ndarray:
+        return some(rng, space.cells(table), most)
 
     def reported(one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:
         report = QualityReport()
@@ -70,22 +74,34 @@ def quality_report(
         found = report.get_properties()
         return dict(zip(found["Property"], found["Score"].astype(float), strict=True))
 
-    real, made = framed(train, COLUMN_ROWS), framed(synthetic, rows)
-    value, reference = reported(real, made), reported(real, framed(holdout, rows))
+    real, made = framed(drawn(train, COLUMN_ROWS)), framed(drawn(synthetic, rows))
+    value, reference = reported(real, made), reported(real, framed(drawn(holdout, rows)))
+    bottom = reported(real, framed(independent(rng, drawn(train, rows))))
     again = [
         reported(real.sample(frac=0.5, random_state=rng), made.sample(frac=0.5, random_state=rng))
         for _ in range(FEW_HALVES)
     ]
+
+    def known(found: dict[str, float], key: str) -> float | None:
+        return None if found.get(key, np.nan) != found.get(key, np.nan) else found[key]
+
     scores = [
         jackknifed(
-            name, group, value[key], reference.get(key), [half.get(key, np.nan) for half in again]
+            name,
+            group,
+            value[key],
+            known(reference, key),
+            [half.get(key, np.nan) for half in again],
+            floor=known(bottom, key) if key == TRENDS else None,
         )
         for key, name in _SCORES.items()
-        if value.get(key, np.nan) == value.get(key, np.nan)
+        if known(value, key) is not None
     ]
     note = (
-        f"“SDMetrics” is the quality report of SDMetrics {version('sdmetrics')}, whose trends are "
-        f"of the pairs that go together in train"
+        f"figures named “SDMetrics” come from the quality report of SDMetrics "
+        f"{version('sdmetrics')} itself, whose trends are of the pairs that go together in train; "
+        f"column shapes and pair trends without that name are synthgen's own, as SDMetrics defines "
+        f"them, the trends of all pairs"
     )
     if len(space.columns) > MOST_COLUMNS:
         note += f", of {MOST_COLUMNS} of {len(space.columns)} columns"

@@ -41,20 +41,22 @@ MEASURES = {
     ),
     "sdmetrics_column_shapes": (
         "SDMetrics: column shapes",
-        "the same from SDMetrics’ quality report",
+        "computed by SDMetrics, in its quality report: what synthgen’s own column shapes measure",
     ),
     "sdmetrics_pair_trends": (
         "SDMetrics: pair trends",
-        "from SDMetrics’ quality report: of pairs that go together in train, each table in bins of "
-        "its own",
+        "computed by SDMetrics, in its quality report: of pairs that go together in train, each "
+        "table in bins of its own",
     ),
     "column_shapes": (
         "Column shapes",
-        "likeness of the values of one column as SDMetrics defines it, mean over columns",
+        "likeness of the values of one column, mean over columns; synthgen’s own figure, as "
+        "SDMetrics defines it",
     ),
     "pair_trends": (
         "Pair trends",
-        "likeness of two columns together as SDMetrics defines it, mean over pairs",
+        "likeness of two columns together, mean over all pairs; synthgen’s own figure, as "
+        "SDMetrics defines it, in bins of train",
     ),
     "mutual_information": (
         "Mutual information",
