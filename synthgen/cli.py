@@ -516,7 +516,7 @@ def evaluate(
     """Measure synthetic rows, from anywhere, beside real ones: fidelity, utility, privacy.
 
     Each number has a reference: the same for as many real rows. The fields of the JSON are those of
-    synthgen.Report.to_json.
+    synthgen.Report.to_json; how each part is judged stands there as limits, and on the page.
 
     \b
     Example:

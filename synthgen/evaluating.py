@@ -21,7 +21,15 @@ from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.tables import aligned, copies, in_order
 from synthgen.metrics.utility import utility
-from synthgen.metrics.verdicts import Verdict, headline, of_fidelity, of_privacy, of_utility, unless
+from synthgen.metrics.verdicts import (
+    LIMITS,
+    Verdict,
+    headline,
+    of_fidelity,
+    of_privacy,
+    of_utility,
+    unless,
+)
 from synthgen.table import Schema, Table, class_position
 
 PARTS = ("fidelity", "utility", "privacy")
@@ -106,6 +114,7 @@ class Report:
              "headline": "The synthetic rows of ... look real, ...",
              "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
                            "score": "privacy.mia_excess"}, ...],
+             "limits": {"all": "...", "fidelity": "One passes where ...", ...},
              "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
                          "reference": 0.0, "better": "lower", "interval": [-0.02, 0.03],
                          "floor": null, "note": ""}, ...],
@@ -135,6 +144,7 @@ class Report:
                 }
                 for v in self.verdicts
             ],
+            "limits": LIMITS,
             "scores": [_plain(score.to_json()) for score in self.scores],
             "notes": list(self.notes),
             "seconds": self.seconds,

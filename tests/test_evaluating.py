@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from synthgen.gates import gate
 from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
 from synthgen.metrics.judges import SETTINGS
 from synthgen.metrics.score import Part, Score
+from synthgen.table import Schema, Table
 
 
 def frame(seed: int, rows: int = 320) -> pd.DataFrame:
@@ -265,6 +267,149 @@ def test_rows_nearer_to_train_fail_where_chance_does_not_explain_it(
     nearer = Score("privacy.nearer_to_train", "yes", share, 0.5, "reference", (low, 0.6))
     excess = Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))
     assert verdicts.of_privacy(Part([nearer, excess]), held_out=True).outcome == outcome
+
+
+def test_several_tests_have_the_room_that_all_together_need():
+    excess = Score("privacy.mia_excess", "yes", 0.05, 0.0, "lower", (0.005, 0.095))
+    others = [
+        Score(f"privacy.{name}", group, 0.0, 0.0, "lower", (0.0, 0.01))
+        for name in ("copies", "near_copies", "mia_excess")
+        for group in ("no", "all")
+    ]
+    assert verdicts.of_privacy(Part([excess]), held_out=True).outcome == "fails"
+    assert verdicts.of_privacy(Part([excess, *others]), held_out=True).outcome == "passes"
+    sure = Score("privacy.mia_excess", "yes", 0.05, 0.0, "lower", (0.03, 0.07))
+    assert verdicts.of_privacy(Part([sure, *others]), held_out=True).outcome == "fails"
+
+    def judged_by(judge: str, value: float, low: float, high: float) -> list[Score]:
+        names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+        return [Score(f"utility.{n}", judge, value, 1.0, "higher", (low, high)) for n in names]
+
+    bad, good = judged_by("boosting", 0.75, 0.56, 0.94), judged_by("logistic", 1.0, 0.99, 1.01)
+    assert verdicts.of_utility(Part(bad), "yes", 100, held_out=True).outcome == "fails"
+    both = verdicts.of_utility(Part([*bad, *good]), "yes", 100, held_out=True)
+    assert both.outcome == "cannot tell"
+    assert "The interval begins below the 95% that a pass needs, ends above it" in both.sentence
+
+
+def told(name: str, value: float, low: float, high: float, **more: Any) -> Score:
+    given = {"reference": 1.0, "better": "higher"}
+    return Score(name, "yes", value, interval=(low, high), **(given | more))
+
+
+@pytest.mark.parametrize(
+    ("score", "rows", "outcome", "why"),
+    [
+        # From 0.95 on, 0.05 below the real rows: passes; from 0.5 on, halfway to the floor: short.
+        (told("c2st_boosting", 0.7, 0.5, 0.95, floor=0.0), 2000, "passes", ""),
+        (told("c2st_boosting", 0.7, 0.5, 0.949, floor=0.0), 2000, "falls short", ""),
+        (told("c2st_boosting", 0.49, 0.3, 0.7, floor=0.0), 2000, "fails", ""),
+        (told("c2st_boosting", 0.7, 0.44, 0.95, floor=0.0), 2000, "cannot tell", "0.51 wide"),
+        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 999, "cannot tell", "interval, 0.90"),
+        (told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.95), 999, "cannot tell", "needs, 0.95"),
+        (told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.94), 999, "passes", ""),
+        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 1000, "passes", ""),
+    ],
+)
+def test_the_limits_of_fidelity_are_those_that_are_told(
+    score: Score, rows: int, outcome: str, why: str
+):
+    score = replace(score, name=f"fidelity.{score.name}")
+    found = verdicts.of_fidelity(Part([score]), "yes", {"yes": rows})
+    assert (found.outcome, why in found.sentence) == (outcome, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "floor", "tested", "outcome", "why"),
+    [
+        (0.95, 0.9, 1.0, 0.5, 5, "passes", ""),
+        (0.98, 0.95, 1.2, 0.5, 5, "passes", ""),
+        (0.98, 0.94, 1.05, 0.5, 5, "cannot tell", "wider than 10%"),
+        (0.94, 0.9, 0.96, 0.5, 5, "falls short", ""),
+        (0.8, 0.7, 0.9, 0.5, 5, "falls short", ""),
+        (0.79, 0.7, 0.9, 0.5, 5, "fails", ""),
+        (0.98, 0.97, 1.0, 0.95, 5, "cannot tell", "noise keeps 95%"),
+        (0.98, 0.97, 1.0, 0.5, 4, "cannot tell", "Fewer than 5"),
+    ],
+)
+def test_the_limits_of_utility_are_those_that_are_told(
+    value: float, low: float, high: float, floor: float, tested: int, outcome: str, why: str
+):
+    names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+    part = Part([told(f"utility.{n}", value, low, high, floor=floor) for n in names])
+    found = verdicts.of_utility(part, "yes", tested, held_out=True)
+    assert (found.outcome, why in found.sentence) == (outcome, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "low", "high", "outcome", "said"),
+    [
+        ("mia_excess", 0.03, 0.001, 0.06, "falls short", "ROC-AUC 0.03 above that of"),
+        ("mia_excess", 0.031, 0.001, 0.06, "fails", "excess +0.03 [+0.00, +0.06]"),
+        ("mia_excess", 0.05, -0.01, 0.1, "passes", "above"),
+        ("mia_excess", 0.05, -0.01, 0.11, "cannot tell", "ruled out: the interval ends at 0.11"),
+        ("mia_excess", -0.02, -0.05, 0.01, "passes", "ROC-AUC 0.02 below that of the worst one"),
+        ("mia_excess", -0.001, -0.05, 0.01, "passes", "ROC-AUC as high as that of the worst one"),
+        ("nearer_to_train", 0.54, 0.501, 0.6, "fails", "54.0% [50.1%, 60.0%] of them (yes) are"),
+        ("nearer_to_train", 0.53, 0.501, 0.6, "passes", ""),
+        ("copies", 0.2, 0.151, 0.3, "fails", "equal to a training row; real rows 10.0%"),
+        ("copies", 0.2, 0.149, 0.3, "falls short", "equal to a training row"),
+        ("copies", 0.2, 0.104, 0.3, "passes", ""),
+        ("near_copies", 0.2, 0.151, 0.3, "fails", "nearly equal to a training row"),
+        ("near_copies", 0.2, 0.149, 0.3, "passes", ""),
+    ],
+)
+def test_the_limits_of_privacy_are_those_that_are_told(
+    name: str, value: float, low: float, high: float, outcome: str, said: str
+):
+    score = told(f"privacy.{name}", value, low, high, reference=0.1)
+    attack = [] if name == "mia_excess" else [told("privacy.mia_excess", 0.0, 0.0, 0.0)]
+    # Bounds that are left as they are: the room for a second test has a test of its own.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "_room", lambda tests: 1.0)
+        found = verdicts.of_privacy(Part([score, *attack]), held_out=True)
+    assert (found.outcome, said in found.sentence) == (outcome, True)
+
+
+def test_the_worst_attack_is_named():
+    areas = {"distance": 0.5, "density": 0.6, "classifier": 0.7, "line": np.nan}
+    scores = [Score(f"privacy.mia_{n}_auc", "yes", v, 0.5, "lower", None) for n, v in areas.items()]
+    scores.append(Score("privacy.mia_auc", "yes", 0.7, 0.5, "lower", (0.6, 0.8)))
+    scores.append(Score("privacy.mia_excess", "yes", 0.2, 0.0, "lower", (0.1, 0.3)))
+    verdict = verdicts.of_privacy(Part(scores), held_out=True)
+    assert "The worst attack on yes (classifier) finds training rows" in verdict.sentence
+
+
+def private(train: np.ndarray, made: np.ndarray, held: np.ndarray, seed: int) -> verdicts.Verdict:
+    """Of all rows, and of their first half as a class."""
+    frames = [pd.DataFrame(rows, columns=list("abc")) for rows in (train, made, held)]
+    schema = Schema.infer(pd.concat(frames))
+    tables = [Table(one, schema) for one in frames]
+    halves = [table.rows(np.arange(len(table)) < len(table) // 2) for table in tables]
+    scores = []
+    for group, of in (("yes", halves), ("all", tables)):
+        found = privacy.privacy(*of, group=group, random_state=seed, device="cpu")
+        scores += found.scores
+    return verdicts.of_privacy(Part(scores), held_out=True)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_of_sixty_rows_copies_and_near_copies_fail(seed: int):
+    rng = np.random.default_rng(seed)
+    train, held = rng.lognormal(size=(2, 60, 3))
+    near = train * np.exp(0.01 * rng.normal(size=train.shape))
+    for made in (train, near):
+        assert private(train, made, held, seed).outcome == "fails"
+
+
+@pytest.mark.slow
+def test_fresh_rows_seldom_fail():
+    """Of sixty triples of real rows, with eight tests each."""
+    found = []
+    for seed in range(60):
+        train, made, held = np.random.default_rng(seed).lognormal(size=(3, 60, 3))
+        found.append(private(train, made, held, seed).outcome)
+    assert sum(outcome in ("fails", "falls short") for outcome in found) <= 2
 
 
 # --- what must not matter -----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pages import HOSTILE, Page, browse
 
 from synthgen.evaluating import Report, evaluate
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import Verdict
+from synthgen.metrics.verdicts import LIMITS, Verdict
 from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
 from synthgen.report.template import figure
 from synthgen.table import Table
@@ -163,6 +163,15 @@ def test_verdicts_notes_and_sizes(text: str):
         "split off from train",
     ):
         assert expected in said
+
+
+def test_it_says_how_the_parts_are_judged(text: str):
+    page = Page(text)
+    assert list(LIMITS) == ["all", *fake().parts]
+    for limit in LIMITS.values():
+        assert limit in page.text
+    assert "How this is judged" in page.text
+    assert fake().to_json()["limits"] == LIMITS
 
 
 def test_every_figure_says_how_to_read_it(text: str):

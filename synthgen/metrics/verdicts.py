@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -16,6 +16,8 @@ Outcome = Literal["passes", "falls short", "fails", "cannot tell"]
 # nothing.
 LIKE_REAL, TOO_WIDE = 0.05, 0.5
 TWO_SAMPLE = ("fidelity.c2st_boosting", "fidelity.c2st_boosting_holdout")
+EXCESS, COPIES = "privacy.mia_excess", "privacy.copies"
+PRIVACY_TESTS = (EXCESS, "privacy.nearer_to_train", COPIES, "privacy.near_copies")
 # Shares of the average precision that replacing the real rows has to keep, to pass and not to fail,
 # and the width of an interval from which on it is not known.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
@@ -31,6 +33,44 @@ A_COPY = 0.005
 # Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best, and what
 # is above this, and not by chance, fails: SMOTE beside thousands of rows is no farther off.
 NEARER = 0.53
+# How verdicts are come to, in words: of every part, and of each.
+LIMITS = {
+    "all": (
+        "Each part is several tests, and the worst decides: fails, falls short, cannot tell, "
+        "passes, in this order. An end of a 95 % interval that can fail a part lies as much "
+        "farther from its value as all tests of the part together need (Bonferroni); that is what "
+        "“with room” means. A part that rows which stand in two tables spoil can fail, and is "
+        "otherwise not told."
+    ),
+    "fidelity": (
+        f"Two-sample tests by boosting, against train and against the holdout, of every class and "
+        f"of all rows. One passes where the upper end of its interval, with room, is no more than "
+        f"{LIKE_REAL:g} below the score of as many real rows. It cannot tell, where it would "
+        f"pass, if that interval is wider than {TOO_WIDE:g}, or if on fewer than {POWER:,} rows "
+        f"columns without connections reach its lower end, or what a pass needs, as well. It falls "
+        f"short where it does not pass but the score is at least halfway from that of columns "
+        f"without connections to that of real rows, and fails below. Without a test of the class "
+        f"nothing can be told."
+    ),
+    "utility": (
+        f"The share of the average precision that is kept where synthetic rows replace the real "
+        f"ones of the class, by each judge. One passes where the share is at least {KEEPS:.0%}; "
+        f"falls short where it is at least {KEEPS_SOME:.0%}, or the upper end of its interval, "
+        f"with room, at least {KEEPS:.0%}; and fails below. It cannot tell where the interval, "
+        f"with room, reaches from below {KEEPS:.0%} to there or above and is even without room "
+        f"wider than {SURE:.0%}; where noise keeps {KEEPS:.0%} as well; on fewer than {FEW} test "
+        f"rows of the class; and, where it would pass, without a holdout."
+    ),
+    "privacy": (
+        f"Of the class and of all rows. Fails where the lower end, with room, of the worst "
+        f"attack's excess is above 0 and the excess above {SOME_EXCESS:g}; of the share nearer to "
+        f"train above 50% and the share above {NEARER:.0%}; or of copies or near-copies above "
+        f"their share among real rows and {SOME_COPIES:.0%} more. Falls short where that end of "
+        f"the excess is above 0, or that of copies above their share among real rows and "
+        f"{A_COPY:.1%} more. Passes where none of this is so, the interval of each excess ends at "
+        f"{MOST_EXCESS:g} or below, and a holdout was given; else it cannot tell."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -103,9 +143,22 @@ def _shown(score: Score, form: str = ".2f") -> str:
     return text
 
 
-def _worst(found: list[tuple[Outcome, Score]]) -> tuple[Outcome, Score]:
+class _Found(NamedTuple):
+    """What one test says; `why` it cannot tell, where the sentence does not say it anyway."""
+
+    outcome: Outcome
+    score: Score
+    why: str = ""
+
+
+def _worst(found: Sequence[_Found]) -> _Found:
     order = ("fails", "falls short", "cannot tell", "passes")
-    return min(found, key=lambda one: order.index(one[0]))
+    return min(found, key=lambda one: order.index(one.outcome))
+
+
+def _room(tests: int) -> float:
+    """So many times as far a bound lies from its value for several tests together (Bonferroni)."""
+    return float(ndtri(1 - 0.025 / max(1, tests)) / ndtri(0.975))
 
 
 def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
@@ -116,30 +169,15 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
         label: The rare class: a pass of other groups is none of its rows.
         rows: Of each group, those of its smallest table.
     """
-    found: list[tuple[Outcome, Score]] = []
     tests = [score for score in part.scores if score.name in TWO_SAMPLE]
     if not any(score.group == label and score.value == score.value for score in tests):
         why = f"Too few rows of {label} to compare: give more of them, or another --label."
         return Verdict("fidelity", "cannot tell", why, None)
-    # The worst of several tests: each has the room that all together need (Bonferroni).
-    room = float(ndtri(1 - 0.025 / max(1, len(tests))) / ndtri(0.975))
-    for score in tests:
-        low, high = score.interval or (0.0, 1.0)
-        high = min(1.0, score.value + room * (high - score.value))
-        reference, floor = score.reference or 0.0, score.floor or 0.0
-        good = reference - LIKE_REAL
-        # Where independent columns do as well, few rows have no power to tell anything.
-        blind = floor >= min(low, good) and rows.get(score.group, 0) < POWER
-        if score.value != score.value or (high >= good and (high - low > TOO_WIDE or blind)):
-            outcome: Outcome = "cannot tell"
-        elif high >= good:
-            outcome = "passes"
-        else:
-            outcome = "falls short" if score.value >= floor + (reference - floor) / 2 else "fails"
-        found.append((outcome, score))
+    room = _room(len(tests))  # any of them can fail the part
+    found = [_told_apart(score, room, rows.get(score.group, 0)) for score in tests]
     # Of several that are as bad, the one farthest from its real rows.
-    found.sort(key=lambda one: np.nan_to_num(one[1].value - (one[1].reference or 0.0)))
-    outcome, key = _worst(found)
+    found.sort(key=lambda one: np.nan_to_num(one.score.value - (one.score.reference or 0.0)))
+    outcome, key, why = _worst(found)
     told = {
         "passes": "can hardly tell them from real rows",
         "falls short": "can tell many of them from real rows",
@@ -156,7 +194,29 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
     trends = [s for s in part.scores if (s.name, s.group) == ("fidelity.pair_trends", key.group)]
     if trends and trends[0].reference is not None:
         sentence += f". Pair trends {_shown(trends[0])}; real rows {trends[0].reference:.2f}"
+    sentence += f". {why}" if why else ""
     return Verdict("fidelity", outcome, f"{sentence}.", key)
+
+
+def _told_apart(score: Score, room: float, rows: int) -> _Found:
+    """What one two-sample test says, with `room` for the others at the upper end."""
+    low, high = score.interval or (0.0, 1.0)
+    high = min(1.0, score.value + room * (high - score.value))
+    reference, floor = score.reference or 0.0, score.floor or 0.0
+    good = reference - LIKE_REAL
+    if score.value != score.value:
+        return _Found("cannot tell", score)
+    if high < good:
+        halfway = floor + (reference - floor) / 2
+        return _Found("falls short" if score.value >= halfway else "fails", score)
+    if high - low > TOO_WIDE:
+        why = f"The interval, with room for all tests, is {high - low:.2f} wide, more than "
+        return _Found("cannot tell", score, f"{why}{TOO_WIDE:g}")
+    if floor >= min(low, good) and rows < POWER:  # few rows have no power to tell anything
+        at = "the lower end of the interval" if low <= good else "what a pass needs"
+        why = f"Columns without connections reach {at}, {min(low, good):.2f}, too: {rows:,} rows"
+        return _Found("cannot tell", score, f"{why} tell nothing then")
+    return _Found("passes", score)
 
 
 def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
@@ -172,7 +232,10 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     if not known:
         note = ratios[0].note
         return Verdict("utility", "cannot tell", f"{note[:1].upper()}{note[1:]}.", ratios[0])
-    outcome, key = _worst([(_kept(score, tested, held_out), score) for score in known])
+    # Judges agree more often than not, so this is more room than all of them need; but how much
+    # less would do is not known.
+    room = _room(len(known))
+    outcome, key, why = _worst([_kept(score, room, tested, held_out) for score in known])
     scores = {s.name: s for s in part.scores if s.group == key.group}
     ap = scores["utility.replace.average_precision"]
     sentence = (
@@ -185,60 +248,45 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     fresh = scores.get("utility.fresh_augment.ap_gain")
     if fresh is not None:
         sentence += f", new real rows by {_shown(fresh, '+.3f')}"
+    sentence += f". {why}" if why else ""
     if not held_out:
         sentence += ". The synthesizer has seen the test rows, so this can fail but not pass"
     return Verdict("utility", outcome, f"{sentence}.", key)
 
 
-def _kept(ratio: Score, tested: int, held_out: bool) -> Outcome:
-    """What one judge says of the average precision that is kept."""
+def _kept(ratio: Score, room: float, tested: int, held_out: bool) -> _Found:
+    """What one judge says of the average precision that is kept, with `room` for the others at the
+    upper end.
+    """
     low, high = ratio.interval or (0.0, 1.0)
-    noise_does = (ratio.floor or 0.0) >= KEEPS
-    if tested < FEW or noise_does or (low < KEEPS <= high and high - low > SURE):
-        return "cannot tell"
-    if low >= KEEPS or (high >= KEEPS and ratio.value >= KEEPS):
-        return "passes" if held_out else "cannot tell"
-    return "falls short" if high >= KEEPS or ratio.value >= KEEPS_SOME else "fails"
+    wide = high - low > SURE
+    high = ratio.value + room * (high - ratio.value)
+    if tested < FEW:
+        return _Found("cannot tell", ratio, f"Fewer than {FEW} test rows tell nothing")
+    if (ratio.floor or 0.0) >= KEEPS:
+        return _Found("cannot tell", ratio, f"Where noise keeps {KEEPS:.0%}, nothing is told")
+    if low < KEEPS <= high and wide:
+        why = f"The interval begins below the {KEEPS:.0%} that a pass needs, ends above it"
+        return _Found("cannot tell", ratio, f"{why} and is wider than {SURE:.0%}")
+    if ratio.value >= KEEPS:
+        return _Found("passes" if held_out else "cannot tell", ratio)
+    some = high >= KEEPS or ratio.value >= KEEPS_SOME
+    return _Found("falls short" if some else "fails", ratio)
 
 
 def of_privacy(part: Part, held_out: bool) -> Verdict:
     """Whether an attack tells the rows of train from others: the worst of all groups."""
-    found: list[tuple[Outcome, Score]] = []
-    for score in part.scores:
-        low, high = score.interval or (-1.0, 1.0)
-        if score.name == "privacy.mia_excess":
-            if score.value != score.value:
-                outcome: Outcome = "cannot tell"
-            elif low > 0 and score.value > SOME_EXCESS:
-                outcome = "fails"
-            elif low > 0:
-                outcome = "falls short"
-            else:
-                outcome = "passes" if high <= MOST_EXCESS and held_out else "cannot tell"
-            found.append((outcome, score))
-        elif score.name == "privacy.nearer_to_train" and score.value == score.value:
-            if low > 0.5 and score.value > NEARER:
-                found.append(("fails", score))
-        elif score.name not in ("privacy.copies", "privacy.near_copies"):
-            continue
-        elif low > (score.reference or 0.0) + SOME_COPIES and score.value == score.value:
-            # More than fresh real rows that are equal, or as near, to a row of train.
-            found.append(("fails", score))
-        elif score.name == "privacy.copies" and low > (score.reference or 0.0) + A_COPY:
-            found.append(("falls short", score))
-    if not found:
+    tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
+    if not tests:
         return Verdict("privacy", "cannot tell", "No attack could be made.", None)
-    outcome, key = _worst(found)
-    attacks = [s for s in part.scores if s.name == "privacy.mia_excess" and s.group == key.group]
-    known = [s for s in attacks if s.value == s.value]
-    which = known[0].note.removeprefix("the worst attack: ").partition(";")[0] if known else ""
-    attack = (
-        f"The worst attack on {_of(key.group)} ({which}) finds training rows with a ROC-AUC "
-        f"{_shown(known[0], '+.2f')} above that on fresh real rows"
-        if known
-        else ""
-    )
-    if key.name == "privacy.mia_excess":
+    # Any of them can fail the part, so each has the room that all together need. To pass is for
+    # every one of them to pass, which needs none.
+    room = _room(sum(s.value == s.value for s in tests))
+    found = [_attacked(s, room, held_out) for s in tests if s.name == EXCESS]
+    found += [one for s in tests if s.name != EXCESS and (one := _near(s, room)) is not None]
+    outcome, key, why = _worst(found)
+    attack = _attack(part, key.group)
+    if key.name == EXCESS:
         sentence = attack or f"No attack on {_of(key.group)} could be made: {key.note}"
     else:
         sentence = f"{_shown(key, '.1%')} of them ({_of(key.group)}) are "
@@ -248,14 +296,64 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
                 f"{0.5 if key.reference is None else key.reference:.0%}"
             )
         else:
-            what = "equal" if key.name == "privacy.copies" else "nearly equal"
+            what = "equal" if key.name == COPIES else "nearly equal"
             sentence += f"{what} to a training row; real rows {key.reference or 0:.1%}"
         sentence += f". {attack}" if attack else ""
+    sentence += f". {why}" if why else ""
     if not held_out:
         sentence += ". Without rows that the synthesizer never saw privacy can fail but not pass"
-    elif outcome == "cannot tell" and key.value == key.value:
-        sentence += ". With so few rows this can be chance"
     return Verdict("privacy", outcome, f"{sentence}.", key)
+
+
+def _attacked(excess: Score, room: float, held_out: bool) -> _Found:
+    """What the worst attack says, with `room` for the other tests at the lower end."""
+    low, high = excess.interval or (-1.0, 1.0)
+    if excess.value != excess.value:
+        return _Found("cannot tell", excess)
+    if excess.value - room * (excess.value - low) > 0:
+        return _Found("fails" if excess.value > SOME_EXCESS else "falls short", excess)
+    if high > MOST_EXCESS:
+        why = (
+            f"With so few rows an excess of more than {MOST_EXCESS:g} cannot be ruled out: the "
+            f"interval ends at {high:.2f}"
+        )
+        return _Found("cannot tell", excess, why)
+    return _Found("passes" if held_out else "cannot tell", excess)
+
+
+def _near(share: Score, room: float) -> _Found | None:
+    """What copies, or rows nearer to train, speak against; None where they do not."""
+    if share.value != share.value or share.interval is None:
+        return None
+    low = share.value - room * (share.value - share.interval[0])
+    if share.name == "privacy.nearer_to_train":
+        return _Found("fails", share) if low > 0.5 and share.value > NEARER else None
+    # More than fresh real rows that are equal, or as near, to a row of train.
+    more = low - (share.reference or 0.0)
+    if more > SOME_COPIES:
+        return _Found("fails", share)
+    return _Found("falls short", share) if share.name == COPIES and more > A_COPY else None
+
+
+def _attack(part: Part, group: str) -> str:
+    """What the worst attack on a group finds; empty where none was made."""
+    found = {s.name.removeprefix("privacy."): s for s in part.scores if s.group == group}
+    excess = found.get("mia_excess")
+    if excess is None or excess.value != excess.value:
+        return ""
+    areas = {
+        name.removeprefix("mia_").removesuffix("_auc"): score.value
+        for name, score in found.items()
+        if name.startswith("mia_") and name.endswith("_auc") and name != "mia_auc"
+    }
+    known = {name: value for name, value in areas.items() if value == value}
+    which = f" ({max(known, key=lambda name: known[name])})" if known else ""
+    far = f"{abs(excess.value):.2f}"
+    beside = f"{far} {'above' if excess.value > 0 else 'below'}" if far != "0.00" else "as high as"
+    return (
+        f"The worst attack on {_of(group)}{which} finds training rows with a ROC-AUC {beside} that "
+        f"of the worst one on fresh real rows: excess {_shown(excess, '+.2f')}"
+    )
 
 
 def _of(group: str) -> str:

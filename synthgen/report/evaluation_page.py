@@ -15,6 +15,7 @@ from synthgen import __version__
 from synthgen.evaluating import Report
 from synthgen.files import write_text
 from synthgen.metrics.score import Part, Score
+from synthgen.metrics.verdicts import LIMITS
 from synthgen.report.associations import associations
 from synthgen.report.figures import (
     FIFTH,
@@ -105,6 +106,7 @@ def render_evaluation(report: Report) -> str:
             {"part": v.part, "outcome": v.outcome, "sentence": clean(v.sentence)}
             for v in report.verdicts
         ],
+        limits=LIMITS,
         headline=clean(report.headline),
         key_rows=[score_row(score) for score in key_scores(report)],
         parts=parts,
