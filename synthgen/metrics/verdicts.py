@@ -277,13 +277,16 @@ def _kept(ratio: Score, room: float, tested: int, held_out: bool) -> _Found:
 def of_privacy(part: Part, held_out: bool) -> Verdict:
     """Whether an attack tells the rows of train from others: the worst of all groups."""
     tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
-    if not tests:
-        return Verdict("privacy", "cannot tell", "No attack could be made.", None)
     # Any of them can fail the part, so each has the room that all together need. To pass is for
     # every one of them to pass, which needs none.
     room = _room(sum(s.value == s.value for s in tests))
-    found = [_attacked(s, room, held_out) for s in tests if s.name == EXCESS]
-    found += [one for s in tests if s.name != EXCESS and (one := _near(s, room)) is not None]
+    found = [
+        _attacked(score, room, held_out) if score.name == EXCESS else _near(score, room)
+        for score in tests
+    ]
+    found = [one for one in found if one is not None]
+    if not found:
+        return Verdict("privacy", "cannot tell", "No attack could be made.", None)
     outcome, key, why = _worst(found)
     attack = _attack(part, key.group)
     if key.name == EXCESS:
