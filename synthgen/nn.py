@@ -21,6 +21,8 @@ CLOSED = -1e4
 # as good for what is trained (`evaluation/speed.md`). torch before 2.9 does not tell.
 _CAN = getattr(torch.cpu, "get_capabilities", dict)()
 BFLOAT16 = bool(_CAN.get("avx512_bf16") or _CAN.get("amx_bf16"))
+# So many levels for each that is looked up, and such a product is quicker than the look-up.
+NARROW = 64
 
 
 class Spans(nn.Module):
@@ -186,10 +188,21 @@ class QuickLinear(_Linear):
     """A linear layer that multiplies as `product` does while it is trained."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and quick(x)):
-            return super().forward(x)
-        bias = None if self.bias is None else self.bias.bfloat16()
-        return F.linear(x.bfloat16(), self.weight.bfloat16(), bias).float()
+        if x.dtype == torch.bfloat16:
+            bias = None if self.bias is None else self.bias.bfloat16()
+            return F.linear(x, self.weight.bfloat16(), bias)
+        if self.training and quick(x):
+            return self(x.bfloat16()).float()
+        return super().forward(x)
+
+
+class QuickSequential(nn.Sequential):
+    """Layers that hand rounded numbers on to one another while they are trained."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and quick(input):
+            return super().forward(input.bfloat16()).float()
+        return super().forward(input)
 
 
 class OneHotLinear(nn.Module):
@@ -214,26 +227,32 @@ class OneHotLinear(nn.Module):
         return out + looked_up(self.table, places) if places.shape[1] else out
 
 
-def looked_up(table: Tensor, places: Tensor, shares: Tensor | None = None) -> Tensor:
+def looked_up(
+    table: Tensor, places: Tensor, shares: Tensor | None = None, *, training: bool = False
+) -> Tensor:
     """The sum of the rows of `table` at `places`: a product with an input that is nearly all 0.
 
-    On a CPU they are looked up. Elsewhere the input is written out and multiplied, which is one
-    launch and has a gradient that needs no sorting; so it is for many models side by side.
+    On a CPU they are looked up, unless the table is short and a product is `quick`. Elsewhere the
+    input is written out and multiplied, which is one launch and has a gradient that needs no
+    sorting; so it is for many models side by side.
 
     Args:
         table: Shape (n_levels, n_out).
         places: Rows of it, int64 of shape (batch, n); not twice in a row of the batch.
         shares: Values of the input there, shape (batch, n); None: all 1.
+        training: Whether a product of rounded numbers will do.
 
     Returns:
         Shape (batch, n_out).
     """
     side_by_side = torch._C._functorch.is_batchedtensor(table)  # pyright: ignore[reportAttributeAccessIssue]
-    if table.device.type == "cpu" and not side_by_side and places.shape[1]:
+    rounded = training and quick(table) and len(table) <= NARROW * places.shape[1]
+    if table.device.type == "cpu" and not side_by_side and places.shape[1] and not rounded:
         return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
-    hot = torch.zeros(len(places), len(table), device=table.device, dtype=table.dtype)
-    ones = torch.ones_like(places, dtype=table.dtype) if shares is None else shares
-    return hot.scatter(1, places, ones) @ table
+    kind = torch.bfloat16 if rounded else table.dtype
+    hot = torch.zeros(len(places), len(table), device=table.device, dtype=kind)
+    ones = torch.ones_like(places, dtype=kind) if shares is None else shares.to(kind)
+    return (hot.scatter(1, places, ones) @ table.to(kind)).to(table.dtype)
 
 
 class WideLinear(nn.Module):

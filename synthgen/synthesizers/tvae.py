@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from synthgen.device import RandomState
 from synthgen.encoding import Encoded, Layout
-from synthgen.nn import OneHotLinear, QuickLinear, Spans, looked_up, one_hot
+from synthgen.nn import OneHotLinear, QuickLinear, QuickSequential, Spans, looked_up, one_hot
 from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
 from synthgen.table import Schema
 from synthgen.training import Axes, Sampler, Source, StagedLearner
@@ -31,7 +31,7 @@ class _Decoder(Sampler):
         super().__init__()
         self.n_numbers, self.n_labels, self.spans = n_numbers, n_labels, spans
         self.n_condition = n_labels if n_labels > 1 else 0
-        self.body = nn.Sequential(
+        self.body = QuickSequential(
             QuickLinear(LATENT + self.n_condition, HIDDEN),
             nn.ReLU(),
             QuickLinear(HIDDEN, HIDDEN),
@@ -44,8 +44,8 @@ class _Decoder(Sampler):
         """Means of the numbers and logits of the codes."""
         if self.n_condition:
             latent = torch.cat([latent, one_hot(labels, self.n_condition)], 1)
-        out = self.body(latent)
-        return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
+        numbers, raw = self.body(latent).split([self.n_numbers, self.spans.total], 1)
+        return numbers, self.spans.bounded(raw)
 
     def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
         device = self.log_sigma.device
@@ -115,11 +115,13 @@ class _TVAELearner(StagedLearner):
             places = torch.cat([places, labels[:, None] + spans.total], 1)
             shares = F.pad(shares, (0, 1), value=1.0)
         out = self.enter.dense(rows.numbers)
-        return out + looked_up(self.enter.table, places, shares) if places.shape[1] else out
+        if not places.shape[1]:
+            return out
+        return out + looked_up(self.enter.table, places, shares, training=True)
 
 
 def _encoder() -> nn.Sequential:
-    return nn.Sequential(
+    return QuickSequential(
         nn.ReLU(), QuickLinear(HIDDEN, HIDDEN), nn.ReLU(), QuickLinear(HIDDEN, 2 * LATENT)
     )
 
