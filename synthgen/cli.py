@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from synthgen.errors import DataError, GateError, ModelFileError, UsageError
 from synthgen.gates import check_gates, gate, value_of
+from synthgen.metrics.names import GATED
 from synthgen.options import (
     Training,
     build,
@@ -41,6 +42,8 @@ from synthgen.options import (
 from synthgen.terminal import Main, collect_notes, say, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from synthgen.augmentation import Augmented
@@ -525,7 +528,7 @@ def evaluate(
         --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
     """
     check_places([train, synthetic, holdout, given], [html, json_file])
-    check_gates(gates)
+    check_gates(gates, GATED, "listed in the README, and on the page that --html writes")
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
         real, made = _read(train), _read(synthetic)
@@ -563,7 +566,7 @@ def evaluate(
         write_evaluation(report, html)
         say(f"wrote {html}", err=aside)
     _write_json(json_file, content)
-    _check_gates(content, gates, synthetic)
+    _check_gates(content, gates, synthetic, report.unknown)
 
 
 @main.command()
@@ -1077,9 +1080,14 @@ def _read(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _check_gates(report: dict[str, Any], gates: tuple[str, ...], path: Path) -> None:
+def _check_gates(
+    report: dict[str, Any],
+    gates: tuple[str, ...],
+    path: Path,
+    unknown: Callable[[str], str] | None = None,
+) -> None:
     """Raise if one does not hold: after all else is written, so that it can be looked at."""
-    failed = [f"{g} (it is {value_of(report, g)})" for g in gates if not gate(report, g)]
+    failed = [f"{g} (it is {value_of(report, g, unknown)})" for g in gates if not gate(report, g)]
     if failed:
         raise GateError(701, f"{path} does not pass {', '.join(failed)}")
 

@@ -16,6 +16,7 @@ from synthgen.device import child_seed, seed_sequence
 from synthgen.errors import DataError, UsageError
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
+from synthgen.metrics.names import NAMES
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.score import Part, Score
@@ -125,7 +126,8 @@ class Report:
         hold the values of the scores again, by the rest of their names, which
         `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12``, or of another group than the
         first ``privacy.mia_excess@all<=0.12``. There, what equal rows spoil is null, and so are
-        attacks without a holdout, so that no gate passes on it.
+        attacks without a holdout and every other name that nothing was measured for, so that no
+        gate passes on it; `unknown` says why.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -152,15 +154,38 @@ class Report:
         for name, part in self.parts.items():
             values: dict[str, Any] = {}
             for score in part.scores:
-                rest, value = score.name.removeprefix(f"{name}."), _plain(score.value)
+                rest = score.name.removeprefix(f"{name}.")
                 # What was not measured passes no gate.
-                attack = name == "privacy" and rest.startswith("mia_") and not self.held_out
-                if attack or name in self.spoilt:
-                    value = None
+                value = None if self._unmeasured(score) else _plain(score.value)
                 values.setdefault(rest, value)
                 values[f"{rest}@{score.group}"] = value
-            out[name] = values | {"notes": part.notes}
+            out[name] = dict.fromkeys(NAMES[name]) | values | {"notes": part.notes}
         return out
+
+    def unknown(self, name: str) -> str:
+        """Why a name of the JSON is null there: "unknown", and the reason.
+
+        Args:
+            name: As a gate names it: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
+        """
+        name, _, group = name.partition("@")
+        part = self.parts.get(name.partition(".")[0], Part([]))
+        first = next((s for s in part.scores if group in ("", s.group)), None)
+        same = next((s for s in part.scores if s.name == name and group in ("", s.group)), first)
+        if same is not None and (why := self._unmeasured(same)):
+            return why
+        if name.endswith(".recall_gap"):
+            return "unknown: it needs --by, and two groups with enough rows of the class"
+        return "unknown: it was not measured, as the notes say"
+
+    def _unmeasured(self, score: Score) -> str:
+        """Why a score is nothing to rely on; empty where it is."""
+        part, _, rest = score.name.partition(".")
+        if part in self.spoilt:
+            return f"unknown: {self.spoilt[part]}"
+        if part == "privacy" and rest.startswith("mia_") and not self.held_out:
+            return "unknown without --holdout, as the synthesizer has seen every row of --train"
+        return "" if score.value == score.value else f"unknown: {score.note}"
 
     def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[str]]:
         """Name, group, value, interval, reference and floor of these scores, or of all that a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from synthgen.errors import UsageError
@@ -57,24 +57,38 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
     if any(place in numbers and numbers[place] is None for place in [name, *above]):
         return False
     if name not in numbers:
-        known = [n for n, value in numbers.items() if value is not None]
-        close = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8]
-        raise UsageError(
-            292,
-            f"gate {expression!r}: there is no number {name!r} here; "
-            f"close to it: {', '.join(close) or 'nothing, the report holds no number'}",
-        )
+        raise _unknown(expression, name, [n for n, value in numbers.items() if value is not None])
     return bool(_COMPARE[found["sign"]](numbers[name], float(found["number"])))
 
 
-def check_gates(expressions: Iterable[str]) -> None:
-    """Raise a `UsageError` (E291) if one cannot be read: before the work, not after it.
+def check_gates(
+    expressions: Iterable[str], known: Collection[str] | None = None, listed: str = ""
+) -> None:
+    """Raise a `UsageError` if one cannot be read (E291), or its name up to an @ is not among those
+    that are `known` (E292; `listed` says where these stand): before the work, not after it.
 
     Example:
         >>> check_gates(["minority.rows>=50"])
+        >>> check_gates(["privacy.copies@all<=0.01"], ["privacy.copies"])
+        >>> check_gates(["copies<=0.01"], ["privacy.copies"], "listed by --json")
+        Traceback (most recent call last):
+        synthgen.errors.UsageError: gate 'copies<=0.01': there is no number 'copies' here; close to
+        it: privacy.copies; all are listed by --json [E292]
     """
     for expression in expressions:
-        _parsed(expression)
+        name = _parsed(expression)["name"].partition("@")[0]
+        if known is not None and name not in known:
+            raise _unknown(expression, name, list(known), listed)
+
+
+def _unknown(expression: str, name: str, known: list[str], listed: str = "") -> UsageError:
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8]
+    return UsageError(
+        292,
+        f"gate {expression!r}: there is no number {name!r} here; "
+        f"close to it: {', '.join(close) or 'nothing, the report holds no number'}"
+        f"{listed and f'; all are {listed}'}",
+    )
 
 
 def _parsed(expression: str) -> re.Match[str]:
@@ -88,15 +102,23 @@ def _parsed(expression: str) -> re.Match[str]:
     return found
 
 
-def value_of(report: Mapping[str, Any], expression: str) -> str:
-    """The number that a condition of `gate` asks for, as text; "unknown" where there is none.
+def value_of(
+    report: Mapping[str, Any], expression: str, unknown: Callable[[str], str] | None = None
+) -> str:
+    """The number that a condition of `gate` asks for, as text; "unknown" where there is none, or
+    what `unknown` says of its name.
 
     Example:
         >>> value_of({"minority": {"rows": 30}}, "minority.rows>=50")
         '30'
+        >>> value_of({"model": None}, "model>=1", lambda name: f"unknown: no {name}")
+        'unknown: no model'
     """
-    value = _numbers(report).get(_parsed(expression)["name"])
-    return "unknown" if value is None else f"{value:.4g}"
+    name = _parsed(expression)["name"]
+    value = _numbers(report).get(name)
+    if value is None:
+        return "unknown" if unknown is None else unknown(name)
+    return f"{value:.4g}"
 
 
 def _numbers(report: Mapping[str, Any], above: str = "") -> dict[str, float | None]:

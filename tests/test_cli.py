@@ -523,6 +523,10 @@ def test_evaluate_names_mistakes_before_it_measures(table: Path, frame: pd.DataF
     assert fail(2, *given, "--synthetic", table, "--judges", "oracle").startswith("error E294:")
     assert fail(2, *given, "--synthetic", table, "--html", table).startswith("error E289:")
     assert fail(2, *given, "--synthetic", table, "--by", "colour").startswith("error E296:")
+    unknown = fail(2, *given, "--synthetic", table, "--gate", "privacy.mia_exces@all<=0.1")
+    assert unknown.startswith("error E292: gate 'privacy.mia_exces@all<=0.1': there is no number")
+    assert "close to it: privacy.mia_excess," in unknown
+    assert "README" in unknown
 
 
 # --- schema -----------------------------------------------------------------------------------

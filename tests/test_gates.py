@@ -5,7 +5,7 @@ import math
 import pytest
 
 from synthgen.errors import UsageError
-from synthgen.gates import gate
+from synthgen.gates import check_gates, gate, value_of
 
 REPORT = {
     "rows": 100,
@@ -105,3 +105,22 @@ def test_unknown_name_lists_close_ones(expression: str, close: str):
 def test_report_without_numbers():
     with pytest.raises(UsageError, match="holds no number"):
         gate({"a": "b"}, "a>1")
+
+
+def test_a_name_is_checked_before_the_work():
+    known = ["privacy.mia_excess", "rows.train"]
+    check_gates(
+        ["privacy.mia_excess@>50K<=0.1", "privacy.mia_excess@a@b<=1", "rows.train>1"], known
+    )
+    with pytest.raises(
+        UsageError, match=r"'privacy\.mia_exces' here; close to it: privacy"
+    ) as caught:
+        check_gates(["rows.train>1", "privacy.mia_exces@all<=0.1"], known, "listed there")
+    assert caught.value.code == 292
+    assert "all are listed there" in str(caught.value)
+
+
+def test_what_is_unknown_can_say_why():
+    assert value_of(REPORT, "privacy.attack<=0") == "unknown"
+    assert value_of(REPORT, "privacy.attack<=0", lambda name: f"no {name}") == "no privacy.attack"
+    assert value_of(REPORT, "rows>1", lambda name: "unknown") == "100"

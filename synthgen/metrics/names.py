@@ -1,0 +1,69 @@
+"""The names of all scores of an evaluation, and of what else a gate on it can ask for."""
+
+from __future__ import annotations
+
+FIDELITY = (
+    "c2st_boosting",
+    "c2st_logistic",
+    "c2st_boosting_holdout",
+    "c2st_logistic_holdout",
+    "column_shapes",
+    "pair_trends",
+    "mutual_information",
+    "missing",
+    "spikes",
+    "range_coverage",
+    "category_coverage",
+    "in_range",
+    "column_shape",
+    "alpha_precision",
+    "beta_recall",
+    "rules_kept",
+    "target_correlation",
+    "column_target",
+    "sdmetrics_column_shapes",
+    "sdmetrics_pair_trends",
+)
+_COMPARED = ("ap_ratio", "ap_gain")
+_JUDGED = (
+    *_COMPARED,
+    "average_precision",
+    "roc_auc",
+    "balanced_accuracy",
+    "recall",
+    "recall_at_precision",
+    "f1",
+    "mcc",
+    "brier",
+    "log_loss",
+    "calibration_slope",
+)
+UTILITY = (
+    *(f"{use}.{figure}" for use in ("replace", "augment") for figure in (*_JUDGED, "recall_gap")),
+    *(f"whole.{figure}" for figure in _JUDGED),
+    *(f"{use}.{figure}" for use in ("fresh", "fresh_augment") for figure in _COMPARED),
+)
+PRIVACY = (
+    "copies",
+    "near_copies",
+    "memorised",
+    "nndr",
+    "distance_q05",
+    "distance_median",
+    "nearer_to_train",
+    "mia_distance_auc",
+    "mia_density_auc",
+    "mia_classifier_auc",
+    "mia_line_auc",
+    "mia_auc",
+    "mia_excess",
+    "mia_tpr_at_1",
+    "mia_tpr_at_10",
+)
+NAMES = {"fidelity": FIDELITY, "utility": UTILITY, "privacy": PRIVACY}
+GATED = (
+    *(f"{part}.{name}" for part, names in NAMES.items() for name in names),
+    *(f"rows.{table}" for table in ("train", "synthetic", "holdout")),
+    *(f"seconds.{part}" for part in NAMES),
+    "seed",
+)
