@@ -200,10 +200,13 @@ class SideBySide:
         if step % max(1, math.ceil(task.steps / LOOKS)) and not last:
             return
         average = [each[i].clone() for each in self.averaged]
+        # If it diverges later, or memory does not suffice, it is done again from here.
+        start = {name: value.clone() for name, value in task.learner.state_dict().items()}
         self._hand_over(i, average)
         task.learner.eval()
         with torch.inference_mode():
             distance = task.held_out()
+        task.learner.load_state_dict(start)
         history.held_out.append(distance if math.isfinite(distance) else np.finfo(float).max)
         if history.held_out[-1] <= min(history.held_out):
             best[i], history.best_step = average, step

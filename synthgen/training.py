@@ -222,12 +222,13 @@ def run(
     """Train `learner` for `steps` and leave the averaged weights in ``learner.sampler``.
 
     When a loss or a weight is not finite at a report, or a loss is beyond `MAX_LOSS`, the run goes
-    back to the report before with a tenth of the learning rate, three times at most. When memory
-    does not suffice for a step, it goes back likewise with half the batch. Both are a warning and
-    stand in the history.
+    back with a tenth of the learning rate, three times at most: first to the report before, then to
+    the start. When memory does not suffice for a step, it goes back to the report before with half
+    the batch. Both are a warning and stand in the history.
 
     Args:
-        learner: Changed in place.
+        learner: Changed in place. To go on from a checkpoint it is, like `generator`, as it was
+            when the run began: that is the start to go back to.
         steps: Number of updates.
         generator: The device's random state, owned by this run.
         held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
@@ -252,7 +253,7 @@ def run(
         return History(**result.values)
     at = _Run(learner, steps, generator)
     learner.train()
-    good = at.state()
+    start = good = at.state()
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
         at.resume(now)
@@ -268,6 +269,8 @@ def run(
             progress(at.step, steps)
         if reporting:
             if wrong := at.report():
+                if at.history.lowered:
+                    good = start  # the report before saw finite numbers, but they led here again
                 at.lower_rates(good, wrong)
                 continue
             if progress is not None:

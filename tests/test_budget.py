@@ -60,7 +60,7 @@ def test_weights_are_counted_before_they_are_there(make: Any, scope: str) -> Non
     own_weights = sum(w.numel() for w in task.learner.sampler.parameters())
     weights = sum(w.numel() for w in task.learner.parameters())
     levels = sum(own.widths) * len(own.widths)
-    assert budget.weights == 48 * weights + 28 * own_weights + 8 * levels
+    assert budget.weights == 52 * weights + 32 * own_weights + 8 * levels
     rows = data.numbers.nbytes + data.codes.nbytes + data.labels.nbytes
     if make is CTGAN:
         rows += task.learner.conditions.places.nbytes
@@ -84,9 +84,10 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
     with Held() as held:
         task = next(model._asked(X, y))
         at = _Run(task.learner, 20, task.generator)
+        states = [at.state()]
         for _ in range(2):
             at.advance()
-        states = at.state(), at.state()
+        states += [at.state(), at.state()]
     del states
     # What numpy holds while a column is encoded is not torch's.
     (budget,) = budgets

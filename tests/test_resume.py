@@ -503,22 +503,62 @@ def test_a_diverged_fit_leaves_no_checkpoint_behind(often: None, tmp_path: Path)
     new("tvae", path, classes=["rare"]).fit(*table())
 
 
+@pytest.mark.filterwarnings("ignore:training diverged")
+@pytest.mark.parametrize("scope", ["class", "all"])
 def test_a_lowered_rate_is_gone_on_with(
-    often: None, at_step: Callable[..., list[int]], tmp_path: Path
+    scope: str, often: None, at_step: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     X, y = table()
     path = tmp_path / CHECKPOINT
-    with pytest.warns(UserWarning, match="with a tenth of the learning rate"):
-        expected = new("tvae", learning_rate=0.5, classes=["rare"]).fit(X, y)
+    expected = new("tvae", learning_rate=1.0, scope=scope, classes=["rare"]).fit(X, y)
     at_step("tvae", 33, kill)
-    with (
-        pytest.warns(UserWarning, match="with a tenth of the learning rate"),
-        pytest.raises(Killed),
-    ):
-        new("tvae", path, learning_rate=0.5, classes=["rare"]).fit(X, y)
+    with pytest.raises(Killed):
+        new("tvae", path, learning_rate=1.0, scope=scope, classes=["rare"]).fit(X, y)
     at_step("tvae", 0, kill)
-    model = new("tvae", path, learning_rate=0.5, classes=["rare"]).fit(X, y)
+    model = new("tvae", path, learning_rate=1.0, scope=scope, classes=["rare"]).fit(X, y)
     assert model.history_["rare"].lowered >= 1
+    assert bits(model) == bits(expected)
+
+
+@pytest.mark.parametrize("interrupted", [72, 80])
+def test_a_second_retry_is_gone_on_with_from_the_same_start(
+    interrupted: int, often: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The start of the second run, which adapts the first one."""
+    whole = tvae._TVAELearner.step
+    # 60 steps of all rows, then steps 1 to 10, 6 to 10, 1 to 10, and 1 to 30.
+    lost = (68, 73, 83)
+
+    def lose(calls: list[int], interrupted: int | None = None) -> None:
+        done = [0]
+
+        def step(self: tvae._TVAELearner, generator: torch.Generator) -> torch.Tensor:
+            losses = whole(self, generator)
+            done[0] += 1
+            if done[0] == interrupted:
+                signal.raise_signal(signal.SIGINT)
+            return losses * float("nan") if done[0] in calls else losses
+
+        monkeypatch.setattr(tvae._TVAELearner, "step", step)
+
+    def fitted(path: Path | None = None) -> NetworkSynthesizer:
+        return new("tvae", path, scope="adapt", classes=["rare"]).fit(*table())
+
+    lose([*lost])
+    with pytest.warns(UserWarning, match="it goes back to step"):
+        expected = fitted()
+    lose([*lost], interrupted)
+    with (
+        pytest.warns(UserWarning, match="it goes back to step"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        fitted(tmp_path / CHECKPOINT)
+    now = read_model(tmp_path / CHECKPOINT)[0]["parts"]["now"]
+    assert now["history"]["lowered"] == (1 if interrupted < 73 else 2)
+    lose([call - interrupted for call in lost])
+    with pytest.warns(UserWarning, match="it goes back to step"):
+        model = fitted(tmp_path / CHECKPOINT)
+    assert model.history_["rare"].lowered == 3
     assert bits(model) == bits(expected)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow
+from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow, together
 from synthgen.encoding import Layout
 from synthgen.synthesizers.many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -152,6 +152,19 @@ def test_a_run_that_diverges_leaves_the_others_alone() -> None:
     assert torch.isfinite(weights).all()
 
 
+def test_a_run_that_diverges_is_done_again_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at held-out rows with averaged weights leave nothing behind."""
+    alone, side_by_side = asked(TVAE, "class"), asked(TVAE, "class")
+    for task in alone + side_by_side:
+        task.held_out = lambda: 0.0
+    monkeypatch.setattr(together, "MAX_LOSS", 0.0)  # at the last of 10 steps, after 10 looks
+    together.run_together(side_by_side)
+    for one, two in zip(alone, side_by_side, strict=True):
+        one.run()
+        for own, other in zip(one.learner.parameters(), two.learner.parameters(), strict=True):
+            assert torch.equal(own, other)
+
+
 @pytest.mark.parametrize("scope", ["class", "adapt"])
 def test_many_fits_end_as_fits_that_sample_and_are_saved(scope: Any, tmp_path: Any) -> None:
     X, y = table(600, 1)
@@ -193,8 +206,6 @@ def test_what_cannot_be_batched_says_why() -> None:
 
 
 def test_memory_that_does_not_hold_all_is_given_to_halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthgen import together
-
     sizes: list[int] = []
     whole = SideBySide.__init__
 

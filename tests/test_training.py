@@ -188,10 +188,49 @@ def test_a_loss_that_is_never_finite_stops_with_what_was_tried() -> None:
     ):
         run(walk, 300, torch.Generator())
     assert caught.value.code == 601
-    assert caught.value.message.startswith("training diverged before step 200 (place nan, ")
+    assert caught.value.message.startswith("training diverged before step 100 (place nan, ")
     assert " at each of the learning rates 0.1, 0.01, 0.001, 0.0001: lower " in str(caught.value)
-    assert len(warned) == 3
-    assert walk.calls == 100 + 4 * 100
+    went_back = [str(w.message).partition(": it goes back to step ")[2] for w in warned]
+    assert [to.split()[0] for to in went_back] == ["100", "0", "0"]
+    assert walk.calls == 200 + 3 * 100
+
+
+class Wall(Drift):
+    """Its weights are lost at a wall that is nearer to a report than the smallest rate allows."""
+
+    def step(self, generator: torch.Generator) -> Tensor:
+        if self.sampler.place > 10.0005:
+            self.breaks = {self.calls + 1}
+        return super().step(generator)
+
+
+def test_a_run_goes_back_to_its_start_from_a_report_that_leads_nowhere() -> None:
+    walk = Wall()
+    with pytest.warns(UserWarning, match="with a tenth of the learning rate"):
+        history = run(walk, 300, torch.Generator().manual_seed(0))
+    assert history.retries == [
+        "training diverged before step 200 (place nan, size of the weights nan): it goes back to "
+        "step 100 with a tenth of the learning rate, 0.01",
+        "training diverged before step 200 (place nan, size of the weights nan): it goes back to "
+        "step 0 with a tenth of the learning rate, 0.001",
+    ]
+    assert (history.steps, history.lowered) == ([100, 200, 300], 2)
+    # What was drawn from the start on is drawn again.
+    assert walk.calls == 200 + 100 + 300
+    assert walk.drawn[300:500] == walk.drawn[:200]
+    assert walk.place == pytest.approx(300 * 0.001, rel=1e-4)
+
+
+def test_memory_that_ends_after_the_start_leads_back_to_the_start() -> None:
+    """Not to the report that training has gone back behind."""
+    walk = Drift(breaks={150, 250}, batch=64, holds=40, fails_from=350)
+    with pytest.warns(UserWarning, match="it goes back to step"):
+        history = run(walk, 300, torch.Generator().manual_seed(0))
+    assert history.retries[2] == (
+        "memory does not suffice for a batch of 64 rows at step 50: it goes back to step 0 with 32"
+    )
+    assert (history.lowered, history.batch) == (2, 32)
+    assert walk.place == pytest.approx(300 * 0.001, rel=1e-4)
 
 
 def test_a_huge_loss_counts_as_diverged() -> None:
@@ -321,6 +360,49 @@ def test_going_back_after_going_on_goes_back_as_far(ends: str, tmp_path: Path) -
         run(walk, 300, torch.Generator(), checkpoint=kept)
     assert walk.place == whole.place
     assert walk.calls == 200 - reached + 200
+
+
+@pytest.mark.parametrize(
+    ("end", "at", "reached"),
+    [
+        ("signals", 250, 250),  # in the first retry, with a report to go back to
+        ("stops", 350, 100),  # before the first report of the second retry: from the file before
+        ("signals", 350, 350),
+        ("stops", 450, 400),
+        ("signals", 450, 450),
+    ],
+)
+def test_a_run_that_goes_on_goes_back_to_the_same_start(
+    end: str, at: int, reached: int, tmp_path: Path
+) -> None:
+    """The state of step 0 is in no checkpoint: it is that of the learner that goes on."""
+    breaks = {150, 270, 480}  # of steps 1 to 200, 101 to 200, and 1 to 200
+
+    def checkpoint() -> Checkpoint:
+        every = 0 if end == "stops" else 1000
+        return Checkpoint(tmp_path / "c", {}, np.random.SeedSequence(0), every=every)
+
+    whole = Drift(breaks=breaks, momentum=0.999)
+    with pytest.warns(UserWarning, match="it goes back to step"):
+        expected = run(whole, 300, torch.Generator().manual_seed(0))
+    ends: dict[str, Any] = {end: at}
+    walk = Drift(breaks=breaks, momentum=0.999, **ends)
+    with (
+        pytest.warns(UserWarning, match="it goes back to step"),
+        pytest.raises((Stopped, KeyboardInterrupt)),
+        checkpoint() as kept,
+    ):
+        run(walk, 300, torch.Generator().manual_seed(0), checkpoint=kept)
+    walk = Drift(breaks={b - reached for b in breaks}, momentum=0.999)
+    with pytest.warns(UserWarning, match="it goes back to step"), checkpoint() as kept:
+        history = run(walk, 300, torch.Generator().manual_seed(0), checkpoint=kept)
+    assert walk.drawn == whole.drawn[reached:]
+    assert walk.place == whole.place
+    assert torch.equal(walk.sampler.place, whole.sampler.place)
+    history.seconds = expected.seconds
+    assert history == expected
+    went_back = [note.partition(": it goes back to step ")[2] for note in history.retries]
+    assert [to.split()[0] for to in went_back] == ["100", "0", "0"]
 
 
 def test_energy_distance_of_known_samples() -> None:

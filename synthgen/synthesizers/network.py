@@ -48,9 +48,10 @@ MIN_ROWS = 10
 FEW_LEVELS = 24
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
-# What a float32 weight takes: its gradient twice, two moments of Adam, and two copies of all to go
-# back to; of a network that makes rows also an average, a change of it, the best, and two copies.
-WEIGHT, SAMPLER_WEIGHT = 48, 28
+# What a float32 weight takes: its gradient twice, two moments of Adam, two copies of all to go back
+# to, and the one that it began with; of a network that makes rows also an average, a change of it,
+# the best, two copies of them, and the average at the start.
+WEIGHT, SAMPLER_WEIGHT = 52, 32
 # So many numbers for each place of a row, and of hidden layers of so many units in all, are kept
 # during a step.
 KEPT, UNITS = 7, 2048
