@@ -448,12 +448,18 @@ def test_order_index_and_dtype_do_not_matter(fresh: Report):
 def test_tables_that_do_not_quite_match():
     made = rare(frame(3)).drop(columns="key").assign(is_synthetic=True)
     made["visits"] = made.visits + 0.5
-    made.loc[0, "site"] = "moon"
+    made.loc[[0, 4], "site"] = "moon"
+    made.loc[7, "site"] = "mars"
     report = judged(made)
     notes = " ".join(report.notes)
     assert "not compared, as IDs, texts and empty columns are: key" in notes
     assert "columns of synthetic that train lacks are left out: is_synthetic" in notes
     assert "column visits: whole numbers in train, fractions in synthetic" in notes
+    said = (
+        "column site: 3 synthetic rows hold a value that no row of train does: 'moon' (2), 'mars'"
+    )
+    assert said in notes
+    assert "hold a value" not in " ".join(judged(rare(frame(3))).notes)
     assert "moon" in report.train.schema["site"].categories
     assert "key" not in report.synthetic.frame
 

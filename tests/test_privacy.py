@@ -204,7 +204,7 @@ def test_the_reference_of_the_nearer_side_is_measured():
     score = near(train, made, holdout)["nearer_to_train"]
     assert score.reference == pytest.approx(0.5, abs=0.06)
     assert score.reference != 0.5
-    assert "120 of train in their place" in score.note
+    assert "120 of train in the place of synthetic ones" in score.note
     # Where the holdout is of other rows, new rows of the kind of train are nearer to train too.
     drifted = near(train, made, holdout + 2)["nearer_to_train"]
     assert drifted.reference == pytest.approx(drifted.value, abs=0.05)
@@ -352,9 +352,9 @@ def test_large_tables_are_subsampled_and_say_so(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(0)
     train, holdout = (pd.DataFrame(rng.normal(size=(n, 5))) for n in (80, 80))
     part = measured(train, train, holdout)
-    assert "Of 80 training, 80 synthetic and 80 holdout rows" in part.notes[1]
-    assert "of 30 holdout rows, the mean of 5 draws without replacement." in part.notes[2]
-    assert "means of 5 draws of 40 real rows in the place of 40 synthetic ones" in part.notes[3]
+    assert "rare: of 80 training, 80 synthetic and 80 holdout rows" in part.notes[1]
+    assert "of 30 holdout rows, the mean of 5 draws without replacement" in part.notes[2]
+    assert "the mean of 5 draws of 40 real rows in the place of 40 synthetic ones" in part.notes[3]
     scores = named(part)
     assert scores["copies"].value == scores["nearer_to_train"].value == 1
     assert scores["copies"].interval == wilson(1, 30)

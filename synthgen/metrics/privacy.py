@@ -32,9 +32,9 @@ LINE_ROWS, CLEAREST = 128, 5
 TINY = 1e-6
 
 NOT_SHOWN = (
-    "This is evidence, not a guarantee and not differential privacy: it tells how well these four "
-    "attacks tell training rows from other rows of this group, and nothing about attacks that know "
-    "more, about rows of another kind, or about single persons."
+    "privacy here is evidence, not a guarantee and not differential privacy: it tells how well "
+    "these four attacks tell training rows from other rows of this group, and nothing about "
+    "attacks that know more, about rows of another kind, or about single persons"
 )
 
 
@@ -113,17 +113,18 @@ def privacy(
     columns, left_out = _columns(train, synthetic, holdout)
     notes = [NOT_SHOWN]
     if left_out:
-        notes.append(f"Left out, as IDs and texts have no distance: {', '.join(left_out)}.")
+        notes.append(f"left out, as IDs and texts have no distance: {', '.join(left_out)}")
     if not columns or not len(train) or not len(synthetic):
         why = "there is no column to compare" if not columns else "there are no rows to compare"
         return Part([_unknown(name, group, why) for name in _NAMES], notes=notes)
     real, made, other = _samples(columns, (train, synthetic, holdout), resolve(device))
     if max(len(real), len(other)) > MAX_ATTACKED or len(made) > MAX_ASKED:
         notes.append(
-            f"Of {len(real):,} training, {len(made):,} synthetic and {len(other):,} holdout rows "
-            f"random ones take part: {MAX_ASKED:,} of a kind are asked for the nearest training "
-            f"row, {MAX_SIDE:,} real ones of a kind are there to be nearer to, {MAX_ATTACKED:,} of "
-            f"a kind are attacked, and the attackers see {MAX_MADE:,} synthetic ones."
+            f"{group}: of {len(real):,} training, {len(made):,} synthetic and {len(other):,} "
+            f"holdout rows random ones take part: {MAX_ASKED:,} of a kind are asked for the "
+            f"nearest training row, {MAX_SIDE:,} real ones of a kind are there to be nearer to, "
+            f"{MAX_ATTACKED:,} of a kind are attacked, and the attackers see {MAX_MADE:,} "
+            f"synthetic ones"
         )
     scores, curves, told = _nearness(real, made, other, group, child_seed(seed, 0))
     notes += told
@@ -132,7 +133,7 @@ def privacy(
         scores += [_unknown(name, group, why) for name in _NAMES[len(scores) :]]
         return Part(scores, curves, notes)
     attacked = _Attacked.of(real, made, other, child_seed(seed, 1))
-    notes.append(attacked.note())
+    notes.append(f"{group}: {attacked.note()}")
     curves |= attacked.curves()
     return Part(scores + attacked.scores(group, child_seed(seed, 2)), curves, notes)
 
@@ -267,7 +268,7 @@ def _nearness(
     draws = DRAWN if len(other) > rows else 1
     others = [measured(other.some(rows, rng)) for _ in range(draws if rows else 0)]
     yardstick = np.concatenate([found for _, found in others]) if others else np.zeros(0)
-    notes = [_drawn(rows, asked, draws, "holdout")] if others else []
+    notes = [f"{group}: {_drawn(rows, asked, draws)}"] if others else []
     alone = len(apart.numbers) < 2
     scores = []
     for name, better in _NEARNESS[:-1]:
@@ -293,11 +294,13 @@ def _nearness(
     return scores, curves, notes
 
 
-def _drawn(rows: int, asked: int, draws: int, kind: str) -> str:
+def _drawn(rows: int, asked: int, draws: int) -> str:
     """What the reference of distances was measured on."""
-    few = "" if rows == asked else f", as there are no more: {asked:,} synthetic ones are asked"
+    few = (
+        "" if rows == asked else f", as there are no more, and of synthetic rows those of {asked:,}"
+    )
     mean = "" if draws == 1 else f", the mean of {draws} draws without replacement"
-    return f"References of copies and distances are of {rows:,} {kind} rows{mean}{few}."
+    return f"copies and distances of real rows are those of {rows:,} holdout rows{mean}{few}"
 
 
 def _nearer_to_train(
@@ -324,7 +327,7 @@ def _nearer_to_train(
     share = float(np.mean(shares))
     interval = wilson(share, float(np.mean(votes)))
     copies = (1 + rows / len(real)) / 2  # those of the rows that are not looked at are on neither
-    note = "copies of train are as often nearer to it as the floor; real rows: "
+    note = "floor: what copies of train reach; real rows: "
     fresh = min(len(made), len(real) // 2)
     if fresh:
         beside = []
@@ -338,7 +341,7 @@ def _nearer_to_train(
             )
             beside.append((1 + np.sign(far - near).mean()) / 2)
         reference = float(np.mean(beside))
-        note += f"{fresh:,} of train in their place, mean of {DRAWN} draws"
+        note += f"{fresh:,} of train in the place of synthetic ones, mean of {DRAWN} draws"
     else:
         reference = 0.5
         note += "0.5 by definition, as too few are there to measure it"
@@ -416,10 +419,10 @@ class _Attacked:
         """What the references are measured on."""
         few = "" if self.real == self.made else ", as there are no more,"
         return (
-            f"The references of the attacks are means of {len(self.fresh)} draws of {self.real:,} "
-            f"real rows{few} in the place of {self.made:,} synthetic ones: rows of train, or of "
-            f"train and holdout, that are never asked about themselves. That "
-            f"of the excess is 0 by definition."
+            f"what attacks reach on real rows is the mean of {len(self.fresh)} draws of "
+            f"{self.real:,} real rows{few} in the place of {self.made:,} synthetic ones: rows of "
+            f"train, or of train and holdout, that are never asked about themselves; the excess of "
+            f"real rows is 0 by definition"
         )
 
     def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:

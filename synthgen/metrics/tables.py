@@ -19,6 +19,7 @@ from synthgen.metrics.rows import Space
 from synthgen.table import Schema, Table
 
 LEFT_OUT = ("id", "text", "missing")
+SHOWN = 5  # of the levels that only synthetic rows hold
 OVERLAP = 0.01  # share of equal rows from which on two tables may hold the same records
 
 
@@ -60,6 +61,7 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
         try:
             if column.kind in LEVELS:
                 column, rows = _of_levels(column, rows, is_target)
+                notes += [] if is_target else _made_up(column, rows)
             else:
                 column, rows = _as_precise(column, rows, notes)
                 column = _of_numbers(column, rows, notes)
@@ -153,6 +155,20 @@ def _of_levels(
     dtype = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
     levels = (*column.categories, *sorted(new, key=str))
     return replace(column, categories=levels, dtype=dtype), out
+
+
+def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
+    """A sentence about the levels of synthetic rows that train lacks, where there are some."""
+    known = set(rows["train"].dropna())
+    found = Counter(str(v) for v in rows["synthetic"].dropna() if v not in known)
+    if not found:
+        return []
+    shown = [f"{value!r} ({n:,})" for value, n in found.most_common(SHOWN)]
+    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+    return [
+        f"column {column.name}: {found.total():,} synthetic rows hold a value that no row of train "
+        f"does: {', '.join(shown)}{more}"
+    ]
 
 
 def _as_precise(

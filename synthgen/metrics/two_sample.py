@@ -19,7 +19,7 @@ REAL_DRAWS, FLOOR_DRAWS = 4, 2
 # Rows of a fold are scored by one classifier, so areas spread 1.05 to 1.5 times as wide as those of
 # as many independent scores do (measured on 40 to 1,000 rows of each side).
 DEPENDENT = 1.4
-BELOW = "; below 0.5, as synthetic rows lie nearer to train rows than new real rows would"
+BELOW = "; below 0.5, as synthetic rows lie nearer to these real rows than new real rows would"
 
 
 def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
@@ -59,7 +59,7 @@ def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
         usual = float(np.mean([a for a, _ in areas[2]]))
         error = areas[2][0][1]
         beside = f"{usual:.3f} [{max(0, usual - error):.3f}, {min(1, usual + error):.3f}]"
-        beside += f", the mean of {len(areas[2])} draws," if several else ""
+        beside += f" (the mean of {len(areas[2])} draws)" if several else ""
         for name, (area, error), into in (
             (f"fidelity.c2st_{judge}", areas[0][0], scores),
             (f"fidelity.c2st_{judge}_holdout", areas[1][0], held),
@@ -75,7 +75,7 @@ def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
                     "higher",
                     (ends[0], 1.0 if low <= 0.5 <= high else ends[1]),
                     floor,
-                    f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}], {beside} of real against real"
+                    f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; of real against real {beside}"
                     f"{BELOW if high < 0.5 else ''}",
                 )
             )
