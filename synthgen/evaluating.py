@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from synthgen.device import child_seed, seed_sequence
-from synthgen.errors import DataError, UsageError
+from synthgen.errors import DataError
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
 from synthgen.metrics.names import NAMES
@@ -21,7 +21,7 @@ from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.tables import aligned, copies, in_order
-from synthgen.metrics.utility import utility
+from synthgen.metrics.utility import column_of, utility
 from synthgen.metrics.verdicts import (
     LIMITS,
     Verdict,
@@ -288,9 +288,8 @@ def evaluate(
         notes.append(note)
     else:
         fresh = tables["holdout"]
-    if by is not None and str(by) not in map(str, real.schema.names):
-        known = ", ".join(map(str, real.schema.names))
-        raise UsageError(296, f"by {by!r} is no column that can be compared: there are {known}")
+    if by is not None:
+        column_of(real.schema, by)  # refuses before anything is measured
     groups = _groups(real, made, fresh, position, notes)
     seconds: dict[str, float] = {}
     found: dict[str, list[Part]] = {part: [] for part in PARTS}

@@ -514,6 +514,7 @@ def test_an_augmented_table_is_told_to_be_a_mixture():
         ({}, {"label": "no"}, DataError, "no row of 'no', it holds yes"),
         ({}, {"label": "perhaps"}, UsageError, "is no class of the target"),
         ({}, {"by": "colour"}, UsageError, "by 'colour' is no column"),
+        ({}, {"by": "ill"}, UsageError, "by 'ill' is the target"),
         ({}, {"judges": ["oracle"]}, UsageError, "judge 'oracle' is not known"),
         ({}, {"random_state": -1}, UsageError, "random_state must be a whole number"),
     ],

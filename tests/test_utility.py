@@ -148,7 +148,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_figures_are_those_of_scikit_learn(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = figures.figures(y, figures.Told(p[None], np.array([[0.4]])), weights)
+    found = figures.figures(y, figures.Told(p[None], np.array([[[0.4]]])), weights)
     for k, w in enumerate(weights):
         alarm = p >= 0.4
         recall = known.precision_recall_curve(y, p, sample_weight=w)
@@ -190,7 +190,7 @@ def test_the_threshold_of_each_sample_is_that_of_its_rows(scored: tuple[np.ndarr
     for w, threshold in zip(weights, found, strict=True):
         best = max(known.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p))
         assert known.f1_score(y, p >= threshold, sample_weight=w) == pytest.approx(best)
-    told = figures.Told(p[None], np.concatenate([[0.4], found])[None])
+    told = figures.Told(p[None], np.concatenate([[0.4], found])[None, :, None])
     recall = figures.figures(y, told, weights)["recall"]
     wanted = [
         known.recall_score(y, p >= t, sample_weight=w) for w, t in zip(weights, found, strict=True)
@@ -246,11 +246,103 @@ def test_floors_are_those_of_noise_and_references_of_ratios_are_measured(fresh: 
         for name in ("ap_ratio", "ap_gain"):
             score = of(fresh, f"{use}.{name}")
             assert score.reference == of(fresh, f"{control}.{name}").value
-            assert "real rows: 75 real rows of the class that are not in train" in score.note
+            many = "75 fresh real rows, as there are no more"
+            text = f"reference: {many}" if use == "replace" else f"reference: train and {many}"
+            assert score.note == text
     assert "1 by definition" in of(fresh, "whole.ap_ratio").note
     few = measured(frame(1), rare(frame(2)), frame(3)[:40])
     assert of(few, "augment.ap_gain").reference == 0
     assert "0 by definition" in of(few, "augment.ap_gain").note
+    for name in ("average_precision", "brier"):
+        assert of(few, f"augment.{name}").note == "reference: real rows alone, as none are fresh"
+
+
+def scarce(seed: int, rows: int = 400) -> pd.DataFrame:
+    """Six rows of the class, to which any others are welcome."""
+    table = frame(seed, rows)
+    return pd.concat([table.query("ill == 'no'"), rare(table)[:6]])
+
+
+def alone(score: Score) -> float:
+    """What the note says of real rows alone."""
+    text = score.note.removeprefix("real rows alone: ")
+    assert text != score.note
+    return float(text.partition(";")[0])
+
+
+def test_added_rows_stand_beside_as_many_fresh_ones():
+    """Fresh rows in the place of synthetic ones are worth what fresh rows are worth, and that is
+    more than nothing: real rows alone are no reference.
+    """
+    names = ("average_precision", "roc_auc", "log_loss", "brier")
+    apart, gained = np.empty((6, len(names))), np.empty((6, len(names)))
+    for seed in range(6):
+        made = rare(frame(100 + seed))[:60]
+        tables = (scarce(seed), made, frame(50 + seed, 480))
+        part = measured(*tables, judges=["boosting"], random_state=seed)
+        for k, name in enumerate(names):
+            score = of(part, f"augment.{name}", "boosting")
+            assert score.interval is not None
+            assert score.reference is not None
+            assert score.interval[0] <= score.reference <= score.interval[1], name
+            assert score.note.endswith("; reference: train and 60 fresh real rows")
+            apart[seed, k] = score.value - score.reference
+            gained[seed, k] = score.value - alone(score)
+    assert (np.sign(gained.mean(axis=0)) == [1, 1, -1, -1]).all()
+    assert (abs(apart.mean(axis=0)) < abs(gained.mean(axis=0)) / 5).all()
+
+
+def test_so_they_do_at_a_threshold():
+    names = ("recall", "balanced_accuracy", "f1", "mcc")
+    apart = []
+    for seed in range(6):
+        made = rare(frame(100 + seed))[:60]
+        part = measured(frame(seed), made, frame(50 + seed, 480), random_state=seed)
+        scores = [of(part, f"augment.{name}") for name in names]
+        apart.append([s.value - s.reference for s in scores if s.reference is not None])
+    assert np.mean(apart, axis=0) == pytest.approx([0] * len(names), abs=0.025)
+
+
+def test_added_noise_stays_below_its_reference():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        others = frame(100 + seed).query("ill == 'no'")[:75]
+        noise = others.apply(lambda column, rng=rng: rng.permutation(column.to_numpy()))
+        tables = (scarce(seed), noise.assign(ill="yes"), frame(50 + seed))
+        part = measured(*tables, judges=["boosting"])
+        for name in ("average_precision", "roc_auc", "ap_ratio", "ap_gain"):
+            score = of(part, f"augment.{name}", "boosting")
+            assert score.reference is not None
+            assert score.value < score.reference - 0.05, name
+
+
+def test_no_test_row_is_told_by_a_judge_that_learned_from_it(monkeypatch: pytest.MonkeyPatch):
+    """A judge that knows the rows it has seen, and nothing of any other."""
+
+    def memory(judge: str, space: Space, cells: np.ndarray, y: np.ndarray, **_: object):
+        seen = {row.tobytes() for row in cells[y]}
+        return lambda other: np.array([0.9 if r.tobytes() in seen else 0.2 for r in other])
+
+    monkeypatch.setattr(module, "learn", memory)
+    test = frame(3)
+    part = measured(frame(1), rare(test), test, by="site")
+    for use, fresh in (("replace", "fresh"), ("augment", "fresh_augment")):
+        score = of(part, f"{use}.average_precision")
+        assert score.value == 1
+        assert score.reference == pytest.approx(0.25)
+        assert of(part, f"{fresh}.ap_ratio").value == pytest.approx(1)
+        assert of(part, f"{use}.ap_ratio").value == pytest.approx(4)
+
+
+def test_two_judges_tell_half_of_the_rows_each_at_their_own_thresholds():
+    half = np.array([True, False, True, False])
+    one = figures.Told(np.array([[0.6, 0.2]]), np.array([[[0.5], [0.1]]]), np.zeros((2, 2)))
+    two = figures.Told(np.array([[0.6, 0.8]]), np.array([[[0.7], [0.1]]]), np.ones((2, 2)))
+    both = figures.Told.parted(one, two, half)
+    assert both.p.tolist() == [[0.6, 0.6, 0.2, 0.8]]
+    assert both.halves.tolist() == [[0, 1, 0, 1]] * 2
+    (alarm,) = both.alarms(1)
+    assert alarm.tolist() == [[True, False, False, True]]
 
 
 def test_the_slope_of_real_rows_is_the_reference(fresh: Part):
@@ -287,6 +379,31 @@ def test_recall_by_the_values_of_a_column(fresh: Part):
     assert both == pytest.approx(found["boosting"].value, abs=1e-6)
     gap = of(fresh, "replace.recall_gap", "boosting")
     assert gap.value == pytest.approx(abs(parts[0].value - parts[1].value))
+
+
+def test_the_reference_of_a_group_is_that_of_fresh_rows_where_there_are_some(fresh: Part):
+    groups = ("boosting: site=south", "boosting: site=north")
+    parts = [of(fresh, "augment.recall", group) for group in groups]
+    rows = [int(s.note.split()[0]) for s in parts]
+    whole = of(fresh, "augment.recall", "boosting")
+    both = np.average([s.reference for s in parts], weights=rows)  # type: ignore[arg-type]
+    assert both == pytest.approx(whole.reference)
+    heads = [s.note.split("; ", 1) for s in parts]
+    assert [head for head, _ in heads] == [f"{n} test rows of the class" for n in rows]
+    lone = [float(rest.split()[3].rstrip(";")) for _, rest in heads]
+    assert np.average(lone, weights=rows) == pytest.approx(alone(whole), abs=1e-3)
+    assert all(s.note.endswith("train and 75 fresh real rows, as there are no more") for s in parts)
+    gap = of(fresh, "augment.recall_gap", "boosting")
+    apart = [s.reference for s in parts]
+    assert gap.reference == pytest.approx(abs(apart[0] - apart[1]))  # type: ignore[operator]
+    few = measured(frame(1), rare(frame(2)), frame(3)[:70], by="site")
+    score = of(few, "augment.recall", "logistic: site=south")
+    assert score.note.endswith("; reference: real rows alone, as none are fresh")
+
+
+def test_the_target_makes_no_groups():
+    with pytest.raises(UsageError, match=r"by 'ill' is the target: .* give one of a, b, site"):
+        measured(frame(1), frame(2), frame(3), by="ill")
 
 
 def test_recall_by_a_number_is_by_its_quarters():

@@ -22,7 +22,8 @@ class Told:
     Attributes:
         p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
         threshold: Of the best F1 on real out-of-fold rows, for each repeat, and after it those of a
-            bootstrap of these rows; shape (repeats, 1 + replicates). Empty: not sought.
+            bootstrap of these rows; shape (repeats, 1 or 1 + replicates, 1), or with one for each
+            test row (repeats, 1, rows). Empty: not sought.
         halves: Probabilities from judges that learned from halves of the rows, drawn without
             replacement; shape (halves, rows). Empty: no such judge.
     """
@@ -31,9 +32,20 @@ class Told:
     threshold: np.ndarray
     halves: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
-    def where(self, rows: np.ndarray) -> Told:
-        halves = self.halves[:, rows] if len(self.halves) else self.halves
-        return Told(self.p[:, rows], self.threshold, halves)
+    @classmethod
+    def parted(cls, one: Told, two: Told, half: np.ndarray) -> Told:
+        """What `one` says of the rows in `half`, and `two` of the others; each at its threshold."""
+
+        def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            out = np.empty((*first.shape[:-1], len(half)))
+            out[..., half], out[..., ~half] = first, second
+            return out
+
+        return cls(
+            both(one.p, two.p),
+            both(one.threshold[:, :1], two.threshold[:, :1]),
+            both(one.halves, two.halves),
+        )
 
     def of_half(self, k: int) -> Told:
         """The same from half `k`, at the thresholds of all rows."""
@@ -43,7 +55,7 @@ class Told:
         """For each repeat, whether a row is an alarm; bool of shape (1 or replicates, rows)."""
         for p, threshold in zip(self.p, self.threshold, strict=False):
             chosen = threshold[1:] if len(threshold) - 1 == replicates else threshold[:1]
-            yield p >= chosen[:, None]
+            yield p >= chosen
 
 
 def best_threshold(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthgen.column import LEVELS
+from synthgen.column import LEVELS, Column
 from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.errors import UsageError
 from synthgen.metrics.judges import (
@@ -24,7 +25,7 @@ from synthgen.metrics.judges import (
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Better, Part, Score
 from synthgen.metrics.told import Told, best_threshold, between, figures, ranking, recall_of
-from synthgen.table import Table, class_position
+from synthgen.table import Schema, Table, class_position
 
 # Rows to learn from and to test on, at most; of the class so many are always kept.
 TRAIN_ROWS, TEST_ROWS, KEPT_ROWS, TUNE_ROWS = 20_000, 20_000, 2_000, 6_000
@@ -73,34 +74,37 @@ def utility(
     - ``replace``: real rows of the other classes, synthetic ones of the class, no more than there
       are real ones; `reference` is the same with as many real rows of the class, `floor` with
       noise (each column drawn by itself from the real rows of the other classes).
-    - ``augment``: all real and all synthetic rows; `reference` is real rows only, `floor` as much
-      noise in the synthetic rows' place.
+    - ``augment``: all real and all synthetic rows; `reference` is all real rows and as many fresh
+      ones of the class, or as there are (real rows alone where these are too few, which the note
+      says), `floor` as much noise in the synthetic rows' place.
     - ``whole``: synthetic rows only, if they hold other classes too; `reference` is as many real
       rows, `floor` as many of noise.
-    - ``fresh``, ``fresh_augment``: the control. Rows of the class from one half of the holdout take
-      the place of the synthetic ones, the other half is the test.
+    - ``fresh``, ``fresh_augment``: the control. Fresh rows take the place of the synthetic ones:
+      those of the class in one half of the holdout, for a judge that is tested on the other half.
+      So either half is told by a judge that has not seen it, and both are the test.
 
     Names are ``utility.replace.average_precision`` and so on: ``roc_auc``; ``recall_at_precision``
     (of 0.5); ``balanced_accuracy``, ``recall``, ``f1`` and ``mcc`` at the threshold of the best F1
     on real out-of-fold rows; ``brier``, ``log_loss`` and ``calibration_slope`` after correction to
     the share of the class in train (Saerens et al. 2002); ``ap_ratio`` and ``ap_gain``, average
-    precision over and minus that of the reference, row by row on the same test. A calibration
-    slope of 1 is best, below it probabilities are too sure. The test keeps the holdout's own shares
-    of the classes. The reference of ``ap_ratio`` and ``ap_gain`` is that of the control, and by
-    definition 1 and 0 where there is none, which the note says. Intervals hold the variance of the
-    test (a bootstrap of its rows of each class, and of the out-of-fold rows that set the threshold)
-    and that of training (judges that learn from halves of their rows).
+    precision over and minus that of real rows (of ``augment``: of these alone), row by row on the
+    same test. A calibration slope of 1 is best, below it probabilities are too sure. The test keeps
+    the holdout's own shares of the classes. The reference of ``ap_ratio`` and ``ap_gain`` is that
+    of the control, and by definition 1 and 0 where there is none, which the note says. Intervals
+    hold the variance of the test (a bootstrap of its rows of each class, and of the out-of-fold
+    rows that set the threshold) and that of training (judges that learn from halves of their rows).
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
         label: The class.
         judges: Of boosting, logistic, forest, mlp and xgboost; groups of the scores.
         thorough: Tune each judge once, on real rows by inner validation, then train it three times.
-        by: Column whose values are looked at one by one: recall of each, and the gap.
+        by: Column whose values are looked at one by one: recall of each, and the gap. Not the
+            target.
         random_state: Seed of subsamples, folds, judges and bootstrap.
 
     Raises:
-        UsageError: A judge, the label or `by` is not known.
+        UsageError: A judge, the label or `by` is not known, or `by` is the target.
 
     Example:
         >>> import pandas as pd
@@ -144,10 +148,12 @@ def utility(
         curves |= trial.curves()
         if thorough:
             notes.append(f"{judge} tuned on real rows: {trial.settings or 'its own settings'}")
-    if not data.has_fresh:
-        notes.append(
-            f"no control with fresh real rows: {tested} test rows of {name} are too few to part"
-        )
+    notes.append(
+        f"Fresh real rows are those of {name} in one half of the test, learned from to be tested "
+        f"on the other: each half is told by a judge that has not seen it."
+        if data.has_fresh
+        else f"no control with fresh real rows: {tested} test rows of {name} are too few to part"
+    )
     if not data.has_whole:
         notes.append("the whole table is not tested: the synthetic rows are of one class")
     return Part(scores, curves, notes)
@@ -165,6 +171,9 @@ class _Data:
         made_rare, made_rest: Synthetic ones.
         test, y_test: Real rows that nothing was learned from; their positions in the holdout are
             `test_rows`.
+        half: Whether a test row is in the first of two halves; shape (test rows,).
+        fresh: Real rows of the class in the second half, and in the first: for judges that are
+            tested on the first half, and on the second.
         natural: Share of the class in train.
     """
 
@@ -177,6 +186,7 @@ class _Data:
     y_test: np.ndarray
     test_rows: np.ndarray
     half: np.ndarray
+    fresh: tuple[np.ndarray, np.ndarray]
     natural: float
     notes: list[str] = field(default_factory=list)
 
@@ -215,17 +225,18 @@ class _Data:
         rows = np.sort(rng.permutation(len(holdout))[:TEST_ROWS])
         if len(holdout) > TEST_ROWS:
             notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
-        half = folds_of(y_test[rows], 2, rng) == 1
+        half, test, y_test = folds_of(y_test[rows], 2, rng) == 1, cells[2][rows], y_test[rows]
         return cls(
             space,
             rare,
             rest,
             made_rare,
             made_rest,
-            cells[2][rows],
-            y_test[rows],
+            test,
+            y_test,
             rows,
             half,
+            (rng.permutation(test[y_test & ~half]), rng.permutation(test[y_test & half])),
             natural,
             notes,
         )
@@ -241,22 +252,33 @@ class _Data:
         return len(self.made_rest) > 0
 
     @property
-    def fresh(self) -> np.ndarray:
-        """Real rows of the class from the half of the holdout that is no test then."""
-        return self.test[self.y_test & ~self.half]
-
-    @property
     def has_fresh(self) -> bool:
-        return len(self.fresh) >= FEWEST_FRESH
+        return min(map(len, self.fresh)) >= FEWEST_FRESH
+
+
+def column_of(schema: Schema, by: Hashable) -> Column:
+    """The column whose values are looked at one by one.
+
+    Raises:
+        UsageError: There is no such column, or it is the target.
+    """
+    known = ", ".join(str(c.name) for c in schema.features)
+    for column in schema.columns:
+        if column.name != by and str(column.name) != str(by):
+            continue
+        if column.name == schema.target:
+            raise UsageError(
+                296,
+                f"by {by!r} is the target: all rows of the class have one value there, so that "
+                f"there is no group to set beside another; give one of {known}",
+            )
+        return column
+    raise UsageError(296, f"by {by!r} is no column that can be compared: there are {known}")
 
 
 def _groups(train: Table, holdout: Table, by: Hashable, data: _Data) -> dict[str, np.ndarray]:
     """The test rows of each value of a column, bool of shape (test rows,); numbers in quarters."""
-    same = [c for c in train.schema.columns if c.name == by or str(c.name) == str(by)]
-    if not same:
-        known = ", ".join(str(c.name) for c in train.schema.columns)
-        raise UsageError(296, f"by {by!r} is no column that can be compared: there are {known}")
-    column = same[0]
+    column = column_of(train.schema, by)
     series = holdout.frame[column.name]
     if column.kind in LEVELS:
         codes = column.codes(series)[data.test_rows]
@@ -287,12 +309,43 @@ class _Rows(NamedTuple):
     made_rest: np.ndarray
 
 
+class _Beside(NamedTuple):
+    """The real rows that stand beside synthetic ones, by their name in `_Trial.told`.
+
+    Attributes:
+        rows: Those of the reference.
+        real: Those that ratios are over: the same, but for fresh ones that were added.
+        note: Of these rows.
+        fresh: The rows of the control, in words, and `control` its scores.
+    """
+
+    rows: str
+    real: str
+    note: str = ""
+    fresh: str = ""
+    control: Sequence[Score] = ()
+
+    def noted(self, alone: float) -> str:
+        """The note of a figure, which is `alone` for `real`."""
+        if self.rows == self.real:
+            return self.note
+        return f"real rows alone: {alone:.3f}; reference: {self.fresh}"
+
+
 # --- one judge ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """One judge and all sets of rows that it learned from."""
+    """One judge and all sets of rows that it learned from.
+
+    Attributes:
+        settings: In the place of the judge's own.
+        told: By what the judge learned from: what it says of the test rows.
+        picks: How often each test row counts, for each sample of a bootstrap.
+        kept, whole: Synthetic rows in ``"replace"`` and ``"whole"``.
+        few, added: Fresh rows in ``"fresh"`` and ``"fresh_augment"``.
+    """
 
     data: _Data
     judge: str
@@ -301,6 +354,8 @@ class _Trial:
     picks: np.ndarray
     kept: int
     whole: int
+    few: int
+    added: int
 
     @classmethod
     def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
@@ -343,60 +398,89 @@ class _Trial:
                 sets["as much"] = [_Rows(*part, none, none) for part in parts]
         for name in ("replace", "augment", *(["whole"] if data.has_whole else [])):
             sets[f"{name} noise"] = noise(sets[name][0])
+        tests: dict[str, np.ndarray] = {}
+        least = min(map(len, data.fresh))
+        few, added = min(least, kept), min(least, len(made))
         if data.has_fresh:
-            few = min(len(data.fresh), len(rare))
-            sets["fresh"] = [_Rows(nobody, rest, data.fresh[:few], none)]
-            sets["few"] = [_Rows(part, rest, none, none) for part in some(rare, few)]
-            sets["fresh_augment"] = [_Rows(rare, rest, data.fresh[: len(made)], none)]
+            if few < kept:
+                sets["few"] = [_Rows(part, rest, none, none) for part in some(rare, few)]
+            for k, (half, rows) in enumerate(zip((data.half, ~data.half), data.fresh, strict=True)):
+                tests[f"fresh {k}"] = tests[f"fresh_augment {k}"] = data.test[half]
+                sets[f"fresh {k}"] = [_Rows(nobody, rest, rows[:few], none)]
+                sets[f"fresh_augment {k}"] = [_Rows(rare, rest, rows[:added], none)]
         told = {}
         for name, draws in sets.items():
             if thorough:
                 draws = [draws[k % len(draws)] for k in range(REPEATS)]
-            decides = name not in ("fresh", "few", "fresh_augment")
-            told[name] = _tell(data, judge, settings, draws, decides, rng)
-        halves = _from_halves(data, judge, settings, {n: d[0] for n, d in sets.items()}, rng)
+            thresholds = 1 + REPLICATES if name in ("replace", "augment", "whole") else 1
+            if name in ("few", "fresh 0", "fresh 1"):
+                thresholds = 0  # only how they rank rows is looked at
+            test = tests.get(name, data.test)
+            told[name] = _tell(data, judge, settings, draws, test, thresholds, rng)
+        firsts = {name: draws[0] for name, draws in sets.items()}
+        halves = _from_halves(data, judge, settings, firsts, tests, rng)
         told = {name: replace(t, halves=halves.get(name, t.halves)) for name, t in told.items()}
-        picks = _resampled(data.y_test, rng)[1:]
-        return cls(data, judge, settings, told, picks, kept, whole)
+        for name in ("fresh", "fresh_augment") if data.has_fresh else ():
+            told[name] = Told.parted(told.pop(f"{name} 0"), told.pop(f"{name} 1"), data.half)
+        picks = _resampled(data.y_test, rng, 1 + REPLICATES)[1:]
+        return cls(data, judge, settings, told, picks, kept, whole, few, added)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
-        data, told = self.data, self.told
-        as_many = told.get("as many", told["real"])
-        control: dict[str, tuple[str, list[Score]]] = {}
-        half = data.half
-        for name, beside, rows in (
-            ("fresh", "few", min(len(data.fresh), len(data.rare))),
-            ("fresh_augment", "real", min(len(data.fresh), len(data.made_rare))),
-        ):
-            if data.has_fresh:
-                note = f"{rows:,} real rows of the class that are not in train, half of the test"
-                pair = (told[name].where(half), told[beside].where(half))
-                found = self._compared(
-                    name, *pair, data.y_test[half], self.picks[:, half], note, None
-                )
-                control[name] = note, found
-        out = self._of("replace", as_many, control.get("fresh"))
-        out += self._of("augment", told["real"], control.get("fresh_augment"))
-        if data.has_whole:
-            out += self._of("whole", told.get("as much", told["real"]), None)
-        for _, found in control.values():
-            out += found
-        for name, beside in (("replace", as_many), ("augment", told["real"])):
-            out += self._by(name, told[name], beside, groups)
-        return out
+        made, as_many = len(self.data.made_rare), self._named("as many", "real")
+        many = f"{self.kept:,} rows of the class, as there are synthetic ones"
+        replaced = _Beside(as_many, as_many, "" if as_many == "real" else many)
+        augmented = _Beside("real", "real", "reference: real rows alone, as none are fresh")
+        control: list[Score] = []
+        if self.data.has_fresh:
+            few, added = (
+                f"{rows:,} fresh real rows{', as there are no more' if rows < wanted else ''}"
+                for rows, wanted in ((self.few, self.kept), (self.added, made))
+            )
+            beside = self._named("few", as_many)
+            control = self._compared("fresh", _Beside(beside, beside, few))
+            control += self._compared("fresh_augment", _Beside("real", "real", added))
+            replaced = replaced._replace(fresh=few, control=control[:2])
+            with_fresh = {"fresh": f"train and {added}", "control": control[2:]}
+            augmented = _Beside("fresh_augment", "real", **with_fresh)
+        out = self._of("replace", replaced) + self._of("augment", augmented)
+        if self.data.has_whole:
+            as_much = self._named("as much", "real")
+            out += self._of("whole", _Beside(as_much, as_much, f"{self.whole:,} rows"))
+        out += control
+        return out + self._by("replace", replaced, groups) + self._by("augment", augmented, groups)
 
-    def _of(self, name: str, beside: Told, control: tuple[str, list[Score]] | None) -> list[Score]:
+    def _named(self, rows: str, other: str) -> str:
+        return rows if rows in self.told else other
+
+    @cached_property
+    def _precision(self) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
+        """Average precision on the test, on the samples of it, and of judges that learned from
+        halves.
+        """
+        y = self.data.y_test
+        ones = np.ones((1, len(y)), dtype=np.float32)
+        return {
+            name: (
+                float(ranking(y, told, ones)[0][0]),
+                ranking(y, told, self.picks)[0],
+                np.array(
+                    [ranking(y, told.of_half(k), ones)[0][0] for k in range(len(told.halves))]
+                ),
+            )
+            for name, told in self.told.items()
+            if not name.endswith("noise")
+        }
+
+    def _of(self, name: str, beside: _Beside) -> list[Score]:
         y, told, noise = self.data.y_test, self.told[name], self.told[f"{name} noise"]
         ones = np.ones((1, len(y)), dtype=np.float32)
-        value, reference, floor = (figures(y, t, ones) for t in (told, beside, noise))
+        value, reference, alone, floor = (
+            figures(y, t, ones)
+            for t in (told, self.told[beside.rows], self.told[beside.real], noise)
+        )
         again = figures(y, told, self.picks)
         halves = [figures(y, told.of_half(k), ones) for k in range(len(told.halves))]
-        note = ""
-        if name == "replace" and "as many" in self.told:
-            note = f"{self.kept:,} rows of the class, as there are synthetic ones"
-        if name == "whole":
-            note = f"{self.whole:,} rows"
-        out = self._compared(name, told, beside, y, self.picks, note, noise, control)
+        out = self._compared(name, beside)
         for figure, better in _BETTER.items():
             one = float(value[figure][0])
             interval = between(
@@ -407,36 +491,18 @@ class _Trial:
                 rows=int(y.sum()),
                 share=figure in ("recall", "recall_at_precision"),
             )
-            beyond = float(reference[figure][0]), better, interval, float(floor[figure][0]), note
-            out.append(Score(f"utility.{name}.{figure}", self.judge, one, *beyond))
+            given = float(reference[figure][0]), better, interval, float(floor[figure][0])
+            note = beside.noted(float(alone[figure][0]))
+            out.append(Score(f"utility.{name}.{figure}", self.judge, one, *given, note))
         return out
 
-    def _compared(
-        self,
-        name: str,
-        told: Told,
-        beside: Told,
-        y: np.ndarray,
-        picks: np.ndarray,
-        note: str,
-        noise: Told | None,
-        control: tuple[str, list[Score]] | None = None,
-    ) -> list[Score]:
-        """Average precision over, and minus, that of the reference, on the same test rows."""
+    def _compared(self, name: str, beside: _Beside) -> list[Score]:
+        """Average precision over, and minus, that of real rows, on the same test rows."""
+        y, noise = self.data.y_test, self.told.get(f"{name} noise")
         ones = np.ones((1, len(y)), dtype=np.float32)
-        # The half of a test may be drawn without a row of one class.
-        picks = picks[(picks[:, y].sum(axis=1) > 0) & (picks[:, ~y].sum(axis=1) > 0)]
-
-        def precision(of: Told, weights: np.ndarray = ones) -> np.ndarray:
-            return ranking(y, of, weights)[0]
-
-        one, two = (float(precision(t)[0]) for t in (told, beside))
-        bottom = None if noise is None else float(precision(noise)[0])
-        again = [precision(t, picks) for t in (told, beside)]
-        halves = [
-            np.array([precision(t.of_half(k))[0] for k in range(len(told.halves))])
-            for t in (told, beside)
-        ]
+        bottom = None if noise is None else float(ranking(y, noise, ones)[0][0])
+        pair = (self._precision[name], self._precision[beside.real])
+        (one, two), again, halves = zip(*pair, strict=True)
         out = []
         for place, (figure, base, compare) in enumerate(
             (("ap_ratio", 1.0, _ratio), ("ap_gain", 0.0, np.subtract))
@@ -445,66 +511,55 @@ class _Trial:
             interval = between(
                 value, compare(*again), compare(*halves), _BOUNDS[figure], rows=int(y.sum())
             )
-            if control is None:
-                reference, why = base, f"that of real rows is {base:.0f} by definition"
-            else:
-                reference, why = control[1][place].value, f"real rows: {control[0]}"
+            reference, why = base, f"that of real rows is {base:.0f} by definition"
+            if beside.control:
+                reference, why = beside.control[place].value, f"reference: {beside.fresh}"
             floor = None if bottom is None else float(compare(bottom, two))
-            said = f"{note}; {why}" if note else why
+            said = f"{beside.note}; {why}" if beside.note else why
             given = (value, reference, "higher", interval, floor, said)
             out.append(Score(f"utility.{name}.{figure}", self.judge, *given))
         return out
 
-    def _by(
-        self, name: str, told: Told, beside: Told, groups: dict[str, np.ndarray]
-    ) -> list[Score]:
+    def _by(self, name: str, beside: _Beside, groups: dict[str, np.ndarray]) -> list[Score]:
         """Recall of each group, and the gap between the best and the worst of them."""
-        y, out = self.data.y_test, []
+        y, told, out = self.data.y_test, self.told[name], []
         ones = np.ones((1, len(y)), dtype=np.float32)
         halves = [told.of_half(k) for k in range(len(told.halves))]
-        values, references, again, trained = [], [], [], []
+        known: list[list[np.ndarray]] = []
+
+        def add(
+            figure: str, group: str, found: list[np.ndarray], better: Better, rows: int, note: str
+        ) -> None:
+            value, reference, alone = (float(one[0]) for one in found[:3])
+            again, learned = found[3:]
+            bounds, share = (0.0, 1.0), figure == "recall"
+            interval = between(value, again, learned, bounds, rows=rows, share=share)
+            said = "; ".join(filter(None, (note, beside.noted(alone))))
+            given = value, reference, better, interval, None, said
+            out.append(Score(f"utility.{name}.{figure}", group, *given))
+
         for group, rows in groups.items():
-            if not (y & rows).any():
-                continue
-            value, reference, reps = (
-                recall_of(y & rows, t, w)
-                for t, w in ((told, ones), (beside, ones), (told, self.picks))
-            )
-            learned = np.array([recall_of(y & rows, half, ones)[0] for half in halves])
             held = int((y & rows).sum())
-            out.append(
-                Score(
-                    f"utility.{name}.recall",
-                    f"{self.judge}: {group}",
-                    float(value[0]),
-                    float(reference[0]),
-                    "higher",
-                    between(float(value[0]), reps, learned, (0.0, 1.0), rows=held, share=True),
-                    None,
-                    f"{held:,} rows of the class",
+            if not held:
+                continue
+            found = [
+                recall_of(y & rows, t, w)
+                for t, w in (
+                    (told, ones),
+                    (self.told[beside.rows], ones),
+                    (self.told[beside.real], ones),
+                    (told, self.picks),
                 )
-            )
+            ]
+            found.append(np.array([recall_of(y & rows, half, ones)[0] for half in halves]))
+            note = f"{held:,} test rows of the class"
+            add("recall", f"{self.judge}: {group}", found, "higher", held, note)
             if held >= FEWEST_FRESH:
-                values.append(value)
-                references.append(reference)
-                again.append(reps)
-                trained.append(learned)
-        if len(values) > 1:
-            gap, beside_gap, reps, learned = (
-                np.ptp(part, axis=0) for part in (values, references, again, trained)
-            )
-            out.append(
-                Score(
-                    f"utility.{name}.recall_gap",
-                    self.judge,
-                    float(gap[0]),
-                    float(beside_gap[0]),
-                    "lower",
-                    between(float(gap[0]), reps, learned, (0.0, 1.0), rows=int(y.sum())),
-                    None,
-                    f"between groups with {FEWEST_FRESH} rows of the class or more",
-                )
-            )
+                known.append(found)
+        if len(known) > 1:
+            gaps = [np.ptp(part, axis=0) for part in zip(*known, strict=True)]
+            note = f"between groups with {FEWEST_FRESH} rows of the class or more"
+            add("recall_gap", self.judge, gaps, "lower", int(y.sum()), note)
         return out
 
     def curves(self) -> dict[str, dict[str, np.ndarray]]:
@@ -543,7 +598,7 @@ def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
         folds = folds_of(y, FOLDS, same)
         told = out_of_fold(judge, data.space, cells, y, folds=folds, rng=same, settings=settings)
         ones = np.ones((1, len(y)), dtype=np.float32)
-        value = float(ranking(y, Told(told[None], np.empty((0, 1))), ones)[0][0])
+        value = float(ranking(y, Told(told[None], np.empty((0, 1, 1))), ones)[0][0])
         if value > best:
             best, found = value, settings
     return found
@@ -558,14 +613,17 @@ def _tell(
     judge: str,
     settings: dict[str, Any],
     draws: list[_Rows],
-    decides: bool,
+    test: np.ndarray,
+    thresholds: int,
     rng: np.random.Generator,
 ) -> Told:
-    """What a judge says that learned from these rows; as often as there are draws of them."""
-    probabilities, thresholds = [], []
+    """What a judge says of `test` that learned from these rows; as often as there are draws of
+    them. Of its thresholds the first is that of all real rows, any others those of a bootstrap.
+    """
+    probabilities, sought = [], []
     for rows in draws:
-        probabilities.append(_learned(data, judge, settings, rows, rng)(data.test))
-        if not decides:
+        probabilities.append(_learned(data, judge, settings, rows, rng)(test))
+        if not thresholds:
             continue
         # Real rows whose probability comes from a judge that has not seen them.
         real = np.vstack([data.rare, data.rest])
@@ -583,9 +641,9 @@ def _tell(
         # Where rows were left out, the others stand for them.
         share = len(data.rare) / len(y)
         weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
-        thresholds.append(best_threshold(y, told, weight * _resampled(y, rng)))
-    sought = np.array(thresholds) if thresholds else np.empty((0, 1))
-    return Told(np.array(probabilities), sought)
+        sought.append(best_threshold(y, told, weight * _resampled(y, rng, thresholds)))
+    found = np.array(sought)[..., None] if sought else np.empty((0, 1, 1))
+    return Told(np.array(probabilities), found)
 
 
 def _from_halves(
@@ -593,17 +651,20 @@ def _from_halves(
     judge: str,
     settings: dict[str, Any],
     sets: dict[str, _Rows],
+    tests: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Of each set but noise, what judges say that learned from the same halves of its rows, of
-    shape (halves, test rows).
+    shape (halves, test rows); the test of some sets is in `tests`.
     """
     out: dict[str, list[np.ndarray]] = {n: [] for n in sets if not n.endswith("noise")}
     for seeds in rng.integers(2**31, size=(HALVES, len(_Rows._fields))):
         for name, said in out.items():
             parts = zip(sets[name], seeds, strict=True)
             half = (np.random.default_rng(s).permutation(p)[: -(-len(p) // 2)] for p, s in parts)
-            said.append(_learned(data, judge, settings, _Rows(*half), rng)(data.test))
+            said.append(
+                _learned(data, judge, settings, _Rows(*half), rng)(tests.get(name, data.test))
+            )
     return {name: np.array(said) for name, said in out.items()}
 
 
@@ -622,11 +683,11 @@ def _learned(
     return lambda other: moved(told(other), seen, data.natural)
 
 
-def _resampled(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _resampled(y: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
     """How often each row counts: once, and then in samples of each class with replacement; float32
-    of shape (1 + replicates, rows).
+    of shape (samples, rows).
     """
-    out = np.zeros((1 + REPLICATES, len(y)), dtype=np.float32)
+    out = np.zeros((samples, len(y)), dtype=np.float32)
     out[0] = 1
     for side in (np.flatnonzero(y), np.flatnonzero(~y)):
         if len(side):

@@ -52,8 +52,8 @@ PARTS = {
     "utility": (
         "Utility: does a classifier learn from them?",
         "Every classifier is tested on real held-out rows with the shares of the classes as they "
-        "are. The reference learned from real rows in the synthetic rows’ place, or, where these "
-        "are added, from the real rows without them; the floor from noise.",
+        "are. The reference learned from real rows in the synthetic rows’ place: those of train, "
+        "or fresh ones of the holdout where rows are added; the floor from noise.",
     ),
     "privacy": (
         "Privacy: do they give training rows away?",
