@@ -101,7 +101,6 @@ class Column:
             DataError: a value is none of the categories.
         """
         series = cell.tidy(series)
-        missing = series.isna().to_numpy(dtype=bool)
         known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
         if isinstance(series.dtype, pd.CategoricalDtype):
             levels = pd.Index(
@@ -113,8 +112,10 @@ class Column:
             codes = place[series.cat.codes.to_numpy()].astype(np.int64)
         else:
             found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
-            codes = np.where(missing, -1, known.get_indexer(found)).astype(np.int64)
-        unknown = (codes < 0) & ~missing
+            codes = known.get_indexer(found).astype(np.int64)
+        lost = np.flatnonzero(codes < 0)
+        unknown = np.zeros(len(codes), dtype=bool)
+        unknown[lost] = series.iloc[lost].notna()
         if unknown.any():
             row, value = cell.row_of(series, unknown)
             some = ", ".join(map(cell.shown, self.categories[:8]))

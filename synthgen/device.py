@@ -57,7 +57,7 @@ class Budget:
         row: Of each row, as long as it is learned from.
         building: Of each row, besides, while the rows are prepared.
         weights: Of all weights, their gradients, moments, averages and copies to go back to.
-        step: Of a step.
+        step: Of a step, or of what is encoded at once, if that is more.
     """
 
     n_rows: int

@@ -4,7 +4,7 @@ has levels.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
@@ -12,19 +12,16 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtr, ndtri
 
 from synthgen import cells as cell
 from synthgen.column import LEVELS, NUMBERS, Column
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.scales import SIDE_BY_SIDE, Scales, chunks, nearest
 
 # A number column with at most so many distinct values, each in at least so many rows on average,
 # has levels.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
-# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more
-# precise.
-SNAP = 5e-5
 # What a model file may hold: knots at least so many rows apart, names of values seen at least so
 # often.
 PRIVATE_ROWS = 5
@@ -158,19 +155,16 @@ class _Levels:
         return len(self.values) + self.missing
 
     def encode(self, series: pd.Series) -> np.ndarray:
+        absent = len(self.values) if self.missing else self.frequent
         if self.column.kind in LEVELS:
-            found = self.column.codes(series)
-            gone = found < 0
-        else:
-            found, gone = self.column.numbers(series)
+            # Of each category, and last of the code -1, missing.
+            places = np.full(len(self.column.categories) + 1, self.frequent)
+            places[self.values[::-1]] = np.arange(len(self.values))[::-1]
+            places[-1] = absent
+            return places[self.column.codes(series)]
+        found, gone = self.column.numbers(series)
         order = np.argsort(self.values, kind="stable")
-        values = self.values[order]
-        if self.column.kind in LEVELS:
-            place = np.searchsorted(values, found).clip(0, len(values) - 1)
-            place = np.where(values[place] == found, order[place], self.frequent)
-        else:
-            place = order[_nearest(values, found)]
-        return np.where(gone, len(self.values) if self.missing else self.frequent, place)
+        return np.where(gone, absent, order[nearest(self.values[order], found)])
 
     def decode(self, codes: np.ndarray) -> pd.Series:
         gone = codes >= len(self.values)
@@ -196,53 +190,17 @@ class _Scale:
     def width(self) -> int:
         return 1 + len(self.spikes) + self.missing
 
-    def encode(self, series: pd.Series, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        values, gone = self.column.numbers(series)
-        codes = np.zeros(len(values), dtype=np.int64)
-        if len(self.spikes):
-            order = np.argsort(self.spikes, kind="stable")
-            place = np.searchsorted(self.spikes[order], values).clip(0, len(self.spikes) - 1)
-            place = order[place]
-            codes = np.where(self.spikes[place] == values, place + 1, 0)
-        codes = np.where(gone, self.width - 1 if self.missing else 0, codes)
-        left = np.searchsorted(self.knots, values, "left").clip(0, len(self.knots) - 1)
-        right = np.searchsorted(self.knots, values, "right").clip(1, len(self.knots)) - 1
-        below = np.minimum(left, right)
-        # Between two knots the place is interpolated; a value that fills several knots is spread
-        # over them.
-        inside = _ratio(values, self.knots[below], self.knots[left])
-        tied = right > left
-        share = np.where(tied, rng.random(len(values)), inside.clip(0, 1))
-        low, high = self.grid[np.where(tied, left, below)], self.grid[np.where(tied, right, left)]
-        normal = ndtri(low + share * (high - low))
-        off = (codes > 0) | gone
-        return np.where(off, 0.0, normal).astype(np.float32), codes
+    @property
+    def missing_code(self) -> int:
+        return self.width - 1 if self.missing else 0
 
-    def decode(self, normal: np.ndarray, codes: np.ndarray | None) -> pd.Series:
-        uniform = ndtr(normal.astype(np.float64)).clip(self.grid[0], self.grid[-1])
-        above = np.searchsorted(self.grid, uniform, "left").clip(1, max(1, len(self.grid) - 1))
-        above = np.minimum(above, len(self.grid) - 1)
-        below = np.maximum(above - 1, 0)
-        gap = np.where(above > below, self.grid[above] - self.grid[below], 1.0)
-        share = ((uniform - self.grid[below]) / gap).clip(0, 1)
-        share = np.where(share < SNAP, 0.0, np.where(share > 1 - SNAP, 1.0, share))
-        values = self._rounded(_between(self.knots[below], self.knots[above], share))
-        if codes is None:
-            return self.column.restore(values)
-        if len(self.spikes):
-            spike = (codes > 0) & (codes <= len(self.spikes))
-            values = np.where(spike, self.spikes[(codes - 1).clip(0, len(self.spikes) - 1)], values)
-        return self.column.restore(values, (codes == self.width - 1) if self.missing else None)
-
-    def _rounded(self, values: np.ndarray) -> np.ndarray:
-        if values.dtype == np.int64:
-            if (step := self.column.step or 1) > 1:
-                start = np.int64(cast(int, self.column.lower)).view(np.uint64)
-                steps = (values.view(np.uint64) - start + np.uint64(step // 2)) // np.uint64(step)
-                values = (start + steps * np.uint64(step)).view(np.int64)
-        elif self.column.decimals is not None:
-            values = np.round(values, self.column.decimals)
-        return values.clip(self.knots[0], self.knots[-1])
+    @property
+    def rounding(self) -> tuple[int, int] | int | None:
+        """First value and step of whole numbers, decimals of others; None: they are not rounded."""
+        if self.knots.dtype != np.int64:
+            return self.column.decimals
+        step = self.column.step or 1
+        return (int(cast(int, self.column.lower)), step) if step > 1 else None
 
 
 class Encoder:
@@ -345,35 +303,82 @@ class Encoder:
                     338,
                     f"the table has no column {column.name!r}, which was learned: add or rename it",
                 )
-        numbers = np.zeros((len(frame), self.n_numbers), dtype=np.float32)
-        codes = np.zeros((len(frame), len(self.widths)), dtype=code_type(self.widths))
-        for part, (number, code) in zip(self._parts, self._places, strict=True):
-            if isinstance(part, _Scale):
-                numbers[:, number], found = part.encode(frame[part.column.name], rng)
-            elif part is not None and code is not None:
-                found = part.encode(frame[part.column.name])
-            if code is not None:
-                codes[:, code] = found
-        return Encoded(torch.from_numpy(numbers).to(device), torch.from_numpy(codes).to(device))
+        rows, device = len(frame), torch.device(device)
+        levels = np.zeros((rows, len(self.widths)), dtype=code_type(self.widths))
+        for part, (_, code) in zip(self._parts, self._places, strict=True):
+            if isinstance(part, _Levels) and code is not None:
+                levels[:, code] = part.encode(frame[part.column.name])
+        codes = torch.from_numpy(levels).to(device)
+        numbers = torch.zeros(rows, self.n_numbers, device=device)
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+        for group in self._groups():
+            values = np.empty((len(group), rows), dtype=group[0][0].knots.dtype)
+            gone = np.empty((len(group), rows), dtype=bool)
+            for k, (part, _, _) in enumerate(group):
+                values[k], gone[k] = part.column.numbers(frame[part.column.name])
+            scales = Scales.of([part for part, _, _ in group], device)
+            for some in chunks(len(group), rows, device):
+                cells, absent = (
+                    torch.from_numpy(np.ascontiguousarray(t[:, some])).to(device)
+                    for t in (values, gone)
+                )
+                normal, spikes = scales.encode(cells, absent, generator)
+                numbers[some, [number for _, number, _ in group]] = normal.T
+                coded = [(k, code) for k, (_, _, code) in enumerate(group) if code is not None]
+                if coded:
+                    own, among = map(list, zip(*coded, strict=True))
+                    codes[some, among] = spikes[own].T.to(codes.dtype)
+        return Encoded(numbers, codes)
 
     def inverse_transform(self, rows: Encoded) -> pd.DataFrame:
         """The frame that `rows` stand for, in the columns' own dtypes, with a RangeIndex."""
-        numbers, codes = rows.numbers.cpu().numpy(), rows.codes.cpu().numpy().astype(np.int64)
-        series = []
+        device, narrow = rows.numbers.device, torch.from_numpy(np.empty(0, code_type(self.widths)))
+        codes = rows.codes.to(narrow.dtype).cpu().numpy().T
+        series: dict[int, pd.Series] = {}
+        for group in self._groups():
+            scales = Scales.of([part for part, _, _ in group], device)
+            values = np.empty((len(group), len(rows)), dtype=group[0][0].knots.dtype)
+            for some in chunks(len(group), len(rows), device):
+                normal = rows.numbers[some, [number for _, number, _ in group]].T.contiguous()
+                spikes = [
+                    torch.zeros(normal.shape[1], dtype=torch.int64, device=device)
+                    if code is None
+                    else rows.codes[some, code].long()
+                    for _, _, code in group
+                ]
+                decoded = scales.decode(normal, torch.stack(spikes))
+                values[:, some] = decoded.cpu().numpy()
+            for (part, number, code), found in zip(group, values, strict=True):
+                gone = (
+                    codes[code] == part.missing_code if part.missing and code is not None else None
+                )
+                series[number] = part.column.restore(found, gone)
+        out = []
         for column, part, (number, code) in zip(
             self.columns, self._parts, self._places, strict=True
         ):
             if part is None:
-                series.append(unlearned(column, len(rows)))
-            elif isinstance(part, _Scale):
-                series.append(
-                    part.decode(numbers[:, number], None if code is None else codes[:, code])
+                out.append(unlearned(column, len(rows)))
+            elif isinstance(part, _Levels):
+                out.append(
+                    part.decode(np.zeros(len(rows), np.int64) if code is None else codes[code])
                 )
             else:
-                series.append(
-                    part.decode(np.zeros(len(rows), np.int64) if code is None else codes[:, code])
-                )
-        return as_frame(series, [c.name for c in self.columns], len(rows))
+                out.append(series[cast(int, number)])
+        return as_frame(out, [c.name for c in self.columns], len(rows))
+
+    def _groups(self) -> Iterator[list[tuple[_Scale, int, int | None]]]:
+        """The columns on a scale, some of one type at once, each with the position of its number
+        and of its code.
+        """
+        for whole in (True, False):
+            group = [
+                (part, cast(int, number), code)
+                for part, (number, code) in zip(self._parts, self._places, strict=True)
+                if isinstance(part, _Scale) and (part.knots.dtype == np.int64) is whole
+            ]
+            for start in range(0, len(group), SIDE_BY_SIDE):
+                yield group[start : start + SIDE_BY_SIDE]
 
     def place(self, name: Any, value: Any) -> tuple[int | None, int]:
         """Where a value of a column of levels is found among the codes.
@@ -708,7 +713,7 @@ def _coarse_numbers(
     if not len(shared):
         known = np.sort(values[~gone])
         shared = np.unique(_file_knots(column, known, np.arange(len(known)), len(known))[0])
-    merged = shared[_nearest(shared, part.values)]
+    merged = shared[nearest(shared, part.values)]
     column = _with_limits(column, shared, distinct[counts >= PRIVATE_ROWS])
     changed = int((merged != part.values).sum())
     note = (
@@ -740,7 +745,7 @@ def _coarse_scale(column: Column, part: _Scale, series: pd.Series) -> tuple[Colu
     spikes = part.spikes
     if len(spikes):
         stand_ins = np.union1d(shared, knots)
-        spikes = stand_ins[_nearest(stand_ins, spikes)]
+        spikes = stand_ins[nearest(stand_ins, spikes)]
     column = _with_limits(column, np.concatenate([knots, spikes]), shared)
     low, high = column.restore(knots[[0, -1]])
     note = f"{len(knots)} rounded quantiles from {low} to {high} in place of {rows} values"
@@ -826,41 +831,3 @@ def _nothing_shared(column: Column) -> ModelFileError:
         "that holds it would "
         f"hold training rows: drop the column, or train on more rows",
     )
-
-
-# --- arithmetic -----------------------------------------------------------------------------------
-
-
-def _ratio(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(values - low) / (high - low) without overflow; 0 where high equals low."""
-    if values.dtype == np.int64:
-        width = (high.view(np.uint64) - low.view(np.uint64)).astype(np.float64)
-        above = np.where(values > low, values.view(np.uint64) - low.view(np.uint64), 0).astype(
-            np.float64
-        )
-    else:
-        width = high / 2 - low / 2
-        above = values / 2 - low / 2
-    return np.divide(above, width, out=np.zeros(len(values)), where=width > 0)
-
-
-def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """low + share * (high - low), rounded for whole numbers, without overflow."""
-    if low.dtype == np.int64:
-        width = high.view(np.uint64) - low.view(np.uint64)
-        whole = np.floor(share * width.astype(np.float64) + 0.5)
-        steps = np.where(whole >= 2.0**64, width, whole.clip(0, 2.0**64 - 2048).astype(np.uint64))
-        inside = (low.view(np.uint64) + np.minimum(steps, width)).view(np.int64)
-        return np.where(share >= 1, high, inside)
-    # Of two ends that are equal the weighted mean may differ in the last bit.
-    inside = np.where(low == high, low, low * (1 - share) + high * share)
-    return np.where(share <= 0, low, np.where(share >= 1, high, inside))
-
-
-def _nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """For each of `wanted` the position of the nearest of the sorted `values`, the lower of two."""
-    above = np.searchsorted(values, wanted).clip(0, len(values) - 1)
-    below = (above - 1).clip(0)
-    share = _ratio(wanted, values[below], values[above])
-    outside = wanted >= values[above]
-    return np.where(outside | (share > 0.5), above, below)

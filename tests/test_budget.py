@@ -89,10 +89,9 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
             at.advance()
         states += [at.state(), at.state()]
     del states
-    # What numpy holds while a column is encoded is not torch's.
+    # Codes, and what is held while a column is encoded, are not torch's but numpy's.
     (budget,) = budgets
-    of_numpy = task.learner.data.numbers.nbytes + task.learner.data.codes.nbytes
-    taken = held.most + of_numpy
+    taken = held.most + task.learner.data.codes.nbytes
     assert taken <= budget.total
     assert budget.total <= 4 * taken
 

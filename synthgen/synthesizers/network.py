@@ -24,6 +24,7 @@ from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout, code_type
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.model_file import write_model
 from synthgen.nn import Spans, initialise
+from synthgen.scales import working
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.table import Column, Schema, Table
@@ -323,7 +324,10 @@ class NetworkSynthesizer(Synthesizer):
             row=row + (1 if n_labels <= 2**8 else 4) + self._index(layout),
             building=ENCODING if self.device_.type == "cpu" else MOVING,
             weights=(WEIGHT + SAMPLER_WEIGHT) * own + WEIGHT * others + 8 * levels * codes,
-            step=4 * KEPT * self.batch_size * (layout.n_numbers + levels + UNITS),
+            step=max(
+                4 * KEPT * self.batch_size * (layout.n_numbers + levels + UNITS),
+                working(rows, self.device_),
+            ),
         )
 
     def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:

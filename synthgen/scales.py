@@ -1,0 +1,250 @@
+"""Numbers and their places on a quantile-normal scale, all columns at once, on any device.
+
+Whole numbers are exact over all 64 bits. torch has no arithmetic of unsigned numbers, so the
+difference of two numbers is taken modulo 2^64, and what is negative then stands for 2^63 and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more
+# precise.
+SNAP = 5e-5
+LOWEST = -(2**63)
+# Columns that are worked on at once, and cells: what lies between pandas and the encoded rows
+# depends on neither the columns nor the rows of a table.
+SIDE_BY_SIDE, CELLS_CPU, CELLS_GPU = 8, 2**17, 2**22
+CELL = 100  # bytes that work on a cell takes
+
+
+class Scale(Protocol):
+    """One column: `knots` ascend, `grid` has the share of the rows below each; `start` and `step`
+    are those of whole numbers, `decimals` those of others, None where they are not rounded.
+    """
+
+    @property
+    def knots(self) -> np.ndarray: ...
+    @property
+    def grid(self) -> np.ndarray: ...
+    @property
+    def spikes(self) -> np.ndarray: ...
+    @property
+    def missing_code(self) -> int: ...
+    @property
+    def rounding(self) -> tuple[int, int] | int | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Columns of one type, int64 or float64; shorter ones are padded with their last entry.
+
+    Attributes:
+        knots, grid: Shape (columns, knots).
+        last: Position of the last knot, shape (columns, 1).
+        ends: Of each knot the position of the last one that is equal; shape (columns, knots).
+        tied: Whether any knots are.
+        spikes: Shape (columns, spikes); there are `n_spikes` of each.
+        sorted, order: The spikes in order, and where they lie among `spikes`.
+        missing: Code of a missing cell, 0 where it has none; shape (columns, 1).
+        start, step: Of whole numbers, shape (columns, 1); a step of 1 rounds nothing.
+        unit: Of others, the power of ten that is rounded to; 0: they are not. Shape (columns, 1).
+    """
+
+    knots: Tensor
+    grid: Tensor
+    last: Tensor
+    ends: Tensor
+    tied: bool
+    spikes: Tensor
+    sorted: Tensor
+    order: Tensor
+    n_spikes: Tensor
+    missing: Tensor
+    start: Tensor
+    step: Tensor
+    unit: Tensor
+
+    @classmethod
+    def of(cls, parts: Sequence[Scale], device: torch.device | str) -> Scales:
+        def column(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device)[:, None]
+
+        whole = [p.rounding if isinstance(p.rounding, tuple) else (0, 1) for p in parts]
+        units = [10.0**p.rounding if isinstance(p.rounding, int) else 0.0 for p in parts]
+        order = [np.argsort(p.spikes, kind="stable") for p in parts]
+        ends = [np.searchsorted(p.knots, p.knots, "right") - 1 for p in parts]
+        return cls(
+            _padded([p.knots for p in parts], device),
+            _padded([p.grid for p in parts], device),
+            column([len(p.knots) - 1 for p in parts]),
+            _padded(ends, device),
+            any((end != np.arange(len(end))).any() for end in ends),
+            _padded([p.spikes for p in parts], device),
+            _padded([p.spikes[at] for p, at in zip(parts, order, strict=True)], device),
+            _padded(order, device),
+            column([len(p.spikes) for p in parts]),
+            column([p.missing_code for p in parts]),
+            column([start for start, _ in whole]),
+            column([step for _, step in whole]),
+            column(units, torch.float64),
+        )
+
+    def encode(
+        self, values: Tensor, gone: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Places, 0 where a code says spike or missing, and these codes.
+
+        Args:
+            values: Of the type of `knots`, shape (columns, rows).
+            gone: Whether a cell is missing.
+            generator: Spreads a value that fills several knots over them.
+        """
+        codes = torch.zeros_like(values, dtype=torch.int64)
+        if self.spikes.shape[1]:
+            place = torch.searchsorted(self.sorted, values).minimum(self.n_spikes - 1).clamp(min=0)
+            here = (self.sorted.gather(1, place) == values) & (self.n_spikes > 0)
+            codes = torch.where(here, self.order.gather(1, place) + 1, 0)
+        codes = torch.where(gone, self.missing, codes)
+        left = torch.searchsorted(self.knots, values).minimum(self.last)
+        below = (left - 1).clamp(min=0)
+        knot = self.knots.gather(1, left)
+        share = ratio(values, self.knots.gather(1, below), knot).clamp(0, 1)
+        low, high = self.grid.gather(1, below), self.grid.gather(1, left)
+        if self.tied:
+            end = self.ends.gather(1, left)
+            several = (values == knot) & (end > left)
+            uniform = torch.rand(
+                values.shape, dtype=torch.float64, device=values.device, generator=generator
+            )
+            share = torch.where(several, uniform, share)
+            low = torch.where(several, high, low)
+            high = torch.where(several, self.grid.gather(1, end), high)
+        normal = torch.special.ndtri(low + share * (high - low))
+        return torch.where((codes > 0) | gone, 0.0, normal).float(), codes
+
+    def decode(self, normal: Tensor, codes: Tensor) -> Tensor:
+        """Values, shape (columns, rows); those of missing cells mean nothing.
+
+        Args:
+            normal: Shape (columns, rows).
+            codes: 0 where a column has none; shape (columns, rows).
+        """
+        last = self.grid.gather(1, self.last)
+        uniform = torch.special.ndtr(normal.double()).maximum(self.grid[:, :1]).minimum(last)
+        above = torch.searchsorted(self.grid, uniform).clamp(min=1).minimum(self.last)
+        below = (above - 1).clamp(min=0)
+        low = self.grid.gather(1, below)
+        gap = torch.where(above > below, self.grid.gather(1, above) - low, 1.0)
+        share = ((uniform - low) / gap).clamp(0, 1)
+        share = torch.where(share < SNAP, 0.0, torch.where(share > 1 - SNAP, 1.0, share))
+        values = between(self.knots.gather(1, below), self.knots.gather(1, above), share)
+        values = self._rounded(values)
+        if self.spikes.shape[1]:
+            spike = (codes > 0) & (codes <= self.n_spikes)
+            place = (codes - 1).clamp(0, self.spikes.shape[1] - 1)
+            values = torch.where(spike, self.spikes.gather(1, place), values)
+        return values
+
+    def _rounded(self, values: Tensor) -> Tensor:
+        if values.dtype == torch.int64:
+            if (self.step > 1).any():
+                steps = _divided(values - self.start + self.step // 2, self.step)
+                values = torch.where(self.step > 1, self.start + steps * self.step, values)
+        elif (self.unit > 0).any():
+            whole = (values * self.unit).round() / self.unit
+            values = torch.where(self.unit > 0, whole, values)
+        return values.maximum(self.knots[:, :1]).minimum(self.knots.gather(1, self.last))
+
+
+def chunks(columns: int, rows: int, device: torch.device) -> list[slice]:
+    """Rows that are worked on one after the other."""
+    size = max(1, _cells(device) // columns)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def working(rows: int, device: torch.device) -> int:
+    """Bytes that a chunk takes at most."""
+    return CELL * min(SIDE_BY_SIDE * rows, _cells(device))
+
+
+def _cells(device: torch.device) -> int:
+    return CELLS_CPU if device.type == "cpu" else CELLS_GPU
+
+
+def ratio(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """(values - low) / (high - low) without overflow; 0 where high equals low, or values are less.
+
+    Example:
+        >>> ratio(*(torch.tensor([v]) for v in (0, LOWEST, 2**63 - 1)))
+        tensor([0.5000], dtype=torch.float64)
+    """
+    if values.dtype == torch.int64:
+        width = _unsigned(high - low)
+        above = torch.where(values > low, _unsigned(values - low), 0.0)
+    else:
+        width, above = high / 2 - low / 2, values / 2 - low / 2
+    return torch.where(width > 0, above / width, 0.0)
+
+
+def between(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    """low + share * (high - low), rounded for whole numbers, without overflow.
+
+    Example:
+        >>> between(torch.tensor([LOWEST]), torch.tensor([2**63 - 1]), torch.tensor([0.5]).double())
+        tensor([0])
+    """
+    if low.dtype == torch.int64:
+        width = high - low
+        whole = (share * _unsigned(width) + 0.5).floor()
+        steps = torch.where(whole < 2.0**63, whole, whole - 2.0**64).clamp(
+            -(2.0**63), 2.0**63 - 1024
+        )
+        steps = torch.where((whole >= 2.0**64) | _less(width, steps.long()), width, steps.long())
+        return torch.where(share >= 1, high, low + steps)
+    # Of two ends that are equal the weighted mean may differ in the last bit.
+    inside = torch.where(low == high, low, low * (1 - share) + high * share)
+    return torch.where(share <= 0, low, torch.where(share >= 1, high, inside))
+
+
+def nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each of `wanted` the position of the nearest of the sorted `values`, the lower of two."""
+    known, sought = torch.from_numpy(values), torch.from_numpy(wanted)
+    above = torch.searchsorted(known, sought).clamp(max=len(known) - 1)
+    below = (above - 1).clamp(min=0)
+    outside = sought >= known[above]
+    near = outside | (ratio(sought, known[below], known[above]) > 0.5)
+    return torch.where(near, above, below).numpy()
+
+
+def _padded(arrays: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
+    most = max(map(len, arrays))
+    out = np.zeros((len(arrays), most), dtype=arrays[0].dtype)
+    for row, values in zip(out, arrays, strict=True):
+        row[: len(values)] = values
+        row[len(values) :] = values[-1] if len(values) else 0
+    return torch.from_numpy(out).to(device)
+
+
+def _unsigned(difference: Tensor) -> Tensor:
+    """A difference modulo 2^64 as float64."""
+    return difference.double() + torch.where(difference < 0, 2.0**64, 0.0)
+
+
+def _less(one: Tensor, two: Tensor) -> Tensor:
+    """Whether `one` is the smaller, both read as unsigned."""
+    return (one ^ LOWEST) < (two ^ LOWEST)
+
+
+def _divided(values: Tensor, by: Tensor) -> Tensor:
+    """``values // by``, where `values` are read as unsigned, for `by` from 2."""
+    by = by.clamp(min=2)
+    half = (values >> 1) & (2**63 - 1)
+    found = torch.div(half, by, rounding_mode="floor") * 2
+    return found + (~_less(values - found * by, by)).long()
