@@ -19,14 +19,10 @@ from synthgen.table import Schema
 whole = st.integers(LOWEST, 2**63 - 1)
 
 
-def of(*values: int) -> list[torch.Tensor]:
-    return [torch.tensor([v]) for v in values]
-
-
 @given(st.lists(whole, min_size=3, max_size=3).map(sorted))
 def test_a_ratio_of_whole_numbers_is_exact_to_the_last_bits(three: list[int]) -> None:
     low, value, high = three
-    found = ratio(*of(value, low, high)).item()
+    found = ratio(torch.tensor([value]), torch.tensor([low]), torch.tensor([high])).item()
     wanted = float(Fraction(value - low, high - low)) if high > low else 0.0
     assert found == pytest.approx(wanted, rel=1e-15, abs=0)
 
@@ -34,7 +30,8 @@ def test_a_ratio_of_whole_numbers_is_exact_to_the_last_bits(three: list[int]) ->
 @given(whole, whole, st.floats(0, 1))
 def test_between_two_whole_numbers(one: int, two: int, share: float) -> None:
     low, high = min(one, two), max(one, two)
-    found = between(*of(low, high), torch.tensor([share], dtype=torch.float64)).item()
+    ends = torch.tensor([low]), torch.tensor([high])
+    found = between(*ends, torch.tensor([share], dtype=torch.float64)).item()
     assert low <= found <= high
     width = high - low
     # float64 has 53 bits of the distance.
@@ -45,7 +42,8 @@ def test_between_two_whole_numbers(one: int, two: int, share: float) -> None:
 
 @given(whole, st.integers(2, 2**63 - 1))
 def test_numbers_from_2_to_the_63_on_are_divided_as_such(value: int, by: int) -> None:
-    assert scales._divided(*of(value, by)).item() == value % 2**64 // by
+    found = scales._divided(torch.tensor([value]), torch.tensor([by])).item()
+    assert found == value % 2**64 // by
 
 
 @given(st.lists(whole, min_size=1, max_size=8).map(sorted), whole)
