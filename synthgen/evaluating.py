@@ -119,7 +119,8 @@ class Report:
              "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
                          "reference": 0.0, "better": "lower", "interval": [-0.02, 0.03],
                          "floor": null, "note": ""}, ...],
-             "notes": [...], "seconds": {"fidelity": 12.3, ...},
+             "notes": [...], "judges": {"logistic": "scikit-learn's ... with C=1.0, ...", ...},
+             "seconds": {"fidelity": 12.3, ...},
              "privacy": {"mia_excess": 0.01, "mia_excess@>50K": 0.01, "notes": [...]}, ...}
 
         NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
@@ -149,6 +150,7 @@ class Report:
             "limits": LIMITS,
             "scores": [_plain(score.to_json()) for score in self.scores],
             "notes": list(self.notes),
+            "judges": self.utility.judges,
             "seconds": self.seconds,
         }
         for name, part in self.parts.items():
@@ -234,9 +236,10 @@ def evaluate(
 ) -> Report:
     """Measure synthetic rows, from synthgen or from anyone else, beside real ones.
 
-    Each number has a reference: the same number with as many real rows, which the synthesizer has
-    not seen, in the place of the synthetic ones. See `synthgen.metrics.fidelity.fidelity`,
-    `synthgen.metrics.utility.utility` and `synthgen.metrics.privacy.privacy` for what is measured.
+    Each number has a reference: the same number with as many real rows, or as there are, in the
+    place of the synthetic ones, and disjoint from what these are compared with. See
+    `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
+    `synthgen.metrics.privacy.privacy` for what is measured.
 
     Args:
         train: The rows that the synthesizer learned from, shape (rows, columns); never changed.
@@ -249,7 +252,7 @@ def evaluate(
         schema: Decisions about the columns of `train` to take instead of guessing.
         judges: Classifiers of the utility part: boosting, logistic, forest, mlp, xgboost.
         thorough: Tune each judge on real rows and train it three times.
-        by: Column whose values are looked at one by one (recall of each).
+        by: Column whose values are looked at one by one (recall of each); not the target.
         device: Where distances are computed.
         random_state: Seed; None draws one, see `Report.seed`.
         verbose: Show progress on standard error.
@@ -468,7 +471,8 @@ def _joined(parts: list[Part]) -> Part:
         if not (rule in broken and note.startswith(f"{EVERYTHING}: ")):
             notes.append(note)
         broken.add(rule or note)
-    return Part([score for part in parts for score in part.scores], curves, notes)
+    scores = [score for part in parts for score in part.scores]
+    return Part(scores, curves, notes, parts[0].judges)
 
 
 class _progress:

@@ -17,7 +17,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.evaluating import Report, evaluate
 from synthgen.gates import gate
 from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
-from synthgen.metrics.judges import SETTINGS
+from synthgen.metrics.judges import SETTINGS, described
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.score import Part, Score
 from synthgen.table import Schema, Table
@@ -544,6 +544,7 @@ def test_gates_read_the_json(fresh: Report):
         }
         assert score["name"].split(".")[0] in content
     assert [v["part"] for v in content["verdicts"]] == ["fidelity", "utility", "privacy"]
+    assert content["judges"] == {"logistic": described("logistic")}
 
 
 def test_all_names_are_known_before_the_work():

@@ -95,6 +95,7 @@ def fake(
             utility,
             {f"{k} {judge} {u}": curve(0.5) for k in kinds for u in ("real", "replace", "augment")},
             ["natural shares"],
+            {judge: "a tree with depth=3"},
         ),
         privacy=Part(
             privacy,
@@ -158,6 +159,7 @@ def test_verdicts_notes_and_sizes(text: str):
         "What yes says of utility.",
         "no holdout was given",
         "every real row keeps <b>a</b>",
+        "boosting: a tree with depth=3, for every set of rows",
         "This is evidence, not a guarantee",
         "60 synthetic rows, learned from 90 rows of train",
         "split off from train",

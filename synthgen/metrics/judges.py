@@ -19,13 +19,31 @@ from synthgen.features import fill_empty
 from synthgen.metrics.rows import Space
 
 DEFAULT_JUDGES = ("boosting", "logistic")
+CLASSIFIERS = {
+    "boosting": "HistGradientBoostingClassifier",
+    "logistic": "LogisticRegression",
+    "forest": "RandomForestClassifier",
+    "mlp": "MLPClassifier",
+    "xgboost": "XGBClassifier",
+}
 # What a judge is unless it is tuned, and what it is tuned over.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "boosting": {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 31},
-    "logistic": {"C": 1.0},
+    "boosting": {
+        "learning_rate": 0.1,
+        "max_iter": 100,
+        "max_leaf_nodes": 31,
+        "early_stopping": False,
+    },
+    "logistic": {"C": 1.0, "solver": "newton-cholesky", "max_iter": 100},
     "forest": {"n_estimators": 200, "min_samples_leaf": 2, "max_features": "sqrt"},
     "mlp": {"hidden_layer_sizes": (64, 64), "alpha": 1e-4, "max_iter": 40},
-    "xgboost": {"n_estimators": 100, "max_depth": 6, "learning_rate": 0.1},
+    "xgboost": {
+        "n_estimators": 100,
+        "max_depth": 6,
+        "learning_rate": 0.1,
+        "tree_method": "hist",
+        "enable_categorical": True,
+    },
 }
 GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "boosting": (
@@ -68,6 +86,21 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(judges))
 
 
+def described(judge: str, settings: dict[str, Any] | None = None) -> str:
+    """A judge and its settings, in words.
+
+    Example:
+        >>> described("logistic", {"C": 0.1})
+        "scikit-learn's LogisticRegression with C=0.1, solver='newton-cholesky', max_iter=100, \
+otherwise its defaults"
+    """
+    package = "xgboost" if judge == "xgboost" else "scikit-learn"
+    chosen = SETTINGS[judge] | (settings or {})
+    said = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+    leaf = ", min_samples_leaf=a 20th of the rows, from 5 to 20" if judge == "boosting" else ""
+    return f"{package}'s {CLASSIFIERS[judge]} with {said}{leaf}, otherwise its defaults"
+
+
 def learn(
     judge: str,
     space: Space,
@@ -95,14 +128,13 @@ def learn(
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(**chosen)
         model.set_params(
-            early_stopping=False,
             categorical_features=space.is_level,
             min_samples_leaf=int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20)),
             random_state=seed,
         )
         prepare = space.trees
     elif judge == "logistic":
-        model = LogisticRegression(solver="newton-cholesky", max_iter=100, **chosen)
+        model = LogisticRegression(**chosen)
         prepare = _wide(space)
     elif judge == "forest":
         model = RandomForestClassifier(random_state=seed, **chosen)
@@ -113,8 +145,6 @@ def learn(
     else:
         model = import_module("xgboost").XGBClassifier(
             feature_types=["c" if level else "q" for level in space.is_level],
-            enable_categorical=True,
-            tree_method="hist",
             random_state=seed,
             **chosen,
         )

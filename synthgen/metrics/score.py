@@ -64,11 +64,13 @@ class Part:
     scores : in the order in which they are shown.
     curves : what the page draws, by name: ``{"roc real": {"x": ..., "y": ...}}``.
     notes : sentences about the whole part, such as what it does not show.
+    judges : the classifiers whose scores these are, each with its settings in words.
     """
 
     scores: list[Score]
     curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    judges: dict[str, str] = field(default_factory=dict)
 
 
 def wilson(share: float, rows: float) -> tuple[float, float]:

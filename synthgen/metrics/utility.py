@@ -17,6 +17,7 @@ from synthgen.metrics.judges import (
     DEFAULT_JUDGES,
     GRIDS,
     check_judges,
+    described,
     folds_of,
     learn,
     moved,
@@ -140,12 +141,13 @@ def utility(
             "utility.replace.ap_ratio", judges[0], np.nan, 1.0, "higher", None, None, why
         )
         return Part([unknown], notes=notes)
-    scores: list[Score] = []
+    scores, used = [], {}
     curves: dict[str, dict[str, np.ndarray]] = {}
     for number, judge in enumerate(judges):
         trial = _Trial.of(data, judge, thorough, child_seed(seed, 1, number))
         scores += trial.scores(groups)
         curves |= trial.curves()
+        used[judge] = described(judge, trial.settings)
         if thorough:
             notes.append(f"{judge} tuned on real rows: {trial.settings or 'its own settings'}")
     notes.append(
@@ -156,7 +158,7 @@ def utility(
     )
     if not data.has_whole:
         notes.append("the whole table is not tested: the synthetic rows are of one class")
-    return Part(scores, curves, notes)
+    return Part(scores, curves, notes, used)
 
 
 # --- rows in hand -------------------------------------------------------------------------------

@@ -90,7 +90,13 @@ def render_evaluation(report: Report) -> str:
                 "title": title,
                 "how": how,
                 "tables": part_tables(name, part.scores, plain),
-                "notes": [clean(note) for note in part.notes],
+                "notes": [
+                    *map(clean, part.notes),
+                    *(
+                        clean(f"{judge}: {text}, for every set of rows that it learns from")
+                        for judge, text in part.judges.items()
+                    ),
+                ],
             }
         )
     return fill(
