@@ -302,7 +302,7 @@ def amounts(
         isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1
     ):
         raise UsageError(
-            276, f"the number of rows must be a whole number from 1, however: {n_samples!r}"
+            276, f"the number of rows must be a whole number from 1, not {n_samples!r}"
         )
     if ratio == "double" and n_samples is None:
         return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
@@ -311,7 +311,7 @@ def amounts(
         or not isinstance(ratio, int | float | np.number)
         or not 0 < ratio < math.inf
     ):
-        raise UsageError(277, f"ratio must be a number above 0, however: {ratio!r}")
+        raise UsageError(277, f"ratio must be a number above 0, not {ratio!r}")
     most = max(counts, key=lambda c: counts[c])
     found = []
     for label in labels:

@@ -220,7 +220,7 @@ class Column:
                 if not isinstance(data[key], list):
                     raise UsageError(
                         261,
-                        f"schema, column {name!r}: {key} must be a list, however: {data[key]!r}",
+                        f"schema, column {name!r}: {key} must be a list, not {data[key]!r}",
                     )
                 values[key] = tuple(map(cell.from_plain, data[key]))
         dtype = data.get("dtype", "object")
@@ -338,7 +338,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
         if key in values and not fits(values[key]):
             raise UsageError(
                 268,
-                f"schema, column {values['name']!r}: {key} must be {wanted}, however: "
+                f"schema, column {values['name']!r}: {key} must be {wanted}, not "
                 f"{cell.shown(values[key])}",
             )
     lower, upper = values.get("lower"), values.get("upper")

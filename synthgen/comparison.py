@@ -208,7 +208,7 @@ def compare(
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
     if time_budget is not None and not 0 < time_budget < math.inf:
-        raise UsageError(246, f"time_budget must be seconds above 0, however: {time_budget!r}")
+        raise UsageError(246, f"time_budget must be seconds above 0, not {time_budget!r}")
     seed, root = seeded(random_state)
     rare_rows = int(part.counts[part.rare])
     folds, repeats = _plan(folds, repeats, rare_rows)
@@ -266,7 +266,7 @@ def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None
         for v in found.values()
     ):
         raise UsageError(
-            247, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, however: {found}'
+            247, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, not {found}'
         )
     return float(found["fn"]), float(found["fp"])
 
@@ -277,7 +277,7 @@ def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
         ):
-            raise UsageError(228, f"{name} must be a whole number from {least}, however: {value!r}")
+            raise UsageError(228, f"{name} must be a whole number from {least}, not {value!r}")
     if rare < LEAST_ROWS:
         raise DataError(
             373,

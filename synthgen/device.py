@@ -139,7 +139,7 @@ def check_seed(seed: object) -> None:
     if seed is not None and (
         isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
     ):
-        raise UsageError(213, f"random_state must be a whole number from 0, however: {seed!r}")
+        raise UsageError(213, f"random_state must be a whole number from 0, not {seed!r}")
 
 
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:

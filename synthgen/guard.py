@@ -70,7 +70,7 @@ class Rule:
         if isinstance(rule, str):
             self._expression, self._names, self._flags = _parsed(rule)
         elif not callable(rule):
-            raise UsageError(251, f"a rule is text or a function, however: {rule!r}")
+            raise UsageError(251, f"a rule is text or a function, not {rule!r}")
 
     def holds(self, frame: pd.DataFrame) -> np.ndarray:
         """True for the rows that satisfy the rule, bool of shape (rows,).

@@ -67,7 +67,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
             for v in values
         ):
             what = "true or false" if option.is_flag else "a text or a number"
-            raise UsageError(283, f"{path}: {key} must be {what}, however: {value!r}")
+            raise UsageError(283, f"{path}: {key} must be {what}, not {value!r}")
         # As text, so that it meets the same checks as on the command line: 2.7 is no whole number.
         plain = values if option.is_flag else [str(v) for v in values]
         defaults[option.name] = plain if option.multiple else plain[0]

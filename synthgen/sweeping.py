@@ -203,7 +203,7 @@ def _rows_at(value: Any, rare: int, others: int) -> int:
         or not 0 < value < math.inf
     ):
         raise UsageError(
-            258, f"sweep: give rates below 1 or numbers of rows, such as 0.01, however: {value!r}"
+            258, f"sweep: give rates below 1 or numbers of rows, such as 0.01, not {value!r}"
         )
     rows = round(float(others * value / (1 - value) if value < 1 else value))
     if value >= 1 and rows != value:

@@ -58,13 +58,13 @@ def test_ratio_counts_real_and_new_rows():
 
 @pytest.mark.parametrize("ratio", [0, -1, float("nan"), float("inf"), True, "1"])
 def test_a_ratio_that_is_none_is_refused(ratio: Any):
-    with pytest.raises(UsageError, match="ratio must be a number above 0, however: "):
+    with pytest.raises(UsageError, match="ratio must be a number above 0, not "):
         amounts({"a": 10, "b": 2}, ["b"], ratio=ratio)
 
 
 @pytest.mark.parametrize("rows", [0, -5, 2.7, "10", True])
 def test_a_number_of_rows_that_is_none_is_refused(rows: Any):
-    with pytest.raises(UsageError, match="must be a whole number from 1, however: "):
+    with pytest.raises(UsageError, match="must be a whole number from 1, not "):
         amounts({"a": 10, "b": 2}, ["b"], n_samples=rows)
 
 

@@ -264,14 +264,14 @@ TABLES: dict[str, Case] = {
         "label 'maybe' is no class.*'no', 'yes'.*name one",
         options=(("labels", ["maybe"]),),
     ),
-    "n = 0": Case(base, 276, "from 1, however: 0", cli_code=200, options=(("n_samples", 0),)),
-    "n = -5": Case(base, 276, "however: -5", cli_code=200, options=(("n_samples", -5),)),
-    "n = 2.7": Case(base, 276, "however: 2.7", cli_code=200, options=(("n_samples", 2.7),)),
-    "n = '10'": Case(base, 276, "however: '10'", file=False, options=(("n_samples", "10"),)),
-    "n = True": Case(base, 276, "however: True", cli_code=200, options=(("n_samples", True),)),
+    "n = 0": Case(base, 276, "from 1, not 0", cli_code=200, options=(("n_samples", 0),)),
+    "n = -5": Case(base, 276, "not -5", cli_code=200, options=(("n_samples", -5),)),
+    "n = 2.7": Case(base, 276, "not 2.7", cli_code=200, options=(("n_samples", 2.7),)),
+    "n = '10'": Case(base, 276, "not '10'", file=False, options=(("n_samples", "10"),)),
+    "n = True": Case(base, 276, "not True", cli_code=200, options=(("n_samples", True),)),
     "n = 10^9": Case(base, 204, "1,000,000,000 rows .*ask for", options=(("n_samples", 10**9),)),
     "n = 10^12": Case(base, 204, "need about .* ask for at most", options=(("n_samples", 10**12),)),
-    "ratio 0": Case(base, 277, "ratio must be .*above 0, .*however: 0", options=(("ratio", 0.0),)),
+    "ratio 0": Case(base, 277, "ratio must be .*above 0.*not 0", options=(("ratio", 0.0),)),
     "a ratio that is reached": Case(
         base, 278, "'yes' has 12 rows.*give a greater one", options=(("ratio", 0.1),)
     ),
@@ -440,7 +440,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
         f"sample({n!r})": (
             lambda n=n: bootstrap().sample(cast(Any, n), label="yes"),
             203,
-            f"from 1, however: {re.escape(repr(n))}",
+            f"from 1, not {re.escape(repr(n))}",
         )
         for n in (0, -5, 2.7, "10", True, None)
     },
@@ -505,10 +505,10 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
         361,
         "column 'x' is (object|str), the model learned float64.*train anew",
     ),
-    "0 steps": (lambda: network(steps=0), 232, "steps must be .* from 1, however: 0"),
-    "-1 steps": (lambda: network(steps=-1), 232, "however: -1"),
-    "a batch of 1": (lambda: network(batch_size=1), 232, "batch_size .* from 2, however: 1"),
-    "a learning rate of 0": (lambda: network(learning_rate=0), 233, "however: 0"),
+    "0 steps": (lambda: network(steps=0), 232, "steps must be .* from 1, not 0"),
+    "-1 steps": (lambda: network(steps=-1), 232, "not -1"),
+    "a batch of 1": (lambda: network(batch_size=1), 232, "batch_size .* from 2, not 1"),
+    "a learning rate of 0": (lambda: network(learning_rate=0), 233, "not 0"),
 }
 if not torch.cuda.is_available():
     REQUESTS["a GPU that is not there"] = (lambda: network(device="cuda"), 212, "'cuda'.*cpu")

@@ -575,8 +575,8 @@ def test_run_file_and_command_line(table: Path):
     [
         ("sed = 1", "error E282: run.toml: 'sed' is not known; there are device"),
         ("seed = 2.7", "error E200: Invalid value for '--seed': '2.7' is not a valid integer"),
-        ("seed = true", "error E283: run.toml: seed must be a text or a number, however: True"),
-        ("only-new = 1", "error E283: run.toml: only-new must be true or false, however: 1"),
+        ("seed = true", "error E283: run.toml: seed must be a text or a number, not True"),
+        ("only-new = 1", "error E283: run.toml: only-new must be true or false, not 1"),
         ("seed =", "error E281: run.toml: cannot read the run file: Invalid value (at"),
         ("[set]\nsteps = 5", "error E285: --set steps: bootstrap takes bandwidth"),
     ],
@@ -638,7 +638,7 @@ HINT = "; see synthgen augment --help"
             "E278: class 'yes' has 12 rows, 0.2 of the 60 of 'no': ratio 0.1 asks for no new row; "
             "give a greater one, or say how many rows",
         ),
-        ("--ratio nan", "E277: ratio must be a number above 0, however: nan"),
+        ("--ratio nan", "E277: ratio must be a number above 0, not nan"),
         (
             "--label perhaps",
             "E201: label 'perhaps' is no class of the target: it has 'maybe', 'no', 'yes'.*",
@@ -649,7 +649,7 @@ HINT = "; see synthgen augment --help"
             "E284: --set 'steps': write it as name=value, such as --set steps=2000",
         ),
         ("--set device=cpu", "E285: --set device: use --device; bootstrap takes bandwidth"),
-        ("--set bandwidth=wide", "E221: bandwidth must be a number from 0 to 100, however: 'wide'"),
+        ("--set bandwidth=wide", "E221: bandwidth must be a number from 0 to 100, not 'wide'"),
         ("--device cuda:99", "E212: device 'cuda:99' was asked for, but this machine .*"),
         ("--json o.csv", "E289: o.csv is read or written already: give another name"),
         ("-o data.csv", "E289: data.csv is read or written already: give another name"),

@@ -176,8 +176,8 @@ def test_the_rate_warms_up_and_falls() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"solver_steps": 0}, "solver_steps must be a whole number from 1, however: 0"),
-        ({"guidance": -1}, "guidance must be a number from 0, however: -1"),
+        ({"solver_steps": 0}, "solver_steps must be a whole number from 1, not 0"),
+        ({"guidance": -1}, "guidance must be a number from 0, not -1"),
     ],
 )
 def test_bad_parameters(params: dict[str, object], message: str) -> None:

@@ -408,7 +408,7 @@ def test_names_from_outside_are_unknown_columns():
         (lambda frame: frame["a"].iloc[:1] > 0, "yields a Series"),
         (lambda frame: 1 / 0, "fails: ZeroDivisionError"),
         (lambda frame: frame["nope"] > 1, "names column 'nope'"),
-        (7, "a rule is text or a function, however: 7"),
+        (7, "a rule is text or a function, not 7"),
     ],
 )
 def test_rules_that_yield_no_booleans(rule: Any, message: str):

@@ -183,11 +183,11 @@ def test_scopes_learn_from_different_rows() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"steps": 0}, "steps must be a whole number from 1, however: 0"),
-        ({"steps": -1}, "steps must be a whole number from 1, however: -1"),
-        ({"batch_size": 1}, "batch_size must be a whole number from 2, however: 1"),
-        ({"learning_rate": 0}, "learning_rate must be a positive number, however: 0"),
-        ({"scope": "minority"}, "scope must be auto, class, all or adapt, however: 'minority'"),
+        ({"steps": 0}, "steps must be a whole number from 1, not 0"),
+        ({"steps": -1}, "steps must be a whole number from 1, not -1"),
+        ({"batch_size": 1}, "batch_size must be a whole number from 2, not 1"),
+        ({"learning_rate": 0}, "learning_rate must be a positive number, not 0"),
+        ({"scope": "minority"}, "scope must be auto, class, all or adapt, not 'minority'"),
         ({"pac": 61}, "pac must be a whole number from 1 to batch_size"),
         ({"device": "cuda:7"}, "'cuda:7' was asked for, but this machine"),
         ({"device": "gpu"}, "device 'gpu' is not known"),

@@ -226,9 +226,7 @@ class Synthesizer(BaseEstimator, ABC):
             or not isinstance(n_samples, int | np.integer)
             or n_samples < 1
         ):
-            raise UsageError(
-                203, f"n_samples must be a whole number from 1, however: {n_samples!r}"
-            )
+            raise UsageError(203, f"n_samples must be a whole number from 1, not {n_samples!r}")
         check_memory(int(n_samples), len(self.schema_.columns))
         return int(n_samples)
 

@@ -59,7 +59,7 @@ class SmoothedBootstrap(Synthesizer):
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         if not isinstance(self.bandwidth, int | float) or not 0 <= self.bandwidth < 100:
             raise UsageError(
-                221, f"bandwidth must be a number from 0 to 100, however: {self.bandwidth!r}"
+                221, f"bandwidth must be a number from 0 to 100, not {self.bandwidth!r}"
             )
         labels = table.labels
         self._models: dict[int, tuple[Encoder, Encoded]] = {}

@@ -421,7 +421,7 @@ class CTGAN(NetworkSynthesizer):
         ):
             raise UsageError(
                 234,
-                f"pac must be a whole number from 1 to batch_size ({self.batch_size}), however: "
+                f"pac must be a whole number from 1 to batch_size ({self.batch_size}), not "
                 f"{self.pac!r}",
             )
 

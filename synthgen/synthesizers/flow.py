@@ -389,13 +389,13 @@ class TabFlow(NetworkSynthesizer):
         super()._check_params()
         steps, guidance = self.solver_steps, self.guidance
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise UsageError(232, f"solver_steps must be a whole number from 1, however: {steps!r}")
+            raise UsageError(232, f"solver_steps must be a whole number from 1, not {steps!r}")
         if (
             isinstance(guidance, bool)
             or not isinstance(guidance, int | float)
             or not 0 <= guidance < float("inf")
         ):
-            raise UsageError(239, f"guidance must be a number from 0, however: {guidance!r}")
+            raise UsageError(239, f"guidance must be a number from 0, not {guidance!r}")
 
     @staticmethod
     def best_scope(rows: int) -> Scope:

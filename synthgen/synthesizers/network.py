@@ -555,23 +555,19 @@ class NetworkSynthesizer(Synthesizer):
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):
-            raise UsageError(
-                231, f"scope must be auto, class, all or adapt, however: {self.scope!r}"
-            )
+            raise UsageError(231, f"scope must be auto, class, all or adapt, not {self.scope!r}")
         for name, least in (("steps", 1), ("batch_size", 2)):
             value = getattr(self, name)
             if value is None and name == "steps":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise UsageError(
-                    232, f"{name} must be a whole number from {least}, however: {value!r}"
-                )
+                raise UsageError(232, f"{name} must be a whole number from {least}, not {value!r}")
         rate = self.learning_rate
         if not isinstance(rate, int | float) or not 0 < rate < float("inf"):
-            raise UsageError(233, f"learning_rate must be a positive number, however: {rate!r}")
+            raise UsageError(233, f"learning_rate must be a positive number, not {rate!r}")
         if self.checkpoint is not None and not isinstance(self.checkpoint, str | os.PathLike):
             raise UsageError(
-                235, f"checkpoint must be the path of a file or None, however: {self.checkpoint!r}"
+                235, f"checkpoint must be the path of a file or None, not {self.checkpoint!r}"
             )
 
     @staticmethod

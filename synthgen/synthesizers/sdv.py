@@ -133,9 +133,7 @@ class SDV(Synthesizer):
 
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         if self.model not in MODELS:
-            raise UsageError(
-                240, f"model must be one of {', '.join(MODELS)}, however: {self.model!r}"
-            )
+            raise UsageError(240, f"model must be one of {', '.join(MODELS)}, not {self.model!r}")
         labels, classes = table.labels, table.schema.classes
         counts = np.bincount(labels, minlength=len(classes))
         few = [p for p in positions if counts[p] < MIN_ROWS]
