@@ -285,6 +285,31 @@ def test_connections_between_columns_are_those_of_the_class():
     assert re.search(r"a · c ?0.8[67]\d ?0.8[67]\d", pairs)  # √0.75: ranks, halved
 
 
+def test_nothing_is_said_of_a_pair_that_few_rows_have_both_of():
+    rng = np.random.default_rng(0)
+
+    def table(known: int) -> Table:
+        a, b, c = rng.normal(size=(3, 300))
+        c[np.flatnonzero(np.arange(300) % 3 == 0)[known:]] = np.nan
+        return Table.of(
+            pd.DataFrame({"a": a, "b": b, "c": c, "ill": np.arange(300) % 3 == 0}), target="ill"
+        )
+
+    def pairs(known: int) -> str:
+        given = {"train": table(60), "synthetic": table(known), "holdout": table(60)}
+        page = Page(render_evaluation(replace(fake(), label="True", **given)))
+        return " ".join(
+            page.text.partition("pairs that differ most")[2].partition("Utility")[0].split()
+        )
+
+    said = pairs(9)
+    assert "2 pairs that fewer than 10 rows of a side have both of" in said
+    assert "a · b" in said
+    assert "a · c" not in said
+    assert "a · c" in pairs(10)
+    assert "Left out" not in pairs(10)
+
+
 def test_the_page_of_a_measured_report(tmp_path: Path):
     report = evaluate(
         frame(60, seed=3),

@@ -19,6 +19,7 @@ from synthgen.report.template import clean
 from synthgen.table import Table
 
 MAX_ASSOCIATED, PAIR_ROWS, SHOWN_PAIRS = 24, 5000, 10
+FEWEST = 10  # rows that have both, or nothing is known of a pair
 FULL = 0.5  # a difference of associations this great has the full colour
 
 
@@ -52,7 +53,11 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
         }
         for a, b in combinations(range(len(names)), 2)
     ]
-    pairs = sorted(pairs, key=lambda p: -abs(p["far"]))[:SHOWN_PAIRS]
+    known = [p for p in pairs if not np.isnan(p["far"] + p["chance"])]
+    unknown = len(pairs) - len(known)
+    if not known:
+        return None
+    pairs = sorted(known, key=lambda p: -abs(p["far"]))[:SHOWN_PAIRS]
     halves = list(zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True))
     for p in pairs:
         of = list(p["of"])
@@ -61,6 +66,10 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
             - _associated(cells[0][a][:, of], is_level[of])[0, 1]
             for a, b in halves
         ]
+        again = [one for one in again if not np.isnan(one)]
+        if len(again) < 2:
+            p["interval"] = (-2.0, 2.0)
+            continue
         error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
         ends = (max(-2.0, p["far"] - error), min(2.0, p["far"] + error))
         p["interval"] = tuple(round(end, 9) + 0.0 for end in ends)  # no 1e−16 where it is 0
@@ -79,12 +88,11 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
             )
         ],
         "pairs": pairs,
-        "means": [
-            float(np.mean([abs(other[a, b] - train[a, b]) for a, b in _pairs(len(names))]))
-            for other in (made, fresh)
-        ],
+        "means": [float(np.mean([abs(p[name]) for p in known])) for name in ("far", "chance")],
         "rows": rows,
         "rest": len(varies) - len(kept),
+        "unknown": unknown,
+        "fewest": FEWEST,
     }
 
 
@@ -94,21 +102,23 @@ def _pairs(columns: int) -> list[tuple[int, int]]:
 
 def _associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
     """Spearman's ρ of two numbers, Cramér's V of two columns of levels, the correlation ratio of
-    ranks of one of each; on rows that have both, 0 where one does not vary. Shape (columns,
-    columns).
+    ranks of one of each; on rows that have both, 0 where one does not vary, NaN where they are
+    fewer than `FEWEST`. Shape (columns, columns).
     """
     ranks = pd.DataFrame(cells).rank().to_numpy()
     found = np.eye(cells.shape[1])
     for a, b in _pairs(cells.shape[1]):
         both = ~np.isnan(cells[:, a]) & ~np.isnan(cells[:, b])
-        if is_level[a] and is_level[b]:
+        if both.sum() < FEWEST:
+            value = np.nan
+        elif is_level[a] and is_level[b]:
             value = _cramer(cells[both, a].astype(int), cells[both, b].astype(int))
         elif is_level[a] or is_level[b]:
             level, number = (a, b) if is_level[a] else (b, a)
             value = _ratio(cells[both, level].astype(int), ranks[both, number])
         else:
             one, two = ranks[both, a], ranks[both, b]
-            spread = one.std() * two.std() if both.any() else 0.0
+            spread = one.std() * two.std()
             value = ((one - one.mean()) * (two - two.mean())).mean() / spread if spread else 0.0
         found[a, b] = found[b, a] = value
     return found
@@ -143,7 +153,7 @@ def _draw_map(axes: Axes, far: np.ndarray, names: list[str]) -> None:
     for a in range(size):
         for b in range(a):
             depth = min(1.0, abs(far[a, b]) / FULL)
-            if depth < 0.02:
+            if not depth >= 0.02:  # as little, or unknown
                 continue
             axes.fill(
                 [b, b + 1, b + 1, b],
