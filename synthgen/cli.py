@@ -524,7 +524,7 @@ def evaluate(
     \b
     Example:
       synthgen evaluate --train data.csv --synthetic new.csv --target outcome
-      synthgen evaluate --train data.csv --synthetic new.csv --holdout test.csv \
+      synthgen evaluate --train data.csv --synthetic new.csv --holdout test.csv \\
         --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
     """
     check_places([train, synthetic, holdout, given], [html, json_file])

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.device import child_seed, seed_sequence
+from synthgen.device import child_seed, resolve, seed_sequence
 from synthgen.errors import DataError
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
@@ -258,8 +258,8 @@ def evaluate(
         verbose: Show progress on standard error.
 
     Raises:
-        DataError: A table cannot be used, lacks a column or holds an unknown class, or `synthetic`
-            has no row of the class.
+        DataError: A table cannot be used, lacks a column or holds a row without a class or of an
+            unknown one, or `synthetic` has no row of the class.
         UsageError: An argument cannot be what it is.
 
     Example:
@@ -277,7 +277,11 @@ def evaluate(
     seed = int(np.random.SeedSequence().generate_state(1)[0])
     seed = seed if random_state is None else int(random_state)
     source = seed_sequence(seed)
-    whole = Table.of(train, target=target, schema=schema)
+    device = resolve(device)  # refuses one that is not there before anything is measured
+    try:
+        whole = Table.of(train, target=target, schema=schema)
+    except DataError as error:
+        raise DataError(error.code, f"train table: {error.message}") from error
     others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     tables, notes = aligned(whole, others)
     told, spoilt = copies(tables)

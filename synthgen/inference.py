@@ -81,6 +81,16 @@ def listed(frame: pd.DataFrame) -> str:
     return f"it has {', '.join(names)}{', ...' if frame.shape[1] > 12 else ''}"
 
 
+def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
+    """What to say of a target where the mask `gone`, of shape (rows,), is set."""
+    row, value = cell.row_of(target, gone)
+    return DataError(
+        339,
+        f"target {target.name!r}, row {row}: {value} is no class, {int(gone.sum())} rows have "
+        f"none: drop them or give them a class",
+    )
+
+
 def infer_target(series: pd.Series) -> Column:
     """The column of the classes.
 
@@ -93,12 +103,7 @@ def infer_target(series: pd.Series) -> Column:
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if gone.any():
-        row, value = cell.row_of(series, gone)
-        raise DataError(
-            339,
-            f"target {name!r}, row {row}: {value} is no class, {int(gone.sum())} rows have none: "
-            f"drop them or give them a class",
-        )
+        raise no_class(series, gone)
     found = _plain_cells(pd.unique(series.astype(object)))
     texts = [str(v) for v in found]
     if len(set(texts)) < len(texts):

@@ -514,6 +514,11 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     assert json.loads(failed.stdout)["privacy"]["copies"] == 1
 
 
+def test_evaluates_example_can_be_copied_to_a_shell():
+    shown = succeed("evaluate", "--help").stdout
+    assert "--holdout test.csv \\\n      --target outcome --html" in shown
+
+
 def test_evaluate_names_mistakes_before_it_measures(table: Path, frame: pd.DataFrame):
     frame.drop(columns="dose").to_csv("new.csv", index=False)
     given = ["evaluate", "--train", table, "--target", "outcome"]
@@ -706,9 +711,10 @@ def test_a_target_that_is_not_there_is_named_with_those_that_are(table: Path, co
     )
     result = run(command, *data, "--target", "outcom", *out)
     assert result.exit_code == 3
+    which = "train table: " if command == "evaluate" else ""
     assert (
-        "error E338: there is no column 'outcom' for a target: it has 'patient_id', 'outcome', "
-        in (result.stderr)
+        f"error E338: {which}there is no column 'outcom' for a target: it has 'patient_id', "
+        in result.stderr
     )
     assert os.listdir() == ["data.csv"]
 

@@ -246,6 +246,9 @@ def test_the_headline_names_the_rows_that_decided():
     found = [verdicts.Verdict("fidelity", "fails", "", key)]
     said = verdicts.headline(found, "yes")
     assert said == "The synthetic rows of “yes” do not look real (the worst: other)."
+    unsure = replace(found[0], outcome="cannot tell")
+    said = verdicts.headline([unsure], "yes")
+    assert said == "The synthetic rows of “yes” may or may not look real (the worst: other)."
 
 
 def test_numbers_that_another_table_writes_as_text_are_numbers():
@@ -509,7 +512,12 @@ def test_an_augmented_table_is_told_to_be_a_mixture():
     ("change", "options", "error", "message"),
     [
         ({"columns": "c"}, {}, DataError, "the synthetic table lacks column 'c' of train"),
-        ({"ill": "maybe"}, {}, DataError, "synthetic table: column 'ill', row 0: 'maybe' was not"),
+        (
+            {"ill": "maybe"},
+            {},
+            DataError,
+            "synthetic table: column 'ill', row 0: 'maybe' is no class",
+        ),
         ({"a": "high"}, {}, DataError, "column 'a', row 0: 'high' is not a number"),
         ({}, {"label": "no"}, DataError, "no row of 'no', it holds yes"),
         ({}, {"label": "perhaps"}, UsageError, "is no class of the target"),
@@ -524,6 +532,39 @@ def test_mistakes_are_named(change: dict, options: dict, error: type, message: s
     made = made.drop(columns="c") if "columns" in change else made.assign(**change)
     with pytest.raises(error, match=message):
         judged(made, **options)
+
+
+def test_a_row_without_a_class_or_of_another_one_is_named_with_its_table():
+    given: dict[str, Any] = {"train": frame(1), "synthetic": rare(frame(3)), "holdout": frame(2)}
+    for which, table in given.items():
+        rows = {k: table.ill.mask(table.index.isin([4, 6]), k) for k in (None, "maybe")}
+        tables = given | {which: table.assign(ill=rows[None])}
+        with pytest.raises(DataError) as caught:
+            evaluate(**tables, target="ill", judges=["logistic"])
+        assert caught.value.code == 339
+        assert caught.value.message == (
+            f"{which} table: target 'ill', row 4: {rows[None][4]} is no class, 2 rows have none: "
+            f"drop them or give them a class"
+        )
+        if which != "train":
+            tables = given | {which: table.assign(ill=rows["maybe"])}
+            with pytest.raises(DataError) as caught:
+                evaluate(**tables, target="ill", judges=["logistic"])
+            assert caught.value.code == 332
+            assert caught.value.message == (
+                f"{which} table: column 'ill', row 4: 'maybe' is no class of train ('no', "
+                f"'yes'), 2 rows have such: drop them, or give a train that holds their classes"
+            )
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_device_that_is_not_there_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch):
+    def worked(*_: Any, **__: Any) -> Part:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr(evaluating, "fidelity", worked)
+    with pytest.raises(UsageError, match="'cuda:99' was asked for, but this machine"):
+        judged(rare(frame(3)), device="cuda:99")
 
 
 # --- the result ---------------------------------------------------------------------------------

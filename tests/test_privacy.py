@@ -301,6 +301,15 @@ def test_small_samples_widen_intervals():
         assert widths[0] > 1.5 * widths[1] > 0, name
 
 
+@pytest.mark.parametrize("rows", [99, 100])
+def test_one_percent_of_fewer_than_a_hundred_rows_is_told_to_be_none(rows: int):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3 * rows, 3)), columns=list("abc"))
+    scores = named(measured(*thirds(frame)))
+    said = f"of {rows} holdout rows 1% is none: what is found at no false alarm"
+    assert (said in scores["mia_tpr_at_1"].note) == (rows < 100)
+    assert "no false alarm" not in scores["mia_tpr_at_10"].note
+
+
 @pytest.mark.parametrize("rows", [(1, 1, 0), (1, 3, 1), (5, 1, 1), (2, 1, 2), (2, 2, 2), (3, 0, 3)])
 def test_hardly_any_rows(rows: tuple[int, int, int]):
     rng = np.random.default_rng(0)

@@ -79,7 +79,8 @@ def privacy(
     the best of four is above 0.5 by chance. Those are as many as are synthetic, or as there are:
     training rows that are not asked about, and holdout rows neither where that makes as many.
     ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the share of
-    training rows that the worst attack finds where it suspects 1 % and 10 % of the holdout rows.
+    training rows that the worst attack finds where it suspects 1 % and 10 % of the holdout rows:
+    no row where that is less than one, as the note of the score then says.
 
     Args:
         train: The rows that the synthetic rows were learned from (of the class, for one class).
@@ -476,6 +477,10 @@ class _Attacked:
         drawn[:, rows:] += rows
         value = float(_found(mine[None], rates)[0, 0])
         reference = np.mean([_found(_worst(repeat)[None], rates)[0, 0] for repeat in self.fresh])
+        if rate * rows < 1:
+            note += (
+                f"; of {rows:,} holdout rows {rate:.0%} is none: what is found at no false alarm"
+            )
         return Score(
             f"privacy.mia_tpr_at_{100 * rate:.0f}",
             group,

@@ -14,23 +14,22 @@ Better = Literal["higher", "lower", "reference"]
 class Score:
     """One measured number beside its yardstick.
 
-    Parameters
-    ----------
-    name : dotted, the part first: ``"fidelity.c2st_boosting"``.
-    group : what was measured: ``"all"``, a class, ``"column age"``.
-    value : of the synthetic rows; NaN where it cannot be measured, which `note` explains.
-    reference : the same number with an equal-sized real sample in the place of the synthetic rows,
-        disjoint from what it is compared with; None where there is none.
-    better : ``"higher"``, ``"lower"``, or ``"reference"``: the nearer to the reference, the better.
-    interval : 95 % interval of `value`.
-    floor : the same number for rows that are known to be bad (independent columns; noise).
-    note : a sentence, where the number needs one.
+    Attributes:
+        name: Dotted, the part first: ``"fidelity.c2st_boosting"``.
+        group: What was measured: ``"all"``, a class, a column of one as ``"yes: age"``, a judge.
+        value: Of the synthetic rows; NaN where it cannot be measured, which `note` explains.
+        reference: The same number with an equal-sized real sample in the place of the synthetic
+            rows, disjoint from what it is compared with; None where there is none.
+        better: ``"higher"``, ``"lower"``, or ``"reference"``: the nearer to the reference, the
+            better.
+        interval: 95 % interval of `value`; None where there is none.
+        floor: The same number for rows that are known to be bad (independent columns; noise).
+        note: A sentence, where the number needs one.
 
-    Examples
-    --------
-    >>> Score("privacy.nearer_to_train", "rare", 0.52, 0.50, "reference", (0.45, 0.59)).to_json()
-    {'name': 'privacy.nearer_to_train', 'group': 'rare', 'value': 0.52, 'reference': 0.5, \
-'better': 'reference', 'interval': [0.45, 0.59], 'floor': None, 'note': ''}
+    Example:
+        >>> score = Score("privacy.nearer_to_train", "yes", 0.52, 0.5, "reference", (0.45, 0.59))
+        >>> score.to_json()["name"], score.to_json()["interval"]
+        ('privacy.nearer_to_train', [0.45, 0.59])
     """
 
     name: str
@@ -59,12 +58,11 @@ class Score:
 class Part:
     """What one family of metrics found.
 
-    Parameters
-    ----------
-    scores : in the order in which they are shown.
-    curves : what the page draws, by name: ``{"roc real": {"x": ..., "y": ...}}``.
-    notes : sentences about the whole part, such as what it does not show.
-    judges : the classifiers whose scores these are, each with its settings in words.
+    Attributes:
+        scores: In the order in which they are shown.
+        curves: What the page draws, by name: ``{"roc real": {"x": ..., "y": ...}}``.
+        notes: Sentences about the whole part, such as what it does not show.
+        judges: The classifiers whose scores these are, each with its settings in words.
     """
 
     scores: list[Score]

@@ -14,7 +14,7 @@ from synthgen import cells as cell
 from synthgen.column import LEVELS, Column
 from synthgen.encoding import as_frame
 from synthgen.errors import DataError
-from synthgen.inference import check_frame
+from synthgen.inference import check_frame, no_class
 from synthgen.metrics.rows import Space
 from synthgen.table import Schema, Table
 
@@ -24,7 +24,12 @@ OVERLAP = 0.01  # share of equal rows from which on two tables may hold the same
 
 
 def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
-    """All tables with one schema, which knows the levels of each."""
+    """All tables with one schema, which knows the levels of each.
+
+    Raises:
+        DataError: One of the `others` lacks a column, holds a cell that is not of its kind, or a
+            row without a class or of one that train lacks.
+    """
     notes: list[str] = []
     compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
     if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
@@ -51,6 +56,8 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
                     frames[which][column.name] = _as_numbers(frames[which][column.name])
                 elif column.kind == "datetime":
                     frames[which][column.name] = _as_dates(frames[which][column.name], column.dtype)
+                if column.name == train.schema.target:
+                    _check_classes(frames[which][column.name], column.categories)
             except DataError as error:
                 raise DataError(error.code, f"{which} table: {error.message}") from error
     columns = []
@@ -76,11 +83,25 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
     for which, series in frames.items():
         rows = [series[name] for name in names]
         tables[which] = Table(as_frame(rows, names, len(rows[0])), schema)
-        try:
-            tables[which].labels  # noqa: B018  # refuses a class that train lacks
-        except DataError as error:
-            raise DataError(error.code, f"{which} table: {error.message}") from error
     return tables, notes
+
+
+def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
+    """Refuse rows without a class, and those of one that train lacks, as value and as text."""
+    gone = series.isna().to_numpy(dtype=bool)
+    if gone.any():
+        raise no_class(series, gone)
+    known = {*classes, *map(str, classes)}
+    values = series.astype(object)
+    lost = np.array([v not in known and str(v) not in known for v in values], dtype=bool)
+    if lost.any():
+        row, value = cell.row_of(series, lost)
+        some = ", ".join(map(cell.shown, classes[:8])) + (", ..." if len(classes) > 8 else "")
+        raise DataError(
+            332,
+            f"column {series.name!r}, row {row}: {value} is no class of train ({some}), "
+            f"{lost.sum()} rows have such: drop them, or give a train that holds their classes",
+        )
 
 
 def _as_numbers(series: pd.Series) -> pd.Series:

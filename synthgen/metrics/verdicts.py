@@ -95,7 +95,7 @@ _WORDS = {
         "passes": "look real",
         "falls short": "look real only in part",
         "fails": "do not look real",
-        "cannot tell": "may or may not look real (too few of them, or of held-out ones, to say)",
+        "cannot tell": "may or may not look real",
     },
     "utility": {
         "passes": "can take the place of the real ones in training a classifier",
