@@ -359,9 +359,13 @@ def test_the_limits_of_utility_are_those_that_are_told(
         ("nearer_to_train", 0.53, 0.501, 0.6, "passes", ""),
         ("copies", 0.2, 0.151, 0.3, "fails", "equal to a training row; real rows 10.0%"),
         ("copies", 0.2, 0.149, 0.3, "falls short", "equal to a training row"),
-        ("copies", 0.2, 0.104, 0.3, "passes", ""),
+        ("copies", 0.2, 0.104, 0.3, "cannot tell", "begins above the 10.0% of real rows"),
+        ("copies", 0.101, 0.1, 0.15, "passes", ""),
+        ("copies", 0.101, 0.1, 0.151, "cannot tell", "more than 15.0% cannot be ruled out"),
         ("near_copies", 0.2, 0.151, 0.3, "fails", "nearly equal to a training row"),
-        ("near_copies", 0.2, 0.149, 0.3, "passes", ""),
+        ("near_copies", 0.2, 0.149, 0.3, "cannot tell", "ruled out: the interval ends at 30.0%"),
+        ("near_copies", 0.12, 0.11, 0.15, "passes", ""),
+        ("nearer_to_train", 0.52, 0.49, 0.61, "cannot tell", "more than 60.0% cannot be ruled"),
     ],
 )
 def test_the_limits_of_privacy_are_those_that_are_told(
@@ -374,6 +378,28 @@ def test_the_limits_of_privacy_are_those_that_are_told(
         patch.setattr(verdicts, "_room", lambda tests: 1.0)
         found = verdicts.of_privacy(Part([score, *attack]), held_out=True)
     assert (found.outcome, said in found.sentence) == (outcome, True)
+
+
+@pytest.mark.parametrize(("rows", "copied"), [(1, 1), (10, 1), (100, 2), (1000, 8), (1000, 1)])
+def test_a_copied_person_does_not_pass(rows: int, copied: int):
+    rng = np.random.default_rng(5)
+    train, made, held = (
+        pd.DataFrame(rng.lognormal(size=(1000, 4)), columns=list("abcd")) for _ in range(3)
+    )
+    schema = Schema.infer(pd.concat([train, made, held]))
+
+    def told(synthetic: pd.DataFrame) -> verdicts.Verdict:
+        tables = [Table(t.reset_index(drop=True), schema) for t in (train, synthetic, held)]
+        part = privacy.privacy(*tables, group="yes", random_state=0, device="cpu")
+        return verdicts.of_privacy(part, held_out=True)
+
+    found = told(pd.concat([train[:copied], made[: rows - copied]]))
+    assert found.outcome == "cannot tell"
+    assert found.key is not None
+    assert found.key.name == "privacy.copies"
+    assert "The interval begins above the 0.0% of real rows" in found.sentence
+    if rows == 1000:
+        assert told(made).outcome == "passes"
 
 
 def test_the_worst_attack_is_named():

@@ -31,8 +31,9 @@ SOME_EXCESS, MOST_EXCESS, SOME_COPIES = 0.03, 0.1, 0.05
 # Equal rows count from a smaller share on: each is a person.
 A_COPY = 0.005
 # Share of synthetic rows that are nearer to train than to as many other rows; 0.5 is best, and what
-# is above this, and not by chance, fails: SMOTE beside thousands of rows is no farther off.
-NEARER = 0.53
+# is above the first, and not by chance, fails: SMOTE beside thousands of rows is no farther off. A
+# pass rules out what is above the second.
+NEARER, MOST_NEARER = 0.53, 0.6
 # How verdicts are come to, in words: of every part, and of each.
 LIMITS = {
     "all": (
@@ -67,8 +68,11 @@ LIMITS = {
         f"train above 50% and the share above {NEARER:.0%}; or of copies or near-copies above "
         f"their share among real rows and {SOME_COPIES:.0%} more. Falls short where that end of "
         f"the excess is above 0, or that of copies above their share among real rows and "
-        f"{A_COPY:.1%} more. Passes where none of this is so, the interval of each excess ends at "
-        f"{MOST_EXCESS:g} or below, and a holdout was given; else it cannot tell."
+        f"{A_COPY:.1%} more. Passes where none of this is so, a holdout was given, and every "
+        f"interval rules out what it should: that of each excess ends at {MOST_EXCESS:g} or below, "
+        f"of the share nearer to train at {MOST_NEARER:.0%} or below, of copies and near-copies no "
+        f"more than {SOME_COPIES:.0%} above their share among real rows, and that of copies begins "
+        f"at that share or below. Else it cannot tell."
     ),
 }
 
@@ -325,17 +329,37 @@ def _attacked(excess: Score, room: float, held_out: bool) -> _Found:
 
 
 def _near(share: Score, room: float) -> _Found | None:
-    """What copies, or rows nearer to train, speak against; None where they do not."""
+    """What copies, or rows nearer to train, speak against, with `room` for the other tests at the
+    lower end; None where they do not, or were not measured.
+    """
     if share.value != share.value or share.interval is None:
         return None
-    low = share.value - room * (share.value - share.interval[0])
+    least, most = share.interval
+    low = share.value - room * (share.value - least)
     if share.name == "privacy.nearer_to_train":
-        return _Found("fails", share) if low > 0.5 and share.value > NEARER else None
+        if low > 0.5 and share.value > NEARER:
+            return _Found("fails", share)
+        return _open(share, most, MOST_NEARER)
     # More than fresh real rows that are equal, or as near, to a row of train.
-    more = low - (share.reference or 0.0)
-    if more > SOME_COPIES:
+    usual = share.reference or 0.0
+    if low - usual > SOME_COPIES:
         return _Found("fails", share)
-    return _Found("falls short", share) if share.name == COPIES and more > A_COPY else None
+    if share.name == COPIES and low - usual > A_COPY:
+        return _Found("falls short", share)
+    if share.name == COPIES and least > usual:  # where real rows have none, a single one
+        why = f"The interval begins above the {usual:.1%} of real rows: look at the equal rows"
+        return _Found("cannot tell", share, why)
+    return _open(share, most, usual + SOME_COPIES)
+
+
+def _open(share: Score, most: float, bound: float) -> _Found | None:
+    """That it cannot be told where the upper end of the interval does not rule out what is above a
+    bound.
+    """
+    if most <= bound:
+        return None
+    why = f"With so few rows more than {bound:.1%} cannot be ruled out: the interval ends at "
+    return _Found("cannot tell", share, f"{why}{most:.1%}")
 
 
 def _attack(part: Part, group: str) -> str:
