@@ -37,6 +37,7 @@ PARTS = ("fidelity", "utility", "privacy")
 EVERYTHING = "all"
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
 HELD_OUT, MOST_CLASSES = 0.3, 4
+MOST_GROUPS = 8  # that are named where a gate's is not among them
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,21 @@ class Report:
         return [score for part in self.parts.values() for score in part.scores]
 
     def score(self, name: str, group: str | None = None) -> Score:
-        """The score of that name; without a group the first one, of the rare class or judge.
+        """The score of that name; without a group that of the rare class, or of the first judge.
 
         Raises:
             KeyError: there is none.
         """
+        asked = self._first(name.partition(".")[0]) if group is None else group
         for score in self.scores:
-            if score.name == name and group in (None, score.group):
+            if score.name == name and score.group == asked:
                 return score
         raise KeyError(name if group is None else f"{name}@{group}")
+
+    def _first(self, part: str) -> str:
+        """The group that is meant where none is named."""
+        scores = self.parts[part].scores if part in self.parts else []
+        return scores[0].group if part == "utility" and scores else self.label
 
     def to_json(self) -> dict[str, Any]:
         """Plain values::
@@ -125,10 +132,11 @@ class Report:
 
         NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
         hold the values of the scores again, by the rest of their names, which
-        `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12``, or of another group than the
-        first ``privacy.mia_excess@all<=0.12``. There, what equal rows spoil is null, and so are
-        attacks without a holdout and every other name that nothing was measured for, so that no
-        gate passes on it; `unknown` says why.
+        `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12`` of the rare class (of utility: of
+        the first judge), ``privacy.mia_excess@all<=0.12`` of another group. There, what equal rows
+        spoil is null, and so are attacks without a holdout and every other name that nothing was
+        measured for, without a group also where only other groups were, so that no gate passes on
+        it; `unknown` says why.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -159,23 +167,33 @@ class Report:
                 rest = score.name.removeprefix(f"{name}.")
                 # What was not measured passes no gate.
                 value = None if self._unmeasured(score) else _plain(score.value)
-                values.setdefault(rest, value)
                 values[f"{rest}@{score.group}"] = value
+                if score.group == self._first(name):
+                    values[rest] = value
             out[name] = dict.fromkeys(NAMES[name]) | values | {"notes": part.notes}
         return out
 
     def unknown(self, name: str) -> str:
-        """Why a name of the JSON is null there: "unknown", and the reason.
+        """Why a name of the JSON is null, or its group not there: "unknown", and the reason.
 
         Args:
             name: As a gate names it: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
         """
         name, _, group = name.partition("@")
-        part = self.parts.get(name.partition(".")[0], Part([]))
-        first = next((s for s in part.scores if group in ("", s.group)), None)
-        same = next((s for s in part.scores if s.name == name and group in ("", s.group)), first)
-        if same is not None and (why := self._unmeasured(same)):
+        part = name.partition(".")[0]
+        if part not in self.parts:
+            return "unknown: it has no groups"
+        scores = self.parts[part].scores
+        group = group or self._first(part)
+        there = list(dict.fromkeys(s.group for s in scores if s.name == name))
+        of_group = [s for s in scores if s.group == group]
+        same = [s for s in of_group if s.name == name] or of_group[:1]
+        if same and (why := self._unmeasured(same[0])):
             return why
+        if there and group not in there:
+            more = ", ..." if len(there) > MOST_GROUPS else ""
+            some = ", ".join(there[:MOST_GROUPS])
+            return f"unknown: it was not measured for {group}, but for {some}{more}"
         if name.endswith(".recall_gap"):
             return "unknown: it needs --by, and two groups with enough rows of the class"
         return "unknown: it was not measured, as the notes say"

@@ -34,8 +34,8 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
         expression: A name, one of ``>= <= > < == !=``, and a number.
 
     Returns:
-        The comparison. False, whatever the sign, where the report has null (or NaN) in that place:
-        what was not measured fulfils nothing.
+        The comparison. False, whatever the sign, where the report has null (or NaN) in that place,
+        or the name up to an @ but not the group after it: what was not measured fulfils nothing.
 
     Raises:
         UsageError: The condition cannot be read (E291), or names no number of the report (E292).
@@ -55,6 +55,8 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
     # An empty place, such as the model of a table too small for one, empties the names below it.
     above = [name[:i] for i, sign in enumerate(name) if sign == "."]
     if any(place in numbers and numbers[place] is None for place in [name, *above]):
+        return False
+    if name not in numbers and "@" in name and name.partition("@")[0] in numbers:
         return False
     if name not in numbers:
         raise _unknown(expression, name, [n for n, value in numbers.items() if value is not None])

@@ -506,11 +506,14 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     assert content["label"] == "yes"
     assert content["privacy"]["copies"] == 1
     assert Path("report.html").read_text().startswith("<!doctype html>")
-    gates = ["--gate", "utility.replace.ap_ratio>=0", "--gate", "privacy.copies<=0.05"]
-    failed = run(*given, *gates, "--json", "-")
+    rules = "utility.replace.ap_ratio>=0", "privacy.mia_excess@all<=0.5", "privacy.copies<=0.05"
+    failed = run(*given, *(word for rule in rules for word in ("--gate", rule)), "--json", "-")
     assert failed.exit_code == 7
     last = failed.stderr.splitlines()[-1]
-    assert last == "error E701: new.csv does not pass privacy.copies<=0.05 (it is 1)"
+    assert last == (
+        "error E701: new.csv does not pass privacy.mia_excess@all<=0.5 (it is unknown: it was not "
+        "measured for all, but for yes), privacy.copies<=0.05 (it is 1)"
+    )
     assert json.loads(failed.stdout)["privacy"]["copies"] == 1
 
 

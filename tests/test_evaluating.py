@@ -649,8 +649,29 @@ def test_a_gate_on_what_was_not_measured_says_why(fresh: Report):
     few = replace(fresh, fidelity=Part([few]))
     for name in ("column_shapes", "pair_trends"):
         assert said(few, f"fidelity.{name}>=0") == "unknown: one row"
+    absent = said(fresh, "privacy.mia_excess@all<=1")
+    assert absent == "unknown: it was not measured for all, but for yes"
+    assert said(fresh, "rows.train@yes>=1") == "unknown: it has no groups"
     with pytest.raises(UsageError, match="close to it: privacy"):
-        gate(fresh.to_json(), "privacy.mia_excess@nobody<=1")
+        gate(fresh.to_json(), "privacy.mia_exces@all<=1")
+
+
+def test_a_gate_without_a_group_never_answers_for_another_class_or_judge(fresh: Report):
+    other = Score("fidelity.rules_kept", "no", 1.0, 1.0, "higher", (1.0, 1.0))
+    forest = Score("utility.fresh.ap_ratio", "forest", 1.0, 1.0, "higher", (1.0, 1.0))
+    report = replace(
+        fresh,
+        fidelity=Part([*fresh.fidelity.scores, other]),
+        utility=Part([s for s in fresh.utility.scores if s.name != forest.name] + [forest]),
+    )
+    content = report.to_json()
+    for name, group, first in ((other.name, "no", "yes"), (forest.name, "forest", "logistic")):
+        assert not gate(content, f"{name}>=0")
+        assert gate(content, f"{name}@{group}>=0")
+        assert report.unknown(name) == f"unknown: it was not measured for {first}, but for {group}"
+        with pytest.raises(KeyError):
+            report.score(name)
+    assert "for yes, but for yes: a, yes: b" in report.unknown("fidelity.column_shape")
 
 
 def test_a_score_is_found_by_name_and_group(copied: Report):

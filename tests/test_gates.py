@@ -107,6 +107,15 @@ def test_report_without_numbers():
         gate({"a": "b"}, "a>1")
 
 
+def test_a_group_that_is_not_there_fulfils_nothing():
+    report = {"privacy": {"copies": 0.1, "copies@yes": 0.1}}
+    assert gate(report, "privacy.copies@yes<=1")
+    assert not gate(report, "privacy.copies@no<=1")
+    assert not gate(report, "privacy.copies@no>=0")
+    with pytest.raises(UsageError, match="there is no number"):
+        gate(report, "privacy.copys@yes<=1")
+
+
 def test_a_name_is_checked_before_the_work():
     known = ["privacy.mia_excess", "rows.train"]
     check_gates(
