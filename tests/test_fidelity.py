@@ -14,7 +14,7 @@ from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.judges import SETTINGS, folds_of, out_of_fold
-from synthgen.metrics.quality_report import quality_report
+from synthgen.metrics.quality_report import _contingency, quality_report
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.support import support
@@ -273,6 +273,40 @@ def test_the_quality_report_is_that_of_sdmetrics_and_agrees_with_ours():
     assert of(mixed, "sdmetrics_column_shapes").floor is None
     same = quality_report(*tables(train, train, fresh), group="all", random_state=0)
     assert of(same, "sdmetrics_column_shapes").value == 1
+
+
+@pytest.mark.parametrize("make", [frame, hypothyroid])
+def test_one_report_of_sdmetrics_gives_what_a_report_for_each_would(
+    make: Callable[[int], pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+):
+    """A report of 25 columns takes a second, and each group would have seven."""
+    reports = pytest.importorskip("sdmetrics.reports")
+    generate, seen = reports.QualityReport.generate, []
+
+    def counted(*args: object, **options: object) -> None:
+        seen.append(args)
+        generate(*args, **options)
+
+    monkeypatch.setattr(reports.QualityReport, "generate", counted)
+    given = tables(*(make(seed)[:200] for seed in (1, 2, 3)))
+    part = quality_report(*given, group="all", random_state=0)
+    assert len(seen) == 1
+    space = Space.of(given[0], with_target=True)
+    cells = pd.DataFrame(space.cells(given[2]))
+    cells.columns = cells.columns.map(str)
+    report, _, _, about = seen[0]
+    generate(report, {"rows": seen[0][1]["rows"]}, {"rows": cells}, about, verbose=False)
+    for score, wanted in zip(part.scores, report.get_properties()["Score"], strict=True):
+        assert score.reference == pytest.approx(wanted)
+        assert score.interval is not None
+        assert score.interval[0] < score.value <= score.interval[1]
+    # What takes the place of SDMetrics in the intervals.
+    one, two = (
+        pd.DataFrame({"a": f.site.map({"north": 0.0, "south": 1.0}), "b": (f.a > 0).astype(float)})
+        for f in (frame(1), frame(2))
+    )
+    wanted = pytest.importorskip("sdmetrics.column_pairs").ContingencySimilarity.compute(one, two)
+    assert _contingency(one, two) == pytest.approx(wanted)
 
 
 def test_without_sdmetrics_its_report_is_left_out(monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,9 @@ def quality_report(
 
     Its shapes are our `column_shapes`. Its trends leave out pairs that hardly go together in train,
     where our `pair_trends` take all, and cut each table into bins of its own, where ours are those
-    of train. Nothing where SDMetrics is not installed. Intervals as of ours, from fewer halves.
+    of train. Nothing where SDMetrics is not installed. The value is that of a whole report; what
+    stands beside it comes from SDMetrics' functions, for the columns and pairs that count in that
+    report, which gives the same in less time. Intervals as of ours, from fewer halves.
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
@@ -45,6 +48,8 @@ def quality_report(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            from sdmetrics import column_pairs, single_column
+            from sdmetrics.errors import ConstantInputError, IncomputableMetricError
             from sdmetrics.reports import QualityReport
     except ImportError:
         return Part([], notes=["SDMetrics is not installed, its quality report is left out"])
@@ -66,24 +71,50 @@ def quality_report(
     def drawn(table: Table, most: int) -> np.ndarray:
         return some(rng, space.cells(table), most)
 
-    def reported(one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:
-        report = QualityReport()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of columns that hold one value
-            report.generate({"rows": one}, {"rows": two}, about, verbose=False)
-        found = report.get_properties()
-        return dict(zip(found["Property"], found["Score"].astype(float), strict=True))
-
     real, made = framed(drawn(train, COLUMN_ROWS)), framed(drawn(synthetic, rows))
-    value, reference = reported(real, made), reported(real, framed(drawn(holdout, rows)))
-    bottom = reported(real, framed(independent(rng, drawn(train, rows))))
-    again = [
-        reported(real.sample(frac=0.5, random_state=rng), made.sample(frac=0.5, random_state=rng))
+    report = QualityReport()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns that hold one value
+        report.generate({"rows": real}, {"rows": made}, about, verbose=False)
+    properties = report.get_properties()
+    value = dict(zip(properties["Property"], properties["Score"].astype(float), strict=True))
+    shapes, trends = (report.get_details(name, "rows") for name in (SHAPES, TRENDS))
+    trends = trends[trends["Meets Threshold?"].eq(True)]
+
+    def again(one: pd.DataFrame, two: pd.DataFrame, *, fast: bool = False) -> dict[str, float]:
+        """Both figures of other rows, of the columns and pairs that count in the report."""
+        binned = [_binned(part, kinds) for part in (one, two)]
+        alone, paired = [], []
+
+        def compared(metric: str, of: Any, one: Any, two: Any) -> float:
+            if fast and metric == "ContingencySimilarity":
+                return _contingency(one, two)
+            try:
+                return float(getattr(of, metric).compute(one, two))
+            except (ConstantInputError, IncomputableMetricError, ValueError):
+                return np.nan
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for j, metric in zip(shapes["Column"], shapes["Metric"], strict=True):
+                alone.append(compared(metric, single_column, one[j], two[j]))
+            pairs = (trends[key] for key in ("Column 1", "Column 2", "Metric"))
+            for a, b, metric in zip(*pairs, strict=True):
+                # Two numbers are correlated as they are; beside levels, a number is its bin.
+                sides = (one, two) if metric == "CorrelationSimilarity" else binned
+                found = compared(metric, column_pairs, *(side[[a, b]] for side in sides))
+                paired.append(found)
+        return {SHAPES: _mean(alone), TRENDS: _mean(paired)}
+
+    reference = again(real, framed(drawn(holdout, rows)))
+    bottom = again(real, framed(independent(rng, drawn(train, rows))))
+    halves = [
+        again(*(part.sample(frac=0.5, random_state=rng) for part in (real, made)), fast=True)
         for _ in range(FEW_HALVES)
     ]
 
     def known(found: dict[str, float], key: str) -> float | None:
-        return None if found.get(key, np.nan) != found.get(key, np.nan) else found[key]
+        return None if np.isnan(found.get(key, np.nan)) else found[key]
 
     scores = [
         jackknifed(
@@ -91,7 +122,7 @@ def quality_report(
             group,
             value[key],
             known(reference, key),
-            [half.get(key, np.nan) for half in again],
+            [half[key] for half in halves],
             floor=known(bottom, key) if key == TRENDS else None,
         )
         for key, name in _SCORES.items()
@@ -106,3 +137,28 @@ def quality_report(
     if len(space.columns) > MOST_COLUMNS:
         note += f", of {MOST_COLUMNS} of {len(space.columns)} columns"
     return Part(scores, notes=[note])
+
+
+def _binned(rows: pd.DataFrame, kinds: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Numbers as the place of one of ten bins of equal width of these rows, as SDMetrics has it."""
+    out = rows.copy()
+    for name, kind in kinds.items():
+        if kind["sdtype"] == "numerical":
+            cells = rows[name].to_numpy()
+            out[name] = np.digitize(cells, np.histogram_bin_edges(cells[~np.isnan(cells)]))
+    return out
+
+
+def _contingency(one: pd.DataFrame, two: pd.DataFrame) -> float:
+    """What ContingencySimilarity of SDMetrics says of codes from 0, in a fraction of the time."""
+    codes = np.nan_to_num(np.vstack([one, two]), nan=-1).astype(np.int64) + 1
+    cells = codes[:, 0] * (codes[:, 1].max() + 1) + codes[:, 1]
+    place = np.unique(cells, return_inverse=True)[1]
+    p, q = (np.bincount(part, minlength=place.max() + 1) for part in np.split(place, [len(one)]))
+    return float(1 - np.abs(p / len(one) - q / len(two)).sum() / 2)
+
+
+def _mean(found: list[float]) -> float:
+    """Of what is known; NaN where nothing is."""
+    known = [one for one in found if not np.isnan(one)]
+    return float(np.mean(known)) if known else float("nan")
