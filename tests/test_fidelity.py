@@ -392,6 +392,49 @@ def test_a_broken_rule_is_found(column: str, rule: str):
     assert any(f"of 200 synthetic rows break the rule “{rule}”" in note for note in part.notes)
 
 
+def test_what_no_row_could_break_is_no_rule():
+    """Of two columns one is there, so no row has both and they are never unequal."""
+
+    def either(seed: int) -> pd.DataFrame:
+        table = frame(seed)
+        first = np.random.default_rng(seed).random(300) < 0.5
+        return table.assign(a=table.a.where(first), b=table.b.where(~first))
+
+    made = either(2).assign(a=frame(2).a, b=-frame(2).a)
+    part = measured(either(1), made, either(3))
+    assert not [s for s in part.scores if s.name == "fidelity.rules_kept"]
+    few = [either(k).assign(c=frame(k).b.where(frame(k).index < 6)) for k in (1, 2, 3)]
+    assert not [n for n in measured(*few).notes if "rule" in n]
+    # Shuffled real rows of many missing cells: "TBG + TSH = age" was such a rule.
+    rows = [hypothyroid(k) for k in (1, 2, 3)]
+    rows[1] = shuffled(rows[1])
+    assert not [n for n in measured(*rows).notes if " + " in n]
+
+
+@pytest.mark.parametrize("kind", ["number", "level"])
+def test_a_cell_that_is_missing_where_another_column_says_so(kind: str):
+    def tested(seed: int) -> pd.DataFrame:
+        table = frame(seed)
+        done = np.random.default_rng(seed).random(300) < 0.6
+        value = table.dose if kind == "number" else table.site
+        return table.assign(done=np.where(done, "y", "n"), found=value.where(done))
+
+    made = tested(2)
+    rule = "found is missing exactly where done is n"
+    kept = measured(tested(1), made, tested(3))
+    assert of(kept, "rules_kept").value == of(kept, "rules_kept").reference == 1
+    made.loc[made.index[made.done == "y"][:40], "found"] = None
+    broken = measured(tested(1), made, tested(3))
+    assert any(f"40 of 300 synthetic rows break the rule “{rule}”" in n for n in broken.notes)
+    assert of(broken, "rules_kept").value == pytest.approx(260 / 300)
+    # One real row that breaks it is enough; so few missing cells show nothing.
+    real = tested(1)
+    real.loc[real.index[real.done == "y"][0], "found"] = None
+    assert not [n for n in measured(real, made, tested(3)).notes if "missing exactly" in n]
+    few = [table.loc[table.done.eq("y") | (table.index < 9)] for table in map(tested, (1, 2, 3))]
+    assert not [n for n in measured(*few).notes if "missing exactly" in n]
+
+
 def test_rules_that_are_kept_say_so_and_chance_is_no_rule(fresh: Part):
     assert of(measured(ruled(1), ruled(2), ruled(3)), "rules_kept").value == 1
     assert not [s for s in fresh.scores if s.name == "fidelity.rules_kept"]

@@ -13,8 +13,8 @@ from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import Draws, independent
 from synthgen.metrics.score import Score, wilson
 
-# A rule is one if chance would have broken it so often in these rows.
-EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20.0, 40, 200
+# A rule is one if so many real rows show it, and chance would have broken it so often in them.
+SHOWN, EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20, 20.0, 40, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +23,13 @@ class _Rule:
 
     Attributes:
         text: Such as ``a <= b``.
-        broken: From cells to the rows that break it, bool of shape (rows,).
+        columns: Those it speaks of.
+        broken: From cells to the rows that break it, bool of shape (rows,). Rows that lack one of
+            the cells keep it, unless it speaks of missing cells.
     """
 
     text: str
+    columns: tuple[int, ...]
     broken: Callable[[np.ndarray], np.ndarray]
 
 
@@ -65,7 +68,11 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
     numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
     other = independent(rng, real)
 
+    there = ~np.isnan(real)
+
     def holds(rule: _Rule) -> bool:
+        if there[:, rule.columns].all(axis=1).sum() < SHOWN:  # too few rows can break it
+            return False
         return not rule.broken(real[:200]).any() and not rule.broken(real).any()
 
     def says_something(rule: _Rule) -> bool:
@@ -75,9 +82,9 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
         if _unit(space, a) != _unit(space, b):
             continue
         for rule in (
-            _Rule(f"{names[a]} = {names[b]}", _equal(a, b)),
-            _Rule(f"{names[a]} <= {names[b]}", _ordered(a, b)),
-            _Rule(f"{names[b]} <= {names[a]}", _ordered(b, a)),
+            _Rule(f"{names[a]} = {names[b]}", (a, b), _equal(a, b)),
+            _Rule(f"{names[a]} <= {names[b]}", (a, b), _ordered(a, b)),
+            _Rule(f"{names[b]} <= {names[a]}", (a, b), _ordered(b, a)),
         ):
             if holds(rule) and says_something(rule):
                 rules.append(rule)
@@ -85,7 +92,7 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
     few = [j for j in numbers if _unit(space, j) == "number"][: MOST_RULE_COLUMNS // 2]
     for a, b in combinations(few, 2):
         for c in few:
-            rule = _Rule(f"{names[a]} + {names[b]} = {names[c]}", _sum(a, b, c))
+            rule = _Rule(f"{names[a]} + {names[b]} = {names[c]}", (a, b, c), _sum(a, b, c))
             if c not in (a, b) and holds(rule) and says_something(rule):
                 rules.append(rule)
     levels = np.flatnonzero(space.is_level)[:MOST_RULE_COLUMNS]
@@ -95,7 +102,27 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
                 rule = _decided(real, a, b, f"{names[a]} decides {names[b]}")
                 if rule is not None and says_something(rule):
                     rules.append(rule)
+    for a in np.flatnonzero(np.minimum(there.sum(axis=0), (~there).sum(axis=0)) >= SHOWN):
+        for b in levels:
+            rule = _missing(space, real, int(a), int(b)) if a != b else None
+            if rule is not None and says_something(rule):
+                rules.append(rule)
     return rules
+
+
+def _missing(space: Space, real: np.ndarray, a: int, b: int) -> _Rule | None:
+    """`a` is missing exactly in the rows of one level of `b`, if it is."""
+    gone = np.isnan(real[:, a])
+    level = real[gone, b][0]
+    if np.isnan(level) or (gone != (real[:, b] == level)).any():
+        return None
+
+    def broken(cells: np.ndarray) -> np.ndarray:
+        return np.isnan(cells[:, a]) != (cells[:, b] == level)
+
+    said = space.columns[b].categories[int(level)]
+    text = f"{space.names[a]} is missing exactly where {space.names[b]} is {said}"
+    return _Rule(text, (a, b), broken)
 
 
 def _unit(space: Space, j: int) -> str:
@@ -131,7 +158,7 @@ def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
     """Each level of `a` goes with one level of `b`, if it does."""
     there = ~np.isnan(real[:, a]) & ~np.isnan(real[:, b])
     one, two = (real[there, j].astype(np.int64) for j in (a, b))
-    if not there.any():
+    if there.sum() < SHOWN:
         return None
     width = int(two.max()) + 1
     seen = np.flatnonzero(np.bincount(one * width + two))
@@ -147,4 +174,4 @@ def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
         wanted = partner[one]
         return both & (wanted >= 0) & (wanted != np.where(both, cells[:, b], -1))
 
-    return _Rule(text, broken)
+    return _Rule(text, (a, b), broken)
