@@ -20,6 +20,7 @@ from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
 from synthgen.metrics.judges import SETTINGS, described
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.score import Part, Score
+from synthgen.metrics.verdicts import TWO_SAMPLE
 from synthgen.table import Schema, Table
 
 
@@ -153,8 +154,9 @@ def test_shuffled_columns_fail_fidelity():
     assert outcomes(report)["fidelity"] == "fails"
     verdict = report.verdicts[0]
     assert verdict.key is not None
-    assert verdict.key.name == "fidelity.c2st_boosting"
-    assert "A boosting classifier tells them from real rows (yes)" in verdict.sentence
+    assert verdict.key.name in TWO_SAMPLE  # both are at their floor: chance says which is farther
+    assert "A boosting classifier tells them from real rows" in verdict.sentence
+    assert "(yes)" in verdict.sentence
 
 
 def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():

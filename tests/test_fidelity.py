@@ -525,3 +525,23 @@ def test_how_a_level_goes_with_the_class_does_not_depend_on_how_many_rows_are_ma
     score = of(part, "column_target", "yes: site")
     assert float(score.note.split()[-1]) == pytest.approx(score.value, abs=0.12)
     assert score.reference == pytest.approx(score.value, abs=0.12)
+
+
+def test_what_no_row_shows_of_few_has_an_interval_all_the_same() -> None:
+    """Halves that are all alike say nothing of how far off a value is."""
+    rng = np.random.default_rng(0)
+    frames = [
+        pd.DataFrame({"a": rng.normal(size=40), "same": "x", "ill": np.arange(40) % 2 == 0})
+        for _ in range(3)
+    ]
+    frames[0].loc[0, "same"] = "y"
+    part = measured(*frames)
+    shape = of(part, "column_shape", "all: same")
+    assert shape.value > 0.95
+    assert shape.interval is not None
+    low, high = shape.interval
+    assert low <= shape.value <= high
+    assert high - low > 0.02
+    for score in part.scores:
+        if score.value == score.value and score.interval is not None:
+            assert score.interval[0] < score.interval[1], score.name

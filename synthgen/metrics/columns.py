@@ -124,6 +124,7 @@ def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]
                 [_average(one[name]) for one in again],
                 floor=_average(bottom[name]) if floored else None,
                 wider=ENDS if name == "range_coverage" else 1.0,
+                rows=rows,
             )
         )
     value, reference = mean(made, "column_shapes"), mean(null, "column_shapes")
@@ -135,7 +136,9 @@ def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]
             scores.append(Score(name, of, np.nan, None, "higher", None, None, why))
             continue
         beside = None if reference[j] != reference[j] else float(reference[j])
-        scores.append(jackknifed(name, of, float(value[j]), beside, halves[:, j].tolist()))
+        known = min(int((coded.fine[place, j] >= 0).sum()) for place in places[:2])
+        own_halves = halves[:, j].tolist()
+        scores.append(jackknifed(name, of, float(value[j]), beside, own_halves, rows=known))
     return scores
 
 

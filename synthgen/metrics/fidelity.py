@@ -125,9 +125,14 @@ def target_correlation(
     ]
     again = [alike(*pair) for pair in pairs]
     name = "fidelity.target_correlation"
-    found = [jackknifed(name, group, value, reference, again, floor=alike(np.zeros(len(real))))]
+    found = [
+        jackknifed(
+            name, group, value, reference, again, floor=alike(np.zeros(len(real))), rows=least
+        )
+    ]
     means, references = np.mean(each, axis=0), np.mean(beside, axis=0)
     errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
+    errors = np.where(errors < 1e-9, 3 / least, errors)  # as `jackknifed`
     for j, column in enumerate(space.names):
         found.append(
             Score(

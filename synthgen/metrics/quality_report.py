@@ -129,10 +129,10 @@ def quality_report(
         if known(value, key) is not None
     ]
     note = (
-        f"figures named “SDMetrics” come from the quality report of SDMetrics "
-        f"{version('sdmetrics')} itself, whose trends are of the pairs that go together in train; "
-        f"column shapes and pair trends without that name are synthgen's own, as SDMetrics defines "
-        f"them, the trends of all pairs"
+        f"figures named “SDMetrics” come from SDMetrics {version('sdmetrics')} itself: its quality "
+        f"report, and for reference and floor its functions on the same pairs. Its trends are of "
+        f"the pairs that go together in train; column shapes and pair trends without that name "
+        f"are synthgen's own, as SDMetrics defines them, the trends of all pairs"
     )
     if len(space.columns) > MOST_COLUMNS:
         note += f", of {MOST_COLUMNS} of {len(space.columns)} columns"

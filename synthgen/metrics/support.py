@@ -51,6 +51,7 @@ def support(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
             float(reference[k]),
             [float(one[k]) for one in again],
             floor=float(floor[k]),
+            rows=rows,
         )
         for k, name in enumerate(("alpha_precision", "beta_recall"))
     ]

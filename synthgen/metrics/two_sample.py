@@ -13,7 +13,7 @@ from synthgen.metrics.support import nearest_of
 
 FOLDS = 3
 # Few rows are parted so many times, since one parting moves the area by as much as chance does. The
-# floor is drawn so many times instead, each parted once: as exact, with half of the classifiers.
+# floor is drawn so many times instead, each parted once: half of the classifiers.
 FEW, PARTINGS = 500, 3
 # Of real rows in the synthetic rows' place, where there are more than are compared.
 REAL_DRAWS = 4

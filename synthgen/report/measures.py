@@ -41,11 +41,11 @@ MEASURES = {
     ),
     "sdmetrics_column_shapes": (
         "SDMetrics: column shapes",
-        "computed by SDMetrics, in its quality report: what synthgen’s own column shapes measure",
+        "computed by SDMetrics, as in its report: what synthgen’s own column shapes measure",
     ),
     "sdmetrics_pair_trends": (
         "SDMetrics: pair trends",
-        "computed by SDMetrics, in its quality report: of pairs that go together in train, each "
+        "computed by SDMetrics, as in its report: of pairs that go together in train, each "
         "table in bins of its own",
     ),
     "column_shapes": (
