@@ -55,6 +55,7 @@ class Scales:
         missing: Code of a missing cell, 0 where it has none; shape (columns, 1).
         start, step: Of whole numbers, shape (columns, 1); a step of 1 rounds nothing.
         unit: Of others, the power of ten that is rounded to; 0: they are not. Shape (columns, 1).
+        rounds: Whether any column is rounded.
     """
 
     knots: Tensor
@@ -70,6 +71,7 @@ class Scales:
     start: Tensor
     step: Tensor
     unit: Tensor
+    rounds: bool
 
     @classmethod
     def of(cls, parts: Sequence[Scale], device: torch.device | str) -> Scales:
@@ -94,6 +96,7 @@ class Scales:
             column([start for start, _ in whole]),
             column([step for _, step in whole]),
             column(units, torch.float64),
+            any(p.rounding is not None for p in parts),
         )
 
     def encode(
@@ -153,11 +156,10 @@ class Scales:
         return values
 
     def _rounded(self, values: Tensor) -> Tensor:
-        if values.dtype == torch.int64:
-            if (self.step > 1).any():
-                steps = _divided(values - self.start + self.step // 2, self.step)
-                values = torch.where(self.step > 1, self.start + steps * self.step, values)
-        elif (self.unit > 0).any():
+        if self.rounds and values.dtype == torch.int64:
+            steps = _divided(values - self.start + self.step // 2, self.step)
+            values = torch.where(self.step > 1, self.start + steps * self.step, values)
+        elif self.rounds:
             whole = (values * self.unit).round() / self.unit
             values = torch.where(self.unit > 0, whole, values)
         return values.maximum(self.knots[:, :1]).minimum(self.knots.gather(1, self.last))

@@ -564,22 +564,26 @@ def test_mistakes_are_named(change: dict, options: dict, error: type, message: s
 
 def test_a_row_without_a_class_or_of_another_one_is_named_with_its_table():
     given: dict[str, Any] = {"train": frame(1), "synthetic": rare(frame(3)), "holdout": frame(2)}
-    for which, table in given.items():
-        rows = {k: table.ill.mask(table.index.isin([4, 6]), k) for k in (None, "maybe")}
-        tables = given | {which: table.assign(ill=rows[None])}
+
+    def refused(which: str, cell: str | None) -> DataError:
+        table = given[which]
+        marked = table.assign(ill=table.ill.mask(table.index.isin([4, 6]), cell))
         with pytest.raises(DataError) as caught:
-            evaluate(**tables, target="ill", judges=["logistic"])
-        assert caught.value.code == 339
-        assert caught.value.message == (
-            f"{which} table: target 'ill', row 4: {rows[None][4]} is no class, 2 rows have none: "
+            evaluate(**(given | {which: marked}), target="ill", judges=["logistic"])
+        return caught.value
+
+    for which, table in given.items():
+        none = table.ill.mask(table.index == 4, None)[4]
+        error = refused(which, None)
+        assert error.code == 339
+        assert error.message == (
+            f"{which} table: target 'ill', row 4: {none} is no class, 2 rows have none: "
             f"drop them or give them a class"
         )
         if which != "train":
-            tables = given | {which: table.assign(ill=rows["maybe"])}
-            with pytest.raises(DataError) as caught:
-                evaluate(**tables, target="ill", judges=["logistic"])
-            assert caught.value.code == 332
-            assert caught.value.message == (
+            error = refused(which, "maybe")
+            assert error.code == 332
+            assert error.message == (
                 f"{which} table: column 'ill', row 4: 'maybe' is no class of train ('no', "
                 f"'yes'), 2 rows have such: drop them, or give a train that holds their classes"
             )

@@ -184,9 +184,9 @@ def _comparison(
                 # and so never sees that all rows have one value.
                 trends[k] = 1 - abs(one - two) / 2
             else:
-                one, two = (_joint(codes, a, b, sizes) for codes in wide)
+                one, two = (joint(codes, a, b, sizes) for codes in wide)
                 trends[k] = 1 - np.abs(one - two).sum() / 2
-            one, two = (_joint(codes, a, b, sizes) for codes in even)
+            one, two = (joint(codes, a, b, sizes) for codes in even)
             shared[k] = 1 - abs(_shared(one, int(sizes[b])) - _shared(two, int(sizes[b])))
         return {
             "column_shapes": shapes,
@@ -225,7 +225,8 @@ def _correlations(numbers: np.ndarray) -> np.ndarray:
     return np.divide(cross, scale, out=np.zeros_like(cross), where=scale > 1e-12)
 
 
-def _joint(codes: np.ndarray, a: int, b: int, sizes: np.ndarray) -> np.ndarray:
+def joint(codes: np.ndarray, a: int, b: int, sizes: np.ndarray) -> np.ndarray:
+    """The share of rows of each pair of codes of two columns, shape (sizes[a] * sizes[b],)."""
     size = int(sizes[a] * sizes[b])
     return np.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=size) / len(codes)
 

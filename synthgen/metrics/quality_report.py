@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.device import RandomState, seed_sequence
+from synthgen.metrics.columns import joint
 from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import COLUMN_ROWS, independent, jackknifed, some
 from synthgen.metrics.score import Part
@@ -152,10 +153,9 @@ def _binned(rows: pd.DataFrame, kinds: dict[str, dict[str, str]]) -> pd.DataFram
 def _contingency(one: pd.DataFrame, two: pd.DataFrame) -> float:
     """What ContingencySimilarity of SDMetrics says of codes from 0, in a fraction of the time."""
     codes = np.nan_to_num(np.vstack([one, two]), nan=-1).astype(np.int64) + 1
-    cells = codes[:, 0] * (codes[:, 1].max() + 1) + codes[:, 1]
-    place = np.unique(cells, return_inverse=True)[1]
-    p, q = (np.bincount(part, minlength=place.max() + 1) for part in np.split(place, [len(one)]))
-    return float(1 - np.abs(p / len(one) - q / len(two)).sum() / 2)
+    sizes = codes.max(axis=0) + 1
+    p, q = (joint(part, 0, 1, sizes) for part in np.split(codes, [len(one)]))
+    return float(1 - np.abs(p - q).sum() / 2)
 
 
 def _mean(found: list[float]) -> float:
