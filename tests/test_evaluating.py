@@ -17,7 +17,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.evaluating import Report, evaluate
 from synthgen.gates import gate
 from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
-from synthgen.metrics.judges import SETTINGS, described
+from synthgen.metrics.judges import OF_FEW, SETTINGS, described
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import TWO_SAMPLE
@@ -60,6 +60,7 @@ def rare(table: pd.DataFrame) -> pd.DataFrame:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
+        patch.setitem(OF_FEW, "max_iter", 20)
         patch.setattr(samples, "HALVES", 4)
         patch.setattr(two_sample, "PARTINGS", 1)
         patch.setattr(utility, "REPLICATES", 60)

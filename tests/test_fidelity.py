@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import SETTINGS, folds_of, out_of_fold
+from synthgen.metrics.judges import OF_FEW, SETTINGS, folds_of, out_of_fold
 from synthgen.metrics.quality_report import _contingency, quality_report
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
@@ -49,6 +50,12 @@ def tables(*frames: pd.DataFrame) -> list[Table]:
     return [Table(f.reset_index(drop=True), schema) for f in frames]
 
 
+def drawn(*frames: pd.DataFrame) -> samples.Draws:
+    given = tables(*frames)
+    space = Space.of(given[0], with_target=True)
+    return samples.Draws(space, *map(space.cells, given), group="all")
+
+
 def measured(*frames: pd.DataFrame) -> Part:
     return fidelity(*tables(*frames), group="all", random_state=0)
 
@@ -61,6 +68,7 @@ def of(part: Part, name: str, group: str = "all") -> Score:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 30)
+        patch.setitem(OF_FEW, "max_iter", 30)
         patch.setattr(samples, "HALVES", 8)
         yield
 
@@ -210,9 +218,7 @@ def test_intervals_hold_what_repeated_tables_give(
     for seed in range(40):
         real, made, fresh = (frame(3 * seed + 500 + k, 50) for k in range(3))
         made = shuffled(made, seed) if kind == "shuffled" else made
-        given = tables(real, made, fresh)
-        space = Space.of(given[0], with_target=True)
-        draws = samples.Draws(space, *map(space.cells, given), group="all")
+        draws = drawn(real, made, fresh)
         seeds = np.random.SeedSequence(seed).spawn(3)
         measures = (two_sample.two_sample, columns_and_pairs, support)
         scores = [s for m, one in zip(measures, seeds, strict=True) for s in m(draws, one)]
@@ -459,6 +465,21 @@ def test_few_rows_widen_the_interval(rows: int):
     score = of(measured(*cut), "c2st_boosting")
     assert score.interval is not None
     assert score.interval[1] - score.interval[0] > 0.6
+
+
+def test_a_floor_of_few_rows_is_no_better_than_real_rows():
+    """Where columns do not go together, real rows are what their shuffled columns are."""
+    apart = []
+    for seed in range(25):
+        train, made, held = (shuffled(frame(3 * seed + k, 60), seed=k) for k in range(3))
+        draws = drawn(train, made, held)
+        source = np.random.SeedSequence(seed)
+        part = Part(columns_and_pairs(draws, source) + support(draws, source))
+        names = ("pair_trends", "mutual_information", "alpha_precision", "beta_recall")
+        scores = [of(part, name) for name in names]
+        apart.append([cast(float, s.floor) - cast(float, s.reference) for s in scores])
+    error = np.std(apart, axis=0, ddof=1) / np.sqrt(len(apart))
+    assert np.all(np.abs(np.mean(apart, axis=0)) < 3 * error + 0.003)
 
 
 def test_a_column_without_values_is_left_out_of_the_shapes():

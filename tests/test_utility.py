@@ -13,7 +13,16 @@ from synthgen.errors import UsageError
 from synthgen.metrics import judges as judging
 from synthgen.metrics import told as figures
 from synthgen.metrics import utility as module
-from synthgen.metrics.judges import CLASSIFIERS, SETTINGS, check_judges, described, learn, moved
+from synthgen.metrics.judges import (
+    CLASSIFIERS,
+    OF_FEW,
+    SETTINGS,
+    check_judges,
+    described,
+    learn,
+    moved,
+    usual,
+)
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.utility import utility
@@ -53,6 +62,7 @@ def rare(table: pd.DataFrame) -> pd.DataFrame:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
+        patch.setitem(OF_FEW, "max_iter", 20)
         yield
 
 
@@ -149,7 +159,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_figures_are_those_of_scikit_learn(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = figures.figures(y, figures.Told(p[None], np.array([[[0.4]]])), weights)
+    found = figures.figures(y, figures.Told(p[None], np.array([[0.4]])), weights)
     for k, w in enumerate(weights):
         alarm = p >= 0.4
         recall = known.precision_recall_curve(y, p, sample_weight=w)
@@ -191,7 +201,7 @@ def test_the_threshold_of_each_sample_is_that_of_its_rows(scored: tuple[np.ndarr
     for w, threshold in zip(weights, found, strict=True):
         best = max(known.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p))
         assert known.f1_score(y, p >= threshold, sample_weight=w) == pytest.approx(best)
-    told = figures.Told(p[None], np.concatenate([[0.4], found])[None, :, None])
+    told = figures.Told(p[None], np.concatenate([[0.4], found])[:, None])
     recall = figures.figures(y, told, weights)["recall"]
     wanted = [
         known.recall_score(y, p >= t, sample_weight=w) for w, t in zip(weights, found, strict=True)
@@ -296,12 +306,12 @@ def test_added_rows_stand_beside_as_many_fresh_ones():
 def test_so_they_do_at_a_threshold():
     names = ("recall", "balanced_accuracy", "f1", "mcc")
     apart = []
-    for seed in range(6):
+    for seed in range(12):
         made = rare(frame(100 + seed))[:60]
         part = measured(frame(seed), made, frame(50 + seed, 480), random_state=seed)
         scores = [of(part, f"augment.{name}") for name in names]
         apart.append([s.value - s.reference for s in scores if s.reference is not None])
-    assert np.mean(apart, axis=0) == pytest.approx([0] * len(names), abs=0.025)
+    assert np.mean(apart, axis=0) == pytest.approx([0] * len(names), abs=0.035)  # 3 standard errors
 
 
 def test_added_noise_stays_below_its_reference():
@@ -337,8 +347,8 @@ def test_no_test_row_is_told_by_a_judge_that_learned_from_it(monkeypatch: pytest
 
 def test_two_judges_tell_half_of_the_rows_each_at_their_own_thresholds():
     half = np.array([True, False, True, False])
-    one = figures.Told(np.array([[0.6, 0.2]]), np.array([[[0.5], [0.1]]]), np.zeros((2, 2)))
-    two = figures.Told(np.array([[0.6, 0.8]]), np.array([[[0.7], [0.1]]]), np.ones((2, 2)))
+    one = figures.Told(np.array([[0.6, 0.2]]), np.array([[0.5], [0.1]]), np.zeros((2, 2)))
+    two = figures.Told(np.array([[0.6, 0.8]]), np.array([[0.7], [0.1]]), np.ones((2, 2)))
     both = figures.Told.parted(one, two, half)
     assert both.p.tolist() == [[0.6, 0.6, 0.2, 0.8]]
     assert both.halves.tolist() == [[0, 1, 0, 1]] * 2
@@ -426,19 +436,21 @@ def test_thorough_tunes_on_real_rows():
 def test_the_settings_that_are_said_are_those_that_are_used(
     fresh: Part, monkeypatch: pytest.MonkeyPatch
 ):
-    assert fresh.judges == {judge: described(judge) for judge in ("boosting", "logistic")}
-    text = "HistGradientBoostingClassifier with learning_rate=0.1, max_iter=20, max_leaf_nodes=31"
+    few = {"boosting": OF_FEW, "logistic": {}}
+    assert fresh.judges == {judge: described(judge, given) for judge, given in few.items()}
+    text = "HistGradientBoostingClassifier with learning_rate=0.2, max_iter=20, max_leaf_nodes=31"
     assert text in fresh.judges["boosting"]
     table = Table.of(frame(1), target="ill")
     space = Space.of(table, with_target=False)
+    assert usual("boosting", 1_001) == usual("forest", 600) == {}
     for judge in ("boosting", "logistic", "forest", "mlp"):
         kind, used = getattr(judging, CLASSIFIERS[judge]), []
         monkeypatch.setattr(kind, "fit", lambda model, *_, used=used: used.append(model))
         learn(judge, space, space.cells(table), table.labels == 1, seed=0)
-        usual, found = kind().get_params(), used[0].get_params()
+        default, found = kind().get_params(), used[0].get_params()
         assert SETTINGS[judge].items() <= found.items()
         own = {"random_state", "categorical_features", "min_samples_leaf"}
-        assert all(usual[k] == found[k] for k in usual if k not in SETTINGS[judge].keys() | own)
+        assert all(default[k] == found[k] for k in default if k not in SETTINGS[judge].keys() | own)
         assert f"{CLASSIFIERS[judge]} with " in described(judge)
 
 

@@ -79,7 +79,7 @@ def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]
     rows = min(len(draws.made), len(draws.fresh), COLUMN_ROWS)
     samples = [some(rng, draws.made, rows) for _ in range(DRAWS if len(draws.made) > rows else 1)]
     fresh = [some(rng, draws.fresh, rows) for _ in range(DRAWS if len(draws.fresh) > rows else 1)]
-    shuffled = independent(rng, some(rng, draws.train, min(rows, len(draws.train))))
+    shuffled = independent(rng, some(rng, draws.fresh, rows))
     stacked = [real, *samples, *fresh, shuffled]
     ends = np.cumsum([len(part) for part in stacked])
     cells = np.vstack(stacked)

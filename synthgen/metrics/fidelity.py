@@ -32,7 +32,8 @@ def fidelity(
     told apart; alpha-precision and beta-recall (Alaa et al. 2022), in the standardised columns
     themselves and not in a learned embedding.
 
-    Each score stands beside the same one of as many holdout rows in the synthetic rows' place. The
+    Each score stands beside the same one of as many holdout rows in the synthetic rows' place, and
+    tests, pairs and support also beside that of these with each column shuffled by itself. The
     interval of statistics of all rows comes from halves drawn without replacement (delete-half
     jackknife), that of tests and distances from a bootstrap of per-row results.
 

@@ -282,10 +282,12 @@ def _nearness(
             interval = wilson(value, len(mine[name]))
         else:
             picks = rng.integers(len(distance), size=(DRAWS, len(distance)))
-            interval = _middle(statistic(mine[name][picks]))
+            interval = _middle(statistic(mine[name][picks])) if len(distance) > 1 else None
         drawn = [float(statistic(theirs[name])) for theirs, _ in others]
         reference = float(np.mean(drawn)) if drawn else None
-        scores.append(Score(f"privacy.{name}", group, value, reference, better, interval))
+        note = "" if interval else "no interval: one synthetic row shows no spread"
+        given = value, reference, better, interval
+        scores.append(Score(f"privacy.{name}", group, *given, note=note))
     curves = {"nearest train row synthetic": _cumulated(distance)}
     if len(other):
         curves["nearest train row holdout"] = _cumulated(yardstick)
@@ -436,8 +438,9 @@ class _Attacked:
         theirs = np.stack([_areas(repeat, weights) for repeat in self.fresh])
         scores = []
         for place, name in enumerate(ATTACKS):
-            if place >= len(mine):
-                scores.append(_unknown(f"mia_{name}_auc", group, "it needs two number columns"))
+            if place >= len(mine) or (name == "line" and self.made < 2):
+                why = "it needs two number columns and two synthetic rows"
+                scores.append(_unknown(f"mia_{name}_auc", group, why))
                 continue
             value, reference = float(mine[place, 0]), float(theirs[:, place, 0].mean())
             interval = _middle(mine[place, 1:])

@@ -33,7 +33,7 @@ def quality_report(
     random_state: RandomState = 0,
 ) -> Part:
     """Both figures of SDMetrics' QualityReport, synthetic and holdout rows against train; of the
-    trends also independent columns, each of train shuffled by itself, as the floor.
+    trends also independent columns, each of the holdout shuffled by itself, as the floor.
 
     Its shapes are our `column_shapes`. Its trends leave out pairs that hardly go together in train,
     where our `pair_trends` take all, and cut each table into bins of its own, where ours are those
@@ -108,7 +108,7 @@ def quality_report(
         return {SHAPES: _mean(alone), TRENDS: _mean(paired)}
 
     reference = again(real, framed(drawn(holdout, rows)))
-    bottom = again(real, framed(independent(rng, drawn(train, rows))))
+    bottom = again(real, framed(independent(rng, drawn(holdout, rows))))
     halves = [
         again(*(part.sample(frac=0.5, random_state=rng) for part in (real, made)), fast=True)
         for _ in range(FEW_HALVES)

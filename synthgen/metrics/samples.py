@@ -48,7 +48,9 @@ def some(rng: np.random.Generator, cells: np.ndarray, rows: int) -> np.ndarray:
 
 
 def independent(rng: np.random.Generator, cells: np.ndarray) -> np.ndarray:
-    """Rows with each column shuffled by itself."""
+    """Rows with each column shuffled by itself: of the holdout they are a floor, which holds
+    nothing of the rows that it is compared with.
+    """
     return np.column_stack([rng.permutation(column) for column in cells.T])
 
 

@@ -33,7 +33,7 @@ def support(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
         _figures(real, space.dense(some(rng, draws.fresh, rows)), own)
         for _ in range(DRAWS if several else 1)
     ]
-    shuffled = space.dense(independent(rng, some(rng, draws.train, rows)))
+    shuffled = space.dense(independent(rng, some(rng, draws.fresh, rows)))
     value, reference, floor = (
         _figures(real, made, own),
         np.mean(fresh, axis=0),

@@ -21,9 +21,9 @@ class Told:
 
     Attributes:
         p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
-        threshold: Of the best F1 on real out-of-fold rows, for each repeat, and after it those of a
-            bootstrap of these rows; shape (repeats, 1 or 1 + replicates, 1), or with one for each
-            test row (repeats, 1, rows). Empty: not sought.
+        threshold: Of the best F1 on real out-of-fold rows, and after it those of a bootstrap of
+            these rows; shape (1 or 1 + replicates, 1), or with one for each test row (1, rows).
+            Empty: not sought.
         halves: Probabilities from judges that learned from halves of the rows, drawn without
             replacement; shape (halves, rows). Empty: no such judge.
     """
@@ -43,19 +43,21 @@ class Told:
 
         return cls(
             both(one.p, two.p),
-            both(one.threshold[:, :1], two.threshold[:, :1]),
+            both(one.threshold[:1], two.threshold[:1]),
             both(one.halves, two.halves),
         )
 
     def of_half(self, k: int) -> Told:
         """The same from half `k`, at the thresholds of all rows."""
-        return Told(self.halves[[k]], self.threshold[:1, :1])
+        return Told(self.halves[[k]], self.threshold[:1])
 
     def alarms(self, replicates: int) -> Iterator[np.ndarray]:
         """For each repeat, whether a row is an alarm; bool of shape (1 or replicates, rows)."""
-        for p, threshold in zip(self.p, self.threshold, strict=False):
-            chosen = threshold[1:] if len(threshold) - 1 == replicates else threshold[:1]
-            yield p >= chosen
+        if len(self.threshold):
+            chosen = (
+                self.threshold[1:] if len(self.threshold) - 1 == replicates else self.threshold[:1]
+            )
+            yield from (p >= chosen for p in self.p)
 
 
 def best_threshold(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:

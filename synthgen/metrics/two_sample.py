@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from synthgen.metrics.judges import DEFAULT_JUDGES, out_of_fold
+from synthgen.metrics.judges import DEFAULT_JUDGES, out_of_fold, usual
 from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Draws, independent, some
 from synthgen.metrics.score import Score
@@ -40,7 +40,7 @@ def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
         [(real, made)],
         [(fresh, made)],
         [(real, fresh)],
-        [(real, independent(rng, some(rng, draws.train, rows))) for _ in range(times)],
+        [(real, independent(rng, some(rng, draws.fresh, rows))) for _ in range(times)],
     ]
     for _ in range(REAL_DRAWS - 1 if several else 0):
         pairs[2].append((some(rng, draws.train, rows), some(rng, draws.fresh, rows)))
@@ -130,7 +130,8 @@ def _told(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are of `other`, and what the judge says; shapes (rows,) and (partings, rows)."""
     cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
-    told = [out_of_fold(judge, space, cells, y, folds=fold, rng=rng) for fold in partings]
+    given = {"rng": rng, "settings": usual(judge, len(y))}
+    told = [out_of_fold(judge, space, cells, y, folds=fold, **given) for fold in partings]
     return y, np.array(told)
 
 

@@ -22,6 +22,7 @@ from synthgen.metrics.judges import (
     learn,
     moved,
     out_of_fold,
+    usual,
 )
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Better, Part, Score
@@ -337,32 +338,25 @@ class _Beside(NamedTuple):
 # --- one judge ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """One judge and all sets of rows that it learned from.
+class _Sets(NamedTuple):
+    """What a judge learns from, and is tested on.
 
     Attributes:
-        settings: In the place of the judge's own.
-        told: By what the judge learned from: what it says of the test rows.
-        picks: How often each test row counts, for each sample of a bootstrap.
+        draws: Of each set of rows, by name.
+        tests: Of the sets that are not tested on all test rows.
         kept, whole: Synthetic rows in ``"replace"`` and ``"whole"``.
         few, added: Fresh rows in ``"fresh"`` and ``"fresh_augment"``.
     """
 
-    data: _Data
-    judge: str
-    settings: dict[str, Any]
-    told: dict[str, Told]
-    picks: np.ndarray
+    draws: dict[str, list[_Rows]]
+    tests: dict[str, np.ndarray]
     kept: int
     whole: int
     few: int
     added: int
 
     @classmethod
-    def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
-        rng = np.random.default_rng(seed)
-        settings = _tuned(data, judge, rng) if thorough else {}
+    def of(cls, data: _Data, rng: np.random.Generator) -> _Sets:
         made, made_rest = data.made_rare, data.made_rest
         none, nobody = made[:0], np.empty(0, dtype=np.int64)
         rare, rest = np.arange(len(data.rare)), np.arange(len(data.rest))
@@ -410,33 +404,59 @@ class _Trial:
                 tests[f"fresh {k}"] = tests[f"fresh_augment {k}"] = data.test[half]
                 sets[f"fresh {k}"] = [_Rows(nobody, rest, rows[:few], none)]
                 sets[f"fresh_augment {k}"] = [_Rows(rare, rest, rows[:added], none)]
-        told = {}
-        for name, draws in sets.items():
+        return cls(sets, tests, kept, whole, few, added)
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """One judge and all sets of rows that it learned from.
+
+    Attributes:
+        settings: In the place of the judge's own.
+        sets: What the judge learned from.
+        told: What it says of the test rows, by the set.
+        picks: How often each test row counts, for each sample of a bootstrap.
+    """
+
+    data: _Data
+    judge: str
+    settings: dict[str, Any]
+    sets: _Sets
+    told: dict[str, Told]
+    picks: np.ndarray
+
+    @classmethod
+    def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
+        rng = np.random.default_rng(seed)
+        rows = len(data.rare) + len(data.rest)
+        settings = _tuned(data, judge, rng) if thorough else usual(judge, rows)
+        sets, told = _Sets.of(data, rng), {}
+        for name, draws in sets.draws.items():
             if thorough:
                 draws = [draws[k % len(draws)] for k in range(REPEATS)]
             thresholds = 1 + REPLICATES if name in ("replace", "augment", "whole") else 1
             if name in ("few", "fresh 0", "fresh 1"):
                 thresholds = 0  # only how they rank rows is looked at
-            test = tests.get(name, data.test)
+            test = sets.tests.get(name, data.test)
             told[name] = _tell(data, judge, settings, draws, test, thresholds, rng)
-        firsts = {name: draws[0] for name, draws in sets.items()}
-        halves = _from_halves(data, judge, settings, firsts, tests, rng)
+        firsts = {name: draws[0] for name, draws in sets.draws.items()}
+        halves = _from_halves(data, judge, settings, firsts, sets.tests, rng)
         told = {name: replace(t, halves=halves.get(name, t.halves)) for name, t in told.items()}
         for name in ("fresh", "fresh_augment") if data.has_fresh else ():
             told[name] = Told.parted(told.pop(f"{name} 0"), told.pop(f"{name} 1"), data.half)
         picks = _resampled(data.y_test, rng, 1 + REPLICATES)[1:]
-        return cls(data, judge, settings, told, picks, kept, whole, few, added)
+        return cls(data, judge, settings, sets, told, picks)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
         made, as_many = len(self.data.made_rare), self._named("as many", "real")
-        many = f"{self.kept:,} rows of the class, as there are synthetic ones"
+        many = f"{self.sets.kept:,} rows of the class, as there are synthetic ones"
         replaced = _Beside(as_many, as_many, "" if as_many == "real" else many)
         augmented = _Beside("real", "real", "reference: real rows alone, as none are fresh")
         control: list[Score] = []
         if self.data.has_fresh:
             few, added = (
                 f"{rows:,} fresh real rows{', as there are no more' if rows < wanted else ''}"
-                for rows, wanted in ((self.few, self.kept), (self.added, made))
+                for rows, wanted in ((self.sets.few, self.sets.kept), (self.sets.added, made))
             )
             beside = self._named("few", as_many)
             control = self._compared("fresh", _Beside(beside, beside, few))
@@ -447,7 +467,7 @@ class _Trial:
         out = self._of("replace", replaced) + self._of("augment", augmented)
         if self.data.has_whole:
             as_much = self._named("as much", "real")
-            out += self._of("whole", _Beside(as_much, as_much, f"{self.whole:,} rows"))
+            out += self._of("whole", _Beside(as_much, as_much, f"{self.sets.whole:,} rows"))
         out += control
         return out + self._by("replace", replaced, groups) + self._by("augment", augmented, groups)
 
@@ -600,7 +620,7 @@ def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
         folds = folds_of(y, FOLDS, same)
         told = out_of_fold(judge, data.space, cells, y, folds=folds, rng=same, settings=settings)
         ones = np.ones((1, len(y)), dtype=np.float32)
-        value = float(ranking(y, Told(told[None], np.empty((0, 1, 1))), ones)[0][0])
+        value = float(ranking(y, Told(told[None], np.empty((0, 1))), ones)[0][0])
         if value > best:
             best, found = value, settings
     return found
@@ -622,30 +642,29 @@ def _tell(
     """What a judge says of `test` that learned from these rows; as often as there are draws of
     them. Of its thresholds the first is that of all real rows, any others those of a bootstrap.
     """
-    probabilities, sought = [], []
-    for rows in draws:
-        probabilities.append(_learned(data, judge, settings, rows, rng)(test))
-        if not thresholds:
-            continue
-        # Real rows whose probability comes from a judge that has not seen them.
-        real = np.vstack([data.rare, data.rest])
-        y = np.repeat([True, False], [len(data.rare), len(data.rest)])
-        of_rare, of_rest = (rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest)))
-        fold, told = np.concatenate([of_rare, of_rest]), np.empty(len(y))
-        if not len(rows.rare) and not len(rows.rest):
-            told = _learned(data, judge, settings, rows, rng)(real)
-        else:
-            for k in range(FOLDS):
-                part = rows._replace(
-                    rare=rows.rare[of_rare[rows.rare] != k], rest=rows.rest[of_rest[rows.rest] != k]
-                )
-                told[fold == k] = _learned(data, judge, settings, part, rng)(real[fold == k])
-        # Where rows were left out, the others stand for them.
-        share = len(data.rare) / len(y)
-        weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
-        sought.append(best_threshold(y, told, weight * _resampled(y, rng, thresholds)))
-    found = np.array(sought)[..., None] if sought else np.empty((0, 1, 1))
-    return Told(np.array(probabilities), found)
+    judged = [_learned(data, judge, settings, rows, rng) for rows in draws]
+    p = np.array([told(test) for told in judged])
+    if not thresholds:
+        return Told(p, np.empty((0, 1)))
+    # Real rows whose probability comes from a judge that has not seen them: the draws in turn, as
+    # each tells the rows of its folds on the scale of all.
+    real = np.vstack([data.rare, data.rest])
+    y = np.repeat([True, False], [len(data.rare), len(data.rest)])
+    of_rare, of_rest = (rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest)))
+    fold, told = np.concatenate([of_rare, of_rest]), np.empty(len(y))
+    for k in range(FOLDS):
+        rows, seen = draws[k % len(draws)], judged[k % len(draws)]
+        if len(rows.rare) or len(rows.rest):
+            part = rows._replace(
+                rare=rows.rare[of_rare[rows.rare] != k], rest=rows.rest[of_rest[rows.rest] != k]
+            )
+            seen = _learned(data, judge, settings, part, rng)
+        told[fold == k] = seen(real[fold == k])
+    # Where rows were left out, the others stand for them.
+    share = len(data.rare) / len(y)
+    weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
+    found = best_threshold(y, told, weight * _resampled(y, rng, thresholds))
+    return Told(p, found[:, None])
 
 
 def _from_halves(
