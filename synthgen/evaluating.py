@@ -316,67 +316,35 @@ def evaluate(
     if by is not None:
         column_of(real.schema, by)  # refuses before anything is measured
     groups = _groups(real, made, fresh, position, notes)
-    seconds: dict[str, float] = {}
-    found: dict[str, list[Part]] = {part: [] for part in PARTS}
     steps: list[tuple[str, str, Callable[[], Part]]] = []
+
+    def add(
+        part: str,
+        said: str,
+        measure: Callable[..., Part],
+        rows: tuple[Table, ...],
+        *key: int,
+        **given: Any,
+    ) -> None:
+        work = partial(measure, *rows, random_state=child_seed(source, *key), **given)
+        steps.append((part, said, work))
+
+    every = (real, made, fresh)
     for number, (group, rows) in enumerate(groups.items()):
-        steps.append(
-            (
-                "fidelity",
-                f"fidelity of {group}",
-                partial(fidelity, *rows, group=group, random_state=child_seed(source, 1, number)),
-            )
-        )
+        add("fidelity", f"fidelity of {group}", fidelity, rows, 1, number, group=group)
         if not number:
-            steps.append(
-                (
-                    "fidelity",
-                    f"columns that tell {group}",
-                    partial(
-                        target_correlation,
-                        real,
-                        made,
-                        fresh,
-                        label=position,
-                        random_state=child_seed(source, 2),
-                    ),
-                )
-            )
-        given = {"group": group, "random_state": child_seed(source, 5, number)}
+            said = f"columns that tell {group}"
+            add("fidelity", said, target_correlation, every, 2, label=position)
         said = f"SDMetrics' report of {group}"
-        steps.append(("fidelity", said, partial(quality_report, *rows, **given)))
-    steps.append(
-        (
-            "utility",
-            "utility",
-            partial(
-                utility,
-                real,
-                made,
-                fresh,
-                label=real.schema.classes[position],
-                judges=judges,
-                thorough=thorough,
-                by=by,
-                random_state=child_seed(source, 3),
-            ),
-        )
-    )
+        add("fidelity", said, quality_report, rows, 5, number, group=group)
+    given = {"label": real.schema.classes[position], "judges": judges}
+    add("utility", "utility", utility, every, 3, **given, thorough=thorough, by=by)
     for number, (group, rows) in enumerate(groups.items()):
         if group in (name, EVERYTHING):
-            steps.append(
-                (
-                    "privacy",
-                    f"privacy of {group}",
-                    partial(
-                        privacy,
-                        *rows,
-                        group=group,
-                        random_state=child_seed(source, 4, number),
-                        device=device,
-                    ),
-                )
-            )
+            said = f"privacy of {group}"
+            add("privacy", said, privacy, rows, 4, number, group=group, device=device)
+    found: dict[str, list[Part]] = {part: [] for part in PARTS}
+    seconds: dict[str, float] = {}
     with _progress(verbose, len(steps)) as step:
         for part, what, work in steps:
             step(what)
