@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 
 from synthgen.device import child_seed, resolve, seed_sequence
 from synthgen.errors import DataError
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
+from synthgen.metrics.judges import DEFAULT_JUDGES, FEW, check_judges
 from synthgen.metrics.names import NAMES
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
@@ -345,7 +346,9 @@ def evaluate(
             add("privacy", said, privacy, rows, 4, number, group=group, device=device)
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
-    with _progress(verbose, len(steps)) as step:
+    # To wake threads takes longer than what few rows give them to do.
+    threads = 1 if max(map(len, every)) <= FEW else None
+    with threadpool_limits(threads), _progress(verbose, len(steps)) as step:
         for part, what, work in steps:
             step(what)
             started = time.perf_counter()
