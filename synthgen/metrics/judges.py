@@ -139,8 +139,13 @@ def learn(
     if judge == "boosting":
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(**chosen)
+        # Two levels are one cut of a number: no need of an encoder, nor of ten rows of each.
+        several = [
+            level and len(column.categories) > 2
+            for column, level in zip(space.columns, space.is_level, strict=True)
+        ]
         model.set_params(
-            categorical_features=space.is_level,
+            categorical_features=np.array(several, dtype=bool),
             min_samples_leaf=int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20)),
             random_state=seed,
         )
