@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from synthgen.device import child_seed, resolve, seed_sequence
 from synthgen.errors import DataError
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import DEFAULT_JUDGES, FEW, check_judges
+from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
 from synthgen.metrics.names import NAMES
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
@@ -38,6 +38,8 @@ PARTS = ("fidelity", "utility", "privacy")
 EVERYTHING = "all"
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
 HELD_OUT, MOST_CLASSES = 0.3, 4
+# Rows up to which it takes longer to wake threads than they have to do.
+ONE_THREAD = 1_000
 MOST_GROUPS = 8  # that are named where a gate's is not among them
 
 
@@ -215,7 +217,8 @@ class Report:
         rows = []
         for score in self.scores if scores is None else scores:
             last = score.name.rpartition(".")[2]
-            if ": " in score.group or (score.name.startswith("utility.") and last not in SHOWN):
+            of_utility = score.name.startswith("utility.")
+            if last not in SHOWN if of_utility else ": " in score.group:
                 continue
             low_high = "" if score.interval is None else "{:.3f} to {:.3f}".format(*score.interval)
             others = ("" if v is None else f"{v:.3f}" for v in (score.reference, score.floor))
@@ -327,6 +330,7 @@ def evaluate(
         *key: int,
         **given: Any,
     ) -> None:
+        """A step, whose seed is the child of the evaluation's at `key`."""
         work = partial(measure, *rows, random_state=child_seed(source, *key), **given)
         steps.append((part, said, work))
 
@@ -346,8 +350,7 @@ def evaluate(
             add("privacy", said, privacy, rows, 4, number, group=group, device=device)
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
-    # To wake threads takes longer than what few rows give them to do.
-    threads = 1 if max(map(len, every)) <= FEW else None
+    threads = 1 if max(map(len, every)) <= ONE_THREAD else None
     with threadpool_limits(threads), _progress(verbose, len(steps)) as step:
         for part, what, work in steps:
             step(what)

@@ -487,7 +487,7 @@ def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
     from synthgen.metrics import judges, privacy, samples, utility
 
     monkeypatch.setitem(judges.SETTINGS["boosting"], "max_iter", 5)
-    monkeypatch.setitem(judges.OF_FEW, "max_iter", 5)
+    monkeypatch.setitem(judges.FOR_SMALL, "max_iter", 5)
     monkeypatch.setattr(samples, "HALVES", 3)
     monkeypatch.setattr(utility, "REPLICATES", 20)
     monkeypatch.setattr(privacy, "REPEATS", (1, 1))

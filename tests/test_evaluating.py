@@ -17,7 +17,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.evaluating import Report, evaluate
 from synthgen.gates import gate
 from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
-from synthgen.metrics.judges import OF_FEW, SETTINGS, described
+from synthgen.metrics.judges import FOR_SMALL, SETTINGS, described
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import TWO_SAMPLE
@@ -60,7 +60,7 @@ def rare(table: pd.DataFrame) -> pd.DataFrame:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
-        patch.setitem(OF_FEW, "max_iter", 20)
+        patch.setitem(FOR_SMALL, "max_iter", 20)
         patch.setattr(samples, "HALVES", 4)
         patch.setattr(two_sample, "PARTINGS", 1)
         patch.setattr(utility, "REPLICATES", 60)
@@ -248,10 +248,12 @@ def test_the_headline_names_the_rows_that_decided():
     key = Score("fidelity.c2st_boosting", "other", 0.1, 1.0, "higher", (0.0, 0.2), 0.0)
     found = [verdicts.Verdict("fidelity", "fails", "", key)]
     said = verdicts.headline(found, "yes")
-    assert said == "The synthetic rows of “yes” do not look real (the worst: other)."
+    assert said == "The synthetic rows of “yes” do not look real (the worst: “other”)."
     unsure = replace(found[0], outcome="cannot tell")
     said = verdicts.headline([unsure], "yes")
-    assert said == "The synthetic rows of “yes” may or may not look real (the worst: other)."
+    assert said == "The synthetic rows of “yes” may or may not look real (the worst: “other”)."
+    passed = replace(found[0], outcome="passes")
+    assert verdicts.headline([passed], "yes") == "The synthetic rows of “yes” look real."
 
 
 def test_numbers_that_another_table_writes_as_text_are_numbers():
@@ -364,7 +366,7 @@ def test_the_limits_of_utility_are_those_that_are_told(
         ("copies", 0.2, 0.149, 0.3, "falls short", "equal to a training row"),
         ("copies", 0.2, 0.104, 0.3, "cannot tell", "begins above the 10.0% of real rows"),
         ("copies", 0.101, 0.1, 0.15, "passes", ""),
-        ("copies", 0.101, 0.1, 0.151, "cannot tell", "more than 15.0% cannot be ruled out"),
+        ("copies", 0.101, 0.1, 0.151, "cannot tell", "15.0%, 5% above real rows, cannot be"),
         ("near_copies", 0.2, 0.151, 0.3, "fails", "nearly equal to a training row"),
         ("near_copies", 0.2, 0.149, 0.3, "cannot tell", "ruled out: the interval ends at 30.0%"),
         ("near_copies", 0.12, 0.11, 0.15, "passes", ""),
@@ -381,6 +383,40 @@ def test_the_limits_of_privacy_are_those_that_are_told(
         patch.setattr(verdicts, "_room", lambda tests: 1.0)
         found = verdicts.of_privacy(Part([score, *attack]), held_out=True)
     assert (found.outcome, said in found.sentence) == (outcome, True)
+
+
+def test_without_real_rows_beside_them_copies_cannot_be_told():
+    alone = replace(told("privacy.copies", 0.5, 0.4, 0.6), reference=None)
+    found = verdicts.of_privacy(Part([alone]), held_out=True)
+    assert found.outcome == "cannot tell"
+    assert "there are no real ones to set beside them" in found.sentence
+    assert "real rows 0" not in found.sentence
+
+
+def test_a_holdout_without_the_class_gives_no_verdict_of_privacy():
+    report = judged(rare(frame(2)), holdout=frame(3).query("ill == 'no'"))
+    assert outcomes(report)["privacy"] == "cannot tell"
+
+
+def test_what_speaks_against_all_figures_stands_before_a_failure():
+    failed = verdicts.Verdict("privacy", "fails", "They are copies.", None)
+    said = verdicts.unless(failed, "the first rows are train itself")
+    assert said.outcome == "fails"
+    assert said.sentence == "The first rows are train itself. They are copies."
+
+
+def test_broken_rules_are_told_with_the_fidelity():
+    test = Score("fidelity.c2st_boosting", "yes", 0.97, 0.97, "higher", (0.9, 1.0), 0.2)
+    rules = Score("fidelity.rules_kept", "yes", 0.2, 1.0, "higher", (0.1, 0.3))
+    both = [
+        verdicts.of_fidelity(Part([test, r]), "yes", {"yes": 2000}).sentence
+        for r in (
+            rules,
+            replace(rules, value=0.99, interval=(0.97, 1.0)),
+        )
+    ]
+    assert "20.0% [10.0%, 30.0%] keep the rules that hold in train; of real rows 100.0%" in both[0]
+    assert "rules" not in both[1]
 
 
 @pytest.mark.parametrize(("rows", "copied"), [(1, 1), (10, 1), (100, 2), (1000, 8), (1000, 1)])

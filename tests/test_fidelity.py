@@ -14,7 +14,7 @@ import pytest
 from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import OF_FEW, SETTINGS, folds_of, out_of_fold
+from synthgen.metrics.judges import FOR_SMALL, SETTINGS, folds_of, out_of_fold
 from synthgen.metrics.quality_report import _contingency, quality_report
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
@@ -68,7 +68,7 @@ def of(part: Part, name: str, group: str = "all") -> Score:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 30)
-        patch.setitem(OF_FEW, "max_iter", 30)
+        patch.setitem(FOR_SMALL, "max_iter", 30)
         patch.setattr(samples, "HALVES", 8)
         yield
 
@@ -467,6 +467,18 @@ def test_few_rows_widen_the_interval(rows: int):
     assert score.interval[1] - score.interval[0] > 0.6
 
 
+def test_what_sees_no_connections_has_no_floor(fresh: Part):
+    for name in ("c2st_logistic", "c2st_logistic_holdout", "alpha_precision"):
+        assert of(fresh, name).floor is None
+    for name in ("c2st_boosting", "c2st_boosting_holdout", "beta_recall"):
+        assert of(fresh, name).floor is not None
+    schema = Schema.infer(frame(1)[["a"]])
+    alone = [Table(frame(seed)[["a"]], schema) for seed in (1, 2, 3)]
+    scores = fidelity(*alone, group="all", random_state=0).scores
+    assert {s.name for s in scores} >= {"fidelity.c2st_boosting", "fidelity.beta_recall"}
+    assert all(s.floor is None for s in scores if "c2st" in s.name or "beta" in s.name)
+
+
 def test_a_floor_of_few_rows_is_no_better_than_real_rows():
     """Where columns do not go together, real rows are what their shuffled columns are."""
     apart = []
@@ -475,7 +487,7 @@ def test_a_floor_of_few_rows_is_no_better_than_real_rows():
         draws = drawn(train, made, held)
         source = np.random.SeedSequence(seed)
         part = Part(columns_and_pairs(draws, source) + support(draws, source))
-        names = ("pair_trends", "mutual_information", "alpha_precision", "beta_recall")
+        names = ("pair_trends", "mutual_information", "beta_recall")
         scores = [of(part, name) for name in names]
         apart.append([cast(float, s.floor) - cast(float, s.reference) for s in scores])
     error = np.std(apart, axis=0, ddof=1) / np.sqrt(len(apart))

@@ -328,6 +328,29 @@ def test_hardly_any_rows(rows: tuple[int, int, int]):
         alone = rows[1] == 1 and score.name.rpartition(".")[2] in ("nndr", *QUANTILES)
         assert (score.interval is not None) == (math.isfinite(score.value) and not alone)
         assert score.interval is not None or score.note
+        assert score.interval is None or score.interval[0] < score.interval[1]
+
+
+def test_rows_that_are_all_alike_have_no_interval_of_width_0():
+    """Two equal rows say as little of the spread as one, and attacks on 12 rows are never sure."""
+    rng = np.random.default_rng(0)
+    train, made, holdout = (
+        pd.DataFrame(rng.normal(size=(12, 2)), columns=["x", "y"]) for _ in range(3)
+    )
+    twice = near(train, pd.concat([made[:1]] * 2, ignore_index=True), holdout)
+    assert all(twice[name].interval is None and twice[name].note for name in ("nndr", *QUANTILES))
+    copied = named(measured(train, train, holdout))
+    assert copied["mia_auc"].value == 1
+    assert copied["mia_auc"].interval == pytest.approx((1 - 3 / 12, 1))
+    for name, score in copied.items():
+        # That copies have no distance is sure.
+        sure = name in ("nndr", *QUANTILES)
+        assert score.interval is not None
+        assert (score.interval[1] - score.interval[0] < 1e-9) == sure, name
+    alike = near(train, pd.concat([made[:1]] * 12, ignore_index=True), holdout)
+    far = alike["distance_q05"].value
+    assert alike["distance_q05"].interval == (0, far)
+    assert alike["distance_median"].interval == (far, far)
 
 
 def test_hard_columns():

@@ -15,13 +15,13 @@ from synthgen.metrics import told as figures
 from synthgen.metrics import utility as module
 from synthgen.metrics.judges import (
     CLASSIFIERS,
-    OF_FEW,
+    FOR_SMALL,
     SETTINGS,
     check_judges,
     described,
     learn,
     moved,
-    usual,
+    settings_for,
 )
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
@@ -62,7 +62,7 @@ def rare(table: pd.DataFrame) -> pd.DataFrame:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
-        patch.setitem(OF_FEW, "max_iter", 20)
+        patch.setitem(FOR_SMALL, "max_iter", 20)
         yield
 
 
@@ -119,7 +119,7 @@ def test_what_is_not_applicable_is_said(fresh: Part):
     assert not [s for s in part.scores if ".whole." in s.name or ".fresh." in s.name]
     assert any("of one class" in note for note in part.notes)
     assert any("18 test rows of yes are too few to part" in note for note in part.notes)
-    assert any("Tests hold 25.71% yes" in note for note in part.notes)
+    assert any("Tests hold 25.71% of “yes”" in note for note in part.notes)
     assert [s for s in fresh.scores if ".whole." in s.name]
 
 
@@ -245,9 +245,11 @@ def test_few_test_rows_leave_no_interval_empty():
 
 def test_floors_are_those_of_noise_and_references_of_ratios_are_measured(fresh: Part):
     for use in ("replace", "augment", "whole"):
-        for name in ("ap_ratio", "ap_gain", "average_precision", "recall", "log_loss"):
+        for name in ("ap_ratio", "ap_gain", "average_precision", "f1", "log_loss"):
             floor = of(fresh, f"{use}.{name}").floor
             assert floor is not None, (use, name)
+        # Where nearly all rows are alarms, those of the class are among them.
+        assert of(fresh, f"{use}.recall").floor is None
     for judge in ("boosting", "logistic"):
         score = of(fresh, "whole.average_precision", judge)
         assert score.floor < score.value - 0.1  # type: ignore[operator]
@@ -436,13 +438,13 @@ def test_thorough_tunes_on_real_rows():
 def test_the_settings_that_are_said_are_those_that_are_used(
     fresh: Part, monkeypatch: pytest.MonkeyPatch
 ):
-    few = {"boosting": OF_FEW, "logistic": {}}
-    assert fresh.judges == {judge: described(judge, given) for judge, given in few.items()}
-    text = "HistGradientBoostingClassifier with learning_rate=0.2, max_iter=20, max_leaf_nodes=31"
+    assert fresh.judges == {judge: described(judge) for judge in ("boosting", "logistic")}
+    text = "HistGradientBoostingClassifier with learning_rate=0.1, max_iter=20, max_leaf_nodes=31"
     assert text in fresh.judges["boosting"]
+    assert "tables of up to 1,000 rows learning_rate=0.2, max_iter=20)" in fresh.judges["boosting"]
     table = Table.of(frame(1), target="ill")
     space = Space.of(table, with_target=False)
-    assert usual("boosting", 1_001) == usual("forest", 600) == {}
+    assert settings_for("boosting", 1_001) == settings_for("forest", 600) == {}
     for judge in ("boosting", "logistic", "forest", "mlp"):
         kind, used = getattr(judging, CLASSIFIERS[judge]), []
         monkeypatch.setattr(kind, "fit", lambda model, *_, used=used: used.append(model))

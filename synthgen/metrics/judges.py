@@ -58,8 +58,8 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "mlp": ({}, {"alpha": 1e-2}, {"alpha": 1.0}, {"hidden_layer_sizes": (32,)}),
     "xgboost": ({}, {"max_depth": 3}, {"learning_rate": 0.05, "n_estimators": 200}),
 }
-# Of few rows half as many trees, of twice the rate, tell as much in half of the time.
-FEW, OF_FEW = 1_000, {"learning_rate": 0.2, "max_iter": 50}
+# On so many rows half as many trees, of twice the rate, tell as much in half of the time.
+SMALL_TABLE, FOR_SMALL = 1_000, {"learning_rate": 0.2, "max_iter": 50}
 LEAST = 1e-6  # a probability is never nearer to 0 or 1
 
 
@@ -88,18 +88,18 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(judges))
 
 
-def usual(judge: str, rows: int) -> dict[str, Any]:
-    """Settings, in the place of the judge's own, for a table of so many rows.
+def settings_for(judge: str, rows: int) -> dict[str, Any]:
+    """What takes the place of the judge's own settings on a table of so many rows.
 
     Example:
-        >>> usual("boosting", 200), usual("boosting", 10_000)
+        >>> settings_for("boosting", 200), settings_for("boosting", 10_000)
         ({'learning_rate': 0.2, 'max_iter': 50}, {})
     """
-    return OF_FEW if judge == "boosting" and rows <= FEW else {}
+    return dict(FOR_SMALL) if judge == "boosting" and rows <= SMALL_TABLE else {}
 
 
 def described(judge: str, settings: dict[str, Any] | None = None) -> str:
-    """A judge and its settings, in words.
+    """A judge and its settings, in words; None: those that it has unless it is tuned.
 
     Example:
         >>> described("logistic", {"C": 0.1})
@@ -108,8 +108,13 @@ otherwise its defaults"
     """
     package = "xgboost" if judge == "xgboost" else "scikit-learn"
     chosen = SETTINGS[judge] | (settings or {})
-    said = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+    said, of_small = (
+        ", ".join(f"{name}={value!r}" for name, value in given.items())
+        for given in (chosen, FOR_SMALL)
+    )
     leaf = ", min_samples_leaf=a 20th of the rows, from 5 to 20" if judge == "boosting" else ""
+    if judge == "boosting" and settings is None:
+        said += f" (on tables of up to {SMALL_TABLE:,} rows {of_small})"
     return f"{package}'s {CLASSIFIERS[judge]} with {said}{leaf}, otherwise its defaults"
 
 

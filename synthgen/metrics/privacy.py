@@ -28,6 +28,8 @@ DRAWS, DRAWN = 300, 5  # of a bootstrap; of real rows for a reference
 FEW, FOLDS, REPEATS = 300, (4, 3), (5, 2)
 # Lines are sought among so many synthetic rows around a record; the clearest of them count.
 LINE_ROWS, CLEAREST = 128, 5
+# Draws that differ by less are all alike; of so many rows one is usual where none was seen.
+ALIKE, UNSEEN = 1e-12, 3
 # Where a distance is zero, its logarithm is that of the rounding of float32.
 TINY = 1e-6
 
@@ -277,17 +279,21 @@ def _nearness(
             scores.append(_unknown(name, group, "it needs two different training rows"))
             continue
         statistic = _STATISTICS.get(name, _mean)
-        value = float(statistic(mine[name]))
+        value, note = float(statistic(mine[name])), ""
         if statistic is _mean:
-            interval = wilson(value, len(mine[name]))
+            interval: tuple[float, float] | None = wilson(value, len(distance))
         else:
             picks = rng.integers(len(distance), size=(DRAWS, len(distance)))
-            interval = _middle(statistic(mine[name][picks])) if len(distance) > 1 else None
+            low, high = _middle(statistic(mine[name][picks]))
+            interval, part = (low, high), 0.05 if name == "distance_q05" else 0.5
+            if high - low < ALIKE and len(distance) * part < UNSEEN:
+                interval = (0.0, high)  # rows that were not seen may be nearer
+                if len(distance) * (1 - part) < UNSEEN:  # or farther
+                    interval, note = None, f"no interval: {len(distance):,} rows show no spread"
         drawn = [float(statistic(theirs[name])) for theirs, _ in others]
         reference = float(np.mean(drawn)) if drawn else None
-        note = "" if interval else "no interval: one synthetic row shows no spread"
-        given = value, reference, better, interval
-        scores.append(Score(f"privacy.{name}", group, *given, note=note))
+        given = value, reference, better, interval, None, note
+        scores.append(Score(f"privacy.{name}", group, *given))
     curves = {"nearest train row synthetic": _cumulated(distance)}
     if len(other):
         curves["nearest train row holdout"] = _cumulated(yardstick)
@@ -364,8 +370,16 @@ _STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _middle(drawn: np.ndarray) -> tuple[float, float]:
+def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap.
+
+    Args:
+        rows: So many can move a figure between `least` and 1. Where the draws are all alike, what
+            none of them has shown happens in 3 at most (Hanley & Lippman-Hand 1983). 0: not asked.
+    """
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    if rows and high - low < ALIKE:
+        low, high = max(least, low - UNSEEN / rows), min(1.0, high + UNSEEN / rows)
     return low, high
 
 
@@ -439,23 +453,24 @@ class _Attacked:
         scores = []
         for place, name in enumerate(ATTACKS):
             if place >= len(mine) or (name == "line" and self.made < 2):
-                why = "it needs two number columns and two synthetic rows"
+                what = "number columns" if place >= len(mine) else "synthetic rows"
+                why = f"it needs two {what}"
                 scores.append(_unknown(f"mia_{name}_auc", group, why))
                 continue
             value, reference = float(mine[place, 0]), float(theirs[:, place, 0].mean())
-            interval = _middle(mine[place, 1:])
+            interval = _middle(mine[place, 1:], rows)
             scores.append(
                 Score(f"privacy.mia_{name}_auc", group, value, reference, "lower", interval)
             )
         worst = int(mine[:, 0].argmax())
         value, reference = float(mine[worst, 0]), float(theirs[:, :, 0].max(1).mean())
         note = f"the worst attack: {ATTACKS[worst]}"
-        interval = _middle(mine[worst, 1:])
+        interval = _middle(mine[worst, 1:], rows)
         scores.append(
             Score("privacy.mia_auc", group, value, reference, "lower", interval, note=note)
         )
         excess = mine.max(0) - theirs.max(1).mean(0)
-        interval = _middle(excess[1:])
+        interval = _middle(excess[1:], rows, -1.0)
         said = f"{note}; that of real rows is 0 by definition, as what they reach is taken off"
         scores.append(
             Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
@@ -490,7 +505,7 @@ class _Attacked:
             value,
             float(reference),
             "lower",
-            _middle(_found(mine[drawn], rates)[:, 0]),
+            _middle(_found(mine[drawn], rates)[:, 0], rows),
             note=note,
         )
 

@@ -34,11 +34,9 @@ def support(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
         for _ in range(DRAWS if several else 1)
     ]
     shuffled = space.dense(independent(rng, some(rng, draws.fresh, rows)))
-    value, reference, floor = (
-        _figures(real, made, own),
-        np.mean(fresh, axis=0),
-        _figures(real, shuffled, own),
-    )
+    value, reference = _figures(real, made, own), np.mean(fresh, axis=0)
+    # Columns without connections lie as near to the centre as others: no floor of precision.
+    floor = _figures(real, shuffled, own)[1] if len(space.columns) > 1 else None
     again = []
     for a, b in zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True):
         half = real[a]
@@ -50,7 +48,7 @@ def support(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
             float(value[k]),
             float(reference[k]),
             [float(one[k]) for one in again],
-            floor=float(floor[k]),
+            floor=None if floor is None or not k else float(floor),
             rows=rows,
         )
         for k, name in enumerate(("alpha_precision", "beta_recall"))

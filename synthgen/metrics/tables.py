@@ -40,11 +40,9 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
         by_text = {str(c): c for c in frame.columns}
         lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
         if lacking:
-            raise DataError(
-                364,
-                f"the {which} table lacks column {', '.join(map(repr, lacking[:8]))} of train: add "
-                f"or rename it",
-            )
+            named = f"column{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking[:8]))}"
+            it = "them" if len(lacking) > 1 else "it"
+            raise DataError(364, f"the {which} table lacks {named} of train: add or rename {it}")
         known = {str(c) for c in train.schema.names}
         if extra := [text for text in by_text if text not in known]:
             notes.append(f"columns of {which} that train lacks are left out: {', '.join(extra)}")
@@ -274,4 +272,6 @@ def copies(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
             f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
             f"a mixture: give the new rows only (synthgen augment --only-new)"
         )
+        why = "the first of the synthetic rows are train itself: give the new rows only"
+        spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
     return notes, spoilt

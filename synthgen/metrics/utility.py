@@ -22,7 +22,7 @@ from synthgen.metrics.judges import (
     learn,
     moved,
     out_of_fold,
-    usual,
+    settings_for,
 )
 from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Better, Part, Score
@@ -128,7 +128,7 @@ def utility(
     groups = {} if by is None else _groups(train, holdout, by, data)
     tested, made = int(data.y_test.sum()), len(data.made_rare)
     notes = [
-        f"Tests hold {data.y_test.mean():.2%} {name} ({tested:,} of {len(data.y_test):,} real "
+        f"Tests hold {data.y_test.mean():.2%} of “{name}” ({tested:,} of {len(data.y_test):,} real "
         f"rows), as the holdout does; train holds {data.natural:.2%}. Average precision depends on "
         f"this share.",
         *data.notes,
@@ -148,7 +148,7 @@ def utility(
         trial = _Trial.of(data, judge, thorough, child_seed(seed, 1, number))
         scores += trial.scores(groups)
         curves |= trial.curves()
-        used[judge] = described(judge, trial.settings)
+        used[judge] = described(judge, trial.settings if thorough else None)
         if thorough:
             notes.append(f"{judge} tuned on real rows: {trial.settings or 'its own settings'}")
     notes.append(
@@ -429,7 +429,8 @@ class _Trial:
     def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
         rng = np.random.default_rng(seed)
         rows = len(data.rare) + len(data.rest)
-        settings = _tuned(data, judge, rng) if thorough else usual(judge, rows)
+        settings = settings_for(judge, rows)
+        settings |= _tuned(data, judge, settings, rng) if thorough else {}
         sets, told = _Sets.of(data, rng), {}
         for name, draws in sets.draws.items():
             if thorough:
@@ -513,7 +514,9 @@ class _Trial:
                 rows=int(y.sum()),
                 share=figure in ("recall", "recall_at_precision"),
             )
-            given = float(reference[figure][0]), better, interval, float(floor[figure][0])
+            # Noise calls nearly all rows alarms, and so finds those of the class.
+            bottom = None if figure == "recall" else float(floor[figure][0])
+            given = float(reference[figure][0]), better, interval, bottom
             note = beside.noted(float(alone[figure][0]))
             out.append(Score(f"utility.{name}.{figure}", self.judge, one, *given, note))
         return out
@@ -608,8 +611,12 @@ class _Trial:
         return out
 
 
-def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
-    """The settings of the best average precision on real rows, out of fold."""
+def _tuned(
+    data: _Data, judge: str, usual: dict[str, Any], rng: np.random.Generator
+) -> dict[str, Any]:
+    """What changes the usual settings to those of the best average precision on real rows, out of
+    fold.
+    """
     part = min(1.0, TUNE_ROWS / (len(data.rare) + len(data.rest)))
     rare = data.rare[: max(FOLDS, round(part * len(data.rare)))]
     rest = data.rest[: max(FOLDS, round(part * len(data.rest)))]
@@ -618,7 +625,8 @@ def _tuned(data: _Data, judge: str, rng: np.random.Generator) -> dict[str, Any]:
     for settings in GRIDS[judge]:
         same = np.random.default_rng(seed)
         folds = folds_of(y, FOLDS, same)
-        told = out_of_fold(judge, data.space, cells, y, folds=folds, rng=same, settings=settings)
+        given = {"folds": folds, "rng": same, "settings": usual | settings}
+        told = out_of_fold(judge, data.space, cells, y, **given)
         ones = np.ones((1, len(y)), dtype=np.float32)
         value = float(ranking(y, Told(told[None], np.empty((0, 1))), ones)[0][0])
         if value > best:
@@ -646,8 +654,8 @@ def _tell(
     p = np.array([told(test) for told in judged])
     if not thresholds:
         return Told(p, np.empty((0, 1)))
-    # Real rows whose probability comes from a judge that has not seen them: the draws in turn, as
-    # each tells the rows of its folds on the scale of all.
+    # Real rows whose probability comes from a judge that has not seen them. Where there are several
+    # draws of the rows, each fold has the judge of another one.
     real = np.vstack([data.rare, data.rest])
     y = np.repeat([True, False], [len(data.rare), len(data.rest)])
     of_rare, of_rest = (rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest)))

@@ -126,21 +126,26 @@ def headline(verdicts: Sequence[Verdict], label: str) -> str:
     said = []
     for v in verdicts:
         other = "" if v.key is None or v.part == "utility" else v.key.group
-        worst = f" (the worst: {_of(other)})" if other not in ("", label) else ""
+        of_others = other not in ("", label) and v.outcome != "passes"
+        worst = f" (the worst: {_quoted(other)})" if of_others else ""
         said.append(_WORDS[v.part][v.outcome] + worst)
     text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])}, and {said[-1]}"
     return f"The synthetic rows of “{label}” {text}."
 
 
 def unless(verdict: Verdict, reason: str) -> Verdict:
-    """`verdict`, or that nothing can be told where it is no failure and there is a reason."""
-    if not reason or verdict.outcome == "fails":
+    """`verdict` with a reason against it, where there is one: then what is no failure cannot be
+    told.
+    """
+    if not reason:
         return verdict
+    outcome = "fails" if verdict.outcome == "fails" else "cannot tell"
     text = f"{reason[:1].upper()}{reason[1:]}. {verdict.sentence}"
-    return replace(verdict, outcome="cannot tell", sentence=text)
+    return replace(verdict, outcome=outcome, sentence=text)
 
 
 def _shown(score: Score, form: str = ".2f") -> str:
+    form = form.replace(".", "z.")  # no minus before a 0
     text = f"{score.value:{form}}"
     if score.interval is not None:
         text += f" [{score.interval[0]:{form}}, {score.interval[1]:{form}}]"
@@ -192,14 +197,27 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
         told += " of the holdout"
     sentence = (
         f"A boosting classifier {told} ({_of(key.group)}). Two-sample score {_shown(key)}; real "
-        f"rows {key.reference or 0:.2f}, columns without connections {key.floor or 0:.2f} (1 is "
-        f"never told apart, 0 always)"
+        f"rows {key.reference or 0:.2f}{_unconnected(key)} (1 is never told apart, 0 always)"
     )
     trends = [s for s in part.scores if (s.name, s.group) == ("fidelity.pair_trends", key.group)]
     if trends and trends[0].reference is not None:
         sentence += f". Pair trends {_shown(trends[0])}; real rows {trends[0].reference:.2f}"
+    kept = [s for s in part.scores if (s.name, s.group) == ("fidelity.rules_kept", key.group)]
+    if kept and kept[0].interval and kept[0].interval[1] < (kept[0].reference or 0.0):
+        of_real = f"{kept[0].reference or 0:.1%}"
+        sentence += f". {_shown(kept[0], '.1%')} keep the rules that hold in train; of real rows "
+        sentence += of_real
     sentence += f". {why}" if why else ""
     return Verdict("fidelity", outcome, f"{sentence}.", key)
+
+
+def _unconnected(test: Score) -> str:
+    """What columns without connections reach, where there are some to be without."""
+    if test.floor is None:
+        return ""
+    if test.floor < (test.reference or 0.0):
+        return f", columns without connections {test.floor:.2f}"
+    return f", which columns without connections reach too, with {test.floor:.2f}"
 
 
 def _told_apart(score: Score, room: float, rows: int) -> _Found:
@@ -304,7 +322,9 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
             )
         else:
             what = "equal" if key.name == COPIES else "nearly equal"
-            sentence += f"{what} to a training row; real rows {key.reference or 0:.1%}"
+            sentence += f"{what} to a training row; "
+            none = "there are no real ones to set beside them"
+            sentence += none if key.reference is None else f"real rows {key.reference:.1%}"
         sentence += f". {attack}" if attack else ""
     sentence += f". {why}" if why else ""
     if not held_out:
@@ -340,8 +360,11 @@ def _near(share: Score, room: float) -> _Found | None:
         if low > 0.5 and share.value > NEARER:
             return _Found("fails", share)
         return _open(share, most, MOST_NEARER)
+    if share.reference is None:
+        why = "No holdout row tells whether real rows are so as often"
+        return None if share.value == 0 else _Found("cannot tell", share, why)
     # More than fresh real rows that are equal, or as near, to a row of train.
-    usual = share.reference or 0.0
+    usual = share.reference
     if low - usual > SOME_COPIES:
         return _Found("fails", share)
     if share.name == COPIES and low - usual > A_COPY:
@@ -349,17 +372,17 @@ def _near(share: Score, room: float) -> _Found | None:
     if share.name == COPIES and least > usual:  # where real rows have none, a single one
         why = f"The interval begins above the {usual:.1%} of real rows: look at the equal rows"
         return _Found("cannot tell", share, why)
-    return _open(share, most, usual + SOME_COPIES)
+    return _open(share, most, usual + SOME_COPIES, f", {SOME_COPIES:.0%} above real rows,")
 
 
-def _open(share: Score, most: float, bound: float) -> _Found | None:
+def _open(share: Score, most: float, bound: float, which: str = "") -> _Found | None:
     """That it cannot be told where the upper end of the interval does not rule out what is above a
-    bound.
+    bound; `which` one, in words.
     """
     if most <= bound:
         return None
-    why = f"With so few rows more than {bound:.1%} cannot be ruled out: the interval ends at "
-    return _Found("cannot tell", share, f"{why}{most:.1%}")
+    why = f"With so few rows more than {bound:.1%}{which} cannot be ruled out: the interval ends"
+    return _Found("cannot tell", share, f"{why} at {most:.1%}")
 
 
 def _attack(part: Part, group: str) -> str:
@@ -385,3 +408,7 @@ def _attack(part: Part, group: str) -> str:
 
 def _of(group: str) -> str:
     return "all rows" if group == "all" else group
+
+
+def _quoted(group: str) -> str:
+    return "all rows" if group == "all" else f"“{group}”"
