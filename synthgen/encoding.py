@@ -5,8 +5,7 @@ has levels.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -22,10 +21,6 @@ from synthgen.scales import SIDE_BY_SIDE, Scales, chunks, nearest
 # has levels.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
-# What a model file may hold: knots at least so many rows apart, names of values seen at least so
-# often.
-PRIVATE_ROWS = 5
-
 
 # Of each column: its name, whether it has a number, and the levels of its code (0: it has none).
 Slots = list[tuple[Hashable, bool, int]]
@@ -36,6 +31,8 @@ class Layout:
     """What the columns of encoded rows are, of a table itself or of a wider one that holds it.
 
     Attributes:
+        columns: In the order of the table.
+        parts: What was learned of each; None: nothing.
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
         scale_code: See `Encoder.scale_code`.
@@ -140,7 +137,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Levels:
+class Levels:
     """A column as one code: `values` are positions in the column's categories, or the numbers
     themselves.
     """
@@ -175,7 +172,7 @@ class _Levels:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scale:
+class Scale:
     """A column as a quantile-normal number; with spikes or missing cells also as a code, 0 for
     "on the scale".
     """
@@ -215,6 +212,8 @@ class Encoder:
     constants come back, IDs are numbered anew, and text is left empty, so that none of it leaves.
 
     Attributes:
+        columns: In the order of the table.
+        parts: What was learned of each; None: nothing.
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
         scale_code: For each number, the position of the code whose level 0 means "on the scale", or
@@ -235,10 +234,10 @@ class Encoder:
     """
 
     def __init__(
-        self, columns: tuple[Column, ...], parts: tuple[_Levels | _Scale | None, ...]
+        self, columns: tuple[Column, ...], parts: tuple[Levels | Scale | None, ...]
     ) -> None:
         self.columns = columns
-        self._parts = parts
+        self.parts = parts
         self.widths: list[int] = []
         self.scale_code: list[int] = []
         self._places: list[tuple[int | None, int | None]] = []
@@ -247,7 +246,7 @@ class Encoder:
             if part is not None and part.width > 1:
                 code = len(self.widths)
                 self.widths.append(part.width)
-            if isinstance(part, _Scale):
+            if isinstance(part, Scale):
                 number = len(self.scale_code)
                 self.scale_code.append(-1 if code is None else code)
             self._places.append((number, code))
@@ -305,8 +304,8 @@ class Encoder:
                 )
         rows, device = len(frame), torch.device(device)
         levels = np.zeros((rows, len(self.widths)), dtype=code_type(self.widths))
-        for part, (_, code) in zip(self._parts, self._places, strict=True):
-            if isinstance(part, _Levels) and code is not None:
+        for part, (_, code) in zip(self.parts, self._places, strict=True):
+            if isinstance(part, Levels) and code is not None:
                 levels[:, code] = part.encode(frame[part.column.name])
         codes = torch.from_numpy(levels).to(device)
         numbers = torch.zeros(rows, self.n_numbers, device=device)
@@ -355,11 +354,11 @@ class Encoder:
                 series[number] = part.column.restore(found, gone)
         out = []
         for column, part, (number, code) in zip(
-            self.columns, self._parts, self._places, strict=True
+            self.columns, self.parts, self._places, strict=True
         ):
             if part is None:
                 out.append(unlearned(column, len(rows)))
-            elif isinstance(part, _Levels):
+            elif isinstance(part, Levels):
                 out.append(
                     part.decode(np.zeros(len(rows), np.int64) if code is None else codes[code])
                 )
@@ -367,15 +366,15 @@ class Encoder:
                 out.append(series[cast(int, number)])
         return as_frame(out, [c.name for c in self.columns], len(rows))
 
-    def _groups(self) -> Iterator[list[tuple[_Scale, int, int | None]]]:
+    def _groups(self) -> Iterator[list[tuple[Scale, int, int | None]]]:
         """The columns on a scale, some of one type at once, each with the position of its number
         and of its code.
         """
         for whole in (True, False):
             group = [
                 (part, cast(int, number), code)
-                for part, (number, code) in zip(self._parts, self._places, strict=True)
-                if isinstance(part, _Scale) and (part.knots.dtype == np.int64) is whole
+                for part, (number, code) in zip(self.parts, self._places, strict=True)
+                if isinstance(part, Scale) and (part.knots.dtype == np.int64) is whole
             ]
             for start in range(0, len(group), SIDE_BY_SIDE):
                 yield group[start : start + SIDE_BY_SIDE]
@@ -393,11 +392,11 @@ class Encoder:
         Raises:
             UsageError: the column has no levels, or not this one.
         """
-        named = {p.column.name: i for i, p in enumerate(self._parts) if isinstance(p, _Levels)}
+        named = {p.column.name: i for i, p in enumerate(self.parts) if isinstance(p, Levels)}
         if name not in named:
             known = ", ".join(map(repr, named)) or "none here"
             raise UsageError(238, f"{name!r} is no learned column of levels: these are {known}")
-        part = cast(_Levels, self._parts[named[name]])
+        part = cast(Levels, self.parts[named[name]])
         _, code = self._places[named[name]]
         levels = part.column.restore(part.values).tolist()
         if pd.isna(value) and part.missing:
@@ -409,36 +408,15 @@ class Encoder:
             raise UsageError(238, f"column {name!r} has no value {value!r}: it has {shown}")
         return code, levels.index(value)
 
-    def coarsened(self, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
-        """What a file may hold: knots at least 5 rows apart and rounded, no extremes, no value in
-        fewer than 5 rows.
-
-        Args:
-            frame: All training rows of the table, whatever their class: what many of them share
-                tells of none.
-
-        Returns:
-            The coarser encoder, with the same widths, and a sentence for each column that changed.
-
-        Raises:
-            ModelFileError: a column has no value or range that 5 rows share.
-        """
-        coarse = [
-            _coarse(column, part, frame[column.name])
-            for column, part in zip(self.columns, self._parts, strict=True)
-        ]
-        notes = [f"{column.name}: {note}" for column, _, note in coarse if note]
-        return Encoder(tuple(c for c, _, _ in coarse), tuple(p for _, p, _ in coarse)), notes
-
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The encoder as JSON and arrays."""
         described, arrays = [], {}
-        for i, (column, part) in enumerate(zip(self.columns, self._parts, strict=True)):
+        for i, (column, part) in enumerate(zip(self.columns, self.parts, strict=True)):
             entry: dict[str, Any] = {"column": column.to_json()}
-            if isinstance(part, _Levels):
+            if isinstance(part, Levels):
                 entry |= {"part": "levels", "frequent": part.frequent, "missing": part.missing}
                 arrays[f"{i}.values"] = part.values
-            elif isinstance(part, _Scale):
+            elif isinstance(part, Scale):
                 entry |= {"part": "scale", "missing": part.missing}
                 arrays |= {
                     f"{i}.knots": part.knots,
@@ -479,7 +457,7 @@ class Encoder:
 
 def _part_from_state(
     column: Column, entry: Mapping[str, Any], prefix: str, arrays: Mapping[str, np.ndarray]
-) -> _Levels | _Scale | None:
+) -> Levels | Scale | None:
     kind = entry.get("part")
     if kind is None:
         return None
@@ -506,7 +484,7 @@ def _part_from_state(
             or not 0 <= frequent < len(values)
         ):
             raise ValueError(f"frequent is {frequent}")
-        return _Levels(column, values, frequent, missing)
+        return Levels(column, values, frequent, missing)
     knots, grid = found["knots"], found["grid"]
     if (
         column.kind not in NUMBERS
@@ -517,7 +495,7 @@ def _part_from_state(
         raise ValueError("knots in no order")
     if not (grid[0] > 0 and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
         raise ValueError("grid in no order")
-    return _Scale(column, knots, grid, found["spikes"], missing)
+    return Scale(column, knots, grid, found["spikes"], missing)
 
 
 def unlearned(column: Column, rows: int) -> pd.Series:
@@ -579,7 +557,7 @@ def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFra
 # --- fitting --------------------------------------------------------------------------------------
 
 
-def _fit_part(column: Column, series: pd.Series, max_levels: int) -> _Levels | _Scale | None:
+def _fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Scale | None:
     if column.kind in ("categorical", "boolean"):
         codes = column.codes(series)
         return _levels(column, codes, codes < 0)
@@ -604,230 +582,11 @@ def _fit_part(column: Column, series: pd.Series, max_levels: int) -> _Levels | _
         places = np.unique(np.concatenate([ends, np.append(0, ends[:-1] + 1)]))
     elif len(rest) > KNOTS:
         places = np.linspace(0, len(rest) - 1, KNOTS).round().astype(np.int64)
-    return _Scale(column, rest[places], (places + 0.5) / len(rest), spikes, bool(gone.any()))
+    return Scale(column, rest[places], (places + 0.5) / len(rest), spikes, bool(gone.any()))
 
 
-def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> _Levels | None:
+def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> Levels | None:
     distinct, counts = np.unique(values[~gone], return_counts=True)
     if not len(distinct):
         return None  # nothing but missing in these rows
-    return _Levels(column, distinct, int(np.argmax(counts)), bool(gone.any()))
-
-
-# --- what a file may hold -------------------------------------------------------------------------
-
-
-def _coarse(
-    column: Column, part: _Levels | _Scale | None, series: pd.Series
-) -> tuple[Column, _Levels | _Scale | None, str]:
-    """A column and its part without what fewer than 5 rows tell, and what was left out."""
-    if isinstance(column.dtype, pd.CategoricalDtype) and column.kind in ("id", "text", "missing"):
-        column = replace(column, dtype=pd.CategoricalDtype())  # its levels are the training cells
-    gone = int(series.isna().sum())
-    rare = 0 < gone < PRIVATE_ROWS
-    column = replace(column, missing=0.0 if rare else float(f"{column.missing:.2g}"))
-    if column.kind in LEVELS and not all(isinstance(c, bool) for c in column.categories):
-        column, part, note = _coarse_categories(column, part, series)
-    elif column.kind in NUMBERS and isinstance(part, _Levels):
-        column, part, note = _coarse_numbers(column, part, series)
-    elif isinstance(part, _Scale):
-        column, part, note = _coarse_scale(column, part, series)
-    elif column.kind == "id":
-        column, note = _coarse_id(column)
-    else:
-        # Bounds of columns that are not learned tell of single rows and serve nothing.
-        column, note = replace(column, lower=None, upper=None, step=None, spikes=()), ""
-    if part is not None:
-        part = replace(part, column=column)
-        if rare and part.missing:
-            # Another value takes the code, so that the network's spans stay as they are.
-            if isinstance(part, _Levels):
-                part = replace(
-                    part, values=np.append(part.values, part.values[part.frequent]), missing=False
-                )
-            else:
-                middle = part.knots[len(part.knots) // 2]
-                part = replace(part, spikes=np.append(part.spikes, middle), missing=False)
-    if rare:
-        note = f"{note}{'; ' * bool(note)}missing cells in fewer than {PRIVATE_ROWS} rows left out"
-    return column, part, note
-
-
-def _coarse_id(column: Column) -> tuple[Column, str]:
-    if column.upper is None:
-        return replace(column, lower=None), ""
-    lower, upper = int(column.lower or 0), int(column.upper)
-    above = 10 ** len(str(abs(upper)))
-    below = 0 if lower >= 0 else -(10 ** len(str(-lower)))
-    if above >= 2**63 or below < -(2**63):
-        raise ModelFileError(
-            405,
-            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot "
-            "tell where "
-            f"new ones may start: drop the column, or make it text",
-        )
-    column = replace(column, lower=None if column.lower is None else below, upper=above)
-    return column, f"new numbers start above {above}"
-
-
-def _coarse_categories(
-    column: Column, part: _Levels | _Scale | None, series: pd.Series
-) -> tuple[Column, _Levels | None, str]:
-    assert not isinstance(part, _Scale)
-    codes = column.codes(series)
-    counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
-    keep = counts >= PRIVATE_ROWS
-    if not keep.any():
-        raise _nothing_shared(column)
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it
-        # lost.
-        kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
-        used = dtype.categories[dtype.categories.isin(kept)]
-        dtype = pd.CategoricalDtype(used, ordered=dtype.ordered)
-    elif keep.all():
-        return column, part, ""
-    names = tuple(c for c, k in zip(column.categories, keep, strict=True) if k)
-    moved = np.where(keep, np.cumsum(keep) - 1, -1)
-    levels = len(keep)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        levels = len(column.dtype.categories)
-    rare = levels - int(keep.sum())
-    if part is not None:
-        values = moved[part.values]
-        weight = np.where(values >= 0, counts[part.values], 0)
-        stand_in = int(np.argmax(weight))
-        fallback = values[stand_in] if values[stand_in] >= 0 else moved[int(np.argmax(counts))]
-        part = replace(part, values=np.where(values >= 0, values, fallback), frequent=stand_in)
-    note = f"{rare} of {levels} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
-    return replace(column, categories=names, dtype=dtype), part, note * bool(rare)
-
-
-def _coarse_numbers(
-    column: Column, part: _Levels, series: pd.Series
-) -> tuple[Column, _Levels, str]:
-    values, gone = column.numbers(series)
-    distinct, counts = np.unique(values[~gone], return_counts=True)
-    shared = distinct[counts >= PRIVATE_ROWS]
-    if not len(shared):
-        known = np.sort(values[~gone])
-        shared = np.unique(_file_knots(column, known, np.arange(len(known)), len(known))[0])
-    merged = shared[nearest(shared, part.values)]
-    column = _with_limits(column, shared, distinct[counts >= PRIVATE_ROWS])
-    changed = int((merged != part.values).sum())
-    note = (
-        f"{changed} values that fewer than {PRIVATE_ROWS} rows hold moved to the nearest other"
-        if changed
-        else ""
-    )
-    # The gap to a rare value would give it away; between the levels there is nothing to round.
-    return (replace(column, step=1) if column.step else column), replace(part, values=merged), note
-
-
-def _coarse_scale(column: Column, part: _Scale, series: pd.Series) -> tuple[Column, _Scale, str]:
-    values, gone = column.numbers(series)
-    distinct, counts = np.unique(values[~gone], return_counts=True)
-    shared = distinct[counts >= PRIVATE_ROWS]
-    rows = round(0.5 / part.grid[0])
-    places = np.round(part.grid * rows - 0.5).astype(np.int64)
-    knots = part.knots
-    if rows < 3 * PRIVATE_ROWS:  # too few of this class: the range of all rows stands in
-        knots = np.sort(values[~gone & ~np.isin(values, part.spikes)])
-        rows = len(knots)
-        places = np.arange(rows)
-    if column.step is not None and knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS].size:
-        # A step that only the outermost rows show is their distance.
-        inner = knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS]
-        if inner[0] == inner[-1]:
-            column = replace(column, step=1)
-    knots, grid = _file_knots(column, knots, places, rows)
-    spikes = part.spikes
-    if len(spikes):
-        stand_ins = np.union1d(shared, knots)
-        spikes = stand_ins[nearest(stand_ins, spikes)]
-    column = _with_limits(column, np.concatenate([knots, spikes]), shared)
-    low, high = column.restore(knots[[0, -1]])
-    note = f"{len(knots)} rounded quantiles from {low} to {high} in place of {rows} values"
-    return column, replace(part, knots=knots, grid=grid, spikes=spikes), note
-
-
-def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Column:
-    """`column` bounded by the values that the file holds, with the spikes that 5 rows share."""
-    spikes = tuple(np.array(column.spikes)[np.isin(column.spikes, shared)].tolist())
-    return replace(column, lower=stored.min().item(), upper=stored.max().item(), spikes=spikes)
-
-
-def _file_knots(
-    column: Column, values: np.ndarray, places: np.ndarray, rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Knots with 5 rows from each to the next and from each end on, rounded; and their grid.
-
-    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more
-    and stays.
-
-    Args:
-        column: Says which step or decimals its values have.
-        values: Some of the sorted values.
-        places: Their positions among all `rows` of them.
-        rows: Number of all values.
-
-    Raises:
-        ModelFileError: there are too few.
-    """
-    chosen: list[int] = []
-    last = -1
-    for i, place in enumerate(places.tolist()):
-        if place - last >= PRIVATE_ROWS and place <= rows - PRIVATE_ROWS:
-            chosen.append(i)
-            last = place
-    if len(chosen) < 2:
-        raise _nothing_shared(column)
-    knots = values[chosen].tolist()
-    grid = (places[chosen] + 0.5) / rows
-    # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
-    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
-    out = []
-    for i, knot in enumerate(knots):
-        gaps = [
-            abs(Decimal(knot) - Decimal(knots[j])) for j in (i - 1, i + 1) if 0 <= j < len(knots)
-        ]
-        up = ROUND_CEILING if i == 0 else ROUND_FLOOR if i == len(knots) - 1 else ROUND_HALF_EVEN
-        out.append(_coarse_number(column, knot, min(gaps), up))
-    out = np.maximum.accumulate(np.array(out, dtype=values.dtype).clip(out[0], out[-1]))
-    return out, grid
-
-
-def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: str) -> int | float:
-    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step
-    or decimals.
-    """
-    if gap == 0:
-        return value
-    exponent = gap.adjusted()
-    if isinstance(value, float):
-        unit = Decimal(1).scaleb(
-            max(exponent, -(15 if column.decimals is None else column.decimals))
-        )
-        if column.decimals is None:
-            unit = Decimal(1).scaleb(exponent)
-        return float(Decimal(repr(value)).quantize(unit, rounding=rounding))
-    step = column.step or 1
-    unit = max(10 ** max(exponent, 0) // step * step, step)
-    start = int(cast(int, column.lower)) % step
-    steps = {
-        ROUND_FLOOR: (value - start) // unit,
-        ROUND_CEILING: -((start - value) // unit),
-        ROUND_HALF_EVEN: (value - start + unit // 2) // unit,
-    }[rounding]
-    # Rounded inwards, a multiple of the unit may lie beyond 64 bits only in the middle.
-    return min(max(start + steps * unit, -(2**63)), 2**63 - 1)
-
-
-def _nothing_shared(column: Column) -> ModelFileError:
-    return ModelFileError(
-        405,
-        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file "
-        "that holds it would "
-        f"hold training rows: drop the column, or train on more rows",
-    )
+    return Levels(column, distinct, int(np.argmax(counts)), bool(gone.any()))

@@ -19,8 +19,9 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from synthgen.coarse import PRIVATE_ROWS, coarsened
 from synthgen.column import LEVELS, NUMBERS
-from synthgen.encoding import KNOTS, MAX_LEVELS, PRIVATE_ROWS, Encoded, Encoder, as_frame, unlearned
+from synthgen.encoding import KNOTS, MAX_LEVELS, Encoded, Encoder, as_frame, unlearned
 from synthgen.errors import DataError, ModelFileError
 from synthgen.table import Column, Schema
 
@@ -522,7 +523,7 @@ def rare_values(column: Column, series: pd.Series) -> set:
 
 def coarse_of(frame, rows=None):
     encoder = fitted(frame, rows)
-    coarse, notes = encoder.coarsened(frame)
+    coarse, notes = coarsened(encoder, frame)
     assert coarse.widths == encoder.widths
     assert coarse.scale_code == encoder.scale_code
     assert coarse.n_numbers == encoder.n_numbers
@@ -551,7 +552,7 @@ def test_no_file_holds_what_few_rows_tell(frame, seed, part):
     for i, column in enumerate(coarse.columns):
         series = frame.iloc[:, i]
         original = Schema.infer(frame).columns[i]
-        one = Encoder((column,), (coarse._parts[i],))
+        one = Encoder((column,), (coarse.parts[i],))
         values = stored(one)
         texts = {v for v in values if isinstance(v, str)} - {
             column.name,
@@ -707,7 +708,7 @@ def test_levels_of_texts_and_ids_are_left_out():
     written = Schema.infer(frame).to_json()
     written["columns"][0]["kind"], written["columns"][1]["kind"] = "text", "id"
     schema = Schema.infer(frame, given=Schema.from_json(written))
-    coarse, _ = Encoder.fit(frame, schema.columns).coarsened(frame)
+    coarse, _ = coarsened(Encoder.fit(frame, schema.columns), frame)
     text = json.dumps(coarse.state()[0])
     assert "patient" not in text
     assert "K1" not in text
@@ -757,7 +758,7 @@ def test_spikes_that_few_rows_hold_are_moved():
     written = Schema.infer(frame).to_json()
     written["columns"][0]["spikes"] = [0.0, 77.25]
     schema = Schema.infer(frame, given=Schema.from_json(written))
-    coarse, _ = Encoder.fit(frame, schema.columns).coarsened(frame)
+    coarse, _ = coarsened(Encoder.fit(frame, schema.columns), frame)
     assert "77.25" not in json.dumps(coarse.state()[0])
     assert 77.25 not in coarse.state()[1]["0.spikes"]
     assert 0.0 in coarse.state()[1]["0.spikes"]

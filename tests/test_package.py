@@ -37,7 +37,7 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 FLOORS = [
     {"errors", "gates"},
     {"files", "cells", "column", "inference", "table"},
-    {"encoding", "scales", "features", "distances", "device", "model_file"},
+    {"encoding", "coarse", "scales", "features", "distances", "device", "model_file"},
     {"audit_model", "audit_leaks", "auditing", "drift"},
     {"scoring", "selection"},
     {"training", "together", "checkpoint", "nn"},

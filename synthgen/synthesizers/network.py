@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from synthgen.checkpoint import Checkpoint, digest, plain_seed
+from synthgen.coarse import coarsened
 from synthgen.column import joined
 from synthgen.device import Budget, RandomState, child_seed, resolve, torch_generator
 from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout, code_type
@@ -227,7 +228,7 @@ class NetworkSynthesizer(Synthesizer):
         for i, (position, model) in enumerate(self._models.items()):
             encoder = model.encoder
             if self._frame is not None:
-                encoder, coarse = encoder.coarsened(self._frame)
+                encoder, coarse = coarsened(encoder, self._frame)
                 notes += [note for note in coarse if note not in notes]
             described, arrays = encoder.state()
             tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}

@@ -1,0 +1,254 @@
+"""What of an encoder a model file may hold: nothing that fewer than five training rows tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.encoding import Encoder, Levels, Scale
+from synthgen.errors import ModelFileError
+from synthgen.scales import nearest
+
+# Knots are at least so many rows apart, and values seen at least so often.
+PRIVATE_ROWS = 5
+
+
+def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
+    """Knots at least 5 rows apart and rounded, no extremes, no value in fewer than 5 rows.
+
+    Args:
+        encoder: Of training rows.
+        frame: All training rows of the table, whatever their class: what many of them share tells
+            of none.
+
+    Returns:
+        The coarser encoder, with the same widths, and a sentence for each column that changed.
+
+    Raises:
+        ModelFileError: a column has no value or range that 5 rows share.
+    """
+    coarse = [
+        _coarse(column, part, frame[column.name])
+        for column, part in zip(encoder.columns, encoder.parts, strict=True)
+    ]
+    notes = [f"{column.name}: {note}" for column, _, note in coarse if note]
+    return Encoder(tuple(c for c, _, _ in coarse), tuple(p for _, p, _ in coarse)), notes
+
+
+def _coarse(
+    column: Column, part: Levels | Scale | None, series: pd.Series
+) -> tuple[Column, Levels | Scale | None, str]:
+    """A column and its part without what fewer than 5 rows tell, and what was left out."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.kind in ("id", "text", "missing"):
+        column = replace(column, dtype=pd.CategoricalDtype())  # its levels are the training cells
+    gone = int(series.isna().sum())
+    rare = 0 < gone < PRIVATE_ROWS
+    column = replace(column, missing=0.0 if rare else float(f"{column.missing:.2g}"))
+    if column.kind in LEVELS and not all(isinstance(c, bool) for c in column.categories):
+        column, part, note = _coarse_categories(column, part, series)
+    elif column.kind in NUMBERS and isinstance(part, Levels):
+        column, part, note = _coarse_numbers(column, part, series)
+    elif isinstance(part, Scale):
+        column, part, note = _coarse_scale(column, part, series)
+    elif column.kind == "id":
+        column, note = _coarse_id(column)
+    else:
+        # Bounds of columns that are not learned tell of single rows and serve nothing.
+        column, note = replace(column, lower=None, upper=None, step=None, spikes=()), ""
+    if part is not None:
+        part = replace(part, column=column)
+        if rare and part.missing:
+            # Another value takes the code, so that the network's spans stay as they are.
+            if isinstance(part, Levels):
+                part = replace(
+                    part, values=np.append(part.values, part.values[part.frequent]), missing=False
+                )
+            else:
+                middle = part.knots[len(part.knots) // 2]
+                part = replace(part, spikes=np.append(part.spikes, middle), missing=False)
+    if rare:
+        note = f"{note}{'; ' * bool(note)}missing cells in fewer than {PRIVATE_ROWS} rows left out"
+    return column, part, note
+
+
+def _coarse_id(column: Column) -> tuple[Column, str]:
+    if column.upper is None:
+        return replace(column, lower=None), ""
+    lower, upper = int(column.lower or 0), int(column.upper)
+    above = 10 ** len(str(abs(upper)))
+    below = 0 if lower >= 0 else -(10 ** len(str(-lower)))
+    if above >= 2**63 or below < -(2**63):
+        raise ModelFileError(
+            405,
+            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot "
+            "tell where "
+            f"new ones may start: drop the column, or make it text",
+        )
+    column = replace(column, lower=None if column.lower is None else below, upper=above)
+    return column, f"new numbers start above {above}"
+
+
+def _coarse_categories(
+    column: Column, part: Levels | Scale | None, series: pd.Series
+) -> tuple[Column, Levels | None, str]:
+    assert not isinstance(part, Scale)
+    codes = column.codes(series)
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.categories))
+    keep = counts >= PRIVATE_ROWS
+    if not keep.any():
+        raise _nothing_shared(column)
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it
+        # lost.
+        kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
+        used = dtype.categories[dtype.categories.isin(kept)]
+        dtype = pd.CategoricalDtype(used, ordered=dtype.ordered)
+    elif keep.all():
+        return column, part, ""
+    names = tuple(c for c, k in zip(column.categories, keep, strict=True) if k)
+    moved = np.where(keep, np.cumsum(keep) - 1, -1)
+    levels = len(keep)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        levels = len(column.dtype.categories)
+    rare = levels - int(keep.sum())
+    if part is not None:
+        values = moved[part.values]
+        weight = np.where(values >= 0, counts[part.values], 0)
+        stand_in = int(np.argmax(weight))
+        fallback = values[stand_in] if values[stand_in] >= 0 else moved[int(np.argmax(counts))]
+        part = replace(part, values=np.where(values >= 0, values, fallback), frequent=stand_in)
+    note = f"{rare} of {levels} values were seen in fewer than {PRIVATE_ROWS} rows and left out"
+    return replace(column, categories=names, dtype=dtype), part, note * bool(rare)
+
+
+def _coarse_numbers(column: Column, part: Levels, series: pd.Series) -> tuple[Column, Levels, str]:
+    values, gone = column.numbers(series)
+    distinct, counts = np.unique(values[~gone], return_counts=True)
+    shared = distinct[counts >= PRIVATE_ROWS]
+    if not len(shared):
+        known = np.sort(values[~gone])
+        shared = np.unique(_file_knots(column, known, np.arange(len(known)), len(known))[0])
+    merged = shared[nearest(shared, part.values)]
+    column = _with_limits(column, shared, distinct[counts >= PRIVATE_ROWS])
+    changed = int((merged != part.values).sum())
+    note = (
+        f"{changed} values that fewer than {PRIVATE_ROWS} rows hold moved to the nearest other"
+        if changed
+        else ""
+    )
+    # The gap to a rare value would give it away; between the levels there is nothing to round.
+    return (replace(column, step=1) if column.step else column), replace(part, values=merged), note
+
+
+def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Column, Scale, str]:
+    values, gone = column.numbers(series)
+    distinct, counts = np.unique(values[~gone], return_counts=True)
+    shared = distinct[counts >= PRIVATE_ROWS]
+    rows = round(0.5 / part.grid[0])
+    places = np.round(part.grid * rows - 0.5).astype(np.int64)
+    knots = part.knots
+    if rows < 3 * PRIVATE_ROWS:  # too few of this class: the range of all rows stands in
+        knots = np.sort(values[~gone & ~np.isin(values, part.spikes)])
+        rows = len(knots)
+        places = np.arange(rows)
+    if column.step is not None and knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS].size:
+        # A step that only the outermost rows show is their distance.
+        inner = knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS]
+        if inner[0] == inner[-1]:
+            column = replace(column, step=1)
+    knots, grid = _file_knots(column, knots, places, rows)
+    spikes = part.spikes
+    if len(spikes):
+        stand_ins = np.union1d(shared, knots)
+        spikes = stand_ins[nearest(stand_ins, spikes)]
+    column = _with_limits(column, np.concatenate([knots, spikes]), shared)
+    low, high = column.restore(knots[[0, -1]])
+    note = f"{len(knots)} rounded quantiles from {low} to {high} in place of {rows} values"
+    return column, replace(part, knots=knots, grid=grid, spikes=spikes), note
+
+
+def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Column:
+    """`column` bounded by the values that the file holds, with the spikes that 5 rows share."""
+    spikes = tuple(np.array(column.spikes)[np.isin(column.spikes, shared)].tolist())
+    return replace(column, lower=stored.min().item(), upper=stored.max().item(), spikes=spikes)
+
+
+def _file_knots(
+    column: Column, values: np.ndarray, places: np.ndarray, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots with 5 rows from each to the next and from each end on, rounded; and their grid.
+
+    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more
+    and stays.
+
+    Args:
+        column: Says which step or decimals its values have.
+        values: Some of the sorted values.
+        places: Their positions among all `rows` of them.
+        rows: Number of all values.
+
+    Raises:
+        ModelFileError: there are too few.
+    """
+    chosen: list[int] = []
+    last = -1
+    for i, place in enumerate(places.tolist()):
+        if place - last >= PRIVATE_ROWS and place <= rows - PRIVATE_ROWS:
+            chosen.append(i)
+            last = place
+    if len(chosen) < 2:
+        raise _nothing_shared(column)
+    knots = values[chosen].tolist()
+    grid = (places[chosen] + 0.5) / rows
+    # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
+    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
+    out = []
+    for i, knot in enumerate(knots):
+        gaps = [
+            abs(Decimal(knot) - Decimal(knots[j])) for j in (i - 1, i + 1) if 0 <= j < len(knots)
+        ]
+        up = ROUND_CEILING if i == 0 else ROUND_FLOOR if i == len(knots) - 1 else ROUND_HALF_EVEN
+        out.append(_coarse_number(column, knot, min(gaps), up))
+    out = np.maximum.accumulate(np.array(out, dtype=values.dtype).clip(out[0], out[-1]))
+    return out, grid
+
+
+def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: str) -> int | float:
+    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step
+    or decimals.
+    """
+    if gap == 0:
+        return value
+    exponent = gap.adjusted()
+    if isinstance(value, float):
+        unit = Decimal(1).scaleb(
+            max(exponent, -(15 if column.decimals is None else column.decimals))
+        )
+        if column.decimals is None:
+            unit = Decimal(1).scaleb(exponent)
+        return float(Decimal(repr(value)).quantize(unit, rounding=rounding))
+    step = column.step or 1
+    unit = max(10 ** max(exponent, 0) // step * step, step)
+    start = int(cast(int, column.lower)) % step
+    steps = {
+        ROUND_FLOOR: (value - start) // unit,
+        ROUND_CEILING: -((start - value) // unit),
+        ROUND_HALF_EVEN: (value - start + unit // 2) // unit,
+    }[rounding]
+    # Rounded inwards, a multiple of the unit may lie beyond 64 bits only in the middle.
+    return min(max(start + steps * unit, -(2**63)), 2**63 - 1)
+
+
+def _nothing_shared(column: Column) -> ModelFileError:
+    return ModelFileError(
+        405,
+        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file "
+        "that holds it would "
+        f"hold training rows: drop the column, or train on more rows",
+    )
