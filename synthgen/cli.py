@@ -39,6 +39,7 @@ from synthgen.options import (
     table_output,
     training_options,
 )
+from synthgen.results import say_additions, say_comparison, say_defused, say_refused, say_sweep
 from synthgen.terminal import Main, collect_notes, say, show_table
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synthgen.augmentation import Augmented
-    from synthgen.comparison import Comparison
-    from synthgen.groups import Groups
-    from synthgen.sweeping import Sweep
     from synthgen.table import Schema
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
@@ -376,12 +374,12 @@ def sample(
         defused = write_table(frame, output, defuse=not no_defuse)
     target = synthesizer.schema_.target
     counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
-    _say_defused(defused)
+    say_defused(defused)
     named = ", ".join(f"{n:,} of {c}" for c, n in counts.items())
     say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
     result = {"model": model, "output": output, "rows": rows, "counts": counts}
     result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
-    _say_refused({None: guarded.summary()}, err=aside)
+    say_refused({None: guarded.summary()}, err=aside)
     _write_json(json_file, result)
 
 
@@ -734,7 +732,7 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
             predicted=predicted, probability=loaded.predict_proba(X)[:, place].round(6)
         )
         defused = write_table(out, output, defuse=not no_defuse)
-    _say_defused(defused)
+    say_defused(defused)
     rare = int((predicted == loaded.label_).sum())
     say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)
     result = {"model": model, "output": output, "rows": len(out), "predicted": rare}
@@ -863,7 +861,7 @@ def _augment_file(
         table = _table_of(result, only_new=only_new, mark=mark)
         defused = write_table(table, output, defuse=defuse)
         written = time.perf_counter()
-    _say_defused(defused)
+    say_defused(defused)
     for name, what in result.not_learned.items():
         say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
     seconds = {"read": read - started, **result.seconds, "write": written - made}
@@ -900,7 +898,7 @@ def _augment_file(
     }
     write_json(manifest_file, manifest)
     new = sum(a.rows for a in result.additions)
-    _say_result(result, err=aside)
+    say_additions(result, err=aside)
     what = (
         f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
     )
@@ -950,69 +948,6 @@ def _features(
     return X.drop(columns=[name]), y, X[name]
 
 
-def say_comparison(found: Comparison, *, err: bool = False) -> None:
-    from synthgen.scoring import METRICS
-
-    names = list(dict.fromkeys([found.metric, found.decision]))
-    rows = []
-    for strategy in found.strategies:
-        row: list[object] = [strategy]
-        for name in names:
-            r = found.result(strategy, name)
-            about = METRICS[name]
-            low, high = (about.text(bound, signed=True) for bound in r.interval)
-            of = f"{about.text(r.difference, signed=True)} [{low}, {high}]"
-            row += [about.text(r.mean), "" if strategy == r.against else of]
-        rows.append([*row, f"{found.seconds[strategy]:.0f} s" if strategy in found.seconds else ""])
-    against = [found.result("nothing", name).against for name in names]
-    heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
-    show_table(["strategy", *heads, "time"], rows, err=err)
-    if found.by is not None:
-        say_groups(found.by, found.metric, err=err)
-    for line in found.summary_lines():
-        say(line, err=err)
-
-
-def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
-    from synthgen.scoring import METRICS
-
-    about = METRICS[metric]
-    rows: list[list[object]] = []
-    for group in by.groups:
-        row: list[object] = [group.value, group.rows, group.rare]
-        if group.too_few:
-            rows.append([*row, f"too few rows: {group.too_few}", "", ""])
-            continue
-        nothing, best = group.result("nothing"), group.best
-        low, high = map(about.text, nothing.mean_interval)
-        row.append(f"{about.text(nothing.mean)} [{low}, {high}]")
-        if best is not None:
-            low, high = (about.text(bound, signed=True) for bound in best.interval)
-            row += [best.strategy, f"{about.text(best.difference, signed=True)} [{low}, {high}]"]
-        rows.append([*row, "", ""][:6])
-    heads = [by.column, "rows", "of the class", f"nothing: {about.words}"]
-    show_table([*heads, "does best", "gain on nothing"], rows, err=err)
-    say(
-        "by group: intervals of gains hold for all remedies of one group at once; --html and "
-        "--json tell every remedy",
-        err=err,
-    )
-
-
-def say_sweep(found: Sweep, *, err: bool = False) -> None:
-    from synthgen.scoring import METRICS
-
-    words = METRICS[found.points[0].metric].words
-    heads = [f"{rate:.3%}" for rate in found.rates]
-    rows: list[list[object]] = [["always no: accuracy", *(f"{a:.3f}" for a in found.always_no)]]
-    for name in found.strategies:
-        if name != "threshold":
-            rows.append([name, *("" if v != v else f"{v:.3f}" for v in found.curve(name))])
-    show_table([words, *heads], rows, err=err)
-    for line in found.summary_lines():
-        say(line, err=err)
-
-
 def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.DataFrame:
     table = result.synthetic if only_new else result.frame
     if mark is None:
@@ -1020,31 +955,6 @@ def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.Data
     table = table.copy(deep=False)
     table[mark] = result.is_synthetic[result.is_synthetic] if only_new else result.is_synthetic
     return table
-
-
-def _say_result(result: Augmented, *, err: bool) -> None:
-    for a in result.additions:
-        say(f"{a.rows:,} new rows of {a.label!r}: {a.reason}", err=err)
-    rows = [[str(c), n, result.after[c] - n, result.after[c]] for c, n in result.before.items()]
-    show_table([f"class of {result.schema.target}", "before", "new", "after"], rows, err=err)
-    _say_refused(result.guard, err=err)
-
-
-def _say_refused(guard: dict[Any, dict[str, Any]], *, err: bool) -> None:
-    for label, found in guard.items():
-        if found["refused"]:
-            counts = ", ".join(f"{n:,} {why}" for why, n in found["refused"].items())
-            of = "" if label is None else f" of {label!r}"
-            say(f"refused{of}, of {found['drawn']:,} rows drawn: {counts}", err=err)
-
-
-def _say_defused(defused: int) -> None:
-    if defused:
-        say(
-            f"note: {defused:,} cells or names that begin with = + - @ now begin with ' so that no "
-            f"spreadsheet runs them; --no-defuse leaves them",
-            err=True,
-        )
 
 
 def _versions() -> dict[str, str]:

@@ -50,7 +50,7 @@ FLOORS = [
     {"comparison"},
     {"classifier", "sweeping"},
     {"report"},
-    {"cli", "options", "terminal"},
+    {"cli", "options", "results", "terminal"},
     {"__init__", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
