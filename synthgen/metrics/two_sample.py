@@ -52,19 +52,20 @@ def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
     for judge in DEFAULT_JUDGES:
         # A judge of single columns misses no connections, nor does any in a single column.
         floored = judge != "logistic" and len(draws.space.columns) > 1
+        kinds = slice(4 if floored else 3)
         areas = [
             [
                 _area(*_told(judge, draws.space, *pair, folds, rng), rng)
                 for pair, folds in zip(group, of, strict=True)
             ]
-            for group, of in zip(pairs[: 3 + floored], partings[: 3 + floored], strict=True)
+            for group, of in zip(pairs[kinds], partings[kinds], strict=True)
         ]
         reference = float(np.mean([_untold(a) for a, _ in areas[2]]))
         floor = _untold(float(np.mean([a for a, _ in areas[3]]))) if floored else None
         between = float(np.mean([a for a, _ in areas[2]]))
         error = areas[2][0][1]
-        ends = (max(0, between - error), min(1, between + error))
-        beside = f"{between:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+        least, most = max(0, between - error), min(1, between + error)
+        beside = f"{between:.3f} [{least:.3f}, {most:.3f}]"
         beside += f" (the mean of {len(areas[2])} draws)" if several else ""
         for name, (area, error), into in (
             (f"fidelity.c2st_{judge}", areas[0][0], scores),
