@@ -1,17 +1,19 @@
 """How fast synthgen encodes, trains and samples, beside the usual package, in one process.
 
     python evaluation/speed.py --data-dir DIR [--device auto] [--rows 48842] [--columns 15]
-                               [--models ctgan tvae] [--steps 40] [--sample 100000 1000000]
-                               [--peer-rows N] [--quality EPOCHS] [--clock wall] [--out speed.json]
+                               [--models ctgan tvae] [--steps 100] [--sample 100000 1000000]
+                               [--peer-rows N] [--no-peer] [--quality EPOCHS] [--many K]
+                               [--clock wall] [--out FILE]
 
 The table is Adult (train and test), its rows and columns drawn again to the size asked for. Both
 packages learn the whole table with its class, in batches of 500 rows with layers of 256 (CTGAN) or
 128 (TVAE) units. For each: seconds to encode; milliseconds a step; start-up; the total of 300
-epochs, reckoned from these; operations a step (calls of torch's kernels); seconds to sample; peak
+epochs, reckoned from these; operations a step (calls of torch, views too); seconds to sample; peak
 memory, of the device or of the process, and what was reckoned beforehand; with --quality, shape of
 columns, TSTR and two-sample score after so many epochs with three seeds, and ours after 300 epochs,
 with the time that these took. The other package is left out, and said so, where it cannot be
-imported. --peer-rows fits its mixtures on so many rows only, and leaves its
+imported. The peak of a process is that of all it has done before, the other package too.
+--peer-rows fits its mixtures on so many rows only, and leaves its
 encoding out. --clock cpu counts the time that the process had a core, for a machine that others
 use.
 
@@ -60,7 +62,7 @@ OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
 
 
 class Operations(TorchDispatchMode):
-    """Counts calls of torch's kernels."""
+    """Counts calls of torch's operations."""
 
     count = 0
 
@@ -293,7 +295,7 @@ def main() -> None:
     parser.add_argument("--quality", type=int, default=0, help="epochs before it is judged")
     parser.add_argument("--many", type=int, default=0, help="models at once, instead of the rest")
     parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=Path("speed-run.json"))
     options = parser.parse_args()
     device = resolve(options.device)
     clock = Clock(options.clock, device)

@@ -272,7 +272,9 @@ class Checkpoint:
         except (KeyError, TypeError, AttributeError) as error:
             raise self._refused("it is damaged, or no checkpoint") from error
         differs = [
-            "the table" if name == "table" else f"{name} was {fit.get(name)!r}, is {value!r}"
+            "the table"
+            if name == "table"
+            else f"{name} was {_short(fit.get(name))}, is {_short(value)}"
             for name, value in self._fit.items()
             if fit.get(name) != value
         ]
@@ -304,6 +306,12 @@ def _remove(path: Path) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _short(value: Any) -> str:
+    """A seed without children as its number."""
+    seed = value if isinstance(value, dict) and not value.get("spawn_key", True) else {}
+    return repr(seed.get("entropy", value))
 
 
 def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:

@@ -31,19 +31,21 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise UsageError(
-            211, f"device {device!r} is not known: use auto, cpu, cuda or mps"
+            211, f"device {device!r} is not known: use auto, cpu, cuda or cuda:1"
         ) from error
-    there = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if (found.index or 0) >= there.get(found.type, 0):
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(
+            211,
+            f"device {str(device)!r} cannot be used: numbers are kept to 64 bits, as CPUs and CUDA "
+            "do; use --device auto or cpu",
+        )
+    there = 1 if found.type == "cpu" else torch.cuda.device_count()
+    if (found.index or 0) >= there:
+        has = "none" if not there else f"{found.type}:0" + f" to {there - 1}" * (there > 1)
         raise UsageError(
             212,
             f"device {str(device)!r} was asked for, but this machine (torch {torch.__version__}) "
-            "has none: "
-            f"use --device auto or cpu",
+            f"has {has}: use --device auto or cpu",
         )
     return found
 

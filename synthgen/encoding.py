@@ -31,8 +31,6 @@ class Layout:
     """What the columns of encoded rows are, of a table itself or of a wider one that holds it.
 
     Attributes:
-        columns: In the order of the table.
-        parts: What was learned of each; None: nothing.
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
         scale_code: See `Encoder.scale_code`.

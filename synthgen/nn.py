@@ -1,7 +1,7 @@
 """Blocks, and operations on spans: the stretches of a wide output that belong to one column each.
 
-No operation loops over columns: sums over spans are products with a membership matrix, so the
-number of kernel launches does not grow with the table.
+No operation loops over columns: sums over spans are products with a membership matrix, or sums by
+index on a CPU, so the number of kernel launches does not grow with the table.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Spans(nn.Module):
         tensor([[0.5000, 0.5000, 0.3333, 0.3333, 0.3333]])
     """
 
+    of: Tensor
     member: Tensor
     offsets: Tensor
     sizes: Tensor
@@ -63,6 +64,7 @@ class Spans(nn.Module):
             torch.tensor(widths, dtype=torch.long),
             output_size=self.total,
         )
+        self.register_buffer("of", of, persistent=False)
         member = torch.zeros(self.total, len(widths))
         member[torch.arange(self.total), of] = 1.0
         starts = torch.tensor([0, *widths[:-1]] if widths else [], dtype=torch.long).cumsum(0)
@@ -105,10 +107,18 @@ class Spans(nn.Module):
         if not self.total:
             return logits.new_zeros(len(logits), 0)
         top = logits.detach().amax(1, keepdim=True)
-        return (logits - top).exp().matmul(self.member).log() + top
+        return self.summed((logits - top).exp()).log() + top
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Of each span, (batch, total) to (batch, n_spans)."""
+        if _one_by_one(values):
+            return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
+        return values.matmul(self.member)
 
     def spread(self, values: Tensor) -> Tensor:
         """The value of each span at all of its places: (batch, n_spans) to (batch, total)."""
+        if _one_by_one(values):
+            return values.index_select(1, self.of)
         return values.matmul(self.member.T)
 
     def softmax(self, logits: Tensor) -> Tensor:
@@ -134,7 +144,7 @@ class Spans(nn.Module):
         # by an order of magnitude.
         scaled = (noisy - self.spread(self.logsumexp(noisy)).detach()) / temperature
         soft = scaled.clamp(min=-40).exp()
-        return self._kept(soft / self.spread(soft.matmul(self.member)))
+        return self._kept(soft / self.spread(self.summed(soft)))
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
         """Codes drawn by inverse CDF, int64 of shape (batch, n_spans).
@@ -152,6 +162,17 @@ class Spans(nn.Module):
         starts = F.pad(ends[:, :-1], (1, 0))
         place = torch.searchsorted(passed, starts + uniform * (ends - starts), right=True)
         return torch.minimum((place - self.offsets).clamp(min=0), self.sizes - 1)
+
+
+def _one_by_one(values: Tensor) -> bool:
+    """Whether sums over spans add places one by one and are no product: on a CPU, where a product
+    grows with the square of the columns; elsewhere it is one launch, and the same bits each time.
+    """
+    return values.device.type == "cpu" and not _side_by_side(values)
+
+
+def _side_by_side(tensor: Tensor) -> bool:
+    return torch._C._functorch.is_batchedtensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def gumbel(uniform: Tensor) -> Tensor:
@@ -245,9 +266,8 @@ def looked_up(
     Returns:
         Shape (batch, n_out).
     """
-    side_by_side = torch._C._functorch.is_batchedtensor(table)  # pyright: ignore[reportAttributeAccessIssue]
     rounded = training and quick(table) and len(table) <= NARROW * places.shape[1]
-    if table.device.type == "cpu" and not side_by_side and places.shape[1] and not rounded:
+    if table.device.type == "cpu" and not _side_by_side(table) and places.shape[1] and not rounded:
         return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
     kind = torch.bfloat16 if rounded else table.dtype
     hot = torch.zeros(len(places), len(table), device=table.device, dtype=kind)

@@ -117,7 +117,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="auto, cpu, cuda, cuda:1 or mps.",
+    help="auto, cpu, cuda or cuda:1.",
 )
 seed_option = click.option(
     "--seed",

@@ -8,6 +8,7 @@ own best.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 
@@ -44,18 +45,25 @@ def run_together(tasks: list[Task]) -> list[History]:
     """
     if len(tasks) == 1:
         return [tasks[0].run()]
-    try:
-        side_by_side = SideBySide(tasks)
-        histories = side_by_side.run()
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
+    histories = _at_once(tasks)
+    if histories is None:
+        gc.collect()  # an update and its replay hold one another, and the memory of all
         half = len(tasks) // 2
         return run_together(tasks[:half]) + run_together(tasks[half:])
     return [
         task.run() if history is None else history
         for task, history in zip(tasks, histories, strict=True)
     ]
+
+
+def _at_once(tasks: list[Task]) -> list[History | None] | None:
+    """As `SideBySide.run`; None: memory does not suffice, and nothing is left of the trial."""
+    try:
+        return SideBySide(tasks).run()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return None
 
 
 class SideBySide:
@@ -155,11 +163,15 @@ class SideBySide:
         lost: set[int] = set()
         since = 0
         ends = {task.steps for task in tasks}
+        rates = [
+            [t.learner.course(step, t.steps) * (step < t.steps) for t in tasks]
+            for step in range(max(ends))
+        ]
+        # On the device beforehand, so that no step waits for the host.
+        shares = torch.tensor(rates, device=self.like.device, dtype=self.like.dtype)
         for step in range(1, max(ends) + 1):
             self.decay.fill_(decay_of(step))
-            rates = [t.learner.course(min(step, t.steps) - 1, t.steps) for t in tasks]
-            rates = [r * (step <= t.steps) for r, t in zip(rates, tasks, strict=True)]
-            self.shares.copy_(torch.tensor(rates, dtype=self.like.dtype))
+            self.shares.copy_(shares[step - 1])
             self.replay()
             since += 1
             going = [i for i, t in enumerate(tasks) if step <= t.steps and i not in lost]

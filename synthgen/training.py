@@ -4,7 +4,7 @@ A `Learner` holds its networks, its optimisers and its rows as static tensors on
 `step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
 the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
 in another process, to the same bits on a CPU. Nothing is read back from the device between two
-reports. On CUDA the update is captured once as a graph and replayed: a step costs one launch.
+reports. On CUDA the update is captured once as a graph and replayed: a step costs one replay.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import nn
 
+from synthgen import nn as module
 from synthgen.nn import (
     OneHotLinear,
     QuickLinear,
@@ -28,6 +30,16 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.fixture(params=["by index", "as a product"], scope="module")
+def _summed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Sums over spans as on a CPU, and as elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "as a product":
+            patch.setattr(module, "_one_by_one", lambda values: False)
+        yield
+
+
+@pytest.mark.usefixtures("_summed")
 @given(widths, st.integers(0, 1000))
 def test_span_operations_equal_loops_over_columns(widths: list[int], seed: int) -> None:
     spans = Spans(widths)
@@ -49,6 +61,7 @@ def test_span_operations_equal_loops_over_columns(widths: list[int], seed: int) 
     assert torch.equal(spans.one_hot(codes), torch.cat(hot, 1).float())
 
 
+@pytest.mark.usefixtures("_summed")
 def test_span_gradients_equal_autograd_of_loops() -> None:
     widths = [3, 5, 2]
     spans = Spans(widths).double()

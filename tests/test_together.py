@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow, together
 from synthgen.encoding import Layout
+from synthgen.errors import UsageError
 from synthgen.synthesizers.many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.together import SideBySide
@@ -205,17 +207,30 @@ def test_what_cannot_be_batched_says_why() -> None:
     assert said == ["TVAE trained by itself: as was asked for"]
 
 
+def test_a_synthesizer_with_two_jobs_is_refused() -> None:
+    model = TVAE(steps=1)
+    with pytest.raises(UsageError, match="job 2: this TVAE has a job already"):
+        fit_many([(model, X, y) for X, y in ((pd.DataFrame(), pd.Series()),) * 2])
+
+
 def test_memory_that_does_not_hold_all_is_given_to_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    whole = SideBySide.__init__
+    tried: list[weakref.ref[SideBySide]] = []
+    whole, step = SideBySide.__init__, SideBySide.update
 
-    def small(self: SideBySide, tasks: list[Task]) -> None:
+    def noted(self: SideBySide, tasks: list[Task]) -> None:
+        assert all(before() is None for before in tried)  # nothing is left of what did not fit
         sizes.append(len(tasks))
-        if len(tasks) > 2:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        tried.append(weakref.ref(self))
         whole(self, tasks)
 
-    monkeypatch.setattr(SideBySide, "__init__", small)
+    def small(self: SideBySide) -> None:
+        if self.k > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        step(self)
+
+    monkeypatch.setattr(SideBySide, "__init__", noted)
+    monkeypatch.setattr(SideBySide, "update", small)
     tasks = asked(TVAE, "class")
     for task in tasks:
         task.learner.float()

@@ -226,7 +226,7 @@ def _samples(
             array[:, place] = np.nan_to_num((found / unit - mean) / deviation, nan=0.0)
     samples = []
     for table, array in zip(tables, raw, strict=True):
-        lines = torch.from_numpy(array).to("cpu" if device.type == "mps" else device)
+        lines = torch.from_numpy(array).to(device)
         sample = _Sample(space.rows(table.frame), lines)
         keys = np.hstack([np.zeros((len(sample), 1)), array, sample.flat()])
         samples.append(sample.take(np.lexsort(keys.T)))

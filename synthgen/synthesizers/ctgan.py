@@ -350,7 +350,7 @@ class _CTGANLearner(StagedLearner):
         spans = self.sampler.spans
         if not spans.total:
             return logits.sum()
-        code = spans.member[place].argmax(1, keepdim=True)
+        code = spans.of[place][:, None]
         chosen = logits.gather(1, place[:, None])
         return (spans.logsumexp(logits).gather(1, code) - chosen).mean()
 

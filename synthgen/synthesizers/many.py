@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from synthgen.device import resolve
+from synthgen.errors import UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.together import run_together
@@ -34,6 +35,7 @@ def fit_many(
         The synthesizers, fitted.
 
     Raises:
+        UsageError: a synthesizer has two jobs.
         SynthgenError: see `Synthesizer.fit`; synthesizers before it may be fitted.
 
     Example:
@@ -50,6 +52,15 @@ def fit_many(
         4
     """
     say = say or (lambda sentence: None)
+    seen: set[int] = set()
+    for i, (synthesizer, _, _) in enumerate(jobs):
+        if id(synthesizer) in seen:
+            raise UsageError(
+                297,
+                f"job {i + 1}: this {type(synthesizer).__name__} has a job already, and would keep "
+                f"the rows of the last one only: give each job its own",
+            )
+        seen.add(id(synthesizer))
     asked: dict[int, tuple[Generator[Task, History, None], Task]] = {}
 
     def go_on(i: int, runs: Generator[Task, History, None], answer: History | None) -> None:

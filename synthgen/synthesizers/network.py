@@ -165,7 +165,7 @@ class NetworkSynthesizer(Synthesizer):
         steps: Updates; None: 2,000 to 4,000, growing with the number of rows learned from.
         batch_size: Rows of a batch, drawn with replacement, so it may exceed the table.
         learning_rate: Of Adam.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        device: "auto", "cpu", "cuda", "cuda:1".
         verbose: Show a progress bar on standard error.
         checkpoint: A file where `fit` writes its state every 30 seconds, and on Ctrl-C and SIGTERM.
             If it is there when `fit` begins, with the same table and arguments, `fit` goes on from
