@@ -86,8 +86,7 @@ def _coarse_id(column: Column) -> tuple[Column, str]:
         raise ModelFileError(
             405,
             f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot "
-            "tell where "
-            f"new ones may start: drop the column, or make it text",
+            f"tell where new ones may start: drop the column, or make it text",
         )
     column = replace(column, lower=None if column.lower is None else below, upper=above)
     return column, f"new numbers start above {above}"
@@ -249,6 +248,5 @@ def _nothing_shared(column: Column) -> ModelFileError:
     return ModelFileError(
         405,
         f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file "
-        "that holds it would "
-        f"hold training rows: drop the column, or train on more rows",
+        f"that holds it would hold training rows: drop the column, or train on more rows",
     )

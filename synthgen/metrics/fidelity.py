@@ -9,7 +9,7 @@ from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.rows import Space
 from synthgen.metrics.rules import broken_rules
 from synthgen.metrics.samples import COLUMN_ROWS, DRAWS, Draws, half_sampled, jackknifed
-from synthgen.metrics.score import Part, Score
+from synthgen.metrics.score import UNSEEN, Part, Score
 from synthgen.metrics.support import support
 from synthgen.metrics.two_sample import two_sample
 from synthgen.table import Table
@@ -133,7 +133,7 @@ def target_correlation(
     ]
     means, references = np.mean(each, axis=0), np.mean(beside, axis=0)
     errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
-    errors = np.where(errors < 1e-9, 3 / least, errors)  # as `jackknifed`
+    errors = np.where(errors < 1e-9, UNSEEN / least, errors)  # as `jackknifed`
     for j, column in enumerate(space.names):
         found.append(
             Score(

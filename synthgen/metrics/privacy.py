@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synthgen.column import NUMBERS, Column
 from synthgen.device import RandomState, child_seed, resolve, seed_sequence
 from synthgen.distances import COUNTED, PAIRS_CPU, PAIRS_GPU, Rows, Space, distinct, nearest
-from synthgen.metrics.score import Better, Part, Score, wilson
+from synthgen.metrics.score import UNSEEN, Better, Part, Score, wilson
 from synthgen.table import Table
 
 ATTACKS = ("distance", "density", "classifier", "line")
@@ -28,8 +28,7 @@ DRAWS, DRAWN = 300, 5  # of a bootstrap; of real rows for a reference
 FEW, FOLDS, REPEATS = 300, (4, 3), (5, 2)
 # Lines are sought among so many synthetic rows around a record; the clearest of them count.
 LINE_ROWS, CLEAREST = 128, 5
-# Draws that differ by less are all alike; of so many rows one is usual where none was seen.
-ALIKE, UNSEEN = 1e-12, 3
+ALIKE = 1e-12  # draws that differ by less are all the same
 # Where a distance is zero, its logarithm is that of the rounding of float32.
 TINY = 1e-6
 
@@ -278,19 +277,18 @@ def _nearness(
         if alone and name in ("near_copies", "memorised", "nndr"):
             scores.append(_unknown(name, group, "it needs two different training rows"))
             continue
-        statistic = _STATISTICS.get(name, _mean)
-        value, note = float(statistic(mine[name])), ""
-        if statistic is _mean:
+        part, note = _QUANTILES.get(name), ""
+        value = _typical(mine[name], part)
+        if part is None:
             interval: tuple[float, float] | None = wilson(value, len(distance))
         else:
             picks = rng.integers(len(distance), size=(DRAWS, len(distance)))
-            low, high = _middle(statistic(mine[name][picks]))
-            interval, part = (low, high), 0.05 if name == "distance_q05" else 0.5
+            low, high = interval = _middle(np.quantile(mine[name][picks], part, axis=1))
             if high - low < ALIKE and len(distance) * part < UNSEEN:
                 interval = (0.0, high)  # rows that were not seen may be nearer
                 if len(distance) * (1 - part) < UNSEEN:  # or farther
                     interval, note = None, f"no interval: {len(distance):,} rows show no spread"
-        drawn = [float(statistic(theirs[name])) for theirs, _ in others]
+        drawn = [_typical(theirs[name], part) for theirs, _ in others]
         reference = float(np.mean(drawn)) if drawn else None
         given = value, reference, better, interval, None, note
         scores.append(Score(f"privacy.{name}", group, *given))
@@ -359,23 +357,21 @@ def _nearer_to_train(
     )
 
 
-def _mean(rows: np.ndarray) -> np.ndarray:
-    return rows.mean(axis=-1)
+def _typical(rows: np.ndarray, part: float | None) -> float:
+    """The quantile that lies above a part of the rows; None: the mean."""
+    return float(rows.mean() if part is None else np.quantile(rows, part))
 
 
-_STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "nndr": lambda rows: np.median(rows, axis=-1),
-    "distance_q05": lambda rows: np.quantile(rows, 0.05, axis=-1),
-    "distance_median": lambda rows: np.median(rows, axis=-1),
-}
+# Of what is no share of the rows.
+_QUANTILES = {"nndr": 0.5, "distance_q05": 0.05, "distance_median": 0.5}
 
 
 def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float, float]:
     """The middle 95 % of a bootstrap.
 
     Args:
-        rows: So many can move a figure between `least` and 1. Where the draws are all alike, what
-            none of them has shown happens in 3 at most (Hanley & Lippman-Hand 1983). 0: not asked.
+        rows: So many can move a figure between `least` and 1, `UNSEEN` of them where the draws are
+            all alike. 0: not asked.
     """
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     if rows and high - low < ALIKE:

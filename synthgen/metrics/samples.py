@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from synthgen.metrics.rows import Space
-from synthgen.metrics.score import Better, Score
+from synthgen.metrics.score import UNSEEN, Better, Score
 
 # Rows of each side that a measure looks at, at most; drawn without replacement.
 COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 10_000, 6_000, 4_000
@@ -69,8 +69,8 @@ def jackknifed(
     """A score from 0 to 1 with the interval that its halves give, `wider` times as wide.
 
     Args:
-        rows: Of the smaller side. Halves that are all alike show nothing, and what no row of so
-            many has shown happens in 3 of them at most (Hanley & Lippman-Hand 1983). 0: not known.
+        rows: Of the smaller side; `UNSEEN` of them can be otherwise where halves are all alike, and
+            show nothing. 0: not known.
 
     Example:
         >>> jackknifed("fidelity.missing", "all", 1.0, None, [1.0, 1.0], rows=30).interval
@@ -82,7 +82,7 @@ def jackknifed(
         return Score(name, group, value, reference, better, None, floor, why)
     error = wider * float(stdtrit(len(known) - 1, 0.975) * known.std(ddof=1))
     if error < 1e-9 and rows:
-        error = 3 / rows
+        error = UNSEEN / rows
     interval = (float(max(0.0, value - error)), float(min(1.0, value + error)))
     return Score(name, group, value, reference, better, interval, floor)
 

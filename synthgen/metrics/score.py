@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 Better = Literal["higher", "lower", "reference"]
+# What none of n rows has shown happens in so many of n at most (Hanley & Lippman-Hand 1983).
+UNSEEN = 3
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy.special import expit, logit, stdtrit, xlogy
 from sklearn.linear_model import LogisticRegression
 
 from synthgen.metrics.judges import LEAST
-from synthgen.metrics.score import wilson
+from synthgen.metrics.score import UNSEEN, wilson
 
 PRECISION = 0.5  # recall is also given where this share of the alarms is right
 
@@ -110,8 +110,7 @@ def between(
         trained = float(stdtrit(len(halves) - 1, 0.975) * halves.std(ddof=1))
     down, up = (float(np.hypot(max(0.0, far), trained)) for far in (value - low, high - value))
     if down + up < 1e-12:
-        # What no row of `rows` has shown happens in 3 of them at most (Hanley & Lippman-Hand 1983).
-        down = up = 3 / max(1, rows)
+        down = up = UNSEEN / max(1, rows)
     return (min(value, max(bounds[0], value - down)), max(value, min(bounds[1], value + up)))
 
 

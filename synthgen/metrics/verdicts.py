@@ -203,10 +203,10 @@ def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
     if trends and trends[0].reference is not None:
         sentence += f". Pair trends {_shown(trends[0])}; real rows {trends[0].reference:.2f}"
     kept = [s for s in part.scores if (s.name, s.group) == ("fidelity.rules_kept", key.group)]
-    if kept and kept[0].interval and kept[0].interval[1] < (kept[0].reference or 0.0):
-        of_real = f"{kept[0].reference or 0:.1%}"
-        sentence += f". {_shown(kept[0], '.1%')} keep the rules that hold in train; of real rows "
-        sentence += of_real
+    real = kept[0].reference if kept else None
+    if real is not None and kept[0].interval and kept[0].interval[1] < real:
+        share = _shown(kept[0], ".1%")
+        sentence += f". {share} keep the rules that hold in train; of real rows {real:.1%}"
     sentence += f". {why}" if why else ""
     return Verdict("fidelity", outcome, f"{sentence}.", key)
 
