@@ -25,7 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from scope import figures
 
-from synthgen.synthesizers.base import resolve
+from synthgen.synthesizers.lookup import resolve
 
 MINORITY = ">50K"
 

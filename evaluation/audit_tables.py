@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthgen.auditing import Audit, audit
+from synthgen.auditing.audit import Audit, audit
 
 SECONDS = 60
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison import Comparison, compare
-from synthgen.files import write_text
+from synthgen.comparison.compare import Comparison, compare
+from synthgen.comparison.sweep import sweep
+from synthgen.model_selection.selection import choose
 from synthgen.report.comparison_page import render_comparison
 from synthgen.report.sweep_page import render_sweep
-from synthgen.selection import choose
-from synthgen.sweeping import sweep
+from synthgen.tables.disk import write_text
 
 TABLES = ["nasscds", "lending_club", "mammography", "wilt", "bank_marketing"]
 

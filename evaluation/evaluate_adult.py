@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from imblearn.over_sampling import SMOTENC
 
-from synthgen.evaluating import evaluate
+from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.score import Score
-from synthgen.synthesizers.base import resolve
+from synthgen.synthesizers.lookup import resolve
 
 TARGET, MINORITY = "target", ">50K"
 CASES = ("train", "shuffled", "bootstrap", "smote_nc", "tabflow", "tvae", "ctgan")

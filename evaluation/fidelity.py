@@ -22,7 +22,7 @@ TabFlow learns all classes together, and makes as many rows as it learned from. 
   `--published`, too).
 
 Floor: each column drawn on its own. Ceiling: other real rows. A variant changes constants of
-``synthgen.synthesizers.flow`` or ``synthgen.encoding``; `--width` holds for all of them. Writes
+``synthgen.synthesizers.flow`` or ``synthgen.encoding.encoder``; `--width` holds for all of them. Writes
 fidelity.json beside itself and prints a table.
 """
 
@@ -48,9 +48,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "later moments": {"LATE": 1.5},
     "width 128": {"MAX_WIDTH": 128},
     "width 256": {"MAX_WIDTH": 256},
-    "levels up to 32": {"encoding.MAX_LEVELS": 32},
-    "200 knots": {"encoding.KNOTS": 200},
-    "a knot per row": {"encoding.KNOTS": 100_000},
+    "levels up to 32": {"columns.MAX_LEVELS": 32},
+    "200 knots": {"columns.KNOTS": 200},
+    "a knot per row": {"columns.KNOTS": 100_000},
 }
 # Of the first variant, rows are made with so many steps from noise besides the default.
 SOLVER_STEPS = (10, 20, 100)
@@ -219,7 +219,7 @@ def synthetic(
     train: pd.DataFrame, constants: dict[str, Any], seed: int, options: Any, solver: tuple[int, ...]
 ):
     """Rows, and what they cost, for the default and each other number of steps from noise."""
-    from synthgen import encoding
+    from synthgen.encoding import encoder as encoding
     from synthgen.synthesizers import flow
 
     params: dict[str, Any] = {"device": options.device, "batch_size": options.batch}

@@ -51,11 +51,11 @@ from sklearn.model_selection import cross_val_predict
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow, fit_many
-from synthgen.device import resolve
-from synthgen.encoding import Encoder
-from synthgen.nn import BFLOAT16
-from synthgen.table import Table
-from synthgen.training import _Run
+from synthgen.encoding.encoder import Encoder
+from synthgen.tables.table import Table
+from synthgen.training.blocks import BFLOAT16
+from synthgen.training.device import resolve
+from synthgen.training.runner import _Run
 
 BATCH, EPOCHS, WARM, SEEDS, TOLD_ROWS = 500, 300, 10, 3, 5_000
 OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}

@@ -100,7 +100,7 @@ def made_by(
     method: str, train: pd.DataFrame, minority: str, rows: int, seed: int, options: Any
 ) -> pd.DataFrame:
     """Rows of the class, learned from `train`."""
-    from synthgen.synthesizers.base import resolve
+    from synthgen.synthesizers.lookup import resolve
 
     real = train[train.target == minority]
     if method == "copies":
@@ -187,7 +187,7 @@ def fidelity(made: pd.DataFrame, held: pd.DataFrame) -> dict[str, float]:
 
 def attacked(real: pd.DataFrame, made: pd.DataFrame, held: pd.DataFrame) -> dict[str, float]:
     from synthgen.metrics.privacy import privacy
-    from synthgen.table import Table
+    from synthgen.tables.table import Table
 
     frames = [f.drop(columns="target") for f in (real, made, held)]
     whole = pd.concat(frames, ignore_index=True).assign(target=np.arange(sum(map(len, frames))) % 2)

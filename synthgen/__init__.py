@@ -7,27 +7,47 @@ The public names below are loaded when they are first used (PEP 562), so `import
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthgen.auditing import Audit, audit
-    from synthgen.augmentation import Augmented, augment
-    from synthgen.classifier import ImbalancedClassifier
-    from synthgen.column import Column
-    from synthgen.comparison import Comparison, compare
-    from synthgen.drift import compare_audits
-    from synthgen.encoding import Encoder
+    from synthgen.auditing.audit import Audit, audit
+    from synthgen.auditing.drift import compare_audits
+    from synthgen.augmentation.augment import Augmented, augment
+    from synthgen.augmentation.oversampler import Oversampler
+    from synthgen.comparison.classifier import ImbalancedClassifier
+    from synthgen.comparison.compare import Comparison, compare
+    from synthgen.comparison.sweep import Sweep, sweep
+    from synthgen.encoding.encoder import Encoder
     from synthgen.errors import SynthgenError
-    from synthgen.evaluating import Report, evaluate
-    from synthgen.files import read_table, write_table
-    from synthgen.oversampler import Oversampler
-    from synthgen.sweeping import Sweep, sweep
-    from synthgen.synthesizers.base import Synthesizer, load
+    from synthgen.metrics.evaluate import evaluate
+    from synthgen.metrics.report import Report
+    from synthgen.synthesizers.base import Synthesizer
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
+    from synthgen.synthesizers.fit_many import fit_many
     from synthgen.synthesizers.flow import TabFlow
-    from synthgen.synthesizers.many import fit_many
+    from synthgen.synthesizers.lookup import load
     from synthgen.synthesizers.tvae import TVAE
-    from synthgen.table import Schema, Table
+    from synthgen.tables.column import Column
+    from synthgen.tables.read import read_table
+    from synthgen.tables.schema import Schema
+    from synthgen.tables.table import Table
+    from synthgen.tables.write import write_table
 
     __version__: str
+if not TYPE_CHECKING:  # pyright would take every name for a public one
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value: object = version("synthgen")
+        elif name in _HOME:
+            from importlib import import_module
+
+            value = getattr(import_module(_HOME[name]), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "CTGAN",
@@ -62,50 +82,33 @@ __all__ = [
 
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
-    "Comparison": "synthgen.comparison",
+    "Comparison": "synthgen.comparison.compare",
     "TVAE": "synthgen.synthesizers.tvae",
-    "Audit": "synthgen.auditing",
-    "Augmented": "synthgen.augmentation",
-    "Column": "synthgen.column",
-    "Encoder": "synthgen.encoding",
-    "ImbalancedClassifier": "synthgen.classifier",
-    "Oversampler": "synthgen.oversampler",
-    "Report": "synthgen.evaluating",
-    "Schema": "synthgen.table",
+    "Audit": "synthgen.auditing.audit",
+    "Augmented": "synthgen.augmentation.augment",
+    "Column": "synthgen.tables.column",
+    "Encoder": "synthgen.encoding.encoder",
+    "ImbalancedClassifier": "synthgen.comparison.classifier",
+    "Oversampler": "synthgen.augmentation.oversampler",
+    "Report": "synthgen.metrics.report",
+    "Schema": "synthgen.tables.schema",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
-    "Sweep": "synthgen.sweeping",
+    "Sweep": "synthgen.comparison.sweep",
     "SynthgenError": "synthgen.errors",
     "Synthesizer": "synthgen.synthesizers.base",
     "TabFlow": "synthgen.synthesizers.flow",
-    "Table": "synthgen.table",
-    "audit": "synthgen.auditing",
-    "augment": "synthgen.augmentation",
-    "compare": "synthgen.comparison",
-    "compare_audits": "synthgen.drift",
-    "evaluate": "synthgen.evaluating",
-    "fit_many": "synthgen.synthesizers.many",
-    "load": "synthgen.synthesizers.base",
-    "read_table": "synthgen.files",
-    "sweep": "synthgen.sweeping",
-    "write_table": "synthgen.files",
+    "Table": "synthgen.tables.table",
+    "audit": "synthgen.auditing.audit",
+    "augment": "synthgen.augmentation.augment",
+    "compare": "synthgen.comparison.compare",
+    "compare_audits": "synthgen.auditing.drift",
+    "evaluate": "synthgen.metrics.evaluate",
+    "fit_many": "synthgen.synthesizers.fit_many",
+    "load": "synthgen.synthesizers.lookup",
+    "read_table": "synthgen.tables.read",
+    "sweep": "synthgen.comparison.sweep",
+    "write_table": "synthgen.tables.write",
 }
-
-
-if not TYPE_CHECKING:  # pyright would take every name for a public one
-
-    def __getattr__(name: str) -> object:
-        if name == "__version__":
-            from importlib.metadata import version
-
-            value: object = version("synthgen")
-        elif name in _HOME:
-            from importlib import import_module
-
-            value = getattr(import_module(_HOME[name]), name)
-        else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value
-        return value
 
 
 def __dir__() -> list[str]:

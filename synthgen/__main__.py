@@ -1,6 +1,6 @@
 """`python -m synthgen` is the `synthgen` command."""
 
-from synthgen.cli import main
+from synthgen.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="synthgen")

@@ -29,11 +29,11 @@ from sklearn.exceptions import NotFittedError
 
 import synthgen
 from synthgen import Synthesizer
-from synthgen.checkpoint import Checkpoint
+from synthgen.augmentation.rejection import guarded_sample
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
-from synthgen.guard import guarded_sample
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.training import History, Task
+from synthgen.training.checkpoint import Checkpoint
+from synthgen.training.runner import History, Task
 
 Make = Callable[..., Synthesizer]
 

@@ -17,16 +17,16 @@ from synthgen import (
     Synthesizer,
     TabFlow,
     Table,
-    amount,
     augment,
 )
-from synthgen.amount import AMOUNTS, validated_amount, wanted_rows
-from synthgen.device import seed_sequence
+from synthgen.augmentation import amount
+from synthgen.augmentation.amount import AMOUNTS, validated_amount, wanted_rows
 from synthgen.errors import UsageError
-from synthgen.synthesizers import many
+from synthgen.seeds import seed_sequence
+from synthgen.synthesizers import fit_many as many
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.together import run_together
-from synthgen.training import History, Task
+from synthgen.training.batched import run_together
+from synthgen.training.runner import History, Task
 
 
 def ring(rng: np.random.Generator, rows: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from test_page import Page
 
 from synthgen import audit, compare_audits
-from synthgen.auditing import Audit
+from synthgen.auditing.audit import Audit
 from synthgen.report.audit_page import audit_page, write_audit_page
 
 HOSTILE = "<img src=x onerror=y>"

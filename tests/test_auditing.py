@@ -14,13 +14,18 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from test_augmentation import tables
 
-from synthgen import audit_leaks, audit_model, auditing
-from synthgen.auditing import Audit, audit
-from synthgen.drift import compare_audits
+from synthgen.auditing import audit as auditing
+from synthgen.auditing import findings
+from synthgen.auditing import leaks as audit_leaks
+from synthgen.auditing import model as audit_model
+from synthgen.auditing.audit import Audit, audit
+from synthgen.auditing.drift import compare_audits
 from synthgen.errors import DataError, UsageError
-from synthgen.gates import gate
+from synthgen.model_selection import intervals, ranking
+from synthgen.report.gates import gate
 from synthgen.synthesizers import network
-from synthgen.table import Column, Schema
+from synthgen.tables.column import Column
+from synthgen.tables.schema import Schema
 
 
 def table(rows: int = 1000, rare: int = 100, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -131,9 +136,9 @@ def test_what_can_be_learned_from_so_many(rare: int, code: tuple[str, ...], says
 
 
 def test_the_thresholds_are_those_of_the_network():
-    assert auditing.NETWORK_ROWS == network.MIN_ROWS
+    assert findings.NETWORK_ROWS == network.MIN_ROWS
     least = next(n for n in range(1000) if int(network.HELD_OUT_SHARE * n) >= network.HELD_OUT_MIN)
-    assert least == auditing.EARLY_STOP_ROWS
+    assert least == findings.EARLY_STOP_ROWS
 
 
 # --- the figures --------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ def test_ranking_is_scikit_learns(seed: int):
     weight = rng.integers(0, 4, 300) * 1.0
     group = np.unique(-score, return_inverse=True)[1]
     hits, alarms = (np.bincount(group, weight * side) for side in (y, ~y))
-    precision, area, price = audit_model.ranking(hits, alarms)
+    precision, area, price = ranking.ranking(hits, alarms)
     assert precision == pytest.approx(average_precision_score(y, score, sample_weight=weight))
     assert area == pytest.approx(roc_auc_score(y, score, sample_weight=weight))
     cut = next(
@@ -154,7 +159,7 @@ def test_ranking_is_scikit_learns(seed: int):
     )
     found = score >= cut
     assert price == pytest.approx(weight[found & ~y].sum() / weight[found & y].sum())
-    both = audit_model.ranking(np.stack([hits, hits[::-1]]), np.stack([alarms, alarms[::-1]]))
+    both = ranking.ranking(np.stack([hits, hits[::-1]]), np.stack([alarms, alarms[::-1]]))
     assert [float(f[0]) for f in both] == pytest.approx([precision, area, float(price)])
 
 
@@ -169,7 +174,7 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
         part = np.concatenate(
             [rng.choice(np.flatnonzero(side), int(side.sum())) for side in (y, ~y)]
         )
-        again.append(audit_model.average_precision(y[part], scores[part], rows.weight[part]))
+        again.append(ranking.average_precision(y[part], scores[part], rows.weight[part]))
     shift = found.value - np.mean(again)
     low, high = np.quantile(again, [0.025, 0.975]) + shift
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
@@ -181,7 +186,7 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
 @pytest.mark.parametrize(("hits", "rows"), [(0, 9), (3, 9), (9, 9), (40, 1000)])
 def test_wilson_is_scipys(hits: int, rows: int):
     expected = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    assert audit_model.wilson(hits, rows) == pytest.approx((hits / rows, *expected))
+    assert intervals.wilson(hits, rows) == pytest.approx((hits / rows, *expected))
 
 
 def test_shuffled_labels_show_no_signal():

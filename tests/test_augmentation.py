@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen.augmentation import Addition, amounts, augment
+from synthgen.augmentation.augment import Addition, amounts, augment
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.tvae import TVAE
-from synthgen.table import Schema
+from synthgen.tables.schema import Schema
 
 
 def small(rows: int = 60, rare: int = 8) -> pd.DataFrame:

@@ -28,19 +28,10 @@ from click.testing import CliRunner
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from synthgen import (
-    CTGAN,
-    TVAE,
-    Oversampler,
-    SmoothedBootstrap,
-    TabFlow,
-    audit,
-    audit_model,
-    load,
-    read_table,
-)
-from synthgen.augmentation import Augmented, augment
-from synthgen.cli import main
+from synthgen import CTGAN, TVAE, Oversampler, SmoothedBootstrap, TabFlow, audit, load, read_table
+from synthgen.auditing import model as audit_model
+from synthgen.augmentation.augment import Augmented, augment
+from synthgen.cli.main import main
 from synthgen.errors import SynthgenError
 
 ROWS, RARE = 60, 12
@@ -421,7 +412,7 @@ def test_tables_are_learned_by_every_network(
     name: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After so few steps rows are of little worth, but each is within all limits."""
-    monkeypatch.setattr("synthgen.guard.ROUNDS", 3)
+    monkeypatch.setattr("synthgen.augmentation.rejection.ROUNDS", 3)
     case = TABLES[name]
     frame = case.frame()
     model = make(steps=3, batch_size=64, scope="all", device="cpu")

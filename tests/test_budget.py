@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthgen import CTGAN, TVAE, TabFlow, device
-from synthgen.device import Budget
-from synthgen.encoding import Layout, common
+from synthgen import CTGAN, TVAE, TabFlow
+from synthgen.encoding.layout import Layout, common
 from synthgen.errors import UsageError
-from synthgen.training import _Run
+from synthgen.training import device
+from synthgen.training.device import Budget
+from synthgen.training.runner import _Run
 
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
 

@@ -16,8 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.together import SideBySide
-from synthgen.training import Learner, Task, _Run
+from synthgen.training.batched import SideBySide
+from synthgen.training.learner import Learner
+from synthgen.training.runner import Task, _Run
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # These wait for the device, or make a shape of what they find there.

@@ -104,7 +104,7 @@ def test_same_seed_same_classifier() -> None:
 def test_what_is_read_predicts_what_was_written(
     strategy: str, estimator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synthgen.classifier.winner", lambda found: strategy)
+    monkeypatch.setattr("synthgen.comparison.classifier.winner", lambda found: strategy)
     X, y = table(120, 30)
     own = [] if strategy == "nothing" else [strategy]
     model = quick(strategies=own, estimator=estimator).fit(X, y)

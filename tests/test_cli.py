@@ -20,10 +20,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from synthgen import read_table, terminal
-from synthgen.augmentation import DEFAULT_SYNTHESIZER
-from synthgen.cli import main
+from synthgen import read_table
+from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER
+from synthgen.cli import terminal
+from synthgen.cli.main import main
 from synthgen.errors import ConvergenceError
+from synthgen.metrics import attacks
 from synthgen.synthesizers.tvae import TVAE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -484,13 +486,14 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
 
 @pytest.fixture
 def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthgen.metrics import judges, privacy, samples, utility
+    from synthgen.metrics import samples, utility
+    from synthgen.model_selection import classifiers as judges
 
     monkeypatch.setitem(judges.SETTINGS["boosting"], "max_iter", 5)
     monkeypatch.setitem(judges.FOR_SMALL, "max_iter", 5)
     monkeypatch.setattr(samples, "HALVES", 3)
     monkeypatch.setattr(utility, "REPLICATES", 20)
-    monkeypatch.setattr(privacy, "REPEATS", (1, 1))
+    monkeypatch.setattr(attacks, "REPEATS", (1, 1))
 
 
 @pytest.mark.usefixtures("quick_judges")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from synthgen import read_table
-from synthgen.cli import main
+from synthgen.cli.main import main
 
 FEW = ("--estimator", "sklearn.linear_model:LogisticRegression", "--folds", 2, "--repeats", 1)
 QUICK = (*FEW, "--strategies", "class_weight,oversample", "--jobs", 1, "--seed", 0)

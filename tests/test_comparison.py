@@ -17,16 +17,22 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
-from synthgen import compare, comparison, record, remedies, scoring
-from synthgen.column import Column
-from synthgen.device import seed_sequence
+from synthgen import compare
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.comparison import compare as comparison
+from synthgen.comparison import remedies
+from synthgen.comparison import schedule as record
+from synthgen.comparison.estimators import Judge
+from synthgen.comparison.splits import outer_splits, part_of, together_of
+from synthgen.comparison.strategies import pick
 from synthgen.errors import DataError, SynthgenError, UsageError
-from synthgen.guard import guarded_sample
-from synthgen.judges import Judge
-from synthgen.selection import HELPS, NO_GAIN, deal
-from synthgen.strategies import pick
-from synthgen.table import Schema, Table
-from synthgen.trials import outer_splits, part_of, together_of
+from synthgen.model_selection import scoring
+from synthgen.model_selection.folds import deal
+from synthgen.model_selection.selection import HELPS, NO_GAIN
+from synthgen.seeds import seed_sequence
+from synthgen.tables.column import Column
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 FEW = ["class_weight", "oversample"]
 

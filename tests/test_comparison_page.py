@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pages import HOSTILE, Page, browse
 
-from synthgen.comparison import Comparison
-from synthgen.conclusions import RealRows, Result, Verdict
-from synthgen.groups import Group, GroupResult, Groups
+from synthgen.comparison.compare import Comparison
+from synthgen.comparison.subgroups import Group, GroupResult, Groups
+from synthgen.comparison.verdicts import RealRows, Result, Verdict
+from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
 from synthgen.report.comparison_page import render_comparison
 from synthgen.report.template import figure
-from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
 
 FAMILIES = {"nothing": "nothing", "threshold": "decision", "smote": "data", "focal": "loss"}
 

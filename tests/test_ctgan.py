@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synthgen.encoding import Encoded, Layout
-from synthgen.nn import Spans, initialise
+from synthgen.encoding.layout import Encoded, Layout
 from synthgen.synthesizers.ctgan import DROPOUT, HIDDEN, LEAK, PENALTY, _CTGANLearner, _Generator
-from synthgen.synthesizers.network import Data
-from synthgen.training import Source
+from synthgen.synthesizers.training_rows import Data
+from synthgen.training.blocks import Spans, initialise
+from synthgen.training.learner import Source
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from synthgen.device import child_seed, resolve, seed_sequence, torch_generator
 from synthgen.errors import UsageError
+from synthgen.seeds import child_seed, seed_sequence
+from synthgen.training.device import resolve, torch_generator
 
 
 def test_auto_takes_what_there_is() -> None:

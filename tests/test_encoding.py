@@ -19,11 +19,15 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from synthgen.coarse import PRIVATE_ROWS, coarsened
-from synthgen.column import LEVELS, NUMBERS
-from synthgen.encoding import KNOTS, MAX_LEVELS, Encoded, Encoder, as_frame, unlearned
+from synthgen.encoding.columns import KNOTS, MAX_LEVELS
+from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.layout import Encoded
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, ModelFileError
-from synthgen.table import Column, Schema
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import as_frame
 
 RNG = np.random.default_rng
 

@@ -12,16 +12,19 @@ import pytest
 from imblearn.over_sampling import SMOTE
 
 import synthgen
-from synthgen import evaluating, gates
 from synthgen.errors import DataError, UsageError
-from synthgen.evaluating import Report, evaluate
-from synthgen.gates import gate
-from synthgen.metrics import privacy, samples, two_sample, utility, verdicts
-from synthgen.metrics.judges import FOR_SMALL, SETTINGS, described
+from synthgen.metrics import attacks, privacy, samples, two_sample, utility, verdicts
+from synthgen.metrics import evaluate as evaluating
+from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.names import GATED, NAMES
+from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import TWO_SAMPLE
-from synthgen.table import Schema, Table
+from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, described
+from synthgen.report import gates
+from synthgen.report.gates import gate
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 
 def frame(seed: int, rows: int = 320) -> pd.DataFrame:
@@ -64,7 +67,7 @@ def _quick() -> Iterator[None]:
         patch.setattr(samples, "HALVES", 4)
         patch.setattr(two_sample, "PARTINGS", 1)
         patch.setattr(utility, "REPLICATES", 60)
-        patch.setattr(privacy, "REPEATS", (2, 2))
+        patch.setattr(attacks, "REPEATS", (2, 2))
         yield
 
 

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 from pages import HOSTILE, Page, browse
 
-from synthgen.evaluating import Report, evaluate
+from synthgen.metrics.evaluate import evaluate
+from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import LIMITS, Verdict
 from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
 from synthgen.report.template import figure
-from synthgen.table import Table
+from synthgen.tables.table import Table
 
 
 def frame(rows: int, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:

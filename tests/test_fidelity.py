@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.encoding.matrix import Space
 from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import FOR_SMALL, SETTINGS, folds_of, out_of_fold
+from synthgen.metrics.manifold import support
 from synthgen.metrics.quality_report import _contingency, quality_report
-from synthgen.metrics.rows import Space
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.support import support
 from synthgen.metrics.two_sample import _area, _untold
-from synthgen.table import Schema, Table
+from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, out_of_fold
+from synthgen.model_selection.folds import folds_of
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 
 def frame(seed: int, rows: int = 300) -> pd.DataFrame:

@@ -27,9 +27,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen import files
 from synthgen.errors import DataError, OutputError, SynthgenError
-from synthgen.files import atomic_write, read_table, sha256_of, write_json, write_table, write_text
+from synthgen.tables import read as files
+from synthgen.tables.disk import atomic_write, sha256_of, write_json, write_text
+from synthgen.tables.read import read_table
+from synthgen.tables.write import write_table
 
 SIMPLE = "name,age\nAda,36\nBob,41\n"
 
@@ -372,10 +374,10 @@ def test_refused(save, content, code, words):
 def test_what_memory_cannot_hold_is_refused_before_it_is_read(save, monkeypatch, name):
     text = "a,b\n" + "1,2\n" * 20_000
     path = save(gzip.compress(text.encode()) if name.endswith("gz") else text, name)
-    monkeypatch.setattr("synthgen.files._BLOCK", 1 << 17)
-    monkeypatch.setattr("synthgen.files.machine_memory", lambda: 4 * len(text))
+    monkeypatch.setattr("synthgen.tables.read._BLOCK", 1 << 17)
+    monkeypatch.setattr("synthgen.tables.disk.machine_memory", lambda: 4 * len(text))
     assert len(read_table(path)) == 20_000
-    monkeypatch.setattr("synthgen.files.machine_memory", lambda: 4 * len(text) - 1)
+    monkeypatch.setattr("synthgen.tables.disk.machine_memory", lambda: 4 * len(text) - 1)
     with pytest.raises(DataError, match=r"too much for the .* of this machine: take some"):
         read_table(path)
 

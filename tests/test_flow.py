@@ -11,9 +11,10 @@ import torch
 from checks import check_learns_a_known_distribution, mixed
 from test_synthesizers import tabflow
 
-from synthgen import TabFlow, training
+from synthgen import TabFlow
 from synthgen.errors import UsageError
 from synthgen.synthesizers import flow
+from synthgen.training import runner as training
 
 
 def linked(rows: int = 700, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:

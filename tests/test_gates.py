@@ -5,7 +5,7 @@ import math
 import pytest
 
 from synthgen.errors import UsageError
-from synthgen.gates import check_gates, gate, value_of
+from synthgen.report.gates import check_gates, gate, value_of
 
 REPORT = {
     "rows": 100,

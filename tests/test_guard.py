@@ -13,14 +13,16 @@ import pytest
 import torch
 from checks import mixed
 
-from synthgen.device import seed_sequence
-from synthgen.distances import nearest
+from synthgen.augmentation.constraints import Rule
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import COPY, NEAR_COPY, guarded_sample
+from synthgen.encoding.distances import nearest
 from synthgen.errors import ConvergenceError, DataError, UsageError
-from synthgen.guard import COPY, NEAR_COPY, Guard, Rule, guarded_sample
+from synthgen.seeds import seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.ctgan import CTGAN
-from synthgen.table import Table
+from synthgen.tables.table import Table
 
 Make = Callable[[np.random.Generator, int], pd.DataFrame]
 

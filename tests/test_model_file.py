@@ -17,7 +17,7 @@ import pytest
 
 from synthgen import load
 from synthgen.errors import ModelFileError, OutputError, SynthgenError
-from synthgen.model_file import read_model, write_model
+from synthgen.training.model_file import read_model, write_model
 
 HEADER = {"class": "CTGAN", "note": "é", "numbers": [1, 2.5, None]}
 TENSORS = {

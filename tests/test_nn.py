@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import nn
 
-from synthgen import nn as module
-from synthgen.nn import (
+from synthgen.training import blocks as module
+from synthgen.training.blocks import (
     OneHotLinear,
     QuickLinear,
     QuickSequential,
@@ -131,7 +131,7 @@ def test_one_hot_linear_is_a_linear_layer() -> None:
 def test_only_training_in_float32_rounds_what_is_multiplied(
     able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synthgen.nn.BFLOAT16", able)
+    monkeypatch.setattr("synthgen.training.blocks.BFLOAT16", able)
     layer = QuickLinear(40, 30)
     initialise(layer, generator())
     x = torch.randn(20, 40, generator=generator(1)).requires_grad_(True)
@@ -156,7 +156,7 @@ def test_only_training_in_float32_rounds_what_is_multiplied(
 def test_a_sequence_rounds_no_more_than_its_layers_do(
     able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synthgen.nn.BFLOAT16", able)
+    monkeypatch.setattr("synthgen.training.blocks.BFLOAT16", able)
     first, second = QuickLinear(40, 30), QuickLinear(30, 20)
     body = QuickSequential(nn.ReLU(), first, nn.ReLU(), second)
     initialise(body, generator())
@@ -189,7 +189,7 @@ def test_initialise_fills_every_weight_within_its_bound() -> None:
 def test_what_is_looked_up_is_what_a_product_gives(
     shares: torch.Tensor | None, able: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("synthgen.nn.BFLOAT16", able)
+    monkeypatch.setattr("synthgen.training.blocks.BFLOAT16", able)
     share, most = (0.01, 0.02) if able else (1.3e-6, 1e-5)
     table = torch.randn(5, 4, generator=generator()).requires_grad_(True)
     places = torch.tensor([[0, 4], [1, 2]] * 3)

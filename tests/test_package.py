@@ -83,7 +83,7 @@ def test_import_loads_nothing_heavy():
 def test_help_loads_nothing_heavy():
     printed, loaded = run_and_list_modules(
         "import click\n"
-        "from synthgen.cli import main\n"
+        "from synthgen.cli.main import main\n"
         "main(['--help'], 'synthgen', standalone_mode=False)\n"
         "for name in main.list_commands(click.Context(main)):\n"
         "    main([name, '--help'], 'synthgen', standalone_mode=False)\n"
@@ -272,7 +272,7 @@ def test_wheel_metadata(wheel: dict[str, bytes], metadata_folder: str):
     assert "sdv<3,>=2" in needed
     # An exact version would fight with whatever else the user has installed.
     assert not [line for line in needed if "==" in line]
-    assert b"synthgen = synthgen.cli:main" in wheel[f"{metadata_folder}/entry_points.txt"]
+    assert b"synthgen = synthgen.cli.main:main" in wheel[f"{metadata_folder}/entry_points.txt"]
 
 
 def test_wheel_carries_the_demonstration_table(wheel: dict[str, bytes]):
@@ -354,7 +354,7 @@ def check_arguments(arguments: list[str]) -> None:
 
     Nothing is run and no file need exist, so this checks names, counts and plain values only.
     """
-    from synthgen.cli import main
+    from synthgen.cli.main import main
 
     context = click.Context(main, info_name="synthgen")
     options, rest, _ = main.make_parser(context).parse_args(list(arguments))
@@ -407,7 +407,7 @@ def test_readme_commands_are_understood():
 
 
 def test_readme_shows_both_setup_commands_and_every_command():
-    from synthgen.cli import main
+    from synthgen.cli.main import main
 
     code = "\n".join(block for _, block in readme_blocks(*SHELLS))
     assert "pip install . && synthgen demo" in code

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pages import Page
 
-from synthgen.augmentation import Augmented, augment
+from synthgen.augmentation.augment import Augmented, augment
 from synthgen.report.page import MAX_FIGURES, column_shapes, render, write_report
 from synthgen.synthesizers.tvae import TVAE
 

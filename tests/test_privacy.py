@@ -16,20 +16,14 @@ from scipy.stats import binomtest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
-from synthgen.device import seed_sequence
 from synthgen.errors import UsageError
-from synthgen.metrics.privacy import (
-    _areas,
-    _columns,
-    _folds,
-    _found,
-    _nearness,
-    _on_lines,
-    _samples,
-    privacy,
-)
+from synthgen.metrics.attacks import _folds, _found, _on_lines
+from synthgen.metrics.privacy import _nearness, privacy
+from synthgen.metrics.privacy_rows import _columns, _samples
 from synthgen.metrics.score import Part, Score, wilson
-from synthgen.table import Table
+from synthgen.model_selection.ranking import _areas
+from synthgen.seeds import seed_sequence
+from synthgen.tables.table import Table
 
 CPU = torch.device("cpu")
 QUANTILES = ("distance_q05", "distance_median")

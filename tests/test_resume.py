@@ -29,13 +29,13 @@ from sklearn.base import clone
 
 import synthgen
 from synthgen import CTGAN, TVAE, TabFlow
-from synthgen import checkpoint as checkpoint_module
-from synthgen.cli import main
+from synthgen.cli.main import main
 from synthgen.errors import ModelFileError, OutputError, UsageError
-from synthgen.model_file import read_model
 from synthgen.synthesizers import ctgan, flow, tvae
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.training import Learner
+from synthgen.training import checkpoint as checkpoint_module
+from synthgen.training.learner import Learner
+from synthgen.training.model_file import read_model
 
 CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
 LEARNERS: dict[str, type[Learner]] = {
@@ -85,7 +85,7 @@ def bits(model: NetworkSynthesizer) -> str:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports every 5 steps, and a checkpoint at each."""
-    monkeypatch.setattr("synthgen.training.REPORT_EVERY", 5)
+    monkeypatch.setattr("synthgen.training.runner.REPORT_EVERY", 5)
     monkeypatch.setattr(checkpoint_module, "EVERY", 0.0)
 
 
@@ -438,7 +438,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
 
     def fill() -> None:
         kept.append(path.read_bytes())
-        monkeypatch.setattr("synthgen.files.os.fsync", full)
+        monkeypatch.setattr("synthgen.tables.read.os.fsync", full)
 
     at_step("tvae", 22, fill)
     with pytest.warns(UserWarning, match="training goes on without it: .*the disk is full"):
@@ -448,7 +448,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
     assert not list(tmp_path.iterdir())
 
     # The same, and the process ends while the disk is still full.
-    monkeypatch.setattr("synthgen.files.os.fsync", sync)
+    monkeypatch.setattr("synthgen.tables.read.os.fsync", sync)
 
     def fill_and_end_later() -> None:
         fill()
@@ -462,7 +462,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
         new("tvae", path, classes=["rare"]).fit(X, y)
     assert path.read_bytes() == kept[-1]
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
-    monkeypatch.setattr("synthgen.files.os.fsync", sync)
+    monkeypatch.setattr("synthgen.tables.read.os.fsync", sync)
     done = at_step("tvae", 0, kill)
     assert bits(new("tvae", path, classes=["rare"]).fit(X, y)) == expected
     assert done == [40]
@@ -709,7 +709,7 @@ def test_a_process_killed_at_20_random_moments_ends_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     steps, scope = 400, "adapt"
-    monkeypatch.setattr("synthgen.training.REPORT_EVERY", 20)
+    monkeypatch.setattr("synthgen.training.runner.REPORT_EVERY", 20)
     expected = bits(new("ctgan", steps=steps, scope=scope).fit(*table()))
     path, out = tmp_path / CHECKPOINT, tmp_path / "made"
     rng = np.random.default_rng()

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen import scales
-from synthgen.encoding import Encoder
-from synthgen.scales import LOWEST, between, nearest, ratio
-from synthgen.table import Schema
+from synthgen.encoding import quantiles as scales
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.quantiles import LOWEST, between, nearest, ratio
+from synthgen.tables.schema import Schema
 
 whole = st.integers(LOWEST, 2**63 - 1)
 

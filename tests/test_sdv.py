@@ -21,9 +21,9 @@ from checks import (
 )
 
 from synthgen.errors import ModelFileError, UsageError
-from synthgen.synthesizers.base import resolve
+from synthgen.synthesizers.lookup import resolve
 from synthgen.synthesizers.sdv import SDV
-from synthgen.table import Schema
+from synthgen.tables.schema import Schema
 
 QUICK = (check_dtypes_and_order, check_few_rows, check_global_random_states, check_seeds)
 # A Gaussian copula cannot learn two modes that a category tells apart.

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from synthgen import selection
 from synthgen.errors import UsageError
-from synthgen.selection import HELPS, NO_GAIN, UNCLEAR, choose, compare_to, corrected, verdict
+from synthgen.model_selection import selection
+from synthgen.model_selection.selection import (
+    HELPS,
+    NO_GAIN,
+    UNCLEAR,
+    choose,
+    compare_to,
+    corrected,
+    verdict,
+)
 
 TABLES = 500
 FOLDS = 5

@@ -16,18 +16,19 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import TVAE, SmoothedBootstrap, Synthesizer, remedies
-from synthgen.device import seed_sequence
+from synthgen import TVAE, SmoothedBootstrap, Synthesizer
+from synthgen.comparison import remedies
+from synthgen.comparison.estimators import Judge, NotApplicable, Part
+from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
+from synthgen.comparison.splits import part_of
+from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
+from synthgen.encoding.matrix import Binned, Coder
 from synthgen.errors import UsageError
-from synthgen.features import Binned, Coder
-from synthgen.judges import Judge, NotApplicable, Part
-from synthgen.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
-from synthgen.strategies import STRATEGIES, Strategy, pick
-from synthgen.synthesizers import many
-from synthgen.table import Table
-from synthgen.together import run_together
-from synthgen.training import History, Task
-from synthgen.trials import part_of
+from synthgen.seeds import seed_sequence
+from synthgen.synthesizers import fit_many as many
+from synthgen.tables.table import Table
+from synthgen.training.batched import run_together
+from synthgen.training.runner import History, Task
 
 LR = Judge.of("lr")
 # Networks take long; the shape of their remedies is that of the bootstrap's.

@@ -55,7 +55,7 @@ def test_a_point_is_what_compare_says_of_the_thinned_table(monkeypatch: pytest.M
         seen.append(X.assign(y=y))
         return compare(X, y, **how)
 
-    monkeypatch.setattr("synthgen.sweeping.compare", spy)
+    monkeypatch.setattr("synthgen.comparison.sweep.compare", spy)
     X, y = table()
     quick(X, y, [0.05, 10])
     many, few = (set(frame["row"][frame["y"] == "yes"]) for frame in seen)

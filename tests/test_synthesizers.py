@@ -19,11 +19,11 @@ from checks import (
 
 import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
-from synthgen.encoding import Encoded
+from synthgen.encoding.layout import Encoded
 from synthgen.errors import ModelFileError, UsageError
-from synthgen.model_file import read_model
 from synthgen.synthesizers import network
-from synthgen.synthesizers.base import resolve
+from synthgen.synthesizers.lookup import resolve
+from synthgen.training.model_file import read_model
 
 
 def ctgan(**params: object) -> Synthesizer:
@@ -235,9 +235,9 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     """
     from scipy.stats import chisquare
 
-    from synthgen.encoding import Encoded, Layout
+    from synthgen.encoding.layout import Encoded, Layout
     from synthgen.synthesizers.ctgan import _Conditions
-    from synthgen.synthesizers.network import Data
+    from synthgen.synthesizers.training_rows import Data
 
     codes = torch.tensor([[0, 0]] * 60 + [[1, 0]] * 25 + [[1, 1]] * 10 + [[0, 2]] * 5)
     labels = torch.tensor([0] * 70 + [1] * 30)

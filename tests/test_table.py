@@ -20,11 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthgen.cells import all_missing
-from synthgen.column import KINDS, LEVELS, NUMBERS
-from synthgen.encoding import unlearned
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, SynthgenError, UsageError
-from synthgen.table import Column, Schema, Table, class_position, describe
+from synthgen.tables.column import KINDS, LEVELS, NUMBERS, Column
+from synthgen.tables.dtypes import all_missing
+from synthgen.tables.schema import Schema, class_position, describe
+from synthgen.tables.table import Table
 
 DAY = dt.date(2024, 2, 29)
 NOON = dt.datetime(2024, 2, 29, 12, 30, 15, 250)

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow, together
-from synthgen.encoding import Layout
+from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow
+from synthgen.encoding.layout import Layout
 from synthgen.errors import UsageError
-from synthgen.synthesizers.many import fit_many
+from synthgen.synthesizers.fit_many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.together import SideBySide
-from synthgen.training import History, Task
+from synthgen.training import batched as together
+from synthgen.training.batched import SideBySide
+from synthgen.training.runner import History, Task
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthgen.checkpoint import Checkpoint
-from synthgen.encoding import Encoded
+from synthgen.encoding.distances import energy_distance
+from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError
-from synthgen.training import EMA_DECAY, History, Learner, Sampler, energy_distance, run
+from synthgen.training.checkpoint import Checkpoint
+from synthgen.training.learner import Learner, Sampler
+from synthgen.training.runner import EMA_DECAY, History, run
 
 
 class Point(Sampler):

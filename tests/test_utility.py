@@ -9,11 +9,16 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics as known
 
+from synthgen.encoding.matrix import Space
 from synthgen.errors import UsageError
-from synthgen.metrics import judges as judging
-from synthgen.metrics import told as figures
+from synthgen.metrics import predictions as figures
 from synthgen.metrics import utility as module
-from synthgen.metrics.judges import (
+from synthgen.metrics import utility_rows
+from synthgen.metrics.score import Part, Score
+from synthgen.metrics.utility import utility
+from synthgen.model_selection import classifiers as judging
+from synthgen.model_selection import ranking
+from synthgen.model_selection.classifiers import (
     CLASSIFIERS,
     FOR_SMALL,
     SETTINGS,
@@ -23,10 +28,8 @@ from synthgen.metrics.judges import (
     moved,
     settings_for,
 )
-from synthgen.metrics.rows import Space
-from synthgen.metrics.score import Part, Score
-from synthgen.metrics.utility import utility
-from synthgen.table import Schema, Table
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 
 def frame(seed: int, rows: int = 600, shift: float = 2.0) -> pd.DataFrame:
@@ -184,7 +187,7 @@ def test_slope_tells_how_much_too_sure_a_judge_is():
     y = rng.random(20_000) < expit(score)
     weights = np.ones((2, 20_000), dtype=np.float32)
     for factor in (0.5, 1.0, 3.0):
-        slope = figures.slope(y, factor * score, weights)
+        slope = ranking.slope(y, factor * score, weights)
         assert slope == pytest.approx([1 / factor] * 2, rel=0.05)
 
 
@@ -479,9 +482,9 @@ def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "TRAIN_ROWS", 200)
-    monkeypatch.setattr(module, "KEPT_ROWS", 30)
-    monkeypatch.setattr(module, "TEST_ROWS", 300)
+    monkeypatch.setattr(utility_rows, "TRAIN_ROWS", 200)
+    monkeypatch.setattr(utility_rows, "KEPT_ROWS", 30)
+    monkeypatch.setattr(utility_rows, "TEST_ROWS", 300)
     part = measured(frame(1), frame(2), frame(3))
     notes = " ".join(part.notes)
     assert "Judges learn from 50 of 150 real rows of the class and 150 of 450 others" in notes

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from synthgen.audit_model import CONFIDENCE, wilson
-from synthgen.auditing import Audit, plain
+from synthgen.auditing.audit import Audit
+from synthgen.auditing.findings import plain
 from synthgen.errors import UsageError
+from synthgen.model_selection.intervals import CONFIDENCE, wilson
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def compare_audits(old: Mapping[str, Any], new: Audit) -> Drift:
 
     Example:
         >>> import pandas as pd
-        >>> from synthgen.auditing import audit
+        >>> from synthgen.auditing.audit import audit
         >>> X = pd.DataFrame({"dose": [1.5, 2.5, 9.5, 7.25] * 50})
         >>> then, now = audit(X, [0, 0, 0, 1] * 50), audit(X, [0, 0, 1, 1] * 50)
         >>> print(compare_audits(then.to_json(), now).summary_lines()[1])

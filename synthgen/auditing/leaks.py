@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.audit_model import (
+from synthgen.auditing.model import (
     Estimate,
     Rows,
-    average_precision,
     codes_of,
     draw,
     estimated_precision,
     groups_of,
     is_learned,
 )
-from synthgen.column import LEVELS, NUMBERS, Column
-from synthgen.device import child_seed
-from synthgen.table import Table
+from synthgen.model_selection.ranking import average_precision
+from synthgen.seeds import child_seed
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.table import Table
 
 # What the trees on one column see.
 SCREEN_ROWS, SCREEN_CELLS = 20_000, 500_000

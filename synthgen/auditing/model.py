@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
-from scipy.special import ndtri
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.model_selection.intervals import CONFIDENCE, wilson
+from synthgen.model_selection.ranking import _in_groups, _ranks, average_precision, ranking
+from synthgen.tables.column import LEVELS, NUMBERS, Column
 
 # What the model sees. The rare class fills at most half of it, and weights give the classes back
 # their natural shares.
 MODEL_ROWS = 30_000
-FOLDS, REPLICATES, CONFIDENCE, LISTED = 5, 500, 0.95, 20
+FOLDS = 5
+REPLICATES = 500
+LISTED = 20
 BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
 MAX_BINS = 254  # histogram boosting takes no more
 
@@ -295,37 +298,6 @@ def _listed(rows: Rows, some: np.ndarray, by: np.ndarray) -> tuple[int, ...]:
     return tuple(rows.index[some[np.argsort(by[some], kind="stable")][:LISTED]].tolist())
 
 
-def ranking(hits: np.ndarray, alarms: np.ndarray) -> tuple[Any, Any, Any]:
-    """Average precision, area under the ROC curve, and false alarms for each hit at half recall.
-
-    Args:
-        hits, alarms: Weight of the rows of the class, and of the others, in each group of rows with
-            one score, the highest score first; shape (..., groups). Equal scores count at once.
-
-    Returns:
-        Three floats or arrays of shape (...,).
-
-    Example:
-        >>> [round(float(f), 3) for f in ranking(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))]
-        [0.833, 0.917, 0.0]
-    """
-    below = alarms.sum(-1, keepdims=True)
-    hits_so_far, alarms_so_far = np.cumsum(hits, -1), np.cumsum(alarms, -1)
-    all_hits = hits_so_far[..., -1:]
-    recall = hits / all_hits
-    both = hits_so_far + alarms_so_far
-    precision = np.divide(hits_so_far, both, out=np.zeros_like(both, float), where=both > 0)
-    beaten = (below - alarms_so_far + alarms / 2) / below
-    half = np.argmax(hits_so_far >= all_hits / 2, axis=-1)[..., None]
-    price = np.take_along_axis(alarms_so_far, half, -1) / np.take_along_axis(hits_so_far, half, -1)
-    return (recall * precision).sum(-1), (recall * beaten).sum(-1), price[..., 0]
-
-
-def average_precision(y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> float:
-    """Of rows with weights, all of shape (rows,)."""
-    return float(ranking(*_in_groups(_ranks(scores), y, weight))[0])
-
-
 def estimated_precision(
     scores: np.ndarray, rows: Rows, share: float, seed: np.random.SeedSequence
 ) -> Estimate:
@@ -342,39 +314,12 @@ def estimated_precision(
     return _estimate(value, again, 1.0, share)
 
 
-def _ranks(scores: np.ndarray) -> np.ndarray:
-    """The group of each row: rows of one score are one, and the highest score is 0."""
-    return np.unique(-scores, return_inverse=True)[1]
-
-
-def _in_groups(
-    group: np.ndarray, y: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    groups = group.max() + 1
-    hits = np.bincount(group, weight * y, groups)
-    return hits, np.bincount(group, weight * ~y, groups)
-
-
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
     """With the interval of a bootstrap."""
     # A row of the class that is drawn twice helps itself, so replicates lie too high on average.
     tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
     low, high = map(float, np.quantile(again, [tail, 1 - tail]))
     return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)
-
-
-def wilson(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """A share and its interval (Wilson 1927).
-
-    Example:
-        >>> [round(limit, 3) for limit in wilson(0, 10)]
-        [0.0, 0.0, 0.278]
-    """
-    z, share = float(ndtri((1 + confidence) / 2)), hits / rows
-    middle = share + z * z / (2 * rows)
-    half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
-    low, high = ((middle + side * half) / (1 + z * z / rows) for side in (-1, 1))
-    return share, max(0.0, min(share, low)), min(1.0, max(share, high))
 
 
 def _mixed(

@@ -13,14 +13,16 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
-from synthgen.device import child_seed, resolve
-from synthgen.features import Coder, Places
-from synthgen.selection import choose, deal
+from synthgen.encoding.matrix import Coder, Places
+from synthgen.model_selection.folds import deal
+from synthgen.model_selection.selection import choose
+from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.fit_many import fit_many
 from synthgen.synthesizers.flow import TabFlow
-from synthgen.synthesizers.many import fit_many
 from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
-from synthgen.table import Table
+from synthgen.tables.table import Table
+from synthgen.training.device import resolve
 
 Amount = float | str
 # In order of simplicity: of two that are as good, the first is taken.

@@ -13,15 +13,20 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from synthgen.amount import validated_amount
-from synthgen.cells import shown
-from synthgen.device import check_seed, child_seed, seed_sequence
-from synthgen.encoding import as_frame, unlearned
+from synthgen.augmentation.amount import validated_amount
+from synthgen.augmentation.constraints import RowRule
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
-from synthgen.guard import Guard, RowRule, guarded_sample
-from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows, resolve
+from synthgen.seeds import check_seed, child_seed, seed_sequence
+from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
+from synthgen.synthesizers.lookup import resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.table import Column, Schema, Table, class_position
+from synthgen.tables.column import Column
+from synthgen.tables.dtypes import shown
+from synthgen.tables.schema import Schema, class_position
+from synthgen.tables.table import Table, as_frame
 
 DEFAULT_SYNTHESIZER = "auto"
 # Of a model that is trained already, unasked: doubled, or this share of the largest class if that

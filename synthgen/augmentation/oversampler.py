@@ -16,13 +16,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from synthgen.amount import Validated, validated_amount
-from synthgen.device import RandomState, child_seed, seed_sequence
-from synthgen.encoding import as_frame, unlearned
+from synthgen.augmentation.amount import Validated, validated_amount
+from synthgen.augmentation.constraints import RowRule
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
-from synthgen.guard import Guard, RowRule, guarded_sample
-from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows, resolve
-from synthgen.table import Table
+from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
+from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.table import Table, as_frame
 
 
 @final
@@ -35,7 +38,7 @@ class Oversampler(BaseOverSampler):
     of `X` and `y` belong together by position; indexes that pair them in another way are refused.
 
     Args:
-        synthesizer: "auto" (see `synthgen.synthesizers.base.resolve`), "ctgan", "tvae", "tabflow",
+        synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "ctgan", "tvae",
             "bootstrap", an import path (``package.module:Class``) or an instance, which is cloned
             and never fitted itself; only an instance has parameters to tune
             (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its

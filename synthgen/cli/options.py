@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.errors import OutputError, SynthgenError, UsageError
-from synthgen.terminal import say
+from synthgen.cli.run_file import _read_config, _read_settings
+from synthgen.cli.terminal import say
+from synthgen.errors import SynthgenError, UsageError
 
 if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer
-    from synthgen.table import Schema
+    from synthgen.tables.schema import Schema
 
 # Constructor arguments that have an option of their own.
 _OWN_OPTIONS = {
@@ -27,72 +28,6 @@ _OWN_OPTIONS = {
     "random_state": "--seed",
     "verbose": "",
 }
-# Keys in a click context's meta: the run file, and its table [set].
-_CONFIG, _FROM_CONFIG = "synthgen.config", "synthgen.settings"
-
-
-def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take the values of a run file as defaults of this command."""
-    import tomllib
-
-    if path is None:
-        return
-    context.meta[_CONFIG] = path
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(281, f"{path}: cannot read the run file: {reason}") from error
-    options = {
-        name.removeprefix("--"): option
-        for option in context.command.params
-        for name in option.opts
-        if name.startswith("--") and option is not parameter
-    }
-    defaults = {}
-    for key, value in content.items():
-        if key == "set" and isinstance(value, dict):
-            context.meta[_FROM_CONFIG] = value
-            continue
-        option = options.get(key)
-        if not isinstance(option, click.Option) or key == "set":
-            known = ", ".join(sorted({*options} - {"set"}))
-            raise UsageError(
-                282, f"{path}: {key!r} is not known; there are {known}, and a table [set]"
-            )
-        values = value if isinstance(value, list) and option.multiple else [value]
-        wanted = bool if option.is_flag else str | int | float
-        if any(
-            not isinstance(v, wanted) or (isinstance(v, bool) and not option.is_flag)
-            for v in values
-        ):
-            what = "true or false" if option.is_flag else "a text or a number"
-            raise UsageError(283, f"{path}: {key} must be {what}, not {value!r}")
-        # As text, so that it meets the same checks as on the command line: 2.7 is no whole number.
-        plain = values if option.is_flag else [str(v) for v in values]
-        defaults[option.name] = plain if option.multiple else plain[0]
-    context.default_map = defaults
-
-
-def _read_settings(
-    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
-) -> dict[str, Any]:
-    """``key=value`` pairs; a value is TOML, or a bare word."""
-    import tomllib
-
-    found: dict[str, Any] = dict(context.meta.get(_FROM_CONFIG, {}))
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        if not sign or not key.strip():
-            raise UsageError(
-                284, f"--set {pair!r}: write it as name=value, such as --set steps=2000"
-            )
-        found[key.strip()] = text.strip()
-        with suppress(tomllib.TOMLDecodeError):
-            parsed = tomllib.loads(f"value = {text}")
-            if list(parsed) == ["value"]:
-                found[key.strip()] = parsed["value"]
-    return found
 
 
 path_type = click.Path(path_type=Path)
@@ -337,9 +272,9 @@ no_defuse_option = click.option(
 
 def build(training: Training) -> Synthesizer:
     """The synthesizer with the values of --set."""
-    from synthgen.augmentation import DEFAULT_SYNTHESIZER
-    from synthgen.device import resolve as resolve_device
-    from synthgen.synthesizers.base import resolve
+    from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER
+    from synthgen.synthesizers.lookup import resolve
+    from synthgen.training.device import resolve as resolve_device
 
     name = training.synthesizer or DEFAULT_SYNTHESIZER
     synthesizer = resolve(name)
@@ -370,7 +305,7 @@ def resumable(training: Training) -> Iterator[None]:
     if training.resume is None:
         yield
         return
-    from synthgen.checkpoint import kept_until_done
+    from synthgen.training.checkpoint import kept_until_done
 
     try:
         with kept_until_done():
@@ -418,55 +353,3 @@ def refuse_training(training: Training) -> None:
             raise UsageError(
                 288, f"{name} is for training, but --model trains nothing: leave one of them out"
             )
-
-
-def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
-    """No output takes the place of another or of what is read, and each can be written."""
-    config = click.get_current_context().meta.get(_CONFIG)
-    seen = {path.resolve() for path in (*sources, config) if path is not None}
-    for output in outputs:
-        if output is None or output == "-":
-            continue
-        if Path(output).resolve() in seen:
-            raise UsageError(289, f"{output} is read or written already: give another name")
-        seen.add(Path(output).resolve())
-        _check_output(Path(output))
-
-
-def check_ending(path: Path) -> None:
-    from synthgen.files import ending_of
-
-    ending_of(path)
-
-
-class _Rehearsed(Exception):
-    pass
-
-
-def _check_output(path: Path) -> None:
-    """Write a file in all steps but the last one, so that no long training ends in an error."""
-    from synthgen.files import atomic_write
-
-    with suppress(_Rehearsed), atomic_write(path):
-        raise _Rehearsed
-
-
-def check_folder(path: Path) -> None:
-    """It can be written to, or made: nothing is left of the trial."""
-    there = path.is_dir()
-    make_folder(path)
-    if not there:
-        path.rmdir()
-
-
-def make_folder(path: Path) -> None:
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        reason = f"{error.strerror}: check its name and the permissions"
-        if isinstance(error, FileExistsError):
-            reason = "it is a file: give another name"
-        elif isinstance(error, FileNotFoundError):
-            reason = f"there is no folder {path.parent}: create it first"
-        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
-    _check_output(path / "report.html")

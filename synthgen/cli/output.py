@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from synthgen.terminal import say, show_table
+from synthgen.cli.terminal import say, show_table
 
 if TYPE_CHECKING:
-    from synthgen.augmentation import Augmented
-    from synthgen.comparison import Comparison
-    from synthgen.groups import Groups
-    from synthgen.sweeping import Sweep
+    from synthgen.augmentation.augment import Augmented
+    from synthgen.comparison.compare import Comparison
+    from synthgen.comparison.subgroups import Groups
+    from synthgen.comparison.sweep import Sweep
 
 
 def say_comparison(found: Comparison, *, err: bool = False) -> None:
     """Each strategy with its two metrics, what it gains and its time; then the verdicts."""
-    from synthgen.scoring import METRICS
+    from synthgen.model_selection.scoring import METRICS
 
     names = list(dict.fromkeys([found.metric, found.decision]))
     rows = []
@@ -39,7 +39,7 @@ def say_comparison(found: Comparison, *, err: bool = False) -> None:
 
 def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
     """What doing nothing reaches for each group, and what does best there."""
-    from synthgen.scoring import METRICS
+    from synthgen.model_selection.scoring import METRICS
 
     about = METRICS[metric]
     rows: list[list[object]] = []
@@ -66,7 +66,7 @@ def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
 
 def say_sweep(found: Sweep, *, err: bool = False) -> None:
     """The metric of each strategy at each share of the class."""
-    from synthgen.scoring import METRICS
+    from synthgen.model_selection.scoring import METRICS
 
     words = METRICS[found.points[0].metric].words
     heads = [f"{rate:.3%}" for rate in found.rates]

@@ -14,18 +14,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from synthgen.cells import from_plain, to_plain
-from synthgen.comparison import DECISION, Comparison, checked_cost, compare
-from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.comparison.compare import DECISION, Comparison, checked_cost, compare
+from synthgen.comparison.estimators import Judge
+from synthgen.comparison.splits import part_of, together_of
+from synthgen.comparison.strategies import pick
+from synthgen.comparison.tuning import LEAST_ROWS, Inner, tune
+from synthgen.encoding.matrix import Places
 from synthgen.errors import DataError, ModelFileError
-from synthgen.features import Places
-from synthgen.files import atomic_write
-from synthgen.judges import Judge
-from synthgen.scoring import METRICS
-from synthgen.selection import choose
-from synthgen.strategies import pick
-from synthgen.table import Schema, Table
-from synthgen.trials import LEAST_ROWS, Inner, part_of, together_of, tune
+from synthgen.model_selection.scoring import METRICS
+from synthgen.model_selection.selection import choose
+from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.tables.disk import atomic_write
+from synthgen.tables.plain import from_plain, to_plain
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 FORMAT = 1
 
@@ -316,9 +318,9 @@ TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
-    "synthgen.features.Binned",
-    "synthgen.features.Coder",
-    "synthgen.learners.FocalMLP",
-    "synthgen.learners.SelfPacedEnsemble",
-    "synthgen.judges.Fitted",
+    "synthgen.encoding.matrix.Binned",
+    "synthgen.encoding.matrix.Coder",
+    "synthgen.comparison.learners.FocalMLP",
+    "synthgen.comparison.learners.SelfPacedEnsemble",
+    "synthgen.comparison.estimators.Fitted",
 ]

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.conclusions import (
+from synthgen.comparison.estimators import Judge
+from synthgen.comparison.schedule import Record, going, run, told
+from synthgen.comparison.splits import outer_splits, part_of, together_of
+from synthgen.comparison.strategies import Strategy, pick
+from synthgen.comparison.subgroups import Groups, by_groups
+from synthgen.comparison.tasks import Plan
+from synthgen.comparison.tuning import LEAST_ROWS
+from synthgen.comparison.verdicts import (
     RealRows,
     Result,
     Verdict,
@@ -21,15 +28,11 @@ from synthgen.conclusions import (
     real_rows,
     results,
 )
-from synthgen.device import RandomState, seed_sequence
 from synthgen.errors import DataError, UsageError
-from synthgen.groups import Groups, by_groups
-from synthgen.judges import Judge
-from synthgen.record import Record, going, run, told
-from synthgen.scoring import METRICS, RANKED
-from synthgen.strategies import Strategy, pick
-from synthgen.table import Schema, Table
-from synthgen.trials import LEAST_ROWS, Plan, outer_splits, part_of, together_of
+from synthgen.model_selection.scoring import METRICS, RANKED
+from synthgen.seeds import RandomState, seed_sequence
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold
@@ -56,7 +59,7 @@ class Comparison:
         pruned: Remedies that the time budget left out, each with the reason.
         not_applicable: Remedies that cannot work on this table, each with the reason.
         by: The metric in each group of the column that was asked for, or None.
-        curves: What a page draws, of each remedy; see `synthgen.scoring.curves`.
+        curves: What a page draws, of each remedy; see `synthgen.model_selection.scoring.curves`.
         settings: How often each setting of the classifier was chosen, of each remedy.
         seconds: Of each remedy, over all splits.
         notes: What to know beside, and what warnings said meanwhile.
@@ -165,7 +168,7 @@ def compare(
         label: The class that matters; None: the rarest. It is judged against all others.
         strategies: "default", "all", or a list of names, import paths or objects: samplers with
             fit_resample, classifiers with predict_proba, synthesizers. See
-            `synthgen.strategies.STRATEGIES`.
+            `synthgen.comparison.strategies.STRATEGIES`.
         estimator: The classifier that remedies are tried with: "hgb" (histogram boosting), "rf",
             "lr", an import path, or a classifier.
         metric: What remedies are tuned and ranked by; one that needs no threshold.

@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from synthgen.encoding.matrix import Binned, Coder, Places
 from synthgen.errors import UsageError
-from synthgen.features import Binned, Coder, Places
-from synthgen.table import Schema
+from synthgen.tables.schema import Schema
 
 
 class NotApplicable(Exception):
@@ -39,7 +39,7 @@ class Part:
         cost: Money lost by a missed row of it, and by a false alarm.
         schema: What the user says that columns of `frame` are; the rest is guessed from these rows.
         made: What remedies share that learned these rows and no others; see
-            `synthgen.remedies.new_rows`.
+            `synthgen.comparison.remedies.new_rows`.
     """
 
     frame: pd.DataFrame

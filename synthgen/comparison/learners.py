@@ -13,7 +13,8 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.device import RandomState, child_seed, seed_sequence, torch_generator
+from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.training.device import torch_generator
 
 
 def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:

@@ -23,15 +23,21 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.amount import Amount, brief, wanted_rows
-from synthgen.device import child_seed
-from synthgen.features import Coder
-from synthgen.guard import guarded_sample
-from synthgen.judges import Fitted, Judge, NotApplicable, Part, fit_model
-from synthgen.learners import FocalBoosting, FocalMLP, SelfPacedEnsemble, effective_weights
-from synthgen.synthesizers.base import Synthesizer, resolve
-from synthgen.synthesizers.many import fit_many, pays_together
-from synthgen.table import Table
+from synthgen.augmentation.amount import Amount, brief, wanted_rows
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.comparison.estimators import Fitted, Judge, NotApplicable, Part, fit_model
+from synthgen.comparison.learners import (
+    FocalBoosting,
+    FocalMLP,
+    SelfPacedEnsemble,
+    effective_weights,
+)
+from synthgen.encoding.matrix import Coder
+from synthgen.seeds import child_seed
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.fit_many import fit_many, pays_together
+from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.table import Table
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
 

@@ -15,11 +15,11 @@ from typing import Any, cast
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from synthgen.comparison.strategies import Strategy
+from synthgen.comparison.tasks import Plan, task
 from synthgen.errors import UsageError
-from synthgen.files import write_json
-from synthgen.scoring import METRICS
-from synthgen.strategies import Strategy
-from synthgen.trials import Plan, task
+from synthgen.model_selection.scoring import METRICS
+from synthgen.tables.disk import write_json
 
 TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
 

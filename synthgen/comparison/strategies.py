@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from synthgen import remedies
+from synthgen.comparison import remedies
+from synthgen.comparison.estimators import Judge, Part, named
+from synthgen.comparison.remedies import Build, Tunable
 from synthgen.errors import UsageError
-from synthgen.judges import Judge, Part, named
-from synthgen.remedies import Build, Tunable
-from synthgen.synthesizers.base import Synthesizer, resolve
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.lookup import resolve
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.scoring import METRICS
-from synthgen.selection import Difference, compare_to
-from synthgen.trials import LEAST_ROWS, Plan
+from synthgen.comparison.tasks import Plan
+from synthgen.comparison.tuning import LEAST_ROWS
+from synthgen.model_selection.scoring import METRICS
+from synthgen.model_selection.selection import Difference, compare_to
 
 
 @dataclass(frozen=True)

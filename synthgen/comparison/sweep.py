@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.comparison import RANKING, Comparison, compare, seeded
-from synthgen.device import RandomState, child_seed
+from synthgen.comparison.compare import RANKING, Comparison, compare, seeded
+from synthgen.comparison.splits import label_of
+from synthgen.comparison.tuning import LEAST_ROWS
 from synthgen.errors import UsageError
-from synthgen.scoring import METRICS
-from synthgen.table import Schema, Table
-from synthgen.trials import LEAST_ROWS, label_of
+from synthgen.model_selection.scoring import METRICS
+from synthgen.seeds import RandomState, child_seed
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 
 @dataclass(frozen=True, eq=False)

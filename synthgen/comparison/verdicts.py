@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.scoring import DECIDED, METRICS, Metric
-from synthgen.selection import (
+from synthgen.comparison.tasks import SHARES, Plan
+from synthgen.model_selection.scoring import DECIDED, METRICS, Metric
+from synthgen.model_selection.selection import (
     CONFIDENCE,
     HELPS,
     MARGIN,
@@ -20,7 +21,6 @@ from synthgen.selection import (
     compare_to,
     verdict,
 )
-from synthgen.trials import SHARES, Plan
 
 FEW_SPLITS = 5  # fewer know their own spread so badly that intervals are several times as wide
 

@@ -9,10 +9,11 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from synthgen.column import LEVELS, NUMBERS, Column
-from synthgen.encoding import Encoder, Levels, Scale
+from synthgen.encoding.columns import Levels, Scale
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.quantiles import nearest
 from synthgen.errors import ModelFileError
-from synthgen.scales import nearest
+from synthgen.tables.column import LEVELS, NUMBERS, Column
 
 # Knots are at least so many rows apart, and values seen at least so often.
 PRIVATE_ROWS = 5

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import ndtri
+from torch import Tensor
 
-from synthgen.column import NUMBERS, Column, Kind
+from synthgen.tables.column import NUMBERS, Column, Kind
 
 # What tells rows apart: no constants, no IDs, no text.
 COUNTED: tuple[Kind, ...] = (*NUMBERS, "categorical", "boolean")
@@ -180,3 +181,21 @@ def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nea
         torch.cat(ratio).sqrt().cpu().numpy(),
         torch.cat(places).cpu().numpy(),
     )
+
+
+def energy_distance(a: Tensor, b: Tensor) -> float:
+    """Twice the mean distance between the samples minus the mean distances within them.
+
+    See Szekely & Rizzo 2013.
+
+    Args:
+        a, b: Shapes (rows, width) and (other rows, width). 0 for samples of one distribution, up
+            to noise.
+
+    Example:
+        >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))
+        6.0
+    """
+    within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
+    within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
+    return float(2 * torch.cdist(a, b).mean() - within_a - within_b)

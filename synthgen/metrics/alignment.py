@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen import cells as cell
-from synthgen.column import LEVELS, Column
-from synthgen.encoding import as_frame
+from synthgen.encoding.matrix import Space
 from synthgen.errors import DataError
-from synthgen.inference import check_frame, no_class
-from synthgen.metrics.rows import Space
-from synthgen.table import Schema, Table
+from synthgen.tables import checks
+from synthgen.tables import dtypes as cell
+from synthgen.tables.column import LEVELS, Column
+from synthgen.tables.inference import check_frame, no_class
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table, as_frame
 
 LEFT_OUT = ("id", "text", "missing")
 SHOWN = 5  # of the levels that only synthetic rows hold
@@ -49,7 +50,7 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
         frames[which] = {c.name: cell.tidy(frame[by_text[str(c.name)]]) for c in compared}
         for column in compared:
             try:
-                cell.check(column.name, frames[which][column.name])
+                checks.check(column.name, frames[which][column.name])
                 if column.kind in ("numeric", "integer"):
                     frames[which][column.name] = _as_numbers(frames[which][column.name])
                 elif column.kind == "datetime":

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.samples import (
     COLUMN_ROWS,
     DRAWS,

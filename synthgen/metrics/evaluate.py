@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,232 +12,32 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from synthgen.device import child_seed, resolve, seed_sequence
 from synthgen.errors import DataError
+from synthgen.metrics.alignment import aligned, copies, in_order
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.judges import DEFAULT_JUDGES, check_judges
-from synthgen.metrics.names import NAMES
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
-from synthgen.metrics.score import Part, Score
-from synthgen.metrics.tables import aligned, copies, in_order
-from synthgen.metrics.utility import column_of, utility
+from synthgen.metrics.report import Report
+from synthgen.metrics.score import Part
+from synthgen.metrics.utility import utility
+from synthgen.metrics.utility_rows import column_of
 from synthgen.metrics.verdicts import (
-    LIMITS,
-    Verdict,
-    headline,
     of_fidelity,
     of_privacy,
     of_utility,
     unless,
 )
-from synthgen.table import Schema, Table, class_position
+from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
+from synthgen.seeds import child_seed, seed_sequence
+from synthgen.tables.schema import Schema, class_position
+from synthgen.tables.table import Table
+from synthgen.training.device import resolve
 
 PARTS = ("fidelity", "utility", "privacy")
 EVERYTHING = "all"
-SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
 HELD_OUT, MOST_CLASSES = 0.3, 4
 # Rows up to which it takes longer to wake threads than they have to do.
 ONE_THREAD = 1_000
-MOST_GROUPS = 8  # that are named where a gate's is not among them
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `evaluate` found.
-
-    Attributes:
-        target: Name of the target.
-        label: The rare class, as text.
-        train, synthetic, holdout: The rows that were compared: one schema, with the levels of all
-            three, without columns that carry nothing to compare (IDs, texts, empty ones). For
-            pictures of the columns.
-        fidelity, utility, privacy: Scores, curves and notes of each part. Groups of fidelity are
-            classes, as text, the rare one first, and ``"all"`` where the synthetic rows hold every
-            class; of one column ``"CLASS: COLUMN"``. Groups of utility are judges (``"boosting"``),
-            with ``by`` also ``"boosting: sex=Female"``. Groups of privacy are the rare class and
-            ``"all"``. Curves are ``{"x": ..., "y": ...}``; of utility they are named
-            ``"roc boosting replace"``, ``"pr boosting replace"`` and
-            ``"calibration boosting replace"``, with real, replace, augment or whole as the rows
-            that the judge learned from. Curves of privacy of another group than the rare class end
-            in its name.
-        verdicts: One for each part, in this order.
-        notes: Sentences about the whole: where the holdout comes from, what was left out.
-        sizes: Rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
-        classes: ``label`` (text), ``train``, ``synthetic`` and ``holdout`` (rows), in order.
-        held_out: Whether `holdout` was given, and not split off from rows that the synthesizer saw.
-        spoilt: Parts that rows which stand in two tables spoil, each with the reason.
-        seed: Gives the same figures again.
-        seconds: By part.
-    """
-
-    target: str
-    label: str
-    train: Table
-    synthetic: Table
-    holdout: Table
-    fidelity: Part
-    utility: Part
-    privacy: Part
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...]
-    sizes: dict[str, int]
-    classes: tuple[dict[str, Any], ...]
-    held_out: bool
-    spoilt: dict[str, str]
-    seed: int
-    seconds: dict[str, float]
-
-    @property
-    def parts(self) -> dict[str, Part]:
-        """The three parts by name, in the order in which they are shown."""
-        return {"fidelity": self.fidelity, "utility": self.utility, "privacy": self.privacy}
-
-    @property
-    def scores(self) -> list[Score]:
-        """All scores, in the order in which they are shown."""
-        return [score for part in self.parts.values() for score in part.scores]
-
-    def score(self, name: str, group: str | None = None) -> Score:
-        """The score of that name; without a group that of the rare class, or of the first judge.
-
-        Raises:
-            KeyError: there is none.
-        """
-        asked = self._first(name.partition(".")[0]) if group is None else group
-        for score in self.scores:
-            if score.name == name and score.group == asked:
-                return score
-        raise KeyError(name if group is None else f"{name}@{group}")
-
-    def _first(self, part: str) -> str:
-        """The group that is meant where none is named."""
-        scores = self.parts[part].scores if part in self.parts else []
-        return scores[0].group if part == "utility" and scores else self.label
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values::
-
-            {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
-             "rows": {"train": 32561, "synthetic": 7841, "holdout": 16281},
-             "classes": [{"label": ">50K", "train": 7841, "synthetic": 7841, "holdout": 3846}, ...],
-             "headline": "The synthetic rows of ... look real, ...",
-             "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
-                           "score": "privacy.mia_excess"}, ...],
-             "limits": {"all": "...", "fidelity": "One passes where ...", ...},
-             "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
-                         "reference": 0.0, "better": "lower", "interval": [-0.02, 0.03],
-                         "floor": null, "note": ""}, ...],
-             "notes": [...], "judges": {"logistic": "scikit-learn's ... with C=1.0, ...", ...},
-             "seconds": {"fidelity": 12.3, ...},
-             "privacy": {"mia_excess": 0.01, "mia_excess@>50K": 0.01, "notes": [...]}, ...}
-
-        NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
-        hold the values of the scores again, by the rest of their names, which
-        `synthgen.gates.gate` reads: ``privacy.mia_excess<=0.12`` of the rare class (of utility: of
-        the first judge), ``privacy.mia_excess@all<=0.12`` of another group. There, what equal rows
-        spoil is null, and so are attacks without a holdout and every other name that nothing was
-        measured for, without a group also where only other groups were, so that no gate passes on
-        it; `unknown` says why.
-        """
-        out: dict[str, Any] = {
-            "target": self.target,
-            "label": self.label,
-            "seed": self.seed,
-            "held_out": self.held_out,
-            "rows": self.sizes,
-            "classes": list(self.classes),
-            "headline": self.headline,
-            "verdicts": [
-                {
-                    "part": v.part,
-                    "outcome": v.outcome,
-                    "sentence": v.sentence,
-                    "score": None if v.key is None else v.key.name,
-                }
-                for v in self.verdicts
-            ],
-            "limits": LIMITS,
-            "scores": [_plain(score.to_json()) for score in self.scores],
-            "notes": list(self.notes),
-            "judges": self.utility.judges,
-            "seconds": self.seconds,
-        }
-        for name, part in self.parts.items():
-            values: dict[str, Any] = {}
-            for score in part.scores:
-                rest = score.name.removeprefix(f"{name}.")
-                # What was not measured passes no gate.
-                value = None if self._unmeasured(score) else _plain(score.value)
-                values[f"{rest}@{score.group}"] = value
-                if score.group == self._first(name):
-                    values[rest] = value
-            out[name] = dict.fromkeys(NAMES[name]) | values | {"notes": part.notes}
-        return out
-
-    def unknown(self, name: str) -> str:
-        """Why a name of the JSON is null, or its group not there: "unknown", and the reason.
-
-        Args:
-            name: As a gate names it: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
-        """
-        name, _, group = name.partition("@")
-        part = name.partition(".")[0]
-        if part not in self.parts:
-            return "unknown: it has no groups"
-        scores = self.parts[part].scores
-        group = group or self._first(part)
-        there = list(dict.fromkeys(s.group for s in scores if s.name == name))
-        of_group = [s for s in scores if s.group == group]
-        same = [s for s in of_group if s.name == name] or of_group[:1]
-        if same and (why := self._unmeasured(same[0])):
-            return why
-        if there and group not in there:
-            more = ", ..." if len(there) > MOST_GROUPS else ""
-            some = ", ".join(there[:MOST_GROUPS])
-            return f"unknown: it was not measured for {group}, but for {some}{more}"
-        if name.endswith(".recall_gap"):
-            return "unknown: it needs --by, and two groups with enough rows of the class"
-        return "unknown: it was not measured, as the notes say"
-
-    def _unmeasured(self, score: Score) -> str:
-        """Why a score is nothing to rely on; empty where it is."""
-        part, _, rest = score.name.partition(".")
-        if part in self.spoilt:
-            return f"unknown: {self.spoilt[part]}"
-        if part == "privacy" and rest.startswith("mia_") and not self.held_out:
-            return "unknown without --holdout, as the synthesizer has seen every row of --train"
-        return "" if score.value == score.value else f"unknown: {score.note}"
-
-    def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[str]]:
-        """Name, group, value, interval, reference and floor of these scores, or of all that a
-        terminal shows.
-        """
-        rows = []
-        for score in self.scores if scores is None else scores:
-            last = score.name.rpartition(".")[2]
-            of_utility = score.name.startswith("utility.")
-            if last not in SHOWN if of_utility else ": " in score.group:
-                continue
-            low_high = "" if score.interval is None else "{:.3f} to {:.3f}".format(*score.interval)
-            others = ("" if v is None else f"{v:.3f}" for v in (score.reference, score.floor))
-            value = "?" if score.value != score.value else f"{score.value:.3f}"
-            rows.append([score.name, score.group, value, low_high, *others])
-        return rows
-
-    @property
-    def headline(self) -> str:
-        """All verdicts in one sentence."""
-        return headline(self.verdicts, self.label)
-
-    def verdict_lines(self) -> list[str]:
-        """The verdicts, a line each."""
-        return [f"{v.part}: {v.outcome}. {v.sentence}" for v in self.verdicts]
-
-    def note_lines(self) -> list[str]:
-        """The notes, a line each."""
-        notes = [*self.notes, *(note for part in self.parts.values() for note in part.notes)]
-        return [f"note: {note}" for note in dict.fromkeys(notes)]
 
 
 def evaluate(
@@ -503,14 +302,3 @@ class _progress:
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-def _plain(value: Any) -> Any:
-    """NaN as None, numbers as Python's own, all the way down."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, str) or value is None:
-        return value
-    return None if value != value else float(value)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthgen.device import RandomState, child_seed, seed_sequence
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.columns import columns_and_pairs
-from synthgen.metrics.rows import Space
-from synthgen.metrics.rules import broken_rules
+from synthgen.metrics.manifold import support
+from synthgen.metrics.rule_mining import broken_rules
 from synthgen.metrics.samples import COLUMN_ROWS, DRAWS, Draws, half_sampled, jackknifed
 from synthgen.metrics.score import UNSEEN, Part, Score
-from synthgen.metrics.support import support
 from synthgen.metrics.two_sample import two_sample
-from synthgen.table import Table
+from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.tables.table import Table
 
 
 def fidelity(

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit, xlogy
-from sklearn.linear_model import LogisticRegression
+from scipy.special import logit, stdtrit, xlogy
 
-from synthgen.metrics.judges import LEAST
 from synthgen.metrics.score import UNSEEN, wilson
+from synthgen.model_selection.classifiers import LEAST
+from synthgen.model_selection.ranking import slope
 
 PRECISION = 0.5  # recall is also given where this share of the alarms is right
 
@@ -192,22 +192,3 @@ def recall_of(rows: np.ndarray, told: Told, weights: np.ndarray) -> np.ndarray:
         hits = (weights * (rows & alarm)).sum(axis=1)
         shares.append(np.divide(hits, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
     return np.mean(shares, axis=0)
-
-
-def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The slope of the logistic regression of `y` on `score`, for each row of `weights`: Newton's
-    steps from the fit of all rows, with a slight pull to 0 where the classes part.
-    """
-    fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
-    a = np.full(len(weights), float(fit.intercept_[0]))
-    b = np.full(len(weights), float(fit.coef_[0, 0]))
-    for _ in range(2):
-        p = expit(a[:, None] + b[:, None] * score)
-        error = weights * (y - p)
-        spread = weights * p * (1 - p)
-        g0, g1 = error.sum(axis=1), error @ score - b / 100.0
-        h00, h01 = spread.sum(axis=1), spread @ score
-        h11 = spread @ score**2 + 1 / 100.0
-        det = np.maximum(h00 * h11 - h01 * h01, 1e-12)
-        a, b = a + (h11 * g0 - h01 * g1) / det, b + (h00 * g1 - h01 * g0) / det
-    return b

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast
-
 import numpy as np
 import torch
-from scipy.stats import rankdata
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from synthgen.column import NUMBERS, Column
-from synthgen.device import RandomState, child_seed, resolve, seed_sequence
-from synthgen.distances import COUNTED, PAIRS_CPU, PAIRS_GPU, Rows, Space, distinct, nearest
-from synthgen.metrics.score import UNSEEN, Better, Part, Score, wilson
-from synthgen.table import Table
+from synthgen.encoding.distances import (
+    distinct,
+    nearest,
+)
+from synthgen.metrics.attacks import (
+    ATTACKS,
+    FALSE_POSITIVE_RATES,
+    MAX_ATTACKED,
+    MAX_MADE,
+    _Attacked,
+)
+from synthgen.metrics.privacy_rows import (
+    _NEARNESS,
+    ALIKE,
+    DRAWN,
+    DRAWS,
+    _columns,
+    _middle,
+    _Sample,
+    _samples,
+    _unknown,
+)
+from synthgen.metrics.score import UNSEEN, Part, Score, wilson
+from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.tables.table import Table
+from synthgen.training.device import resolve
 
-ATTACKS = ("distance", "density", "classifier", "line")
-FALSE_POSITIVE_RATES = (0.01, 0.1)
 # So many rows at most: asked how near they are, real ones to be nearer to, attacked, and given to
 # the attackers.
-MAX_ASKED, MAX_SIDE, MAX_ATTACKED, MAX_MADE = 5_000, 20_000, 2_500, 10_000
-NEAR_SHARE, MEMORISED_RATIO = 0.05, 1 / 3
-DRAWS, DRAWN = 300, 5  # of a bootstrap; of real rows for a reference
-# The fewer rows, the more parts and repeats against the chance of a split: the cost stays the same.
-FEW, FOLDS, REPEATS = 300, (4, 3), (5, 2)
-# Lines are sought among so many synthetic rows around a record; the clearest of them count.
-LINE_ROWS, CLEAREST = 128, 5
-ALIKE = 1e-12  # draws that differ by less are all the same
-# Where a distance is zero, its logarithm is that of the rounding of float32.
-TINY = 1e-6
+MAX_ASKED = 5000
+MAX_SIDE = 20000
+NEAR_SHARE = 0.05
+MEMORISED_RATIO = 1 / 3
 
 NOT_SHOWN = (
     "privacy here is evidence, not a guarantee and not differential privacy: it tells how well "
@@ -50,7 +57,7 @@ def privacy(
 ) -> Part:
     """What synthetic rows tell about the training rows, beside what fresh real rows would tell.
 
-    Distances are those of `synthgen.distances.Space`, on one scale learned on all real rows:
+    Distances are those of `synthgen.encoding.distances.Space`, on one scale learned on all real rows:
 
     - ``copies``, ``near_copies``: share of synthetic rows equal to a training row; or as near to
       one as only 5 % of the training rows are to another, and as much nearer to it than to a
@@ -140,15 +147,6 @@ def privacy(
     return Part(scores + attacked.scores(group, child_seed(seed, 2)), curves, notes)
 
 
-_NEARNESS: tuple[tuple[str, Better], ...] = (
-    ("copies", "lower"),
-    ("near_copies", "lower"),
-    ("memorised", "lower"),
-    ("nndr", "reference"),
-    ("distance_q05", "reference"),
-    ("distance_median", "reference"),
-    ("nearer_to_train", "reference"),
-)
 _NAMES = (
     *(name for name, _ in _NEARNESS),
     *(f"mia_{name}_auc" for name in ATTACKS),
@@ -156,80 +154,6 @@ _NAMES = (
     "mia_excess",
     *(f"mia_tpr_at_{100 * rate:.0f}" for rate in FALSE_POSITIVE_RATES),
 )
-
-
-# --- rows ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Rows in two forms: for distances, and the numbers as they lie on lines.
-
-    `raw` is float64 of shape (rows, numbers), each column less its mean, over its deviation.
-    """
-
-    rows: Rows
-    raw: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def take(self, places: np.ndarray) -> _Sample:
-        return _Sample(self.rows.take(places), self.raw[places])
-
-    def some(self, most: int, rng: np.random.Generator) -> _Sample:
-        return self if len(self) <= most else self.take(rng.permutation(len(self))[:most])
-
-    def with_(self, other: _Sample) -> _Sample:
-        numbers, codes = self.rows
-        rows = Rows(
-            torch.cat([numbers, other.rows.numbers]), torch.cat([codes, other.rows.codes], dim=1)
-        )
-        return _Sample(rows, torch.cat([self.raw, other.raw]))
-
-    def flat(self) -> np.ndarray:
-        """Shape (rows, numbers + codes)."""
-        return np.hstack([self.rows.numbers.cpu().numpy(), self.rows.codes.cpu().numpy().T])
-
-
-def _columns(*tables: Table) -> tuple[list[Column], list[str]]:
-    """The columns that count, in one order whatever the tables', and the names of the others."""
-    columns, left_out = [], []
-    for column in sorted(tables[0].schema.columns, key=lambda c: (str(c.name), repr(c.name))):
-        if column.kind in COUNTED:
-            gone = any(table.frame[column.name].isna().any() for table in tables)
-            columns.append(replace(column, missing=float(gone)))
-        elif column.kind in ("id", "text"):
-            left_out.append(str(column.name))
-    return columns, left_out
-
-
-def _samples(
-    columns: list[Column], tables: Sequence[Table], device: torch.device
-) -> tuple[_Sample, _Sample, _Sample]:
-    """Train, synthetic and holdout, each in an order that is that of its cells."""
-    train, _, holdout = tables
-    space = Space(columns, train.frame, holdout.frame, device=device)
-    numbers = [c for c in columns if c.kind in NUMBERS]
-    raw = [np.zeros((len(table), len(numbers))) for table in tables]
-    for place, column in enumerate(numbers):
-        cells = [column.numbers(table.frame[column.name]) for table in tables]
-        values = [np.where(gone, np.nan, found) for found, gone in cells]
-        known = np.concatenate([values[0], values[2]])
-        known = known[~np.isnan(known)]
-        if not len(known):
-            continue
-        unit = float(np.abs(known).max()) or 1.0
-        mean, deviation = (known / unit).mean(), float((known / unit).std()) or 1.0
-        for array, found in zip(raw, values, strict=True):
-            array[:, place] = np.nan_to_num((found / unit - mean) / deviation, nan=0.0)
-    samples = []
-    for table, array in zip(tables, raw, strict=True):
-        lines = torch.from_numpy(array).to(device)
-        sample = _Sample(space.rows(table.frame), lines)
-        keys = np.hstack([np.zeros((len(sample), 1)), array, sample.flat()])
-        samples.append(sample.take(np.lexsort(keys.T)))
-    return samples[0], samples[1], samples[2]
 
 
 # --- distances ----------------------------------------------------------------------------------
@@ -366,293 +290,6 @@ def _typical(rows: np.ndarray, part: float | None) -> float:
 _QUANTILES = {"nndr": 0.5, "distance_q05": 0.05, "distance_median": 0.5}
 
 
-def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float, float]:
-    """The middle 95 % of a bootstrap.
-
-    Args:
-        rows: So many can move a figure between `least` and 1, `UNSEEN` of them where the draws are
-            all alike. 0: not asked.
-    """
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    if rows and high - low < ALIKE:
-        low, high = max(least, low - UNSEEN / rows), min(1.0, high + UNSEEN / rows)
-    return low, high
-
-
 def _cumulated(distance: np.ndarray) -> dict[str, np.ndarray]:
     share = np.linspace(0, 1, 101)
     return {"x": np.quantile(distance, share), "y": share}
-
-
-def _unknown(name: str, group: str, why: str) -> Score:
-    better: Better = dict(_NEARNESS).get(name, "lower")
-    return Score(f"privacy.{name}", group, float("nan"), None, better, None, note=why)
-
-
-# --- membership attacks -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Attacked:
-    """How much each real row looks like a member; the members are the first half of the rows.
-
-    Attributes:
-        synthetic: Of each attack, shape (attacks, rows).
-        fresh: The same from fresh real rows, for each repeat; shape (repeats, attacks, rows).
-        made, real: How many synthetic rows the attackers saw, and real ones in their place.
-    """
-
-    synthetic: np.ndarray
-    fresh: np.ndarray
-    made: int
-    real: int
-
-    @classmethod
-    def of(
-        cls, real: _Sample, made: _Sample, other: _Sample, seed: np.random.SeedSequence
-    ) -> _Attacked:
-        rng = np.random.default_rng(seed)
-        rows = min(len(real), len(other), MAX_ATTACKED)
-        made = made.some(MAX_MADE, rng)
-        many = int(rows > FEW)
-        folds = min(FOLDS[many], rows)
-        real, other = (
-            side.take(rng.permutation(len(side))[: rows + MAX_MADE]) for side in (real, other)
-        )
-        splits = [
-            _folds(len(real), len(other), rows, len(made), folds, rng)
-            for _ in range(1 + REPEATS[many])
-        ]
-        synthetic = _suspicion(made, real, other, splits[0])
-        fresh = [_suspicion(None, real, other, split) for split in splits[1:]]
-        size = min(len(fold.mine) + len(fold.theirs) for fold in splits[0])
-        return cls(synthetic, np.stack(fresh), len(made), size)
-
-    def note(self) -> str:
-        """What the references are measured on."""
-        few = "" if self.real == self.made else ", as there are no more,"
-        return (
-            f"what attacks reach on real rows is the mean of {len(self.fresh)} draws of "
-            f"{self.real:,} real rows{few} in the place of {self.made:,} synthetic ones: rows of "
-            f"train, or of train and holdout, that are never asked about themselves; the excess of "
-            f"real rows is 0 by definition"
-        )
-
-    def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:
-        rng = np.random.default_rng(seed)
-        rows = self.synthetic.shape[1] // 2
-        weights = np.ones((1 + DRAWS, 2 * rows))  # the first are all rows, as they are
-        for side in (slice(rows), slice(rows, None)):
-            weights[1:, side] = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
-        mine = _areas(self.synthetic, weights)
-        theirs = np.stack([_areas(repeat, weights) for repeat in self.fresh])
-        scores = []
-        for place, name in enumerate(ATTACKS):
-            if place >= len(mine) or (name == "line" and self.made < 2):
-                what = "number columns" if place >= len(mine) else "synthetic rows"
-                why = f"it needs two {what}"
-                scores.append(_unknown(f"mia_{name}_auc", group, why))
-                continue
-            value, reference = float(mine[place, 0]), float(theirs[:, place, 0].mean())
-            interval = _middle(mine[place, 1:], rows)
-            scores.append(
-                Score(f"privacy.mia_{name}_auc", group, value, reference, "lower", interval)
-            )
-        worst = int(mine[:, 0].argmax())
-        value, reference = float(mine[worst, 0]), float(theirs[:, :, 0].max(1).mean())
-        note = f"the worst attack: {ATTACKS[worst]}"
-        interval = _middle(mine[worst, 1:], rows)
-        scores.append(
-            Score("privacy.mia_auc", group, value, reference, "lower", interval, note=note)
-        )
-        excess = mine.max(0) - theirs.max(1).mean(0)
-        interval = _middle(excess[1:], rows, -1.0)
-        said = f"{note}; that of real rows is 0 by definition, as what they reach is taken off"
-        scores.append(
-            Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
-        )
-        for rate in FALSE_POSITIVE_RATES:
-            scores.append(self._found(rate, group, note, rng))
-        return scores
-
-    def curves(self) -> dict[str, dict[str, np.ndarray]]:
-        rates = np.linspace(0, 1, 101)
-        worst = [_worst(self.synthetic), *map(_worst, self.fresh)]
-        mine, *theirs = [np.append(0.0, _found(rows[None], rates[1:])[0]) for rows in worst]
-        return {
-            "attack roc synthetic": {"x": rates, "y": mine},
-            "attack roc fresh": {"x": rates, "y": np.mean(theirs, axis=0)},
-        }
-
-    def _found(self, rate: float, group: str, note: str, rng: np.random.Generator) -> Score:
-        rows = self.synthetic.shape[1] // 2
-        mine, rates = _worst(self.synthetic), np.array([rate])
-        drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
-        drawn[:, rows:] += rows
-        value = float(_found(mine[None], rates)[0, 0])
-        reference = np.mean([_found(_worst(repeat)[None], rates)[0, 0] for repeat in self.fresh])
-        if rate * rows < 1:
-            note += (
-                f"; of {rows:,} holdout rows {rate:.0%} is none: what is found at no false alarm"
-            )
-        return Score(
-            f"privacy.mia_tpr_at_{100 * rate:.0f}",
-            group,
-            value,
-            float(reference),
-            "lower",
-            _middle(_found(mine[drawn], rates)[:, 0], rows),
-            note=note,
-        )
-
-
-def _worst(suspicion: np.ndarray) -> np.ndarray:
-    areas = _areas(suspicion, np.ones((1, suspicion.shape[1])))
-    return suspicion[areas[:, 0].argmax()]
-
-
-def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each attack for each weighting of the rows.
-
-    Args:
-        suspicion: Shape (attacks, rows), members first.
-        weights: Shape (weightings, rows).
-
-    Returns:
-        Shape (attacks, weightings).
-    """
-    member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
-    areas = []
-    for row in suspicion:
-        order = np.argsort(row, kind="stable")
-        starts = np.flatnonzero(np.diff(row[order], prepend=-np.inf))
-        members = np.add.reduceat(weights[:, order] * member[order], starts, axis=1)
-        others = np.add.reduceat(weights[:, order] * ~member[order], starts, axis=1)
-        below = others.cumsum(1) - others / 2
-        areas.append((members * below).sum(1) / members.sum(1) / others.sum(1))
-    return np.stack(areas)
-
-
-def _found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Share of members found where at most `rates` of the others are suspected.
-
-    Args:
-        suspicion: Of one attack, shape (draws, rows), members first.
-        rates: Shape (rates,).
-
-    Returns:
-        Shape (draws, rates).
-    """
-    rows = suspicion.shape[1] // 2
-    others = np.sort(np.pad(suspicion[:, rows:], ((0, 0), (1, 0)), constant_values=-np.inf), axis=1)
-    suspected = np.floor(rates * rows + 1e-9).astype(int)
-    shares = [(suspicion[:, :rows] > others[:, [rows - n]]).mean(1) for n in suspected]
-    return np.stack(shares, axis=1)
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """Positions of real rows, none of which is in two of these.
-
-    Attributes:
-        members, outsiders: Of train and of the holdout, to be told apart.
-        mine, theirs: Of train and of the holdout, to stand in the place of the synthetic rows.
-        known: Of the holdout, for the attackers to compare with.
-    """
-
-    members: np.ndarray
-    outsiders: np.ndarray
-    mine: np.ndarray
-    theirs: np.ndarray
-    known: np.ndarray
-
-
-def _folds(
-    real: int, other: int, rows: int, wanted: int, folds: int, rng: np.random.Generator
-) -> list[_Fold]:
-    """The first `rows` of `real` and of `other` rows are each asked about once; `wanted` of the
-    rest stand in the place of synthetic rows; where they are too few, what train has.
-    """
-    parts = (np.array_split(rng.permutation(rows), folds) for _ in range(2))
-    out = []
-    for members, outsiders in zip(*parts, strict=True):
-        rest, spare = (
-            rng.permutation(np.setdiff1d(np.arange(size), asked))
-            for size, asked in ((real, members), (other, outsiders))
-        )
-        more = max(0, wanted - len(rest))
-        more = more if more <= len(spare) // 2 else 0  # half of them are the attackers' to know
-        known = spare[more:][:rows]
-        out.append(_Fold(members, outsiders, rest[:wanted], spare[:more], known))
-    return out
-
-
-def _suspicion(
-    made: _Sample | None, real: _Sample, other: _Sample, folds: Sequence[_Fold]
-) -> np.ndarray:
-    """How much each attack takes each row for a member, as ranks within its fold.
-
-    Without `made` the attackers see the real rows in their place; all else stays the same.
-
-    Returns:
-        Shape (attacks, members + outsiders), from 0 to 1.
-    """
-    rows = sum(len(fold.members) for fold in folds)
-    found = np.zeros((len(ATTACKS) if real.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
-    for fold in folds:
-        source = real.take(fold.mine).with_(other.take(fold.theirs)) if made is None else made
-        judged = real.take(fold.members).with_(other.take(fold.outsiders))
-        scores = _attack(source, other.take(fold.known), judged)
-        ranks, members = rankdata(scores, axis=1) / len(judged), len(fold.members)
-        found[:, fold.members] = ranks[:, :members]
-        found[:, rows + fold.outsiders] = ranks[:, members:]
-    return found
-
-
-def _attack(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
-    """Each attack's score of the judged rows, shape (attacks, rows): see `privacy`."""
-    near = nearest(judged.rows, source.rows).distance
-    usual = nearest(judged.rows, reference.rows).distance
-    density = np.log((usual + TINY) / (near + TINY))
-    scores = [-near, density, _classified(source, reference, judged)]
-    if judged.raw.shape[1] > 1:
-        scores.append(_on_lines(source.raw, judged.raw))
-    return np.stack(scores).round(9)  # the last digits differ between two orders of summing
-
-
-def _classified(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
-    rows = len(source) + len(reference)
-    is_made = np.arange(rows) < len(source)
-    model = HistGradientBoostingClassifier(
-        max_iter=30,
-        max_leaf_nodes=15,
-        min_samples_leaf=int(np.clip(rows // 20, 1, 20)),
-        early_stopping=cast(Any, False),  # "auto" would be another attack above 10,000 rows
-        random_state=0,
-    )
-    model.fit(np.concatenate([source.flat(), reference.flat()]), is_made)
-    return model.decision_function(judged.flat())
-
-
-def _on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
-    """The mean of −log(sin(angle)) over the synthetic rows that another one stands behind, or in
-    front of, at the smallest angles, as seen from the judged row.
-    """
-    source = torch.unique(source, dim=0)
-    rows = min(LINE_ROWS, len(source))
-    if rows < 2:
-        return np.zeros(len(judged))
-    pairs = PAIRS_CPU if source.device.type == "cpu" else PAIRS_GPU
-    found = []
-    for part in judged.split(max(1, pairs // max(rows**2, len(source)))):
-        near = torch.cdist(part, source).topk(rows, dim=1, largest=False).indices
-        way = source[near] - part[:, None]
-        length = way.norm(dim=2, keepdim=True)
-        # A synthetic row that is the judged row lies in no direction.
-        way = torch.where(length > 1e-9, way / length.clamp_min(1e-9), 0.0)
-        cosine = (way @ way.mT).abs_()
-        cosine.diagonal(dim1=1, dim2=2).zero_()
-        sine = (1 - cosine.amax(2).square_()).clamp_min(1e-16).sqrt_()
-        clearest = sine.topk(min(CLEAREST, rows), dim=1, largest=False).values
-        found.append(-clearest.log().mean(1))
-    return torch.cat(found).cpu().numpy()

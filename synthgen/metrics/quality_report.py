@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.device import RandomState, seed_sequence
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.columns import joint
-from synthgen.metrics.rows import Space
 from synthgen.metrics.samples import COLUMN_ROWS, independent, jackknifed, some
 from synthgen.metrics.score import Part
-from synthgen.table import Table
+from synthgen.seeds import RandomState, seed_sequence
+from synthgen.tables.table import Table
 
 MOST_COLUMNS, FEW_HALVES = 30, 4
 SHAPES, TRENDS = "Column Shapes", "Column Pair Trends"

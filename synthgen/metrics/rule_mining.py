@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.cells import tick_type
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.samples import Draws, independent
 from synthgen.metrics.score import Score, wilson
+from synthgen.tables.dtypes import tick_type
 
 # A rule is one if so many real rows show it, and chance would have broken it so often in them.
 SHOWN, EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20, 20.0, 40, 200

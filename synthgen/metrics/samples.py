@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.score import UNSEEN, Better, Score
 
 # Rows of each side that a measure looks at, at most; drawn without replacement.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from synthgen.metrics.judges import DEFAULT_JUDGES, out_of_fold, settings_for
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
+from synthgen.metrics.manifold import nearest_of
 from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Draws, independent, some
 from synthgen.metrics.score import Score
-from synthgen.metrics.support import nearest_of
+from synthgen.model_selection.classifiers import DEFAULT_JUDGES, out_of_fold, settings_for
 
 FOLDS = 3
 # Few rows are parted so many times, since one parting moves the area by as much as chance does. The

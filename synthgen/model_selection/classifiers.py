@@ -14,9 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
+from synthgen.encoding.matrix import Space, fill_empty
 from synthgen.errors import UsageError
-from synthgen.features import fill_empty
-from synthgen.metrics.rows import Space
 
 DEFAULT_JUDGES = ("boosting", "logistic")
 CLASSIFIERS = {
@@ -181,14 +180,6 @@ def learn(
 
 def _wide(space: Space) -> Callable[[np.ndarray], np.ndarray]:
     return lambda cells: space.dense(cells).astype(np.float64)
-
-
-def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row, both classes spread evenly; shape (rows,)."""
-    fold = np.empty(len(y), dtype=np.int64)
-    for side in (y, ~y):
-        fold[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % folds
-    return fold
 
 
 def out_of_fold(

@@ -12,11 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.samples import half_sampled
 from synthgen.report.figures import INK, MADE, REAL, Figures, short
 from synthgen.report.template import clean
-from synthgen.table import Table
+from synthgen.tables.table import Table
 
 MAX_ASSOCIATED, PAIR_ROWS, SHOWN_PAIRS = 24, 5000, 10
 FEWEST = 10  # rows that have both, or nothing is known of a pair

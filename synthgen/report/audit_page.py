@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from synthgen.auditing import Audit
-from synthgen.drift import Drift
-from synthgen.files import write_text
+from synthgen.auditing.audit import Audit
+from synthgen.auditing.drift import Drift
 from synthgen.report.template import clean, fill
+from synthgen.tables.disk import write_text
 
 MAX_COLUMNS = 200
 ESTIMATES = {

@@ -10,23 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.comparison import Comparison
-from synthgen.conclusions import Result
-from synthgen.groups import Group
-from synthgen.report.figures import (
-    FIFTH,
-    FOURTH,
-    INK,
-    MADE,
-    REAL,
-    THIRD,
-    Figures,
-    percent,
-    short,
-)
+from synthgen.comparison.compare import Comparison
+from synthgen.comparison.subgroups import Group
+from synthgen.comparison.verdicts import Result
+from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
+from synthgen.model_selection.selection import MARGIN
+from synthgen.report.figures import FIFTH, FOURTH, INK, MADE, REAL, THIRD, Figures, percent, short
 from synthgen.report.template import clean, fill
-from synthgen.scoring import METRICS, RECALLS, THRESHOLDS
-from synthgen.selection import MARGIN
 
 DRAWN = 3  # remedies in a figure of curves, beside doing nothing
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}

@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.evaluating import Report
-from synthgen.files import write_text
+from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import LIMITS
 from synthgen.report.associations import associations
@@ -30,7 +29,9 @@ from synthgen.report.figures import (
 )
 from synthgen.report.measures import key_scores, part_tables, score_row
 from synthgen.report.template import clean, fill
-from synthgen.table import Column, Table
+from synthgen.tables.column import Column
+from synthgen.tables.disk import write_text
+from synthgen.tables.table import Table
 
 MAX_FIGURES, POINTS = 24, 200
 COMPARED = ("numeric", "integer", "datetime", "categorical", "boolean")

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from synthgen.report.template import clean
-from synthgen.table import LEVELS, Column
+from synthgen.tables.column import LEVELS, Column
 
 BINS, BARS, LABEL = 24, 8, 22
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from synthgen.evaluating import Report
+from synthgen.metrics.report import Report
 from synthgen.metrics.score import Score
 from synthgen.report.template import clean
 

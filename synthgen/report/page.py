@@ -13,15 +13,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from synthgen.augmentation import Augmented
-from synthgen.evaluating import Report
-from synthgen.files import write_json, write_text
+from synthgen.augmentation.augment import Augmented
+from synthgen.metrics.report import Report
 from synthgen.report.evaluation_page import write_evaluation
 from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
 from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.table import LEVELS, Column, describe
-from synthgen.training import History
+from synthgen.tables.column import LEVELS, Column
+from synthgen.tables.disk import write_json, write_text
+from synthgen.tables.schema import describe
+from synthgen.training.runner import History
 
 MAX_FIGURES = 24  # of columns, on one page
 SCORED_ROWS, SPLITS = 5000, 10

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
+from synthgen.comparison.sweep import Sweep
+from synthgen.model_selection.scoring import METRICS
 from synthgen.report.comparison_page import COLOURS
 from synthgen.report.figures import FIFTH, INK, Figures, short
 from synthgen.report.template import clean, fill
-from synthgen.scoring import METRICS
-from synthgen.sweeping import Sweep
 
 
 def render_sweep(sweep: Sweep) -> str:

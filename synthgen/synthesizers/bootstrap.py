@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.device import RandomState, child_seed
-from synthgen.encoding import Encoded, Encoder
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.layout import Encoded
 from synthgen.errors import UsageError
+from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.table import Schema, Table
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 BLOCK = 1024
 

@@ -13,13 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synthgen.device import RandomState
-from synthgen.encoding import Encoded, Layout
+from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
-from synthgen.nn import OneHotLinear, QuickLinear, Spans, WideLinear, linear, looked_up, product
-from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
-from synthgen.table import Schema
-from synthgen.training import Axes, Sampler, Source, StagedLearner
+from synthgen.seeds import RandomState
+from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
+from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.schema import Schema
+from synthgen.training.blocks import (
+    OneHotLinear,
+    QuickLinear,
+    Spans,
+    WideLinear,
+    linear,
+    looked_up,
+    product,
+)
+from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 NOISE, HIDDEN = 128, 256
 TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from synthgen.device import resolve
 from synthgen.errors import UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.together import run_together
-from synthgen.training import History, Task
+from synthgen.training.batched import run_together
+from synthgen.training.device import resolve
+from synthgen.training.runner import History, Task
 
 
 def fit_many(

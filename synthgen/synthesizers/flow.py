@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synthgen.device import RandomState, child_seed, torch_generator
-from synthgen.encoding import Encoded, Layout
+from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
-from synthgen.nn import Spans, linear, one_hot
-from synthgen.synthesizers.network import Data, NetworkSynthesizer, Role, Scope
-from synthgen.table import Schema
-from synthgen.training import Axes, Sampler, Source, StagedLearner
+from synthgen.seeds import RandomState, child_seed
+from synthgen.synthesizers.network import NetworkSynthesizer, Role, Scope
+from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.schema import Schema
+from synthgen.training.blocks import Spans, linear, one_hot
+from synthgen.training.device import torch_generator
+from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 # With fewer rows of the class, what all rows have in common is worth learning first
 # (``evaluation/transfer.md``).

@@ -17,27 +17,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.checkpoint import Checkpoint, digest, plain_seed
-from synthgen.coarse import coarsened
-from synthgen.column import joined
-from synthgen.device import Budget, RandomState, child_seed, resolve, torch_generator
-from synthgen.encoding import MAX_LEVELS, Encoded, Encoder, Layout, code_type
+from synthgen.encoding.columns import MAX_LEVELS
+from synthgen.encoding.disclosure import coarsened
+from synthgen.encoding.distances import energy_distance
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.layout import Encoded, Layout, code_type
+from synthgen.encoding.quantiles import working
 from synthgen.errors import ModelFileError, UsageError
-from synthgen.model_file import write_model
-from synthgen.nn import Spans, initialise
-from synthgen.scales import working
+from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
-from synthgen.table import Column, Schema, Table
-from synthgen.training import (
-    History,
-    Learner,
-    Progress,
-    Sampler,
-    StagedLearner,
-    Task,
-    energy_distance,
-)
+from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.column import Column, joined
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
+from synthgen.training.blocks import initialise
+from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
+from synthgen.training.device import Budget, resolve, torch_generator
+from synthgen.training.learner import Learner, Sampler, StagedLearner
+from synthgen.training.model_file import _load_exactly, write_model
+from synthgen.training.runner import History, Progress, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
 # What becomes of a network: it stays as it is, another one starts from it, or it started so.
@@ -63,85 +62,6 @@ ENCODING, MOVING = 120, 48
 LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
 BLOCK = 1024
-
-
-class Data(torch.nn.Module):
-    """The rows that a network learns from, on the device, in the smallest types that hold them.
-
-    Args:
-        rows: The encoded rows.
-        labels: Class of each row, int64 of shape (rows,): 0 for a class learned alone.
-        n_labels: Number of classes; 1 for a class learned alone, which then is no condition.
-        layout: What their columns are.
-
-    Attributes:
-        size: Number of rows.
-        used: 1 for each number that the table has, 0 for one of its layout alone.
-        scale_code: See `Layout`; 0 for a number that has none.
-        always: Whether each number has none.
-        parts: Numbers and codes that the table has, at least 1.
-    """
-
-    numbers: torch.Tensor
-    codes: torch.Tensor
-    labels: torch.Tensor
-    size: torch.Tensor
-    used: torch.Tensor
-    scale_code: torch.Tensor
-    always: torch.Tensor
-    parts: torch.Tensor
-
-    def __init__(self, rows: Encoded, labels: torch.Tensor, n_labels: int, layout: Layout) -> None:
-        super().__init__()
-        self.n_labels = n_labels
-        self.spans = Spans(layout.widths, layout.own).to(labels.device)
-        self.padded = layout.own is not None
-        used = torch.zeros(layout.n_numbers, device=labels.device)
-        used[layout.numbers] = 1.0
-        self.register_buffer("used", used, persistent=False)
-        on_scale = torch.tensor(layout.scale_code, dtype=torch.long, device=labels.device)
-        self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
-        self.register_buffer("always", on_scale < 0, persistent=False)
-        parts = torch.tensor(max(1, len(layout.numbers) + len(layout.codes)), dtype=used.dtype)
-        self.register_buffer("parts", parts.to(labels.device), persistent=False)
-        size = torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
-        labels = labels.to(torch.uint8 if n_labels <= 2**8 else torch.int32)
-        whole = (("labels", labels), ("codes", rows.codes), ("numbers", rows.numbers))
-        for name, tensor in (*whole, ("size", size)):
-            self.register_buffer(name, tensor, persistent=False)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def at(self, share: torch.Tensor) -> torch.Tensor:
-        """Positions of rows from uniform numbers in [0, 1), float64 as a table may be long."""
-        return (share * self.size).long().minimum(self.size.long() - 1)
-
-    def there(self, codes: torch.Tensor) -> torch.Tensor:
-        """Whether a row has each number: not at a spike, not where it is missing."""
-        if not codes.shape[1]:
-            return self.always.expand(len(codes), -1)
-        return self.always | (codes[:, self.scale_code] == 0)
-
-    def counts(self) -> torch.Tensor:
-        """Rows of each class and level, float64 of shape (n_labels, n_levels).
-
-        Column by column, once before training: all at once would take eight bytes for each code.
-        """
-        counts = [torch.zeros(self.n_labels, 0, dtype=torch.float64, device=self.labels.device)]
-        for j, width in enumerate(self.spans.widths):
-            found = torch.bincount(self.keys(j), minlength=self.n_labels * width)
-            counts.append(found.view(self.n_labels, width).to(torch.float64))
-        return torch.cat(counts, 1) * self.spans.used
-
-    def keys(self, code: int) -> torch.Tensor:
-        """Class and level of each row, of the code at position `code`, as one number."""
-        return self.labels.int() * self.spans.widths[code] + self.codes[:, code]
-
-    def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:
-        """The rows at `places`, and their classes."""
-        found = Encoded(self.numbers[places], self.codes[places].long())
-        return found, self.labels[places].long()
 
 
 @dataclass
@@ -632,25 +552,6 @@ def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -
     if wanted < HELD_OUT_MIN:
         return rows[:0]
     return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
-
-
-def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load weights after comparing each array with what it should be; name one that differs."""
-    wanted = module.state_dict()
-    for name in wanted.keys() | state.keys():
-        if name not in state or name not in wanted:
-            raise ModelFileError(
-                418,
-                f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}",
-            )
-        if wanted[name].shape != state[name].shape or wanted[name].dtype != state[name].dtype:
-            raise ModelFileError(
-                418,
-                f"array {name!r} of the model file is {tuple(state[name].shape)} "
-                f"{state[name].dtype}, but should be {tuple(wanted[name].shape)} "
-                f"{wanted[name].dtype}",
-            )
-    module.load_state_dict(state)
 
 
 class _Progress:

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.column import LEVELS, NUMBERS, Column
-from synthgen.device import RandomState, child_seed
-from synthgen.encoding import as_frame, unlearned
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
-from synthgen.table import Schema, Table
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table, as_frame
 
 MODELS = ("GaussianCopula", "CTGAN", "TVAE", "CopulaGAN")
 # Fewer rows give SDV's models nothing to estimate.

@@ -12,12 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from synthgen.device import RandomState
-from synthgen.encoding import Encoded, Layout
-from synthgen.nn import OneHotLinear, QuickLinear, QuickSequential, Spans, looked_up, one_hot
-from synthgen.synthesizers.network import FEW_LEVELS, Data, NetworkSynthesizer, Scope
-from synthgen.table import Schema
-from synthgen.training import Axes, Sampler, Source, StagedLearner
+from synthgen.encoding.layout import Encoded, Layout
+from synthgen.seeds import RandomState
+from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
+from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.schema import Schema
+from synthgen.training.blocks import (
+    OneHotLinear,
+    QuickLinear,
+    QuickSequential,
+    Spans,
+    looked_up,
+    one_hot,
+)
+from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
 # With fewer rows of the class, what all rows have in common is worth learning first.

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from synthgen import cells as cell
 from synthgen.errors import DataError, UsageError
+from synthgen.tables import dtypes as cell
+from synthgen.tables import plain
 
 Kind = Literal[
     "numeric",
@@ -169,14 +170,14 @@ class Column:
             value = getattr(self, field.name)
             try:
                 if field.name == "dtype":
-                    out["dtype"] = cell.dtype_to_plain(value, self.categories)
+                    out["dtype"] = plain.dtype_to_plain(value, self.categories)
                 elif field.name in ("name", "kind"):
-                    out[field.name] = cell.to_plain(value)
+                    out[field.name] = plain.to_plain(value)
                 elif value != getattr(defaults, field.name):
                     if field.name in ("lower", "upper", "spikes"):
                         value = self._dated(value)
                     out[field.name] = (
-                        [cell.to_plain(v) for v in value] if isinstance(value, tuple) else value
+                        [plain.to_plain(v) for v in value] if isinstance(value, tuple) else value
                     )
             except DataError as error:
                 raise DataError(error.code, f"column {self.name!r}: {error.message}") from error
@@ -214,7 +215,7 @@ class Column:
                 "column has "
                 f"{', '.join(f.name for f in fields(cls))}",
             )
-        values = {**data, "name": cell.from_plain(name)}
+        values = {**data, "name": plain.from_plain(name)}
         for key in ("spikes", "categories"):
             if key in data:
                 if not isinstance(data[key], list):
@@ -222,10 +223,10 @@ class Column:
                         261,
                         f"schema, column {name!r}: {key} must be a list, not {data[key]!r}",
                     )
-                values[key] = tuple(map(cell.from_plain, data[key]))
+                values[key] = tuple(map(plain.from_plain, data[key]))
         dtype = data.get("dtype", "object")
         try:
-            values["dtype"] = cell.dtype_from_plain(dtype, values.get("categories", ()))
+            values["dtype"] = plain.dtype_from_plain(dtype, values.get("categories", ()))
         except (TypeError, ValueError, KeyError, ImportError) as error:
             raise UsageError(
                 262, f"schema, column {name!r}: pandas does not know dtype {dtype!r}"

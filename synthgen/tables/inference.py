@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
 
-from synthgen import cells as cell
-from synthgen.column import LEVELS, Column, Kind
 from synthgen.errors import DataError
+from synthgen.tables import checks
+from synthgen.tables import dtypes as cell
+from synthgen.tables.column import LEVELS, Column, Kind
 
 # A value that holds this share of a class's rows is a spike: a point mass, not a place on a scale.
 SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
@@ -99,7 +100,7 @@ def infer_target(series: pd.Series) -> Column:
             classes.
     """
     name = series.name
-    cell.check(name, series)
+    checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if gone.any():
@@ -161,7 +162,7 @@ def infer_column(
         labels: Class of each row; the spikes of each class count.
         given: None: all is guessed.
     """
-    cell.check(name, series)
+    checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     missing, empty = float(gone.mean()), cell.empty_of(series, gone)

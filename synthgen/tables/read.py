@@ -7,26 +7,16 @@ is an `OutputError` (E501 to E508), and the old file stays.
 
 import codecs
 import csv
-import errno
 import gzip
-import hashlib
 import io
-import json
-import math
 import os
 import re
-import secrets
-import stat
-import sys
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import date, datetime
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +26,9 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from synthgen.errors import DataError, OutputError
+from synthgen.errors import DataError
+from synthgen.tables.disk import _reading, machine_memory
+from synthgen.tables.write import _DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
 
@@ -52,7 +44,6 @@ _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = "(?P<offset>Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)$"
 
-_DELIMITERS = ",;\t|"
 _SAMPLE = 1 << 22  # bytes that decide the delimiter
 _BLOCK = 1 << 26  # bytes that pyarrow parses at once, and so the longest record
 _FOREIGN = r"[^\x00-\x7f]"
@@ -73,12 +64,6 @@ _OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is,
     b'{"': "JSON: save it with pandas.read_json(...).to_parquet(...)",
     b'[{"': "JSON: save it with pandas.read_json(...).to_parquet(...)",
 }
-
-_ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".gz": ","}
-_ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
-_FORMULA = re.compile(r"[=+\-@\t\r]")
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
-_CHUNK = 50_000  # rows turned into text at once
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -142,28 +127,6 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a regular file; a fault of the file system is a `DataError`."""
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(311, f"{path}: this is a folder: give the path of one file in it")
-        if not stat.S_ISREG(mode):
-            raise DataError(311, f"{path}: this is a pipe or a device: save it to a file first")
-        with open(path, "rb") as file:
-            yield file
-    except FileNotFoundError:
-        message = "no such file: check the path and the working directory"
-        raise DataError(310, f"{path}: {message}") from None
-    except PermissionError:
-        raise DataError(312, f"{path}: no permission to read it: try chmod u+r") from None
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: no path can be like this
-        raise DataError(313, f"{path}: cannot be read: check path and disk ({error})") from error
-
-
 def _refuse_too_large(path: Path, size: int) -> None:
     there = machine_memory()
     if size > there / 4:  # bytes, texts and the frame are there at once
@@ -172,11 +135,6 @@ def _refuse_too_large(path: Path, size: int) -> None:
             f"{path}: {size / 2**30:,.1f} GiB of text or more are too much for the "
             f"{there / 2**30:,.0f} GiB of this machine: take some of its rows or columns",
         )
-
-
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_binary(path: Path, kind: str) -> pd.DataFrame:
@@ -415,307 +373,3 @@ def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
 
 def _unit(cells: pa.ChunkedArray) -> str:
     return "ns" if pc.any(pc.match_substring_regex(cells, r"\.[0-9]{7}")).as_py() else "us"
-
-
-def ending_of(path: Path) -> str:
-    """The ending that says how a table is written.
-
-    Raises:
-        OutputError: It is another.
-    """
-    found = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
-    if found is None:
-        raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
-    return found
-
-
-def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
-    """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather or
-    .arrow.
-
-    The index is not written. CSV is UTF-8 without a mark; quotes stand only where they must,
-    missing cells are empty, and floats read back equal. The same frame gives the same bytes.
-
-    Args:
-        frame: At least one column; column names that differ as text. No rows is allowed.
-        path: An existing file is replaced in one step, and keeps its permission bits.
-        defuse: Put a ``'`` before text cells and names that begin with ``=``, ``+``, ``-``,
-            ``@``, TAB or CR and are not numbers: a spreadsheet would run them as formulas.
-            Parquet and Arrow are never changed.
-
-    Returns:
-        The number of cells and names that were defused.
-
-    Raises:
-        OutputError: An unknown ending (E501), a place that cannot be written (E502 to E506), text
-            with half a character (E507), or a frame that the format cannot hold (E508).
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "out.csv")
-        ...     frame = pd.DataFrame({"note": ["=1+1", "-1"], "x": [0.5, None]})
-        ...     defused = write_table(frame, path)
-        ...     text = path.read_text()
-        >>> defused, text
-        (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
-    """
-    path = Path(path)
-    ending = ending_of(path)
-    repeated = [name for name, n in Counter(map(str, frame.columns)).items() if n > 1]
-    if repeated or not len(frame.columns):
-        found = f"several columns are named {repeated[0]!r}" if repeated else "no columns"
-        raise OutputError(508, f"{path}: not written: {found}: rename or add columns first")
-    try:
-        with atomic_write(path) as file:
-            if not _ENDINGS[ending]:
-                _write_binary(frame, path, file, "Parquet" if ending == ".parquet" else "Arrow")
-                return 0
-            if not ending.endswith(".gz"):
-                return _write_csv(frame, file, _ENDINGS[ending], defuse=defuse)
-            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                return _write_csv(frame, packed, _ENDINGS[ending], defuse=defuse)
-    except UnicodeEncodeError:
-        raise OutputError(507, f"{path}: not written: {_half_character(frame)}") from None
-
-
-def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) -> None:
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        if kind == "Parquet":
-            pq.write_table(table, file, write_page_checksum=True)
-        else:
-            with pyarrow.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-    except UnicodeEncodeError:
-        raise
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        advice = "give the column one type, or write CSV"
-        raise OutputError(508, f"{path}: {kind} cannot hold this: {error}: {advice}") from error
-
-
-def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
-    """Write a header and the rows in chunks; return how many cells were defused."""
-    header, defused = _escaped(map(str, frame.columns), f'[{_DELIMITERS}"\r\n]', defuse)
-    lonely = frame.shape[1] == 1  # an empty line is no row, so a lone empty cell is quoted
-    header = [name or '""' for name in header] if lonely else header
-    file.write((delimiter.join(header) + "\n").encode())
-    columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
-    day_only = [_is_day_only(column) for column in columns]
-    for start in range(0, len(frame), _CHUNK):
-        parts = []
-        for column, is_day in zip(columns, day_only, strict=True):
-            part = column.iloc[start : start + _CHUNK]
-            if is_day:
-                part = part.dt.date
-            elif str(part.dtype).lower() in ("float16", "float32"):  # 0.1, not 0.100000001490
-                part = part.astype("string").astype("Float64")
-            cells = [*map(_cell, part.astype(object), part.isna())]
-            if column.dtype.kind not in "iufbMm":
-                cells, count = _escaped(cells, f'[{delimiter}"\r\n]', defuse)
-                defused += count
-            parts.append([cell or '""' for cell in cells] if lonely else cells)
-        lines = map(delimiter.join, zip(*parts, strict=True))
-        file.write(("\n".join(lines) + "\n").encode())
-    return defused
-
-
-def _is_day_only(column: pd.Series) -> bool:
-    """Whether a column of dates holds no times of day; raise for years that ISO dates lack."""
-    if column.dtype.kind != "M":
-        return False
-    unwritable = (~column.dt.year.fillna(1).between(1, 9999)).to_numpy(bool)
-    if unwritable.any():
-        row, advice = int(unwritable.argmax()), "correct it, or write .parquet"
-        where = f"column {column.name!r}, row {row} (from 0)"
-        raise OutputError(508, f"{where}: CSV has no date beyond the years 1 to 9999: {advice}")
-    is_naive = isinstance(column.dtype, np.dtype)
-    return is_naive and bool((column.isna() | (column == column.dt.normalize())).all())
-
-
-def _cell(value: Any, missing: bool) -> str:
-    if missing:
-        return ""
-    if isinstance(value, float):
-        return float.__repr__(value)
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    return str(value)
-
-
-def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str], int]:
-    """Cells as they stand in a CSV file, and how many were defused."""
-    needs_quotes, escaped, defused = re.compile(special).search, [], 0
-    for cell in cells:
-        if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
-            cell, defused = f"'{cell}", defused + 1
-        if needs_quotes(cell) or cell.startswith("\ufeff"):
-            cell = '"' + cell.replace('"', '""') + '"'
-        escaped.append(cell)
-    return escaped, defused
-
-
-def _half_character(frame: pd.DataFrame) -> str:
-    """Where a text holds a surrogate without its partner, which no encoding can write."""
-    for position, name in enumerate(frame.columns):
-        cells = enumerate(map(str, frame.iloc[:, position].astype(object)))
-        for place, text in [("its name", str(name)), *((f"row {n}", text) for n, text in cells)]:
-            if half := re.search("[\ud800-\udfff]", text):
-                found = f"column {name!a}, {place} (from 0): {text[:60]!a} holds {half[0]!a},"
-                return f"{found} half a character: replace or remove it"
-    raise AssertionError("a text that cannot be encoded holds a surrogate")
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a binary file that takes the place of ``path`` when the block ends well, and only then.
-
-    The bytes go to a temporary name of their own in the same folder, are synced, and are renamed.
-    After any exception ``path`` is as before and the temporary file is gone. An existing file
-    keeps its permission bits, a new one gets the umask's; a symbolic link stays a link.
-
-    Raises:
-        OutputError: There is no such folder (E502), the place is not a file (E503), no permission
-            (E504), the disk is full (E505), or another fault of the file system (E506).
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_write(Path(folder, "note.txt")) as file:
-        ...         _ = file.write(b"whole")
-        ...     os.listdir(folder)
-        ['note.txt']
-    """
-    target, mode = _place(Path(path))
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    bits = 0o666 if mode is None else 0o600  # a private file is private from its first byte
-    try:
-        with open(temporary, "xb", opener=partial(os.open, mode=bits)) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise _not_written(Path(path), error) from error
-        raise
-    with suppress(OSError):  # the new file is whole and in place; some systems cannot sync a folder
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _place(path: Path) -> tuple[Path, int | None]:
-    """The file behind all links, and its permission bits if it exists."""
-    try:
-        target = Path(os.path.realpath(path))
-        mode = os.stat(target).st_mode if os.path.lexists(target) else None
-    except (OSError, ValueError) as error:
-        raise _not_written(path, error) from error
-    if not os.path.isdir(target.parent):
-        raise OutputError(502, f"{path}: there is no folder {target.parent}: create it first")
-    if mode is None:
-        return target, None
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise OutputError(503, f"{path}: this is {what}: give the name of a file")
-    if not os.access(target, os.W_OK):
-        raise OutputError(504, f"{path}: the file is read-only: chmod u+w, or give another name")
-    return target, stat.S_IMODE(mode)
-
-
-def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
-    number = getattr(error, "errno", None)
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        message = f"no permission to write in {path.parent}: choose another folder"
-        return OutputError(504, f"{path}: {message}")
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(505, f"{path}: the disk is full: make room or choose another folder")
-    return OutputError(506, f"{path}: cannot be written: check the path and the disk ({error})")
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8, whole or not at all; raises what `atomic_write` does, and E507.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_text(Path(folder, "a.txt"), "é")
-        ...     Path(folder, "a.txt").read_bytes()
-        b'\\xc3\\xa9'
-    """
-    try:
-        with atomic_write(path) as file:
-            file.write(text.encode())
-    except UnicodeEncodeError as error:
-        line = text.count("\n", 0, error.start) + 1
-        message = f"line {line} holds {text[error.start]!a}, half a character: replace or remove it"
-        raise OutputError(507, f"{Path(path)}: not written: {message}") from None
-
-
-def write_json(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write JSON, indented by 2; to standard output if ``path`` is ``-``.
-
-    Numpy numbers and arrays become plain ones, dates ISO text, paths text; NaN, infinities, NA and
-    NaT become null. Raises what `atomic_write` does.
-
-    Example:
-        >>> write_json("-", {"mean": np.float32(0.5), "worst": float("nan"), "n": np.int64(3)})
-        {
-          "mean": 0.5,
-          "worst": null,
-          "n": 3
-        }
-    """
-    to_screen = os.fspath(path) == "-"
-    encoding = (sys.stdout.encoding or "utf-8") if to_screen else "utf-8"
-    text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = json.dumps(_plain(obj), indent=2, allow_nan=False)
-    if to_screen:
-        print(text)
-    else:
-        write_text(path, text + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """The value in the types that JSON knows."""
-    if isinstance(value, dict):
-        keys = [_plain(key) for key in value]
-        keys = [key if isinstance(key, str) else json.dumps(key) for key in keys]
-        return dict(zip(keys, map(_plain, value.values()), strict=True))
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    if value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date):
-        return value.isoformat()
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in 64 hexadecimal digits; raises E310 to E313 as `read_table` does.
-
-    Example:
-        >>> sha256_of(os.devnull)
-        Traceback (most recent call last):
-        synthgen.errors.DataError: ...
-    """
-    with _reading(Path(path)) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,217 +6,17 @@ Public functions take pandas and build a `Table` at the door; inside, nothing ch
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
 
-from synthgen import cells as cell
-from synthgen.column import LEVELS, NUMBERS, Column, Kind
 from synthgen.errors import DataError, UsageError
-from synthgen.inference import check_frame, infer_column, infer_target, listed
-
-# SDV's types that say what we want to know; "numerical" and "unknown" leave it to the cells.
-_SDV_KINDS: dict[str, Kind | None] = {
-    "numerical": None,
-    "categorical": "categorical",
-    "boolean": "boolean",
-    "datetime": "datetime",
-    "unknown": None,
-}
-# SDV's type of each kind of column; the others have none.
-_SDTYPES: dict[Kind, str] = {
-    **{"numeric": "numerical", "integer": "numerical", "boolean": "boolean"},
-    **{"categorical": "categorical", "datetime": "datetime", "id": "id"},
-}
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The columns of a table and which of them is the target.
-
-    Example:
-        >>> ill = ["no", "no", "no", "yes"] * 10
-        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38] * 10, "ill": ill})
-        >>> schema = Schema.infer(frame, target="ill")
-        >>> schema["age"].kind, schema["ill"].categories
-        ('integer', ('no', 'yes'))
-        >>> Schema.from_json(schema.to_json()) == schema
-        True
-    """
-
-    columns: tuple[Column, ...]
-    target: Hashable | None = None
-
-    def __getitem__(self, name: Hashable) -> Column:
-        for column in self.columns:
-            if column.name == name and type(column.name) is type(name):
-                return column
-        raise KeyError(name)
-
-    @property
-    def names(self) -> list[Hashable]:
-        return [c.name for c in self.columns]
-
-    @property
-    def features(self) -> tuple[Column, ...]:
-        return tuple(c for c in self.columns if self.target is None or c.name != self.target)
-
-    @property
-    def classes(self) -> tuple[Any, ...]:
-        """The classes of the target, in order."""
-        return () if self.target is None else self[self.target].categories
-
-    @classmethod
-    def infer(
-        cls, frame: pd.DataFrame, *, target: Hashable | None = None, given: Schema | None = None
-    ) -> Schema:
-        """Find out what each column is.
-
-        Args:
-            frame: Shape (rows, columns), at least one of each; never changed.
-            target: Name of the column that holds the classes; None: the target of `given`.
-            given: Kinds, bounds, steps, decimals, spikes and categories to take instead of
-                guessing, from a schema that was edited; columns it lacks are inferred. Dtypes are
-                always the table's own.
-
-        Raises:
-            DataError: names appear twice, a cell is infinite or of a type that cannot be
-                synthesised, the target is missing, has missing cells, only one class, or looks like
-                a regression target; or `given` names a column that the table lacks, or says of one
-                what its cells cannot be.
-        """
-        if target is None and given is not None:
-            target = given.target
-        check_frame(frame, target)
-        if given is not None:
-            for name in given.names:
-                if name not in frame.columns:
-                    raise DataError(
-                        333,
-                        f"the schema names column {name!r}, which the table lacks: "
-                        f"{listed(frame)}: rename the "
-                        f"column, or take it out of the schema",
-                    )
-        label = codes = None
-        if target is not None:
-            label = infer_target(frame[target])
-            codes = label.codes(frame[target])
-        hints = {} if given is None else {c.name: c for c in given.columns}
-        columns = [
-            label
-            if label is not None and name == target
-            else infer_column(name, frame[name], codes, hints.get(name))
-            for name in frame.columns
-        ]
-        return cls(tuple(columns), target)
-
-    @classmethod
-    def from_sdv(
-        cls, metadata: Any, frame: pd.DataFrame, *, target: Hashable | None = None
-    ) -> Schema:
-        """The schema of `frame` with the kinds of an SDV ``Metadata`` (or its ``to_dict()``) of one
-        table.
-
-        SDV's ``numerical`` leaves whole numbers whole; ``id`` and personal data become ``id``,
-        which is never learned from. Nothing of sdv is imported.
-
-        Raises:
-            UsageError: it is no metadata of one table.
-            DataError: it names a column that `frame` lacks, or says of one what its cells cannot
-                be.
-        """
-        described = _sdv_columns(metadata)
-        for name in described:
-            if name not in frame.columns:
-                raise DataError(
-                    333,
-                    f"the metadata names column {name!r}, which the table lacks: {listed(frame)}: "
-                    "rename the "
-                    f"column, or take it out of the metadata",
-                )
-        columns = []
-        for column in cls.infer(frame, target=target).columns:
-            sdtype = described.get(column.name, "unknown")
-            kind = _SDV_KINDS.get(sdtype, "id")
-            if sdtype == "numerical" and column.kind == "boolean":
-                kind = None  # true and false stay what they are
-            elif sdtype == "numerical" and column.kind not in NUMBERS:
-                kind = "integer" if pdt.is_integer_dtype(frame[column.name].dtype) else "numeric"
-            if sdtype == "boolean" and column.kind != "boolean":
-                kind = "categorical"  # two texts or numbers are true and false to SDV
-            if kind and kind != column.kind and column.kind not in ("constant", "missing"):
-                column = replace(
-                    column,
-                    kind=kind,
-                    reason=f"SDV metadata: {sdtype}",
-                    categories=(),
-                    lower=None,
-                    upper=None,
-                )
-            columns.append(column)
-        return cls.infer(frame, target=target, given=cls(tuple(columns), target))
-
-    def to_sdv(self) -> dict[str, Any]:
-        """What ``sdv.metadata.Metadata.load_from_dict`` takes; nothing of sdv is imported.
-
-        Example:
-            >>> frame = pd.DataFrame({"dose": [1.5, 2.25, 3.5], "ill": ["n", "n", "y"]})
-            >>> Schema.infer(frame, target="ill").to_sdv()["tables"]["table"]["columns"]
-            {'dose': {'sdtype': 'numerical'}, 'ill': {'sdtype': 'categorical'}}
-        """
-        columns = {c.name: {"sdtype": _SDTYPES.get(c.kind, "unknown")} for c in self.columns}
-        return {"tables": {"table": {"columns": columns}}, "relationships": []}
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "target": cell.to_plain(self.target),
-            "columns": [c.to_json() for c in self.columns],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Schema:
-        """The inverse of `to_json`.
-
-        Raises:
-            UsageError: it is no schema, names a column twice, or its target is none of its columns.
-        """
-        if not isinstance(data, Mapping) or not isinstance(data.get("columns"), list):
-            raise UsageError(
-                264, 'a schema is {"target": ..., "columns": [{"name": ..., "kind": ...}]}'
-            )
-        columns = tuple(map(Column.from_json, data["columns"]))
-        target = cell.from_plain(data.get("target"))
-        names = [c.name for c in columns]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(264, f"the schema names column {name!r} twice: take one out")
-        if target is not None and target not in names:
-            raise UsageError(
-                264,
-                f"the schema's target {target!r} is none of its columns: add or rename it, or "
-                f"leave out the target",
-            )
-        return cls(columns, target)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Schema:
-        """Read a schema that ``synthgen schema`` wrote (and somebody edited).
-
-        Raises:
-            UsageError: the file cannot be read, or holds no schema.
-        """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8-sig")))
-        except UsageError as error:
-            raise UsageError(error.code, f"{path}: {error.message}") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(265, f"{path}: cannot read the schema: {error}") from error
+from synthgen.tables import dtypes as cell
+from synthgen.tables.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -295,63 +95,6 @@ class Table:
         return Table(self.frame.iloc[mask].reset_index(drop=True), self.schema)
 
 
-def class_position(classes: tuple[Any, ...], label: Any) -> int:
-    """The position of `label` among `classes`; the text of a label names it too, if only one class
-    reads so.
-
-    Raises:
-        UsageError: no such class.
-    """
-    for position, value in enumerate(classes):
-        if type(value) is type(label) and value == label:
-            return position
-    same = [
-        i
-        for i, value in enumerate(classes)
-        if str(value) == str(label)
-        or (cell.is_number(label) and cell.is_number(value) and float(value) == float(label))
-    ]
-    if len(same) == 1:
-        return same[0]
-    known = ", ".join(map(cell.shown, classes[:20])) + (", ..." if len(classes) > 20 else "")
-    raise UsageError(
-        201, f"label {label!r} is no class of the target: it has {known}: name one of them"
-    )
-
-
-def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
-    """One row of text for each column, for a terminal or a page."""
-    out = []
-    for c in columns:
-        if c.kind in LEVELS:
-            values = ", ".join(map(str, c.categories[:6])) + (
-                ", ..." if len(c.categories) > 6 else ""
-            )
-        elif c.kind in NUMBERS and c.lower is not None and c.upper is not None:
-            if c.kind == "datetime":
-                low, high = c.restore(np.array([c.lower, c.upper]))
-                values = f"{low} to {high}".replace(" 00:00:00", "")
-            else:
-                values = f"{c.lower} to {c.upper}"
-                if c.kind == "numeric":
-                    values = f"{c.lower:g} to {c.upper:g}"
-                if c.decimals:
-                    values += f", {c.decimals} decimal{'s' * (c.decimals > 1)}"
-        else:
-            values = ""
-        missing = f"{100 * c.missing:.1f} %" if c.missing else ""
-        out.append(
-            {
-                "column": str(c.name),
-                "kind": c.kind,
-                "values": values,
-                "missing": missing,
-                "why": c.reason,
-            }
-        )
-    return out
-
-
 # --- doors ----------------------------------------------------------------------------------------
 
 
@@ -418,25 +161,8 @@ def _check_alignment(X: pd.Index, y: pd.Index) -> None:
         )
 
 
-def _sdv_columns(metadata: Any) -> dict[Hashable, str]:
-    """The sdtype of each column of an SDV metadata object or dict."""
-    wanted = 'it is an SDV Metadata of one table, or {"columns": {NAME: {"sdtype": ...}}}'
-    data = metadata
-    if not isinstance(metadata, Mapping):
-        if not callable(getattr(metadata, "to_dict", None)):
-            raise UsageError(263, f"a {type(metadata).__name__} is no metadata: {wanted}")
-        data = metadata.to_dict()
-    if "tables" in data:
-        if len(data["tables"]) != 1:
-            raise UsageError(
-                263,
-                f"the metadata has {len(data['tables'])} tables, one is needed: take out the "
-                "others",
-            )
-        data = next(iter(data["tables"].values()))
-    columns = data.get("columns") if isinstance(data, Mapping) else None
-    if not isinstance(columns, Mapping) or not all(
-        isinstance(c, Mapping) and isinstance(c.get("sdtype"), str) for c in columns.values()
-    ):
-        raise UsageError(263, f"the metadata cannot be read: {wanted}")
-    return {name: entry["sdtype"] for name, entry in columns.items()}
+def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFrame:
+    """A frame with the names as they are, tuples too."""
+    frame = pd.DataFrame(dict(enumerate(series)), index=pd.RangeIndex(rows))
+    frame.columns = pd.Index(names, tupleize_cols=False)
+    return frame

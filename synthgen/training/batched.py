@@ -17,18 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from synthgen.encoding import Layout, common
-from synthgen.training import (
-    MAX_LOSS,
-    REPORT_EVERY,
-    History,
-    Replay,
-    Source,
-    StagedLearner,
-    Task,
-    decay_of,
-    out_of_memory,
-)
+from synthgen.encoding.layout import Layout, common
+from synthgen.training.graph import Replay, out_of_memory
+from synthgen.training.learner import Source, StagedLearner
+from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task, decay_of
 
 LOOKS = 20
 

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthgen.column import LEVELS, NUMBERS
 from synthgen.errors import ConvergenceError, ModelFileError, OutputError, UsageError
-from synthgen.model_file import read_model, write_model
-from synthgen.table import Table
+from synthgen.tables.column import LEVELS, NUMBERS
+from synthgen.tables.table import Table
+from synthgen.training.model_file import read_model, write_model
 
 EVERY = 30.0  # seconds between two writes
 KIND = "checkpoint"  # stands where a model file names its class

@@ -8,11 +8,7 @@ import numpy as np
 import torch
 
 from synthgen.errors import UsageError
-from synthgen.files import machine_memory
-
-RandomState = (
-    int | np.integer | np.random.Generator | np.random.RandomState | np.random.SeedSequence | None
-)
+from synthgen.tables.disk import machine_memory
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:
@@ -118,41 +114,8 @@ def in_words(n: float) -> str:
     return f"{n / 2**20:,.1f} MiB" if n < 2**30 else f"{n / 2**30:,.1f} GiB"
 
 
-def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
-    """The seed behind `random_state`; None is fresh entropy, never a global generator.
-
-    A `numpy.random.Generator` or `RandomState` moves on by one draw, as scikit-learn's do.
-
-    Raises:
-        UsageError: it is none of these, or a negative number.
-    """
-    if isinstance(random_state, np.random.SeedSequence):
-        return random_state
-    if isinstance(random_state, np.random.Generator):
-        return np.random.SeedSequence(int(random_state.integers(2**63)))
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.SeedSequence(int(random_state.randint(2**31)))
-    check_seed(random_state)
-    return np.random.SeedSequence(None if random_state is None else int(random_state))
-
-
-def check_seed(seed: object) -> None:
-    """Raise a `UsageError` unless `seed` is None or a whole number from 0."""
-    if seed is not None and (
-        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
-    ):
-        raise UsageError(213, f"random_state must be a whole number from 0, not {seed!r}")
-
-
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:
     """A generator of the device's own, apart from torch's global one."""
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
     return generator
-
-
-def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """A seed for one purpose; unlike `spawn`, it leaves `seed` as it is, so the same key gives
-    the same child.
-    """
-    return np.random.SeedSequence(entropy=seed.entropy, spawn_key=(*seed.spawn_key, *key))

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load as load_tensors
 
 from synthgen.errors import ModelFileError
-from synthgen.files import atomic_write
+from synthgen.tables.disk import atomic_write
 
 FORMAT_VERSION = 1
 MAX_FILE, MAX_HEADER, MAX_TENSORS = 4 * 2**30, 16 * 2**20, 10_000
@@ -203,3 +204,22 @@ def _damaged(path: Path, why: str) -> ModelFileError:
     return ModelFileError(
         417, f"{path} is no intact synthgen model file: {why}. Copy it again, or train again"
     )
+
+
+def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load weights after comparing each array with what it should be; name one that differs."""
+    wanted = module.state_dict()
+    for name in wanted.keys() | state.keys():
+        if name not in state or name not in wanted:
+            raise ModelFileError(
+                418,
+                f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}",
+            )
+        if wanted[name].shape != state[name].shape or wanted[name].dtype != state[name].dtype:
+            raise ModelFileError(
+                418,
+                f"array {name!r} of the model file is {tuple(state[name].shape)} "
+                f"{state[name].dtype}, but should be {tuple(wanted[name].shape)} "
+                f"{wanted[name].dtype}",
+            )
+    module.load_state_dict(state)

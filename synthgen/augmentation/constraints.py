@@ -1,0 +1,199 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from synthgen.errors import UsageError
+from synthgen.tables import dtypes as cell
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
+_SYNTAX = (
+    *(ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, ast.Load),
+    *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
+)
+_REFUSED = ast.MatMult | ast.Pow | ast.LShift | ast.RShift
+RowRule = str | Callable[[pd.DataFrame], Any]
+
+
+@final
+class Rule:
+    """What must hold in every row.
+
+    Args:
+        rule: Text that compares columns, for `pandas.DataFrame.eval`, such as ``start <= end`` or
+            ``stage in (1, 2) or not relapse``: columns, numbers, texts, arithmetic, comparisons,
+            and/or/not, and nothing else. Names with other signs stand in backticks; times with a
+            zone are compared in UTC. A row that lacks a value of a column in the text breaks no
+            rule, as in SQL's CHECK. Or a function that takes a frame (a copy, the target among its
+            columns) and returns a boolean for each row; a missing one counts as broken.
+
+    Example:
+        >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
+        >>> Rule("start <= `last day`").holds(frame)
+        array([ True, False])
+    """
+
+    def __init__(self, rule: RowRule) -> None:
+        self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
+        self._function = None if isinstance(rule, str) else rule
+        if isinstance(rule, str):
+            self._expression, self._names, self._flags = _parsed(rule)
+        elif not callable(rule):
+            raise UsageError(251, f"a rule is text or a function, not {rule!r}")
+
+    def holds(self, frame: pd.DataFrame) -> np.ndarray:
+        """True for the rows that satisfy the rule, bool of shape (rows,).
+
+        Raises:
+            UsageError: A column is unknown, the rule fails, or yields no boolean for each row.
+        """
+        judged = np.ones(len(frame), dtype=bool)
+        listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
+        try:
+            if self._function is not None:
+                found = self._function(frame.copy())
+            else:
+                known = {str(name): place for place, name in enumerate(frame.columns)}
+                used = {key: frame.iloc[:, known[name]] for key, name in self._names.items()}
+                for series in used.values():
+                    judged &= series.notna().to_numpy(dtype=bool)
+                rows = pd.DataFrame({key: _comparable(s[judged]) for key, s in used.items()})
+                for key in self._flags:
+                    if len(rows) and not pd.api.types.is_bool_dtype(rows[key].dtype):
+                        raise TypeError(f"{self._names[key]!r} is no condition: compare it")
+                found = rows.eval(self._expression, engine="python", local_dict={}, global_dict={})
+            wanted = int(judged.sum())
+            if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
+                raise TypeError(f"it yields a {type(found).__name__}, no boolean for each row")
+            if wanted and not pd.api.types.is_bool_dtype(found.dtype):
+                raise TypeError(f"it yields {found.dtype}, no booleans: compare it with something")
+        except KeyError as error:
+            what = f"rule {self.text!r} names column {error}, which is not there"
+            raise UsageError(252, f"{what}: the columns are {listed}") from error
+        except Exception as error:  # whatever a user's function or comparison may raise
+            what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
+            raise UsageError(253, f"{what}. The columns are {listed}") from error
+        holds = ~judged
+        holds[judged] = pd.Series(found).fillna(False).to_numpy(dtype=bool)
+        return holds
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
+    """The text with plain names in place of those in backticks, the column of each name, and the
+    names that must be conditions of their own.
+
+    Nothing but what is listed here reaches `pandas.DataFrame.eval`, which would also look up names
+    outside (``@name``), call methods and assign.
+    """
+    names: dict[str, str] = {}
+    flags: list[str] = []
+
+    def stand_in(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]  # a text
+        key = f"column{len(names)}{'_' * len(text)}"  # longer than any name in the rule
+        names[key] = found[1]
+        return key
+
+    expression, wrong = _QUOTED.sub(stand_in, text).strip(), ""
+    try:
+        nodes = list(ast.walk(ast.parse(expression, mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        nodes, wrong = [], getattr(error, "msg", "") or str(error) or "nested too deeply"
+    for node in nodes:
+        if not isinstance(node, _SYNTAX) or isinstance(node, _REFUSED):
+            wrong = f"{type(node).__name__} is not allowed"
+        elif isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float):
+            wrong = f"{node.value!r} is not allowed"
+        elif isinstance(node, ast.Compare) and _within_a_column(node):
+            wrong = "in takes a list of values, such as kind in ['a', 'b']"
+        elif isinstance(node, ast.Name) and node.id.startswith("__"):
+            wrong = f"the name {node.id!r} is not allowed"
+        elif isinstance(node, ast.Name):
+            names.setdefault(node.id, node.id)
+        for joined in _joined(node):  # pandas would take numbers bit by bit
+            if isinstance(joined, ast.Name):
+                flags.append(joined.id)
+            elif not isinstance(joined, ast.Compare) and not _joined(joined):
+                wrong = "and, or, not, & and | join comparisons: put these in parentheses"
+    if len(expression.splitlines()) > 1:  # which pandas would run one by one
+        wrong = "it has several lines"
+    if wrong or not names:
+        what = f"rule {text!r} cannot be used ({wrong or 'it names no column'})"
+        raise UsageError(251, f"{what}: a rule compares columns, such as 'start <= end'")
+    return expression, names, flags
+
+
+def _within_a_column(node: ast.Compare) -> bool:
+    """Whether a row would be looked for among all rows, so that it depended on those beside it."""
+    return any(
+        isinstance(sign, ast.In | ast.NotIn) and not isinstance(of, ast.List | ast.Tuple)
+        for sign, of in zip(node.ops, node.comparators, strict=True)
+    )
+
+
+def _joined(node: ast.AST) -> list[ast.expr]:
+    """What a logical operator joins; nothing for any other node."""
+    match node:
+        case ast.BoolOp():
+            return node.values
+        case ast.UnaryOp(op=ast.Not() | ast.Invert()):
+            return [node.operand]
+        case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor()):
+            return [node.left, node.right]
+    return []
+
+
+def _comparable(series: pd.Series) -> pd.Series:
+    """Cells, none missing, in the dtype that compares most freely; times with a zone in UTC."""
+    series = cell.tidy(series)
+    if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
+        series = series.astype(series.dtype.categories.dtype)
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    return series.infer_objects()
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Each limit of the column, and a mask of the cells that break it."""
+    series = cell.tidy(series)
+    gone = series.isna().to_numpy(dtype=bool)
+    if not may_miss:
+        yield "missing", gone
+    if column.kind == "missing":
+        yield "value where the table has none", ~gone
+    elif column.kind in LEVELS:
+        known = pd.Index(list(column.categories), dtype=object, tupleize_cols=False)
+        found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
+        yield "unknown category", ~gone & (known.get_indexer(found) < 0)
+    elif column.kind in NUMBERS:
+        there, lower, upper = ~gone, column.lower, column.upper
+        if column.kind == "datetime":
+            values, _ = column.numbers(series)
+        else:
+            whole = column.kind == "integer"
+            values, bad = cell.numbers(series, gone, whole=whole)
+            yield ("not a whole number" if whole else "not a number"), bad
+            there &= ~bad
+        yield "out of range", there & ((values < lower) | (values > upper))
+        if column.step is not None and lower is not None:
+            above = values.view(np.uint64) - np.int64(lower).view(np.uint64)
+            yield "between two steps", there & (above % np.uint64(column.step) != 0)
+        if column.decimals is not None:
+            narrow = np.float64 if series.dtype == object else cell.numpy_type(series.dtype)
+            rounded = np.round(values, column.decimals).astype(narrow)
+            yield "too many decimals", there & (rounded != values.astype(narrow))

@@ -1,0 +1,254 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json
+from synthgen.cli.main import main
+from synthgen.cli.options import (
+    data_argument,
+    device_option,
+    json_option,
+    path_type,
+)
+from synthgen.cli.paths import check_places
+from synthgen.cli.terminal import collect_notes, say, show_table
+from synthgen.errors import GateError, UsageError
+from synthgen.metrics.names import GATED
+from synthgen.report.gates import check_gates, gate, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", help="Column that holds the classes.")
+@click.option(
+    "--schema", "given", type=path_type, metavar="FILE", help="Schema to check against the table."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=path_type,
+    metavar="FILE",
+    help="Schema file to write, to edit and give to --schema.",
+)
+@json_option
+def schema(
+    data: Path, target: str | None, given: Path | None, output: Path | None, json_file: str | None
+) -> None:
+    """Show what each column of DATA is taken for, and why.
+
+    \b
+    Example:
+      synthgen schema data.csv --target outcome
+      synthgen schema data.csv --target outcome -o schema.json
+    """
+    check_places([data], [output, json_file])
+    with collect_notes():
+        frame = _read(data)
+        from synthgen.tables.disk import write_json
+        from synthgen.tables.schema import Schema, describe
+
+        decided = None if given is None else Schema.load(given)
+        found = Schema.infer(frame, target=_column(frame, target), given=decided)
+    rows = describe(found.columns)
+    if json_file != "-":
+        show_table(list(rows[0]), [list(row.values()) for row in rows])
+        say(f"{data}: {len(frame):,} rows, {frame.shape[1]:,} columns")
+    if output is not None:
+        write_json(output, found.to_json())
+        say(f"wrote {output}: edit it, then give it to --schema", err=json_file == "-")
+    _write_json(json_file, {"rows": len(frame), **found.to_json()})
+
+
+@main.command()
+@data_argument
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
+@click.option(
+    "--groups", metavar="COL", help="Rows with the same value here share a fold; it is no feature."
+)
+@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@click.option(
+    "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
+)
+@click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@json_option
+def audit(
+    data: Path,
+    target: str,
+    label: str | None,
+    groups: str | None,
+    given: Path | None,
+    against: Path | None,
+    gates: tuple[str, ...],
+    html: Path | None,
+    json_file: str | None,
+) -> None:
+    """Look at DATA before anything is trained on it: what it can tell, and what is broken.
+
+    \b
+    Example:
+      synthgen audit data.csv --target outcome --html audit.html
+      synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
+    """
+    check_places([data, given, against], [html, json_file])
+    check_gates(gates)
+    with collect_notes():
+        frame = _read(data)
+        from synthgen.auditing.audit import audit
+        from synthgen.auditing.drift import compare_audits
+
+        old, drift = None if against is None else _read_json(against), None
+        X, y, grouped = _features(frame, target, groups)
+        found = audit(X, y, schema=_schema(given), label=label, groups=grouped)
+        report, lines = found.to_json(), found.summary_lines()
+        if old is not None:
+            drift = compare_audits(old, found)
+            report["drift"] = drift.to_json()
+            lines += drift.summary_lines()
+    if json_file != "-":
+        for line in lines:
+            say(line)
+    if html is not None:
+        from synthgen.report.audit_page import write_audit_page
+
+        write_audit_page(found, html, source=str(data), drift=drift)
+        say(f"wrote {html}", err=json_file == "-")
+    _write_json(json_file, report)
+    _check_gates(report, gates, data)
+
+
+@main.command()
+@click.option(
+    "--train", type=path_type, metavar="FILE", required=True, help="Rows that were learned from."
+)
+@click.option(
+    "--synthetic", type=path_type, metavar="FILE", required=True, help="Rows to judge: new ones."
+)
+@click.option(
+    "--holdout",
+    type=path_type,
+    metavar="FILE",
+    help="Real rows that were not learned from.  [default: split off from --train]",
+)
+@click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
+@click.option(
+    "--label", metavar="CLASS", help="Class to look at.  [default: the rarest of the synthetic]"
+)
+@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@click.option(
+    "--judges",
+    metavar="NAMES",
+    multiple=True,
+    default=("boosting,logistic",),
+    show_default=True,
+    help="Of boosting, logistic, forest, mlp and xgboost, with commas; repeatable.",
+)
+@click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
+@click.option("--by", metavar="COL", help="Recall for each value of this column.")
+@click.option("--html", type=path_type, metavar="FILE", help="Also write a page with figures.")
+@click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
+)
+@device_option
+@json_option
+def evaluate(
+    train: Path,
+    synthetic: Path,
+    holdout: Path | None,
+    target: str,
+    label: str | None,
+    given: Path | None,
+    judges: tuple[str, ...],
+    thorough: bool,
+    by: str | None,
+    html: Path | None,
+    gates: tuple[str, ...],
+    seed: int,
+    device: str,
+    json_file: str | None,
+) -> None:
+    """Measure synthetic rows, from anywhere, beside real ones: fidelity, utility, privacy.
+
+    Each number has a reference: the same for as many real rows. The fields of the JSON are those of
+    synthgen.Report.to_json; how each part is judged stands there as limits, and on the page.
+
+    \b
+    Example:
+      synthgen evaluate --train data.csv --synthetic new.csv --target outcome
+      synthgen evaluate --train data.csv --synthetic new.csv --holdout test.csv \\
+        --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
+    """
+    check_places([train, synthetic, holdout, given], [html, json_file])
+    check_gates(gates, GATED, "listed in the README, and on the page that --html writes")
+    aside = json_file == "-"
+    with collect_notes(later=True) as warned:
+        real, made = _read(train), _read(synthetic)
+        fresh = None if holdout is None else _read(holdout)
+        from synthgen.metrics.evaluate import evaluate
+
+        report = evaluate(
+            real,
+            made,
+            holdout=fresh,
+            target=_column(real, target),
+            label=label,
+            schema=_schema(given),
+            judges=[name.strip() for some in judges for name in some.split(",")],
+            thorough=thorough,
+            by=None if by is None else _column(real, by),
+            device=device,
+            random_state=seed,
+            verbose=True,
+        )
+        content = report.to_json() | {"warnings": warned}
+        if not aside:
+            from synthgen.report.measures import key_scores
+
+            for line in [report.headline, *report.verdict_lines()]:
+                say(line)
+            names = ["score", "of", "value", "95 %", "real rows", "floor"]
+            show_table(["key figure", *names[1:]], report.table_rows(key_scores(report)))
+            show_table(names, report.table_rows())
+            for line in report.note_lines():
+                say(line)
+    if html is not None:
+        from synthgen.report.evaluation_page import write_evaluation
+
+        write_evaluation(report, html)
+        say(f"wrote {html}", err=aside)
+    _write_json(json_file, content)
+    _check_gates(content, gates, synthetic, report.unknown)
+
+
+def _check_gates(
+    report: dict[str, Any],
+    gates: tuple[str, ...],
+    path: Path,
+    unknown: Callable[[str], str] | None = None,
+) -> None:
+    """Raise if one does not hold: after all else is written, so that it can be looked at."""
+    failed = [f"{g} (it is {value_of(report, g, unknown)})" for g in gates if not gate(report, g)]
+    if failed:
+        raise GateError(701, f"{path} does not pass {', '.join(failed)}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(279, f"{path}: cannot read the JSON of an audit: {error}") from error

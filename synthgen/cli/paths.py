@@ -1,0 +1,68 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synthgen.cli.run_file import _CONFIG
+from synthgen.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    pass
+
+
+def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
+    """No output takes the place of another or of what is read, and each can be written."""
+    config = click.get_current_context().meta.get(_CONFIG)
+    seen = {path.resolve() for path in (*sources, config) if path is not None}
+    for output in outputs:
+        if output is None or output == "-":
+            continue
+        if Path(output).resolve() in seen:
+            raise UsageError(289, f"{output} is read or written already: give another name")
+        seen.add(Path(output).resolve())
+        _check_output(Path(output))
+
+
+def check_ending(path: Path) -> None:
+    from synthgen.tables.write import ending_of
+
+    ending_of(path)
+
+
+class _Rehearsed(Exception):
+    pass
+
+
+def _check_output(path: Path) -> None:
+    """Write a file in all steps but the last one, so that no long training ends in an error."""
+    from synthgen.tables.disk import atomic_write
+
+    with suppress(_Rehearsed), atomic_write(path):
+        raise _Rehearsed
+
+
+def check_folder(path: Path) -> None:
+    """It can be written to, or made: nothing is left of the trial."""
+    there = path.is_dir()
+    make_folder(path)
+    if not there:
+        path.rmdir()
+
+
+def make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        reason = f"{error.strerror}: check its name and the permissions"
+        if isinstance(error, FileExistsError):
+            reason = "it is a file: give another name"
+        elif isinstance(error, FileNotFoundError):
+            reason = f"there is no folder {path.parent}: create it first"
+        raise OutputError(509, f"{path}: cannot make this folder: {reason}") from error
+    _check_output(path / "report.html")

@@ -1,0 +1,1 @@
+"""Which remedy finds the rare class best."""

@@ -1,0 +1,144 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from synthgen.comparison.estimators import Judge, NotApplicable, Part
+from synthgen.comparison.strategies import Strategy
+from synthgen.comparison.tuning import Inner, tune
+from synthgen.model_selection.scoring import DECIDED, curves, rank, score
+from synthgen.seeds import child_seed
+
+# What a synthesizer says of classes, which are codes to it.
+_CODES = re.compile(r"the rows of \d+ \(\d+\)(, \d+ \(\d+\))*")
+SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    part: Part
+    together: np.ndarray
+    judge: Judge
+    metric: str
+    decision: str
+    strategies: list[Strategy]
+    tests: list[np.ndarray]
+    seed: np.random.SeedSequence
+    groups: np.ndarray | None
+
+    def fingerprint(self) -> str:
+        """Of all that decides what the parts of the comparison are; not of who takes part."""
+        digest = hashlib.sha256()
+        for array in (self.part.places, self.part.y, self.together, *self.tests):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        judge = [self.judge.name, repr(self.judge.model), repr(self.judge.settings)]
+        seed = [str(self.seed.entropy), str(self.seed.spawn_key)]
+        by = None if self.groups is None else self.groups.tolist()
+        plain = [*judge, self.metric, self.decision, repr(self.part.cost), *seed, by]
+        plain.append(version("synthgen"))
+        digest.update(json.dumps(plain).encode())
+        return digest.hexdigest()
+
+
+def task(
+    plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
+) -> list[dict[str, Any]]:
+    """Remedies that share a synthesizer, on one split, as plain values."""
+    limits = nullcontext() if threads is None else threadpool_limits(threads)
+    with limits:
+        test, seed = plan.tests[split], child_seed(plan.seed, 2, split)
+        inner = Inner.of(plan.part.rows(~test), plan.together[~test], seed)
+        return [_tried(plan, split, inner, strategy) for strategy in strategies]
+
+
+def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
+    started = time.perf_counter()
+    found: dict[str, Any] = {"strategy": strategy.name, "split": split}
+    found["remedy"] = strategy.summary
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if reason := strategy.missing():
+            found["reason"] = reason
+        else:
+            try:
+                found |= _judged_on(plan, split, inner, strategy)
+            except NotApplicable as error:
+                found["reason"] = str(error)
+            # Anything can go wrong in somebody's sampler: the others go on, and it is told.
+            except Exception as error:
+                if strategy.name == "nothing":
+                    raise
+                found["reason"] = f"{type(error).__name__}: {error}"
+    notes = {_CODES.sub("them", str(w.message).partition("\n")[0]) for w in caught}
+    found["notes"] = sorted(notes)[:3]
+    found["seconds"] = time.perf_counter() - started
+    return found
+
+
+def _judged_on(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
+    test = plan.tests[split]
+    tuned = tune(inner, strategy, plan.judge, (plan.metric, plan.decision))
+    is_rare = plan.part.y[test] == plan.part.rare
+    places, cost = plan.part.places[test], plan.part.cost
+    p = tuned.fitted.predict_proba(places)[:, plan.part.rare]
+    found: dict[str, Any] = {
+        "setting": tuned.setting,
+        "inner": tuned.inner,
+        "thresholds": tuned.thresholds,
+        "scores": score(is_rare, p, tuned.thresholds, cost),
+        "curves": curves(is_rare, p, cost),
+    }
+    if plan.groups is not None:
+        found["by"] = _by_group(plan.groups[test], is_rare, p, plan.metric)
+    if strategy.name == "nothing":
+        half = dict.fromkeys(DECIDED, 0.5)
+        found["at_half"] = score(is_rare, p, half, cost)
+        found["thinned"] = _thinned(plan, inner, strategy, tuned.setting, test)
+    return found
+
+
+def _by_group(
+    groups: np.ndarray, is_rare: np.ndarray, p: np.ndarray, metric: str
+) -> dict[str, float]:
+    found = {}
+    for name in np.unique(groups):
+        there = groups == name
+        if is_rare[there].any() and not is_rare[there].all():
+            found[str(name)] = rank(is_rare[there], p[there], metric)
+    return found
+
+
+def _thinned(
+    plan: Plan, inner: Inner, strategy: Strategy, setting: int, test: np.ndarray
+) -> list[float]:
+    """The metric of doing nothing with fewer training rows, at each of `SHARES`."""
+    train, seed = inner.part, inner.seed
+    rng = np.random.default_rng(child_seed(seed, 3))
+    order = rng.permutation(len(train))
+    place = np.empty(len(train))
+    for c in range(train.classes):
+        rows = order[train.y[order] == c]
+        place[rows] = (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
+    found = []
+    for share in SHARES:
+        kept = np.flatnonzero(place < share)
+        if (train.y[kept] == train.rare).sum() < 2:
+            found.append(float("nan"))
+            continue
+        fewer = strategy.build(train.rows(kept), plan.judge, child_seed(seed, 4))(setting)
+        p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
+        found.append(rank(plan.part.y[test] == train.rare, p, plan.metric))
+    return found

@@ -1,0 +1,1 @@
+"""From rows to numbers: tensors for networks, a matrix for trees."""

@@ -1,0 +1,121 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+# Of each column: its name, whether it has a number, and the levels of its code (0: it has none).
+Slots = list[tuple[Hashable, bool, int]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of encoded rows are, of a table itself or of a wider one that holds it.
+
+    Attributes:
+        n_numbers: Width of `Encoded.numbers`.
+        widths: Levels of each column of `Encoded.codes`.
+        scale_code: See `Encoder.scale_code`.
+        own: Levels that the table has itself of each code, 0 for a code that it lacks; None: all.
+        numbers: Where the table's own numbers lie among all.
+        codes: Where its own codes lie among all.
+    """
+
+    n_numbers: int
+    widths: list[int]
+    scale_code: list[int]
+    own: list[int] | None
+    numbers: list[int]
+    codes: list[int]
+
+    def places(self) -> dict[str, torch.Tensor]:
+        """Positions of the table's own numbers, levels and codes in this layout, in order."""
+        starts = np.cumsum([0, *self.widths])
+        own = self.widths if self.own is None else self.own
+        levels = [int(starts[j]) + i for j in self.codes for i in range(own[j])]
+        found = {"numbers": self.numbers, "levels": levels, "codes": self.codes}
+        return {name: torch.tensor(at, dtype=torch.long) for name, at in found.items()}
+
+    def sizes(self) -> dict[str, int]:
+        return {
+            "numbers": self.n_numbers,
+            "levels": sum(self.widths),
+            "codes": len(self.widths),
+        }
+
+    def padded(self, rows: Encoded) -> Encoded:
+        """Rows of the table itself in this layout; what it lacks is 0."""
+        n, places = len(rows), self.places()
+        numbers = rows.numbers.new_zeros(n, self.n_numbers)
+        codes = rows.codes.new_zeros(n, len(self.widths))
+        device = rows.numbers.device
+        numbers[:, places["numbers"].to(device)] = rows.numbers
+        codes[:, places["codes"].to(device)] = rows.codes
+        return Encoded(numbers, codes)
+
+
+def code_type(widths: list[int]) -> np.dtype:
+    """The smallest type that holds codes of so many levels."""
+    most = max(widths, default=0)
+    return np.dtype(np.uint8 if most <= 2**8 else np.int16 if most <= 2**15 else np.int32)
+
+
+def common(slots: list[Slots]) -> list[Layout]:
+    """The narrowest layout that holds several tables of the same columns, as each of them sees it.
+
+    Example:
+        >>> one = [("age", True, 0), ("sex", False, 2)]
+        >>> two = [("age", False, 9), ("sex", False, 3)]
+        >>> first, second = common([one, two])
+        >>> first.n_numbers, first.widths, first.own, second.own
+        (1, [9, 3], [0, 2], [9, 3])
+    """
+    columns = list(zip(*slots, strict=True))
+    numbered = [any(has for _, has, _ in column) for column in columns]
+    widest = [max(width for _, _, width in column) for column in columns]
+    n_numbers, widths = sum(numbered), [w for w in widest if w]
+    layouts = []
+    for table in slots:
+        number = code = 0
+        scale_code, own, numbers, codes = [], [], [], []
+        for (_, has, width), any_number, most in zip(table, numbered, widest, strict=True):
+            if any_number:
+                scale_code.append(code if has and width else -1)
+                numbers += [number] if has else []
+                number += 1
+            if most:
+                own.append(width)
+                codes += [code] if width else []
+                code += 1
+        layouts.append(Layout(n_numbers, widths, scale_code, own, numbers, codes))
+    return layouts
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as tensors on one device.
+
+    Attributes:
+        numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says
+            that the value is a spike or missing.
+        codes: Whole numbers of shape (rows, n_codes), each column in ``range(widths[j])``; of an
+            encoder in the smallest type that holds them, of a network int64.
+    """
+
+    numbers: torch.Tensor
+    codes: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Any) -> Encoded:
+        return Encoded(self.numbers[rows], self.codes[rows])
+
+    @staticmethod
+    def cat(parts: list[Encoded]) -> Encoded:
+        return Encoded(torch.cat([p.numbers for p in parts]), torch.cat([p.codes for p in parts]))

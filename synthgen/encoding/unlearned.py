@@ -1,0 +1,59 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from synthgen.errors import DataError
+from synthgen.tables import dtypes as cell
+from synthgen.tables.column import Column
+
+
+def unlearned(column: Column, rows: int) -> pd.Series:
+    """A column that carries nothing to learn: its constant, all missing, fresh IDs, or empty text.
+
+    Raises:
+        DataError: a column of IDs has no room for so many beside those that it has.
+    """
+    if column.kind == "constant":
+        return column.restore(np.zeros(rows, dtype=np.int64))
+    if column.kind == "id" and (column.lower is not None or cell.is_numeric(column.dtype)):
+        return column.restore(_new_numbers(column, rows))
+    if column.kind == "id":
+        first = int(column.upper or 0) + 1
+        values = pd.Series([f"synthetic-{i:06d}" for i in range(first, first + rows)], dtype=object)
+    elif column.kind == "text":
+        values = pd.Series([""] * rows, dtype=object)
+    else:
+        return cell.all_missing(rows, column.dtype, column.name, column.empty)
+    dtype = "category" if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    return values.astype(dtype).rename(column.name)  # pyright: ignore[reportArgumentType]
+
+
+def _new_numbers(column: Column, rows: int) -> np.ndarray:
+    """IDs above those of the column; below them, where the dtype has no room above."""
+    lowest, highest = -(2**63), 2**63 - 1
+    if cell.is_numeric(column.dtype):
+        dtype = cell.numpy_type(column.dtype)
+        if dtype.kind == "f":  # up to here a float holds each whole number
+            highest = 2 ** (np.finfo(dtype).nmant + 1)
+            lowest = -highest
+        else:
+            lowest, highest = (
+                max(lowest, int(np.iinfo(dtype).min)),
+                min(highest, int(np.iinfo(dtype).max)),
+            )
+    upper = int(column.upper or 0)
+    if upper + rows <= highest:
+        first = upper + 1
+    elif column.lower is not None and int(column.lower) - rows >= lowest:
+        first = int(column.lower) - rows
+    else:
+        raise DataError(
+            329,
+            f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside "
+            f"{column.lower} to "
+            f"{upper}: drop the column, or make it a wider type",
+        )
+    return np.arange(rows, dtype=np.int64) + first

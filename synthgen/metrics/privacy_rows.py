@@ -1,0 +1,125 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from synthgen.encoding.distances import (
+    COUNTED,
+    Rows,
+    Space,
+)
+from synthgen.metrics.score import UNSEEN, Better, Score
+from synthgen.tables.column import NUMBERS, Column
+from synthgen.tables.table import Table
+
+DRAWS = 300
+DRAWN = 5
+ALIKE = 1e-12  # draws that differ by less are all the same
+
+
+_NEARNESS: tuple[tuple[str, Better], ...] = (
+    ("copies", "lower"),
+    ("near_copies", "lower"),
+    ("memorised", "lower"),
+    ("nndr", "reference"),
+    ("distance_q05", "reference"),
+    ("distance_median", "reference"),
+    ("nearer_to_train", "reference"),
+)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Rows in two forms: for distances, and the numbers as they lie on lines.
+
+    `raw` is float64 of shape (rows, numbers), each column less its mean, over its deviation.
+    """
+
+    rows: Rows
+    raw: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def take(self, places: np.ndarray) -> _Sample:
+        return _Sample(self.rows.take(places), self.raw[places])
+
+    def some(self, most: int, rng: np.random.Generator) -> _Sample:
+        return self if len(self) <= most else self.take(rng.permutation(len(self))[:most])
+
+    def with_(self, other: _Sample) -> _Sample:
+        numbers, codes = self.rows
+        rows = Rows(
+            torch.cat([numbers, other.rows.numbers]), torch.cat([codes, other.rows.codes], dim=1)
+        )
+        return _Sample(rows, torch.cat([self.raw, other.raw]))
+
+    def flat(self) -> np.ndarray:
+        """Shape (rows, numbers + codes)."""
+        return np.hstack([self.rows.numbers.cpu().numpy(), self.rows.codes.cpu().numpy().T])
+
+
+def _columns(*tables: Table) -> tuple[list[Column], list[str]]:
+    """The columns that count, in one order whatever the tables', and the names of the others."""
+    columns, left_out = [], []
+    for column in sorted(tables[0].schema.columns, key=lambda c: (str(c.name), repr(c.name))):
+        if column.kind in COUNTED:
+            gone = any(table.frame[column.name].isna().any() for table in tables)
+            columns.append(replace(column, missing=float(gone)))
+        elif column.kind in ("id", "text"):
+            left_out.append(str(column.name))
+    return columns, left_out
+
+
+def _samples(
+    columns: list[Column], tables: Sequence[Table], device: torch.device
+) -> tuple[_Sample, _Sample, _Sample]:
+    """Train, synthetic and holdout, each in an order that is that of its cells."""
+    train, _, holdout = tables
+    space = Space(columns, train.frame, holdout.frame, device=device)
+    numbers = [c for c in columns if c.kind in NUMBERS]
+    raw = [np.zeros((len(table), len(numbers))) for table in tables]
+    for place, column in enumerate(numbers):
+        cells = [column.numbers(table.frame[column.name]) for table in tables]
+        values = [np.where(gone, np.nan, found) for found, gone in cells]
+        known = np.concatenate([values[0], values[2]])
+        known = known[~np.isnan(known)]
+        if not len(known):
+            continue
+        unit = float(np.abs(known).max()) or 1.0
+        mean, deviation = (known / unit).mean(), float((known / unit).std()) or 1.0
+        for array, found in zip(raw, values, strict=True):
+            array[:, place] = np.nan_to_num((found / unit - mean) / deviation, nan=0.0)
+    samples = []
+    for table, array in zip(tables, raw, strict=True):
+        lines = torch.from_numpy(array).to(device)
+        sample = _Sample(space.rows(table.frame), lines)
+        keys = np.hstack([np.zeros((len(sample), 1)), array, sample.flat()])
+        samples.append(sample.take(np.lexsort(keys.T)))
+    return samples[0], samples[1], samples[2]
+
+
+def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float, float]:
+    """The middle 95 % of a bootstrap.
+
+    Args:
+        rows: So many can move a figure between `least` and 1, `UNSEEN` of them where the draws are
+            all alike. 0: not asked.
+    """
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    if rows and high - low < ALIKE:
+        low, high = max(least, low - UNSEEN / rows), min(1.0, high + UNSEEN / rows)
+    return low, high
+
+
+def _unknown(name: str, group: str, why: str) -> Score:
+    better: Better = dict(_NEARNESS).get(name, "lower")
+    return Score(f"privacy.{name}", group, float("nan"), None, better, None, note=why)

@@ -1,0 +1,1 @@
+"""Folds, classifiers, scores and intervals: one answer each."""

@@ -1,0 +1,57 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each row, both classes spread evenly; shape (rows,)."""
+    fold = np.empty(len(y), dtype=np.int64)
+    for side in (y, ~y):
+        fold[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % folds
+    return fold
+
+
+def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each row: groups stay whole, and classes are spread as evenly as that allows.
+
+    Args:
+        y: Class codes from 0, shape (rows,).
+        together: Group of each row, shape (rows,).
+        folds: How many.
+        rng: Draws.
+
+    Example:
+        >>> deal(np.array([0, 0, 0, 0, 1, 1]), np.arange(6), 2, np.random.default_rng(0)).tolist()
+        [1, 0, 0, 1, 0, 1]
+    """
+    counts = np.bincount(y)
+    load = np.zeros((folds, len(counts)))
+    fold = np.empty(len(y), dtype=np.int64)
+    _, group, size = np.unique(together, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(size))
+    order = np.argsort(group, kind="stable")
+    start = np.cumsum(size) - size
+    for g in shuffled[np.argsort(-size[shuffled], kind="stable")]:
+        if size[g] == 1:
+            break
+        rows = order[start[g] : start[g] + size[g]]
+        held = np.bincount(y[rows], minlength=len(counts))
+        rarest = min(np.flatnonzero(held), key=lambda c: counts[c])
+        chosen = int(np.lexsort((rng.random(folds), load.sum(axis=1), load[:, rarest]))[0])
+        fold[rows] = chosen
+        load[chosen] += held
+    single = rng.permutation(np.flatnonzero(size[group] == 1))
+    for c in range(len(counts)):
+        rows = single[y[single] == c]
+        aim = (load[:, c].sum() + len(rows)) / folds
+        quota = np.maximum(aim - load[:, c], 0)
+        quota *= len(rows) / max(quota.sum(), 1e-9)
+        whole = np.floor(quota + 1e-9).astype(np.int64)
+        left = len(rows) - whole.sum()
+        order_of_rest = np.lexsort((rng.random(folds), load.sum(axis=1), -(quota - whole)))
+        whole[order_of_rest[:left]] += 1
+        fold[rows] = np.repeat(np.arange(folds), whole)
+        load[:, c] += whole
+    return fold

@@ -1,0 +1,89 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from inspect import isabstract
+
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.training.model_file import read_model
+
+# Where synthgen's own synthesizers are; a model file may name these and no others.
+HOMES = {
+    "CTGAN": "synthgen.synthesizers.ctgan",
+    "TVAE": "synthgen.synthesizers.tvae",
+    "TabFlow": "synthgen.synthesizers.flow",
+    "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
+}
+SDV_HOME = "synthgen.synthesizers.sdv"
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
+    """Read a model file of any of synthgen's own synthesizers.
+
+    Args:
+        path: A file that `Synthesizer.save` wrote. It is checked before anything of it is used; no
+            code in it is run.
+        device: Where to put the network.
+
+    Raises:
+        ModelFileError: the file is damaged, of a newer version, or names an unknown class.
+    """
+    header, tensors = read_model(path)
+    home = HOMES.get(header["class"])
+    if home is None:
+        raise ModelFileError(
+            404,
+            f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class "
+            "itself",
+        )
+    cls = getattr(import_module(home), header["class"])
+    return cls._from_file(header, tensors, device)
+
+
+def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
+    """A synthesizer from its short name in any case, a model of SDV such as
+    ``sdv:GaussianCopula``, an import path such as ``mypackage.flow:Flow``, or itself.
+
+    "auto" is a rule by rows of the class, without any search (``evaluation/transfer.md``): fewer
+    than 10 are resampled with a smoothed bootstrap; with fewer than 1,000 TabFlow learns all rows
+    first and then the class; with more it learns the class alone.
+
+    Raises:
+        UsageError: there is none of that name.
+
+    Example:
+        >>> resolve("bootstrap")
+        SmoothedBootstrap()
+    """
+    if isinstance(synthesizer, Synthesizer):
+        return synthesizer
+    names = {name.lower(): name for name in HOMES} | {
+        "bootstrap": "SmoothedBootstrap",
+        "auto": "TabFlow",  # which hands the few rows to the bootstrap by itself
+    }
+    if (short := names.get(str(synthesizer).lower())) is not None:
+        return getattr(import_module(HOMES[short]), short)()
+    module, _, name = str(synthesizer).partition(":")
+    if module == "sdv":
+        home = import_module(SDV_HOME)
+        if name not in home.MODELS:
+            offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
+            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
+        return home.SDV(model=name)
+    known = "auto, bootstrap, ctgan, tabflow, tvae, sdv:GaussianCopula"
+    if not name:
+        raise UsageError(
+            205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"
+        )
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(205, f"cannot import the synthesizer {synthesizer!r}: {error}") from error
+    if isabstract(found) or not (isinstance(found, type) and issubclass(found, Synthesizer)):
+        raise UsageError(
+            205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class"
+        )
+    return found()

@@ -1,0 +1,1 @@
+"""Tables: files, schemas, columns and dtypes."""

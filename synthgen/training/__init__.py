@@ -1,0 +1,1 @@
+"""The training loop of the networks, and the files of their models."""
