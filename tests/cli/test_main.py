@@ -28,7 +28,7 @@ from synthgen.errors import ConvergenceError
 from synthgen.metrics import attacks
 from synthgen.synthesizers.tvae import TVAE
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 AN_ID = "new numbers or names, as of an ID (consecutive numbers, one for each row)"
 CLASSES = {"no": 60, "yes": 12, "maybe": 20}
 

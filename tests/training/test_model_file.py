@@ -329,7 +329,7 @@ def test_a_fault_while_writing_leaves_the_old_file(
 
 
 def test_the_golden_model_still_makes_rows():
-    path = Path(__file__).resolve().parents[1] / "models" / "hypothyroid.synthgen"
+    path = Path(__file__).resolve().parents[2] / "models" / "hypothyroid.synthgen"
     model = load(path, device="cpu")
     rows = model.sample(300, label="hypothyroid", random_state=0)
     assert (rows["target"] == "hypothyroid").all()
