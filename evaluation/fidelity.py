@@ -22,8 +22,8 @@ TabFlow learns all classes together, and makes as many rows as it learned from. 
   `--published`, too).
 
 Floor: each column drawn on its own. Ceiling: other real rows. A variant changes constants of
-``synthgen.synthesizers.flow`` or ``synthgen.encoding.encoder``; `--width` holds for all of them. Writes
-fidelity.json beside itself and prints a table.
+``synthgen.synthesizers.flow`` or ``synthgen.encoding.encoder``; `--width` holds for all of them.
+Writes fidelity.json beside itself and prints a table.
 """
 
 from __future__ import annotations

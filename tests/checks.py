@@ -31,11 +31,17 @@ import synthgen
 from synthgen import Synthesizer
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.runner import History, Task
 
 Make = Callable[..., Synthesizer]
+
+
+def tabflow(**params: object) -> Synthesizer:
+    quick = {"scope": "class", "steps": 12, "batch_size": 60, "solver_steps": 5, "device": "cpu"}
+    return TabFlow(**(quick | params))  # type: ignore[arg-type]
 
 
 def mixed(rows: int = 120, rare: int = 24, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:

@@ -57,7 +57,7 @@ def privacy(
 ) -> Part:
     """What synthetic rows tell about the training rows, beside what fresh real rows would tell.
 
-    Distances are those of `synthgen.encoding.distances.Space`, on one scale learned on all real rows:
+    Distances are those of `synthgen.encoding.distances.Space`, on one scale of all real rows:
 
     - ``copies``, ``near_copies``: share of synthetic rows equal to a training row; or as near to
       one as only 5 % of the training rows are to another, and as much nearer to it than to a

@@ -111,8 +111,8 @@ class Report:
 
         NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
         hold the values of the scores again, by the rest of their names, which
-        `synthgen.report.gates.gate` reads: ``privacy.mia_excess<=0.12`` of the rare class (of utility: of
-        the first judge), ``privacy.mia_excess@all<=0.12`` of another group. There, what equal rows
+        `synthgen.report.gates.gate` reads: ``privacy.mia_excess<=0.12`` of the rare class (of
+        utility: of the first judge), ``privacy.mia_excess@all<=0.12`` of another group. There, what equal rows
         spoil is null, and so are attacks without a holdout and every other name that nothing was
         measured for, without a group also where only other groups were, so that no gate passes on
         it; `unknown` says why.

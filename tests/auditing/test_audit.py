@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import tables
 from hypothesis import given, settings
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
-from test_augmentation import tables
 
 from synthgen.auditing import audit as auditing
 from synthgen.auditing import findings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_page import Page
+from pages import Page
 
 from synthgen import audit, compare_audits
 from synthgen.auditing.audit import Audit

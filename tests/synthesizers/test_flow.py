@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from checks import check_learns_a_known_distribution, mixed
-from test_synthesizers import tabflow
+from checks import check_learns_a_known_distribution, mixed, tabflow
 
 from synthgen import TabFlow
 from synthgen.errors import UsageError

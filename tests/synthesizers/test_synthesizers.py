@@ -15,6 +15,7 @@ from checks import (
     Make,
     check_learns_a_known_distribution,
     mixed,
+    tabflow,
 )
 
 import synthgen
@@ -40,11 +41,6 @@ def tvae(**params: object) -> Synthesizer:
 
 def tvae_adapt(**params: object) -> Synthesizer:
     return tvae(**({"scope": "adapt"} | params))
-
-
-def tabflow(**params: object) -> Synthesizer:
-    quick = {"scope": "class", "steps": 12, "batch_size": 60, "solver_steps": 5, "device": "cpu"}
-    return TabFlow(**(quick | params))  # type: ignore[arg-type]
 
 
 def tabflow_adapt(**params: object) -> Synthesizer:

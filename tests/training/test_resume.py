@@ -644,15 +644,18 @@ def test_what_cannot_be_resumed_is_refused(command: Callable[..., Result]) -> No
 # --- processes ----------------------------------------------------------------------------------
 
 
+PATHS = [str(Path(synthgen.__file__).parents[1]), *map(str, Path(__file__).parents[:2])]
+
+
 def child(path: Path, out: Path, steps: int, scope: str) -> subprocess.Popen[str]:
     """A process that fits with a checkpoint, says when it trains, and writes what it made."""
     code = f"""
         import sys
-        sys.path[:0] = {[str(Path(synthgen.__file__).parents[1]), str(Path(__file__).parent)]!r}
+        sys.path[:0] = {PATHS!r}
         from pathlib import Path
         import test_resume
-        from synthgen import checkpoint, training
-        checkpoint.EVERY, training.REPORT_EVERY = 0.0, 20
+        from synthgen.training import checkpoint, runner
+        checkpoint.EVERY, runner.REPORT_EVERY = 0.0, 20
         step = test_resume.LEARNERS["ctgan"].step
         def first_step(self, generator):
             print("training", flush=True)
