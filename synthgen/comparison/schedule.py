@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +17,7 @@ from synthgen.comparison.strategies import Strategy
 from synthgen.comparison.tasks import Plan, task
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
+from synthgen.progress import Progress
 from synthgen.tables.disk import write_json
 
 TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
@@ -95,7 +94,8 @@ def run(
     rounds = [[i] for i in range(len(plan.tests))]
     if budget is None:
         rounds = [list(range(len(plan.tests)))]
-    with _progress(verbose) as show:
+    with Progress(verbose) as progress:
+        progress.start("comparing")
         for splits in rounds:
             if record.splits is not None and splits[0] >= record.splits:
                 break
@@ -107,7 +107,9 @@ def run(
             finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs_of_round)
             for several in cast(Iterator[list[dict[str, Any]]], finished):
                 record.add(several)
-                show(len(record.done), _left(record, plan, jobs), several[-1]["strategy"])
+                done, (todo, seconds) = len(record.done), _left(record, plan, jobs)
+                name = several[-1]["strategy"]
+                progress.update(done, done + todo, stage=name, seconds_left=seconds)
             if budget is not None and splits[0] + 1 < len(plan.tests):
                 _prune(record, plan, splits[0] + 1, budget, jobs)
     return record
@@ -208,27 +210,3 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
                 f"reached {inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
                 f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
             )
-
-
-@contextmanager
-def _progress(verbose: bool) -> Iterator[Any]:
-    if not verbose:
-        yield lambda done, left, name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TextColumn("{task.fields[left]}"), console=Console(file=sys.stderr)
-    ) as bar:
-        task = bar.add_task("comparing", total=None, left="")
-
-        def show(done: int, left: tuple[int, float], name: str) -> None:
-            minutes, seconds = divmod(round(left[1]), 60)
-            text = f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
-            bar.update(
-                task, completed=done, total=done + left[0], description=f"{name:16}", left=text
-            )
-
-        yield show

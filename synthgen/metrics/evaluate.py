@@ -28,6 +28,7 @@ from synthgen.metrics.verdicts import (
     unless,
 )
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
+from synthgen.progress import Progress
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
@@ -150,9 +151,10 @@ def evaluate(
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
     threads = 1 if max(map(len, every)) <= ONE_THREAD else None
-    with threadpool_limits(threads), _progress(verbose, len(steps)) as step:
-        for part, what, work in steps:
-            step(what)
+    with threadpool_limits(threads), Progress(verbose) as progress:
+        progress.start("evaluating", len(steps))
+        for done, (part, what, work) in enumerate(steps):
+            progress.update(done, stage=what)
             started = time.perf_counter()
             found[part].append(work())
             spent = time.perf_counter() - started
@@ -268,37 +270,3 @@ def _joined(parts: list[Part]) -> Part:
         broken.add(rule or note)
     scores = [score for part in parts for score in part.scores]
     return Part(scores, curves, notes, parts[0].judges)
-
-
-class _progress:
-    """A bar over the steps, or nothing."""
-
-    def __init__(self, verbose: bool, steps: int) -> None:
-        self._bar: Any = None
-        self._steps = steps
-        if verbose:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-
-    def __enter__(self) -> Callable[[str], None]:
-        if self._bar is None:
-            return lambda what: None
-        self._bar.start()
-        task = self._bar.add_task("", total=self._steps, completed=-1)
-
-        def step(what: str) -> None:
-            self._bar.update(task, advance=1, description=what)
-
-        return step
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from itertools import count
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import working
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
@@ -36,7 +38,7 @@ from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
 from synthgen.training.learner import Learner, Sampler, StagedLearner
 from synthgen.training.model_file import _load_exactly, write_model
-from synthgen.training.runner import History, Progress, Task
+from synthgen.training.runner import History, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
 # What becomes of a network: it stays as it is, another one starts from it, or it started so.
@@ -327,7 +329,13 @@ class NetworkSynthesizer(Synthesizer):
         runs = len(alone) + bool(together) + len(adapted)
         self._models: dict[int, _Model] = {}
         self._frame, self._notes = table.frame, []
-        with _Progress(self.verbose, runs) as next_run:
+        with Progress(self.verbose) as display:
+            numbers = count(1)
+
+            def next_run(on: str, budget: Budget) -> Callable[[int, int], None]:
+                words = f"training on {on} ({next(numbers)} of {runs})"
+                return _reported(display, words, budget)
+
             for p in alone:
                 rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
                 _, self._models[p] = yield from self._train(
@@ -375,7 +383,7 @@ class NetworkSynthesizer(Synthesizer):
         held: dict[int, np.ndarray],
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
-        begin: Callable[[Budget], Progress | None],
+        begin: Callable[[Budget], Callable[[int, int], None]],
         *,
         base: tuple[Learner, Encoder] | None = None,
         goes_on: bool = False,
@@ -554,63 +562,26 @@ def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -
     return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
 
 
-class _Progress:
-    """A progress bar over several runs, or nothing."""
+def _reported(display: Progress, name: str, budget: Budget) -> Callable[[int, int], None]:
+    """What a run calls with (steps done, steps in all): it moves the bar, and says early how long
+    a long fit will take.
+    """
+    display.start(name)
+    marks: list[tuple[float, int]] = []
 
-    def __init__(self, verbose: bool, runs: int) -> None:
-        self._bar: Any = None
-        self._runs, self._run = runs, 0
-        if verbose:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-            )
+    def advance(done: int, total: int) -> None:
+        marks.append((time.perf_counter(), done))
+        if len(marks) == 1 and 0 < done < total:
+            display.note(f"{name} goes on after step {done:,} of {total:,}")
+        if len(marks) == 3 and done > marks[1][1]:
+            _, (began, before), (now, _) = marks
+            each = (now - began) / (done - before)
+            seconds = each * (total - done)
+            if seconds >= LONG_FIT:
+                display.note(
+                    f"{name} takes about {timedelta(seconds=round(seconds))}: {total:,} steps of "
+                    f"{1e3 * each:.0f} ms; at most {budget}"
+                )
+        display.update(done, total)
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-
-    def __enter__(self) -> Callable[[str, Budget], Progress | None]:
-        if self._bar is None:
-            return lambda name, budget: None
-        self._bar.start()
-
-        def next_run(name: str, budget: Budget) -> Progress:
-            self._run += 1
-            task = self._bar.add_task(
-                f"training on {name} ({self._run} of {self._runs})", total=None
-            )
-            first: list[tuple[float, int]] = []
-
-            def advance(done: int, total: int) -> None:
-                first.append((time.perf_counter(), done))
-                if len(first) == 1 and 0 < done < total:
-                    self._bar.console.print(
-                        f"training on {name} goes on after step {done:,} of {total:,}"
-                    )
-                if len(first) == 3 and done > first[1][1]:
-                    _, (began, before), (now, _) = first
-                    seconds = (now - began) / (done - before) * (total - done)
-                    if seconds >= LONG_FIT:
-                        self._bar.console.print(
-                            f"training on {name} takes about {timedelta(seconds=round(seconds))}: "
-                            f"{total:,} steps of {1e3 * (now - began) / (done - before):.0f} ms; "
-                            f"at most {budget}"
-                        )
-                self._bar.update(task, completed=done, total=total)
-
-            return advance
-
-        return next_run
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    return advance

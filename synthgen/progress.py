@@ -1,0 +1,225 @@
+"""One progress display for every long job: a bar, the stage in words, and the time left.
+
+The bar is drawn on standard error where that is a terminal, and below the cell in a notebook.
+Elsewhere, in a log file or a pipe, only the notes are written.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections import deque
+from typing import Any, Self, TextIO
+
+# Seconds between two drawings: the eye follows no more, and a notebook keeps every one of them.
+REDRAW = 0.2
+# The time left follows from so many of the latest updates, since stages change their pace.
+MARKS = 20
+MOST_WORDS = 60  # characters of a stage
+
+
+class Progress:
+    """A bar over the stages of one job; silent when nobody watches.
+
+    Args:
+        shown: False: nothing is drawn and no note is written.
+        stream: Where to write; None is standard error.
+
+    Example:
+        >>> with Progress(False) as progress:
+        ...     progress.start("training on 'yes'", total=100)
+        ...     for step in range(1, 101):
+        ...         progress.update(step)
+    """
+
+    def __init__(self, shown: bool = True, *, stream: TextIO | None = None) -> None:
+        self._stream, self._shown = stream or sys.stderr, shown
+        self._drawn: _Bar | None = None
+        self._drawn_at = 0.0
+        self._stage, self._done, self._total, self._left = "", 0, 0, ""
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
+
+    def __enter__(self) -> Self:
+        if self._shown and _in_notebook():
+            self._drawn = _NotebookBar()
+        elif self._shown and self._stream.isatty():
+            self._drawn = _TerminalBar(self._stream)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._drawn is not None:
+            self._drawn.close()
+            self._drawn = None
+
+    def start(self, stage: str, total: int = 0) -> None:
+        """Begin a stage: the bar starts again.
+
+        Args:
+            stage: What is being done, in a few words.
+            total: Units of work in the stage, such as training steps; 0 if not yet known.
+        """
+        self._done, self._total, self._left = 0, total, ""
+        self._stage = _one_line(stage)
+        self._marks.clear()
+        self._draw(now=True)
+
+    def update(
+        self,
+        done: int,
+        total: int | None = None,
+        *,
+        stage: str | None = None,
+        seconds_left: float | None = None,
+    ) -> None:
+        """Move the bar.
+
+        Args:
+            done: Units of work that are finished.
+            total: Units in all; None: as before.
+            stage: New words for the same bar; None: as before.
+            seconds_left: Where the caller knows better; None: reckoned from the last updates.
+        """
+        self._done = done
+        self._total = self._total if total is None else total
+        changed = stage is not None and _one_line(stage) != self._stage
+        self._stage = self._stage if stage is None else _one_line(stage)
+        self._marks.append((time.monotonic(), done))
+        left = self._reckoned() if seconds_left is None else seconds_left
+        self._left = "" if left is None else f"{in_words(left)} left"
+        self._draw(now=changed or done == self._total)
+
+    def note(self, sentence: str) -> None:
+        """Write a sentence above the bar; in a log file or a pipe as well."""
+        if not self._shown:
+            return
+        if self._drawn is not None:
+            self._drawn.note(sentence)
+        else:
+            print(sentence, file=self._stream)
+
+    def _reckoned(self) -> float | None:
+        """Seconds left, from the pace of the latest updates; None: too early to say."""
+        if len(self._marks) < 3:
+            return None
+        # Not from the first: the first unit of work also loads libraries and fills caches.
+        (began, before), (now, done) = self._marks[1], self._marks[-1]
+        if done <= before or self._total <= done:
+            return None
+        return (now - began) / (done - before) * (self._total - done)
+
+    def _draw(self, *, now: bool) -> None:
+        if self._drawn is None:
+            return
+        if now or time.monotonic() - self._drawn_at >= REDRAW:
+            self._drawn.draw(self._stage, self._done, self._total, self._left)
+            self._drawn_at = time.monotonic()
+
+
+def in_words(seconds: float) -> str:
+    """A time in words, rounded to what helps to decide whether to wait.
+
+    Example:
+        >>> in_words(41.7), in_words(200), in_words(7500)
+        ('about 42 s', 'about 3 min', 'about 2 h 5 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 99.5:
+        return f"about {round(seconds)} s"
+    if minutes < 100:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60} min"
+
+
+class _Bar:
+    """What both bars do."""
+
+    def draw(self, stage: str, done: int, total: int, left: str) -> None:
+        raise NotImplementedError
+
+    def note(self, sentence: str) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class _TerminalBar(_Bar):
+    """One line that is drawn over and over, and gone in the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=Console(file=stream),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, count="", left="")
+        self._bar.start()
+
+    def draw(self, stage: str, done: int, total: int, left: str) -> None:
+        self._bar.update(
+            self._task,
+            description=stage,
+            completed=done,
+            total=total or None,
+            count=_count(done, total),
+            left=left,
+            refresh=True,
+        )
+
+    def note(self, sentence: str) -> None:
+        self._bar.console.print(sentence, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class _NotebookBar(_Bar):
+    """A bar below the cell that is replaced when it moves; needs no widgets."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def draw(self, stage: str, done: int, total: int, left: str) -> None:
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
+
+        words = "  ".join(w for w in (stage, _count(done, total), left) if w)
+        value = f' value="{done}" max="{total}"' if total else ""
+        shown = {
+            "text/plain": words,
+            "text/html": f"<progress{value}></progress> {html.escape(words)}",
+        }
+        if self._handle is None:
+            self._handle = display(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
+
+    def note(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr)
+
+    def close(self) -> None:
+        """The last state stays below the cell."""
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this, not a terminal; without importing what is not loaded."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
+
+
+def _count(done: int, total: int) -> str:
+    return f"{done:,}/{total:,}" if total else ""
+
+
+def _one_line(words: str) -> str:
+    """Names of classes come from the user's table: no control characters, and not too long."""
+    plain = "".join(c if c.isprintable() else " " for c in words)
+    return plain if len(plain) <= MOST_WORDS else plain[: MOST_WORDS - 1] + "…"

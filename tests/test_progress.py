@@ -1,0 +1,129 @@
+"""The one progress display: what it draws, how often, and where it is silent."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from synthgen import progress as module
+from synthgen.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Clock(monkeypatch)
+
+
+def test_a_terminal_sees_the_stage_the_count_and_the_time_left(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.start("training on 'yes'", total=1000)
+        for clock.now, done in ((30.0, 1), (31.0, 10), (41.0, 110)):
+            progress.update(done)
+        progress.start("training on 'no'", total=7)
+        progress.update(7, stage="checking")
+    text = stream.getvalue()
+    assert "training on 'yes'" in text
+    assert "110/1,000" in text
+    # The first step took 30 s and says nothing: 10 s for 100 steps, and 890 are left.
+    assert "about 89 s left" in text
+    assert text.index("training on 'no'") < text.index("checking") < text.index("7/7")
+
+
+def test_where_nobody_watches_only_notes_are_written():
+    stream = io.StringIO()
+    with Progress(stream=stream) as progress:
+        progress.start("training", total=2)
+        progress.update(1)
+        progress.note("training takes about 2 min")
+        progress.update(2)
+    assert stream.getvalue() == "training takes about 2 min\n"
+
+
+def test_quiet_is_silent_in_a_terminal(clock: Clock):
+    stream = Terminal()
+    with Progress(False, stream=stream) as progress:
+        progress.start("training", total=2)
+        progress.update(2)
+        progress.note("nothing")
+    assert stream.getvalue() == ""
+
+
+def test_it_is_drawn_a_few_times_a_second_at_most(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.start("training", total=100_000)
+        before = len(stream.getvalue())
+        for done in range(1000):
+            progress.update(done)
+        assert len(stream.getvalue()) == before, "drawn again though no time has passed"
+        clock.now += module.REDRAW
+        progress.update(1000)
+        assert "1,000/100,000" in stream.getvalue()
+
+
+def test_the_callers_own_time_left_counts(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.start("comparing")
+        progress.update(1, 4, stage="weights", seconds_left=7500)
+        clock.now += 1
+        progress.update(4, 4, stage="weights", seconds_left=0)
+    assert "about 2 h 5 min left" in stream.getvalue()
+
+
+def test_a_name_from_a_table_cannot_move_the_cursor(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as progress:
+        progress.start("training on '\x1b[31mred\n[bold]x' " + "long" * 100, total=5)
+    assert "\x1b[31m" not in stream.getvalue()
+    assert "[bold]x" in stream.getvalue()
+    assert "…" in stream.getvalue()
+
+
+def test_a_notebook_shows_one_bar_that_is_replaced(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, value: dict[str, str], raw: bool) -> None:
+            shown.append(value)
+
+    def display(value: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        shown.append(value)
+        return Handle()
+
+    class ZMQInteractiveShell:
+        pass
+
+    ipython: Any = SimpleNamespace(get_ipython=lambda: ZMQInteractiveShell())
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    with Progress() as progress:
+        progress.start("training on <b>", total=4)
+        progress.update(4)
+    assert [s["text/plain"] for s in shown] == ["training on <b>  0/4", "training on <b>  4/4"]
+    assert '<progress value="4" max="4">' in shown[-1]["text/html"]
+    assert "&lt;b&gt;" in shown[-1]["text/html"]
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
