@@ -8,6 +8,7 @@ synthesizer of the package, and an author of another one can run it on theirs.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import pickle
 import random
@@ -143,10 +144,11 @@ def check_seeds(make: Make) -> None:
 def check_same_bytes_in_two_processes(make: Make) -> None:
     """Whatever the hash seed and the working directory; `make` is a function of its module."""
     module = make.__module__.rpartition(".")[2]  # pytest may call it tests.that
+    places = [str(Path(__file__).parent), str(Path(inspect.getfile(make)).parent)]
     code = textwrap.dedent(
         f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path[:0] = {places!r}
         import checks, {module}
         X, y = checks.mixed()
         model = {module}.{make.__name__}(random_state=0).fit(X, y)

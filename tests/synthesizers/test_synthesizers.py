@@ -269,6 +269,6 @@ def test_a_long_fit_says_beforehand_how_long_it_takes(
     X, y = mixed(rare=20)
     tvae(classes=["rare"], verbose=True).fit(X, y)
     words = " ".join(capsys.readouterr().err.split())
-    assert ("training on rare (1 of 1) takes about 0:00:0" in words) is said
+    assert ("training on rare (2 of 2) takes about 0:00:0" in words) is said
     assert ("12 steps of" in words) is said
     assert ("of memory: 0.0 MiB for 20 rows" in words) is said
