@@ -1,1 +1,1 @@
-"""What is wrong with a table, before anything is trained."""
+"""Audit: what is wrong with a table, before anything is trained on it."""

@@ -1,4 +1,4 @@
-"""Columns, and pairs of them, that alone tell the class too well."""
+"""Leaks: columns, and pairs of columns, that alone predict the class too well."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from sklearn.tree import DecisionTreeClassifier
 
 from synthgen.auditing.model import (
     Estimate,
-    Rows,
+    FoldedRows,
     codes_of,
     draw,
     estimated_precision,
     groups_of,
-    is_learned,
 )
+from synthgen.encoding.matrix import is_learned
 from synthgen.model_selection.ranking import average_precision
 from synthgen.seeds import child_seed
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.table import Table
 
-# What the trees on one column see.
+# What the trees on one column see: rows at most, and cells of all columns together.
 SCREEN_ROWS, SCREEN_CELLS = 20_000, 500_000
-# A gain is (AP - share of the class) / (1 - share): 0 for guessing, 1 for knowing. On 16 real
-# tables without known leaks, three hormones that all but define a disease gain 0.66 to 0.79 alone,
-# and no other column above 0.41: from 0.6 on a column deserves a question, and 0.9 is beyond what
-# honest ones do. Two honest columns reach 0.83, and two of three always know most.
+# The gain of a column is (average precision - share of the class) / (1 - share): 0 is guessing, 1
+# is knowing. On 16 real tables without known leaks, three hormones that all but define a disease
+# gain 0.66 to 0.79 alone, and no other column above 0.41. So 0.6 is worth a question, and honest
+# columns do not reach 0.9. Two honest columns reach 0.83, and two out of three columns always hold
+# most of the information, so pairs are tried from four columns on.
 LEAK_GAIN, STRONG_GAIN, FEW_COLUMNS = 0.9, 0.6, 4
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One or two columns that tell much of the class, or (`certain`) nearly all of it."""
+    """One or two columns that alone predict the class too well.
+
+    Attributes:
+        columns: Their names.
+        precision: Average precision of a small tree on them.
+        certain: Whether honest columns are not known to reach that; otherwise it is a question.
+    """
 
     columns: tuple[str, ...]
     precision: Estimate
@@ -47,6 +54,7 @@ def find_leaks(
     places: list[np.ndarray],
     is_rare: np.ndarray,
     groups: np.ndarray,
+    *,
     precision: float,
     importance: Callable[[], np.ndarray],
     seed: np.random.SeedSequence,
@@ -73,29 +81,28 @@ def find_leaks(
     again = child_seed(seed, 1)
     parts = [(p[rows.index], c.kind in LEVELS) for p, c in zip(places, features, strict=True)]
     alone = [
-        estimated_precision(_shallow([part], rows), rows, share, again)
+        estimated_precision(_tree_scores([part], rows), rows, share, again)
         if column.kind not in ("constant", "missing")
         else None
         for part, column in zip(parts, features, strict=True)
     ]
-    told = {(i,): estimate for i, estimate in enumerate(alone) if estimate is not None}
-    found = _too_good(told, features, share)
+    found = _too_good({(i,): e for i, e in enumerate(alone) if e is not None}, features, share)
     able = [i for i, column in enumerate(features) if is_learned(column)]
-    # A model of few rows may miss what two columns say only together.
-    if not found and len(able) >= FEW_COLUMNS and precision > 0:
-        missed = importance()
-        tried = {*sorted(able, key=lambda i: -told[i,].value)[:3]}
-        tried |= {*sorted(able, key=lambda i: -missed[i])[:4]}
-        scores = {}
-        for a, b in combinations(sorted(tried), 2):
-            both = _together([(features[i], table.frame[features[i].name]) for i in (a, b)])
-            both = [(p[rows.index], is_level) for p, is_level in both]
-            scores[a, b] = _shallow([parts[a], parts[b], *both], rows)
-        # Only the best: what else has one of the two in it would say the same.
-        best = max(scores, key=lambda p: average_precision(rows.y, scores[p], rows.weight))
-        pair = estimated_precision(scores[best], rows, share, again)
-        found = _too_good({best: pair}, features, share)
-    return found, alone
+    # A model of few rows may miss what two columns predict only together.
+    if found or len(able) < FEW_COLUMNS or precision <= 0:
+        return found, alone
+    missed, best_alone = importance(), {i: e.value for i, e in enumerate(alone) if e is not None}
+    tried = {*sorted(able, key=lambda i: -best_alone[i])[:3]}
+    tried |= {*sorted(able, key=lambda i: -missed[i])[:4]}
+    scores = {}
+    for a, b in combinations(sorted(tried), 2):
+        both = _combined([(features[i], table.frame[features[i].name]) for i in (a, b)])
+        both = [(p[rows.index], is_level) for p, is_level in both]
+        scores[a, b] = _tree_scores([parts[a], parts[b], *both], rows)
+    # Only the best pair: other pairs with one of its columns would show the same leak again.
+    best = max(scores, key=lambda p: average_precision(rows.y, scores[p], rows.weight))
+    pair = estimated_precision(scores[best], rows, share, again)
+    return _too_good({best: pair}, features, share), alone
 
 
 def _gain(precision: float, share: float) -> float:
@@ -103,20 +110,21 @@ def _gain(precision: float, share: float) -> float:
 
 
 def _too_good(
-    told: dict[tuple[int, ...], Estimate], features: tuple[Column, ...], share: float
+    estimates: dict[tuple[int, ...], Estimate], features: tuple[Column, ...], share: float
 ) -> list[Leak]:
+    """The columns or pairs whose gain is too high, the best first."""
     found = []
-    for members, estimate in sorted(told.items(), key=lambda item: -item[1].value):
+    for members, estimate in sorted(estimates.items(), key=lambda item: -item[1].value):
         gain = _gain(estimate.value, share)
-        # Two honest columns may well tell much.
+        # Two honest columns together may well predict much.
         if gain >= (STRONG_GAIN if len(members) == 1 else LEAK_GAIN):
             names = tuple(str(features[i].name) for i in members)
             found.append(Leak(names, estimate, gain >= LEAK_GAIN))
     return found
 
 
-def _together(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bool]]:
-    """What two columns say together: the gap between numbers, each combination of levels."""
+def _combined(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bool]]:
+    """What two columns hold together: the gap between two numbers, each combination of levels."""
     if all(c.kind in LEVELS for c, _ in pair):
         crossed = groups_of([codes_of(series) for _, series in pair], 0)
         return [(crossed.astype(np.float64), True)]
@@ -129,10 +137,14 @@ def _together(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bo
     return [(np.where(no_a | no_b, np.nan, places), False)]
 
 
-def _shallow(parts: list[tuple[np.ndarray, bool]], rows: Rows) -> np.ndarray:
-    """Out-of-fold scores of a small tree on a few columns (places, and if levels).
+def _tree_scores(parts: list[tuple[np.ndarray, bool]], rows: FoldedRows) -> np.ndarray:
+    """Out-of-fold scores of a small tree on a few columns; shape (rows,).
 
-    Levels stand in the order of their share of the class among the rows that the tree learns from.
+    Levels are ordered by their share of the class among the rows that the tree learns from.
+
+    Args:
+        parts: For each column its ranks, shape (rows,), and whether they are levels.
+        rows: The rows with these ranks.
     """
     scores = np.empty(len(rows.y))
     leaf = int(np.clip(rows.y.sum() // 4, 1, 5))
@@ -148,7 +160,7 @@ def _shallow(parts: list[tuple[np.ndarray, bool]], rows: Rows) -> np.ndarray:
                 places = ((of_class + np.average(y, weights=weight)) / (of_all + 1))[codes]
             columns.append(places)
         matrix = np.column_stack(columns).astype(np.float32)
-        checks = bool(np.isnan(matrix).any())  # costs more than the tree, which needs it for NaN
+        checks = bool(np.isnan(matrix).any())  # needed for NaN only: it costs more than the tree
         tree = DecisionTreeClassifier(
             max_depth=2 + len(parts), min_samples_leaf=leaf, random_state=0
         )

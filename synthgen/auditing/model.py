@@ -1,4 +1,4 @@
-"""The quick boosting model of an audit: rows as numbers, folds, figures with their intervals."""
+"""The quick boosting model of an audit: cells as numbers, folds, figures with their intervals."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from synthgen.model_selection.intervals import CONFIDENCE, wilson
 from synthgen.model_selection.ranking import _in_groups, _ranks, average_precision, ranking
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
-# What the model sees. The rare class fills at most half of it, and weights give the classes back
-# their natural shares.
+# Rows that the model sees. The rare class fills at most half of them; weights restore the shares
+# of the classes in the table.
 MODEL_ROWS = 30_000
 FOLDS = 5
-REPLICATES = 500
-LISTED = 20
+REPLICATES = 500  # of the bootstrap
+LISTED = 20  # positions of hard rows and look-alikes, at most
 BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
 MAX_BINS = 254  # histogram boosting takes no more
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, its 95 % interval, and the same figure for somebody who knows the shares only."""
+    """A figure with its 95 % interval.
+
+    Attributes:
+        value, low, high: The figure and the ends of its interval.
+        reference: The same figure for a guess that knows only the shares of the classes.
+    """
 
     value: float
     low: float
@@ -37,21 +42,27 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Model:
-    """A quick boosting model, judged out of fold at the natural shares of the classes.
+    """A quick boosting model, judged out of fold at the shares that the classes have in the table.
 
-    Equal rows share a fold, unless most rows of the other classes repeat: then columns are coarse.
+    Equal rows share a fold, unless most rows of the other classes repeat: then the columns are
+    coarse, and an equal row is a new case.
 
-    Recall, accuracy, balanced accuracy (at 0.5) and the share of hard rows have Wilson intervals,
-    which are not empty at no hit; the others a bootstrap of the rows of each class, which does not
-    train again.
+    Recall, accuracy, balanced accuracy (all at the threshold 0.5) and the share of hard rows have
+    Wilson intervals, which have a width even where no row is found. The other figures have a
+    bootstrap of the rows of each class, without training again.
 
     Attributes:
-        rows: Rows it saw; fewer than the table's when `sampled`.
+        rows: Rows it saw.
+        sampled: Whether these are fewer than the rows of the table.
+        folds: Number of folds.
+        settings: Of the boosting, and the threshold.
+        accuracy, balanced_accuracy, recall, average_precision, roc_auc, log_loss: The figures.
         hard_share: Share of the class that scores below the median row of the other classes.
-        false_alarms: For each hit, when the threshold finds half of the class: the overlap.
-        hard_rows: Positions (from 0) of the hardest of those, 20 at most.
-        lookalikes: Positions of rows of the other classes that score above the median row of the
-            class, the highest first, 20 at most: cases without their label, perhaps.
+        false_alarms: False alarms for each hit, where the threshold finds half of the class.
+        hard_rows: Positions (from 0) of the rows of the class with the lowest scores among those
+            of `hard_share`, 20 at most.
+        lookalikes: Positions of the rows of other classes with the highest scores, among those that
+            score above the median row of the class, 20 at most. Their label may be wrong.
     """
 
     rows: int
@@ -70,12 +81,19 @@ class Model:
     lookalikes: tuple[int, ...]
 
 
-# --- rows as numbers ----------------------------------------------------------------------------
+# --- cells as numbers ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows to learn from: position, class, weight and fold of each, all of shape (rows,)."""
+class FoldedRows:
+    """Rows to learn from, dealt into folds; all arrays are of shape (rows,).
+
+    Attributes:
+        index: Position in the table.
+        y: Whether it is of the class.
+        weight: Rows of the table that it stands for.
+        fold: Number of its fold, from 0.
+    """
 
     index: np.ndarray
     y: np.ndarray
@@ -93,7 +111,7 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
 
     Args:
         cells: Codes of each column, shape (rows,).
-        rows: How many there are.
+        rows: Number of rows.
 
     Example:
         >>> groups_of([np.array([0, 0, 1, 0]), np.array([2, 1, 1, 2])], 4)
@@ -107,15 +125,11 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
     return groups
 
 
-def is_learned(column: Column) -> bool:
-    return column.kind in (*NUMBERS, "categorical", "boolean")
-
-
 def places_of(column: Column, series: pd.Series) -> np.ndarray:
-    """Each cell's place among the column's values, NaN where missing, float64 of shape (rows,).
+    """The rank of each cell among the values of its column; float64 of shape (rows,).
 
-    Trees see nothing but order, and places do not overflow where values near 1e308 do. Levels are
-    placed by frequency.
+    Missing cells are NaN, levels are ranked by their frequency. Trees use nothing but the order of
+    values, and ranks do not overflow where values near 1e308 do.
     """
     if column.kind in NUMBERS:
         values, gone = column.numbers(series)
@@ -134,8 +148,15 @@ def places_of(column: Column, series: pd.Series) -> np.ndarray:
 
 def draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
-) -> Rows | None:
-    """At most `cap` rows, dealt into folds by group; None if the class or the rest is one group."""
+) -> FoldedRows | None:
+    """At most `cap` rows, dealt into folds by group; None if the class or the rest is one group.
+
+    Args:
+        is_rare: Whether a row is of the class, bool of shape (rows,).
+        groups: Rows with the same number share a fold, int of shape (rows,).
+        cap: Most rows to draw.
+        seed: Of the draw and the folds.
+    """
     rng = np.random.default_rng(seed)
     rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
     kept = rare[: max(cap // 2, cap - len(rest))]
@@ -147,12 +168,12 @@ def draw(
     folds = min(FOLDS, int(has_rare.sum()), int(has_rest.sum()))
     if folds < 2:
         return None
-    # Dealt in turn, rest first and rare last: both classes come to every fold.
+    # Groups are dealt in turn, the other classes first: so both classes come to every fold.
     order = np.lexsort([rng.random(len(has_rare)), 2 * has_rare - has_rest])
     deal = np.empty(len(order), dtype=np.int64)
     deal[order] = np.arange(len(order)) % folds
     weight = np.where(y, len(rare) / len(kept), len(rest) / len(other))
-    return Rows(index, y, weight, deal[group])
+    return FoldedRows(index, y, weight, deal[group])
 
 
 # --- the model ----------------------------------------------------------------------------------
@@ -160,11 +181,11 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """A model of each fold, and what it says of the rows it has not seen.
+    """A model for each fold, and the scores of the rows that it has not seen.
 
     Attributes:
-        scores: Out of fold, shape (rows,).
-        matrix: What was learned from, shape (rows, columns).
+        scores: Out-of-fold probabilities of the class, shape (rows,).
+        matrix: What the models learned from, shape (rows, columns).
         first: The model that has not seen fold 0.
     """
 
@@ -172,8 +193,8 @@ class Boosted:
     matrix: np.ndarray
     first: HistGradientBoostingClassifier
 
-    def importance(self, rows: Rows, seed: np.random.SeedSequence) -> np.ndarray:
-        """How much AP the first fold loses when a column is shuffled, shape (columns,)."""
+    def importance(self, rows: FoldedRows, seed: np.random.SeedSequence) -> np.ndarray:
+        """The average precision that fold 0 loses when a column is shuffled, shape (columns,)."""
         rng = np.random.default_rng(seed)
         some = rng.permutation(np.flatnonzero(rows.fold == 0))[:4000]
         y, weight, part = rows.y[some], rows.weight[some], self.matrix[some]
@@ -188,13 +209,14 @@ class Boosted:
 
 
 def boost(
-    parts: list[tuple[np.ndarray, bool]], rows: Rows, seed: np.random.SeedSequence
+    parts: list[tuple[np.ndarray, bool]], rows: FoldedRows, seed: np.random.SeedSequence
 ) -> Boosted:
-    """Train on all folds but one, and score that one, for each.
+    """Score each fold with a model that was trained on the other folds.
 
     Args:
-        parts: The places of each column, shape (rows,), and whether they are levels.
-        rows: What they belong to.
+        parts: For each column its ranks (see `places_of`), shape (rows,), and whether they are
+            levels.
+        rows: The rows with these ranks.
         seed: Of the models.
     """
     scores, first = np.empty(len(rows.y)), None
@@ -204,7 +226,7 @@ def boost(
         test = rows.fold == fold
         train = ~test
         model = HistGradientBoostingClassifier(**BOOSTING)
-        # 20 rows in a leaf is the usual setting; a table of 100 rows could not be split at all.
+        # With the usual 20 rows in a leaf, a table of 100 rows could hardly be split.
         model.set_params(
             early_stopping=False,
             categorical_features=[level for _, level in parts],
@@ -219,10 +241,10 @@ def boost(
 
 
 def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
-    """At most as many different places as histogram boosting can tell apart.
+    """Ranks reduced to the number of bins that histogram boosting has.
 
-    Levels are placed by frequency, so the rarest share the last place. Numbers are cut at their
-    quantiles, which boosting would do as well, but with weights forty times as slowly.
+    Levels are ranked by frequency, so the rarest share the last bin. Numbers are cut at their
+    quantiles; boosting would do the same, but takes forty times as long where rows have weights.
     """
     if is_level:
         return places.clip(max=MAX_BINS - 1)
@@ -237,7 +259,7 @@ def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
 
 
 def judge(
-    scores: np.ndarray, rows: Rows, share: float, total: int, seed: np.random.SeedSequence
+    scores: np.ndarray, rows: FoldedRows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
     """Every figure of a `Model`.
 
@@ -294,12 +316,12 @@ def judge(
     )
 
 
-def _listed(rows: Rows, some: np.ndarray, by: np.ndarray) -> tuple[int, ...]:
+def _listed(rows: FoldedRows, some: np.ndarray, by: np.ndarray) -> tuple[int, ...]:
     return tuple(rows.index[some[np.argsort(by[some], kind="stable")][:LISTED]].tolist())
 
 
 def estimated_precision(
-    scores: np.ndarray, rows: Rows, share: float, seed: np.random.SeedSequence
+    scores: np.ndarray, rows: FoldedRows, share: float, seed: np.random.SeedSequence
 ) -> Estimate:
     """Average precision of scores that have few values, with the interval of `judge`.
 
@@ -315,8 +337,9 @@ def estimated_precision(
 
 
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
-    """With the interval of a bootstrap."""
-    # A row of the class that is drawn twice helps itself, so replicates lie too high on average.
+    """A figure with the interval that its bootstrap replicates give."""
+    # A row of the class that is drawn twice raises its own rank, so replicates are too high on
+    # average, and are moved to the value.
     tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
     low, high = map(float, np.quantile(again, [tail, 1 - tail]))
     return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)
