@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from synthgen.auditing import audit as auditing
-from synthgen.auditing import findings
+from synthgen.auditing import advice, examine
 from synthgen.auditing import leaks as audit_leaks
 from synthgen.auditing import model as audit_model
 from synthgen.auditing.audit import Audit, audit
@@ -120,10 +119,10 @@ def test_another_class_can_be_looked_at():
 @pytest.mark.parametrize(
     ("rare", "code", "says"),
     [
-        (1, ("tiny_class", "no_model"), "one row teaches nothing"),
-        (9, ("tiny_class",), "below 10 rows no network is trained"),
-        (10, (), "below 200 rows none is held out"),
-        (199, (), "below 200 rows none is held out"),
+        (1, ("tiny_class", "no_model"), "one row is too few to learn from and to test on"),
+        (9, ("tiny_class",), "fewer than 10 rows no network is trained"),
+        (10, (), "fewer than 200 rows none is held out"),
+        (199, (), "fewer than 200 rows none is held out"),
         (200, (), "enough to train a network"),
     ],
 )
@@ -136,9 +135,9 @@ def test_what_can_be_learned_from_so_many(rare: int, code: tuple[str, ...], says
 
 
 def test_the_thresholds_are_those_of_the_network():
-    assert findings.NETWORK_ROWS == network.MIN_ROWS
+    assert examine.NETWORK_ROWS == network.MIN_ROWS
     least = next(n for n in range(1000) if int(network.HELD_OUT_SHARE * n) >= network.HELD_OUT_MIN)
-    assert least == findings.EARLY_STOP_ROWS
+    assert least == examine.EARLY_STOP_ROWS
 
 
 # --- the figures --------------------------------------------------------------------------------
@@ -167,7 +166,7 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
     rng = np.random.default_rng(0)
     y = rng.random(2000) < 0.1
     scores = np.round(rng.normal(size=2000) + y, 0)
-    rows = audit_model.Rows(np.arange(2000), y, np.where(y, 1.0, 3.0), np.zeros(2000, int))
+    rows = audit_model.FoldedRows(np.arange(2000), y, np.where(y, 1.0, 3.0), np.zeros(2000, int))
     found = audit_model.estimated_precision(scores, rows, 0.1, np.random.SeedSequence(0))
     again = []
     for _ in range(1000):
@@ -222,7 +221,7 @@ def test_separable_data_are_too_easy():
 def test_a_capped_sample_keeps_the_natural_shares(monkeypatch: pytest.MonkeyPatch):
     X, y = table(8000, 400)
     whole = audit(X, y)
-    monkeypatch.setattr(auditing, "MODEL_ROWS", 2000)
+    monkeypatch.setattr(examine, "MODEL_ROWS", 2000)
     monkeypatch.setattr(audit_leaks, "SCREEN_ROWS", 2000)
     part = audit(X, y)
     assert whole.model is not None
@@ -307,8 +306,12 @@ def test_classes_that_read_alike_are_named():
     X, y = table()
     y = y.astype(str).where(np.arange(len(y)) % 7 != 0, "yes ")
     y[:3] = "Yes"
+    y[3:5] = "ye\u200bs"
+    y[5:7] = "ｙｅｓ"
     (finding,) = [f for f in audit(X, y).findings if f.code == "classes_alike"]
-    assert "classes 'Yes' (3 rows) and 'yes' (" in finding.message
+    assert "'Yes' (3 rows) and " in finding.message
+    assert "'ye\\u200bs' (2 rows)" in finding.message
+    assert len(finding.evidence) == 5
     assert not found(audit(*table()), "classes_alike")
 
 
@@ -593,9 +596,10 @@ def test_seeds_that_are_none_are_refused():
 
 def test_summary_and_json_are_stable(plain: Audit):
     lines = plain.summary_lines()
-    assert lines[0] == "1,000 rows, 6 features, 2 classes; 'yes' is 10.000%, 1 to 9.0."
-    assert any("Always saying 'not yes' is right in 90.000%" in line for line in lines)
-    assert any(line.startswith("try: over-sample to 30 %") for line in lines)
+    size = "1,000 rows, 6 features, 2 classes; 'yes' has 100 rows (10.000%), 1 to 9.0."
+    assert lines[0] == size
+    assert any("Always answering 'not yes' is right in 90.000%" in line for line in lines)
+    assert any(line.startswith("try: average several classifiers") for line in lines)
     assert any(line.startswith("try: move the threshold: recall at 0.5 is 0.") for line in lines)
     report = plain.to_json()
     assert list(report) == [
@@ -613,15 +617,16 @@ def test_summary_and_json_are_stable(plain: Audit):
 
 def test_balanced_classes_need_no_rows():
     result = audit(*table(400, 200))
-    assert [r["remedy"] for r in result.remedies][-1] == "move the threshold"
-    assert {r["remedy"] for r in result.remedies} <= {"look at the hard rows", "move the threshold"}
+    usual = ["average several classifiers", "move the threshold"]
+    assert [r["remedy"] for r in result.remedies][-2:] == usual
+    assert {r["remedy"] for r in result.remedies} <= {"look at the hard rows", *usual}
 
 
 def test_remedies_answer_what_was_found(plain: Audit):
     usual = [
+        "average several classifiers",
         "move the threshold",
-        "over-sample to 30 % of the largest class",
-        "class weights",
+        "class weights or copies",
         "synthetic rows",
     ]
     assert [r["remedy"] for r in plain.remedies][-4:] == usual
@@ -638,7 +643,58 @@ def test_remedies_answer_what_was_found(plain: Audit):
     assert plain.remedies[0]["remedy"] == "look at the hard rows"
     few = audit(*table(1000, 9)).remedies
     assert few[0]["remedy"] == "collect rows or columns"
-    assert few[-1]["why"].startswith("below 10 rows they are these resampled")
+    assert few[-1]["why"].startswith("with fewer than 10 rows they are resampled")
+
+
+def test_synthetic_rows_are_not_advised_for_a_better_ranking(plain: Audit):
+    """On tables that had no say in any choice, they lost average precision."""
+    why = {r["remedy"]: r["why"] for r in plain.remedies}
+    assert "not to rank better" in why["synthetic rows"]
+    assert "cost boosting 0.028" in why["synthetic rows"]
+    assert "synthgen auto" in why["average several classifiers"]
+    said = " ".join([*plain.summary_lines(), advice.__doc__ or ""])
+    assert "30 %" not in said
+    assert "+0.03" not in said
+
+
+def test_it_is_shown_in_twelve_lines_that_lead_with_what_to_do(plain: Audit):
+    X, y = table()
+    worst = audit(X.assign(leak=y, **{f"c{k}": 7 for k in range(20)}), y)
+    for result in (plain, worst):
+        lines = repr(result).splitlines()
+        assert len(lines) <= 12
+        assert max(map(len, lines)) <= 100
+    assert repr(plain).splitlines()[1].startswith("No error was found. Look at 1 warning")
+    assert repr(worst).splitlines()[1].startswith("Mend the table first: 1 error has to go")
+    assert "and 16 more: see to_frame()" in repr(worst)
+    frame = worst.to_frame()
+    assert list(frame) == ["severity", "code", "column", "message"]
+    assert len(frame) == len(worst.findings)
+    assert frame["code"][0] == "leak_column"
+
+
+@pytest.mark.usefixtures("quick")
+def test_both_styles_of_call_find_the_same():
+    X, y = table()
+    frame = X.assign(ill=y)
+    assert audit(X, y) == audit(frame, target="ill")
+    with pytest.raises(UsageError):
+        audit(X, y, target="ill")
+    with pytest.raises(UsageError):
+        audit(frame)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_schema_is_inferred_once(monkeypatch: pytest.MonkeyPatch):
+    infer, calls = Schema.infer, []
+
+    def counted(*args: Any, **given: Any) -> Schema:
+        calls.append(1)
+        return infer(*args, **given)
+
+    monkeypatch.setattr(Schema, "infer", counted)
+    audit(*table())
+    assert len(calls) == 1
 
 
 @settings(max_examples=25)
@@ -702,8 +758,8 @@ def test_drift_is_found_and_named():
     assert len(drift.summary_lines()) == 7
     assert drift.summary_lines()[2].endswith("%): drift")
     same = compare_audits(old, audit(X, y)).summary_lines()
-    assert same[2].startswith("class yes: 10.000% then, 10.000% now (difference -")
-    assert same[2].endswith("no drift is established")
+    assert same[2].startswith("class yes: 10.000% before, 10.000% now (difference -")
+    assert same[2].endswith("no drift is shown")
     assert json.loads(json.dumps(drift.to_json())) == drift.to_json()
     assert compare_audits(old, audit(X, y)).differences == 0
 
