@@ -476,7 +476,7 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     assert "92 rows, 5 features, 3 classes" in grouped
     assert fail(2, *AUDIT, "--groups", "ward").startswith("error E245: --groups: there is no col")
     same = succeed(*AUDIT, "--against", "audit.json").stdout
-    assert "92 rows then, 92 now; differences: 0" in same
+    assert "92 rows before, 92 now; differences: 0" in same
     Path("old.json").write_text("{")
     assert fail(2, *AUDIT, "--against", "old.json").startswith("error E279: old.json: cannot read")
 
