@@ -63,12 +63,15 @@ class Synthesizer(BaseEstimator, ABC):
             DataError: the table cannot be used as it is.
             UsageError: a hyperparameter cannot be what it is, or a class has one row only.
         """
-        self._fit(*self._prepared(X, y))
+        return self._fit_table(Table.of_xy(X, y, schema=self.schema))
+
+    def _fit_table(self, table: Table) -> Self:
+        """`fit` for callers that have a `Table`, so that its schema is inferred only once."""
+        self._fit(*self._prepared(table))
         return self
 
-    def _prepared(self, X: Any, y: Any) -> tuple[Table, list[int], np.random.SeedSequence]:
-        """What `_fit` needs, after the checks of `fit`; what the table says is learned."""
-        table = Table.of_xy(X, y, schema=self.schema)
+    def _prepared(self, table: Table) -> tuple[Table, list[int], np.random.SeedSequence]:
+        """Check the table and the classes, set what `fit` learns from them, and draw the seed."""
         counts = table.counts
         known = table.schema.classes
         if self.classes is None:

@@ -262,7 +262,7 @@ class NetworkSynthesizer(Synthesizer):
 
     def _asked(self, X: Any, y: Any) -> Generator[Task, History, None]:
         """A fit that leaves its runs to whoever asks for them."""
-        prepared = self._prepared(X, y)
+        prepared = self._prepared(Table.of_xy(X, y, schema=self.schema))
         self._check_params()
         self.device_ = resolve(self.device)
         return self._runs(*prepared)
