@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from synthgen.auditing.audit import Audit, plain
+from synthgen.auditing.model import share_of
 from synthgen.errors import UsageError
-from synthgen.model_selection.intervals import CONFIDENCE, wilson
+from synthgen.model_selection.intervals import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ def _share_drift(
     name: str, before: tuple[int, int], now: tuple[int, int], confidence: float
 ) -> ShareDrift:
     """The difference of two shares, each given as (rows with it, all rows)."""
-    p, p_low, p_high = wilson(*before, confidence)
-    q, q_low, q_high = wilson(*now, confidence)
+    p, p_low, p_high = share_of(*before, confidence)
+    q, q_low, q_high = share_of(*now, confidence)
     low = q - p - math.hypot(q - q_low, p_high - p)
     high = q - p + math.hypot(q_high - q, p - p_low)
     return ShareDrift(name, p, q, low, high, not low <= 0 <= high)

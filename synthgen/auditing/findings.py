@@ -16,8 +16,7 @@ from scipy.stats import fisher_exact
 
 from synthgen.auditing.examine import NETWORK_ROWS, Examined, ExaminedColumn
 from synthgen.auditing.leaks import Leak
-from synthgen.auditing.model import Estimate
-from synthgen.model_selection.intervals import wilson
+from synthgen.auditing.model import Estimate, share_of
 from synthgen.tables.dtypes import tick_type
 from synthgen.tables.inference import ID_NAME
 
@@ -156,7 +155,7 @@ def of_missing(column: ExaminedColumn, examined: Examined) -> list[Finding]:
     tests = sum(0 < c.missing < 1 for c in examined.table.schema.features)
     counts = [[int((g & r).sum()) for r in (is_rare, ~is_rare)] for g in (gone, ~gone)]
     p = float(np.asarray(fisher_exact(counts))[1])
-    gaps, cells = (Estimate(*wilson(row[0], sum(row)), float(is_rare.mean())) for row in counts)
+    gaps, cells = (Estimate(*share_of(row[0], sum(row)), float(is_rare.mean())) for row in counts)
     empty, filled = gaps.value, cells.value
     if p >= MISSING_P / tests or max(empty, filled) < MISSING_RATIO * min(empty, filled):
         return []

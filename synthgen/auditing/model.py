@@ -12,7 +12,7 @@ from pandas.api import types as pdt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
-from synthgen.model_selection.ranking import _in_groups, _ranks, average_precision, ranking
+from synthgen.model_selection.ranking import Ranked, Steps, average_precision
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
 # Rows that the model sees. The rare class fills at most half of them; weights restore the shares
@@ -258,6 +258,11 @@ def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
 # --- figures ------------------------------------------------------------------------------------
 
 
+def share_of(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """A share of rows and the ends of its Wilson interval."""
+    return hits / rows, *wilson(hits / rows, rows, confidence)
+
+
 def judge(
     scores: np.ndarray, rows: FoldedRows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
@@ -272,14 +277,15 @@ def judge(
     """
     y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
     rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
-    recall = wilson(int((scores[rare] >= 0.5).sum()), len(rare))
-    truth = wilson(int((scores[rest] < 0.5).sum()), len(rest))
+    recall = share_of(int((scores[rare] >= 0.5).sum()), len(rare))
+    truth = share_of(int((scores[rest] < 0.5).sum()), len(rest))
     loss = -np.log(np.clip(np.where(y, scores, 1 - scores), 1e-7, 1))
-    group = _ranks(scores)
+    ranked = Ranked.of(y, scores)
 
     def figures(weight: np.ndarray) -> list[float]:
-        ranked = ranking(*_in_groups(group, y, weight))
-        return [*map(float, ranked), float(np.average(loss, weights=weight))]
+        steps = ranked.steps(weight)
+        found = steps.average_precision(), steps.roc_auc(), steps.alarms_per_hit()
+        return [*map(float, found), float(np.average(loss, weights=weight))]
 
     again = []
     for _ in range(REPLICATES):
@@ -309,7 +315,7 @@ def judge(
         average_precision=precision,
         roc_auc=area,
         log_loss=log_loss,
-        hard_share=Estimate(*wilson(len(hard), len(rare)), 0.5),
+        hard_share=Estimate(*share_of(len(hard), len(rare)), 0.5),
         false_alarms=alarms,
         hard_rows=_listed(rows, hard, scores),
         lookalikes=_listed(rows, alike, -scores),
@@ -327,12 +333,12 @@ def estimated_precision(
 
     Rows of one class and one score are alike, so drawing rows is drawing counts.
     """
-    rng, group = np.random.default_rng(seed), _ranks(scores)
-    sides = _in_groups(group, rows.y, np.ones(len(group)))
+    rng, counts = np.random.default_rng(seed), Ranked.of(rows.y, scores).steps(np.ones(len(scores)))
+    sides = (counts.hits, counts.alarms)
     weights = [rows.weight[side].max() for side in (rows.y, ~rows.y)]
     drawn = [rng.multinomial(int(n.sum()), n / n.sum(), REPLICATES) for n in sides]
     value = average_precision(rows.y, scores, rows.weight)
-    again = ranking(*(n * w for n, w in zip(drawn, weights, strict=True)))[0]
+    again = Steps(*(n * w for n, w in zip(drawn, weights, strict=True))).average_precision()
     return _estimate(value, again, 1.0, share)
 
 

@@ -18,7 +18,7 @@ from synthgen.encoding.distances import (
 )
 from synthgen.metrics.privacy_rows import DRAWS, _middle, _Sample, _unknown
 from synthgen.metrics.score import Score
-from synthgen.model_selection.ranking import _areas
+from synthgen.model_selection.ranking import Ranked
 
 ATTACKS = ("distance", "density", "classifier", "line")
 FALSE_POSITIVE_RATES = (0.01, 0.1)
@@ -150,6 +150,20 @@ class _Attacked:
             _middle(_found(mine[drawn], rates)[:, 0], rows),
             note=note,
         )
+
+
+def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each attack for each weighting of the rows.
+
+    Args:
+        suspicion: Shape (attacks, rows), members first.
+        weights: Shape (weightings, rows).
+
+    Returns:
+        Shape (attacks, weightings).
+    """
+    member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
+    return np.stack([Ranked.of(member, row).steps(weights).roc_auc() for row in suspicion])
 
 
 def _worst(suspicion: np.ndarray) -> np.ndarray:

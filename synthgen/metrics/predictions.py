@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import logit, stdtrit, xlogy
 
-from synthgen.metrics.score import UNSEEN, wilson
+from synthgen.metrics.score import UNSEEN
 from synthgen.model_selection.classifiers import LEAST
-from synthgen.model_selection.ranking import slope
+from synthgen.model_selection.intervals import wilson
+from synthgen.model_selection.ranking import Ranked, slope
 
 PRECISION = 0.5  # recall is also given where this share of the alarms is right
 
@@ -60,21 +61,6 @@ class Told:
             yield from (p >= chosen for p in self.p)
 
 
-def best_threshold(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Where F1 is highest, for each row of `weights` (shape (replicates, rows))."""
-    order = np.argsort(-p, kind="stable")
-    ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
-    at, truth, found = p[order][ends], y[order], np.empty(len(weights))
-    between = np.append((at[:-1] + at[1:]) / 2, at[-1])
-    for k, weight in enumerate(weights):
-        w = weight[order]
-        hits, alarms = np.cumsum(w * truth)[ends], np.cumsum(w * ~truth)[ends]
-        both = hits + alarms + hits[-1]
-        f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
-        found[k] = between[int(np.argmax(f1))]
-    return found
-
-
 def between(
     value: float,
     again: np.ndarray,
@@ -122,24 +108,8 @@ def ranking(
     """
     found = []
     for p in told.p:
-        order = np.argsort(-p, kind="stable")
-        ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
-        w, truth = weights[:, order], y[order]
-        hits = np.cumsum(w * truth, axis=1, dtype=np.float64)[:, ends]
-        alarms = np.cumsum(w * ~truth, axis=1, dtype=np.float64)[:, ends]
-        all_hits, all_alarms = hits[:, -1:], alarms[:, -1:]
-        recall = np.diff(hits, axis=1, prepend=0.0) / all_hits
-        both = hits + alarms
-        precision = np.divide(hits, both, out=np.zeros_like(hits), where=both > 0)
-        below = all_alarms - alarms + np.diff(alarms, axis=1, prepend=0.0) / 2
-        enough = np.where(precision >= PRECISION, hits, 0.0).max(axis=1) / all_hits[:, 0]
-        found.append(
-            (
-                (recall * precision).sum(axis=1),
-                (recall * below).sum(axis=1) / all_alarms[:, 0],
-                enough,
-            )
-        )
+        steps = Ranked.of(y, p).steps(weights)
+        found.append((steps.average_precision(), steps.roc_auc(), steps.recall_at(PRECISION)))
     one, two, three = np.mean(found, axis=0)
     return one, two, three
 

@@ -27,7 +27,8 @@ from synthgen.metrics.privacy_rows import (
     _samples,
     _unknown,
 )
-from synthgen.metrics.score import UNSEEN, Part, Score, wilson
+from synthgen.metrics.score import UNSEEN, Part, Score
+from synthgen.model_selection.intervals import wilson
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.table import Table
 from synthgen.training.device import resolve

@@ -10,7 +10,8 @@ import numpy as np
 
 from synthgen.encoding.matrix import Space
 from synthgen.metrics.samples import Draws, independent
-from synthgen.metrics.score import Score, wilson
+from synthgen.metrics.score import Score
+from synthgen.model_selection.intervals import wilson
 from synthgen.tables.dtypes import tick_type
 
 # A rule is one if so many real rows show it, and chance would have broken it so often in them.

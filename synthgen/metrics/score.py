@@ -71,12 +71,3 @@ class Part:
     curves: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     judges: dict[str, str] = field(default_factory=dict)
-
-
-def wilson(share: float, rows: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927), which is as wide as it should be at 0 and 1."""
-    z = 1.96
-    middle = (share + z**2 / 2 / rows) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * (share * (1 - share) / rows + z**2 / 4 / rows**2) ** 0.5
-    # At 0 and 1 the bound is the share itself, but for rounding.
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))

@@ -10,6 +10,7 @@ from synthgen.metrics.manifold import nearest_of
 from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Draws, independent, some
 from synthgen.metrics.score import Score
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, out_of_fold, settings_for
+from synthgen.model_selection.ranking import Ranked
 
 FOLDS = 3
 # Few rows are parted so many times, since one parting moves the area by as much as chance does. The
@@ -149,15 +150,7 @@ def _area(y: np.ndarray, told: np.ndarray, rng: np.random.Generator) -> tuple[fl
         for side in sides:
             picks = rng.integers(len(side), size=len(side))
             weight[side] = np.bincount(picks, minlength=len(side))
-    found = []
-    for score in told:
-        order = np.argsort(score, kind="stable")
-        starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-        up, down = (
-            np.add.reduceat(weights[:, order] * side[order], starts, axis=1) for side in (y, ~y)
-        )
-        below = down.cumsum(axis=1) - down / 2
-        found.append((up * below).sum(axis=1) / up.sum(axis=1) / down.sum(axis=1))
+    found = [Ranked.of(y, score).steps(weights).roc_auc() for score in told]
     areas = np.mean(found, axis=0)
     m, n = map(len, sides)
     chance = float(np.sqrt((m + n + 1) / (12 * m * n)))

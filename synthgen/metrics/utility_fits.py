@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.metrics.predictions import Told, best_threshold, ranking
+from synthgen.metrics.predictions import Told, ranking
 from synthgen.metrics.utility_rows import FOLDS, HALVES, TUNE_ROWS, _Data, _Rows
 from synthgen.model_selection.classifiers import (
     GRIDS,
@@ -16,6 +16,7 @@ from synthgen.model_selection.classifiers import (
     out_of_fold,
 )
 from synthgen.model_selection.folds import folds_of
+from synthgen.model_selection.scoring import best_thresholds
 
 
 def _tuned(
@@ -74,7 +75,7 @@ def _tell(
     # Where rows were left out, the others stand for them.
     share = len(data.rare) / len(y)
     weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
-    found = best_threshold(y, told, weight * _resampled(y, rng, thresholds))
+    found = best_thresholds(y, told, weight * _resampled(y, rng, thresholds))
     return Told(p, found[:, None])
 
 

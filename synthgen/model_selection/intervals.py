@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Confidence intervals of shares."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from scipy.special import ndtri
 CONFIDENCE = 0.95
 
 
-def wilson(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """A share and its interval (Wilson 1927).
+def wilson(share: float, rows: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The interval of a share of so many rows (Wilson 1927), of the right width at 0 and 1 too.
+
+    Args:
+        share: Between 0 and 1.
+        rows: How many it is a share of; need not be whole, as for a mean of several counts.
+        confidence: Probability that the interval holds the true share.
+
+    Returns:
+        Its lower and upper end; `share` lies between them.
 
     Example:
-        >>> [round(limit, 3) for limit in wilson(0, 10)]
-        [0.0, 0.0, 0.278]
+        >>> [round(end, 3) for end in wilson(0, 10)]
+        [0.0, 0.278]
     """
-    z, share = float(ndtri((1 + confidence) / 2)), hits / rows
+    z = float(ndtri((1 + confidence) / 2))
     middle = share + z * z / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
     low, high = ((middle + side * half) / (1 + z * z / rows) for side in (-1, 1))
-    return share, max(0.0, min(share, low)), min(1.0, max(share, high))
+    # At 0 and 1 the end is the share itself, but for rounding.
+    return max(0.0, min(share, low)), min(1.0, max(share, high))

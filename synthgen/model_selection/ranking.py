@@ -1,83 +1,123 @@
-"""TODO docstring."""
+"""How well scores rank the rows of a class above all others, for rows with weights."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 
-def ranking(hits: np.ndarray, alarms: np.ndarray) -> tuple[Any, Any, Any]:
-    """Average precision, area under the ROC curve, and false alarms for each hit at half recall.
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The walk down a ranking, one step for each distinct score, the highest first.
 
-    Args:
-        hits, alarms: Weight of the rows of the class, and of the others, in each group of rows with
-            one score, the highest score first; shape (..., groups). Equal scores count at once.
+    Rows with equal scores are one step, so ties count at once and have no order.
 
-    Returns:
-        Three floats or arrays of shape (...,).
+    Attributes:
+        hits: Weight of the rows of the class at each step, shape (..., steps).
+        alarms: Weight of the other rows at each step, shape (..., steps).
 
     Example:
-        >>> [round(float(f), 3) for f in ranking(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))]
-        [0.833, 0.917, 0.0]
+        >>> found = Steps(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))
+        >>> round(float(found.average_precision()), 3), round(float(found.roc_auc()), 3)
+        (0.833, 0.917)
+        >>> float(found.alarms_per_hit()), float(found.recall_at(0.6))
+        (0.0, 1.0)
     """
-    below = alarms.sum(-1, keepdims=True)
-    hits_so_far, alarms_so_far = np.cumsum(hits, -1), np.cumsum(alarms, -1)
-    all_hits = hits_so_far[..., -1:]
-    recall = hits / all_hits
-    both = hits_so_far + alarms_so_far
-    precision = np.divide(hits_so_far, both, out=np.zeros_like(both, float), where=both > 0)
-    beaten = (below - alarms_so_far + alarms / 2) / below
-    half = np.argmax(hits_so_far >= all_hits / 2, axis=-1)[..., None]
-    price = np.take_along_axis(alarms_so_far, half, -1) / np.take_along_axis(hits_so_far, half, -1)
-    return (recall * precision).sum(-1), (recall * beaten).sum(-1), price[..., 0]
+
+    hits: np.ndarray
+    alarms: np.ndarray
+
+    def average_precision(self) -> np.ndarray:
+        """Mean precision over the rows of the class, shape (...,)."""
+        hits = np.cumsum(self.hits, -1)
+        return (self.hits / hits[..., -1:] * self._precision(hits)).sum(-1)
+
+    def roc_auc(self) -> np.ndarray:
+        """Area under the ROC curve, shape (...,)."""
+        all_alarms = self.alarms.sum(-1)
+        below = all_alarms[..., None] - np.cumsum(self.alarms, -1) + self.alarms / 2
+        return (self.hits * below).sum(-1) / self.hits.sum(-1) / all_alarms
+
+    def recall_at(self, precision: float) -> np.ndarray:
+        """The highest recall at which at least this share of the alarms is right, shape (...,)."""
+        hits = np.cumsum(self.hits, -1)
+        return np.where(self._precision(hits) >= precision, hits, 0.0).max(-1) / hits[..., -1]
+
+    def alarms_per_hit(self) -> np.ndarray:
+        """False alarms per hit at the first step that finds half of the class, shape (...,)."""
+        hits, alarms = np.cumsum(self.hits, -1), np.cumsum(self.alarms, -1)
+        half = np.argmax(hits >= hits[..., -1:] / 2, axis=-1)[..., None]
+        ratio = np.take_along_axis(alarms, half, -1) / np.take_along_axis(hits, half, -1)
+        return ratio[..., 0]
+
+    def _precision(self, hits: np.ndarray) -> np.ndarray:
+        both = hits + np.cumsum(self.alarms, -1)
+        return np.divide(hits, both, out=np.zeros_like(hits), where=both > 0)
 
 
-def average_precision(y: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> float:
-    """Of rows with weights, all of shape (rows,)."""
-    return float(ranking(*_in_groups(_ranks(scores), y, weight))[0])
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Rows in the order of their scores, sorted once for any number of weightings.
 
+    Attributes:
+        y: Whether a row is of the class, sorted by score, bool of shape (rows,).
+        order: The sorted rows, highest score first, shape (rows,).
+        starts: Where each distinct score begins in `order`, shape (steps,).
 
-def _ranks(scores: np.ndarray) -> np.ndarray:
-    """The group of each row: rows of one score are one, and the highest score is 0."""
-    return np.unique(-scores, return_inverse=True)[1]
-
-
-def _in_groups(
-    group: np.ndarray, y: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    groups = group.max() + 1
-    hits = np.bincount(group, weight * y, groups)
-    return hits, np.bincount(group, weight * ~y, groups)
-
-
-def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each attack for each weighting of the rows.
-
-    Args:
-        suspicion: Shape (attacks, rows), members first.
-        weights: Shape (weightings, rows).
-
-    Returns:
-        Shape (attacks, weightings).
+    Example:
+        >>> y, p = np.array([False, True, True]), np.array([0.2, 0.2, 0.9])
+        >>> rows = Ranked.of(y, p)
+        >>> rows.steps(np.array([[1, 1, 1], [2, 1, 1]])).average_precision().round(3).tolist()
+        [0.833, 0.75]
     """
-    member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
-    areas = []
-    for row in suspicion:
-        order = np.argsort(row, kind="stable")
-        starts = np.flatnonzero(np.diff(row[order], prepend=-np.inf))
-        members = np.add.reduceat(weights[:, order] * member[order], starts, axis=1)
-        others = np.add.reduceat(weights[:, order] * ~member[order], starts, axis=1)
-        below = others.cumsum(1) - others / 2
-        areas.append((members * below).sum(1) / members.sum(1) / others.sum(1))
-    return np.stack(areas)
+
+    y: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, y: np.ndarray, scores: np.ndarray) -> Ranked:
+        """Sort rows by score.
+
+        Args:
+            y: Whether a row is of the class, bool of shape (rows,).
+            scores: Shape (rows,).
+        """
+        order = np.argsort(-scores, kind="stable")
+        starts = np.flatnonzero(np.diff(-scores[order], prepend=-np.inf))
+        return cls(y[order], order, starts)
+
+    def steps(self, weights: np.ndarray) -> Steps:
+        """The ranking of rows with these weights, shape (..., rows)."""
+        weights = weights[..., self.order]
+        hits, alarms = (
+            np.add.reduceat(weights * side, self.starts, axis=-1, dtype=np.float64)
+            for side in (self.y, ~self.y)
+        )
+        return Steps(hits, alarms)
+
+
+def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Average precision of rows with weights; all arguments have shape (rows,)."""
+    return float(Ranked.of(y, scores).steps(weights).average_precision())
 
 
 def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The slope of the logistic regression of `y` on `score`, for each row of `weights`: Newton's
-    steps from the fit of all rows, with a slight pull to 0 where the classes part.
+    """The slope of the logistic regression of `y` on `score`, for each row of `weights`.
+
+    It takes two Newton steps from the fit of all rows, with a slight pull towards 0, since the
+    slope is infinite where the score separates the classes.
+
+    Args:
+        y: Bool, shape (rows,).
+        score: Log odds, shape (rows,).
+        weights: Shape (weightings, rows).
+
+    Returns:
+        Shape (weightings,).
     """
     fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
     a = np.full(len(weights), float(fit.intercept_[0]))

@@ -93,10 +93,11 @@ def score(
         (1.0, 0.67, 1000.0)
     """
     found = {name: rank(is_rare, p, name) for name in RANKED}
+    totals = int(is_rare.sum()), int((~is_rare).sum())
     for name in DECIDED:
         if name != "cost" or cost is not None:
-            hits, alarms = _counts(is_rare, p, thresholds[name])
-            found[name] = float(_decided(name, hits, alarms, is_rare, cost))
+            hits, alarms = counts_at(is_rare, p, thresholds[name])
+            found[name] = float(decided(name, hits, alarms, totals, cost))
     return found
 
 
@@ -120,7 +121,7 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
 def best_threshold(
     is_rare: np.ndarray, p: np.ndarray, name: str, cost: tuple[float, float] | None = None
 ) -> float:
-    """From which probability on a row should be called rare, for a metric of `DECIDED`.
+    """The probability from which calling a row rare is best, for a metric of `DECIDED`.
 
     Args:
         is_rare, p: Of rows that the model has not learned from, shape (rows,).
@@ -128,41 +129,73 @@ def best_threshold(
         cost: See `score`.
 
     Returns:
-        Midway between two probabilities that occur; above 1 where no alarm is best.
+        Midway between two probabilities that occur; above the highest where no alarm is best.
 
     Example:
         >>> best_threshold(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.6]),
         ...                "f1")
         0.30000000000000004
     """
+    return float(best_thresholds(is_rare, p, np.ones((1, len(p))), name, cost)[0])
+
+
+def best_thresholds(
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    weights: np.ndarray,
+    name: str = "f1",
+    cost: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """`best_threshold` for each weighting of the rows.
+
+    Args:
+        is_rare, p, name, cost: See `best_threshold`.
+        weights: Shape (weightings, rows).
+
+    Returns:
+        Shape (weightings,).
+    """
     order = np.argsort(-p, kind="stable")
     ranked, rare = p[order], is_rare[order]
-    hits = np.append(0, np.cumsum(rare))
-    alarms = np.append(0, np.cumsum(~rare))
-    cuts = np.append(True, np.append(np.diff(ranked) < 0, True))  # ties cannot be parted
-    values = _decided(name, hits, alarms, is_rare, cost) * METRICS[name].sign
-    place = int(np.flatnonzero(cuts)[np.argmax(values[cuts])])
-    if place == 0:
-        return float(np.nextafter(ranked[0], 2))
-    below = ranked[place] if place < len(ranked) else 0.0
-    return float((ranked[place - 1] + below) / 2)
+    ends = np.flatnonzero(np.diff(ranked, append=-np.inf))  # ties cannot be parted
+    at, found = ranked[ends], np.empty(len(weights))
+    cuts = np.concatenate([[np.nextafter(at[0], 2)], (at[:-1] + at[1:]) / 2, at[-1:] / 2])
+    for k, weight in enumerate(weights):
+        w = weight[order].astype(np.float64)
+        hits, alarms = (np.append(0, np.cumsum(w * side)[ends]) for side in (rare, ~rare))
+        values = decided(name, hits, alarms, (hits[-1], alarms[-1]), cost) * METRICS[name].sign
+        found[k] = cuts[int(np.argmax(values))]
+    return found
 
 
-def _counts(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
+def counts_at(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
+    """Hits and false alarms where rows from this probability on are called rare."""
     called = p >= threshold
     return int((called & is_rare).sum()), int((called & ~is_rare).sum())
 
 
-def _decided(
-    name: str, hits: Any, alarms: Any, is_rare: np.ndarray, cost: tuple[float, float] | None
+def decided(
+    name: str,
+    hits: Any,
+    alarms: Any,
+    totals: tuple[float, float],
+    cost: tuple[float, float] | None,
 ) -> Any:
-    rare, others = is_rare.sum(), (~is_rare).sum()
+    """A metric of `DECIDED` from numbers of hits and false alarms, floats or arrays alike.
+
+    Args:
+        name: The metric.
+        hits, alarms: Rare rows and other rows that are called rare.
+        totals: All rare rows, and all others.
+        cost: See `score`.
+    """
+    rare, others = totals
     if name == "f1":
         return 2 * hits / (hits + alarms + rare)
     if name == "balanced_accuracy":
         return (hits / rare + 1 - alarms / others) / 2
     assert cost is not None
-    return 1000 * (cost[0] * (rare - hits) + cost[1] * alarms) / len(is_rare)
+    return 1000 * (cost[0] * (rare - hits) + cost[1] * alarms) / (rare + others)
 
 
 def curves(
@@ -188,7 +221,8 @@ def curves(
         ],
     }
     if cost is not None:
+        totals = int(is_rare.sum()), int((~is_rare).sum())
         found["cost"] = [
-            float(_decided("cost", *_counts(is_rare, p, t), is_rare, cost)) for t in THRESHOLDS
+            float(decided("cost", *counts_at(is_rare, p, t), totals, cost)) for t in THRESHOLDS
         ]
     return found

@@ -11,8 +11,7 @@ import pytest
 import torch
 from drawn import tables
 from hypothesis import given, settings
-from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
 from synthgen.auditing import advice, examine
 from synthgen.auditing import leaks as audit_leaks
@@ -20,7 +19,7 @@ from synthgen.auditing import model as audit_model
 from synthgen.auditing.audit import Audit, audit
 from synthgen.auditing.drift import compare_audits
 from synthgen.errors import DataError, UsageError
-from synthgen.model_selection import intervals, ranking
+from synthgen.model_selection import ranking
 from synthgen.report.gates import gate
 from synthgen.synthesizers import network
 from synthgen.tables.column import Column
@@ -143,25 +142,6 @@ def test_the_thresholds_are_those_of_the_network():
 # --- the figures --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_ranking_is_scikit_learns(seed: int):
-    rng = np.random.default_rng(seed)
-    y, score = rng.random(300) < 0.2, rng.integers(0, 30, 300) / 30  # with ties
-    weight = rng.integers(0, 4, 300) * 1.0
-    group = np.unique(-score, return_inverse=True)[1]
-    hits, alarms = (np.bincount(group, weight * side) for side in (y, ~y))
-    precision, area, price = ranking.ranking(hits, alarms)
-    assert precision == pytest.approx(average_precision_score(y, score, sample_weight=weight))
-    assert area == pytest.approx(roc_auc_score(y, score, sample_weight=weight))
-    cut = next(
-        s for s in np.unique(score)[::-1] if weight[y & (score >= s)].sum() * 2 >= hits.sum()
-    )
-    found = score >= cut
-    assert price == pytest.approx(weight[found & ~y].sum() / weight[found & y].sum())
-    both = ranking.ranking(np.stack([hits, hits[::-1]]), np.stack([alarms, alarms[::-1]]))
-    assert [float(f[0]) for f in both] == pytest.approx([precision, area, float(price)])
-
-
 def test_the_interval_of_a_column_is_that_of_drawing_rows():
     rng = np.random.default_rng(0)
     y = rng.random(2000) < 0.1
@@ -180,12 +160,6 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
     assert found.value == pytest.approx(
         average_precision_score(y, scores, sample_weight=rows.weight)
     )
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 9), (3, 9), (9, 9), (40, 1000)])
-def test_wilson_is_scipys(hits: int, rows: int):
-    expected = binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    assert intervals.wilson(hits, rows) == pytest.approx((hits / rows, *expected))
 
 
 def test_shuffled_labels_show_no_signal():

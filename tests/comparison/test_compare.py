@@ -97,8 +97,8 @@ def test_no_threshold_beats_the_best_one(name: str) -> None:
         p = np.round(rng.random(62) * 0.5 + 0.3 * is_rare, 1)
 
         def value(at: float, is_rare: np.ndarray = is_rare, p: np.ndarray = p) -> float:
-            counts = scoring._counts(is_rare, p, at)
-            return scoring.METRICS[name].sign * scoring._decided(name, *counts, is_rare, (9, 2))
+            counts, totals = scoring.counts_at(is_rare, p, at), (is_rare.sum(), (~is_rare).sum())
+            return scoring.METRICS[name].sign * scoring.decided(name, *counts, totals, (9, 2))
 
         chosen = scoring.best_threshold(is_rare, p, name, (9, 2))
         assert value(chosen) == max(map(value, np.linspace(0, 1.2, 121) + 0.0037))

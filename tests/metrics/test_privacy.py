@@ -12,7 +12,6 @@ import pytest
 import torch
 from checks import mixed
 from imblearn.over_sampling import SMOTE
-from scipy.stats import binomtest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
@@ -20,8 +19,8 @@ from synthgen.errors import UsageError
 from synthgen.metrics.attacks import _folds, _found, _on_lines
 from synthgen.metrics.privacy import _nearness, privacy
 from synthgen.metrics.privacy_rows import _columns, _samples
-from synthgen.metrics.score import Part, Score, wilson
-from synthgen.model_selection.ranking import _areas
+from synthgen.metrics.score import Part, Score
+from synthgen.model_selection.intervals import wilson
 from synthgen.seeds import seed_sequence
 from synthgen.tables.table import Table
 
@@ -401,25 +400,10 @@ def test_seeds_and_devices():
 # --- parts --------------------------------------------------------------------------------------
 
 
-def test_area_is_that_of_sklearn_with_ties_and_weights():
-    rng = np.random.default_rng(0)
-    scores = rng.integers(0, 6, (3, 40)) / 6
-    weights = np.stack([np.ones(40), rng.integers(0, 4, 40)])
-    member = np.arange(40) < 20
-    expected = [[roc_auc_score(member, s, sample_weight=w) for w in weights] for s in scores]
-    assert _areas(scores, weights) == pytest.approx(np.array(expected))
-
-
 def test_share_of_members_found():
     suspicion = np.r_[[0.9, 0.8, 0.3, 0.1], [0.85, 0.2, 0.2, 0.0]][None]
     assert _found(suspicion, np.array([0.01, 0.25, 1.0])).tolist() == [[0.25, 0.75, 1.0]]
     assert _found(np.ones((1, 8)), np.array([0.1])).tolist() == [[0.0]]  # a tie finds nobody
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(0, 10), (3, 10), (500, 500)])
-def test_interval_of_a_share(hits: int, rows: int):
-    expected = binomtest(hits, rows).proportion_ci(method="wilson")
-    assert wilson(hits / rows, rows) == pytest.approx(tuple(expected), abs=1e-4)
 
 
 @pytest.mark.parametrize("decimals", [12, 2])

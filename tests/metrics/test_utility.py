@@ -28,6 +28,7 @@ from synthgen.model_selection.classifiers import (
     moved,
     settings_for,
 )
+from synthgen.model_selection.scoring import best_thresholds
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
@@ -193,14 +194,14 @@ def test_slope_tells_how_much_too_sure_a_judge_is():
 
 def test_the_threshold_is_that_of_the_best_f1(scored: tuple[np.ndarray, ...]):
     y, p, _ = scored
-    found = figures.best_threshold(y, p, np.ones((1, len(y))))[0]
+    found = best_thresholds(y, p, np.ones((1, len(y))))[0]
     best = max(known.f1_score(y, p >= t) for t in np.unique(p))
     assert known.f1_score(y, p >= found) == pytest.approx(best)
 
 
 def test_the_threshold_of_each_sample_is_that_of_its_rows(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = figures.best_threshold(y, p, weights)
+    found = best_thresholds(y, p, weights)
     for w, threshold in zip(weights, found, strict=True):
         best = max(known.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p))
         assert known.f1_score(y, p >= threshold, sample_weight=w) == pytest.approx(best)
