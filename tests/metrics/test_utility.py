@@ -12,7 +12,7 @@ from sklearn import metrics as known
 from synthgen.encoding.matrix import Space
 from synthgen.errors import UsageError
 from synthgen.metrics import predictions as figures
-from synthgen.metrics import utility as module
+from synthgen.metrics import utility_fits as module
 from synthgen.metrics import utility_rows
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.utility import utility
