@@ -125,7 +125,7 @@ def ours(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespa
         return make(scope="all", batch_size=BATCH, device=str(clock.device), **params)
 
     asking = model(random_state=0)
-    asked, task = clock(lambda: next(asking._asked(X, y)))
+    asked, task = clock(lambda: next(asking.fit_steps(X, y)))
     n_labels, size = task.learner.data.n_labels, task.learner.sampler.rows
     budget = asking.budget(encoder.layout, n_labels, len(frame), size)
     run = _Run(task.learner, 10**6, task.generator)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -13,11 +14,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from synthgen.encoding.unlearned import unlearned
-from synthgen.errors import ModelFileError, UsageError
+from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.disk import machine_memory
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
+from synthgen.training.graph import out_of_memory
 from synthgen.training.model_file import read_model
 
 
@@ -66,7 +68,17 @@ class Synthesizer(BaseEstimator, ABC):
         return self._fit_table(Table.of_xy(X, y, schema=self.schema))
 
     def _fit_table(self, table: Table) -> Self:
-        """`fit` for callers that have a `Table`, so that its schema is inferred only once."""
+        """`fit` for a table whose schema is known already: the inner door.
+
+        Whatever of synthgen holds a `Table` fits through this one, so that no schema is inferred
+        twice. The table's schema counts, and the argument `schema` is not looked at.
+
+        Args:
+            table: The training rows, of at least two classes.
+
+        Raises:
+            UsageError: a hyperparameter cannot be what it is, or a class has one row only.
+        """
         self._fit(*self._prepared(table))
         return self
 
@@ -105,6 +117,7 @@ class Synthesizer(BaseEstimator, ABC):
             NotFittedError: `fit` was not called.
             UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class
                 was not learned.
+            ConvergenceError: memory ran out while the rows were made (E603).
         """
         return self._rows(n_samples, label, random_state, self._sample)
 
@@ -133,7 +146,8 @@ class Synthesizer(BaseEstimator, ABC):
         parts, places = [], []
         for position in np.unique(codes):
             where = np.flatnonzero(codes == position)
-            parts.append(make(int(position), len(where), child_seed(seed, int(position) + 1)))
+            with _enough_memory(rows):
+                parts.append(make(int(position), len(where), child_seed(seed, int(position) + 1)))
             places.append(where)
         features = parts[0]
         if len(parts) > 1:
@@ -222,6 +236,21 @@ class Synthesizer(BaseEstimator, ABC):
             raise UsageError(203, f"n_samples must be a whole number from 1, not {n_samples!r}")
         check_memory(int(n_samples), len(self.schema_.columns))
         return int(n_samples)
+
+
+@contextmanager
+def _enough_memory(rows: int) -> Iterator[None]:
+    """Out of memory in the block is an error of its own, with what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise ConvergenceError(
+            603,
+            f"memory ran out while {rows:,} rows were made: ask for fewer rows at a time, each "
+            f"time with a new seed, close other programs, or use another device",
+        ) from error
 
 
 def check_two_rows(label: Any, rows: int) -> None:

@@ -75,7 +75,7 @@ def fit_many(
             synthesizer.fit(X, y)
         else:
             assert isinstance(synthesizer, NetworkSynthesizer)
-            go_on(i, synthesizer._asked(X, y), None)
+            go_on(i, synthesizer.fit_steps(X, y), None)
     while asked:
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, (_, task) in asked.items():

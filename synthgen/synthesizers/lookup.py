@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import isabstract
 
@@ -70,14 +71,14 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     if module == "sdv":
         home = import_module(SDV_HOME)
         if name not in home.MODELS:
-            offered = ", ".join(f"sdv:{model}" for model in home.MODELS)
-            raise UsageError(205, f"there is no synthesizer {synthesizer!r}: use {offered}")
+            offered = [f"sdv:{model}" for model in home.MODELS]
+            raise UsageError(205, _unknown(synthesizer, offered, f"use {', '.join(offered)}"))
         return home.SDV(model=name)
-    known = "auto, bootstrap, ctgan, tabflow, tvae, sdv:GaussianCopula"
     if not name:
-        raise UsageError(
-            205, f"there is no synthesizer {synthesizer!r}: use {known}, or package.module:Class"
+        use = (
+            "use auto, bootstrap, ctgan, tabflow, tvae, sdv:GaussianCopula, or package.module:Class"
         )
+        raise UsageError(205, _unknown(synthesizer, [*names], use))
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
@@ -87,3 +88,11 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class"
         )
     return found()
+
+
+def _unknown(given: object, known: list[str], use: str) -> str:
+    """What an unknown name is told, with the known one that it looks like."""
+    near = get_close_matches(str(given).lower(), [k.lower() for k in known], n=1)
+    meant = [k for k in known if k.lower() in near]
+    hint = f"; did you mean {meant[0]!r}?" if meant else ""
+    return f"there is no synthesizer {given!r}: {use}{hint}"

@@ -260,8 +260,10 @@ class NetworkSynthesizer(Synthesizer):
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def _asked(self, X: Any, y: Any) -> Generator[Task, History, None]:
-        """A fit that leaves its runs to whoever asks for them."""
+    def fit_steps(self, X: Any, y: Any) -> Generator[Task, History, None]:
+        """`fit` as a coroutine: it yields each training run as a `Task`, and the caller, who does
+        the run, sends back its `History`.
+        """
         prepared = self._prepared(Table.of_xy(X, y, schema=self.schema))
         self._check_params()
         self.device_ = resolve(self.device)
@@ -476,11 +478,10 @@ class NetworkSynthesizer(Synthesizer):
             f"a network learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes "
             f"the rows of {named}",
             UserWarning,
-            stacklevel=5,
+            stacklevel=7,
         )
         bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
-        target = table.schema.target
-        return bootstrap.fit(table.frame.drop(columns=[target]), table.frame[target])
+        return bootstrap._fit_table(table)
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):

@@ -146,11 +146,10 @@ class SDV(Synthesizer):
                 f"SDV learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes "
                 f"the rows of {named}",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-            self._bootstrap = SmoothedBootstrap(classes=self.fallback_, schema=table.schema)
-            target = table.schema.target
-            self._bootstrap.fit(table.frame.drop(columns=[target]), table.frame[target])
+            bootstrap = SmoothedBootstrap(classes=self.fallback_, schema=table.schema)
+            self._bootstrap = bootstrap._fit_table(table)
         self._models: dict[int, tuple[Any, list[_Part]]] = {}
         for p in positions:
             if p not in few:

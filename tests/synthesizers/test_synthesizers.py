@@ -21,9 +21,11 @@ from checks import (
 import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.encoding.layout import Encoded
-from synthgen.errors import ModelFileError, UsageError
+from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.synthesizers import network
 from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model
 
 
@@ -138,7 +140,7 @@ def test_early_stop_looks_at_no_number_that_a_row_lacks() -> None:
     """A network is not taught numbers at spikes: there they may be anything."""
     X, y = mixed(rows=600, rare=300)
     model: Any = tvae(random_state=0, scope="class", classes=["rare"])
-    task = next(model._asked(X, y))
+    task = next(model.fit_steps(X, y))
     sampler, data = task.learner.sampler, cast(Any, task.learner).data
 
     def distance() -> float:
@@ -161,7 +163,7 @@ def test_early_stop_looks_at_no_number_that_a_row_lacks() -> None:
 @pytest.mark.parametrize(("make", "number"), [(ctgan, True), (tvae, True), (tabflow, False)])
 def test_a_hundred_numbers_are_a_scale_where_rows_must_be_narrow(make: Any, number: bool) -> None:
     X = pd.DataFrame({"age": np.arange(2000) % 100, "years": np.arange(2000) % 20})
-    slots = next(make(random_state=0)._asked(X, np.arange(2000) < 1200)).slots
+    slots = next(make(random_state=0).fit_steps(X, np.arange(2000) < 1200)).slots
     assert [has for _, has, _ in slots] == [number, False]
 
 
@@ -272,3 +274,57 @@ def test_a_long_fit_says_beforehand_how_long_it_takes(
     assert ("training on rare (2 of 2) takes about 0:00:0" in words) is said
     assert ("12 steps of" in words) is said
     assert ("of memory: 0.0 MiB for 20 rows" in words) is said
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("tabflw", "'tabflow'"), ("bootsrap", "'bootstrap'"), ("sdv:TVEA", "'sdv:TVAE'")],
+)
+def test_a_misspelt_name_is_told_which_one_it_looks_like(given: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {meant}"):
+        resolve(given)
+    with pytest.raises(UsageError) as caught:
+        resolve("xyz")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 GB"), None],
+)
+def test_out_of_memory_while_sampling_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    X, y = mixed(rare=20)
+    model = bootstrap().fit(X, y)
+
+    def without_memory(*_: object) -> None:
+        raise error or RuntimeError("a fault of the code")
+
+    monkeypatch.setattr(model, "_sample", without_memory)
+    if error is None:
+        with pytest.raises(RuntimeError, match="a fault of the code"):
+            model.sample(5)
+        return
+    with pytest.raises(ConvergenceError, match="memory ran out while 5 rows were made") as caught:
+        model.sample(5)
+    assert caught.value.code == 603
+
+
+def test_the_inner_door_takes_the_schema_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = mixed(rare=20)
+    table = Table.of_xy(X, y)
+    outer = bootstrap().fit(X, y).sample(20, random_state=0)
+    network_alone = tvae(classes=["rare"], scope="class", random_state=0)
+    with_few = tvae(classes=["other"], scope="class", random_state=0)
+    other = np.flatnonzero(table.labels == table.schema.classes.index("other"))
+    part = table.rows(np.setdiff1d(np.arange(len(table)), other[:5]))
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a schema was inferred behind the door")
+
+    monkeypatch.setattr(Schema, "infer", refused)
+    pd.testing.assert_frame_equal(bootstrap()._fit_table(table).sample(20, random_state=0), outer)
+    assert network_alone._fit_table(table).schema_ is table.schema
+    with pytest.warns(UserWarning, match=r"the rows of 'other' \(7\)"):
+        with_few._fit_table(part)

@@ -46,7 +46,7 @@ def asked(make: type[NetworkSynthesizer], scope: str) -> list[Task]:
     for seed, rows in enumerate((240, 200, 150)):
         made: Any = make
         model = made(scope=scope, steps=10, batch_size=40, random_state=seed, device="cpu")
-        runs = model._asked(*table(rows, seed))
+        runs = model.fit_steps(*table(rows, seed))
         task = next(runs)
         if scope == "adapt":
             task = runs.send(task.run())

@@ -54,7 +54,7 @@ class Held(TorchDispatchMode):
 @pytest.mark.parametrize("scope", ["class", "all"])
 def test_weights_are_counted_before_they_are_there(make: Any, scope: str) -> None:
     model = make(scope=scope, batch_size=60, device="cpu", random_state=0)
-    task = next(model._asked(*table(200, 2, 3)))
+    task = next(model.fit_steps(*table(200, 2, 3)))
     data = task.learner.data
     (own,) = common([task.slots])
     budget = model.budget(own, data.n_labels, len(data), task.learner.sampler.rows)
@@ -83,7 +83,7 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
     ask = model.budget
     model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
     with Held() as held:
-        task = next(model._asked(X, y))
+        task = next(model.fit_steps(X, y))
         at = _Run(task.learner, 20, task.generator)
         states = [at.state()]
         for _ in range(2):
@@ -103,19 +103,19 @@ def test_what_does_not_fit_is_refused_before_it_is_taken(monkeypatch: pytest.Mon
     budgets: list[Budget] = []
     ask = model.budget
     model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
-    next(model._asked(X, y))
+    next(model.fit_steps(X, y))
     (budget,) = budgets
     there = budget.total - 1000 * (budget.row + budget.building)
     monkeypatch.setattr(device, "memory", lambda of: there)
     said = f"but cpu has .*: learn from at most {budget.n_rows - 1000:,} rows"
     with pytest.raises(UsageError, match=said) as caught:
-        next(model._asked(X, y))
+        next(model.fit_steps(X, y))
     assert caught.value.code == 214
     monkeypatch.setattr(device, "memory", lambda of: budget.step)
     with pytest.raises(UsageError, match="lower batch_size"):
-        next(model._asked(X, y))
+        next(model.fit_steps(X, y))
     monkeypatch.setattr(device, "memory", lambda of: budget.total)
-    next(model._asked(X, y))
+    next(model.fit_steps(X, y))
 
 
 def test_ten_million_rows_of_fifty_columns_fit_a_large_gpu() -> None:

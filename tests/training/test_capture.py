@@ -122,7 +122,7 @@ def test_a_step_side_by_side_is_as_long_for_many_networks_as_for_two(
     for k in (2, 7):
         made: Any = make
         models = [made(scope="all", batch_size=40, device="cpu", random_state=i) for i in range(k)]
-        at = SideBySide([next(m._asked(X, np.arange(200) < 50)) for m in models])
+        at = SideBySide([next(m.fit_steps(X, np.arange(200) < 50)) for m in models])
         at.update()
         with Operations() as operations:
             at.update()
