@@ -591,7 +591,7 @@ SETTINGS: dict[str, int] = {
     "--rule kind<": 251,
     "--seed -1": 200,
     "--ratio x": 277,
-    "--target z": 338,
+    "--target z": 215,
 }
 if not torch.cuda.is_available():
     SETTINGS["--device cuda"] = 212

@@ -26,7 +26,7 @@ from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.column import Column
 from synthgen.tables.dtypes import shown
 from synthgen.tables.schema import Schema, class_position
-from synthgen.tables.table import Table, as_frame
+from synthgen.tables.table import Table, as_frame, native
 
 DEFAULT_SYNTHESIZER = "auto"
 # Of a model that is trained already, unasked: doubled, or this share of the largest class if that
@@ -179,6 +179,7 @@ def augment(
         ([0, 0, 0, 0, 1, 1, 1, 1], '2 rows are too few to validate an amount: doubled')
     """
     table = Table.of(frame, target=target, schema=schema)
+    frame = native(frame)
     if model is not None:
         check_fit(model, table)
     check_seed(random_state)

@@ -25,6 +25,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.checks import refuse_foreign
 from synthgen.tables.table import Table, as_frame
 
 
@@ -275,6 +276,7 @@ def _frame(X: Any) -> pd.DataFrame:
     """`X` as a frame that shares its cells."""
     if issparse(X):
         raise DataError(352, "X is a SciPy sparse matrix: make it dense, with X.toarray()")
+    refuse_foreign(X, "X")
     frame = pd.DataFrame()
     if isinstance(X, pd.DataFrame):
         frame = X
@@ -297,6 +299,7 @@ def _frame(X: Any) -> pd.DataFrame:
 
 def _labels(y: Any) -> pd.Series:
     """`y` as a series of its own; 0/1 columns become the number of the column."""
+    refuse_foreign(y, "y")
     series = None
     if isinstance(y, pd.Series):
         series = y

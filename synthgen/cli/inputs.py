@@ -58,7 +58,7 @@ def _column(frame: pd.DataFrame, name: str | None) -> Any:
 
 def _split(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, pd.Series]:
     """The features and the target."""
-    from synthgen.tables.inference import check_frame
+    from synthgen.tables.checks import check_frame
 
     name = _column(frame, target)
     check_frame(frame, name)

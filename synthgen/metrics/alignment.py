@@ -14,8 +14,9 @@ from synthgen.encoding.matrix import Space
 from synthgen.errors import DataError
 from synthgen.tables import checks
 from synthgen.tables import dtypes as cell
+from synthgen.tables.checks import check_frame
 from synthgen.tables.column import LEVELS, Column
-from synthgen.tables.inference import check_frame, no_class
+from synthgen.tables.inference import no_class
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 

@@ -1,18 +1,116 @@
-"""TODO docstring."""
+"""What cannot be taken as a table or a column, and the errors that say so."""
 
 from __future__ import annotations
 
 import datetime
+import difflib
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
 
-from synthgen.errors import DataError
+from synthgen.errors import DataError, UsageError
 from synthgen.tables.dtypes import _INT64, floats, row_of, tidy, types_of
 
-# --- refusals -------------------------------------------------------------------------------------
+# Packages with frames of their own; each frame has a method that makes a pandas one.
+FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibis", "narwhals")
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def check_frame(frame: Any, target: Hashable | None) -> None:
+    """Refuse what is no pandas frame with rows, or has no column `target`.
+
+    Raises:
+        DataError: It is no pandas frame, it is empty, or a column has no name or that of another.
+        UsageError: It has no column `target`.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        refuse_foreign(frame, "the table")
+        raise DataError(
+            335,
+            f"the table is a {type(frame).__name__}: give a pandas DataFrame (to make one of an "
+            "array, pandas.DataFrame(array))",
+        )
+    if frame.shape[1] == 0 or len(frame) == 0:
+        raise DataError(
+            336,
+            f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to "
+            "learn: check what made it",
+        )
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(337, f"column {twice[0]!r} appears more than once: rename all but one")
+    for position, name in enumerate(frame.columns):
+        if pdt.is_scalar(name) and pd.isna(name):
+            raise DataError(327, f"column {position + 1} has no name ({name}): give it one")
+    if target is not None:
+        check_column(frame, target, "target")
+
+
+def check_column(frame: pd.DataFrame, name: Hashable, role: str) -> None:
+    """Refuse a column that the table lacks.
+
+    Args:
+        frame: The table.
+        name: Of the column.
+        role: What it was named for, such as "target".
+
+    Raises:
+        UsageError: There is none; the message has the names that are nearest to it.
+    """
+    if isinstance(name, Hashable) and name in frame.columns:
+        return
+    if not isinstance(name, Hashable):
+        raise UsageError(
+            215,
+            f"the {role} is a {type(name).__name__}, not the name of a column: give features and "
+            "classes as (X, y), or one frame and the name of its target",
+        )
+    near = difflib.get_close_matches(str(name), list(map(str, frame.columns)), 3)
+    meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ": name one of them"
+    raise UsageError(215, f"there is no column {name!r} for a {role}: {listed(frame)}{meant}")
+
+
+def listed(frame: pd.DataFrame) -> str:
+    """The names of the first columns, as a message quotes them."""
+    names = [repr(n) for n in frame.columns[:12]]
+    return f"it has {', '.join(names)}{', ...' if frame.shape[1] > 12 else ''}"
+
+
+def refuse_foreign(data: Any, what: str) -> None:
+    """Refuse a frame or series of a package other than pandas, and say how to convert it.
+
+    Args:
+        data: What was given.
+        what: How the message calls it, such as "X".
+
+    Raises:
+        DataError: It is of polars, PyArrow or the like.
+    """
+    package = type(data).__module__.partition(".")[0]
+    if package not in FOREIGN:
+        return
+    kind = type(data).__name__
+    lazy = ".collect()" if kind == "LazyFrame" else ""
+    name = "y" if what == "y" else "frame"
+    convert = {"dask": "compute", "pyspark": "toPandas"}.get(package, "to_pandas")
+    raise DataError(
+        355,
+        f"{what} is a {package} {kind}, and only pandas and NumPy are read: give "
+        f"{name}{lazy}.{convert}()",
+    )
+
+
+def plain_name(name: Any) -> Any:
+    """A column's name as a Python value: pandas gives 1 as `numpy.int64` in some places."""
+    return name.item() if isinstance(name, np.generic) else name
+
+
+# --- columns --------------------------------------------------------------------------------------
 
 
 def check(name: Hashable, series: pd.Series) -> None:

@@ -52,36 +52,6 @@ _MAY_BE: dict[str, tuple[Kind, ...]] = {
 }
 
 
-def check_frame(frame: pd.DataFrame, target: Hashable | None) -> None:
-    """Refuse what is no table, or has no column `target`."""
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(
-            335, f"a pandas DataFrame is needed, not a {type(frame).__name__}: make it one"
-        )
-    if frame.shape[1] == 0 or len(frame) == 0:
-        raise DataError(
-            336,
-            f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to "
-            "learn: "
-            f"check what made it",
-        )
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise DataError(337, f"column {twice[0]!r} appears more than once: rename all but one")
-    for position, name in enumerate(frame.columns):
-        if pdt.is_scalar(name) and pd.isna(name):
-            raise DataError(327, f"column {position + 1} has no name ({name}): give it one")
-    if target is not None and target not in frame.columns:
-        raise DataError(
-            338, f"there is no column {target!r} for a target: {listed(frame)}: name one of them"
-        )
-
-
-def listed(frame: pd.DataFrame) -> str:
-    names = [repr(n) for n in frame.columns[:12]]
-    return f"it has {', '.join(names)}{', ...' if frame.shape[1] > 12 else ''}"
-
-
 def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
     """What to say of a target where the mask `gone`, of shape (rows,), is set."""
     row, value = cell.row_of(target, gone)
@@ -92,14 +62,17 @@ def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
     )
 
 
-def infer_target(series: pd.Series) -> Column:
+def infer_target(name: Hashable, series: pd.Series) -> Column:
     """The column of the classes.
+
+    Args:
+        name: Of the column.
+        series: Its cells, shape (rows,).
 
     Raises:
         DataError: missing cells, one class only, labels of several types, or a quantity instead of
             classes.
     """
-    name = series.name
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)

@@ -15,8 +15,9 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables import plain
+from synthgen.tables.checks import check_frame, listed, plain_name
 from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
-from synthgen.tables.inference import check_frame, infer_column, infer_target, listed
+from synthgen.tables.inference import infer_column, infer_target
 
 # SDV's types that say what we want to know; "numerical" and "unknown" leave it to the cells.
 _SDV_KINDS: dict[str, Kind | None] = {
@@ -51,6 +52,7 @@ class Schema:
     target: Hashable | None = None
 
     def __getitem__(self, name: Hashable) -> Column:
+        name = plain_name(name)
         for column in self.columns:
             if column.name == name and type(column.name) is type(name):
                 return column
@@ -90,6 +92,7 @@ class Schema:
         """
         if target is None and given is not None:
             target = given.target
+        target = plain_name(target)
         check_frame(frame, target)
         if given is not None:
             for name in given.names:
@@ -102,14 +105,14 @@ class Schema:
                     )
         label = codes = None
         if target is not None:
-            label = infer_target(frame[target])
+            label = infer_target(target, frame[target])
             codes = label.codes(frame[target])
         hints = {} if given is None else {c.name: c for c in given.columns}
         columns = [
             label
             if label is not None and name == target
             else infer_column(name, frame[name], codes, hints.get(name))
-            for name in frame.columns
+            for name in map(plain_name, frame.columns)
         ]
         return cls(tuple(columns), target)
 

@@ -16,6 +16,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
+from synthgen.tables.checks import check_frame, plain_name, refuse_foreign
 from synthgen.tables.schema import Schema
 
 
@@ -31,48 +32,91 @@ class Table:
 
     @classmethod
     def of(
-        cls, frame: pd.DataFrame, *, target: Hashable | None = None, schema: Schema | None = None
+        cls,
+        data: Any,
+        y: Any = None,
+        *,
+        target: Hashable | None = None,
+        schema: Schema | None = None,
     ) -> Table:
-        """Check `frame` and infer its schema; with `schema`, take its decisions (see
-        `Schema.infer`).
+        """The one door: features and classes, or a frame with its target, as a checked table.
+
+        Args:
+            data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
+                The columns of an array are named 0, 1, ... A `Table` is taken as it is.
+            y: The classes: series, one-column frame or array, shape (rows,). Then `data` holds the
+                features only, and the target, called as `y` is, becomes the last column. Without a
+                name, or with one that `data` has too, it is called as the schema's target, or
+                "target". The name of a column of `data` is taken as `target`.
+            target: The column of `data` that holds the classes.
+            schema: Kinds and limits to take instead of guessing them, see `Schema.infer`.
+
+        Returns:
+            The table, its cells in this machine's byte order. Without `y` and `target` it has the
+            schema's target, or none.
+
+        Raises:
+            DataError: The data are neither a pandas frame nor a dense array, `y` is no column, the
+                two do not have the same rows, or see `Schema.infer`.
+            UsageError: `target` is no column, or both `y` and `target` are given.
+
+        Example:
+            >>> frame = pd.DataFrame({"dose": [1.5, 2.5, 2.0, 9.0], "ill": ["n", "n", "n", "y"]})
+            >>> one = Table.of(frame, target="ill")
+            >>> two = Table.of(frame[["dose"]], frame["ill"])
+            >>> three = Table.of(frame, "ill")
+            >>> one.schema == two.schema == three.schema, one.counts
+            (True, {'n': 3, 'y': 1})
         """
+        if y is not None and _is_name(y):
+            y, target = None, _one_of(target, y)
+        if y is not None and target is not None:
+            raise UsageError(
+                216,
+                f"y and target={target!r} were both given: give features and classes as (X, y), "
+                "or one frame and the name of its target column",
+            )
+        if isinstance(data, Table):
+            return data._as(y, target, schema)
+        if y is None:
+            check_frame(data, None)
+            frame = native(data)
+        else:
+            frame, target = _joined(data, y, schema)
         inferred = Schema.infer(frame, target=target, given=schema)
         return cls(_tidy(frame), inferred)
 
     @classmethod
-    def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
-        """The features and the target as one table, the target last.
-
-        Args:
-            X: Frame or array of shape (rows, features); array columns are named 0, 1, ...
-            y: Series, one-column frame or array of shape (rows,). Without a name, or with one that
-                X also has, it is called as the schema's target, or "target".
-            schema: Decisions to take instead of guessing.
-
-        Raises:
-            DataError: they are no table and no column, do not have the same rows, or see
-                `Schema.infer`.
-        """
-        frame, labels = _features(X), _labels(y)
-        if len(labels) != len(frame):
-            raise DataError(
-                334, f"X has {len(frame)} rows and y has {len(labels)}: give one label for each row"
+    def labelled(
+        cls,
+        data: Any,
+        y: Any = None,
+        *,
+        target: Hashable | None = None,
+        schema: Schema | None = None,
+    ) -> Table:
+        """What `of` gives, or a `UsageError` where nothing says which column holds the classes."""
+        table = cls.of(data, y, target=target, schema=schema)
+        if table.schema.target is None:
+            raise UsageError(
+                217,
+                "nothing says which column holds the classes: give features and classes as "
+                "(X, y), or one frame and target=...",
             )
-        if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series | pd.DataFrame):
-            _check_alignment(frame.index, labels.index)
-        name = labels.name
-        if name is None or name in frame.columns:
-            name = "target" if schema is None or schema.target is None else schema.target
-            while name in frame.columns:
-                name = f"{name}_"
-        whole = frame.reset_index(drop=True).copy(deep=False)
-        # A frame whose columns are a MultiIndex would stretch the name; plain tuples do not.
-        whole.columns = pd.Index(list(frame.columns), dtype=object, tupleize_cols=False)
-        whole[name] = labels.reset_index(drop=True)
-        # pandas makes names that all are whole numbers its own kind of number.
-        name = name.item() if isinstance(name, np.generic) else name
-        whole.columns = pd.Index([*frame.columns, name], dtype=object, tupleize_cols=False)
-        return cls.of(whole, target=name, schema=schema)
+        return table
+
+    @classmethod
+    def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
+        """The features and the classes as one table, the target last; see `of`."""
+        return cls.of(X, y, schema=schema)
+
+    def _as(self, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
+        """This table, where nothing else is asked of it."""
+        if y is not None or schema is not None or target not in (None, self.schema.target):
+            raise UsageError(
+                216, "a Table has its target and schema already: give it alone, or give its frame"
+            )
+        return self
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -110,9 +154,71 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     return whole
 
 
+def _is_name(y: Any) -> bool:
+    """Whether `y` can only be the name of a column: no list of labels is a text or a number."""
+    return pdt.is_scalar(y) and not pd.isna(y)
+
+
+def _one_of(target: Hashable | None, name: Hashable) -> Hashable:
+    if target is not None and target != name:
+        raise UsageError(216, f"two targets were given, {name!r} and {target!r}: give one of them")
+    return name
+
+
+def _joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashable]:
+    """Features and classes as one frame, and the name of the target."""
+    frame, labels = _features(X), _labels(y)
+    if len(labels) != len(frame):
+        raise DataError(
+            334, f"X has {len(frame)} rows and y has {len(labels)}: give one label for each row"
+        )
+    if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series | pd.DataFrame):
+        _check_alignment(frame.index, labels.index)
+    frame = native(frame)
+    names = list(frame.columns)
+    name = plain_name(labels.name)
+    if name is None or name in names:
+        name = "target" if schema is None or schema.target is None else schema.target
+        while name in names:
+            name = f"{name}_"
+    whole = frame.reset_index(drop=True)
+    # A frame whose columns are a MultiIndex would stretch the name; plain tuples do not.
+    whole.columns = pd.Index(names, dtype=object, tupleize_cols=False)
+    whole[name] = _native_cells(labels).reset_index(drop=True)
+    whole.columns = pd.Index([*names, name], dtype=object, tupleize_cols=False)
+    return whole, name
+
+
+def native(frame: pd.DataFrame) -> pd.DataFrame:
+    """A pandas frame with cells in this machine's byte order, and with names that are no NumPy numbers."""
+    foreign = [i for i, dtype in enumerate(frame.dtypes) if not _is_native(dtype)]
+    names = [plain_name(name) for name in frame.columns]
+    if not foreign and not any(isinstance(name, np.generic) for name in frame.columns):
+        return frame
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    for i in foreign:
+        columns[i] = _native_cells(columns[i])
+    whole = pd.DataFrame(dict(enumerate(columns)), index=frame.index)
+    whole.columns = pd.Index(names, dtype=object, tupleize_cols=False)
+    return whole
+
+
+def _native_cells(series: pd.Series) -> pd.Series:
+    if _is_native(series.dtype):
+        return series
+    cells = series.to_numpy()
+    native = cells.astype(cells.dtype.newbyteorder("="))
+    return pd.Series(native, index=series.index, name=series.name)
+
+
+def _is_native(dtype: Any) -> bool:
+    return not isinstance(dtype, np.dtype) or dtype.isnative
+
+
 def _features(X: Any) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         return X
+    refuse_foreign(X, "X")
     try:
         array = np.asarray(X)
     except ValueError:
@@ -121,8 +227,7 @@ def _features(X: Any) -> pd.DataFrame:
         raise DataError(
             330,
             f"X is a {type(X).__name__} of shape {np.shape(array)}: give a pandas DataFrame or a "
-            "dense array "
-            f"of shape (rows, features)",
+            "dense array of shape (rows, features)",
         )
     return pd.DataFrame(array)
 
@@ -132,6 +237,7 @@ def _labels(y: Any) -> pd.Series:
         return y
     if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
         return y.iloc[:, 0]
+    refuse_foreign(y, "y")
     if pdt.is_list_like(y) and not isinstance(y, Mapping | set | pd.DataFrame):
         series = y if isinstance(y, pd.Index | pd.api.extensions.ExtensionArray) else np.asarray(y)
         if isinstance(series, np.ndarray) and series.ndim == 2 and series.shape[1] == 1:
@@ -154,10 +260,9 @@ def _check_alignment(X: pd.Index, y: pd.Index) -> None:
         position = int(np.argmax([a != b for a, b in zip(X, y, strict=True)]))
         raise DataError(
             328,
-            f"X and y have different indexes, first in row {position}: {cell.shown(X[position])} "
-            "and "
-            f"{cell.shown(y[position])}: align them with y.loc[X.index], or drop both with "
-            "reset_index(drop=True)",
+            f"X and y have different indexes, first in row {position}: "
+            f"{cell.shown(X[position])} and {cell.shown(y[position])}: align them with "
+            "y.loc[X.index], or drop both with reset_index(drop=True)",
         )
 
 

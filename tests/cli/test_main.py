@@ -689,7 +689,6 @@ def test_status_2_for_what_is_missing_or_unknown(table: Path):
     [
         (None, "a", "E310: no.csv: no such file: check the path and the working directory"),
         ("a,b\n1,2,3\n", "a", "E321: no.csv: line 2: expected 2 fields as in the header, .*"),
-        ("a,b\n1,2\n", "c", "E338: there is no column 'c' for a target: it has 'a', 'b'.*"),
         ("a,b\n1,2\n1,3\n", "a", "E341: target 'a' has one class only, 1.*"),
     ],
 )
@@ -717,12 +716,11 @@ def test_a_target_that_is_not_there_is_named_with_those_that_are(table: Path, co
         else ()
     )
     result = run(command, *data, "--target", "outcom", *out)
-    assert result.exit_code == 3
-    which = "train table: " if command == "evaluate" else ""
-    assert (
-        f"error E338: {which}there is no column 'outcom' for a target: it has 'patient_id', "
-        in result.stderr
-    )
+    assert result.exit_code == 2
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error E215: there is no column 'outcom' for a target: it has ")
+    assert lines[0].endswith("did you mean 'outcome'?")
     assert os.listdir() == ["data.csv"]
 
 

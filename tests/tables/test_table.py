@@ -288,7 +288,7 @@ REFUSED = {
     "1 and True": (pd.DataFrame([[1, 2]], columns=[1, True]), None, 337, "True appears.*rename"),
     "no name": (pd.DataFrame([[1, 2]], columns=["x", None]), None, 327, "column 2 has no name"),
     "NaN as name": (pd.DataFrame([[1]], columns=[NAN]), None, 327, "column 1 has no name.*give it"),
-    "no target": (pd.DataFrame({"x": [1]}), "y", 338, "no column 'y'.*it has 'x'.*name one"),
+    "no target": (pd.DataFrame({"x": [1]}), "y", 215, "no column 'y'.*it has 'x'.*name one"),
     "inf": (
         pd.DataFrame({"x": [1.0, np.inf]}, index=["a", "b"]),
         None,
