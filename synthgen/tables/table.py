@@ -78,11 +78,10 @@ class Table:
             )
         if isinstance(data, Table):
             return data._as(y, target, schema)
-        if y is None:
-            check_frame(data, None)
-            frame = native(data)
-        else:
-            frame, target = _joined(data, y, schema)
+        if y is not None:
+            return cls.of_xy(data, y, schema=schema)
+        check_frame(data, None)
+        frame = native(data)
         inferred = Schema.infer(frame, target=target, given=schema)
         return cls(_tidy(frame), inferred)
 
@@ -107,8 +106,9 @@ class Table:
 
     @classmethod
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
-        """The features and the classes as one table, the target last; see `of`."""
-        return cls.of(X, y, schema=schema)
+        """Features and classes as one table, for callers that take nothing else; see `of`."""
+        frame, target = _joined(X, y, schema)
+        return cls(_tidy(frame), Schema.infer(frame, target=target, given=schema))
 
     def _as(self, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
         """This table, where nothing else is asked of it."""
@@ -190,7 +190,7 @@ def _joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashab
 
 
 def native(frame: pd.DataFrame) -> pd.DataFrame:
-    """A pandas frame with cells in this machine's byte order, and with names that are no NumPy numbers."""
+    """`frame` with its cells in this machine's byte order and its names as Python values."""
     foreign = [i for i, dtype in enumerate(frame.dtypes) if not _is_native(dtype)]
     names = [plain_name(name) for name in frame.columns]
     if not foreign and not any(isinstance(name, np.generic) for name in frame.columns):

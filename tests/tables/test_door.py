@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,11 @@ def test_arrays_have_numbered_columns_and_a_target() -> None:
     [
         (lambda: Table.of(frame, "il"), 215, "no column 'il' for a target.* mean 'ill'\\?"),
         (lambda: Table.of(frame, target="zzz"), 215, "it has 'dose', 'age', 'ill': name one"),
-        (lambda: Table.of(frame, target=y), 215, "the target is a Series.*as \\(X, y\\)"),
+        (
+            lambda: Table.of(frame, target=cast(Any, y)),
+            215,
+            "the target is a Series.*as \\(X, y\\)",
+        ),
         (lambda: Table.of(X, y, target="ill"), 216, "y and target='ill' were both given"),
         (lambda: Table.of(frame, "ill", target="age"), 216, "two targets were given"),
         (lambda: Table.of(Table.of(X, y), target="age"), 216, "has its target and schema"),

@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthgen.errors import DataError, OutputError, SynthgenError
-from synthgen.tables import read as files
+from synthgen.tables import disk
 from synthgen.tables.disk import atomic_write, sha256_of, write_json, write_text
 from synthgen.tables.read import read_table
 from synthgen.tables.write import write_table
@@ -415,7 +415,7 @@ def test_no_permission_to_read(save, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files, "open", refuse, raising=False)
+    monkeypatch.setattr(disk, "open", refuse, raising=False)
     with pytest.raises(DataError, match=r"no permission to read it: try chmod u\+r") as caught:
         read_table(save(SIMPLE))
     assert caught.value.code == 312
@@ -760,7 +760,7 @@ def fill_disk_after(monkeypatch, budget):
     def opened(path, mode, opener):
         return io.BufferedWriter(Full(path, mode.replace("b", ""), opener=opener), 100)
 
-    monkeypatch.setattr(files, "open", opened, raising=False)
+    monkeypatch.setattr(disk, "open", opened, raising=False)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet", ".feather"])
@@ -775,7 +775,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, ending, stage, e
     if isinstance(stage, int):
         fill_disk_after(monkeypatch, stage)
     elif stage == "open":
-        monkeypatch.setattr(files, "open", fault, raising=False)
+        monkeypatch.setattr(disk, "open", fault, raising=False)
     else:
         monkeypatch.setattr(stage, fault)
     if stage == "os.chmod" and not exists:
@@ -843,7 +843,7 @@ def test_kill_leaves_the_old_file(tmp_path):
     path.write_bytes(OLD)
     code = """
         import os, signal, sys
-        from synthgen.files import atomic_write
+        from synthgen.tables.disk import atomic_write
         with atomic_write(sys.argv[1]) as file:
             file.write(b"half" * 100_000)
             os.kill(os.getpid(), signal.SIGKILL)
