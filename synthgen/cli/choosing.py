@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.inputs import _column, _features, _read, _schema, _seed, _write_json
-from synthgen.cli.main import main
 from synthgen.cli.options import (
     compare_options,
     data_argument,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     pass
 
 
-@main.command()
+@click.command()
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
@@ -97,7 +96,7 @@ def compare(
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
 
 
-@main.command()
+@click.command()
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
@@ -156,7 +155,7 @@ def auto(
     _write_json(json_file, kept | {"comparison": found, "warnings": notes})
 
 
-@main.command()
+@click.command()
 @model_argument
 @data_argument
 @table_output

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synthgen.cli import choosing, making, measuring
 from synthgen.cli.terminal import Main, say
 
 if TYPE_CHECKING:
@@ -39,3 +40,19 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
         context.exit()
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+for command in (
+    making.demo,
+    making.fit,
+    making.sample,
+    making.augment,
+    making.show,
+    measuring.schema,
+    measuring.audit,
+    measuring.evaluate,
+    choosing.compare,
+    choosing.auto,
+    choosing.predict,
+):
+    main.add_command(command)

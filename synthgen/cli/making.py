@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 from synthgen.cli.inputs import _column, _read, _schema, _seed, _write_json
-from synthgen.cli.main import main
 from synthgen.cli.options import (
     Training,
     build,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
 
 
-@main.command()
+@click.command()
 @click.option(
     "--out",
     type=path_type,
@@ -110,7 +109,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
         say(line, err=json_file == "-")
 
 
-@main.command()
+@click.command()
 @data_argument
 @click.option(
     "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
@@ -161,7 +160,7 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
     )
 
 
-@main.command()
+@click.command()
 @model_argument
 @click.option(
     "-n", "--rows", type=click.IntRange(min=1), metavar="ROWS", required=True, help="Rows to make."
@@ -234,7 +233,7 @@ def sample(
     _write_json(json_file, result)
 
 
-@main.command()
+@click.command()
 @data_argument
 @table_output
 @training_options
@@ -312,7 +311,7 @@ def augment(
     )
 
 
-@main.command()
+@click.command()
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:

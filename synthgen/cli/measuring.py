@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json
-from synthgen.cli.main import main
 from synthgen.cli.options import (
     data_argument,
     device_option,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@main.command()
+@click.command()
 @data_argument
 @click.option("--target", metavar="COL", help="Column that holds the classes.")
 @click.option(
@@ -68,7 +67,7 @@ def schema(
     _write_json(json_file, {"rows": len(frame), **found.to_json()})
 
 
-@main.command()
+@click.command()
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
@@ -129,7 +128,7 @@ def audit(
     _check_gates(report, gates, data)
 
 
-@main.command()
+@click.command()
 @click.option(
     "--train", type=path_type, metavar="FILE", required=True, help="Rows that were learned from."
 )
