@@ -258,7 +258,7 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
 def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
     """The delimiter, which cuts most of the first records as it cuts the header; and the header."""
     sample = data[:_SAMPLE].decode("utf-8", "ignore")
-    best, layout = (False, 0.0, False, 0), None
+    best, layout = (0.0, False, 0), None
     for delimiter in _DELIMITERS:
         records: list[list[str]] = []
         with suppress(csv.Error):
@@ -271,9 +271,10 @@ def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
         if not records:
             continue
         header, widths = records[0], [len(record) for record in records]
-        even = widths.count(widths[0]) / len(widths)
-        score = (len(header) > 1, even, '"' not in "".join(header), widths[0])
-        if layout is None or score > best:
+        score = (widths.count(widths[0]) / len(widths), '"' not in "".join(header), widths[0])
+        if layout is None:
+            layout = delimiter, header
+        if len(header) > 1 and score > best:
             best, layout = score, (delimiter, header)
     if layout is None:
         found = "its first line is too long for a header" if data.strip() else "the file is empty"

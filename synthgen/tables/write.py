@@ -108,7 +108,10 @@ def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) ->
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
     """Write a header and the rows in chunks; return how many cells were defused."""
     header, defused = _escaped(map(str, frame.columns), f'[{_DELIMITERS}"\r\n]', defuse)
-    lonely = frame.shape[1] == 1  # an empty line is no row, so a lone empty cell is quoted
+    # One column shows no delimiter: a reader would look for one in the cells, so they are quoted;
+    # and an empty line is no row, so an empty cell is quoted too.
+    lonely = frame.shape[1] == 1
+    special = _DELIMITERS if lonely else delimiter
     header = [name or '""' for name in header] if lonely else header
     file.write((delimiter.join(header) + "\n").encode())
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
@@ -123,7 +126,7 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
                 part = part.astype("string").astype("Float64")
             cells = [*map(_cell, part.astype(object), part.isna())]
             if column.dtype.kind not in "iufbMm":
-                cells, count = _escaped(cells, f'[{delimiter}"\r\n]', defuse)
+                cells, count = _escaped(cells, f'[{special}"\r\n]', defuse)
                 defused += count
             parts.append([cell or '""' for cell in cells] if lonely else cells)
         lines = map(delimiter.join, zip(*parts, strict=True))
