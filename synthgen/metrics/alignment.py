@@ -231,7 +231,7 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
     return column
 
 
-def copies(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
+def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     """Sentences about rows that stand in two of the tables; and for each part of an evaluation that
     this spoils, why.
     """

@@ -1,52 +1,43 @@
-"""What synthetic rows are worth: fidelity, utility and privacy, each beside its reference."""
+"""`evaluate`: what synthetic rows are worth, in fidelity, utility and privacy."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from synthgen.errors import DataError
-from synthgen.metrics.alignment import aligned, copies, in_order
 from synthgen.metrics.fidelity import fidelity, target_correlation
+from synthgen.metrics.prepare import EVERYTHING, Compared, prepare
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part
 from synthgen.metrics.utility import utility
 from synthgen.metrics.utility_rows import column_of
-from synthgen.metrics.verdicts import (
-    of_fidelity,
-    of_privacy,
-    of_utility,
-    unless,
-)
+from synthgen.metrics.verdicts import of_fidelity, of_privacy, of_utility, unless
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, seed_sequence
-from synthgen.tables.schema import Schema, class_position
-from synthgen.tables.table import Table
+from synthgen.tables.schema import Schema
 from synthgen.training.device import resolve
 
 PARTS = ("fidelity", "utility", "privacy")
-EVERYTHING = "all"
-HELD_OUT, MOST_CLASSES = 0.3, 4
-# Rows up to which it takes longer to wake threads than they have to do.
+# Rows up to which waking threads takes longer than their work.
 ONE_THREAD = 1_000
 
 
 def evaluate(
     train: pd.DataFrame,
     synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None = None,
     *,
     target: Hashable,
-    holdout: pd.DataFrame | None = None,
     label: Any = None,
     schema: Schema | None = None,
     judges: Sequence[str] = DEFAULT_JUDGES,
@@ -56,41 +47,44 @@ def evaluate(
     random_state: int | None = 0,
     verbose: bool = False,
 ) -> Report:
-    """Measure synthetic rows, from synthgen or from anyone else, beside real ones.
+    """Measure synthetic rows, from synthgen or from anywhere else, beside real ones.
 
-    Each number has a reference: the same number with as many real rows, or as there are, in the
-    place of the synthetic ones, and disjoint from what these are compared with. See
+    Each number stands beside a reference: the same number with real rows in the place of the
+    synthetic ones, as many as there are, and none that is also on the side they are compared with.
     `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
-    `synthgen.metrics.privacy.privacy` for what is measured.
+    `synthgen.metrics.privacy.privacy` say what is measured.
 
     Args:
         train: The rows that the synthesizer learned from, shape (rows, columns); never changed.
-        synthetic: Rows of one class or of several; the columns of `train` by name, in any order.
-            New rows only: not those of an augmented table that are real.
-        target: Name of the column that holds the classes.
+        synthetic: Rows of one class or of several, with the columns of `train` by name, in any
+            order. New rows only: not the real rows of an augmented table.
         holdout: Real rows that the synthesizer has not seen. None: 30 % of `train` are split off,
             though the synthesizer has seen them; privacy can then fail but not pass.
+        target: Name of the column that holds the classes.
         label: The class to look at first; None: the rarest of those that `synthetic` holds.
         schema: Decisions about the columns of `train` to take instead of guessing.
         judges: Classifiers of the utility part: boosting, logistic, forest, mlp, xgboost.
-        thorough: Tune each judge on real rows and train it three times.
-        by: Column whose values are looked at one by one (recall of each); not the target.
+        thorough: Tune each classifier on real rows and train it three times.
+        by: Column by whose values recall is also given; not the target.
         device: Where distances are computed.
         random_state: Seed; None draws one, see `Report.seed`.
-        verbose: Show progress on standard error.
+        verbose: Show progress on standard error, or below the cell of a notebook.
+
+    Returns:
+        Verdicts and scores, see `Report`.
 
     Raises:
         DataError: A table cannot be used, lacks a column or holds a row without a class or of an
             unknown one, or `synthetic` has no row of the class.
-        UsageError: An argument cannot be what it is.
+        UsageError: An argument has a value that is not allowed.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> def drawn(rows):
         ...     ill = np.arange(rows) % 4 == 0
         ...     return pd.DataFrame({"dose": rng.normal(size=rows) + 2 * ill, "ill": ill})
-        >>> tables = {"holdout": drawn(160), "target": "ill"}
-        >>> report = evaluate(drawn(160), drawn(120), judges=["logistic"], **tables)
+        >>> train, synthetic, holdout = drawn(160), drawn(120), drawn(160)
+        >>> report = evaluate(train, synthetic, holdout, target="ill", judges=["logistic"])
         >>> report.label, report.score("fidelity.column_shapes").value > 0.7
         ('True', True)
     """
@@ -100,74 +94,87 @@ def evaluate(
     seed = seed if random_state is None else int(random_state)
     source = seed_sequence(seed)
     device = resolve(device)  # refuses one that is not there before anything is measured
-    try:
-        whole = Table.of(train, target=target, schema=schema)
-    except DataError as error:
-        raise DataError(error.code, f"train table: {error.message}") from error
-    others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
-    tables, notes = aligned(whole, others)
-    told, spoilt = copies(tables)
-    notes += told
-    tables = {which: in_order(table) for which, table in tables.items()}
-    real, made = tables["train"], tables["synthetic"]
-    position = _rare(real, made, label)
-    name = str(real.schema.classes[position])
-    if holdout is None:
-        real, fresh, note = _split(real, child_seed(source, 0))
-        notes.append(note)
-    else:
-        fresh = tables["holdout"]
+    given = {"target": target, "label": label, "schema": schema}
+    compared = prepare(train, synthetic, holdout, **given, seed=child_seed(source, 0))
     if by is not None:
-        column_of(real.schema, by)  # refuses before anything is measured
-    groups = _groups(real, made, fresh, position, notes)
-    steps: list[tuple[str, str, Callable[[], Part]]] = []
+        column_of(compared.train.schema, by)  # refuses before anything is measured
+    options = {"judges": judges, "thorough": thorough, "by": by}
+    steps = _steps(compared, source, options, device)
+    parts, seconds = _measured(steps, compared, verbose)
+    return _report(compared, parts, seconds, seed)
 
-    def add(
-        part: str,
-        said: str,
-        measure: Callable[..., Part],
-        rows: tuple[Table, ...],
-        *key: int,
-        **given: Any,
-    ) -> None:
-        """A step, whose seed is the child of the evaluation's at `key`."""
-        work = partial(measure, *rows, random_state=child_seed(source, *key), **given)
-        steps.append((part, said, work))
 
-    every = (real, made, fresh)
-    for number, (group, rows) in enumerate(groups.items()):
-        add("fidelity", f"fidelity of {group}", fidelity, rows, 1, number, group=group)
+class _Step(NamedTuple):
+    """One measure on one group of rows.
+
+    Attributes:
+        part: Of the evaluation.
+        words: What is measured, for the progress display.
+        measure: Does it.
+    """
+
+    part: str
+    words: str
+    measure: Callable[[], Part]
+
+
+def _steps(
+    compared: Compared, source: np.random.SeedSequence, of_utility: dict[str, Any], device: Any
+) -> list[_Step]:
+    """All measures, in order, each with a child seed of its own."""
+    steps: list[_Step] = []
+
+    def add(part: str, words: str, measure: Callable[..., Part], *key: int, **given: Any) -> None:
+        seed = child_seed(source, *key)
+        steps.append(_Step(part, words, partial(measure, random_state=seed, **given)))
+
+    every = dict(zip(("train", "synthetic", "holdout"), compared.tables, strict=True))
+    for number, (group, tables) in enumerate(compared.groups.items()):
+        rows = dict(zip(every, tables, strict=True)) | {"group": group}
+        add("fidelity", f"fidelity of {group}", fidelity, 1, number, **rows)
         if not number:
-            said = f"columns that tell {group}"
-            add("fidelity", said, target_correlation, every, 2, label=position)
-        said = f"SDMetrics' report of {group}"
-        add("fidelity", said, quality_report, rows, 5, number, group=group)
-    given = {"label": real.schema.classes[position], "judges": judges}
-    add("utility", "utility", utility, every, 3, **given, thorough=thorough, by=by)
-    for number, (group, rows) in enumerate(groups.items()):
-        if group in (name, EVERYTHING):
-            said = f"privacy of {group}"
-            add("privacy", said, privacy, rows, 4, number, group=group, device=device)
+            words = f"how columns go with {group}"
+            add("fidelity", words, target_correlation, 2, **every, label=compared.position)
+        add("fidelity", f"SDMetrics' report of {group}", quality_report, 5, number, **rows)
+    add("utility", "utility", utility, 3, **every, label=compared.label, **of_utility)
+    for number, (group, tables) in enumerate(compared.groups.items()):
+        if group in (str(compared.label), EVERYTHING):
+            rows = dict(zip(every, tables, strict=True)) | {"group": group}
+            add("privacy", f"privacy of {group}", privacy, 4, number, **rows, device=device)
+    return steps
+
+
+def _measured(
+    steps: list[_Step], compared: Compared, verbose: bool
+) -> tuple[dict[str, Part], dict[str, float]]:
+    """Scores and seconds of each part."""
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
-    threads = 1 if max(map(len, every)) <= ONE_THREAD else None
+    threads = 1 if max(map(len, compared.tables)) <= ONE_THREAD else None
     with threadpool_limits(threads), Progress(verbose) as progress:
         progress.start("evaluating", len(steps))
-        for done, (part, what, work) in enumerate(steps):
-            progress.update(done, stage=what)
+        for done, step in enumerate(steps):
+            progress.update(done, stage=step.words)
             started = time.perf_counter()
-            found[part].append(work())
+            found[step.part].append(step.measure())
             spent = time.perf_counter() - started
-            seconds[part] = round(seconds.get(part, 0.0) + spent, 3)
-    parts = {part: _joined(several) for part, several in found.items()}
-    tested = int((fresh.labels == position).sum())
+            seconds[step.part] = round(seconds.get(step.part, 0.0) + spent, 3)
+    return {part: _joined(several) for part, several in found.items()}, seconds
+
+
+def _report(
+    compared: Compared, parts: dict[str, Part], seconds: dict[str, float], seed: int
+) -> Report:
+    name, held_out, spoilt = str(compared.label), compared.held_out, compared.spoilt
+    real, made, fresh = compared.tables
+    tested = int((fresh.labels == compared.position).sum())
     verdicts = (
-        of_fidelity(parts["fidelity"], name, {g: min(map(len, t)) for g, t in groups.items()}),
-        of_utility(parts["utility"], name, tested, holdout is not None),
-        of_privacy(parts["privacy"], holdout is not None),
+        of_fidelity(parts["fidelity"], name, compared.least_rows),
+        of_utility(parts["utility"], name, tested, held_out),
+        of_privacy(parts["privacy"], held_out),
     )
     return Report(
-        target=str(whole.schema.target),
+        target=str(real.schema.target),
         label=name,
         train=real,
         synthetic=made,
@@ -176,7 +183,7 @@ def evaluate(
         utility=parts["utility"],
         privacy=parts["privacy"],
         verdicts=tuple(unless(v, spoilt.get(v.part, "")) for v in verdicts),
-        notes=tuple(notes),
+        notes=compared.notes,
         sizes={"train": len(real), "synthetic": len(made), "holdout": len(fresh)},
         classes=tuple(
             {
@@ -187,70 +194,11 @@ def evaluate(
             }
             for c in real.schema.classes
         ),
-        held_out=holdout is not None,
+        held_out=held_out,
         spoilt=spoilt,
         seed=seed,
         seconds=seconds,
     )
-
-
-def _rare(train: Table, synthetic: Table, label: Any) -> int:
-    classes, counts, made = train.schema.classes, train.counts, synthetic.counts
-    if label is not None:
-        position = class_position(classes, label)
-        if not made[classes[position]]:
-            held = ", ".join(str(c) for c in classes if made[c])
-            raise DataError(
-                365, f"the synthetic table has no row of {label!r}, it holds {held}: name that"
-            )
-        return position
-    there = [k for k, c in enumerate(classes) if made[c] and counts[c]]
-    return min(there, key=lambda k: counts[classes[k]])
-
-
-def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, str]:
-    """Train and holdout, each class in its share; a class of one row stays in train."""
-    rng = np.random.default_rng(seed)
-    labels, held = table.labels, np.zeros(len(table), dtype=bool)
-    for position in range(len(table.schema.classes)):
-        rows = rng.permutation(np.flatnonzero(labels == position))
-        if len(rows) > 1:
-            held[rows[: max(1, round(HELD_OUT * len(rows)))]] = True
-    note = (
-        f"no holdout was given: {held.sum():,} of {len(table):,} rows of train are held out, but "
-        f"the synthesizer has seen them: its rows look more like them, and attacks find less, than "
-        f"with rows that it never saw; keep some rows from it and give them as holdout"
-    )
-    return table.rows(~held), table.rows(held), note
-
-
-def _groups(
-    train: Table, synthetic: Table, holdout: Table, position: int, notes: list[str]
-) -> dict[str, tuple[Table, Table, Table]]:
-    """The rows of each class that is synthetic, the rare one first, and of all of them."""
-    classes, counts, made = train.schema.classes, train.counts, synthetic.counts
-    there = [k for k, c in enumerate(classes) if made[c] and k != position]
-    there.sort(key=lambda k: counts[classes[k]])
-    chosen = [position, *there[: MOST_CLASSES - 1]]
-    tables, groups = (train, synthetic, holdout), {}
-    for k in chosen:
-        rows = [table.rows(table.labels == k) for table in tables]
-        groups[str(classes[k])] = (rows[0], rows[1], rows[2])
-    if len(there) + 1 > MOST_CLASSES:
-        notes.append(f"fidelity looks at {MOST_CLASSES} of {len(there) + 1} classes by themselves")
-    if there:
-        held = np.array([position, *there])
-        rows = [table.rows(np.isin(table.labels, held)) for table in tables]
-        groups[EVERYTHING] = (rows[0], rows[1], rows[2])
-        shares = [len(rows[k]) and (rows[k].labels == position).mean() for k in (0, 1)]
-        if abs(shares[0] - shares[1]) > 0.02:
-            notes.append(
-                f"{classes[position]} is {shares[0]:.1%} of the rows of train and {shares[1]:.1%} "
-                f"of the synthetic rows: this alone sets {EVERYTHING} of them apart"
-            )
-        if len(held) < sum(n > 0 for n in counts.values()):
-            notes.append(f"{EVERYTHING}: rows of the classes that the synthetic table holds")
-    return groups
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -264,7 +212,7 @@ def _joined(parts: list[Part]) -> Part:
     broken: set[str] = set()
     for note in dict.fromkeys(note for part in parts for note in part.notes):
         rule = note.partition("“")[2]
-        # A rule that is broken in a class is broken in all rows.
+        # A rule that is broken in a class is broken among all rows too: one note is enough.
         if not (rule in broken and note.startswith(f"{EVERYTHING}: ")):
             notes.append(note)
         broken.add(rule or note)

@@ -1,25 +1,29 @@
-"""TODO docstring."""
+"""`Report`: what `evaluate` found, as verdicts, scores, a frame and JSON."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from synthgen.metrics.limits import LIMITS
 from synthgen.metrics.names import NAMES
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import (
-    LIMITS,
-    Verdict,
-    headline,
-)
+from synthgen.metrics.verdicts import Verdict, headline
 from synthgen.tables.table import Table
 
+# Figures of utility that a terminal shows.
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
-MOST_GROUPS = 8  # that are named where a gate's is not among them
+MOST_GROUPS = 8  # groups that are named where the group of a gate is not among them
+# Characters of a line of `repr`, and lines of its headline.
+WIDTH, HEADLINES = 100, 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What `evaluate` found.
 
@@ -27,25 +31,25 @@ class Report:
         target: Name of the target.
         label: The rare class, as text.
         train, synthetic, holdout: The rows that were compared: one schema, with the levels of all
-            three, without columns that carry nothing to compare (IDs, texts, empty ones). For
-            pictures of the columns.
-        fidelity, utility, privacy: Scores, curves and notes of each part. Groups of fidelity are
-            classes, as text, the rare one first, and ``"all"`` where the synthetic rows hold every
-            class; of one column ``"CLASS: COLUMN"``. Groups of utility are judges (``"boosting"``),
-            with ``by`` also ``"boosting: sex=Female"``. Groups of privacy are the rare class and
-            ``"all"``. Curves are ``{"x": ..., "y": ...}``; of utility they are named
-            ``"roc boosting replace"``, ``"pr boosting replace"`` and
-            ``"calibration boosting replace"``, with real, replace, augment or whole as the rows
-            that the judge learned from. Curves of privacy of another group than the rare class end
-            in its name.
+            three, without columns that hold nothing to compare (IDs, texts, empty ones).
+        fidelity, utility, privacy: Scores, curves and notes of each part. The groups of fidelity
+            are classes, as text, the rare one first, and ``"all"`` where several classes are
+            synthetic; of a single column ``"CLASS: COLUMN"``. The groups of utility are classifiers
+            (``"boosting"``), with ``by`` also ``"boosting: sex=Female"``. The groups of privacy are
+            the rare class and ``"all"``. A curve is ``{"x": ..., "y": ...}``. Curves of utility are
+            named ``"roc boosting replace"``, ``"pr boosting replace"`` and
+            ``"calibration boosting replace"``, where real, replace, augment or whole are the rows
+            that the classifier learned from. Curves of privacy of another group than the rare class
+            end in its name.
         verdicts: One for each part, in this order.
         notes: Sentences about the whole: where the holdout comes from, what was left out.
         sizes: Rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
-        classes: ``label`` (text), ``train``, ``synthetic`` and ``holdout`` (rows), in order.
-        held_out: Whether `holdout` was given, and not split off from rows that the synthesizer saw.
-        spoilt: Parts that rows which stand in two tables spoil, each with the reason.
+        classes: ``label`` (text), ``train``, ``synthetic`` and ``holdout`` (rows) of each class.
+        held_out: Whether `holdout` was given; otherwise it was split off from rows that the
+            synthesizer has seen.
+        spoilt: Parts whose figures do not hold, as tables share rows, each with the reason.
         seed: Gives the same figures again.
-        seconds: By part.
+        seconds: Spent on each part.
     """
 
     target: str
@@ -76,10 +80,14 @@ class Report:
         return [score for part in self.parts.values() for score in part.scores]
 
     def score(self, name: str, group: str | None = None) -> Score:
-        """The score of that name; without a group that of the rare class, or of the first judge.
+        """One score.
+
+        Args:
+            name: Such as ``"privacy.mia_excess"``.
+            group: Such as ``"all"``; None: the rare class, of utility the first classifier.
 
         Raises:
-            KeyError: there is none.
+            KeyError: There is no such score.
         """
         asked = self._first(name.partition(".")[0]) if group is None else group
         for score in self.scores:
@@ -88,7 +96,7 @@ class Report:
         raise KeyError(name if group is None else f"{name}@{group}")
 
     def _first(self, part: str) -> str:
-        """The group that is meant where none is named."""
+        """The group of a part that is meant where none is named."""
         scores = self.parts[part].scores if part in self.parts else []
         return scores[0].group if part == "utility" and scores else self.label
 
@@ -101,7 +109,7 @@ class Report:
              "headline": "The synthetic rows of ... look real, ...",
              "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
                            "score": "privacy.mia_excess"}, ...],
-             "limits": {"all": "...", "fidelity": "One passes where ...", ...},
+             "limits": {"all": "...", "fidelity": "...", ...},
              "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
                          "reference": 0.0, "better": "lower", "interval": [-0.02, 0.03],
                          "floor": null, "note": ""}, ...],
@@ -109,13 +117,11 @@ class Report:
              "seconds": {"fidelity": 12.3, ...},
              "privacy": {"mia_excess": 0.01, "mia_excess@>50K": 0.01, "notes": [...]}, ...}
 
-        NaN is null; the command line adds its ``"warnings"``. The last three, one for each part,
-        hold the values of the scores again, by the rest of their names, which
-        `synthgen.report.gates.gate` reads: ``privacy.mia_excess<=0.12`` of the rare class (of
-        utility: of the first judge), ``privacy.mia_excess@all<=0.12`` of another group. There, what equal rows
-        spoil is null, and so are attacks without a holdout and every other name that nothing was
-        measured for, without a group also where only other groups were, so that no gate passes on
-        it; `unknown` says why.
+        NaN is null; the command line adds ``"warnings"``. The last entries, one for each part, hold
+        the values once more, for gates: ``privacy.mia_excess<=0.12`` is about the rare class (of
+        utility: the first classifier), ``privacy.mia_excess@all<=0.12`` about another group. A
+        value there is null where no gate may pass: it was not measured (for this group), the tables
+        share rows, or it is an attack and no holdout was given. `unknown` gives the reason.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -153,10 +159,10 @@ class Report:
         return out
 
     def unknown(self, name: str) -> str:
-        """Why a name of the JSON is null, or its group not there: "unknown", and the reason.
+        """Why a value of the JSON is null, or its group missing: "unknown", and the reason.
 
         Args:
-            name: As a gate names it: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
+            name: As in a gate: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
         """
         name, _, group = name.partition("@")
         part = name.partition(".")[0]
@@ -178,7 +184,7 @@ class Report:
         return "unknown: it was not measured, as the notes say"
 
     def _unmeasured(self, score: Score) -> str:
-        """Why a score is nothing to rely on; empty where it is."""
+        """Why a score cannot be relied on; empty where it can."""
         part, _, rest = score.name.partition(".")
         if part in self.spoilt:
             return f"unknown: {self.spoilt[part]}"
@@ -187,8 +193,10 @@ class Report:
         return "" if score.value == score.value else f"unknown: {score.note}"
 
     def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[str]]:
-        """Name, group, value, interval, reference and floor of these scores, or of all that a
-        terminal shows.
+        """Name, group, value, interval, reference and floor, as texts.
+
+        Args:
+            scores: What to show; None: all that a terminal shows.
         """
         rows = []
         for score in self.scores if scores is None else scores:
@@ -204,8 +212,33 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """All verdicts in one sentence."""
+        """All verdicts in a sentence, and what is known of the undecided ones."""
         return headline(self.verdicts, self.label)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{rows:,} {name}" for name, rows in self.sizes.items())
+        lines = [f"Report on target {self.target!r}: {sizes} rows"]
+        lines += textwrap.wrap(self.headline, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        for line in self.verdict_lines():
+            lines.append(textwrap.shorten(f"- {line}", WIDTH, placeholder=" ..."))
+        return "\n".join([*lines, f"to_frame() has the {len(self.scores):,} scores"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """All scores, a row each.
+
+        Returns:
+            Columns ``part``, ``name``, ``group``, ``value``, ``low``, ``high`` (95 % interval),
+            ``reference``, ``floor``, ``better`` and ``note``; NaN where there is no figure.
+        """
+        rows = []
+        for s in self.scores:
+            low, high = s.interval or (np.nan, np.nan)
+            part, _, name = s.name.partition(".")
+            figures = [np.nan if v is None else v for v in (s.reference, s.floor)]
+            rows.append([part, name, s.group, s.value, low, high, *figures, s.better, s.note])
+        names = ("part", "name", "group", "value", "low", "high")
+        names += ("reference", "floor", "better", "note")
+        return pd.DataFrame(rows, columns=pd.Index(names))
 
     def verdict_lines(self) -> list[str]:
         """The verdicts, a line each."""

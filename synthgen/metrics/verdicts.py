@@ -268,8 +268,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
 
 
 def _kept(ratio: Score, wider: float, tested: int, held_out: bool) -> _Tested:
-    """The outcome of one classifier, with the upper end of its interval `wider` times as far away.
-    """
+    """The outcome of one classifier, with the upper end of its interval `wider` times as far away."""
     low, high = ratio.interval or (0.0, 1.0)
     worth = f"they are worth between {low:.0%} and {high:.0%} of real rows to a classifier"
     few = f"{worth} ({tested:,} real test rows do not tell more)"
@@ -311,7 +310,9 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     ]
     tested = [one for one in tested if one is not None]
     if not tested:
-        return Verdict("privacy", "undecided", "No attack could be made.", None, "no attack was made")
+        return Verdict(
+            "privacy", "undecided", "No attack could be made.", None, "no attack was made"
+        )
     outcome, key, why, known = _worst(tested)
     sentence, attack = _of_rows(key), _attack(part, key.group)
     if key.name == EXCESS:

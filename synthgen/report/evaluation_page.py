@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from synthgen import __version__
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import LIMITS
+from synthgen.metrics.limits import LIMITS
 from synthgen.report.associations import associations
 from synthgen.report.figures import (
     FIFTH,

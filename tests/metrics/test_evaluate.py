@@ -97,7 +97,7 @@ def test_a_third_real_sample_passes_all(fresh: Report):
     found = outcomes(fresh)
     assert found["fidelity"] == "passes"
     assert found["utility"] == "passes"
-    assert found["privacy"] in ("passes", "cannot tell")  # 160 rows against 160
+    assert found["privacy"] in ("passes", "undecided")  # 160 rows against 160
     excess = fresh.score("privacy.mia_excess")
     assert excess.interval is not None
     assert excess.interval[0] <= 0 <= excess.interval[1]
@@ -179,7 +179,7 @@ def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():
 
 def test_rows_of_the_other_class_do_not_pass_utility():
     report = judged(frame(3).query("ill == 'no'").assign(ill="yes"))
-    assert outcomes(report)["utility"] in ("fails", "cannot tell")
+    assert outcomes(report)["utility"] in ("fails", "undecided")
     (kept,) = (s for s in report.scores if s.name == "utility.replace.ap_ratio")
     assert kept.floor is not None
     assert kept.value < kept.floor + 0.1
@@ -201,7 +201,7 @@ def test_three_test_rows_tell_nothing_of_a_classifier():
 
     report = evaluate(drawn(80, 6), drawn(20, 20), holdout=drawn(60, 3), target="ill")
     verdict = {v.part: v for v in report.verdicts}["utility"]
-    assert verdict.outcome == "cannot tell"
+    assert verdict.outcome == "undecided"
     assert "(3 real test rows of the class)" in verdict.sentence
 
 
@@ -213,7 +213,7 @@ def test_without_a_holdout_privacy_cannot_pass():
     assert outcomes(report)["privacy"] == "fails"
     part = Part([Score("privacy.mia_excess", "yes", 0.0, 0.0, "lower", (-0.01, 0.01))])
     assert verdicts.of_privacy(part, held_out=True).outcome == "passes"
-    assert verdicts.of_privacy(part, held_out=False).outcome == "cannot tell"
+    assert verdicts.of_privacy(part, held_out=False).outcome == "undecided"
 
 
 def test_nothing_passes_on_rows_that_the_synthesizer_or_train_has():
@@ -244,7 +244,7 @@ def test_a_worse_judge_decides_about_utility():
         assert found.outcome == "fails"
         assert "average precision of logistic" in found.sentence
     assert verdicts.of_utility(Part(good), "yes", 100, held_out=True).outcome == "passes"
-    assert verdicts.of_utility(Part(good), "yes", 100, held_out=False).outcome == "cannot tell"
+    assert verdicts.of_utility(Part(good), "yes", 100, held_out=False).outcome == "undecided"
 
 
 def test_the_headline_names_the_rows_that_decided():
@@ -252,11 +252,38 @@ def test_the_headline_names_the_rows_that_decided():
     found = [verdicts.Verdict("fidelity", "fails", "", key)]
     said = verdicts.headline(found, "yes")
     assert said == "The synthetic rows of “yes” do not look real (the worst: “other”)."
-    unsure = replace(found[0], outcome="cannot tell")
+    unsure = replace(found[0], outcome="undecided")
     said = verdicts.headline([unsure], "yes")
-    assert said == "The synthetic rows of “yes” may or may not look real (the worst: “other”)."
+    assert said == (
+        "Nothing is decided about the synthetic rows of “yes”: fidelity was not measured (the worst: "
+        "“other”)."
+    )
     passed = replace(found[0], outcome="passes")
     assert verdicts.headline([passed], "yes") == "The synthetic rows of “yes” look real."
+
+
+def test_what_is_undecided_is_said_as_what_is_known():
+    names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+    wide = Part([told(f"utility.{n}", 0.97, 0.86, 1.07, floor=0.2) for n in names])
+    few = verdicts.of_utility(wide, "yes", 45, held_out=True)
+    excess = Score("privacy.mia_excess", "yes", 0.05, 0.0, "lower", (-0.01, 0.14))
+    unsure = verdicts.of_privacy(Part([excess]), held_out=True)
+    real = verdicts.Verdict("fidelity", "passes", "", None)
+    assert verdicts.headline([real, few, unsure], "yes") == (
+        "The synthetic rows of “yes” look real. Undecided: they are worth between 86% and 107% of "
+        "real rows to a classifier (45 real test rows do not tell more); no attack is shown to "
+        "find training rows, but an excess of up to 0.14 is not ruled out."
+    )
+    test = told("fidelity.c2st_boosting", 0.7, 0.44, 0.95, floor=0.0)
+    blind = verdicts.of_fidelity(Part([test]), "yes", {"yes": 58})
+    assert blind.known == (
+        "the two-sample score is between 0.44 and 0.95, that of as many real rows 1.00 (58 rows do "
+        "not tell more)"
+    )
+    spoilt = verdicts.unless(blind, "the tables share rows")
+    assert "fidelity cannot be measured, as the tables share rows" in verdicts.headline(
+        [real, spoilt], "yes"
+    )
 
 
 def test_numbers_that_another_table_writes_as_text_are_numbers():
@@ -301,8 +328,8 @@ def test_several_tests_have_the_room_that_all_together_need():
     bad, good = judged_by("boosting", 0.75, 0.56, 0.94), judged_by("logistic", 1.0, 0.99, 1.01)
     assert verdicts.of_utility(Part(bad), "yes", 100, held_out=True).outcome == "fails"
     both = verdicts.of_utility(Part([*bad, *good]), "yes", 100, held_out=True)
-    assert both.outcome == "cannot tell"
-    assert "The interval begins below the 95% that a pass needs, ends above it" in both.sentence
+    assert both.outcome == "undecided"
+    assert "The interval contains the 95% that a pass needs" in both.sentence
 
 
 def told(name: str, value: float, low: float, high: float, **more: Any) -> Score:
@@ -317,9 +344,14 @@ def told(name: str, value: float, low: float, high: float, **more: Any) -> Score
         (told("c2st_boosting", 0.7, 0.5, 0.95, floor=0.0), 2000, "passes", ""),
         (told("c2st_boosting", 0.7, 0.5, 0.949, floor=0.0), 2000, "falls short", ""),
         (told("c2st_boosting", 0.49, 0.3, 0.7, floor=0.0), 2000, "fails", ""),
-        (told("c2st_boosting", 0.7, 0.44, 0.95, floor=0.0), 2000, "cannot tell", "0.51 wide"),
-        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 999, "cannot tell", "interval, 0.90"),
-        (told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.95), 999, "cannot tell", "needs, 0.95"),
+        (told("c2st_boosting", 0.7, 0.44, 0.95, floor=0.0), 2000, "undecided", "0.51 wide"),
+        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 999, "undecided", "interval too, 0.90"),
+        (
+            told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.95),
+            999,
+            "undecided",
+            "the pass mark too, 0.95",
+        ),
         (told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.94), 999, "passes", ""),
         (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 1000, "passes", ""),
     ],
@@ -337,12 +369,12 @@ def test_the_limits_of_fidelity_are_those_that_are_told(
     [
         (0.95, 0.9, 1.0, 0.5, 5, "passes", ""),
         (0.98, 0.95, 1.2, 0.5, 5, "passes", ""),
-        (0.98, 0.94, 1.05, 0.5, 5, "cannot tell", "wider than 10%"),
+        (0.98, 0.94, 1.05, 0.5, 5, "undecided", "wider than 10%"),
         (0.94, 0.9, 0.96, 0.5, 5, "falls short", ""),
         (0.8, 0.7, 0.9, 0.5, 5, "falls short", ""),
         (0.79, 0.7, 0.9, 0.5, 5, "fails", ""),
-        (0.98, 0.97, 1.0, 0.95, 5, "cannot tell", "noise keeps 95%"),
-        (0.98, 0.97, 1.0, 0.5, 4, "cannot tell", "Fewer than 5"),
+        (0.98, 0.97, 1.0, 0.95, 5, "undecided", "noise keeps 95%"),
+        (0.98, 0.97, 1.0, 0.5, 4, "undecided", "Fewer than 5"),
     ],
 )
 def test_the_limits_of_utility_are_those_that_are_told(
@@ -360,20 +392,27 @@ def test_the_limits_of_utility_are_those_that_are_told(
         ("mia_excess", 0.03, 0.001, 0.06, "falls short", "ROC-AUC 0.03 above that of"),
         ("mia_excess", 0.031, 0.001, 0.06, "fails", "excess +0.03 [+0.00, +0.06]"),
         ("mia_excess", 0.05, -0.01, 0.1, "passes", "above"),
-        ("mia_excess", 0.05, -0.01, 0.11, "cannot tell", "ruled out: the interval ends at 0.11"),
-        ("mia_excess", -0.02, -0.05, 0.01, "passes", "ROC-AUC 0.02 below that of the worst one"),
-        ("mia_excess", -0.001, -0.05, 0.01, "passes", "ROC-AUC as high as that of the worst one"),
+        ("mia_excess", 0.05, -0.01, 0.11, "undecided", "not ruled out: the interval ends at 0.11"),
+        ("mia_excess", -0.02, -0.05, 0.01, "passes", "ROC-AUC 0.02 below that of the worst attack"),
+        (
+            "mia_excess",
+            -0.001,
+            -0.05,
+            0.01,
+            "passes",
+            "ROC-AUC as high as that of the worst attack",
+        ),
         ("nearer_to_train", 0.54, 0.501, 0.6, "fails", "54.0% [50.1%, 60.0%] of them (yes) are"),
         ("nearer_to_train", 0.53, 0.501, 0.6, "passes", ""),
         ("copies", 0.2, 0.151, 0.3, "fails", "equal to a training row; real rows 10.0%"),
         ("copies", 0.2, 0.149, 0.3, "falls short", "equal to a training row"),
-        ("copies", 0.2, 0.104, 0.3, "cannot tell", "begins above the 10.0% of real rows"),
+        ("copies", 0.2, 0.104, 0.3, "undecided", "begins above the 10.0% of real rows"),
         ("copies", 0.101, 0.1, 0.15, "passes", ""),
-        ("copies", 0.101, 0.1, 0.151, "cannot tell", "15.0%, 5% above real rows, cannot be"),
+        ("copies", 0.101, 0.1, 0.151, "undecided", "15.0%, 5 points above real rows, is not"),
         ("near_copies", 0.2, 0.151, 0.3, "fails", "nearly equal to a training row"),
-        ("near_copies", 0.2, 0.149, 0.3, "cannot tell", "ruled out: the interval ends at 30.0%"),
+        ("near_copies", 0.2, 0.149, 0.3, "undecided", "ruled out: the interval ends at 30.0%"),
         ("near_copies", 0.12, 0.11, 0.15, "passes", ""),
-        ("nearer_to_train", 0.52, 0.49, 0.61, "cannot tell", "more than 60.0% cannot be ruled"),
+        ("nearer_to_train", 0.52, 0.49, 0.61, "undecided", "more than 60.0% is not ruled"),
     ],
 )
 def test_the_limits_of_privacy_are_those_that_are_told(
@@ -383,7 +422,7 @@ def test_the_limits_of_privacy_are_those_that_are_told(
     attack = [] if name == "mia_excess" else [told("privacy.mia_excess", 0.0, 0.0, 0.0)]
     # Bounds that are left as they are: the room for a second test has a test of its own.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdicts, "_room", lambda tests: 1.0)
+        patch.setattr(verdicts, "widening", lambda tests: 1.0)
         found = verdicts.of_privacy(Part([score, *attack]), held_out=True)
     assert (found.outcome, said in found.sentence) == (outcome, True)
 
@@ -391,14 +430,14 @@ def test_the_limits_of_privacy_are_those_that_are_told(
 def test_without_real_rows_beside_them_copies_cannot_be_told():
     alone = replace(told("privacy.copies", 0.5, 0.4, 0.6), reference=None)
     found = verdicts.of_privacy(Part([alone]), held_out=True)
-    assert found.outcome == "cannot tell"
-    assert "there are no real ones to set beside them" in found.sentence
+    assert found.outcome == "undecided"
+    assert "there are no real rows to compare with" in found.sentence
     assert "real rows 0" not in found.sentence
 
 
 def test_a_holdout_without_the_class_gives_no_verdict_of_privacy():
     report = judged(rare(frame(2)), holdout=frame(3).query("ill == 'no'"))
-    assert outcomes(report)["privacy"] == "cannot tell"
+    assert outcomes(report)["privacy"] == "undecided"
 
 
 def test_what_speaks_against_all_figures_stands_before_a_failure():
@@ -418,7 +457,10 @@ def test_broken_rules_are_told_with_the_fidelity():
             replace(rules, value=0.99, interval=(0.97, 1.0)),
         )
     ]
-    assert "20.0% [10.0%, 30.0%] keep the rules that hold in train; of real rows 100.0%" in both[0]
+    assert (
+        "20.0% [10.0%, 30.0%] of them keep the rules that hold in train; of real rows 100.0% do"
+        in both[0]
+    )
     assert "rules" not in both[1]
 
 
@@ -436,7 +478,7 @@ def test_a_copied_person_does_not_pass(rows: int, copied: int):
         return verdicts.of_privacy(part, held_out=True)
 
     found = told(pd.concat([train[:copied], made[: rows - copied]]))
-    assert found.outcome == "cannot tell"
+    assert found.outcome == "undecided"
     assert found.key is not None
     assert found.key.name == "privacy.copies"
     assert "The interval begins above the 0.0% of real rows" in found.sentence
@@ -728,6 +770,46 @@ def test_a_score_is_found_by_name_and_group(copied: Report):
     rows = copied.table_rows()
     assert rows[0][:2] == ["fidelity.c2st_boosting", "yes"]
     assert all(len(row) == 6 for row in rows)
+
+
+def test_it_is_shown_in_twelve_lines_that_lead_with_the_finding(fresh: Report, copied: Report):
+    for report in (fresh, copied):
+        lines = repr(report).splitlines()
+        assert len(lines) <= 12
+        assert max(map(len, lines)) <= 100
+        assert lines[0] == f"Report on target 'ill': {', '.join(sizes_of(report))} rows"
+        assert lines[1].startswith("The synthetic rows of “yes” look real, ")
+
+
+def sizes_of(report: Report) -> list[str]:
+    return [f"{rows} {name}" for name, rows in report.sizes.items()]
+
+
+def test_the_frame_has_all_scores(fresh: Report):
+    frame = fresh.to_frame()
+    assert len(frame) == len(fresh.scores)
+    row = frame[(frame["name"] == "mia_excess") & (frame["group"] == "yes")].iloc[0]
+    score = fresh.score("privacy.mia_excess")
+    assert row["part"] == "privacy"
+    assert (row["value"], row["low"], row["high"]) == (score.value, *(score.interval or ()))
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_the_schema_is_inferred_once_and_a_holdout_may_stand_third(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    infer, calls = Schema.infer, []
+
+    def counted(*args: Any, **given: Any) -> Schema:
+        calls.append(1)
+        return infer(*args, **given)
+
+    monkeypatch.setattr(Schema, "infer", counted)
+    given: dict[str, Any] = {"target": "ill", "judges": ["logistic"]}
+    one = evaluate(frame(1), rare(frame(3)), frame(2), **given)
+    assert len(calls) == 1
+    two = evaluate(frame(1), rare(frame(3)), holdout=frame(2), **given)
+    assert one.sizes == two.sizes == {"train": 320, "synthetic": 160, "holdout": 320}
 
 
 def test_it_is_a_public_name():

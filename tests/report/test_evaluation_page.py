@@ -13,9 +13,10 @@ import pytest
 from pages import HOSTILE, Page, browse
 
 from synthgen.metrics.evaluate import evaluate
+from synthgen.metrics.limits import LIMITS
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import LIMITS, Verdict
+from synthgen.metrics.verdicts import Verdict
 from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
 from synthgen.report.template import figure
 from synthgen.tables.table import Table
@@ -81,7 +82,7 @@ def fake(
     tables = [Table.of(one, schema=schema) for one in frames]
     verdicts = (
         Verdict("fidelity", "passes", f"What {label} says of fidelity.", fidelity[0]),
-        Verdict("utility", "cannot tell", f"What {label} says of utility.", utility[0]),
+        Verdict("utility", "undecided", f"What {label} says of utility.", utility[0]),
         Verdict("privacy", "fails", f"What {label} says of privacy.", privacy[2]),
     )
     kinds = ("roc", "pr", "calibration")
@@ -155,7 +156,7 @@ def test_verdicts_notes_and_sizes(text: str):
     said = " ".join(Page(text).text.split())
     for expected in (
         "Fidelity: ✓ passes",
-        "Utility: ? cannot tell",
+        "Utility: ? undecided",
         "Privacy: ✗ fails",
         "What yes says of utility.",
         "no holdout was given",

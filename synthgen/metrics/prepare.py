@@ -1,0 +1,174 @@
+"""The rows that an evaluation compares: aligned, split where no holdout is given, and by class."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen.errors import DataError
+from synthgen.metrics.alignment import aligned, in_order, shared_rows
+from synthgen.tables.schema import Schema, class_position
+from synthgen.tables.table import Table
+
+EVERYTHING = "all"
+# Share of train that is held out where no holdout is given; classes that fidelity looks at one by
+# one, at most; a difference in the share of the class from which on it is told.
+HELD_OUT, MOST_CLASSES, OTHER_SHARE = 0.3, 4, 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The rows of an evaluation: one schema, and no order that depends on the files.
+
+    Attributes:
+        train, synthetic, holdout: All rows.
+        position: Of the rare class in ``schema.classes``.
+        groups: Train, synthetic and holdout rows of each class that is synthetic, the rare one
+            first, and of all of these classes (``"all"``).
+        held_out: Whether `holdout` was given, and not split off from train.
+        notes: What was left out, split off or noticed.
+        spoilt: Parts that rows which stand in two tables spoil, each with the reason.
+    """
+
+    train: Table
+    synthetic: Table
+    holdout: Table
+    position: int
+    groups: dict[str, tuple[Table, Table, Table]]
+    held_out: bool
+    notes: tuple[str, ...]
+    spoilt: dict[str, str]
+
+    @property
+    def tables(self) -> tuple[Table, Table, Table]:
+        return self.train, self.synthetic, self.holdout
+
+    @property
+    def label(self) -> Any:
+        """The rare class."""
+        return self.train.schema.classes[self.position]
+
+    @property
+    def least_rows(self) -> dict[str, int]:
+        """Rows of the smallest of the three tables, for each group."""
+        return {group: min(map(len, tables)) for group, tables in self.groups.items()}
+
+
+def prepare(
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    holdout: pd.DataFrame | None,
+    *,
+    target: Hashable,
+    label: Any,
+    schema: Schema | None,
+    seed: np.random.SeedSequence,
+) -> Compared:
+    """Check the tables against each other and arrange them; arguments are those of `evaluate`.
+
+    Raises:
+        DataError: A table cannot be used, lacks a column or holds a row without a class or of an
+            unknown one, or `synthetic` has no row of the class.
+    """
+    try:
+        whole = Table.of(train, target=target, schema=schema)
+    except DataError as error:
+        raise DataError(error.code, f"train table: {error.message}") from error
+    others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
+    tables, notes = aligned(whole, others)
+    shared, spoilt = shared_rows(tables)
+    notes += shared
+    tables = {which: in_order(table) for which, table in tables.items()}
+    real, made = tables["train"], tables["synthetic"]
+    position = _rare(real, made, label)
+    if holdout is None:
+        real, fresh, note = _split(real, seed)
+        notes.append(note)
+    else:
+        fresh = tables["holdout"]
+    groups = _groups(real, made, fresh, position)
+    notes += _class_notes(real, groups, position)
+    given = holdout is not None
+    return Compared(real, made, fresh, position, groups, given, tuple(notes), spoilt)
+
+
+def _rare(train: Table, synthetic: Table, label: Any) -> int:
+    """The position of the class that is looked at first."""
+    classes, counts, made = train.schema.classes, train.counts, synthetic.counts
+    if label is not None:
+        position = class_position(classes, label)
+        if not made[classes[position]]:
+            held = ", ".join(str(c) for c in classes if made[c])
+            raise DataError(
+                365, f"the synthetic table has no row of {label!r}, it holds {held}: name that"
+            )
+        return position
+    there = [k for k, c in enumerate(classes) if made[c] and counts[c]]
+    return min(there, key=lambda k: counts[classes[k]])
+
+
+def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, str]:
+    """Train, holdout, and a note; each class in its share. A class of one row stays in train."""
+    rng = np.random.default_rng(seed)
+    labels, held = table.labels, np.zeros(len(table), dtype=bool)
+    for position in range(len(table.schema.classes)):
+        rows = rng.permutation(np.flatnonzero(labels == position))
+        if len(rows) > 1:
+            held[rows[: max(1, round(HELD_OUT * len(rows)))]] = True
+    note = (
+        f"no holdout was given: {held.sum():,} of {len(table):,} rows of train are held out. The "
+        f"synthesizer has seen them, so its rows look more like them, and attacks find less, than "
+        f"with rows it never saw: keep some rows from it and give them as holdout"
+    )
+    return table.rows(~held), table.rows(held), note
+
+
+def _groups(
+    train: Table, synthetic: Table, holdout: Table, position: int
+) -> dict[str, tuple[Table, Table, Table]]:
+    """The rows of each class that is synthetic, the rare one first, and of all of them."""
+    classes, groups = train.schema.classes, {}
+
+    def rows_of(held: list[int]) -> tuple[Table, Table, Table]:
+        one, two, three = (t.rows(np.isin(t.labels, held)) for t in (train, synthetic, holdout))
+        return one, two, three
+
+    there = [position, *_other_classes(train, synthetic, position)]
+    for k in there[:MOST_CLASSES]:
+        groups[str(classes[k])] = rows_of([k])
+    if len(there) > 1:
+        groups[EVERYTHING] = rows_of(there)
+    return groups
+
+
+def _other_classes(train: Table, synthetic: Table, position: int) -> list[int]:
+    """Positions of the other classes that are synthetic, the rarest first."""
+    classes, counts, made = train.schema.classes, train.counts, synthetic.counts
+    there = [k for k, c in enumerate(classes) if made[c] and k != position]
+    return sorted(there, key=lambda k: counts[classes[k]])
+
+
+def _class_notes(
+    train: Table, groups: dict[str, tuple[Table, Table, Table]], position: int
+) -> list[str]:
+    """Sentences about classes that are not looked at by themselves, or have another share."""
+    if EVERYTHING not in groups:
+        return []
+    real, made, _ = groups[EVERYTHING]
+    notes, classes = [], train.schema.classes
+    held = len(set(made.labels.tolist()) | {position})
+    if held > MOST_CLASSES:
+        notes.append(f"fidelity looks at {MOST_CLASSES} of {held} classes by themselves")
+    shares = [len(rows) and (rows.labels == position).mean() for rows in (real, made)]
+    if abs(shares[0] - shares[1]) > OTHER_SHARE:
+        notes.append(
+            f"{classes[position]} is {shares[0]:.1%} of the rows of train and {shares[1]:.1%} "
+            f"of the synthetic rows: that difference alone tells {EVERYTHING} of them apart"
+        )
+    if held < sum(n > 0 for n in train.counts.values()):
+        notes.append(f"{EVERYTHING}: rows of the classes that the synthetic table holds")
+    return notes
