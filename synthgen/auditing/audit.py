@@ -75,13 +75,13 @@ class Audit:
         return "Nothing was found that speaks against training on this table."
 
     def __repr__(self) -> str:
-        lines = [self.headline, self._size()]
-        lines += [f"  {f.severity}: {f.message}" for f in self.findings[:SHOWN]]
+        lines = [self.headline, f"Audit of target {self.target!r}: {self._size()}"]
+        lines += [f"- {f.severity}: {f.message}" for f in self.findings[:SHOWN]]
         if (more := len(self.findings) - SHOWN) > 0:
-            lines.append(f"  and {more} more: see to_frame()")
+            lines.append(f"- and {more} more: see to_frame()")
         if self.remedies:
-            lines.append(f"  try first: {self.remedies[0]['remedy']}: {self.remedies[0]['why']}")
-        return "\n".join([f"Audit of target {self.target!r}", *(shortened(line) for line in lines)])
+            lines.append(f"Try first: {self.remedies[0]['remedy']}: {self.remedies[0]['why']}")
+        return "\n".join(textwrap.shorten(line, WIDTH, placeholder=" ...") for line in lines)
 
     def _size(self) -> str:
         rare = self.minority
@@ -202,12 +202,6 @@ def audit(
         findings=tuple(findings),
         remedies=remedies(examined, findings),
     )
-
-
-def shortened(line: str) -> str:
-    """A line of at most `WIDTH` characters."""
-    indent = line[: len(line) - len(line.lstrip())]
-    return indent + textwrap.shorten(line, WIDTH - len(indent), placeholder=" ...")
 
 
 def plain(value: Any) -> Any:

@@ -217,8 +217,8 @@ class Report:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{rows:,} {name}" for name, rows in self.sizes.items())
-        lines = [f"Report on target {self.target!r}: {sizes} rows"]
-        lines += textwrap.wrap(self.headline, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        lines = textwrap.wrap(self.headline, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        lines.append(f"Report on target {self.target!r}: {sizes} rows")
         for line in self.verdict_lines():
             lines.append(textwrap.shorten(f"- {line}", WIDTH, placeholder=" ..."))
         return "\n".join([*lines, f"to_frame() has the {len(self.scores):,} scores"])

@@ -268,7 +268,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
 
 
 def _kept(ratio: Score, wider: float, tested: int, held_out: bool) -> _Tested:
-    """The outcome of one classifier, with the upper end of its interval `wider` times as far away."""
+    """The outcome of one classifier, with the upper end of its interval `wider` times as far."""
     low, high = ratio.interval or (0.0, 1.0)
     worth = f"they are worth between {low:.0%} and {high:.0%} of real rows to a classifier"
     few = f"{worth} ({tested:,} real test rows do not tell more)"
@@ -351,7 +351,7 @@ def _near(share: Score, wider: float) -> _Tested | None:
     """
     if share.value != share.value or share.interval is None:
         return None
-    least, most = share.interval
+    least = share.interval[0]
     low = share.value - wider * (share.value - least)
     if share.name == NEARER_TO_TRAIN:
         if low > 0.5 and share.value > NEARER:
@@ -374,7 +374,7 @@ def _near(share: Score, wider: float) -> _Tested | None:
 
 
 def _not_ruled_out(share: Score, bound: float, which: str = "") -> _Tested | None:
-    """Undecided where the interval of a share ends above a bound; `which` says what the bound is."""
+    """Undecided where the interval of a share ends above a bound; `which` says what that is."""
     most = (share.interval or (0.0, 1.0))[1]
     if most <= bound:
         return None
