@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from synthgen.comparison.compare import Comparison, compare
+from synthgen.comparison.comparison_page import render_comparison
 from synthgen.comparison.sweep import sweep
+from synthgen.comparison.sweep_page import render_sweep
 from synthgen.model_selection.selection import choose
-from synthgen.report.comparison_page import render_comparison
-from synthgen.report.sweep_page import render_sweep
 from synthgen.tables.disk import write_text
 
 TABLES = ["nasscds", "lending_club", "mammography", "wilt", "bank_marketing"]

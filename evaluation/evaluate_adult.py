@@ -72,10 +72,8 @@ def main() -> None:
         text = json.dumps({"machine": machine, "results": results}, indent=1)
         path.write_text(text + "\n", encoding="utf-8")
         if options.html is not None:
-            from synthgen.report.evaluation_page import write_evaluation
-
             options.html.mkdir(exist_ok=True)
-            write_evaluation(report, options.html / f"{case}.html")
+            report.to_html(options.html / f"{case}.html")
 
 
 def made(case: str, train: pd.DataFrame, seed: int) -> pd.DataFrame:

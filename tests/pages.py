@@ -6,8 +6,23 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+def cards_of(result: Any) -> "Page":
+    """What a notebook shows of a result: it runs and loads nothing, and is the same each time."""
+    text = result._repr_html_()
+    page = Page(text)
+    assert text == result._repr_html_()
+    assert page.tags.count("svg") <= 1
+    assert not {"script", "img", "iframe", "link", "html", "body"} & set(page.tags)
+    assert all(link.startswith("#") for link in page.links)
+    assert "url(http" not in text
+    assert "#010101" not in text  # every stand-in became a colour
+    return page
+
 
 VOID = {"meta", "br", "path", "use", "rect", "line", "circle"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -18,6 +19,9 @@ from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+
+if TYPE_CHECKING:
+    from synthgen.auditing.drift import Drift
 
 # Findings that `repr` shows, and characters of each of its lines.
 SHOWN, WIDTH = 7, 100
@@ -100,6 +104,30 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         """Plain values: finite numbers, texts, None, lists and dicts."""
         return plain(asdict(self))
+
+    def to_html(
+        self, path: str | os.PathLike[str], *, source: str = "", drift: Drift | None = None
+    ) -> None:
+        """Write the audit as a page: one HTML file that needs no network.
+
+        Args:
+            path: The file; one that is there is replaced.
+            source: Name of the table, for the reader.
+            drift: What changed since an earlier delivery, from `compare_audits`.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from synthgen.auditing.audit_page import audit_page
+        from synthgen.tables.disk import write_text
+
+        write_text(path, audit_page(self, source=source, drift=drift))
+
+    def _repr_html_(self) -> str:
+        """The class, the worst findings and the strongest columns, for a notebook."""
+        from synthgen.auditing.audit_page import audit_cards
+
+        return audit_cards(self)
 
     def summary_lines(self) -> list[str]:
         """The audit in sentences: the class, the model, the findings, the remedies."""

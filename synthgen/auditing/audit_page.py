@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from synthgen.auditing.audit import Audit
-from synthgen.auditing.drift import Drift
+import numpy as np
+from matplotlib.axes import Axes
+
+from synthgen.report.card import Card, Picture, Tone, render_cards
+from synthgen.report.figures import FIFTH, INK, MADE, REAL, short
 from synthgen.report.template import clean, fill
-from synthgen.tables.disk import write_text
+
+if TYPE_CHECKING:
+    from synthgen.auditing.audit import Audit
+    from synthgen.auditing.drift import Drift
 
 MAX_COLUMNS = 200
+CARD_FINDINGS, CARD_COLUMNS = 4, 8  # that a notebook shows
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "middling", "note": "quiet"}
 ESTIMATES = {
     "average_precision": "average precision",
     "balanced_accuracy": "balanced accuracy",
@@ -23,29 +31,14 @@ ESTIMATES = {
 }
 
 
-def write_audit_page(
-    found: Audit,
-    path: str | os.PathLike[str],
-    *,
-    source: str = "",
-    drift: Drift | None = None,
-) -> None:
-    """Write an audit as one HTML file that needs no other.
+def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
+    """The page as text.
 
     Args:
-        found: What `audit` returned.
-        path: File to write.
+        found: The audit.
         source: Name of the table, for the reader.
-        drift: What changed since an earlier delivery, see `compare_audits`.
-
-    Raises:
-        OutputError: The file cannot be written.
+        drift: What changed since an earlier delivery, from `compare_audits`.
     """
-    write_text(path, audit_page(found, source=source, drift=drift))
-
-
-def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
-    """The page as text."""
     content = _clean(found.to_json())
     nothing = {"value": 0.0}
     columns = sorted(
@@ -68,3 +61,56 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(v) for v in value]
     return clean(value) if isinstance(value, str) else value
+
+
+# --- for a notebook -------------------------------------------------------------------------------
+
+
+def audit_cards(found: Audit) -> str:
+    """The class, the worst findings and the columns that tell most, as HTML for a notebook."""
+    rare, counts = found.minority, found.counts
+    cards = [
+        Card(
+            f.severity.capitalize(),
+            "whole table" if f.column is None else str(f.column),
+            f.message,
+            _TONES[f.severity],
+        )
+        for f in found.findings[:CARD_FINDINGS]
+    ]
+    numbers = ", ".join(
+        f"{count} {severity}{'s' if count != 1 else ''}" for severity, count in counts.items()
+    )
+    return render_cards(
+        f"“{rare.label}” is {100 * rare.share:.3g} % of {found.rows:,} rows: {numbers}.",
+        cards,
+        _picture(found),
+    )
+
+
+def _picture(found: Audit) -> Picture | None:
+    known = [c for c in found.columns if c["average_precision"] is not None]
+    best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:CARD_COLUMNS]
+    if not best:
+        return None
+    return Picture(
+        partial(_draw_columns, columns=best, guess=found.minority.share),
+        "Average precision of single columns",
+        "The average precision of each column alone, with its 95 % interval; the dashed line is "
+        "guessing. Higher tells more of the class.",
+        (5.0, 0.8 + 0.26 * len(best)),
+    )
+
+
+def _draw_columns(axes: Axes, columns: list[dict[str, Any]], guess: float) -> None:
+    axes.axvline(guess, color=FIFTH, linewidth=1, linestyle="--")
+    for place, column in enumerate(columns):
+        alone = column["average_precision"]
+        axes.plot([alone["low"], alone["high"]], [place, place], color=MADE, linewidth=2.2)
+        axes.plot(alone["value"], place, marker="o", markersize=5, color=REAL)
+    axes.set_yticks(np.arange(len(columns)), [short(clean(c["name"])) for c in columns])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(max(len(columns), 3) - 0.4, -0.6)
+    axes.set_xlabel("average precision of the column alone", color=INK, fontsize=8)

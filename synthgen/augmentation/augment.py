@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,27 @@ class Augmented:
         }
         features = [c for c in self.schema.features if c.kind in what]
         return {c.name: what[c.kind].format(reason=c.reason) for c in features}
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write a page that shows the new rows beside the real ones: one HTML file that needs no
+        network.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from synthgen.augmentation.page import augmented_page
+        from synthgen.tables.disk import write_text
+
+        write_text(path, augmented_page(self))
+
+    def _repr_html_(self) -> str:
+        """The new rows of each class and the column that differs most, for a notebook."""
+        from synthgen.augmentation.page import augmented_cards
+
+        return augmented_cards(self)
 
     def summary(self) -> dict[str, Any]:
         """What happened, in plain values for JSON; classes appear as text."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from synthgen.augmentation.augment import Augmented
 from synthgen.metrics.report import Report
-from synthgen.report.evaluation_page import write_evaluation
+from synthgen.report.card import Card, Picture, render_cards
 from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
 from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -23,6 +22,9 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.disk import write_json, write_text
 from synthgen.tables.schema import describe
 from synthgen.training.runner import History
+
+if TYPE_CHECKING:
+    from synthgen.augmentation.augment import Augmented
 
 MAX_FIGURES = 24  # of columns, on one page
 SCORED_ROWS, SPLITS = 5000, 10
@@ -67,7 +69,7 @@ def write_report(
     Raises:
         OutputError: The folder cannot be written to.
     """
-    shapes = {a.label: column_shapes(result, a.label) for a in result.additions}
+    shapes = _shapes(result)
     content = {
         "manifest": manifest,
         "column_shapes": {
@@ -85,25 +87,37 @@ def write_report(
             for label, found in shapes.items()
         },
     }
-    page = render(result, shapes, manifest, evaluation)
+    page = augmented_page(result, manifest=manifest, evaluation=evaluation, shapes=shapes)
     write_text(Path(folder, "report.html"), page)
     write_json(Path(folder, "report.json"), content)
     if evaluation is not None:
-        write_evaluation(evaluation, Path(folder, "evaluation.html"))
+        evaluation.to_html(Path(folder, "evaluation.html"))
         write_json(Path(folder, "evaluation.json"), evaluation.to_json())
 
 
-def render(
+def augmented_page(
     result: Augmented,
-    shapes: dict[Any, list[Shape]],
-    manifest: dict[str, Any],
+    *,
+    manifest: Mapping[str, Any] | None = None,
     evaluation: Report | None = None,
+    shapes: dict[Any, list[Shape]] | None = None,
 ) -> str:
-    """The page as text."""
-    room = MAX_FIGURES // len(shapes) or 1
+    """The page as text; the same result gives the same text.
+
+    Args:
+        result: What `augment` returned.
+        manifest: What the command wrote beside the table; by default what `result` knows itself.
+        evaluation: What `evaluate` found of the new rows; the page links to its own page.
+        shapes: Of each class, from `column_shapes`, where they are known already.
+    """
+    manifest = result.summary() if manifest is None else manifest
+    shapes = _shapes(result) if shapes is None else shapes
+    room = MAX_FIGURES // max(len(shapes), 1) or 1
     classes = []
     figures = Figures()
     for addition in result.additions:
+        if not addition.rows:
+            continue
         real, made = _rows_of(result, addition.label)
         found = shapes[addition.label]
         least_alike = sorted(found, key=lambda s: s.value)[:room]
@@ -144,7 +158,7 @@ def render(
         for c, row in zip(result.schema.columns, describe(result.schema.columns), strict=True)
     ]
     return fill(
-        "page.html.j2",
+        "augmented.html.j2",
         classes=classes,
         columns=columns,
         counts=[
@@ -161,12 +175,71 @@ def render(
         synthesizer=type(result.synthesizer).__name__,
         rows=len(result.frame),
         not_learned={clean(k): v for k, v in result.not_learned.items()},
-        manifest=manifest,
+        source=clean((manifest.get("data") or {}).get("path", "")),
+        versions=manifest.get("synthgen"),
+        seed=manifest["seed"],
+        device=clean(manifest["device"]),
+        warnings=[clean(note) for note in manifest.get("warnings", ())],
         verdicts=[
             {"part": v.part, "outcome": v.outcome, "sentence": clean(v.sentence)}
             for v in ([] if evaluation is None else evaluation.verdicts)
         ],
     )
+
+
+def augmented_cards(result: Augmented) -> str:
+    """The new rows of each class and the column that differs most, as HTML for a notebook."""
+    shapes = _shapes(result)
+    cards = [
+        Card(
+            str(a.label),
+            f"{a.rows:,} new rows",
+            f"{a.reason}. {_likeness(shapes.get(a.label, []))}",
+        )
+        for a in result.additions
+    ]
+    new = sum(a.rows for a in result.additions)
+    return render_cards(
+        f"{new:,} new rows by {type(result.synthesizer).__name__}; the table now has "
+        f"{len(result.frame):,} rows.",
+        cards,
+        _picture(result, shapes),
+    )
+
+
+def _likeness(found: list[Shape]) -> str:
+    """How alike the columns of one class are, in a sentence."""
+    if not found:
+        return "No column can be compared."
+    value, reference = (
+        float(np.mean([getattr(s, name) for s in found])) for name in ("value", "reference")
+    )
+    return (
+        f"The columns resemble the real ones to {value:.2f} on average; one half of the real rows "
+        f"resembles the other to {reference:.2f}."
+    )
+
+
+def _picture(result: Augmented, shapes: dict[Any, list[Shape]]) -> Picture | None:
+    """The column that differs most from the real rows, of the first class with new rows."""
+    for label, found in shapes.items():
+        if found:
+            worst = min(found, key=lambda s: s.value)
+            real, made = (rows[worst.column.name] for rows in _rows_of(result, label))
+            return Picture(
+                partial(draw_column, column=worst.column, sides=(real, made)),
+                f"{worst.column.name}: real and new rows of {label}",
+                f"{worst.column.name}, of all columns the one that differs most: "
+                f"{worst.value:.2f}, real half against half {worst.reference:.2f}.",
+                (4.4, 2.6),
+                ((f"{len(real):,} real rows", "real"), (f"{len(made):,} new rows", "made")),
+            )
+    return None
+
+
+def _shapes(result: Augmented) -> dict[Any, list[Shape]]:
+    """The shapes of each class that new rows were made of."""
+    return {a.label: column_shapes(result, a.label) for a in result.additions if a.rows}
 
 
 def column_shapes(result: Augmented, label: Any) -> list[Shape]:

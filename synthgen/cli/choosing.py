@@ -86,12 +86,7 @@ def compare(
     else:
         say_sweep(found, err=aside)
     if html is not None:
-        from synthgen.report.comparison_page import render_comparison
-        from synthgen.report.sweep_page import render_sweep
-        from synthgen.tables.disk import write_text
-
-        is_one = isinstance(found, Comparison)
-        write_text(html, render_comparison(found) if is_one else render_sweep(found))
+        found.to_html(html)
         say(f"wrote {html}", err=aside)
     _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
 

@@ -487,8 +487,8 @@ def _judge(
     result: Augmented, report: Path, manifest: dict[str, Any], device: str, *, err: bool
 ) -> None:
     """Measure the new rows beside the real ones, and write the pages."""
+    from synthgen.augmentation.page import write_report
     from synthgen.metrics.evaluate import evaluate
-    from synthgen.report.page import write_report
 
     with collect_notes():
         evaluation = evaluate(

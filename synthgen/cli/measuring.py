@@ -120,9 +120,7 @@ def audit(
         for line in lines:
             say(line)
     if html is not None:
-        from synthgen.report.audit_page import write_audit_page
-
-        write_audit_page(found, html, source=str(data), drift=drift)
+        found.to_html(html, source=str(data), drift=drift)
         say(f"wrote {html}", err=json_file == "-")
     _write_json(json_file, report)
     _check_gates(report, gates, data)
@@ -216,7 +214,7 @@ def evaluate(
         )
         content = report.to_json() | {"warnings": warned}
         if not aside:
-            from synthgen.report.measures import key_scores
+            from synthgen.metrics.measures import key_scores
 
             for line in [report.headline, *report.verdict_lines()]:
                 say(line)
@@ -226,9 +224,7 @@ def evaluate(
             for line in report.note_lines():
                 say(line)
     if html is not None:
-        from synthgen.report.evaluation_page import write_evaluation
-
-        write_evaluation(report, html)
+        report.to_html(html)
         say(f"wrote {html}", err=aside)
     _write_json(json_file, content)
     _check_gates(content, gates, synthetic, report.unknown)

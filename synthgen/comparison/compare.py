@@ -110,6 +110,26 @@ class Comparison:
         """All of it in plain values."""
         return asdict(self) | {"label": str(self.label), "target": str(self.target)}
 
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the comparison as a page: one HTML file that needs no network.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from synthgen.comparison.comparison_page import render_comparison
+        from synthgen.tables.disk import write_text
+
+        write_text(path, render_comparison(self))
+
+    def _repr_html_(self) -> str:
+        """The verdicts and the main figure, for a notebook."""
+        from synthgen.comparison.comparison_page import comparison_cards
+
+        return comparison_cards(self)
+
     def summary_lines(self) -> list[str]:
         """Both verdicts and what they rest on, in words."""
         lines = [

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.comparison.compare import Comparison
 from synthgen.comparison.subgroups import Group
 from synthgen.comparison.verdicts import Result
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
 from synthgen.model_selection.selection import MARGIN
+from synthgen.report.card import Card, Picture, Tone, render_cards
 from synthgen.report.figures import FIFTH, FOURTH, INK, MADE, REAL, THIRD, Figures, percent, short
 from synthgen.report.template import clean, fill
 
+if TYPE_CHECKING:
+    from synthgen.comparison.compare import Comparison
+
 DRAWN = 3  # remedies in a figure of curves, beside doing nothing
+TONES: dict[str, Tone] = {"helps": "good", "no worthwhile gain": "middling"}
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
 
 
@@ -62,6 +66,28 @@ def render_comparison(comparison: Comparison) -> str:
         metric=METRICS[comparison.metric].words,
         seed=comparison.seed,
         version=__version__,
+    )
+
+
+def comparison_cards(comparison: Comparison) -> str:
+    """The verdicts and the gain of each remedy, as HTML for a notebook."""
+    results = _ordered(comparison, comparison.metric)
+    words, money = METRICS[comparison.metric].words, comparison.metric == "cost"
+    against = "doing nothing" if results[0].against == "nothing" else "the threshold alone"
+    return render_cards(
+        f"What helps “{comparison.label}”, {comparison.rare:,} of {comparison.rows:,} rows, "
+        f"over {comparison.splits:,} splits",
+        [
+            Card(kind.capitalize(), v.outcome, f"{v.text}.", TONES.get(v.outcome, "quiet"))
+            for kind, v in comparison.verdict.items()
+        ],
+        Picture(
+            partial(_draw_forest, results=results, money=money),
+            f"Gain in {words} over {against}, with intervals",
+            f"Gain in {words} over {against}: a bar is the 95 % interval, and holds for all "
+            f"remedies at once. A bar right of zero helps.",
+            (4.8, 0.9 + 0.26 * len(results)),
+        ),
     )
 
 

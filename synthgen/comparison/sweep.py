@@ -84,6 +84,26 @@ class Sweep:
             "points": [point.to_json() for point in self.points],
         }
 
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the sweep as a page: one HTML file that needs no network.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from synthgen.comparison.sweep_page import render_sweep
+        from synthgen.tables.disk import write_text
+
+        write_text(path, render_sweep(self))
+
+    def _repr_html_(self) -> str:
+        """The verdict at each rate and the main figure, for a notebook."""
+        from synthgen.comparison.sweep_page import sweep_cards
+
+        return sweep_cards(self)
+
     def summary_lines(self) -> list[str]:
         """What happens as the class gets rarer, in words."""
         words = METRICS[self.points[0].metric].words

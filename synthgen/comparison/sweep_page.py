@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.comparison.sweep import Sweep
+from synthgen.comparison.comparison_page import COLOURS, TONES
 from synthgen.model_selection.scoring import METRICS
-from synthgen.report.comparison_page import COLOURS
+from synthgen.report.card import Card, Picture, render_cards
 from synthgen.report.figures import FIFTH, INK, Figures, short
 from synthgen.report.template import clean, fill
+
+if TYPE_CHECKING:
+    from synthgen.comparison.sweep import Sweep
 
 
 def render_sweep(sweep: Sweep) -> str:
@@ -49,6 +52,31 @@ def render_sweep(sweep: Sweep) -> str:
         ],
         seed=sweep.seed,
         version=__version__,
+    )
+
+
+def sweep_cards(sweep: Sweep) -> str:
+    """The verdict on the ranking at each rate and the curves, as HTML for a notebook."""
+    about = METRICS[sweep.points[0].metric]
+    cards = [
+        Card(
+            f"{rate_text(rate)}, {point.rare:,} rows",
+            point.verdict["ranking"].outcome,
+            f"{point.verdict['ranking'].text}.",
+            TONES.get(point.verdict["ranking"].outcome, "quiet"),
+        )
+        for rate, point in zip(sweep.rates, sweep.points, strict=True)
+    ]
+    words = f"{about.words[:1].upper()}{about.words[1:]}"
+    return render_cards(
+        f"What helps “{sweep.label}” as it gets rarer, at {len(sweep.points)} rates",
+        cards,
+        Picture(
+            partial(draw_curves, sweep=sweep),
+            f"{words} of each remedy as the class gets rarer",
+            f"{words} of doing nothing and of the remedies with the greatest gains.",
+            key=tuple(zip(coloured(sweep), COLOURS, strict=False)),
+        ),
     )
 
 

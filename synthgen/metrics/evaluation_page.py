@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.metrics.report import Report
-from synthgen.metrics.score import Part, Score
+from synthgen.metrics.associations import associations
 from synthgen.metrics.limits import LIMITS
-from synthgen.report.associations import associations
+from synthgen.metrics.measures import key_scores, part_tables, score_row
+from synthgen.metrics.score import Part, Score
+from synthgen.report.card import Card, Picture, Tone, render_cards
 from synthgen.report.figures import (
     FIFTH,
     FOURTH,
@@ -27,11 +27,12 @@ from synthgen.report.figures import (
     draw_column,
     percent,
 )
-from synthgen.report.measures import key_scores, part_tables, score_row
 from synthgen.report.template import clean, fill
 from synthgen.tables.column import Column
-from synthgen.tables.disk import write_text
 from synthgen.tables.table import Table
+
+if TYPE_CHECKING:
+    from synthgen.metrics.report import Report
 
 MAX_FIGURES, POINTS = 24, 200
 COMPARED = ("numeric", "integer", "datetime", "categorical", "boolean")
@@ -62,20 +63,8 @@ PARTS = {
         "reference: what they score gives nobody away.",
     ),
 }
+_TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 _CURVE = re.compile(r"(roc|pr|calibration) (.+) (real|replace|augment|whole)", re.DOTALL)
-
-
-def write_evaluation(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write the page of a report: one HTML file that needs no network.
-
-    Args:
-        report: What `synthgen.evaluate` returned.
-        path: Of the file, which is replaced if it is there.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    write_text(path, render_evaluation(report))
 
 
 def render_evaluation(report: Report) -> str:
@@ -125,6 +114,37 @@ def render_evaluation(report: Report) -> str:
         seed=report.seed,
         seconds=report.seconds,
         version=__version__,
+    )
+
+
+# --- for a notebook -------------------------------------------------------------------------------
+
+
+def evaluation_cards(report: Report) -> str:
+    """The headline, the verdicts and the curves of precision and recall, as HTML for a notebook."""
+    cards = [
+        Card(v.part.capitalize(), v.outcome, v.sentence, _TONES.get(v.outcome, "quiet"))
+        for v in report.verdicts
+    ]
+    return render_cards(report.headline, cards, _picture(report.utility))
+
+
+def _picture(part: Part) -> Picture | None:
+    """Precision and recall by the first classifier, where it was measured."""
+    curves: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for name, curve in part.curves.items():
+        match = _CURVE.fullmatch(name)
+        if match and match[1] == "pr":
+            curves.setdefault(match[2], {})[match[3]] = curve
+    if not curves:
+        return None
+    judge, found = next(iter(curves.items()))
+    return Picture(
+        partial(_draw_pr, curves=found),
+        f"Precision and recall of {judge} on real rows",
+        f"Precision and recall of {judge} on held-out real rows, by the rows it learned from. The "
+        f"dashed line is guessing.",
+        key=tuple((USES[u][0], _KEYS[USES[u][1]]) for u in USES if u in found),
     )
 
 

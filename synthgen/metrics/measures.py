@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthgen.metrics.report import Report
 from synthgen.metrics.score import Score
 from synthgen.report.template import clean
+
+if TYPE_CHECKING:
+    from synthgen.metrics.report import Report
 
 KEY_FIGURES = (
     "fidelity.c2st_boosting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -209,6 +210,26 @@ class Report:
             value = "?" if score.value != score.value else f"{score.value:.3f}"
             rows.append([score.name, score.group, value, low_high, *others])
         return rows
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as a page: one HTML file that needs no network.
+
+        Args:
+            path: The file; one that is there is replaced.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        from synthgen.metrics.evaluation_page import render_evaluation
+        from synthgen.tables.disk import write_text
+
+        write_text(path, render_evaluation(self))
+
+    def _repr_html_(self) -> str:
+        """The headline, the verdicts and the main figure, for a notebook."""
+        from synthgen.metrics.evaluation_page import evaluation_cards
+
+        return evaluation_cards(self)
 
     @property
     def headline(self) -> str:

@@ -38,9 +38,14 @@ _CSS = {
 
 
 class Figures:
-    """Makes SVG to be put into a page: no fonts, no fixed ink, and ids that occur once."""
+    """Makes SVG for a page: it takes fonts and colours from the page, and its ids are unique.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: What every id begins with.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._made = 0
 
     def svg(
@@ -61,7 +66,7 @@ class Figures:
             nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
             figure.savefig(text, format="svg", transparent=True, metadata=nothing)
         self._made += 1
-        return _inline(text.getvalue(), f"f{self._made}", title)
+        return _inline(text.getvalue(), f"{self._prefix}f{self._made}", title)
 
 
 @contextmanager

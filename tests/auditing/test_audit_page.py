@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Page
+from pages import Page, cards_of
 
 from synthgen import audit, compare_audits
 from synthgen.auditing.audit import Audit
-from synthgen.report.audit_page import audit_page, write_audit_page
+from synthgen.auditing.audit_page import audit_page
 
 HOSTILE = "<img src=x onerror=y>"
 
@@ -32,7 +32,7 @@ def found() -> Audit:
 
 def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path):
     drift = compare_audits(found.to_json(), found)
-    write_audit_page(found, tmp_path / "audit.html", source="a&b.csv", drift=drift)
+    found.to_html(tmp_path / "audit.html", source="a&b.csv", drift=drift)
     content = (tmp_path / "audit.html").read_text()
     page = Page(content)
     text = " ".join(page.text.split())
@@ -63,3 +63,12 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
 def test_a_table_without_a_model():
     frame = pd.DataFrame({"dose": [1.0, 2.0, 3.0]})
     assert "No model could be judged" in audit_page(audit(frame, ["a", "a", "b"]))
+
+
+def test_a_notebook_shows_the_class_and_the_findings(found: Audit):
+    page = cards_of(found)
+    text = " ".join(page.text.split())
+    assert "“<b>ill” is 10 % of 300 rows" in text
+    assert found.findings[0].message.replace("\x00", "�") in text
+    assert page.tags.count("svg") == 1
+    cards_of(audit(pd.DataFrame({"dose": [1.0, 2.0, 3.0]}), ["a", "a", "b"]))

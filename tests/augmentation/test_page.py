@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Page
+from pages import Page, cards_of
 
 from synthgen.augmentation.augment import Augmented, augment
-from synthgen.report.page import MAX_FIGURES, column_shapes, render, write_report
+from synthgen.augmentation.page import MAX_FIGURES, augmented_page, column_shapes, write_report
 from synthgen.synthesizers.tvae import TVAE
 
 MANIFEST: dict[str, Any] = {
@@ -41,14 +42,11 @@ def made(frame: pd.DataFrame, **more: Any) -> Augmented:
 
 
 def page_of(result: Augmented) -> Page:
-    shapes = {a.label: column_shapes(result, a.label) for a in result.additions}
-    return Page(render(result, shapes, MANIFEST))
+    return Page(augmented_page(result))
 
 
 def replaced(result: Augmented, column: str, values: Any) -> Augmented:
     """The result with other new rows."""
-    from dataclasses import replace
-
     frame = result.frame.copy()
     frame.loc[result.is_synthetic, column] = values
     return replace(result, frame=frame)
@@ -192,7 +190,29 @@ def test_drawing_leaves_matplotlib_and_warnings_as_they_were():
 
 def test_the_same_table_gives_the_same_page():
     result = made(table())
-    shapes = {True: column_shapes(result, True)}
-    first, second = render(result, shapes, MANIFEST), render(result, shapes, MANIFEST)
+    first, second = augmented_page(result), augmented_page(result)
     assert first == second
     assert not re.search(r"\d{4}-\d{2}-\d{2}T", first)
+
+
+def test_a_notebook_shows_the_new_rows_and_the_column_that_differs_most(tmp_path: Path):
+    result = replaced(made(table().rename(columns={"dose": "<b>dose"})), "<b>dose", 99.0)
+    page = cards_of(result)
+    assert "True: 50 new rows" in " ".join(page.text.split())
+    assert "<b>dose, of all columns the one that differs most: 0.00" in page.text
+    assert page.tags.count("svg") == 1
+    result.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == augmented_page(result)
+
+
+def test_no_new_rows_are_a_page_too():
+    result = made(table(), ratio=None, n_samples=1)
+    none = replace(
+        result,
+        frame=result.real,
+        is_synthetic=np.zeros(200, dtype=bool),
+        additions=(replace(result.additions[0], rows=0),),
+        after=result.before,
+    )
+    assert "No new rows" in Page(augmented_page(none)).text
+    assert cards_of(none).tags.count("svg") == 0

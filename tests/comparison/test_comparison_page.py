@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import HOSTILE, Page, browse
+from pages import HOSTILE, Page, browse, cards_of
 
 from synthgen.comparison.compare import Comparison
+from synthgen.comparison.comparison_page import render_comparison
 from synthgen.comparison.subgroups import Group, GroupResult, Groups
 from synthgen.comparison.verdicts import RealRows, Result, Verdict
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
-from synthgen.report.comparison_page import render_comparison
 from synthgen.report.template import figure
 
 FAMILIES = {"nothing": "nothing", "threshold": "decision", "smote": "data", "focal": "loss"}
@@ -178,3 +178,15 @@ def test_a_browser_finds_all_sections_no_error_and_asks_for_nothing(tmp_path: Pa
     page = Page(dom.partition("<!DOCTYPE html>")[2])
     assert {"ranking", "curves", "all", "run"} <= set(page.ids)
     assert page.tags.count("button") > 15
+
+
+def test_a_notebook_shows_the_verdicts_and_the_gains(tmp_path: Path):
+    found = fake(label=HOSTILE)
+    page = cards_of(found)
+    text = " ".join(page.text.split())
+    assert HOSTILE in text
+    assert "Ranking: helps" in text
+    assert "not enough data to tell: how many rows would" in text
+    assert page.tags.count("svg") == 1
+    found.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == render_comparison(found)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import HOSTILE, Page, browse
+from pages import HOSTILE, Page, browse, cards_of
 from sklearn.linear_model import LogisticRegression
 
 from synthgen import Sweep, compare, sweep
+from synthgen.comparison.sweep_page import render_sweep
 from synthgen.errors import SynthgenError
-from synthgen.report.sweep_page import render_sweep
 
 
 def table(label: str = "yes") -> tuple[pd.DataFrame, pd.Series]:
@@ -141,3 +141,13 @@ def test_a_browser_finds_no_error_and_asks_for_nothing(tmp_path: Path, found: Sw
     dom, console, asked = browse(tmp_path / "page.html")
     assert (console, asked) == ([], [])
     assert {"sweep", "points", "all", "run"} <= set(Page(dom.partition("<!DOCTYPE html>")[2]).ids)
+
+
+def test_a_notebook_shows_each_rate_and_the_curves(found: Sweep, tmp_path: Path) -> None:
+    page = cards_of(found)
+    text = " ".join(page.text.split())
+    assert "2.4 %, 10 rows:" in text
+    assert found.points[0].verdict["ranking"].text in text
+    assert page.tags.count("svg") == 1
+    found.to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == render_sweep(found)

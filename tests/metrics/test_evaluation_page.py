@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import HOSTILE, Page, browse
+from pages import HOSTILE, Page, browse, cards_of
 
 from synthgen.metrics.evaluate import evaluate
+from synthgen.metrics.evaluation_page import MAX_FIGURES, render_evaluation
 from synthgen.metrics.limits import LIMITS
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import Verdict
-from synthgen.report.evaluation_page import MAX_FIGURES, render_evaluation, write_evaluation
 from synthgen.report.template import figure
 from synthgen.tables.table import Table
 
@@ -246,7 +246,7 @@ def test_many_columns_keep_the_page_small(tmp_path: Path):
     report = replace(
         fake(), label="True", train=table, synthetic=table, holdout=table, fidelity=Part(scores)
     )
-    write_evaluation(report, tmp_path / "page.html")
+    report.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 3_000_000
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.text.count("numeric: shape") == MAX_FIGURES
@@ -321,7 +321,7 @@ def test_the_page_of_a_measured_report(tmp_path: Path):
         judges=["logistic"],
         by="sex",
     )
-    write_evaluation(report, tmp_path / "page.html")
+    report.to_html(tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     for score in report.scores:
         assert figure(score.value) in page.rows[f"{score.name}@{score.group}"]
@@ -438,3 +438,11 @@ def test_a_table_that_must_be_scrolled_says_so(tmp_path: Path, text: str, width:
     assert len(told) > 3
     assert {t.strip() for t in told} <= {"wide said", "fits silent"}
     assert ("wide said" in dom) == (width == 390)
+
+
+def test_a_notebook_shows_the_verdicts_and_the_curves():
+    page = cards_of(fake(label=HOSTILE))
+    text = " ".join(page.text.split())
+    assert "Privacy: fails" in text
+    assert f"What {HOSTILE} says of fidelity." in text
+    assert page.tags.count("svg") == 1
