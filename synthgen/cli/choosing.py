@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,9 +22,6 @@ from synthgen.cli.output import say_comparison, say_defused, say_sweep
 from synthgen.cli.paths import check_ending, check_places
 from synthgen.cli.terminal import collect_notes, say
 from synthgen.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

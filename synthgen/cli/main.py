@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from synthgen.cli import choosing, making, measuring
+from synthgen.cli.choosing import auto, compare, predict
+from synthgen.cli.making import augment, demo, fit, sample, show
+from synthgen.cli.measuring import audit, evaluate, schema
 from synthgen.cli.terminal import Main, say
-
-if TYPE_CHECKING:
-    pass
-
-
-# --- commands ---------------------------------------------------------------------------------
 
 
 @click.group(
@@ -42,17 +36,5 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (
-    making.demo,
-    making.fit,
-    making.sample,
-    making.augment,
-    making.show,
-    measuring.schema,
-    measuring.audit,
-    measuring.evaluate,
-    choosing.compare,
-    choosing.auto,
-    choosing.predict,
-):
+for command in (demo, audit, schema, augment, fit, sample, show, evaluate, compare, auto, predict):
     main.add_command(command)
