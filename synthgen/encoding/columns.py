@@ -1,21 +1,24 @@
-"""TODO docstring."""
+"""What an encoder learns about one column: the levels it takes, or its place on a scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from synthgen.encoding.quantiles import nearest
-from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.encoding.stored import Stored, check_finite, check_level, wrong
+from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 
 # A number column with at most so many distinct values, each in at least so many rows on average,
 # has levels.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
+# Columns of levels that carry information.
+LEARNED_LEVELS: tuple[Kind, ...] = ("categorical", "boolean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,54 +85,58 @@ class Scale:
         return (int(cast(int, self.column.lower)), step) if step > 1 else None
 
 
-def _part_from_state(
-    column: Column, entry: Mapping[str, Any], prefix: str, arrays: Mapping[str, np.ndarray]
+def part_from_state(
+    entry: Stored, column: Column, arrays: Mapping[str, np.ndarray], prefix: str
 ) -> Levels | Scale | None:
-    kind = entry.get("part")
-    if kind is None:
+    """What a file says about one column, after every value has been checked.
+
+    Args:
+        entry: The description of the column, as `Encoder.state` writes it.
+        column: The column that `entry` describes.
+        arrays: All arrays of the encoder.
+        prefix: What the names of the column's own arrays begin with.
+
+    Raises:
+        ModelFileError: a value is missing, or is none that an encoder could have written.
+    """
+    if "part" not in entry:
         return None
-    names = {"levels": ("values",), "scale": ("knots", "grid", "spikes")}[kind]
-    found = {name: arrays[prefix + name] for name in names}
-    wanted = np.dtype(np.float64 if column.kind == "numeric" else np.int64)
-    for name, array in found.items():
-        if array.ndim != 1 or array.dtype != (np.float64 if name == "grid" else wanted):
-            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-        if not np.isfinite(array).all() or (len(array) == 0 and name != "spikes"):
-            raise ValueError(f"{name} is empty or not finite")
-    missing = entry["missing"]
-    if not isinstance(missing, bool) or column.kind not in ("categorical", "boolean", *NUMBERS):
-        raise ValueError(f"kind {column.kind}, missing {missing}")
+    kind = entry["part"].text(("levels", "scale"))
+    missing = entry["missing"].truth()
+    if column.kind not in (*NUMBERS, *LEARNED_LEVELS):
+        raise entry["column"].wrong("a column that can be learned")
     if column.kind in ("integer", "datetime") and column.lower is None:
-        raise ValueError("lower is missing")
+        raise entry["column"].wrong("a column with a lower limit")
+    number = np.dtype(np.float64 if column.kind == "numeric" else np.int64)
+
+    def array(name: str, dtype: np.dtype, least: int) -> np.ndarray:
+        found = arrays.get(f"{prefix}{name}")
+        if found is None or found.dtype != dtype or found.ndim != 1 or len(found) < least:
+            said = None if found is None else f"{found.dtype} of shape {found.shape}"
+            raise wrong(f"{prefix}{name}", said, f"{dtype} of shape (n,) with n from {least}")
+        check_finite({f"{prefix}{name}": found})
+        return found
+
     if kind == "levels":
-        values, frequent = found["values"], entry["frequent"]
-        if column.kind in LEVELS and not ((values >= 0) & (values < len(column.categories))).all():
-            raise ValueError("values beyond the categories")
-        if (
-            isinstance(frequent, bool)
-            or not isinstance(frequent, int)
-            or not 0 <= frequent < len(values)
-        ):
-            raise ValueError(f"frequent is {frequent}")
-        return Levels(column, values, frequent, missing)
-    knots, grid = found["knots"], found["grid"]
-    if (
-        column.kind not in NUMBERS
-        or len(knots) != len(grid)
-        or len(knots) < 2
-        or (knots[1:] < knots[:-1]).any()
-    ):
-        raise ValueError("knots in no order")
+        values = array("values", number, 1)
+        if column.kind in LEVELS:
+            check_level(values, f"{prefix}values", len(column.categories))
+        return Levels(column, values, entry["frequent"].whole(0, len(values) - 1), missing)
+    if column.kind not in NUMBERS:
+        raise entry["part"].wrong("levels, since the column holds no numbers")
+    knots, grid = array("knots", number, 2), array("grid", np.dtype(np.float64), 2)
+    if len(knots) != len(grid) or (knots[1:] < knots[:-1]).any():
+        raise wrong(f"{prefix}knots", knots.tolist(), f"{len(grid)} numbers in ascending order")
     if not (grid[0] > 0 and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
-        raise ValueError("grid in no order")
-    return Scale(column, knots, grid, found["spikes"], missing)
+        raise wrong(f"{prefix}grid", grid.tolist(), "ascending shares between 0 and 1")
+    return Scale(column, knots, grid, array("spikes", number, 0), missing)
 
 
 # --- fitting --------------------------------------------------------------------------------------
 
 
-def _fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Scale | None:
-    if column.kind in ("categorical", "boolean"):
+def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Scale | None:
+    if column.kind in LEARNED_LEVELS:
         codes = column.codes(series)
         return _levels(column, codes, codes < 0)
     if column.kind not in NUMBERS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import cast
@@ -41,6 +43,59 @@ def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]
     return Encoder(tuple(c for c, _, _ in coarse), tuple(p for _, p, _ in coarse)), notes
 
 
+def rounded_count(rows: int) -> int:
+    """A number of rows as a file tells it: to 5, and from 100 on to two significant digits.
+
+    Fewer than 5 rows are told as 5.
+
+    Example:
+        >>> [rounded_count(rows) for rows in (0, 2, 12, 13, 106, 2108)]
+        [0, 5, 10, 15, 110, 2100]
+    """
+    unit = 5 if rows < 100 else 10 ** (len(str(rows)) - 2)
+    return max(5, (rows + unit // 2) // unit * unit) if rows else 0
+
+
+def shareable_classes(
+    target: Column, counts: Sequence[int], *, named: Collection[int], keep_all: bool
+) -> tuple[Column, list[int], tuple[int, int], str]:
+    """The target without the names of classes that fewer than 5 rows hold.
+
+    Args:
+        target: The column of the classes.
+        counts: Rows of each class, in the order of the target's categories.
+        named: Positions of the classes that were asked for by name, or learned.
+        keep_all: Whether to keep every name.
+
+    Returns:
+        The column; the positions of the classes that it still names; how many it no longer names,
+        with the number of their rows as `rounded_count` tells it; and a sentence about these, or
+        an empty one.
+    """
+    kept = [
+        position
+        for position, rows in enumerate(counts)
+        if keep_all or rows >= PRIVATE_ROWS or position in named
+    ]
+    if keep_all:
+        return target, kept, (0, 0), ""
+    names = tuple(target.categories[position] for position in kept)
+    dtype = target.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        # Also without the levels that no row has: they may be those of rows left out before.
+        levels = dtype.categories[dtype.categories.isin(pd.Index(names))]
+        dtype = pd.CategoricalDtype(levels, ordered=dtype.ordered)
+    column = replace(target, categories=names, dtype=dtype)
+    lost = [rows for position, rows in enumerate(counts) if position not in kept]
+    if not lost:
+        return column, kept, (0, 0), ""
+    note = (
+        f"{target.name}: {len(lost)} of {len(counts)} classes have fewer than {PRIVATE_ROWS} rows; "
+        f"the file counts them as other classes, without their names"
+    )
+    return column, kept, (len(lost), rounded_count(sum(lost))), note
+
+
 def _coarse(
     column: Column, part: Levels | Scale | None, series: pd.Series
 ) -> tuple[Column, Levels | Scale | None, str]:
@@ -50,7 +105,7 @@ def _coarse(
     gone = int(series.isna().sum())
     rare = 0 < gone < PRIVATE_ROWS
     column = replace(column, missing=0.0 if rare else float(f"{column.missing:.2g}"))
-    if column.kind in LEVELS and not all(isinstance(c, bool) for c in column.categories):
+    if column.kind in LEVELS:
         column, part, note = _coarse_categories(column, part, series)
     elif column.kind in NUMBERS and isinstance(part, Levels):
         column, part, note = _coarse_numbers(column, part, series)
@@ -169,7 +224,10 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
         spikes = stand_ins[nearest(stand_ins, spikes)]
     column = _with_limits(column, np.concatenate([knots, spikes]), shared)
     low, high = column.restore(knots[[0, -1]])
-    note = f"{len(knots)} rounded quantiles from {low} to {high} in place of {rows} values"
+    note = (
+        f"{len(knots)} rounded quantiles from {low} to {high} in place of about "
+        f"{rounded_count(rows)} values"
+    )
     return column, replace(part, knots=knots, grid=grid, spikes=spikes), note
 
 
@@ -205,9 +263,12 @@ def _file_knots(
     if len(chosen) < 2:
         raise _nothing_shared(column)
     knots = values[chosen].tolist()
-    grid = (places[chosen] + 0.5) / rows
+    # Shares to half a row, which do not tell how many rows there are.
+    decimals = math.ceil(math.log10(rows / 2))
+    grid = ((places[chosen] + 0.5) / rows).round(decimals)
     # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
-    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
+    beyond = 0.5 / rounded_count(rows)
+    grid[0], grid[-1] = beyond, 1 - beyond
     out = []
     for i, knot in enumerate(knots):
         gaps = [

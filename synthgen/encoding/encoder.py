@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.encoding.columns import MAX_LEVELS, Levels, Scale, _fit_part, _part_from_state
+from synthgen.encoding.columns import MAX_LEVELS, Levels, Scale, fit_part, part_from_state
 from synthgen.encoding.layout import Encoded, Layout, Slots, code_type
 from synthgen.encoding.quantiles import SIDE_BY_SIDE, Scales, chunks
+from synthgen.encoding.stored import Stored
 from synthgen.encoding.unlearned import unlearned
-from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.errors import DataError, UsageError
 from synthgen.tables.column import Column
 from synthgen.tables.table import as_frame
 
@@ -96,7 +97,7 @@ class Encoder:
             columns: What they are.
             max_levels: Distinct values of a number up to which it has levels.
         """
-        parts = (_fit_part(column, frame[column.name], max_levels) for column in columns)
+        parts = (fit_part(column, frame[column.name], max_levels) for column in columns)
         return cls(columns, tuple(parts))
 
     def transform(
@@ -247,29 +248,23 @@ class Encoder:
         return {"columns": described}, arrays
 
     @classmethod
-    def from_state(cls, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Encoder:
+    def from_state(cls, described: Any, arrays: Mapping[str, np.ndarray]) -> Encoder:
         """The inverse of `state`.
 
+        Args:
+            described: The JSON values of `state`, or these as `Stored`.
+            arrays: The arrays of `state`.
+
         Raises:
-            ModelFileError: a part is missing, or no encoder could have made it.
+            ModelFileError: a value is missing, or is none that an encoder could have written
+                (E418).
         """
+        entry = described if isinstance(described, Stored) else Stored(described, "encoder")
         columns, parts = [], []
-        try:
-            for i, entry in enumerate(described["columns"]):
-                column = Column.from_json(entry["column"])
-                columns.append(column)
-                parts.append(_part_from_state(column, entry, f"{i}.", arrays))
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            IndexError,
-            AttributeError,
-            SynthgenError,
-        ) as error:
-            raise ModelFileError(
-                420,
-                f"the model file describes column {len(columns)} wrongly ({error}): copy it again, "
-                "or train again",
-            ) from error
+        for i, found in enumerate(entry["columns"].entries()):
+            column = found["column"].column()
+            if column.name in [c.name for c in columns]:
+                raise found["column"].wrong("a column with a name of its own")
+            columns.append(column)
+            parts.append(part_from_state(found, column, arrays, f"{i}."))
         return cls(tuple(columns), tuple(parts))

@@ -20,7 +20,7 @@ from synthgen.tables.disk import machine_memory
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.graph import out_of_memory
-from synthgen.training.model_file import read_model
+from synthgen.training.model_file import naming, read_model
 
 
 class Synthesizer(BaseEstimator, ABC):
@@ -181,8 +181,16 @@ class Synthesizer(BaseEstimator, ABC):
         if type(self).save is Synthesizer.save:
             self.save("")
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
+    def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         """Write the model to one file without code and without training rows.
+
+        Numbers of rows are rounded in the file: to 5, and from 100 on to two significant digits.
+
+        Args:
+            path: Where to; by convention it ends in ``.synthgen``.
+            keep_class_names: Name every class of the target. By default the file names the
+                classes that were learned and those of at least 5 rows; all others are counted
+                together as "other classes".
 
         Returns:
             A sentence for each column whose values were coarsened for the file; in memory nothing
@@ -213,7 +221,8 @@ class Synthesizer(BaseEstimator, ABC):
                 f"{path} holds a {header['class']}: load it with synthgen.load or "
                 f"{header['class']}.load",
             )
-        return cls._from_file(header, tensors, device)
+        with naming(path):
+            return cls._from_file(header, tensors, device)
 
     @abstractmethod
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:

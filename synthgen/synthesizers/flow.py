@@ -34,6 +34,8 @@ BLOCKS, WAVES, CLOCK = 3, 32, 64
 MIN_WIDTH, MAX_WIDTH = 64, 512
 # Beyond it a level is as good as certain.
 SHARPEST = 15.0
+# More steps than this change no row, and would be a way to make a file that never ends.
+MAX_SOLVER_STEPS = 10_000
 # Of the rows of a batch, so many are learned without their class, for `guidance`.
 LABEL_DROPOUT = 0.1
 CLIP, WARM_UP, LEAST_RATE, LATEST = 1.0, 50, 0.02, 0.98
@@ -390,8 +392,12 @@ class TabFlow(NetworkSynthesizer):
     def _check_params(self) -> None:
         super()._check_params()
         steps, guidance = self.solver_steps, self.guidance
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise UsageError(232, f"solver_steps must be a whole number from 1, not {steps!r}")
+        whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+        if not whole or not 1 <= steps <= MAX_SOLVER_STEPS:
+            raise UsageError(
+                232,
+                f"solver_steps must be a whole number from 1 to {MAX_SOLVER_STEPS}, not {steps!r}",
+            )
         if (
             isinstance(guidance, bool)
             or not isinstance(guidance, int | float)

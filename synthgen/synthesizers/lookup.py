@@ -9,7 +9,7 @@ from inspect import isabstract
 
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.training.model_file import read_model
+from synthgen.training.model_file import naming, read_model
 
 # Where synthgen's own synthesizers are; a model file may name these and no others.
 HOMES = {
@@ -41,7 +41,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
             "itself",
         )
     cls = getattr(import_module(home), header["class"])
-    return cls._from_file(header, tensors, device)
+    with naming(path):
+        return cls._from_file(header, tensors, device)
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:

@@ -7,7 +7,6 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import pandas as pd
 import torch
 
 from synthgen.encoding.columns import MAX_LEVELS
-from synthgen.encoding.disclosure import coarsened
+from synthgen.encoding.disclosure import rounded_count
 from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.layout import Encoded, Layout, code_type
@@ -29,15 +28,14 @@ from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.network_file import TrainedNetwork, read_network, write_network
 from synthgen.synthesizers.training_rows import Data
-from synthgen.tables.column import Column, joined
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.blocks import initialise
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
 from synthgen.training.learner import Learner, Sampler, StagedLearner
-from synthgen.training.model_file import _load_exactly, write_model
 from synthgen.training.runner import History, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
@@ -64,16 +62,6 @@ ENCODING, MOVING = 120, 48
 LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
 BLOCK = 1024
-
-
-@dataclass
-class _Model:
-    """One trained network: what it needs to make rows of one class."""
-
-    encoder: Encoder
-    sampler: Sampler
-    label: int
-    history: History
 
 
 class NetworkSynthesizer(Synthesizer):
@@ -109,6 +97,11 @@ class NetworkSynthesizer(Synthesizer):
     scope_: dict[Any, str]
     history_: dict[Any, History]
     fallback_: tuple[Any, ...]
+    _models: dict[int, TrainedNetwork]
+    _frame: pd.DataFrame | None
+    _notes: list[str]
+    _others: tuple[int, int]
+    _bootstrap: SmoothedBootstrap | None
 
     def __init__(
         self,
@@ -143,79 +136,13 @@ class NetworkSynthesizer(Synthesizer):
                 f"(classes=[...], --label), or keep the table and fit again",
             )
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
+    def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         self.check_savable(dict.fromkeys(self.fallback_, 0))
-        tensors: dict[str, np.ndarray] = {}
-        entries, notes = [], list(self._notes)
-        for i, (position, model) in enumerate(self._models.items()):
-            encoder = model.encoder
-            if self._frame is not None:
-                encoder, coarse = coarsened(encoder, self._frame)
-                notes += [note for note in coarse if note not in notes]
-            described, arrays = encoder.state()
-            tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
-            state = model.sampler.state_dict()
-            tensors |= {f"{i}/sampler/{k}": v.cpu().numpy() for k, v in state.items()}
-            entries.append(
-                {
-                    "position": position,
-                    "label": model.label,
-                    "n_labels": model.sampler.n_labels,
-                    "rows": model.sampler.rows,
-                    "encoder": described,
-                    # The clock would make two files of one model differ.
-                    "history": asdict(model.history) | {"seconds": 0.0},
-                }
-            )
-        params = self.get_params(deep=False)
-        for name in ("schema", "verbose", "checkpoint", "classes", "random_state"):
-            params.pop(name, None)
-        target = self.schema_[self.schema_.target]
-        header = {
-            "class": type(self).__name__,
-            "params": params,
-            "target": target.to_json(),
-            "counts": list(self.counts_.values()),
-            "models": entries,
-            "scope": list(self.scope_.values()),
-            "coarsened": notes,
-        }
-        write_model(path, header, tensors)
-        return notes
+        return write_network(self, path, keep_class_names=keep_class_names)
 
     @classmethod
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        model = cls(**{**header["params"], "device": device})
-        model.device_ = resolve(device)
-        target = Column.from_json(header["target"])
-        model._models = {}
-        for i, entry in enumerate(header["models"]):
-            arrays = {
-                k.split("/", 2)[2]: v for k, v in tensors.items() if k.startswith(f"{i}/encoder/")
-            }
-            encoder = Encoder.from_state(entry["encoder"], arrays)
-            sampler = model._built(encoder.layout, entry["n_labels"], entry["rows"])
-            state = {
-                k.split("/", 2)[2]: torch.from_numpy(np.array(v))
-                for k, v in tensors.items()
-                if k.startswith(f"{i}/sampler/")
-            }
-            _load_exactly(sampler, state)
-            sampler.to(model.device_).eval()
-            model._models[entry["position"]] = _Model(
-                encoder, sampler, entry["label"], History(**entry["history"])
-            )
-        # Each class may have limits of its own; those of the model hold all of them.
-        each = zip(*(m.encoder.columns for m in model._models.values()), strict=True)
-        model.schema_ = Schema((*map(joined, each), target), target.name)
-        model.counts_ = dict(zip(target.categories, header["counts"], strict=True))
-        model.classes_ = tuple(target.categories[p] for p in model._models)
-        model.scope_ = dict(zip(model.classes_, header["scope"], strict=True))
-        model.history_ = {target.categories[p]: m.history for p, m in model._models.items()}
-        model.fallback_ = ()
-        model._frame, model._notes = None, header["coarsened"]  # what a file holds is coarse
-        model._bootstrap = None
-        return model
+        return read_network(cls, header, tensors, device)
 
     # --- what a subclass says ---------------------------------------------------------------------
 
@@ -254,6 +181,7 @@ class NetworkSynthesizer(Synthesizer):
         )
 
     def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        rows = rounded_count(rows)  # as in a model file
         sampler = self._sampler(layout, n_labels, rows)
         sampler.rows = rows
         return sampler
@@ -329,8 +257,8 @@ class NetworkSynthesizer(Synthesizer):
         together = [p for p in learned if scopes[p] != "class"]
         adapted = [p for p in together if scopes[p] == "adapt"]
         runs = len(alone) + bool(together) + len(adapted)
-        self._models: dict[int, _Model] = {}
-        self._frame, self._notes = table.frame, []
+        self._models = {}
+        self._frame, self._notes, self._others = table.frame, [], (0, 0)
         with Progress(self.verbose) as display:
             numbers = count(1)
 
@@ -361,7 +289,7 @@ class NetworkSynthesizer(Synthesizer):
                     goes_on=bool(adapted),
                 )
                 for p in together:
-                    model = _Model(base.encoder, base.sampler, p, base.history)
+                    model = TrainedNetwork(base.encoder, base.sampler, p, base.history)
                     if scopes[p] == "adapt":
                         own = np.setdiff1d(np.flatnonzero(labels == p), held[p])
                         _, model = yield from self._train(
@@ -389,7 +317,7 @@ class NetworkSynthesizer(Synthesizer):
         *,
         base: tuple[Learner, Encoder] | None = None,
         goes_on: bool = False,
-    ) -> Generator[Task, History, tuple[Learner, _Model]]:
+    ) -> Generator[Task, History, tuple[Learner, TrainedNetwork]]:
         """One network from `rows`, with the class as a condition where `labels` are given.
 
         It starts from `base` if that is given, and is the base of another one if it `goes_on`.
@@ -445,7 +373,7 @@ class NetworkSynthesizer(Synthesizer):
             slots=encoder.slots,
             again=again,
         )
-        return learner, _Model(encoder, learner.sampler, label, history)
+        return learner, TrainedNetwork(encoder, learner.sampler, label, history)
 
     def _look(
         self,
@@ -526,7 +454,7 @@ class NetworkSynthesizer(Synthesizer):
 
     def _blocks(
         self,
-        model: _Model,
+        model: TrainedNetwork,
         rows: int,
         seed: np.random.SeedSequence,
         generate: Callable[[int, torch.Generator, int], Encoded],

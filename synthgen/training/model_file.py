@@ -12,6 +12,8 @@ import json
 import os
 import stat
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load as load_tensors
 
+from synthgen.encoding.stored import CODE, wrong
 from synthgen.errors import ModelFileError
 from synthgen.tables.disk import atomic_write
 
@@ -114,10 +117,14 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     if digest.hexdigest() != metadata["sha256"]:
         raise _damaged(path, "its checksum does not match")
     try:
-        header = json.loads(metadata["header"], object_pairs_hook=_no_twins)
+        header = json.loads(
+            metadata["header"], object_pairs_hook=_no_twins, parse_constant=_no_constant
+        )
         if not isinstance(header, dict) or not isinstance(header.get("class"), str):
             raise ValueError("it names no class")
         return header, load_tensors(data)
+    except ModelFileError as error:
+        raise ModelFileError(error.code, f"{path}: {error.message}") from error
     except Exception as error:  # only a right checksum of wrong content comes here
         raise _damaged(path, str(error)) from error
 
@@ -193,6 +200,10 @@ def _plain_number(value: Any) -> Any:
     raise TypeError(f"{value!r} is no JSON")
 
 
+def _no_constant(name: str) -> Any:
+    raise wrong("header", name, "of finite numbers")
+
+
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -206,20 +217,33 @@ def _damaged(path: Path, why: str) -> ModelFileError:
     )
 
 
-def _load_exactly(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load weights after comparing each array with what it should be; name one that differs."""
+def check_arrays(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Compare the arrays of a file with those that a network should have.
+
+    Args:
+        module: The network; on the meta device it takes no memory.
+        state: Arrays by name.
+
+    Raises:
+        ModelFileError: an array is missing, unknown, or of another shape or type.
+    """
     wanted = module.state_dict()
-    for name in wanted.keys() | state.keys():
-        if name not in state or name not in wanted:
-            raise ModelFileError(
-                418,
-                f"the model file {'lacks' if name in wanted else 'has an unknown'} array {name!r}",
-            )
-        if wanted[name].shape != state[name].shape or wanted[name].dtype != state[name].dtype:
-            raise ModelFileError(
-                418,
-                f"array {name!r} of the model file is {tuple(state[name].shape)} "
-                f"{state[name].dtype}, but should be {tuple(wanted[name].shape)} "
-                f"{wanted[name].dtype}",
-            )
-    module.load_state_dict(state)
+    for name in sorted(wanted.keys() | state.keys()):
+        found, due = (_described(arrays.get(name)) for arrays in (state, wanted))
+        if found != due:
+            raise wrong(f"array {name!r}", found, due)
+
+
+def _described(array: torch.Tensor | None) -> str:
+    return "absent" if array is None else f"{array.dtype} of shape {tuple(array.shape)}"
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in an error about a value of a file which file it is."""
+    try:
+        yield
+    except ModelFileError as error:
+        if error.code != CODE:
+            raise
+        raise ModelFileError(CODE, f"{path}: {error.message}") from error

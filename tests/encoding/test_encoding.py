@@ -825,10 +825,10 @@ def test_a_state_that_no_encoder_has_is_refused(spoil):
     Encoder.from_state(described, arrays)
     spoil(described, arrays)
     with pytest.raises(
-        ModelFileError, match=r"describes column .* wrongly .*: copy it again"
+        ModelFileError, match=r"this file's .* is .*, not .*Copy it again"
     ) as caught:
         Encoder.from_state(described, arrays)
-    assert caught.value.code == 420
+    assert caught.value.code == 418
 
 
 def test_unlearned_columns_have_their_name():

@@ -1,0 +1,277 @@
+"""How a trained network is written to one file and read from it.
+
+What is written tells nothing that fewer than five training rows share; what is read is checked
+value by value, and then makes a few rows, before anybody can use it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+from synthgen.encoding.disclosure import coarsened, rounded_count, shareable_classes
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.layout import Encoded
+from synthgen.encoding.stored import Stored, check_finite, unreadable, wrong
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.tables.column import LEVELS, Column, joined
+from synthgen.tables.schema import Schema
+from synthgen.training.device import resolve, torch_generator
+from synthgen.training.learner import Sampler
+from synthgen.training.model_file import check_arrays, write_model
+from synthgen.training.runner import History
+
+if TYPE_CHECKING:
+    from synthgen.synthesizers.network import NetworkSynthesizer
+
+N = TypeVar("N", bound="NetworkSynthesizer")
+# Of another machine or run, or of the training rows: no file holds them.
+NOT_WRITTEN = ("schema", "verbose", "checkpoint", "classes", "random_state")
+MOST_CLASSES = 100_000
+TRIED_ROWS = 8
+
+
+@dataclass
+class TrainedNetwork:
+    """One trained network: what it needs to make rows of one class.
+
+    Attributes:
+        encoder: From the rows it was trained on.
+        sampler: Makes encoded rows.
+        label: The class, as the sampler numbers it.
+        history: What happened in training.
+    """
+
+    encoder: Encoder
+    sampler: Sampler
+    label: int
+    history: History
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write_network(
+    model: NetworkSynthesizer, path: str | os.PathLike[str], *, keep_class_names: bool
+) -> list[str]:
+    """Write a fitted model.
+
+    Args:
+        model: The model; it is not changed.
+        path: Where to.
+        keep_class_names: Whether to name classes of fewer than five rows.
+
+    Returns:
+        A sentence for each column, and for the classes, that the file tells less about than the
+        training rows do.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    target = model.schema_[model.schema_.target]
+    target, kept, others, note = shareable_classes(
+        target,
+        list(model.counts_.values()),
+        named=list(model._models),
+        keep_all=keep_class_names,
+    )
+    counts = [rounded_count(list(model.counts_.values())[position]) for position in kept]
+    if not others[0]:
+        others = model._others
+    entries, notes = [], [*model._notes, *([note] if note else [])]
+    for i, (position, network) in enumerate(model._models.items()):
+        encoder = network.encoder
+        if model._frame is not None:
+            encoder, coarse = coarsened(encoder, model._frame)
+            notes += [note for note in coarse if note not in notes]
+        described, arrays = encoder.state()
+        state = network.sampler.state_dict()
+        tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
+        tensors |= {f"{i}/sampler/{k}": v.cpu().numpy() for k, v in state.items()}
+        entries.append(
+            {
+                "position": kept.index(position),
+                "label": network.label,
+                "n_labels": network.sampler.n_labels,
+                "rows": network.sampler.rows,
+                "encoder": described,
+                # The clock would make two files of one model differ.
+                "history": asdict(network.history) | {"seconds": 0.0},
+            }
+        )
+    header = {
+        "class": type(model).__name__,
+        "params": {k: v for k, v in model.get_params(deep=False).items() if k not in NOT_WRITTEN},
+        "target": target.to_json(),
+        "counts": counts,
+        "models": entries,
+        "scope": list(model.scope_.values()),
+        "coarsened": notes,
+    }
+    if others[0]:
+        header["other_classes"] = {"classes": others[0], "rows": others[1]}
+    write_model(path, header, tensors)
+    return notes
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def read_network(
+    cls: type[N], header: dict[str, Any], tensors: dict[str, np.ndarray], device: str
+) -> N:
+    """The model that a file holds, after every value of the file has been checked.
+
+    Args:
+        cls: The class that the file names.
+        header: Of the file.
+        tensors: Of the file.
+        device: Where the networks go.
+
+    Raises:
+        ModelFileError: a value is missing, is none that `write_network` writes, or the model makes
+            no rows (E418).
+        UsageError: there is no such device.
+    """
+    place = resolve(device)
+    check_finite(tensors)
+    try:
+        model = _read_parameters(cls, Stored(header), device)
+        model.device_ = place
+        _read_networks(model, Stored(header), tensors)
+        _try_out(model)
+    except ModelFileError:
+        raise
+    except Exception as error:  # an edited file fails in any of many ways
+        raise unreadable(error) from error
+    return model
+
+
+def _read_parameters(cls: type[N], header: Stored, device: str) -> N:
+    params: dict[str, Any] = {"device": device}
+    known = set(cls._get_param_names()) - {*NOT_WRITTEN}
+    for name, value in header["params"].items():
+        if name not in known:
+            raise value.wrong(f"a parameter of {cls.__name__}")
+        if name != "device":
+            params[name] = value.value
+    model = cls(**params)
+    try:
+        model._check_params()
+    except UsageError as error:
+        raise header["params"].wrong(f"what {cls.__name__} takes ({error.message})") from error
+    return model
+
+
+def _read_networks(
+    model: NetworkSynthesizer, header: Stored, tensors: dict[str, np.ndarray]
+) -> None:
+    """Fill `model` with what the file says that it learned."""
+    target = header["target"].column()
+    classes = target.categories
+    if target.kind not in LEVELS or not classes or target.name is None:
+        raise header["target"].wrong("a column of classes")
+    counts = [entry.whole(0) for entry in header["counts"].entries(length=len(classes))]
+    model._models = {}
+    first: list[Column] = []
+    for i, entry in enumerate(header["models"].entries()):
+        position = entry["position"].whole(0, len(classes) - 1)
+        if position in model._models:
+            raise entry["position"].wrong("a class of its own")
+        header["counts"].entries()[position].whole(1)
+        network = _read_network(model, entry, _under(tensors, f"{i}/"))
+        columns = list(network.encoder.columns)
+        first = first or columns
+        if [(c.name, c.kind) for c in columns] != [(c.name, c.kind) for c in first]:
+            raise entry["encoder"].wrong("of the same columns as models[0].encoder")
+        if target.name in [c.name for c in columns]:
+            raise header["target"].wrong("a column that is no feature")
+        model._models[position] = network
+    if not model._models:
+        raise header["models"].wrong("a list of networks")
+    # Each class may have limits of its own; those of the model hold all of them.
+    each = zip(*(m.encoder.columns for m in model._models.values()), strict=True)
+    model.schema_ = Schema((*map(joined, each), target), target.name)
+    model.counts_ = dict(zip(classes, counts, strict=True))
+    model.classes_ = tuple(classes[p] for p in model._models)
+    scopes = header["scope"].entries(length=len(model._models))
+    model.scope_ = {
+        c: scope.text(("class", "all", "adapt"))
+        for c, scope in zip(model.classes_, scopes, strict=True)
+    }
+    model.history_ = {classes[p]: m.history for p, m in model._models.items()}
+    model.fallback_ = ()
+    model._bootstrap = None
+    model._frame = None  # what a file holds is coarse already
+    model._notes = [note.text() for note in header["coarsened"].entries()]
+    model._others = (0, 0)
+    if "other_classes" in header:
+        others = header["other_classes"]
+        model._others = others["classes"].whole(1), others["rows"].whole(0)
+
+
+def _read_network(
+    model: NetworkSynthesizer, entry: Stored, tensors: dict[str, np.ndarray]
+) -> TrainedNetwork:
+    n_labels = entry["n_labels"].whole(1, MOST_CLASSES)
+    rows, label = entry["rows"].whole(1), entry["label"].whole(0, n_labels - 1)
+    encoder = Encoder.from_state(entry["encoder"], _under(tensors, "encoder/"))
+    state = {
+        name: torch.from_numpy(np.array(array))
+        for name, array in _under(tensors, "sampler/").items()
+    }
+    with torch.device("meta"):  # shapes without memory, whatever the file asks for
+        check_arrays(model._built(encoder.layout, n_labels, rows), state)
+    sampler = model._built(encoder.layout, n_labels, rows)
+    sampler.load_state_dict(state)
+    sampler.to(model.device_).eval()
+    return TrainedNetwork(encoder, sampler, label, _read_history(entry["history"]))
+
+
+def _read_history(entry: Stored) -> History:
+    return History(
+        losses={
+            name: [loss.number() for loss in losses.entries()]
+            for name, losses in entry["losses"].items()
+        },
+        steps=[step.whole(0) for step in entry["steps"].entries()],
+        held_out=[distance.number() for distance in entry["held_out"].entries()],
+        best_step=entry["best_step"].whole(0),
+        seconds=entry["seconds"].number(0),
+        batch=entry["batch"].whole(0),
+        lowered=entry["lowered"].whole(0),
+        retries=[sentence.text() for sentence in entry["retries"].entries()],
+    )
+
+
+def _try_out(model: NetworkSynthesizer) -> None:
+    """Make a few rows of each class and decode every level, so that a file that cannot do so is
+    refused here.
+    """
+    target = model.schema_[model.schema_.target]
+    target.restore(np.arange(len(target.categories)))
+    for i, network in enumerate(model._models.values()):
+        encoder = network.encoder
+        rows = max(encoder.widths, default=1)
+        with torch.inference_mode():
+            generator = torch_generator(np.random.SeedSequence(0), model.device_)
+            made = network.sampler.generate(TRIED_ROWS, generator, network.label)
+        if not made.numbers.isfinite().all():
+            raise wrong(f"models[{i}]", "a network of rows that are not finite", "of finite ones")
+        places = torch.linspace(-4, 4, rows)[:, None].repeat(1, encoder.n_numbers)
+        levels = torch.arange(rows)[:, None] % torch.tensor(encoder.widths, dtype=torch.int64)
+        for encoded in (Encoded(places, levels), made):
+            frame = encoder.inverse_transform(encoded)
+            for column in encoder.columns:
+                if column.kind != "numeric":
+                    continue
+                values, gone = column.numbers(frame[column.name])
+                if not np.isfinite(values[~gone]).all():
+                    raise wrong(f"models[{i}].encoder", column.name, "a column of finite numbers")
+
+
+def _under(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
