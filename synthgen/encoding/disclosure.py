@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
@@ -263,12 +262,9 @@ def _file_knots(
     if len(chosen) < 2:
         raise _nothing_shared(column)
     knots = values[chosen].tolist()
-    # Shares to half a row, which do not tell how many rows there are.
-    decimals = math.ceil(math.log10(rows / 2))
-    grid = ((places[chosen] + 0.5) / rows).round(decimals)
+    grid = (places[chosen] + 0.5) / rows
     # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
-    beyond = 0.5 / rounded_count(rows)
-    grid[0], grid[-1] = beyond, 1 - beyond
+    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
     out = []
     for i, knot in enumerate(knots):
         gaps = [

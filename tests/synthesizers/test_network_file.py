@@ -209,14 +209,14 @@ def test_class_names_are_kept_on_demand(tmp_path: Path) -> None:
 
 def test_counts_are_rounded(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    X = pd.DataFrame({"amount": rng.normal(size=1236 + 13)})
-    y = np.repeat(["common", "rare"], [1236, 13])
+    X = pd.DataFrame({"amount": rng.normal(size=1236 + 23)})
+    y = np.repeat(["common", "rare"], [1236, 23])
     model = TVAE(steps=2, scope="class", random_state=0).fit(X, y)
     notes = model.save(tmp_path / "m")
     header, _ = read_model(tmp_path / "m")
-    assert header["counts"] == [1200, 15]
-    assert header["models"][0]["rows"] == 15
-    assert notes[0].endswith("in place of about 15 values")
+    assert header["counts"] == [1200, 25]
+    assert header["models"][0]["rows"] == 25
+    assert notes[0].endswith("in place of about 25 values")
 
 
 @pytest.mark.parametrize("rare", [True, False])
