@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -225,7 +225,7 @@ def test_a_truth_value_that_one_row_holds_is_left_out(
     rare: bool, dtype: str, tmp_path: Path
 ) -> None:
     X, y = table()
-    X["flag"] = pd.Series(not rare, index=X.index).astype(dtype)
+    X["flag"] = pd.array([not rare] * len(X), dtype=cast(Any, dtype))
     X.loc[60, "flag"] = rare  # a row of the class
     model = TVAE(classes=["rare"], steps=2, random_state=0).fit(X, y)
     notes = model.save(tmp_path / "m")
