@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from itertools import count
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,8 @@ from synthgen.encoding.quantiles import working
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
-from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
-from synthgen.synthesizers.network_file import TrainedNetwork, read_network, write_network
+from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -64,7 +63,7 @@ LONG_FIT = 20
 BLOCK = 1024
 
 
-class NetworkSynthesizer(Synthesizer):
+class NetworkSynthesizer(SavedNetworks):
     """A synthesizer that trains networks; a subclass says which.
 
     Args:
@@ -92,16 +91,6 @@ class NetworkSynthesizer(Synthesizer):
 
     # Distinct values of a number up to which it has levels.
     max_levels: ClassVar[int] = MAX_LEVELS
-
-    device_: torch.device
-    scope_: dict[Any, str]
-    history_: dict[Any, History]
-    fallback_: tuple[Any, ...]
-    _models: dict[int, TrainedNetwork]
-    _frame: pd.DataFrame | None
-    _notes: list[str]
-    _others: tuple[int, int]
-    _bootstrap: SmoothedBootstrap | None
 
     def __init__(
         self,
@@ -135,14 +124,6 @@ class NetworkSynthesizer(Synthesizer):
                 f"resampling them, so a file would hold training rows: leave the class out "
                 f"(classes=[...], --label), or keep the table and fit again",
             )
-
-    def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
-        self.check_savable(dict.fromkeys(self.fallback_, 0))
-        return write_network(self, path, keep_class_names=keep_class_names)
-
-    @classmethod
-    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        return read_network(cls, header, tensors, device)
 
     # --- what a subclass says ---------------------------------------------------------------------
 

@@ -7,17 +7,21 @@ value by value, and then makes a few rows, before anybody can use it.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from synthgen.encoding.disclosure import coarsened, rounded_count, shareable_classes
 from synthgen.encoding.encoder import Encoder
-from synthgen.encoding.layout import Encoded
+from synthgen.encoding.layout import Encoded, Layout
 from synthgen.encoding.stored import Stored, check_finite, unreadable, wrong
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.tables.column import LEVELS, Column, joined
 from synthgen.tables.schema import Schema
 from synthgen.training.device import resolve, torch_generator
@@ -25,10 +29,7 @@ from synthgen.training.learner import Sampler
 from synthgen.training.model_file import check_arrays, write_model
 from synthgen.training.runner import History
 
-if TYPE_CHECKING:
-    from synthgen.synthesizers.network import NetworkSynthesizer
-
-N = TypeVar("N", bound="NetworkSynthesizer")
+N = TypeVar("N", bound="SavedNetworks")
 # Of another machine or run, or of the training rows: no file holds them.
 NOT_WRITTEN = ("schema", "verbose", "checkpoint", "classes", "random_state")
 MOST_CLASSES = 100_000
@@ -52,11 +53,41 @@ class TrainedNetwork:
     history: History
 
 
+class SavedNetworks(Synthesizer):
+    """A synthesizer of networks as its file knows it: what is learned, and how it is rebuilt."""
+
+    device_: torch.device
+    scope_: dict[Any, str]
+    history_: dict[Any, History]
+    fallback_: tuple[Any, ...]
+    _models: dict[int, TrainedNetwork]
+    _frame: pd.DataFrame | None
+    _notes: list[str]
+    _others: tuple[int, int]
+    _bootstrap: SmoothedBootstrap | None
+
+    def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
+        self.check_savable(dict.fromkeys(self.fallback_, 0))
+        return write_network(self, path, keep_class_names=keep_class_names)
+
+    @classmethod
+    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+        return read_network(cls, header, tensors, device)
+
+    @abstractmethod
+    def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
+        """The network that makes rows, without values, of a size for so many rows."""
+
+    @abstractmethod
+    def _check_params(self) -> None:
+        """Refuse hyperparameters that cannot be what they are."""
+
+
 # --- writing --------------------------------------------------------------------------------------
 
 
 def write_network(
-    model: NetworkSynthesizer, path: str | os.PathLike[str], *, keep_class_names: bool
+    model: SavedNetworks, path: str | os.PathLike[str], *, keep_class_names: bool
 ) -> list[str]:
     """Write a fitted model.
 
@@ -165,9 +196,7 @@ def _read_parameters(cls: type[N], header: Stored, device: str) -> N:
     return model
 
 
-def _read_networks(
-    model: NetworkSynthesizer, header: Stored, tensors: dict[str, np.ndarray]
-) -> None:
+def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.ndarray]) -> None:
     """Fill `model` with what the file says that it learned."""
     target = header["target"].column()
     classes = target.categories
@@ -213,7 +242,7 @@ def _read_networks(
 
 
 def _read_network(
-    model: NetworkSynthesizer, entry: Stored, tensors: dict[str, np.ndarray]
+    model: SavedNetworks, entry: Stored, tensors: dict[str, np.ndarray]
 ) -> TrainedNetwork:
     n_labels = entry["n_labels"].whole(1, MOST_CLASSES)
     rows, label = entry["rows"].whole(1), entry["label"].whole(0, n_labels - 1)
@@ -246,7 +275,7 @@ def _read_history(entry: Stored) -> History:
     )
 
 
-def _try_out(model: NetworkSynthesizer) -> None:
+def _try_out(model: SavedNetworks) -> None:
     """Make a few rows of each class and decode every level, so that a file that cannot do so is
     refused here.
     """
