@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What must hold in every new row: the limits of its columns, and the rules of the user."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _SYNTAX = (
     *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
 )
 _REFUSED = ast.MatMult | ast.Pow | ast.LShift | ast.RShift
+# A short rule could ask for gigabytes: 'x' * 1000000000, or '%1000000000d' % 1.
+_TIMES = "* and % take numbers only"
 RowRule = str | Callable[[pd.DataFrame], Any]
 
 
@@ -45,7 +47,7 @@ class Rule:
         self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
         self._function = None if isinstance(rule, str) else rule
         if isinstance(rule, str):
-            self._expression, self._names, self._flags = _parsed(rule)
+            self._expression, self._names, self._flags, self._factors = _parsed(rule)
         elif not callable(rule):
             raise UsageError(251, f"a rule is text or a function, not {rule!r}")
 
@@ -66,6 +68,9 @@ class Rule:
                 for series in used.values():
                     judged &= series.notna().to_numpy(dtype=bool)
                 rows = pd.DataFrame({key: _comparable(s[judged]) for key, s in used.items()})
+                for key in self._factors:
+                    if not pd.api.types.is_numeric_dtype(used[key].dtype):
+                        raise TypeError(f"{self._names[key]!r} holds no numbers: {_TIMES}")
                 for key in self._flags:
                     if len(rows) and not pd.api.types.is_bool_dtype(rows[key].dtype):
                         raise TypeError(f"{self._names[key]!r} is no condition: compare it")
@@ -89,15 +94,16 @@ class Rule:
 # --- rules --------------------------------------------------------------------------------------
 
 
-def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
-    """The text with plain names in place of those in backticks, the column of each name, and the
-    names that must be conditions of their own.
+def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
+    """The text with plain names in place of those in backticks, the column of each name, the
+    names that must be conditions of their own, and those that must be numbers.
 
     Nothing but what is listed here reaches `pandas.DataFrame.eval`, which would also look up names
     outside (``@name``), call methods and assign.
     """
     names: dict[str, str] = {}
     flags: list[str] = []
+    factors: list[str] = []
 
     def stand_in(found: re.Match[str]) -> str:
         if found[1] is None:
@@ -122,6 +128,15 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
             wrong = f"the name {node.id!r} is not allowed"
         elif isinstance(node, ast.Name):
             names.setdefault(node.id, node.id)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Mod):
+            inner = list(ast.walk(node))
+            if any(
+                isinstance(n, ast.List | ast.Tuple)
+                or (isinstance(n, ast.Constant) and isinstance(n.value, str))
+                for n in inner
+            ):
+                wrong = _TIMES
+            factors += [n.id for n in inner if isinstance(n, ast.Name)]
         for joined in _joined(node):  # pandas would take numbers bit by bit
             if isinstance(joined, ast.Name):
                 flags.append(joined.id)
@@ -132,7 +147,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str]]:
     if wrong or not names:
         what = f"rule {text!r} cannot be used ({wrong or 'it names no column'})"
         raise UsageError(251, f"{what}: a rule compares columns, such as 'start <= end'")
-    return expression, names, flags
+    return expression, names, flags, factors
 
 
 def _within_a_column(node: ast.Compare) -> bool:

@@ -676,3 +676,21 @@ def test_input_and_global_random_states_stay_as_they_are():
     guarded_sample(model, 50, label=1, table=table, rules=["visits >= 1", emptied])
     assert states() == before
     pd.testing.assert_frame_equal(table.frame, frame)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "c == 'x' * 1000000000",
+        "c == 1000000000 * ('x' + 'y')",
+        "c == '%1000000000d' % 1",
+        "n in [1, 2] * 1000000000",
+        "c * 1000000000 == 'x'",
+        "(n + 1) * c == 'x'",
+    ],
+)
+def test_a_rule_multiplies_numbers_only(rule: str):
+    frame = pd.DataFrame({"c": ["x", "y"], "n": [1, 2]})
+    with pytest.raises(UsageError, match=r"\* and % take numbers only"):
+        Rule(rule).holds(frame)
+    assert Rule("n * 2 % 3 == 1").holds(frame).tolist() == [False, True]
