@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.inputs import _column, _features, _read, _schema, _seed, _write_json
+from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json, drawn_seed
 from synthgen.cli.options import (
     compare_options,
     data_argument,
@@ -64,11 +64,11 @@ def compare(
     if at is not None and by is not None:
         raise UsageError(245, "--by and --sweep cannot go together: leave one out")
     aside = json_file == "-"
-    with collect_notes() as notes:
+    drawn = drawn_seed(how.pop("seed"), err=aside)
+    with collect_notes() as notes, drawn as how["random_state"]:
         frame = _read(data)
         from synthgen.comparison.compare import Comparison, compare
 
-        how["random_state"] = _seed(how.pop("seed"), aside)
         how["schema"] = _schema(how.pop("given"))
         X, y, grouped = _features(frame, target, groups)
         how |= {"label": label, "groups": grouped, "verbose": True}
@@ -117,11 +117,12 @@ def auto(
     """
     check_places([data, how["given"]], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes:
+    drawn = drawn_seed(how.pop("seed"), err=aside)
+    with collect_notes() as notes, drawn as seed:
         frame = _read(data)
         from synthgen.comparison.classifier import ImbalancedClassifier
 
-        how["random_state"] = seed = _seed(how.pop("seed"), aside)
+        how["random_state"] = seed
         how["schema"] = _schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=True, **how)
         X, y, grouped = _features(frame, target, groups)

@@ -1,13 +1,15 @@
-"""TODO docstring."""
+"""What a command reads: the table, its target, its groups, the schema and the seed."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthgen.cli.terminal import say
-from synthgen.errors import UsageError
+from synthgen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,15 +75,38 @@ def _schema(path: Path | None) -> Schema | None:
     return Schema.load(path)
 
 
-def _seed(seed: int | None, err: bool, resume: Path | None = None) -> int:
-    if seed is None and resume is not None:
-        from synthgen.training.checkpoint import drawn_seed
+@contextmanager
+def drawn_seed(given: int | None, *, err: bool, resume: Path | None = None) -> Iterator[int]:
+    """The seed of a run: the given one, that of the run which is resumed, or a new one.
 
-        seed = drawn_seed(resume)
+    A new one is printed when the run has ended, or was stopped: not where a mistake in the options
+    or the table kept it from starting.
+
+    Args:
+        given: ``--seed``.
+        err: Print on standard error, since standard output holds the JSON.
+        resume: ``--resume``.
+    """
+    seed = given
+    if seed is None and resume is not None:
+        from synthgen.training import checkpoint
+
+        seed = checkpoint.drawn_seed(resume)
     if seed is not None:
-        return seed
+        yield seed
+        return
     import secrets
 
     seed = secrets.randbits(32)
+    try:
+        yield seed
+    except (UsageError, DataError):
+        raise
+    except BaseException:
+        _say_seed(seed, err)
+        raise
+    _say_seed(seed, err)
+
+
+def _say_seed(seed: int, err: bool) -> None:
     say(f"seed {seed} (drawn; the same rows again: --seed {seed})", err=err)
-    return seed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from synthgen.cli.inputs import _column, _read, _schema, _seed, _write_json
+from synthgen.cli.inputs import _column, _read, _schema, _write_json, drawn_seed
 from synthgen.cli.options import (
     Training,
     build,
@@ -126,7 +126,8 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
     """
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes, resumable(training):
+    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    with collect_notes() as notes, resumable(training), drawn as seed:
         synthesizer, decided = build(training), _schema(training.schema)
         frame = _read(data)
         from synthgen.augmentation.augment import choose_labels, device_of, training_of
@@ -136,7 +137,6 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
         table = Table.of(frame, target=target, schema=decided)
         labels = choose_labels(table, training.labels)
         synthesizer.check_savable({label: table.counts[label] for label in labels})
-        seed = _seed(training.seed, aside, training.resume)
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         synthesizer.fit(frame.drop(columns=[target]), frame[target])
         coarsened = synthesizer.save(output)
@@ -204,13 +204,12 @@ def sample(
     check_ending(output)
     check_places([model], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes:
+    with collect_notes() as notes, drawn_seed(seed, err=aside) as seed:
         from synthgen.augmentation.rejection import guarded_sample
         from synthgen.synthesizers.lookup import load
         from synthgen.tables.write import write_table
 
         synthesizer = load(model, device=device)
-        seed = _seed(seed, aside)
         guarded = guarded_sample(
             synthesizer,
             rows,
@@ -403,7 +402,9 @@ def _augment_file(
         check_folder(report)
     if model is not None:
         refuse_training(training)
-    with collect_notes() as notes, resumable(training):
+    aside = json_file == "-"
+    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    with collect_notes() as notes, resumable(training), drawn as seed:
         fitted = None if model is None else load(model, device=training.device)
         synthesizer, decided = fitted or build(training), _schema(training.schema)
         frame = _read(data)
@@ -415,8 +416,6 @@ def _augment_file(
             raise UsageError(
                 287, f"--mark {mark}: the table has such a column: choose another name"
             )
-        aside = json_file == "-"
-        seed = _seed(training.seed, aside, training.resume)
         result = augment(
             frame,
             _column(frame, training.target),

@@ -170,6 +170,13 @@ def _read_cost(
     return found or None
 
 
+def _read_jobs(context: click.Context, parameter: click.Parameter, jobs: int) -> int:
+    """A number of processes: from 1, or negative, counted from the cores."""
+    if jobs == 0:
+        raise UsageError(269, "--jobs 0: give a number from 1, or -1 for one for each core")
+    return jobs
+
+
 _compare_options = [
     click.option(
         "--strategies",
@@ -213,6 +220,7 @@ _compare_options = [
         type=int,
         default=-1,
         show_default=True,
+        callback=_read_jobs,
         help="Processes; -1 is one for each core.",
     ),
     click.option(

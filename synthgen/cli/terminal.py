@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import re
 import shutil
 import signal
@@ -11,12 +13,16 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
 
 from synthgen.errors import SynthgenError
+
+# What the system says where an output takes no more: disk or quota full, or a device that fails.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
+_CLOSED = 141  # as the shell reports a command that ended because its reader went away
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -58,7 +64,11 @@ def _status_of(run: Callable[[], Any]) -> int:
     previous = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
     try:
         status = run()
+        sys.stdout.flush()  # here, where it can still be said that this failed
         return status if isinstance(status, int) else 0
+    except (BrokenPipeError, SystemExit):  # click turns the one into the other
+        _discard_output()
+        return _CLOSED
     except SynthgenError as error:
         say(f"error E{error.code}: {error.message}", err=True)
         return error.exit_status
@@ -76,7 +86,16 @@ def _status_of(run: Callable[[], Any]) -> int:
     except _Terminated:
         say("terminated; every file is as before or whole", err=True)
         return 143
+    except MemoryError as error:
+        more = f" ({error})" if str(error) else ""
+        advice = "ask for fewer rows at once, or use a machine with more memory"
+        say(f"error E604: the memory is not enough{more}: {advice}", err=True)
+        return 6
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _discard_output()
+            say(f"error E512: cannot write the output: {error.strerror}", err=True)
+            return 5
         what = f"{type(error).__name__}: {error}"
         advice = "this is a bug: please report it with what synthgen --debug ... prints"
         say(f"error E100: {what}; {advice}", err=True)
@@ -84,6 +103,14 @@ def _status_of(run: Callable[[], Any]) -> int:
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _discard_output() -> None:
+    """Lead standard output into nothing, so that what is still held back fails no more at exit."""
+    with suppress(OSError, ValueError):  # a stream without a file
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 @contextmanager
