@@ -230,6 +230,52 @@ def test_only_the_adapter_imports_sdv_and_its_kin():
     assert not importers
 
 
+# --- Length ---------------------------------------------------------------------------------
+
+LONGEST_MODULE, LONGEST_FUNCTION = 500, 80  # lines
+STILL_TOO_LONG = {
+    "synthgen.augmentation.amount:validated_amount",
+    "synthgen.augmentation.augment:augment",
+    "synthgen.augmentation.page:augmented_page",
+    "synthgen.augmentation.rejection:guarded_sample",
+    "synthgen.cli.making:_augment_file",
+    "synthgen.comparison.compare:compare",
+    "synthgen.comparison.sweep:sweep",
+    "synthgen.metrics.privacy:privacy",
+    "synthgen.metrics.quality_report:quality_report",
+    "synthgen.metrics.utility:utility",
+}
+
+
+def longest() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """The lines and names of all modules and of all functions, the longest first."""
+    long_modules, functions = [], []
+    for name, path in modules().items():
+        text = path.read_text()
+        long_modules.append((len(text.splitlines()), name))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                functions.append((lines, f"{name}:{node.name}"))
+    return sorted(long_modules, reverse=True), sorted(functions, reverse=True)
+
+
+def test_no_module_and_no_function_is_too_long():
+    """Run with ``pytest -s`` to see the five longest of each."""
+    long_modules, functions = longest()
+    for what, found in (("modules", long_modules), ("functions", functions)):
+        print(f"\nThe five longest {what}:")
+        for lines, name in found[:5]:
+            print(f"  {lines:4d}  {name}")
+    too_long = [f"{name}: {lines}" for lines, name in long_modules if lines > LONGEST_MODULE]
+    too_long += [
+        f"{name}: {lines}"
+        for lines, name in functions
+        if lines > LONGEST_FUNCTION and name not in STILL_TOO_LONG
+    ]
+    assert not too_long, "\n".join(too_long)
+
+
 # --- What is shipped ------------------------------------------------------------------------
 
 

@@ -1,1 +1,1 @@
-"""Audit: what is wrong with a table, before anything is trained on it."""
+"""What is wrong with a table, before anything is trained on it."""

@@ -1,1 +1,1 @@
-"""New rows of the rare class: how many, which are kept, and where they go."""
+"""New rows of the rare class: how many, which are kept, where they go."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Commands that choose: compare strategies, keep the best as a classifier, predict with it."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from synthgen.cli.choosing import auto, compare, predict
-from synthgen.cli.making import augment, demo, fit, sample, show
+from synthgen.cli.making import augment, demo
 from synthgen.cli.measuring import audit, evaluate, schema
+from synthgen.cli.models import fit, sample, show
 from synthgen.cli.terminal import Main, say
 
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Commands that measure: what a table can tell, what its columns are, what new rows are worth."""
 
 from __future__ import annotations
 

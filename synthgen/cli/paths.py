@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Where results go: checked before any work, so that no long run ends in an error."""
 
 from __future__ import annotations
 

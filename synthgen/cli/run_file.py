@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Options from a run file (TOML), and the settings of `--set`."""
 
 from __future__ import annotations
 

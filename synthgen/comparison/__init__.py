@@ -1,1 +1,1 @@
-"""Which remedy finds the rare class best."""
+"""Which strategy finds the rare class best, and a classifier that uses it."""

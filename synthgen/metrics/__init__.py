@@ -1,1 +1,1 @@
-"""What synthetic rows are worth: fidelity, utility, privacy, each number beside its yardstick."""
+"""What synthetic rows are worth: fidelity, utility and privacy."""

@@ -1,1 +1,1 @@
-"""Results as pages: one HTML file each, which needs no network."""
+"""What result pages share: templates, figures, cards, gates."""

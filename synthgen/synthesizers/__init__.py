@@ -1,1 +1,1 @@
-"""The synthesizers: one file and one final class each, on the contract of `base.Synthesizer`."""
+"""The synthesizers, one file and one class each."""

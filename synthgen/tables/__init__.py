@@ -1,1 +1,1 @@
-"""Tables: files, schemas, columns and dtypes."""
+"""Files, schemas, columns and cells."""

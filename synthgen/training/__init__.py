@@ -1,1 +1,1 @@
-"""The training loop of the networks, and the files of their models."""
+"""How networks are trained, and the files that keep them."""

@@ -1,0 +1,211 @@
+"""Commands on model files: train one, make rows with it, show what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synthgen.cli.inputs import _column, _read, _schema, _write_json, drawn_seed
+from synthgen.cli.options import (
+    Training,
+    build,
+    data_argument,
+    device_option,
+    json_option,
+    model_argument,
+    no_defuse_option,
+    path_type,
+    read_where,
+    resumable,
+    rule_option,
+    seed_option,
+    table_output,
+    training_options,
+)
+from synthgen.cli.output import say_defused, say_refused
+from synthgen.cli.paths import check_ending, check_places
+from synthgen.cli.terminal import collect_notes, say, show_table
+from synthgen.errors import ModelFileError
+
+
+@click.command()
+@data_argument
+@click.option(
+    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+)
+@training_options
+@json_option
+def fit(data: Path, training: Training, output: Path, json_file: str | None) -> None:
+    """Train on DATA and keep the model in one file, which holds no training row.
+
+    \b
+    Example:
+      synthgen fit data.csv --target outcome -o model.synthgen
+      synthgen fit data.csv --target outcome --label yes --synthesizer tvae -o model.synthgen
+    """
+    check_places([data, training.schema, training.resume], [output, json_file])
+    aside = json_file == "-"
+    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    with collect_notes() as notes, resumable(training), drawn as seed:
+        synthesizer, decided = build(training), _schema(training.schema)
+        frame = _read(data)
+        from synthgen.augmentation.augment import choose_labels, device_of, training_of
+        from synthgen.tables.table import Table
+
+        target = _column(frame, training.target)
+        table = Table.of(frame, target=target, schema=decided)
+        labels = choose_labels(table, training.labels)
+        synthesizer.check_savable({label: table.counts[label] for label in labels})
+        synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
+        synthesizer.fit(frame.drop(columns=[target]), frame[target])
+        coarsened = synthesizer.save(output)
+    for line in coarsened:
+        say(f"coarsened in the file: {line}", err=aside)
+    what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
+    say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
+    say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
+    _write_json(
+        json_file,
+        {
+            "model": output,
+            "synthesizer": type(synthesizer).__name__,
+            "labels": labels,
+            "seed": seed,
+            "device": device_of(synthesizer),
+            "training": training_of(synthesizer),
+            "coarsened": coarsened,
+            "warnings": notes,
+        },
+    )
+
+
+@click.command()
+@model_argument
+@click.option(
+    "-n", "--rows", type=click.IntRange(min=1), metavar="ROWS", required=True, help="Rows to make."
+)
+@click.option(
+    "--label", metavar="CLASS", help="Class to make.  [default: classes as frequent as in training]"
+)
+@click.option(
+    "--where",
+    "wishes",
+    multiple=True,
+    metavar="COL=VALUE",
+    help="Level that a column has in every row (tabflow); repeatable.",
+)
+@table_output
+@rule_option
+@seed_option
+@device_option
+@no_defuse_option
+@json_option
+def sample(
+    model: Path,
+    rows: int,
+    label: str | None,
+    wishes: tuple[str, ...],
+    output: Path,
+    rules: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    no_defuse: bool,
+    json_file: str | None,
+) -> None:
+    """Make rows with a MODEL that synthgen fit wrote.
+
+    \b
+    Example:
+      synthgen sample model.synthgen -n 100 -o rows.csv
+      synthgen sample model.synthgen -n 100 --label yes --seed 0 -o rows.parquet
+      synthgen sample model.synthgen -n 100 --where region=north -o north.csv
+    """
+    check_ending(output)
+    check_places([model], [output, json_file])
+    aside = json_file == "-"
+    with collect_notes() as notes, drawn_seed(seed, err=aside) as seed:
+        from synthgen.augmentation.rejection import guarded_sample
+        from synthgen.synthesizers.lookup import load
+        from synthgen.tables.write import write_table
+
+        synthesizer = load(model, device=device)
+        guarded = guarded_sample(
+            synthesizer,
+            rows,
+            label=label,
+            table=None,
+            rules=rules,
+            random_state=seed,
+            where=read_where(wishes, synthesizer.schema_),
+        )
+        frame = guarded.frame
+        defused = write_table(frame, output, defuse=not no_defuse)
+    target = synthesizer.schema_.target
+    counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
+    say_defused(defused)
+    named = ", ".join(f"{n:,} of {c}" for c, n in counts.items())
+    say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
+    result = {"model": model, "output": output, "rows": rows, "counts": counts}
+    result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
+    say_refused({None: guarded.summary()}, err=aside)
+    _write_json(json_file, result)
+
+
+@click.command()
+@model_argument
+@json_option
+def show(model: Path, json_file: str | None) -> None:
+    """Show everything that a MODEL file holds.
+
+    With --json: also every quantile and level that was learned from the rows.
+
+    \b
+    Example:
+      synthgen show model.synthgen
+      synthgen show model.synthgen --json -
+    """
+    from synthgen.tables.column import Column
+    from synthgen.tables.schema import describe
+    from synthgen.training.model_file import read_model
+
+    header, tensors = read_model(model)
+    learned = {k for k in tensors if k.split("/")[1:2] == ["encoder"]}
+    arrays = [
+        {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
+        | ({"values": v} if k in learned else {})
+        for k, v in sorted(tensors.items())
+    ]
+    if json_file != "-":
+        try:
+            target = Column.from_json(header["target"])
+            say(f"{header['class']}, target {target.name!r}")
+            show_table(["parameter", "value"], [[k, v] for k, v in header["params"].items()])
+            made = {
+                entry["position"]: header["scope"][i] for i, entry in enumerate(header["models"])
+            }
+            counted = enumerate(zip(target.categories, header["counts"], strict=True))
+            show_table(
+                ["class", "rows in training", "scope"],
+                [[c, n, made.get(i, "")] for i, (c, n) in counted],
+            )
+            for entry in header["models"]:
+                say(f"columns as stored for {target.categories[entry['position']]!r}")
+                columns = [Column.from_json(c["column"]) for c in entry["encoder"]["columns"]]
+                rows = describe(columns)
+                show_table(list(rows[0]), [list(row.values()) for row in rows])
+            for line in header["coarsened"]:
+                say(f"coarsened: {line}")
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                419, f"{model}: its header is not synthgen's: {error!r}"
+            ) from error
+        show_table(
+            ["array", "type", "shape", "bytes"],
+            [[a["name"], a["dtype"], a["shape"], a["bytes"]] for a in arrays],
+        )
+        say(
+            f"{len(arrays)} arrays, {sum(a['bytes'] for a in arrays):,} bytes; "
+            f"--json shows the values learned from the rows"
+        )
+    _write_json(json_file, {"header": header, "arrays": arrays})
