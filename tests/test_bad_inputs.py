@@ -810,11 +810,11 @@ ELSEWHERE = {
         "test_formulas_are_defused",  # formulas are defused
         "test_numbers_and_dates_are_never_defused",  # numbers are never defused
     ),
-    "test_cli": (
+    "cli/test_main": (
         "test_status_5_for_outputs_before_any_training",  # places
         "test_signals",  # never a half file
     ),
-    "test_training": (
+    "training/test_runner": (
         "test_a_batch_that_memory_does_not_hold_is_halved",  # memory too small for the batch
         "test_a_loss_that_is_never_finite_stops_with_what_was_tried",  # a loss that is never finite
     ),
@@ -838,7 +838,7 @@ ELSEWHERE = {
     ("file", "test"), [(f, t) for f, tests in ELSEWHERE.items() for t in tests]
 )
 def test_the_other_cases_are_where_the_list_says(file: str, test: str) -> None:
-    (found,) = Path(__file__).parent.rglob(f"{file}.py")
+    (found,) = Path(__file__).parent.rglob(f"{Path(file).name}.py")
     source = found.read_text(encoding="utf-8")
     assert re.search(rf"^def {test}\(", source, re.MULTILINE)
 

@@ -203,8 +203,8 @@ def _augment_file(
 ) -> None:
     from synthgen.augmentation.augment import augment, device_of
     from synthgen.synthesizers.lookup import load
-    from synthgen.tables.disk import sha256_of, write_json
-    from synthgen.tables.write import write_table
+    from synthgen.tables.disk import json_text, sha256_of, write_together
+    from synthgen.tables.write import write_into
 
     started = time.perf_counter()
     manifest_file = output.with_name(f"{output.name}.manifest.json")
@@ -244,44 +244,48 @@ def _augment_file(
         )
         made = time.perf_counter()
         table = _table_of(result, only_new=only_new, mark=mark)
-        defused = write_table(table, output, defuse=defuse)
-        written = time.perf_counter()
+        options = {
+            **asdict(training),
+            "ratio": ratio,
+            "rows": rows,
+            "only_new": only_new,
+            "mark": mark,
+            "rules": list(rules),
+            "model": model,
+            "report": report,
+            "defuse": defuse,
+        }
+        with write_together(output, manifest_file) as (table_file, about):
+            defused = write_into(table_file, table, output, defuse=defuse)
+            table_file.flush()
+            written = time.perf_counter()
+            seconds = {"read": read - started, **result.seconds, "write": written - made}
+            manifest = {
+                "synthgen": _versions(),
+                "data": {
+                    "path": data,
+                    "sha256": digest,
+                    "rows": len(frame),
+                    "columns": frame.shape[1],
+                },
+                "output": {
+                    "path": output,
+                    "sha256": sha256_of(table_file.name),
+                    "rows": len(table),
+                    "defused": defused,
+                },
+                "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
+                "options": {
+                    k: v for k, v in options.items() if v not in (None, {}, []) and v is not False
+                },
+                **result.summary(),
+                "seconds": {k: round(v, 3) for k, v in seconds.items()},
+                "warnings": notes,
+            }
+            about.write((json_text(manifest) + "\n").encode())
     say_defused(defused)
     for name, what in result.not_learned.items():
         say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
-    seconds = {"read": read - started, **result.seconds, "write": written - made}
-    options = {
-        **asdict(training),
-        "ratio": ratio,
-        "rows": rows,
-        "only_new": only_new,
-        "mark": mark,
-        "rules": list(rules),
-        "model": model,
-        "report": report,
-        "defuse": defuse,
-    }
-    manifest = {
-        "synthgen": _versions(),
-        "data": {
-            "path": data,
-            "sha256": digest,
-            "rows": len(frame),
-            "columns": frame.shape[1],
-        },
-        "output": {
-            "path": output,
-            "sha256": sha256_of(output),
-            "rows": len(table),
-            "defused": defused,
-        },
-        "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
-        "options": {k: v for k, v in options.items() if v not in (None, {}, []) and v is not False},
-        **result.summary(),
-        "seconds": {k: round(v, 3) for k, v in seconds.items()},
-        "warnings": notes,
-    }
-    write_json(manifest_file, manifest)
     new = sum(a.rows for a in result.additions)
     say_additions(result, err=aside)
     what = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from synthgen.cli.options import (
 )
 from synthgen.cli.paths import check_places
 from synthgen.cli.terminal import collect_notes, say, show_table
-from synthgen.errors import GateError, UsageError
+from synthgen.errors import DataError, GateError, UsageError
 from synthgen.metrics.names import GATED
 from synthgen.report.gates import check_gates, gate, value_of
 
@@ -243,7 +242,9 @@ def _check_gates(
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    from synthgen.tables.disk import read_json
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(279, f"{path}: cannot read the JSON of an audit: {error}") from error
+        return read_json(path)
+    except DataError as error:
+        raise UsageError(279, f"cannot read the JSON of an audit: {error.message}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
     """No output takes the place of another or of what is read, and each can be written."""
     config = click.get_current_context().meta.get(_CONFIG)
-    seen = {path.resolve() for path in (*sources, config) if path is not None}
+    # Not Path.resolve, which fails where symbolic links lead in a circle.
+    seen = {os.path.realpath(path) for path in (*sources, config) if path is not None}
     for output in outputs:
         if output is None or output == "-":
             continue
-        if Path(output).resolve() in seen:
+        if os.path.realpath(output) in seen:
             raise UsageError(289, f"{output} is read or written already: give another name")
-        seen.add(Path(output).resolve())
+        seen.add(os.path.realpath(output))
         _check_output(Path(output))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.errors import UsageError
+from synthgen.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -22,12 +22,15 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
 
     if path is None:
         return
+    from synthgen.tables.disk import read_text
+
     context.meta[_CONFIG] = path
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(281, f"{path}: cannot read the run file: {reason}") from error
+        content = tomllib.loads(read_text(path))
+    except DataError as error:
+        raise UsageError(281, f"cannot read the run file: {error.message}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(281, f"{path}: cannot read the run file: {error}") from error
     options = {
         name.removeprefix("--"): option
         for option in context.command.params

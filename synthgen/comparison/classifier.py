@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -24,10 +23,11 @@ from synthgen.errors import DataError, ModelFileError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.model_selection.selection import choose
 from synthgen.seeds import RandomState, child_seed, seed_sequence
-from synthgen.tables.disk import atomic_write
+from synthgen.tables.disk import atomic_write, read_bytes
 from synthgen.tables.plain import from_plain, to_plain
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.training.model_file import MAX_FILE
 
 FORMAT = 1
 
@@ -255,9 +255,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         from skops import io as skops
 
         try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise ModelFileError(432, f"{path}: cannot be read: {error.strerror}") from error
+            data = read_bytes(path, limit=MAX_FILE)
+        except DataError as error:
+            raise ModelFileError(432, error.message) from error
         _check_types(data, str(path))
         try:
             content = skops.loads(data, trusted=TRUSTED)

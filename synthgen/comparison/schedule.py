@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -18,7 +17,7 @@ from synthgen.comparison.tasks import Plan, task
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
-from synthgen.tables.disk import write_json
+from synthgen.tables.disk import read_json, write_json
 
 TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
 
@@ -40,7 +39,7 @@ class Record:
         self.fingerprint = fingerprint
         if self.path is not None and self.path.exists():
             try:
-                content = json.loads(self.path.read_text(encoding="utf-8"))
+                content = read_json(self.path)
                 finished = {(d["split"], d["strategy"]): d for d in content["done"]}
                 same = content["fingerprint"] == fingerprint
                 [float(d["wall"]) for d in finished.values()]

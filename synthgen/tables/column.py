@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -311,7 +312,10 @@ def _check_values(values: Mapping[str, Any]) -> None:
 
     def number(value: Any) -> bool:
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        return fits and math.isfinite(value) and (not whole or -(2**63) <= value < 2**63)
+        # A whole number may be too large for a float, and then `isfinite` fails.
+        return (
+            fits and abs(value) <= sys.float_info.max and (not whole or -(2**63) <= value < 2**63)
+        )
 
     def count(value: Any, least: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value >= least
@@ -322,7 +326,10 @@ def _check_values(values: Mapping[str, Any]) -> None:
         "missing": (lambda v: isinstance(v, int | float) and 0 <= v <= 1, "a share from 0 to 1"),
         "lower": (lambda v: v is None or number(v), limit),
         "upper": (lambda v: v is None or number(v), limit),
-        "step": (lambda v: v is None or count(v, 1), "a whole number from 1"),
+        "step": (
+            lambda v: v is None or (count(v, 1) and v < 2**63),
+            "a whole number from 1 to 2^63 - 1",
+        ),
         "decimals": (
             lambda v: v is None or (count(v, 0) and v <= 15),
             "a whole number from 0 to 15",

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Files on disk: regular files are read, outputs appear whole or not at all."""
 
 import errno
 import hashlib
@@ -7,10 +7,11 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,34 +20,102 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from synthgen.errors import DataError, OutputError
+from synthgen.errors import DataError, OutputError, SynthgenError
+
+# Settings, schemas and results in JSON or TOML: far more than any of them needs.
+TEXT_LIMIT = 256 * 2**20
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a regular file; a fault of the file system is a `DataError`."""
-    try:
-        mode = os.stat(path).st_mode
+def reading(
+    path: str | os.PathLike[str], *, limit: int | None = None
+) -> Iterator[io.BufferedReader]:
+    """Open a regular file for reading: the only way in which synthgen opens a file of the user's.
+
+    Args:
+        path: Folders, named pipes, sockets and devices are refused at once; none is waited for.
+        limit: Bytes that the file may have at most; None: any number.
+
+    Raises:
+        DataError: There is no such file (E310), it is no regular file (E311), may not be read
+            (E312), has more bytes than `limit` (E356), or the file system fails (E313).
+    """
+
+    def refuse_irregular(mode: int) -> None:
         if stat.S_ISDIR(mode):
             raise DataError(311, f"{path}: this is a folder: give the path of one file in it")
         if not stat.S_ISREG(mode):
             raise DataError(311, f"{path}: this is a pipe or a device: save it to a file first")
-        with open(path, "rb") as file:
+
+    def at_once(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+    try:
+        refuse_irregular(os.stat(path).st_mode)
+        with open(path, "rb", opener=at_once) as file:
+            status = os.fstat(file.fileno())
+            refuse_irregular(status.st_mode)  # it may have been exchanged in between
+            if limit is not None and status.st_size > limit:
+                raise DataError(
+                    356,
+                    f"{path}: the file has {status.st_size:,} bytes, at most {limit:,} are read: "
+                    "check which file it is",
+                )
             yield file
     except FileNotFoundError:
         message = "no such file: check the path and the working directory"
         raise DataError(310, f"{path}: {message}") from None
     except PermissionError:
         raise DataError(312, f"{path}: no permission to read it: try chmod u+r") from None
-    except DataError:
+    except SynthgenError:
         raise
     except (OSError, ValueError) as error:  # ValueError: no path can be like this
-        raise DataError(313, f"{path}: cannot be read: check path and disk ({error})") from error
+        why = getattr(error, "strerror", None) or error
+        raise DataError(313, f"{path}: cannot be read: check path and disk ({why})") from error
+
+
+def read_bytes(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
+    """All bytes of a regular file; raises what `reading` does."""
+    with reading(path, limit=limit) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """A text file in UTF-8, with or without a mark, of at most 256 MiB.
+
+    Raises:
+        DataError: It is not UTF-8 (E318), or what `reading` raises.
+    """
+    data = read_bytes(path, limit=TEXT_LIMIT)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(318, f"{path}: line {line} is not UTF-8: save it as UTF-8") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: It is no JSON (E357), or what `read_text` raises.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(357, f"{path}: this is no JSON: {error}") from None
 
 
 def machine_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+# --- writing --------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -69,36 +138,109 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         ...     os.listdir(folder)
         ['note.txt']
     """
-    target, mode = _place(Path(path))
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    bits = 0o666 if mode is None else 0o600  # a private file is private from its first byte
+    with write_together(path) as (file,):
+        yield file
+
+
+@contextmanager
+def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
+    """Open several binary files that appear together when the block ends well, or not at all.
+
+    All are written to temporary names and synced before the first is renamed; if a later one cannot
+    be renamed, the earlier ones become what they were. (A power cut between two renames can still
+    leave the first new and the second old.) In the block, ``file.name`` is the temporary path.
+
+    Raises:
+        OutputError: What `atomic_write` raises, for any of the paths.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = Path(folder, "table.csv"), Path(folder, "table.json")
+        ...     with write_together(*paths) as (table, about):
+        ...         _ = table.write(b"a\\n1\\n"), about.write(b"{}")
+        ...     sorted(os.listdir(folder))
+        ['table.csv', 'table.json']
+    """
+    at = Path(paths[0])  # what an error is about
+    moves: list[tuple[Path, Path]] = []
     try:
-        with open(temporary, "xb", opener=partial(os.open, mode=bits)) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
+        places = [_place(Path(path)) for path in paths]
+        with ExitStack() as stack:
+            files: list[BinaryIO] = []
+            for (target, mode), path in zip(places, paths, strict=True):
+                at, temporary = Path(path), _beside(target)
+                moves.append((temporary, target))
+                bits = 0o666 if mode is None else 0o600  # private from the first byte
+                opener = partial(os.open, mode=bits)
+                files.append(stack.enter_context(open(temporary, "xb", opener=opener)))
+            at = Path(paths[0])
+            yield files
+            for file, path in zip(files, paths, strict=True):
+                at = Path(path)
+                file.flush()
+                os.fsync(file.fileno())
+        for (temporary, _), (_, mode) in zip(moves, places, strict=True):
+            if mode is not None:
+                os.chmod(temporary, mode)
+        _rename(moves)
     except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
+        for temporary, _ in moves:
+            with suppress(OSError):
+                os.unlink(temporary)
         if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise _not_written(Path(path), error) from error
+            raise _not_written(at, error) from error
         raise
-    with suppress(OSError):  # the new file is whole and in place; some systems cannot sync a folder
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    for folder in {target.parent for _, target in moves}:
+        with suppress(OSError):  # the files are in place; some systems cannot sync a folder
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _beside(target: Path) -> Path:
+    """A new temporary name in the folder of `target`."""
+    return target.with_name(f".{secrets.token_hex(8)}.tmp")
+
+
+def _rename(moves: list[tuple[Path, Path]]) -> None:
+    """Give each temporary file its name; after a fault, no name has changed."""
+    olds: list[tuple[Path, Path]] = []
+    fresh: list[Path] = []
+    try:
+        for _, target in moves[:-1]:  # the last is the last that can fail
+            if target.exists():
+                olds.append((_beside(target), target))
+                try:
+                    os.link(target, olds[-1][0])
+                except OSError:  # not every file system has hard links
+                    shutil.copy2(target, olds[-1][0])
+        for temporary, target in moves:
+            fresh += [] if target.exists() else [target]
+            os.replace(temporary, target)
+    except BaseException:
+        for old, target in olds:
+            with suppress(OSError):
+                os.replace(old, target)
+        for target in fresh:
+            with suppress(OSError):
+                os.unlink(target)
+        raise
+    finally:
+        for old, _ in olds:
+            with suppress(OSError):
+                os.unlink(old)
 
 
 def _place(path: Path) -> tuple[Path, int | None]:
     """The file behind all links, and its permission bits if it exists."""
     try:
         target = Path(os.path.realpath(path))
-        mode = os.stat(target).st_mode if os.path.lexists(target) else None
+        mode: int | None = os.stat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = None
     except (OSError, ValueError) as error:
         raise _not_written(path, error) from error
     if not os.path.isdir(target.parent):
@@ -120,7 +262,15 @@ def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
         return OutputError(504, f"{path}: {message}")
     if number in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(505, f"{path}: the disk is full: make room or choose another folder")
-    return OutputError(506, f"{path}: cannot be written: check the path and the disk ({error})")
+    if number == errno.ENAMETOOLONG:
+        longest = max(len(os.fsencode(part)) for part in path.parts)
+        message = f"a name of {longest} bytes is too long for the file system: give a shorter one"
+        return OutputError(506, f"{path}: cannot be written: {message}")
+    if number == errno.ELOOP:
+        message = "this symbolic link leads back to itself: remove it, or give another name"
+        return OutputError(506, f"{path}: cannot be written: {message}")
+    why = getattr(error, "strerror", None) or error
+    return OutputError(506, f"{path}: cannot be written: check the path and the disk ({why})")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -156,17 +306,21 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
           "n": 3
         }
     """
-    to_screen = os.fspath(path) == "-"
-    encoding = (sys.stdout.encoding or "utf-8") if to_screen else "utf-8"
-    text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
+    if os.fspath(path) == "-":
+        print(json_text(obj, sys.stdout.encoding or "utf-8"))
+    else:
+        write_text(path, json_text(obj) + "\n")
+
+
+def json_text(obj: Any, encoding: str = "utf-8") -> str:
+    """What `write_json` writes; characters that `encoding` lacks are escaped."""
+    plain = _plain(obj)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = json.dumps(_plain(obj), indent=2, allow_nan=False)
-    if to_screen:
-        print(text)
-    else:
-        write_text(path, text + "\n")
+        text = json.dumps(plain, indent=2, allow_nan=False)
+    return text
 
 
 def _plain(value: Any) -> Any:
@@ -200,5 +354,5 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         Traceback (most recent call last):
         synthgen.errors.DataError: ...
     """
-    with _reading(Path(path)) as file:
+    with reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,7 +27,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from synthgen.errors import DataError
-from synthgen.tables.disk import _reading, machine_memory
+from synthgen.tables.disk import machine_memory, reading
 from synthgen.tables.write import _DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
@@ -109,7 +109,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         ((2, 3), ['00123', '99999'], 'Int64', 'datetime64[us]')
     """
     path = Path(path)
-    with _reading(path) as file:
+    with reading(path) as file:
         head = file.read(64)
         is_binary = head.startswith((b"PAR1", b"ARROW1")) and _CONTROL.search(head) is not None
         if not is_binary:

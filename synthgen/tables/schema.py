@@ -1,8 +1,7 @@
-"""TODO docstring."""
+"""What the columns of a table are, and which of them is the target."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from synthgen.tables import dtypes as cell
 from synthgen.tables import plain
 from synthgen.tables.checks import check_frame, listed, plain_name
 from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
+from synthgen.tables.disk import read_json
 from synthgen.tables.inference import infer_column, infer_target
 
 # SDV's types that say what we want to know; "numerical" and "unknown" leave it to the cells.
@@ -212,11 +212,13 @@ class Schema:
             UsageError: the file cannot be read, or holds no schema.
         """
         try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8-sig")))
+            content = read_json(path)
+        except DataError as error:
+            raise UsageError(265, f"cannot read the schema: {error.message}") from error
+        try:
+            return cls.from_json(content)
         except UsageError as error:
             raise UsageError(error.code, f"{path}: {error.message}") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(265, f"{path}: cannot read the schema: {error}") from error
 
 
 def class_position(classes: tuple[Any, ...], label: Any) -> int:

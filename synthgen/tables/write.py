@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Tables to files: CSV, Parquet, Arrow; whole or not at all."""
 
 import gzip
 import os
@@ -71,6 +71,21 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         >>> defused, text
         (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
     """
+    ending_of(Path(path))  # an unknown one is an error before the folder is looked at
+    with atomic_write(path) as file:
+        return write_into(file, frame, path, defuse=defuse)
+
+
+def write_into(
+    file: BinaryIO, frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True
+) -> int:
+    """`write_table` into a file that is open already, as that of `write_together` is.
+
+    Args:
+        file: Binary and writable.
+        frame, defuse: See `write_table`.
+        path: Its ending decides the format, and messages name it.
+    """
     path = Path(path)
     ending = ending_of(path)
     repeated = [name for name, n in Counter(map(str, frame.columns)).items() if n > 1]
@@ -78,14 +93,13 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
         found = f"several columns are named {repeated[0]!r}" if repeated else "no columns"
         raise OutputError(508, f"{path}: not written: {found}: rename or add columns first")
     try:
-        with atomic_write(path) as file:
-            if not _ENDINGS[ending]:
-                _write_binary(frame, path, file, "Parquet" if ending == ".parquet" else "Arrow")
-                return 0
-            if not ending.endswith(".gz"):
-                return _write_csv(frame, file, _ENDINGS[ending], defuse=defuse)
-            with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                return _write_csv(frame, packed, _ENDINGS[ending], defuse=defuse)
+        if not _ENDINGS[ending]:
+            _write_binary(frame, path, file, "Parquet" if ending == ".parquet" else "Arrow")
+            return 0
+        if not ending.endswith(".gz"):
+            return _write_csv(frame, file, _ENDINGS[ending], defuse=defuse)
+        with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+            return _write_csv(frame, packed, _ENDINGS[ending], defuse=defuse)
     except UnicodeEncodeError:
         raise OutputError(507, f"{path}: not written: {_half_character(frame)}") from None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,12 +21,13 @@ import torch
 from safetensors.numpy import load as load_tensors
 
 from synthgen.encoding.stored import CODE, wrong
-from synthgen.errors import ModelFileError
-from synthgen.tables.disk import atomic_write
+from synthgen.errors import DataError, ModelFileError
+from synthgen.tables.disk import atomic_write, read_bytes
 
 FORMAT_VERSION = 1
 MAX_FILE, MAX_HEADER, MAX_TENSORS = 4 * 2**30, 16 * 2**20, 10_000
 _EMPTY = "0" * 64
+_CODES = {311: 411, 356: 412}  # no regular file, too large: the codes of a model file
 _DTYPES = {
     "bool": "BOOL",
     **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
@@ -104,12 +104,9 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     """
     path = Path(path)
     try:
-        data = _content(path)
-    except (OSError, ValueError) as error:  # ValueError: no path can be like this
-        why = getattr(error, "strerror", None) or error
-        raise ModelFileError(
-            413, f"{path}: cannot read the model file: {why}: check the path and its permissions"
-        ) from error
+        data = read_bytes(path, limit=MAX_FILE)
+    except DataError as error:
+        raise ModelFileError(_CODES.get(error.code, 413), error.message) from error
     metadata, place = _checked_metadata(path, data)
     digest = hashlib.sha256(data[:place])
     digest.update(_EMPTY.encode())
@@ -127,24 +124,6 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         raise ModelFileError(error.code, f"{path}: {error.message}") from error
     except Exception as error:  # only a right checksum of wrong content comes here
         raise _damaged(path, str(error)) from error
-
-
-def _content(path: Path) -> bytes:
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ModelFileError(411, f"{path} is a folder: give the path of a model file in it")
-    if not stat.S_ISREG(mode):
-        raise ModelFileError(411, f"{path} is a pipe or a device: copy it to a file first")
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size > MAX_FILE:
-            raise ModelFileError(
-                412,
-                f"{path} has {size:,} bytes, a model file at most {MAX_FILE:,}: check which file "
-                "it is",
-            )
-        file.seek(0)
-        return file.read(size)
 
 
 def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
