@@ -35,7 +35,7 @@ SDV_ADAPTER = "synthgen.synthesizers.sdv"
 
 # The floors of the house, from the ground up. A subpackage, such as metrics, is one room.
 FLOORS = [
-    {"errors", "seeds", "progress"},
+    {"errors", "seeds", "progress", "threads"},
     {"tables"},
     {"encoding", "report"},
     {"training", "model_selection"},

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.prepare import EVERYTHING, Compared, prepare
@@ -25,11 +24,10 @@ from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.tables.schema import Schema
+from synthgen.threads import TREES, threads_for
 from synthgen.training.device import resolve
 
 PARTS = ("fidelity", "utility", "privacy")
-# Rows up to which waking threads takes longer than their work.
-ONE_THREAD = 1_000
 
 
 def evaluate(
@@ -150,8 +148,8 @@ def _measured(
     """Scores and seconds of each part."""
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
-    threads = 1 if max(map(len, compared.tables)) <= ONE_THREAD else None
-    with threadpool_limits(threads), Progress(verbose) as progress:
+    cells = max(map(len, compared.tables)) * len(compared.tables[0].schema.columns)
+    with threads_for(cells, TREES), Progress(verbose) as progress:
         progress.start("evaluating", len(steps))
         for done, step in enumerate(steps):
             progress.update(done, stage=step.words)

@@ -31,6 +31,7 @@ from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.threads import NETWORK, threads_for
 from synthgen.training.blocks import initialise
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
@@ -441,7 +442,8 @@ class NetworkSynthesizer(SavedNetworks):
         generate: Callable[[int, torch.Generator, int], Encoded],
     ) -> pd.DataFrame:
         blocks = []
-        with torch.inference_mode():
+        weights = sum(weight.numel() for weight in model.sampler.parameters())
+        with threads_for(BLOCK * weights, NETWORK), torch.inference_mode():
             for block in range(-(-rows // BLOCK)):
                 generator = torch_generator(child_seed(seed, block), self.device_)
                 blocks.append(generate(BLOCK, generator, model.label))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from synthgen.encoding.layout import Layout, common
+from synthgen.threads import NETWORK, threads_for
 from synthgen.training.graph import Replay, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
 from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task, decay_of
@@ -50,8 +51,10 @@ def run_together(tasks: list[Task]) -> list[History]:
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:
     """As `SideBySide.run`; None: memory does not suffice, and nothing is left of the trial."""
+    work = sum(w.numel() * t.learner.batch for t in tasks for w in t.learner.parameters())
     try:
-        return SideBySide(tasks).run()
+        with threads_for(work, NETWORK):
+            return SideBySide(tasks).run()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from synthgen.encoding.layout import Layout, Slots
 from synthgen.errors import ConvergenceError
+from synthgen.threads import NETWORK, threads_for
 from synthgen.training.checkpoint import Checkpoint, State
 from synthgen.training.graph import Replay, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
@@ -366,15 +367,18 @@ class Task:
     again: Callable[[Layout], StagedLearner]
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
-        return run(
-            self.learner,
-            self.steps,
-            self.generator,
-            held_out=self.held_out,
-            progress=self.progress,
-            checkpoint=checkpoint,
-            goes_on=self.goes_on,
-        )
+        """Do it, with as many threads as a step pays for."""
+        weights = sum(weight.numel() for weight in self.learner.parameters())
+        with threads_for(self.learner.batch * weights, NETWORK):
+            return run(
+                self.learner,
+                self.steps,
+                self.generator,
+                held_out=self.held_out,
+                progress=self.progress,
+                checkpoint=checkpoint,
+                goes_on=self.goes_on,
+            )
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""Threads by the size of the work, and the limits as they were afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from synthgen import TVAE
+from synthgen.threads import NETWORK, threads_for
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("work", "expected"), [(0, 1), (1.5, 1), (2.5, 2), (100, 4)])
+def test_threads_follow_the_work_and_are_put_back(work: float, expected: int):
+    before = threadpool_info()
+    with threads_for(work * NETWORK, NETWORK) as found:
+        assert found == torch.get_num_threads() == expected
+        assert all(pool["num_threads"] <= max(expected, 1) for pool in threadpool_info())
+    assert torch.get_num_threads() == 4
+    assert threadpool_info() == before
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_an_error_puts_them_back_too():
+    with pytest.raises(ValueError, match="wrong"), threads_for(1, NETWORK):
+        raise ValueError("wrong")
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_small_network_is_trained_and_sampled_with_one_thread(monkeypatch: pytest.MonkeyPatch):
+    from checks import mixed
+
+    from synthgen.encoding.layout import Encoded
+    from synthgen.synthesizers.tvae import _Decoder, _TVAELearner
+
+    seen: list[int] = []
+    step, generate = _TVAELearner.step, _Decoder.generate
+
+    def watched_step(self: _TVAELearner, generator: torch.Generator) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return step(self, generator)
+
+    def watched(self: _Decoder, rows: int, generator: torch.Generator, label: int) -> Encoded:
+        seen.append(torch.get_num_threads())
+        return generate(self, rows, generator, label)
+
+    monkeypatch.setattr(_TVAELearner, "step", watched_step)
+    monkeypatch.setattr(_Decoder, "generate", watched)
+    X, y = mixed()
+    model = TVAE(classes=["rare"], scope="class", steps=2, device="cpu", random_state=0).fit(X, y)
+    model.sample(5, label="rare")
+    assert set(seen) == {1}
+    assert len(seen) == 3
+    assert torch.get_num_threads() == 4
