@@ -15,7 +15,6 @@ from synthgen.auditing.advice import remedies
 from synthgen.auditing.examine import Minority, examine
 from synthgen.auditing.findings import SEVERITIES, Finding, duplicates, find, said
 from synthgen.auditing.model import Model
-from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -203,13 +202,7 @@ def audit(
         [('leak_column', 'dose'), ('id', 'dose'), ('constant', 'site')]
     """
     seed = seed_sequence(random_state)
-    if (y is None) == (target is None):
-        raise UsageError(217, "give features and classes as (X, y), or one frame and target=...")
-    table = (
-        Table.of_xy(X, y, schema=schema)
-        if target is None
-        else Table.of(X, target=target, schema=schema)
-    )
+    table = Table.labelled(X, y, target=target, schema=schema)
     moment = pd.Timestamp(datetime.now(UTC) if now is None else now)
     examined = examine(table, label=label, groups=groups, moment=moment, seed=seed)
     findings = find(examined)

@@ -5,6 +5,7 @@ A new finding is one function, added to `OF_COLUMN` (asked about each feature) o
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,13 +18,15 @@ from scipy.stats import fisher_exact
 from synthgen.auditing.examine import NETWORK_ROWS, Examined, ExaminedColumn
 from synthgen.auditing.leaks import Leak
 from synthgen.auditing.model import Estimate, share_of
-from synthgen.tables.dtypes import tick_type
-from synthgen.tables.inference import ID_NAME
+from synthgen.tables.dtypes import row_of, tick_type
+from synthgen.tables.inference import ID_NAME, READS_AS
 
 SEVERITIES = ("error", "warning", "note")
 # Of a column: share of its most frequent value; different values; rows that a level should have;
 # different values over cells; share of missing cells.
 NEAR_CONSTANT, MANY_LEVELS, LEVEL_ROWS, ID_SHARE, MUCH_MISSING = 0.995, 50, 5, 0.95, 0.5
+# What the reason of a column says of texts that look like numbers or dates.
+READ_AS = re.compile(r"most (?:look )?like (numbers|dates)")
 # Of cells that are missing more often in one class: p (over the number of columns) and ratio.
 MISSING_P, MISSING_RATIO = 0.01, 1.5
 # Share of rows that repeat, or contradict, another from which on that is a warning.
@@ -105,6 +108,25 @@ def of_kind(column: ExaminedColumn, examined: Examined) -> list[Finding]:
         text += "give it as groups (--groups), so that rows of one entity share a fold"
         return [_of(column, "entity", "warning", text, distinct=distinct)]
     return of_levels(column) if kind == "categorical" else []
+
+
+def of_texts(column: ExaminedColumn, examined: Examined) -> list[Finding]:
+    """Columns of numbers or dates that a few other cells turn into text."""
+    what = READ_AS.search(column.column.reason)
+    if what is None or column.column.kind not in ("categorical", "id", "text"):
+        return []
+    pattern = READS_AS[what[1]]
+    odd = [
+        not gone and not pattern.fullmatch(str(cell))
+        for cell, gone in zip(column.series, column.gone, strict=True)
+    ]
+    where = ""
+    if any(odd):
+        row, value = row_of(column.series, np.array(odd))
+        where = f", but not row {row}: {value}"
+    text = f"taken for text, though most cells look like {what[1]}{where}: mend the cells, or read "
+    text += f"them with pandas.{'to_numeric' if what[1] == 'numbers' else 'to_datetime'}"
+    return [_of(column, f"{what[1]}_as_text", "note", text, cells=int(sum(odd)))]
 
 
 def of_levels(column: ExaminedColumn) -> list[Finding]:
@@ -315,6 +337,7 @@ def of_model(examined: Examined) -> list[Finding]:
 OF_COLUMN: tuple[Callable[[ExaminedColumn, Examined], list[Finding]], ...] = (
     of_values,
     of_kind,
+    of_texts,
     of_dates,
     of_missing,
 )

@@ -421,6 +421,19 @@ def test_what_is_odd_about_columns():
 
 
 @pytest.mark.usefixtures("quick")
+def test_numbers_and_dates_that_became_text_are_noted():
+    X, y = table()
+    X["dose"] = [f"{k % 30}.5" for k in range(1000)]
+    X["seen"] = [f"2024-05-{k % 28 + 1:02d}" for k in range(1000)]
+    X.loc[17, "dose"] = "12 mg"
+    X.loc[900, "seen"] = "soon"
+    said = {f.code: f.message for f in audit(X, y).findings}
+    assert "most cells look like numbers, but not row 17: '12 mg'" in said["numbers_as_text"]
+    assert "most cells look like dates, but not row 900: 'soon'" in said["dates_as_text"]
+    assert not found(audit(*table()), "numbers_as_text", "dates_as_text")
+
+
+@pytest.mark.usefixtures("quick")
 def test_levels_in_few_rows_are_counted():
     X, y = table()
     X["e"] = ["odd"] * 4 + ["rare"] * 5 + X["e"].tolist()[9:]
