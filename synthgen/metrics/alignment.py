@@ -1,4 +1,4 @@
-"""Three tables as one: columns by name, one schema with the levels of all, rows in one order."""
+"""Alignment: three tables with one schema, their columns by name and their rows in one order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ OVERLAP = 0.01  # share of equal rows from which on two tables may hold the same
 
 
 def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
-    """All tables with one schema, which knows the levels of each.
+    """Bring all tables to one schema, which has the levels of each.
+
+    Args:
+        train: The table whose columns are compared.
+        others: Frames by name: ``"synthetic"`` and perhaps ``"holdout"``.
+
+    Returns:
+        All tables by name, train first, and notes about columns and values that differ.
 
     Raises:
         DataError: One of the `others` lacks a column, holds a cell that is not of its kind, or a
@@ -36,58 +43,78 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
     compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
     if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
         notes.append(f"not compared, as IDs, texts and empty columns are: {', '.join(left)}")
-    frames: dict[str, dict[Hashable, pd.Series]] = {}
+    cells: dict[str, dict[Hashable, pd.Series]] = {
+        "train": {c.name: train.frame[c.name] for c in compared}
+    }
     for which, frame in others.items():
-        check_frame(frame, None)
-        by_text = {str(c): c for c in frame.columns}
-        lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
-        if lacking:
-            named = f"column{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking[:8]))}"
-            it = "them" if len(lacking) > 1 else "it"
-            raise DataError(364, f"the {which} table lacks {named} of train: add or rename {it}")
-        known = {str(c) for c in train.schema.names}
-        if extra := [text for text in by_text if text not in known]:
+        cells[which], extra = _cells(which, frame, compared, train.schema)
+        if extra:
             notes.append(f"columns of {which} that train lacks are left out: {', '.join(extra)}")
-        frames[which] = {c.name: cell.tidy(frame[by_text[str(c.name)]]) for c in compared}
-        for column in compared:
-            try:
-                checks.check(column.name, frames[which][column.name])
-                if column.kind in ("numeric", "integer"):
-                    frames[which][column.name] = _as_numbers(frames[which][column.name])
-                elif column.kind == "datetime":
-                    frames[which][column.name] = _as_dates(frames[which][column.name], column.dtype)
-                if column.name == train.schema.target:
-                    _check_classes(frames[which][column.name], column.categories)
-            except DataError as error:
-                raise DataError(error.code, f"{which} table: {error.message}") from error
     columns = []
-    frames = {"train": {c.name: train.frame[c.name] for c in compared}} | frames
     for column in compared:
-        rows = {which: frame[column.name].reset_index(drop=True) for which, frame in frames.items()}
-        is_target = column.name == train.schema.target
-        try:
-            if column.kind in LEVELS:
-                column, rows = _of_levels(column, rows, is_target)
-                notes += [] if is_target else _made_up(column, rows)
-            else:
-                column, rows = _as_precise(column, rows, notes)
-                column = _of_numbers(column, rows, notes)
-        except DataError as error:
-            raise DataError(error.code, f"synthetic or holdout table: {error.message}") from error
+        rows = {which: of[column.name].reset_index(drop=True) for which, of in cells.items()}
+        column, rows, said = _one_kind(column, rows, column.name == train.schema.target)
         columns.append(column)
-        for which in frames:
-            frames[which][column.name] = rows[which]
+        notes += said
+        for which in cells:
+            cells[which][column.name] = rows[which]
     schema = Schema(tuple(columns), train.schema.target)
     names = [c.name for c in columns]
     tables = {}
-    for which, series in frames.items():
+    for which, series in cells.items():
         rows = [series[name] for name in names]
         tables[which] = Table(as_frame(rows, names, len(rows[0])), schema)
     return tables, notes
 
 
+def _cells(
+    which: str, frame: pd.DataFrame, compared: list[Column], schema: Schema
+) -> tuple[dict[Hashable, pd.Series], list[str]]:
+    """The columns of one table that are compared, and the names of those that train lacks."""
+    check_frame(frame, None)
+    by_text = {str(c): c for c in frame.columns}
+    lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
+    if lacking:
+        named = f"column{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking[:8]))}"
+        it = "them" if len(lacking) > 1 else "it"
+        raise DataError(364, f"the {which} table lacks {named} of train: add or rename {it}")
+    known = {str(c) for c in schema.names}
+    cells = {}
+    for column in compared:
+        series = cell.tidy(frame[by_text[str(column.name)]])
+        try:
+            checks.check(column.name, series)
+            if column.kind in ("numeric", "integer"):
+                series = _as_numbers(series)
+            elif column.kind == "datetime":
+                series = _as_dates(series, column.dtype)
+            if column.name == schema.target:
+                _check_classes(series, column.categories)
+        except DataError as error:
+            raise DataError(error.code, f"{which} table: {error.message}") from error
+        cells[column.name] = series
+    return cells, [text for text in by_text if text not in known]
+
+
+def _one_kind(
+    column: Column, rows: dict[str, pd.Series], is_target: bool
+) -> tuple[Column, dict[str, pd.Series], list[str]]:
+    """A column with the levels, precision and kind of all tables, their cells, and notes."""
+    notes: list[str] = []
+    try:
+        if column.kind in LEVELS:
+            column, rows = _of_levels(column, rows, is_target)
+            notes += [] if is_target else _made_up(column, rows)
+        else:
+            column, rows = _as_precise(column, rows, notes)
+            column = _of_numbers(column, rows, notes)
+    except DataError as error:
+        raise DataError(error.code, f"synthetic or holdout table: {error.message}") from error
+    return column, rows, notes
+
+
 def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
-    """Refuse rows without a class, and those of one that train lacks, as value and as text."""
+    """Refuse rows without a class, and rows of a class that train does not have, even as text."""
     gone = series.isna().to_numpy(dtype=bool)
     if gone.any():
         raise no_class(series, gone)
@@ -105,7 +132,7 @@ def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
 
 
 def _as_numbers(series: pd.Series) -> pd.Series:
-    """Texts as the numbers that they spell; the first that spells none is an error.
+    """Texts that spell numbers as these numbers; the first that spells none is an error.
 
     Example:
         >>> _as_numbers(pd.Series(["1.5", None, "2"])).tolist()
@@ -119,8 +146,9 @@ def _as_numbers(series: pd.Series) -> pd.Series:
 
 
 def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
-    """Texts as the dates that they spell, such as 2024-05-31; the first that spells none is an
-    error. Spans of time stay as they are.
+    """Texts that spell dates, such as 2024-05-31, as these dates; another text is an error.
+
+    Spans of time stay as they are.
 
     Example:
         >>> _as_dates(pd.Series(["2024-05-31", None]), np.dtype("datetime64[ns]")).dt.month.tolist()
@@ -139,7 +167,7 @@ def _any_text(series: pd.Series) -> bool:
 
 
 def _all_read(texts: pd.Series, found: pd.Series, code: int, what: str) -> pd.Series:
-    """What was `found` in texts; one in which nothing was is an error."""
+    """The values that were found in texts; a text without one is an error."""
     wrong = found.isna().to_numpy(dtype=bool) & texts.notna().to_numpy(dtype=bool)
     if wrong.any():
         row, value = cell.row_of(texts, wrong)
@@ -156,8 +184,9 @@ def in_order(table: Table) -> Table:
 def _of_levels(
     column: Column, rows: dict[str, pd.Series], is_target: bool
 ) -> tuple[Column, dict[str, pd.Series]]:
-    """The column with the levels of all tables; a level of train that another table writes as
-    text, or as a number, is that level.
+    """The column with the levels of all tables.
+
+    A level of train that another table writes as text, or as a number, is that level.
     """
     known = set(column.categories)
     by_text = {str(level): level for level in column.categories}
@@ -179,7 +208,7 @@ def _of_levels(
 
 
 def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
-    """A sentence about the levels of synthetic rows that train lacks, where there are some."""
+    """A note about levels of synthetic rows that train does not have, where there are some."""
     known = set(rows["train"].dropna())
     found = Counter(str(v) for v in rows["synthetic"].dropna() if v not in known)
     if not found:
@@ -195,8 +224,9 @@ def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
 def _as_precise(
     column: Column, rows: dict[str, pd.Series], notes: list[str]
 ) -> tuple[Column, dict[str, pd.Series]]:
-    """The column with all tables rounded to float32 where one holds no more: a value that is equal
-    but for this is the same value.
+    """The column with all tables rounded to float32 where one table holds no more.
+
+    Otherwise a copied value would differ from the original by its rounding.
     """
     floats = [which for which, s in rows.items() if pd.api.types.is_float_dtype(s.dtype)]
     short = [which for which in floats if getattr(rows[which].dtype, "itemsize", 8) < 8]
@@ -218,7 +248,7 @@ def _as_precise(
 
 
 def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) -> Column:
-    """The column, as plain numbers where whole ones met fractions."""
+    """The column; a numeric one where train has whole numbers and another table fractions."""
     for which, series in rows.items():
         try:
             column.numbers(series)
@@ -232,8 +262,10 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
 
 
 def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
-    """Sentences about rows that stand in two of the tables; and for each part of an evaluation that
-    this spoils, why.
+    """Look for rows that stand in two of the tables.
+
+    Returns:
+        Notes about them; and, for each part of an evaluation whose figures do not hold then, why.
     """
     space = Space.of(tables["train"], with_target=True)
 
@@ -259,21 +291,21 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
             f"{seen:,} of {len(fresh):,} holdout rows are equal to a row of train: where they are "
             f"the same records, utility is too good and privacy cannot be measured; give other rows"
         )
-        why = "holdout rows stand in train too, so nothing can be measured on them"
+        why = "holdout rows are also in train"
         spoilt = {"utility": why, "privacy": why}
-    told = len(set(made) & set(fresh) - known)
-    if told > max(1, OVERLAP * len(set(made))) and told > 2 * len(set(made) & known):
+    of_fresh = len(set(made) & set(fresh) - known)
+    if of_fresh > max(1, OVERLAP * len(set(made))) and of_fresh > 2 * len(set(made) & known):
         notes.append(
-            f"{told:,} different synthetic rows are equal to a holdout row that train lacks: if "
-            f"the synthesizer has seen the holdout, no figure here holds"
+            f"{of_fresh:,} different synthetic rows are equal to a holdout row that train lacks: "
+            f"if the synthesizer has seen the holdout, no figure here holds"
         )
-        why = "synthetic rows are holdout rows, so nothing can be measured with it"
+        why = "synthetic rows are also in the holdout"
         spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
     if len(made) > len(train) and made[: len(train)] == train:
         notes.append(
             f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
             f"a mixture: give the new rows only (synthgen augment --only-new)"
         )
-        why = "the first of the synthetic rows are train itself: give the new rows only"
+        why = "the synthetic table begins with train itself (give the new rows only)"
         spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
     return notes, spoilt

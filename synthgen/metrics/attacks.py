@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Membership attacks: how well training rows can be told from other rows by synthetic ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synthgen.encoding.distances import (
     PAIRS_GPU,
     nearest,
 )
-from synthgen.metrics.privacy_rows import DRAWS, _middle, _Sample, _unknown
+from synthgen.metrics.privacy_rows import DRAWS, Sample, percentile_interval, unmeasured
 from synthgen.metrics.score import Score
 from synthgen.model_selection.ranking import Ranked
 
@@ -24,14 +24,15 @@ ATTACKS = ("distance", "density", "classifier", "line")
 FALSE_POSITIVE_RATES = (0.01, 0.1)
 MAX_ATTACKED = 2500
 MAX_MADE = 10000
-# The fewer rows, the more parts and repeats against the chance of a split: the cost stays the same.
+# Rows of a kind that are attacked, and synthetic rows that the attackers see, at most.
+# Up to FEW rows are split into more folds, more often, as a single split moves figures by chance.
 FEW = 300
 FOLDS = (4, 3)
 REPEATS = (5, 2)
 # Lines are sought among so many synthetic rows around a record; the clearest of them count.
 LINE_ROWS = 128
 CLEAREST = 5
-# Where a distance is zero, its logarithm is that of the rounding of float32.
+# Added to distances before their logarithm; the rounding of float32.
 TINY = 1e-6
 
 
@@ -39,13 +40,14 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class _Attacked:
-    """How much each real row looks like a member; the members are the first half of the rows.
+class Attacked:
+    """Suspicion that each attack has of each real row; the first half of the rows are members.
 
     Attributes:
-        synthetic: Of each attack, shape (attacks, rows).
-        fresh: The same from fresh real rows, for each repeat; shape (repeats, attacks, rows).
-        made, real: How many synthetic rows the attackers saw, and real ones in their place.
+        synthetic: From the synthetic rows, shape (attacks, rows).
+        fresh: From fresh real rows in their place, for each repeat; shape (repeats, attacks, rows).
+        made: Number of synthetic rows that the attackers saw.
+        real: Number of real rows in their place.
     """
 
     synthetic: np.ndarray
@@ -55,8 +57,8 @@ class _Attacked:
 
     @classmethod
     def of(
-        cls, real: _Sample, made: _Sample, other: _Sample, seed: np.random.SeedSequence
-    ) -> _Attacked:
+        cls, real: Sample, made: Sample, other: Sample, seed: np.random.SeedSequence
+    ) -> Attacked:
         rng = np.random.default_rng(seed)
         rows = min(len(real), len(other), MAX_ATTACKED)
         made = made.some(MAX_MADE, rng)
@@ -66,7 +68,7 @@ class _Attacked:
             side.take(rng.permutation(len(side))[: rows + MAX_MADE]) for side in (real, other)
         )
         splits = [
-            _folds(len(real), len(other), rows, len(made), folds, rng)
+            attack_folds(len(real), len(other), rows, len(made), folds, rng)
             for _ in range(1 + REPEATS[many])
         ]
         synthetic = _suspicion(made, real, other, splits[0])
@@ -75,13 +77,13 @@ class _Attacked:
         return cls(synthetic, np.stack(fresh), len(made), size)
 
     def note(self) -> str:
-        """What the references are measured on."""
-        few = "" if self.real == self.made else ", as there are no more,"
+        """How the references were measured."""
+        few = "" if self.real == self.made else " (there are no more)"
         return (
             f"what attacks reach on real rows is the mean of {len(self.fresh)} draws of "
-            f"{self.real:,} real rows{few} in the place of {self.made:,} synthetic ones: rows of "
-            f"train, or of train and holdout, that are never asked about themselves; the excess of "
-            f"real rows is 0 by definition"
+            f"{self.real:,} real rows{few} in the place of {self.made:,} synthetic ones. These are "
+            f"rows of train, or of train and holdout, that are not attacked in the same draw. The "
+            f"excess of real rows is 0 by definition"
         )
 
     def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:
@@ -97,57 +99,58 @@ class _Attacked:
             if place >= len(mine) or (name == "line" and self.made < 2):
                 what = "number columns" if place >= len(mine) else "synthetic rows"
                 why = f"it needs two {what}"
-                scores.append(_unknown(f"mia_{name}_auc", group, why))
+                scores.append(unmeasured(f"mia_{name}_auc", group, why))
                 continue
             value, reference = float(mine[place, 0]), float(theirs[:, place, 0].mean())
-            interval = _middle(mine[place, 1:], rows)
+            interval = percentile_interval(mine[place, 1:], rows)
             scores.append(
                 Score(f"privacy.mia_{name}_auc", group, value, reference, "lower", interval)
             )
         worst = int(mine[:, 0].argmax())
         value, reference = float(mine[worst, 0]), float(theirs[:, :, 0].max(1).mean())
         note = f"the worst attack: {ATTACKS[worst]}"
-        interval = _middle(mine[worst, 1:], rows)
+        interval = percentile_interval(mine[worst, 1:], rows)
         scores.append(
             Score("privacy.mia_auc", group, value, reference, "lower", interval, note=note)
         )
         excess = mine.max(0) - theirs.max(1).mean(0)
-        interval = _middle(excess[1:], rows, -1.0)
-        said = f"{note}; that of real rows is 0 by definition, as what they reach is taken off"
+        interval = percentile_interval(excess[1:], rows, -1.0)
+        said = f"{note}; the excess of real rows is 0 by definition, as theirs is subtracted"
         scores.append(
             Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
         )
         for rate in FALSE_POSITIVE_RATES:
-            scores.append(self._found(rate, group, note, rng))
+            scores.append(self._found_at(rate, group, note, rng))
         return scores
 
     def curves(self) -> dict[str, dict[str, np.ndarray]]:
         rates = np.linspace(0, 1, 101)
-        worst = [_worst(self.synthetic), *map(_worst, self.fresh)]
-        mine, *theirs = [np.append(0.0, _found(rows[None], rates[1:])[0]) for rows in worst]
+        worst = [worst_attack(self.synthetic), *map(worst_attack, self.fresh)]
+        mine, *theirs = [np.append(0.0, share_found(rows[None], rates[1:])[0]) for rows in worst]
         return {
             "attack roc synthetic": {"x": rates, "y": mine},
             "attack roc fresh": {"x": rates, "y": np.mean(theirs, axis=0)},
         }
 
-    def _found(self, rate: float, group: str, note: str, rng: np.random.Generator) -> Score:
+    def _found_at(self, rate: float, group: str, note: str, rng: np.random.Generator) -> Score:
         rows = self.synthetic.shape[1] // 2
-        mine, rates = _worst(self.synthetic), np.array([rate])
+        mine, rates = worst_attack(self.synthetic), np.array([rate])
         drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
         drawn[:, rows:] += rows
-        value = float(_found(mine[None], rates)[0, 0])
-        reference = np.mean([_found(_worst(repeat)[None], rates)[0, 0] for repeat in self.fresh])
+        value = float(share_found(mine[None], rates)[0, 0])
+        reference = np.mean(
+            [share_found(worst_attack(repeat)[None], rates)[0, 0] for repeat in self.fresh]
+        )
         if rate * rows < 1:
-            note += (
-                f"; of {rows:,} holdout rows {rate:.0%} is none: what is found at no false alarm"
-            )
+            note += f"; {rate:.0%} of {rows:,} holdout rows is less than one: the share at no "
+            note += "false alarm"
         return Score(
             f"privacy.mia_tpr_at_{100 * rate:.0f}",
             group,
             value,
             float(reference),
             "lower",
-            _middle(_found(mine[drawn], rates)[:, 0], rows),
+            percentile_interval(share_found(mine[drawn], rates)[:, 0], rows),
             note=note,
         )
 
@@ -166,13 +169,13 @@ def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.stack([Ranked.of(member, row).steps(weights).roc_auc() for row in suspicion])
 
 
-def _worst(suspicion: np.ndarray) -> np.ndarray:
+def worst_attack(suspicion: np.ndarray) -> np.ndarray:
     areas = _areas(suspicion, np.ones((1, suspicion.shape[1])))
     return suspicion[areas[:, 0].argmax()]
 
 
-def _found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Share of members found where at most `rates` of the others are suspected.
+def share_found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """The share of members that an attack finds at given false-positive rates.
 
     Args:
         suspicion: Of one attack, shape (draws, rows), members first.
@@ -189,13 +192,14 @@ def _found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Fold:
-    """Positions of real rows, none of which is in two of these.
+class AttackFold:
+    """Positions of real rows; no row is in two of these sets.
 
     Attributes:
-        members, outsiders: Of train and of the holdout, to be told apart.
-        mine, theirs: Of train and of the holdout, to stand in the place of the synthetic rows.
-        known: Of the holdout, for the attackers to compare with.
+        members: Rows of train that are attacked.
+        outsiders: Rows of the holdout that are attacked.
+        mine, theirs: Rows of train and of the holdout in the place of the synthetic rows.
+        known: Rows of the holdout that the attackers know.
     """
 
     members: np.ndarray
@@ -205,11 +209,18 @@ class _Fold:
     known: np.ndarray
 
 
-def _folds(
+def attack_folds(
     real: int, other: int, rows: int, wanted: int, folds: int, rng: np.random.Generator
-) -> list[_Fold]:
-    """The first `rows` of `real` and of `other` rows are each asked about once; `wanted` of the
-    rest stand in the place of synthetic rows; where they are too few, what train has.
+) -> list[AttackFold]:
+    """Folds in which each of the first `rows` rows of train and of the holdout is attacked once.
+
+    Args:
+        real, other: Rows of train and of the holdout.
+        rows: Rows of each to attack.
+        wanted: Rows to put in the place of the synthetic ones; fewer, where train and holdout do
+            not have as many to spare.
+        folds: Number of folds.
+        rng: Deals the rows.
     """
     parts = (np.array_split(rng.permutation(rows), folds) for _ in range(2))
     out = []
@@ -221,16 +232,16 @@ def _folds(
         more = max(0, wanted - len(rest))
         more = more if more <= len(spare) // 2 else 0  # half of them are the attackers' to know
         known = spare[more:][:rows]
-        out.append(_Fold(members, outsiders, rest[:wanted], spare[:more], known))
+        out.append(AttackFold(members, outsiders, rest[:wanted], spare[:more], known))
     return out
 
 
 def _suspicion(
-    made: _Sample | None, real: _Sample, other: _Sample, folds: Sequence[_Fold]
+    made: Sample | None, real: Sample, other: Sample, folds: Sequence[AttackFold]
 ) -> np.ndarray:
-    """How much each attack takes each row for a member, as ranks within its fold.
+    """The suspicion that each attack has of each row, as ranks within its fold.
 
-    Without `made` the attackers see the real rows in their place; all else stays the same.
+    Without `made` the attackers see real rows in the place of the synthetic ones.
 
     Returns:
         Shape (attacks, members + outsiders), from 0 to 1.
@@ -247,18 +258,18 @@ def _suspicion(
     return found
 
 
-def _attack(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
+def _attack(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
     """Each attack's score of the judged rows, shape (attacks, rows): see `privacy`."""
     near = nearest(judged.rows, source.rows).distance
     usual = nearest(judged.rows, reference.rows).distance
     density = np.log((usual + TINY) / (near + TINY))
     scores = [-near, density, _classified(source, reference, judged)]
     if judged.raw.shape[1] > 1:
-        scores.append(_on_lines(source.raw, judged.raw))
+        scores.append(on_lines(source.raw, judged.raw))
     return np.stack(scores).round(9)  # the last digits differ between two orders of summing
 
 
-def _classified(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndarray:
+def _classified(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
     rows = len(source) + len(reference)
     is_made = np.arange(rows) < len(source)
     model = HistGradientBoostingClassifier(
@@ -272,9 +283,11 @@ def _classified(source: _Sample, reference: _Sample, judged: _Sample) -> np.ndar
     return model.decision_function(judged.flat())
 
 
-def _on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
-    """The mean of −log(sin(angle)) over the synthetic rows that another one stands behind, or in
-    front of, at the smallest angles, as seen from the judged row.
+def on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
+    """How nearly each row lies on lines through two synthetic rows; shape (rows,).
+
+    Seen from the judged row, the two rows of a line stand behind each other or on opposite sides,
+    at an angle whose sine is near 0. The score is the mean of −log(sine) over the clearest lines.
     """
     source = torch.unique(source, dim=0)
     rows = min(LINE_ROWS, len(source))

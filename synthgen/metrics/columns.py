@@ -1,4 +1,4 @@
-"""Columns and pairs of columns: shapes, trends, shared information, coverage."""
+"""Fidelity of columns and of pairs: shapes, trends, mutual information, coverage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthgen.encoding.matrix import Space
 from synthgen.metrics.samples import (
     COLUMN_ROWS,
     DRAWS,
-    Draws,
+    Samples,
     half_sampled,
     independent,
     jackknifed,
@@ -21,8 +21,9 @@ from synthgen.metrics.samples import (
 from synthgen.metrics.score import Score
 
 MOST_PAIRS, BINS = 600, 10
-HUGE = 1e100  # a square of which is still a number
-# The ends of halves spread less than those of all rows: intervals held 81 to 92 % of 50 rows.
+HUGE = 1e100  # its square is still finite
+# Extremes spread less in halves than in all rows: on 50 rows the intervals held in 81 to 92 % of
+# the cases, so the interval of the range is wider by this.
 ENDS = 1.5
 
 
@@ -31,12 +32,12 @@ class _Coded:
     """Rows of three tables, one above the other, as codes.
 
     Attributes:
-        fine: Each cell's place among all values of its column, -1 where missing.
-        wide, even: One of `BINS` bins of equal width, and of equal share, of the numbers of train;
-            the levels themselves; missing is one more. From 0.
-        cells: Those of `Space.cells`.
-        numbers: Over the greatest of train, NaN where missing.
-        sizes: Of `wide` and `even`, the number of codes of each column.
+        cells: See `Space.cells`.
+        fine: Rank of each cell among all values of its column, -1 where missing.
+        wide, even: Codes from 0: the bin of a number, of `BINS` bins of equal width (wide) or of
+            equal share (even) of train; the level; missing is a code of its own.
+        numbers: Numbers over the greatest of train, NaN where missing.
+        sizes: Number of codes of each column in `wide` and `even`.
     """
 
     cells: np.ndarray
@@ -72,74 +73,115 @@ class _Coded:
         return cls(cells, fine, wide, even, numbers, sizes)
 
 
-def columns_and_pairs(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
-    rng = np.random.default_rng(seed)
-    space, group = draws.space, draws.group
-    real = some(rng, draws.train, COLUMN_ROWS)
-    rows = min(len(draws.made), len(draws.fresh), COLUMN_ROWS)
-    samples = [some(rng, draws.made, rows) for _ in range(DRAWS if len(draws.made) > rows else 1)]
-    fresh = [some(rng, draws.fresh, rows) for _ in range(DRAWS if len(draws.fresh) > rows else 1)]
-    shuffled = independent(rng, some(rng, draws.fresh, rows))
-    stacked = [real, *samples, *fresh, shuffled]
-    ends = np.cumsum([len(part) for part in stacked])
-    cells = np.vstack(stacked)
-    coded = _Coded.of(space, cells, real)
-    places = [np.arange(end - len(part), end) for part, end in zip(stacked, ends, strict=True)]
+# Of all columns or pairs: the name, and whether it has a floor (independent columns).
+MEANS = (
+    ("column_shapes", False),
+    ("pair_trends", True),
+    ("mutual_information", True),
+    ("missing", False),
+    ("spikes", False),
+    ("range_coverage", False),
+    ("category_coverage", False),
+    ("in_range", False),
+)
+Alike = dict[str, np.ndarray]  # likeness of each column or pair, by measure
+
+
+@dataclass(frozen=True, eq=False)
+class _Likeness:
+    """How alike real and other rows are, column by column and pair by pair.
+
+    Attributes:
+        rows: Synthetic rows of each draw.
+        made: Train against draws of synthetic rows.
+        fresh: Train against draws of holdout rows: the reference.
+        shuffled: Train against holdout rows with each column shuffled: the floor.
+        halves: Half of train against half of the synthetic rows, again and again.
+        known: Cells of each column that are not missing, in train or in the synthetic rows,
+            whichever is less; shape (columns,).
+    """
+
+    rows: int
+    made: list[Alike]
+    fresh: list[Alike]
+    shuffled: Alike
+    halves: list[Alike]
+    known: np.ndarray
+
+    @classmethod
+    def of(cls, draws: Samples, rng: np.random.Generator) -> _Likeness:
+        space = draws.space
+        real = some(rng, draws.train, COLUMN_ROWS)
+        rows = min(len(draws.made), len(draws.fresh), COLUMN_ROWS)
+        made, fresh = (
+            [some(rng, side, rows) for _ in range(DRAWS if len(side) > rows else 1)]
+            for side in (draws.made, draws.fresh)
+        )
+        stacked = [real, *made, *fresh, independent(rng, some(rng, draws.fresh, rows))]
+        ends = np.cumsum([len(part) for part in stacked])
+        own, *places = [np.arange(e - len(p), e) for p, e in zip(stacked, ends, strict=True)]
+        cells = np.vstack(stacked)
+        coded = _Coded.of(space, cells, real)
+        compare = _comparison(space, coded, _pairs(space, rng), _spikes(space, coded, cells))
+        alike = [compare(own, place) for place in places]
+        halves = zip(half_sampled(rng, len(own)), half_sampled(rng, rows), strict=True)
+        known = [(coded.fine[place] >= 0).sum(axis=0) for place in (own, places[0])]
+        return cls(
+            rows,
+            alike[: len(made)],
+            alike[len(made) : -1],
+            alike[-1],
+            [compare(own[a], places[0][b]) for a, b in halves],
+            np.minimum(*known),
+        )
+
+    def mean(self, name: str, group: str, floored: bool) -> Score | None:
+        """The mean over columns or pairs; None where no column has the measure."""
+        value = float(np.mean([_average(one[name]) for one in self.made]))
+        if value != value:
+            return None
+        return jackknifed(
+            f"fidelity.{name}",
+            group,
+            value,
+            float(np.mean([_average(one[name]) for one in self.fresh])),
+            [_average(one[name]) for one in self.halves],
+            floor=_average(self.shuffled[name]) if floored else None,
+            wider=ENDS if name == "range_coverage" else 1.0,
+            rows=self.rows,
+        )
+
+    def shape(self, j: int, group: str) -> Score:
+        """The likeness of the values of column `j`."""
+        name = "fidelity.column_shape"
+        value, reference = (
+            _average(np.array([one["column_shapes"][j] for one in side]))
+            for side in (self.made, self.fresh)
+        )
+        if value != value:
+            why = "it holds no value in train, or none in the synthetic rows"
+            return Score(name, group, np.nan, None, "higher", None, None, why)
+        beside = None if reference != reference else reference
+        halves = [float(half["column_shapes"][j]) for half in self.halves]
+        return jackknifed(name, group, value, beside, halves, rows=int(self.known[j]))
+
+
+def columns_and_pairs(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
+    """The likeness of columns and of pairs of columns, as means and for each column."""
+    likeness = _Likeness.of(draws, np.random.default_rng(seed))
+    means = [likeness.mean(name, draws.group, floored) for name, floored in MEANS]
+    shapes = [
+        likeness.shape(j, f"{draws.group}: {column}") for j, column in enumerate(draws.space.names)
+    ]
+    return [score for score in means if score is not None] + shapes
+
+
+def _pairs(space: Space, rng: np.random.Generator) -> np.ndarray:
+    """Pairs of columns, shape (pairs, 2); `MOST_PAIRS` at most."""
     pairs = list(combinations(range(len(space.columns)), 2))
     if len(pairs) > MOST_PAIRS:
         pairs = [pairs[k] for k in np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])]
-    matrix = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    compare = _comparison(space, coded, matrix, _spikes(space, coded, cells))
-    own = places[0]
-    made = [compare(own, place) for place in places[1 : 1 + len(samples)]]
-    null = [compare(own, place) for place in places[1 + len(samples) : -1]]
-    bottom = compare(own, places[-1])
-    half_real = half_sampled(rng, len(own))
-    half_made = half_sampled(rng, rows)
-    again = [compare(own[a], places[1][b]) for a, b in zip(half_real, half_made, strict=True)]
-
-    def mean(found: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
-        return np.array([_average(values) for values in np.array([one[name] for one in found]).T])
-
-    scores = []
-    for name, floored in (
-        ("column_shapes", False),
-        ("pair_trends", True),
-        ("mutual_information", True),
-        ("missing", False),
-        ("spikes", False),
-        ("range_coverage", False),
-        ("category_coverage", False),
-        ("in_range", False),
-    ):
-        value = float(np.mean([_average(one[name]) for one in made]))
-        if value != value:
-            continue
-        scores.append(
-            jackknifed(
-                f"fidelity.{name}",
-                group,
-                value,
-                float(np.mean([_average(one[name]) for one in null])),
-                [_average(one[name]) for one in again],
-                floor=_average(bottom[name]) if floored else None,
-                wider=ENDS if name == "range_coverage" else 1.0,
-                rows=rows,
-            )
-        )
-    value, reference = mean(made, "column_shapes"), mean(null, "column_shapes")
-    halves = np.array([one["column_shapes"] for one in again])
-    for j, column in enumerate(space.names):
-        name, of = "fidelity.column_shape", f"{group}: {column}"
-        if value[j] != value[j]:
-            why = "it holds no value in train, or none in the synthetic rows"
-            scores.append(Score(name, of, np.nan, None, "higher", None, None, why))
-            continue
-        beside = None if reference[j] != reference[j] else float(reference[j])
-        known = min(int((coded.fine[place, j] >= 0).sum()) for place in places[:2])
-        own_halves = halves[:, j].tolist()
-        scores.append(jackknifed(name, of, float(value[j]), beside, own_halves, rows=known))
-    return scores
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _average(values: np.ndarray) -> float:
@@ -151,7 +193,7 @@ def _average(values: np.ndarray) -> float:
 def _comparison(
     space: Space, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
-    """A function from the positions of real and other rows to what they have in common."""
+    """A function from the positions of real and of other rows to their likeness."""
     columns = space.columns
     number_of = np.cumsum(~space.is_level) - 1
     both = np.array([not space.is_level[a] and not space.is_level[b] for a, b in pairs], dtype=bool)
@@ -180,8 +222,8 @@ def _comparison(
         for k, (a, b) in enumerate(pairs):
             if both[k]:
                 one, two = (found[number_of[a], number_of[b]] for found in linear)
-                # NOTE[DIFF]: the r of a column that does not vary is 0; SDMetrics leaves it out,
-                # and so never sees that all rows have one value.
+                # NOTE[DIFF]: the r of a constant column is 0; SDMetrics leaves it out, and so
+                # never sees that all rows have one value.
                 trends[k] = 1 - abs(one - two) / 2
             else:
                 one, two = (joint(codes, a, b, sizes) for codes in wide)
@@ -210,7 +252,7 @@ def _comparison(
 
 
 def _correlations(numbers: np.ndarray) -> np.ndarray:
-    """Pearson's r of all pairs, each on the rows that have both; 0 where one does not vary."""
+    """Pearson's r of all pairs, each on the rows that have both; 0 where one is constant."""
     there = ~np.isnan(numbers)
     m, rows = there.astype(np.float64), np.maximum(there.sum(axis=0), 1)
     x = np.where(there, numbers, 0.0)
@@ -259,8 +301,8 @@ def _spikes(space: Space, coded: _Coded, cells: np.ndarray) -> list[tuple[int, i
 def _coverage(
     space: Space, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Of each column: the share of the range, or of the levels, of the real cells that the others
-    cover, and the share of the others that lies inside.
+    """For each column the share of the real range, or of the real levels, that the other rows
+    cover; and the share of the other cells that lies within the real range or levels.
     """
     columns = len(space.columns)
     ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))

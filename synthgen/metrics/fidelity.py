@@ -1,4 +1,4 @@
-"""Whether synthetic rows look real: columns, pairs, whole rows, and the rules they keep."""
+"""Fidelity: whether synthetic rows look real, by column, by pair, as whole rows, by rules."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from synthgen.encoding.matrix import Space
 from synthgen.metrics.columns import columns_and_pairs
-from synthgen.metrics.manifold import support
+from synthgen.metrics.manifold import manifold_scores
 from synthgen.metrics.rule_mining import broken_rules
-from synthgen.metrics.samples import COLUMN_ROWS, DRAWS, Draws, half_sampled, jackknifed
+from synthgen.metrics.samples import COLUMN_ROWS, DRAWS, Samples, half_sampled, jackknifed
 from synthgen.metrics.score import UNSEEN, Part, Score
 from synthgen.metrics.two_sample import two_sample
 from synthgen.seeds import RandomState, child_seed, seed_sequence
@@ -23,24 +23,27 @@ def fidelity(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """How alike synthetic and real rows are.
+    """How much synthetic rows are like real ones.
 
-    Columns and pairs are compared as SDMetrics does (bins of pairs are those of train): 1 minus the
+    Columns and pairs are compared as SDMetrics does (with the bins of train for pairs): 1 minus the
     Kolmogorov-Smirnov statistic, 1 minus the total variation distance, 1 minus half the difference
-    of Pearson correlations. Whole rows: a two-sample test by boosting and by logistic regression
-    (Lopez-Paz & Oquab 2017) as 2 (1 - max(0.5, AUC)) of out-of-fold scores, 1 where they cannot be
-    told apart; alpha-precision and beta-recall (Alaa et al. 2022), in the standardised columns
-    themselves and not in a learned embedding.
+    of Pearson correlations. Whole rows are compared by a two-sample test, with boosting and with
+    logistic regression (Lopez-Paz & Oquab 2017): 1 - abs(2 AUC - 1) of out-of-fold scores, which is
+    1 where the rows cannot be told apart; and by alpha-precision and beta-recall (Alaa et al.
+    2022), in the standardised columns and not in a learned embedding.
 
-    Each score stands beside the same one of as many holdout rows in the synthetic rows' place, and
-    tests, pairs and support also beside that of these with each column shuffled by itself. The
-    interval of statistics of all rows comes from halves drawn without replacement (delete-half
-    jackknife), that of tests and distances from a bootstrap of per-row results.
+    The reference of each score is the same score of as many holdout rows in the place of the
+    synthetic ones. Its floor, for tests, pairs and beta-recall, is that of holdout rows with each
+    column shuffled by itself (independent columns). Intervals come from halves drawn without
+    replacement (delete-half jackknife), those of tests from a bootstrap of the out-of-fold scores.
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
-        group: What the rows are, for the names of the scores.
+        group: What the rows are, for the scores: ``"all"`` or a class.
         random_state: Seed of subsamples, folds and bootstrap.
+
+    Returns:
+        Scores ``fidelity.*`` and notes.
 
     Example:
         >>> import pandas as pd
@@ -63,10 +66,10 @@ def fidelity(
         return Part(
             [Score("fidelity.column_shapes", group, np.nan, None, "higher", None, None, note)]
         )
-    draws = Draws(space, *cells, group=group)
+    draws = Samples(space, *cells, group=group)
     scores = two_sample(draws, child_seed(seed, 0))
     scores += columns_and_pairs(draws, child_seed(seed, 1))
-    scores += support(draws, child_seed(seed, 2))
+    scores += manifold_scores(draws, child_seed(seed, 2))
     rules, notes = broken_rules(draws, child_seed(seed, 3))
     return Part(scores + rules, notes=draws.notes() + notes)
 
@@ -81,10 +84,11 @@ def target_correlation(
 ) -> Part:
     """Whether columns go with the class as they do in real rows.
 
-    Rows of the class against real rows of the other classes: the rank-biserial correlation of a
-    number (2 AUC - 1), Cramér's V of levels at the share of the class in train. Of columns: `value`
-    in synthetic, `reference` in holdout rows, in the note in train; over all: 1 minus the mean
-    difference from train, halved for numbers.
+    Rows of the class are compared with real rows of the other classes: by the rank-biserial
+    correlation of a number (2 AUC - 1), and by Cramér's V of levels, at the share of the class in
+    train. ``column_target`` has that of each column, in synthetic rows (value), in holdout rows
+    (reference) and in train (note); ``target_correlation`` is 1 minus the mean difference from
+    train, halved for numbers.
 
     Args:
         train, synthetic, holdout: All rows, of one schema.
@@ -131,26 +135,26 @@ def target_correlation(
             name, group, value, reference, again, floor=alike(np.zeros(len(real))), rows=least
         )
     ]
-    means, references = np.mean(each, axis=0), np.mean(beside, axis=0)
     errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
-    errors = np.where(errors < 1e-9, UNSEEN / least, errors)  # as `jackknifed`
-    for j, column in enumerate(space.names):
-        found.append(
-            Score(
-                "fidelity.column_target",
-                f"{group}: {column}",
-                float(means[j]),
-                float(references[j]),
-                "reference",
-                (float(max(-1.0, means[j] - errors[j])), float(min(1.0, means[j] + errors[j]))),
-                note=f"in train {real[j]:.3f}".replace("-", "−"),
-            )
-        )
+    errors = np.where(errors < 1e-9, UNSEEN / least, errors)  # as in `jackknifed`
+    values, references = np.mean(each, axis=0), np.mean(beside, axis=0)
+    for column, *figures in zip(space.names, real, values, references, errors, strict=True):
+        found.append(_column_target(f"{group}: {column}", *map(float, figures)))
     return Part(found)
 
 
+def _column_target(
+    group: str, in_train: float, value: float, reference: float, error: float
+) -> Score:
+    """How one column goes with the class."""
+    interval = (max(-1.0, value - error), min(1.0, value + error))
+    note = f"in train {in_train:.3f}".replace("-", "−")
+    name = "fidelity.column_target"
+    return Score(name, group, value, reference, "reference", interval, note=note)
+
+
 def _associations(space: Space, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
-    """How each column goes with the class of that share; shape (columns,)."""
+    """How each column goes with a class of that share; shape (columns,)."""
     out = np.zeros(len(space.columns))
     for j in range(len(out)):
         one, two = (cells[~np.isnan(cells[:, j]), j] for cells in (rare, rest))

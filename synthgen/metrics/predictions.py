@@ -1,4 +1,4 @@
-"""What a judge says of test rows, and the figures of it, also for every sample of a bootstrap."""
+"""Predictions for test rows, and their figures, also for every sample of a bootstrap."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PRECISION = 0.5  # recall is also given where this share of the alarms is right
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a judge says of the test rows after it learned from one set of rows.
+class Predictions:
+    """Predictions of a classifier for the test rows after learning from one set of rows.
 
     Attributes:
-        p: Probabilities after prior correction, one row for each repeat. Shape (repeats, rows).
-        threshold: Of the best F1 on real out-of-fold rows, and after it those of a bootstrap of
-            these rows; shape (1 or 1 + replicates, 1), or with one for each test row (1, rows).
+        p: Probabilities after prior correction, shape (repeats, rows).
+        threshold: With the best F1 on out-of-fold real rows, followed by those of bootstrap samples
+            of these rows; shape (1 or 1 + replicates, 1), or (1, rows) with one for each test row.
             Empty: not sought.
-        halves: Probabilities from judges that learned from halves of the rows, drawn without
-            replacement; shape (halves, rows). Empty: no such judge.
+        halves: Probabilities of classifiers that learned from halves of the rows, drawn without
+            replacement; shape (halves, rows). Empty: there are none.
     """
 
     p: np.ndarray
@@ -34,8 +34,8 @@ class Told:
     halves: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
-    def parted(cls, one: Told, two: Told, half: np.ndarray) -> Told:
-        """What `one` says of the rows in `half`, and `two` of the others; each at its threshold."""
+    def parted(cls, one: Predictions, two: Predictions, half: np.ndarray) -> Predictions:
+        """Predictions of `one` for the rows in `half`, of `two` for the others; own thresholds."""
 
         def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             out = np.empty((*first.shape[:-1], len(half)))
@@ -48,9 +48,9 @@ class Told:
             both(one.halves, two.halves),
         )
 
-    def of_half(self, k: int) -> Told:
-        """The same from half `k`, at the thresholds of all rows."""
-        return Told(self.halves[[k]], self.threshold[:1])
+    def of_half(self, k: int) -> Predictions:
+        """The predictions after learning from half `k`, at the threshold of all rows."""
+        return Predictions(self.halves[[k]], self.threshold[:1])
 
     def alarms(self, replicates: int) -> Iterator[np.ndarray]:
         """For each repeat, whether a row is an alarm; bool of shape (1 or replicates, rows)."""
@@ -70,17 +70,17 @@ def between(
     rows: int,
     share: bool = False,
 ) -> tuple[float, float]:
-    """A 95 % interval of what a judge reaches: of the rows that test it, and of those it learns
-    from.
+    """The 95 % interval of a figure, with the variance of the test rows and of the training rows.
 
     Args:
         value: On all rows.
-        again: From samples of the test rows, with replacement, of the judge's scores.
-        halves: From judges that learned from halves, on all test rows: what it spreads over such
-            halves is its standard error over training sets (delete-half jackknife).
-        bounds: Of all possible values.
-        rows: Test rows that can move the value.
-        share: The value is a share of these rows: Wilson's interval (1927) is the least.
+        again: On bootstrap samples of the test rows, without training again; shape (samples,).
+        halves: Of classifiers that learned from halves of the rows, on all test rows. Their spread
+            is the standard error over training sets (delete-half jackknife).
+        bounds: Smallest and greatest possible value.
+        rows: Test rows that can change the value.
+        share: Whether the value is a share of these rows; the interval is then at least Wilson's
+            (1927).
 
     Example:
         >>> between(1.0, np.ones(9), np.empty(0), (0.0, 1.0), rows=10)
@@ -101,27 +101,27 @@ def between(
 
 
 def ranking(
-    y: np.ndarray, told: Told, weights: np.ndarray
+    y: np.ndarray, predicted: Predictions, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Average precision, ROC-AUC and recall at `PRECISION`, for each row of `weights` (shape
     (replicates, rows)), as means over the repeats; rows of equal score count at once.
     """
     found = []
-    for p in told.p:
+    for p in predicted.p:
         steps = Ranked.of(y, p).steps(weights)
         found.append((steps.average_precision(), steps.roc_auc(), steps.recall_at(PRECISION)))
     one, two, three = np.mean(found, axis=0)
     return one, two, three
 
 
-def figures(y: np.ndarray, told: Told, weights: np.ndarray) -> dict[str, np.ndarray]:
+def figures(y: np.ndarray, predicted: Predictions, weights: np.ndarray) -> dict[str, np.ndarray]:
     """All figures for each row of `weights`; shape (replicates,)."""
-    ap, area, enough = ranking(y, told, weights)
+    ap, area, enough = ranking(y, predicted, weights)
     out = {"average_precision": ap, "roc_auc": area, "recall_at_precision": enough}
     total = weights.sum(axis=1, dtype=np.float64)
     of_class = weights[:, y].sum(axis=1, dtype=np.float64)
     brier, loss, slopes = [], [], []
-    for p in told.p:
+    for p in predicted.p:
         p = np.clip(p, LEAST, 1 - LEAST)
         brier.append(weights @ (p - y) ** 2 / total)
         loss.append(-(weights @ (xlogy(y, p) + xlogy(~y, 1 - p))) / total)
@@ -132,7 +132,7 @@ def figures(y: np.ndarray, told: Told, weights: np.ndarray) -> dict[str, np.ndar
         "calibration_slope": np.mean(slopes, axis=0),
     }
     decisions = []
-    for alarm in told.alarms(len(weights)):
+    for alarm in predicted.alarms(len(weights)):
         hits, alarms = ((weights * (side & alarm)).sum(axis=1) for side in (y, ~y))
         missed, quiet = of_class - hits, total - of_class - alarms
         product = (hits + alarms) * of_class * (quiet + alarms) * (quiet + missed)
@@ -154,11 +154,11 @@ def figures(y: np.ndarray, told: Told, weights: np.ndarray) -> dict[str, np.ndar
     return out
 
 
-def recall_of(rows: np.ndarray, told: Told, weights: np.ndarray) -> np.ndarray:
+def recall_of(rows: np.ndarray, predicted: Predictions, weights: np.ndarray) -> np.ndarray:
     """Recall among these rows; NaN where none was drawn."""
     drawn = weights[:, rows].sum(axis=1, dtype=np.float64)
     shares = []
-    for alarm in told.alarms(len(weights)):
+    for alarm in predicted.alarms(len(weights)):
         hits = (weights * (rows & alarm)).sum(axis=1)
         shares.append(np.divide(hits, drawn, out=np.full(len(drawn), np.nan), where=drawn > 0))
     return np.mean(shares, axis=0)

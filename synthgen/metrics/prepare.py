@@ -16,7 +16,7 @@ from synthgen.tables.table import Table
 
 EVERYTHING = "all"
 # Share of train that is held out where no holdout is given; classes that fidelity looks at one by
-# one, at most; a difference in the share of the class from which on it is told.
+# one, at most; a difference in the share of the class from which on a note says so.
 HELD_OUT, MOST_CLASSES, OTHER_SHARE = 0.3, 4, 0.02
 
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The rows of privacy measures: as points with distances, and as points on lines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from synthgen.metrics.score import UNSEEN, Better, Score
 from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.table import Table
 
-DRAWS = 300
-DRAWN = 5
+# Bootstrap draws; draws of a larger sample for a reference.
+DRAWS, DRAWN = 300, 5
 ALIKE = 1e-12  # draws that differ by less are all the same
 
-
-_NEARNESS: tuple[tuple[str, Better], ...] = (
+# Scores of distances, and which values of them are better.
+DISTANCE_SCORES: tuple[tuple[str, Better], ...] = (
     ("copies", "lower"),
     ("near_copies", "lower"),
     ("memorised", "lower"),
@@ -37,10 +37,13 @@ _NEARNESS: tuple[tuple[str, Better], ...] = (
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """Rows in two forms: for distances, and the numbers as they lie on lines.
+class Sample:
+    """Rows in two forms.
 
-    `raw` is float64 of shape (rows, numbers), each column less its mean, over its deviation.
+    Attributes:
+        rows: For distances, see `synthgen.encoding.distances`.
+        raw: The numbers only, standardised but not made normal, so that lines stay lines; float64
+            of shape (rows, numbers).
     """
 
     rows: Rows
@@ -49,26 +52,26 @@ class _Sample:
     def __len__(self) -> int:
         return len(self.raw)
 
-    def take(self, places: np.ndarray) -> _Sample:
-        return _Sample(self.rows.take(places), self.raw[places])
+    def take(self, places: np.ndarray) -> Sample:
+        return Sample(self.rows.take(places), self.raw[places])
 
-    def some(self, most: int, rng: np.random.Generator) -> _Sample:
+    def some(self, most: int, rng: np.random.Generator) -> Sample:
         return self if len(self) <= most else self.take(rng.permutation(len(self))[:most])
 
-    def with_(self, other: _Sample) -> _Sample:
+    def with_(self, other: Sample) -> Sample:
         numbers, codes = self.rows
         rows = Rows(
             torch.cat([numbers, other.rows.numbers]), torch.cat([codes, other.rows.codes], dim=1)
         )
-        return _Sample(rows, torch.cat([self.raw, other.raw]))
+        return Sample(rows, torch.cat([self.raw, other.raw]))
 
     def flat(self) -> np.ndarray:
         """Shape (rows, numbers + codes)."""
         return np.hstack([self.rows.numbers.cpu().numpy(), self.rows.codes.cpu().numpy().T])
 
 
-def _columns(*tables: Table) -> tuple[list[Column], list[str]]:
-    """The columns that count, in one order whatever the tables', and the names of the others."""
+def counted_columns(*tables: Table) -> tuple[list[Column], list[str]]:
+    """The columns with a distance, sorted by name, and the names of IDs and texts."""
     columns, left_out = [], []
     for column in sorted(tables[0].schema.columns, key=lambda c: (str(c.name), repr(c.name))):
         if column.kind in COUNTED:
@@ -79,10 +82,10 @@ def _columns(*tables: Table) -> tuple[list[Column], list[str]]:
     return columns, left_out
 
 
-def _samples(
+def samples_of(
     columns: list[Column], tables: Sequence[Table], device: torch.device
-) -> tuple[_Sample, _Sample, _Sample]:
-    """Train, synthetic and holdout, each in an order that is that of its cells."""
+) -> tuple[Sample, Sample, Sample]:
+    """Train, synthetic and holdout, each sorted by its cells."""
     train, _, holdout = tables
     space = Space(columns, train.frame, holdout.frame, device=device)
     numbers = [c for c in columns if c.kind in NUMBERS]
@@ -101,18 +104,22 @@ def _samples(
     samples = []
     for table, array in zip(tables, raw, strict=True):
         lines = torch.from_numpy(array).to(device)
-        sample = _Sample(space.rows(table.frame), lines)
+        sample = Sample(space.rows(table.frame), lines)
         keys = np.hstack([np.zeros((len(sample), 1)), array, sample.flat()])
         samples.append(sample.take(np.lexsort(keys.T)))
     return samples[0], samples[1], samples[2]
 
 
-def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float, float]:
-    """The middle 95 % of a bootstrap.
+def percentile_interval(
+    drawn: np.ndarray, rows: int = 0, least: float = 0.0
+) -> tuple[float, float]:
+    """The 95 % interval of bootstrap draws, from their quantiles.
 
     Args:
-        rows: So many can move a figure between `least` and 1, `UNSEEN` of them where the draws are
-            all alike. 0: not asked.
+        drawn: The draws, shape (draws,).
+        rows: Rows behind the figure. Where all draws are alike, `UNSEEN` of them could still be
+            otherwise, and the interval is as wide. 0: it may have no width.
+        least: Smallest value of the figure; the greatest is 1.
     """
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     if rows and high - low < ALIKE:
@@ -120,6 +127,7 @@ def _middle(drawn: np.ndarray, rows: int = 0, least: float = 0.0) -> tuple[float
     return low, high
 
 
-def _unknown(name: str, group: str, why: str) -> Score:
-    better: Better = dict(_NEARNESS).get(name, "lower")
+def unmeasured(name: str, group: str, why: str) -> Score:
+    """A score of privacy without a value, and the reason."""
+    better: Better = dict(DISTANCE_SCORES).get(name, "lower")
     return Score(f"privacy.{name}", group, float("nan"), None, better, None, note=why)

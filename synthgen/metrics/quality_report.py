@@ -1,8 +1,9 @@
-"""What SDMetrics says of the same rows, beside our figures."""
+"""The quality report of SDMetrics on the same rows, beside our own figures."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -32,29 +33,29 @@ def quality_report(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """Both figures of SDMetrics' QualityReport, synthetic and holdout rows against train; of the
-    trends also independent columns, each of the holdout shuffled by itself, as the floor.
+    """Both figures of SDMetrics' QualityReport: column shapes and pair trends.
 
     Its shapes are our `column_shapes`. Its trends leave out pairs that hardly go together in train,
-    where our `pair_trends` take all, and cut each table into bins of its own, where ours are those
-    of train. Nothing where SDMetrics is not installed. The value is that of a whole report; what
-    stands beside it is what a report would give, from SDMetrics' functions for the columns and
-    pairs that count in the first, and from our count of pairs of levels, which takes a fraction of
-    the time of its. Intervals as of ours, from fewer halves.
+    where our `pair_trends` take all pairs; and they cut each table into bins of its own, where ours
+    are those of train. The value is that of a whole report. The reference (holdout rows), the floor
+    of the trends (independent columns) and the halves of the interval are what a report would give:
+    computed by SDMetrics' functions, for the columns and pairs that count in the report, and, for
+    pairs of levels, by our own count, which takes a fraction of the time.
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
-        group: What the rows are, for the names of the scores.
+        group: What the rows are, for the scores: ``"all"`` or a class.
         random_state: Seed of subsamples.
+
+    Returns:
+        The scores; none, and a note, where SDMetrics is not installed.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from sdmetrics import column_pairs, single_column
-            from sdmetrics.errors import ConstantInputError, IncomputableMetricError
-            from sdmetrics.reports import QualityReport
+            import sdmetrics.reports  # noqa: F401 - slow, and an extra
     except ImportError:
-        return Part([], notes=["SDMetrics is not installed, its quality report is left out"])
+        return Part([], notes=["SDMetrics is not installed, so its quality report is left out"])
     rng = np.random.default_rng(seed_sequence(random_state))
     one_class = train.schema.target is not None and len(np.unique(train.labels)) < 2
     space = Space.of(train, with_target=not one_class)
@@ -62,97 +63,123 @@ def quality_report(
     rows = min(len(synthetic), len(holdout), COLUMN_ROWS)
     if min(len(train), rows) < 2 or not columns:
         return Part([])
-    kinds = {
-        str(j): {"sdtype": "categorical" if space.is_level[j] else "numerical"} for j in columns
-    }
-    about = {"tables": {"rows": {"columns": kinds}}, "relationships": []}
-
-    def framed(cells: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({str(j): cells[:, j] for j in columns})
 
     def drawn(table: Table, most: int) -> np.ndarray:
         return some(rng, space.cells(table), most)
 
+    def framed(cells: np.ndarray) -> pd.DataFrame:
+        return pd.DataFrame({str(j): cells[:, j] for j in columns})
+
     real, made = framed(drawn(train, COLUMN_ROWS)), framed(drawn(synthetic, rows))
-    report = QualityReport()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of columns that hold one value
-        report.generate({"rows": real}, {"rows": made}, about, verbose=False)
-    properties = report.get_properties()
-    value = dict(zip(properties["Property"], properties["Score"].astype(float), strict=True))
-    shapes, trends = (report.get_details(name, "rows") for name in (SHAPES, TRENDS))
-    trends = trends[trends["Meets Threshold?"].eq(True)]
-
-    def again(one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:
-        """Both figures of other rows, of the columns and pairs that count in the report."""
-        binned = [_binned(part, kinds) for part in (one, two)]
-        alone, paired = [], []
-
-        def compared(metric: str, of: Any, one: Any, two: Any) -> float:
-            if metric == "ContingencySimilarity":
-                return _contingency(one, two)
-            try:
-                return float(getattr(of, metric).compute(one, two))
-            except (ConstantInputError, IncomputableMetricError, ValueError):
-                return np.nan
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for j, metric in zip(shapes["Column"], shapes["Metric"], strict=True):
-                alone.append(compared(metric, single_column, one[j], two[j]))
-            pairs = (trends[key] for key in ("Column 1", "Column 2", "Metric"))
-            for a, b, metric in zip(*pairs, strict=True):
-                # Two numbers are correlated as they are; beside levels, a number is its bin.
-                sides = (one, two) if metric == "CorrelationSimilarity" else binned
-                found = compared(metric, column_pairs, *(side[[a, b]] for side in sides))
-                paired.append(found)
-        return {SHAPES: _mean(alone), TRENDS: _mean(paired)}
-
-    reference = again(real, framed(drawn(holdout, rows)))
-    bottom = again(real, framed(independent(rng, drawn(holdout, rows))))
+    report = _Report.of(real, made, {str(j) for j in columns if not space.is_level[j]})
+    reference = report.of_others(real, framed(drawn(holdout, rows)))
+    floor = report.of_others(real, framed(independent(rng, drawn(holdout, rows))))
     halves = [
-        again(*(part.sample(frac=0.5, random_state=rng) for part in (real, made)))
+        report.of_others(*(part.sample(frac=0.5, random_state=rng) for part in (real, made)))
         for _ in range(FEW_HALVES)
     ]
-
-    def known(found: dict[str, float], key: str) -> float | None:
-        return None if np.isnan(found.get(key, np.nan)) else found[key]
-
     scores = [
         jackknifed(
             name,
             group,
-            value[key],
-            known(reference, key),
+            report.value[key],
+            _known(reference, key),
             [half[key] for half in halves],
-            floor=known(bottom, key) if key == TRENDS else None,
+            floor=_known(floor, key) if key == TRENDS else None,
         )
         for key, name in _SCORES.items()
-        if known(value, key) is not None
+        if _known(report.value, key) is not None
     ]
     note = (
-        f"figures named “SDMetrics” come from SDMetrics {version('sdmetrics')} itself: its quality "
-        f"report; reference and floor are what it would say of the same pairs. Its trends are of "
-        f"the pairs that go together in train; column shapes and pair trends without that name "
-        f"are synthgen's own, as SDMetrics defines them, the trends of all pairs"
+        f"figures named “SDMetrics” come from the quality report of SDMetrics "
+        f"{version('sdmetrics')} itself; reference and floor are what it would give for the same "
+        f"pairs. Its trends are those of pairs that go together in train. Column shapes and pair "
+        f"trends without that name are synthgen's own, as SDMetrics defines them, with the trends "
+        f"of all pairs"
     )
     if len(space.columns) > MOST_COLUMNS:
-        note += f", of {MOST_COLUMNS} of {len(space.columns)} columns"
+        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {len(space.columns)} columns"
     return Part(scores, notes=[note])
 
 
-def _binned(rows: pd.DataFrame, kinds: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """Numbers as the place of one of ten bins of equal width of these rows, as SDMetrics has it."""
+@dataclass(frozen=True, eq=False)
+class _Report:
+    """One report of SDMetrics, and its figures for other rows.
+
+    Attributes:
+        value: The score of each property.
+        shapes: Column and metric of each column that counts.
+        trends: Both columns and the metric of each pair that counts.
+        numbers: Names of the columns that hold numbers.
+    """
+
+    value: dict[str, float]
+    shapes: list[tuple[str, str]]
+    trends: list[tuple[str, str, str]]
+    numbers: set[str]
+
+    @classmethod
+    def of(cls, real: pd.DataFrame, made: pd.DataFrame, numbers: set[str]) -> _Report:
+        from sdmetrics.reports import QualityReport
+
+        kinds = {j: {"sdtype": "numerical" if j in numbers else "categorical"} for j in real}
+        about = {"tables": {"rows": {"columns": kinds}}, "relationships": []}
+        report = QualityReport()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about columns that hold one value
+            report.generate({"rows": real}, {"rows": made}, about, verbose=False)
+        found = report.get_properties()
+        value = dict(zip(found["Property"], found["Score"].astype(float), strict=True))
+        shapes, trends = (report.get_details(name, "rows") for name in (SHAPES, TRENDS))
+        trends = trends[trends["Meets Threshold?"].eq(True)]
+        pairs = (trends[key] for key in ("Column 1", "Column 2", "Metric"))
+        columns = zip(shapes["Column"], shapes["Metric"], strict=True)
+        return cls(value, list(columns), list(zip(*pairs, strict=True)), numbers)
+
+    def of_others(self, one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:
+        """Both figures for other rows, of the columns and pairs that count in the report."""
+        from sdmetrics import column_pairs, single_column
+
+        binned = [_binned(part, self.numbers) for part in (one, two)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            alone = [_metric(single_column, metric, one[j], two[j]) for j, metric in self.shapes]
+            paired = []
+            for a, b, metric in self.trends:
+                # Two numbers are correlated as they are; beside levels, a number is its bin.
+                sides = (one, two) if metric == "CorrelationSimilarity" else binned
+                paired.append(_metric(column_pairs, metric, *(side[[a, b]] for side in sides)))
+        return {SHAPES: _mean(alone), TRENDS: _mean(paired)}
+
+
+def _metric(package: Any, metric: str, one: Any, two: Any) -> float:
+    """A metric of SDMetrics; NaN where it cannot be computed."""
+    from sdmetrics.errors import ConstantInputError, IncomputableMetricError
+
+    if metric == "ContingencySimilarity":
+        return contingency_similarity(one, two)
+    try:
+        return float(getattr(package, metric).compute(one, two))
+    except (ConstantInputError, IncomputableMetricError, ValueError):
+        return float("nan")
+
+
+def _known(found: dict[str, float], key: str) -> float | None:
+    """A figure; None where it is missing or NaN."""
+    return None if np.isnan(found.get(key, np.nan)) else found[key]
+
+
+def _binned(rows: pd.DataFrame, numbers: set[str]) -> pd.DataFrame:
+    """Numbers as one of ten bins of equal width of these rows, as in SDMetrics."""
     out = rows.copy()
-    for name, kind in kinds.items():
-        if kind["sdtype"] == "numerical":
-            cells = rows[name].to_numpy()
-            out[name] = np.digitize(cells, np.histogram_bin_edges(cells[~np.isnan(cells)]))
+    for name in out.columns.intersection(list(numbers)):
+        cells = rows[name].to_numpy()
+        out[name] = np.digitize(cells, np.histogram_bin_edges(cells[~np.isnan(cells)]))
     return out
 
 
-def _contingency(one: pd.DataFrame, two: pd.DataFrame) -> float:
-    """What ContingencySimilarity of SDMetrics says of codes from 0, in a fraction of the time."""
+def contingency_similarity(one: pd.DataFrame, two: pd.DataFrame) -> float:
+    """SDMetrics' ContingencySimilarity of codes from 0, in a fraction of the time."""
     codes = np.nan_to_num(np.vstack([one, two]), nan=-1).astype(np.int64) + 1
     sizes = codes.max(axis=0) + 1
     p, q = (joint(part, 0, 1, sizes) for part in np.split(codes, [len(one)]))
@@ -160,6 +187,6 @@ def _contingency(one: pd.DataFrame, two: pd.DataFrame) -> float:
 
 
 def _mean(found: list[float]) -> float:
-    """Of what is known; NaN where nothing is."""
+    """The mean without NaN; NaN where nothing else is left."""
     known = [one for one in found if not np.isnan(one)]
     return float(np.mean(known)) if known else float("nan")

@@ -1,4 +1,4 @@
-"""Rules that hold in every real row, and the synthetic rows that break them."""
+"""Rule mining: rules that hold in every real row, and the synthetic rows that break them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from itertools import combinations
 import numpy as np
 
 from synthgen.encoding.matrix import Space
-from synthgen.metrics.samples import Draws, independent
+from synthgen.metrics.samples import Samples, independent
 from synthgen.metrics.score import Score
 from synthgen.model_selection.intervals import wilson
 from synthgen.tables.dtypes import tick_type
 
-# A rule is one if so many real rows show it, and chance would have broken it so often in them.
+# A rule needs so many real rows in which it could be broken, and must be broken so often where the
+# columns are shuffled; columns and levels that are tried, at most.
 SHOWN, EXPECTED_BREAKS, MOST_RULE_COLUMNS, MOST_RULE_LEVELS = 20, 20.0, 40, 200
 
 
 @dataclass(frozen=True, eq=False)
-class _Rule:
-    """Something that holds in every real row.
+class MinedRule:
+    """A rule that holds in every real row.
 
     Attributes:
         text: Such as ``a <= b``.
-        columns: Those it speaks of.
-        broken: From cells to the rows that break it, bool of shape (rows,). Rows that lack one of
-            the cells keep it, unless it speaks of missing cells.
+        columns: Positions of its columns.
+        broken: From cells to the rows that break it, bool of shape (rows,). A row with a missing
+            cell keeps the rule, unless the rule is about missing cells.
     """
 
     text: str
@@ -34,16 +35,16 @@ class _Rule:
     broken: Callable[[np.ndarray], np.ndarray]
 
 
-def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score], list[str]]:
-    """How many synthetic rows break no rule that all real rows keep."""
+def broken_rules(draws: Samples, seed: np.random.SeedSequence) -> tuple[list[Score], list[str]]:
+    """The share of synthetic rows that keep all rules of the real rows, and notes about others."""
     rng = np.random.default_rng(seed)
     real = np.vstack([draws.train, draws.fresh])
-    rules = _found(draws.space, real, rng)
+    rules = _mined(draws.space, real, rng)
     if not rules:
         return [], []
-    # Real rows keep all rules that were found in them; those of train are kept by the others as far
-    # as the rules are true.
-    of_train = _found(draws.space, draws.train, rng)
+    # All real rows keep the rules that were found in them. For the reference, rules are found in
+    # train and asked of the holdout.
+    of_train = _mined(draws.space, draws.train, rng)
     apart = [rule.broken(draws.fresh) for rule in of_train]
     reference = float(1 - np.any(apart, axis=0).mean()) if apart else 1.0
     broken = np.column_stack([rule.broken(draws.made) for rule in rules])
@@ -57,35 +58,36 @@ def broken_rules(draws: Draws, seed: np.random.SeedSequence) -> tuple[list[Score
         for k in worst
         if counts[k]
     ]
-    note = f"{len(rules)} rules hold in all real rows; of holdout rows, so many keep those of train"
+    note = f"{len(rules)} rules hold in all real rows; reference: holdout rows that keep the rules "
+    note += "of train"
     name = "fidelity.rules_kept"
     score = Score(name, draws.group, value, reference, "higher", wilson(value, rows), None, note)
     return [score], notes
 
 
-def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Rule]:
-    """Rules that no real row breaks, though shuffled columns would, `EXPECTED_BREAKS` times."""
+def _mined(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[MinedRule]:
+    """Rules that no real row breaks, and shuffled columns break `EXPECTED_BREAKS` times or more."""
     rules, names = [], space.names
     numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
     other = independent(rng, real)
 
     there = ~np.isnan(real)
 
-    def holds(rule: _Rule) -> bool:
+    def holds(rule: MinedRule) -> bool:
         if there[:, rule.columns].all(axis=1).sum() < SHOWN:  # too few rows can break it
             return False
         return not rule.broken(real[:200]).any() and not rule.broken(real).any()
 
-    def says_something(rule: _Rule) -> bool:
+    def says_something(rule: MinedRule) -> bool:
         return rule.broken(other).sum() >= EXPECTED_BREAKS
 
     for a, b in combinations(numbers, 2):
         if _unit(space, a) != _unit(space, b):
             continue
         for rule in (
-            _Rule(f"{names[a]} = {names[b]}", (a, b), _equal(a, b)),
-            _Rule(f"{names[a]} <= {names[b]}", (a, b), _ordered(a, b)),
-            _Rule(f"{names[b]} <= {names[a]}", (a, b), _ordered(b, a)),
+            MinedRule(f"{names[a]} = {names[b]}", (a, b), _equal(a, b)),
+            MinedRule(f"{names[a]} <= {names[b]}", (a, b), _ordered(a, b)),
+            MinedRule(f"{names[b]} <= {names[a]}", (a, b), _ordered(b, a)),
         ):
             if holds(rule) and says_something(rule):
                 rules.append(rule)
@@ -93,7 +95,7 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
     few = [j for j in numbers if _unit(space, j) == "number"][: MOST_RULE_COLUMNS // 2]
     for a, b in combinations(few, 2):
         for c in few:
-            rule = _Rule(f"{names[a]} + {names[b]} = {names[c]}", (a, b, c), _sum(a, b, c))
+            rule = MinedRule(f"{names[a]} + {names[b]} = {names[c]}", (a, b, c), _sum(a, b, c))
             if c not in (a, b) and holds(rule) and says_something(rule):
                 rules.append(rule)
     levels = np.flatnonzero(space.is_level)[:MOST_RULE_COLUMNS]
@@ -111,7 +113,7 @@ def _found(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[_Ru
     return rules
 
 
-def _missing(space: Space, real: np.ndarray, a: int, b: int) -> _Rule | None:
+def _missing(space: Space, real: np.ndarray, a: int, b: int) -> MinedRule | None:
     """`a` is missing exactly in the rows of one level of `b`, if it is."""
     gone = np.isnan(real[:, a])
     level = real[gone, b][0]
@@ -123,7 +125,7 @@ def _missing(space: Space, real: np.ndarray, a: int, b: int) -> _Rule | None:
 
     said = space.columns[b].categories[int(level)]
     text = f"{space.names[a]} is missing exactly where {space.names[b]} is {said}"
-    return _Rule(text, (a, b), broken)
+    return MinedRule(text, (a, b), broken)
 
 
 def _unit(space: Space, j: int) -> str:
@@ -155,7 +157,7 @@ def _apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         return np.abs(one - two) > 1e-6 * (1e-6 + np.maximum(np.abs(one), np.abs(two)))
 
 
-def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
+def _decided(real: np.ndarray, a: int, b: int, text: str) -> MinedRule | None:
     """Each level of `a` goes with one level of `b`, if it does."""
     there = ~np.isnan(real[:, a]) & ~np.isnan(real[:, b])
     one, two = (real[there, j].astype(np.int64) for j in (a, b))
@@ -175,4 +177,4 @@ def _decided(real: np.ndarray, a: int, b: int, text: str) -> _Rule | None:
         wanted = partner[one]
         return both & (wanted >= 0) & (wanted != np.where(both, cells[:, b], -1))
 
-    return _Rule(text, (a, b), broken)
+    return MinedRule(text, (a, b), broken)

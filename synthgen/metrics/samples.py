@@ -1,4 +1,4 @@
-"""Equal-sized samples of three tables, and the error of what is measured on them."""
+"""Samples of equal size of three tables, and the intervals of what is measured on them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from scipy.special import stdtrit
 from synthgen.encoding.matrix import Space
 from synthgen.metrics.score import UNSEEN, Better, Score
 
-# Rows of each side that a measure looks at, at most; drawn without replacement.
+# Rows of each table that a measure uses, at most; drawn without replacement.
 COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 10_000, 6_000, 4_000
-# Of a bootstrap of per-row results; halves of the rows; samples of a larger table.
+# Bootstrap samples of per-row results; halves of the rows; draws of a larger table.
 REPLICATES, HALVES, DRAWS = 200, 20, 5
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """The cells of the three tables, and equal-sized samples of them."""
+class Samples:
+    """The cells of train (`train`), synthetic (`made`) and holdout rows (`fresh`) of a group.
+
+    Attributes:
+        space: Turns cells into numbers for classifiers and distances.
+        train, made, fresh: Cells, shape (rows, columns), see `Space.cells`.
+        group: What the rows are: ``"all"`` or a class.
+    """
 
     space: Space
     train: np.ndarray
@@ -31,14 +37,14 @@ class Draws:
         out = []
         if rows > TEST_ROWS:
             out.append(
-                f"{self.group}: two-sample tests look at {TEST_ROWS:,} rows of each side, "
-                f"alpha-precision and beta-recall at {min(rows, NEIGHBOUR_ROWS):,}, drawn without "
+                f"{self.group}: two-sample tests use {TEST_ROWS:,} rows of each table, "
+                f"alpha-precision and beta-recall {min(rows, NEIGHBOUR_ROWS):,}, drawn without "
                 f"replacement"
             )
         if len(self.fresh) < len(self.made):
             out.append(
                 f"{self.group}: {len(self.fresh):,} real rows are held out and {len(self.made):,} "
-                f"are synthetic: both are compared with train {len(self.fresh):,} rows at a time"
+                f"are synthetic; both are compared with train {len(self.fresh):,} rows at a time"
             )
         return out
 
@@ -48,8 +54,9 @@ def some(rng: np.random.Generator, cells: np.ndarray, rows: int) -> np.ndarray:
 
 
 def independent(rng: np.random.Generator, cells: np.ndarray) -> np.ndarray:
-    """Rows with each column shuffled by itself: of the holdout they are a floor, which holds
-    nothing of the rows that it is compared with.
+    """The rows with each column shuffled by itself: independent columns.
+
+    Made of the holdout they are a floor that holds no row it is compared with.
     """
     return np.column_stack([rng.permutation(column) for column in cells.T])
 
@@ -66,11 +73,14 @@ def jackknifed(
     wider: float = 1.0,
     rows: int = 0,
 ) -> Score:
-    """A score from 0 to 1 with the interval that its halves give, `wider` times as wide.
+    """A score from 0 to 1 with the interval that its halves give (delete-half jackknife).
 
     Args:
-        rows: Of the smaller side; `UNSEEN` of them can be otherwise where halves are all alike, and
-            show nothing. 0: not known.
+        name, group, value, reference, floor, better: See `Score`.
+        halves: The value of each half.
+        wider: Factor of the interval's width.
+        rows: Rows of the smaller table. Where the halves are all alike, `UNSEEN` of these rows
+            could be otherwise, and the interval is as wide. 0: not known.
 
     Example:
         >>> jackknifed("fidelity.missing", "all", 1.0, None, [1.0, 1.0], rows=30).interval

@@ -1,4 +1,4 @@
-"""A number that never stands alone."""
+"""`Score`, a number beside its reference, and `Part`, the scores of one part."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Literal
 import numpy as np
 
 Better = Literal["higher", "lower", "reference"]
-# What none of n rows has shown happens in so many of n at most (Hanley & Lippman-Hand 1983).
+# What none of n rows shows has a share of at most UNSEEN / n (Hanley & Lippman-Hand 1983).
 UNSEEN = 3
 
 
 @dataclass(frozen=True)
 class Score:
-    """One measured number beside its yardstick.
+    """One measured number beside its reference.
 
     Attributes:
-        name: Dotted, the part first: ``"fidelity.c2st_boosting"``.
-        group: What was measured: ``"all"``, a class, a column of one as ``"yes: age"``, a judge.
-        value: Of the synthetic rows; NaN where it cannot be measured, which `note` explains.
-        reference: The same number with an equal-sized real sample in the place of the synthetic
-            rows, disjoint from what it is compared with; None where there is none.
-        better: ``"higher"``, ``"lower"``, or ``"reference"``: the nearer to the reference, the
-            better.
+        name: With dots, the part first: ``"fidelity.c2st_boosting"``.
+        group: What was measured: ``"all"``, a class, a column of a class as ``"yes: age"``, or a
+            classifier.
+        value: The number for the synthetic rows; NaN where it cannot be measured, see `note`.
+        reference: The same number with real rows in the place of the synthetic ones, as many, and
+            none of those they are compared with; None where there is none.
+        better: ``"higher"``, ``"lower"``, or ``"reference"``: nearer to the reference is better.
         interval: 95 % interval of `value`; None where there is none.
-        floor: The same number for rows that are known to be bad (independent columns; noise).
+        floor: The same number for rows that are known to be bad (independent columns, or noise).
         note: A sentence, where the number needs one.
 
     Example:
@@ -58,13 +58,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Part:
-    """What one family of metrics found.
+    """What was measured for fidelity, utility or privacy.
 
     Attributes:
         scores: In the order in which they are shown.
-        curves: What the page draws, by name: ``{"roc real": {"x": ..., "y": ...}}``.
+        curves: To be drawn, by name: ``{"roc real": {"x": ..., "y": ...}}``.
         notes: Sentences about the whole part, such as what it does not show.
-        judges: The classifiers whose scores these are, each with its settings in words.
+        judges: The classifiers of utility, each with its settings in words.
     """
 
     scores: list[Score]

@@ -7,29 +7,31 @@ from scipy.stats import rankdata
 
 from synthgen.encoding.matrix import Space
 from synthgen.metrics.manifold import nearest_of
-from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Draws, independent, some
+from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Samples, independent, some
 from synthgen.metrics.score import Score
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, out_of_fold, settings_for
 from synthgen.model_selection.ranking import Ranked
 
 FOLDS = 3
-# Few rows are parted so many times, since one parting moves the area by as much as chance does. The
-# floor is drawn so many times instead, each parted once: half of the classifiers.
+# Up to FEW rows are dealt into folds so many times, as a single deal moves the area as much as
+# chance does. The floor is drawn so many times instead, and each draw is dealt once.
 FEW, PARTINGS = 500, 3
-# Of real rows in the synthetic rows' place, where there are more than are compared.
+# Draws of real rows for the reference, where there are more rows than are compared.
 REAL_DRAWS = 4
-# Rows of a fold are scored by one classifier, so areas spread 1.05 to 1.5 times as wide as those of
-# as many independent scores do (measured on 40 to 1,000 rows of each side).
+# All rows of a fold are scored by one classifier, so areas spread 1.05 to 1.5 times as much as with
+# independent scores (measured on 40 to 1,000 rows of each side).
 DEPENDENT = 1.4
-BELOW = "; below 0.5, as synthetic rows lie nearer to these real rows than new real rows would"
+BELOW = "; below 0.5, as synthetic rows are nearer to these real rows than new real rows would be"
 
 
-def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
-    """Synthetic against train and against the holdout, real against real, shuffled against real.
+def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
+    """Two-sample tests of synthetic rows against train and against the holdout.
 
-    A judge that has seen a row's twin on the other side takes the row for what its twin is, and
-    rows that are copies would seem to be less than told apart. So twins share a fold; an area below
-    one half that is left counts as one above it does.
+    The reference is the test of train against the holdout, the floor that of train against holdout
+    rows with each column shuffled. A classifier that has seen a row's twin on the other side would
+    take the row for one of that side, so copies would seem harder to tell apart than real rows.
+    Therefore twins share a fold; and an area that is still below one half counts as much as one
+    that is as far above it.
     """
     rng = np.random.default_rng(seed)
     sides = (draws.train, draws.made, draws.fresh)
@@ -51,43 +53,47 @@ def two_sample(draws: Draws, seed: np.random.SeedSequence) -> list[Score]:
     ]
     scores, held = [], []
     for judge in DEFAULT_JUDGES:
-        # A judge of single columns misses no connections, nor does any in a single column.
-        floored = judge != "logistic" and len(draws.space.columns) > 1
-        kinds = slice(4 if floored else 3)
+        # A linear classifier does not see connections between columns, and one column has none.
+        kinds = 4 if judge != "logistic" and len(draws.space.columns) > 1 else 3
         areas = [
             [
-                _area(*_told(judge, draws.space, *pair, folds, rng), rng)
+                _area(*_out_of_fold(judge, draws.space, *pair, folds, rng), rng)
                 for pair, folds in zip(group, of, strict=True)
             ]
-            for group, of in zip(pairs[kinds], partings[kinds], strict=True)
+            for group, of in zip(pairs[:kinds], partings[:kinds], strict=True)
         ]
-        reference = float(np.mean([_untold(a) for a, _ in areas[2]]))
-        floor = _untold(float(np.mean([a for a, _ in areas[3]]))) if floored else None
-        between = float(np.mean([a for a, _ in areas[2]]))
-        error = areas[2][0][1]
-        least, most = max(0, between - error), min(1, between + error)
-        beside = f"{between:.3f} [{least:.3f}, {most:.3f}]"
-        beside += f" (the mean of {len(areas[2])} draws)" if several else ""
-        for name, (area, error), into in (
-            (f"fidelity.c2st_{judge}", areas[0][0], scores),
-            (f"fidelity.c2st_{judge}_holdout", areas[1][0], held),
-        ):
-            low, high = max(0.0, area - error), min(1.0, area + error)
-            ends = sorted((_untold(low), _untold(high)))
-            into.append(
-                Score(
-                    name,
-                    draws.group,
-                    _untold(area),
-                    reference,
-                    "higher",
-                    (ends[0], 1.0 if low <= 0.5 <= high else ends[1]),
-                    floor,
-                    f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; of real against real {beside}"
-                    f"{BELOW if high < 0.5 else ''}",
-                )
-            )
+        of_train, of_holdout = _scores(f"fidelity.c2st_{judge}", draws.group, areas)
+        scores.append(of_train)
+        held.append(of_holdout)
     return scores + held
+
+
+def _scores(name: str, group: str, areas: list[list[tuple[float, float]]]) -> tuple[Score, Score]:
+    """The scores of one classifier against train and against the holdout.
+
+    Args:
+        name: Of the first; the second ends in ``_holdout``.
+        group: Of both.
+        areas: ROC-AUC and half the length of its interval, of one or several draws each: train and
+            synthetic, holdout and synthetic, train and holdout, and, where there is a floor, train
+            and independent columns.
+    """
+    (against_train, *_), (against_holdout, *_), real, *shuffled = areas
+    reference = float(np.mean([_untold(area) for area, _ in real]))
+    floor = _untold(float(np.mean([area for area, _ in shuffled[0]]))) if shuffled else None
+    between, error = float(np.mean([area for area, _ in real])), real[0][1]
+    beside = f"{between:.3f} [{max(0, between - error):.3f}, {min(1, between + error):.3f}]"
+    beside += f" (the mean of {len(real)} draws)" if len(real) > 1 else ""
+
+    def score(name: str, area: float, error: float) -> Score:
+        low, high = max(0.0, area - error), min(1.0, area + error)
+        ends = sorted((_untold(low), _untold(high)))
+        interval = (ends[0], 1.0 if low <= 0.5 <= high else ends[1])
+        note = f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; of real against real {beside}"
+        note += BELOW if high < 0.5 else ""
+        return Score(name, group, _untold(area), reference, "higher", interval, floor, note)
+
+    return score(name, *against_train), score(f"{name}_holdout", *against_holdout)
 
 
 def _untold(area: float) -> float:
@@ -97,14 +103,14 @@ def _untold(area: float) -> float:
 def _partings(
     space: Space, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
 ) -> np.ndarray:
-    """The fold of each row of both tables, so many times; shape (times, rows).
+    """The fold of each row of both tables, dealt several times; shape (times, rows).
 
-    A row of `other` that is nearer to a row of `real` than half the way from there to the next row
-    of `real` goes with it.
+    A row of `other` shares the fold of its twin: a row of `real` to which it is nearer than half
+    the distance from there to the next row of `real`.
     """
     rows, near = len(real), space.dense(real)
     place, far = nearest_of(space.dense(other), near)
-    _, own = nearest_of(near, near, itself=True)
+    _, own = nearest_of(near)
     twin = far < own[place] / 2
     # Equal rows of `real` take turns in having the rows that are equal to them.
     _, same = np.unique(near, axis=0, return_inverse=True)
@@ -125,7 +131,7 @@ def _partings(
     return np.array(out)
 
 
-def _told(
+def _out_of_fold(
     judge: str,
     space: Space,
     real: np.ndarray,
@@ -133,14 +139,17 @@ def _told(
     partings: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are of `other`, and what the judge says; shapes (rows,) and (partings, rows)."""
+    """Which rows are of `other`, and their out-of-fold probabilities of being so.
+
+    Shapes (rows,) and (partings, rows).
+    """
     cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
     given = {"rng": rng, "settings": settings_for(judge, len(y))}
-    told = [out_of_fold(judge, space, cells, y, folds=fold, **given) for fold in partings]
-    return y, np.array(told)
+    scores = [out_of_fold(judge, space, cells, y, folds=fold, **given) for fold in partings]
+    return y, np.array(scores)
 
 
-def _area(y: np.ndarray, told: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+def _area(y: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """ROC-AUC, as the mean of the partings, and half of the length of its interval: bootstrap of
     the out-of-fold scores, and never narrower than what equal sides of this size give by chance.
     """
@@ -150,7 +159,7 @@ def _area(y: np.ndarray, told: np.ndarray, rng: np.random.Generator) -> tuple[fl
         for side in sides:
             picks = rng.integers(len(side), size=len(side))
             weight[side] = np.bincount(picks, minlength=len(side))
-    found = [Ranked.of(y, score).steps(weights).roc_auc() for score in told]
+    found = [Ranked.of(y, score).steps(weights).roc_auc() for score in scores]
     areas = np.mean(found, axis=0)
     m, n = map(len, sides)
     chance = float(np.sqrt((m + n + 1) / (12 * m * n)))

@@ -1,4 +1,31 @@
-"""What synthetic rows of a class are worth to a classifier that is tested on real rows."""
+"""Utility: what synthetic rows of a class are worth to a classifier that is tested on real rows.
+
+Four ways to use the rows, each beside the same classifier trained on real rows only:
+
+- ``replace``: real rows of the other classes and synthetic rows of the class, no more than there
+  are real ones. The reference has as many real rows of the class; the floor has noise instead (each
+  column drawn by itself from the real rows of the other classes).
+- ``augment``: all real and all synthetic rows. The reference is all real rows and as many fresh
+  ones of the class, or as many as there are (real rows alone where these are too few, as the note
+  says); the floor has as much noise in the place of the synthetic rows.
+- ``whole``: synthetic rows only, if they hold other classes too. The reference has as many real
+  rows, the floor as many rows of noise.
+- ``fresh``, ``fresh_augment``: the control, with fresh real rows in the place of the synthetic
+  ones. They are the rows of the class in one half of the holdout, and the test is the other half;
+  both halves take turns, so all of the holdout is tested.
+
+Names of scores are ``utility.replace.average_precision`` and so on, with ``roc_auc``;
+``recall_at_precision`` (of 0.5); ``balanced_accuracy``, ``recall``, ``f1`` and ``mcc`` at the
+threshold with the best F1 on out-of-fold real rows; ``brier``, ``log_loss`` and
+``calibration_slope`` after correction to the share of the class in train (Saerens et al. 2002);
+``ap_ratio`` and ``ap_gain``, the average precision over and minus that of real rows (for
+``augment``: of real rows alone) on the same test. A calibration slope of 1 is best; below it,
+probabilities are too extreme. The test keeps the class shares of the holdout. The reference of
+``ap_ratio`` and ``ap_gain`` is that of the control; where there is none, it is 1 and 0 by
+definition, as the note says. Intervals hold the variance of the test (a bootstrap of its rows of
+each class, and of the out-of-fold rows that set the threshold) and of training (classifiers that
+learn from halves).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +36,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthgen.metrics.predictions import Told, between, figures, ranking, recall_of
+from synthgen.metrics.predictions import Predictions, between, figures, ranking, recall_of
 from synthgen.metrics.score import Better, Part, Score
-from synthgen.metrics.utility_fits import _from_halves, _resampled, _tell, _tuned
-from synthgen.metrics.utility_rows import FEWEST_FRESH, REPEATS, _Data, _groups, _Sets
+from synthgen.metrics.utility_fits import (
+    bootstrap_counts,
+    predict,
+    predict_from_halves,
+    tuned_settings,
+)
+from synthgen.metrics.utility_rows import (
+    FEWEST_FRESH,
+    REPEATS,
+    TrainingSets,
+    UtilityData,
+    groups_by,
+)
 from synthgen.model_selection.classifiers import (
     DEFAULT_JUDGES,
     check_judges,
@@ -58,44 +96,24 @@ def utility(
     by: Hashable | None = None,
     random_state: RandomState = 0,
 ) -> Part:
-    """Train on synthetic rows, test on real ones; the class against all others.
+    """Train classifiers on synthetic rows and test them on real ones: the class against all others.
 
-    Three ways to use the rows, each beside the same judge trained on real rows only:
-
-    - ``replace``: real rows of the other classes, synthetic ones of the class, no more than there
-      are real ones; `reference` is the same with as many real rows of the class, `floor` with
-      noise (each column drawn by itself from the real rows of the other classes).
-    - ``augment``: all real and all synthetic rows; `reference` is all real rows and as many fresh
-      ones of the class, or as there are (real rows alone where these are too few, which the note
-      says), `floor` as much noise in the synthetic rows' place.
-    - ``whole``: synthetic rows only, if they hold other classes too; `reference` is as many real
-      rows, `floor` as many of noise.
-    - ``fresh``, ``fresh_augment``: the control. Fresh rows take the place of the synthetic ones:
-      those of the class in one half of the holdout, for a judge that is tested on the other half.
-      So either half is told by a judge that has not seen it, and both are the test.
-
-    Names are ``utility.replace.average_precision`` and so on: ``roc_auc``; ``recall_at_precision``
-    (of 0.5); ``balanced_accuracy``, ``recall``, ``f1`` and ``mcc`` at the threshold of the best F1
-    on real out-of-fold rows; ``brier``, ``log_loss`` and ``calibration_slope`` after correction to
-    the share of the class in train (Saerens et al. 2002); ``ap_ratio`` and ``ap_gain``, average
-    precision over and minus that of real rows (of ``augment``: of these alone), row by row on the
-    same test. A calibration slope of 1 is best, below it probabilities are too sure. The test keeps
-    the holdout's own shares of the classes. The reference of ``ap_ratio`` and ``ap_gain`` is that
-    of the control, and by definition 1 and 0 where there is none, which the note says. Intervals
-    hold the variance of the test (a bootstrap of its rows of each class, and of the out-of-fold
-    rows that set the threshold) and that of training (judges that learn from halves of their rows).
+    The scores are described at the head of this module.
 
     Args:
         train, synthetic, holdout: Rows of one schema, with the levels of all three.
         label: The class.
-        judges: Of boosting, logistic, forest, mlp and xgboost; groups of the scores.
-        thorough: Tune each judge once, on real rows by inner validation, then train it three times.
-        by: Column whose values are looked at one by one: recall of each, and the gap. Not the
-            target.
-        random_state: Seed of subsamples, folds, judges and bootstrap.
+        judges: Classifiers, of boosting, logistic, forest, mlp and xgboost; they are the groups of
+            the scores.
+        thorough: Tune each classifier on real rows by inner validation, then train it three times.
+        by: Column by whose values recall is also given, with the gap between them; not the target.
+        random_state: Seed of subsamples, folds, classifiers and bootstrap.
+
+    Returns:
+        Scores ``utility.*``, curves and notes.
 
     Raises:
-        UsageError: A judge, the label or `by` is not known, or `by` is the target.
+        UsageError: A classifier, the label or `by` is not known, or `by` is the target.
 
     Example:
         >>> import pandas as pd
@@ -113,23 +131,18 @@ def utility(
     name = str(train.schema.classes[position])
     seed = seed_sequence(random_state)
     rng = np.random.default_rng(child_seed(seed, 0))
-    data = _Data.of(train, synthetic, holdout, position, rng)
-    groups = {} if by is None else _groups(train, holdout, by, data)
-    tested, made = int(data.y_test.sum()), len(data.made_rare)
+    data = UtilityData.of(train, synthetic, holdout, position, rng)
+    groups = {} if by is None else groups_by(train, holdout, by, data)
+    tested = int(data.y_test.sum())
     notes = [
-        f"Tests hold {data.y_test.mean():.2%} of “{name}” ({tested:,} of {len(data.y_test):,} real "
-        f"rows), as the holdout does; train holds {data.natural:.2%}. Average precision depends on "
-        f"this share.",
+        f"“{name}” is {data.y_test.mean():.2%} of the test ({tested:,} of {len(data.y_test):,} "
+        f"real rows), as in the holdout; it is {data.natural:.2%} of train. Average precision "
+        f"depends on this share.",
         *data.notes,
     ]
-    if not tested or tested == len(data.y_test) or not made or not len(data.rest):
-        why = (
-            f"{tested:,} test rows of {name} and {len(data.y_test) - tested:,} others, {made:,} "
-            f"synthetic rows: utility needs each"
-        )
-        unknown = Score(
-            "utility.replace.ap_ratio", judges[0], np.nan, 1.0, "higher", None, None, why
-        )
+    if lacking := _lacking(data, name):
+        ratio = "utility.replace.ap_ratio"
+        unknown = Score(ratio, judges[0], np.nan, 1.0, "higher", None, None, lacking)
         return Part([unknown], notes=notes)
     scores, used = [], {}
     curves: dict[str, dict[str, np.ndarray]] = {}
@@ -141,24 +154,36 @@ def utility(
         if thorough:
             notes.append(f"{judge} tuned on real rows: {trial.settings or 'its own settings'}")
     notes.append(
-        f"Fresh real rows are those of {name} in one half of the test, learned from to be tested "
-        f"on the other: each half is told by a judge that has not seen it."
+        f"Fresh real rows are those of {name} in one half of the test; the classifier that learns "
+        f"from them is tested on the other half."
         if data.has_fresh
-        else f"no control with fresh real rows: {tested} test rows of {name} are too few to part"
+        else f"no control with fresh real rows: {tested} test rows of {name} are too few to halve"
     )
     if not data.has_whole:
         notes.append("the whole table is not tested: the synthetic rows are of one class")
     return Part(scores, curves, notes, used)
 
 
+def _lacking(data: UtilityData, name: str) -> str:
+    """Why nothing can be tested; empty where something can."""
+    tested, made = int(data.y_test.sum()), len(data.made_rare)
+    if tested and tested < len(data.y_test) and made and len(data.rest):
+        return ""
+    return (
+        f"{tested:,} test rows of {name} and {len(data.y_test) - tested:,} others, {made:,} "
+        f"synthetic rows: utility needs some of each"
+    )
+
+
 class _Beside(NamedTuple):
-    """The real rows that stand beside synthetic ones, by their name in `_Trial.told`.
+    """The real rows that synthetic ones are compared with, by their name in `_Trial.predictions`.
 
     Attributes:
-        rows: Those of the reference.
-        real: Those that ratios are over: the same, but for fresh ones that were added.
-        note: Of these rows.
-        fresh: The rows of the control, in words, and `control` its scores.
+        rows: Rows of the reference.
+        real: Rows that ratios are over: the same, without fresh ones.
+        note: About these rows.
+        fresh: The rows of the control, in words.
+        control: Scores of the control.
     """
 
     rows: str
@@ -168,7 +193,7 @@ class _Beside(NamedTuple):
     control: Sequence[Score] = ()
 
     def noted(self, alone: float) -> str:
-        """The note of a figure, which is `alone` for `real`."""
+        """The note of a figure whose value for `real` is `alone`."""
         if self.rows == self.real:
             return self.note
         return f"real rows alone: {alone:.3f}; reference: {self.fresh}"
@@ -176,29 +201,33 @@ class _Beside(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """One judge and all sets of rows that it learned from.
+    """One classifier and its predictions after learning from each set of rows.
 
     Attributes:
-        settings: In the place of the judge's own.
-        sets: What the judge learned from.
-        told: What it says of the test rows, by the set.
-        picks: How often each test row counts, for each sample of a bootstrap.
+        data: The rows in hand.
+        judge: Name of the classifier.
+        settings: In the place of its own.
+        sets: The sets of rows.
+        predictions: For the test rows, by the name of the set.
+        picks: How often each test row counts in each bootstrap sample; (samples, rows).
     """
 
-    data: _Data
+    data: UtilityData
     judge: str
     settings: dict[str, Any]
-    sets: _Sets
-    told: dict[str, Told]
+    sets: TrainingSets
+    predictions: dict[str, Predictions]
     picks: np.ndarray
 
     @classmethod
-    def of(cls, data: _Data, judge: str, thorough: bool, seed: np.random.SeedSequence) -> _Trial:
+    def of(
+        cls, data: UtilityData, judge: str, thorough: bool, seed: np.random.SeedSequence
+    ) -> _Trial:
         rng = np.random.default_rng(seed)
         rows = len(data.rare) + len(data.rest)
         settings = settings_for(judge, rows)
-        settings |= _tuned(data, judge, settings, rng) if thorough else {}
-        sets, told = _Sets.of(data, rng), {}
+        settings |= tuned_settings(data, judge, settings, rng) if thorough else {}
+        sets, predicted = TrainingSets.of(data, rng), {}
         for name, draws in sets.draws.items():
             if thorough:
                 draws = [draws[k % len(draws)] for k in range(REPEATS)]
@@ -206,14 +235,18 @@ class _Trial:
             if name in ("few", "fresh 0", "fresh 1"):
                 thresholds = 0  # only how they rank rows is looked at
             test = sets.tests.get(name, data.test)
-            told[name] = _tell(data, judge, settings, draws, test, thresholds, rng)
+            predicted[name] = predict(data, judge, settings, draws, test, thresholds, rng)
         firsts = {name: draws[0] for name, draws in sets.draws.items()}
-        halves = _from_halves(data, judge, settings, firsts, sets.tests, rng)
-        told = {name: replace(t, halves=halves.get(name, t.halves)) for name, t in told.items()}
+        halves = predict_from_halves(data, judge, settings, firsts, sets.tests, rng)
+        predicted = {
+            name: replace(t, halves=halves.get(name, t.halves)) for name, t in predicted.items()
+        }
         for name in ("fresh", "fresh_augment") if data.has_fresh else ():
-            told[name] = Told.parted(told.pop(f"{name} 0"), told.pop(f"{name} 1"), data.half)
-        picks = _resampled(data.y_test, rng, 1 + REPLICATES)[1:]
-        return cls(data, judge, settings, sets, told, picks)
+            predicted[name] = Predictions.parted(
+                predicted.pop(f"{name} 0"), predicted.pop(f"{name} 1"), data.half
+            )
+        picks = bootstrap_counts(data.y_test, rng, 1 + REPLICATES)[1:]
+        return cls(data, judge, settings, sets, predicted, picks)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
         made, as_many = len(self.data.made_rare), self._named("as many", "real")
@@ -240,36 +273,48 @@ class _Trial:
         return out + self._by("replace", replaced, groups) + self._by("augment", augmented, groups)
 
     def _named(self, rows: str, other: str) -> str:
-        return rows if rows in self.told else other
+        return rows if rows in self.predictions else other
 
     @cached_property
     def _precision(self) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
-        """Average precision on the test, on the samples of it, and of judges that learned from
-        halves.
+        """Average precision on the test, on bootstrap samples of it, and of classifiers that
+        learned from halves.
         """
         y = self.data.y_test
         ones = np.ones((1, len(y)), dtype=np.float32)
         return {
             name: (
-                float(ranking(y, told, ones)[0][0]),
-                ranking(y, told, self.picks)[0],
+                float(ranking(y, predicted, ones)[0][0]),
+                ranking(y, predicted, self.picks)[0],
                 np.array(
-                    [ranking(y, told.of_half(k), ones)[0][0] for k in range(len(told.halves))]
+                    [
+                        ranking(y, predicted.of_half(k), ones)[0][0]
+                        for k in range(len(predicted.halves))
+                    ]
                 ),
             )
-            for name, told in self.told.items()
+            for name, predicted in self.predictions.items()
             if not name.endswith("noise")
         }
 
     def _of(self, name: str, beside: _Beside) -> list[Score]:
-        y, told, noise = self.data.y_test, self.told[name], self.told[f"{name} noise"]
+        y, predicted, noise = (
+            self.data.y_test,
+            self.predictions[name],
+            self.predictions[f"{name} noise"],
+        )
         ones = np.ones((1, len(y)), dtype=np.float32)
         value, reference, alone, floor = (
             figures(y, t, ones)
-            for t in (told, self.told[beside.rows], self.told[beside.real], noise)
+            for t in (
+                predicted,
+                self.predictions[beside.rows],
+                self.predictions[beside.real],
+                noise,
+            )
         )
-        again = figures(y, told, self.picks)
-        halves = [figures(y, told.of_half(k), ones) for k in range(len(told.halves))]
+        again = figures(y, predicted, self.picks)
+        halves = [figures(y, predicted.of_half(k), ones) for k in range(len(predicted.halves))]
         out = self._compared(name, beside)
         for figure, better in _BETTER.items():
             one = float(value[figure][0])
@@ -281,7 +326,7 @@ class _Trial:
                 rows=int(y.sum()),
                 share=figure in ("recall", "recall_at_precision"),
             )
-            # Noise calls nearly all rows alarms, and so finds those of the class.
+            # With noise nearly all rows are alarms, so nearly all of the class is found.
             bottom = None if figure == "recall" else float(floor[figure][0])
             given = float(reference[figure][0]), better, interval, bottom
             note = beside.noted(float(alone[figure][0]))
@@ -290,7 +335,7 @@ class _Trial:
 
     def _compared(self, name: str, beside: _Beside) -> list[Score]:
         """Average precision over, and minus, that of real rows, on the same test rows."""
-        y, noise = self.data.y_test, self.told.get(f"{name} noise")
+        y, noise = self.data.y_test, self.predictions.get(f"{name} noise")
         ones = np.ones((1, len(y)), dtype=np.float32)
         bottom = None if noise is None else float(ranking(y, noise, ones)[0][0])
         pair = (self._precision[name], self._precision[beside.real])
@@ -314,9 +359,9 @@ class _Trial:
 
     def _by(self, name: str, beside: _Beside, groups: dict[str, np.ndarray]) -> list[Score]:
         """Recall of each group, and the gap between the best and the worst of them."""
-        y, told, out = self.data.y_test, self.told[name], []
+        y, predicted, out = self.data.y_test, self.predictions[name], []
         ones = np.ones((1, len(y)), dtype=np.float32)
-        halves = [told.of_half(k) for k in range(len(told.halves))]
+        halves = [predicted.of_half(k) for k in range(len(predicted.halves))]
         known: list[list[np.ndarray]] = []
 
         def add(
@@ -337,10 +382,10 @@ class _Trial:
             found = [
                 recall_of(y & rows, t, w)
                 for t, w in (
-                    (told, ones),
-                    (self.told[beside.rows], ones),
-                    (self.told[beside.real], ones),
-                    (told, self.picks),
+                    (predicted, ones),
+                    (self.predictions[beside.rows], ones),
+                    (self.predictions[beside.real], ones),
+                    (predicted, self.picks),
                 )
             ]
             found.append(np.array([recall_of(y & rows, half, ones)[0] for half in halves]))
@@ -357,9 +402,9 @@ class _Trial:
     def curves(self) -> dict[str, dict[str, np.ndarray]]:
         y, out = self.data.y_test, {}
         for name in ("real", "replace", "augment", "whole"):
-            if name not in self.told:
+            if name not in self.predictions:
                 continue
-            p = self.told[name].p[0]
+            p = self.predictions[name].p[0]
             order = np.argsort(-p, kind="stable")
             ends = np.flatnonzero(np.diff(p[order], append=-np.inf))
             hits, alarms = np.cumsum(y[order])[ends], np.cumsum(~y[order])[ends]

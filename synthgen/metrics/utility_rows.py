@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The rows of the utility part: subsamples, sets to learn from, groups of the test."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-# Rows to learn from and to test on, at most; of the class so many are always kept.
+# Rows to learn from and to test on, at most; rows of the class that are kept where there are as
+# many; rows to tune on.
 TRAIN_ROWS = 20000
 TEST_ROWS = 20000
 KEPT_ROWS = 2000
 TUNE_ROWS = 6000
 FOLDS = 3
 REPEATS = 3
-# Times that each judge learns from halves of its rows; draws of real rows that are as many, and of
-# noise.
+# Halves of its rows that each classifier learns from; draws of as many real rows, and of noise.
 HALVES = 8
 DRAWS = 3
 NOISE = 4
@@ -36,18 +36,20 @@ MOST_GROUPS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Data:
+class UtilityData:
     """Cells to learn from and to test on.
 
     Attributes:
+        space: Turns cells into the numbers of each classifier.
         rare, rest: Real rows of the class and of the others.
-        made_rare, made_rest: Synthetic ones.
-        test, y_test: Real rows that nothing was learned from; their positions in the holdout are
-            `test_rows`.
+        made_rare, made_rest: Synthetic rows of the class and of the others.
+        test, y_test: Rows of the holdout, and whether they are of the class.
+        test_rows: Positions of the test rows in the holdout.
         half: Whether a test row is in the first of two halves; shape (test rows,).
-        fresh: Real rows of the class in the second half, and in the first: for judges that are
-            tested on the first half, and on the second.
+        fresh: Test rows of the class in the second half, and in the first: to learn from for
+            classifiers that are tested on the first half, and on the second.
         natural: Share of the class in train.
+        notes: About subsamples.
     """
 
     space: Space
@@ -71,7 +73,7 @@ class _Data:
         holdout: Table,
         position: int,
         rng: np.random.Generator,
-    ) -> _Data:
+    ) -> UtilityData:
         space = Space.of(train, with_target=False)
         cells = [space.cells(t) for t in (train, synthetic, holdout)]
         is_rare, made_is, y_test = (t.labels == position for t in (train, synthetic, holdout))
@@ -84,8 +86,8 @@ class _Data:
             part = of_rare / len(rare)
             rare, rest = rare[:of_rare], rest[: TRAIN_ROWS - of_rare]
             notes.append(
-                f"Judges learn from {len(rare):,} of {is_rare.sum():,} real rows of the class and "
-                f"{len(rest):,} of {(~is_rare).sum():,} others, and from the same share of the "
+                f"Classifiers learn from {len(rare):,} of {is_rare.sum():,} real rows of the class "
+                f"and {len(rest):,} of {(~is_rare).sum():,} others, and from the same share of the "
                 f"synthetic rows; probabilities are corrected to the shares in train."
             )
             made_rare = made_rare[: max(1, round(part * len(made_rare)))]
@@ -94,7 +96,7 @@ class _Data:
             part = 2 * TRAIN_ROWS / len(synthetic)
             made_rare = made_rare[: max(1, round(part * len(made_rare)))]
             made_rest = made_rest[: round(part * len(made_rest))]
-            notes.append(f"Judges learn from {part:.0%} of the synthetic rows.")
+            notes.append(f"Classifiers learn from {part:.0%} of the synthetic rows.")
         rows = np.sort(rng.permutation(len(holdout))[:TEST_ROWS])
         if len(holdout) > TEST_ROWS:
             notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
@@ -115,8 +117,9 @@ class _Data:
         )
 
     def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        """Each column drawn by itself from the real rows of the other classes: a sample of all rows
-        would tell something of the class, what sets it apart, diluted.
+        """Rows of noise: each column drawn by itself from the real rows of the other classes.
+
+        Draws from all rows would hold some information about the class.
         """
         return np.column_stack([rng.choice(column, size=rows) for column in self.rest.T])
 
@@ -130,7 +133,7 @@ class _Data:
 
 
 def column_of(schema: Schema, by: Hashable) -> Column:
-    """The column whose values are looked at one by one.
+    """The column that `by` names.
 
     Raises:
         UsageError: There is no such column, or it is the target.
@@ -142,14 +145,16 @@ def column_of(schema: Schema, by: Hashable) -> Column:
         if column.name == schema.target:
             raise UsageError(
                 296,
-                f"by {by!r} is the target: all rows of the class have one value there, so that "
-                f"there is no group to set beside another; give one of {known}",
+                f"by {by!r} is the target: all rows of the class have the same value there, so "
+                f"there are no groups to compare; give one of {known}",
             )
         return column
     raise UsageError(296, f"by {by!r} is no column that can be compared: there are {known}")
 
 
-def _groups(train: Table, holdout: Table, by: Hashable, data: _Data) -> dict[str, np.ndarray]:
+def groups_by(
+    train: Table, holdout: Table, by: Hashable, data: UtilityData
+) -> dict[str, np.ndarray]:
     """The test rows of each value of a column, bool of shape (test rows,); numbers in quarters."""
     column = column_of(train.schema, by)
     series = holdout.frame[column.name]
@@ -171,9 +176,12 @@ def _groups(train: Table, holdout: Table, by: Hashable, data: _Data) -> dict[str
     return {name: rows for name, rows in parts.items() if rows.any()}
 
 
-class _Rows(NamedTuple):
-    """What a judge learns from: places in the real rows of the class and of the others, and cells
-    of synthetic ones.
+class TrainingRows(NamedTuple):
+    """Rows that a classifier learns from.
+
+    Attributes:
+        rare, rest: Positions of real rows of the class and of the others.
+        made, made_rest: Cells of synthetic rows of the class and of the others.
     """
 
     rare: np.ndarray
@@ -185,17 +193,17 @@ class _Rows(NamedTuple):
 # --- one judge ----------------------------------------------------------------------------------
 
 
-class _Sets(NamedTuple):
-    """What a judge learns from, and is tested on.
+class TrainingSets(NamedTuple):
+    """The sets of rows that a classifier learns from, see `synthgen.metrics.utility.utility`.
 
     Attributes:
-        draws: Of each set of rows, by name.
-        tests: Of the sets that are not tested on all test rows.
-        kept, whole: Synthetic rows in ``"replace"`` and ``"whole"``.
-        few, added: Fresh rows in ``"fresh"`` and ``"fresh_augment"``.
+        draws: One or several draws of each set, by name.
+        tests: Cells of the test, for the sets that are not tested on all test rows.
+        kept, whole: Number of synthetic rows in ``"replace"`` and ``"whole"``.
+        few, added: Number of fresh rows in ``"fresh"`` and ``"fresh_augment"``.
     """
 
-    draws: dict[str, list[_Rows]]
+    draws: dict[str, list[TrainingRows]]
     tests: dict[str, np.ndarray]
     kept: int
     whole: int
@@ -203,7 +211,7 @@ class _Sets(NamedTuple):
     added: int
 
     @classmethod
-    def of(cls, data: _Data, rng: np.random.Generator) -> _Sets:
+    def of(cls, data: UtilityData, rng: np.random.Generator) -> TrainingSets:
         made, made_rest = data.made_rare, data.made_rest
         none, nobody = made[:0], np.empty(0, dtype=np.int64)
         rare, rest = np.arange(len(data.rare)), np.arange(len(data.rest))
@@ -213,8 +221,8 @@ class _Sets(NamedTuple):
             draws = DRAWS if size < len(places) else 1
             return [rng.permutation(places)[:size] for _ in range(draws)]
 
-        def noise(as_in: _Rows) -> list[_Rows]:
-            """Some draws: by chance one may tell the classes apart in a table of few columns."""
+        def noise(as_in: TrainingRows) -> list[TrainingRows]:
+            """Several draws: one may separate the classes by chance where columns are few."""
             return [
                 as_in._replace(
                     made=data.noise(rng, len(as_in.made)),
@@ -224,21 +232,21 @@ class _Sets(NamedTuple):
             ]
 
         sets = {
-            "real": [_Rows(rare, rest, none, none)],
-            "replace": [_Rows(nobody, rest, made[:kept], none)],
-            "augment": [_Rows(rare, rest, made, made_rest)],
+            "real": [TrainingRows(rare, rest, none, none)],
+            "replace": [TrainingRows(nobody, rest, made[:kept], none)],
+            "augment": [TrainingRows(rare, rest, made, made_rest)],
         }
         if kept < len(rare):
-            sets["as many"] = [_Rows(part, rest, none, none) for part in some(rare, kept)]
+            sets["as many"] = [TrainingRows(part, rest, none, none) for part in some(rare, kept)]
         whole = min(len(made) + len(made_rest), many)
         if data.has_whole:
             of_rare = max(1, round(whole / (len(made) + len(made_rest)) * len(made)))
             of_rest = whole - of_rare
-            sets["whole"] = [_Rows(nobody, nobody, made[:of_rare], made_rest[:of_rest])]
+            sets["whole"] = [TrainingRows(nobody, nobody, made[:of_rare], made_rest[:of_rest])]
             if whole < many:
                 of_rare = max(1, round(whole / many * len(rare)))
                 parts = zip(some(rare, of_rare), some(rest, whole - of_rare), strict=False)
-                sets["as much"] = [_Rows(*part, none, none) for part in parts]
+                sets["as much"] = [TrainingRows(*part, none, none) for part in parts]
         for name in ("replace", "augment", *(["whole"] if data.has_whole else [])):
             sets[f"{name} noise"] = noise(sets[name][0])
         tests: dict[str, np.ndarray] = {}
@@ -246,9 +254,9 @@ class _Sets(NamedTuple):
         few, added = min(least, kept), min(least, len(made))
         if data.has_fresh:
             if few < kept:
-                sets["few"] = [_Rows(part, rest, none, none) for part in some(rare, few)]
+                sets["few"] = [TrainingRows(part, rest, none, none) for part in some(rare, few)]
             for k, (half, rows) in enumerate(zip((data.half, ~data.half), data.fresh, strict=True)):
                 tests[f"fresh {k}"] = tests[f"fresh_augment {k}"] = data.test[half]
-                sets[f"fresh {k}"] = [_Rows(nobody, rest, rows[:few], none)]
-                sets[f"fresh_augment {k}"] = [_Rows(rare, rest, rows[:added], none)]
+                sets[f"fresh {k}"] = [TrainingRows(nobody, rest, rows[:few], none)]
+                sets[f"fresh_augment {k}"] = [TrainingRows(rare, rest, rows[:added], none)]
         return cls(sets, tests, kept, whole, few, added)

@@ -15,8 +15,8 @@ from synthgen.encoding.matrix import Space
 from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
-from synthgen.metrics.manifold import support
-from synthgen.metrics.quality_report import _contingency, quality_report
+from synthgen.metrics.manifold import manifold_scores
+from synthgen.metrics.quality_report import contingency_similarity, quality_report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.two_sample import _area, _untold
 from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, out_of_fold
@@ -52,10 +52,10 @@ def tables(*frames: pd.DataFrame) -> list[Table]:
     return [Table(f.reset_index(drop=True), schema) for f in frames]
 
 
-def drawn(*frames: pd.DataFrame) -> samples.Draws:
+def drawn(*frames: pd.DataFrame) -> samples.Samples:
     given = tables(*frames)
     space = Space.of(given[0], with_target=True)
-    return samples.Draws(space, *map(space.cells, given), group="all")
+    return samples.Samples(space, *map(space.cells, given), group="all")
 
 
 def measured(*frames: pd.DataFrame) -> Part:
@@ -222,7 +222,7 @@ def test_intervals_hold_what_repeated_tables_give(
         made = shuffled(made, seed) if kind == "shuffled" else made
         draws = drawn(real, made, fresh)
         seeds = np.random.SeedSequence(seed).spawn(3)
-        measures = (two_sample.two_sample, columns_and_pairs, support)
+        measures = (two_sample.two_sample, columns_and_pairs, manifold_scores)
         scores = [s for m, one in zip(measures, seeds, strict=True) for s in m(draws, one)]
         for name in names:
             found[name].append(of(Part(scores), name))
@@ -314,7 +314,7 @@ def test_one_report_of_sdmetrics_gives_what_a_report_for_each_would(
         for f in (frame(1), frame(2))
     )
     wanted = pytest.importorskip("sdmetrics.column_pairs").ContingencySimilarity.compute(one, two)
-    assert _contingency(one, two) == pytest.approx(wanted)
+    assert contingency_similarity(one, two) == pytest.approx(wanted)
 
 
 def test_without_sdmetrics_its_report_is_left_out(monkeypatch: pytest.MonkeyPatch):
@@ -488,7 +488,7 @@ def test_a_floor_of_few_rows_is_no_better_than_real_rows():
         train, made, held = (shuffled(frame(3 * seed + k, 60), seed=k) for k in range(3))
         draws = drawn(train, made, held)
         source = np.random.SeedSequence(seed)
-        part = Part(columns_and_pairs(draws, source) + support(draws, source))
+        part = Part(columns_and_pairs(draws, source) + manifold_scores(draws, source))
         names = ("pair_trends", "mutual_information", "beta_recall")
         scores = [of(part, name) for name in names]
         apart.append([cast(float, s.floor) - cast(float, s.reference) for s in scores])

@@ -16,9 +16,11 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
 from synthgen.errors import UsageError
-from synthgen.metrics.attacks import _folds, _found, _on_lines
+from synthgen.metrics import attacks
+from synthgen.metrics import privacy as privacy_module
+from synthgen.metrics.attacks import attack_folds, on_lines, share_found
 from synthgen.metrics.privacy import _nearness, privacy
-from synthgen.metrics.privacy_rows import _columns, _samples
+from synthgen.metrics.privacy_rows import counted_columns, samples_of
 from synthgen.metrics.score import Part, Score
 from synthgen.model_selection.intervals import wilson
 from synthgen.seeds import seed_sequence
@@ -48,7 +50,7 @@ def near(
     """The scores that need no attack, which take the time."""
     known = Table.of(train)
     tables = [known, Table(synthetic, known.schema), Table(holdout, known.schema)]
-    real, made, other = _samples(_columns(*tables)[0], tables, CPU)
+    real, made, other = samples_of(counted_columns(*tables)[0], tables, CPU)
     scores, _, _ = _nearness(real, made, other, "rare", seed_sequence(seed))
     return named(Part(scores))
 
@@ -217,7 +219,7 @@ def test_real_rows_in_the_place_of_synthetic_ones_are_as_many_and_on_no_side(
     sizes: tuple[int, int], wanted: int, fresh: int
 ):
     rows = min(sizes)
-    folds = _folds(*sizes, rows, wanted, min(4, rows), np.random.default_rng(0))
+    folds = attack_folds(*sizes, rows, wanted, min(4, rows), np.random.default_rng(0))
     for side in ("members", "outsiders"):
         asked = np.concatenate([getattr(fold, side) for fold in folds])
         assert sorted(asked) == list(range(rows))
@@ -299,7 +301,7 @@ def test_small_samples_widen_intervals():
 def test_one_percent_of_fewer_than_a_hundred_rows_is_told_to_be_none(rows: int):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3 * rows, 3)), columns=list("abc"))
     scores = named(measured(*thirds(frame)))
-    said = f"of {rows} holdout rows 1% is none: what is found at no false alarm"
+    said = f"1% of {rows} holdout rows is less than one: the share at no false alarm"
     assert (said in scores["mia_tpr_at_1"].note) == (rows < 100)
     assert "no false alarm" not in scores["mia_tpr_at_10"].note
 
@@ -375,7 +377,8 @@ def test_hard_columns():
 
 def test_large_tables_are_subsampled_and_say_so(monkeypatch: pytest.MonkeyPatch):
     for name, most in (("MAX_ASKED", 30), ("MAX_ATTACKED", 12), ("MAX_MADE", 40)):
-        monkeypatch.setattr(f"synthgen.metrics.privacy.{name}", most)
+        monkeypatch.setattr(privacy_module, name, most)
+        monkeypatch.setattr(attacks, name, most, raising=False)
     rng = np.random.default_rng(0)
     train, holdout = (pd.DataFrame(rng.normal(size=(n, 5))) for n in (80, 80))
     part = measured(train, train, holdout)
@@ -402,8 +405,8 @@ def test_seeds_and_devices():
 
 def test_share_of_members_found():
     suspicion = np.r_[[0.9, 0.8, 0.3, 0.1], [0.85, 0.2, 0.2, 0.0]][None]
-    assert _found(suspicion, np.array([0.01, 0.25, 1.0])).tolist() == [[0.25, 0.75, 1.0]]
-    assert _found(np.ones((1, 8)), np.array([0.1])).tolist() == [[0.0]]  # a tie finds nobody
+    assert share_found(suspicion, np.array([0.01, 0.25, 1.0])).tolist() == [[0.25, 0.75, 1.0]]
+    assert share_found(np.ones((1, 8)), np.array([0.1])).tolist() == [[0.0]]  # a tie finds nobody
 
 
 @pytest.mark.parametrize("decimals", [12, 2])
@@ -415,9 +418,9 @@ def test_lines_through_a_record_are_seen_in_rounded_numbers_too(decimals: int):
     share = rng.random((400, 1))
     made = inputs[pairs[:, 0]] * share + inputs[pairs[:, 1]] * (1 - share)
     both = torch.from_numpy(np.concatenate([inputs, strangers]).round(decimals))
-    found = _on_lines(torch.from_numpy(made.round(decimals)), both)
+    found = on_lines(torch.from_numpy(made.round(decimals)), both)
     assert roc_auc_score(np.arange(60) < 30, found) > 0.99
-    assert np.isfinite(_on_lines(both, both)).all()
+    assert np.isfinite(on_lines(both, both)).all()
 
 
 def test_curves_are_those_of_the_worst_attack():

@@ -122,8 +122,8 @@ def test_what_is_not_applicable_is_said(fresh: Part):
     part = measured(frame(1), rare(frame(2)), frame(3)[:70])
     assert not [s for s in part.scores if ".whole." in s.name or ".fresh." in s.name]
     assert any("of one class" in note for note in part.notes)
-    assert any("18 test rows of yes are too few to part" in note for note in part.notes)
-    assert any("Tests hold 25.71% of “yes”" in note for note in part.notes)
+    assert any("18 test rows of yes are too few to halve" in note for note in part.notes)
+    assert any("“yes” is 25.71% of the test" in note for note in part.notes)
     assert [s for s in fresh.scores if ".whole." in s.name]
 
 
@@ -163,7 +163,7 @@ def scored() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_figures_are_those_of_scikit_learn(scored: tuple[np.ndarray, ...]):
     y, p, weights = scored
-    found = figures.figures(y, figures.Told(p[None], np.array([[0.4]])), weights)
+    found = figures.figures(y, figures.Predictions(p[None], np.array([[0.4]])), weights)
     for k, w in enumerate(weights):
         alarm = p >= 0.4
         recall = known.precision_recall_curve(y, p, sample_weight=w)
@@ -205,7 +205,7 @@ def test_the_threshold_of_each_sample_is_that_of_its_rows(scored: tuple[np.ndarr
     for w, threshold in zip(weights, found, strict=True):
         best = max(known.f1_score(y, p >= t, sample_weight=w) for t in np.unique(p))
         assert known.f1_score(y, p >= threshold, sample_weight=w) == pytest.approx(best)
-    told = figures.Told(p[None], np.concatenate([[0.4], found])[:, None])
+    told = figures.Predictions(p[None], np.concatenate([[0.4], found])[:, None])
     recall = figures.figures(y, told, weights)["recall"]
     wanted = [
         known.recall_score(y, p >= t, sample_weight=w) for w, t in zip(weights, found, strict=True)
@@ -353,9 +353,9 @@ def test_no_test_row_is_told_by_a_judge_that_learned_from_it(monkeypatch: pytest
 
 def test_two_judges_tell_half_of_the_rows_each_at_their_own_thresholds():
     half = np.array([True, False, True, False])
-    one = figures.Told(np.array([[0.6, 0.2]]), np.array([[0.5], [0.1]]), np.zeros((2, 2)))
-    two = figures.Told(np.array([[0.6, 0.8]]), np.array([[0.7], [0.1]]), np.ones((2, 2)))
-    both = figures.Told.parted(one, two, half)
+    one = figures.Predictions(np.array([[0.6, 0.2]]), np.array([[0.5], [0.1]]), np.zeros((2, 2)))
+    two = figures.Predictions(np.array([[0.6, 0.8]]), np.array([[0.7], [0.1]]), np.ones((2, 2)))
+    both = figures.Predictions.parted(one, two, half)
     assert both.p.tolist() == [[0.6, 0.6, 0.2, 0.8]]
     assert both.halves.tolist() == [[0, 1, 0, 1]] * 2
     (alarm,) = both.alarms(1)
@@ -488,6 +488,6 @@ def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(utility_rows, "TEST_ROWS", 300)
     part = measured(frame(1), frame(2), frame(3))
     notes = " ".join(part.notes)
-    assert "Judges learn from 50 of 150 real rows of the class and 150 of 450 others" in notes
+    assert "Classifiers learn from 50 of 150 real rows of the class and 150 of 450 others" in notes
     assert "300 of 600 holdout rows are the test" in notes
     assert of(part, "replace.ap_ratio").value == pytest.approx(1, abs=0.15)
