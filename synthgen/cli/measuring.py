@@ -53,9 +53,10 @@ def schema(
         frame = _read(data)
         from synthgen.tables.disk import write_json
         from synthgen.tables.schema import Schema, describe
+        from synthgen.tables.table import Table
 
         decided = None if given is None else Schema.load(given)
-        found = Schema.infer(frame, target=_column(frame, target), given=decided)
+        found = Table.of(frame, target=_column(frame, target), schema=decided).schema
     rows = describe(found.columns)
     if json_file != "-":
         show_table(list(rows[0]), [list(row.values()) for row in rows])

@@ -16,6 +16,7 @@ from synthgen.errors import DataError
 from synthgen.tables import checks
 from synthgen.tables import dtypes as cell
 from synthgen.tables.column import LEVELS, Column, Kind
+from synthgen.tables.notes import SAMPLE, looks_like
 
 # A value that holds this share of a class's rows is a spike: a point mass, not a place on a scale.
 SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
@@ -26,8 +27,6 @@ ODD_ROWS, ODD_VALUES = 0.002, 0.05
 # More classes than this are no classes. Numbers are doubted from fewer on, if many of them occur
 # once.
 MAX_CLASSES, SURE_CLASSES = 100, 20
-# So many different texts tell how long the texts of a column are.
-SAMPLE = 2000
 
 CODE_NAME = re.compile(
     r"(^|[\W_])(code|type|class|group|category|region|zone|zip|postcode|month|day|weekday|sex|gender|race"
@@ -35,11 +34,6 @@ CODE_NAME = re.compile(
     re.IGNORECASE,
 )
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|row|number|no|nr)$", re.IGNORECASE)
-# Texts that a person reads as numbers or dates. Plain digits are left out: 00123 is a name.
-READS_AS = {
-    "numbers": re.compile(r"[-+(]?\s?[$€£]?\s?\d[\d.,' ]*\s?[%€$£)]?"),
-    "dates": re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?"),
-}
 NEW_ID = re.compile(r"synthetic-(\d{1,15})")
 
 # What a hand that edits a schema may make of each kind that is found in the cells.
@@ -251,11 +245,9 @@ def _guess(
 
 def _reads_as(texts: list[str]) -> str:
     """What to do with texts of which most look like dates or numbers, or nothing."""
-    for what, cure in (("dates", "to_datetime"), ("numbers", "to_numeric")):
-        look = [READS_AS[what].fullmatch(t) and not t.isdigit() for t in texts]
-        if len(texts) >= 5 and sum(map(bool, look)) >= 0.9 * len(texts):
-            return f", most like {what}: pandas.{cure} makes them such"
-    return ""
+    what = looks_like([text.strip() for text in texts])
+    cure = {"dates": "to_datetime", "numbers": "to_numeric"}
+    return f", most like {what}: pandas.{cure[what]} makes them such" if what else ""
 
 
 def _guess_whole(

@@ -118,6 +118,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         data = b"" if is_binary else file.read()
     if is_binary:
         frame = _read_binary(path, "Parquet" if head.startswith(b"PAR1") else "Arrow")
+        _tell_levels(path, frame)
     else:
         frame = _read_csv(path, data)
     _refuse_duplicates(path, list(frame.columns))
@@ -146,12 +147,38 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
                 table = pyarrow.ipc.open_file(file).read_all()
                 table.validate(full=True)  # without it damage could reach beyond the memory
         if len(set(table.column_names)) == table.num_columns:
-            return table.to_pandas()
+            return _to_pandas(table)
         return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
     except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
         raise DataError(
             323, f"{path}: damaged or truncated {kind}: copy or write it again ({error})"
         ) from error
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """The table with its integers exact: pandas makes those with a missing cell floats."""
+    frame = table.to_pandas()
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    names = [name for name in table.column_names if name not in index]
+    for place, name in enumerate(names):
+        cells = table.column(name)
+        if pa.types.is_integer(cells.type) and cells.null_count and len(names) == frame.shape[1]:
+            values = pc.fill_null(cells, 0).to_numpy().copy()
+            gone = pc.is_null(cells).to_numpy().copy()
+            exact = pd.Series(pd.arrays.IntegerArray(values, gone), index=frame.index)
+            frame.isetitem(place, exact)
+    return frame
+
+
+def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
+    """Warn that names of several levels become one name each."""
+    if frame.columns.nlevels > 1:
+        warnings.warn(
+            f"{path}: the header has {frame.columns.nlevels} levels; each column is called by all "
+            f"of them, such as {frame.columns[0]!r}: to choose names, give the table one header",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
@@ -160,7 +187,9 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     data = _as_utf8(path, data)
     if not re.search(rb"[\r\n]", data):
         data += b"\n"  # pyarrow takes one line without an end for no line
-    delimiter, header = _layout(path, data)
+    named, data = _named_delimiter(data)
+    _refuse_comments(path, data)
+    delimiter, header = _layout(path, data, named or _DELIMITERS)
     if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
         shown = ", ".join(map(repr, header[:5]))
         raise DataError(
@@ -255,11 +284,36 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
     return text.encode()
 
 
-def _layout(path: Path, data: bytes) -> tuple[str, list[str]]:
+def _named_delimiter(data: bytes) -> tuple[str, bytes]:
+    """The delimiter that Excel's first line ``sep=;`` names, and the data with an empty line in
+    its place, which no reader sees and every line number counts.
+    """
+    found = re.match(rb'"?sep=([,;\t|])"?[ ;,\t]*(?=\r?\n|\r)', data, re.IGNORECASE)
+    return (found[1].decode(), data[found.end() :]) if found else ("", data)
+
+
+def _refuse_comments(path: Path, data: bytes) -> None:
+    """Refuse comment lines before the header; a name may begin with #, as in ``#id,dose``."""
+    lines = data[: 1 << 16].splitlines()[:1000]
+    count = next((n for n, line in enumerate(lines) if not line.startswith(b"#")), len(lines))
+    if not count:
+        return
+    first, after = lines[0], lines[count] if count < len(lines) else b""
+    uneven = any(first.count(d.encode()) < after.count(d.encode()) for d in _DELIMITERS)
+    if count > 1 or uneven or re.match(rb"#+\s", first):
+        which = "line 1 begins" if count == 1 else f"lines 1 to {count} begin"
+        raise DataError(
+            358,
+            f"{path}: {which} with '#': comments are not read: delete them, so that the first "
+            "line holds the names of the columns",
+        )
+
+
+def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
     """The delimiter, which cuts most of the first records as it cuts the header; and the header."""
     sample = data[:_SAMPLE].decode("utf-8", "ignore")
     best, layout = (0.0, False, 0), None
-    for delimiter in _DELIMITERS:
+    for delimiter in delimiters:
         records: list[list[str]] = []
         with suppress(csv.Error):
             for record in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter):
@@ -314,12 +368,14 @@ def _refuse_bad_record(path: Path, data: bytes, delimiter: str) -> None:
         for record in reader:
             expected = expected or len(record)
             if record and len(record) != expected:
+                comment = " (comments, lines that begin with '#', are not read)"
+                told = comment if record[0].startswith("#") else ""
                 last = next(reader, None) is None
                 raise DataError(
                     321,
                     f"{path}: line {line}: expected {expected} fields as in the header, found "
                     f"{len(record)}: complete it, or quote the cell that holds a {delimiter!r}"
-                    + (" (it is the last line: is the file cut off?)" if last else ""),
+                    f"{told}" + (" (it is the last line: is the file cut off?)" if last else ""),
                 )
             line = reader.line_num + 1
     except csv.Error as error:

@@ -16,6 +16,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
+from synthgen.tables import notes
 from synthgen.tables.checks import check_frame, plain_name, refuse_foreign
 from synthgen.tables.schema import Schema
 
@@ -82,8 +83,7 @@ class Table:
             return cls.of_xy(data, y, schema=schema)
         check_frame(data, None)
         frame = native(data)
-        inferred = Schema.infer(frame, target=target, given=schema)
-        return cls(_tidy(frame), inferred)
+        return cls._inferred(frame, target, schema)
 
     @classmethod
     def labelled(
@@ -108,7 +108,18 @@ class Table:
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
         """Features and classes as one table, for callers that take nothing else; see `of`."""
         frame, target = _joined(X, y, schema)
-        return cls(_tidy(frame), Schema.infer(frame, target=target, given=schema))
+        return cls._inferred(frame, target, schema)
+
+    @classmethod
+    def _inferred(cls, frame: pd.DataFrame, target: Hashable | None, given: Schema | None) -> Table:
+        """The table, after a warning for each thing about it that is odd."""
+        schema = Schema.infer(frame, target=target, given=given)
+        decided = set() if given is None else set(given.names)
+        columns = [c for c in schema.features if c.name not in decided]
+        found = notes.of_columns(frame, columns) + notes.of_classes(schema.classes)
+        found += [] if given is None else notes.of_schema(given, schema)
+        notes.tell(found, stacklevel=5)
+        return cls(_tidy(frame), schema)
 
     def _as(self, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
         """This table, where nothing else is asked of it."""
