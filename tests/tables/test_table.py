@@ -730,7 +730,7 @@ def test_kinds_set_by_hand_are_taken(series, kind):
         (NUMBERED, {"lower": True}, 268, "lower must be a whole number.*True"),
         (NUMBERED, {"lower": 2**63}, 268, "lower must be a whole number of 64 bits"),
         (NUMBERED, {"lower": 400}, 268, "column 'x': lower, 400, is greater than upper, 398"),
-        (NUMBERED, {"step": 0}, 268, "step must be a whole number from 1, not 0"),
+        (NUMBERED, {"step": 0}, 268, "step must be a whole number from 1 to .*, not 0"),
         (NUMBERED, {"missing": 2}, 268, "missing must be a share from 0 to 1, not 2"),
         (NUMBERED, {"reason": None}, 268, "reason must be a text"),
         (NUMBERED, {"spikes": 3}, 261, "spikes must be a list, not 3"),
