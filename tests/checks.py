@@ -348,7 +348,7 @@ def check_saved_classes_keep_their_ranges_and_shares(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "m.synthgen")
         loaded = synthgen.load(Path(folder) / "m.synthgen", device="cpu")
-    made = guarded_sample(loaded, 1000, label=None, table=None, random_state=0)
+    made = guarded_sample(loaded, 1000, random_state=0)
     assert made.refused == {}
     assert made.frame["kind"].dtype == loaded.schema_["kind"].dtype
     shares = made.frame["y"].value_counts(normalize=True)

@@ -1,4 +1,4 @@
-"""How many rows to make, chosen by validation; none at all is a choice too."""
+"""How many rows to make: as many as asked for, or the amount that validation chooses."""
 
 from __future__ import annotations
 
@@ -8,48 +8,65 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
+from synthgen.augmentation.constraints import RowRule
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.matrix import Coder, Places
-from synthgen.model_selection.folds import deal
+from synthgen.errors import UsageError
+from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.model_selection.selection import choose
+from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.fit_many import fit_many
-from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
+from synthgen.tables.dtypes import shown
+from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.device import resolve
 
 Amount = float | str
 # In order of simplicity: of two that are as good, the first is taken.
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
-FOLDS, LEAST = 5, 10  # a class with fewer rows cannot be validated
-# Of a class with fewer rows, five folds tell little, and TabFlow's rows gained over 13 tables at
-# this amount, at less and at more (``evaluation/transfer.md``): unless folds speak against it, so
-# many are made.
-FEW, USUAL = 100, 0.3
+# With a model that is trained already, and no amount asked for: the class is doubled, or raised to
+# this share of the largest class if that is more.
+RATIO = 0.3
+FOLDS, LEAST = 5, 10  # a class with fewer rows than LEAST cannot be validated
 MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
-# Choosing trains a synthesizer many times. On a CPU a network would take most of the time there is:
-# it gets a share of its steps, so many at the least, and rows of each other class, at most. The
-# width of a flow follows from its rows, so fewer of them also make each step cheaper.
+# On a CPU a network would take minutes in each fold. A stand-in is validated in its place: trained
+# for a share of the steps, at least BRIEF_STEPS, on at most BRIEF_ROWS rows of each other class.
 BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
 BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
 @dataclass(frozen=True)
+class Addition:
+    """New rows of one class.
+
+    Attributes:
+        label: The class, as it stands in the target.
+        rows: How many rows were made.
+        reason: How the number was chosen, in words.
+    """
+
+    label: Any
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Validated:
-    """An amount, and why.
+    """The amount that validation chose.
 
     Attributes:
         amount: One of `AMOUNTS`: a share of the most frequent class, "double" or "balance".
         rows: New rows of each class, by label.
-        curve: Mean average precision of each amount that was tried, over the folds; empty where a
-            class has too few rows.
-        reason: In words.
+        curve: Mean average precision over the folds for each amount tried; empty if a class has too
+            few rows to validate.
+        reason: How the amount was chosen, in words.
     """
 
     amount: Amount
@@ -59,11 +76,14 @@ class Validated:
 
 
 def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
-    """Rows each class should have: all but the most frequent are raised, none is lowered.
+    """Rows that each class should have: classes below the amount are raised, none is lowered.
 
     Args:
-        counts: Rows of each class.
-        amount: Share of the most frequent class, "double" (at most that class) or "balance".
+        counts: Rows of each class, shape (classes,).
+        amount: Share of the most frequent class; "double" (at most that class) or "balance".
+
+    Returns:
+        Rows by position of the class, for the classes that are raised.
 
     Example:
         >>> wanted_rows(np.array([1000, 60]), 0.3), wanted_rows(np.array([1000, 60]), "double")
@@ -82,22 +102,91 @@ def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
     return goals
 
 
+def amounts(
+    counts: dict[Any, int],
+    labels: Sequence[Any],
+    *,
+    ratio: float | str | None = None,
+    n_samples: int | None = None,
+) -> list[Addition]:
+    """How many rows to make of each label when no validation is asked for.
+
+    Args:
+        counts: Rows of every class of the table.
+        labels: Classes to make.
+        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
+            "double": as many new rows as there are real ones. None: doubled, or raised to 0.3 of
+            the most frequent class if that is more.
+        n_samples: New rows of each class, in place of `ratio`.
+
+    Raises:
+        UsageError: Both are given, one is not such a number, or the class has that share already.
+
+    Example:
+        >>> amounts({"no": 1000, "yes": 60}, ["yes"])
+        [Addition(label='yes', rows=240, reason="to 0.3 of the 1,000 rows of 'no'")]
+    """
+    _check_amount(ratio, n_samples)
+    if n_samples is not None:
+        return [Addition(label, int(n_samples), "as asked for") for label in labels]
+    if ratio == "double":
+        return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
+    most = max(counts, key=lambda c: counts[c])
+    wanted = RATIO if ratio is None else cast(float, ratio)
+    found = []
+    for label in labels:
+        rows = counts[label]
+        share = round(wanted * counts[most]) - rows
+        if ratio is not None and share < 1:
+            raise UsageError(
+                278,
+                f"class {label!r} has {rows} rows, {rows / counts[most]:.3g} of the {counts[most]} "
+                f"of {most!r}: ratio {ratio:g} asks for no new row; give a greater one, or say how "
+                f"many rows",
+            )
+        if ratio is not None or share > rows:
+            why = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
+            found.append(Addition(label, share, why))
+        else:
+            found.append(Addition(label, max(1, rows), f"doubles its {rows:,} rows"))
+    return found
+
+
+def _check_amount(ratio: Any, n_samples: Any) -> None:
+    if ratio is not None and n_samples is not None:
+        raise UsageError(
+            275, f"ratio {ratio} and {n_samples} rows were both asked for: give one of them"
+        )
+    if n_samples is not None and (
+        isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1
+    ):
+        raise UsageError(
+            276, f"the number of rows must be a whole number from 1, not {n_samples!r}"
+        )
+    if ratio not in (None, "double") and (
+        isinstance(ratio, bool | str)
+        or not isinstance(ratio, int | float | np.number)
+        or not 0 < ratio < math.inf
+    ):
+        raise UsageError(277, f"ratio must be a number above 0, not {ratio!r}")
+
+
 def brief(
     synthesizer: Synthesizer,
     codes: np.ndarray,
     whole: Sequence[int],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Shorten the training of a network on a CPU, unless its steps were asked for.
+    """Shorten the training of a network on a CPU, unless its number of steps was given.
 
     Args:
         synthesizer: Unfitted; its `steps` change.
         codes: Class of each row that it may learn from, shape (rows,).
         whole: Classes of which it learns every row.
-        seed: Draws.
+        seed: For drawing rows.
 
     Returns:
-        The rows that it should learn from.
+        Positions of the rows that it should learn from.
 
     Example:
         >>> from synthgen import TabFlow
@@ -105,11 +194,7 @@ def brief(
         >>> len(brief(model, codes, [1], np.random.SeedSequence(0))), model.steps
         (650, 200)
     """
-    if (
-        not isinstance(synthesizer, NetworkSynthesizer)
-        or synthesizer.steps is not None
-        or resolve(synthesizer.device).type != "cpu"
-    ):
+    if not _is_shortened(synthesizer):
         return np.arange(len(codes))
     order = np.random.default_rng(seed).permutation(len(codes))
     kept = [
@@ -118,9 +203,17 @@ def brief(
         for rows in (order[codes[order] == c],)
     ]
     rows = np.sort(np.concatenate(kept))
-    steps = round(BRIEF_SHARE * synthesizer.default_steps(len(rows)))
+    steps = round(BRIEF_SHARE * cast(NetworkSynthesizer, synthesizer).default_steps(len(rows)))
     synthesizer.set_params(steps=max(BRIEF_STEPS, steps))
     return rows
+
+
+def _is_shortened(synthesizer: Synthesizer) -> bool:
+    return (
+        isinstance(synthesizer, NetworkSynthesizer)
+        and synthesizer.steps is None
+        and resolve(synthesizer.device).type == "cpu"
+    )
 
 
 def validated_amount(
@@ -128,131 +221,198 @@ def validated_amount(
     labels: Sequence[Any],
     synthesizer: Synthesizer,
     seed: np.random.SeedSequence,
+    *,
+    rules: Sequence[RowRule] = (),
+    verbose: bool = False,
 ) -> Validated:
-    """Choose among `AMOUNTS` on inner folds: the least within one error of the best.
+    """Choose one of `AMOUNTS` on five inner folds: the smallest within one error of the best.
 
-    In each of five folds the synthesizer learns from the training part alone (on a GPU those of all
-    folds side by side, see `fit_many`; on a CPU that takes as long); histogram boosting
-    with fixed settings is then trained on it with each amount of new rows, and ranks the test part,
-    in which classes keep their natural shares. What counts is the mean average precision of the
-    labels, each against all others. Amounts of more than 20,000 new rows of a class are not tried.
-    For a class of fewer than 100 rows and TabFlow, "30 %" goes before all others: no amount, or
-    another, is chosen where it ranks better by more than one error.
+    In each fold the synthesizer learns the training part, its rows pass the same `Guard` as the
+    delivered ones, and boosting with fixed settings is trained on the training part with each
+    amount of them. It ranks the test part, where classes keep their natural shares. Equal rows lie
+    in one fold. The score is the mean average precision of the labels, each against all others.
+    Amounts of more than 20,000 new rows of a class are not tried.
 
-    Nothing is validated for a class of fewer than 10 rows, nor for one of which folds leave a
-    network fewer than it learns from (13): it is doubled, or raised to TabFlow's 30 %.
+    On a CPU a network would train for minutes in each fold, so a network trained for fewer steps on
+    fewer rows is validated in its place, unless its `steps` are given; the reason says so.
+
+    A class of fewer than 10 rows cannot be validated and is doubled; so is one of which a fold
+    leaves a network fewer rows than it learns from.
 
     Args:
         table: All rows that may be learned from.
         labels: Classes to make.
-        synthesizer: Unfitted; copies of it are trained, one in each fold.
-        seed: Of folds, synthesizers and boosting.
+        synthesizer: Unfitted; a copy of it is trained in each fold.
+        seed: For folds, synthesizers and boosting.
+        rules: What every new row must satisfy, see `Rule`.
+        verbose: Whether to show progress.
     """
-    codes, classes = table.labels, table.schema.classes
-    counts = np.bincount(codes, minlength=len(classes))
-    wanted = [classes.index(label) for label in labels]
-
-    def new_rows(of: np.ndarray, amount: Amount) -> dict[int, int]:
-        goals = wanted_rows(of, amount)
-        return {c: goals[c] - int(of[c]) for c in wanted if c in goals}
-
-    def by_label(amount: Amount) -> dict[Any, int]:
-        made = new_rows(counts, amount)
-        return {label: made.get(c, 0) for label, c in zip(labels, wanted, strict=True)}
-
-    known = Places.of(table.schema)
-    few = int(counts[wanted].min())
-    usual: Amount = USUAL if isinstance(synthesizer, TabFlow) and MIN_ROWS <= few < FEW else 0.0
-    in_folds = few - math.ceil(few / FOLDS)
-    unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
-    if few < LEAST or unlearned or not known.columns:
-        why = f"{few} rows are too few to validate an amount: "
-        made = by_label(usual)
-        if 0 < max(made.values()) <= MOST_ROWS:
-            return Validated(usual, made, {}, f"{why}{_words(usual)}, {_USUALLY}")
-        return Validated("double", by_label("double"), {}, f"{why}doubled")
-    tried: list[Amount] = []
-    for amount in AMOUNTS:
-        made = new_rows(counts, amount)
-        known_ones = [new_rows(counts, other) for other in tried]
-        if max(made.values(), default=0) <= MOST_ROWS and made not in known_ones:
-            tried.append(amount)
+    trial = _Trial(table, labels, synthesizer, rules, seed)
+    if trial.too_few:
+        rows = min(trial.counts[trial.wanted])
+        why = f"{rows} rows are too few to validate an amount: doubled"
+        return Validated("double", trial.by_label("double"), {}, why)
+    tried = trial.amounts
     if len(tried) == 1:
         why = f"each other amount is more than {MOST_ROWS:,} rows: ask for a number of rows"
-        return Validated(0.0, by_label(0.0), {}, f"none: {why}")
-    features = table.frame.drop(columns=[cast(Any, table.schema.target)])
-    y = table.frame[table.schema.target]
-    places = known.matrix(features)
-    fold = deal(codes, np.arange(len(codes)), FOLDS, np.random.default_rng(child_seed(seed, 0)))
+        return Validated(0.0, trial.by_label(0.0), {}, f"none: {why}")
     scores = np.empty((len(tried), FOLDS))
-    jobs: list[tuple[Synthesizer, pd.DataFrame, pd.Series]] = []
-    for f in range(FOLDS):
-        train = fold != f
-        own = cast(Synthesizer, clone(cast(Any, synthesizer)))
-        own.set_params(classes=[classes[c] for c in wanted])
-        own.set_params(random_state=int(child_seed(seed, 1, f).generate_state(1)[0]))
+    with Progress(verbose) as progress:
+        progress.start("choosing an amount", total=FOLDS)
+        for f in range(FOLDS):
+            progress.update(f, stage=f"choosing an amount, fold {f + 1} of {FOLDS}")
+            scores[:, f] = trial.scores(f)
+    place = choose(scores, ratio=1 / (FOLDS - 1))
+    curve = {words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
+    reason = _explained(curve, words(tried[place]), trial.stand_in)
+    return Validated(tried[place], trial.by_label(tried[place]), curve, reason)
+
+
+class _Trial:
+    """Amounts tried on the folds of one table.
+
+    Attributes:
+        counts: Rows of each class.
+        wanted: Positions of the classes to make.
+        too_few: Whether a class has too few rows for validation.
+        amounts: Those of `AMOUNTS` that differ and are not too many rows.
+        stand_in: What was trained in place of the synthesizer, in words; empty if nothing was.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        labels: Sequence[Any],
+        synthesizer: Synthesizer,
+        rules: Sequence[RowRule],
+        seed: np.random.SeedSequence,
+    ) -> None:
+        self._table, self._labels, self._rules, self._seed = table, labels, rules, seed
+        self._synthesizer = synthesizer
+        self.codes, self._classes = table.labels, table.schema.classes
+        self.counts = np.bincount(self.codes, minlength=len(self._classes))
+        self.wanted = [self._classes.index(label) for label in labels]
+        self.stand_in = ""
+        self._known = Places.of(table.schema)
+        few = int(self.counts[self.wanted].min())
+        in_folds = few - math.ceil(few / FOLDS)
+        unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
+        self.too_few = few < LEAST or unlearned or not self._known.columns
+        self.amounts = self._amounts()
+        if not self.too_few:
+            self._places = self._known.matrix(table.frame.drop(columns=[table.schema.target]))
+            rng = np.random.default_rng(child_seed(seed, 0))
+            self._fold = deal(self.codes, equal_rows(self._places), FOLDS, rng)
+
+    def new_rows(self, counts: np.ndarray, amount: Amount) -> dict[int, int]:
+        """New rows of each class to make, where classes have so many."""
+        goals = wanted_rows(counts, amount)
+        return {c: goals[c] - int(counts[c]) for c in self.wanted if c in goals}
+
+    def by_label(self, amount: Amount) -> dict[Any, int]:
+        made = self.new_rows(self.counts, amount)
+        return {label: made.get(c, 0) for label, c in zip(self._labels, self.wanted, strict=True)}
+
+    def _amounts(self) -> list[Amount]:
+        tried: list[Amount] = []
+        for amount in AMOUNTS:
+            made = self.new_rows(self.counts, amount)
+            before = [self.new_rows(self.counts, other) for other in tried]
+            if max(made.values(), default=0) <= MOST_ROWS and made not in before:
+                tried.append(amount)
+        return tried
+
+    def scores(self, f: int) -> list[float]:
+        """Mean average precision of the labels on fold `f`, for each amount."""
+        train = self._fold != f
+        counts = np.bincount(self.codes[train], minlength=len(self._classes))
+        asked = [self.new_rows(counts, amount) for amount in self.amounts]
+        most = {c: max(rows.get(c, 0) for rows in asked) for c in self.wanted}
+        made = self._made(f, train, {c: n for c, n in most.items() if n})
+        coder = Coder(self._known.is_level).fit(self._places[train])
+        return [self._score(f, train, coder, rows, made) for rows in asked]
+
+    def _made(self, f: int, train: np.ndarray, wanted: dict[int, int]) -> dict[int, np.ndarray]:
+        """So many guarded rows of each class, from a synthesizer that learned the fold."""
+        own = cast(Synthesizer, clone(cast(Any, self._synthesizer)))
+        own.set_params(classes=[self._classes[c] for c in self.wanted])
+        own.set_params(random_state=int(child_seed(self._seed, 1, f).generate_state(1)[0]))
         if "checkpoint" in own.get_params(deep=False):
             own.set_params(checkpoint=None)  # it is for the training on all rows
-        learned = np.flatnonzero(train)[brief(own, codes[train], wanted, child_seed(seed, 4, f))]
-        rows = features.iloc[learned].reset_index(drop=True)
-        jobs.append((own, rows, y.iloc[learned].reset_index(drop=True)))
-    fit_many(jobs)
-    for f, (own, _, _) in enumerate(jobs):
-        train = fold != f
-        of = np.bincount(codes[train], minlength=len(classes))
-        most = {c: max(new_rows(of, a).get(c, 0) for a in tried) for c in wanted}
-        # The first rows of a longer sample are those of a shorter one.
-        made = {
-            c: known.matrix(own.sample(n, label=classes[c], random_state=child_seed(seed, 2, f)))
-            for c, n in most.items()
-            if n
+        shortened = _is_shortened(own)
+        learned = brief(own, self.codes[train], self.wanted, child_seed(self._seed, 4, f))
+        part = self._part(np.flatnonzero(train))
+        own._fit_table(part.rows(learned))
+        if shortened:
+            kind, steps = type(own).__name__, cast(NetworkSynthesizer, own).steps
+            self.stand_in = f"a {kind} of {steps:,} steps on {len(learned):,} rows"
+        return {
+            c: self._known.matrix(
+                guarded_sample(
+                    own,
+                    n,
+                    Guard(part, self._classes[c], rules=self._rules),
+                    random_state=child_seed(self._seed, 2, f),
+                ).frame
+            )
+            for c, n in wanted.items()
         }
-        coder = Coder(known.is_level).fit(places[train])
-        for i, amount in enumerate(tried):
-            new = {c: n for c, n in new_rows(of, amount).items() if n}
-            X = np.vstack([places[train], *(made[c][:n] for c, n in new.items())])
-            target = np.concatenate([codes[train], *(np.full(n, c) for c, n in new.items())])
-            model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
-                early_stopping=False,
-                categorical_features=known.is_level if known.is_level.any() else None,
-                min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
-                random_state=int(child_seed(seed, 3, f).generate_state(1)[0] >> 1),
-            )
-            with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
-                model.fit(coder.transform(X), target)
-            p: Any = np.asarray(model.predict_proba(coder.transform(places[~train])))
-            column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
-            scores[i, f] = np.mean(
-                [average_precision_score(codes[~train] == c, p[:, column[c]]) for c in wanted]
-            )
-    known_ones = [new_rows(counts, other) for other in tried]
-    first = known_ones.index(made) if (made := new_rows(counts, usual)) in known_ones else 0
-    order = [-1 if i == first else i for i in range(len(tried))]
-    place = choose(scores, ratio=1 / (FOLDS - 1), order=order)
-    curve = {_words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
-    return Validated(tried[place], by_label(tried[place]), curve, _explained(curve, place, first))
+
+    def _part(self, rows: np.ndarray) -> Table:
+        """These rows as a table of its own: no limit of the other rows is known in it."""
+        frame, target = (
+            self._table.frame.iloc[rows].reset_index(drop=True),
+            self._table.schema.target,
+        )
+        return Table(frame, Schema.infer(frame, target=target, given=self._synthesizer.schema))
+
+    def _score(
+        self,
+        f: int,
+        train: np.ndarray,
+        coder: Coder,
+        rows: dict[int, int],
+        made: dict[int, np.ndarray],
+    ) -> float:
+        new = {c: n for c, n in rows.items() if n}
+        X = np.vstack([self._places[train], *(made[c][:n] for c, n in new.items())])
+        target = np.concatenate([self.codes[train], *(np.full(n, c) for c, n in new.items())])
+        is_level = self._known.is_level
+        model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
+            early_stopping=False,
+            categorical_features=is_level if is_level.any() else None,
+            min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
+            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0] >> 1),
+        )
+        with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
+            model.fit(coder.transform(X), target)
+        p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
+        column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
+        truth = self.codes[~train]
+        return float(
+            np.mean([average_precision_score(truth == c, p[:, column[c]]) for c in self.wanted])
+        )
 
 
-def _words(amount: Amount) -> str:
+def words(amount: Amount) -> str:
+    """An amount as a reader sees it.
+
+    Example:
+        >>> [words(amount) for amount in (0.0, 0.3, "double")]
+        ['none', '30 %', 'double']
+    """
     if isinstance(amount, str):
         return amount
-    return f"{amount:.0%}" if amount else "none"
+    return f"{100 * amount:g} %" if amount else "none"
 
 
-_USUALLY = f"the usual amount for fewer than {FEW} rows"
-
-
-def _explained(curve: dict[str, float], place: int, usual: int) -> str:
-    names, told = [*curve], ", ".join(f"{k} {v:.3f}" for k, v in curve.items())
-    if place and place == usual:
-        why = f"{_USUALLY}, and no other ranks better by more than one error"
-    elif place:
-        why = "the least within one error of the best"
-    else:
-        why = (
-            "no other amount ranks better by more than one error, so new rows are not worth having"
-        )
-        if usual:
-            why = f"{names[usual]}, {_USUALLY}, ranks worse by more than one error"
-        why += "; a ratio or a number of rows makes some anyway"
-    return f"{names[place]}: {why} (average precision on {FOLDS} inner folds: {told})"
+def _explained(curve: dict[str, float], chosen: str, stand_in: str) -> str:
+    found = ", ".join(f"{name} {value:.3f}" for name, value in curve.items())
+    how = f"average precision on {FOLDS} folds: {found}"
+    how += f"; validated with {stand_in}" if stand_in else ""
+    if chosen != "none":
+        return f"{chosen}: the smallest amount within one error of the best ({how})"
+    return (
+        "none: in validation no amount improved average precision by more than one error "
+        f"({how}). To add rows anyway, ask for a number of rows or a ratio"
+    )

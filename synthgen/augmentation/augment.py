@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import time
 from collections.abc import Hashable, Sequence
@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from synthgen.augmentation.amount import validated_amount
+from synthgen.augmentation.amount import Addition, amounts, validated_amount
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
@@ -25,45 +25,26 @@ from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.column import Column
-from synthgen.tables.dtypes import shown
 from synthgen.tables.schema import Schema, class_position
-from synthgen.tables.table import Table, as_frame, native
+from synthgen.tables.table import Table, as_frame, is_name, joined, native
 
 DEFAULT_SYNTHESIZER = "auto"
-# Of a model that is trained already, unasked: doubled, or this share of the largest class if that
-# is more.
-RATIO = 0.3
 
 
-@dataclass(frozen=True)
-class Addition:
-    """New rows of one class.
-
-    Attributes:
-        label: The class, as it stands in the target.
-        rows: How many rows were made.
-        reason: How the number was chosen, for the reader.
-    """
-
-    label: Any
-    rows: int
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Augmented:
     """A table and its new rows.
 
     Attributes:
-        frame: The rows that were given, unchanged and first, then the new ones; columns and dtypes
-            are those that were given, the index is a RangeIndex.
+        frame: The given rows, unchanged and first, then the new ones, with the given columns and
+            dtypes and a RangeIndex.
         is_synthetic: True for the new rows, bool of shape (rows,).
         schema: What the columns were taken for.
         additions: The new rows of each class, in the order in which they stand in `frame`.
         before, after: Rows of every class of the target.
         synthesizer: The fitted synthesizer.
-        guard: What was refused of each class before these rows were found, see `Guarded.summary`.
-        seed: With this seed the same call gives the same rows.
+        guard: Rows refused for each class, see `Guarded.summary`.
+        seed: The same call with this seed gives the same rows.
         seconds: Wall time of ``fit`` and ``sample``.
     """
 
@@ -77,6 +58,46 @@ class Augmented:
     guard: dict[Any, dict[str, Any]]
     seed: int
     seconds: dict[str, float]
+
+    def __repr__(self) -> str:
+        most = max(self.before.values())
+        lines = []
+        for a in self.additions[:8]:
+            was, now = self.before[a.label], self.after[a.label]
+            lines.append(
+                f"{a.rows:,} new rows of {a.label!r} ({was:,} -> {now:,}, {now / most:.1%} of the "
+                f"largest class): {a.reason}"
+            )
+        if len(self.additions) > 8:
+            lines.append(f"... and {len(self.additions) - 8} more classes")
+        name, seconds = type(self.synthesizer).__name__, sum(self.seconds.values())
+        lines.append(f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic")
+        return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """`frame` with a last column ``is_synthetic``."""
+        name = "is_synthetic"
+        while name in self.frame.columns:
+            name = f"{name}_"
+        return self.frame.assign(**{name: self.is_synthetic})
+
+    def to_json(self) -> str:
+        """`summary` as a JSON text."""
+        return json.dumps(self.summary(), indent=2, default=str)
+
+    @property
+    def sample_weight(self) -> np.ndarray:
+        """Weights with which the new rows of a class together count as much as its real ones.
+
+        Unweighted, synthetic rows lower the average precision of most classifiers; with these
+        weights they lose little. Float64 of shape (rows,): 1 for real rows.
+        """
+        weight = np.ones(len(self.frame))
+        start = len(self.frame) - sum(a.rows for a in self.additions)
+        for a in self.additions:
+            weight[start : start + a.rows] = self.before[a.label] / max(a.rows, 1)
+            start += a.rows
+        return weight
 
     @property
     def real(self) -> pd.DataFrame:
@@ -149,9 +170,10 @@ class Augmented:
 
 
 def augment(
-    frame: pd.DataFrame,
-    target: Hashable,
+    data: Any,
+    y: Any = None,
     *,
+    target: Hashable | None = None,
     labels: Sequence[Any] | None = None,
     synthesizer: str | Synthesizer = DEFAULT_SYNTHESIZER,
     model: Synthesizer | None = None,
@@ -160,94 +182,80 @@ def augment(
     schema: Schema | None = None,
     rules: Sequence[RowRule] = (),
     random_state: int | None = None,
+    verbose: bool = False,
 ) -> Augmented:
     """Add new rows of the rare class below the rows of a table.
 
-    The new rows are what ``guarded_sample(synthesizer, n, label=label, random_state=seed)`` gives:
-    none breaks a limit of the table or a rule, and a network's rows are no nearer to training rows
-    than these are to each other. Columns are in the table's order, and IDs occur nowhere else.
+    None of the new rows breaks a limit of the table or a rule, and a network's rows are no nearer
+    to training rows than these are to each other. IDs are new ones.
 
     Args:
-        frame: Shape (rows, columns); never changed.
-        target: Name of the column that holds the classes.
+        data: Frame of shape (rows, columns) with the target among its columns, or features of shape
+            (rows, features); never changed.
+        y: Classes of shape (rows,), if `data` holds the features only.
+        target: Name of the column that holds the classes, if `data` holds it.
         labels: Classes to make; None: the rarest one. The text of a label names it too.
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
-        model: A fitted synthesizer to use as it is, in place of training one; limits are then
-            those that it learned, unless `schema` is given.
+        model: A fitted synthesizer to use as it is. Limits are then those that it learned, unless
+            `schema` is given.
         ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
-            "double": as many new rows as there are.
-            "auto", the default: chosen by validation among none, 10 %, 30 %, double and balance,
-            which trains the synthesizer five times more; none is an answer too, and a class with
-            fewer than 10 rows is doubled. See `validated_amount`.
-        n_samples: New rows of each class. With `model`, which has seen all rows, so that nothing
-            can be validated, and without this and `ratio`, the class is doubled, or brought to 0.3
-            of the most frequent class if that is more.
-        schema: Decisions about columns to take instead of guessing them.
-        rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
-            frame; see `Rule`.
+            "double": as many new rows as there are real ones. "auto", the default: validation
+            chooses among none, 10 %, 30 %, double and balance, see `validated_amount`; that trains
+            the synthesizer five more times.
+        n_samples: New rows of each class, in place of `ratio`. With `model` nothing can be
+            validated, since it has seen all rows: without `n_samples` and `ratio` the class is
+            doubled, or raised to 0.3 of the most frequent class if that is more.
+        schema: Decisions about columns that replace what would be inferred.
+        rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
+            see `Rule`.
         random_state: Seed; None draws one, see `Augmented.seed`.
+        verbose: Whether to show progress.
 
     Raises:
-        DataError: The table cannot be used as it is, or not with this model.
-        UsageError: An argument cannot be what it is, a class has one row only, or a rule cannot be
+        DataError: The table cannot be used as it is, or does not fit the model.
+        UsageError: An argument has a wrong value, a class has one row only, or a rule cannot be
             used or is broken by most real rows of a class.
         ConvergenceError: Training diverged, or limits and rules left too few rows.
 
     Example:
         >>> doses = [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]
         >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
-        >>> result = augment(frame, "ill", synthesizer="bootstrap", random_state=0)
+        >>> result = augment(frame, target="ill", synthesizer="bootstrap", random_state=0)
         >>> result.frame["ill"].tolist(), result.additions[0].reason
         ([0, 0, 0, 0, 1, 1, 1, 1], '2 rows are too few to validate an amount: doubled')
+        >>> result.sample_weight.tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    table = Table.of(frame, target=target, schema=schema)
-    frame = native(frame)
+    table = Table.labelled(data, y, target=target, schema=schema)
+    frame = given_frame(data, y, table)
     if model is not None:
         check_fit(model, table)
     check_seed(random_state)
-    seed = (
-        int(np.random.SeedSequence().generate_state(1)[0])
-        if random_state is None
-        else int(random_state)
-    )
+    seed = fresh_seed() if random_state is None else int(random_state)
     wanted = choose_labels(table, labels, model)
-    if ratio is None and n_samples is None and model is None:
-        ratio = "auto"
-    if ratio == "auto":
-        additions = _validated(table, wanted, synthesizer, model, n_samples, seed)
+    limits = None if model is None or schema is not None else model.schema_
+    # What is wrong with a rule is known before any training.
+    guards = {label: Guard(table, label, rules=rules, limits=limits) for label in wanted}
+    if ratio == "auto" or (ratio is None and n_samples is None and model is None):
+        additions = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     check_memory(sum(a.rows for a in additions), frame.shape[1])
-    for label in wanted if rules else ():  # what is wrong with a rule is known before any training
-        Guard(table, label, rules=rules, near_copies=False)
     started = time.perf_counter()
+    some = [a for a in additions if a.rows]
     fitted = model
-    if not sum(a.rows for a in additions):
+    if not some:
         fitted = resolve(synthesizer)
     if fitted is None:
-        own = cast(Synthesizer, clone(resolve(synthesizer)))
-        own.set_params(classes=wanted, random_state=seed)
+        fitted = cast(Synthesizer, clone(resolve(synthesizer)))
+        fitted.set_params(classes=wanted, random_state=seed)
         if schema is not None:
-            own.set_params(schema=schema)
-        place = [c == target for c in frame.columns].index(True)
-        others = [i for i in range(frame.shape[1]) if i != place]
-        fitted = own.fit(frame.iloc[:, others], frame.iloc[:, place])
+            fitted.set_params(schema=schema)
+        fitted._fit_table(table)
     trained = time.perf_counter()
-    some = [a for a in additions if a.rows]
-    made = [
-        guarded_sample(
-            fitted,
-            a.rows,
-            label=a.label,
-            table=table,
-            rules=rules,
-            random_state=seed,
-            limits=None if model is None or schema is not None else model.schema_,
-        )
-        for a in some
-    ]
+    made = [guarded_sample(fitted, a.rows, guards[a.label], random_state=seed) for a in some]
     whole = _joined(frame, [guarded.frame for guarded in made], table.schema)
-    after = dict(table.counts)
+    after = table.counts
     for addition in additions:
         after[addition.label] += addition.rows
     return Augmented(
@@ -262,6 +270,20 @@ def augment(
         seed=seed,
         seconds={"fit": trained - started, "sample": time.perf_counter() - trained},
     )
+
+
+def fresh_seed() -> int:
+    """A seed from the system's entropy, short enough to be written down."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
+    """The given table as one frame, its cells and dtypes untouched."""
+    if isinstance(data, Table):
+        return data.frame
+    if y is None or is_name(y):
+        return native(data)
+    return joined(data, y, table.schema)[0]
 
 
 def choose_labels(
@@ -289,6 +311,8 @@ def _validated(
     model: Synthesizer | None,
     n_samples: int | None,
     seed: int,
+    rules: Sequence[RowRule],
+    verbose: bool,
 ) -> list[Addition]:
     if model is not None:
         raise UsageError(
@@ -300,67 +324,11 @@ def _validated(
         raise UsageError(275, f"ratio auto and {n_samples} rows were both asked for: give one")
     for label in labels:
         check_two_rows(label, table.counts[label])
+    entropy = child_seed(seed_sequence(seed), 9)
     found = validated_amount(
-        table, labels, resolve(synthesizer), child_seed(seed_sequence(seed), 9)
+        table, labels, resolve(synthesizer), entropy, rules=rules, verbose=verbose
     )
     return [Addition(label, found.rows[label], found.reason) for label in labels]
-
-
-def amounts(
-    counts: dict[Any, int],
-    labels: Sequence[Any],
-    *,
-    ratio: float | str | None = None,
-    n_samples: int | None = None,
-) -> list[Addition]:
-    """How many rows to make of each label, and why.
-
-    Raises:
-        UsageError: Both are given, one is no such number, or the class has that share already.
-
-    Example:
-        >>> amounts({"no": 1000, "yes": 60}, ["yes"])
-        [Addition(label='yes', rows=240, reason="to 0.3 of the 1,000 rows of 'no'")]
-    """
-    if ratio is not None and n_samples is not None:
-        raise UsageError(
-            275, f"ratio {ratio} and {n_samples} rows were both asked for: give one of them"
-        )
-    if n_samples is not None and (
-        isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1
-    ):
-        raise UsageError(
-            276, f"the number of rows must be a whole number from 1, not {n_samples!r}"
-        )
-    if ratio == "double" and n_samples is None:
-        return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
-    if ratio is not None and (
-        isinstance(ratio, bool | str)
-        or not isinstance(ratio, int | float | np.number)
-        or not 0 < ratio < math.inf
-    ):
-        raise UsageError(277, f"ratio must be a number above 0, not {ratio!r}")
-    most = max(counts, key=lambda c: counts[c])
-    found = []
-    for label in labels:
-        rows = counts[label]
-        wanted = RATIO if ratio is None else ratio
-        share = round(wanted * counts[most]) - rows
-        to_share = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
-        if n_samples is not None:
-            found.append(Addition(label, int(n_samples), "as asked for"))
-        elif ratio is not None and share < 1:
-            raise UsageError(
-                278,
-                f"class {label!r} has {rows} rows, {rows / counts[most]:.3g} of the {counts[most]} "
-                f"of {most!r}: ratio {ratio:g} asks for no new row; give a greater one, or say how "
-                f"many rows",
-            )
-        elif ratio is not None or share > rows:
-            found.append(Addition(label, share, to_share))
-        else:
-            found.append(Addition(label, max(1, rows), f"doubles its {rows:,} rows"))
-    return found
 
 
 def check_fit(model: Synthesizer, table: Table) -> None:

@@ -183,8 +183,10 @@ def _comparable(series: pd.Series) -> pd.Series:
 # --- limits -------------------------------------------------------------------------------------
 
 
-def _wrong(column: Column, series: pd.Series, may_miss: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Each limit of the column, and a mask of the cells that break it."""
+def violations(
+    column: Column, series: pd.Series, may_miss: bool
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each limit of the column, with a mask of the cells that break it, bool of shape (rows,)."""
     series = cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if not may_miss:

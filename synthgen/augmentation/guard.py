@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
 import torch
 
-from synthgen.augmentation.constraints import RowRule, Rule, _wrong
+from synthgen.augmentation.constraints import RowRule, Rule, violations
 from synthgen.encoding.distances import Space, distinct, nearest
 from synthgen.errors import UsageError
 from synthgen.tables.schema import Schema, class_position
@@ -22,33 +22,35 @@ NEAR_SHARE = 0.05
 
 @final
 class Guard:
-    """What the real rows of one class allow, learned once; it changes no row.
+    """What the real rows of one class allow. It is fitted once and changes no row.
 
-    - Limits: bounds, steps, decimals and categories are the schema's: those of all rows of the
-      table, or set by hand. A cell may be missing only where one is in the rows that the
-      synthesizer learned from: of the class, or with `learned_from_all` of the table.
-    - Rules: the user's; one that more than half of the real rows break is refused as a mistake.
-    - Copies: rows equal to a training row of the class. Near copies: rows as near to one as only
-      5 % of the real rows are to another one, and as much nearer to it than to a second one: what
-      is near to many copies none. (Where one person has several almost equal rows, these hide each
-      other.) Distances are Euclidean on normal scores of the numbers; another category, and missing
-      on one side only, count as sqrt(2), the usual distance of two normal numbers. Constants, IDs
-      and text do not count. The yardstick is each real row of the class beside the others; below 20
-      rows, each row of the table (5,000 of them at most) beside the others.
+    - Limits: bounds, steps, decimals and categories come from the schema. A cell may be missing
+      only where the rows that the synthesizer learned from have a missing cell.
+    - Rules: given by the user. A rule that more than half of the real rows break is refused as a
+      mistake.
+    - Copies: rows equal to a training row of the class. Near copies: rows as near to a training row
+      as only 5 % of the real rows are to another one, and that much nearer to it than to a second
+      one, so rows close to several training rows do not count as copies. (Almost equal rows of one
+      person therefore hide each other.) Distances are Euclidean on normal scores of the numbers;
+      another category, or a cell missing on one side only, counts as sqrt(2), the usual distance of
+      two normal numbers. Constants, IDs and text do not count. The yardstick is the distance of
+      each real row of the class to the others; below 20 rows, of up to 5,000 rows of all classes.
 
     Args:
-        table: The training rows, all classes; None: there are none, `limits` and rules are all.
+        table: The training rows of all classes. None: no training row is known, so only `limits`
+            and `rules` are checked.
         label: The class.
         rules: See `Rule`.
-        near_copies: Whether to learn distances.
-        learned_from_all: Whether the synthesizer learned from the rows of all classes.
-        limits: Limits to take in place of the table's, such as those of a model that learned from
-            other rows; a cell may be missing where it says that some are.
-        device: Where distances are measured.
+        limits: Schema whose limits replace the table's, such as that of a model that learned from
+            other rows.
 
     Attributes:
-        broken: For each rule, the share of the real rows of the class that break it.
-        near: The distance up to which a row is a near copy.
+        label: The class.
+        broken: Share of the real rows of the class that break each rule, by its text.
+        near: Distance up to which a row is a near copy; -1 until `learn_distances`.
+
+    Raises:
+        UsageError: A rule cannot be used, or more than half of the real rows break it.
 
     Example:
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
@@ -56,6 +58,7 @@ class Guard:
         >>> new = pd.DataFrame({"age": [29, 45, 60, 61], "ill": ["y", "y", "y", "y"]})
         >>> guard.reasons(new).tolist()
         ['', '', 'rule: age < 60', 'out of range: age']
+        >>> guard.learn_distances()
         >>> guard.distances(new[:1]).tolist()[0]
         0.0
     """
@@ -66,21 +69,30 @@ class Guard:
         label: Any,
         *,
         rules: Sequence[RowRule] = (),
-        near_copies: bool = True,
-        learned_from_all: bool = False,
         limits: Schema | None = None,
-        device: str | torch.device = "cpu",
     ) -> None:
-        self._columns = limits.features if limits is not None else ()
-        self._may_miss = {c.name: c.missing > 0 for c in self._columns}
-        own, rows = np.zeros(0, dtype=bool), pd.DataFrame()
+        self.label = label
+        self._table = table
+        rows, own = pd.DataFrame(), np.zeros(0, dtype=np.int64)
         if table is not None:
-            own = table.labels == class_position(table.schema.classes, label)
-            rows = table.frame[own] if own.any() else table.frame
-            if limits is None:
-                learned = table.frame if learned_from_all else rows
-                self._columns = table.schema.features
-                self._may_miss = {c.name: bool(learned[c.name].isna().any()) for c in self._columns}
+            own = np.flatnonzero(table.labels == class_position(table.schema.classes, label))
+            rows = table.frame.iloc[own] if len(own) else table.frame
+        self._own = own
+        if limits is not None:
+            self._columns = limits.features
+            self._missing_in_class = self._missing_in_all = {
+                c.name: c.missing > 0 for c in self._columns
+            }
+        elif table is not None:
+            self._columns = table.schema.features
+            self._missing_in_class = {
+                c.name: bool(rows[c.name].isna().any()) for c in self._columns
+            }
+            self._missing_in_all = {
+                c.name: bool(table.frame[c.name].isna().any()) for c in self._columns
+            }
+        else:
+            self._columns, self._missing_in_class, self._missing_in_all = (), {}, {}
         self._rules = [Rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
         self.broken: dict[str, float] = {}
         for place, rule in enumerate(self._rules):
@@ -92,14 +104,27 @@ class Guard:
                 what = f"rule {rule.text!r} is broken by {share:.0%} of the {len(rows)} real rows"
                 raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
         self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
-        if table is not None and near_copies and own.any():
-            self._learn_distances(table, np.flatnonzero(own), torch.device(device))
 
-    def reasons(self, frame: pd.DataFrame) -> np.ndarray:
-        """The first limit or rule that each row breaks, "" for none; texts of shape (rows,)."""
+    @property
+    def columns(self) -> tuple[Hashable, ...]:
+        """Names of the columns that are checked."""
+        return tuple(column.name for column in self._columns)
+
+    def reasons(self, frame: pd.DataFrame, *, learned_from_all: bool = False) -> np.ndarray:
+        """The first limit or rule that each row breaks.
+
+        Args:
+            frame: Rows to check.
+            learned_from_all: Whether the synthesizer learned from the rows of all classes, so that
+                a cell may be missing where any row of the table has a missing cell.
+
+        Returns:
+            Texts of shape (rows,); "" where nothing is broken.
+        """
         found = np.full(len(frame), "", dtype=object)
+        may_miss = self._missing_in_all if learned_from_all else self._missing_in_class
         for column in self._columns:
-            for what, wrong in _wrong(column, frame[column.name], self._may_miss[column.name]):
+            for what, wrong in violations(column, frame[column.name], may_miss[column.name]):
                 found[wrong & (found == "")] = f"{what}: {column.name}"
         for rule in self._rules:
             fine = np.flatnonzero(found == "")  # a rule need not cope with what is wrong anyway
@@ -109,10 +134,13 @@ class Guard:
         return found
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
-        """How far each row is from the one training row of the class that it resembles.
+        """Distance of each row to the one training row of the class that it resembles.
 
-        Infinite where it is not much nearer to one than to a second, or nothing was learned. Rows
-        must keep the limits. Shape (rows,).
+        Infinite where a second training row is about as near, and before `learn_distances`. Rows
+        must keep the limits.
+
+        Returns:
+            Distances of shape (rows,).
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
@@ -122,33 +150,40 @@ class Guard:
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
         """How many of `rows` new rows may be copies, and how many near copies.
 
-        As large a share as of the real rows; rounded at random, so that many small samples together
-        have the same share as a large one.
+        The share is that of the real rows. It is rounded at random, so that many small samples
+        together have the same share as a large one.
         """
         spare = int(np.random.default_rng(seed).integers(self._judged))
         copies, nears = (n * rows + spare for n in (self._copies, self._nears))
         return copies // self._judged, nears // self._judged
 
     def admitted(self, distances: np.ndarray, allowance: tuple[int, int]) -> np.ndarray:
-        """Which candidates may leave: the far ones, and of the near ones the farthest.
+        """Which candidates are kept: all that are far, and the farthest of the near ones.
 
         Args:
             distances: Of the candidates, shape (candidates,).
             allowance: See `allowance`.
+
+        Returns:
+            Bool of shape (candidates,).
         """
         fine = distances > self.near
         fine[np.flatnonzero(distances == 0)[: allowance[0]]] = True
         near = np.flatnonzero((distances > 0) & (distances <= self.near))
-        fine[_farthest(near, distances)[: allowance[1]]] = True
+        fine[farthest(near, distances)[: allowance[1]]] = True
         return fine
 
-    def _learn_distances(self, table: Table, own: np.ndarray, device: torch.device) -> None:
+    def learn_distances(self, device: str | torch.device = "cpu") -> None:
+        """Measure how near real rows are to each other; done once, however often it is called."""
+        table, own = self._table, self._own
+        if self.near >= 0 or table is None or not len(own):
+            return
         frame, rng = table.frame, np.random.default_rng(0)
         pool = own
         if len(own) < MIN_CLASS_ROWS:
             pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
         chosen = rng.permutation(len(pool))[:MAX_REAL_ROWS]
-        self._space = Space(table.schema.features, frame.iloc[pool], device=device)
+        self._space = Space(table.schema.features, frame.iloc[pool], device=torch.device(device))
         rows = self._space.rows(frame.iloc[pool])
         others, places = distinct(rows)
         self._real = others if pool is own else distinct(self._space.rows(frame.iloc[own]))[0]
@@ -163,5 +198,6 @@ class Guard:
             self._nears = int((found <= self.near).sum())
 
 
-def _farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:
+def farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """`positions`, ordered by falling distance."""
     return positions[np.argsort(-distances[positions], kind="stable")]

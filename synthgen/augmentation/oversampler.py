@@ -33,35 +33,41 @@ from synthgen.tables.table import Table, as_frame
 class Oversampler(BaseOverSampler):
     """Adds synthetic rows to the rare classes, inside imbalanced-learn and scikit-learn.
 
-    Takes what a table holds: missing cells, text, categories, dates, nullable and Arrow dtypes.
-    The original rows come first and unchanged, then the new rows, class by class, with the columns
-    and dtypes that came in. As in imbalanced-learn, a frame comes back with a RangeIndex, and rows
-    of `X` and `y` belong together by position; indexes that pair them in another way are refused.
+    Takes missing cells, text, categories, dates, nullable and Arrow dtypes. The original rows come
+    first and unchanged, then the new rows, class by class, with the columns and dtypes that came
+    in. As in imbalanced-learn, a frame comes back with a RangeIndex, and rows of `X` and `y` belong
+    together by position; indexes that pair them in another way are refused.
+
+    Synthetic rows help a classifier less than is widely believed. Balance was never better than
+    fewer rows on the tables of ``evaluation/``: use ``ratio="auto"``, which may choose no rows, and
+    give `sample_weight_` to the classifier. (An imbalanced-learn pipeline does not hand it on.)
 
     Args:
         synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "ctgan", "tvae",
-            "bootstrap", an import path (``package.module:Class``) or an instance, which is cloned
-            and never fitted itself; only an instance has parameters to tune
+            "tabflow", "bootstrap", an import path (``package.module:Class``) or an instance, which
+            is cloned and never fitted itself; only an instance has parameters to tune
             (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
-            `random_state` only where that is None.
+            `random_state` only if it is None.
         ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
-            each class that lies below it. "auto" is chosen by validation, see `validated_amount`:
-            none is an answer too, and `amount_` says why. None: `sampling_strategy` says how many.
-        sampling_strategy: As in imbalanced-learn; "auto" brings every class to the rows of the most
-            frequent one.
-        rules: What must hold in every new row, such as ``"start <= end"``, or a function of a
-            frame; see `Rule`. Limits of the columns hold without; a network's rows are no nearer to
-            training rows than these are to each other.
+            each class below it. "auto" is chosen by validation, see `validated_amount`; it may be
+            none, and `amount_` says why. None: `sampling_strategy` says how many.
+        sampling_strategy: As in imbalanced-learn. "auto" brings every class to the rows of the most
+            frequent one, since imbalanced-learn's checks demand balance.
+        rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
+            see `Rule`. The limits of the columns hold in any case, and a network's rows are no
+            nearer to training rows than these are to each other.
         random_state: None is fresh entropy, never numpy's global generator; a number gives the same
             rows each time.
 
     Attributes:
         sampling_strategy_: Rows to make of each class.
-        synthesizer_: The fitted synthesizer; None where no row was wanted.
+        synthesizer_: The fitted synthesizer; None if no row was wanted.
         guard_: What was refused of each class, see `Guarded.summary`.
         sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
-        ratio_: Of ``ratio="auto"``: the ratio of the rarest class that was chosen; 0: no new rows.
-        amount_: Of ``ratio="auto"``: the choice, with its curve and the reason in words.
+        sample_weight_: 1 for real rows; for new rows the weight with which those of a class
+            together count as much as its real rows. Float64 of shape (rows,).
+        ratio_: With ``ratio="auto"``: the chosen ratio of the rarest class; 0: no new rows.
+        amount_: With ``ratio="auto"``: the choice, its curve and the reason in words.
         n_features_in_: Columns of `X`.
         feature_names_in_: Their names, if all of them are strings.
 
@@ -80,6 +86,7 @@ class Oversampler(BaseOverSampler):
     synthesizer_: Synthesizer | None
     guard_: dict[Any, dict[str, Any]]
     sample_is_synthetic_: np.ndarray
+    sample_weight_: np.ndarray
     ratio_: float
     amount_: Validated
     n_features_in_: int
@@ -127,67 +134,73 @@ class Oversampler(BaseOverSampler):
             have IDs of their own and no free text, see `Encoder`.
 
         Raises:
-            UsageError: A parameter cannot be what it is, fewer rows of a class are asked for than
-                there are, more than memory holds, or new ones of a class that has one; a rule
-                cannot be used, or most real rows of a class break it.
+            UsageError: A parameter has a wrong value; fewer rows of a class are asked for than
+                there are, more than memory holds, or new rows of a class that has a single one; or
+                a rule cannot be used or is broken by most real rows of a class.
             ConvergenceError: Training diverged, or limits and rules left too few rows.
             DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
         """
-        frame, labels, table = self._checked(X, y)
-        codes, classes = table.labels, table.schema.classes
+        frame, labels, classes = self._checked(X, y)
+        synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
+        table = None
         if self.ratio == "auto":
-            self._validate_amount(frame, labels, max(table.counts.values()))
-        wanted = {classes.index(c): n for c, n in self.sampling_strategy_.items() if n > 0}
-        counts = np.bincount(table.labels)
-        for code in wanted:
-            check_two_rows(table.schema.classes[code], int(counts[code]))
+            table = Table.of_xy(frame, labels, schema=synthesizer.schema)
+            self._choose_amount(table, synthesizer)
+        wanted = {label: n for label, n in self.sampling_strategy_.items() if n > 0}
+        for label in wanted:
+            check_two_rows(label, classes.counts[label])
         check_memory(sum(wanted.values()), frame.shape[1] + 1)
-        made = self._fit_resample(frame, labels, {classes[code]: n for code, n in wanted.items()})
-        first = [int(np.argmax(codes == code)) for code in wanted]
+        self.synthesizer_, self.guard_ = None, {}
+        made = frame.iloc[:0]
+        if wanted:
+            table = table or Table.of_xy(frame, labels, schema=synthesizer.schema)
+            made = self._made(table, synthesizer, wanted)
+        codes, known = classes.labels, classes.schema.classes
+        first = [int(np.argmax(codes == known.index(label))) for label in wanted]
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
         self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
+        each = [classes.counts[label] / n for label, n in wanted.items()]
+        self.sample_weight_ = np.ones(len(positions))
+        self.sample_weight_[len(frame) :] = np.repeat(each, list(wanted.values()))
         return _appended(X, made), _taken(y, positions.astype(np.int64))
 
-    def _validate_amount(self, X: pd.DataFrame, y: pd.Series, most: int) -> None:
-        """Choose `ratio_` and with it `sampling_strategy_`."""
-        synthesizer = resolve(self.synthesizer)
-        table = Table.of_xy(X, y, schema=synthesizer.schema)
+    def _fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """What imbalanced-learn's own `fit_resample` would call."""
+        return self.fit_resample(X, y)
+
+    def _choose_amount(self, table: Table, synthesizer: Synthesizer) -> None:
+        """Set `ratio_`, `amount_` and with them `sampling_strategy_`."""
         seed = child_seed(seed_sequence(self.random_state), 2)
-        # A class of one row cannot be made; where it is the only one, nothing is.
-        made = [label for label in self.sampling_strategy_ if table.counts[label] > 1]
+        counts = table.counts
+        # A class of one row cannot be made; if there is no other class, no row is made.
+        made = [label for label in self.sampling_strategy_ if counts[label] > 1]
         self.ratio_ = 0.0
         if made:
-            self.amount_ = validated_amount(table, made, synthesizer, seed)
+            self.amount_ = validated_amount(table, made, synthesizer, seed, rules=self.rules)
             self.sampling_strategy_ = self.sampling_strategy_ | self.amount_.rows
-            rarest = min(made, key=lambda label: table.counts[label])
+            rarest = min(made, key=lambda label: counts[label])
             if self.amount_.amount:
-                self.ratio_ = (table.counts[rarest] + self.amount_.rows[rarest]) / most
+                rows = counts[rarest] + self.amount_.rows[rarest]
+                self.ratio_ = rows / max(counts.values())
 
-    def _fit_resample(self, X: pd.DataFrame, y: pd.Series, wanted: dict[Any, int]) -> pd.DataFrame:
-        """So many new rows of each class, features only."""
+    def _made(self, table: Table, synthesizer: Synthesizer, wanted: dict[Any, int]) -> pd.DataFrame:
+        """So many new rows of each class, features only; sets `synthesizer_` and `guard_`."""
         seed = seed_sequence(self.random_state)
-        self.synthesizer_, self.guard_ = None, {}
-        if not wanted:
-            return X.iloc[:0]
-        synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         synthesizer.set_params(classes=list(wanted))
         if synthesizer.random_state is None:
             synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-        table = Table.of_xy(X, y, schema=synthesizer.schema)
-        for label in wanted if self.rules else ():  # known before any training
-            Guard(table, label, rules=self.rules, near_copies=False)
-        self.synthesizer_ = synthesizer.fit(X, y)
+        # What is wrong with a rule is known before any training.
+        guards = {label: Guard(table, label, rules=self.rules) for label in wanted}
+        self.synthesizer_ = synthesizer._fit_table(table)
         seed = child_seed(seed, 1)
         parts = []
         for label, rows in wanted.items():
-            guarded = guarded_sample(
-                synthesizer, rows, label=label, table=table, rules=self.rules, random_state=seed
-            )
+            guarded = guarded_sample(synthesizer, rows, guards[label], random_state=seed)
             self.guard_[label] = guarded.summary()
             parts.append(guarded.frame)
         made = pd.concat(parts, ignore_index=True)
         features = synthesizer.schema_.features
-        # Each class numbers its IDs from the same place on.
+        # Each class numbers its IDs from the same start, so they are numbered again.
         series = [
             unlearned(column, len(made)) if column.kind == "id" else made.iloc[:, i]
             for i, column in enumerate(features)

@@ -125,6 +125,7 @@ def sample(
     check_places([model], [output, json_file])
     aside = json_file == "-"
     with collect_notes() as notes, drawn_seed(seed, err=aside) as seed:
+        from synthgen.augmentation.guard import Guard
         from synthgen.augmentation.rejection import guarded_sample
         from synthgen.synthesizers.lookup import load
         from synthgen.tables.write import write_table
@@ -133,9 +134,7 @@ def sample(
         guarded = guarded_sample(
             synthesizer,
             rows,
-            label=label,
-            table=None,
-            rules=rules,
+            Guard(None, label, rules=rules, limits=synthesizer.schema_),
             random_state=seed,
             where=read_where(wishes, synthesizer.schema_),
         )

@@ -24,6 +24,7 @@ from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from synthgen.augmentation.amount import Amount, brief, wanted_rows
+from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.comparison.estimators import Fitted, Judge, NotApplicable, Part, fit_model
 from synthgen.comparison.learners import (
@@ -397,8 +398,10 @@ def new_rows(
     fitted, table = part.made[name]
     for c, n in wanted.items():
         if (name, c, n) not in part.made:
+            if (name, c) not in part.made:
+                part.made[name, c] = Guard(table, c)
             guarded = guarded_sample(
-                fitted, n, label=c, table=table, random_state=child_seed(seed, 1)
+                fitted, n, part.made[name, c], random_state=child_seed(seed, 1)
             )
             part.made[name, c, n] = part.known.matrix(guarded.frame)
         places.append(part.made[name, c, n])

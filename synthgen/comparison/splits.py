@@ -10,7 +10,7 @@ import pandas as pd
 from synthgen.comparison.estimators import Part
 from synthgen.encoding.matrix import Places
 from synthgen.errors import DataError
-from synthgen.model_selection.folds import deal
+from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.seeds import child_seed
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
@@ -82,9 +82,7 @@ def together_of(part: Part, groups: Any = None) -> np.ndarray:
                 374, f"groups has {len(found)} rows and X has {len(part)}: give one for each row"
             )
         return found
-    cells = pd.util.hash_pandas_object(pd.DataFrame(part.places), index=False)
-    found = pd.factorize(cells)[0]
-    return found if found.max() + 1 > len(found) / 2 else np.arange(len(found))
+    return equal_rows(part.places)
 
 
 def outer_splits(

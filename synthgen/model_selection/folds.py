@@ -1,8 +1,9 @@
-"""TODO docstring."""
+"""Which rows are tested together: folds that keep equal rows in one place."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 
 def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,3 +56,19 @@ def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generat
         fold[rows] = np.repeat(np.arange(folds), whole)
         load[:, c] += whole
     return fold
+
+
+def equal_rows(matrix: np.ndarray) -> np.ndarray:
+    """A group number for each row; rows that are equal share one, so that no fold parts them.
+
+    If most rows repeat another one, equality says nothing, and each row is a group of its own.
+
+    Args:
+        matrix: Shape (rows, columns).
+
+    Example:
+        >>> equal_rows(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])).tolist()
+        [0, 1, 0]
+    """
+    found = pd.factorize(pd.util.hash_pandas_object(pd.DataFrame(matrix), index=False))[0]
+    return found if found.max() + 1 > len(found) / 2 else np.arange(len(found))

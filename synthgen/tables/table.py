@@ -69,7 +69,7 @@ class Table:
             >>> one.schema == two.schema == three.schema, one.counts
             (True, {'n': 3, 'y': 1})
         """
-        if y is not None and _is_name(y):
+        if y is not None and is_name(y):
             y, target = None, _one_of(target, y)
         if y is not None and target is not None:
             raise UsageError(
@@ -107,7 +107,7 @@ class Table:
     @classmethod
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
         """Features and classes as one table, for callers that take nothing else; see `of`."""
-        frame, target = _joined(X, y, schema)
+        frame, target = joined(X, y, schema)
         return cls._inferred(frame, target, schema)
 
     @classmethod
@@ -165,7 +165,7 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     return whole
 
 
-def _is_name(y: Any) -> bool:
+def is_name(y: Any) -> bool:
     """Whether `y` can only be the name of a column: no list of labels is a text or a number."""
     return pdt.is_scalar(y) and not pd.isna(y)
 
@@ -176,7 +176,7 @@ def _one_of(target: Hashable | None, name: Hashable) -> Hashable:
     return name
 
 
-def _joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashable]:
+def joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashable]:
     """Features and classes as one frame, and the name of the target."""
     frame, labels = _features(X), _labels(y)
     if len(labels) != len(frame):

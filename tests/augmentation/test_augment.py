@@ -33,7 +33,7 @@ def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
     how: dict[str, Any] = {"synthesizer": "bootstrap", "random_state": 0}
     if "n_samples" not in more:
         how["ratio"] = "double"
-    return augment(frame, target, **how | more)
+    return augment(frame, target=target, **how | more)
 
 
 # --- how many -----------------------------------------------------------------------------------

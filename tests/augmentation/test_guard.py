@@ -53,6 +53,16 @@ class Fake(Synthesizer):
         ].reset_index(drop=True)
 
 
+def sampled(model: Any, rows: int, *, label: Any, table: Any, rules: Any = (), **how: Any):
+    return guarded_sample(model, rows, Guard(table, label, rules=rules), **how)
+
+
+def learned(table: Table, label: Any) -> Guard:
+    guard = Guard(table, label)
+    guard.learn_distances()
+    return guard
+
+
 def numbers(rng: np.random.Generator, rows: int, columns: int = 4) -> pd.DataFrame:
     """Skewed, dependent numbers; each value appears once."""
     values = rng.normal(size=(rows, columns)) @ (np.eye(columns) + 0.5)
@@ -87,7 +97,7 @@ def test_copies_leave_only_after_the_rule_is_lifted():
     table = of_class(real)
     model = fake(table, resampled(real))
     with pytest.warns(UserWarning, match=r"100 of 100 new rows .* \(100 are copies\).*fewer steps"):
-        made = guarded_sample(model, 100, label=1, table=table, random_state=0)
+        made = sampled(model, 100, label=1, table=table, random_state=0)
     assert made.near_copies == "lifted"
     assert "100 are copies" in made.note
     assert made.rounds == len(model.draws) == 20
@@ -102,7 +112,7 @@ def test_as_many_copies_leave_as_there_are_among_real_rows():
     once = numbers(rng, 170)
     real = pd.concat([once, once.iloc[:30]], ignore_index=True)  # 60 of 200 have a twin: 30 %
     table = of_class(real, wide(real))
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     copies = guard.distances(real.iloc[:100])
     assert (copies == 0).all()
     allowance = guard.allowance(100, seed_sequence(0))
@@ -114,7 +124,7 @@ def test_as_many_copies_leave_as_there_are_among_real_rows():
             pd.Series(~copied), resampled(once)(rng, rows).set_axis(range(rows))
         )
 
-    made = guarded_sample(fake(table, make), 1000, label=1, table=table, random_state=0)
+    made = sampled(fake(table, make), 1000, label=1, table=table, random_state=0)
     assert made.near_copies == "refused"
     assert made.frame[list("abcd")].merge(once, how="inner").shape[0] == 300
     assert 150 < made.refused[COPY] / made.drawn * 1000 < 500
@@ -128,7 +138,7 @@ def test_fresh_rows_of_the_same_distribution_pass(columns: int):
         real = numbers(rng, 1500, columns)
         table = of_class(real, wide(real))
         model = fake(table, lambda rng, rows: numbers(rng, rows, columns))
-        made = guarded_sample(model, 1500, label=1, table=table, random_state=seed)
+        made = sampled(model, 1500, label=1, table=table, random_state=seed)
         assert made.near_copies == "refused"
         assert len(made.frame) == 1500
         assert set(made.refused) <= {NEAR_COPY}
@@ -150,11 +160,11 @@ def test_fresh_rows_of_mixed_columns_pass():
 
     rng = np.random.default_rng(5)
     table = of_class(make(rng, 2000), make(rng, 2000))
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     fresh = make(rng, 2000)
     twins = (guard.distances(fresh) == 0).mean()
     assert 0.4 < twins < 0.9
-    made = guarded_sample(fake(table, make), 2000, label=1, table=table, random_state=0)
+    made = sampled(fake(table, make), 2000, label=1, table=table, random_state=0)
     assert made.near_copies == "refused"
     assert made.refused.get(COPY, 0) + made.refused.get(NEAR_COPY, 0) < 0.05 * made.drawn
 
@@ -167,11 +177,11 @@ def test_copies_with_noise_are_refused(rows: int):
     def noisy(rng: np.random.Generator, n: int) -> pd.DataFrame:
         return resampled(real)(rng, n) * (1 + 0.01 * rng.normal(size=(n, 6)))
 
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     rng = np.random.default_rng(3)
     assert (guard.distances(noisy(rng, 500)) <= guard.near).mean() > 0.9
     half = fake(table, lambda rng, n: pd.concat([noisy(rng, n // 2), numbers(rng, n - n // 2, 6)]))
-    made = guarded_sample(half, 400, label=1, table=table, random_state=0)
+    made = sampled(half, 400, label=1, table=table, random_state=0)
     assert made.near_copies == "refused"
     assert made.refused[NEAR_COPY] > 0.3 * made.drawn
     left = (guard.distances(made.frame) <= guard.near).sum()
@@ -183,7 +193,7 @@ def test_near_copies_are_refused_beside_twins():
     """Many exact twins among the real rows excuse copies, not what is almost one."""
     once = numbers(np.random.default_rng(1), 300)
     table = of_class(pd.concat([once, once.iloc[:100]]), wide(once))
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     rng = np.random.default_rng(2)
     noisy = resampled(once)(rng, 500) * (1 + 0.005 * rng.normal(size=(500, 4)))
     assert (guard.distances(noisy) > 0).all()
@@ -197,7 +207,7 @@ def test_rows_near_to_many_copy_none():
     real = pd.DataFrame(rng.normal(size=(200, 10)), columns=list("abcdefghij"))
     table = of_class(real, wide(real))
     smooth = pd.DataFrame(0.5 * rng.normal(size=(500, 10)), columns=real.columns)
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     plain = np.sqrt(((smooth.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2)).min(1)
     usual = np.sqrt(((real.to_numpy()[:, None] - real.to_numpy()) ** 2).sum(2))
     usual = np.sort(usual, axis=1)[:, 1]
@@ -207,7 +217,7 @@ def test_rows_near_to_many_copy_none():
 
 def test_the_closest_are_refused_first():
     table = of_class(numbers(np.random.default_rng(0), 200))
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     distances = np.array([0.0, 0.1, 0.9, 0.5, 2.0]) * guard.near
     assert guard.admitted(distances, (0, 1)).tolist() == [False, False, True, False, True]
     assert guard.admitted(distances, (0, 2)).tolist() == [False, False, True, True, True]
@@ -217,7 +227,7 @@ def test_the_closest_are_refused_first():
 
 def test_small_samples_have_the_same_share_on_average():
     once = numbers(np.random.default_rng(1), 170)
-    guard = Guard(of_class(pd.concat([once, once.iloc[:30]])), 1)
+    guard = learned(of_class(pd.concat([once, once.iloc[:30]])), 1)
     allowed = [guard.allowance(1, seed_sequence(seed))[0] for seed in range(1000)]
     assert set(allowed) == {0, 1}
     assert abs(np.mean(allowed) - 0.3) < 0.06  # four standard deviations
@@ -228,14 +238,14 @@ def test_few_rows_are_judged_by_all(rows: int):
     rng = np.random.default_rng(rows)
     real = numbers(rng, rows)
     table = of_class(real, numbers(rng, 300))
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     assert (guard.distances(real) == 0).all()
     everything = guard.distances(table.frame)
     assert 0 < guard.near < np.median(everything[:300])
     if rows > 1:
         model = fake(table, resampled(real))
         with pytest.warns(UserWarning, match="copies"):
-            made = guarded_sample(model, 7, label=1, table=table, random_state=0)
+            made = sampled(model, 7, label=1, table=table, random_state=0)
         assert len(made.frame) == 7
         assert made.refused[COPY] == made.drawn - 7
 
@@ -244,7 +254,7 @@ def test_a_class_of_which_the_table_has_none_is_not_measured():
     frame = numbers(np.random.default_rng(0), 40).assign(
         y=pd.Categorical(["u"] * 20 + ["v"] * 20, categories=["u", "v", "w"])
     )
-    guard = Guard(Table.of(frame, target="y"), "w")
+    guard = learned(Table.of(frame, target="y"), "w")
     assert np.isinf(guard.distances(frame)).all()
     assert guard.reasons(frame).tolist() == [""] * 40
 
@@ -264,7 +274,7 @@ def test_columns_that_carry_nothing_do_not_count():
     kinds = [c.kind for c in table.schema.features]
     assert kinds == ["constant", "missing", "id", "text"]
     model = SmoothedBootstrap(classes=[1]).fit(table.frame.drop(columns="y"), table.frame["y"])
-    made = guarded_sample(model, 30, label=1, table=table, near_copies=True, random_state=0)
+    made = sampled(model, 30, label=1, table=table, near_copies=True, random_state=0)
     assert made.refused == {}  # no real row can be told from another
     assert made.rounds == 1
 
@@ -273,13 +283,13 @@ def test_distance_counts_numbers_and_codes_alike():
     rng = np.random.default_rng(0)
     real = pd.DataFrame({"x": rng.normal(size=400), "k": rng.choice(list("uvw"), 400)})
     real.loc[:39, "x"] = np.nan
-    guard = Guard(of_class(real), 1)
+    guard = learned(of_class(real), 1)
     assert guard.distances(real).max() == 0
     table = of_class(
         pd.DataFrame({"x": np.r_[0.0, rng.normal(size=99)], "k": "u"}),
         pd.DataFrame({"x": rng.normal(size=99), "k": "v"}),
     )
-    guard = Guard(table, 1)
+    guard = learned(table, 1)
     other = pd.DataFrame({"x": [0.0], "k": ["v"]})
     distances, ratios, _ = nearest(guard._space.rows(other), guard._real)
     assert distances[0] == pytest.approx(2**0.5)
@@ -291,7 +301,7 @@ def test_values_that_only_the_table_has_are_no_copies():
     real = pd.DataFrame({"x": rng.normal(size=100), "dose": 5.0})
     table = of_class(real, pd.DataFrame({"x": rng.normal(size=100), "dose": rng.normal(5, 1, 100)}))
     moved = real.assign(dose=table.frame["dose"].iloc[0])
-    assert (Guard(table, 1).distances(moved) > 0).all()
+    assert (learned(table, 1).distances(moved) > 0).all()
 
 
 # --- rules --------------------------------------------------------------------------------------
@@ -444,7 +454,7 @@ def test_rules_hold_in_every_row():
     table = of_class(real, spans(rng, 300))
     model = fake(table, spans)
     rules = ["start <= end", ends_late]
-    made = guarded_sample(model, 800, label=1, table=table, rules=rules, random_state=0)
+    made = sampled(model, 800, label=1, table=table, rules=rules, random_state=0)
     assert len(made.frame) == 800
     assert (made.frame["start"] <= made.frame["end"]).all()
     assert (made.frame["end"] > 1).all()
@@ -482,7 +492,7 @@ def test_a_rule_that_nobody_keeps_ends_with_the_counts():
     low = real["end"].min()
     model = fake(table, lambda rng, rows: spans(rng, rows).assign(start=9.0, end=low))
     with pytest.raises(ConvergenceError, match=r"Refused: .*rule: start <= end \(\d+\)") as info:
-        guarded_sample(model, 50, label=1, table=table, rules=["start <= end"], random_state=0)
+        sampled(model, 50, label=1, table=table, rules=["start <= end"], random_state=0)
     assert (info.value.code, info.value.exit_status) == (611, 6)
     assert "0 of" in info.value.message
     assert len(model.draws) == 20
@@ -497,7 +507,7 @@ def test_a_rule_that_few_keep_is_met():
 
     model = fake(table, rarely)
     rules = ["start <= end"]
-    made = guarded_sample(model, 200, label=1, table=table, rules=rules, random_state=0)
+    made = sampled(model, 200, label=1, table=table, rules=rules, random_state=0)
     assert (made.frame["start"] <= made.frame["end"]).all()
     assert len(made.frame) == 200
     assert made.rounds <= 10
@@ -551,7 +561,7 @@ def test_limits(column: str, value: Any, reason: str):
         return frame.assign(**{column: kept.infer_objects()})
 
     model = fake(table, make)
-    made = guarded_sample(model, 300, label=1, table=table, near_copies=False, random_state=0)
+    made = sampled(model, 300, label=1, table=table, near_copies=False, random_state=0)
     assert set(made.refused) == {reason}
     assert 0.15 < made.refused[reason] / made.drawn < 0.35
     assert len(made.frame) == 300
@@ -564,7 +574,7 @@ def test_missing_cells_only_where_the_learned_rows_have_some():
     table = of_class(limited(rng, 100).assign(score=0.5), limited(rng, 100))
     gone = table.frame.iloc[:10].assign(score=np.nan)
     assert set(Guard(table, 1).reasons(gone)) == {"missing: score"}
-    assert set(Guard(table, 1, learned_from_all=True).reasons(gone)) == {""}
+    assert set(Guard(table, 1).reasons(gone, learned_from_all=True)) == {""}
     assert set(Guard(table, 0).reasons(gone)) == {""}
 
 
@@ -572,14 +582,14 @@ def test_limits_too_narrow_for_the_synthesizer_end_with_the_counts():
     table = of_class(limited(np.random.default_rng(0), 100))
     model = fake(table, lambda rng, rows: limited(rng, rows).assign(visits=99, region="west"))
     with pytest.raises(ConvergenceError, match=r"out of range: visits \(\d+\)"):
-        guarded_sample(model, 20, label=1, table=table, random_state=0)
+        sampled(model, 20, label=1, table=table, random_state=0)
 
 
 def test_real_rows_of_every_kind_of_column_keep_the_limits():
     X, y = mixed()
     table = Table.of_xy(X, y)
     for label in ("rare", "other"):
-        guard = Guard(table, label)
+        guard = learned(table, label)
         own = table.frame[table.frame["outcome"] == label]
         assert set(guard.reasons(own)) == {""}
         assert (guard.distances(own) == 0).all()
@@ -589,7 +599,7 @@ def test_a_column_that_the_synthesizer_lacks():
     table = of_class(limited(np.random.default_rng(0), 100))
     model = fake(Table.of(table.frame.drop(columns="plain"), target="y"), limited)
     with pytest.raises(DataError, match="column 'plain', which the synthesizer did not learn"):
-        guarded_sample(model, 5, label=1, table=table)
+        sampled(model, 5, label=1, table=table)
 
 
 # --- the contract -------------------------------------------------------------------------------
@@ -599,7 +609,7 @@ def test_an_untouched_sample_is_the_synthesizers_own():
     X, y = mixed()
     table = Table.of_xy(X, y)
     model = SmoothedBootstrap().fit(X, y)
-    made = guarded_sample(model, 50, label="rare", table=table, random_state=4)
+    made = sampled(model, 50, label="rare", table=table, random_state=4)
     assert (made.refused, made.drawn, made.rounds, made.note) == ({}, 50, 1, "")
     pd.testing.assert_frame_equal(made.frame, model.sample(50, label="rare", random_state=4))
 
@@ -609,7 +619,7 @@ def test_a_redrawn_sample_has_the_same_form():
     table = Table.of_xy(X, y)
     model = SmoothedBootstrap().fit(X, y)
     rules = ["count > 38 or region == 'south'"]
-    made = guarded_sample(model, 300, label="rare", table=table, rules=rules, random_state=4)
+    made = sampled(model, 300, label="rare", table=table, rules=rules, random_state=4)
     assert made.rounds > 1
     plain = model.sample(300, label="rare", random_state=4)
     assert made.frame.dtypes.equals(plain.dtypes)
@@ -629,14 +639,12 @@ def test_networks_are_guarded_and_bootstraps_are_not():
         warnings.simplefilter("ignore", UserWarning)
         few = CTGAN(steps=2, device="cpu", random_state=0, classes=[1]).fit(X[:105], y[:105])
         found = [
-            guarded_sample(model, 20, label=1, table=table, random_state=0).near_copies
+            sampled(model, 20, label=1, table=table, random_state=0).near_copies
             for model in (network, bootstrap, few)
         ]
     assert found == ["refused", "allowed", "allowed"]
     with pytest.warns(UserWarning, match="20 are copies"):
-        forced = guarded_sample(
-            bootstrap, 20, label="1", table=table, near_copies=True, random_state=0
-        )
+        forced = sampled(bootstrap, 20, label="1", table=table, near_copies=True, random_state=0)
     assert forced.near_copies == "lifted"
 
 
@@ -649,7 +657,7 @@ def test_seeds():
     )
 
     def drawn(seed: Any) -> pd.DataFrame:
-        return guarded_sample(model, 60, label=1, table=table, random_state=seed).frame
+        return sampled(model, 60, label=1, table=table, random_state=seed).frame
 
     pd.testing.assert_frame_equal(drawn(3), drawn(3))
     assert not drawn(3).equals(drawn(4))
@@ -673,7 +681,7 @@ def test_input_and_global_random_states_stay_as_they_are():
         frame["visits"] = 0
         return np.ones(len(frame), dtype=bool)
 
-    guarded_sample(model, 50, label=1, table=table, rules=["visits >= 1", emptied])
+    sampled(model, 50, label=1, table=table, rules=["visits >= 1", emptied])
     assert states() == before
     pd.testing.assert_frame_equal(table.frame, frame)
 
