@@ -146,7 +146,8 @@ class Oversampler(BaseOverSampler):
         if self.ratio == "auto":
             table = Table.of_xy(frame, labels, schema=synthesizer.schema)
             self._choose_amount(table, synthesizer)
-        wanted = {label: n for label, n in self.sampling_strategy_.items() if n > 0}
+        codes, known = classes.labels, classes.schema.classes
+        wanted = {known[known.index(c)]: n for c, n in self.sampling_strategy_.items() if n > 0}
         for label in wanted:
             check_two_rows(label, classes.counts[label])
         check_memory(sum(wanted.values()), frame.shape[1] + 1)
@@ -155,7 +156,6 @@ class Oversampler(BaseOverSampler):
         if wanted:
             table = table or Table.of_xy(frame, labels, schema=synthesizer.schema)
             made = self._made(table, synthesizer, wanted)
-        codes, known = classes.labels, classes.schema.classes
         first = [int(np.argmax(codes == known.index(label))) for label in wanted]
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
         self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
