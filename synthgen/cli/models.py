@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import click
@@ -28,6 +29,12 @@ from synthgen.cli.paths import check_ending, check_places
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError
 
+TOLD = (
+    "in this file: no training row; no value and no range that fewer than 5 rows share; classes "
+    "of fewer than 5 rows without their names, unless --keep-class-names asked for them; numbers "
+    "of rows rounded (to 5, from 100 on to two digits)"
+)
+
 
 @click.command()
 @data_argument
@@ -36,7 +43,18 @@ from synthgen.errors import ModelFileError
 )
 @training_options
 @json_option
-def fit(data: Path, training: Training, output: Path, json_file: str | None) -> None:
+@click.option(
+    "--keep-class-names",
+    is_flag=True,
+    help="Name also classes of fewer than 5 rows in the file.",
+)
+def fit(
+    data: Path,
+    training: Training,
+    output: Path,
+    keep_class_names: bool,
+    json_file: str | None,
+) -> None:
     """Train on DATA and keep the model in one file, which holds no training row.
 
     \b
@@ -59,7 +77,7 @@ def fit(data: Path, training: Training, output: Path, json_file: str | None) -> 
         synthesizer.check_savable({label: table.counts[label] for label in labels})
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         synthesizer.fit(frame.drop(columns=[target]), frame[target])
-        coarsened = synthesizer.save(output)
+        coarsened = synthesizer.save(output, keep_class_names=keep_class_names)
     for line in coarsened:
         say(f"coarsened in the file: {line}", err=aside)
     what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
@@ -168,6 +186,9 @@ def show(model: Path, json_file: str | None) -> None:
     from synthgen.tables.schema import describe
     from synthgen.training.model_file import read_model
 
+    if zipfile.is_zipfile(model):
+        _show_classifier(model, json_file)
+        return
     header, tensors = read_model(model)
     learned = {k for k in tensors if k.split("/")[1:2] == ["encoder"]}
     arrays = [
@@ -184,10 +205,10 @@ def show(model: Path, json_file: str | None) -> None:
                 entry["position"]: header["scope"][i] for i, entry in enumerate(header["models"])
             }
             counted = enumerate(zip(target.categories, header["counts"], strict=True))
-            show_table(
-                ["class", "rows in training", "scope"],
-                [[c, n, made.get(i, "")] for i, (c, n) in counted],
-            )
+            rows = [[c, n, made.get(i, "")] for i, (c, n) in counted]
+            if others := header.get("other_classes"):
+                rows.append([f"{others['classes']} other classes", others["rows"], ""])
+            show_table(["class", "rows in training (rounded)", "scope"], rows)
             for entry in header["models"]:
                 say(f"columns as stored for {target.categories[entry['position']]!r}")
                 columns = [Column.from_json(c["column"]) for c in entry["encoder"]["columns"]]
@@ -195,6 +216,7 @@ def show(model: Path, json_file: str | None) -> None:
                 show_table(list(rows[0]), [list(row.values()) for row in rows])
             for line in header["coarsened"]:
                 say(f"coarsened: {line}")
+            say(TOLD)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ModelFileError(
                 419, f"{model}: its header is not synthgen's: {error!r}"
@@ -208,3 +230,18 @@ def show(model: Path, json_file: str | None) -> None:
             f"--json shows the values learned from the rows"
         )
     _write_json(json_file, {"header": header, "arrays": arrays})
+
+
+def _show_classifier(model: Path, json_file: str | None) -> None:
+    """Show what a file of synthgen auto holds."""
+    from synthgen.comparison.classifier import ImbalancedClassifier
+
+    loaded = ImbalancedClassifier.load(model)
+    content = loaded.describe()
+    if json_file != "-":
+        say(f"classifier of {', '.join(map(str, loaded.classes_))}; kept: {loaded.strategy_}")
+        say(f"{loaded.label_!r} from a probability of {loaded.threshold_:.3g} on")
+        rows = content["columns"]
+        show_table(list(rows[0]), [list(row.values()) for row in rows])
+        say(content["disclosure"])
+    _write_json(json_file, content)

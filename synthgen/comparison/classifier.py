@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from synthgen.comparison.archive import check_content, read_archive
 from synthgen.comparison.compare import DECISION, Comparison, checked_cost, compare
 from synthgen.comparison.estimators import Judge
 from synthgen.comparison.splits import part_of, together_of
@@ -23,13 +24,18 @@ from synthgen.errors import DataError, ModelFileError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.model_selection.selection import choose
 from synthgen.seeds import RandomState, child_seed, seed_sequence
-from synthgen.tables.disk import atomic_write, read_bytes
+from synthgen.tables.disk import atomic_write
 from synthgen.tables.plain import from_plain, to_plain
-from synthgen.tables.schema import Schema
+from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
-from synthgen.training.model_file import MAX_FILE
+from synthgen.training.model_file import naming
 
 FORMAT = 1
+DISCLOSURE = (
+    "in this file: no training row, but the names of all classes, since it predicts them, and of "
+    "all levels, and the least and greatest values of the columns, also where a single row holds "
+    "them: share it only with those who may see these"
+)
 
 
 @final
@@ -212,7 +218,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the classifier to one file, with skops: no code, and types from a list only.
 
-        The file holds the names of levels and the ranges of columns, and no row.
+        The file holds no row. It names every class, since it predicts them, and every level of
+        the columns, also those that a single row holds; from its cuts follows what values the
+        columns took. Share it only with those who may see these.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -226,10 +234,10 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             "format": FORMAT,
             "columns": json.dumps(Schema(self._known.columns).to_json()),
             "classes": json.dumps([to_plain(c) for c in self.classes_.tolist()]),
-            "n_features": self.n_features_in_,
+            "n_features": int(self.n_features_in_),
             "order": self._order,
-            "rare": self._rare,
-            "threshold": self.threshold_,
+            "rare": int(self._rare),
+            "threshold": float(self.threshold_),
             "strategy": self.strategy_,
             "explanation": self.explanation_,
             "names": json.dumps([*map(str, getattr(self, "feature_names_in_", []))]),
@@ -245,19 +253,29 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         with atomic_write(path) as file:
             file.write(data)
 
+    def describe(self) -> dict[str, Any]:
+        """What a file of this classifier tells its reader, as plain values."""
+        check_is_fitted(self)
+        return {
+            "classes": [str(c) for c in self.classes_],
+            "label": str(self.label_),
+            "strategy": self.strategy_,
+            "threshold": self.threshold_,
+            "columns": describe(self._known.columns),
+            "disclosure": DISCLOSURE,
+        }
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImbalancedClassifier:
         """Read a file that `save` wrote. Types that are not on the list are never made.
 
         Raises:
-            ModelFileError: It cannot be read, or holds another type.
+            ModelFileError: It cannot be read, unpacks to more than it should, or holds another
+                type or value than `save` writes.
         """
         from skops import io as skops
 
-        try:
-            data = read_bytes(path, limit=MAX_FILE)
-        except DataError as error:
-            raise ModelFileError(432, error.message) from error
+        data = read_archive(path)
         _check_types(data, str(path))
         try:
             content = skops.loads(data, trusted=TRUSTED)
@@ -266,6 +284,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             model = cls()
             model._known = Places(Schema.from_json(json.loads(content["columns"])).columns)
             model.classes_ = np.array([from_plain(c) for c in json.loads(content["classes"])])
+            with naming(path):
+                check_content(content, len(model._known.columns), len(model.classes_))
             model._order, model._rare = content["order"], int(content["rare"])
             model.threshold_, model._fitted = float(content["threshold"]), content["fitted"]
             model.strategy_, model.explanation_ = content["strategy"], content["explanation"]

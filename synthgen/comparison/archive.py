@@ -1,0 +1,113 @@
+"""The archive that a classifier's file is, checked before anything in it is unpacked."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from synthgen.encoding.stored import Stored, unreadable, wrong
+from synthgen.errors import DataError, ModelFileError
+from synthgen.tables.disk import read_bytes
+
+# A forest of 200 deep trees on a million rows takes about 1 GiB.
+MAX_UNPACKED = 2 * 2**30
+MAX_SCHEMA = 256 * 2**20
+MAX_MEMBERS = 100_000
+
+
+def read_archive(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file whose archive unpacks to a size that memory can hold.
+
+    Args:
+        path: A file of `ImbalancedClassifier.save`.
+
+    Raises:
+        ModelFileError: it cannot be read (E432), is no such archive (E433), or unpacks to more
+            than 2 GiB, or to other sizes than it states (E436).
+    """
+    try:
+        data = read_bytes(path, limit=MAX_UNPACKED)
+    except DataError as error:
+        raise ModelFileError(432, error.message) from error
+    check_archive(data, str(path))
+    return data
+
+
+def check_archive(data: bytes, what: str) -> None:
+    """Add up what an archive unpacks to, and hold the shape of each array against its bytes.
+
+    Args:
+        data: The whole file.
+        what: Its path, for an error.
+
+    Raises:
+        ModelFileError: see `read_archive`.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if total > MAX_UNPACKED or len(members) > MAX_MEMBERS:
+                raise ModelFileError(
+                    436,
+                    f"{what}: its {len(members):,} parts unpack to {total:,} bytes, and a file of "
+                    f"synthgen auto to {MAX_UNPACKED:,} at most: check where it is from",
+                )
+            for member in members:
+                if member.filename.endswith(".npy"):
+                    with archive.open(member) as file:
+                        _check_array(file, member.file_size)
+                elif member.filename != "schema.json" or member.file_size > MAX_SCHEMA:
+                    raise ValueError(f"it has a part {member.filename!r}")
+    except ModelFileError:
+        raise
+    except Exception as error:  # a damaged archive fails in any of many ways
+        raise ModelFileError(
+            433, f"{what} is damaged, or no file of synthgen auto: {error}"
+        ) from error
+
+
+def _check_array(file: IO[bytes], size: int) -> None:
+    """Refuse an array that claims another size than the bytes that hold it."""
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    shape, _, dtype = read[npy.read_magic(file)](file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(f"an array of shape {shape} and type {dtype} has {size:,} bytes")
+
+
+def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) -> None:
+    """Hold the values of a file against what they may be, and predict one row.
+
+    Args:
+        content: By name, as `ImbalancedClassifier.save` writes it.
+        n_columns: Columns that the file describes.
+        n_classes: Classes that it names.
+
+    Raises:
+        ModelFileError: a value is none that `save` writes, or the classifier cannot predict (E418).
+    """
+    Stored(content["threshold"], "threshold").number(0, 1)
+    Stored(content["rare"], "rare").whole(0, n_classes - 1)
+    Stored(content["n_features"], "n_features").whole(1)
+    order = np.asarray(content["order"])
+    if order.dtype.kind != "i" or sorted(order.tolist()) != list(range(n_classes)):
+        raise wrong("order", order.tolist(), f"the numbers from 0 to {n_classes - 1}")
+    for name in ("strategy", "explanation"):
+        Stored(content[name], name).text()
+    fitted = content["fitted"]
+    shift = np.asarray(fitted.shift)
+    if shift.dtype.kind != "f" or len(shift) < n_classes or not (shift > 0).all():
+        raise wrong("shift", shift.tolist(), f"{n_classes} numbers above 0")
+    try:
+        found = fitted.predict_proba(np.full((1, n_columns), np.nan))
+    except Exception as error:  # an edited classifier fails in any of many ways
+        raise unreadable(error) from error
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise wrong("classifier", found.tolist(), "one that gives probabilities")
