@@ -186,10 +186,13 @@ def show(model: Path, json_file: str | None) -> None:
     from synthgen.tables.schema import describe
     from synthgen.training.model_file import read_model
 
-    if zipfile.is_zipfile(model):
+    try:
+        header, tensors = read_model(model)
+    except ModelFileError as error:
+        if error.code != 414 or not zipfile.is_zipfile(model):
+            raise
         _show_classifier(model, json_file)
         return
-    header, tensors = read_model(model)
     learned = {k for k in tensors if k.split("/")[1:2] == ["encoder"]}
     arrays = [
         {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}

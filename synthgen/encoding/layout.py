@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""How the columns of encoded rows lie side by side, and encoded rows themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# Of each column: its name, whether it has a number, and the levels of its code (0: it has none).
+# (column name, has a numeric slot, number of category codes; 0: none), for each column.
 Slots = list[tuple[Hashable, bool, int]]
 
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Cells of columns that no model learns: constants, identifiers, free text, empty columns."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""What `synthgen show` tells about a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from synthgen import TVAE, ImbalancedClassifier
+from synthgen.cli.main import main
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"dose": rng.normal(size=83), "sex": rng.choice(["f", "m"], 83)})
+    frame["ill"] = np.repeat(["no", "yes", "perhaps"], [60, 20, 3])
+    frame.to_csv("t.csv", index=False)
+    return frame
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_model_file_tells_what_it_holds(table: pd.DataFrame) -> None:
+    model = TVAE(classes=["yes"], steps=2, random_state=0)
+    model.fit(table.drop(columns="ill"), table["ill"]).save("m")
+    shown = run("show", "m")
+    assert "1 other classes" in shown
+    assert "perhaps" not in shown
+    assert "no value and no range that fewer than 5 rows share" in " ".join(shown.split())
+    model.save("m", keep_class_names=True)
+    assert "perhaps" in run("show", "m")
+
+
+def test_the_command_keeps_class_names_on_demand(table: pd.DataFrame) -> None:
+    given = ("fit", "t.csv", "--target", "ill", "--label", "yes", "--synthesizer", "tvae")
+    for option, told in (((), False), (("--keep-class-names",), True)):
+        run(*given, "--set", "steps=2", "-o", "m", *option)
+        assert ("perhaps" in run("show", "m")) is told
+
+
+def test_a_classifier_tells_what_it_holds(table: pd.DataFrame) -> None:
+    model = ImbalancedClassifier(
+        strategies=["class_weight"], estimator="lr", folds=2, repeats=1, random_state=0
+    )
+    rows = table[table["ill"] != "perhaps"]
+    model.fit(rows.drop(columns="ill"), rows["ill"]).save("auto.skops")
+    shown = " ".join(run("show", "auto.skops").split())
+    assert "the names of all classes, since it predicts them" in shown
+    assert "where a single row holds them" in shown
+    content = json.loads(run("show", "auto.skops", "--json", "-"))
+    assert content["classes"] == ["no", "yes"]
