@@ -64,7 +64,9 @@ def prepared(frame: pd.DataFrame) -> pd.DataFrame:
             out[name] = column.fillna(column.min() - 1).fillna(0)
         else:
             text = column.astype(object).where(column.notna(), "?").astype(str)
-            out[name] = text.astype("category")
+            # scikit-learn's boosting takes 255 levels: rarer ones are one level.
+            common = text.value_counts().index[:250]
+            out[name] = text.where(text.isin(common), "?rare").astype("category")
     return pd.DataFrame(out)
 
 
