@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Values and dtypes as JSON can hold them, exact both ways."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_or_not_at_all(
     monkeypatch.setattr(os, "replace", failing)
     files = write_together(one, two)
     with pytest.raises(OutputError, match="disk is full"), files as (first, second):
-        first.writelines([b"new"]), second.writelines([b"new"])
+        assert first.write(b"new") == second.write(b"new")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
