@@ -19,7 +19,8 @@ from synthgen.auditing.examine import NETWORK_ROWS, Examined, ExaminedColumn
 from synthgen.auditing.leaks import Leak
 from synthgen.auditing.model import Estimate, share_of
 from synthgen.tables.dtypes import row_of, tick_type
-from synthgen.tables.inference import ID_NAME, READS_AS
+from synthgen.tables.inference import ID_NAME
+from synthgen.tables.notes import READS_AS
 
 SEVERITIES = ("error", "warning", "note")
 # Of a column: share of its most frequent value; different values; rows that a level should have;

@@ -24,6 +24,9 @@ _DATE = re.compile(
     r"([ T].*)?"
 )
 
+# A text that reads as one of these, whole.
+READS_AS = {"numbers": _NUMBER, "dates": _DATE}
+
 
 def looks_like(texts: Sequence[str]) -> str:
     """ "dates" or "numbers", where most of the different texts of a column look like such.
