@@ -236,9 +236,7 @@ LONGEST_MODULE, LONGEST_FUNCTION = 500, 80  # lines
 STILL_TOO_LONG = {
     "synthgen.augmentation.amount:validated_amount",
     "synthgen.augmentation.augment:augment",
-    "synthgen.augmentation.page:augmented_page",
     "synthgen.augmentation.rejection:guarded_sample",
-    "synthgen.cli.making:_augment_file",
     "synthgen.comparison.compare:compare",
     "synthgen.comparison.sweep:sweep",
     "synthgen.metrics.privacy:privacy",

@@ -24,7 +24,7 @@ from synthgen.tables.schema import describe
 from synthgen.training.runner import History
 
 if TYPE_CHECKING:
-    from synthgen.augmentation.augment import Augmented
+    from synthgen.augmentation.augment import Addition, Augmented
 
 MAX_FIGURES = 24  # of columns, on one page
 SCORED_ROWS, SPLITS = 5000, 10
@@ -112,46 +112,12 @@ def augmented_page(
     """
     manifest = result.summary() if manifest is None else manifest
     shapes = _shapes(result) if shapes is None else shapes
-    room = MAX_FIGURES // max(len(shapes), 1) or 1
-    classes = []
-    figures = Figures()
-    for addition in result.additions:
-        if not addition.rows:
-            continue
-        real, made = _rows_of(result, addition.label)
-        found = shapes[addition.label]
-        least_alike = sorted(found, key=lambda s: s.value)[:room]
-        drawn = [
-            {
-                "shape": s,
-                "name": clean(s.column.name),
-                "svg": figures.svg(
-                    partial(
-                        draw_column,
-                        column=s.column,
-                        sides=(real[s.column.name], made[s.column.name]),
-                    ),
-                    f"{clean(s.column.name)}: real and new rows of {clean(addition.label)}",
-                ),
-            }
-            for s in found
-            if s in least_alike
-        ]
-        classes.append(
-            {
-                "label": clean(addition.label),
-                "rows": addition.rows,
-                "real": len(real),
-                "reason": clean(addition.reason),
-                "shapes": found,
-                "mean": float(np.mean([s.value for s in found])) if found else None,
-                "reference": float(np.mean([s.reference for s in found])) if found else None,
-                "figures": drawn,
-                "rest": [clean(s.column.name) for s in found if s not in least_alike],
-                "training": _training(result, addition.label, figures),
-                "sample": _first_rows(made),
-            }
-        )
+    figures, room = Figures(), MAX_FIGURES // max(len(shapes), 1) or 1
+    classes = [
+        _class_content(result, addition, shapes[addition.label], figures, room)
+        for addition in result.additions
+        if addition.rows
+    ]
     columns = [
         {key: clean(value) for key, value in row.items()}
         | {"left_out": c.name in result.not_learned}
@@ -185,6 +151,43 @@ def augmented_page(
             for v in ([] if evaluation is None else evaluation.verdicts)
         ],
     )
+
+
+def _class_content(
+    result: Augmented, addition: Addition, found: list[Shape], figures: Figures, room: int
+) -> dict[str, Any]:
+    """What the page says of one class; `room` is for so many figures of columns."""
+    real, made = _rows_of(result, addition.label)
+    least_alike = sorted(found, key=lambda s: s.value)[:room]
+    drawn = [
+        {
+            "shape": s,
+            "name": clean(s.column.name),
+            "svg": figures.svg(
+                partial(
+                    draw_column,
+                    column=s.column,
+                    sides=(real[s.column.name], made[s.column.name]),
+                ),
+                f"{clean(s.column.name)}: real and new rows of {clean(addition.label)}",
+            ),
+        }
+        for s in found
+        if s in least_alike
+    ]
+    return {
+        "label": clean(addition.label),
+        "rows": addition.rows,
+        "real": len(real),
+        "reason": clean(addition.reason),
+        "shapes": found,
+        "mean": float(np.mean([s.value for s in found])) if found else None,
+        "reference": float(np.mean([s.reference for s in found])) if found else None,
+        "figures": drawn,
+        "rest": [clean(s.column.name) for s in found if s not in least_alike],
+        "training": _training(result, addition.label, figures),
+        "sample": _first_rows(made),
+    }
 
 
 def augmented_cards(result: Augmented) -> str:

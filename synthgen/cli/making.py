@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,8 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     write_text(out / "ATTRIBUTION.md", (source / "ATTRIBUTION.md").read_text(encoding="utf-8"))
     training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
     # The page wants rows to show, whether they are worth having or not.
-    _augment_file(
-        data,
-        training,
-        output,
-        ratio=0.3,
-        report=out / "report",
-        mark="is_synthetic",
-        json_file=json_file,
-    )
+    report = out / "report"
+    _run(Job(data, training, output, ratio=0.3, report=report, mark="is_synthetic"), json_file)
     for line in (
         f"the table:  {data}",
         f"with new rows:  {output}",
@@ -167,137 +160,145 @@ def augment(
             rows = None
         else:
             raise UsageError(275, f"--ratio {ratio} and -n {rows} were both given: drop one")
-    _augment_file(
-        data,
-        training,
-        output,
-        ratio=ratio,
-        rows=rows,
-        only_new=only_new,
-        mark=mark,
-        model=model,
-        report=report,
-        rules=rules,
-        defuse=not no_defuse,
-        json_file=json_file,
+    job = Job(
+        data, training, output, ratio, rows, only_new, mark, model, report, rules, not no_defuse
     )
+    _run(job, json_file)
 
 
 # --- the main job, with files -----------------------------------------------------------------
 
 
-def _augment_file(
-    data: Path,
-    training: Training,
-    output: Path,
-    *,
-    ratio: float | str | None = None,
-    rows: int | None = None,
-    only_new: bool = False,
-    mark: str | None = None,
-    model: Path | None = None,
-    report: Path | None = None,
-    rules: tuple[str, ...] = (),
-    defuse: bool = True,
-    json_file: str | None = None,
-) -> None:
-    from synthgen.augmentation.augment import augment, device_of
+@dataclass(frozen=True)
+class Job:
+    """What `augment` is asked for: a table, how to make rows, and where they go."""
+
+    data: Path
+    training: Training
+    output: Path
+    ratio: float | str | None = None
+    rows: int | None = None
+    only_new: bool = False
+    mark: str | None = None
+    model: Path | None = None
+    report: Path | None = None
+    rules: tuple[str, ...] = ()
+    defuse: bool = True
+
+    @property
+    def manifest_file(self) -> Path:
+        """The manifest, beside the table that is written."""
+        return self.output.with_name(f"{self.output.name}.manifest.json")
+
+    def check(self, json_file: str | None) -> None:
+        """Refuse what can be refused before any work."""
+        training = self.training
+        check_ending(self.output)
+        check_places(
+            [self.data, training.schema, self.model, training.resume],
+            [self.output, self.manifest_file, json_file],
+        )
+        if self.report is not None:
+            check_folder(self.report)
+        if self.model is not None:
+            refuse_training(training)
+        if self.mark is not None and not (self.mark.strip() and self.mark.isprintable()):
+            raise UsageError(287, f"--mark {self.mark!r}: give a name that can be read")
+
+    def options(self) -> dict[str, Any]:
+        """What the manifest says of the options."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)[3:]}
+        return {**asdict(self.training), **own, "rules": list(self.rules)}
+
+
+def _run(job: Job, json_file: str | None) -> None:
+    """Read, make, write, and say what was done."""
+    started = time.perf_counter()
+    job.check(json_file)
+    aside = json_file == "-"
+    drawn = drawn_seed(job.training.seed, err=aside, resume=job.training.resume)
+    with collect_notes() as notes, resumable(job.training), drawn as seed:
+        result, source, read = _make(job, seed)
+        written = _write(job, result, source, read - started, notes)
+    _tell(job, result, written, err=aside)
+    if job.report is not None and any(a.rows for a in result.additions):
+        _judge(result, job.report, written, job.training.device, err=aside)
+    elif job.report is not None:
+        say("no page: there is no new row to show", err=aside)
+    _write_json(json_file, written)
+
+
+def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
+    """The table with its new rows, what was read, and when the reading ended."""
+    from synthgen.augmentation.augment import augment
     from synthgen.synthesizers.lookup import load
+    from synthgen.tables.disk import sha256_of
+
+    training = job.training
+    fitted = None if job.model is None else load(job.model, device=training.device)
+    synthesizer, decided = fitted or build(training), _schema(training.schema)
+    frame = _read(job.data)
+    source = {"path": job.data, "sha256": sha256_of(job.data)}
+    source |= {"rows": len(frame), "columns": frame.shape[1]}
+    read = time.perf_counter()
+    if job.mark is not None and job.mark in map(str, frame.columns):
+        what = f"--mark {job.mark}: the table has such a column: choose another name"
+        raise UsageError(287, what)
+    result = augment(
+        frame,
+        _column(frame, training.target),
+        labels=training.labels,
+        synthesizer=synthesizer,
+        model=fitted,
+        ratio=job.ratio,
+        n_samples=job.rows,
+        schema=decided,
+        rules=job.rules,
+        random_state=seed,
+    )
+    return result, source, read
+
+
+def _write(
+    job: Job, result: Augmented, source: dict[str, Any], reading: float, notes: list[str]
+) -> dict[str, Any]:
+    """Write the table and its manifest, which is returned; `reading` is in seconds."""
+    from synthgen.augmentation.manifest import manifest
     from synthgen.tables.disk import json_text, sha256_of, write_together
     from synthgen.tables.write import write_into
 
-    started = time.perf_counter()
-    manifest_file = output.with_name(f"{output.name}.manifest.json")
-    check_ending(output)
-    check_places(
-        [data, training.schema, model, training.resume], [output, manifest_file, json_file]
-    )
-    if report is not None:
-        check_folder(report)
-    if model is not None:
-        refuse_training(training)
-    aside = json_file == "-"
-    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
-    with collect_notes() as notes, resumable(training), drawn as seed:
-        fitted = None if model is None else load(model, device=training.device)
-        synthesizer, decided = fitted or build(training), _schema(training.schema)
-        frame = _read(data)
-        digest = sha256_of(data)
-        read = time.perf_counter()
-        if mark is not None and not (mark.strip() and mark.isprintable()):
-            raise UsageError(287, f"--mark {mark!r}: give a name that can be read")
-        if mark is not None and mark in map(str, frame.columns):
-            raise UsageError(
-                287, f"--mark {mark}: the table has such a column: choose another name"
-            )
-        result = augment(
-            frame,
-            _column(frame, training.target),
-            labels=training.labels,
-            synthesizer=synthesizer,
-            model=fitted,
-            ratio=ratio,
-            n_samples=rows,
-            schema=decided,
-            rules=rules,
-            random_state=seed,
+    began = time.perf_counter()
+    table = _table_of(result, only_new=job.only_new, mark=job.mark)
+    with write_together(job.output, job.manifest_file) as (table_file, about):
+        defused = write_into(table_file, table, job.output, defuse=job.defuse)
+        table_file.flush()
+        writing = time.perf_counter() - began
+        output = {"path": job.output, "sha256": sha256_of(table_file.name)}
+        found = manifest(
+            result,
+            data=source,
+            output=output | {"rows": len(table), "defused": defused},
+            model=job.model,
+            options=job.options(),
+            seconds={"read": reading, **result.seconds, "write": writing},
+            warnings=notes,
         )
-        made = time.perf_counter()
-        table = _table_of(result, only_new=only_new, mark=mark)
-        options = {
-            **asdict(training),
-            "ratio": ratio,
-            "rows": rows,
-            "only_new": only_new,
-            "mark": mark,
-            "rules": list(rules),
-            "model": model,
-            "report": report,
-            "defuse": defuse,
-        }
-        with write_together(output, manifest_file) as (table_file, about):
-            defused = write_into(table_file, table, output, defuse=defuse)
-            table_file.flush()
-            written = time.perf_counter()
-            seconds = {"read": read - started, **result.seconds, "write": written - made}
-            manifest = {
-                "synthgen": _versions(),
-                "data": {
-                    "path": data,
-                    "sha256": digest,
-                    "rows": len(frame),
-                    "columns": frame.shape[1],
-                },
-                "output": {
-                    "path": output,
-                    "sha256": sha256_of(table_file.name),
-                    "rows": len(table),
-                    "defused": defused,
-                },
-                "model": None if model is None else {"path": model, "sha256": sha256_of(model)},
-                "options": {
-                    k: v for k, v in options.items() if v not in (None, {}, []) and v is not False
-                },
-                **result.summary(),
-                "seconds": {k: round(v, 3) for k, v in seconds.items()},
-                "warnings": notes,
-            }
-            about.write((json_text(manifest) + "\n").encode())
-    say_defused(defused)
+        about.write((json_text(found) + "\n").encode())
+    return found
+
+
+def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) -> None:
+    """Say what was made and where it is."""
+    say_defused(written["output"]["defused"])
     for name, what in result.not_learned.items():
         say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
+    say_additions(result, err=err)
     new = sum(a.rows for a in result.additions)
-    say_additions(result, err=aside)
-    what = (
-        f"{new:,} new rows" if only_new else f"{len(frame):,} rows as they were, then {new:,} new"
-    )
-    what += f", made on {device_of(result.synthesizer)}" if new else ""
-    say(f"wrote {output}: {what}; manifest {manifest_file.name}", err=aside)
-    if report is not None and new:
-        _judge(result, report, manifest, training.device, err=aside)
-    elif report is not None:
-        say("no page: there is no new row to show", err=aside)
-    _write_json(json_file, manifest)
+    what = f"{new:,} new rows"
+    if not job.only_new:
+        what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"
+    what += f", made on {written['device']}" if new else ""
+    say(f"wrote {job.output}: {what}; manifest {job.manifest_file.name}", err=err)
 
 
 def _judge(
@@ -331,21 +332,3 @@ def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.Data
     table = table.copy(deep=False)
     table[mark] = result.is_synthetic[result.is_synthetic] if only_new else result.is_synthetic
     return table
-
-
-def _versions() -> dict[str, str]:
-    import platform
-
-    import numpy as np
-    import pandas as pd
-    import torch
-
-    from synthgen import __version__
-
-    return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-        "torch": torch.__version__,
-    }

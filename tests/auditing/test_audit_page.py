@@ -72,3 +72,8 @@ def test_a_notebook_shows_the_class_and_the_findings(found: Audit):
     assert found.findings[0].message.replace("\x00", "�") in text
     assert page.tags.count("svg") == 1
     cards_of(audit(pd.DataFrame({"dose": [1.0, 2.0, 3.0]}), ["a", "a", "b"]))
+
+
+def test_the_page_says_that_it_can_show_single_rows(found: Audit):
+    text = " ".join(Page(audit_page(found)).text.split())
+    assert "share it only with people who may see the table" in text

@@ -216,3 +216,8 @@ def test_no_new_rows_are_a_page_too():
     )
     assert "No new rows" in Page(augmented_page(none)).text
     assert cards_of(none).tags.count("svg") == 0
+
+
+def test_the_page_says_that_it_can_show_single_rows():
+    text = " ".join(page_of(made(table())).text.split())
+    assert "This page can show values of single rows" in text
