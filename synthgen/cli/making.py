@@ -238,8 +238,12 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
     fitted = None if job.model is None else load(job.model, device=training.device)
     synthesizer, decided = fitted or build(training), _schema(training.schema)
     frame = _read(job.data)
-    source = {"path": job.data, "sha256": sha256_of(job.data)}
-    source |= {"rows": len(frame), "columns": frame.shape[1]}
+    source = {
+        "path": job.data,
+        "sha256": sha256_of(job.data),
+        "rows": len(frame),
+        "columns": frame.shape[1],
+    }
     read = time.perf_counter()
     if job.mark is not None and job.mark in map(str, frame.columns):
         what = f"--mark {job.mark}: the table has such a column: choose another name"
