@@ -422,6 +422,7 @@ def test_what_is_odd_about_columns():
     assert "its name: codes" in next(f.message for f in result.findings if f.column == "month")
 
 
+@pytest.mark.filterwarnings("ignore:column .* is taken for text")
 @pytest.mark.usefixtures("quick")
 def test_numbers_and_dates_that_became_text_are_noted():
     X, y = table()
