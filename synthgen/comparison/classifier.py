@@ -30,7 +30,7 @@ from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
 from synthgen.training.model_file import naming
 
-FORMAT = 1
+FORMAT = 2  # 1 had its classes in other modules
 DISCLOSURE = (
     "in this file: no training row, but the names of all classes, since it predicts them, and of "
     "all levels, and the least and greatest values of the columns, also where a single row holds "
@@ -320,7 +320,14 @@ def _check_types(data: bytes, what: str) -> None:
         raise ModelFileError(
             433, f"{what} is damaged, or no file of synthgen auto: {error}"
         ) from error
-    if other := sorted(there - {*TRUSTED}):
+    other = sorted(there - {*TRUSTED})
+    if other and all(name.startswith("synthgen.") for name in other):
+        raise ModelFileError(
+            434,
+            f"{what} is from another version of synthgen ({other[0]} is not on the list of trusted "
+            f"types): run synthgen auto again",
+        )
+    if other:
         raise ModelFileError(
             434, f"{what} holds {', '.join(other)}, which is not on the list of trusted types"
         )

@@ -127,3 +127,14 @@ def test_a_file_is_read_as_it_was_written(whole: bytes, tmp_path: Path) -> None:
     model = ImbalancedClassifier.load(tmp_path / "m")
     assert model.predict_proba(pd.DataFrame({"dose": [1.0], "sex": ["f"]})).shape == (1, 2)
     assert json.loads(unpacked(whole)["schema.json"])
+
+
+def test_a_file_of_an_older_version_is_refused_in_words(whole: bytes, tmp_path: Path) -> None:
+    parts = unpacked(whole)
+    new = b'"__module__": "synthgen.comparison.estimators"'
+    assert new in parts["schema.json"]
+    old = parts["schema.json"].replace(new, b'"__module__": "synthgen.judges"')
+    error = refused(tmp_path / "m", packed(parts | {"schema.json": old}))
+    assert error.code == 434
+    assert "from another version of synthgen" in error.message
+    assert "run synthgen auto again" in error.message
