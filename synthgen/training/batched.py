@@ -1,4 +1,7 @@
-"""Many networks trained side by side, as one batched model and on CUDA as one graph.
+"""Experimental: many networks trained side by side, as one batched model.
+
+On a CPU this takes as long as one after the other. On CUDA, where the step is one graph for all, it
+should pay; that has not been measured.
 
 Folds, seeds and sizes of a class give fits of one shape, each too small to fill a device. Their
 tables are laid out alike: what one of them lacks is padding, which nothing flows through. So each
@@ -11,6 +14,7 @@ from __future__ import annotations
 import gc
 import math
 import time
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -19,7 +23,7 @@ from torch.func import functional_call, vmap
 
 from synthgen.encoding.layout import Layout, common
 from synthgen.threads import NETWORK, threads_for
-from synthgen.training.graph import Replay, out_of_memory
+from synthgen.training.graph import CapturedStep, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
 from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task, decay_of
 
@@ -40,7 +44,7 @@ def run_together(tasks: list[Task]) -> list[History]:
         return [tasks[0].run()]
     histories = _at_once(tasks)
     if histories is None:
-        gc.collect()  # an update and its replay hold one another, and the memory of all
+        gc.collect()  # a traceback may still hold the memory of all
         half = len(tasks) // 2
         return run_together(tasks[:half]) + run_together(tasks[half:])
     return [
@@ -50,11 +54,11 @@ def run_together(tasks: list[Task]) -> list[History]:
 
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:
-    """As `SideBySide.run`; None: memory does not suffice, and nothing is left of the trial."""
+    """As `SideBySide.run`; None if it ran out of memory: all that was allocated is released."""
     work = sum(w.numel() * t.learner.batch for t in tasks for w in t.learner.parameters())
     try:
-        with threads_for(work, NETWORK):
-            return SideBySide(tasks).run()
+        with threads_for(work, NETWORK), closing(SideBySide(tasks)) as side_by_side:
+            return side_by_side.run()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -100,7 +104,7 @@ class SideBySide:
         self.decay = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
         self.count = torch.zeros_like(self.decay)
         self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
-        self.replay = Replay(self.update, self.generator, self.like.is_cuda)
+        self.captured = CapturedStep(self.update, self.generator, self.like.device)
 
     # --- a step -----------------------------------------------------------------------------------
 
@@ -147,6 +151,10 @@ class SideBySide:
 
         return one
 
+    def close(self) -> None:
+        """Free the captured graph, and with it the memory of all."""
+        self.captured.close()
+
     # --- a run ------------------------------------------------------------------------------------
 
     def run(self) -> list[History | None]:
@@ -167,7 +175,7 @@ class SideBySide:
         for step in range(1, max(ends) + 1):
             self.decay.fill_(decay_of(step))
             self.shares.copy_(shares[step - 1])
-            self.replay()
+            self.captured()
             since += 1
             going = [i for i, t in enumerate(tasks) if step <= t.steps and i not in lost]
             if step % REPORT_EVERY == 0 or step in ends:

@@ -1,4 +1,6 @@
-"""TODO docstring."""
+"""One update of a network, on CUDA captured once as a graph and replayed at the cost of one launch;
+and how an error says that memory ran out.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +9,83 @@ from collections.abc import Callable
 import torch
 
 WARM_UP = 3  # updates before a graph is captured: they fill the optimisers' state and the caches
+# What libraries write when memory runs out; on a CPU torch raises a plain RuntimeError.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "status_alloc_failed",  # cuBLAS and cuDNN
+)
 
 
-class Replay:
-    """An update that is run as it is, or on CUDA recorded once as a graph and replayed.
+class CapturedStep:
+    """An update that runs as it is on a CPU and, on CUDA, is captured as a graph and replayed.
 
     Args:
-        update: Works on tensors that stay where they are.
+        update: Works on tensors that keep their place in memory.
         generator: Its only source of randomness.
-        cuda: Whether to record it.
+        device: Where the update runs. On CUDA each step has a stream of its own on this device:
+            that of `torch.cuda.graph` is one for all, on the device that came first.
     """
 
-    def __init__(self, update: Callable[[], None], generator: torch.Generator, cuda: bool) -> None:
-        self.update, self.generator, self.cuda = update, generator, cuda
+    def __init__(
+        self, update: Callable[[], None], generator: torch.Generator, device: torch.device
+    ) -> None:
+        self.update: Callable[[], None] | None = update
+        self.generator, self.device = generator, device
+        self.captures = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if self.captures else None
         self.forget()
 
     def forget(self) -> None:
-        """What was recorded used tensors that are no longer in use."""
+        """Drop the captured graph; its tensors were replaced."""
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.eager = 0  # updates since the start, or since this
+        self.eager = 0  # updates since the start, or since the graph was dropped
+
+    def close(self) -> None:
+        """Drop the graph and the update, whose owner holds this step: both are free at once."""
+        self.forget()
+        self.update = None
 
     def __call__(self) -> None:
+        assert self.update is not None, "the run is over"
         if self.graph is not None:
             self.graph.replay()
-        elif self.cuda:
-            self._warm_up()
+        elif self.captures:
+            with torch.cuda.device(self.device):
+                self._warm_up(self.update)
         else:
             self.update()
 
-    def _warm_up(self) -> None:
-        """An update on a stream of its own, and after the last of them the capture."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self.update()
-        torch.cuda.current_stream().wait_stream(stream)
+    def _warm_up(self, update: Callable[[], None]) -> None:
+        """Run the update on the step's own stream, and after the last warm-up capture it."""
+        assert self.stream is not None
+        current = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            update()
+        current.wait_stream(self.stream)
         self.eager += 1
         if self.eager < WARM_UP:
             return
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph):
-            self.update()  # recorded, not run
+        with torch.cuda.graph(graph, stream=self.stream):
+            update()  # captured, not run
         self.graph = graph
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory did not suffice; on a CPU torch says so with a plain RuntimeError."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return any(t in text for t in ("out of memory", "can't allocate memory", "not enough memory"))
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in the error itself or in one that led to it."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        if isinstance(found, MemoryError | torch.cuda.OutOfMemoryError):
+            return True
+        if isinstance(found, RuntimeError) and any(
+            words in str(found).lower() for words in _OUT_OF_MEMORY
+        ):
+            return True
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return False

@@ -25,7 +25,7 @@ from synthgen.encoding.layout import Layout, Slots
 from synthgen.errors import ConvergenceError
 from synthgen.threads import NETWORK, threads_for
 from synthgen.training.checkpoint import Checkpoint, State
-from synthgen.training.graph import Replay, out_of_memory
+from synthgen.training.graph import CapturedStep, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
 
 REPORT_EVERY = 100
@@ -109,20 +109,37 @@ def run(
         return History(**result.values)
     at = _Run(learner, steps, generator)
     learner.train()
+    try:
+        _repeat(at, held_out, max(1, math.ceil(steps / looks)), progress, checkpoint)
+        history = at.finish()
+    finally:
+        at.close()
+    if checkpoint is not None:
+        checkpoint.finish(State(asdict(history), _copied(kept.state_dict())))
+    return history
+
+
+def _repeat(
+    at: _Run,
+    held_out: Callable[[], float] | None,
+    look_every: int,
+    progress: Progress | None,
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Update until the last step, and go back where it must; see `run`."""
     start = good = at.state()
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
         at.resume(now)
     if progress is not None:
-        progress(at.step, steps)
-    look_every = max(1, math.ceil(steps / looks))
-    while at.step < steps:
+        progress(at.step, at.steps)
+    while at.step < at.steps:
         if not at.advance():
             at.halve_batch(good)
             continue
-        reporting = at.step % REPORT_EVERY == 0 or at.step == steps
+        reporting = at.step % REPORT_EVERY == 0 or at.step == at.steps
         if at.step in FIRST_REPORTS and progress is not None:
-            progress(at.step, steps)
+            progress(at.step, at.steps)
         if reporting:
             if wrong := at.report():
                 if at.history.lowered:
@@ -130,8 +147,8 @@ def run(
                 at.lower_rates(good, wrong)
                 continue
             if progress is not None:
-                progress(at.step, steps)
-        if held_out is not None and (at.step % look_every == 0 or at.step == steps):
+                progress(at.step, at.steps)
+        if held_out is not None and (at.step % look_every == 0 or at.step == at.steps):
             at.look(held_out)
         if reporting:
             good = at.state()
@@ -139,10 +156,6 @@ def run(
                 checkpoint.write(good, good)
         if checkpoint is not None and checkpoint.signalled:
             checkpoint.leave(at.state(), good)
-    history = at.finish()
-    if checkpoint is not None:
-        checkpoint.finish(State(asdict(history), _copied(kept.state_dict())))
-    return history
 
 
 class _Run:
@@ -157,7 +170,7 @@ class _Run:
         self.average = [w.detach().clone() for w in self.weights]
         self.best: list[Tensor] | None = None
         self.decay = torch.zeros((), device=self.weights[0].device)
-        self.replay = Replay(self._update, generator, self.decay.is_cuda)
+        self.captured = CapturedStep(self._update, generator, self.decay.device)
         self.total = torch.zeros(len(learner.losses), device=self.weights[0].device)
         groups = [o.param_groups for o in learner.optimizers]
         self.rates = [[group["lr"] for group in g] for g in groups]
@@ -174,7 +187,7 @@ class _Run:
         try:
             self.decay.fill_(decay_of(step))
             self._set_rates(self.learner.course(self.step, self.steps))
-            self.replay()
+            self.captured()
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -224,8 +237,14 @@ class _Run:
         with torch.no_grad():
             torch._foreach_copy_(self.weights, self.best or self.average)
         self.learner.eval()
+        self.close()
         self.history.seconds = time.perf_counter() - self.started
         return self.history
+
+    def close(self) -> None:
+        """Free what only training needs: the captured graph, and the gradients."""
+        self.captured.close()
+        self.learner.zero_grad(set_to_none=True)
 
     # --- back and forth ---------------------------------------------------------------------------
 
@@ -289,14 +308,14 @@ class _Run:
         self.history.lowered = before.lowered + lowered
         self.history.batch = before.batch if batch is None else batch
         self._apply()
-        warnings.warn(note, UserWarning, stacklevel=4)
+        warnings.warn(note, UserWarning, stacklevel=5)
 
     def _rate(self, lowered: int) -> float:
         return self.rates[0][0] / 10**lowered if self.rates else math.nan
 
     def _apply(self) -> None:
         """Give the learner the batch and the rates that the history names."""
-        self.replay.forget()
+        self.captured.forget()
         self.learner.batch = self.history.batch
         self._set_rates(1.0)
 

@@ -4,7 +4,11 @@ are, no value reaches the host, and its length does not grow with the table.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training.batched import SideBySide
+from synthgen.training.checkpoint import Checkpoint
+from synthgen.training.graph import WARM_UP, CapturedStep
 from synthgen.training.learner import Learner
-from synthgen.training.runner import Task, _Run
+from synthgen.training.runner import History, Task, _Run
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # These wait for the device, or make a shape of what they find there.
@@ -172,6 +178,79 @@ def test_a_step_changes_tensors_in_place(
     assert sum(name.startswith("learner/") for name in changed) >= 6
 
 
+@pytest.mark.parametrize("make", NETWORKS)
+def test_nothing_outlives_a_fit(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting for the garbage collector, which does not know how full a GPU is. The first
+    fit of a process does not count: torch imports more of itself then, and that keeps frames.
+    """
+    learners: list[weakref.ref[Learner]] = []
+    steps: list[weakref.ref[CapturedStep]] = []
+    run, init = Task.run, CapturedStep.__init__
+
+    def watched(self: Task, checkpoint: Checkpoint | None = None) -> History:
+        learners.append(weakref.ref(self.learner))
+        return run(self, checkpoint)
+
+    def made(self: CapturedStep, *given: Any) -> None:
+        steps.append(weakref.ref(self))
+        init(self, *given)
+
+    monkeypatch.setattr(Task, "run", watched)
+    monkeypatch.setattr(CapturedStep, "__init__", made)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"n": rng.normal(size=200), "c": rng.choice(["a", "b"], 200)})
+    construct: Any = make
+    model = construct(scope="all", steps=3, batch_size=40, device="cpu", random_state=0)
+    model.fit(X, np.arange(200) < 50)
+    gc.collect()
+    gc.disable()
+    try:
+        model.fit(X, np.arange(200) < 50)
+        assert len(learners) == len(steps) == 2
+        assert learners[1]() is None
+        assert steps[1]() is None
+    finally:
+        gc.enable()
+    (fitted,) = model._models.values()
+    assert all(weight.grad is None for weight in fitted.sampler.parameters())
+
+
+def test_a_captured_step_has_a_stream_of_its_own_on_its_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams: list[Any] = []
+    captured_on: list[Any] = []
+
+    def new_stream(device: torch.device) -> Any:
+        streams.append(SimpleNamespace(device=device, wait_stream=lambda other: None))
+        return streams[-1]
+
+    def capture(graph: Any, stream: Any) -> Any:
+        captured_on.append(stream)
+        return nullcontext()
+
+    graph = SimpleNamespace(register_generator_state=lambda generator: None, replay=lambda: None)
+    current = SimpleNamespace(wait_stream=lambda other: None)
+    for name, stand_in in {
+        "Stream": new_stream,
+        "graph": capture,
+        "CUDAGraph": lambda: graph,
+        "device": lambda device: nullcontext(),
+        "stream": lambda stream: nullcontext(),
+        "current_stream": lambda device: current,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    device = torch.device("cuda:1")
+    for _ in range(2):
+        step = CapturedStep(lambda: None, torch.Generator(), device)
+        for _ in range(WARM_UP + 1):
+            step()
+    assert [stream.device for stream in streams] == [device, device]
+    assert captured_on == streams
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("make", NETWORKS)
 def test_recorded_steps_are_the_eager_ones(
@@ -181,10 +260,10 @@ def test_recorded_steps_are_the_eager_ones(
     for recorded in (False, True):
         at = _Run(*_with_steps(learner_of(make, monkeypatch, device="cuda")))
         if not recorded:
-            at.replay.cuda = False
+            at.captured.captures = False
         for _ in range(20):
             assert at.advance()
-        assert (at.replay.graph is not None) is recorded
+        assert (at.captured.graph is not None) is recorded
         weights.append(torch.cat([a.flatten() for a in at.average]))
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
 

@@ -16,6 +16,7 @@ from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError
 from synthgen.training.checkpoint import Checkpoint
+from synthgen.training.graph import out_of_memory
 from synthgen.training.learner import Learner, Sampler
 from synthgen.training.runner import EMA_DECAY, History, run
 
@@ -415,3 +416,20 @@ def test_energy_distance_of_known_samples() -> None:
     same = [torch.randn(800, 3, generator=generator) for _ in range(2)]
     assert abs(energy_distance(*same)) < 0.02
     assert energy_distance(same[0], same[1] + 1) > 0.3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        MemoryError(),
+    ],
+)
+def test_memory_is_found_behind_another_error(error: Exception) -> None:
+    assert out_of_memory(error)
+    caused, followed = ValueError("the step failed"), KeyError("while it was handled")
+    caused.__cause__, followed.__context__ = error, caused
+    assert out_of_memory(caused)
+    assert out_of_memory(followed)
+    assert not out_of_memory(RuntimeError("CUBLAS_STATUS_INVALID_VALUE"))
