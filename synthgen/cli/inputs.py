@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthgen.cli.terminal import say
-from synthgen.errors import DataError, UsageError
+from synthgen.errors import DataError, ModelFileError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def drawn_seed(given: int | None, *, err: bool, resume: Path | None = None) -> I
     seed = secrets.randbits(32)
     try:
         yield seed
-    except (UsageError, DataError):
+    except (UsageError, DataError, ModelFileError):
         raise
     except BaseException:
         _say_seed(seed, err)
