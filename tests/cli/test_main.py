@@ -478,7 +478,9 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     same = succeed(*AUDIT, "--against", "audit.json").stdout
     assert "92 rows before, 92 now; differences: 0" in same
     Path("old.json").write_text("{")
-    assert fail(2, *AUDIT, "--against", "old.json").startswith("error E279: old.json: cannot read")
+    assert fail(2, *AUDIT, "--against", "old.json").startswith(
+        "error E279: cannot read the JSON of an audit: old.json"
+    )
 
 
 # --- evaluate -------------------------------------------------------------------------------------
