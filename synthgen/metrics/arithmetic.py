@@ -1,0 +1,150 @@
+"""What a row's cells have to do with one another and with the other rows: differences between two
+columns, equal cells, and how often a value occurs in its sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from synthgen.metrics.rows import Space
+
+# Columns that are compared with one another, at most: 435 pairs.
+MOST_COLUMNS = 30
+# Two numbers whose standard deviations differ by no more than this may have the same unit.
+SAME_UNIT = 10.0
+# A value that occurs more often than this counts as one that occurs so often. Larger counts differ
+# between two samples of real rows, too, and would tell one sample from the other.
+MOST_COUNTED = 4
+# Decimals that are looked at; a value with more counts as one with one more.
+MOST_DECIMALS, MOST_ZEROS = 8, 6
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """The columns whose cells are compared, and their pairs.
+
+    Attributes:
+        space: Where the cells come from.
+        columns: Positions in the space of the columns that are compared, at most `MOST_COLUMNS`.
+        differences: Pairs of numbers, as positions in the space.
+        equalities: Pairs of columns that can hold the same value.
+        spread: Standard deviation of each number, 1 for levels. Shape (columns of the space,).
+        shared: For each column of levels, one code for each of its levels, the same code for the
+            same text in every column; else an empty array.
+    """
+
+    space: Space
+    columns: tuple[int, ...]
+    differences: tuple[tuple[int, int], ...]
+    equalities: tuple[tuple[int, int], ...]
+    spread: np.ndarray
+    shared: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, space: Space) -> Arithmetic:
+        """Numbers first, those with the most others of a comparable scale foremost, then levels.
+
+        Example:
+            >>> import pandas as pd
+            >>> from synthgen.table import Table
+            >>> paid, due = [3.0, 5.0, 7.0, 8.5], [3.0, 6.0, 7.0, 9.5]
+            >>> frame = pd.DataFrame({"due": due, "paid": paid, "y": ["no", "yes"] * 2})
+            >>> rows = Table.of(frame, target="y")
+            >>> space = Space.of(rows, with_target=False)
+            >>> found = Arithmetic.of(space)
+            >>> found.equal(space.cells(rows))[:, 0].tolist()
+            [1.0, 0.0, 1.0, 0.0]
+        """
+        numbers = np.flatnonzero(~space.is_level)
+        spread = np.where(space.is_level, 1.0, space.scale * space.size)
+        ratio = np.abs(np.log(spread[numbers][:, None] / spread[numbers]))
+        comparable = (ratio <= np.log(SAME_UNIT)).sum(axis=1)
+        first = numbers[np.argsort(-comparable, kind="stable")]
+        columns = [*map(int, first), *map(int, np.flatnonzero(space.is_level))][:MOST_COLUMNS]
+        shared = _shared(space)
+        differences, equalities = [], []
+        for i, j in combinations(sorted(columns), 2):
+            if space.is_level[i] != space.is_level[j]:
+                continue
+            if space.is_level[i]:
+                if len(np.intersect1d(shared[i], shared[j])):
+                    equalities.append((i, j))
+                continue
+            differences.append((i, j))
+            if _in_one_unit(spread, i, j):
+                equalities.append((i, j))
+        return cls(
+            space, tuple(columns), tuple(differences), tuple(equalities), spread, tuple(shared)
+        )
+
+    def in_one_unit(self, pair: tuple[int, int]) -> bool:
+        """Whether the difference of the two is one of the values themselves."""
+        return _in_one_unit(self.spread, *pair)
+
+    def difference(self, cells: np.ndarray) -> np.ndarray:
+        """First less second of each pair, in their unit, or in standard deviations where their
+        scales cannot be compared. Shape (rows, pairs).
+        """
+        out = np.empty((len(cells), len(self.differences)))
+        for k, (i, j) in enumerate(self.differences):
+            a, b = (1.0, 1.0) if self.in_one_unit((i, j)) else self.spread[[i, j]]
+            out[:, k] = cells[:, i] / a - cells[:, j] / b
+        return out
+
+    def equal(self, cells: np.ndarray) -> np.ndarray:
+        """1 where the cells of a pair are equal, 0 where not or missing. Shape (rows, pairs)."""
+        out = np.empty((len(cells), len(self.equalities)))
+        texts = {
+            j: np.append(codes, -1 - j)[np.nan_to_num(cells[:, j], nan=len(codes)).astype(np.int64)]
+            for j, codes in enumerate(self.shared)
+            if len(codes)
+        }
+        for k, (i, j) in enumerate(self.equalities):
+            out[:, k] = texts.get(i, cells[:, i]) == texts.get(j, cells[:, j])
+        return out
+
+    def counts(self, cells: np.ndarray) -> np.ndarray:
+        """How many of these rows hold the cell's value, `MOST_COUNTED` at most; NaN where missing.
+        Shape (rows, columns).
+
+        Args:
+            cells: All rows of one sample: counts of larger samples are larger.
+        """
+        out = np.empty((len(cells), len(self.columns)))
+        for k, j in enumerate(self.columns):
+            _, place, count = np.unique(cells[:, j], return_inverse=True, return_counts=True)
+            out[:, k] = np.minimum(count[place], MOST_COUNTED)
+            out[np.isnan(cells[:, j]), k] = np.nan
+        return out
+
+
+def last_digits(values: np.ndarray) -> np.ndarray:
+    """Decimals that each value is written with; below 0 the zeros that it ends in.
+
+    Example:
+        >>> last_digits(np.array([0.25, 3.0, 1200.0, np.nan, 1 / 3])).tolist()
+        [2.0, 0.0, -2.0, nan, 9.0]
+    """
+    out = np.full(values.shape, MOST_DECIMALS + 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(MOST_DECIMALS, -MOST_ZEROS - 1, -1):
+            out[np.round(values, k) == values] = k
+    out[np.isnan(values)] = np.nan
+    return out
+
+
+def _in_one_unit(spread: np.ndarray, i: int, j: int) -> bool:
+    return bool(abs(np.log(spread[i] / spread[j])) <= np.log(SAME_UNIT))
+
+
+def _shared(space: Space) -> list[np.ndarray]:
+    codes: dict[str, int] = {}
+    return [
+        np.array([codes.setdefault(str(c), len(codes)) for c in column.categories], dtype=np.int64)
+        if level
+        else np.empty(0, dtype=np.int64)
+        for column, level in zip(space.columns, space.is_level, strict=True)
+    ]

@@ -1,0 +1,180 @@
+"""What gives rows away, in words: yes-or-no facts about a row, and how many rows they hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from synthgen.column import Column
+from synthgen.metrics.arithmetic import Arithmetic, last_digits
+from synthgen.metrics.rows import HOT_LEVELS
+
+# Facts about single cells and differences of two, and those that only arithmetic shows.
+SEEN_BY_ALL = ("missing", "level", "value", "difference")
+SEEN_BY_ARITHMETIC = ("equal", "repeats", "digits")
+
+
+class Fact(NamedTuple):
+    """A statement that holds for some rows.
+
+    Attributes:
+        text: The statement, such as ``"`paid` equals `due`"``.
+        real, made: Share of real and of synthetic rows that it holds for.
+
+    Example:
+        >>> str(Fact("`paid` equals `due`", 0.145, 0.013))
+        '`paid` equals `due` in 14.5 % of real rows, 1.3 % of these'
+    """
+
+    text: str
+    real: float
+    made: float
+
+    @property
+    def gap(self) -> float:
+        """How far the shares differ: 2 AUC − 1 of whoever goes by this fact alone."""
+        return abs(self.real - self.made)
+
+    def __str__(self) -> str:
+        return f"{self.text} in {_percent(self.real)} of real rows, {_percent(self.made)} of these"
+
+
+def strongest(
+    arithmetic: Arithmetic, real: np.ndarray, made: np.ndarray, kinds: tuple[str, ...]
+) -> Fact | None:
+    """The fact whose shares of the real and of the other rows differ most; None where there is no
+    column. Of several alike the first, in the order of `_families`.
+
+    A number is turned into the fact that it is at most some value: the value that parts the two
+    samples best (the place of the Kolmogorov-Smirnov statistic).
+
+    Args:
+        arithmetic: The columns, and the pairs of them that are compared.
+        real, made: Cells of as many rows, shape (rows, columns of the space).
+        kinds: Of `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`, those to look at.
+    """
+    found = None
+    which = np.repeat([False, True], [len(real), len(made)])
+    for kind, text, measure in _families(arithmetic):
+        if kind not in kinds:
+            continue
+        values = np.vstack([measure(real), measure(made)])
+        if not values.shape[1]:
+            continue
+        gaps, cuts = parted(values, which)
+        best = int(gaps.argmax())
+        if found is None or gaps[best] > found.gap + 1e-12:
+            holds = values[:, best] <= cuts[best]
+            if kind in ("missing", "equal", "level", "repeats"):
+                holds = values[:, best] > cuts[best]
+            share = [float(holds[side].mean()) for side in (~which, which)]
+            found = Fact(text(best, float(cuts[best])), *share)
+    return found
+
+
+def parted(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each column the largest difference between the shares of the two samples that are at
+    most some value, and that value.
+
+    Args:
+        values: Shape (rows, columns); NaN is at most nothing.
+        which: Whether a row is of the second sample. Shape (rows,).
+
+    Example:
+        >>> values = np.array([[1.0], [2.0], [2.0], [3.0]])
+        >>> gaps, cuts = parted(values, np.array([False, False, True, True]))
+        >>> gaps.tolist(), cuts.tolist()
+        ([0.5], [1.0])
+    """
+    step = np.where(which, 1 / max(1, which.sum()), -1 / max(1, (~which).sum()))
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    walk = np.abs(np.cumsum(step[order], axis=0))
+    walk[:-1][ordered[1:] == ordered[:-1]] = 0
+    walk[np.isnan(ordered)] = 0
+    place = walk.argmax(axis=0)[None]
+    gaps, cuts = (np.take_along_axis(of, place, axis=0)[0] for of in (walk, ordered))
+    return gaps, cuts
+
+
+_Measure = Callable[[np.ndarray], np.ndarray]
+_Text = Callable[[int, float], str]
+
+
+def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
+    """Each kind of fact: how to say it of a column of what is measured, and how to measure it."""
+    space = arithmetic.space
+    names = [f"`{name}`" for name in space.names]
+    numbers = np.flatnonzero(~space.is_level)
+    levels = [
+        (j, code)
+        for j in np.flatnonzero(space.is_level)
+        for code in np.flatnonzero(space.known[j] < HOT_LEVELS)
+    ]
+
+    def pair(pairs: tuple[tuple[int, int], ...], k: int, between: str) -> str:
+        return f"{names[pairs[k][0]]} {between} {names[pairs[k][1]]}"
+
+    def level(k: int, cut: float) -> str:
+        j, code = levels[k]
+        return f"{names[j]} is {space.columns[j].categories[code]}"
+
+    def difference(k: int, cut: float) -> str:
+        same = arithmetic.in_one_unit(arithmetic.differences[k])
+        unit = "" if same else ", each in standard deviations,"
+        return f"{pair(arithmetic.differences, k, '−')}{unit} is at most {cut:.4g}"
+
+    def repeats(k: int, cut: float) -> str:
+        name = names[arithmetic.columns[k]]
+        return (
+            f"{name} repeats" if cut < 2 else f"a value of {name} occurs more than {cut:.0f} times"
+        )
+
+    def hot(cells: np.ndarray) -> np.ndarray:
+        parts = [cells[:, j] == code for j, code in levels]
+        return np.column_stack(parts).astype(float) if parts else np.empty((len(cells), 0))
+
+    yield "missing", lambda k, cut: f"{names[k]} is missing", lambda c: np.isnan(c).astype(float)
+    yield "equal", lambda k, cut: pair(arithmetic.equalities, k, "equals"), arithmetic.equal
+    yield "repeats", repeats, arithmetic.counts
+    yield (
+        "digits",
+        lambda k, cut: f"{names[numbers[k]]} {_rounded(int(cut))}",
+        lambda c: last_digits(c[:, numbers]),
+    )
+    yield "level", level, hot
+    yield (
+        "value",
+        lambda k, cut: f"{names[numbers[k]]} is at most {_shown(space.columns[numbers[k]], cut)}",
+        lambda c: c[:, numbers],
+    )
+    yield "difference", difference, arithmetic.difference
+
+
+def _rounded(decimals: int) -> str:
+    if decimals > 0:
+        return f"has at most {decimals} decimal{'s' * (decimals > 1)}"
+    return f"is a multiple of {10**-decimals:,}" if decimals else "is a whole number"
+
+
+def _shown(column: Column, cut: float) -> str:
+    """A cut of a column of numbers or dates."""
+    if column.kind != "datetime":
+        return f"{cut:,.6g}"
+    return str(column.restore(np.array([round(cut)], dtype=np.int64)).iloc[0])
+
+
+def _percent(share: float) -> str:
+    """A share with one decimal, but never 0 or 100 % for what is only nearly so.
+
+    Example:
+        >>> _percent(0.145), _percent(0.00002), _percent(1.0)
+        ('14.5 %', '<0.1 %', '100 %')
+    """
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", " %")
+    if share < 0.0005:
+        return "<0.1 %"
+    return ">99.9 %" if share > 0.9995 else f"{100 * share:.1f} %"
