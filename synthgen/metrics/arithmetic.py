@@ -80,6 +80,22 @@ class Arithmetic:
             space, tuple(columns), tuple(differences), tuple(equalities), spread, tuple(shared)
         )
 
+    @property
+    def pairs(self) -> int:
+        """Of `features`, the last that are of pairs of columns."""
+        return len(self.equalities) + len(self.differences)
+
+    def features(self, cells: np.ndarray) -> np.ndarray:
+        """What is said of single cells (counts, last digits), then of pairs; shape (rows,
+        features).
+
+        Args:
+            cells: All rows of one sample.
+        """
+        numbers = [j for j in self.columns if not self.space.is_level[j]]
+        single = [self.counts(cells), last_digits(cells[:, numbers])]
+        return np.hstack([*single, self.equal(cells), self.difference(cells)])
+
     def in_one_unit(self, pair: tuple[int, int]) -> bool:
         """Whether the difference of the two is one of the values themselves."""
         return _in_one_unit(self.spread, *pair)

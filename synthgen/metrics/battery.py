@@ -22,6 +22,8 @@ FEW, REPEATS = 500, 3
 # Rows of a fold are scored by one classifier, so AUCs spread 1.05 to 1.5 times as wide as those of
 # as many independent scores do (measured on 40 to 1,000 rows of each side).
 DEPENDENT = 1.4
+# Of each sample; fewer cannot be told apart whatever they are.
+FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Battery:
     @property
     def sentence(self) -> str:
         """What the worst detector is, and what gave the rows away."""
+        if not self.findings:
+            return f"Nothing was measured: it needs a column and {FEWEST} rows of each table"
         if self.worst is None:
             return (
                 "No detector tells even independent columns from real rows: too few rows, or the "
@@ -186,8 +190,9 @@ def battery(
     """Let four detectors tell synthetic rows from held-out real ones.
 
     Histogram boosting on the columns; histogram boosting that is also given differences of two
-    columns, whether two cells are equal, and how often a value occurs in its sample; an MLP on
-    ranks; nearest neighbours. Each is cross-fitted (3 folds), on equally many rows of both sides.
+    columns, whether two cells are equal, how often a value occurs in its sample, and its decimals
+    or final zeros; an MLP on ranks; nearest neighbours. Each is cross-fitted (3 folds), on equally
+    many rows of both sides.
     Its two-sample score, 2 (1 − max(0.5, AUC)), stands between those of two controls: as many
     other real rows, drawn from train, and these with each column shuffled by itself. The figure is
     (score − independent) / (real − independent). Detectors that cannot tell independent columns
@@ -224,6 +229,8 @@ def battery(
     seed = seed_sequence(random_state)
     rng = np.random.default_rng(child_seed(seed, 0))
     train, made, fresh = (in_order(cells) for cells in (draws.train, draws.made, draws.fresh))
+    if not len(draws.space.columns) or min(map(len, (train, made, fresh))) < FEWEST:
+        return Battery(draws.group, (), None)
     arithmetic = Arithmetic.of(draws.space)
     battery = detectors(draws.space, arithmetic, train, boosting)
     rows = min(len(train), len(made), len(fresh), max(one.rows for one in battery))

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
@@ -21,12 +22,16 @@ from synthgen.metrics.facts import SEEN_BY_ALL, SEEN_BY_ARITHMETIC, parted
 from synthgen.metrics.rows import Space
 
 Boosting = Literal["histogram", "xgboost"]
-HISTOGRAM: dict[str, Any] = {"max_iter": 100, "early_stopping": False}
+HISTOGRAM: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.1, "early_stopping": False}
+# On so many rows half as many trees, of twice the rate, tell as much in half of the time.
+SMALL_TABLE, FOR_SMALL = 6_000, {"max_iter": 50, "learning_rate": 0.2}
 # Of differences and equalities, those that a fold's boosting is given, and the rows of the fold
 # that choose them.
 MOST_PAIRS, CHOOSING_ROWS = 60, 4_000
-MLP: dict[str, Any] = {"hidden_layer_sizes": (64, 64), "max_iter": 20, "learning_rate_init": 2e-3}
-NEIGHBOURS = 30
+MLP: dict[str, Any] = {"hidden_layer_sizes": (64, 64), "learning_rate_init": 2e-3}
+# Of an MLP: rows of an update, updates that a small table gets, too, and passes over the rows.
+BATCH, UPDATES, PASSES = 200, 400, (15, 60)
+NEIGHBOURS = 10
 # Of a column, the levels that an MLP and kNN tell from the others.
 HOT = 30
 
@@ -40,7 +45,7 @@ class Detector:
         words: What it is, for the reader.
         rows: Of each sample, at most: those that it is given.
         features: From all cells of one sample to what it learns from; shape (rows, features).
-        model: From a seed to a classifier that has not learned yet.
+        model: From a seed, and the rows to learn from, to a classifier that has not learned yet.
         kinds: Of the facts of `synthgen.metrics.facts`, those that it can see.
     """
 
@@ -48,7 +53,7 @@ class Detector:
     words: str
     rows: int
     features: Callable[[np.ndarray], np.ndarray]
-    model: Callable[[int], Any]
+    model: Callable[[int, int], Any]
     kinds: tuple[str, ...] = SEEN_BY_ALL
 
 
@@ -75,79 +80,65 @@ def detectors(
         level and len(column.categories) > 2
         for column, level in zip(space.columns, space.is_level, strict=True)
     ]
+    # Two levels are one cut of a number.
     is_level = np.array(several, dtype=bool)
     ranks = _ranks(space, train)
-    first = (
-        Detector("boosting", "XGBoost as published", 10_000, space.trees, _xgboost(space))
-        if boosting == "xgboost"
-        else Detector(
-            "boosting", "histogram boosting", 10_000, space.trees, lambda s: _Boosted(is_level, s)
-        )
-    )
+    named = ("XGBoost as published", _xgboost(space))
+    if boosting == "histogram":
+        named = ("histogram boosting", lambda seed, rows: _Boosted(is_level, seed))
     return (
-        first,
+        Detector("boosting", named[0], 10_000, space.trees, named[1]),
         Detector(
             "arithmetic",
-            "histogram boosting with differences, equal cells and value counts",
+            "histogram boosting with differences, equal cells, value counts and last digits",
             10_000,
-            lambda cells: np.hstack(
-                [
-                    space.trees(cells),
-                    arithmetic.counts(cells),
-                    arithmetic.equal(cells),
-                    arithmetic.difference(cells),
-                ]
-            ),
-            lambda seed: _Boosted(is_level, seed, always=len(is_level) + len(arithmetic.columns)),
+            lambda cells: np.hstack([space.trees(cells), arithmetic.features(cells)]),
+            lambda seed, rows: _Boosted(is_level, seed, arithmetic.pairs),
             kinds=(*SEEN_BY_ALL, *SEEN_BY_ARITHMETIC),
         ),
         Detector(
-            "mlp",
-            "an MLP on ranks",
-            10_000,
-            lambda cells: ranks(cells) * np.sqrt(12),
-            lambda seed: MLPClassifier(**MLP, random_state=seed),
+            "mlp", "an MLP on ranks", 10_000, lambda cells: np.hstack(_scaled(ranks(cells))), _mlp
         ),
         Detector(
             "neighbours",
             f"{NEIGHBOURS} nearest neighbours",
             4_000,
-            lambda cells: ranks(cells).astype(np.float32),
-            lambda seed: KNeighborsClassifier(NEIGHBOURS, algorithm="brute"),
+            lambda cells: np.hstack(ranks(cells)).astype(np.float32),
+            lambda seed, rows: KNeighborsClassifier(min(NEIGHBOURS, rows), algorithm="brute"),
         ),
     )
 
 
 class _Boosted:
-    """Histogram boosting on some features that it is always given, and the best of the others.
+    """Histogram boosting on all features but the last few, and on the best of those.
 
     Args:
         is_level: Whether each of the first features is of levels.
         seed: Of its own draws.
-        always: How many features it is always given; None: all of them.
+        pairs: How many of the last features are of pairs of columns; `MOST_PAIRS` of them are
+            kept, those that part the training rows best by one cut.
     """
 
-    def __init__(self, is_level: np.ndarray, seed: int, *, always: int | None = None) -> None:
-        self.is_level, self.seed, self.always = is_level, seed, always
+    def __init__(self, is_level: np.ndarray, seed: int, pairs: int = 0) -> None:
+        self.is_level, self.seed, self.pairs = is_level, seed, pairs
 
     def fit(self, features: np.ndarray, y: np.ndarray) -> _Boosted:
         self.kept = np.arange(features.shape[1])
-        if self.always is not None:
-            rng = np.random.default_rng(self.seed)
-            rows = rng.permutation(len(y))[:CHOOSING_ROWS]
-            gaps, _ = parted(features[rows, self.always :], y[rows])
+        if self.pairs > MOST_PAIRS:
+            first = features.shape[1] - self.pairs
+            rows = np.random.default_rng(self.seed).permutation(len(y))[:CHOOSING_ROWS]
+            gaps, _ = parted(features[rows, first:], y[rows])
             best = np.argsort(-gaps, kind="stable")[:MOST_PAIRS]
-            self.kept = np.append(self.kept[: self.always], self.always + np.sort(best))
+            self.kept = np.append(self.kept[:first], first + np.sort(best))
         # Histogram boosting cannot bin a feature that holds no value at all.
         self.kept = self.kept[~np.isnan(features[:, self.kept]).all(axis=0)]
-        levels = self.kept[self.kept < len(self.is_level)]
+        own = self.kept[self.kept < len(self.is_level)]
+        # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         leaf = int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20))
         self.model = HistGradientBoostingClassifier(
-            **HISTOGRAM,
+            **HISTOGRAM | (FOR_SMALL if len(y) <= SMALL_TABLE else {}),
             min_samples_leaf=leaf,
-            categorical_features=np.isin(
-                np.arange(len(self.kept)), np.flatnonzero(self.is_level[levels])
-            ),
+            categorical_features=np.flatnonzero(self.is_level[own]),
             random_state=self.seed,
         )
         self.model.fit(features[:, self.kept], y)
@@ -157,40 +148,57 @@ class _Boosted:
         return self.model.predict_proba(features[:, self.kept])
 
 
-def _xgboost(space: Space) -> Callable[[int], Any]:
+def _mlp(seed: int, rows: int) -> MLPClassifier:
+    passes = int(np.clip(UPDATES * BATCH // max(1, rows), *PASSES))
+    batch = min(BATCH, rows)
+    return MLPClassifier(**MLP, batch_size=batch, max_iter=passes, random_state=seed)
+
+
+def _xgboost(space: Space) -> Callable[[int, int], Any]:
     """As SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True,
     random_state=0) has it (Zhang et al. 2024).
     """
     kinds = ["c" if level else "q" for level in space.is_level]
     settings = {"enable_categorical": True, "random_state": 0, "feature_types": kinds}
-    return lambda seed: import_module("xgboost").XGBClassifier(**settings)
+    return lambda seed, rows: import_module("xgboost").XGBClassifier(**settings)
 
 
-def _ranks(space: Space, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Numbers as their share of smaller train values, from −0.5 to 0.5 (missing: 0, and a feature
-    that says so where a column of train has missing cells), levels as one feature each, whose
-    distance is 1 between two of them.
+def _ranks(
+    space: Space, train: np.ndarray
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """From cells to ranks of numbers and to levels.
+
+    A rank is the share of smaller values in train, from −0.5 to 0.5; 0 where missing. Levels are a
+    feature each, as is "missing" of a number that misses some; two levels lie 1 apart.
     """
     known = [np.sort(column[~np.isnan(column)]) for column in train.T]
 
-    def features(cells: np.ndarray) -> np.ndarray:
-        parts = []
+    def features(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ranks, levels = [np.empty((len(cells), 0))], [np.empty((len(cells), 0))]
         ranked = space.trees(cells)
         for j, values in enumerate(known):
             gone = np.isnan(cells[:, j])
             if space.is_level[j]:
                 wide = min(HOT, len(space.columns[j].categories))
                 codes = np.where(gone, wide + 1, np.minimum(np.nan_to_num(ranked[:, j]), wide))
-                parts.append((codes[:, None] == np.arange(wide + 2)) * np.sqrt(0.5))
+                levels.append((codes[:, None] == np.arange(wide + 2)) * np.sqrt(0.5))
                 continue
             below, above = (np.searchsorted(values, cells[:, j], side=s) for s in ("left", "right"))
             share = (below + above) / max(1, 2 * len(values)) - 0.5
-            parts.append(np.where(gone, 0, share)[:, None])
+            ranks.append(np.where(gone, 0, share)[:, None])
             if space.columns[j].missing:
-                parts.append(gone[:, None] * np.sqrt(0.5))
-        return np.hstack(parts)
+                levels.append(gone[:, None] * np.sqrt(0.5))
+        return np.hstack(ranks), np.hstack(levels)
 
     return features
+
+
+def _scaled(parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
+    """Ranks of standard deviation 1, the same as normal scores, in which tails are wider, and
+    levels.
+    """
+    ranks, levels = parts
+    return [np.sqrt(12) * ranks, ndtri(np.clip(ranks + 0.5, 1e-3, 1 - 1e-3)), 2 * levels]
 
 
 def out_of_fold(
@@ -208,7 +216,7 @@ def out_of_fold(
     out = np.empty(len(y))
     for k in range(int(folds.max()) + 1):
         test = folds == k
-        model = detector.model(seed + k)
+        model = detector.model(seed + k, int((~test).sum()))
         with warnings.catch_warnings():
             # An MLP that has not converged is the same judge for every sample.
             warnings.simplefilter("ignore", ConvergenceWarning)
