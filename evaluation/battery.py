@@ -166,7 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=FULL_STEPS, help="updates of TabFlow")
     parser.add_argument("--prototype", type=Path, help="file with a class SequentialTrees")
     parser.add_argument("--xgboost", action="store_true", help="as the first detector")
-    parser.add_argument("--again", action="store_true", help="leave out what the file holds")
+    parser.add_argument("--again", action="store_true", help="measure what the file holds, too")
     parser.add_argument(
         "--write-halves", type=Path, help="write the halves there, and nothing else"
     )

@@ -14,6 +14,8 @@ from synthgen.metrics.rows import HOT_LEVELS
 # Facts about single cells and differences of two, and those that only arithmetic shows.
 SEEN_BY_ALL = ("missing", "level", "value", "difference")
 SEEN_BY_ARITHMETIC = ("equal", "repeats", "digits")
+# A plainer fact is told where its shares differ by this part of the largest difference.
+NEARLY = 0.8
 
 
 class Fact(NamedTuple):
@@ -45,17 +47,19 @@ def strongest(
     arithmetic: Arithmetic, real: np.ndarray, made: np.ndarray, kinds: tuple[str, ...]
 ) -> Fact | None:
     """The fact whose shares of the real and of the other rows differ most; None where there is no
-    column. Of several alike the first, in the order of `_families`.
+    column.
 
     A number is turned into the fact that it is at most some value: the value that parts the two
-    samples best (the place of the Kolmogorov-Smirnov statistic).
+    samples best (the place of the Kolmogorov-Smirnov statistic). Differences of two columns are
+    the last of `_families`: a fact of an earlier family is told instead where its shares differ
+    nearly as much.
 
     Args:
         arithmetic: The columns, and the pairs of them that are compared.
         real, made: Cells of as many rows, shape (rows, columns of the space).
         kinds: Of `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`, those to look at.
     """
-    found = None
+    found = []
     which = np.repeat([False, True], [len(real), len(made)])
     for kind, text, measure in _families(arithmetic):
         if kind not in kinds:
@@ -65,13 +69,13 @@ def strongest(
             continue
         gaps, cuts = parted(values, which)
         best = int(gaps.argmax())
-        if found is None or gaps[best] > found.gap + 1e-12:
-            holds = values[:, best] <= cuts[best]
-            if kind in ("missing", "equal", "level", "repeats"):
-                holds = values[:, best] > cuts[best]
-            share = [float(holds[side].mean()) for side in (~which, which)]
-            found = Fact(text(best, float(cuts[best])), *share)
-    return found
+        holds = values[:, best] <= cuts[best]
+        if kind in ("missing", "equal", "level", "repeats"):
+            holds = values[:, best] > cuts[best]
+        share = [float(holds[side].mean()) for side in (~which, which)]
+        found.append(Fact(text(best, float(cuts[best])), *share))
+    most = max((fact.gap for fact in found), default=0.0)
+    return next((fact for fact in found if fact.gap >= NEARLY * most), None)
 
 
 def parted(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
