@@ -7,7 +7,8 @@ Adult (both official parts together), Magic and Default are cut into two random 
 learn from one half; the other half, 9,510 to 24,421 rows, is what the battery compares with
 (`synthgen.metrics.battery`), at most 10,000 rows of each side at a time. Rows:
 
-- real: the training half itself, compared with other rows of that half: 1 up to chance;
+- real: one half of the training rows in the synthetic rows' place, the other half as the control
+  (of Magic 4,755 rows each): 1 up to chance;
 - independent: the training half, each column shuffled by itself: 0 up to chance;
 - trees: `SequentialTrees` of synthgen where it is there, else the prototype that `--prototype`
   names;

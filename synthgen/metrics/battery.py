@@ -189,15 +189,18 @@ def battery(
 ) -> Battery:
     """Let four detectors tell synthetic rows from held-out real ones.
 
-    Histogram boosting on the columns; histogram boosting that is also given differences of two
-    columns, whether two cells are equal, how often a value occurs in its sample, and its decimals
-    or final zeros; an MLP on ranks; nearest neighbours. Each is cross-fitted (3 folds), on equally
-    many rows of both sides.
-    Its two-sample score, 2 (1 − max(0.5, AUC)), stands between those of two controls: as many
-    other real rows, drawn from train, and these with each column shuffled by itself. The figure is
-    (score − independent) / (real − independent). Detectors that cannot tell independent columns
-    from real rows, nor the synthetic rows, say nothing and are not quoted. The least figure is the
-    headline, as whoever looks at the rows may look with any of them.
+    - boosting: histogram boosting on the columns;
+    - arithmetic: the same, also given the difference of two columns, whether two cells are equal,
+      how often a value occurs in its sample, and its decimals or final zeros;
+    - mlp: an MLP on ranks;
+    - neighbours: the nearest neighbours of a row.
+
+    Each is cross-fitted in 3 folds, on equally many rows of both sides. Its two-sample score,
+    2 (1 − max(0.5, AUC)), is set between those of two controls: as many other real rows, drawn from
+    train, and these with each column shuffled by itself. The figure is (score − independent) /
+    (real − independent). A detector that tells neither independent columns nor the synthetic rows
+    from real rows has no power here and is not quoted. The least figure is the headline: whoever
+    receives the rows may use any of the detectors.
 
     Args:
         draws: The cells of train, synthetic and held-out rows, in any order.

@@ -135,7 +135,7 @@ class _Boosted:
         own = self.kept[self.kept < len(self.is_level)]
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         leaf = int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20))
-        settings = HISTOGRAM | (FOR_SMALL if len(y) <= SMALL_TABLE else {})
+        settings: dict[str, Any] = HISTOGRAM | (FOR_SMALL if len(y) <= SMALL_TABLE else {})
         settings |= {"categorical_features": np.flatnonzero(self.is_level[own])}
         self.model = HistGradientBoostingClassifier(
             **settings, min_samples_leaf=leaf, random_state=self.seed
@@ -149,7 +149,7 @@ class _Boosted:
 
 def _mlp(seed: int, rows: int) -> MLPClassifier:
     passes = int(np.clip(UPDATES * BATCH // max(1, rows), *PASSES))
-    settings = MLP | {"batch_size": min(BATCH, rows), "max_iter": passes}
+    settings: dict[str, Any] = MLP | {"batch_size": min(BATCH, rows), "max_iter": passes}
     return MLPClassifier(**settings, random_state=seed)
 
 
