@@ -196,14 +196,12 @@ def battery(
     Each is cross-fitted in 3 folds, on equally many rows of both sides. Its two-sample score,
     2 (1 − max(0.5, AUC)), is set between those of two controls: as many other real rows, drawn from
     train, and these with each column shuffled by itself. The figure is (score − independent) /
-    (real − independent). A detector that tells neither independent columns nor the synthetic rows
-    from real rows has no power here and is not quoted. The least figure is the headline: whoever
-    receives the rows may use any of the detectors.
+    (real − independent); the least is the headline. A detector that tells neither independent
+    columns nor the synthetic rows from real rows has no power here and is not quoted.
 
     Args:
         draws: The cells of train, synthetic and held-out rows, in any order.
-        boosting: ``"histogram"``: scikit-learn's. ``"xgboost"``: the published detector, where
-            xgboost is installed.
+        boosting: ``"histogram"`` (scikit-learn) or ``"xgboost"`` (as published; if installed).
         random_state: Seed of samples, folds and classifiers.
 
     Returns:
