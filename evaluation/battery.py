@@ -33,10 +33,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.matrix import Space
 from synthgen.metrics.battery import Battery, battery
-from synthgen.metrics.rows import Space
-from synthgen.metrics.samples import Draws
-from synthgen.table import Schema, Table
+from synthgen.metrics.samples import Samples
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 TABLES = ("adult", "magic", "default_credit")
 FULL_STEPS = 4_000
@@ -121,7 +122,7 @@ def measured(
     schema = Schema.infer(pd.concat(frames, ignore_index=True), target="target")
     tables = [Table(frame, schema) for frame in frames]
     space = Space.of(tables[0], with_target=True)
-    draws = Draws(space, *map(space.cells, tables), group="all")
+    draws = Samples(space, *map(space.cells, tables), group="all")
     return battery(draws, boosting="xgboost" if xgb else "histogram", random_state=seed)
 
 

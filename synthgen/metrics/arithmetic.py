@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.metrics.rows import Space
+from synthgen.encoding.matrix import Space
 
 # Columns that are compared with one another, at most: 435 pairs.
 MOST_COLUMNS = 30
@@ -49,7 +49,7 @@ class Arithmetic:
 
         Example:
             >>> import pandas as pd
-            >>> from synthgen.table import Table
+            >>> from synthgen.tables.table import Table
             >>> paid, due = [3.0, 5.0, 7.0, 8.5], [3.0, 6.0, 7.0, 9.5]
             >>> frame = pd.DataFrame({"due": due, "paid": paid, "y": ["no", "yes"] * 2})
             >>> rows = Table.of(frame, target="y")

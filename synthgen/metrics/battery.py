@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import rankdata
 
-from synthgen.device import RandomState, child_seed, seed_sequence
 from synthgen.metrics.arithmetic import Arithmetic
 from synthgen.metrics.detectors import Boosting, Detector, detectors, out_of_fold
 from synthgen.metrics.facts import Fact, strongest
-from synthgen.metrics.samples import Draws, independent, some
+from synthgen.metrics.samples import Samples, independent, some
 from synthgen.metrics.score import Score
+from synthgen.seeds import RandomState, child_seed, seed_sequence
 
 FOLDS = 3
 # On few rows one assignment to folds moves the AUC as much as chance does: mean of several.
@@ -185,7 +185,7 @@ class Battery:
 
 
 def battery(
-    draws: Draws, *, boosting: Boosting = "histogram", random_state: RandomState = 0
+    draws: Samples, *, boosting: Boosting = "histogram", random_state: RandomState = 0
 ) -> Battery:
     """Let four detectors tell synthetic rows from held-out real ones.
 
@@ -212,8 +212,8 @@ def battery(
 
     Example:
         >>> import pandas as pd
-        >>> from synthgen.metrics.rows import Space
-        >>> from synthgen.table import Table
+        >>> from synthgen.encoding.matrix import Space
+        >>> from synthgen.tables.table import Table
         >>> rng = np.random.default_rng(0)
         >>> def cells(equal):
         ...     paid = rng.integers(100, 5000, 600)
@@ -221,7 +221,7 @@ def battery(
         ...     return np.column_stack([due, paid]).astype(float)
         >>> frame = pd.DataFrame(cells(0.8), columns=["due", "paid"])
         >>> space = Space.of(Table.of(frame), with_target=False)
-        >>> found = battery(Draws(space, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
+        >>> found = battery(Samples(space, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
         >>> found.worst.detector, found.value < 0.5, found.fact.text
         ('arithmetic', True, '`due` equals `paid`')
     """

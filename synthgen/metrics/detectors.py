@@ -16,10 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
+from synthgen.encoding.matrix import Space
 from synthgen.errors import UsageError
 from synthgen.metrics.arithmetic import Arithmetic
 from synthgen.metrics.facts import SEEN_BY_ALL, SEEN_BY_ARITHMETIC, parted
-from synthgen.metrics.rows import Space
 
 Boosting = Literal["histogram", "xgboost"]
 HISTOGRAM: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.1, "early_stopping": False}

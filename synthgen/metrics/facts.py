@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthgen.column import Column
+from synthgen.encoding.matrix import HOT_LEVELS
 from synthgen.metrics.arithmetic import Arithmetic, last_digits
-from synthgen.metrics.rows import HOT_LEVELS
+from synthgen.tables.column import Column
 
 # Facts about single cells and differences of two, and those that only arithmetic shows.
 SEEN_BY_ALL = ("missing", "level", "value", "difference")

@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 import torch
 
+from synthgen.encoding.matrix import Space
 from synthgen.errors import UsageError
 from synthgen.metrics import battery as module
 from synthgen.metrics.arithmetic import MOST_COLUMNS, Arithmetic, last_digits
 from synthgen.metrics.battery import Battery, Finding, Told, battery
 from synthgen.metrics.detectors import detectors
 from synthgen.metrics.facts import strongest
-from synthgen.metrics.rows import Space
-from synthgen.metrics.samples import Draws, independent
-from synthgen.table import Schema, Table
+from synthgen.metrics.samples import Samples, independent
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 
 
 def frame(seed: int, rows: int = 600) -> pd.DataFrame:
@@ -47,12 +48,12 @@ def shuffled(table: pd.DataFrame) -> pd.DataFrame:
     return table.apply(lambda column: rng.permutation(column.to_numpy()))
 
 
-def drawn(*frames: pd.DataFrame) -> Draws:
+def drawn(*frames: pd.DataFrame) -> Samples:
     """Train, synthetic, and held-out rows."""
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
     tables = [Table(f.reset_index(drop=True), schema) for f in frames]
     space = Space.of(tables[0], with_target=False)
-    return Draws(space, *map(space.cells, tables), group="all")
+    return Samples(space, *map(space.cells, tables), group="all")
 
 
 def measured(made: pd.DataFrame, rows: int = 600) -> Battery:
