@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api import types as pdt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from synthgen.model_selection.classifiers import AUDIT, boosting
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
 from synthgen.model_selection.ranking import Ranked, Steps, average_precision
 from synthgen.tables.column import LEVELS, NUMBERS, Column
@@ -21,7 +22,6 @@ MODEL_ROWS = 30_000
 FOLDS = 5
 REPLICATES = 500  # of the bootstrap
 LISTED = 20  # positions of hard rows and look-alikes, at most
-BOOSTING = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
 MAX_BINS = 254  # histogram boosting takes no more
 
 
@@ -225,14 +225,8 @@ def boost(
     for fold in range(rows.fold.max() + 1):
         test = rows.fold == fold
         train = ~test
-        model = HistGradientBoostingClassifier(**BOOSTING)
-        # With the usual 20 rows in a leaf, a table of 100 rows could hardly be split.
-        model.set_params(
-            early_stopping=False,
-            categorical_features=[level for _, level in parts],
-            min_samples_leaf=int(np.clip(train.sum() // 50, 2, 20)),
-            random_state=int(rng.integers(2**31)),
-        )
+        model = boosting(int(train.sum()), [level for _, level in parts], AUDIT)
+        model.set_params(random_state=int(rng.integers(2**31)))
         model.fit(matrix[train], rows.y[train], rows.weight[train])
         scores[test] = model.predict_proba(matrix[test])[:, 1]
         first = first or model
@@ -308,7 +302,7 @@ def judge(
         rows=len(y),
         sampled=len(y) < total,
         folds=int(rows.fold.max()) + 1,
-        settings={"model": "HistGradientBoostingClassifier", **BOOSTING, "threshold": 0.5},
+        settings={"model": "HistGradientBoostingClassifier", **AUDIT, "threshold": 0.5},
         accuracy=_mixed(share, recall, truth, 1 - share),
         balanced_accuracy=_mixed(0.5, recall, truth, 0.5),
         recall=Estimate(*recall, 0.0),

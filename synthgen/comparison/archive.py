@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import zipfile
@@ -101,6 +102,9 @@ def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) ->
         raise wrong("order", order.tolist(), f"the numbers from 0 to {n_classes - 1}")
     for name in ("strategy", "explanation"):
         Stored(content[name], name).text()
+    target = json.loads(Stored(content["target"], "target").text())
+    if not isinstance(target, str | None):
+        raise wrong("target", target, "the name of a column, or null")
     fitted = content["fitted"]
     shift = np.asarray(fitted.shift)
     if shift.dtype.kind != "f" or len(shift) < n_classes or not (shift > 0).all():

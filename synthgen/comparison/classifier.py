@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self, cast, final
 
@@ -14,14 +15,22 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from synthgen.comparison.archive import check_content, read_archive
+from synthgen.comparison.classifier_file import (
+    FORMAT,
+    TRUSTED,
+    cannot_be_saved,
+    check_types,
+    to_bytes,
+)
 from synthgen.comparison.compare import DECISION, Comparison, checked_cost, compare
-from synthgen.comparison.estimators import Judge
-from synthgen.comparison.splits import part_of, together_of
-from synthgen.comparison.strategies import pick
+from synthgen.comparison.schedule import check_jobs
+from synthgen.comparison.splits import group_ids, training_part
+from synthgen.comparison.strategies import Strategy, pick
 from synthgen.comparison.tuning import LEAST_ROWS, Inner, tune
 from synthgen.encoding.matrix import Places
 from synthgen.errors import DataError, ModelFileError
-from synthgen.model_selection.scoring import METRICS
+from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.scoring import METRICS, rank
 from synthgen.model_selection.selection import choose
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.disk import atomic_write
@@ -30,7 +39,6 @@ from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
 from synthgen.training.model_file import naming
 
-FORMAT = 2  # 1 had its classes in other modules
 DISCLOSURE = (
     "in this file: no training row, but the names of all classes, since it predicts them, and of "
     "all levels, and the least and greatest values of the columns, also where a single row holds "
@@ -40,23 +48,26 @@ DISCLOSURE = (
 
 @final
 class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
-    """Compares all remedies for the rare class on the training rows, and keeps the best.
+    """Compares all strategies for the rare class on the training rows, and keeps the best.
 
-    The remedy is the simplest within one standard error of the best, doing nothing included; it is
-    fitted again on all rows. Probabilities are those at the natural shares of the classes, and the
-    class that matters is predicted from a threshold on that out-of-fold rows chose. What that is
-    worth on new rows is in ``comparison_.verdict``, from the outer loop.
+    It keeps the simplest strategy within one standard error of the best, doing nothing included,
+    and fits it again on all rows. Probabilities are at the natural shares of the classes. A row is
+    predicted to be of the class that matters where its probability reaches a threshold that was
+    chosen on out-of-fold rows. ``comparison_.verdict`` says what this gains on new rows.
 
     Args:
         label: The class that matters; None: the rarest.
+        savable: Leave out strategies whose classifier `save` could not write, with a warning, before
+            anything is fitted; False: keep them all.
         strategies, estimator, metric, folds, repeats, cost, time_budget, schema, n_jobs,
             random_state, verbose: See `compare`.
 
     Attributes:
         classes_: The classes, sorted.
         label_: The class that matters.
-        strategy_: Name of the remedy that was kept.
-        threshold_: From this probability on a row is said to be of that class.
+        target_: Name of the column of classes; None where `y` had no name.
+        strategy_: Name of the strategy that was kept.
+        threshold_: Rows with this probability or more are predicted to be of that class.
         explanation_: Why, in words.
         comparison_: The `Comparison`; None where there were too few rows for one, and after `load`.
 
@@ -77,6 +88,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     threshold_: float
     explanation_: str
     comparison_: Comparison | None
+    target_: Any
     n_features_in_: int
     feature_names_in_: np.ndarray
 
@@ -94,6 +106,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         schema: Schema | None = None,
         n_jobs: int | None = None,
         random_state: RandomState = None,
+        savable: bool = True,
         verbose: bool = False,
     ) -> None:
         self.label = label
@@ -107,6 +120,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.schema = schema
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.savable = savable
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
@@ -125,22 +139,25 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         table = Table.of_xy(frame, labels, schema=self.schema)
         seed = seed_sequence(self.random_state)
         cost = checked_cost(self.cost)
-        label, part = part_of(table, self.label, cost, self.schema)
-        judge, chosen = Judge.of(self.estimator), pick(self.strategies)
+        label, part = training_part(table, self.label, cost, self.schema)
+        estimator, chosen = Estimator.of(self.estimator), pick(self.strategies)
+        check_jobs(self.n_jobs)
+        if self.savable:
+            chosen = _savable(chosen, estimator)
         strategy = {s.name: s for s in chosen}
         self.comparison_ = None
         self.strategy_ = "nothing"
         self.threshold_ = 0.5
         if (rare := int(part.counts[part.rare])) < LEAST_ROWS:
-            self.explanation_ = f"class {label!r} has {rare} rows, too few to compare remedies"
-            self._fitted = strategy["nothing"].build(part, judge, child_seed(seed, 1))(0)
+            self.explanation_ = f"class {label!r} has {rare} rows, too few to compare strategies"
+            self._fitted = strategy["nothing"].build(part, estimator, child_seed(seed, 1))(0)
         else:
             self.comparison_ = compare(
                 frame,
                 labels,
                 label=label,
                 strategies=chosen,
-                estimator=judge,
+                estimator=estimator,
                 metric=self.metric,
                 folds=self.folds,
                 repeats=self.repeats,
@@ -154,15 +171,16 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             )
             self.strategy_ = winner(self.comparison_)
             self.explanation_ = (
-                f"{self.strategy_} is the simplest remedy within one error of the best; "
+                f"{self.strategy_} is the simplest strategy within one error of the best; "
                 f"{self.comparison_.verdict['ranking'].text}"
             )
-            inner = Inner.of(part, together_of(part, groups), child_seed(seed, 1))
+            inner = Inner.of(part, group_ids(part, groups), child_seed(seed, 1))
             decision = DECISION if cost is None else "cost"
-            tuned = tune(inner, strategy[self.strategy_], judge, (self.metric, decision))
+            tuned = tune(inner, strategy[self.strategy_], estimator, (self.metric, decision))
             self._fitted = tuned.fitted
             self.threshold_ = tuned.thresholds["f1" if cost is None else "cost"]
         self._known = part.known
+        self.target_ = table.schema.target if getattr(y, "name", None) is not None else None
         classes = np.array([c for c in table.schema.classes if table.counts[c]])
         self._order = np.argsort(classes, kind="stable")
         self.classes_ = classes[self._order]
@@ -184,6 +202,38 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         rare = p[:, self._rare] >= self.threshold_
         p[:, self._rare] = np.where(rare, 2, -1)
         return self.classes_[p.argmax(axis=1)]
+
+    def measured(self, X: Any, y: Any) -> dict[str, float]:
+        """How well the class that matters is found among rows with known classes.
+
+        Args:
+            X: Frame or array, shape (rows, features).
+            y: Classes, shape (rows,); rows without one are left out.
+
+        Returns:
+            "rows" and "rare" (rows of the class), "average_precision" and "roc_auc" of the
+            probabilities, and "recall" and "precision" of the predictions; NaN where there is
+            nothing to divide by. Empty: `y` lacks the class, or holds nothing else.
+        """
+        y = pd.Series(np.asarray(y), dtype=object)
+        known = y.notna().to_numpy()
+        is_rare = (y == self.label_).to_numpy(bool)
+        if not is_rare.any():  # read from a file, where 1 can be 1.0 and "1" can be 1
+            is_rare = (y.astype(str) == str(self.label_)).to_numpy()
+        is_rare = is_rare[known]
+        if not is_rare.any() or is_rare.all():
+            return {}
+        p = self.predict_proba(X)[known, self._rare]
+        called = p >= self.threshold_
+        hits = int((called & is_rare).sum())
+        return {
+            "rows": int(known.sum()),
+            "rare": int(is_rare.sum()),
+            "average_precision": rank(is_rare, p, "average_precision"),
+            "roc_auc": rank(is_rare, p, "roc_auc"),
+            "recall": hits / int(is_rare.sum()),
+            "precision": hits / int(called.sum()) if called.any() else float("nan"),
+        }
 
     def _checked(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Any]:
         """As a frame, and as scikit-learn wants it checked."""
@@ -224,11 +274,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: `fit` was not called.
-            ModelFileError: The remedy or the classifier is of a type that is not on the list.
+            ModelFileError: The strategy or the classifier is of a type that is not on the list.
             OutputError: The file cannot be written; what was there is untouched.
         """
-        from skops import io as skops
-
         check_is_fitted(self)
         content = {
             "format": FORMAT,
@@ -240,16 +288,11 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             "threshold": float(self.threshold_),
             "strategy": self.strategy_,
             "explanation": self.explanation_,
+            "target": json.dumps(None if self.target_ is None else str(self.target_)),
             "names": json.dumps([*map(str, getattr(self, "feature_names_in_", []))]),
             "fitted": self._fitted,
         }
-        try:
-            data = skops.dumps(content)
-        except Exception as error:  # whatever a type of a user's makes of it
-            raise ModelFileError(
-                431, f"{self.strategy_}: this classifier cannot be written to a file: {error}"
-            ) from error
-        _check_types(data, f"this classifier ({self.strategy_})")
+        data = to_bytes(content, f"this classifier ({self.strategy_})")
         with atomic_write(path) as file:
             file.write(data)
 
@@ -276,7 +319,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         from skops import io as skops
 
         data = read_archive(path)
-        _check_types(data, str(path))
+        check_types(data, str(path))
         try:
             content = skops.loads(data, trusted=TRUSTED)
             if content["format"] != FORMAT:
@@ -291,6 +334,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             model.strategy_, model.explanation_ = content["strategy"], content["explanation"]
             model.label_ = model.classes_[model._rare]
             model.n_features_in_ = int(content["n_features"])
+            model.target_ = json.loads(content["target"])
             if names := json.loads(content["names"]):
                 model.feature_names_in_ = np.array(names, dtype=object)
             model.comparison_ = None
@@ -303,51 +347,31 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return model
 
 
+def _savable(chosen: list[Strategy], estimator: Estimator) -> list[Strategy]:
+    """The strategies whose classifier a file can hold; a warning names the others.
+
+    Raises:
+        ModelFileError: The estimator itself cannot be saved.
+    """
+    kept = []
+    for strategy in chosen:
+        why = "" if strategy.missing() else cannot_be_saved(strategy, estimator)
+        if why and strategy.name in ("nothing", "threshold"):
+            raise ModelFileError(
+                434,
+                f"estimator {estimator.name}: {why}: choose another estimator, or savable=False to "
+                f"keep the classifier in memory only",
+            )
+        if why:
+            warnings.warn(f"{strategy.name} is left out: {why}", stacklevel=3)
+        else:
+            kept.append(strategy)
+    return kept
+
+
 def winner(found: Comparison) -> str:
-    """The simplest remedy within one error of the best, doing nothing included."""
+    """The simplest strategy within one error of the best, doing nothing included."""
     names = [n for n in found.strategies if n != "threshold"]
     sign = METRICS[found.metric].sign
     scores = sign * np.array([found.result(n).values for n in names])
     return names[choose(scores, ratio=1 / (found.folds - 1))]
-
-
-def _check_types(data: bytes, what: str) -> None:
-    from skops import io as skops
-
-    try:
-        there = set(skops.get_untrusted_types(data=data))
-    except Exception as error:  # a damaged archive fails in any of many ways
-        raise ModelFileError(
-            433, f"{what} is damaged, or no file of synthgen auto: {error}"
-        ) from error
-    other = sorted(there - {*TRUSTED})
-    if other and all(name.startswith("synthgen.") for name in other):
-        raise ModelFileError(
-            434,
-            f"{what} is from another version of synthgen ({other[0]} is not on the list of trusted "
-            f"types): run synthgen auto again",
-        )
-    if other:
-        raise ModelFileError(
-            434, f"{what} holds {', '.join(other)}, which is not on the list of trusted types"
-        )
-
-
-# What a file may hold beside what skops trusts by itself.
-TRUSTED = [
-    "functools.partial",  # of check_array, below, around the levels that boosting takes
-    "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
-    "imblearn.ensemble._forest.BalancedRandomForestClassifier",
-    "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
-    "imblearn.pipeline.Pipeline",
-    "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils.validation.check_array",
-    "synthgen.encoding.matrix.Binned",
-    "synthgen.encoding.matrix.Coder",
-    "synthgen.comparison.learners.FocalMLP",
-    "synthgen.comparison.learners.SelfPacedEnsemble",
-    "synthgen.comparison.estimators.Fitted",
-]

@@ -1,4 +1,4 @@
-"""Which remedy for a rare class is worth having on this table, and how sure that is."""
+"""Which strategy for a rare class is worth having on this table, and how sure that is."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison.estimators import Judge
-from synthgen.comparison.schedule import Record, going, run, told
-from synthgen.comparison.splits import outer_splits, part_of, together_of
+from synthgen.comparison.schedule import Schedule, check_jobs, going, run, told
+from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import Strategy, pick
 from synthgen.comparison.subgroups import Groups, by_groups
 from synthgen.comparison.tasks import Plan
@@ -23,12 +22,13 @@ from synthgen.comparison.verdicts import (
     RealRows,
     Result,
     Verdict,
-    judged,
     mean_curves,
     real_rows,
     results,
+    verdict_on,
 )
 from synthgen.errors import DataError, UsageError
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.scoring import METRICS, RANKED
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.schema import Schema
@@ -46,22 +46,22 @@ RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Every remedy on the same splits of a table, and what follows.
+    """Every strategy on the same splits of a table, and what follows.
 
     Attributes:
         target, label: The class that matters, against all others.
         rows, rare: Of the table, and of the class.
-        estimator, metric, decision, cost: How remedies are judged.
+        estimator, metric, decision, cost: How strategies are judged.
         folds, repeats, splits: As planned, and how many splits were done.
-        results: For each remedy and metric, in order of simplicity.
+        results: For each strategy and metric, in order of simplicity.
         verdict: "ranking" against nothing and "decision" against the threshold.
         real_rows: See `RealRows`.
-        pruned: Remedies that the time budget left out, each with the reason.
-        not_applicable: Remedies that cannot work on this table, each with the reason.
+        pruned: Strategies that the time budget left out, each with the reason.
+        not_applicable: Strategies that cannot work on this table, each with the reason.
         by: The metric in each group of the column that was asked for, or None.
-        curves: What a page draws, of each remedy; see `synthgen.model_selection.scoring.curves`.
-        settings: How often each setting of the classifier was chosen, of each remedy.
-        seconds: Of each remedy, over all splits.
+        curves: What a page draws, of each strategy; see `synthgen.model_selection.scoring.curves`.
+        settings: How often each setting of the classifier was chosen, of each strategy.
+        seconds: Of each strategy, over all splits.
         notes: What to know beside, and what warnings said meanwhile.
         seed: The same call with it gives the same results.
     """
@@ -103,7 +103,7 @@ class Comparison:
 
     @property
     def strategies(self) -> list[str]:
-        """Names of the remedies with results, in order of simplicity."""
+        """Names of the strategies with results, in order of simplicity."""
         return list(dict.fromkeys(r.strategy for r in self.results))
 
     def to_json(self) -> dict[str, Any]:
@@ -175,10 +175,10 @@ def compare(
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Try every remedy for the rare class on the same splits, and say which is worth having.
+    """Try every strategy for the rare class on the same splits, and say which is worth having.
 
     In each split, everything is learned from the training part: levels and medians, synthesizers,
-    amounts, settings of the classifier (as many for each remedy, on the same inner folds), and
+    amounts, settings of the classifier (as many for each strategy, on the same inner folds), and
     thresholds, from rows of the training part that the model at hand has not seen. Equal rows share
     a fold, unless most rows repeat. Test parts keep the natural shares of the classes.
 
@@ -189,16 +189,16 @@ def compare(
         strategies: "default", "all", or a list of names, import paths or objects: samplers with
             fit_resample, classifiers with predict_proba, synthesizers. See
             `synthgen.comparison.strategies.STRATEGIES`.
-        estimator: The classifier that remedies are tried with: "hgb" (histogram boosting), "rf",
+        estimator: The classifier that strategies are tried with: "hgb" (histogram boosting), "rf",
             "lr", an import path, or a classifier.
-        metric: What remedies are tuned and ranked by; one that needs no threshold.
+        metric: What strategies are tuned and ranked by; one that needs no threshold.
         folds, repeats: Of the outer loop. `folds` is an upper bound: a test part should hold 5 rows
             of the class. None: as many repeats as make 10 splits.
         groups: Rows of a group share a fold, shape (rows,).
         by: Column of `X` with at most 50 values: the metric is also told for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
             is then judged in money.
-        time_budget: Seconds. After each split those remedies stay that fit, from the best on inner
+        time_budget: Seconds. After each split those strategies stay that fit, from the best on inner
             folds to the worst; `nothing` always does. Half the budget is for trying each once.
         schema: What the columns are, in place of a guess, to classifiers and synthesizers alike.
         n_jobs: Processes (joblib); None: 1, or what a joblib context says.
@@ -225,21 +225,22 @@ def compare(
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
     table = Table.of_xy(X, y, schema=schema)
-    label, part = part_of(table, label, checked_cost(cost), schema)
-    judge, chosen = Judge.of(estimator), pick(strategies)
+    label, part = training_part(table, label, checked_cost(cost), schema)
+    estimator, chosen = Estimator.of(estimator), pick(strategies)
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
     if time_budget is not None and not 0 < time_budget < math.inf:
         raise UsageError(246, f"time_budget must be seconds above 0, not {time_budget!r}")
+    check_jobs(n_jobs)
     seed, root = seeded(random_state)
     rare_rows = int(part.counts[part.rare])
     folds, repeats = _plan(folds, repeats, rare_rows)
-    together = together_of(part, groups)
+    together = group_ids(part, groups)
     plan = Plan(
         part,
         together,
-        judge,
+        estimator,
         metric,
         "cost" if part.cost is not None else DECISION,
         [s for s in chosen if s.name != "threshold"],
@@ -247,8 +248,8 @@ def compare(
         root,
         groups_of,
     )
-    record = run(plan, n_jobs, time_budget, resume, verbose)
-    return _concluded(plan, record, table, label, folds, repeats, seed, chosen, by)
+    schedule = run(plan, n_jobs, time_budget, resume, verbose)
+    return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by)
 
 
 def _few(rare: int, folds: int) -> list[str]:
@@ -316,7 +317,7 @@ def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
 
 def _concluded(
     plan: Plan,
-    record: Record,
+    schedule: Schedule,
     table: Table,
     label: Any,
     folds: int,
@@ -325,9 +326,9 @@ def _concluded(
     chosen: list[Strategy],
     by: Hashable | None,
 ) -> Comparison:
-    splits = len(plan.tests) if record.splits is None else record.splits
-    left = going(record, plan, splits)
-    rows = {name: [record.done[i, name] for i in range(splits)] for name in left}
+    splits = len(plan.tests) if schedule.splits is None else schedule.splits
+    left = going(schedule, plan, splits)
+    rows = {name: [schedule.done[i, name] for i in range(splits)] for name in left}
     scores = {name: [d["scores"] for d in found] for name, found in rows.items()}
     scores["threshold"] = scores["nothing"]
     scores["nothing"] = [d["at_half"] for d in rows["nothing"]]
@@ -336,20 +337,20 @@ def _concluded(
     ratio = 1 / (folds - 1)
     found = results(scores, names, families, ratio, plan.decision)
     both = {
-        "ranking": judged(plan, rows, scores, names, plan.metric, "nothing", ratio),
-        "decision": judged(plan, rows, scores, names, plan.decision, "threshold", ratio),
+        "ranking": verdict_on(plan, rows, scores, names, plan.metric, "nothing", ratio),
+        "decision": verdict_on(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
     reasons = {
-        s.name: next(d["reason"] for d in told(record, s.name, splits) if "reason" in d)
+        s.name: next(d["reason"] for d in told(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies
-        if s.name not in {*left, *record.pruned}
+        if s.name not in {*left, *schedule.pruned}
     }
     return Comparison(
         target=table.schema.target if table.schema.target is not None else "target",
         label=label,
         rows=len(plan.part),
         rare=int(plan.part.counts[plan.part.rare]),
-        estimator=plan.judge.name,
+        estimator=plan.estimator.name,
         metric=plan.metric,
         decision=plan.decision,
         cost=plan.part.cost,
@@ -359,7 +360,7 @@ def _concluded(
         results=tuple(found),
         verdict=both,
         real_rows=real_rows(plan, rows["nothing"], ratio),
-        pruned=record.pruned,
+        pruned=schedule.pruned,
         not_applicable=reasons,
         by=None if by is None else Groups(str(by), by_groups(plan, rows, ratio)),
         curves={name: mean_curves(found) for name, found in rows.items()},

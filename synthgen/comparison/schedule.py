@@ -1,4 +1,4 @@
-"""Every remedy on every split: what is finished, what a budget leaves out, and how long yet."""
+"""Every strategy on every split: what is finished, what a budget leaves out, and how long yet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,21 @@ from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
 from synthgen.tables.disk import read_json, write_json
 
-TRYING = 0.5  # of a time budget: then no remedy is begun that was not tried yet
+TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried yet
 
 
-class Record:
+def check_jobs(n_jobs: Any) -> None:
+    """Raise a `UsageError` unless `n_jobs` is None or a whole number other than 0."""
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0
+    ):
+        raise UsageError(
+            215,
+            f"n_jobs is {n_jobs!r}: give a number of processes from 1, or -1 for one on each core",
+        )
+
+
+class Schedule:
     """What is finished, kept in a file if one is given; every change is a whole file.
 
     What a budget leaves out is not kept: it follows from how long the finished parts took, so that
@@ -80,12 +91,14 @@ def run(
     budget: float | None,
     resume: str | os.PathLike[str] | None,
     verbose: bool,
-) -> Record:
-    record = Record(resume, plan.fingerprint())
+) -> Schedule:
+    schedule = Schedule(resume, plan.fingerprint())
     # An object of the user's may have the name of another one.
-    remedy = {s.name: s.summary for s in plan.strategies}
-    record.done = {
-        key: d for key, d in record.done.items() if d["remedy"] == remedy.get(key[1], d["remedy"])
+    strategy = {s.name: s.summary for s in plan.strategies}
+    schedule.done = {
+        key: d
+        for key, d in schedule.done.items()
+        if d["summary"] == strategy.get(key[1], d["summary"])
     }
     jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
@@ -96,28 +109,28 @@ def run(
     with Progress(verbose) as progress:
         progress.start("comparing")
         for splits in rounds:
-            if record.splits is not None and splits[0] >= record.splits:
+            if schedule.splits is not None and splits[0] >= schedule.splits:
                 break
             jobs_of_round = (
                 delayed(task)(plan, split, several, threads)
-                for split, several in _left_to_do(record, plan, splits, budget)
+                for split, several in _left_to_do(schedule, plan, splits, budget)
             )
-            record.last = time.perf_counter()
+            schedule.last = time.perf_counter()
             finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs_of_round)
             for several in cast(Iterator[list[dict[str, Any]]], finished):
-                record.add(several)
-                done, (todo, seconds) = len(record.done), _left(record, plan, jobs)
+                schedule.add(several)
+                done, (todo, seconds) = len(schedule.done), _left(schedule, plan, jobs)
                 name = several[-1]["strategy"]
                 progress.update(done, done + todo, stage=name, seconds_left=seconds)
             if budget is not None and splits[0] + 1 < len(plan.tests):
-                _prune(record, plan, splits[0] + 1, budget, jobs)
-    return record
+                _prune(schedule, plan, splits[0] + 1, budget, jobs)
+    return schedule
 
 
 def _left_to_do(
-    record: Record, plan: Plan, splits: Sequence[int], budget: float | None
+    schedule: Schedule, plan: Plan, splits: Sequence[int], budget: float | None
 ) -> Iterator[tuple[int, list[Strategy]]]:
-    """What is not finished on some splits; remedies that share a synthesizer are one task.
+    """What is not finished on some splits; strategies that share a synthesizer are one task.
 
     Finished parts are passed in their turn, so that time and budget are as they were then.
     """
@@ -127,66 +140,66 @@ def _left_to_do(
             shared = strategy.synthesizer or f"only {strategy.name}"
             tasks.setdefault((split, shared), []).append(strategy)
     for place, ((split, _), several) in enumerate(tasks.items()):
-        names = [s.name for s in several if s.name not in record.pruned]
-        names = [n for n in names if not failed(record, n, before=split)]
-        record.let_in.update((split, n) for n in names)
-        todo = [s for s in several if s.name in names and (split, s.name) not in record.done]
-        spent = record.spent + time.perf_counter() - record.last
-        # Doing nothing and one remedy are the least that can be compared.
+        names = [s.name for s in several if s.name not in schedule.pruned]
+        names = [n for n in names if not failed(schedule, n, before=split)]
+        schedule.let_in.update((split, n) for n in names)
+        todo = [s for s in several if s.name in names and (split, s.name) not in schedule.done]
+        spent = schedule.spent + time.perf_counter() - schedule.last
+        # Doing nothing and one strategy are the least that can be compared.
         if budget is not None and split == 0 and place > 1 and spent > TRYING * budget:
-            record.pruned |= {
+            schedule.pruned |= {
                 s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were spent on "
-                f"simpler remedies"
+                f"simpler strategies"
                 for s in todo
             }
         elif todo:
             yield split, todo
 
 
-def failed(record: Record, name: str, before: float = math.inf) -> bool:
-    """Whether a remedy turned out not to work here, on a split before that one."""
-    return any("reason" in d for d in told(record, name, before))
+def failed(schedule: Schedule, name: str, before: float = math.inf) -> bool:
+    """Whether a strategy turned out not to work here, on a split before that one."""
+    return any("reason" in d for d in told(schedule, name, before))
 
 
-def told(record: Record, name: str, before: float = math.inf) -> list[dict[str, Any]]:
-    """What is known of a remedy from the splits before that one, in their order."""
-    return [d for (i, n), d in sorted(record.done.items()) if n == name and i < before]
+def told(schedule: Schedule, name: str, before: float = math.inf) -> list[dict[str, Any]]:
+    """What is known of a strategy from the splits before that one, in their order."""
+    return [d for (i, n), d in sorted(schedule.done.items()) if n == name and i < before]
 
 
-def _seconds(record: Record, name: str, before: float = math.inf) -> float:
-    """Mean seconds of a remedy on a split."""
-    found = [d["seconds"] for d in told(record, name, before)]
+def _seconds(schedule: Schedule, name: str, before: float = math.inf) -> float:
+    """Mean seconds of a strategy on a split."""
+    found = [d["seconds"] for d in told(schedule, name, before)]
     return float(np.mean(found)) if found else 0.0
 
 
-def going(record: Record, plan: Plan, before: float = math.inf) -> list[str]:
+def going(schedule: Schedule, plan: Plan, before: float = math.inf) -> list[str]:
     names = [s.name for s in plan.strategies]
-    return [n for n in names if n not in record.pruned and not failed(record, n, before)]
+    return [n for n in names if n not in schedule.pruned and not failed(schedule, n, before)]
 
 
-def _left(record: Record, plan: Plan, jobs: int) -> tuple[int, float]:
+def _left(schedule: Schedule, plan: Plan, jobs: int) -> tuple[int, float]:
     """Tasks that are left, and their seconds."""
-    last = len(plan.tests) if record.splits is None else record.splits
-    todo = {n: last - len(told(record, n, last)) for n in going(record, plan)}
-    return sum(todo.values()), sum(k * _seconds(record, n) for n, k in todo.items()) / jobs
+    last = len(plan.tests) if schedule.splits is None else schedule.splits
+    todo = {n: last - len(told(schedule, n, last)) for n in going(schedule, plan)}
+    return sum(todo.values()), sum(k * _seconds(schedule, n) for n, k in todo.items()) / jobs
 
 
-def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> None:
+def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) -> None:
     """Keep, from the best on inner folds to the worst, what still fits into the budget.
 
     Only what the first `done` splits told counts, whatever else is finished.
     """
     sign = METRICS[plan.metric].sign
-    left = budget - record.spent
-    splits = len(plan.tests) if record.splits is None else record.splits
-    names = going(record, plan, done)
+    left = budget - schedule.spent
+    splits = len(plan.tests) if schedule.splits is None else schedule.splits
+    names = going(schedule, plan, done)
 
     def inner(name: str) -> float:
-        found = told(record, name, done)
+        found = told(schedule, name, done)
         return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
 
     def needed(name: str) -> float:
-        return (splits - done) * _seconds(record, name, done) / jobs
+        return (splits - done) * _seconds(schedule, name, done) / jobs
 
     if done >= splits or sum(map(needed, names)) <= left:
         return
@@ -201,11 +214,11 @@ def _prune(record: Record, plan: Plan, done: int, budget: float, jobs: int) -> N
         # What is left is the least that can be compared: fewer splits of it, two at the least.
         kept = ranked[:1]
         each = (needed("nothing") + needed(kept[0])) / (splits - done)
-        record.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
+        schedule.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
     for name in ranked:
         if name not in kept:
-            record.pruned[name] = (
-                f"no time for it: it takes {_seconds(record, name, done):.0f} s a split, and "
+            schedule.pruned[name] = (
+                f"no time for it: it takes {_seconds(schedule, name, done):.0f} s a split, and "
                 f"reached {inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
                 f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
             )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison.estimators import Part
+from synthgen.comparison.parts import Part
 from synthgen.encoding.matrix import Places
 from synthgen.errors import DataError
 from synthgen.model_selection.folds import deal, equal_rows
@@ -24,7 +24,7 @@ def label_of(table: Table, label: Any = None) -> Any:
     return classes[class_position(classes, label)]
 
 
-def part_of(
+def training_part(
     table: Table,
     label: Any = None,
     cost: tuple[float, float] | None = None,
@@ -69,7 +69,7 @@ def part_of(
 # --- splits -------------------------------------------------------------------------------------
 
 
-def together_of(part: Part, groups: Any = None) -> np.ndarray:
+def group_ids(part: Part, groups: Any = None) -> np.ndarray:
     """Which rows share a fold: a number for each row.
 
     Without `groups`, equal rows: one of them in the training part would give the others away. Where

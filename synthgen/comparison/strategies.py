@@ -1,38 +1,41 @@
-"""Every remedy for a rare class that the field knows, as one list in order of simplicity.
+"""Every strategy against a rare class that the field knows, in order of simplicity.
 
-A remedy sees a training part and nothing else, and becomes a classifier that gives probabilities
+A strategy sees a training part and nothing else. It becomes a classifier that gives probabilities
 at the natural shares of the classes.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from synthgen.comparison import remedies
-from synthgen.comparison.estimators import Judge, Part, named
-from synthgen.comparison.remedies import Build, Tunable
+from synthgen.augmentation.amount import Amount, words
+from synthgen.comparison import builders
+from synthgen.comparison.builders import Build, Tunable
+from synthgen.comparison.parts import Part
 from synthgen.errors import UsageError
+from synthgen.model_selection.classifiers import Estimator, named
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.lookup import resolve
+from synthgen.synthesizers.lookup import HOMES, resolve
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A remedy.
+    """A way to train a classifier for a rare class.
 
     Attributes:
         name: What the user calls it.
         family: nothing, decision, loss, learner, data or hybrid.
         summary: One line.
-        build: From a training part, a judge and a seed to a function that makes the fitted
-            classifier of a setting (a number).
+        build: Makes the classifiers of a training part; see `builders.Build`.
         needs: A package that must be installed.
+        sized: Gives the `build` of an amount; None: the strategy has no amount.
     """
 
     name: str
@@ -40,24 +43,49 @@ class Strategy:
     summary: str
     build: Build = field(repr=False)
     needs: str = ""
+    sized: Callable[[Amount], Build] | None = field(default=None, repr=False)
+
+    def at(self, amount: Amount) -> Strategy:
+        """The same strategy with a given amount of rows.
+
+        Args:
+            amount: A share of the most frequent class, from above 0 to 1, "double" or "balance".
+
+        Raises:
+            UsageError: The strategy has no amount.
+
+        Example:
+            >>> pick("smote")[-1].at(0.5).name
+            'smote:0.5'
+        """
+        if self.sized is None:
+            raise UsageError(226, f"strategy {self.name!r} has no amount: leave out ':{amount}'")
+        what = f"at {words(amount)}" if isinstance(amount, float) else str(amount)
+        return replace(
+            self,
+            name=f"{self.name}:{amount}",
+            summary=f"{self.name}, {what}",
+            build=self.sized(amount),
+            sized=None,
+        )
 
     @property
     def synthesizer(self) -> str:
-        """Remedies with the same one are tried together, so that it is trained once for each part;
+        """Strategies with the same one run together, so that it is trained once for each part;
         empty: none.
         """
-        return self.build.name if isinstance(self.build, remedies.Synthetic) else ""
+        return self.build.name if isinstance(self.build, builders.Synthetic) else ""
 
     def build_all(
-        self, parts: Sequence[Part], judge: Judge, seeds: Sequence[np.random.SeedSequence]
+        self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
     ) -> Iterator[Tunable]:
-        """`build` for each part in turn; networks that they need are trained side by side before,
-        if that pays.
+        """Call `build` for each part in turn; where it pays, the networks that the parts need are
+        trained together first.
         """
-        if isinstance(self.build, remedies.Synthetic):
+        if isinstance(self.build, builders.Synthetic):
             self.build.learn(parts, seeds)
         for part, seed in zip(parts, seeds, strict=True):
-            yield self.build(part, judge, seed)
+            yield self.build(part, estimator, seed)
 
     def missing(self) -> str:
         """Why it cannot run on this machine, or nothing."""
@@ -66,142 +94,130 @@ class Strategy:
         return ""
 
 
+def _resampled(
+    name: str, summary: str, sized: Callable[[Amount], Build], at: Amount = builders.SHARE
+) -> Strategy:
+    return Strategy(name, "data", summary, sized(at), sized=sized)
+
+
+def _synthetic(name: str, summary: str, synthesizer: Any, family: str = "data") -> Strategy:
+    def sized(amount: Amount | None) -> Build:
+        return builders.Synthetic(synthesizer, amount)
+
+    return Strategy(name, family, summary, sized(None), sized=sized)
+
+
+def _learner(name: str, summary: str, make: Callable[[int], Any], *, family: str) -> Strategy:
+    return Strategy(name, family, summary, builders.learner(make, keeps_shares=family == "loss"))
+
+
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy(
-        "nothing", "nothing", "the classifier as it is, deciding at one half", remedies.nothing
-    ),
+    Strategy("nothing", "nothing", "the classifier as it is, deciding at 0.5", builders.nothing),
     Strategy(
         "threshold",
         "decision",
-        "nothing, deciding where out-of-fold rows say it is best",
-        remedies.nothing,
+        "the classifier as it is, deciding at the threshold that is best on out-of-fold rows",
+        builders.nothing,
     ),
     Strategy(
         "class_weight",
         "loss",
-        "classes weigh the same in the loss",
-        remedies.weighted(remedies.balanced),
+        "all classes weigh the same in the loss",
+        builders.weighted(builders.balanced),
     ),
-    Strategy(
-        "undersample",
-        "data",
-        "rows of frequent classes left out, to 30 %",
-        remedies.redrawn(remedies.under_rows),
-    ),
-    Strategy(
-        "oversample",
-        "data",
-        "rows of rare classes repeated, to 30 %",
-        remedies.redrawn(remedies.over_rows),
-    ),
-    Strategy(
+    _resampled("undersample", "rows of frequent classes dropped, to 30 %", builders.undersampled),
+    _resampled("oversample", "rows of rare classes repeated, to 30 %", builders.oversampled),
+    _learner(
         "balanced_forest",
-        "learner",
         "random forest on balanced draws (Chen et al. 2004)",
-        remedies.learner(remedies.balanced_forest),
+        builders.balanced_forest,
+        family="learner",
     ),
-    Strategy(
+    _resampled(
         "smote",
-        "data",
-        "interpolation between neighbours, to 30 %; SMOTE-NC where columns hold levels",
-        remedies.imblearn(remedies.smote),
+        "interpolation between neighbours, to 30 %; SMOTE-NC where columns hold categories",
+        builders.imblearn(builders.smote),
     ),
-    Strategy(
+    _synthetic(
         "synthgen",
-        "data",
-        "rows of synthgen's default synthesizer, as many as inner folds choose, or none",
-        remedies.Synthetic("auto", None),
+        "rows of synthgen's default synthesizer; inner folds choose how many, or none",
+        "auto",
     ),
     Strategy(
-        "cost_matrix", "loss", "classes weigh what they cost", remedies.weighted(remedies.by_cost)
+        "cost_matrix", "loss", "classes weigh what they cost", builders.weighted(builders.by_cost)
     ),
     Strategy(
         "class_balanced",
         "loss",
         "classes weigh by their effective numbers of rows (Cui et al. 2019)",
-        remedies.weighted(remedies.effective),
+        builders.weighted(builders.effective),
     ),
     Strategy(
         "focal_boosting",
         "loss",
-        "xgboost under the focal loss (Lin et al. 2017)",
-        remedies.focal_boosting,
+        "xgboost with the focal loss (Lin et al. 2017)",
+        builders.focal_boosting,
         "xgboost",
     ),
-    Strategy(
+    _learner(
         "focal_mlp",
-        "loss",
-        "a small network under the class-balanced focal loss",
-        remedies.learner(remedies.focal_mlp, keeps_shares=True),
+        "a small network with the class-balanced focal loss",
+        builders.focal_mlp,
+        family="loss",
     ),
-    Strategy(
+    _learner(
         "easy_ensemble",
-        "learner",
         "boosted ensembles on balanced draws (Liu et al. 2009)",
-        remedies.learner(remedies.easy),
+        builders.easy,
+        family="learner",
     ),
-    Strategy(
+    _learner(
         "rusboost",
-        "learner",
         "boosting on balanced draws (Seiffert et al. 2010)",
-        remedies.learner(remedies.rusboost),
+        builders.rusboost,
+        family="learner",
     ),
-    Strategy(
+    _learner(
         "self_paced",
-        "learner",
-        "draws whose hardness adapts while training (Liu et al. 2020)",
-        remedies.learner(remedies.self_paced),
+        "an ensemble whose draws turn from easy rows to hard ones (Liu et al. 2020)",
+        builders.self_paced,
+        family="learner",
     ),
-    Strategy(
+    _resampled(
         "borderline_smote",
-        "data",
-        "SMOTE near the border (Han et al. 2005)",
-        remedies.imblearn(remedies.borderline),
+        "SMOTE near the border between classes, to 30 % (Han et al. 2005)",
+        builders.imblearn(builders.borderline),
     ),
-    Strategy(
+    _resampled(
         "adasyn",
-        "data",
-        "SMOTE where rows are hard (He et al. 2008)",
-        remedies.imblearn(remedies.adasyn),
+        "SMOTE where rows are hard to classify, to 30 % (He et al. 2008)",
+        builders.imblearn(builders.adasyn),
     ),
-    Strategy(
+    _resampled(
         "smote_enn",
-        "data",
-        "SMOTE, then rows unlike their neighbours left out (Batista et al. 2004)",
-        remedies.imblearn(remedies.smote_enn),
+        "SMOTE, then rows dropped that differ from their neighbours (Batista et al. 2004)",
+        builders.imblearn(builders.smote_enn),
     ),
-    Strategy(
+    _resampled(
         "smote_tomek",
-        "data",
-        "SMOTE, then one row of each Tomek link left out (Batista et al. 2004)",
-        remedies.imblearn(remedies.smote_tomek),
+        "SMOTE, then one row of each Tomek link dropped (Batista et al. 2004)",
+        builders.imblearn(builders.smote_tomek),
     ),
     *(
-        Strategy(
-            f"{kind}_{amount}",
-            "data",
-            f"{kind}, {what}",
-            remedies.Synthetic(kind, size),
-        )
-        for kind in ("bootstrap", "tabflow", "ctgan", "tvae")
-        for amount, what, size in (
-            ("10", "to 10 %", 0.1),
-            ("30", "to 30 %", 0.3),
-            ("double", "the class doubled", "double"),
-            ("balance", "balanced", "balance"),
-        )
+        _synthetic(kind, f"rows of {kind}; inner folds choose how many, or none", kind)
+        for kind in ("bootstrap", *(name.lower() for name in HOMES if name != "SmoothedBootstrap"))
     ),
     Strategy(
         "synthgen_under",
         "hybrid",
-        "synthesis, and rows of frequent classes left out",
-        remedies.Synthetic("auto", None, under=True),
+        "synthetic rows, and rows of frequent classes dropped",
+        builders.Synthetic("auto", None, under=True),
     ),
     Strategy(
         "synthgen_weight",
         "hybrid",
-        "synthesis, and classes that weigh the same",
-        remedies.Synthetic("auto", None, weigh=True),
+        "synthetic rows, and all classes weigh the same",
+        builders.Synthetic("auto", None, weigh=True),
     ),
 )
 DEFAULT = (
@@ -214,69 +230,93 @@ DEFAULT = (
     "smote",
     "synthgen",
 )
+# Names of old, such as tabflow_30, which stand for a strategy and an amount.
+_OLD = re.compile(r"(bootstrap|tabflow|ctgan|tvae)_(10|30|double|balance)")
+_OLD_AMOUNTS = {"10": "0.1", "30": "0.3"}
 
 
 def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
-    """The remedies that were asked for, in order of simplicity; `nothing` and `threshold` always.
+    """The strategies that were asked for, in order of simplicity; always `nothing` and `threshold`.
 
     Args:
         strategies: "default", "all", or a list of names, import paths (``package.module:Class``) of
             samplers, classifiers or synthesizers (also ``sdv:GaussianCopula`` and its like), such
-            objects, and `Strategy` values.
+            objects, and `Strategy` values. An amount may follow a name that makes rows:
+            ``tabflow:0.3`` (30 % of the most frequent class), ``bootstrap:double`` (the class
+            doubled), ``smote:balance`` (as many as the most frequent class).
 
     Raises:
-        UsageError: There is none of that name, two have the same, or an object is neither.
+        UsageError: There is none of that name, it has no such amount, two have the same name, or an
+            object is neither.
 
     Example:
-        >>> [strategy.name for strategy in pick(["smote", "class_weight"])]
-        ['nothing', 'threshold', 'class_weight', 'smote']
+        >>> [strategy.name for strategy in pick(["smote:balance", "class_weight", "tabflow_30"])]
+        ['nothing', 'threshold', 'class_weight', 'smote:balance', 'tabflow:0.3']
     """
     known = {strategy.name: strategy for strategy in STRATEGIES}
     asked: list[Any] = [strategies] if isinstance(strategies, str | Strategy) else [*strategies]
     found: dict[str, Strategy] = {name: known[name] for name in ("nothing", "threshold")}
     for one in asked:
-        more: list[Strategy] = []
         if isinstance(one, str) and one in ("default", "all"):
             more = [known[n] for n in DEFAULT] if one == "default" else list(STRATEGIES)
-        elif isinstance(one, str) and one in known:
-            more = [known[one]]
-        elif isinstance(one, Strategy):
-            more = [one]
         else:
-            more = [_users(one, sorted(known))]
+            more = [_named(one, known) if isinstance(one, str) else _users(one, known)]
         for strategy in more:
-            if found.setdefault(strategy.name, strategy) is not strategy:
+            same = found.setdefault(strategy.name, strategy)
+            if same is not strategy and not isinstance(one, str):
                 raise UsageError(225, f"two strategies are called {strategy.name!r}: rename one")
     order = {strategy.name: place for place, strategy in enumerate(STRATEGIES)}
-    return sorted(found.values(), key=lambda s: order.get(s.name, len(order)))
+
+    def place(strategy: Strategy) -> int:
+        return order.get(strategy.name, order.get(strategy.name.partition(":")[0], len(order)))
+
+    return sorted(found.values(), key=place)
 
 
-def _users(given: Any, known: list[str]) -> Strategy:
+def _named(text: str, known: dict[str, Strategy]) -> Strategy:
+    """The strategy of a name, an import path, or either with an amount."""
+    if old := _OLD.fullmatch(text):
+        text = f"{old[1]}:{_OLD_AMOUNTS.get(old[2], old[2])}"
+    base, _, last = text.rpartition(":")
+    amount = _amount(last) if base else None
+    if amount is None and base in known:
+        raise UsageError(
+            226,
+            f"strategy {text!r}: {last!r} is no amount: use a share above 0 and up to 1, "
+            f"double or balance, such as {base}:0.3",
+        )
+    name = text if amount is None else base
+    strategy = known[name] if name in known else _users(name, known)
+    return strategy if amount is None else strategy.at(amount)
+
+
+def _amount(text: str) -> Amount | None:
+    if text in ("double", "balance"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def _users(given: Any, known: dict[str, Strategy]) -> Strategy:
+    """A strategy of the user's: a synthesizer, a sampler or a classifier."""
+    if isinstance(given, Strategy):
+        return given
     if isinstance(given, str) and given.startswith("sdv:"):
         name, found = given, resolve(given)
     else:
         name, found = named(given, "strategy", [*known, "default", "all"])
     what = repr(found)
-    if " at 0x" in what:  # which is another one in the next process
+    if " at 0x" in what:  # an address, which differs in the next process
         what = type(found).__name__
     if isinstance(found, Synthesizer):
-        return Strategy(
-            name,
-            "data",
-            f"rows of {what}, as many as inner folds choose, or none",
-            remedies.Synthetic(found, None),
-        )
+        return _synthetic(name, f"rows of {what}; inner folds choose how many, or none", found)
     if callable(getattr(found, "fit_resample", None)):
-        return Strategy(
-            name, "data", f"rows that {what} makes or leaves out", remedies.sampled(found)
-        )
+        return Strategy(name, "data", f"rows as {what} resamples them", builders.sampled(found))
     if callable(getattr(found, "predict_proba", None)):
-
-        def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
-            return remedies.learner(lambda setting: clone(found), keeps_shares=True)(
-                part, judge, seed
-            )
-
+        build = builders.learner(lambda setting: clone(found), keeps_shares=True)
         return Strategy(name, "learner", what, build)
     raise UsageError(
         226, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"

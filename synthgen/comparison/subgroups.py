@@ -1,4 +1,4 @@
-"""How remedies do on the rows that share one value of a column."""
+"""How strategies do on the rows that share one value of a column."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from synthgen.model_selection.selection import Difference, compare_to
 
 @dataclass(frozen=True)
 class GroupResult:
-    """One remedy within a group.
+    """One strategy within a group.
 
     Attributes:
         strategy: Which.
         mean: Of the metric, over the splits.
         mean_interval: 95 % interval of that, of this figure alone.
         difference: To nothing, on the same splits; positive is better.
-        interval: Of the difference; holds for all remedies of the group at once.
+        interval: Of the difference; holds for all strategies of the group at once.
     """
 
     strategy: str
@@ -41,7 +41,7 @@ class Group:
         value: What they share, as text.
         rows, rare: Of the table, and of the class among them.
         splits: Whose test part held such rows of the class and others.
-        results: Of each remedy but the threshold, which moves no ranking; none where `too_few`.
+        results: Of each strategy but the threshold, which moves no ranking; none where `too_few`.
         too_few: Why nothing is told, where rows are too few.
     """
 
@@ -53,19 +53,19 @@ class Group:
     too_few: str = ""
 
     def result(self, strategy: str) -> GroupResult:
-        """The result of that remedy."""
+        """The result of that strategy."""
         return next(r for r in self.results if r.strategy == strategy)
 
     @property
     def best(self) -> GroupResult | None:
-        """Of the remedies that do something, the one with the greatest gain."""
+        """Of the strategies that do something, the one with the greatest gain."""
         others = [r for r in self.results if r.strategy != "nothing"]
         return max(others, key=lambda r: r.difference, default=None)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The metric of every remedy for each value of a column.
+    """The metric of every strategy for each value of a column.
 
     Attributes:
         column: Its name.
@@ -77,7 +77,7 @@ class Groups:
 
 
 def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -> tuple[Group, ...]:
-    """The metric of each remedy in each group, over the splits that can tell."""
+    """The metric of each strategy in each group, over the splits that can tell."""
     if plan.groups is None:
         return ()
     is_rare = plan.part.y == plan.part.rare

@@ -1,4 +1,4 @@
-"""How remedies fare as the rare class gets rarer: the same comparison on ever fewer of its rows."""
+"""How strategies do as the class gets rarer: the same comparison on fewer and fewer of its rows."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthgen.comparison.compare import RANKING, Comparison, compare, seeded
+from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS
 from synthgen.errors import UsageError
@@ -53,13 +54,13 @@ class Sweep:
 
     @property
     def strategies(self) -> list[str]:
-        """Names of the remedies with a result at any point, in order of simplicity."""
+        """Names of the strategies with a result at any point, in order of simplicity."""
         longest = max(self.points, key=lambda point: len(point.strategies)).strategies
         every = [name for point in self.points for name in point.strategies]
         return list(dict.fromkeys([*longest, *every]))
 
     def curve(self, strategy: str, metric: str | None = None) -> list[float]:
-        """Mean metric of a remedy at each point; NaN where it was not run."""
+        """Mean metric of a strategy at each point; NaN where it was not run."""
         return [
             point.result(strategy, metric).mean if strategy in point.strategies else math.nan
             for point in self.points
@@ -138,7 +139,7 @@ def sweep(
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Sweep:
-    """Compare remedies again and again while the rare class gets rarer.
+    """Compare strategies again and again while the rare class gets rarer.
 
     Rows of the class are left out by chance, in training and test parts alike, so that each point
     is what `compare` would say of a table in which the class is that rare. Average precision falls
@@ -169,6 +170,7 @@ def sweep(
         ([19, 40], [0.05, 0.1])
     """
     started = time.perf_counter()
+    check_jobs(n_jobs)
     table = Table.of_xy(X, y, schema=schema)
     label = label_of(table, label)
     rare, others = table.counts[label], len(table) - table.counts[label]

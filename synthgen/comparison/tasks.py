@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from synthgen.comparison.estimators import Judge, NotApplicable, Part
+from synthgen.comparison.parts import Part
 from synthgen.comparison.strategies import Strategy
 from synthgen.comparison.tuning import Inner, tune
+from synthgen.model_selection.classifiers import Estimator, NotApplicable
 from synthgen.model_selection.scoring import DECIDED, curves, rank, score
 from synthgen.seeds import child_seed
 
@@ -31,7 +32,7 @@ SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 class Plan:
     part: Part
     together: np.ndarray
-    judge: Judge
+    estimator: Estimator
     metric: str
     decision: str
     strategies: list[Strategy]
@@ -44,10 +45,10 @@ class Plan:
         digest = hashlib.sha256()
         for array in (self.part.places, self.part.y, self.together, *self.tests):
             digest.update(np.ascontiguousarray(array).tobytes())
-        judge = [self.judge.name, repr(self.judge.model), repr(self.judge.settings)]
+        estimator = [self.estimator.name, repr(self.estimator.model), repr(self.estimator.settings)]
         seed = [str(self.seed.entropy), str(self.seed.spawn_key)]
         by = None if self.groups is None else self.groups.tolist()
-        plain = [*judge, self.metric, self.decision, repr(self.part.cost), *seed, by]
+        plain = [*estimator, self.metric, self.decision, repr(self.part.cost), *seed, by]
         plain.append(version("synthgen"))
         digest.update(json.dumps(plain).encode())
         return digest.hexdigest()
@@ -56,7 +57,7 @@ class Plan:
 def task(
     plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
 ) -> list[dict[str, Any]]:
-    """Remedies that share a synthesizer, on one split, as plain values."""
+    """Strategies that share a synthesizer, on one split, as plain values."""
     limits = nullcontext() if threads is None else threadpool_limits(threads)
     with limits:
         test, seed = plan.tests[split], child_seed(plan.seed, 2, split)
@@ -67,14 +68,14 @@ def task(
 def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     started = time.perf_counter()
     found: dict[str, Any] = {"strategy": strategy.name, "split": split}
-    found["remedy"] = strategy.summary
+    found["summary"] = strategy.summary
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if reason := strategy.missing():
             found["reason"] = reason
         else:
             try:
-                found |= _judged_on(plan, split, inner, strategy)
+                found |= _scored(plan, split, inner, strategy)
             except NotApplicable as error:
                 found["reason"] = str(error)
             # Anything can go wrong in somebody's sampler: the others go on, and it is told.
@@ -88,9 +89,9 @@ def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str
     return found
 
 
-def _judged_on(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
+def _scored(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     test = plan.tests[split]
-    tuned = tune(inner, strategy, plan.judge, (plan.metric, plan.decision))
+    tuned = tune(inner, strategy, plan.estimator, (plan.metric, plan.decision))
     is_rare = plan.part.y[test] == plan.part.rare
     places, cost = plan.part.places[test], plan.part.cost
     p = tuned.fitted.predict_proba(places)[:, plan.part.rare]
@@ -138,7 +139,7 @@ def _thinned(
         if (train.y[kept] == train.rare).sum() < 2:
             found.append(float("nan"))
             continue
-        fewer = strategy.build(train.rows(kept), plan.judge, child_seed(seed, 4))(setting)
+        fewer = strategy.build(train.rows(kept), plan.estimator, child_seed(seed, 4))(setting)
         p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
         found.append(rank(plan.part.y[test] == train.rare, p, plan.metric))
     return found

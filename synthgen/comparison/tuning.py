@@ -1,4 +1,4 @@
-"""One remedy on one split: folds, tuning, and its scores."""
+"""One strategy on one split: folds, tuning, and its scores."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthgen.comparison.estimators import Fitted, Judge, Part
+from synthgen.comparison.parts import Fitted, Part
 from synthgen.comparison.strategies import Strategy
 from synthgen.errors import DataError
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.model_selection.scoring import DECIDED, METRICS, best_threshold, rank, score
 from synthgen.seeds import child_seed
@@ -18,12 +19,12 @@ LEAST_ROWS = 6  # fewer of the class cannot be compared
 INNER_FOLDS = 3
 
 
-# --- one remedy on one split --------------------------------------------------------------------
+# --- one strategy on one split --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A remedy with the setting and the thresholds that inner folds chose.
+    """A strategy with the setting and the thresholds that inner folds chose.
 
     Attributes:
         fitted: On the whole training part.
@@ -40,13 +41,13 @@ class Tuned:
 
 @dataclass(frozen=True, eq=False)
 class Inner:
-    """A training part and its inner folds, which are the same for every remedy.
+    """A training part and its inner folds, which are the same for every strategy.
 
     Attributes:
         part: All training rows.
         tests: Test rows of each inner fold, bool of shape (rows,).
         trains: The other rows of each.
-        seed: Of the split; what is drawn by chance is the same for every remedy, so that luck
+        seed: Of the split; what is drawn by chance is the same for every strategy, so that luck
             cancels out in their differences.
     """
 
@@ -74,23 +75,23 @@ class Inner:
         return cls(part, tests, [part.rows(~test) for test in tests], seed)
 
 
-def tune(inner: Inner, strategy: Strategy, judge: Judge, metrics: Sequence[str]) -> Tuned:
+def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequence[str]) -> Tuned:
     """Choose a setting and thresholds on inner folds of a part, then fit on all of it.
 
     Args:
         inner: The part and its folds.
-        strategy, judge: What to tune.
+        strategy, estimator: What to tune.
         metrics: The first chooses the setting; all are told for each inner fold.
 
     Raises:
-        NotApplicable: The remedy cannot work here.
+        NotApplicable: The strategy cannot work here.
     """
     part, tests = inner.part, inner.tests
     is_rare = part.y == part.rare
-    settings = len(judge.settings)
+    settings = len(estimator.settings)
     p = np.full((settings, len(part)), np.nan)
     seeds = [child_seed(inner.seed, 1, f) for f in range(len(tests) + 1)]
-    built = strategy.build_all([*inner.trains, part], judge, seeds)
+    built = strategy.build_all([*inner.trains, part], estimator, seeds)
     for test in tests:
         tunable = next(built)
         for setting in range(settings):

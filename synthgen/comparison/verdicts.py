@@ -1,4 +1,4 @@
-"""From the scores of every remedy on every split to verdicts in words."""
+"""From the scores of every strategy on every split to verdicts in words."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FEW_SPLITS = 5  # fewer know their own spread so badly that intervals are severa
 
 @dataclass(frozen=True)
 class Result:
-    """One metric of one remedy.
+    """One metric of one strategy.
 
     Attributes:
         strategy, family, metric: What.
         mean: Over the splits; pooling the rows of splits would mix their scales.
         difference: To `against`, on the same splits; positive is better, whatever the metric.
-        interval: Of the difference; holds for all remedies at once.
+        interval: Of the difference; holds for all strategies at once.
         against: "threshold" for what is decided, "nothing" for all else.
         values: Of each split.
     """
@@ -59,7 +59,7 @@ class Verdict:
         difference: What choosing on the training part alone gained on the test parts, which took no
             part in it: not the figure of the row that won.
         interval: 95 % interval of that.
-        chosen: How often each remedy was chosen that way.
+        chosen: How often each strategy was chosen that way.
         rows: Rows that would tell, where there are too few.
         text: All of it in words.
     """
@@ -104,7 +104,7 @@ def results(
         values = np.array([[s[metric] for s in scores[name]] for name in names])
         against = "threshold" if metric in DECIDED or metric == decision else "nothing"
         reference = sign * values[names.index(against)]
-        # Intervals hold at once for the remedies that the verdict is about. Doing nothing and
+        # Intervals hold at once for the strategies that the verdict is about. Doing nothing and
         # moving the threshold are none of them.
         plain = np.array([name in ("nothing", "threshold") for name in names])
         gains: dict[str, Difference] = {}
@@ -130,7 +130,7 @@ def results(
     return sorted(found, key=lambda r: order[r.strategy])
 
 
-def judged(
+def verdict_on(
     plan: Plan,
     rows: dict[str, list[dict[str, Any]]],
     scores: dict[str, list[dict[str, float]]],
@@ -216,19 +216,19 @@ def _in_words(
     def signed(value: float) -> str:
         return about.text(value, signed=True)
 
-    at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} remedies at once"
-    several = f"of {candidates} remedies {best} does best on average,"
-    hopes = f"the most hopeful of {candidates} remedies, {hopeful},"
+    at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} strategies at once"
+    several = f"of {candidates} strategies {best} does best on average,"
+    hopes = f"the most hopeful of {candidates} strategies, {hopeful},"
     if candidates == 1:
         at_once, several, hopes = f"{CONFIDENCE:.0%} interval", f"{best} makes", hopeful
     if not candidates:
-        return f"{outcome}: there was no remedy to compare with {level_text}"
+        return f"{outcome}: there was no strategy to compare with {level_text}"
     first, last = signed(own.low), signed(own.high)
     nested = f"{signed(gain.mean)} [{signed(gain.low)}, {signed(gain.high)}]"
     if outcome == HELPS:
         return (
             f"{best} helps: {signed(own.mean)} against {level_text}, between {first} and {last} "
-            f"({at_once}). Choosing a remedy on the training part alone, as it has to be done, "
+            f"({at_once}). Choosing a strategy on the training part alone, as it has to be done, "
             f"gained {nested} on rows that took no part in it"
         )
     if outcome == NO_GAIN:

@@ -1,20 +1,26 @@
-"""Classifiers that judge rows: the same settings for every set of rows that they learn from."""
+"""All classifiers: those that audit, evaluate and choose amounts, and those of compare and auto."""
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from synthgen.encoding.matrix import Space, fill_empty
+from synthgen.encoding.matrix import Binned, Space, fill_empty
 from synthgen.errors import UsageError
 
 DEFAULT_JUDGES = ("boosting", "logistic")
@@ -203,14 +209,211 @@ def out_of_fold(
     return out
 
 
+def natural_shares(p: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Take a change of the class shares out of probabilities again (Saerens et al. 2002).
+
+    Args:
+        p: Shape (rows, classes), from a model that learned at other shares.
+        shift: Share of each class in what the model learned from, over its natural share; shape
+            (classes,).
+
+    Returns:
+        Shape (rows, classes); each row sums to 1.
+
+    Example:
+        >>> natural_shares(np.array([[0.5, 0.5]]), np.array([0.5 / 0.9, 0.5 / 0.1])).round(3)
+        array([[0.9, 0.1]])
+    """
+    out = p / shift
+    total = out.sum(axis=1, keepdims=True)
+    return np.divide(out, total, out=np.full_like(out, 1 / len(shift)), where=total > 0)
+
+
 def moved(p: np.ndarray, seen: float, natural: float) -> np.ndarray:
-    """Probabilities learned where `seen` of the rows are true, for rows of which `natural` are
-    (Saerens et al. 2002).
+    """`natural_shares` for two classes: `seen` of the rows learned were true, `natural` are.
+
+    Args:
+        p: Probability of being true, shape (rows,).
+        seen, natural: Shares between 0 and 1.
 
     Example:
         >>> moved(np.array([0.5]), 0.5, 0.1).round(3).tolist()
         [0.1]
     """
+    p = np.clip(p, LEAST, 1 - LEAST)
     seen, natural = (min(max(share, LEAST), 1 - LEAST) for share in (seen, natural))
-    shift = logit(natural) - logit(seen)
-    return np.asarray(expit(logit(np.clip(p, LEAST, 1 - LEAST)) + shift))
+    shift = np.array([(1 - seen) / (1 - natural), seen / natural])
+    return natural_shares(np.column_stack([1 - p, p]), shift)[:, 1]
+
+
+# --- estimators: what strategies are compared with ----------------------------------------------
+
+
+class NotApplicable(Exception):
+    """A strategy cannot work on this table; the message says why."""
+
+
+def boosting(
+    rows: int, is_level: Sequence[bool] | np.ndarray, settings: dict[str, Any]
+) -> HistGradientBoostingClassifier:
+    """Histogram boosting for places or numbers, unfitted.
+
+    Args:
+        rows: How many it will learn from.
+        is_level: Which columns hold categories, shape (columns,).
+        settings: Of scikit-learn's class; `AUDIT` or a setting of ``ESTIMATORS["hgb"]``.
+    """
+    levels = np.asarray(is_level, dtype=bool)
+    return HistGradientBoostingClassifier(**settings).set_params(
+        early_stopping=False,
+        categorical_features=levels if levels.any() else None,
+        # 20 is the usual setting; few rows could not be split at all.
+        min_samples_leaf=int(np.clip(rows // 50, 2, 20)),
+    )
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """The classifier around which strategies are compared, and the settings that are tried.
+
+    Every strategy is tuned over as many settings as every other.
+    """
+
+    name: str
+    model: Any
+    settings: tuple[dict[str, Any], ...] = ({},)
+
+    @classmethod
+    def of(cls, estimator: Any) -> Estimator:
+        """From "hgb", "rf", "lr", an import path, or an unfitted classifier.
+
+        Raises:
+            UsageError: There is no such classifier, or it gives no probabilities.
+        """
+        if isinstance(estimator, Estimator):
+            return estimator
+        if isinstance(estimator, str) and estimator in ESTIMATORS:
+            return ESTIMATORS[estimator]
+        name, found = named(estimator, "estimator", sorted(ESTIMATORS))
+        if not callable(getattr(found, "predict_proba", None)):
+            raise UsageError(
+                224, f"estimator {name}: it must be a classifier with predict_proba, such as hgb"
+            )
+        return cls(name, found)
+
+    def fit(
+        self,
+        X: np.ndarray,
+        is_level: np.ndarray,
+        y: np.ndarray,
+        seed: np.random.SeedSequence,
+        setting: int,
+        weight: np.ndarray | None = None,
+    ) -> Any:
+        """Fitted on `X` of shape (rows, columns) as a `Coder` gives it."""
+        model: Any = clone(self.model)
+        model.set_params(**self.settings[setting])
+        if isinstance(model, HistGradientBoostingClassifier):
+            found = boosting(len(y), is_level, {})
+            for name in ("categorical_features", "min_samples_leaf"):
+                model.set_params(**{name: getattr(found, name)})
+        return fit_model(model, X, is_level, y, seed, weight)
+
+
+def fit_model(
+    model: Any,
+    X: np.ndarray,
+    is_level: np.ndarray,
+    y: np.ndarray,
+    seed: np.random.SeedSequence,
+    weight: np.ndarray | None = None,
+) -> Any:
+    """Fit a model; all but histogram boosting get imputed, scaled and one-hot columns."""
+    if "random_state" in model.get_params(deep=False):
+        model.set_params(random_state=int(seed.generate_state(1)[0] >> 1))
+    if isinstance(model, HistGradientBoostingClassifier):
+        if weight is None:
+            return model.fit(X, y)
+        whole = Pipeline([("bins", Binned(is_level)), ("model", model)])
+        return whole.fit(X, y, model__sample_weight=weight)
+    numbers, levels = np.flatnonzero(~is_level), np.flatnonzero(is_level)
+    parts: list[Any] = [
+        (
+            "numbers",
+            make_pipeline(
+                SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+                StandardScaler(),
+            ),
+            numbers,
+        ),
+        (
+            "levels",
+            OneHotEncoder(handle_unknown="ignore", max_categories=50, sparse_output=False),
+            levels,
+        ),
+    ]
+    columns = ColumnTransformer([part for part in parts if len(part[2])])
+    whole = Pipeline([("columns", columns), ("model", model)])
+    if weight is None:
+        return whole.fit(X, y)
+    try:
+        return whole.fit(X, y, model__sample_weight=weight)
+    except TypeError:
+        raise NotApplicable(f"{type(model).__name__} takes no weights") from None
+
+
+# The quick model of an audit.
+AUDIT = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
+ESTIMATORS = {
+    "hgb": Estimator(
+        "hgb",
+        HistGradientBoostingClassifier(early_stopping=cast(Any, False)),
+        (
+            {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 31},
+            {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1},
+            {"learning_rate": 0.1, "max_iter": 50, "max_leaf_nodes": 7, "l2_regularization": 1},
+            {"learning_rate": 0.1, "max_iter": 150, "max_leaf_nodes": 7, "l2_regularization": 1},
+        ),
+    ),
+    "rf": Estimator(
+        "rf",
+        RandomForestClassifier(n_estimators=200),
+        tuple({"min_samples_leaf": n} for n in (1, 2, 5, 10)),
+    ),
+    "lr": Estimator(
+        "lr",
+        LogisticRegression(max_iter=2000),
+        tuple({"C": c} for c in (0.01, 0.1, 1.0, 10.0)),
+    ),
+}
+
+
+def named(given: Any, what: str, known: list[str]) -> tuple[str, Any]:
+    """The name and the object behind an import path, a class or an object.
+
+    Args:
+        given: An import path (``package.module:Name``), a class or an object.
+        what: What it should be, for an error.
+        known: The names that could have been meant.
+
+    Raises:
+        UsageError: The text is no import path, or nothing can be imported from there.
+    """
+    found = given
+    if isinstance(given, str):
+        module, _, name = given.partition(":")
+        if not name:
+            close = difflib.get_close_matches(given, known, n=1)
+            meant = f": did you mean {close[0]!r}?" if close else ""
+            raise UsageError(
+                222,
+                f"there is no {what} {given!r}{meant or ':'} use {', '.join(known)}, or "
+                f"package.module:Name",
+            )
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(222, f"cannot import the {what} {given!r}: {error}") from error
+    if isinstance(found, type):
+        found = found()
+    return (given if isinstance(given, str) else type(found).__name__), found

@@ -52,7 +52,7 @@ def found(result: Audit, *codes: str) -> list[tuple[str, str | None]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that do not look at the model."""
-    monkeypatch.setattr(audit_model, "BOOSTING", {"max_iter": 2})
+    monkeypatch.setattr(audit_model, "AUDIT", {"max_iter": 2})
     monkeypatch.setattr(audit_model, "REPLICATES", 20)
 
 
@@ -693,7 +693,7 @@ def test_any_table_is_audited(drawn: Any):
     frame, target = drawn
     before = frame.copy(deep=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_model, "BOOSTING", {"max_iter": 2})
+        patch.setattr(audit_model, "AUDIT", {"max_iter": 2})
         patch.setattr(audit_model, "REPLICATES", 10)
         place = [c == target for c in frame.columns].index(True)
         X = frame.iloc[:, [i for i in range(frame.shape[1]) if i != place]]

@@ -95,6 +95,7 @@ def test_other_parts_pipes_and_folders_are_refused(whole: bytes, tmp_path: Path)
         *(("order", value) for value in (np.array([0, 0]), np.array([0.5, 1]), np.zeros(0))),
         ("n_features", -1),
         ("strategy", 3),
+        *(("target", value) for value in (3, "3", "[1]", "no json")),
     ],
 )
 def test_values_that_no_file_has_are_refused(
@@ -131,7 +132,7 @@ def test_a_file_is_read_as_it_was_written(whole: bytes, tmp_path: Path) -> None:
 
 def test_a_file_of_an_older_version_is_refused_in_words(whole: bytes, tmp_path: Path) -> None:
     parts = unpacked(whole)
-    new = b'"__module__": "synthgen.comparison.estimators"'
+    new = b'"__module__": "synthgen.comparison.parts"'
     assert new in parts["schema.json"]
     old = parts["schema.json"].replace(new, b'"__module__": "synthgen.judges"')
     error = refused(tmp_path / "m", packed(parts | {"schema.json": old}))

@@ -19,14 +19,14 @@ from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
 from synthgen import compare
 from synthgen.augmentation.rejection import guarded_sample
+from synthgen.comparison import builders
 from synthgen.comparison import compare as comparison
-from synthgen.comparison import remedies
-from synthgen.comparison import schedule as record
-from synthgen.comparison.estimators import Judge
-from synthgen.comparison.splits import outer_splits, part_of, together_of
+from synthgen.comparison import schedule as schedule
+from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import pick
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.model_selection import scoring
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.model_selection.selection import HELPS, NO_GAIN
 from synthgen.seeds import seed_sequence
@@ -124,12 +124,12 @@ def test_folds_keep_groups_whole_and_classes_even(most: int) -> None:
 def test_equal_rows_share_a_fold_unless_most_rows_repeat() -> None:
     X, y = table()
     twice = pd.concat([X, X.iloc[:30]], ignore_index=True)
-    _, part = part_of(Table.of_xy(twice, pd.concat([y, y.iloc[:30]], ignore_index=True)))
-    found = together_of(part)
+    _, part = training_part(Table.of_xy(twice, pd.concat([y, y.iloc[:30]], ignore_index=True)))
+    found = group_ids(part)
     assert np.array_equal(found[-30:], found[:30])
     assert len(set(found)) == len(X)
     coarse = replace(part, places=np.round(part.places[:, 2:]))
-    assert len(set(together_of(coarse))) == len(twice)
+    assert len(set(group_ids(coarse))) == len(twice)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ class Peek:
 
     def fit_resample(self, X: pd.DataFrame, y: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
         Peek.seen.append(X.copy())
-        X.iloc[:, 0] = -1e9  # what a remedy does to its rows is its own affair
+        X.iloc[:, 0] = -1e9  # what a strategy does to its rows is its own affair
         return X, y
 
 
@@ -184,8 +184,8 @@ def test_a_remedy_sees_rows_of_the_training_part_only() -> None:
     found = quick(X, y, strategies=[Peek()])
     assert not found.not_applicable
     assert X.equals(before)
-    _, part = part_of(Table.of_xy(X, y))
-    tests = outer_splits(part, together_of(part), 3, 1, seed_sequence(0))
+    _, part = training_part(Table.of_xy(X, y))
+    tests = outer_splits(part, group_ids(part), 3, 1, seed_sequence(0))
     # Three inner folds and the whole training part, for each of three splits.
     assert len(Peek.seen) == 12
     for i, frame in enumerate(Peek.seen):
@@ -215,9 +215,9 @@ def test_every_fit_is_scored_on_rows_it_has_not_seen() -> None:
 def test_medians_and_levels_come_from_the_training_part() -> None:
     # A level that only test rows have is missing to the model, as it would be in use.
     X, y = table()
-    _, part = part_of(Table.of_xy(X, y))
+    _, part = training_part(Table.of_xy(X, y))
     train = part.rows(np.flatnonzero(X["sex"] == "f"))
-    coder = pick("default")[0].build(train, Judge.of("hgb"), seed_sequence(0))(0).coder
+    coder = pick("default")[0].build(train, Estimator.of("hgb"), seed_sequence(0))(0).coder
     out = coder.transform(part.places)
     assert np.array_equal(np.isnan(out[:, 2]), X["sex"] == "m")
 
@@ -231,7 +231,7 @@ def test_a_schema_reaches_the_synthesizer(monkeypatch: pytest.MonkeyPatch) -> No
         made.append((found := guarded_sample(*given, **how)).frame)
         return found
 
-    monkeypatch.setattr(remedies, "guarded_sample", spied)
+    monkeypatch.setattr(builders, "guarded_sample", spied)
     inferred = Schema.infer(X.assign(ill=y), target="ill")
     assert inferred["code"].kind == "numeric"
     forced = Column("code", "categorical", X["code"].dtype)
@@ -279,7 +279,7 @@ def test_a_separable_table_has_nothing_to_gain() -> None:
 
 
 class Sharp(ClassifierMixin, BaseEstimator):
-    """Knows what the judge below cannot see."""
+    """Knows what the estimator below cannot see."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Sharp:
         self.classes_ = np.unique(y)
@@ -375,8 +375,8 @@ def test_a_planted_leak_cannot_be_carried_from_one_part_to_the_next() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"row": rng.normal(size=300), "other": rng.normal(size=300)})
     y = pd.Series(rng.permutation(np.repeat([0, 1], [240, 60])))
-    judge = Judge("copier", Copier())
-    found = quick(X, y, strategies=[Hoarder(), "oversample"], estimator=judge)
+    estimator = Estimator("copier", Copier())
+    found = quick(X, y, strategies=[Hoarder(), "oversample"], estimator=estimator)
     assert not found.not_applicable
     for name in ("nothing", "Hoarder", "oversample"):
         assert found.result(name, "roc_auc").values == (0.5,) * 3
@@ -438,7 +438,7 @@ def test_another_object_of_the_same_name_is_tried_anew(tmp_path: Path) -> None:
 def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(record, "TRYING", 1e9)  # each remedy is tried once
+    monkeypatch.setattr(schedule, "TRYING", 1e9)  # each strategy is tried once
     X, y = table()
     found = quick(X, y, strategies=["oversample", Peek()], time_budget=1e-3, folds=4)
     assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know
@@ -451,11 +451,11 @@ def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Seconds of each remedy on a split, in place of those that really go by."""
+    """Seconds of each strategy on a split, in place of those that really go by."""
     now, seconds, real = (
         [0.0],
         {"nothing": 1.0, "class_weight": 2.0, "oversample": 4.0},
-        record.task,
+        schedule.task,
     )
 
     def timed(plan: Any, split: int, strategies: Any, threads: Any) -> list[dict[str, Any]]:
@@ -465,8 +465,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
             now[0] += d["seconds"]
         return found
 
-    monkeypatch.setattr(record, "task", timed)
-    monkeypatch.setattr(record, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(schedule, "task", timed)
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     return seconds
 
 
@@ -501,7 +501,7 @@ def test_a_budget_is_not_stretched_by_an_interruption(
 ) -> None:
     X, y = table()
     how: dict[str, Any] = {"folds": 4, "time_budget": 16.0}
-    done, timed = [0], record.task
+    done, timed = [0], schedule.task
 
     def interrupted(*given: Any) -> Any:
         done[0] += 1
@@ -509,7 +509,7 @@ def test_a_budget_is_not_stretched_by_an_interruption(
             raise KeyboardInterrupt
         return timed(*given)
 
-    monkeypatch.setattr(record, "task", interrupted)
+    monkeypatch.setattr(schedule, "task", interrupted)
     with pytest.raises(KeyboardInterrupt):
         quick(X, y, **how, resume=tmp_path / "kept.json")
     resumed = quick(X, y, **how, resume=tmp_path / "kept.json")

@@ -1,4 +1,4 @@
-"""Every remedy on tables with text, missing cells and three classes."""
+"""Every strategy on tables with text, missing cells and three classes."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from synthgen import TVAE, SmoothedBootstrap, Synthesizer
-from synthgen.comparison import remedies
-from synthgen.comparison.estimators import Judge, NotApplicable, Part
+from synthgen.comparison import builders
 from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
-from synthgen.comparison.splits import part_of
+from synthgen.comparison.parts import Part
+from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
 from synthgen.encoding.matrix import Binned, Coder
 from synthgen.errors import UsageError
+from synthgen.model_selection.classifiers import Estimator, NotApplicable
 from synthgen.seeds import seed_sequence
 from synthgen.synthesizers import fit_many as many
 from synthgen.tables.table import Table
 from synthgen.training.batched import run_together
 from synthgen.training.runner import History, Task
 
-LR = Judge.of("lr")
-# Networks take long; the shape of their remedies is that of the bootstrap's.
+LR = Estimator.of("lr")
+# Networks take long; the shape of their strategies is that of the bootstrap's.
 SLOW = ("ctgan", "tabflow", "tvae", "synthgen")
 QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
 QUICK += [
-    Strategy("hybrid_under", "hybrid", "", remedies.Synthetic("bootstrap", None, under=True)),
-    Strategy("hybrid_weigh", "hybrid", "", remedies.Synthetic("bootstrap", None, weigh=True)),
+    Strategy("hybrid_under", "hybrid", "", builders.Synthetic("bootstrap", None, under=True)),
+    Strategy("hybrid_weigh", "hybrid", "", builders.Synthetic("bootstrap", None, weigh=True)),
 ]
 
 
@@ -53,13 +54,13 @@ def part(kind: str) -> Part:
         frame.loc[::7, ["age", "sex"]] = np.nan
     if kind == "three":
         y = pd.Series(np.where(ill == 1, "rare", np.where(frame["age"] > 0.5, "some", "most")))
-    return part_of(Table.of_xy(frame, y), None, (50, 1))[1]
+    return training_part(Table.of_xy(frame, y), None, (50, 1))[1]
 
 
-def built(strategy: Strategy, rows: Part, setting: int = 1, judge: Judge = LR) -> Any:
+def built(strategy: Strategy, rows: Part, setting: int = 1, estimator: Estimator = LR) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # imbalanced-learn on tiny tables; compare collects them
-        return strategy.build(rows, judge, seed_sequence(0))(setting)
+        return strategy.build(rows, estimator, seed_sequence(0))(setting)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "mixed", "three"])
@@ -100,13 +101,13 @@ def test_the_same_seed_gives_the_same_classifier(name: str) -> None:
     assert np.array_equal(one, two)
 
 
-@pytest.mark.parametrize("judge", ["hgb", "rf"])
-def test_judges_take_levels_and_missing_cells_they_have_not_seen(judge: str) -> None:
+@pytest.mark.parametrize("estimator", ["hgb", "rf"])
+def test_judges_take_levels_and_missing_cells_they_have_not_seen(estimator: str) -> None:
     rows = part("mixed")
     train = rows.rows(np.flatnonzero(~(rows.places[:, 2] == 1)))
     for name in ("nothing", "class_weight", "smote"):
         strategy = next(s for s in STRATEGIES if s.name == name)
-        model = built(strategy, train, 2, Judge.of(judge))
+        model = built(strategy, train, 2, Estimator.of(estimator))
         assert np.isfinite(model.predict_proba(rows.places)).all()
 
 
@@ -119,9 +120,9 @@ def test_amounts_are_what_they_say() -> None:
             seen.append(np.bincount(y))
             return super().fit(X, y, sample_weight)
 
-    judge = Judge("noting", Noting(max_iter=1000))
+    estimator = Estimator("noting", Noting(max_iter=1000))
     for name in ("undersample", "oversample", "smote", "bootstrap_10", "bootstrap_balance"):
-        built(next(s for s in STRATEGIES if s.name == name), rows, 0, judge)
+        built(next(s for s in STRATEGIES if s.name == name), rows, 0, estimator)
     assert [s.tolist() for s in seen] == [[100, 30], [270, 81], [270, 81], [270, 30], [270, 270]]
 
 
@@ -145,7 +146,7 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
     Counting.fits.clear()
     shared = Counting()
     several = [
-        Strategy(str(amount), "data", "", remedies.Synthetic(shared, amount))
+        Strategy(str(amount), "data", "", builders.Synthetic(shared, amount))
         for amount in (0.2, 0.3, "double")
     ]
     found = [built(s, rows, 0).predict_proba(rows.places) for s in several]
@@ -157,8 +158,8 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
 def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
     rows = part("numbers")
     Counting.fits.clear()
-    setting = remedies.AMOUNTS.index(0.0)
-    own = built(Strategy("own", "data", "", remedies.Synthetic(Counting(), None)), rows, setting)
+    setting = builders.AMOUNTS.index(0.0)
+    own = built(Strategy("own", "data", "", builders.Synthetic(Counting(), None)), rows, setting)
     nothing = built(pick([])[0], rows, setting)
     assert np.array_equal(own.predict_proba(rows.places), nothing.predict_proba(rows.places))
     assert Counting.fits == []
@@ -169,7 +170,7 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
     monkeypatch: pytest.MonkeyPatch, pays: bool
 ) -> None:
     frame = part("mixed").frame.assign(ward=np.resize(["a", "b", "c"], 300))
-    rows = part_of(Table.of_xy(frame, pd.Series(part("mixed").y)))[1]
+    rows = training_part(Table.of_xy(frame, pd.Series(part("mixed").y)))[1]
     parts = [rows.rows(np.flatnonzero(frame["ward"] != ward)) for ward in "abc"] + [rows]
     together: list[int] = []
 
@@ -181,12 +182,12 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
     if pays:
         monkeypatch.setattr(many, "resolve", lambda device: torch.device("cuda"))
     strategy = Strategy(
-        "own", "data", "", remedies.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
+        "own", "data", "", builders.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
     )
     seeds = [seed_sequence(seed) for seed in range(4)]
     built = [*strategy.build_all(parts, LR, seeds)]
     assert together == ([4] if pays else [])  # else they wait until rows are asked for
-    zero = remedies.AMOUNTS.index(0.0)
+    zero = builders.AMOUNTS.index(0.0)
     for tunable in built:
         tunable(zero)
     assert [bool(each.made) for each in parts] == [pays] * 4
@@ -239,7 +240,7 @@ def test_names_are_in_order_and_once() -> None:
     with pytest.raises(UsageError, match="E225"):
         pick([RandomOverSampler(), RandomOverSampler()])
     with pytest.raises(UsageError, match="predict_proba"):
-        Judge.of("sklearn.svm:LinearSVC")
+        Estimator.of("sklearn.svm:LinearSVC")
 
 
 # --- learners -----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""How each family of remedies makes a classifier of a training part.
+"""How each family of strategies makes a classifier of a training part.
 
-Where a remedy changed the shares of the classes to train on, the change is taken out of the
+Where a strategy changed the shares of the classes to train on, the change is taken out of the
 probabilities again (Saerens et al. 2002).
 """
 
@@ -23,17 +23,19 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.augmentation.amount import Amount, brief, wanted_rows
+from synthgen.augmentation.amount import AMOUNTS, Amount, brief, wanted_rows
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.comparison.estimators import Fitted, Judge, NotApplicable, Part, fit_model
 from synthgen.comparison.learners import (
     FocalBoosting,
     FocalMLP,
     SelfPacedEnsemble,
     effective_weights,
 )
+from synthgen.comparison.parts import Fitted, Part
 from synthgen.encoding.matrix import Coder
+from synthgen.errors import UsageError
+from synthgen.model_selection.classifiers import Estimator, NotApplicable, fit_model
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.fit_many import fit_many, pays_together
@@ -44,7 +46,7 @@ SHARE = 0.3  # what resampling aims at: rows of a class over those of the most f
 
 # Called once for a training part; what it gives makes the classifier of any of the settings.
 Tunable = Callable[[int], Fitted]
-Build = Callable[[Part, Judge, np.random.SeedSequence], Tunable]
+Build = Callable[[Part, Estimator, np.random.SeedSequence], Tunable]
 
 
 def _shift(y: np.ndarray, part: Part) -> np.ndarray:
@@ -58,16 +60,16 @@ def _coder(part: Part, *, dense: bool = False) -> Coder:
     return Coder(part.known.is_level, dense=dense).fit(part.places)
 
 
-def _judged(
+def _fitted_on(
     part: Part,
-    judge: Judge,
+    estimator: Estimator,
     seed: np.random.SeedSequence,
     X: np.ndarray,
     y: np.ndarray,
     coder: Coder,
     weight: np.ndarray | None = None,
 ) -> Tunable:
-    """The judge on the rows that a remedy made; weights shift the shares of classes too."""
+    """The estimator on the rows that a strategy made; weights shift the shares of classes too."""
     shift = _shift(y, part)
     if weight is not None:
         mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
@@ -75,22 +77,24 @@ def _judged(
         shift = np.where((mass > 0) & (natural > 0), mass / np.where(natural > 0, natural, 1), 1.0)
 
     def tuned(setting: int) -> Fitted:
-        return Fitted(coder, judge.fit(X, coder.is_level_, y, seed, setting, weight), shift)
+        return Fitted(coder, estimator.fit(X, coder.is_level_, y, seed, setting, weight), shift)
 
     return tuned
 
 
-def nothing(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+def nothing(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
     coder = _coder(part)
-    return _judged(part, judge, seed, coder.transform(part.places), part.y, coder)
+    return _fitted_on(part, estimator, seed, coder.transform(part.places), part.y, coder)
 
 
 def weighted(weights: Callable[[Part], np.ndarray]) -> Build:
-    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
         of_class = weights(part)
         weight = of_class[part.y] / of_class[part.y].mean()
-        return _judged(part, judge, seed, coder.transform(part.places), part.y, coder, weight)
+        return _fitted_on(
+            part, estimator, seed, coder.transform(part.places), part.y, coder, weight
+        )
 
     return build
 
@@ -111,46 +115,68 @@ def effective(part: Part) -> np.ndarray:
     return effective_weights(part.counts)
 
 
-def redrawn(rows: Callable[[Part, np.random.Generator], np.ndarray]) -> Build:
-    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+def _redrawn(rows: Callable[[Part, np.random.Generator], np.ndarray]) -> Build:
+    def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
         kept = rows(part, np.random.default_rng(child_seed(seed, 1)))
-        return _judged(part, judge, seed, coder.transform(part.places[kept]), part.y[kept], coder)
+        X = coder.transform(part.places[kept])
+        return _fitted_on(part, estimator, seed, X, part.y[kept], coder)
 
     return build
 
 
-def under_rows(part: Part, rng: np.random.Generator) -> np.ndarray:
+def undersampled(amount: Amount) -> Build:
+    """Rows of frequent classes dropped until the rarest class has this share of each."""
+    if amount == "double":
+        raise UsageError(226, "undersample drops rows: use a share or balance, not double")
+    share = 1.0 if amount == "balance" else float(amount)
+    return _redrawn(lambda part, rng: under_rows(part, rng, share))
+
+
+def oversampled(amount: Amount) -> Build:
+    """Rows of rare classes repeated."""
+    return _redrawn(lambda part, rng: over_rows(part, rng, amount))
+
+
+def under_rows(part: Part, rng: np.random.Generator, share: float = SHARE) -> np.ndarray:
+    """Positions of the rows that undersampling keeps, sorted."""
     rarest = part.counts[part.counts > 0].min()
-    most = max(int(rarest), round(rarest / SHARE))
+    most = max(int(rarest), round(rarest / share))
     parts = [np.flatnonzero(part.y == c) for c in range(part.classes)]
     return np.sort(
         np.concatenate([rng.choice(p, most, replace=False) if len(p) > most else p for p in parts])
     )
 
 
-def over_rows(part: Part, rng: np.random.Generator) -> np.ndarray:
-    goals = wanted_rows(part.counts, SHARE)
+def over_rows(part: Part, rng: np.random.Generator, amount: Amount = SHARE) -> np.ndarray:
+    """Positions of the rows that oversampling gives: all of them, then those it repeats."""
+    goals = wanted_rows(part.counts, amount)
     more = [
         rng.choice(np.flatnonzero(part.y == c), goal - part.counts[c]) for c, goal in goals.items()
     ]
     return np.concatenate([np.arange(len(part)), *more]).astype(np.int64)
 
 
-def imblearn(make: Callable[[Part, Coder, dict[int, int], int], Any]) -> Build:
-    """A sampler of imbalanced-learn on numbers and codes without missing cells."""
+def imblearn(
+    make: Callable[[Part, Coder, dict[int, int], int], Any],
+) -> Callable[[Amount], Build]:
+    """A sampler of imbalanced-learn; it gets numbers and codes without missing cells."""
 
-    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part, dense=True)
-        X = coder.transform(part.places)
-        goals = {c: n for c, n in wanted_rows(part.counts, SHARE).items() if part.counts[c] > 1}
-        if not goals:
-            return _judged(part, judge, seed, X, part.y, coder)
-        sampler = make(part, coder, goals, int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
-        X, y = sampler.fit_resample(X, part.y)
-        return _judged(part, judge, seed, np.asarray(X), np.asarray(y), coder)
+    def sized(amount: Amount) -> Build:
+        def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
+            coder = _coder(part, dense=True)
+            X = coder.transform(part.places)
+            wanted = wanted_rows(part.counts, amount)
+            goals = {c: n for c, n in wanted.items() if part.counts[c] > 1}
+            if not goals:
+                return _fitted_on(part, estimator, seed, X, part.y, coder)
+            sampler = make(part, coder, goals, int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
+            X, y = sampler.fit_resample(X, part.y)
+            return _fitted_on(part, estimator, seed, np.asarray(X), np.asarray(y), coder)
 
-    return build
+        return build
+
+    return sized
 
 
 def _neighbours(part: Part, goals: dict[int, int]) -> int:
@@ -207,12 +233,12 @@ def smote_tomek(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> A
 
 
 def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
-    """A classifier of its own with four settings, in place of the judge.
+    """A classifier of its own with four settings, in place of the estimator.
 
     Without `keeps_shares` it learns as if all classes were equally frequent.
     """
 
-    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
         X = coder.transform(part.places)
         there = part.counts > 0
@@ -263,7 +289,7 @@ def focal_mlp(setting: int) -> Any:
     return FocalMLP(gamma=gamma, beta=beta)
 
 
-def focal_boosting(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
     if part.classes > 2:
         raise NotApplicable("this loss is written for two classes")
 
@@ -271,12 +297,12 @@ def focal_boosting(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tu
         gamma, depth = ((1.0, 4), (2.0, 4), (1.0, 6), (2.0, 6))[setting % 4]
         return FocalBoosting(gamma=gamma, max_depth=depth)
 
-    return learner(make, keeps_shares=True)(part, judge, seed)
+    return learner(make, keeps_shares=True)(part, estimator, seed)
 
 
-# Amounts that validation chooses from, none included. Each goes with one of the settings, so that
-# synthesis is tuned over no more of them than doing nothing is.
-AMOUNTS: tuple[Amount, ...] = (SHARE, 0.1, "double", 0.0)
+# The amounts of `augment` but balance, the largest first. Each goes with one setting of the
+# classifier, so that synthetic rows are tuned over no more candidates than doing nothing is.
+TUNED: tuple[Amount, ...] = tuple(a for a in reversed(AMOUNTS) if a != "balance")
 
 
 @dataclass(frozen=True)
@@ -285,7 +311,7 @@ class Synthetic:
 
     Attributes:
         synthesizer: Name, or unfitted synthesizer.
-        amount: How many; None: one of `AMOUNTS` for each setting.
+        amount: How many; None: one of `TUNED` for each setting.
         under: Rows of frequent classes are left out as well.
         weigh: Classes weigh the same as well.
     """
@@ -300,7 +326,7 @@ class Synthetic:
         """The same for all that can share what was trained."""
         return repr(resolve(self.synthesizer))
 
-    def __call__(self, part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    def __call__(self, part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
         found: dict[Amount, Tunable] = {}
 
@@ -316,10 +342,10 @@ class Synthetic:
                 weight = (1 / np.bincount(y, minlength=part.classes).clip(1))[y]
                 weight /= weight.mean()
             X = coder.transform(np.vstack([kept.places, places]))
-            return _judged(part, judge, seed, X, y, coder, weight)
+            return _fitted_on(part, estimator, seed, X, y, coder, weight)
 
         def tuned(setting: int) -> Fitted:
-            size = AMOUNTS[setting % len(AMOUNTS)] if self.amount is None else self.amount
+            size = TUNED[setting % len(TUNED)] if self.amount is None else self.amount
             if size not in found:
                 found[size] = with_rows(size)
             return found[size](setting)
@@ -341,7 +367,7 @@ class Synthetic:
         unfitted = resolve(self.synthesizer)
         if not pays_together(unfitted):
             return
-        sizes = AMOUNTS if self.amount is None else (self.amount,)
+        sizes = TUNED if self.amount is None else (self.amount,)
         asking = [
             (part, _to_fit(part, unfitted, child_seed(seed, 1)))
             for part, seed in zip(parts, seeds, strict=True)
@@ -412,7 +438,7 @@ def new_rows(
 def sampled(sampler: Any) -> Build:
     """A user's sampler: it sees the training part as it was given, frame and codes."""
 
-    def build(part: Part, judge: Judge, seed: np.random.SeedSequence) -> Tunable:
+    def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)
         own: Any = clone(sampler)
         if "random_state" in own.get_params(deep=False):
@@ -421,6 +447,6 @@ def sampled(sampler: Any) -> Build:
         if not isinstance(frame, pd.DataFrame):
             frame = pd.DataFrame(frame, columns=part.frame.columns)
         X = coder.transform(part.known.matrix(frame))
-        return _judged(part, judge, seed, X, np.asarray(y, dtype=np.int64), coder)
+        return _fitted_on(part, estimator, seed, X, np.asarray(y, dtype=np.int64), coder)
 
     return build
