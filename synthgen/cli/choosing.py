@@ -184,11 +184,22 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
         out = frame.assign(
             predicted=predicted, probability=loaded.predict_proba(X)[:, place].round(6)
         )
+        target = _column(frame, loaded.target_)
+        measured = loaded.measured(X, frame[target]) if target in frame.columns else {}
         defused = write_table(out, output, defuse=not no_defuse)
     say_defused(defused)
     rare = int((predicted == loaded.label_).sum())
     say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)
+    if measured:
+        say(
+            f"on the {measured['rows']:,} rows with a class, {measured['rare']:,} of them "
+            f"{loaded.label_}: average precision {measured['average_precision']:.3f} (guessing "
+            f"{measured['rare'] / measured['rows']:.3f}), recall {measured['recall']:.3f} and "
+            f"precision {measured['precision']:.3f} at the threshold {loaded.threshold_:.3g}",
+            err=aside,
+        )
     result = {"model": model, "output": output, "rows": len(out), "predicted": rare}
+    result["measured"] = measured or None
     _write_json(
         json_file, result | {"label": str(loaded.label_), "defused": defused, "warnings": notes}
     )

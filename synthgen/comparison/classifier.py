@@ -57,8 +57,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         label: The class that matters; None: the rarest.
-        savable: Leave out strategies whose classifier `save` could not write, with a warning, before
-            anything is fitted; False: keep them all.
+        savable: Leave out, before the first fit, strategies whose classifier `save` could not
+            write; a warning names them. False: keep them all.
         strategies, estimator, metric, folds, repeats, cost, time_budget, schema, n_jobs,
             random_state, verbose: See `compare`.
 

@@ -198,8 +198,8 @@ def compare(
         by: Column of `X` with at most 50 values: the metric is also told for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
             is then judged in money.
-        time_budget: Seconds. After each split those strategies stay that fit, from the best on inner
-            folds to the worst; `nothing` always does. Half the budget is for trying each once.
+        time_budget: Seconds. Half of it is for trying each strategy once. After each split, the
+            strategies that still fit go on, best on inner folds first; `nothing` always does.
         schema: What the columns are, in place of a guess, to classifiers and synthesizers alike.
         n_jobs: Processes (joblib); None: 1, or what a joblib context says.
         random_state: The same number gives the same results, for any `n_jobs`.

@@ -28,7 +28,7 @@ def check_jobs(n_jobs: Any) -> None:
         isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0
     ):
         raise UsageError(
-            215,
+            269,
             f"n_jobs is {n_jobs!r}: give a number of processes from 1, or -1 for one on each core",
         )
 

@@ -268,7 +268,9 @@ def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
     order = {strategy.name: place for place, strategy in enumerate(STRATEGIES)}
 
     def place(strategy: Strategy) -> int:
-        return order.get(strategy.name, order.get(strategy.name.partition(":")[0], len(order)))
+        base, _, last = strategy.name.rpartition(":")
+        name = base if _amount(last) is not None else strategy.name
+        return order.get(name, len(order))
 
     return sorted(found.values(), key=place)
 
@@ -279,7 +281,8 @@ def _named(text: str, known: dict[str, Strategy]) -> Strategy:
         text = f"{old[1]}:{_OLD_AMOUNTS.get(old[2], old[2])}"
     base, _, last = text.rpartition(":")
     amount = _amount(last) if base else None
-    if amount is None and base in known:
+    importable = base == "synthgen" and last.isidentifier()  # the package, not the strategy
+    if amount is None and base in known and not importable:
         raise UsageError(
             226,
             f"strategy {text!r}: {last!r} is no amount: use a share above 0 and up to 1, "

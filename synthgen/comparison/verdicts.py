@@ -60,7 +60,7 @@ class Verdict:
             part in it: not the figure of the row that won.
         interval: 95 % interval of that.
         chosen: How often each strategy was chosen that way.
-        rows: Rows that would tell, where there are too few.
+        rows: Rows that the table would need to decide; None where it has enough.
         text: All of it in words.
     """
 
@@ -238,11 +238,11 @@ def _in_words(
         )
     assert outcome == UNCLEAR
     more = "" if hopeful == best else f", and up to {signed(highest)} for {hopeful}"
-    few = f"; so would fewer, on more than these {splits} splits" if splits < FEW_SPLITS else ""
+    few = f", or more than these {splits} splits" if splits < FEW_SPLITS else ""
     return (
         f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the "
-        f"truth lies between {first} and {last}{more} ({at_once}). About {rows:,} rows in place "
-        f"of {now:,} would tell{few}"
+        f"true gain lies between {first} and {last}{more} ({at_once}). To decide, the table would "
+        f"need about {rows:,} rows (it has {now:,}){few}"
     )
 
 

@@ -55,7 +55,7 @@ class Outcome:
         outcome: `HELPS`, `NO_GAIN` or `UNCLEAR`.
         best: Position of the candidate it rests on: for `HELPS` the simplest of those that help
             and are within one error of the best of them, else the best on average.
-        rows: For `UNCLEAR`: rows that would tell, if the differences stay as they are.
+        rows: For `UNCLEAR`: rows needed to decide, if the differences stay as they are.
     """
 
     outcome: str
@@ -138,7 +138,7 @@ def compare_to(
 
 
 def _most(room: np.ndarray, ratio: float, most: float) -> float:
-    """Upper bound of the mean of what splits leave, which is known to be at most `most`."""
+    """Upper confidence bound on the remaining headroom, at most `most`."""
     ((mean,), (error,)) = corrected(room[None], ratio)
     return min(float(mean + student.ppf((1 + CONFIDENCE) / 2, len(room) - 1) * error), most)
 

@@ -102,7 +102,7 @@ def test_groups_share_a_fold_and_are_not_learned(data: pd.DataFrame) -> None:
 def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     result = run("auto", "data.csv", "--target", "outcome", *QUICK, "-o", "model.skops")
     assert result.exit_code == 0, result.output
-    assert "is the simplest remedy within one error of the best" in result.stdout
+    assert "is the simplest strategy within one error of the best" in result.stdout
     new = data.drop(columns="outcome")
     new.loc[0, "sex"] = "never seen"
     new.to_csv("new.csv", index=False)
@@ -114,6 +114,9 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     assert (out["predicted"] == data["outcome"]).mean() > 0.8
     assert out["probability"].mean() == pytest.approx(0.15, abs=0.03)
     said = json.loads(Path("out.json").read_text())
+    assert said["measured"] is None
+    both = run("predict", "model.skops", "data.csv", "-o", "both.csv")
+    assert "30 of them yes: average precision" in both.stdout
     assert (said["rows"], said["predicted"]) == (200, (out["predicted"] == "yes").sum())
     new.drop(columns="dose").to_csv("less.csv", index=False)
     result = run("predict", "model.skops", "less.csv", "-o", "out2.csv")

@@ -12,12 +12,16 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from skops.io import dumps
 
 from synthgen import ImbalancedClassifier
+from synthgen.comparison.classifier_file import cannot_be_saved
+from synthgen.comparison.strategies import STRATEGIES
 from synthgen.errors import ModelFileError, SynthgenError
+from synthgen.model_selection.classifiers import Estimator
 
 
 def quick(**params: Any) -> ImbalancedClassifier:
@@ -120,6 +124,46 @@ def test_what_is_read_predicts_what_was_written(
         read.predict(X.rename(columns={"sex": "size"}))
 
 
+def test_a_strategy_that_no_file_can_hold_is_left_out_before_the_first_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Own(GaussianNB):
+        pass
+
+    seen: list[list[str]] = []
+
+    def stop(*given: Any, **how: Any) -> Any:
+        seen.append([s.name for s in how["strategies"]])
+        raise InterruptedError
+
+    monkeypatch.setattr("synthgen.comparison.classifier.compare", stop)
+    strategies = ["class_weight", "smote", "focal_boosting", "bootstrap", Own()]
+    with pytest.warns(UserWarning, match="left out") as caught, pytest.raises(InterruptedError):
+        quick(strategies=strategies).fit(*table(120, 30))
+    kept = ["nothing", "threshold", "class_weight", "smote", "bootstrap"]
+    said = {str(w.message).partition(" ")[0] for w in caught}
+    assert seen == [kept if "focal_boosting" in said else [*kept[:4], "focal_boosting", kept[4]]]
+    assert "Own" in said
+
+
+def test_every_strategy_with_a_file_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xgboost")
+    (focal,) = [s for s in STRATEGIES if s.name == "focal_boosting"]
+    assert "not on the list" in cannot_be_saved(focal, Estimator.of("hgb"))
+
+
+def test_measured_is_what_scikit_learn_says() -> None:
+    X, y = table(300, 60)
+    model = quick().fit(X, y)
+    assert model.target_ == "ill"
+    found = model.measured(X, y.mask(np.arange(300) < 20))
+    p, known = model.predict_proba(X)[20:, 1], y[20:] == "yes"
+    assert found["rows"] == 280
+    assert found["average_precision"] == pytest.approx(average_precision_score(known, p))
+    assert found["recall"] == pytest.approx((p[known] >= model.threshold_).mean())
+    assert model.measured(X, np.repeat("no", 300)) == {}
+
+
 class Evil:
     def __reduce__(self) -> Any:
         raise AssertionError("never")
@@ -153,7 +197,9 @@ def test_a_type_of_the_users_is_not_written(tmp_path: Path) -> None:
         pass
 
     X, y = table(120, 30)
-    model = quick(estimator=Own()).fit(X, y)
+    with pytest.raises(ModelFileError, match="savable=False"):
+        quick(estimator=Own()).fit(X, y)
+    model = quick(estimator=Own(), savable=False).fit(X, y)
     with pytest.raises(SynthgenError):
         model.save(tmp_path / "model.skops")
     assert not [*tmp_path.iterdir()]

@@ -653,6 +653,8 @@ def test_inputs_are_left_alone_and_so_is_numpy() -> None:
         ({"by": "size"}, 245),
         ({"by": "dose"}, 245),
         ({"time_budget": -1}, 246),
+        ({"n_jobs": 0}, 269),
+        ({"n_jobs": 1.5}, 269),
         ({"cost": {"fn": 5}}, 247),
         ({"cost": {"fn": 5, "fp": -1}}, 247),
         ({"strategies": ["no_such"]}, 222),

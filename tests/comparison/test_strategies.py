@@ -121,8 +121,8 @@ def test_amounts_are_what_they_say() -> None:
             return super().fit(X, y, sample_weight)
 
     estimator = Estimator("noting", Noting(max_iter=1000))
-    for name in ("undersample", "oversample", "smote", "bootstrap_10", "bootstrap_balance"):
-        built(next(s for s in STRATEGIES if s.name == name), rows, 0, estimator)
+    for name in ("undersample", "oversample", "smote", "bootstrap:0.1", "bootstrap_balance"):
+        built(pick(name)[-1], rows, 0, estimator)
     assert [s.tolist() for s in seen] == [[100, 30], [270, 81], [270, 81], [270, 30], [270, 270]]
 
 
@@ -158,7 +158,7 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
 def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
     rows = part("numbers")
     Counting.fits.clear()
-    setting = builders.AMOUNTS.index(0.0)
+    setting = builders.TUNED.index(0.0)
     own = built(Strategy("own", "data", "", builders.Synthetic(Counting(), None)), rows, setting)
     nothing = built(pick([])[0], rows, setting)
     assert np.array_equal(own.predict_proba(rows.places), nothing.predict_proba(rows.places))
@@ -187,7 +187,7 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
     seeds = [seed_sequence(seed) for seed in range(4)]
     built = [*strategy.build_all(parts, LR, seeds)]
     assert together == ([4] if pays else [])  # else they wait until rows are asked for
-    zero = builders.AMOUNTS.index(0.0)
+    zero = builders.TUNED.index(0.0)
     for tunable in built:
         tunable(zero)
     assert [bool(each.made) for each in parts] == [pays] * 4
@@ -205,8 +205,7 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
 @pytest.mark.parametrize("name", ["synthgen", "synthgen_under", "synthgen_weight", "tabflow_30"])
 def test_the_default_synthesizer_ranks(name: str) -> None:
     rows = part("three")
-    strategy = next(s for s in STRATEGIES if s.name == name)
-    p = built(strategy, rows, 0).predict_proba(rows.places)
+    p = built(pick(name)[-1], rows, 0).predict_proba(rows.places)
     assert roc_auc_score(rows.y == rows.rare, p[:, rows.rare]) > 0.65
 
 
@@ -237,6 +236,14 @@ def test_names_are_in_order_and_once() -> None:
     assert pick(["sdv:GaussianCopula"])[-1].family == "data"
     with pytest.raises(UsageError, match="sdv:TVAE"):
         pick(["sdv:Nothing"])
+    for old, new in (("tabflow_30", "tabflow:0.3"), ("ctgan_double", "ctgan:double")):
+        assert pick([old, new])[-1].name == new
+    assert pick("sdv:GaussianCopula:balance")[-1].name == "sdv:GaussianCopula:balance"
+    for wrong in ("class_weight:0.3", "smote:1.5", "smote:lots", "undersample:double"):
+        with pytest.raises(UsageError, match="E226"):
+            pick(wrong)
+    with pytest.raises(UsageError, match="did you mean 'class_weight'"):
+        pick("class_wieght")
     with pytest.raises(UsageError, match="E225"):
         pick([RandomOverSampler(), RandomOverSampler()])
     with pytest.raises(UsageError, match="predict_proba"):
