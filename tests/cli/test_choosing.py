@@ -154,7 +154,7 @@ def test_augment_with_a_validated_amount() -> None:
     base = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
     result = run(*base, "--ratio", "auto", "--seed", 0, "-o", "out.csv", "--report", "page")
     assert result.exit_code == 0, result.output
-    assert "average precision on 5 inner folds: none 0." in result.stdout
+    assert "average precision on 5 folds: none 0." in result.stdout
     manifest = json.loads(Path("out.csv.manifest.json").read_text())
     made = manifest["added"][0]["rows"]
     assert len(read_table("out.csv")) == 200 + made
