@@ -1,0 +1,469 @@
+"""A column as codes: levels, values that several rows hold, and bins of all other values.
+
+Nothing in it names a value or bin that fewer than five training rows hold, so a file may hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen.coarse import PRIVATE_ROWS
+from synthgen.column import LEVELS, NUMBERS, Column
+
+# A number with at most so many distinct values keeps each that five rows hold; with more, each
+# that also a 10,000th of the rows hold.
+FEW_VALUES, EXACT_SHARE = 200, 1e-4
+MOST_BINS = 500
+# What stands for a missing cell among codes of 16 bits, and the most codes beside it.
+MISSING, MOST_CODES = 2**16 - 1, 60_000
+# Up to here a float64 holds each whole number.
+EXACT_FLOAT = 2**53
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Weighted items in segments: those of segment s are ``starts[s]`` to ``starts[s + 1]``.
+
+    Attributes:
+        starts: int64 of shape (segments + 1,), ascending from 0.
+        weights: uint16 of shape (items,), positive.
+
+    Example:
+        >>> shares = Shares(np.array([0, 2, 3]), np.array([1, 3, 1], np.uint16))
+        >>> items, left = shares.draw(np.array([0, 0, 1]), np.array([0.125, 0.625, 0.5]))
+        >>> items.tolist(), left.tolist()
+        ([0, 1, 2], [0.5, 0.5, 0.5])
+    """
+
+    starts: np.ndarray
+    weights: np.ndarray
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.concatenate([[0.0], np.cumsum(self.weights, dtype=np.float64)])
+
+    def draw(self, segments: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """One item of each segment by its weight, and what of the uniform number is left."""
+        first, last = self.starts[segments], self.starts[segments + 1] - 1
+        low = self._ends[first]
+        place = low + uniform * (self._ends[last + 1] - low)
+        items = np.clip(np.searchsorted(self._ends, place, side="right") - 1, first, last)
+        return items, np.clip((place - self._ends[items]) / self.weights[items], 0, 1)
+
+    def check(self, segments: int, items: int) -> None:
+        """Raise a ValueError unless each of `segments` segments has items, `items` in all."""
+        _check_array("starts", self.starts, np.int64, segments + 1)
+        _check_array("weights", self.weights, np.uint16, items)
+        ascending = (self.starts[1:] > self.starts[:-1]).all()
+        if not (ascending and self.starts[0] == 0 and self.starts[-1] == items):
+            raise ValueError("starts in no order")
+        if not (self.weights > 0).all():
+            raise ValueError("weights of zero")
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """A column as codes, in the order of what they stand for; levels by their share of the class.
+
+    A code is a level, an exact value, or a bin. A bin has items: a range in which values are
+    drawn anew, and a single value for each one that several training rows repeat. Those single
+    values are drawn once, in the range: the column repeats its values as often as it did, but
+    other ones.
+
+    Attributes:
+        column: What it is.
+        low, high: Range of each item, int64 (positions of levels, whole numbers, ticks, or
+            decimals times `scale`) or float64.
+        shares: The items of each code.
+        exact: Whether a code is a level or an exact value; shape (codes,).
+        missing: Whether there are missing cells, whose code is `MISSING`.
+        step: Whole numbers differ by multiples of it.
+        scale: Decimals are kept as whole numbers, times this power of ten; 0: they are not.
+        shared: Whether at least five training rows hold each code.
+    """
+
+    column: Column
+    low: np.ndarray
+    high: np.ndarray
+    shares: Shares
+    exact: np.ndarray
+    missing: bool
+    step: int = 1
+    scale: int = 0
+    shared: bool = True
+
+    @property
+    def width(self) -> int:
+        """Number of codes, without the one of a missing cell."""
+        return len(self.exact)
+
+    @property
+    def is_number(self) -> bool:
+        return self.column.kind in NUMBERS
+
+    @property
+    def limits(self) -> tuple[Any, Any]:
+        """The least and the greatest value."""
+        return self.low.min(), self.high.max()
+
+    @classmethod
+    def fit(
+        cls, column: Column, series: pd.Series, response: np.ndarray, rng: np.random.Generator
+    ) -> Bins | None:
+        """The codes of a column; None where no cell is known.
+
+        Args:
+            column: What it is: levels or numbers.
+            series: All training rows, whatever their class.
+            response: A number for each row, by whose mean levels are ordered.
+            rng: Draws the values that are repeated.
+        """
+        if column.kind in LEVELS:
+            codes = column.codes(series)
+            return _fit_levels(column, codes, response)
+        scale = _scale_of(column, series)
+        values, gone = _numbers(column, scale, series)
+        known = values[~gone]
+        if not len(known):
+            return None
+        return _fit_numbers(column, known, int(gone.sum()), scale, rng)
+
+    def values(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Values of the type of `low`, and a mask of the missing ones."""
+        if not self.is_number:
+            codes = self.column.codes(series)
+            return codes, codes < 0
+        return _numbers(self.column, self.scale, series)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """The code of each value; -1 for a level that has none. Shape of both: (rows,)."""
+        if not self.is_number:
+            return self._level_codes[values]
+        points, at_point, edges, at_edge = self._places
+        codes = np.empty(len(values), np.int64)
+        if len(edges):
+            codes[:] = at_edge[np.maximum(np.searchsorted(edges, values, side="right") - 1, 0)]
+        if len(points):
+            above = np.minimum(np.searchsorted(points, values), len(points) - 1)
+            if len(edges):
+                here = points[above] == values
+                codes[here] = at_point[above[here]]
+            else:  # values that few rows hold join the nearest
+                below = np.maximum(above - 1, 0)
+                far = np.abs(points[above].astype(float) - values)
+                nearer = np.abs(points[below].astype(float) - values) < far
+                codes[:] = at_point[np.where(nearer, below, above)]
+        return codes
+
+    def decode(
+        self,
+        codes: np.ndarray,
+        uniform: np.ndarray,
+        floor: np.ndarray | None = None,
+        ceiling: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """A value of each code, drawn by `uniform`; shape of all: (rows,).
+
+        Args:
+            codes: From 0 to `width`.
+            uniform: From 0 to 1.
+            floor, ceiling: Values that must be reached, or must not be exceeded; a code that lies
+                beyond them gives the nearest value that does not. None: no limit.
+        """
+        if self._all_exact:
+            low = high = self.low[codes]
+            left = uniform
+        else:
+            items, left = self.shares.draw(codes, uniform)
+            low, high = self.low[items], self.high[items]
+        if floor is not None:
+            low, high = np.maximum(low, floor), np.maximum(high, floor)
+        if ceiling is not None:
+            low, high = np.minimum(low, ceiling), np.minimum(high, ceiling)
+        return low if low is high else between(low, high, left, self.step)
+
+    def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:
+        """The cells that values stand for, in the column's own dtype."""
+        if not self.is_number:
+            return self.column.restore(np.where(gone, -1, values))
+        if self.scale:
+            values = values / self.scale
+        elif values.dtype == np.float64 and self.column.decimals is not None:
+            values = np.round(values, self.column.decimals)
+        return self.column.restore(values, gone)
+
+    def plain(self, values: np.ndarray) -> np.ndarray:
+        """Numbers as float64, for arithmetic between columns."""
+        return values / self.scale if self.scale else values.astype(np.float64)
+
+    def from_plain(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `plain`, rounded to what the column holds."""
+        if self.low.dtype == np.float64:
+            return values
+        wide = np.rint(values * (self.scale or 1))
+        return np.clip(wide, -float(EXACT_FLOAT), float(EXACT_FLOAT)).astype(np.int64)
+
+    @cached_property
+    def _all_exact(self) -> bool:
+        return bool(self.exact.all())
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Exact values and their codes, lower edges of bins and their codes, each in order."""
+        first = self.low[self.shares.starts[:-1]]
+        point, edge = np.flatnonzero(self.exact), np.flatnonzero(~self.exact)
+        point = point[np.argsort(first[point], kind="stable")]
+        edge = edge[np.argsort(first[edge], kind="stable")]
+        return first[point], point, first[edge], edge
+
+    @cached_property
+    def _level_codes(self) -> np.ndarray:
+        """Code of each category, and last of -1, missing."""
+        found = np.full(len(self.column.categories) + 1, -1)
+        found[self.low] = np.arange(self.width)
+        return found
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The codes as JSON and arrays, without the column."""
+        described = {"missing": self.missing, "step": self.step, "scale": self.scale}
+        arrays = {
+            "low": self.low,
+            "high": self.high,
+            "starts": self.shares.starts,
+            "weights": self.shares.weights,
+            "exact": self.exact,
+        }
+        return described, arrays
+
+    @classmethod
+    def from_state(
+        cls, column: Column, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Bins:
+        """The inverse of `state`.
+
+        Raises:
+            ValueError, KeyError, TypeError: no fit could have made it.
+        """
+        missing, step, scale = (described[name] for name in ("missing", "step", "scale"))
+        whole = all(isinstance(v, int) and not isinstance(v, bool) for v in (step, scale))
+        if not isinstance(missing, bool) or not whole or not 1 <= step < 2**63:
+            raise ValueError(f"missing is {missing!r}, step {step!r}, scale {scale!r}")
+        if column.kind not in ("categorical", "boolean", *NUMBERS):
+            raise ValueError(f"kind {column.kind}")
+        if scale not in (0, *(10**d for d in range(16))) or (scale and column.kind != "numeric"):
+            raise ValueError(f"scale {scale}")
+        low, high, exact = arrays["low"], arrays["high"], arrays["exact"]
+        floats = column.kind == "numeric" and not scale
+        _check_array("low", low, np.float64 if floats else np.int64)
+        _check_array("high", high, low.dtype, len(low))
+        _check_array("exact", exact, np.bool_)
+        shares = Shares(arrays["starts"], arrays["weights"])
+        shares.check(len(exact), len(low))
+        if not 1 <= len(exact) <= MOST_CODES or (low > high).any() or not np.isfinite(low).all():
+            raise ValueError("ranges in no order")
+        if column.kind in LEVELS:
+            names = len(column.categories)
+            distinct = len(np.unique(low)) == len(low) == len(exact)
+            if not (exact.all() and distinct and ((low >= 0) & (low < names)).all()):
+                raise ValueError("levels beyond the categories")
+        elif (np.diff(shares.starts)[exact] != 1).any() or not np.isfinite(high).all():
+            raise ValueError("an exact value with several items")
+        return cls(column, low, high, shares, exact, missing, step, scale)
+
+
+def between(low: np.ndarray, high: np.ndarray, share: np.ndarray, step: int) -> np.ndarray:
+    """low + share * (high - low); whole numbers by multiples of `step`, without overflow.
+
+    Example:
+        >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), 1)
+        array([0])
+        >>> between(np.array([10]), np.array([20]), np.array([0.99]), 5)
+        array([20])
+    """
+    if low.dtype == np.float64:
+        return np.where(low == high, low, low * (1 - share) + high * share)
+    steps = (high.view(np.uint64) - low.view(np.uint64)) // np.uint64(step)
+    wanted = np.floor(share * (steps.astype(np.float64) + 1))
+    whole = np.where(wanted < 2.0**63, wanted, wanted - 2.0**63).astype(np.uint64)
+    whole += np.where(wanted < 2.0**63, np.uint64(0), np.uint64(2**63))
+    whole = np.minimum(whole, steps)
+    return (low.view(np.uint64) + whole * np.uint64(step)).view(np.int64)
+
+
+def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = None) -> None:
+    if array.ndim != 1 or array.dtype != dtype or (length is not None and len(array) != length):
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+
+
+# --- fitting --------------------------------------------------------------------------------------
+
+
+def _numbers(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    values, gone = column.numbers(series)
+    return (np.rint(values * scale).astype(np.int64) if scale else values), gone
+
+
+def _scale_of(column: Column, series: pd.Series) -> int:
+    """The power of ten that makes a column's decimals whole numbers; 0 where none does."""
+    if column.kind != "numeric" or column.decimals is None:
+        return 0
+    values, _ = column.numbers(series)
+    scale = 10**column.decimals
+    return scale if float(np.abs(values).max(initial=0.0)) * scale < EXACT_FLOAT else 0
+
+
+def _fit_levels(column: Column, codes: np.ndarray, response: np.ndarray) -> Bins | None:
+    known = codes >= 0
+    counts = np.bincount(codes[known], minlength=len(column.categories))
+    least = max(1, PRIVATE_ROWS, int(np.sort(counts)[-MOST_CODES:][0]))
+    kept = np.flatnonzero(counts >= least)
+    shared = len(kept) > 0
+    if not shared:
+        kept = np.flatnonzero(counts)
+    if not len(kept):
+        return None
+    sums = np.bincount(codes[known], weights=response[known], minlength=len(counts))
+    kept = kept[np.argsort(sums[kept] / counts[kept], kind="stable")].astype(np.int64)
+    each = np.arange(len(kept) + 1, dtype=np.int64)
+    shares = Shares(each, np.ones(len(kept), np.uint16))
+    missing = int((~known).sum()) >= PRIVATE_ROWS
+    return Bins(column, kept, kept, shares, np.ones(len(kept), bool), missing, shared=shared)
+
+
+def _fit_numbers(
+    column: Column, known: np.ndarray, gone: int, scale: int, rng: np.random.Generator
+) -> Bins:
+    distinct, counts = np.unique(known, return_counts=True)
+    step = 1
+    if known.dtype == np.int64 and len(distinct) > 1:
+        step = int(np.gcd.reduce(np.diff(distinct.view(np.uint64))))
+        step = step if step < 2**62 else 1
+    least = PRIVATE_ROWS
+    if len(distinct) > FEW_VALUES:
+        least = max(least, int(EXACT_SHARE * len(known)))
+    while (counts >= least).sum() > MOST_CODES - MOST_BINS:
+        least += 1
+    exact = counts >= least
+    points, rest = distinct[exact], (distinct[~exact], counts[~exact])
+    shared = True
+    if rest[1].sum() >= 2 * PRIVATE_ROWS:
+        edges = _edges(*rest, step)
+    elif len(points):
+        edges = np.empty((0, 2), distinct.dtype)  # rarer values join the nearest exact one
+    else:
+        edges, shared = np.array([[distinct[0], distinct[-1]]]), False
+    low, high, starts, weights = _items(points, edges, rest, step, rng)
+    kind = np.arange(len(points) + len(edges)) < len(points)
+    middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
+    order = np.lexsort((~kind, middle))
+    pieces = [np.arange(starts[c], starts[c + 1]) for c in order]
+    items = np.concatenate(pieces)
+    ends = np.cumsum([0, *map(len, pieces)])
+    shares = Shares(ends.astype(np.int64), weights[items])
+    missing = gone >= PRIVATE_ROWS
+    return Bins(
+        column, low[items], high[items], shares, kind[order], missing, step, scale, shared
+    )
+
+
+def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
+    """Rounded ends of bins of at least five rows, shape (bins, 2); no value is an extreme.
+
+    Args:
+        values: Distinct, in order.
+        counts: Rows of each, ten or more in all.
+        step: Of whole numbers.
+    """
+    below = np.append(0, np.cumsum(counts))
+    rows = int(below[-1])
+    wanted = np.linspace(0, rows, min(MOST_BINS, rows // PRIVATE_ROWS) + 1)[:-1]
+    starts = [0]
+    for start in np.unique(np.searchsorted(below, wanted)).tolist():
+        enough = below[start] - below[starts[-1]] >= PRIVATE_ROWS
+        if enough and rows - below[start] >= PRIVATE_ROWS:
+            starts.append(start)
+    stops = [*starts[1:], len(values)]
+    # The outermost values are those of single rows.
+    least = values[np.searchsorted(below, PRIVATE_ROWS) - 1]
+    most = values[np.searchsorted(below, rows - PRIVATE_ROWS, side="right") - 1]
+    found = []
+    for first, stop in zip(starts, stops, strict=True):
+        low, high = max(values[first], least), min(values[stop - 1], most)
+        found.append(_rounded(low.item(), max(low, high).item(), step))
+    edges = np.array(found, dtype=values.dtype)
+    edges = np.clip(edges, least, most)
+    edges[:, 0] = np.maximum.accumulate(edges[:, 0])
+    edges[:, 1] = np.maximum(edges[:, 0], np.maximum.accumulate(edges[:, 1]))
+    return _well_filled(edges, values, counts)
+
+
+def _well_filled(edges: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Join bins that hold fewer than five rows once their ends are rounded."""
+    while len(edges) > 1:
+        bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
+        rows = np.bincount(bins, weights=counts, minlength=len(edges))
+        few = np.flatnonzero(rows < PRIVATE_ROWS)
+        if not len(few):
+            break
+        into = max(int(few[0]) - 1, 0)
+        joined = [edges[into, 0], edges[into + 1, 1]]
+        edges = np.concatenate([edges[:into], [joined], edges[into + 2 :]]).astype(edges.dtype)
+    return edges
+
+
+def _rounded(low: Any, high: Any, step: int) -> tuple[Any, Any]:
+    """Two ends, each rounded to a power of ten of at most a quarter of what lies between."""
+    if isinstance(low, float):
+        width = high / 4 - low / 4
+        if width <= 0:
+            return low, high
+        digits = -int(np.floor(np.log10(width)))
+        return round(low, digits), round(high, digits)
+    offset, width = low % step, (high - low) // (4 * step)
+    unit = step * 10 ** (len(str(width)) - 1) if width else step
+
+    def near(value: int) -> int:
+        return (value - offset + unit // 2) // unit * unit + offset
+
+    limit = 2**63 - 1
+    return tuple(min(max(near(v), -limit), limit) for v in (low, high))
+
+
+def _items(
+    points: np.ndarray,
+    edges: np.ndarray,
+    rest: tuple[np.ndarray, np.ndarray],
+    step: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Low, high and weights of the items, and where those of each code start: points, then bins."""
+    low, high = [points], [points]
+    sizes, weights = [1] * len(points), [np.ones(len(points), np.uint16)]
+    values, counts = rest
+    bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
+    for i, (left, right) in enumerate(edges):
+        held = counts[bins == i]
+        again = held[held > 1]
+        fresh = np.array([len(held) - len(again)] * (len(held) > len(again) or not len(held)))
+        ends = np.full((2, len(again)), left), np.full((2, len(again)), right)
+        spots = between(ends[0][0], ends[1][0], rng.random(len(again)), step)
+        low += [np.full(len(fresh), left), spots]
+        high += [np.full(len(fresh), right), spots]
+        weights.append(np.clip(np.append(fresh, again), 1, MISSING).astype(np.uint16))
+        sizes.append(len(fresh) + len(again))
+    starts = np.cumsum([0, *sizes])
+    kind = points.dtype
+    return (
+        np.concatenate(low).astype(kind),
+        np.concatenate(high).astype(kind),
+        starts,
+        np.concatenate(weights),
+    )

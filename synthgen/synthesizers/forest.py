@@ -1,0 +1,220 @@
+"""Trees for one column: which leaf a row falls into, and the shares of the codes there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from synthgen.device import child_seed
+from synthgen.synthesizers.bins import MISSING, Shares
+
+# A tree's splits are learned from at most so many rows; its leaves are filled from all.
+STRUCTURE_ROWS = 50_000
+# Up to so many codes are told apart as classes, of levels and of numbers; more by their order.
+MOST_LEVELS, MOST_VALUES = 60, 20
+# The shares of a leaf are rounded to one of so many.
+SHARE_UNITS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Several trees, side by side, as arrays.
+
+    Attributes:
+        roots: First node of each tree, int32.
+        feature: Column that a node looks at, int16; -1: it is a leaf.
+        threshold: The greatest code that goes left, uint16.
+        wraps: 1 where a missing cell goes left, uint16: one added to `MISSING` is 0, so that
+            `threshold` then is one more than the code.
+        left, right: Nodes below, int32; of a leaf itself.
+        leaf: Number of a leaf among all, int32; 0 for other nodes.
+        shares: The items of each leaf.
+        codes: The code of each item, uint16.
+    """
+
+    roots: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    wraps: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    leaf: np.ndarray
+    shares: Shares
+    codes: np.ndarray
+
+    def leaves(self, codes: np.ndarray, trees: np.ndarray) -> np.ndarray:
+        """The leaf of each row in one of the trees.
+
+        Args:
+            codes: Those of the columns before this one, and perhaps more; uint16 of shape
+                (rows, columns), in rows.
+            trees: Shape (rows,).
+        """
+        flat, width = codes.reshape(-1), codes.shape[1]
+        node = self.roots[trees]
+        live = np.flatnonzero(self.feature[node] >= 0)
+        at = node[live]
+        while len(live):
+            value = flat[live * width + self.feature[at]]
+            goes_left = value + self.wraps[at] <= self.threshold[at]
+            at = np.where(goes_left, self.left[at], self.right[at])
+            node[live] = at
+            inner = self.feature[at] >= 0
+            if not inner.all():
+                live, at = live[inner], at[inner]
+        return self.leaf[node]
+
+    def draw(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A code for each row, from the leaf of a tree that `uniform` chooses."""
+        place = uniform * len(self.roots)
+        trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
+        items, _ = self.shares.draw(self.leaves(codes, trees), place - trees)
+        return self.codes[items]
+
+    def state(self) -> dict[str, np.ndarray]:
+        names = ("roots", "feature", "threshold", "wraps", "left", "right", "codes")
+        arrays = {name: getattr(self, name) for name in names}
+        return arrays | {"starts": self.shares.starts, "weights": self.shares.weights}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, np.ndarray], before: int, width: int) -> Forest:
+        """The inverse of `state`.
+
+        Args:
+            arrays: As of `state`.
+            before: Columns before this one.
+            width: Codes from 0 that this one has beside `MISSING`.
+
+        Raises:
+            ValueError, KeyError: no fit could have made it.
+        """
+        kinds = {"roots": "i4", "feature": "i2", "threshold": "u2", "wraps": "u2", "left": "i4"}
+        kinds |= {"right": "i4", "codes": "u2"}
+        found = {name: arrays[name] for name in kinds}
+        for name, kind in kinds.items():
+            if found[name].ndim != 1 or found[name].dtype != kind or not len(found[name]):
+                raise ValueError(f"{name} is {found[name].dtype} of shape {found[name].shape}")
+        feature, roots = found["feature"], found["roots"]
+        nodes, is_leaf = len(feature), feature < 0
+        places = np.arange(nodes)
+        for name in ("threshold", "wraps", "left", "right"):
+            if len(found[name]) != nodes:
+                raise ValueError(f"{name} has {len(found[name])} nodes of {nodes}")
+        for name in ("left", "right"):  # a node points onwards, so that every way ends
+            onwards = np.where(is_leaf, found[name] == places, found[name] > places)
+            if not onwards.all() or (found[name] >= nodes).any():
+                raise ValueError(f"{name} leads nowhere")
+        if (feature < -1).any() or (feature >= before).any() or (found["wraps"] > 1).any():
+            raise ValueError("a split of no column")
+        if ((roots < 0) | (roots >= nodes)).any():
+            raise ValueError("a root that is no node")
+        shares = Shares(arrays["starts"], arrays["weights"])
+        shares.check(int(is_leaf.sum()), len(found["codes"]))
+        if ((found["codes"] >= width) & (found["codes"] != MISSING)).any():
+            raise ValueError("codes beyond those of the column")
+        return cls(**found, leaf=_numbered(feature), shares=shares)
+
+
+def grow(
+    before: np.ndarray,
+    codes: np.ndarray,
+    response: np.ndarray | None,
+    *,
+    trees: int,
+    min_leaf: int,
+    seed: np.random.SeedSequence,
+) -> Forest:
+    """Trees that tell the codes of a column from the columns before it, each on a bootstrap.
+
+    Args:
+        before: uint16 of shape (rows, columns), in rows.
+        codes: uint16 of shape (rows,), `MISSING` for missing cells.
+        response: What trees predict, shape (rows,) or (rows, outputs); None: the codes as classes.
+        trees: How many; one alone learns from the rows as they are.
+        min_leaf: Rows of a leaf at the least.
+        seed: Of the bootstraps.
+    """
+    rows = len(codes)
+    some = min(rows, STRUCTURE_ROWS)
+    least = max(2, round(min_leaf * some / rows))
+    names, told = np.unique(codes, return_inverse=True)
+    parts = []
+    for tree in range(trees):
+        rng = np.random.default_rng(child_seed(seed, tree))
+        drawn = rng.integers(rows, size=rows) if trees > 1 else np.arange(rows)
+        chosen = drawn if trees > 1 or some == rows else rng.permutation(rows)
+        chosen = chosen[:some]
+        X = before[chosen].astype(np.float32)
+        X[X == MISSING] = np.nan
+        settings: dict[str, Any] = {"min_samples_leaf": least, "random_state": 0}
+        if response is None:
+            model = DecisionTreeClassifier(criterion="entropy", **settings)
+            fitted = model.fit(X, told[chosen]).tree_
+        else:
+            model = DecisionTreeRegressor(**settings)
+            fitted = model.fit(X, response[chosen]).tree_
+        nodes = _nodes(fitted)
+        parts.append((nodes, *_filled(nodes, before, told, drawn, names)))
+    return _joined(parts)
+
+
+def _nodes(fitted: Any) -> dict[str, np.ndarray]:
+    """The nodes of a fitted tree of scikit-learn."""
+    is_leaf = fitted.children_left < 0
+    places = np.arange(fitted.node_count, dtype=np.int32)
+    wraps = np.where(is_leaf, 0, fitted.missing_go_to_left).astype(np.uint16)
+    below = np.floor(np.clip(np.where(is_leaf, 0, fitted.threshold), 0, MISSING - 1))
+    return {
+        "feature": np.where(is_leaf, -1, fitted.feature).astype(np.int16),
+        "threshold": below.astype(np.uint16) + wraps,
+        "wraps": wraps,
+        "left": np.where(is_leaf, places, fitted.children_left).astype(np.int32),
+        "right": np.where(is_leaf, places, fitted.children_right).astype(np.int32),
+    }
+
+
+def _filled(
+    nodes: dict[str, np.ndarray],
+    before: np.ndarray,
+    told: np.ndarray,
+    drawn: np.ndarray,
+    names: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Number of items, weights and codes of each leaf, from the rows drawn."""
+    leaf = _numbered(nodes["feature"])
+    empty = Shares(np.zeros(1, np.int64), np.zeros(0, np.uint16))
+    one = Forest(np.zeros(1, np.int32), **nodes, leaf=leaf, shares=empty, codes=names)
+    where = one.leaves(before, np.zeros(len(before), np.int64))
+    leaves, width = int((nodes["feature"] < 0).sum()), len(names)
+    key = where[drawn].astype(np.int64) * width + told[drawn]
+    found, counts = np.unique(key, return_counts=True)
+    of, item = found // width, found % width
+    total = np.bincount(of, weights=counts, minlength=leaves)
+    weights = np.maximum(1, np.rint(SHARE_UNITS * counts / total[of])).astype(np.uint16)
+    return np.bincount(of, minlength=leaves), weights, names[item].astype(np.uint16)
+
+
+def _joined(parts: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]]) -> Forest:
+    sizes = [len(nodes["feature"]) for nodes, *_ in parts]
+    roots = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
+    found: dict[str, Any] = {}
+    for name in ("feature", "threshold", "wraps", "left", "right"):
+        shift = roots if name in ("left", "right") else np.zeros_like(roots)
+        pieces = [nodes[name] + by for (nodes, *_), by in zip(parts, shift, strict=True)]
+        found[name] = np.concatenate(pieces).astype(parts[0][0][name].dtype)
+    starts = np.cumsum(np.concatenate([[0], *(p[1] for p in parts)])).astype(np.int64)
+    shares = Shares(starts, np.concatenate([p[2] for p in parts]))
+    leaf = _numbered(found["feature"])
+    return Forest(
+        roots, **found, leaf=leaf, shares=shares, codes=np.concatenate([p[3] for p in parts])
+    )
+
+
+def _numbered(feature: np.ndarray) -> np.ndarray:
+    """The leaves in the order of the nodes."""
+    is_leaf = feature < 0
+    return np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)

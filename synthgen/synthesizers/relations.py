@@ -1,0 +1,362 @@
+"""What ties the columns of a table exactly: found on all training rows, kept in every new row.
+
+A relation is believed if it holds in every training row and would not by chance: columns without
+connection would break it in 30 rows or more, or keep it with odds below exp(-30).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthgen.coarse import PRIVATE_ROWS
+from synthgen.column import NUMBERS
+from synthgen.synthesizers.bins import Bins
+
+# Rows that are looked at first, since most relations fail there, and the fewest of any use.
+PROBE, FEWEST = 2_000, 50
+CHANCE = 30.0
+# One column decides another only if each of its values has so many rows on average.
+ROWS_PER_VALUE = 20
+# Cells that equal another column's: at least this share of the rows, five times as many as by
+# chance, and of a value that at most one row in a hundred holds, as others come out equal anyway.
+SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.01
+# Weights are tried with so many digits; a part of less than this share of the spread is noise.
+DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What a column owes to the columns before it.
+
+    Attributes:
+        decided_by: The column whose code decides the one of this; -1: none does.
+        codes: The code of this column for each of that one, and last for its missing cells.
+        inputs, weights, constant: This number is the constant and the weighted sum of those
+            numbers; no inputs: it is not.
+        floors, ceilings: Columns that this one is never below or never above.
+        gaps: Least distance to each of the floors, then of the ceilings.
+        same: Columns of which some cells of this one are copies.
+    """
+
+    decided_by: int = -1
+    codes: tuple[int, ...] = ()
+    inputs: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    constant: float = 0.0
+    floors: tuple[int, ...] = ()
+    ceilings: tuple[int, ...] = ()
+    gaps: tuple[float, ...] = ()
+    same: tuple[int, ...] = ()
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether nothing of the column is left to draw."""
+        return self.decided_by >= 0 or bool(self.inputs)
+
+    def to_json(self) -> dict[str, Any]:
+        default = Relation()
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in found.items()
+            if value != getattr(default, name)
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], bins: Sequence[Bins]) -> Relation:
+        """The inverse of `to_json` for the last of `bins`.
+
+        Raises:
+            ValueError, TypeError: it is no relation to the columns before it.
+        """
+        if not isinstance(data, Mapping) or set(data) - set(cls.__dataclass_fields__):
+            raise ValueError(f"{data!r} is no relation")
+        found = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        own, before = bins[-1], len(bins) - 1
+        places = (*found.inputs, *found.floors, *found.ceilings, *found.same)
+        if not all(_is_whole(k, 0, before) for k in places) or not _is_whole(
+            found.decided_by, -1, before
+        ):
+            raise ValueError("a relation to no column")
+        if not all(
+            bins[k].is_number and own.is_number and _are_alike(bins[k], own) for k in places
+        ):
+            raise ValueError("a relation between columns that are not alike")
+        if found.decided_by >= 0:
+            wanted = bins[found.decided_by].width + 1
+            codes = all(_is_whole(c, -1, own.width) for c in found.codes)
+            if len(found.codes) != wanted or not codes:
+                raise ValueError("codes beyond those of the column")
+        numbers = (*found.weights, found.constant, *found.gaps)
+        if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers):
+            raise ValueError("a weight that is no number")
+        bounds = len(found.floors) + len(found.ceilings)
+        if len(found.weights) != len(found.inputs) or len(found.gaps) != bounds:
+            raise ValueError("weights or gaps of other columns")
+        return found
+
+
+def _is_whole(value: Any, least: int, below: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < below
+
+
+def _are_alike(one: Bins, two: Bins) -> bool:
+    """Whether values of two columns of numbers can be compared."""
+    dates = [bins.column.kind == "datetime" for bins in (one, two)]
+    if not any(dates):
+        return True
+    return all(dates) and (one.column.dtype, one.column.cells) == (
+        two.column.dtype,
+        two.column.cells,
+    )
+
+
+def comparable(bins: Bins, values: np.ndarray) -> np.ndarray:
+    """Values as numbers that alike columns share: ticks of dates, float64 of others."""
+    return values if bins.column.kind == "datetime" else bins.plain(values)
+
+
+def own_values(bins: Bins, values: np.ndarray) -> np.ndarray:
+    """The inverse of `comparable`, within the limits of the column."""
+    if bins.column.kind != "datetime":
+        values = bins.from_plain(values)
+    return np.clip(values, *bins.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The cells of one column in all training rows."""
+
+    bins: Bins
+    numbers: np.ndarray  # comparable values, or levels
+    gone: np.ndarray
+    names: np.ndarray  # which distinct cell each is, missing ones too
+    distinct: int
+
+    @property
+    def is_number(self) -> bool:
+        return self.bins.is_number
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether its numbers are whole, or have a known number of decimals."""
+        return self.bins.low.dtype == np.int64
+
+    @property
+    def varies(self) -> bool:
+        return self.distinct > 2
+
+
+def find_relations(
+    bins: Sequence[Bins], cells: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
+) -> list[Relation]:
+    """The relation of each column to those before it.
+
+    Args:
+        bins: Of each column, the class first.
+        cells: Values and mask of missing cells of each, as `Bins.values` gives them.
+        seed: Of the rows that are looked at first.
+    """
+    rows = len(cells[0][0])
+    probe = np.random.default_rng(seed).permutation(rows)[:PROBE]
+    known = [_cells(part, *found) for part, found in zip(bins, cells, strict=True)]
+    relations: list[Relation] = []
+    for j, cell in enumerate(known):
+        found = None
+        if rows >= FEWEST and j:
+            found = _decided(known[:j], cell, probe)
+            if found is None and cell.is_number and cell.bins.column.kind != "datetime":
+                free = [k for k, r in enumerate(relations) if not r.is_derived]
+                found = _linear(known, j, free, probe)
+            if found is None and cell.is_number and cell.varies:
+                found = _bounds_and_copies(known[:j], cell, probe)
+        relations.append(found or Relation())
+    return relations
+
+
+def _cells(bins: Bins, values: np.ndarray, gone: np.ndarray) -> _Cells:
+    numbers = comparable(bins, values) if bins.is_number else values
+    distinct, names = np.unique(np.where(gone, numbers.dtype.type(0), numbers), return_inverse=True)
+    names = np.where(gone, len(distinct), names)
+    return _Cells(bins, numbers, gone, names, len(distinct))
+
+
+def _decided(before: Sequence[_Cells], cell: _Cells, probe: np.ndarray) -> Relation | None:
+    rows = len(cell.names)
+    shares = np.bincount(cell.names) / rows
+    surprise = -np.log((shares**2).sum())
+    for k, by in enumerate(before):
+        if by.distinct * ROWS_PER_VALUE > rows or not by.bins.exact.all():
+            continue
+        if (rows - by.distinct) * surprise < CHANCE or by.distinct < 2:
+            continue
+        if not (_decides(by, cell, probe) and _decides(by, cell, np.arange(rows))):
+            continue
+        codes = np.full(by.bins.width + 1, -1)
+        own = _codes(cell)
+        at = np.where(by.gone, by.bins.width, _codes(by))
+        codes[at[at >= 0]] = own[at >= 0]
+        shown = codes[codes >= 0]
+        if cell.bins.exact[shown].all() and (codes[:-1] >= 0).all():
+            return Relation(decided_by=k, codes=tuple(codes.tolist()))
+    return None
+
+
+def _codes(cell: _Cells) -> np.ndarray:
+    """Codes, -1 for cells that have none."""
+    found = np.full(len(cell.gone), -1)
+    there = ~cell.gone
+    values = cell.numbers[there]
+    if cell.is_number and cell.bins.column.kind != "datetime":
+        values = cell.bins.from_plain(values)
+    found[there] = cell.bins.encode(values)
+    return found
+
+
+def _decides(by: _Cells, cell: _Cells, rows: np.ndarray) -> bool:
+    """Whether rows with the same cell in one column have the same in the other."""
+    one, other = by.names[rows], cell.names[rows]
+    first = np.zeros(int(by.names.max()) + 1, other.dtype)
+    first[one] = other
+    return bool((first[one] == other).all())
+
+
+def _linear(
+    known: Sequence[_Cells], j: int, free: Sequence[int], probe: np.ndarray
+) -> Relation | None:
+    """The weighted sum of numbers that a number is, by least squares."""
+    cell = known[j]
+    inputs = [
+        k
+        for k in free
+        if known[k].is_number and known[k].bins.column.kind != "datetime" and known[k].distinct > 1
+    ]
+    inputs = [k for k in inputs if not (known[k].gone & ~cell.gone).any()]
+    there = probe[~cell.gone[probe]]
+    if cell.distinct < 2 or not inputs or len(there) < max(FEWEST, 10 * (len(inputs) + 1)):
+        return None
+    wanted = cell.numbers[there]
+    for _ in range(2):  # with all of them, then with those that count
+        X = np.stack([known[k].numbers[there] for k in inputs], 1)
+        centre, spread = X.mean(0), X.std(0)
+        spread[spread == 0] = 1.0
+        if not (np.isfinite(X).all() and np.isfinite(spread).all()):
+            return None
+        found = np.linalg.lstsq((X - centre) / spread, wanted - wanted.mean(), rcond=1e-10)[0]
+        if (np.abs((X - centre) / spread @ found + wanted.mean() - wanted)).max() > _slack(cell):
+            return None
+        counts = np.abs(found) > NOISE * wanted.std()
+        weights = (found / spread)[counts]
+        inputs = [k for k, keep in zip(inputs, counts, strict=True) if keep]
+        if not inputs:
+            return None
+    gone = np.any([known[k].gone for k in inputs], 0)
+    if not np.array_equal(gone, cell.gone):
+        return None
+    return _simplest(known, j, inputs, weights)
+
+
+def _slack(cell: _Cells) -> float:
+    """How far rounding may move a sum of such numbers."""
+    scale = float(np.abs(cell.numbers).max())
+    unit = 1.0 / (cell.bins.scale or 1) if cell.is_rounded else 0.0
+    return 2 * unit + 1e-9 * scale
+
+
+def _simplest(
+    known: Sequence[_Cells], j: int, inputs: list[int], weights: np.ndarray
+) -> Relation | None:
+    """The relation with the fewest digits that gives each row's number exactly."""
+    cell = known[j]
+    there = ~cell.gone
+    wanted = cell.numbers[there]
+    X = np.stack([known[k].numbers[there] for k in inputs], 1)
+    for digits in DIGITS:
+        tried = np.array([float(f"{w:.{digits}g}") for w in weights])
+        constant = float(f"{np.median(wanted - X @ tried):.{digits + 3}g}")
+        made = X @ tried + constant
+        if cell.is_rounded:
+            right = np.array_equal(cell.bins.from_plain(made), cell.bins.from_plain(wanted))
+        else:
+            right = np.abs(made - wanted).max() <= 1e-9 * np.abs(wanted).max()
+        if right:
+            return Relation(inputs=tuple(inputs), weights=tuple(tried.tolist()), constant=constant)
+    return None
+
+
+def _bounds_and_copies(
+    before: Sequence[_Cells], cell: _Cells, probe: np.ndarray
+) -> Relation | None:
+    floors, ceilings, low_gaps, high_gaps, copies = [], [], [], [], []
+    counts = np.bincount(cell.names)
+    rare = ~cell.gone & (counts[cell.names] <= max(COMMON * len(cell.names), PRIVATE_ROWS))
+    for k, other in enumerate(before):
+        if not (other.is_number and other.varies and _are_alike(other.bins, cell.bins)):
+            continue
+        side, gap = _side(other, cell, probe)
+        if side > 0:
+            floors.append(k)
+            low_gaps.append(gap)
+        if side < 0:
+            ceilings.append(k)
+            high_gaps.append(gap)
+        rows = int(_equal(other, cell, rare).sum())
+        if side == 0 or gap == 0:
+            by_chance = int((rare & (np.roll(other.numbers, 1) == cell.numbers)).sum())
+            if rows >= max(SAME_ROWS, SAME_SHARE * len(rare), SAME_RATIO * by_chance):
+                copies.append((rows, k))
+    same = tuple(k for _, k in sorted(copies, reverse=True))
+    if not (floors or ceilings or same):
+        return None
+    gaps = (*low_gaps, *high_gaps)
+    return Relation(floors=tuple(floors), ceilings=tuple(ceilings), gaps=gaps, same=same)
+
+
+def _equal(other: _Cells, cell: _Cells, rare: np.ndarray) -> np.ndarray:
+    return rare & ~other.gone & (other.numbers == cell.numbers)
+
+
+def _side(other: _Cells, cell: _Cells, probe: np.ndarray) -> tuple[int, float]:
+    """1 if a column is never below the other, -1 if never above, else 0; and the least gap."""
+    there = ~(other.gone | cell.gone)
+    some = probe[there[probe]]
+    if len(some) < FEWEST:
+        return 0, 0.0
+    for side in (1, -1):
+        apart = side * (cell.numbers[some] - other.numbers[some])
+        if (apart < 0).any():
+            continue
+        mixed = side * (cell.numbers[some] - np.roll(other.numbers[some], 1))
+        if (mixed < 0).mean() * there.sum() < CHANCE:
+            continue
+        apart = side * (cell.numbers[there] - other.numbers[there])
+        if (apart < 0).any():
+            continue
+        if not cell.is_rounded or apart.min() <= 0:
+            return side, 0.0
+        return side, float(cell.bins.step / (cell.bins.scale or 1))
+    return 0, 0.0
+
+
+def copied(
+    relation: Relation, cells: Sequence[tuple[np.ndarray, np.ndarray]], bins: Sequence[Bins]
+) -> np.ndarray:
+    """Position in ``relation.same`` of the column that each training cell equals; -1: none.
+
+    Args:
+        relation: Of the last column.
+        cells: Values and masks of the columns up to this one.
+        bins: Of these columns.
+    """
+    cell = _cells(bins[-1], *cells[-1])
+    counts = np.bincount(cell.names)
+    rare = ~cell.gone & (counts[cell.names] <= max(COMMON * len(cell.names), PRIVATE_ROWS))
+    found = np.full(len(rare), -1)
+    for place, k in reversed(list(enumerate(relation.same))):
+        numbers, gone = comparable(bins[k], cells[k][0]), cells[k][1]
+        found[rare & ~gone & (numbers == cell.numbers)] = place
+    return found

@@ -1,0 +1,487 @@
+"""Sequential trees: each column is drawn from a leaf of a tree that knows the columns before it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, final
+
+import numpy as np
+import pandas as pd
+
+from synthgen.coarse import PRIVATE_ROWS, coarsened
+from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.device import RandomState, child_seed
+from synthgen.encoding import Encoder, as_frame, unlearned
+from synthgen.errors import ModelFileError, SynthgenError, UsageError
+from synthgen.model_file import write_model
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.bins import MISSING, Bins
+from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
+from synthgen.synthesizers.relations import (
+    Relation,
+    comparable,
+    copied,
+    find_relations,
+    own_values,
+)
+from synthgen.table import Schema, Table
+
+# A class of fewer rows than this leaves no trace in leaves of twenty; it is resampled.
+MIN_ROWS = 10
+# Rows are drawn in whole blocks, so that the first rows of a longer sample are the same.
+BLOCK = 8192
+
+
+@final
+class SequentialTrees(Synthesizer):
+    """Decision trees column by column, cells drawn from leaves (Reiter 2005, "Using CART to
+    generate partially synthetic, public use microdata"; Nowok, Raab & Dibben 2016, "synthpop").
+
+    The class comes first, then the columns in their order. Trees learn each column from those
+    before it, on all rows of the table, whatever their class; a new row has exactly the class that
+    was asked for, and each of its cells is drawn from the leaf that the row falls into. What one
+    column owes another exactly (a sum, a copy, an order, a level that decides another) is found on
+    the training rows and kept in every new row.
+
+    # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
+    # Here several large-leaved trees on bootstraps take turns, so that no single row decides a
+    # leaf, and leaves hold shares of levels, of values that at least five rows hold, and of bins,
+    # inside which a number is drawn anew. What is learned therefore holds no training row, and
+    # goes to a file as it is.
+
+    A class of fewer than 10 rows is made by a `SmoothedBootstrap`, and a warning says so.
+
+    Args:
+        trees: Trees of each column; each cell is drawn from one of them. One alone learns from all
+            rows as they are, comes nearer to them, and gives more of them away.
+        min_leaf: Rows of a leaf at the least; None: 20 for up to 10,000 rows, 50 for more.
+            Smaller leaves come nearer to the training rows.
+        classes: Labels to learn; None: every class but the most frequent one.
+        schema: Decisions about columns to take instead of guessing them; None: all are guessed.
+        random_state: Seed of `fit`; None is fresh entropy.
+
+    Attributes:
+        scope_: "all" for each label, as all rows are learned from; "class" for one that is
+            resampled.
+        fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> frame = pd.DataFrame({"net": rng.integers(1, 90, 400), "tax": rng.integers(1, 9, 400)})
+        >>> frame["gross"] = frame["net"] + frame["tax"]
+        >>> late = pd.Series(np.arange(400) < 40, name="late")
+        >>> rows = SequentialTrees(random_state=0).fit(frame, late).sample(99, label=True)
+        >>> rows.shape, bool(rows["late"].all()), bool((rows.net + rows.tax == rows.gross).all())
+        ((99, 4), True, True)
+    """
+
+    scope_: dict[Any, str]
+    fallback_: tuple[Any, ...]
+
+    def __init__(
+        self,
+        *,
+        trees: int = 5,
+        min_leaf: int | None = None,
+        classes: Sequence[Any] | None = None,
+        schema: Schema | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        super().__init__(classes=classes, schema=schema, random_state=random_state)
+        self.trees = trees
+        self.min_leaf = min_leaf
+
+    @staticmethod
+    def default_min_leaf(rows: int) -> int:
+        """Rows of a leaf at the least, for a table of so many rows."""
+        return 20 if rows <= 10_000 else 50
+
+    # --- fitting ----------------------------------------------------------------------------------
+
+    def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
+        self._check_params()
+        classes, labels = table.schema.classes, table.labels
+        counts = np.bincount(labels, minlength=len(classes))
+        few = [p for p in positions if counts[p] < MIN_ROWS]
+        self._bootstrap = _fallback(table, few, counts)
+        self.fallback_ = tuple(classes[p] for p in few)
+        self.scope_ = {classes[p]: "class" if p in few else "all" for p in positions}
+        response = (labels != np.argmax(counts)).astype(float)
+        target = table.schema[table.schema.target]
+        names = [target, *table.schema.features]
+        parts = [
+            Bins.fit(c, table.frame[c.name], response, _rng(seed, 0, j))
+            if c.kind in ("categorical", "boolean", *NUMBERS)
+            else None
+            for j, c in enumerate(names)
+        ]
+        self._columns = table.schema.features
+        self._learned = [j for j, part in enumerate(parts[1:]) if part is not None]
+        self._bins = [part for part in parts if part is not None]
+        cells = [part.values(table.frame[part.column.name]) for part in self._bins]
+        self._relations = find_relations(self._bins, cells, int(_rng(seed, 1).integers(2**31)))
+        codes = _encoded(self._bins, cells, seed)
+        self._forests = self._grown(codes, cells, child_seed(seed, 3))
+        self._stored = _stored(table, self._bins)
+
+    def _grown(
+        self,
+        codes: np.ndarray,
+        cells: list[tuple[np.ndarray, np.ndarray]],
+        seed: np.random.SeedSequence,
+    ) -> list[Forest | None]:
+        rows = len(codes)
+        min_leaf = self.min_leaf or self.default_min_leaf(rows)
+        forests: list[Forest | None] = []
+        for j, (bins, relation) in enumerate(zip(self._bins, self._relations, strict=True)):
+            if j == 0 or relation.is_derived:
+                forests.append(None)
+                continue
+            own = codes[:, j].copy()
+            if relation.same:
+                place = copied(relation, cells[: j + 1], self._bins[: j + 1])
+                own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
+            before = np.ascontiguousarray(codes[:, :j])
+            most = MOST_VALUES if bins.is_number else MOST_LEVELS
+            response = None if bins.width <= most else _response(codes[:, j], own)
+            forests.append(
+                grow(
+                    before,
+                    own,
+                    response,
+                    trees=int(self.trees),
+                    min_leaf=int(min_leaf),
+                    seed=child_seed(seed, j),
+                )
+            )
+        return forests
+
+    def _check_params(self) -> None:
+        for name, least in (("trees", 1), ("min_leaf", 2)):
+            value = getattr(self, name)
+            if value is None and name == "min_leaf":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise UsageError(232, f"{name} must be a whole number from {least}, not {value!r}")
+
+    # --- sampling ---------------------------------------------------------------------------------
+
+    def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
+        if self.schema_.classes[position] in self.fallback_:
+            assert self._bootstrap is not None
+            return self._bootstrap._sample(position, rows, seed)
+        blocks = [
+            self._block(position, min(BLOCK, rows - start), child_seed(seed, start // BLOCK))
+            for start in range(0, rows, BLOCK)
+        ]
+        learned = {
+            j: self._bins[i + 1].restore(
+                *(np.concatenate([block[i][part] for block in blocks]) for part in (0, 1))
+            )
+            for i, j in enumerate(self._learned)
+        }
+        series = [
+            learned[j] if j in learned else unlearned(column, rows)
+            for j, column in enumerate(self._columns)
+        ]
+        return as_frame(series, [c.name for c in self._columns], rows)
+
+    def _block(
+        self, position: int, rows: int, seed: np.random.SeedSequence
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Values and masks of the missing cells of each learned feature, the first of a block."""
+        rng = np.random.default_rng(seed)
+        codes = np.empty((rows, len(self._bins)), np.uint16)
+        codes[:, 0] = self._bins[0].encode(np.array([position]))[0]
+        cells = [(np.full(rows, position), np.zeros(rows, bool))]
+        for j in range(1, len(self._bins)):
+            uniform = rng.random((2, BLOCK))[:, :rows]
+            values, gone, own = self._column(j, codes, cells, uniform)
+            codes[:, j] = own
+            cells.append((values, gone))
+        return cells[1:]
+
+    def _column(
+        self,
+        j: int,
+        codes: np.ndarray,
+        cells: list[tuple[np.ndarray, np.ndarray]],
+        uniform: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values, mask and codes of one column, given those before it."""
+        bins, relation, forest = self._bins[j], self._relations[j], self._forests[j]
+        if relation.inputs:
+            return _summed(self._bins, relation, cells, bins)
+        if relation.decided_by >= 0:
+            by = codes[:, relation.decided_by].astype(np.int64)
+            table = np.array(relation.codes)
+            own = table[np.minimum(by, len(table) - 1)]
+            gone = own < 0
+            values = bins.decode(np.where(gone, 0, own), uniform[1])
+            return values, gone, np.where(gone, MISSING, own)
+        assert forest is not None
+        own = forest.draw(codes, uniform[0])
+        gone = own == MISSING
+        place = own.astype(np.int64) - bins.width
+        is_copy = (place >= 0) & ~gone
+        drawn = np.where(gone | is_copy, 0, own)
+        floor, ceiling = _limits(self._bins, relation, cells, bins)
+        values = bins.decode(drawn, uniform[1], floor, ceiling)
+        moved = is_copy
+        for i, k in enumerate(relation.same):
+            here = is_copy & (place == i) & ~cells[k][1]
+            source = comparable(self._bins[k], cells[k][0][here])
+            values[here] = own_values(bins, source)
+        if floor is not None or ceiling is not None:
+            moved = ~gone
+        if moved.any():
+            own = own.copy()
+            own[moved] = bins.encode(values[moved])
+        return values, gone, own
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
+        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
+        if few:
+            raise ModelFileError(
+                406,
+                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
+                f"resampling them, so a file would hold training rows: leave the class out "
+                f"(classes=[...], --label), or keep the table and fit again",
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        self.check_savable(dict.fromkeys(self.fallback_, 0))
+        if isinstance(self._stored, ModelFileError):
+            raise self._stored
+        columns, target, notes = self._stored
+        stored = [target, *(columns[j] for j in self._learned)]
+        entries, tensors = [], {}
+        for i, (bins, relation, forest) in enumerate(
+            zip(self._bins, self._relations, self._forests, strict=True)
+        ):
+            described, arrays = _renamed(bins, stored[i]).state()
+            tensors |= {f"{i}/bins/{k}": v for k, v in arrays.items()}
+            entry = {"bins": described, "relation": relation.to_json()}
+            if forest is not None:
+                tensors |= {f"{i}/trees/{k}": v for k, v in forest.state().items()}
+            entries.append(entry)
+        kept = [c for c in self.schema_.classes if c in target.categories]
+        header = {
+            "class": type(self).__name__,
+            "params": {"trees": self.trees, "min_leaf": self.min_leaf},
+            "target": target.to_json(),
+            "counts": [self.counts_[c] for c in kept],
+            "positions": [target.categories.index(c) for c in self.classes_],
+            "columns": [c.to_json() for c in columns],
+            "learned": self._learned,
+            "models": entries,
+            "coarsened": notes,
+        }
+        write_model(path, header, tensors)
+        return notes
+
+    @classmethod
+    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+        try:
+            return cls._read(header, tensors)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, SynthgenError) as error:
+            raise ModelFileError(
+                420,
+                f"the model file describes trees that no fit could have made ({error}): copy it "
+                "again, or train again",
+            ) from error
+
+    @classmethod
+    def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
+        model = cls(**header["params"])
+        model._check_params()
+        target = Column.from_json(header["target"])
+        columns = tuple(map(Column.from_json, header["columns"]))
+        learned = header["learned"]
+        if not (isinstance(learned, list) and learned == sorted(set(learned))):
+            raise ValueError("learned columns in no order")
+        if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
+            raise ValueError("a learned column that is not there")
+        model._bins, model._relations, model._forests = [], [], []
+        used = set()
+        kinds = [target, *(columns[j] for j in learned)]
+        for i, (column, entry) in enumerate(zip(kinds, header["models"], strict=True)):
+            found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
+            used |= set(found)
+            bins = Bins.from_state(column, entry["bins"], _named(found, f"{i}/bins/"))
+            model._bins.append(bins)
+            relation = Relation.from_json(entry["relation"], model._bins)
+            model._relations.append(relation)
+            forest = None
+            if i and not relation.is_derived:
+                width = bins.width + len(relation.same)
+                forest = Forest.from_state(_named(found, f"{i}/trees/"), i, width)
+            model._forests.append(forest)
+        if unknown := set(tensors) - used:
+            raise ValueError(f"an unknown array {min(unknown)!r}")
+        model._columns, model._learned = columns, learned
+        model.schema_ = Schema((*columns, target), target.name)
+        counts = header["counts"]
+        if not all(type(n) is int and n >= 1 for n in counts):
+            raise ValueError(f"counts are {counts}")
+        model.counts_ = dict(zip(target.categories, counts, strict=True))
+        positions = header["positions"]
+        coded = set(model._bins[0].low.tolist())
+        if not positions or not all(type(p) is int and p in coded for p in positions):
+            raise ValueError(f"classes are {positions}")
+        model.classes_ = tuple(target.categories[p] for p in positions)
+        model.scope_ = dict.fromkeys(model.classes_, "all")
+        model.fallback_, model._bootstrap = (), None
+        model._stored = columns, target, header["coarsened"]
+        return model
+
+
+def _rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
+    return np.random.default_rng(child_seed(seed, *key))
+
+
+def _named(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _fallback(table: Table, few: list[int], counts: np.ndarray) -> SmoothedBootstrap | None:
+    """What makes the rows of classes that are too small for trees, with a warning."""
+    if not few:
+        return None
+    classes = table.schema.classes
+    named = ", ".join(f"{classes[p]!r} ({counts[p]})" for p in few)
+    warnings.warn(
+        f"trees learn nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes the rows "
+        f"of {named}",
+        UserWarning,
+        stacklevel=4,
+    )
+    target = table.schema.target
+    bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
+    return bootstrap.fit(table.frame.drop(columns=[target]), table.frame[target])
+
+
+def _encoded(
+    parts: list[Bins],
+    cells: list[tuple[np.ndarray, np.ndarray]],
+    seed: np.random.SeedSequence,
+) -> np.ndarray:
+    """Codes of all rows, uint16 of shape (rows, columns).
+
+    A level, or a missing cell, that fewer than five rows hold has no code: such a cell is drawn
+    from the others of its column.
+    """
+    codes = np.empty((len(cells[0][0]), len(parts)), np.uint16)
+    for j, (bins, (values, gone)) in enumerate(zip(parts, cells, strict=True)):
+        found = np.full(len(values), -1)
+        found[~gone] = bins.encode(values[~gone])
+        if bins.missing:
+            found[gone] = MISSING
+        lost = found < 0
+        if lost.any():
+            found[lost] = _rng(seed, 2, j).choice(found[~lost], int(lost.sum()))
+        codes[:, j] = found
+    return codes
+
+
+def _response(codes: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """What trees of an ordered column predict: the share of rows below, and whether it is a copy."""
+    counts = np.bincount(codes, minlength=MISSING + 1)
+    ranks = ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
+    copies = own != codes
+    return np.column_stack([ranks, copies]) if copies.any() else ranks
+
+
+def _summed(
+    parts: list[Bins],
+    relation: Relation,
+    cells: list[tuple[np.ndarray, np.ndarray]],
+    bins: Bins,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The column that is a weighted sum of others."""
+    gone = np.any([cells[k][1] for k in relation.inputs], 0)
+    total = relation.constant + sum(
+        weight * parts[k].plain(cells[k][0])
+        for k, weight in zip(relation.inputs, relation.weights, strict=True)
+    )
+    values = bins.from_plain(np.asarray(total))
+    return values, gone, np.where(gone, MISSING, bins.encode(values))
+
+
+def _limits(
+    parts: list[Bins],
+    relation: Relation,
+    cells: list[tuple[np.ndarray, np.ndarray]],
+    bins: Bins,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What each value must reach and must not exceed, by the columns before it."""
+    floor = ceiling = None
+    gaps = iter(relation.gaps)
+    for k in relation.floors:
+        values, gone = cells[k]
+        least = own_values(bins, comparable(parts[k], values) + _like(bins, next(gaps)))
+        least = np.where(gone, bins.limits[0], least)
+        floor = least if floor is None else np.maximum(floor, least)
+    for k in relation.ceilings:
+        values, gone = cells[k]
+        most = own_values(bins, comparable(parts[k], values) - _like(bins, next(gaps)))
+        most = np.where(gone, bins.limits[1], most)
+        ceiling = most if ceiling is None else np.minimum(ceiling, most)
+    return floor, ceiling
+
+
+def _like(bins: Bins, gap: float) -> int | float:
+    return int(gap) if bins.column.kind == "datetime" else gap
+
+
+def _stored(
+    table: Table, parts: list[Bins]
+) -> tuple[tuple[Column, ...], Column, list[str]] | ModelFileError:
+    """The columns as a file may hold them, and what was left out of them; or why none may."""
+    schema = table.schema
+    target = schema[schema.target]
+    for bins in parts:
+        if not bins.shared:
+            return ModelFileError(
+                405,
+                f"column {bins.column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, "
+                "so a file that holds it would hold training rows: drop the column, or train on "
+                "more rows",
+            )
+    columns = (*schema.features, target)
+    try:
+        coarse, notes = coarsened(Encoder(columns, (None,) * len(columns)), table.frame)
+    except ModelFileError as error:
+        return error
+    by_name = {bins.column.name: bins for bins in parts}
+    found = []
+    for column, original in zip(coarse.columns, columns, strict=True):
+        if original.kind in NUMBERS and original.name in by_name:
+            column = _with_limits(column, original, by_name[original.name])
+        found.append(column)
+    return tuple(found[:-1]), found[-1], notes
+
+
+def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
+    """A column of numbers with the limits that its codes have."""
+    low, high = (bins.plain(v).item() if bins.scale else v.item() for v in bins.limits)
+    points = set(bins.low[bins.shares.starts[:-1]][bins.exact].tolist())
+    spikes = [s for s in original.spikes if round(s * (bins.scale or 1), 6) in points]
+    step = bins.step if original.kind != "numeric" else None
+    return replace(column, lower=low, upper=high, step=step, spikes=tuple(spikes))
+
+
+def _renamed(bins: Bins, column: Column) -> Bins:
+    """The codes of a column of which a file holds fewer levels."""
+    if column.kind not in LEVELS:
+        return replace(bins, column=column)
+    places = {(type(c), c): i for i, c in enumerate(column.categories)}
+    names = [bins.column.categories[p] for p in bins.low]
+    low = np.array([places[type(n), n] for n in names], dtype=np.int64)
+    return replace(bins, column=column, low=low, high=low)
