@@ -18,12 +18,16 @@ from synthgen.column import LEVELS, NUMBERS, Column
 
 # A number with at most so many distinct values keeps each that five rows hold; with more, each
 # that also a 10,000th of the rows hold.
-FEW_VALUES, EXACT_SHARE = 200, 1e-4
-MOST_BINS = 500
+FEW_VALUES, EXACT_SHARE, BESIDE = 200, 1e-4, 25
+FEWEST_BINS, BIN_ROWS, MOST_BINS = 100, 40, 500
+# Of values that a bin repeats: those drawn less often than this count as drawn anew, the units of
+# their weights, and the powers of ten that a value may be rounded to.
+LEAST_REPEATED, REPEAT_UNITS, MOST_ZEROS, DISTINCT = 0.02, 100, 6, 0.9
 # What stands for a missing cell among codes of 16 bits, and the most codes beside it.
 MISSING, MOST_CODES = 2**16 - 1, 60_000
 # Up to here a float64 holds each whole number.
 EXACT_FLOAT = 2**53
+LARGEST_STEP = 2**59
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +75,20 @@ class Shares:
 class Bins:
     """A column as codes, in the order of what they stand for; levels by their share of the class.
 
-    A code is a level, an exact value, or a bin. A bin has items: a range in which values are
-    drawn anew, and a single value for each one that several training rows repeat. Those single
-    values are drawn once, in the range: the column repeats its values as often as it did, but
-    other ones.
+    A code is a level, an exact value, or a bin. A bin has items: ranges in which values are drawn
+    anew, one for each number of digits that its values are rounded to, and single values, drawn
+    once and for all inside the range, that new rows share as training rows share theirs. So the
+    column repeats its values, and rounds them, as often as it did, but other ones.
 
     Attributes:
         column: What it is.
         low, high: Range of each item, int64 (positions of levels, whole numbers, ticks, or
             decimals times `scale`) or float64.
+        steps: Values of an item differ by multiples of it, int64; of floats 1.
         shares: The items of each code.
         exact: Whether a code is a level or an exact value; shape (codes,).
         missing: Whether there are missing cells, whose code is `MISSING`.
-        step: Whole numbers differ by multiples of it.
+        rounded: Whether an item's values are multiples of its step, and of no ten of it.
         scale: Decimals are kept as whole numbers, times this power of ten; 0: they are not.
         shared: Whether at least five training rows hold each code.
     """
@@ -91,10 +96,11 @@ class Bins:
     column: Column
     low: np.ndarray
     high: np.ndarray
+    steps: np.ndarray
     shares: Shares
     exact: np.ndarray
     missing: bool
-    step: int = 1
+    rounded: bool = False
     scale: int = 0
     shared: bool = True
 
@@ -178,15 +184,18 @@ class Bins:
         """
         if self._all_exact:
             low = high = self.low[codes]
-            left = uniform
+            if floor is None and ceiling is None:
+                return low
+            left, steps = uniform, np.ones(1, np.int64)
         else:
             items, left = self.shares.draw(codes, uniform)
-            low, high = self.low[items], self.high[items]
+            low, high, steps = self.low[items], self.high[items], self.steps[items]
         if floor is not None:
-            low, high = np.maximum(low, floor), np.maximum(high, floor)
+            low = _raised(low, floor, steps)
+            low, high = np.where(low > high, floor, low), np.maximum(high, floor)
         if ceiling is not None:
             low, high = np.minimum(low, ceiling), np.minimum(high, ceiling)
-        return low if low is high else between(low, high, left, self.step)
+        return between(low, high, left, steps, rounded=self.rounded)
 
     def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:
         """The cells that values stand for, in the column's own dtype."""
@@ -233,10 +242,11 @@ class Bins:
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The codes as JSON and arrays, without the column."""
-        described = {"missing": self.missing, "step": self.step, "scale": self.scale}
+        described = {"missing": self.missing, "rounded": self.rounded, "scale": self.scale}
         arrays = {
             "low": self.low,
             "high": self.high,
+            "steps": self.steps,
             "starts": self.shares.starts,
             "weights": self.shares.weights,
             "exact": self.exact,
@@ -252,10 +262,9 @@ class Bins:
         Raises:
             ValueError, KeyError, TypeError: no fit could have made it.
         """
-        missing, step, scale = (described[name] for name in ("missing", "step", "scale"))
-        whole = all(isinstance(v, int) and not isinstance(v, bool) for v in (step, scale))
-        if not isinstance(missing, bool) or not whole or not 1 <= step < 2**63:
-            raise ValueError(f"missing is {missing!r}, step {step!r}, scale {scale!r}")
+        missing, rounded, scale = (described[k] for k in ("missing", "rounded", "scale"))
+        if type(missing) is not bool or type(rounded) is not bool or type(scale) is not int:
+            raise ValueError(f"missing is {missing!r}, rounded {rounded!r}, scale {scale!r}")
         if column.kind not in ("categorical", "boolean", *NUMBERS):
             raise ValueError(f"kind {column.kind}")
         if scale not in (0, *(10**d for d in range(16))) or (scale and column.kind != "numeric"):
@@ -264,9 +273,14 @@ class Bins:
         floats = column.kind == "numeric" and not scale
         _check_array("low", low, np.float64 if floats else np.int64)
         _check_array("high", high, low.dtype, len(low))
+        _check_array("steps", arrays["steps"], np.int64, len(low))
         _check_array("exact", exact, np.bool_)
         shares = Shares(arrays["starts"], arrays["weights"])
         shares.check(len(exact), len(low))
+        if not ((arrays["steps"] >= 1) & (arrays["steps"] < LARGEST_STEP)).all():
+            raise ValueError("steps of zero, or too large")
+        if rounded and floats:
+            raise ValueError("floats are not rounded")
         if not 1 <= len(exact) <= MOST_CODES or (low > high).any() or not np.isfinite(low).all():
             raise ValueError("ranges in no order")
         if column.kind in LEVELS:
@@ -276,26 +290,49 @@ class Bins:
                 raise ValueError("levels beyond the categories")
         elif (np.diff(shares.starts)[exact] != 1).any() or not np.isfinite(high).all():
             raise ValueError("an exact value with several items")
-        return cls(column, low, high, shares, exact, missing, step, scale)
+        return cls(column, low, high, arrays["steps"], shares, exact, missing, rounded, scale)
 
 
-def between(low: np.ndarray, high: np.ndarray, share: np.ndarray, step: int) -> np.ndarray:
-    """low + share * (high - low); whole numbers by multiples of `step`, without overflow.
+def between(
+    low: np.ndarray,
+    high: np.ndarray,
+    share: np.ndarray,
+    steps: np.ndarray,
+    *,
+    rounded: bool = False,
+) -> np.ndarray:
+    """low + share * (high - low); whole numbers by multiples of `steps`, without overflow.
+
+    With `rounded`, a value that is rounder by chance, a multiple of ten steps, gives way to the
+    next: so many zeros at the end are for items of larger steps.
 
     Example:
-        >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), 1)
+        >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), np.array([1]))
         array([0])
-        >>> between(np.array([10]), np.array([20]), np.array([0.99]), 5)
+        >>> between(np.array([10]), np.array([23]), np.array([0.99]), np.array([5]))
         array([20])
     """
     if low.dtype == np.float64:
         return np.where(low == high, low, low * (1 - share) + high * share)
-    steps = (high.view(np.uint64) - low.view(np.uint64)) // np.uint64(step)
-    wanted = np.floor(share * (steps.astype(np.float64) + 1))
-    whole = np.where(wanted < 2.0**63, wanted, wanted - 2.0**63).astype(np.uint64)
-    whole += np.where(wanted < 2.0**63, np.uint64(0), np.uint64(2**63))
-    whole = np.minimum(whole, steps)
-    return (low.view(np.uint64) + whole * np.uint64(step)).view(np.int64)
+    by = steps.astype(np.uint64)
+    most = (high.view(np.uint64) - low.view(np.uint64)) // by
+    wanted = np.floor(share * (most.astype(np.float64) + 1))
+    half = np.uint64(2**63)
+    far = wanted >= 2.0**63
+    found = np.where(far, wanted - 2.0**63, wanted).astype(np.uint64) + np.where(far, half, 0)
+    found = np.minimum(found.astype(np.uint64), most)
+    values = (low.view(np.uint64) + found * by).view(np.int64)
+    if rounded:
+        rounder = (values % (10 * steps) == 0) & (found < most)
+        values = np.where(rounder, values + steps, values)
+    return values
+
+
+def _raised(low: np.ndarray, floor: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """The least values from `floor` on that are `low` and a multiple of `steps`."""
+    if low.dtype == np.float64:
+        return np.maximum(low, floor)
+    return low - (-np.maximum(floor - low, 0) // steps) * steps
 
 
 def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = None) -> None:
@@ -335,7 +372,8 @@ def _fit_levels(column: Column, codes: np.ndarray, response: np.ndarray) -> Bins
     each = np.arange(len(kept) + 1, dtype=np.int64)
     shares = Shares(each, np.ones(len(kept), np.uint16))
     missing = int((~known).sum()) >= PRIVATE_ROWS
-    return Bins(column, kept, kept, shares, np.ones(len(kept), bool), missing, shared=shared)
+    ones = np.ones(len(kept), np.int64)
+    return Bins(column, kept, kept, ones, shares, ones > 0, missing, shared=shared)
 
 
 def _fit_numbers(
@@ -345,13 +383,13 @@ def _fit_numbers(
     step = 1
     if known.dtype == np.int64 and len(distinct) > 1:
         step = int(np.gcd.reduce(np.diff(distinct.view(np.uint64))))
-        step = step if step < 2**62 else 1
-    least = PRIVATE_ROWS
+        step = step if step < LARGEST_STEP else 1
+    exact = counts >= PRIVATE_ROWS
     if len(distinct) > FEW_VALUES:
-        least = max(least, int(EXACT_SHARE * len(known)))
-    while (counts >= least).sum() > MOST_CODES - MOST_BINS:
-        least += 1
-    exact = counts >= least
+        exact &= counts >= EXACT_SHARE * len(known)
+        exact &= _stands_out(distinct, counts, step)
+        least = np.sort(counts[exact])[::-1][: MOST_CODES - MOST_BINS]
+        exact &= counts >= min(least, default=0)
     points, rest = distinct[exact], (distinct[~exact], counts[~exact])
     shared = True
     if rest[1].sum() >= 2 * PRIVATE_ROWS:
@@ -360,18 +398,59 @@ def _fit_numbers(
         edges = np.empty((0, 2), distinct.dtype)  # rarer values join the nearest exact one
     else:
         edges, shared = np.array([[distinct[0], distinct[-1]]]), False
-    low, high, starts, weights = _items(points, edges, rest, step, rng)
+    repeats = _repeats(np.bincount(rest[1], minlength=3))
+    rounded = known.dtype == np.int64 and not (known[0] % step)
+    items = _items(points, edges, rest, step, rounded, repeats, rng)
     kind = np.arange(len(points) + len(edges)) < len(points)
     middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
     order = np.lexsort((~kind, middle))
-    pieces = [np.arange(starts[c], starts[c + 1]) for c in order]
-    items = np.concatenate(pieces)
-    ends = np.cumsum([0, *map(len, pieces)])
-    shares = Shares(ends.astype(np.int64), weights[items])
-    missing = gone >= PRIVATE_ROWS
-    return Bins(
-        column, low[items], high[items], shares, kind[order], missing, step, scale, shared
-    )
+    chosen = [items[c] for c in order]
+    low, high, steps, weights = (np.concatenate(part) for part in zip(*chosen, strict=True))
+    starts = np.cumsum([0, *(len(item[0]) for item in chosen)]).astype(np.int64)
+    shares = Shares(starts, np.clip(np.rint(weights), 1, MISSING).astype(np.uint16))
+    dtype, missing = known.dtype, gone >= PRIVATE_ROWS
+    low, high = low.astype(dtype), high.astype(dtype)
+    return Bins(column, low, high, steps, shares, kind[order], missing, rounded, scale, shared)
+
+
+def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
+    """Whether more rows hold a value than the values around it let expect, by four deviations.
+
+    Where any value between two others is as likely, those that five rows hold do so by chance.
+
+    Args:
+        values: Distinct, in order.
+        counts: Rows of each.
+        step: Of whole numbers; floats have as many values as they like.
+    """
+    if values.dtype == np.float64:
+        return np.ones(len(values), dtype=bool)
+    places = np.arange(len(values))
+    first, last = np.maximum(places - BESIDE, 0), np.minimum(places + BESIDE, len(values) - 1)
+    below = np.append(0, np.cumsum(counts))
+    rows = below[last + 1] - below[first] - counts
+    slots = (values[last].astype(float) - values[first].astype(float)) / step
+    expected = rows / np.maximum(slots, 1)
+    return counts > expected + 4 * np.sqrt(expected)
+
+
+def _repeats(distinct: np.ndarray) -> np.ndarray:
+    """In as many new rows, those expected of a value that k rows hold (Good 1953, Turing's rule).
+
+    A value that two rows hold is drawn less than twice on average, and one that a single row holds
+    now and then again; otherwise new rows would repeat values more often than the training rows do.
+
+    Args:
+        distinct: Number of values that 0, 1, 2, ... rows hold.
+
+    Example:
+        >>> _repeats(np.array([0, 800, 80, 20, 8])).tolist()
+        [0.0, 0.2, 0.75, 1.6, 4.0]
+    """
+    rows = np.arange(1.0, len(distinct))
+    found = rows * distinct[1:] / np.maximum(distinct[:-1], 1)
+    found = np.where(distinct[:-1] > 0, np.minimum(found, np.arange(len(found))), 0.0)
+    return np.append(found, len(found))
 
 
 def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
@@ -384,7 +463,8 @@ def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
     """
     below = np.append(0, np.cumsum(counts))
     rows = int(below[-1])
-    wanted = np.linspace(0, rows, min(MOST_BINS, rows // PRIVATE_ROWS) + 1)[:-1]
+    fewest = min(FEWEST_BINS, rows // PRIVATE_ROWS)
+    wanted = np.linspace(0, rows, int(np.clip(rows // BIN_ROWS, fewest, MOST_BINS)) + 1)[:-1]
     starts = [0]
     for start in np.unique(np.searchsorted(below, wanted)).tolist():
         enough = below[start] - below[starts[-1]] >= PRIVATE_ROWS
@@ -442,28 +522,70 @@ def _items(
     edges: np.ndarray,
     rest: tuple[np.ndarray, np.ndarray],
     step: int,
+    rounded: bool,
+    repeats: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Low, high and weights of the items, and where those of each code start: points, then bins."""
-    low, high = [points], [points]
-    sizes, weights = [1] * len(points), [np.ones(len(points), np.uint16)]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Low, high, steps and weights of the items of each code: points, then bins."""
+    one = np.ones(1, np.int64)
+    found = [(points[i : i + 1], points[i : i + 1], one, one) for i in range(len(points))]
     values, counts = rest
     bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
-    for i, (left, right) in enumerate(edges):
-        held = counts[bins == i]
-        again = held[held > 1]
-        fresh = np.array([len(held) - len(again)] * (len(held) > len(again) or not len(held)))
-        ends = np.full((2, len(again)), left), np.full((2, len(again)), right)
-        spots = between(ends[0][0], ends[1][0], rng.random(len(again)), step)
-        low += [np.full(len(fresh), left), spots]
-        high += [np.full(len(fresh), right), spots]
-        weights.append(np.clip(np.append(fresh, again), 1, MISSING).astype(np.uint16))
-        sizes.append(len(fresh) + len(again))
-    starts = np.cumsum([0, *sizes])
-    kind = points.dtype
+    starts = np.searchsorted(bins, np.arange(len(edges) + 1))
+    steps = _steps(values, step) if rounded else np.full(len(values), step, np.int64)
+    for (low, high), start, stop in zip(edges, starts[:-1], starts[1:], strict=True):
+        some = slice(start, stop)
+        fits = _multiple(low, steps[some], step) <= high
+        own = np.where(fits, steps[some], step)
+        found.append(_bin((low, high), own, step, counts[some], rounded, repeats, rng))
+    return found
+
+
+def _bin(
+    ends: tuple[Any, Any],
+    steps: np.ndarray,
+    step: int,
+    counts: np.ndarray,
+    rounded: bool,
+    repeats: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The items of one bin, whose distinct values have these steps and numbers of rows."""
+    own, of = np.unique(steps, return_inverse=True)
+    first, last = _multiple(ends[0], own, step), np.full(len(own), ends[1])
+    drawn = repeats[counts]
+    again = (drawn > LEAST_REPEATED) & _is_clustered(ends, step, counts)
+    fresh = np.bincount(of, weights=np.where(again, counts - drawn, counts))
+    spots = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
     return (
-        np.concatenate(low).astype(kind),
-        np.concatenate(high).astype(kind),
-        starts,
-        np.concatenate(weights),
+        np.concatenate([first, spots]),
+        np.concatenate([last, spots]),
+        np.concatenate([own, steps[again]]),
+        REPEAT_UNITS * np.concatenate([fresh, drawn[again]]),
     )
+
+
+def _is_clustered(ends: tuple[Any, Any], step: int, counts: np.ndarray) -> bool:
+    """Whether rows share fewer values of a bin than rows that are drawn from all of it would."""
+    if isinstance(ends[0], np.floating):
+        return True
+    slots, rows = (float(ends[1]) - float(ends[0])) / step + 1, counts.sum()
+    return len(counts) < DISTINCT * slots * -np.expm1(-rows / slots)
+
+
+def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
+    """The first multiple of each of `steps` from `low` on, which is as good as one of `step`."""
+    if isinstance(low, np.floating):
+        return np.full(len(steps), low)
+    return np.where(steps > step, -(-low // steps) * steps, low)
+
+
+def _steps(values: np.ndarray, step: int) -> np.ndarray:
+    """The largest power of ten, times `step`, that each whole number is a multiple of."""
+    found = np.full(len(values), step, np.int64)
+    for power in range(1, MOST_ZEROS + 1):
+        unit = step * 10**power
+        if unit >= LARGEST_STEP:
+            break
+        found[(values % unit == 0) & (values != 0)] = unit
+    return found

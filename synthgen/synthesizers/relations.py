@@ -338,7 +338,7 @@ def _side(other: _Cells, cell: _Cells, probe: np.ndarray) -> tuple[int, float]:
             continue
         if not cell.is_rounded or apart.min() <= 0:
             return side, 0.0
-        return side, float(cell.bins.step / (cell.bins.scale or 1))
+        return side, 1.0 / (cell.bins.scale or 1)
     return 0, 0.0
 
 

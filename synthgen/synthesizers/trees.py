@@ -18,7 +18,7 @@ from synthgen.encoding import Encoder, as_frame, unlearned
 from synthgen.errors import ModelFileError, SynthgenError, UsageError
 from synthgen.model_file import write_model
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.bins import MISSING, Bins
+from synthgen.synthesizers.bins import LARGEST_STEP, MISSING, Bins
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import (
@@ -98,7 +98,7 @@ class SequentialTrees(Synthesizer):
     @staticmethod
     def default_min_leaf(rows: int) -> int:
         """Rows of a leaf at the least, for a table of so many rows."""
-        return 20 if rows <= 10_000 else 50
+        return 20
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class SequentialTrees(Synthesizer):
                 own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
             before = np.ascontiguousarray(codes[:, :j])
             most = MOST_VALUES if bins.is_number else MOST_LEVELS
-            response = None if bins.width <= most else _response(codes[:, j], own)
+            response = None if bins.width <= most else _shares_below(codes[:, j])
             forests.append(
                 grow(
                     before,
@@ -390,12 +390,10 @@ def _encoded(
     return codes
 
 
-def _response(codes: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """What trees of an ordered column predict: the share of rows below, and whether it is a copy."""
+def _shares_below(codes: np.ndarray) -> np.ndarray:
+    """For each row the share of the rows with a lower code, half of the equal ones among them."""
     counts = np.bincount(codes, minlength=MISSING + 1)
-    ranks = ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
-    copies = own != codes
-    return np.column_stack([ranks, copies]) if copies.any() else ranks
+    return ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
 
 
 def _summed(
@@ -473,7 +471,8 @@ def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
     low, high = (bins.plain(v).item() if bins.scale else v.item() for v in bins.limits)
     points = set(bins.low[bins.shares.starts[:-1]][bins.exact].tolist())
     spikes = [s for s in original.spikes if round(s * (bins.scale or 1), 6) in points]
-    step = bins.step if original.kind != "numeric" else None
+    step = int(bins.steps[~(bins.low == bins.high)].min(initial=LARGEST_STEP))
+    step = step if original.kind != "numeric" and step < LARGEST_STEP else None
     return replace(column, lower=low, upper=high, step=step, spikes=tuple(spikes))
 
 

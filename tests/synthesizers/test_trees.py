@@ -1,0 +1,318 @@
+"""Sequential trees: the contract, what must come out exactly, and what a file may tell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from checks import CHECKS, Make, check_saving, mixed
+from checks import check_saved_classes_keep_their_ranges_and_shares as check_saved_classes
+
+from synthgen.errors import ModelFileError, UsageError
+from synthgen.model_file import read_model, write_model
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.trees import BLOCK, SequentialTrees
+
+
+def trees(**params: Any) -> Synthesizer:
+    return SequentialTrees(**params)
+
+
+@pytest.mark.parametrize(
+    "check", [c for c in CHECKS if c not in (check_saving, check_saved_classes)]
+)
+def test_contract(check: Callable[[Make], None]) -> None:
+    check(trees)
+
+
+def table(rows: int = 3000, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """Columns that are tied exactly, and a class that depends on them."""
+    rng = np.random.default_rng(seed)
+    price = rng.lognormal(3, 0.7, rows).round(2)
+    tax = (price * rng.choice([0.07, 0.19], rows)).round(2)
+    opened = rng.integers(0, 3000, rows)
+    town = rng.choice(["Ulm", "Bonn", "Kiel", "Jena", "Hof"], rows, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+    state = pd.Series(town).map({"Ulm": "S", "Bonn": "W", "Kiel": "N", "Jena": "E", "Hof": "S"})
+    frame = pd.DataFrame(
+        {
+            "price": price,
+            "tax": tax,
+            "total": (price + tax).round(2),
+            "opened": opened,
+            "closed": opened + rng.geometric(0.01, rows),
+            "town": town,
+            "state": state,
+            "twice": 2 * opened,
+            "hundreds": 100 * rng.integers(3, 4000, rows),
+            "paid": np.where(rng.random(rows) < 0.4, price, rng.lognormal(3, 0.7, rows).round(2)),
+            "income": rng.lognormal(10, 1, rows).round(0),
+        }
+    )
+    shared = rng.choice(rows, rows)
+    frame["weight"] = rng.integers(10_000, 1_000_000, rows)[np.minimum(shared, rows - 1)]
+    frame.loc[rng.random(rows) < 0.1, "income"] = np.nan
+    y = pd.Series(np.where((price > 30) & (rng.random(rows) < 0.6), "late", "paid"), name="y")
+    return frame, y
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[pd.DataFrame, pd.DataFrame]:
+    X, y = table()
+    model = SequentialTrees(classes=["late", "paid"], random_state=0).fit(X, y)
+    return X, model.sample(20_000, random_state=0)
+
+
+def test_sums_multiples_orders_and_what_one_column_decides_are_kept(made: Any) -> None:
+    X, rows = made
+    assert np.allclose(rows["price"] + rows["tax"], rows["total"], rtol=0, atol=1e-9)
+    assert (rows["total"].round(2) == rows["total"]).all()
+    assert (rows["twice"] == 2 * rows["opened"]).all()
+    assert (rows["closed"] > rows["opened"]).all()
+    assert not rows.groupby("town")["state"].nunique().gt(1).any()
+    assert set(zip(rows["town"], rows["state"], strict=True)) == set(
+        zip(X["town"], X["state"], strict=True)
+    )
+    assert (rows["hundreds"] % 100 == 0).all()
+
+
+def test_a_copy_of_a_column_is_the_same_cell() -> None:
+    X, y = table()
+    X["again"] = X["weight"]
+    rows = SequentialTrees(random_state=0).fit(X, y).sample(5000, random_state=0)
+    assert (rows["again"] == rows["weight"]).all()
+
+
+def test_cells_equal_each_other_as_often_as_in_training(made: Any) -> None:
+    X, rows = made
+    real, share = ((f["price"] == f["paid"]).mean() for f in (X, rows))
+    assert abs(real - share) < 0.03
+
+
+def test_values_repeat_as_often_as_in_training(made: Any) -> None:
+    X, rows = made
+    some = rows.head(len(X))
+    for name in ("weight", "price", "income"):
+        real, share = (f[name].dropna().duplicated(keep=False).mean() for f in (X, some))
+        assert abs(real - share) < 0.06, name
+
+
+def test_decimals_and_last_digits_are_those_of_training() -> None:
+    rng = np.random.default_rng(0)
+    round_off = rng.random(6000) < 0.7
+    fine = rng.lognormal(4, 0.5, 6000)
+    X = pd.DataFrame({"x": np.where(round_off, fine.round(1), fine.round(4))})
+    y = pd.Series(rng.random(6000) < 0.2)
+    rows = SequentialTrees(random_state=0).fit(X, y).sample(6000, random_state=0)
+    assert (rows["x"].round(4) == rows["x"]).all()
+    real, share = ((f["x"].round(1) == f["x"]).mean() for f in (X, rows))
+    assert abs(real - share) < 0.02
+
+
+def test_missing_cells_are_as_frequent_and_depend_on_the_others() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b"], 4000)
+    x = np.where((kind == "a") & (rng.random(4000) < 0.6), np.nan, rng.normal(size=4000))
+    X = pd.DataFrame({"kind": kind, "x": x})
+    y = pd.Series(rng.random(4000) < 0.3)
+    rows = SequentialTrees(random_state=0).fit(X, y).sample(4000, random_state=0)
+    gone = rows["x"].isna().groupby(rows["kind"]).mean()
+    assert abs(gone["a"] - 0.6) < 0.05
+    assert gone["b"] == 0
+
+
+def test_rows_of_a_longer_sample_are_the_same_across_blocks() -> None:
+    X, y = table()
+    model = SequentialTrees(random_state=0).fit(X, y)
+    long = model.sample(2 * BLOCK + 5, label="late", random_state=3)
+    for n in (1, BLOCK, BLOCK + 1):
+        pd.testing.assert_frame_equal(
+            model.sample(n, label="late", random_state=3), long.head(n)
+        )
+
+
+def test_no_value_that_few_rows_hold_is_made_or_stored(tmp_path: Path) -> None:
+    X, y = table()
+    X.loc[X.index[:3], "town"] = ["Xanten", "Xanten", "Ypern"]
+    X.loc[X.index[3:7], "income"] = [98765432.0, 98765433.0, 98765434.0, 98765435.0]
+    model = SequentialTrees(classes=["late", "paid"], random_state=0).fit(X, y)
+    rows = model.sample(20_000, random_state=0)
+    assert not set(rows["town"]) & {"Xanten", "Ypern"}
+    assert rows["income"].max() < 90_000_000
+    notes = model.save(tmp_path / "m")
+    assert any(note.startswith("town: 2 of 7 values") for note in notes)
+    header, tensors = read_model(tmp_path / "m")
+    text = json.dumps(header)
+    for name in ("Xanten", "Ypern", "9876543"):
+        assert name not in text
+    for name, array in tensors.items():
+        assert not np.isin([98765432, 98765433, 98765434, 98765435], array).any(), name
+
+
+def test_each_code_is_held_by_five_training_rows() -> None:
+    X, y = table()
+    model = SequentialTrees(classes=["late", "paid"], random_state=0).fit(X, y)
+    for bins in model._bins:
+        series = y if bins.column.name == "y" else X[bins.column.name]
+        values, gone = bins.values(series)
+        counts = np.bincount(bins.encode(values[~gone]), minlength=bins.width)
+        assert counts.min() >= 5, bins.column.name
+
+
+def test_a_bin_returns_few_training_values() -> None:
+    """As few as as many fresh rows hold by chance."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=4000), "n": rng.integers(0, 10**9, 4000)})
+    y = pd.Series(rng.random(4000) < 0.3)
+    rows = SequentialTrees(random_state=0).fit(X, y).sample(4000, random_state=0)
+    assert not rows["x"].isin(X["x"]).any()
+    assert rows["n"].isin(X["n"]).mean() < 0.002
+
+
+def test_a_file_gives_the_same_rows_and_the_same_file(tmp_path: Path) -> None:
+    X, y = table()
+    X["when"] = pd.Timestamp("2020-02-29") + pd.to_timedelta(X["opened"], unit="D")
+    X["always"], X["note"] = 1, [f"one of the many notes, number {i}" for i in range(len(X))]
+    model = SequentialTrees(classes=["late", "paid"], random_state=0).fit(X, y)
+    model.save(tmp_path / "m")
+    loaded = SequentialTrees.load(tmp_path / "m")
+    for label in ("late", None):
+        pd.testing.assert_frame_equal(
+            loaded.sample(3000, label=label, random_state=1),
+            model.sample(3000, label=label, random_state=1),
+        )
+    assert (loaded.classes_, loaded.counts_) == (model.classes_, model.counts_)
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
+
+
+def test_the_same_file_in_another_process(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_trees import *\n"
+        "X, y = table(800)\n"
+        "SequentialTrees(random_state=0).fit(X, y).save(sys.argv[1])\n"
+    )
+    checks = str(Path(__file__).parent.parent)
+    for name in "ab":
+        subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.insert(0, {checks!r})\n{code}",
+             str(tmp_path / name)],
+            check=True,
+            env={"PYTHONHASHSEED": "1" if name == "a" else "2", "PYTHONPATH": ":".join(sys.path)},
+        )
+    X, y = table(800)
+    SequentialTrees(random_state=0).fit(X, y).save(tmp_path / "c")
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_a_class_of_few_rows_is_resampled_and_not_saved(tmp_path: Path) -> None:
+    X, y = mixed(rare=9)
+    with pytest.warns(UserWarning, match=r"smoothed bootstrap makes the rows of 'rare' \(9\)"):
+        model = SequentialTrees(classes=["rare"], random_state=0).fit(X, y)
+    assert model.fallback_ == ("rare",)
+    with pytest.raises(ModelFileError, match="class 'rare' has fewer than 10 rows"):
+        model.save(tmp_path / "m")
+
+
+def test_a_table_in_which_nothing_is_shared_is_not_saved(tmp_path: Path) -> None:
+    X = pd.DataFrame({"kind": [f"k{i % 8}" for i in range(24)], "x": np.arange(24.0)})
+    y = pd.Series(np.repeat([0, 1], 12))
+    model = SequentialTrees(classes=[1], random_state=0).fit(X, y)
+    assert len(model.sample(5, random_state=0)) == 5
+    with pytest.raises(ModelFileError, match="column 'kind': no value or range is shared"):
+        model.save(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"trees": 0}, "trees must be a whole number from 1, not 0"),
+        ({"trees": True}, "trees must be a whole number from 1, not True"),
+        ({"min_leaf": 1}, "min_leaf must be a whole number from 2, not 1"),
+        ({"min_leaf": 2.5}, "min_leaf must be a whole number from 2, not 2.5"),
+    ],
+)
+def test_bad_parameters(params: dict[str, Any], message: str) -> None:
+    X, y = mixed()
+    with pytest.raises(UsageError, match=message):
+        SequentialTrees(**params).fit(X, y)
+
+
+def _broken(header: dict[str, Any], tensors: dict[str, Any], how: str) -> None:
+    """Change one thing that a fit would never write."""
+    j = next(i for i in range(99) if f"{i}/trees/left" in tensors)
+    inner = np.flatnonzero(tensors[f"{j}/trees/feature"] >= 0)
+    if how == "circle":
+        tensors[f"{j}/trees/left"][inner[-1]] = 0
+    elif how == "beyond":
+        tensors[f"{j}/trees/right"][inner[0]] = 10**6
+    elif how == "feature":
+        tensors[f"{j}/trees/feature"][inner[0]] = j
+    elif how == "root":
+        tensors[f"{j}/trees/roots"][0] = -1
+    elif how == "code":
+        tensors[f"{j}/trees/codes"][0] = 60_000
+    elif how == "weight":
+        tensors[f"{j}/trees/weights"][0] = 0
+    elif how == "starts":
+        tensors[f"{j}/trees/starts"][1] = 10**9
+    elif how == "type":
+        tensors[f"{j}/trees/codes"] = tensors[f"{j}/trees/codes"].astype(np.float64)
+    elif how == "range":
+        tensors[f"{j}/bins/low"][0] = tensors[f"{j}/bins/high"].max() + 1
+    elif how == "lacking":
+        del tensors[f"{j}/bins/exact"]
+    elif how == "unknown":
+        tensors["99/bins/low"] = np.zeros(1)
+    elif how == "learned":
+        header["learned"][0] = 99
+    elif how == "relation":
+        header["models"][j]["relation"] = {"inputs": [0], "weights": [1.0]}
+    elif how == "class":
+        header["positions"] = [7]
+    else:
+        header["params"] = {"trees": "many"}
+
+
+@pytest.mark.parametrize(
+    "how",
+    "circle beyond feature root code weight starts type range lacking unknown learned relation "
+    "class params".split(),
+)
+def test_a_file_that_no_fit_could_have_made_is_refused(tmp_path: Path, how: str) -> None:
+    X, y = table(600)
+    SequentialTrees(random_state=0).fit(X, y).save(tmp_path / "m")
+    header, tensors = read_model(tmp_path / "m")
+    _broken(header, tensors := {k: v.copy() for k, v in tensors.items()}, how)
+    write_model(tmp_path / "m", header, tensors)
+    with pytest.raises(ModelFileError, match="describes trees that no fit could have made"):
+        SequentialTrees.load(tmp_path / "m")
+
+
+def test_hard_tables_are_learned() -> None:
+    """Few rows, one value, extremes of 64 bits, levels that are all rare, and wide columns."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "huge": rng.choice([-(2**63), 0, 2**63 - 1], 60) + rng.integers(0, 1, 60),
+            "wide": rng.integers(-(2**62), 2**62, 60),
+            "float": rng.normal(size=60) * 10.0 ** rng.integers(-300, 300, 60),
+            "rare": [f"level {i // 4}" for i in range(60)],
+            "one": np.where(rng.random(60) < 0.9, np.nan, 1.0),
+            "flag": pd.array(rng.choice([True, False, None], 60), dtype="boolean"),
+        }
+    )
+    y = pd.Series(np.repeat(["a", "b"], [40, 20]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = SequentialTrees(classes=["a", "b"], random_state=0).fit(X, y).sample(500)
+    for name in ("huge", "wide", "float"):
+        assert rows[name].between(X[name].min(), X[name].max()).all(), name
