@@ -25,6 +25,7 @@ FEWEST_BINS, BIN_ROWS, MOST_BINS = 100, 40, 500
 LEAST_REPEATED, REPEAT_UNITS, MOST_ZEROS, DISTINCT = 0.02, 100, 6, 0.9
 # What stands for a missing cell among codes of 16 bits, and the most codes beside it.
 MISSING, MOST_CODES = 2**16 - 1, 60_000
+GOLDEN = 0.6180339887498949
 # Up to here a float64 holds each whole number.
 EXACT_FLOAT = 2**53
 LARGEST_STEP = 2**59
@@ -77,14 +78,16 @@ class Bins:
 
     A code is a level, an exact value, or a bin. A bin has items: ranges in which values are drawn
     anew, one for each number of digits that its values are rounded to, and single values, drawn
-    once and for all inside the range, that new rows share as training rows share theirs. So the
-    column repeats its values, and rounds them, as often as it did, but other ones.
+    once and for all inside the range, that new rows share as training rows share theirs. Of a
+    range, too, only so many values may come. So the column repeats its values, and rounds them, as
+    often as it did, but other ones.
 
     Attributes:
         column: What it is.
         low, high: Range of each item, int64 (positions of levels, whole numbers, ticks, or
             decimals times `scale`) or float64.
         steps: Values of an item differ by multiples of it, int64; of floats 1.
+        spots: So many values of an item come at all, uint32; 0: any may.
         shares: The items of each code.
         exact: Whether a code is a level or an exact value; shape (codes,).
         missing: Whether there are missing cells, whose code is `MISSING`.
@@ -97,6 +100,7 @@ class Bins:
     low: np.ndarray
     high: np.ndarray
     steps: np.ndarray
+    spots: np.ndarray
     shares: Shares
     exact: np.ndarray
     missing: bool
@@ -190,6 +194,7 @@ class Bins:
         else:
             items, left = self.shares.draw(codes, uniform)
             low, high, steps = self.low[items], self.high[items], self.steps[items]
+            left = _at_a_spot(left, self.spots[items])
         if floor is not None:
             low = _raised(low, floor, steps)
             low, high = np.where(low > high, floor, low), np.maximum(high, floor)
@@ -247,6 +252,7 @@ class Bins:
             "low": self.low,
             "high": self.high,
             "steps": self.steps,
+            "spots": self.spots,
             "starts": self.shares.starts,
             "weights": self.shares.weights,
             "exact": self.exact,
@@ -274,6 +280,7 @@ class Bins:
         _check_array("low", low, np.float64 if floats else np.int64)
         _check_array("high", high, low.dtype, len(low))
         _check_array("steps", arrays["steps"], np.int64, len(low))
+        _check_array("spots", arrays["spots"], np.uint32, len(low))
         _check_array("exact", exact, np.bool_)
         shares = Shares(arrays["starts"], arrays["weights"])
         shares.check(len(exact), len(low))
@@ -290,7 +297,8 @@ class Bins:
                 raise ValueError("levels beyond the categories")
         elif (np.diff(shares.starts)[exact] != 1).any() or not np.isfinite(high).all():
             raise ValueError("an exact value with several items")
-        return cls(column, low, high, arrays["steps"], shares, exact, missing, rounded, scale)
+        kept = low, high, arrays["steps"], arrays["spots"]
+        return cls(column, *kept, shares, exact, missing, rounded, scale)
 
 
 def between(
@@ -326,6 +334,15 @@ def between(
         rounder = (values % (10 * steps) == 0) & (found < most)
         values = np.where(rounder, values + steps, values)
     return values
+
+
+def _at_a_spot(share: np.ndarray, spots: np.ndarray) -> np.ndarray:
+    """Shares that take one of so many values, which lie about evenly; 0: as they are."""
+    if not spots.any():
+        return share
+    number = np.floor(share * spots)
+    uneven = np.modf(number * GOLDEN)[0]
+    return np.where(spots > 0, (number + uneven) / np.maximum(spots, 1), share)
 
 
 def _raised(low: np.ndarray, floor: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -372,8 +389,8 @@ def _fit_levels(column: Column, codes: np.ndarray, response: np.ndarray) -> Bins
     each = np.arange(len(kept) + 1, dtype=np.int64)
     shares = Shares(each, np.ones(len(kept), np.uint16))
     missing = int((~known).sum()) >= PRIVATE_ROWS
-    ones = np.ones(len(kept), np.int64)
-    return Bins(column, kept, kept, ones, shares, ones > 0, missing, shared=shared)
+    ones, anywhere = np.ones(len(kept), np.int64), np.zeros(len(kept), np.uint32)
+    return Bins(column, kept, kept, ones, anywhere, shares, ones > 0, missing, shared=shared)
 
 
 def _fit_numbers(
@@ -405,12 +422,15 @@ def _fit_numbers(
     middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
     order = np.lexsort((~kind, middle))
     chosen = [items[c] for c in order]
-    low, high, steps, weights = (np.concatenate(part) for part in zip(*chosen, strict=True))
+    low, high, steps, spots, weights = (
+        np.concatenate(part) for part in zip(*chosen, strict=True)
+    )
     starts = np.cumsum([0, *(len(item[0]) for item in chosen)]).astype(np.int64)
     shares = Shares(starts, np.clip(np.rint(weights), 1, MISSING).astype(np.uint16))
     dtype, missing = known.dtype, gone >= PRIVATE_ROWS
     low, high = low.astype(dtype), high.astype(dtype)
-    return Bins(column, low, high, steps, shares, kind[order], missing, rounded, scale, shared)
+    kept = low, high, steps, spots.astype(np.uint32)
+    return Bins(column, *kept, shares, kind[order], missing, rounded, scale, shared)
 
 
 def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
@@ -525,10 +545,12 @@ def _items(
     rounded: bool,
     repeats: np.ndarray,
     rng: np.random.Generator,
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Low, high, steps and weights of the items of each code: points, then bins."""
+) -> list[tuple[np.ndarray, ...]]:
+    """Low, high, steps, spots and weights of the items of each code: points, then bins."""
     one = np.ones(1, np.int64)
-    found = [(points[i : i + 1], points[i : i + 1], one, one) for i in range(len(points))]
+    found: list[tuple[np.ndarray, ...]] = [
+        (points[i : i + 1], points[i : i + 1], one, 0 * one, one) for i in range(len(points))
+    ]
     values, counts = rest
     bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
     starts = np.searchsorted(bins, np.arange(len(edges) + 1))
@@ -549,18 +571,26 @@ def _bin(
     rounded: bool,
     repeats: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The items of one bin, whose distinct values have these steps and numbers of rows."""
+) -> tuple[np.ndarray, ...]:
+    """The items of one bin, whose distinct values have these steps and numbers of rows.
+
+    Values that no training row holds are as many as those that one row holds let expect (Chao
+    1984), and come as often as these.
+    """
     own, of = np.unique(steps, return_inverse=True)
     first, last = _multiple(ends[0], own, step), np.full(len(own), ends[1])
-    drawn = repeats[counts]
-    again = (drawn > LEAST_REPEATED) & _is_clustered(ends, step, counts)
+    clustered = _is_clustered(ends, step, counts)
+    drawn = np.where(clustered & (counts > 1), repeats[counts], 0.0)
+    again = drawn > LEAST_REPEATED
     fresh = np.bincount(of, weights=np.where(again, counts - drawn, counts))
-    spots = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
+    often = float(repeats[1]) if clustered else 0.0
+    spots = np.rint(fresh / often) if often > LEAST_REPEATED else np.zeros(len(own))
+    places = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
     return (
-        np.concatenate([first, spots]),
-        np.concatenate([last, spots]),
+        np.concatenate([first, places]),
+        np.concatenate([last, places]),
         np.concatenate([own, steps[again]]),
+        np.concatenate([spots, np.zeros(len(places))]),
         REPEAT_UNITS * np.concatenate([fresh, drawn[again]]),
     )
 
