@@ -286,8 +286,9 @@ class Bins:
         shares.check(len(exact), len(low))
         if not ((arrays["steps"] >= 1) & (arrays["steps"] < LARGEST_STEP)).all():
             raise ValueError("steps of zero, or too large")
-        if rounded and floats:
-            raise ValueError("floats are not rounded")
+        small = (low > -LARGEST_STEP).all() and (high < LARGEST_STEP).all()
+        if rounded and (floats or not small):
+            raise ValueError("numbers that are not rounded")
         if not 1 <= len(exact) <= MOST_CODES or (low > high).any() or not np.isfinite(low).all():
             raise ValueError("ranges in no order")
         if column.kind in LEVELS:
@@ -311,14 +312,16 @@ def between(
 ) -> np.ndarray:
     """low + share * (high - low); whole numbers by multiples of `steps`, without overflow.
 
-    With `rounded`, a value that is rounder by chance, a multiple of ten steps, gives way to the
-    next: so many zeros at the end are for items of larger steps.
+    With `rounded`, multiples of ten steps are left out, where there are others: so many zeros at
+    the end are for items of larger steps.
 
     Example:
         >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), np.array([1]))
         array([0])
         >>> between(np.array([10]), np.array([23]), np.array([0.99]), np.array([5]))
         array([20])
+        >>> between(np.array([9]), np.array([11]), np.array([0.5]), np.array([1]), rounded=True)
+        array([11])
     """
     if low.dtype == np.float64:
         return np.where(low == high, low, low * (1 - share) + high * share)
@@ -330,10 +333,14 @@ def between(
     found = np.where(far, wanted - 2.0**63, wanted).astype(np.uint64) + np.where(far, half, 0)
     found = np.minimum(found.astype(np.uint64), most)
     values = (low.view(np.uint64) + found * by).view(np.int64)
-    if rounded:
-        rounder = (values % (10 * steps) == 0) & (found < most)
-        values = np.where(rounder, values + steps, values)
-    return values
+    if not rounded:
+        return values
+    # x - x // 10 numbers up to x are no multiples of ten; the k-th of them is k + k // 9 + 1.
+    before, last = low // steps - 1, high // steps
+    first, stop = before - before // 10, last - last // 10
+    number = first + np.minimum((share * (stop - first)).astype(np.int64), stop - first - 1)
+    among = (stop > first) & (low < high)
+    return np.where(among, (number + number // 9 + 1) * steps, values)
 
 
 def _at_a_spot(share: np.ndarray, spots: np.ndarray) -> np.ndarray:
@@ -417,6 +424,7 @@ def _fit_numbers(
         edges, shared = np.array([[distinct[0], distinct[-1]]]), False
     repeats = _repeats(np.bincount(rest[1], minlength=3))
     rounded = known.dtype == np.int64 and not (known[0] % step)
+    rounded &= -LARGEST_STEP < distinct[0] and distinct[-1] < LARGEST_STEP
     items = _items(points, edges, rest, step, rounded, repeats, rng)
     kind = np.arange(len(points) + len(edges)) < len(points)
     middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
@@ -430,7 +438,7 @@ def _fit_numbers(
     dtype, missing = known.dtype, gone >= PRIVATE_ROWS
     low, high = low.astype(dtype), high.astype(dtype)
     kept = low, high, steps, spots.astype(np.uint32)
-    return Bins(column, *kept, shares, kind[order], missing, rounded, scale, shared)
+    return Bins(column, *kept, shares, kind[order], missing, bool(rounded), scale, shared)
 
 
 def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
