@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.coarse import PRIVATE_ROWS
-from synthgen.column import LEVELS, NUMBERS, Column
+from synthgen.encoding.disclosure import PRIVATE_ROWS
+from synthgen.tables.column import LEVELS, NUMBERS, Column
 
 # A number with at most so many distinct values keeps each that five rows hold; with more, each
 # that also a 10,000th of the rows hold.
@@ -197,7 +197,8 @@ class Bins:
             left = _at_a_spot(left, self.spots[items])
         if floor is not None:
             low = _raised(low, floor, steps)
-            low, high = np.where(low > high, floor, low), np.maximum(high, floor)
+            beyond = low > high
+            low, high = np.where(beyond, floor, low), np.where(beyond, floor, high)
         if ceiling is not None:
             low, high = np.minimum(low, ceiling), np.minimum(high, ceiling)
         return between(low, high, left, steps, rounded=self.rounded)
@@ -424,15 +425,13 @@ def _fit_numbers(
         edges, shared = np.array([[distinct[0], distinct[-1]]]), False
     repeats = _repeats(np.bincount(rest[1], minlength=3))
     rounded = known.dtype == np.int64 and not (known[0] % step)
-    rounded &= -LARGEST_STEP < distinct[0] and distinct[-1] < LARGEST_STEP
+    rounded &= distinct[0] > -LARGEST_STEP and distinct[-1] < LARGEST_STEP
     items = _items(points, edges, rest, step, rounded, repeats, rng)
     kind = np.arange(len(points) + len(edges)) < len(points)
     middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
     order = np.lexsort((~kind, middle))
     chosen = [items[c] for c in order]
-    low, high, steps, spots, weights = (
-        np.concatenate(part) for part in zip(*chosen, strict=True)
-    )
+    low, high, steps, spots, weights = (np.concatenate(part) for part in zip(*chosen, strict=True))
     starts = np.cumsum([0, *(len(item[0]) for item in chosen)]).astype(np.int64)
     shares = Shares(starts, np.clip(np.rint(weights), 1, MISSING).astype(np.uint16))
     dtype, missing = known.dtype, gone >= PRIVATE_ROWS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from synthgen.device import child_seed
+from synthgen.seeds import child_seed
 from synthgen.synthesizers.bins import MISSING, Shares
 
 # A tree's splits are learned from at most so many rows; its leaves are filled from all.
@@ -198,7 +198,9 @@ def _filled(
     return np.bincount(of, minlength=leaves), weights, names[item].astype(np.uint16)
 
 
-def _joined(parts: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]]) -> Forest:
+def _joined(
+    parts: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]],
+) -> Forest:
     sizes = [len(nodes["feature"]) for nodes, *_ in parts]
     roots = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
     found: dict[str, Any] = {}

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synthgen.coarse import PRIVATE_ROWS
-from synthgen.column import NUMBERS
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.synthesizers.bins import Bins
 
 # Rows that are looked at first, since most relations fail there, and the fewest of any use.

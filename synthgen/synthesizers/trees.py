@@ -11,12 +11,11 @@ from typing import Any, Self, final
 import numpy as np
 import pandas as pd
 
-from synthgen.coarse import PRIVATE_ROWS, coarsened
-from synthgen.column import LEVELS, NUMBERS, Column
-from synthgen.device import RandomState, child_seed
-from synthgen.encoding import Encoder, as_frame, unlearned
+from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
+from synthgen.encoding.encoder import Encoder
+from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ModelFileError, SynthgenError, UsageError
-from synthgen.model_file import write_model
+from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bins import LARGEST_STEP, MISSING, Bins
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
@@ -28,7 +27,10 @@ from synthgen.synthesizers.relations import (
     find_relations,
     own_values,
 )
-from synthgen.table import Schema, Table
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table, as_frame
+from synthgen.training.model_file import write_model
 
 # A class of fewer rows than this leaves no trace in leaves of twenty; it is resampled.
 MIN_ROWS = 10
@@ -290,7 +292,14 @@ class SequentialTrees(Synthesizer):
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
         try:
             return cls._read(header, tensors)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, SynthgenError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            SynthgenError,
+        ) as error:
             raise ModelFileError(
                 420,
                 f"the model file describes trees that no fit could have made ({error}): copy it "

@@ -17,9 +17,9 @@ from checks import CHECKS, Make, check_saving, mixed
 from checks import check_saved_classes_keep_their_ranges_and_shares as check_saved_classes
 
 from synthgen.errors import ModelFileError, UsageError
-from synthgen.model_file import read_model, write_model
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.trees import BLOCK, SequentialTrees
+from synthgen.training.model_file import read_model, write_model
 
 
 def trees(**params: Any) -> Synthesizer:
@@ -132,9 +132,7 @@ def test_rows_of_a_longer_sample_are_the_same_across_blocks() -> None:
     model = SequentialTrees(random_state=0).fit(X, y)
     long = model.sample(2 * BLOCK + 5, label="late", random_state=3)
     for n in (1, BLOCK, BLOCK + 1):
-        pd.testing.assert_frame_equal(
-            model.sample(n, label="late", random_state=3), long.head(n)
-        )
+        pd.testing.assert_frame_equal(model.sample(n, label="late", random_state=3), long.head(n))
 
 
 def test_no_value_that_few_rows_hold_is_made_or_stored(tmp_path: Path) -> None:
@@ -202,8 +200,12 @@ def test_the_same_file_in_another_process(tmp_path: Path) -> None:
     checks = str(Path(__file__).parent.parent)
     for name in "ab":
         subprocess.run(
-            [sys.executable, "-c", f"import sys; sys.path.insert(0, {checks!r})\n{code}",
-             str(tmp_path / name)],
+            [
+                sys.executable,
+                "-c",
+                f"import sys; sys.path.insert(0, {checks!r})\n{code}",
+                str(tmp_path / name),
+            ],
             check=True,
             env={"PYTHONHASHSEED": "1" if name == "a" else "2", "PYTHONPATH": ":".join(sys.path)},
         )
@@ -281,11 +283,13 @@ def _broken(header: dict[str, Any], tensors: dict[str, Any], how: str) -> None:
         header["params"] = {"trees": "many"}
 
 
-@pytest.mark.parametrize(
-    "how",
+BREAKS = (
     "circle beyond feature root code weight starts type range lacking unknown learned relation "
-    "class params".split(),
+    "class params"
 )
+
+
+@pytest.mark.parametrize("how", BREAKS.split())
 def test_a_file_that_no_fit_could_have_made_is_refused(tmp_path: Path, how: str) -> None:
     X, y = table(600)
     SequentialTrees(random_state=0).fit(X, y).save(tmp_path / "m")
