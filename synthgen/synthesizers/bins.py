@@ -13,22 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
-# A number with at most so many distinct values keeps each that five rows hold; with more, each
-# that also a 10,000th of the rows hold.
-FEW_VALUES, EXACT_SHARE, BESIDE = 200, 1e-4, 25
-FEWEST_BINS, BIN_ROWS, MOST_BINS = 100, 40, 500
-# Of values that a bin repeats: those drawn less often than this count as drawn anew, the units of
-# their weights, and the powers of ten that a value may be rounded to.
-LEAST_REPEATED, REPEAT_UNITS, MOST_ZEROS, DISTINCT = 0.02, 100, 6, 0.9
 # What stands for a missing cell among codes of 16 bits, and the most codes beside it.
 MISSING, MOST_CODES = 2**16 - 1, 60_000
+# Up to here a float64 holds each whole number; up to there, ten steps fit into 64 bits.
+EXACT_FLOAT, LARGEST_STEP = 2**53, 2**59
+# Multiples of it, less their whole part, lie unevenly between 0 and 1 and never twice at one place.
 GOLDEN = 0.6180339887498949
-# Up to here a float64 holds each whole number.
-EXACT_FLOAT = 2**53
-LARGEST_STEP = 2**59
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,34 +114,12 @@ class Bins:
         """The least and the greatest value."""
         return self.low.min(), self.high.max()
 
-    @classmethod
-    def fit(
-        cls, column: Column, series: pd.Series, response: np.ndarray, rng: np.random.Generator
-    ) -> Bins | None:
-        """The codes of a column; None where no cell is known.
-
-        Args:
-            column: What it is: levels or numbers.
-            series: All training rows, whatever their class.
-            response: A number for each row, by whose mean levels are ordered.
-            rng: Draws the values that are repeated.
-        """
-        if column.kind in LEVELS:
-            codes = column.codes(series)
-            return _fit_levels(column, codes, response)
-        scale = _scale_of(column, series)
-        values, gone = _numbers(column, scale, series)
-        known = values[~gone]
-        if not len(known):
-            return None
-        return _fit_numbers(column, known, int(gone.sum()), scale, rng)
-
     def values(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """Values of the type of `low`, and a mask of the missing ones."""
         if not self.is_number:
             codes = self.column.codes(series)
             return codes, codes < 0
-        return _numbers(self.column, self.scale, series)
+        return numbers_of(self.column, self.scale, series)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """The code of each value; -1 for a level that has none. Shape of both: (rows,)."""
@@ -365,264 +335,6 @@ def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = 
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
 
 
-# --- fitting --------------------------------------------------------------------------------------
-
-
-def _numbers(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def numbers_of(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     values, gone = column.numbers(series)
     return (np.rint(values * scale).astype(np.int64) if scale else values), gone
-
-
-def _scale_of(column: Column, series: pd.Series) -> int:
-    """The power of ten that makes a column's decimals whole numbers; 0 where none does."""
-    if column.kind != "numeric" or column.decimals is None:
-        return 0
-    values, _ = column.numbers(series)
-    scale = 10**column.decimals
-    return scale if float(np.abs(values).max(initial=0.0)) * scale < EXACT_FLOAT else 0
-
-
-def _fit_levels(column: Column, codes: np.ndarray, response: np.ndarray) -> Bins | None:
-    known = codes >= 0
-    counts = np.bincount(codes[known], minlength=len(column.categories))
-    least = max(1, PRIVATE_ROWS, int(np.sort(counts)[-MOST_CODES:][0]))
-    kept = np.flatnonzero(counts >= least)
-    shared = len(kept) > 0
-    if not shared:
-        kept = np.flatnonzero(counts)
-    if not len(kept):
-        return None
-    sums = np.bincount(codes[known], weights=response[known], minlength=len(counts))
-    kept = kept[np.argsort(sums[kept] / counts[kept], kind="stable")].astype(np.int64)
-    each = np.arange(len(kept) + 1, dtype=np.int64)
-    shares = Shares(each, np.ones(len(kept), np.uint16))
-    missing = int((~known).sum()) >= PRIVATE_ROWS
-    ones, anywhere = np.ones(len(kept), np.int64), np.zeros(len(kept), np.uint32)
-    return Bins(column, kept, kept, ones, anywhere, shares, ones > 0, missing, shared=shared)
-
-
-def _fit_numbers(
-    column: Column, known: np.ndarray, gone: int, scale: int, rng: np.random.Generator
-) -> Bins:
-    distinct, counts = np.unique(known, return_counts=True)
-    step = 1
-    if known.dtype == np.int64 and len(distinct) > 1:
-        step = int(np.gcd.reduce(np.diff(distinct.view(np.uint64))))
-        step = step if step < LARGEST_STEP else 1
-    exact = counts >= PRIVATE_ROWS
-    if len(distinct) > FEW_VALUES:
-        exact &= counts >= EXACT_SHARE * len(known)
-        exact &= _stands_out(distinct, counts, step)
-        least = np.sort(counts[exact])[::-1][: MOST_CODES - MOST_BINS]
-        exact &= counts >= min(least, default=0)
-    points, rest = distinct[exact], (distinct[~exact], counts[~exact])
-    shared = True
-    if rest[1].sum() >= 2 * PRIVATE_ROWS:
-        edges = _edges(*rest, step)
-    elif len(points):
-        edges = np.empty((0, 2), distinct.dtype)  # rarer values join the nearest exact one
-    else:
-        edges, shared = np.array([[distinct[0], distinct[-1]]]), False
-    repeats = _repeats(np.bincount(rest[1], minlength=3))
-    rounded = known.dtype == np.int64 and not (known[0] % step)
-    rounded &= distinct[0] > -LARGEST_STEP and distinct[-1] < LARGEST_STEP
-    items = _items(points, edges, rest, step, rounded, repeats, rng)
-    kind = np.arange(len(points) + len(edges)) < len(points)
-    middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
-    order = np.lexsort((~kind, middle))
-    chosen = [items[c] for c in order]
-    low, high, steps, spots, weights = (np.concatenate(part) for part in zip(*chosen, strict=True))
-    starts = np.cumsum([0, *(len(item[0]) for item in chosen)]).astype(np.int64)
-    shares = Shares(starts, np.clip(np.rint(weights), 1, MISSING).astype(np.uint16))
-    dtype, missing = known.dtype, gone >= PRIVATE_ROWS
-    low, high = low.astype(dtype), high.astype(dtype)
-    kept = low, high, steps, spots.astype(np.uint32)
-    return Bins(column, *kept, shares, kind[order], missing, bool(rounded), scale, shared)
-
-
-def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Whether more rows hold a value than the values around it let expect, by four deviations.
-
-    Where any value between two others is as likely, those that five rows hold do so by chance.
-
-    Args:
-        values: Distinct, in order.
-        counts: Rows of each.
-        step: Of whole numbers; floats have as many values as they like.
-    """
-    if values.dtype == np.float64:
-        return np.ones(len(values), dtype=bool)
-    places = np.arange(len(values))
-    first, last = np.maximum(places - BESIDE, 0), np.minimum(places + BESIDE, len(values) - 1)
-    below = np.append(0, np.cumsum(counts))
-    rows = below[last + 1] - below[first] - counts
-    slots = (values[last].astype(float) - values[first].astype(float)) / step
-    expected = rows / np.maximum(slots, 1)
-    return counts > expected + 4 * np.sqrt(expected)
-
-
-def _repeats(distinct: np.ndarray) -> np.ndarray:
-    """In as many new rows, those expected of a value that k rows hold (Good 1953, Turing's rule).
-
-    A value that two rows hold is drawn less than twice on average, and one that a single row holds
-    now and then again; otherwise new rows would repeat values more often than the training rows do.
-
-    Args:
-        distinct: Number of values that 0, 1, 2, ... rows hold.
-
-    Example:
-        >>> _repeats(np.array([0, 800, 80, 20, 8])).tolist()
-        [0.0, 0.2, 0.75, 1.6, 4.0]
-    """
-    rows = np.arange(1.0, len(distinct))
-    found = rows * distinct[1:] / np.maximum(distinct[:-1], 1)
-    found = np.where(distinct[:-1] > 0, np.minimum(found, np.arange(len(found))), 0.0)
-    return np.append(found, len(found))
-
-
-def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Rounded ends of bins of at least five rows, shape (bins, 2); no value is an extreme.
-
-    Args:
-        values: Distinct, in order.
-        counts: Rows of each, ten or more in all.
-        step: Of whole numbers.
-    """
-    below = np.append(0, np.cumsum(counts))
-    rows = int(below[-1])
-    fewest = min(FEWEST_BINS, rows // PRIVATE_ROWS)
-    wanted = np.linspace(0, rows, int(np.clip(rows // BIN_ROWS, fewest, MOST_BINS)) + 1)[:-1]
-    starts = [0]
-    for start in np.unique(np.searchsorted(below, wanted)).tolist():
-        enough = below[start] - below[starts[-1]] >= PRIVATE_ROWS
-        if enough and rows - below[start] >= PRIVATE_ROWS:
-            starts.append(start)
-    stops = [*starts[1:], len(values)]
-    # The outermost values are those of single rows.
-    least = values[np.searchsorted(below, PRIVATE_ROWS) - 1]
-    most = values[np.searchsorted(below, rows - PRIVATE_ROWS, side="right") - 1]
-    found = []
-    for first, stop in zip(starts, stops, strict=True):
-        low, high = max(values[first], least), min(values[stop - 1], most)
-        found.append(_rounded(low.item(), max(low, high).item(), step))
-    edges = np.array(found, dtype=values.dtype)
-    edges = np.clip(edges, least, most)
-    edges[:, 0] = np.maximum.accumulate(edges[:, 0])
-    edges[:, 1] = np.maximum(edges[:, 0], np.maximum.accumulate(edges[:, 1]))
-    return _well_filled(edges, values, counts)
-
-
-def _well_filled(edges: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Join bins that hold fewer than five rows once their ends are rounded."""
-    while len(edges) > 1:
-        bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
-        rows = np.bincount(bins, weights=counts, minlength=len(edges))
-        few = np.flatnonzero(rows < PRIVATE_ROWS)
-        if not len(few):
-            break
-        into = max(int(few[0]) - 1, 0)
-        joined = [edges[into, 0], edges[into + 1, 1]]
-        edges = np.concatenate([edges[:into], [joined], edges[into + 2 :]]).astype(edges.dtype)
-    return edges
-
-
-def _rounded(low: Any, high: Any, step: int) -> tuple[Any, Any]:
-    """Two ends, each rounded to a power of ten of at most a quarter of what lies between."""
-    if isinstance(low, float):
-        width = high / 4 - low / 4
-        if width <= 0:
-            return low, high
-        digits = -int(np.floor(np.log10(width)))
-        return round(low, digits), round(high, digits)
-    offset, width = low % step, (high - low) // (4 * step)
-    unit = step * 10 ** (len(str(width)) - 1) if width else step
-
-    def near(value: int) -> int:
-        return (value - offset + unit // 2) // unit * unit + offset
-
-    limit = 2**63 - 1
-    return tuple(min(max(near(v), -limit), limit) for v in (low, high))
-
-
-def _items(
-    points: np.ndarray,
-    edges: np.ndarray,
-    rest: tuple[np.ndarray, np.ndarray],
-    step: int,
-    rounded: bool,
-    repeats: np.ndarray,
-    rng: np.random.Generator,
-) -> list[tuple[np.ndarray, ...]]:
-    """Low, high, steps, spots and weights of the items of each code: points, then bins."""
-    one = np.ones(1, np.int64)
-    found: list[tuple[np.ndarray, ...]] = [
-        (points[i : i + 1], points[i : i + 1], one, 0 * one, one) for i in range(len(points))
-    ]
-    values, counts = rest
-    bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
-    starts = np.searchsorted(bins, np.arange(len(edges) + 1))
-    steps = _steps(values, step) if rounded else np.full(len(values), step, np.int64)
-    for (low, high), start, stop in zip(edges, starts[:-1], starts[1:], strict=True):
-        some = slice(start, stop)
-        fits = _multiple(low, steps[some], step) <= high
-        own = np.where(fits, steps[some], step)
-        found.append(_bin((low, high), own, step, counts[some], rounded, repeats, rng))
-    return found
-
-
-def _bin(
-    ends: tuple[Any, Any],
-    steps: np.ndarray,
-    step: int,
-    counts: np.ndarray,
-    rounded: bool,
-    repeats: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, ...]:
-    """The items of one bin, whose distinct values have these steps and numbers of rows.
-
-    Values that no training row holds are as many as those that one row holds let expect (Chao
-    1984), and come as often as these.
-    """
-    own, of = np.unique(steps, return_inverse=True)
-    first, last = _multiple(ends[0], own, step), np.full(len(own), ends[1])
-    clustered = _is_clustered(ends, step, counts)
-    drawn = np.where(clustered & (counts > 1), repeats[counts], 0.0)
-    again = drawn > LEAST_REPEATED
-    fresh = np.bincount(of, weights=np.where(again, counts - drawn, counts))
-    often = float(repeats[1]) if clustered else 0.0
-    spots = np.rint(fresh / often) if often > LEAST_REPEATED else np.zeros(len(own))
-    places = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
-    return (
-        np.concatenate([first, places]),
-        np.concatenate([last, places]),
-        np.concatenate([own, steps[again]]),
-        np.concatenate([spots, np.zeros(len(places))]),
-        REPEAT_UNITS * np.concatenate([fresh, drawn[again]]),
-    )
-
-
-def _is_clustered(ends: tuple[Any, Any], step: int, counts: np.ndarray) -> bool:
-    """Whether rows share fewer values of a bin than rows that are drawn from all of it would."""
-    if isinstance(ends[0], np.floating):
-        return True
-    slots, rows = (float(ends[1]) - float(ends[0])) / step + 1, counts.sum()
-    return len(counts) < DISTINCT * slots * -np.expm1(-rows / slots)
-
-
-def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
-    """The first multiple of each of `steps` from `low` on, which is as good as one of `step`."""
-    if isinstance(low, np.floating):
-        return np.full(len(steps), low)
-    return np.where(steps > step, -(-low // steps) * steps, low)
-
-
-def _steps(values: np.ndarray, step: int) -> np.ndarray:
-    """The largest power of ten, times `step`, that each whole number is a multiple of."""
-    found = np.full(len(values), step, np.int64)
-    for power in range(1, MOST_ZEROS + 1):
-        unit = step * 10**power
-        if unit >= LARGEST_STEP:
-            break
-        found[(values % unit == 0) & (values != 0)] = unit
-    return found

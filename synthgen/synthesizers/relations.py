@@ -74,7 +74,8 @@ class Relation:
         """
         if not isinstance(data, Mapping) or set(data) - set(cls.__dataclass_fields__):
             raise ValueError(f"{data!r} is no relation")
-        found = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        found = cls(**given)
         own, before = bins[-1], len(bins) - 1
         places = (*found.inputs, *found.floors, *found.ceilings, *found.same)
         if not all(_is_whole(k, 0, before) for k in places) or not _is_whole(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
 import pandas as pd
 
-from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
-from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ModelFileError, SynthgenError, UsageError
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.bins import LARGEST_STEP, MISSING, Bins
+from synthgen.synthesizers.binning import fit_bins
+from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import (
@@ -27,7 +25,8 @@ from synthgen.synthesizers.relations import (
     find_relations,
     own_values,
 )
-from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.synthesizers.trees_file import renamed, storable
+from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.model_file import write_model
@@ -36,6 +35,8 @@ from synthgen.training.model_file import write_model
 MIN_ROWS = 10
 # Rows are drawn in whole blocks, so that the first rows of a longer sample are the same.
 BLOCK = 8192
+# A leaf that holds little but copies of a missing cell is asked so often for something else.
+REDRAWS = 8
 
 
 @final
@@ -116,7 +117,7 @@ class SequentialTrees(Synthesizer):
         target = table.schema[table.schema.target]
         names = [target, *table.schema.features]
         parts = [
-            Bins.fit(c, table.frame[c.name], response, _rng(seed, 0, j))
+            fit_bins(c, table.frame[c.name], response, _rng(seed, 0, j))
             if c.kind in ("categorical", "boolean", *NUMBERS)
             else None
             for j, c in enumerate(names)
@@ -128,7 +129,7 @@ class SequentialTrees(Synthesizer):
         self._relations = find_relations(self._bins, cells, int(_rng(seed, 1).integers(2**31)))
         codes = _encoded(self._bins, cells, seed)
         self._forests = self._grown(codes, cells, child_seed(seed, 3))
-        self._stored = _stored(table, self._bins)
+        self._stored = storable(table, self._bins)
 
     def _grown(
         self,
@@ -226,22 +227,18 @@ class SequentialTrees(Synthesizer):
             values = bins.decode(np.where(gone, 0, own), uniform[1])
             return values, gone, np.where(gone, MISSING, own)
         assert forest is not None
-        own = forest.draw(codes, uniform[0])
+        own = _drawn(forest, codes, uniform[0], relation, bins.width, cells)
         gone = own == MISSING
         place = own.astype(np.int64) - bins.width
         is_copy = (place >= 0) & ~gone
-        drawn = np.where(gone | is_copy, 0, own)
         floor, ceiling = _limits(self._bins, relation, cells, bins)
-        values = bins.decode(drawn, uniform[1], floor, ceiling)
-        moved = is_copy
+        values = bins.decode(np.where(gone | is_copy, 0, own), uniform[1], floor, ceiling)
         for i, k in enumerate(relation.same):
-            here = is_copy & (place == i) & ~cells[k][1]
+            here = is_copy & (place == i)
             source = comparable(self._bins[k], cells[k][0][here])
             values[here] = own_values(bins, source)
-        if floor is not None or ceiling is not None:
-            moved = ~gone
+        moved = is_copy if floor is None and ceiling is None else ~gone
         if moved.any():
-            own = own.copy()
             own[moved] = bins.encode(values[moved])
         return values, gone, own
 
@@ -267,7 +264,7 @@ class SequentialTrees(Synthesizer):
         for i, (bins, relation, forest) in enumerate(
             zip(self._bins, self._relations, self._forests, strict=True)
         ):
-            described, arrays = _renamed(bins, stored[i]).state()
+            described, arrays = renamed(bins, stored[i]).state()
             tensors |= {f"{i}/bins/{k}": v for k, v in arrays.items()}
             entry = {"bins": described, "relation": relation.to_json()}
             if forest is not None:
@@ -405,6 +402,28 @@ def _shares_below(codes: np.ndarray) -> np.ndarray:
     return ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
 
 
+def _drawn(
+    forest: Forest,
+    codes: np.ndarray,
+    uniform: np.ndarray,
+    relation: Relation,
+    width: int,
+    cells: list[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Codes from leaves; a copy of a cell that is missing is drawn again, a few times."""
+    own = forest.draw(codes, uniform)
+    for again in range(1, REDRAWS + 1):
+        lost = np.zeros(len(own), dtype=bool)
+        for i, k in enumerate(relation.same):
+            lost |= (own == width + i) & cells[k][1]
+        if not lost.any():
+            break
+        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0])
+        if again == REDRAWS:
+            own[lost & (own >= width) & (own != MISSING)] = width // 2
+    return own
+
+
 def _summed(
     parts: list[Bins],
     relation: Relation,
@@ -445,51 +464,3 @@ def _limits(
 
 def _like(bins: Bins, gap: float) -> int | float:
     return int(gap) if bins.column.kind == "datetime" else gap
-
-
-def _stored(
-    table: Table, parts: list[Bins]
-) -> tuple[tuple[Column, ...], Column, list[str]] | ModelFileError:
-    """The columns as a file may hold them, and what was left out of them; or why none may."""
-    schema = table.schema
-    target = schema[schema.target]
-    for bins in parts:
-        if not bins.shared:
-            return ModelFileError(
-                405,
-                f"column {bins.column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, "
-                "so a file that holds it would hold training rows: drop the column, or train on "
-                "more rows",
-            )
-    columns = (*schema.features, target)
-    try:
-        coarse, notes = coarsened(Encoder(columns, (None,) * len(columns)), table.frame)
-    except ModelFileError as error:
-        return error
-    by_name = {bins.column.name: bins for bins in parts}
-    found = []
-    for column, original in zip(coarse.columns, columns, strict=True):
-        if original.kind in NUMBERS and original.name in by_name:
-            column = _with_limits(column, original, by_name[original.name])
-        found.append(column)
-    return tuple(found[:-1]), found[-1], notes
-
-
-def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
-    """A column of numbers with the limits that its codes have."""
-    low, high = (bins.plain(v).item() if bins.scale else v.item() for v in bins.limits)
-    points = set(bins.low[bins.shares.starts[:-1]][bins.exact].tolist())
-    spikes = [s for s in original.spikes if round(s * (bins.scale or 1), 6) in points]
-    step = int(bins.steps[~(bins.low == bins.high)].min(initial=LARGEST_STEP))
-    step = step if original.kind != "numeric" and step < LARGEST_STEP else None
-    return replace(column, lower=low, upper=high, step=step, spikes=tuple(spikes))
-
-
-def _renamed(bins: Bins, column: Column) -> Bins:
-    """The codes of a column of which a file holds fewer levels."""
-    if column.kind not in LEVELS:
-        return replace(bins, column=column)
-    places = {(type(c), c): i for i, c in enumerate(column.categories)}
-    names = [bins.column.categories[p] for p in bins.low]
-    low = np.array([places[type(n), n] for n in names], dtype=np.int64)
-    return replace(bins, column=column, low=low, high=low)

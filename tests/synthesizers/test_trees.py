@@ -310,7 +310,7 @@ def test_hard_tables_are_learned() -> None:
             "float": rng.normal(size=60) * 10.0 ** rng.integers(-300, 300, 60),
             "rare": [f"level {i // 4}" for i in range(60)],
             "one": np.where(rng.random(60) < 0.9, np.nan, 1.0),
-            "flag": pd.array(rng.choice([True, False, None], 60), dtype="boolean"),
+            "flag": pd.array([True, False, None] * 20, dtype="boolean"),
         }
     )
     y = pd.Series(np.repeat(["a", "b"], [40, 20]))
