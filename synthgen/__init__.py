@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.fit_many import fit_many
     from synthgen.synthesizers.flow import TabFlow
     from synthgen.synthesizers.lookup import load
+    from synthgen.synthesizers.trees import SequentialTrees
     from synthgen.synthesizers.tvae import TVAE
     from synthgen.tables.column import Column
     from synthgen.tables.read import read_table
@@ -61,6 +62,7 @@ __all__ = [
     "Oversampler",
     "Report",
     "Schema",
+    "SequentialTrees",
     "SmoothedBootstrap",
     "Sweep",
     "Synthesizer",
@@ -92,6 +94,7 @@ _HOME = {
     "Oversampler": "synthgen.augmentation.oversampler",
     "Report": "synthgen.metrics.report",
     "Schema": "synthgen.tables.schema",
+    "SequentialTrees": "synthgen.synthesizers.trees",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "Sweep": "synthgen.comparison.sweep",
     "SynthgenError": "synthgen.errors",

@@ -33,7 +33,6 @@ from synthgen import Synthesizer
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 from synthgen.synthesizers.flow import TabFlow
-from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.runner import History, Task
 
@@ -316,7 +315,7 @@ def check_saving(make: Make) -> None:
     model = make(random_state=0).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.synthgen"
-        if not isinstance(model, NetworkSynthesizer):
+        if type(model).save is Synthesizer.save:
             with pytest.raises(ModelFileError, match="training rows"):
                 model.save(path)
             assert not path.exists()
@@ -343,7 +342,7 @@ def check_saved_classes_keep_their_ranges_and_shares(make: Make) -> None:
     kinds = y.map({"low": "a", "high": "b", "most": "c"}).astype("category")
     X = pd.DataFrame({"x": start + rng.uniform(0, 100, 800).round(1), "kind": kinds})
     model = make(classes=["low", "high"], random_state=0).fit(X, y)
-    if not isinstance(model, NetworkSynthesizer):
+    if type(model).save is Synthesizer.save:
         return
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "m.synthgen")
@@ -353,7 +352,8 @@ def check_saved_classes_keep_their_ranges_and_shares(make: Make) -> None:
     assert made.frame["kind"].dtype == loaded.schema_["kind"].dtype
     shares = made.frame["y"].value_counts(normalize=True)
     assert abs(shares["low"] - 0.25) < 0.05
-    if set(model.scope_.values()) == {"class"}:  # others may make what was seen in any row
+    scopes = getattr(model, "scope_", {})
+    if set(scopes.values()) == {"class"}:  # others may make what was seen in any row
         assert made.frame.loc[made.frame["y"] == "low", "x"].max() < 100
         assert made.frame.loc[made.frame["y"] == "high", "x"].min() > 500
 

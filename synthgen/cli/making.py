@@ -52,7 +52,7 @@ DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="auto, ctgan, tvae, tabflow or bootstrap.",
+    help="auto, ctgan, tvae, tabflow, trees or bootstrap.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."

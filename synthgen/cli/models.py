@@ -193,7 +193,7 @@ def show(model: Path, json_file: str | None) -> None:
             raise
         _show_classifier(model, json_file)
         return
-    learned = {k for k in tensors if k.split("/")[1:2] == ["encoder"]}
+    learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"])}
     arrays = [
         {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
         | ({"values": v} if k in learned else {})
@@ -204,18 +204,23 @@ def show(model: Path, json_file: str | None) -> None:
             target = Column.from_json(header["target"])
             say(f"{header['class']}, target {target.name!r}")
             show_table(["parameter", "value"], [[k, v] for k, v in header["params"].items()])
-            made = {
-                entry["position"]: header["scope"][i] for i, entry in enumerate(header["models"])
-            }
+            models = header.get("models", [])  # trees are one model of all classes
+            positions = header.get("positions", [entry["position"] for entry in models])
+            made = dict(zip(positions, header["scope"], strict=True))
             counted = enumerate(zip(target.categories, header["counts"], strict=True))
             rows = [[c, n, made.get(i, "")] for i, (c, n) in counted]
             if others := header.get("other_classes"):
                 rows.append([f"{others['classes']} other classes", others["rows"], ""])
             show_table(["class", "rows in training (rounded)", "scope"], rows)
-            for entry in header["models"]:
-                say(f"columns as stored for {target.categories[entry['position']]!r}")
-                columns = [Column.from_json(c["column"]) for c in entry["encoder"]["columns"]]
-                rows = describe(columns)
+            stored = {
+                f" for {target.categories[entry['position']]!r}": [
+                    c["column"] for c in entry["encoder"]["columns"]
+                ]
+                for entry in models
+            }
+            for whose, columns in (stored or {"": header["columns"]}).items():
+                say(f"columns as stored{whose}")
+                rows = describe(map(Column.from_json, columns))
                 show_table(list(rows[0]), [list(row.values()) for row in rows])
             for line in header["coarsened"]:
                 say(f"coarsened: {line}")

@@ -70,7 +70,7 @@ _training_options = [
     click.option(
         "--synthesizer",
         metavar="NAME",
-        help="ctgan, tvae, tabflow, bootstrap, sdv:GaussianCopula or package.module:Class.  "
+        help="ctgan, tvae, tabflow, trees, bootstrap, sdv:GaussianCopula or package.module:Class.  "
         "[default: auto]",
     ),
     click.option(

@@ -17,6 +17,7 @@ HOMES = {
     "TVAE": "synthgen.synthesizers.tvae",
     "TabFlow": "synthgen.synthesizers.flow",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
+    "SequentialTrees": "synthgen.synthesizers.trees",
 }
 SDV_HOME = "synthgen.synthesizers.sdv"
 
@@ -64,6 +65,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         return synthesizer
     names = {name.lower(): name for name in HOMES} | {
         "bootstrap": "SmoothedBootstrap",
+        "trees": "SequentialTrees",
         "auto": "TabFlow",  # which hands the few rows to the bootstrap by itself
     }
     if (short := names.get(str(synthesizer).lower())) is not None:
@@ -77,7 +79,8 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         return home.SDV(model=name)
     if not name:
         use = (
-            "use auto, bootstrap, ctgan, tabflow, tvae, sdv:GaussianCopula, or package.module:Class"
+            "use auto, bootstrap, ctgan, tabflow, trees, tvae, sdv:GaussianCopula, or "
+            "package.module:Class"
         )
         raise UsageError(205, _unknown(synthesizer, [*names], use))
     try:

@@ -10,6 +10,8 @@ from typing import Any, Self, final
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.disclosure import rounded_count
+from synthgen.encoding.stored import unreadable
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ModelFileError, SynthgenError, UsageError
 from synthgen.seeds import RandomState, child_seed
@@ -254,7 +256,8 @@ class SequentialTrees(Synthesizer):
                 f"(classes=[...], --label), or keep the table and fit again",
             )
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
+    def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
+        # Trees learn nothing of a class of fewer than five rows, so its name is of no use.
         self.check_savable(dict.fromkeys(self.fallback_, 0))
         if isinstance(self._stored, ModelFileError):
             raise self._stored
@@ -275,11 +278,12 @@ class SequentialTrees(Synthesizer):
             "class": type(self).__name__,
             "params": {"trees": self.trees, "min_leaf": self.min_leaf},
             "target": target.to_json(),
-            "counts": [self.counts_[c] for c in kept],
+            "counts": [rounded_count(self.counts_[c]) for c in kept],
             "positions": [target.categories.index(c) for c in self.classes_],
+            "scope": list(self.scope_.values()),
             "columns": [c.to_json() for c in columns],
             "learned": self._learned,
-            "models": entries,
+            "parts": entries,
             "coarsened": notes,
         }
         write_model(path, header, tensors)
@@ -297,11 +301,7 @@ class SequentialTrees(Synthesizer):
             AttributeError,
             SynthgenError,
         ) as error:
-            raise ModelFileError(
-                420,
-                f"the model file describes trees that no fit could have made ({error}): copy it "
-                "again, or train again",
-            ) from error
+            raise unreadable(error) from error
 
     @classmethod
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
@@ -317,7 +317,7 @@ class SequentialTrees(Synthesizer):
         model._bins, model._relations, model._forests = [], [], []
         used = set()
         kinds = [target, *(columns[j] for j in learned)]
-        for i, (column, entry) in enumerate(zip(kinds, header["models"], strict=True)):
+        for i, (column, entry) in enumerate(zip(kinds, header["parts"], strict=True)):
             found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
             used |= set(found)
             bins = Bins.from_state(column, entry["bins"], _named(found, f"{i}/bins/"))

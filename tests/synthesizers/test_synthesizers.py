@@ -213,7 +213,7 @@ def test_names_and_import_paths_resolve() -> None:
     assert isinstance(resolve("auto"), TabFlow)
     assert isinstance(resolve("synthgen.synthesizers.tvae:TVAE"), TVAE)
     with pytest.raises(
-        UsageError, match="there is no synthesizer 'gan': use auto, bootstrap, ctgan, tabflow, tvae"
+        UsageError, match="no synthesizer 'gan': use auto, bootstrap, ctgan, tabflow, trees, tvae"
     ):
         resolve("gan")
     with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
