@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ SHARE_UNITS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """Several trees, side by side, as arrays.
+    """Several trees, side by side, as arrays; the node on the left of another one comes next.
 
     Attributes:
         roots: First node of each tree, int32.
@@ -30,7 +31,7 @@ class Forest:
         threshold: The greatest code that goes left, uint16.
         wraps: 1 where a missing cell goes left, uint16: one added to `MISSING` is 0, so that
             `threshold` then is one more than the code.
-        left, right: Nodes below, int32; of a leaf itself.
+        right: Node on the right, int32; of a leaf itself.
         leaf: Number of a leaf among all, int32; 0 for other nodes.
         shares: The items of each leaf.
         codes: The code of each item, uint16.
@@ -40,7 +41,6 @@ class Forest:
     feature: np.ndarray
     threshold: np.ndarray
     wraps: np.ndarray
-    left: np.ndarray
     right: np.ndarray
     leaf: np.ndarray
     shares: Shares
@@ -55,18 +55,31 @@ class Forest:
             trees: Shape (rows,).
         """
         flat, width = codes.reshape(-1), codes.shape[1]
-        node = self.roots[trees]
+        node = self.roots[trees].astype(np.intp)
         live = np.flatnonzero(self.feature[node] >= 0)
-        at = node[live]
+        at, start = node[live], live * width
+        test = self._tests[at]
         while len(live):
-            value = flat[live * width + self.feature[at]]
-            goes_left = value + self.wraps[at] <= self.threshold[at]
-            at = np.where(goes_left, self.left[at], self.right[at])
-            node[live] = at
-            inner = self.feature[at] >= 0
-            if not inner.all():
-                live, at = live[inner], at[inner]
+            value = flat[start + (test >> 17)] + ((test >> 16) & 1).astype(np.uint16)
+            at = np.where(value <= test.astype(np.uint16), at + 1, self._rights[at])
+            test = self._tests[at]
+            inner = test >= 0
+            if inner.all():
+                continue
+            node[live[~inner]] = at[~inner]
+            live, at, start, test = live[inner], at[inner], start[inner], test[inner]
         return self.leaf[node]
+
+    @cached_property
+    def _tests(self) -> np.ndarray:
+        """What a node asks, as one number: column, whether a missing cell goes left, threshold."""
+        wide = (a.astype(np.int64) for a in (self.feature, self.wraps, self.threshold))
+        feature, wraps, threshold = wide
+        return (feature << 17) + (wraps << 16) + threshold
+
+    @cached_property
+    def _rights(self) -> np.ndarray:
+        return self.right.astype(np.intp)
 
     def draw(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """A code for each row, from the leaf of a tree that `uniform` chooses."""
@@ -76,7 +89,7 @@ class Forest:
         return self.codes[items]
 
     def state(self) -> dict[str, np.ndarray]:
-        names = ("roots", "feature", "threshold", "wraps", "left", "right", "codes")
+        names = ("roots", "feature", "threshold", "wraps", "right", "codes")
         arrays = {name: getattr(self, name) for name in names}
         return arrays | {"starts": self.shares.starts, "weights": self.shares.weights}
 
@@ -92,8 +105,8 @@ class Forest:
         Raises:
             ValueError, KeyError: no fit could have made it.
         """
-        kinds = {"roots": "i4", "feature": "i2", "threshold": "u2", "wraps": "u2", "left": "i4"}
-        kinds |= {"right": "i4", "codes": "u2"}
+        kinds = {"roots": "i4", "feature": "i2", "threshold": "u2", "wraps": "u2", "right": "i4"}
+        kinds |= {"codes": "u2"}
         found = {name: arrays[name] for name in kinds}
         for name, kind in kinds.items():
             if found[name].ndim != 1 or found[name].dtype != kind or not len(found[name]):
@@ -101,13 +114,13 @@ class Forest:
         feature, roots = found["feature"], found["roots"]
         nodes, is_leaf = len(feature), feature < 0
         places = np.arange(nodes)
-        for name in ("threshold", "wraps", "left", "right"):
+        for name in ("threshold", "wraps", "right"):
             if len(found[name]) != nodes:
                 raise ValueError(f"{name} has {len(found[name])} nodes of {nodes}")
-        for name in ("left", "right"):  # a node points onwards, so that every way ends
-            onwards = np.where(is_leaf, found[name] == places, found[name] > places)
-            if not onwards.all() or (found[name] >= nodes).any():
-                raise ValueError(f"{name} leads nowhere")
+        right = found["right"]  # onwards, so that every way ends, and past the node on the left
+        onwards = np.where(is_leaf, right == places, right > places + 1)
+        if not onwards.all() or (right >= nodes).any():
+            raise ValueError("right leads nowhere")
         if (feature < -1).any() or (feature >= before).any() or (found["wraps"] > 1).any():
             raise ValueError("a split of no column")
         if ((roots < 0) | (roots >= nodes)).any():
@@ -166,13 +179,13 @@ def _nodes(fitted: Any) -> dict[str, np.ndarray]:
     """The nodes of a fitted tree of scikit-learn."""
     is_leaf = fitted.children_left < 0
     places = np.arange(fitted.node_count, dtype=np.int32)
+    assert (is_leaf | (fitted.children_left == places + 1)).all()  # depth first
     wraps = np.where(is_leaf, 0, fitted.missing_go_to_left).astype(np.uint16)
     below = np.floor(np.clip(np.where(is_leaf, 0, fitted.threshold), 0, MISSING - 1))
     return {
         "feature": np.where(is_leaf, -1, fitted.feature).astype(np.int16),
         "threshold": below.astype(np.uint16) + wraps,
         "wraps": wraps,
-        "left": np.where(is_leaf, places, fitted.children_left).astype(np.int32),
         "right": np.where(is_leaf, places, fitted.children_right).astype(np.int32),
     }
 
@@ -204,8 +217,8 @@ def _joined(
     sizes = [len(nodes["feature"]) for nodes, *_ in parts]
     roots = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
     found: dict[str, Any] = {}
-    for name in ("feature", "threshold", "wraps", "left", "right"):
-        shift = roots if name in ("left", "right") else np.zeros_like(roots)
+    for name in ("feature", "threshold", "wraps", "right"):
+        shift = roots if name == "right" else np.zeros_like(roots)
         pieces = [nodes[name] + by for (nodes, *_), by in zip(parts, shift, strict=True)]
         found[name] = np.concatenate(pieces).astype(parts[0][0][name].dtype)
     starts = np.cumsum(np.concatenate([[0], *(p[1] for p in parts)])).astype(np.int64)

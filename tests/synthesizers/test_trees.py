@@ -246,10 +246,10 @@ def test_bad_parameters(params: dict[str, Any], message: str) -> None:
 
 def _broken(header: dict[str, Any], tensors: dict[str, Any], how: str) -> None:
     """Change one thing that a fit would never write."""
-    j = next(i for i in range(99) if f"{i}/trees/left" in tensors)
+    j = next(i for i in range(99) if f"{i}/trees/right" in tensors)
     inner = np.flatnonzero(tensors[f"{j}/trees/feature"] >= 0)
     if how == "circle":
-        tensors[f"{j}/trees/left"][inner[-1]] = 0
+        tensors[f"{j}/trees/right"][inner[-1]] = 0
     elif how == "beyond":
         tensors[f"{j}/trees/right"][inner[0]] = 10**6
     elif how == "feature":
