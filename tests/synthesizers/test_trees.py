@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from checks import CHECKS, Make, mixed
 
+from synthgen.encoding.disclosure import rounded_count
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.trees import BLOCK, SequentialTrees
@@ -182,7 +183,8 @@ def test_a_file_gives_the_same_rows_and_the_same_file(tmp_path: Path) -> None:
             loaded.sample(3000, label=label, random_state=1),
             model.sample(3000, label=label, random_state=1),
         )
-    assert (loaded.classes_, loaded.counts_) == (model.classes_, model.counts_)
+    assert loaded.classes_ == model.classes_
+    assert loaded.counts_ == {c: rounded_count(n) for c, n in model.counts_.items()}
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
 
