@@ -21,6 +21,7 @@ from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.synthesizers.trees import SequentialTrees
 
 ROUNDS = 20
 # A round draws at most so many times the rows asked for: a wrong rule must not run for hours.
@@ -109,13 +110,15 @@ def guarded_sample(
         raise DataError(361, f"{what}: give the training table, or fit again")
     draw = _drawing(synthesizer, where)
     made = draw(n_samples, label=label, random_state=seed)
-    network = synthesizer if isinstance(synthesizer, NetworkSynthesizer) else None
+    scopes, resampled = {}, isinstance(synthesizer, SmoothedBootstrap)
+    if isinstance(synthesizer, NetworkSynthesizer | SequentialTrees):
+        scopes, resampled = synthesizer.scope_, label in synthesizer.fallback_
     if near_copies is None:
-        resampled = network is not None and label in network.fallback_
-        near_copies = not (resampled or isinstance(synthesizer, SmoothedBootstrap))
+        near_copies = not resampled
     if near_copies:
-        guard.learn_distances("cpu" if network is None else network.device_)
-    of_all = network is not None and network.scope_.get(label, "class") != "class"
+        of_network = isinstance(synthesizer, NetworkSynthesizer)
+        guard.learn_distances(synthesizer.device_ if of_network else "cpu")
+    of_all = scopes.get(label, "class") != "class"
     draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all)
     draws.add(made)
     while draws.missing > 0 and draws.rounds < ROUNDS:

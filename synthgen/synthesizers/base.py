@@ -203,7 +203,7 @@ class Synthesizer(BaseEstimator, ABC):
             401,
             f"a {type(self).__name__} is its training rows, so a file of it would hand them on: "
             "keep the table and "
-            "fit again, or train a network (ctgan, tvae), whose file holds weights and coarse "
+            "fit again with trees or a network (tvae), whose file holds shares, weights and coarse "
             "quantiles only",
         )
 
