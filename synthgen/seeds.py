@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Seeds: one sequence for each call, one child for each purpose, never a global generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""A synthesizer by its name or import path, and a model from its file."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ from synthgen.training.learner import Learner, Sampler, StagedLearner
 from synthgen.training.runner import History, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
-# What becomes of a network: it stays as it is, another one starts from it, or it started so.
+# A network is trained once, pre-trained as a base, or fine-tuned from one.
 Role = Literal["whole", "base", "adapted"]
 
 # Fewer rows of a class than this teach a network nothing that resampling them does not.
@@ -49,12 +49,11 @@ MIN_ROWS = 10
 FEW_LEVELS = 24
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
-# What a float32 weight takes: its gradient twice, two moments of Adam, two copies of all to go back
-# to, and the one that it began with; of a network that makes rows also an average, a change of it,
-# the best, two copies of them, and the average at the start.
+# Bytes for each float32 weight: itself, its gradient twice, two moments of Adam, two saved copies of
+# weight and moments, and its first value. A sampler also keeps an average, its last change, the best
+# average, two saved copies of these, and the first average.
 WEIGHT, SAMPLER_WEIGHT = 52, 32
-# So many numbers for each place of a row, and of hidden layers of so many units in all, are kept
-# during a step.
+# Numbers kept during a step: KEPT for each encoded value of a row and for each of UNITS hidden units.
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The rows that a network learns from, on its device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What a network must offer to be trained: a learner takes steps, its sampler makes rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from synthgen.encoding.layout import Encoded
 
-# Of a parameter or buffer by its name, and of a dimension of it: what lies along it one after the
-# other, "numbers", "levels", "codes", or so many others.
+# {parameter or buffer: {dimension: its sections in order}}; a section is "numbers", "levels",
+# "codes", or a plain width.
 Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 
@@ -42,15 +42,15 @@ class Sampler(nn.Module, ABC):
 class Learner(nn.Module, ABC):
     """Networks under training.
 
-    What a step leaves for the next one is in the weights and buffers, in the optimisers and in the
-    generator, and nowhere else: these are what is written, and gone back to.
+    All state of a step is in weights, buffers, optimisers and the generator: a checkpoint holds
+    these, and training that diverges goes back to them.
 
     Attributes:
-        losses: Names of what `step` returns.
-        sampler: Its weights are averaged, and the averaged ones are kept.
-        optimizers: All that `step` uses; their state is tensors, as that of Adam and its kin.
-        batch: Rows of a batch. Each step reads it: it is lowered when memory does not suffice.
-        pac: Rows that belong together: the batch stays a multiple of it.
+        losses: Names of the values that `step` returns.
+        sampler: Its averaged weights are what the fitted model keeps.
+        optimizers: All optimisers that `step` uses; their state must be tensors.
+        batch: Rows of a batch; read at each step and lowered if memory runs out.
+        pac: Rows that are judged together; the batch stays a multiple of it.
     """
 
     losses: tuple[str, ...]
