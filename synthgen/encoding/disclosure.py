@@ -25,8 +25,8 @@ def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]
 
     Args:
         encoder: Of training rows.
-        frame: All training rows of the table, whatever their class: what many of them share tells
-            of none.
+        frame: All training rows of the table, of every class: a value that five of them share
+            identifies none.
 
     Returns:
         The coarser encoder, with the same widths, and a sentence for each column that changed.

@@ -1,4 +1,4 @@
-"""How far rows of a table are from each other: one scale learned on real rows, one distance."""
+"""Distances between rows: Euclidean, on one scale that is learned on real rows."""
 
 from __future__ import annotations
 

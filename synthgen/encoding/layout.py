@@ -21,9 +21,10 @@ class Layout:
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
         scale_code: See `Encoder.scale_code`.
-        own: Levels that the table has itself of each code, 0 for a code that it lacks; None: all.
-        numbers: Where the table's own numbers lie among all.
-        codes: Where its own codes lie among all.
+        own: Number of levels of each code that occur in this table, 0 if it lacks the code; None if
+            the layout is this table's alone.
+        numbers: Positions of this table's numbers in the shared layout.
+        codes: Positions of this table's codes in the shared layout.
     """
 
     n_numbers: int

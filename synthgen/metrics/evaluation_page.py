@@ -47,9 +47,8 @@ _KEYS = {REAL: "real", MADE: "made", THIRD: "third", FOURTH: "fourth", FIFTH: "f
 PARTS = {
     "fidelity": (
         "Fidelity: do the rows look real?",
-        "Real rows that are disjoint from train stand in the synthetic rows’ place for the "
-        "reference; the floor is what independent columns reach, which have the right values and "
-        "no connection.",
+        "The reference is the same figure for real rows that are not in train. The floor is the "
+        "figure for real columns shuffled one by one: right values, no connections.",
     ),
     "utility": (
         "Utility: does a classifier learn from them?",

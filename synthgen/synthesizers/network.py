@@ -49,11 +49,11 @@ MIN_ROWS = 10
 FEW_LEVELS = 24
 # Early stop looks at a tenth of the rows of the class, if that is enough to look at.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
-# Bytes for each float32 weight: itself, its gradient twice, two moments of Adam, two saved copies of
-# weight and moments, and its first value. A sampler also keeps an average, its last change, the best
-# average, two saved copies of these, and the first average.
+# Bytes for each float32 weight: itself, its gradient twice, two moments of Adam, two saved copies
+# of weight and moments, and its first value. A sampler also keeps an average, its last change, the
+# best average, two saved copies of these, and the first average.
 WEIGHT, SAMPLER_WEIGHT = 52, 32
-# Numbers kept during a step: KEPT for each encoded value of a row and for each of UNITS hidden units.
+# Numbers kept during a step: KEPT for each encoded value of a row and each of UNITS hidden units.
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48

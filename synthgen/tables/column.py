@@ -52,8 +52,8 @@ class Column:
         spikes: Values that hold at least 2 % (and 5) of the rows of some class, such as 0.
         categories: The levels of a ``categorical``, ``boolean`` or ``constant`` column, in order;
             for a pandas categorical all of its levels, unused ones included.
-        cells: What the cells of a column of dtype object are, where they are not given back as they
-            come: floats, dates, datetimes, timestamps, timedeltas or (of pandas) spans.
+        cells: Type of the cells of a column of dtype object, if it must be restored: floats, dates,
+            datetimes, timestamps, timedeltas or (of pandas) spans.
         empty: How a missing cell of a column of dtype object is written: None, nan, NaT or NA.
     """
 

@@ -128,8 +128,8 @@ class Schema:
 
         Raises:
             UsageError: it is no metadata of one table.
-            DataError: it names a column that `frame` lacks, or says of one what its cells cannot
-                be.
+            DataError: it names a column that `frame` lacks, or gives a column a kind that its
+                cells do not allow.
         """
         described = _sdv_columns(metadata)
         for name in described:

@@ -49,7 +49,7 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
         assert message.replace("\x00", "�") in text
     for remedy in found.remedies:
         assert remedy["why"] in text
-    assert "Always saying “not <b>ill” is right in 90 % of the rows" in text
+    assert "A model that always predicts “not <b>ill” is right in 90 % of the rows" in text
     assert "300 rows then, 300 now; differences: 0" in text
     assert "class <b>ill10 %10 %-" in text
     assert "none established" in text
