@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ from synthgen.tables.table import Table
 SPLITS = 10  # of the outer loop, unless asked otherwise
 TEST_ROWS = 5  # rare rows that a test part should hold
 SHOWN_NOTES = 5  # in the summary
+WIDTH, HEADLINES, SHOWN_STRATEGIES = 100, 3, 5  # columns and lines of the repr: 12 at most
 MOST_GROUPS = 50  # of a column that figures are told by
 RANKING, DECISION = "average_precision", "recall_at_5pct"
 
@@ -105,6 +107,46 @@ class Comparison:
     def strategies(self) -> list[str]:
         """Names of the strategies with results, in order of simplicity."""
         return list(dict.fromkeys(r.strategy for r in self.results))
+
+    def __repr__(self) -> str:
+        about = METRICS[self.metric]
+        finding = self.verdict["ranking"].text
+        lines = textwrap.wrap(finding, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        ranked = sorted(
+            (self.result(name) for name in self.strategies if name != "threshold"),
+            key=lambda result: -about.sign * result.mean,
+        )
+        below = [
+            f"Comparison on class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} "
+            f"rows, {self.estimator}, {self.splits} splits",
+            f"decision: {self.verdict['decision'].text}",
+            *(
+                f"- {result.strategy}: {about.text(result.mean)} {about.words}"
+                for result in ranked[:SHOWN_STRATEGIES]
+            ),
+        ]
+        lines += [textwrap.shorten(line, WIDTH, placeholder=" ...") for line in below]
+        if (more := len(ranked) - SHOWN_STRATEGIES) > 0:
+            lines.append(f"- and {more} more")
+        return "\n".join([*lines, f"to_frame() has the {len(self.results):,} results"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """All results, a row for each strategy and metric, in order of simplicity.
+
+        Returns:
+            Columns ``strategy``, ``family``, ``metric``, ``mean`` (over the splits),
+            ``difference`` (to the strategy ``against``; positive is better, whatever the metric),
+            ``low`` and ``high`` (interval of the difference, for all strategies at once) and
+            ``against``.
+        """
+        names = ["strategy", "family", "metric", "mean", "difference", "low", "high", "against"]
+        return pd.DataFrame(
+            [
+                [r.strategy, r.family, r.metric, r.mean, r.difference, *r.interval, r.against]
+                for r in self.results
+            ],
+            columns=names,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """All of it in plain values."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""How a table is split: its rows as one part, which rows share a fold, and the test rows."""
 
 from __future__ import annotations
 

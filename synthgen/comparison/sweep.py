@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from synthgen.comparison.compare import RANKING, Comparison, compare, seeded
+from synthgen.comparison.compare import RANKING, WIDTH, Comparison, compare, seeded
 from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS
@@ -21,6 +23,8 @@ from synthgen.model_selection.scoring import METRICS
 from synthgen.seeds import RandomState, child_seed
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+
+SHOWN = 10  # points, in the repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,32 @@ class Sweep:
             point.result(strategy, metric).mean if strategy in point.strategies else math.nan
             for point in self.points
         ]
+
+    def __repr__(self) -> str:
+        lines = [f"Sweep of class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]
+        shown = [*zip(self.rates, self.points, strict=True)][:SHOWN]
+        found = [
+            f"{rate:.3%} ({point.rare:,} rows): {point.verdict['ranking'].text}"
+            for rate, point in shown
+        ]
+        if (more := len(self.points) - len(shown)) > 0:
+            lines.append(f"and {more} higher rates: see to_frame()")
+        return "\n".join(textwrap.shorten(x, WIDTH, placeholder=" ...") for x in found + lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """All results, a row for each point, strategy and metric, the rarest point first.
+
+        Returns:
+            ``rate`` (share of the class among all rows) and ``rare`` (its rows), then the columns
+            of `Comparison.to_frame`.
+        """
+        frames = []
+        for rate, point in zip(self.rates, self.points, strict=True):
+            frame = point.to_frame()
+            frame.insert(0, "rate", rate)
+            frame.insert(1, "rare", point.rare)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
 
     def to_json(self) -> dict[str, Any]:
         """All of it in plain values."""
@@ -173,23 +203,16 @@ def sweep(
     check_jobs(n_jobs)
     table = Table.of_xy(X, y, schema=schema)
     label = label_of(table, label)
-    rare, others = table.counts[label], len(table) - table.counts[label]
-    sizes = sorted({_rows_at(value, rare, others) for value in at})
-    if not sizes:
-        raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
     seed, root = seeded(random_state)
-    is_rare = table.labels == table.schema.classes.index(label)
-    order = np.random.default_rng(child_seed(root, 0)).permutation(np.flatnonzero(is_rare))
+    thinned = _thinned(table, label, at, child_seed(root, 0))
     features = table.frame.drop(columns=[table.schema.target])
     labels = table.frame[table.schema.target]
-    found = []
-    # The costliest point first: what it did not need is left for the others.
-    for done, rows in enumerate(reversed(sizes)):
-        kept = np.sort(np.concatenate([np.flatnonzero(~is_rare), order[:rows]]))
+    found: list[Comparison] = []
+    for rows, kept in thinned.items():
         left = None
         if time_budget is not None:
             spent = time.perf_counter() - started
-            left = max(time_budget - spent, 1.0) / (len(sizes) - done)
+            left = max(time_budget - spent, 1.0) / (len(thinned) - len(found))
         point = compare(
             features.iloc[kept].reset_index(drop=True),
             labels.iloc[kept].reset_index(drop=True),
@@ -209,14 +232,28 @@ def sweep(
             verbose=verbose,
         )
         found.append(point)
-    return Sweep(
-        target=found[0].target,
-        label=label,
-        rows=len(table),
-        rare=rare,
-        points=tuple(reversed(found)),
-        seed=seed,
-    )
+    rare = table.counts[label]
+    return Sweep(found[0].target, label, len(table), rare, tuple(reversed(found)), seed)
+
+
+def _thinned(
+    table: Table, label: Any, at: Sequence[float], seed: np.random.SeedSequence
+) -> dict[int, np.ndarray]:
+    """Positions of the rows that each point keeps, by its rows of the class.
+
+    The point with the most rows comes first: time that it does not need is left for the others.
+
+    Raises:
+        UsageError: see `sweep`.
+    """
+    rare, others = table.counts[label], len(table) - table.counts[label]
+    sizes = sorted({_rows_at(value, rare, others) for value in at}, reverse=True)
+    if not sizes:
+        raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
+    is_rare = table.labels == table.schema.classes.index(label)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(is_rare))
+    kept = np.flatnonzero(~is_rare)
+    return {rows: np.sort(np.concatenate([kept, order[:rows]])) for rows in sizes}
 
 
 def _rows_at(value: Any, rare: int, others: int) -> int:

@@ -1,4 +1,8 @@
-"""TODO docstring."""
+"""The unit of work of a comparison: strategies that share a synthesizer, tried on one split.
+
+A task takes a `Plan` and gives plain values, so that it can run in another process, and its result
+can be written to a file and read again.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,20 @@ SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
 @dataclass(frozen=True, eq=False)
 class Plan:
+    """What a comparison does, decided before the first fit.
+
+    Attributes:
+        part: All rows.
+        together: Rows with the same number share a fold, shape (rows,).
+        estimator: The classifier that strategies are tried with.
+        metric: What strategies are tuned and ranked by.
+        decision: The metric of decisions, such as "recall_at_5pct" or "cost".
+        strategies: All but "threshold", whose scores follow from those of "nothing".
+        tests: The test rows of each split, bool of shape (rows,).
+        seed: What the seeds of all splits are derived from.
+        groups: The value of the column `by` in each row, shape (rows,); None: no such column.
+    """
+
     part: Part
     together: np.ndarray
     estimator: Estimator

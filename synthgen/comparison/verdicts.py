@@ -155,12 +155,7 @@ def verdict_on(
         margin=margin,
         bounds=about.bounds,
     )
-    # Nested: in each split the inner folds choose, and the test part tells what that was worth.
-    source = {against: rows["nothing"]} | {n: rows[n] for n in candidates}
-    chosen = []
-    for split in range(len(reference)):
-        inner = np.array([source[n][split]["inner"][metric] for n in source]) * about.sign
-        chosen.append([*source][choose(inner, ratio=1 / (inner.shape[1] - 1))])
+    chosen = _chosen_inside({against: rows["nothing"]} | {n: rows[n] for n in candidates}, metric)
     nested = np.array([outer[n][split] for split, n in enumerate(chosen)])
     (gain,) = compare_to(nested[None], reference, ratio=ratio, bounds=about.bounds)
     best = candidates[outcome.best] if candidates else against
@@ -191,6 +186,18 @@ def verdict_on(
         outcome.rows,
         text,
     )
+
+
+def _chosen_inside(rows: dict[str, list[dict[str, Any]]], metric: str) -> list[str]:
+    """The strategy that the inner folds choose in each split.
+
+    The test part then shows what that choice was worth, since it took no part in it.
+    """
+    chosen = []
+    for of_split in zip(*rows.values(), strict=True):
+        inner = METRICS[metric].sign * np.array([row["inner"][metric] for row in of_split])
+        chosen.append([*rows][choose(inner, ratio=1 / (inner.shape[1] - 1))])
+    return chosen
 
 
 def _in_words(

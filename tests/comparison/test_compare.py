@@ -579,6 +579,26 @@ def test_more_rows_and_json() -> None:
     assert size == 400
 
 
+def test_repr_leads_with_the_finding_and_the_frame_has_every_result() -> None:
+    found = quick(*table(), label="yes")
+    many = tuple(replace(r, strategy=f"{r.strategy}{i}") for i in range(9) for r in found.results)
+    wide = replace(found, results=(*found.results, *many), target="t" * 300)
+    for each in (found, wide):
+        lines = repr(each).splitlines()
+        assert len(lines) <= 12
+        assert max(map(len, lines)) <= 100
+        assert found.verdict["ranking"].text.startswith(lines[0])
+    assert "class_weight" in repr(found)
+    frame = found.to_frame()
+    assert len(frame) == len(found.results)
+    (row,) = frame.query("strategy == 'oversample' and metric == 'average_precision'").to_dict(
+        "records"
+    )
+    result = found.result("oversample")
+    assert (row["mean"], row["difference"]) == (result.mean, result.difference)
+    assert (row["low"], row["high"]) == result.interval
+
+
 def test_each_group_has_its_own_figures_or_a_reason() -> None:
     X, y = table(rows=400, rare=80, gap=1.0)
     X["ward"] = np.where(np.arange(400) % 2 == 0, 9, 10)

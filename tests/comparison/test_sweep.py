@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,21 @@ def test_a_point_does_not_depend_on_the_others_and_goes_on(found: Sweep, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["kept.10.json"]
     again = quick(X, y, [10], resume=tmp_path / "kept.json")
     assert again.points[0].seconds == alone.points[0].seconds  # nothing was done again
+
+
+def test_repr_leads_with_the_finding_and_the_frame_has_every_point(found: Sweep) -> None:
+    for each in (found, replace(found, points=found.points * 5)):
+        lines = repr(each).splitlines()
+        assert len(lines) <= 12
+        assert max(map(len, lines)) <= 100
+        assert lines[0].startswith("2.439% (10 rows): ")
+    assert "and 5 higher rates" in repr(each)
+    frame = found.to_frame()
+    assert len(frame) == sum(len(point.results) for point in found.points)
+    means = frame.query("strategy == 'oversample' and metric == 'average_precision'")
+    assert means["mean"].tolist() == found.curve("oversample")
+    assert means["rate"].tolist() == found.rates
+    assert means["rare"].tolist() == [10, 21, 100]
 
 
 def test_json_holds_curves_and_every_comparison(found: Sweep) -> None:
