@@ -359,7 +359,7 @@ def test_tables_and_requests_on_the_command_line(name: str, tmp_path: Path) -> N
 
 
 def no_long_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_model, "BOOSTING", {"max_iter": 2})
+    monkeypatch.setattr(audit_model, "AUDIT", {"max_iter": 2})
     monkeypatch.setattr(audit_model, "REPLICATES", 20)
 
 
@@ -492,7 +492,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
         "column 'more' is unknown to the model.*give it the columns",
     ),
     "a column retyped after fit": (
-        lambda: with_model(base().astype({"x": str})),
+        lambda: with_model(base().assign(x=lambda f: "x" + f["x"].astype(str))),
         361,
         "column 'x' is (object|str), the model learned float64.*train anew",
     ),

@@ -92,6 +92,7 @@ def guarded_sample(
         ConvergenceError: After 20 rounds too few rows keep to the limits and rules.
 
     Example:
+        >>> from synthgen import Table
         >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "ill": list("nnnnyy")})
         >>> model = SmoothedBootstrap().fit(frame[["dose"]], frame["ill"])
         >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["dose != 9.5"])

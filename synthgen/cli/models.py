@@ -189,7 +189,7 @@ def show(model: Path, json_file: str | None) -> None:
     try:
         header, tensors = read_model(model)
     except ModelFileError as error:
-        if error.code != 414 or not zipfile.is_zipfile(model):
+        if error.code != 414 or not _is_auto(model):
             raise
         _show_classifier(model, json_file)
         return
@@ -253,3 +253,11 @@ def _show_classifier(model: Path, json_file: str | None) -> None:
         show_table(list(rows[0]), [list(row.values()) for row in rows])
         say(content["disclosure"])
     _write_json(json_file, content)
+
+
+def _is_auto(path: Path) -> bool:
+    """Whether a file is an archive as synthgen auto writes it; torch's pickles are archives too."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "schema.json" in archive.namelist()

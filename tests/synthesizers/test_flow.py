@@ -176,7 +176,7 @@ def test_the_rate_warms_up_and_falls() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"solver_steps": 0}, "solver_steps must be a whole number from 1, not 0"),
+        ({"solver_steps": 0}, "solver_steps must be a whole number from 1 to 10000, not 0"),
         ({"guidance": -1}, "guidance must be a number from 0, not -1"),
     ],
 )

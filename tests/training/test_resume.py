@@ -607,7 +607,10 @@ def test_a_finished_fit_is_kept_until_the_output_is_written(
     at_step: Callable[..., list[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    writer = {"augment": "files.write_table", "fit": "synthesizers.network.write_model"}[name]
+    writer = {
+        "augment": "tables.disk.write_together",
+        "fit": "synthesizers.network_file.write_model",
+    }[name]
     with monkeypatch.context() as patch:
         patch.setattr(f"synthgen.{writer}", lambda *_, **__: kill())
         with pytest.raises(Killed):
