@@ -608,7 +608,7 @@ def test_a_finished_fit_is_kept_until_the_output_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     writer = {
-        "augment": "tables.disk.write_together",
+        "augment": "tables.write.write_into",
         "fit": "synthesizers.network_file.write_model",
     }[name]
     with monkeypatch.context() as patch:
