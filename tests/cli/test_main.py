@@ -786,7 +786,7 @@ def test_sample_where_a_column_has_a_level(table: Path):
     )
     succeed(*FIT, "-o", "m.synthgen")
     assert fail(2, *sample, "r.csv", "--where", "sex=f") == (
-        "error E237: TVAE does not support where: use tabflow, or choose among its rows"
+        "error E237: TVAE does not support where: use tabflow, or filter the rows it makes"
     )
 
 
