@@ -82,7 +82,7 @@ class Arithmetic:
 
     @property
     def pairs(self) -> int:
-        """Of `features`, the last that are of pairs of columns."""
+        """How many of the last columns of `features` describe pairs of columns."""
         return len(self.equalities) + len(self.differences)
 
     def features(self, cells: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ class Spans(nn.Module):
         return self.summed((logits - top).exp()).log() + top
 
     def summed(self, values: Tensor) -> Tensor:
-        """Of each span, (batch, total) to (batch, n_spans)."""
+        """The sum of each span: (batch, total) to (batch, n_spans)."""
         if _one_by_one(values):
             return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
         return values.matmul(self.member)

@@ -146,7 +146,7 @@ class Checkpoint:
 
     @property
     def saved(self) -> tuple[State, State] | None:
-        """Of the run at work: where to go on, and the last good state; None: from the start."""
+        """Where the current run goes on, and its last good state; None: from the start."""
         return None if self._now is None else (self._now, self._good or self._now)
 
     @property
