@@ -40,6 +40,7 @@ from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.fit_many import fit_many, pays_together
 from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
@@ -373,9 +374,9 @@ class Synthetic:
             for part, seed in zip(parts, seeds, strict=True)
             if self.name not in part.made and any(_more(part, size) for size in sizes)
         ]
-        fit_many([job for _, job in asking])
-        for part, (own, X, y) in asking:
-            part.made[self.name] = own, Table.of_xy(X, y, schema=own.schema)
+        fit_many([(own, table, None) for _, (own, table) in asking])
+        for part, job in asking:
+            part.made[self.name] = job
 
 
 def _more(part: Part, size: Amount) -> dict[int, int]:
@@ -386,17 +387,24 @@ def _more(part: Part, size: Amount) -> dict[int, int]:
 
 def _to_fit(
     part: Part, unfitted: Synthesizer, seed: np.random.SeedSequence
-) -> tuple[Synthesizer, pd.DataFrame, pd.Series]:
-    """A copy of a synthesizer, and the rows and classes of a part that it is to learn from."""
+) -> tuple[Synthesizer, Table]:
+    """A copy of a synthesizer, and the rows of a part that it is to learn from."""
     own = cast(Synthesizer, clone(cast(Any, unfitted)))
     most = int(part.counts.argmax())
     own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
     own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-    if own.schema is None:
-        own.set_params(schema=part.schema)
-    learned = part.rows(brief(own, part.y, [part.rare], child_seed(seed, 2)))
-    # A name that no column has, for the frame and the classes are joined on the way.
-    return own, learned.frame, pd.Series(learned.y, index=learned.frame.index, name="__class__")
+    rows = brief(own, part.y, [part.rare], child_seed(seed, 2))
+    if own.schema is not None or len(rows) < len(part):
+        return own, _labelled(part.rows(rows), own.schema or part.schema)
+    if "table" not in part.made:  # its schema is inferred once for all synthesizers
+        part.made["table"] = _labelled(part, part.schema)
+    return own, part.made["table"]
+
+
+def _labelled(part: Part, schema: Schema | None) -> Table:
+    """The rows of a part with their classes; the name of the target is that of no column."""
+    y = pd.Series(part.y, index=part.frame.index, name="__class__")
+    return Table.of_xy(part.frame, y, schema=schema)
 
 
 def new_rows(
@@ -419,8 +427,8 @@ def new_rows(
     unfitted = resolve(synthesizer)
     name = repr(unfitted)
     if name not in part.made:
-        own, X, y = _to_fit(part, unfitted, seed)
-        part.made[name] = own.fit(X, y), Table.of_xy(X, y, schema=own.schema)
+        own, table = _to_fit(part, unfitted, seed)
+        part.made[name] = own._fit_table(table), table
     fitted, table = part.made[name]
     for c, n in wanted.items():
         if (name, c, n) not in part.made:

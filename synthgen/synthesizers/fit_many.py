@@ -8,6 +8,7 @@ from typing import Any
 from synthgen.errors import UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.tables.table import Table
 from synthgen.training.batched import run_together
 from synthgen.training.device import resolve
 from synthgen.training.runner import History, Task
@@ -26,7 +27,8 @@ def fit_many(
     a class. Each ends as a fit of its own would in distribution, not to the same bits.
 
     Args:
-        jobs: (synthesizer, X, y); fitted in place, each synthesizer once.
+        jobs: (synthesizer, X, y), or (synthesizer, table, None) with a `Table`; each synthesizer is
+            fitted in place, once.
         together: Whether to train side by side what is alike; None: on a GPU, which a single small
             network leaves idle. A CPU is as busy with one (``evaluation/speed.md``).
         say: Called with a sentence about each run: how many it was trained with, or why alone.
@@ -72,10 +74,10 @@ def fit_many(
     for i, (synthesizer, X, y) in enumerate(jobs):
         if reason := _alone(synthesizer, together):
             say(f"{type(synthesizer).__name__} trained by itself: {reason}")
-            synthesizer.fit(X, y)
+            synthesizer._fit_table(_table(synthesizer, X, y))
         else:
             assert isinstance(synthesizer, NetworkSynthesizer)
-            go_on(i, synthesizer.fit_steps(X, y), None)
+            go_on(i, synthesizer.fit_steps(_table(synthesizer, X, y)), None)
     while asked:
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, (_, task) in asked.items():
@@ -87,6 +89,12 @@ def fit_many(
             for i, history in zip(members, histories, strict=True):
                 go_on(i, asked[i][0], history)
     return [synthesizer for synthesizer, _, _ in jobs]
+
+
+def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
+    """The rows of a job."""
+    given = y is None and isinstance(X, Table)
+    return X if given else Table.of_xy(X, y, schema=synthesizer.schema)
 
 
 def pays_together(synthesizer: Synthesizer) -> bool:

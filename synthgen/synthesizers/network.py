@@ -169,11 +169,12 @@ class NetworkSynthesizer(SavedNetworks):
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def fit_steps(self, X: Any, y: Any) -> Generator[Task, History, None]:
+    def fit_steps(self, X: Any, y: Any = None) -> Generator[Task, History, None]:
         """`fit` as a coroutine: it yields each training run as a `Task`, and the caller, who does
-        the run, sends back its `History`.
+        the run, sends back its `History`. `X` may be a `Table`.
         """
-        prepared = self._prepared(Table.of_xy(X, y, schema=self.schema))
+        table = X if isinstance(X, Table) else Table.of_xy(X, y, schema=self.schema)
+        prepared = self._prepared(table)
         self._check_params()
         self.device_ = resolve(self.device)
         return self._runs(*prepared)
