@@ -119,7 +119,7 @@ def main() -> None:
             X, y = frame.drop(columns="target"), frame["target"]
             new: dict[str, Any] = {"table": name, "seed": seed, "budget": options.budget}
             if options.sweep:
-                swept = sweep(X, y, options.sweep, **how)
+                swept = sweep(X, y, at=options.sweep, **how)
                 for rate, point in zip(swept.rates, swept.points, strict=True):
                     print(f"{name}, seed {seed}, rate {rate:.3%}", flush=True)
                     show(point)

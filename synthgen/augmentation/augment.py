@@ -170,7 +170,7 @@ class Augmented:
 
 
 def augment(
-    data: Any,
+    X: Any,
     y: Any = None,
     *,
     target: Hashable | None = None,
@@ -186,14 +186,15 @@ def augment(
 ) -> Augmented:
     """Add new rows of the rare class below the rows of a table.
 
-    None of the new rows breaks a limit of the table or a rule, and a network's rows are no nearer
-    to training rows than these are to each other. IDs are new ones.
+    Call it as ``augment(X, y)`` or as ``augment(frame, target="outcome")``. No new row breaks a
+    limit of the table or a rule, and rows of a network or of trees are no nearer to training rows
+    than these are to each other. IDs are new ones.
 
     Args:
-        data: Frame of shape (rows, columns) with the target among its columns, or features of shape
-            (rows, features); never changed.
-        y: Classes of shape (rows,), if `data` holds the features only.
-        target: Name of the column that holds the classes, if `data` holds it.
+        X: Features of shape (rows, features), or with `target` the frame that also holds the
+            classes; never changed.
+        y: Classes of shape (rows,), if `X` holds the features only.
+        target: Name of the column of `X` that holds the classes.
         labels: Classes to make; None: the rarest one. The text of a label names it too.
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
         model: A fitted synthesizer to use as it is. Limits are then those that it learned, unless
@@ -226,8 +227,7 @@ def augment(
         >>> result.sample_weight.tolist()
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    table = Table.labelled(data, y, target=target, schema=schema)
-    frame = given_frame(data, y, table)
+    table = Table.labelled(X, y, target=target, schema=schema)
     if model is not None:
         check_fit(model, table)
     check_seed(random_state)
@@ -240,20 +240,40 @@ def augment(
         additions = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
+    frame = given_frame(X, y, table)
+    fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed)
+    return _augmented(frame, table, additions, guards, fitted, seed, train=model is None)
+
+
+def _unfitted(
+    synthesizer: str | Synthesizer, labels: list[Any], schema: Schema | None, seed: int
+) -> Synthesizer:
+    """A copy of a synthesizer that will learn these classes."""
+    own = cast(Synthesizer, clone(resolve(synthesizer)))
+    own.set_params(classes=labels, random_state=seed)
+    if schema is not None:
+        own.set_params(schema=schema)
+    return own
+
+
+def _augmented(
+    frame: pd.DataFrame,
+    table: Table,
+    additions: list[Addition],
+    guards: dict[Any, Guard],
+    synthesizer: Synthesizer,
+    seed: int,
+    *,
+    train: bool,
+) -> Augmented:
+    """Train where rows are wanted, make them, and join them below `frame`."""
     check_memory(sum(a.rows for a in additions), frame.shape[1])
     started = time.perf_counter()
     some = [a for a in additions if a.rows]
-    fitted = model
-    if not some:
-        fitted = resolve(synthesizer)
-    if fitted is None:
-        fitted = cast(Synthesizer, clone(resolve(synthesizer)))
-        fitted.set_params(classes=wanted, random_state=seed)
-        if schema is not None:
-            fitted.set_params(schema=schema)
-        fitted._fit_table(table)
+    if train and some:
+        synthesizer._fit_table(table)
     trained = time.perf_counter()
-    made = [guarded_sample(fitted, a.rows, guards[a.label], random_state=seed) for a in some]
+    made = [guarded_sample(synthesizer, a.rows, guards[a.label], random_state=seed) for a in some]
     whole = _joined(frame, [guarded.frame for guarded in made], table.schema)
     after = table.counts
     for addition in additions:
@@ -265,7 +285,7 @@ def augment(
         additions=tuple(additions),
         before=table.counts,
         after=after,
-        synthesizer=fitted,
+        synthesizer=synthesizer,
         guard={a.label: g.summary() for a, g in zip(some, made, strict=True)},
         seed=seed,
         seconds={"fit": trained - started, "sample": time.perf_counter() - trained},

@@ -26,7 +26,9 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.checks import refuse_foreign
-from synthgen.tables.table import Table, as_frame
+from synthgen.tables.column import Column
+from synthgen.tables.inference import infer_target
+from synthgen.tables.table import Table, as_frame, native
 
 
 @final
@@ -140,16 +142,16 @@ class Oversampler(BaseOverSampler):
             ConvergenceError: Training diverged, or limits and rules left too few rows.
             DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
         """
-        frame, labels, classes = self._checked(X, y)
+        frame, labels, target = self._checked(X, y)
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         table = None
         if self.ratio == "auto":
             table = Table.of_xy(frame, labels, schema=synthesizer.schema)
             self._choose_amount(table, synthesizer)
-        codes, known = classes.labels, classes.schema.classes
+        codes, known, counts = target.codes(labels), target.categories, _counts(target, labels)
         wanted = {known[known.index(c)]: n for c, n in self.sampling_strategy_.items() if n > 0}
         for label in wanted:
-            check_two_rows(label, classes.counts[label])
+            check_two_rows(label, counts[label])
         check_memory(sum(wanted.values()), frame.shape[1] + 1)
         self.synthesizer_, self.guard_ = None, {}
         made = frame.iloc[:0]
@@ -159,7 +161,7 @@ class Oversampler(BaseOverSampler):
         first = [int(np.argmax(codes == known.index(label))) for label in wanted]
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
         self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
-        each = [classes.counts[label] / n for label, n in wanted.items()]
+        each = [counts[label] / n for label, n in wanted.items()]
         self.sample_weight_ = np.ones(len(positions))
         self.sample_weight_[len(frame) :] = np.repeat(each, list(wanted.values()))
         return _appended(X, made), _taken(y, positions.astype(np.int64))
@@ -207,8 +209,11 @@ class Oversampler(BaseOverSampler):
         ]
         return as_frame(series, [c.name for c in features], len(made))
 
-    def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Table]:
-        """`X` as a frame, `y` as a series and a table; sets what `fit` of imbalanced-learn sets."""
+    def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Column]:
+        """`X` as a frame, `y` as a series, and the column of the classes.
+
+        Sets what `fit` of imbalanced-learn sets.
+        """
         try:
             self._validate_params()
         except ValueError as error:
@@ -225,23 +230,23 @@ class Oversampler(BaseOverSampler):
         if not (isinstance(X, pd.DataFrame) and isinstance(y, pd.Series | pd.DataFrame)):
             labels.index = frame.index  # one of the two has no index that could say otherwise
         name = labels.name if isinstance(labels.name, str) else "target"
-        table = Table.of(labels.reset_index(drop=True).to_frame(name), target=name)
+        target = infer_target(name, native(labels.to_frame(name))[name])
         # Only names that all are strings become `feature_names_in_`; a mixture would be an error.
         named = all(isinstance(column, str) for column in frame.columns)
         empty = frame.iloc[:0] if named else np.empty((0, frame.shape[1]))
         validate_data(self, cast(Any, empty), skip_check_array=True)
-        self.sampling_strategy_ = self._strategy(table)
-        return frame, labels, table
+        self.sampling_strategy_ = self._strategy(target, labels)
+        return frame, labels, target
 
-    def _strategy(self, table: Table) -> dict[Any, int]:
+    def _strategy(self, target: Column, labels: pd.Series) -> dict[Any, int]:
         """Rows to make of each class."""
-        values = pd.Series(list(table.schema.classes)).to_numpy()[table.labels]
+        values = pd.Series(list(target.categories)).to_numpy()[target.codes(labels)]
         try:
             check_classification_targets(values)
         except ValueError as error:
-            what = f"target {table.schema.target!r}: {error}"
+            what = f"target {target.name!r}: {error}"
             raise DataError(351, f"{what} Make the classes text or whole numbers.") from error
-        counts = {label: n for label, n in table.counts.items() if n}
+        counts = {label: n for label, n in _counts(target, labels).items() if n}
         most = max(counts.values())
         if self.ratio == "auto":  # `fit_resample` chooses; none are wanted until then
             return {label: 0 for label, n in counts.items() if n < most}
@@ -278,6 +283,12 @@ class Oversampler(BaseOverSampler):
 
 
 # --- containers ---------------------------------------------------------------------------------
+
+
+def _counts(target: Column, labels: pd.Series) -> dict[Any, int]:
+    """Rows of each class."""
+    found = np.bincount(target.codes(labels), minlength=len(target.categories))
+    return dict(zip(target.categories, found.tolist(), strict=True))
 
 
 def _described(data: Any) -> str:

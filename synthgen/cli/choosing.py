@@ -75,7 +75,7 @@ def compare(
         if at is not None:
             from synthgen.comparison.sweep import sweep
 
-            found = sweep(X, y, at, **how)
+            found = sweep(X, y, at=at, **how)
         else:
             found = compare(X, y, by=None if by is None else _column(X, by), **how)
     if isinstance(found, Comparison):

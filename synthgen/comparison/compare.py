@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison.schedule import Schedule, check_jobs, going, run, told
+from synthgen.comparison.parts import Part
+from synthgen.comparison.schedule import Schedule, check_budget, check_jobs, going, run, told
 from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import Strategy, pick
 from synthgen.comparison.subgroups import Groups, by_groups
@@ -199,8 +200,9 @@ class Comparison:
 
 def compare(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
+    target: Hashable | None = None,
     label: Any = None,
     strategies: Any = "default",
     estimator: Any = "hgb",
@@ -219,45 +221,45 @@ def compare(
 ) -> Comparison:
     """Try every strategy for the rare class on the same splits, and say which is worth having.
 
-    In each split, everything is learned from the training part: levels and medians, synthesizers,
-    amounts, settings of the classifier (as many for each strategy, on the same inner folds), and
-    thresholds, from rows of the training part that the model at hand has not seen. Equal rows share
-    a fold, unless most rows repeat. Test parts keep the natural shares of the classes.
+    Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split all is
+    learned from the training part: levels, medians, synthesizers, amounts, settings and thresholds.
+    Each strategy tries as many settings, on the same inner folds. A threshold is chosen on rows of
+    the training part that the classifier has not seen. Equal rows share a fold, unless most rows
+    repeat. Test parts keep the natural shares of the classes.
 
     Args:
-        X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
+        X: Frame or array, shape (rows, features): text, dates and missing cells are taken. With
+            `target`: the frame that also holds the classes.
         y: Classes, shape (rows,).
+        target: Name of the column of `X` that holds the classes.
         label: The class that matters; None: the rarest. It is judged against all others.
-        strategies: "default", "all", or a list of names, import paths or objects: samplers with
-            fit_resample, classifiers with predict_proba, synthesizers. See
-            `synthgen.comparison.strategies.STRATEGIES`.
-        estimator: The classifier that strategies are tried with: "hgb" (histogram boosting), "rf",
-            "lr", an import path, or a classifier.
+        strategies: "default", "all", or a list of names (`STRATEGIES`), import paths or objects:
+            samplers with fit_resample, classifiers with predict_proba, synthesizers.
+        estimator: The classifier that all strategies use: "hgb" (histogram boosting), "rf", "lr",
+            an import path, or a classifier.
         metric: What strategies are tuned and ranked by; one that needs no threshold.
-        folds, repeats: Of the outer loop. `folds` is an upper bound: a test part should hold 5 rows
-            of the class. None: as many repeats as make 10 splits.
-        groups: Rows of a group share a fold, shape (rows,).
-        by: Column of `X` with at most 50 values: the metric is also told for each of them.
-        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the decision
-            is then judged in money.
-        time_budget: Seconds. Half of it is for trying each strategy once. After each split, the
-            strategies that still fit go on, best on inner folds first; `nothing` always does.
-        schema: What the columns are, in place of a guess, to classifiers and synthesizers alike.
-        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
-        random_state: The same number gives the same results, for any `n_jobs`.
-        resume: A JSON file that keeps every finished part, and goes on from there if it exists, as
-            if nothing had come between; with another budget, as if that had been the one.
+        folds: Folds of the outer loop, at most: each test part should hold 5 rows of the class.
+        repeats: Repeats of the outer loop; None: as many as make 10 splits.
+        groups: Rows of one group share a fold, shape (rows,).
+        by: Column of `X` with at most 50 values; the metric is also given for each of them.
+        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
+            then judged in money.
+        time_budget: Seconds. The first half is for trying each strategy once. After each split the
+            best on inner folds go on, as many as the rest has time for; `nothing` always does.
+        schema: Decisions about columns that replace what would be inferred.
+        n_jobs: Processes; None: 1, or what a joblib context says. The results are the same.
+        random_state: Seed.
+        resume: JSON file that keeps finished parts; if it exists, the comparison goes on from it.
         verbose: Show progress, with the time left, on standard error.
 
     Returns:
         A `Comparison`; its `verdict` is the answer.
 
     Raises:
-        DataError: The table cannot be used as it is, or has fewer than 6 rows of the class.
-        UsageError: An argument cannot be what it is, or `resume` is of another comparison.
+        DataError: The table cannot be used, or has fewer than 6 rows of the class.
+        UsageError: A value is not allowed, or `resume` is of another comparison.
 
     Example:
-        >>> import pandas as pd
         >>> rng = np.random.default_rng(0)
         >>> ill = np.repeat([0, 1], [130, 20])
         >>> X = pd.DataFrame({"dose": rng.normal(ill * 9), "age": rng.normal(size=150)})
@@ -266,32 +268,45 @@ def compare(
         >>> found.verdict["ranking"].outcome, found.strategies
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
-    table = Table.of_xy(X, y, schema=schema)
+    table = Table.labelled(X, y, target=target, schema=schema)
     label, part = training_part(table, label, checked_cost(cost), schema)
-    estimator, chosen = Estimator.of(estimator), pick(strategies)
+    chosen = pick(strategies)
+    check_jobs(n_jobs)
+    check_budget(time_budget)
+    seed, root = seeded(random_state)
+    folds, repeats = _folds(folds, repeats, int(part.counts[part.rare]))
+    plan = _plan(part, Estimator.of(estimator), metric, chosen, folds, repeats, groups, by, root)
+    schedule = run(plan, n_jobs, time_budget, resume, verbose)
+    return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by)
+
+
+def _plan(
+    part: Part,
+    estimator: Estimator,
+    metric: str,
+    strategies: list[Strategy],
+    folds: int,
+    repeats: int,
+    groups: Any,
+    by: Hashable | None,
+    seed: np.random.SeedSequence,
+) -> Plan:
+    """What is done, decided before the first fit; arguments are those of `compare`."""
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
-    if time_budget is not None and not 0 < time_budget < math.inf:
-        raise UsageError(246, f"time_budget must be seconds above 0, not {time_budget!r}")
-    check_jobs(n_jobs)
-    seed, root = seeded(random_state)
-    rare_rows = int(part.counts[part.rare])
-    folds, repeats = _plan(folds, repeats, rare_rows)
     together = group_ids(part, groups)
-    plan = Plan(
+    return Plan(
         part,
         together,
         estimator,
         metric,
         "cost" if part.cost is not None else DECISION,
-        [s for s in chosen if s.name != "threshold"],
-        outer_splits(part, together, folds, repeats, root),
-        root,
+        [s for s in strategies if s.name != "threshold"],
+        outer_splits(part, together, folds, repeats, seed),
+        seed,
         groups_of,
     )
-    schedule = run(plan, n_jobs, time_budget, resume, verbose)
-    return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by)
 
 
 def _few(rare: int, folds: int) -> list[str]:
@@ -337,7 +352,7 @@ def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None
     return float(found["fn"]), float(found["fp"])
 
 
-def _plan(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
+def _folds(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
     """Folds such that a test part holds enough rare rows, and repeats to make up for fewer."""
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
         if value is not None and (

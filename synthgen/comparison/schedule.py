@@ -22,6 +22,12 @@ from synthgen.tables.disk import read_json, write_json
 TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried yet
 
 
+def check_budget(seconds: Any) -> None:
+    """Refuse a time budget that is no time."""
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UsageError(246, f"time_budget must be seconds above 0, not {seconds!r}")
+
+
 def check_jobs(n_jobs: Any) -> None:
     """Raise a `UsageError` unless `n_jobs` is None or a whole number other than 0."""
     if n_jobs is not None and (

@@ -151,9 +151,10 @@ class Sweep:
 
 def sweep(
     X: Any,
-    y: Any,
-    at: Sequence[float],
+    y: Any = None,
     *,
+    at: Sequence[float],
+    target: Hashable | None = None,
     label: Any = None,
     strategies: Any = "default",
     estimator: Any = "hgb",
@@ -171,69 +172,97 @@ def sweep(
 ) -> Sweep:
     """Compare strategies again and again while the rare class gets rarer.
 
-    Rows of the class are left out by chance, in training and test parts alike, so that each point
-    is what `compare` would say of a table in which the class is that rare. Average precision falls
-    with the rate even for the same classifier: what guessing reaches stands beside it.
+    Call it as ``sweep(X, y, at=[...])`` or as ``sweep(frame, target="outcome", at=[...])``. Rows of
+    the class are left out at random, from training and test parts alike. So each point is what
+    `compare` would say of a table in which the class is that rare. Average precision falls with the
+    rate even for the same classifier; each result therefore shows what guessing would reach.
 
     Args:
-        X, y: See `compare`.
-        at: Where to compare: below 1 a rate, the share of the class among all rows; from 1 on, so
-            many rows of the class.
-        resume: A JSON file for each point, with the rows of the class in its name.
+        X, y, target: See `compare`.
+        at: Where to compare. A number below 1 is the share of the class among all rows, a number
+            from 1 on is rows of the class.
         time_budget: Seconds for all points together.
+        resume: JSON file; each point has one of its own, with the rows of the class in its name.
         label, strategies, estimator, metric, folds, repeats, groups, cost, schema, n_jobs,
             random_state, verbose: See `compare`.
 
+    Returns:
+        A `Sweep` of one `Comparison` for each point.
+
     Raises:
         DataError: See `compare`.
-        UsageError: A rate is none, needs more rows than there are, or leaves too few to compare;
-            or see `compare`.
+        UsageError: A number in `at` is not allowed, needs more rows than there are, or leaves too
+            few to compare; or see `compare`.
 
     Example:
         >>> import pandas as pd
         >>> rng = np.random.default_rng(0)
         >>> ill = np.repeat([0, 1], [360, 40])
         >>> X = pd.DataFrame({"dose": rng.normal(ill * 2.0), "age": rng.normal(size=400)})
-        >>> found = sweep(X, ill, [0.05, 40], strategies=["class_weight"], estimator="lr",
+        >>> found = sweep(X, ill, at=[0.05, 40], strategies=["class_weight"], estimator="lr",
         ...               folds=2, repeats=1, random_state=0)
         >>> [point.rare for point in found.points], [round(rate, 3) for rate in found.rates]
         ([19, 40], [0.05, 0.1])
     """
     started = time.perf_counter()
     check_jobs(n_jobs)
-    table = Table.of_xy(X, y, schema=schema)
+    table = Table.labelled(X, y, target=target, schema=schema)
     label = label_of(table, label)
     seed, root = seeded(random_state)
-    thinned = _thinned(table, label, at, child_seed(root, 0))
-    features = table.frame.drop(columns=[table.schema.target])
-    labels = table.frame[table.schema.target]
+    how = {
+        "label": label,
+        "strategies": strategies,
+        "estimator": estimator,
+        "metric": metric,
+        "folds": folds,
+        "repeats": repeats,
+        "cost": cost,
+        "schema": schema,
+        "n_jobs": n_jobs,
+        "verbose": verbose,
+    }
+    ends = None if time_budget is None else started + time_budget
+    found = _points(table, _thinned(table, label, at, root), how, groups, resume, ends, root)
+    rare = table.counts[label]
+    return Sweep(found[0].target, label, len(table), rare, tuple(reversed(found)), seed)
+
+
+def _points(
+    table: Table,
+    thinned: dict[int, np.ndarray],
+    how: dict[str, Any],
+    groups: Any,
+    resume: str | os.PathLike[str] | None,
+    ends: float | None,
+    seed: np.random.SeedSequence,
+) -> list[Comparison]:
+    """A comparison for each point, in the order of `thinned`.
+
+    Args:
+        table: All rows.
+        thinned: The rows that each point keeps, by its rows of the class.
+        how: Arguments of `compare` that all points share.
+        groups, resume: See `sweep`.
+        ends: When the time budget ends, on the clock of `time.perf_counter`; None: never. Each
+            point may take an equal part of the time that is left.
+        seed: Of the sweep.
+    """
     found: list[Comparison] = []
     for rows, kept in thinned.items():
         left = None
-        if time_budget is not None:
-            spent = time.perf_counter() - started
-            left = max(time_budget - spent, 1.0) / (len(thinned) - len(found))
+        if ends is not None:
+            left = max(ends - time.perf_counter(), 1.0) / (len(thinned) - len(found))
         point = compare(
-            features.iloc[kept].reset_index(drop=True),
-            labels.iloc[kept].reset_index(drop=True),
-            label=label,
-            strategies=strategies,
-            estimator=estimator,
-            metric=metric,
-            folds=folds,
-            repeats=repeats,
+            table.frame.iloc[kept].reset_index(drop=True),
+            target=table.schema.target,
             groups=None if groups is None else np.asarray(groups)[kept],
-            cost=cost,
             time_budget=left,
-            schema=schema,
-            n_jobs=n_jobs,
-            random_state=child_seed(root, rows),
+            random_state=child_seed(seed, rows),
             resume=None if resume is None else _file_of(resume, rows),
-            verbose=verbose,
+            **how,
         )
         found.append(point)
-    rare = table.counts[label]
-    return Sweep(found[0].target, label, len(table), rare, tuple(reversed(found)), seed)
+    return found
 
 
 def _thinned(
@@ -251,7 +280,7 @@ def _thinned(
     if not sizes:
         raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
     is_rare = table.labels == table.schema.classes.index(label)
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(is_rare))
+    order = np.random.default_rng(child_seed(seed, 0)).permutation(np.flatnonzero(is_rare))
     kept = np.flatnonzero(~is_rare)
     return {rows: np.sort(np.concatenate([kept, order[:rows]])) for rows in sizes}
 

@@ -69,6 +69,16 @@ def same(one: comparison.Comparison, other: comparison.Comparison) -> bool:
     return json.dumps(timeless(one)) == json.dumps(timeless(other))
 
 
+def test_a_frame_and_its_target_are_taken_as_features_and_classes_are() -> None:
+    X, y = table()
+    frame = X.assign(ill=y)
+    assert same(quick(X, y), quick(frame, None, target="ill"))
+    with pytest.raises(UsageError, match="nothing says which column holds the classes"):
+        quick(frame, None)
+    with pytest.raises(UsageError, match="were both given"):
+        quick(X, y, target="ill")
+
+
 # --- figures ------------------------------------------------------------------------------------
 
 
@@ -138,7 +148,7 @@ def test_equal_rows_share_a_fold_unless_most_rows_repeat() -> None:
 def test_few_rare_rows_make_fewer_folds_and_more_repeats(
     rare: int, folds: int, splits: int
 ) -> None:
-    used, repeats = comparison._plan(5, None, rare)
+    used, repeats = comparison._folds(5, None, rare)
     assert (used, used * repeats) == (folds, splits)
 
 

@@ -33,12 +33,18 @@ def quick(X: Any, y: Any, at: Any, **how: Any) -> Sweep:
         "repeats": 1,
         "random_state": 0,
     }
-    return sweep(X, y, at, **settings | how)
+    return sweep(X, y, at=at, **settings | how)
 
 
 @pytest.fixture(scope="module")
 def found() -> Sweep:
     return quick(*table(), [0.2, 0.05, 10])
+
+
+def test_a_frame_and_its_target_are_taken_as_features_and_classes_are(found: Sweep) -> None:
+    X, y = table()
+    other = quick(X.assign(ill=y), None, [0.2, 0.05, 10], target="ill")
+    pd.testing.assert_frame_equal(other.to_frame(), found.to_frame())
 
 
 def test_rates_and_rows_are_what_was_asked_for_the_rarest_first(found: Sweep) -> None:
@@ -52,9 +58,9 @@ def test_rates_and_rows_are_what_was_asked_for_the_rarest_first(found: Sweep) ->
 def test_a_point_is_what_compare_says_of_the_thinned_table(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[pd.DataFrame] = []
 
-    def spy(X: pd.DataFrame, y: pd.Series, **how: Any) -> Any:
-        seen.append(X.assign(y=y))
-        return compare(X, y, **how)
+    def spy(frame: pd.DataFrame, **how: Any) -> Any:
+        seen.append(frame.rename(columns={"ill": "y"}))
+        return compare(frame, **how)
 
     monkeypatch.setattr("synthgen.comparison.sweep.compare", spy)
     X, y = table()
