@@ -51,8 +51,40 @@ def rounded_count(rows: int) -> int:
         >>> [rounded_count(rows) for rows in (0, 2, 12, 13, 106, 2108)]
         [0, 5, 10, 15, 110, 2100]
     """
-    unit = 5 if rows < 100 else 10 ** (len(str(rows)) - 2)
+    unit = _unit(rows)
     return max(5, (rows + unit // 2) // unit * unit) if rows else 0
+
+
+def _unit(rows: int) -> int:
+    return 5 if rows < 100 else 10 ** (len(str(rows)) - 2)
+
+
+def shareable_counts(counts: np.ndarray) -> np.ndarray:
+    """The rows of each level of a column, as a file tells them.
+
+    Counts from 5 on are rounded. Levels of fewer than 5 rows, and those of none, are told alike:
+    they share evenly what they hold together, rounded too. Where no level is told to have a row,
+    all have the same.
+
+    Args:
+        counts: Rows of each level, shape (levels,).
+
+    Returns:
+        float64 of shape (levels,).
+
+    Example:
+        >>> shareable_counts(np.array([106, 13, 1, 0, 2, 2, 0])).tolist()
+        [110.0, 15.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+        >>> shareable_counts(np.array([2, 0])).tolist()
+        [1.0, 1.0]
+    """
+    counts = np.asarray(counts)
+    few = counts < PRIVATE_ROWS
+    told = np.array([float(rounded_count(int(rows))) for rows in counts])
+    together = int(counts[few].sum())
+    # Of one or two rows in all nothing is told: as 5, a level of one row would be half of a class.
+    told[few] = rounded_count(together) / few.sum() if together > PRIVATE_ROWS // 2 else 0.0
+    return told if told.any() else np.ones(len(told))
 
 
 def shareable_classes(
@@ -253,18 +285,25 @@ def _file_knots(
     Raises:
         ModelFileError: there are too few.
     """
+    # In units of a round number of rows, and evenly apart where the places are: shares of 123 rows
+    # are those of 124, and so is their number.
+    told = max(PRIVATE_ROWS, rows // _unit(rows) * _unit(rows))
+    shares = (places + 0.5) * told // max(rows, 1)
+    apart = -(-PRIVATE_ROWS * told // max(rows, 1))
     chosen: list[int] = []
-    last = -1
-    for i, place in enumerate(places.tolist()):
-        if place - last >= PRIVATE_ROWS and place <= rows - PRIVATE_ROWS:
+    last = last_share = -1
+    for i, (place, share) in enumerate(zip(places.tolist(), shares.tolist(), strict=True)):
+        if place - last < PRIVATE_ROWS or place > rows - PRIVATE_ROWS:
+            continue
+        if len(chosen) < 2 or share - last_share >= apart:
             chosen.append(i)
-            last = place
+            last, last_share = place, share
     if len(chosen) < 2:
         raise _nothing_shared(column)
     knots = values[chosen].tolist()
-    grid = (places[chosen] + 0.5) / rows
+    grid = (shares[chosen] + 0.5) / told
     # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
-    grid[0], grid[-1] = 0.5 / rows, 1 - 0.5 / rows
+    grid[0], grid[-1] = 0.5 / told, 1 - 0.5 / told
     out = []
     for i, knot in enumerate(knots):
         gaps = [

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from synthgen.encoding.disclosure import shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState
@@ -109,6 +110,19 @@ class _Generator(Sampler):
         numbers, logits = self(noise, self.condition(place, labels))
         return Encoded(numbers, self.spans.draw(logits, generator))
 
+    def shareable(self, label: int, rows: int) -> dict[str, Tensor]:
+        """No frequencies of other classes, and rounded ones of its own; rounded limits."""
+        state = super().shareable(label, rows)
+        counts = torch.zeros_like(state["frequencies"]).view(self.n_labels, self.spans.total)
+        own = state["frequencies"].view_as(counts)[label] - label * self.spans.count.cpu()
+        shares = own.diff(prepend=own.new_zeros(1))
+        for place, width in zip(self.spans.offsets.tolist(), self.spans.widths, strict=True):
+            exact = (shares[place : place + width] * rows).round().numpy()
+            counts[label, place : place + width] = torch.from_numpy(shareable_counts(exact))
+        state["frequencies"] = _cumulated(counts, self.spans)
+        state["limits"] = (10 * state["limits"]).round() / 10
+        return state
+
 
 class _Conditions(nn.Module):
     """Training by sampling: a column, a value of it by log-frequency, and a real row that has
@@ -142,8 +156,8 @@ class _Conditions(nn.Module):
             "places": places.flatten(),
             "starts": starts.flatten(),
             "counts": counts,
-            "frequencies": _cumulated(counts, data),
-            "log_frequencies": _cumulated(seen, data),
+            "frequencies": _cumulated(counts.view(data.n_labels, -1), spans),
+            "log_frequencies": _cumulated(seen.view(data.n_labels, -1), spans),
             "by_label": torch.where(per_label > 0, (per_label + 1).log(), per_label).cumsum(0),
         }
         for name, table in tables.items():
@@ -170,19 +184,21 @@ class _Conditions(nn.Module):
         return labels, key - labels * self.spans.total, rows
 
 
-def _cumulated(weights: Tensor, data: Data) -> Tensor:
-    """Shares of the values within each class and code, cumulated over all of them."""
-    spans = data.spans
+def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
+    """Shares of the values within each class and code, cumulated over all of them.
+
+    Args:
+        weights: Of each class and value, float64 of shape (n_labels, n_levels).
+        spans: The values of each code.
+    """
     if not spans.total:
-        return weights
-    by_span = weights.view(data.n_labels, spans.total)
-    member = spans.member.to(torch.float64)
-    shares = by_span / (by_span @ member).clamp(min=1e-300).matmul(member.T)
+        return weights.flatten()
+    member = spans.member.to(weights)
+    shares = weights / (weights @ member).clamp(min=1e-300).matmul(member.T)
     # A class without rows keeps its place in the line.
     whole = shares.cumsum(1)
-    return (
-        whole + spans.count * torch.arange(data.n_labels, device=whole.device)[:, None]
-    ).flatten()
+    before = spans.count * torch.arange(len(weights), device=whole.device)
+    return (whole + before[:, None]).flatten()
 
 
 def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from synthgen.encoding.disclosure import rounded_count, shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
@@ -227,8 +228,10 @@ class _FlowLearner(StagedLearner):
         self.sampler: _Flow = sampler
         self.data, self.batch = data, batch
         if data.spans.total:
-            counts = data.counts().sum(0).cpu().float()
-            sampler.prior.copy_(((counts + 0.5) / (len(data) + 1)).log())
+            # Rounded, as the model file holds them; what the network learns makes up for it.
+            parts = data.counts().sum(0).cpu().split(data.spans.widths)
+            counts = torch.cat([torch.from_numpy(shareable_counts(p.numpy())) for p in parts])
+            sampler.prior.copy_(((counts + 0.5) / (rounded_count(len(data)) + 1)).log())
         # Rows of one class alone, as those that a network adapts to, say nothing about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0

@@ -113,12 +113,13 @@ def write_network(
         others = model._others
     entries, notes = [], [*model._notes, *([note] if note else [])]
     for i, (position, network) in enumerate(model._models.items()):
-        encoder = network.encoder
-        if model._frame is not None:
+        encoder, state = network.encoder, network.sampler.state_dict()
+        if model._frame is not None:  # what was read from a file is coarse already
             encoder, coarse = coarsened(encoder, model._frame)
             notes += [note for note in coarse if note not in notes]
+            rows = list(model.counts_.values())[position]
+            state = network.sampler.shareable(network.label, rows)
         described, arrays = encoder.state()
-        state = network.sampler.state_dict()
         tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
         tensors |= {f"{i}/sampler/{k}": v.cpu().numpy() for k, v in state.items()}
         entries.append(

@@ -640,6 +640,17 @@ def test_knots_of_a_file_are_five_rows_apart(rows):
             assert len(knots) > 1
 
 
+def test_shares_in_a_file_do_not_tell_the_exact_number_of_rows():
+    for some in ((36, 38, 39), (610, 614, 619), (6000, 6001, 6077)):
+        grids = [
+            coarse_of(pd.DataFrame({"x": RNG(rows).normal(size=rows)}))[0].state()[1]["0.grid"]
+            for rows in some
+        ]
+        unit = 1 / (35 if some[0] < 100 else some[0])
+        for grid in grids[1:]:
+            np.testing.assert_allclose(grid, grids[0], rtol=0, atol=1.001 * unit)
+
+
 def test_a_coarse_scale_is_near_the_fine_one():
     frame = pd.DataFrame({"x": RNG(0).lognormal(3, 1, 2000)})
     coarse, _ = coarse_of(frame)

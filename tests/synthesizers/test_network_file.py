@@ -219,6 +219,59 @@ def test_counts_are_rounded(tmp_path: Path) -> None:
     assert notes[0].endswith("in place of about 25 values")
 
 
+def levels_of(rows: dict[str, str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """A table of one column of levels: the levels of each class, one letter for each row."""
+    kinds = [level for levels in rows.values() for level in levels]
+    return pd.DataFrame({"kind": kinds}), np.repeat([*rows], [len(v) for v in rows.values()])
+
+
+@pytest.mark.parametrize(("name", "buffer"), [("ctgan", "frequencies"), ("tabflow", "prior")])
+def test_exact_shares_of_levels_are_in_no_file(name: str, buffer: str, tmp_path: Path) -> None:
+    """Tables that differ in a row of a level, or of a class of two rows, cannot be told apart."""
+    found = []
+    for a, b, c, d, few in ((31, 12, 2, 1, "cd"), (29, 11, 1, 3, "ab"), (30, 9, 4, 1, "ab")):
+        X, y = levels_of(
+            {"common": "a" * 200 + "b" * 100, "rare": "a" * a + "b" * b + "c" * c + "d" * d}
+            | {"two rows": few}
+        )
+        make, own = KINDS[name]
+        model = make(**own, steps=1, batch_size=10, device="cpu", random_state=0)
+        model.set_params(scope="all", classes=["rare"]).fit(X, y)
+        _, tensors = saved(model, tmp_path / "m")
+        found.append(tensors[f"0/sampler/{buffer}"])
+        loaded = synthgen.load(tmp_path / "m", device="cpu")
+        assert set(loaded.sample(300, label="rare", random_state=0)["kind"]) <= {"a", "b", "c", "d"}
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_frequencies_in_a_file_are_of_the_class_that_it_makes(tmp_path: Path) -> None:
+    X, y = levels_of({"common": "a" * 50 + "b" * 50, "rare": "a" * 12 + "b" * 27 + "c", "two": "cc"})
+    model = CTGAN(scope="all", classes=["rare"], steps=1, device="cpu", random_state=0).fit(X, y)
+    _, tensors = saved(model, tmp_path / "m")
+    frequencies = tensors["0/sampler/frequencies"].reshape(3, 3)
+    np.testing.assert_array_equal(frequencies[[0, 2]], [[0, 0, 0], [2, 2, 2]])
+    np.testing.assert_allclose(frequencies[1], 1 + np.array([10, 35, 35]) / 35)
+
+
+@pytest.mark.parametrize("name", ["ctgan", "tvae", "tabflow"])
+def test_the_exact_number_of_rows_is_in_no_file(name: str, tmp_path: Path) -> None:
+    found = []
+    for rows in (123, 124):
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame({"amount": rng.normal(size=2 * rows)})
+        make, own = KINDS[name]
+        model = make(**own, steps=1, batch_size=10, device="cpu", random_state=0)
+        model.set_params(scope="class").fit(X, np.repeat(["common", "rare"], rows))
+        header, tensors = saved(model, tmp_path / "m")
+        told = {k: v for k, v in tensors.items() if k.endswith(("grid", "limits"))}
+        assert len(told) == 1 + (name == "ctgan")
+        found.append((header["counts"], header["models"][0]["rows"], told))
+    assert found[0][:2] == found[1][:2]
+    for key, array in found[0][2].items():
+        np.testing.assert_array_equal(array, found[1][2][key])
+
+
 @pytest.mark.parametrize("rare", [True, False])
 @pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
 def test_a_truth_value_that_one_row_holds_is_left_out(
