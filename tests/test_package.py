@@ -333,16 +333,83 @@ def test_sdist_holds_what_a_rebuild_and_its_tests_need(tmp_path: Path):
     assert {name.partition("/")[0] for name in names} == {
         ".gitignore",
         "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
         "LICENSE",
         "PKG-INFO",
         "README.md",
+        "SECURITY.md",
         "configs",
+        "constraints-lowest.txt",
+        "docs",
+        "evaluation",
         "models",
         "pyproject.toml",
+        "requirements-without-sdv.txt",
         "synthgen",
         "tests",
     }
-    assert "tests/test_package.py" in names
+    assert {"tests/test_package.py", "docs/conf.py", "docs/picture.png"} <= names
+    # What a build of the documentation writes is made again from the rest.
+    assert not [name for name in names if name.startswith(GENERATED)]
+
+
+def test_top_level_of_the_repository():
+    # Without the history, in an unpacked sdist, there is nothing to ask.
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git repository")
+    tracked = listed.stdout.splitlines()
+    assert {name.partition("/")[0] for name in tracked} == {
+        ".ci",
+        ".gitignore",
+        ".pre-commit-config.yaml",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "README.md",
+        "SECURITY.md",
+        "configs",
+        "constraints-lowest.txt",
+        "docs",
+        "evaluation",
+        "models",
+        "pyproject.toml",
+        "requirements-without-sdv.txt",
+        "synthgen",
+        "tests",
+    }
+    assert not [name for name in tracked if name.startswith(GENERATED)]
+
+
+# --- What installs and what is cited ---------------------------------------------------------
+
+GENERATED = ("docs/benchmark/", "docs/gallery/", "docs/reference/generated/", "docs/reference/cli")
+
+
+def lines_of(name: str) -> list[str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_requirements_without_sdv_are_all_others():
+    wanted = [line for line in PROJECT["dependencies"] if not line.startswith("sdv")]
+    assert lines_of("requirements-without-sdv.txt") == wanted
+
+
+def test_constraints_are_the_lower_bounds_of_all_but_torch():
+    bounds = dict(line.split(",")[0].split(">=") for line in PROJECT["dependencies"])
+    pinned = dict(line.split("==") for line in lines_of("constraints-lowest.txt"))
+    assert set(pinned) == set(bounds) - {"torch"}
+    # 15 and 15.0 are the same version.
+    assert not [name for name in pinned if f"{pinned[name]}.0".find(f"{bounds[name]}.") != 0]
+
+
+def test_citation_is_of_this_version():
+    assert f"version: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 # --- The README -----------------------------------------------------------------------------
