@@ -38,7 +38,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 root_doc = "index"
-exclude_patterns = ["examples/README.rst", "jupyter_execute"]
+exclude_patterns = ["benchmark.md", "jupyter_execute"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
