@@ -15,7 +15,10 @@ from synthgen.auditing.advice import remedies
 from synthgen.auditing.examine import Minority, examine
 from synthgen.auditing.findings import SEVERITIES, Finding, duplicates, find, said
 from synthgen.auditing.model import Model
+from synthgen.progress import Progress
+from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, seed_sequence
+from synthgen.tables.disk import write_text
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
@@ -27,7 +30,7 @@ SHOWN, WIDTH = 7, 100
 
 
 @dataclass(frozen=True, repr=False)
-class Audit:
+class Audit(Shown):
     """What `audit` found; `to_json` has the same names.
 
     Attributes:
@@ -110,20 +113,21 @@ class Audit:
         """Write the audit as a page: one HTML file that needs no network.
 
         Args:
-            path: The file; one that is there is replaced.
+            path: The file; an existing one is replaced.
             source: Name of the table, for the reader.
             drift: What changed since an earlier delivery, from `compare_audits`.
 
         Raises:
             OutputError: The file cannot be written.
         """
+        write_text(path, self._page(source, drift))
+
+    def _page(self, source: str = "", drift: Drift | None = None) -> str:
         from synthgen.auditing.audit_page import audit_page
-        from synthgen.tables.disk import write_text
 
-        write_text(path, audit_page(self, source=source, drift=drift))
+        return audit_page(self, source=source, drift=drift)
 
-    def _repr_html_(self) -> str:
-        """The class, the worst findings and the strongest columns, for a notebook."""
+    def _cards(self) -> str:
         from synthgen.auditing.audit_page import audit_cards
 
         return audit_cards(self)
@@ -167,6 +171,7 @@ def audit(
     groups: Any = None,
     now: datetime | None = None,
     random_state: RandomState = 0,
+    verbose: bool = False,
 ) -> Audit:
     """Look at a table before anything is trained on it.
 
@@ -183,6 +188,7 @@ def audit(
             None: equal rows do.
         now: Dates after it are in the future (without a time zone: UTC); None: the clock's time.
         random_state: Seed of folds, subsamples and bootstrap.
+        verbose: Show progress on standard error, or below the cell of a notebook.
 
     Returns:
         The findings, the quick model and what to try, see `Audit`.
@@ -204,7 +210,9 @@ def audit(
     seed = seed_sequence(random_state)
     table = Table.labelled(X, y, target=target, schema=schema)
     moment = pd.Timestamp(datetime.now(UTC) if now is None else now)
-    examined = examine(table, label=label, groups=groups, moment=moment, seed=seed)
+    with Progress(verbose) as progress:
+        given = {"label": label, "groups": groups, "moment": moment}
+        examined = examine(table, **given, seed=seed, progress=progress)
     findings = find(examined)
     counts = {c: n for c, n in table.counts.items() if n}
     rare, rows = examined.minority, len(table)

@@ -24,6 +24,7 @@ from synthgen.auditing.model import (
 )
 from synthgen.encoding.matrix import is_learned
 from synthgen.errors import DataError
+from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import class_position
@@ -138,8 +139,9 @@ def examine(
     groups: Any,
     moment: pd.Timestamp,
     seed: np.random.SeedSequence,
+    progress: Progress,
 ) -> Examined:
-    """Measure everything that an audit speaks of.
+    """Measure everything that an audit reports.
 
     Args:
         table: With a target.
@@ -147,6 +149,7 @@ def examine(
         groups: Rows of one group share a fold, shape (rows,); None: equal rows do.
         moment: Dates after it lie in the future.
         seed: Of folds, samples and bootstrap.
+        progress: Shows the stages.
 
     Raises:
         DataError: There is not one group for each row.
@@ -159,12 +162,13 @@ def examine(
     is_rare = table.labels == table.schema.classes.index(chosen)
     features, rows = table.schema.features, len(table)
 
+    progress.start("comparing rows", total=3)
     codes = [codes_of(table.frame[c.name]) for c in features]
     equal = groups_of([k for k, c in zip(codes, features, strict=True) if c.kind != "id"], rows)
     others = equal[~is_rare]
     is_coarse = len(np.unique(others)) < len(others) / 2
     kin = _kin(equal, groups, is_coarse)
-    model, leaks, alone = _modelled(table, is_rare, kin, seed)
+    model, leaks, alone = _modelled(table, is_rare, kin, seed, progress)
 
     distinct = len(np.unique(equal[is_rare]))
     learned = sum(map(is_learned, features))
@@ -211,13 +215,18 @@ def _kin(equal: np.ndarray, groups: Any, is_coarse: bool) -> np.ndarray:
 
 
 def _modelled(
-    table: Table, is_rare: np.ndarray, kin: np.ndarray, seed: np.random.SeedSequence
+    table: Table,
+    is_rare: np.ndarray,
+    kin: np.ndarray,
+    seed: np.random.SeedSequence,
+    progress: Progress,
 ) -> tuple[Model | None, list[Leak], list[Estimate | None]]:
     """The quick model, the leaks, and the average precision of each column alone."""
     features = table.schema.features
     places = [places_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
     drawn = draw(is_rare, kin, MODEL_ROWS, child_seed(seed, 0))
+    progress.update(1, stage="training a quick model")
     boosted: tuple[Boosted, FoldedRows] | None = None
     model = None
     if drawn is not None and learned:
@@ -232,6 +241,7 @@ def _modelled(
         lost[learned] = boosted[0].importance(boosted[1], child_seed(seed, 4))
         return lost
 
+    progress.update(2, stage="looking for columns that give the class away")
     leaks, alone = find_leaks(
         table,
         places,

@@ -337,8 +337,11 @@ class _Trial:
         own = cast(Synthesizer, clone(cast(Any, self._synthesizer)))
         own.set_params(classes=[self._classes[c] for c in self.wanted])
         own.set_params(random_state=int(child_seed(self._seed, 1, f).generate_state(1)[0]))
-        if "checkpoint" in own.get_params(deep=False):
+        params = own.get_params(deep=False)
+        if "checkpoint" in params:
             own.set_params(checkpoint=None)  # it is for the training on all rows
+        if "verbose" in params:
+            own.set_params(verbose=False)  # the folds have one bar
         shortened = _is_shortened(own)
         learned = brief(own, self.codes[train], self.wanted, child_seed(self._seed, 4, f))
         part = self._part(np.flatnonzero(train))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import textwrap
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
+from synthgen.report.shown import Shown
 from synthgen.seeds import check_seed, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
@@ -29,10 +30,11 @@ from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame, is_name, joined, native
 
 DEFAULT_SYNTHESIZER = "auto"
+WIDTH, SHOWN = 100, 3  # columns of the repr, and classes that it names
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Augmented:
+class Augmented(Shown):
     """A table and its new rows.
 
     Attributes:
@@ -62,14 +64,17 @@ class Augmented:
     def __repr__(self) -> str:
         most = max(self.before.values())
         lines = []
-        for a in self.additions[:8]:
+        for a in self.additions[:SHOWN]:
             was, now = self.before[a.label], self.after[a.label]
-            lines.append(
+            lines += textwrap.wrap(
                 f"{a.rows:,} new rows of {a.label!r} ({was:,} -> {now:,}, {now / most:.1%} of the "
-                f"largest class): {a.reason}"
+                f"largest class): {a.reason}",
+                WIDTH,
+                max_lines=9 // min(SHOWN, len(self.additions)),
+                placeholder=" ...",
             )
-        if len(self.additions) > 8:
-            lines.append(f"... and {len(self.additions) - 8} more classes")
+        if len(self.additions) > SHOWN:
+            lines.append(f"and {len(self.additions) - SHOWN} more classes")
         name, seconds = type(self.synthesizer).__name__, sum(self.seconds.values())
         lines.append(f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic")
         return "\n".join(lines)
@@ -81,9 +86,9 @@ class Augmented:
             name = f"{name}_"
         return self.frame.assign(**{name: self.is_synthetic})
 
-    def to_json(self) -> str:
-        """`summary` as a JSON text."""
-        return json.dumps(self.summary(), indent=2, default=str)
+    def to_json(self) -> dict[str, Any]:
+        """`summary`, with what JSON does not know as text."""
+        return json.loads(json.dumps(self.summary(), default=str))
 
     @property
     def sample_weight(self) -> np.ndarray:
@@ -121,23 +126,12 @@ class Augmented:
         features = [c for c in self.schema.features if c.kind in what]
         return {c.name: what[c.kind].format(reason=c.reason) for c in features}
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write a page that shows the new rows beside the real ones: one HTML file that needs no
-        network.
-
-        Args:
-            path: The file; one that is there is replaced.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+    def _page(self) -> str:
         from synthgen.augmentation.page import augmented_page
-        from synthgen.tables.disk import write_text
 
-        write_text(path, augmented_page(self))
+        return augmented_page(self)
 
-    def _repr_html_(self) -> str:
-        """The new rows of each class and the column that differs most, for a notebook."""
+    def _cards(self) -> str:
         from synthgen.augmentation.page import augmented_cards
 
         return augmented_cards(self)

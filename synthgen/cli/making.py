@@ -259,6 +259,7 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
         schema=decided,
         rules=job.rules,
         random_state=seed,
+        verbose=True,
     )
     return result, source, read
 

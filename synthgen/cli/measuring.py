@@ -110,7 +110,7 @@ def audit(
 
         old, drift = None if against is None else _read_json(against), None
         X, y, grouped = _features(frame, target, groups)
-        found = audit(X, y, schema=_schema(given), label=label, groups=grouped)
+        found = audit(X, y, schema=_schema(given), label=label, groups=grouped, verbose=True)
         report, lines = found.to_json(), found.summary_lines()
         if old is not None:
             drift = compare_audits(old, found)

@@ -32,6 +32,7 @@ from synthgen.comparison.verdicts import (
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.scoring import METRICS, RANKED
+from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -48,7 +49,7 @@ RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """Every strategy on the same splits of a table, and what follows.
 
     Attributes:
@@ -153,22 +154,12 @@ class Comparison:
         """All of it in plain values."""
         return asdict(self) | {"label": str(self.label), "target": str(self.target)}
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the comparison as a page: one HTML file that needs no network.
-
-        Args:
-            path: The file; one that is there is replaced.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+    def _page(self) -> str:
         from synthgen.comparison.comparison_page import render_comparison
-        from synthgen.tables.disk import write_text
 
-        write_text(path, render_comparison(self))
+        return render_comparison(self)
 
-    def _repr_html_(self) -> str:
-        """The verdicts and the main figure, for a notebook."""
+    def _cards(self) -> str:
         from synthgen.comparison.comparison_page import comparison_cards
 
         return comparison_cards(self)

@@ -20,6 +20,7 @@ from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
+from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, child_seed
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -28,7 +29,7 @@ SHOWN = 10  # points, in the repr
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(Shown):
     """The same comparison at several rates of the rare class.
 
     Attributes:
@@ -115,22 +116,12 @@ class Sweep:
             "points": [point.to_json() for point in self.points],
         }
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the sweep as a page: one HTML file that needs no network.
-
-        Args:
-            path: The file; one that is there is replaced.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+    def _page(self) -> str:
         from synthgen.comparison.sweep_page import render_sweep
-        from synthgen.tables.disk import write_text
 
-        write_text(path, render_sweep(self))
+        return render_sweep(self)
 
-    def _repr_html_(self) -> str:
-        """The verdict at each rate and the main figure, for a notebook."""
+    def _cards(self) -> str:
         from synthgen.comparison.sweep_page import sweep_cards
 
         return sweep_cards(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from synthgen.metrics.limits import LIMITS
 from synthgen.metrics.names import NAMES
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import Verdict, headline
+from synthgen.report.shown import Shown
 from synthgen.tables.table import Table
 
 # Figures of utility that a terminal shows.
@@ -25,7 +25,7 @@ WIDTH, HEADLINES = 100, 5
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Shown):
     """What `evaluate` found.
 
     Attributes:
@@ -211,22 +211,12 @@ class Report:
             rows.append([score.name, score.group, value, low_high, *others])
         return rows
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as a page: one HTML file that needs no network.
-
-        Args:
-            path: The file; one that is there is replaced.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+    def _page(self) -> str:
         from synthgen.metrics.evaluation_page import render_evaluation
-        from synthgen.tables.disk import write_text
 
-        write_text(path, render_evaluation(self))
+        return render_evaluation(self)
 
-    def _repr_html_(self) -> str:
-        """The headline, the verdicts and the main figure, for a notebook."""
+    def _cards(self) -> str:
         from synthgen.metrics.evaluation_page import evaluation_cards
 
         return evaluation_cards(self)

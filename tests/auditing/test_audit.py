@@ -1,5 +1,6 @@
 """The audit: known answers, on tables with one planted fault each."""
 
+import io
 import json
 import random
 from datetime import UTC, date, datetime
@@ -645,6 +646,20 @@ def test_synthetic_rows_are_not_advised_for_a_better_ranking(plain: Audit):
     said = " ".join([*plain.summary_lines(), advice.__doc__ or ""])
     assert "30 %" not in said
     assert "+0.03" not in said
+
+
+def test_a_terminal_sees_what_is_being_measured(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for verbose in (False, True):
+        seen = Terminal()
+        monkeypatch.setattr("sys.stderr", seen)
+        audit(*table(), verbose=verbose)
+        assert ("training a quick model" in seen.getvalue()) == verbose
+        assert ("looking for columns" in seen.getvalue()) == verbose
 
 
 def test_it_is_shown_in_twelve_lines_that_lead_with_what_to_do(plain: Audit):

@@ -36,6 +36,20 @@ def quick(frame: pd.DataFrame, target: Any = "ill", **more: Any):
     return augment(frame, target=target, **how | more)
 
 
+def test_it_is_shown_in_twelve_lines_that_lead_with_the_new_rows():
+    frame = small().assign(ill=[f"class {i % 9:03}" + "x" * 90 * (i % 9 == 1) for i in range(60)])
+    for result in (
+        quick(small()),
+        quick(frame, labels=sorted(frame["ill"].unique())[:5]),
+        augment(small(200, 40), target="ill", synthesizer="bootstrap", random_state=0),
+    ):
+        lines = repr(result).splitlines()
+        assert len(lines) <= 12
+        assert max(map(len, lines)) <= 100
+        assert f"{result.additions[0].rows:,} new rows of" in lines[0]
+        assert result.to_json()["seed"] == 0
+
+
 # --- how many -----------------------------------------------------------------------------------
 
 
