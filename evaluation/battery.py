@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.battery import Battery, battery
 from synthgen.metrics.samples import Samples
 from synthgen.tables.schema import Schema
@@ -121,7 +121,7 @@ def measured(
     frames = [frame.reset_index(drop=True) for frame in (train, made, held)]
     schema = Schema.infer(pd.concat(frames, ignore_index=True), target="target")
     tables = [Table(frame, schema) for frame in frames]
-    space = Space.of(tables[0], with_target=True)
+    space = Matrix.fitted_on(tables[0], with_target=True)
     draws = Samples(space, *map(space.cells, tables), group="all")
     return battery(draws, boosting="xgboost" if xgb else "histogram", random_state=seed)
 

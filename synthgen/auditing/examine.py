@@ -20,9 +20,8 @@ from synthgen.auditing.model import (
     draw,
     groups_of,
     judge,
-    places_of,
 )
-from synthgen.encoding.matrix import is_learned
+from synthgen.encoding.matrix import is_learned, ranks_of
 from synthgen.errors import DataError
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
@@ -223,7 +222,7 @@ def _modelled(
 ) -> tuple[Model | None, list[Leak], list[Estimate | None]]:
     """The quick model, the leaks, and the average precision of each column alone."""
     features = table.schema.features
-    places = [places_of(c, table.frame[c.name]) for c in features]
+    places = [ranks_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
     drawn = draw(is_rare, kin, MODEL_ROWS, child_seed(seed, 0))
     progress.update(1, stage="training a quick model")

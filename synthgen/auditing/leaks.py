@@ -66,7 +66,7 @@ def find_leaks(
 
     Args:
         table: The whole of it.
-        places: Of the cells of each feature, see `audit_model.places_of`.
+        places: Of the cells of each feature, see `synthgen.encoding.matrix.ranks_of`.
         is_rare: Of the class, bool of shape (rows,).
         groups: Rows of one group share a fold, int of shape (rows,).
         precision: Average precision of a model of all columns; 0 if there is none.

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api import types as pdt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthgen.model_selection.classifiers import AUDIT, boosting
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
 from synthgen.model_selection.ranking import Ranked, Steps, average_precision
-from synthgen.tables.column import LEVELS, NUMBERS, Column
 
 # Rows that the model sees. The rare class fills at most half of them; weights restore the shares
 # of the classes in the table.
@@ -125,27 +123,6 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
     return groups
 
 
-def places_of(column: Column, series: pd.Series) -> np.ndarray:
-    """The rank of each cell among the values of its column; float64 of shape (rows,).
-
-    Missing cells are NaN, levels are ranked by their frequency. Trees use nothing but the order of
-    values, and ranks do not overflow where values near 1e308 do.
-    """
-    if column.kind in NUMBERS:
-        values, gone = column.numbers(series)
-        places = np.unique(values, return_inverse=True)[1]
-    elif column.kind in LEVELS:
-        codes = column.codes(series)
-        gone = codes < 0
-        seen = np.bincount(codes[~gone], minlength=len(column.categories))
-        places = np.argsort(np.argsort(-seen, kind="stable"))[codes]
-    else:
-        number = pdt.is_numeric_dtype(series.dtype)
-        places = pd.factorize(series if number else series.astype(str), sort=True)[0]
-        gone = series.isna().to_numpy(bool)
-    return np.where(gone, np.nan, places.astype(np.float64))
-
-
 def draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> FoldedRows | None:
@@ -214,8 +191,8 @@ def boost(
     """Score each fold with a model that was trained on the other folds.
 
     Args:
-        parts: For each column its ranks (see `places_of`), shape (rows,), and whether they are
-            levels.
+        parts: For each column its ranks, shape (rows,), see `encoding.matrix.ranks_of`, and
+            whether they are levels.
         rows: The rows with these ranks.
         seed: Of the models.
     """

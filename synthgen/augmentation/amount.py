@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.encoding.matrix import Coder, Places
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.model_selection.selection import choose
@@ -293,14 +293,14 @@ class _Trial:
         self.counts = np.bincount(self.codes, minlength=len(self._classes))
         self.wanted = [self._classes.index(label) for label in labels]
         self.stand_in = ""
-        self._known = Places.of(table.schema)
+        self._known = Matrix.of(table.schema)
         few = int(self.counts[self.wanted].min())
         in_folds = few - math.ceil(few / FOLDS)
         unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
         self.too_few = few < LEAST or unlearned or not self._known.columns
         self.amounts = self._amounts()
         if not self.too_few:
-            self._places = self._known.matrix(table.frame.drop(columns=[table.schema.target]))
+            self._places = self._known.cells(table.frame.drop(columns=[table.schema.target]))
             rng = np.random.default_rng(child_seed(seed, 0))
             self._fold = deal(self.codes, equal_rows(self._places), FOLDS, rng)
 
@@ -329,7 +329,7 @@ class _Trial:
         asked = [self.new_rows(counts, amount) for amount in self.amounts]
         most = {c: max(rows.get(c, 0) for rows in asked) for c in self.wanted}
         made = self._made(f, train, {c: n for c, n in most.items() if n})
-        coder = Coder(self._known.is_level).fit(self._places[train])
+        coder = Matrix(self._known.is_level).fit(self._places[train])
         return [self._score(f, train, coder, rows, made) for rows in asked]
 
     def _made(self, f: int, train: np.ndarray, wanted: dict[int, int]) -> dict[int, np.ndarray]:
@@ -350,7 +350,7 @@ class _Trial:
             kind, steps = type(own).__name__, cast(NetworkSynthesizer, own).steps
             self.stand_in = f"a {kind} of {steps:,} steps on {len(learned):,} rows"
         return {
-            c: self._known.matrix(
+            c: self._known.cells(
                 guarded_sample(
                     own,
                     n,
@@ -373,7 +373,7 @@ class _Trial:
         self,
         f: int,
         train: np.ndarray,
-        coder: Coder,
+        coder: Matrix,
         rows: dict[int, int],
         made: dict[int, np.ndarray],
     ) -> float:

@@ -33,7 +33,7 @@ from synthgen.comparison.learners import (
     effective_weights,
 )
 from synthgen.comparison.parts import Fitted, Part
-from synthgen.encoding.matrix import Coder
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.model_selection.classifiers import Estimator, NotApplicable, fit_model
 from synthgen.seeds import child_seed
@@ -57,8 +57,8 @@ def _shift(y: np.ndarray, part: Part) -> np.ndarray:
     return np.where((now > 0) & (natural > 0), now / np.where(natural > 0, natural, 1), 1.0)
 
 
-def _coder(part: Part, *, dense: bool = False) -> Coder:
-    return Coder(part.known.is_level, dense=dense).fit(part.places)
+def _coder(part: Part, *, filled: bool = False) -> Matrix:
+    return Matrix(part.known.is_level, filled=filled).fit(part.places)
 
 
 def _fitted_on(
@@ -67,7 +67,7 @@ def _fitted_on(
     seed: np.random.SeedSequence,
     X: np.ndarray,
     y: np.ndarray,
-    coder: Coder,
+    coder: Matrix,
     weight: np.ndarray | None = None,
 ) -> Tunable:
     """The estimator on the rows that a strategy made; weights shift the shares of classes too."""
@@ -159,13 +159,13 @@ def over_rows(part: Part, rng: np.random.Generator, amount: Amount = SHARE) -> n
 
 
 def imblearn(
-    make: Callable[[Part, Coder, dict[int, int], int], Any],
+    make: Callable[[Part, Matrix, dict[int, int], int], Any],
 ) -> Callable[[Amount], Build]:
     """A sampler of imbalanced-learn; it gets numbers and codes without missing cells."""
 
     def sized(amount: Amount) -> Build:
         def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-            coder = _coder(part, dense=True)
+            coder = _coder(part, filled=True)
             X = coder.transform(part.places)
             wanted = wanted_rows(part.counts, amount)
             goals = {c: n for c, n in wanted.items() if part.counts[c] > 1}
@@ -184,7 +184,7 @@ def _neighbours(part: Part, goals: dict[int, int]) -> int:
     return int(min(5, *(part.counts[c] - 1 for c in goals)))
 
 
-def smote(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+def smote(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     settings: dict[str, Any] = {
         "sampling_strategy": goals,
         "k_neighbors": _neighbours(part, goals),
@@ -197,7 +197,7 @@ def smote(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
     return SMOTENC(np.flatnonzero(coder.is_level_).tolist(), **settings)
 
 
-def _numbers_only(part: Part, coder: Coder) -> None:
+def _numbers_only(part: Part, coder: Matrix) -> None:
     if coder.is_level_.any():
         raise NotApplicable(
             f"it interpolates numbers only, and {int(coder.is_level_.sum())} columns hold levels "
@@ -205,7 +205,7 @@ def _numbers_only(part: Part, coder: Coder) -> None:
         )
 
 
-def borderline(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+def borderline(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     _numbers_only(part, coder)
     return BorderlineSMOTE(
         sampling_strategy=cast(Any, goals),
@@ -214,7 +214,7 @@ def borderline(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> An
     )
 
 
-def adasyn(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+def adasyn(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     _numbers_only(part, coder)
     return ADASYN(
         sampling_strategy=cast(Any, goals),
@@ -223,12 +223,12 @@ def adasyn(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
     )
 
 
-def smote_enn(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+def smote_enn(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     first = smote(part, coder, goals, seed)
     return SMOTEENN(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
 
 
-def smote_tomek(part: Part, coder: Coder, goals: dict[int, int], seed: int) -> Any:
+def smote_tomek(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     first = smote(part, coder, goals, seed)
     return SMOTETomek(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
 
@@ -437,7 +437,7 @@ def new_rows(
             guarded = guarded_sample(
                 fitted, n, part.made[name, c], random_state=child_seed(seed, 1)
             )
-            part.made[name, c, n] = part.known.matrix(guarded.frame)
+            part.made[name, c, n] = part.known.cells(guarded.frame)
         places.append(part.made[name, c, n])
         codes.append(np.full(n, c))
     return np.vstack(places), np.concatenate(codes)
@@ -454,7 +454,7 @@ def sampled(sampler: Any) -> Build:
         frame, y = own.fit_resample(part.frame.copy(), pd.Series(part.y, name="__class__"))
         if not isinstance(frame, pd.DataFrame):
             frame = pd.DataFrame(frame, columns=part.frame.columns)
-        X = coder.transform(part.known.matrix(frame))
+        X = coder.transform(part.known.cells(frame))
         return _fitted_on(part, estimator, seed, X, np.asarray(y, dtype=np.int64), coder)
 
     return build

@@ -27,7 +27,7 @@ from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.comparison.strategies import Strategy, pick
 from synthgen.comparison.tuning import LEAST_ROWS, Inner, tune
-from synthgen.encoding.matrix import Places
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError, ModelFileError
 from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.scoring import METRICS, rank
@@ -192,7 +192,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         """Probabilities of `classes_` at their natural shares, shape (rows, classes)."""
         check_is_fitted(self)
         frame = self._checked(X)[0]
-        return self._fitted.predict_proba(self._known.matrix(frame))[:, self._order]
+        return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
         """The class that matters where its probability reaches `threshold_`, else the most probable
@@ -325,7 +325,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']} is not {FORMAT}")
             model = cls()
-            model._known = Places(Schema.from_json(json.loads(content["columns"])).columns)
+            model._known = Matrix.of(Schema.from_json(json.loads(content["columns"])))
             model.classes_ = np.array([from_plain(c) for c in json.loads(content["classes"])])
             with naming(path):
                 check_content(content, len(model._known.columns), len(model.classes_))

@@ -16,7 +16,7 @@ from synthgen.model_selection.classifiers import Estimator
 from synthgen.seeds import seed_sequence
 from synthgen.tables.table import Table
 
-FORMAT = 3  # 1 and 2 had classes in other modules, and did not name the target
+FORMAT = 4  # before it, classes had other names or modules, or the target was not named
 
 # What a file may hold beside what skops trusts by itself.
 TRUSTED = [
@@ -31,7 +31,7 @@ TRUSTED = [
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
     "synthgen.encoding.matrix.Binned",
-    "synthgen.encoding.matrix.Coder",
+    "synthgen.encoding.matrix.Matrix",
     "synthgen.comparison.learners.FocalMLP",
     "synthgen.comparison.learners.SelfPacedEnsemble",
     "synthgen.comparison.parts.Fitted",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from synthgen.encoding.matrix import Coder, Places
+from synthgen.encoding.matrix import Matrix
 from synthgen.model_selection.classifiers import natural_shares
 from synthgen.tables.schema import Schema
 
@@ -20,7 +20,7 @@ class Part:
 
     Attributes:
         frame: Features as given, shape (rows, columns).
-        places: See `Places`, shape (rows, features).
+        places: See `Matrix.cells`, shape (rows, features).
         y: Class of each row, a code from 0, shape (rows,).
         known: What the columns of `places` are.
         classes: How many there are in the whole table.
@@ -34,7 +34,7 @@ class Part:
     frame: pd.DataFrame
     places: np.ndarray
     y: np.ndarray
-    known: Places
+    known: Matrix
     classes: int
     rare: int
     cost: tuple[float, float] | None = None
@@ -68,7 +68,7 @@ class Fitted(BaseEstimator):
         shift: Share of each class in what the model learned from, over its natural share.
     """
 
-    def __init__(self, coder: Coder, model: Any, shift: np.ndarray) -> None:
+    def __init__(self, coder: Matrix, model: Any, shift: np.ndarray) -> None:
         self.coder = coder
         self.model = model
         self.shift = shift

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.comparison.parts import Part
-from synthgen.encoding.matrix import Places
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError
 from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.seeds import child_seed
@@ -43,7 +43,7 @@ def training_part(
     """
     counts = table.counts
     there = [c for c in table.schema.classes if counts[c]]
-    known = Places.of(table.schema)
+    known = Matrix.of(table.schema)
     if not known.columns:
         raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
     label = label_of(table, label)
@@ -53,7 +53,7 @@ def training_part(
     features = table.frame.drop(columns=[table.schema.target])
     part = Part(
         features,
-        known.matrix(features),
+        known.cells(features),
         code[table.labels],
         known,
         len(there),

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pandas.api import types as pdt
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from synthgen.errors import DataError
 from synthgen.tables.column import LEVELS, NUMBERS, Column
-from synthgen.tables.dtypes import tidy
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-# Histogram boosting tells no more levels apart.
-MAX_LEVELS = 254
+MAX_LEVELS = 254  # histogram boosting takes no more levels, and no more bins of a number
+# `Matrix.trees` has one code for the rarest levels, the one before this, and this for unknown ones.
+MOST_LEVELS = 253
+HOT_LEVELS = 100  # columns that `Matrix.dense` gives to the levels of one column, at most
+FARTHEST = 10.0  # standard deviations; a greater number counts as this
+ABSENT = 2**31  # the rank of a level that no training row holds
 
 
 def is_learned(column: Column) -> bool:
@@ -24,43 +28,92 @@ def is_learned(column: Column) -> bool:
     return column.kind in NUMBERS or column.kind in ("categorical", "boolean")
 
 
-@dataclass(frozen=True)
-class Places:
-    """The columns that a classifier sees, and their names for levels; nothing in it is a statistic.
+class Matrix(BaseEstimator):
+    """The rows of a table as numbers: fitted on a training part, it transforms any other rows.
+
+    First `cells` turns rows into plain numbers, which needs no statistics and is done once for a
+    table. Then a matrix that was fitted on the cells of a training part turns the cells of any part
+    into what a model takes: `transform` and `trees` for trees, `dense` for linear models and
+    distances, `numbers` for the numeric columns alone.
+
+    Args:
+        is_level: Which columns hold levels (categories, booleans), bool of shape (columns,).
+        columns: What the columns are; needed by `cells` and `names` alone, so a saved classifier
+            holds none of them.
+        filled: Whether `transform` leaves no cell missing, as interpolation between rows needs it.
 
     Attributes:
-        columns: In the order of the matrix.
+        is_level_: Which columns of the result of `transform` hold levels.
+        known_: For each column of levels, the rank of each level by its training rows (0: the most
+            frequent), `ABSENT` where there are none. Otherwise an empty array.
+        size_: The greatest absolute number of each column in training, shape (columns,).
+        center_, scale_: Mean and standard deviation of the numbers over `size_`, shape (columns,).
 
     Example:
-        >>> frame = pd.DataFrame({"dose": [1.0, 2.5, None] * 9, "sex": ["f", "m", "f"] * 9})
-        >>> places = Places.of(Schema.infer(frame))
-        >>> places.is_level.tolist(), places.matrix(frame)[:3].tolist()
-        ([False, True], [[1.0, 0.0], [2.5, 1.0], [nan, 0.0]])
+        >>> frame = pd.DataFrame({"dose": [1.0, 2.5, None] * 9, "sex": ["f", "m", "m"] * 9})
+        >>> matrix = Matrix.of(Schema.infer(frame))
+        >>> cells = matrix.cells(frame)
+        >>> cells[:3].tolist()
+        [[1.0, 0.0], [2.5, 1.0], [nan, 1.0]]
+        >>> matrix.fit(cells).transform(cells)[:3].tolist()
+        [[1.0, 1.0], [2.5, 0.0], [nan, 0.0]]
+        >>> matrix.dense(cells).shape
+        (27, 6)
     """
 
-    columns: tuple[Column, ...]
+    def __init__(
+        self, is_level: np.ndarray, columns: tuple[Column, ...] = (), *, filled: bool = False
+    ) -> None:
+        self.is_level = is_level
+        self.columns = columns
+        self.filled = filled
 
     @classmethod
-    def of(cls, schema: Schema) -> Places:
-        return cls(tuple(c for c in schema.features if is_learned(c)))
+    def of(cls, schema: Schema) -> Matrix:
+        """Unfitted, of the features that a classifier may see, in their order."""
+        return cls._of([c for c in schema.features if is_learned(c)])
+
+    @classmethod
+    def fitted_on(cls, train: Table, *, with_target: bool) -> Matrix:
+        """Fitted on all rows of `train`, of all its columns but IDs, texts and empty ones.
+
+        The columns are sorted by name, so draws and folds do not depend on their order.
+
+        Example:
+            >>> a, b = [1.5, 2.5, None, 4.5], ["u", "v", "v", "v"]
+            >>> frame = pd.DataFrame({"b": b, "a": a, "y": ["no", "yes"] * 2})
+            >>> train = Table.of(frame, target="y")
+            >>> matrix = Matrix.fitted_on(train, with_target=False)
+            >>> matrix.names, matrix.cells(train).tolist()
+            (['a', 'b'], [[1.5, 0.0], [2.5, 1.0], [nan, 1.0], [4.5, 1.0]])
+        """
+        chosen = train.schema.columns if with_target else train.schema.features
+        columns = [c for c in chosen if c.kind in (*NUMBERS, *LEVELS)]
+        matrix = cls._of(sorted(columns, key=lambda c: (str(c.name), repr(c.name))))
+        return matrix.fit(matrix.cells(train))
+
+    @classmethod
+    def _of(cls, columns: Sequence[Column]) -> Matrix:
+        return cls(np.array([c.kind in LEVELS for c in columns], dtype=bool), tuple(columns))
 
     @property
-    def is_level(self) -> np.ndarray:
-        """bool of shape (columns,)"""
-        return np.array([c.kind in LEVELS for c in self.columns], dtype=bool)
+    def names(self) -> list[str]:
+        """The names of the columns, as text."""
+        return [str(c.name) for c in self.columns]
 
-    def matrix(self, frame: pd.DataFrame) -> np.ndarray:
-        """Numbers as they are, levels as positions; missing cells and unknown levels are NaN.
+    def cells(self, rows: pd.DataFrame | Table) -> np.ndarray:
+        """Numbers as they are, levels as positions in `Column.categories`; nothing is learned.
 
         Args:
-            frame: Shape (rows, any columns); must have those of `columns`.
+            rows: Must have those of `columns`; other columns are ignored.
 
         Returns:
-            float64 of shape (rows, columns).
+            float64 of shape (rows, columns), NaN for missing cells and unknown levels.
 
         Raises:
-            DataError: A column is missing, or holds text where numbers are expected.
+            DataError: A column is missing (E371), or holds text where numbers are expected.
         """
+        frame = rows.frame if isinstance(rows, Table) else rows
         out = np.empty((len(frame), len(self.columns)))
         there: dict[Any, int] = {
             (type(name), name): place for place, name in enumerate(frame.columns)
@@ -71,90 +124,158 @@ class Places:
                 raise DataError(
                     371, f"column {column.name!r} is missing: give the columns of the training"
                 )
-            out[:, j] = _places(column, frame.iloc[:, place])
+            series = frame.iloc[:, place]
+            if column.kind in NUMBERS:
+                values, gone = column.numbers(series)
+                out[:, j] = np.where(gone, np.nan, values.astype(np.float64))
+            else:
+                codes = column.positions(series)
+                out[:, j] = np.where(codes < 0, np.nan, codes)
         return out
 
-
-def _places(column: Column, series: pd.Series) -> np.ndarray:
-    if column.kind in NUMBERS:
-        values, gone = column.numbers(series)
-        return np.where(gone, np.nan, values.astype(np.float64))
-    series = tidy(series)
-    known = pd.Index(list(column.categories), dtype=object, tupleize_cols=False)
-    cells = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
-    codes = known.get_indexer(cells)
-    return np.where((codes < 0) | series.isna().to_numpy(bool), np.nan, codes)
-
-
-class Coder(BaseEstimator):
-    """The places of a training part as codes and numbers that a model can learn from.
-
-    Levels are numbered by frequency in the training part; those beyond the 254th, and those it does
-    not hold, are missing.
-
-    Args:
-        is_level: Which columns hold levels, bool of shape (columns,).
-        dense: Nothing is missing in the result: a number becomes the median, with a flag in a
-            column of its own, a level one more level; numbers are standardised. Interpolation
-            between neighbours needs this.
-
-    Attributes:
-        is_level_: Of the columns of the result.
-
-    Example:
-        >>> places = np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, 0.0]])
-        >>> coder = Coder(np.array([False, True])).fit(places)
-        >>> coder.transform(places)[:, 1].tolist()
-        [0.0, 0.0, 1.0]
-        >>> dense = Coder(np.array([False, True]), dense=True).fit(places)
-        >>> dense.transform(places).shape, dense.is_level_.tolist()
-        ((3, 3), [False, True, True])
-    """
-
-    def __init__(self, is_level: np.ndarray, *, dense: bool = False) -> None:
-        self.is_level = is_level
-        self.dense = dense
-
-    def fit(self, places: np.ndarray) -> Self:
-        """Learn from `places` of shape (rows, columns)."""
-        self.is_level_ = np.asarray(self.is_level, dtype=bool)
-        self.rank_: list[Any] = []
-        for j in np.flatnonzero(self.is_level_):
-            known = places[~np.isnan(places[:, j]), j].astype(np.int64)
-            counts = np.bincount(known)
-            order = np.argsort(-counts, kind="stable")[: min(MAX_LEVELS, (counts > 0).sum())]
-            rank = np.full(len(counts) + 1, np.nan)
-            rank[order] = np.arange(len(order))
-            self.rank_.append(rank)
-        if self.dense:
-            numbers = places[:, ~self.is_level_]
+    def fit(self, cells: np.ndarray) -> Self:
+        """Learn ranks and scales from the `cells` of a training part, shape (rows, columns)."""
+        is_level = self.is_level_ = np.asarray(self.is_level, dtype=bool)
+        known, shape = [], (3, len(is_level))
+        self.size_, self.center_, self.scale_ = np.ones(shape) * [[1.0], [0.0], [1.0]]
+        for j, values in enumerate(cells.T):
+            values = values[~np.isnan(values)]
+            known.append(_ranks(values) if is_level[j] else np.empty(0, dtype=np.int64))
+            if not is_level[j] and len(values):
+                size = self.size_[j] = np.abs(values).max() or 1.0  # sums near 1e308 overflow
+                self.center_[j] = (values / size).mean()
+                spread = (values / size).std()
+                self.scale_[j] = spread if spread > 1e-12 else 1.0
+        self.known_ = tuple(known)
+        if self.filled:
+            numbers = cells[:, ~is_level]
             gone = np.isnan(numbers)
             some = np.where(gone.all(axis=0), 0.0, numbers)
             self.middle_ = np.nanmedian(some, axis=0) if numbers.size else np.zeros(0)
-            filled = np.where(gone, self.middle_, numbers)
-            scale = filled.std(axis=0) if len(filled) else np.ones(0)
-            self.scale_ = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
+            full = np.where(gone, self.middle_, numbers)
+            spread = full.std(axis=0) if len(full) else np.ones(0)
+            self.spread_ = np.where((spread > 0) & np.isfinite(spread), spread, 1.0)
             self.flagged_ = np.flatnonzero(gone.any(axis=0))
-            self.is_level_ = np.append(self.is_level_, np.ones(len(self.flagged_), dtype=bool))
+            self.is_level_ = np.append(is_level, np.ones(len(self.flagged_), dtype=bool))
         return self
 
-    def transform(self, places: np.ndarray) -> np.ndarray:
-        """float64 of shape (rows, columns), with `dense` also a column for each flag."""
+    def transform(self, cells: np.ndarray) -> np.ndarray:
+        """Numbers as they are, levels as their ranks in training.
+
+        Levels that are not among the 254 most frequent of training are missing. If `filled`,
+        numbers are standardised, a missing number is the median with a flag in a column of its own,
+        and a missing level is one more level.
+
+        Args:
+            cells: Shape (rows, columns).
+
+        Returns:
+            float64 of shape (rows, columns), if `filled` with one more column for each flag.
+        """
+        out = self._ranked(cells)
         is_level = np.asarray(self.is_level, dtype=bool)
-        out = np.array(places, dtype=np.float64)
-        for j, rank in zip(np.flatnonzero(is_level), self.rank_, strict=True):
-            column = out[:, j]
-            unknown = np.isnan(column) | (column >= len(rank) - 1)
-            out[:, j] = rank[np.where(unknown, len(rank) - 1, column).astype(np.int64)]
-        if not self.dense:
+        levels = out[:, is_level]
+        out[:, is_level] = np.where(levels < MAX_LEVELS, levels, np.nan)
+        if not self.filled:
             return out
         numbers = out[:, ~is_level]
         gone = np.isnan(numbers)
-        out[:, ~is_level] = (np.where(gone, self.middle_, numbers) - self.middle_) / self.scale_
-        for j, rank in zip(np.flatnonzero(is_level), self.rank_, strict=True):
-            last = np.nanmax(rank, initial=-1.0) + 1
-            out[:, j] = np.where(np.isnan(out[:, j]), last, out[:, j])
+        out[:, ~is_level] = (np.where(gone, self.middle_, numbers) - self.middle_) / self.spread_
+        for j in np.flatnonzero(is_level):
+            more = min(MAX_LEVELS, int((self.known_[j] < ABSENT).sum()))
+            out[:, j] = np.where(np.isnan(out[:, j]), more, out[:, j])
         return np.hstack([out, gone[:, self.flagged_]])
+
+    def trees(self, cells: np.ndarray) -> np.ndarray:
+        """As `transform`, but the rarest levels share one code, and the unknown ones another."""
+        out = self._ranked(cells)
+        for j in np.flatnonzero(self.is_level):
+            rank = out[:, j]
+            most = np.where(rank < ABSENT, np.minimum(rank, MOST_LEVELS - 1), MOST_LEVELS)
+            out[:, j] = np.where(np.isnan(rank), np.nan, most)
+        return out
+
+    def numbers(self, cells: np.ndarray, *, farthest: float = FARTHEST) -> np.ndarray:
+        """The numeric columns, standardised, NaN where missing.
+
+        Args:
+            cells: Shape (rows, columns).
+            farthest: Standard deviations from the mean at which a number is cut off.
+
+        Returns:
+            float64 of shape (rows, numeric columns).
+        """
+        pick = ~np.asarray(self.is_level, dtype=bool)
+        with np.errstate(over="ignore"):
+            values = cells[:, pick] / self.size_[pick]
+            return np.clip((values - self.center_[pick]) / self.scale_[pick], -farthest, farthest)
+
+    def dense(self, cells: np.ndarray) -> np.ndarray:
+        """Standardised numbers and one-hot levels, for linear models and distances.
+
+        A missing number is 0, with a flag in a column of its own if it can be missing in training.
+        The levels of a column have a place for each of the 100 most frequent, one for all others
+        and one for missing.
+
+        Args:
+            cells: Shape (rows, columns).
+
+        Returns:
+            float32 of shape (rows, dimensions).
+        """
+        parts = [np.nan_to_num(self.numbers(cells))]
+        ranks = self.trees(cells)
+        for j, column in enumerate(self.columns):
+            gone = np.isnan(cells[:, j])
+            if self.is_level[j]:
+                wide = min(HOT_LEVELS, int((self.known_[j] < ABSENT).sum()))
+                # Levels, all others (unknown or rare), missing.
+                codes = np.where(gone, wide + 1, np.minimum(np.nan_to_num(ranks[:, j]), wide))
+                hot = np.zeros((len(cells), wide + 2))
+                hot[np.arange(len(cells)), codes.astype(np.int64)] = 1.0
+                parts.append(hot)
+            elif column.missing:
+                parts.append(gone[:, None].astype(np.float64))
+        return np.hstack(parts).astype(np.float32)
+
+    def _ranked(self, cells: np.ndarray) -> np.ndarray:
+        """A copy of `cells` with levels as ranks, `ABSENT` where training has no such level."""
+        out = np.array(cells, dtype=np.float64)
+        for j in np.flatnonzero(self.is_level):
+            values, rank = out[:, j], np.append(self.known_[j], ABSENT)
+            there = ~np.isnan(values)
+            codes = np.minimum(values[there], len(rank) - 1).astype(np.int64)
+            out[there, j] = rank[codes]
+        return out
+
+
+def _ranks(levels: np.ndarray) -> np.ndarray:
+    """The rank of each level by its rows, ties in the order of the levels; int64."""
+    counts = np.bincount(levels.astype(np.int64))
+    ranks = np.empty(len(counts), dtype=np.int64)
+    ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return np.where(counts > 0, ranks, ABSENT)
+
+
+def ranks_of(column: Column, series: pd.Series) -> np.ndarray:
+    """The rank of each cell among the values of its column; float64 of shape (rows,).
+
+    Missing cells are NaN, levels are ranked by their frequency. Trees use nothing but the order of
+    values, and ranks do not overflow where values near 1e308 do. Unlike the cells of a `Matrix`,
+    IDs and texts have ranks too: an audit looks for leaks in them.
+    """
+    if column.kind in NUMBERS:
+        values, gone = column.numbers(series)
+        places = np.unique(values, return_inverse=True)[1]
+    elif column.kind in LEVELS:
+        codes = column.codes(series)
+        gone = codes < 0
+        places = np.append(_ranks(codes[~gone]), 0)[codes]
+    else:
+        number = pdt.is_numeric_dtype(series.dtype)
+        places = pd.factorize(series if number else series.astype(str), sort=True)[0]
+        gone = series.isna().to_numpy(bool)
+    return np.where(gone, np.nan, places.astype(np.float64))
 
 
 class Binned(TransformerMixin, BaseEstimator):
@@ -208,136 +329,3 @@ def fill_empty(X: np.ndarray) -> np.ndarray:
     """
     empty = np.isnan(X).all(axis=0)
     return np.where(empty, 0, X) if empty.any() else X
-
-
-# Histogram boosting tells 255 places apart; one of them is for levels that train does not hold.
-MOST_LEVELS = 253
-HOT_LEVELS = 100
-FARTHEST = 10.0  # standard deviations; a greater number counts as this
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """The columns that can be compared, and their scales.
-
-    Attributes:
-        columns: Numbers, dates, categories, booleans and constants of the schema.
-        is_level: Whether each of them holds levels. Shape (columns,).
-        known: For each column of levels, the rank of each level by its rows in train (0 is the most
-            frequent), and `MOST_LEVELS` or more where train lacks it; else an empty array.
-        center, scale: Of numbers, after division by `size`. Shape (columns,).
-        size: Greatest absolute value in train. Shape (columns,).
-    """
-
-    columns: tuple[Column, ...]
-    is_level: np.ndarray
-    known: tuple[np.ndarray, ...]
-    center: np.ndarray
-    scale: np.ndarray
-    size: np.ndarray
-
-    @classmethod
-    def of(cls, train: Table, *, with_target: bool) -> Space:
-        """The space of these rows.
-
-        Example:
-            >>> import pandas as pd
-            >>> a, b = [1.5, 2.5, None, 4.5], ["u", "v", "v", "v"]
-            >>> frame = pd.DataFrame({"a": a, "b": b, "y": ["no", "yes"] * 2})
-            >>> train = Table.of(frame, target="y")
-            >>> space = Space.of(train, with_target=False)
-            >>> space.cells(train).tolist()
-            [[1.5, 0.0], [2.5, 1.0], [nan, 1.0], [4.5, 1.0]]
-            >>> space.dense(space.cells(train)).shape
-            (4, 6)
-        """
-        chosen = train.schema.columns if with_target else train.schema.features
-        columns = [c for c in chosen if c.kind in (*NUMBERS, *LEVELS)]
-        # Draws and folds must not depend on the order of the columns.
-        columns = tuple(sorted(columns, key=lambda c: (str(c.name), repr(c.name))))
-        is_level = np.array([c.kind in LEVELS for c in columns], dtype=bool)
-        cells = _cells(columns, train)
-        known, center, scale, size = [], [], [], []
-        for column, values in zip(columns, cells.T, strict=True):
-            if column.kind in LEVELS:
-                codes = values[~np.isnan(values)].astype(np.int64)
-                seen = np.bincount(codes, minlength=len(column.categories))
-                rank = np.empty(len(seen), dtype=np.int64)
-                rank[np.argsort(-seen, kind="stable")] = np.arange(len(seen))
-                known.append(np.where(seen > 0, np.minimum(rank, MOST_LEVELS - 1), MOST_LEVELS))
-                values = np.empty(0)
-            else:
-                known.append(np.empty(0, dtype=np.int64))
-            present = values[~np.isnan(values)]
-            most = float(np.abs(present).max()) if len(present) else 0.0
-            most = most or 1.0
-            size.append(most)
-            center.append(float((present / most).mean()) if len(present) else 0.0)
-            scale.append(float((present / most).std()) if len(present) else 0.0)
-        return cls(
-            columns,
-            is_level,
-            tuple(known),
-            np.array(center),
-            np.array([s if s > 1e-12 else 1.0 for s in scale]),
-            np.array(size),
-        )
-
-    @property
-    def names(self) -> list[str]:
-        return [str(c.name) for c in self.columns]
-
-    def cells(self, table: Table) -> np.ndarray:
-        """Numbers as they are, codes of levels, NaN where missing; float64 of shape (rows,
-        columns).
-        """
-        return _cells(self.columns, table)
-
-    def numbers(self, cells: np.ndarray) -> np.ndarray:
-        """Standardised numbers, NaN where missing; shape (rows, columns of numbers)."""
-        pick = ~self.is_level
-        with np.errstate(over="ignore"):
-            values = cells[:, pick] / self.size[pick]
-            return np.clip((values - self.center[pick]) / self.scale[pick], -FARTHEST, FARTHEST)
-
-    def trees(self, cells: np.ndarray) -> np.ndarray:
-        """For trees: levels as ranks by frequency, those unknown to train as one; NaN stays."""
-        out = cells.copy()
-        for j in np.flatnonzero(self.is_level):
-            there = ~np.isnan(cells[:, j])
-            out[there, j] = self.known[j][cells[there, j].astype(np.int64)]
-        return out
-
-    def dense(self, cells: np.ndarray) -> np.ndarray:
-        """For linear models and distances: standardised numbers (missing: 0, and a column that says
-        so where a column of train has missing cells), one column for each of the most frequent
-        levels and one for all others. Float32 of shape (rows, dimensions).
-        """
-        numbers = self.numbers(cells)
-        parts = [np.nan_to_num(numbers)]
-        ranks = self.trees(cells)
-        for j, column in enumerate(self.columns):
-            gone = np.isnan(cells[:, j])
-            if self.is_level[j]:
-                wide = min(HOT_LEVELS, int((self.known[j] < MOST_LEVELS).sum()))
-                # Levels, all others (unknown or rare), missing.
-                codes = np.where(gone, wide + 1, np.minimum(np.nan_to_num(ranks[:, j]), wide))
-                hot = np.zeros((len(cells), wide + 2))
-                hot[np.arange(len(cells)), codes.astype(np.int64)] = 1.0
-                parts.append(hot)
-            elif column.missing:
-                parts.append(gone[:, None].astype(np.float64))
-        return np.hstack(parts).astype(np.float32)
-
-
-def _cells(columns: tuple[Column, ...], table: Table) -> np.ndarray:
-    out = np.empty((len(table), len(columns)))
-    for j, column in enumerate(columns):
-        series = table.frame[column.name]
-        if column.kind in LEVELS:
-            codes = column.codes(series)
-            out[:, j] = np.where(codes < 0, np.nan, codes)
-        else:
-            values, gone = column.numbers(series)
-            out[:, j] = np.where(gone, np.nan, values.astype(np.float64))
-    return out

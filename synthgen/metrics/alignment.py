@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError
 from synthgen.tables import checks
 from synthgen.tables import dtypes as cell
@@ -177,7 +177,7 @@ def _all_read(texts: pd.Series, found: pd.Series, code: int, what: str) -> pd.Se
 
 def in_order(table: Table) -> Table:
     """The rows in the order of their cells, so that no draw depends on the order they came in."""
-    cells = Space.of(table, with_target=True).cells(table)
+    cells = Matrix.fitted_on(table, with_target=True).cells(table)
     return table.rows(np.lexsort(cells.T)) if cells.size else table
 
 
@@ -267,7 +267,7 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     Returns:
         Notes about them; and, for each part of an evaluation whose figures do not hold then, why.
     """
-    space = Space.of(tables["train"], with_target=True)
+    space = Matrix.fitted_on(tables["train"], with_target=True)
 
     def keys(table: Table) -> list[bytes]:
         return [row.tobytes() for row in np.ascontiguousarray(space.cells(table) + 0.0)]

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 
 # Columns that are compared with one another, at most: 435 pairs.
 MOST_COLUMNS = 30
@@ -36,7 +36,7 @@ class Arithmetic:
             same text in every column; else an empty array.
     """
 
-    space: Space
+    space: Matrix
     columns: tuple[int, ...]
     differences: tuple[tuple[int, int], ...]
     equalities: tuple[tuple[int, int], ...]
@@ -44,7 +44,7 @@ class Arithmetic:
     shared: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, space: Space) -> Arithmetic:
+    def of(cls, space: Matrix) -> Arithmetic:
         """Numbers first, those with the most others of a comparable scale foremost, then levels.
 
         Example:
@@ -53,13 +53,13 @@ class Arithmetic:
             >>> paid, due = [3.0, 5.0, 7.0, 8.5], [3.0, 6.0, 7.0, 9.5]
             >>> frame = pd.DataFrame({"due": due, "paid": paid, "y": ["no", "yes"] * 2})
             >>> rows = Table.of(frame, target="y")
-            >>> space = Space.of(rows, with_target=False)
+            >>> space = Matrix.fitted_on(rows, with_target=False)
             >>> found = Arithmetic.of(space)
             >>> found.equal(space.cells(rows))[:, 0].tolist()
             [1.0, 0.0, 1.0, 0.0]
         """
         numbers = np.flatnonzero(~space.is_level)
-        spread = np.where(space.is_level, 1.0, space.scale * space.size)
+        spread = np.where(space.is_level, 1.0, space.scale_ * space.size_)
         ratio = np.abs(np.log(spread[numbers][:, None] / spread[numbers]))
         comparable = (ratio <= np.log(SAME_UNIT)).sum(axis=1)
         first = numbers[np.argsort(-comparable, kind="stable")]
@@ -156,7 +156,7 @@ def _in_one_unit(spread: np.ndarray, i: int, j: int) -> bool:
     return bool(abs(np.log(spread[i] / spread[j])) <= np.log(SAME_UNIT))
 
 
-def _shared(space: Space) -> list[np.ndarray]:
+def _shared(space: Matrix) -> list[np.ndarray]:
     codes: dict[str, int] = {}
     return [
         np.array([codes.setdefault(str(c), len(codes)) for c in column.categories], dtype=np.int64)

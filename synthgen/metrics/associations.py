@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.samples import half_sampled
 from synthgen.report.figures import INK, MADE, REAL, Figures, short
 from synthgen.report.template import clean
@@ -30,7 +30,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
         tables: Rows of one class in train, synthetic and holdout.
         figures: Makes the maps.
     """
-    space = Space.of(tables[0], with_target=False)
+    space = Matrix.fitted_on(tables[0], with_target=False)
     rng = np.random.default_rng(0)
     rows = min(PAIR_ROWS, *map(len, tables))
     cells = [space.cells(t)[np.sort(rng.permutation(len(t))[:rows])] for t in tables]

@@ -212,7 +212,7 @@ def battery(
 
     Example:
         >>> import pandas as pd
-        >>> from synthgen.encoding.matrix import Space
+        >>> from synthgen.encoding.matrix import Matrix
         >>> from synthgen.tables.table import Table
         >>> rng = np.random.default_rng(0)
         >>> def cells(equal):
@@ -220,7 +220,7 @@ def battery(
         ...     due = paid + np.where(rng.random(600) < equal, 0, rng.integers(-9, 9, 600))
         ...     return np.column_stack([due, paid]).astype(float)
         >>> frame = pd.DataFrame(cells(0.8), columns=["due", "paid"])
-        >>> space = Space.of(Table.of(frame), with_target=False)
+        >>> space = Matrix.fitted_on(Table.of(frame), with_target=False)
         >>> found = battery(Samples(space, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
         >>> found.worst.detector, found.value < 0.5, found.fact.text
         ('arithmetic', True, '`due` equals `paid`')

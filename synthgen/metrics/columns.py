@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.samples import (
     COLUMN_ROWS,
     DRAWS,
@@ -32,7 +32,7 @@ class _Coded:
     """Rows of three tables, one above the other, as codes.
 
     Attributes:
-        cells: See `Space.cells`.
+        cells: See `Matrix.cells`.
         fine: Rank of each cell among all values of its column, -1 where missing.
         wide, even: Codes from 0: the bin of a number, of `BINS` bins of equal width (wide) or of
             equal share (even) of train; the level; missing is a code of its own.
@@ -48,7 +48,7 @@ class _Coded:
     sizes: np.ndarray
 
     @classmethod
-    def of(cls, space: Space, cells: np.ndarray, train: np.ndarray) -> _Coded:
+    def of(cls, space: Matrix, cells: np.ndarray, train: np.ndarray) -> _Coded:
         rows, columns = cells.shape
         fine = np.empty((rows, columns), dtype=np.int64, order="F")
         wide, even = np.empty_like(fine), np.empty_like(fine)
@@ -69,7 +69,7 @@ class _Coded:
                 out[:, j] = np.where(gone, 0, 1 + np.searchsorted(limits, values / 2, side="right"))
         sizes = np.maximum(wide.max(axis=0), even.max(axis=0)) + 1
         with np.errstate(over="ignore"):
-            numbers = np.clip((cells / space.size)[:, ~space.is_level], -HUGE, HUGE)
+            numbers = np.clip((cells / space.size_)[:, ~space.is_level], -HUGE, HUGE)
         return cls(cells, fine, wide, even, numbers, sizes)
 
 
@@ -176,7 +176,7 @@ def columns_and_pairs(draws: Samples, seed: np.random.SeedSequence) -> list[Scor
     return [score for score in means if score is not None] + shapes
 
 
-def _pairs(space: Space, rng: np.random.Generator) -> np.ndarray:
+def _pairs(space: Matrix, rng: np.random.Generator) -> np.ndarray:
     """Pairs of columns, shape (pairs, 2); `MOST_PAIRS` at most."""
     pairs = list(combinations(range(len(space.columns)), 2))
     if len(pairs) > MOST_PAIRS:
@@ -191,7 +191,7 @@ def _average(values: np.ndarray) -> float:
 
 
 def _comparison(
-    space: Space, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
+    space: Matrix, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
     """A function from the positions of real and of other rows to their likeness."""
     columns = space.columns
@@ -287,7 +287,7 @@ def _shared(joint: np.ndarray, width: int) -> float:
     return max(0.0, one + two - entropy(joint)) / float(np.sqrt(one * two))
 
 
-def _spikes(space: Space, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
+def _spikes(space: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
     """Column and code of each spike that occurs."""
     out = []
     for j in np.flatnonzero(~space.is_level):
@@ -299,7 +299,7 @@ def _spikes(space: Space, coded: _Coded, cells: np.ndarray) -> list[tuple[int, i
 
 
 def _coverage(
-    space: Space, coded: _Coded, real: np.ndarray, other: np.ndarray
+    space: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
     """For each column the share of the real range, or of the real levels, that the other rows
     cover; and the share of the other cells that lies within the real range or levels.

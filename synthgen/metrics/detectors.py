@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.metrics.arithmetic import Arithmetic
 from synthgen.metrics.facts import SEEN_BY_ALL, SEEN_BY_ARITHMETIC, parted
@@ -58,7 +58,7 @@ class Detector:
 
 
 def detectors(
-    space: Space, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
+    space: Matrix, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
 ) -> tuple[Detector, ...]:
     """The battery.
 
@@ -153,7 +153,7 @@ def _mlp(seed: int, rows: int) -> MLPClassifier:
     return MLPClassifier(**settings, random_state=seed)
 
 
-def _xgboost(space: Space) -> Callable[[int, int], Any]:
+def _xgboost(space: Matrix) -> Callable[[int, int], Any]:
     """As SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True,
     random_state=0) has it (Zhang et al. 2024).
     """
@@ -163,7 +163,7 @@ def _xgboost(space: Space) -> Callable[[int, int], Any]:
 
 
 def _ranks(
-    space: Space, train: np.ndarray
+    space: Matrix, train: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """From cells to ranks of numbers and to levels.
 

@@ -115,7 +115,7 @@ def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
     levels = [
         (j, code)
         for j in np.flatnonzero(space.is_level)
-        for code in np.flatnonzero(space.known[j] < HOT_LEVELS)
+        for code in np.flatnonzero(space.known_[j] < HOT_LEVELS)
     ]
 
     def pair(pairs: tuple[tuple[int, int], ...], k: int, between: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.manifold import manifold_scores
 from synthgen.metrics.rule_mining import broken_rules
@@ -57,7 +57,7 @@ def fidelity(
     """
     seed = seed_sequence(random_state)
     one_class = len(np.unique(train.labels)) < 2 if train.schema.target is not None else False
-    space = Space.of(train, with_target=not one_class)
+    space = Matrix.fitted_on(train, with_target=not one_class)
     cells = [space.cells(table) for table in (train, synthetic, holdout)]
     least = min(map(len, cells))
     if least < 2 or not len(space.columns):
@@ -96,7 +96,7 @@ def target_correlation(
         random_state: Seed of subsamples.
     """
     rng = np.random.default_rng(seed_sequence(random_state))
-    space = Space.of(train, with_target=False)
+    space = Matrix.fitted_on(train, with_target=False)
     group = str(train.schema.classes[label])
     is_rare = train.labels == label
     rest = space.cells(train.rows(~is_rare))
@@ -153,7 +153,7 @@ def _column_target(
     return Score(name, group, value, reference, "reference", interval, note=note)
 
 
-def _associations(space: Space, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
+def _associations(space: Matrix, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
     """How each column goes with a class of that share; shape (columns,)."""
     out = np.zeros(len(space.columns))
     for j in range(len(out)):

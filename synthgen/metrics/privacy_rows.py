@@ -8,11 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from synthgen.encoding.distances import (
-    COUNTED,
-    Rows,
-    Space,
-)
+from synthgen.encoding.distances import COUNTED, Rows, Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.score import UNSEEN, Better, Score
 from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.table import Table
@@ -89,18 +86,13 @@ def samples_of(
     train, _, holdout = tables
     space = Space(columns, train.frame, holdout.frame, device=device)
     numbers = [c for c in columns if c.kind in NUMBERS]
-    raw = [np.zeros((len(table), len(numbers))) for table in tables]
-    for place, column in enumerate(numbers):
-        cells = [column.numbers(table.frame[column.name]) for table in tables]
-        values = [np.where(gone, np.nan, found) for found, gone in cells]
-        known = np.concatenate([values[0], values[2]])
-        known = known[~np.isnan(known)]
-        if not len(known):
-            continue
-        unit = float(np.abs(known).max()) or 1.0
-        mean, deviation = (known / unit).mean(), float((known / unit).std()) or 1.0
-        for array, found in zip(raw, values, strict=True):
-            array[:, place] = np.nan_to_num((found / unit - mean) / deviation, nan=0.0)
+    matrix = Matrix(np.zeros(len(numbers), dtype=bool), tuple(numbers))
+    cells = [matrix.cells(table) for table in tables]
+    real = np.concatenate([cells[0], cells[2]])
+    matrix.fit(real)
+    # A column without a real number has no scale.
+    known = ~np.isnan(real).all(axis=0)
+    raw = [np.nan_to_num(matrix.numbers(c, farthest=np.inf)) * known for c in cells]
     samples = []
     for table, array in zip(tables, raw, strict=True):
         lines = torch.from_numpy(array).to(device)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.columns import joint
 from synthgen.metrics.samples import COLUMN_ROWS, independent, jackknifed, some
 from synthgen.metrics.score import Part
@@ -58,7 +58,7 @@ def quality_report(
         return Part([], notes=["SDMetrics is not installed, so its quality report is left out"])
     rng = np.random.default_rng(seed_sequence(random_state))
     one_class = train.schema.target is not None and len(np.unique(train.labels)) < 2
-    space = Space.of(train, with_target=not one_class)
+    space = Matrix.fitted_on(train, with_target=not one_class)
     columns = range(min(len(space.columns), MOST_COLUMNS))
     rows = min(len(synthetic), len(holdout), COLUMN_ROWS)
     if min(len(train), rows) < 2 or not columns:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.samples import Samples, independent
 from synthgen.metrics.score import Score
 from synthgen.model_selection.intervals import wilson
@@ -65,7 +65,7 @@ def broken_rules(draws: Samples, seed: np.random.SeedSequence) -> tuple[list[Sco
     return [score], notes
 
 
-def _mined(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[MinedRule]:
+def _mined(space: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[MinedRule]:
     """Rules that no real row breaks, and shuffled columns break `EXPECTED_BREAKS` times or more."""
     rules, names = [], space.names
     numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
@@ -113,7 +113,7 @@ def _mined(space: Space, real: np.ndarray, rng: np.random.Generator) -> list[Min
     return rules
 
 
-def _missing(space: Space, real: np.ndarray, a: int, b: int) -> MinedRule | None:
+def _missing(space: Matrix, real: np.ndarray, a: int, b: int) -> MinedRule | None:
     """`a` is missing exactly in the rows of one level of `b`, if it is."""
     gone = np.isnan(real[:, a])
     level = real[gone, b][0]
@@ -128,7 +128,7 @@ def _missing(space: Space, real: np.ndarray, a: int, b: int) -> MinedRule | None
     return MinedRule(text, (a, b), broken)
 
 
-def _unit(space: Space, j: int) -> str:
+def _unit(space: Matrix, j: int) -> str:
     column = space.columns[j]
     if column.kind == "datetime":
         return str(tick_type(column.dtype, column.cells))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.score import UNSEEN, Better, Score
 
 # Rows of each table that a measure uses, at most; drawn without replacement.
@@ -22,11 +22,11 @@ class Samples:
 
     Attributes:
         space: Turns cells into numbers for classifiers and distances.
-        train, made, fresh: Cells, shape (rows, columns), see `Space.cells`.
+        train, made, fresh: Cells, shape (rows, columns), see `Matrix.cells`.
         group: What the rows are: ``"all"`` or a class.
     """
 
-    space: Space
+    space: Matrix
     train: np.ndarray
     made: np.ndarray
     fresh: np.ndarray

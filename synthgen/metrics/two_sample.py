@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.manifold import nearest_of
 from synthgen.metrics.samples import REPLICATES, TEST_ROWS, Samples, independent, some
 from synthgen.metrics.score import Score
@@ -101,7 +101,7 @@ def _untold(area: float) -> float:
 
 
 def _partings(
-    space: Space, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
+    space: Matrix, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
 ) -> np.ndarray:
     """The fold of each row of both tables, dealt several times; shape (times, rows).
 
@@ -133,7 +133,7 @@ def _partings(
 
 def _out_of_fold(
     judge: str,
-    space: Space,
+    space: Matrix,
     real: np.ndarray,
     other: np.ndarray,
     partings: np.ndarray,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.model_selection.folds import folds_of
 from synthgen.tables.column import LEVELS, Column
@@ -52,7 +52,7 @@ class UtilityData:
         notes: About subsamples.
     """
 
-    space: Space
+    space: Matrix
     rare: np.ndarray
     rest: np.ndarray
     made_rare: np.ndarray
@@ -74,7 +74,7 @@ class UtilityData:
         position: int,
         rng: np.random.Generator,
     ) -> UtilityData:
-        space = Space.of(train, with_target=False)
+        space = Matrix.fitted_on(train, with_target=False)
         cells = [space.cells(t) for t in (train, synthetic, holdout)]
         is_rare, made_is, y_test = (t.labels == position for t in (train, synthetic, holdout))
         natural, notes = float(is_rare.mean()), []

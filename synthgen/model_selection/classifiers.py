@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from synthgen.encoding.matrix import Binned, Space, fill_empty
+from synthgen.encoding.matrix import Binned, Matrix, fill_empty
 from synthgen.errors import UsageError
 
 DEFAULT_JUDGES = ("boosting", "logistic")
@@ -125,7 +125,7 @@ otherwise its defaults"
 
 def learn(
     judge: str,
-    space: Space,
+    space: Matrix,
     cells: np.ndarray,
     y: np.ndarray,
     *,
@@ -137,7 +137,7 @@ def learn(
     Args:
         judge: One of `SETTINGS`.
         space: Where `cells` come from.
-        cells: Shape (rows, columns), see `Space.cells`.
+        cells: Shape (rows, columns), see `Matrix.cells`.
         y: Bool, shape (rows,).
         seed: Of the judge's own draws.
         settings: In the place of the judge's own.
@@ -184,13 +184,13 @@ def learn(
     return lambda other: model.predict_proba(prepare(other))[:, 1]
 
 
-def _wide(space: Space) -> Callable[[np.ndarray], np.ndarray]:
+def _wide(space: Matrix) -> Callable[[np.ndarray], np.ndarray]:
     return lambda cells: space.dense(cells).astype(np.float64)
 
 
 def out_of_fold(
     judge: str,
-    space: Space,
+    space: Matrix,
     cells: np.ndarray,
     y: np.ndarray,
     *,
@@ -310,7 +310,7 @@ class Estimator:
         setting: int,
         weight: np.ndarray | None = None,
     ) -> Any:
-        """Fitted on `X` of shape (rows, columns) as a `Coder` gives it."""
+        """Fitted on `X` of shape (rows, columns) as a `Matrix` gives it."""
         model: Any = clone(self.model)
         model.set_params(**self.settings[setting])
         if isinstance(model, HistGradientBoostingClassifier):

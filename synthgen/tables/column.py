@@ -72,13 +72,17 @@ class Column:
     empty: str = ""
 
     def numbers(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        """Values as int64 (``integer``, ``datetime``) or float64 (``numeric``), and a mask of the
-        missing ones.
+        """The values of a column of numbers or dates, and a mask of the missing ones.
 
-        Missing values are 0 in the first array. Shape of both: (rows,).
+        Args:
+            series: The cells, shape (rows,).
+
+        Returns:
+            The values, int64 (``integer``, ``datetime``) or float64 (``numeric``), with 0 for
+            missing; and the mask. Both have shape (rows,).
 
         Raises:
-            DataError: a cell is no number or date.
+            DataError: A cell is no number (E331) or date (E348).
         """
         series = cell.tidy(series)
         missing = series.isna().to_numpy(dtype=bool)
@@ -96,25 +100,27 @@ class Column:
             )
         return values, missing
 
-    def codes(self, series: pd.Series) -> np.ndarray:
-        """Positions in `categories`, int64 of shape (rows,), with -1 for missing.
-
-        Raises:
-            DataError: a value is none of the categories.
-        """
+    def positions(self, series: pd.Series) -> np.ndarray:
+        """Positions in `categories`, int64 of shape (rows,), -1 for missing and unknown levels."""
         series = cell.tidy(series)
         known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
         if isinstance(series.dtype, pd.CategoricalDtype):
-            levels = pd.Index(
-                series.dtype.categories.astype(object), dtype=object, tupleize_cols=False
-            )
-            place = np.append(
-                known.get_indexer(levels), -1
-            )  # the last is where code -1, missing, looks
-            codes = place[series.cat.codes.to_numpy()].astype(np.int64)
-        else:
-            found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
-            codes = known.get_indexer(found).astype(np.int64)
+            levels = series.dtype.categories.astype(object)
+            place = known.get_indexer(pd.Index(levels, dtype=object, tupleize_cols=False))
+            place = np.append(place, -1)  # where the code of a missing cell, -1, looks
+            return place[series.cat.codes.to_numpy()].astype(np.int64)
+        found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
+        codes = known.get_indexer(found).astype(np.int64)
+        return np.where(series.isna().to_numpy(dtype=bool), -1, codes)
+
+    def codes(self, series: pd.Series) -> np.ndarray:
+        """As `positions`, but an unknown level is an error.
+
+        Raises:
+            DataError: A value is none of the categories (E332).
+        """
+        series = cell.tidy(series)
+        codes = self.positions(series)
         lost = np.flatnonzero(codes < 0)
         unknown = np.zeros(len(codes), dtype=bool)
         unknown[lost] = series.iloc[lost].notna()
@@ -124,20 +130,20 @@ class Column:
             raise DataError(
                 332,
                 f"column {self.name!r}, row {row}: {value} was not seen when the schema was made "
-                "(known: "
-                f"{some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or make the "
-                "schema from "
-                f"rows that hold it",
+                f"(known: {some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or "
+                f"make the schema from rows that hold it",
             )
         return codes
 
     def restore(self, values: np.ndarray, missing: np.ndarray | None = None) -> pd.Series:
-        """The inverse of `numbers` or `codes`: a series of the column's own dtype with a
-        RangeIndex.
+        """The inverse of `numbers` and `codes`: cells of the column's own dtype.
 
         Args:
             values: For `LEVELS` the codes (-1: missing), else the numbers. Shape (rows,).
             missing: Mask of the missing cells, shape (rows,); None: none.
+
+        Returns:
+            A series of shape (rows,) with a RangeIndex.
         """
         if self.kind in LEVELS:
             return self._restore_levels(values)
@@ -196,8 +202,11 @@ class Column:
     def from_json(cls, data: Mapping[str, Any]) -> Column:
         """Read one column from its JSON form.
 
+        Args:
+            data: What `to_json` gives; a file that a user edited may hold something else.
+
         Raises:
-            UsageError: a key, kind, dtype or value cannot be used.
+            UsageError: A key, kind, dtype or value cannot be used.
         """
         if not isinstance(data, Mapping):
             raise UsageError(
@@ -232,7 +241,7 @@ class Column:
             raise UsageError(
                 262, f"schema, column {name!r}: pandas does not know dtype {dtype!r}"
             ) from error
-        # A hand that changes the kind leaves what belongs to the old one.
+        # A user who edits the kind may leave fields of the old kind.
         if values["kind"] not in LEVELS:
             values.pop("categories", None)
         if values["kind"] not in (*NUMBERS, "id"):
@@ -244,7 +253,7 @@ class Column:
 
 
 def joined(columns: Sequence[Column]) -> Column:
-    """One column with room for all that several of the same name and kind hold.
+    """One column that covers the levels and limits of several of the same name and kind.
 
     Example:
         >>> low, high = (
@@ -281,7 +290,7 @@ def joined(columns: Sequence[Column]) -> Column:
 
 
 def _undate(values: dict[str, Any]) -> None:
-    """Dates among the limits as ticks, and floats among whole numbers as such, in place."""
+    """Turn dates among the limits into ticks, and whole floats into integers, in place."""
 
     def undated(value: Any) -> Any:
         if not isinstance(value, str):
@@ -307,7 +316,7 @@ def _undate(values: dict[str, Any]) -> None:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    """Refuse what a hand that edits a schema may have put in the wrong place."""
+    """Raise for a value in an edited schema that its field cannot hold."""
     whole = values["kind"] in ("integer", "datetime", "id")
 
     def number(value: Any) -> bool:

@@ -184,7 +184,7 @@ def test_other_types_and_damaged_files_are_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name).replace(b'"Coder"', b'"system"'))
+            new.writestr(name, old.read(name).replace(b'"Matrix"', b'"system"'))
     path.write_bytes(buffer.getvalue())
     with pytest.raises(ModelFileError):
         ImbalancedClassifier.load(path)

@@ -22,7 +22,7 @@ from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_deri
 from synthgen.comparison.parts import Part
 from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
-from synthgen.encoding.matrix import Binned, Coder
+from synthgen.encoding.matrix import Binned, Matrix
 from synthgen.errors import UsageError
 from synthgen.model_selection.classifiers import Estimator, NotApplicable
 from synthgen.seeds import seed_sequence
@@ -318,7 +318,7 @@ def test_bins_are_what_boosting_would_cut_anyway() -> None:
 def test_dense_codes_hold_nothing_missing_even_of_new_rows() -> None:
     rows = part("mixed")
     train = rows.rows(np.arange(150))
-    coder = Coder(train.known.is_level, dense=True).fit(train.places)
+    coder = Matrix(train.known.is_level, filled=True).fit(train.places)
     new = np.full((1, rows.places.shape[1]), np.nan)
     out = coder.transform(np.vstack([rows.places, new, new * 0 + 1e6]))
     assert np.isfinite(out).all()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.metrics import battery as module
 from synthgen.metrics.arithmetic import MOST_COLUMNS, Arithmetic, last_digits
@@ -52,7 +52,7 @@ def drawn(*frames: pd.DataFrame) -> Samples:
     """Train, synthetic, and held-out rows."""
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
     tables = [Table(f.reset_index(drop=True), schema) for f in frames]
-    space = Space.of(tables[0], with_target=False)
+    space = Matrix.fitted_on(tables[0], with_target=False)
     return Samples(space, *map(space.cells, tables), group="all")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.metrics import samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
@@ -54,7 +54,7 @@ def tables(*frames: pd.DataFrame) -> list[Table]:
 
 def drawn(*frames: pd.DataFrame) -> samples.Samples:
     given = tables(*frames)
-    space = Space.of(given[0], with_target=True)
+    space = Matrix.fitted_on(given[0], with_target=True)
     return samples.Samples(space, *map(space.cells, given), group="all")
 
 
@@ -170,7 +170,7 @@ def test_shapes_and_trends_are_those_of_sdmetrics(make: Callable[[int], pd.DataF
     varies = [c for c in varies if frames[0][c].notna().mean() > 0.5]
     given = tables(*(f[varies] for f in frames))
     part = fidelity(*given, group="all", random_state=0)
-    space = Space.of(given[0], with_target=True)
+    space = Matrix.fitted_on(given[0], with_target=True)
     real, made = (pd.DataFrame(space.cells(table), columns=space.names) for table in given[:2])
     number = dict(zip(space.names, ~space.is_level, strict=True))
     for name in space.names:
@@ -199,7 +199,7 @@ def test_intervals_of_two_sample_tests_hold_half(judge: str):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         (table,) = tables(frame(100 + seed, 160))
-        space = Space.of(table, with_target=False)
+        space = Matrix.fitted_on(table, with_target=False)
         y = np.arange(160) % 2 == 0
         folds = folds_of(y, 3, rng)
         score = out_of_fold(judge, space, space.cells(table), y, folds=folds, rng=rng)
@@ -299,7 +299,7 @@ def test_one_report_of_sdmetrics_gives_what_a_report_for_each_would(
     given = tables(*(make(seed)[:200] for seed in (1, 2, 3)))
     part = quality_report(*given, group="all", random_state=0)
     assert len(seen) == 1
-    space = Space.of(given[0], with_target=True)
+    space = Matrix.fitted_on(given[0], with_target=True)
     cells = pd.DataFrame(space.cells(given[2]))
     cells.columns = cells.columns.map(str)
     report, _, _, about = seen[0]

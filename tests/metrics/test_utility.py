@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics as known
 
-from synthgen.encoding.matrix import Space
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.metrics import predictions as figures
 from synthgen.metrics import utility_fits as module
@@ -336,7 +336,7 @@ def test_added_noise_stays_below_its_reference():
 def test_no_test_row_is_told_by_a_judge_that_learned_from_it(monkeypatch: pytest.MonkeyPatch):
     """A judge that knows the rows it has seen, and nothing of any other."""
 
-    def memory(judge: str, space: Space, cells: np.ndarray, y: np.ndarray, **_: object):
+    def memory(judge: str, space: Matrix, cells: np.ndarray, y: np.ndarray, **_: object):
         seen = {row.tobytes() for row in cells[y]}
         return lambda other: np.array([0.9 if r.tobytes() in seen else 0.2 for r in other])
 
@@ -447,7 +447,7 @@ def test_the_settings_that_are_said_are_those_that_are_used(
     assert text in fresh.judges["boosting"]
     assert "tables of up to 1,000 rows learning_rate=0.2, max_iter=20)" in fresh.judges["boosting"]
     table = Table.of(frame(1), target="ill")
-    space = Space.of(table, with_target=False)
+    space = Matrix.fitted_on(table, with_target=False)
     assert settings_for("boosting", 1_001) == settings_for("forest", 600) == {}
     for judge in ("boosting", "logistic", "forest", "mlp"):
         kind, used = getattr(judging, CLASSIFIERS[judge]), []
@@ -462,7 +462,7 @@ def test_the_settings_that_are_said_are_those_that_are_used(
 
 def test_all_judges_know_the_class():
     table = Table.of(frame(1), target="ill")
-    space = Space.of(table, with_target=False)
+    space = Matrix.fitted_on(table, with_target=False)
     cells, y = space.cells(table), table.labels == 1
     test = Table.of(frame(2), target="ill")
     for judge in ("forest", "mlp", "boosting", "logistic"):
