@@ -1,12 +1,11 @@
-"""The errors a user can meet: what went wrong, where, the value that was found, and what to do
-next.
+"""The errors a user can meet. Each says what is wrong, where, which value it is, and what to do.
 
 Every error carries a code of three digits. The first digit is the exit status of the command line:
 
 =====  ====================  ==========================================================
 code   class                 meaning
 =====  ====================  ==========================================================
-E2xx   `UsageError`          an argument or option cannot be what it is
+E2xx   `UsageError`          an argument or option has a value that it cannot have
 E3xx   `DataError`           the table cannot be used as it is
 E4xx   `ModelFileError`      a model file cannot be read or written
 E5xx   `OutputError`         the result could not be written; what was there before is untouched
@@ -21,7 +20,11 @@ class SynthgenError(Exception):
 
     Args:
         code: Three digits; the first is the exit status on the command line.
-        message: What, where (column, first row), the actual value, what to do.
+        message: One sentence: what is wrong, where (column, first row), which value it is, and what
+            to do.
+
+    Attributes:
+        exit_status: The first digit of `code`, with which the command line exits.
 
     Example:
         >>> error = DataError(301, "column 'age' appears twice: rename one of the two")
@@ -36,6 +39,7 @@ class SynthgenError(Exception):
 
     @property
     def exit_status(self) -> int:
+        """The first digit of the code."""
         return self.code // 100
 
     def __str__(self) -> str:
@@ -43,7 +47,7 @@ class SynthgenError(Exception):
 
 
 class UsageError(SynthgenError, ValueError):
-    """An argument or option cannot be what it is."""
+    """An argument or option has a value that it cannot have."""
 
 
 class DataError(SynthgenError, ValueError):

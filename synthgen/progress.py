@@ -12,15 +12,15 @@ import time
 from collections import deque
 from typing import Any, Self, TextIO
 
-# Seconds between two drawings: the eye follows no more, and a notebook keeps every one of them.
+# Seconds between two drawings; a notebook keeps each of them.
 REDRAW = 0.2
-# The time left follows from so many of the latest updates, since stages change their pace.
+# The time left is estimated from so many of the latest updates, since the pace changes.
 MARKS = 20
 MOST_WORDS = 60  # characters of a stage
 
 
 class Progress:
-    """A bar over the stages of one job; silent when nobody watches.
+    """A progress bar over the stages of one job; nothing is drawn outside a terminal or notebook.
 
     Args:
         shown: False: nothing is drawn and no note is written.
@@ -99,7 +99,7 @@ class Progress:
             print(sentence, file=self._stream)
 
     def _reckoned(self) -> float | None:
-        """Seconds left, from the pace of the latest updates; None: too early to say."""
+        """Seconds left at the pace of the latest updates; None if it is too early to say."""
         if len(self._marks) < 3:
             return None
         # Not from the first: the first unit of work also loads libraries and fills caches.
@@ -117,7 +117,7 @@ class Progress:
 
 
 def in_words(seconds: float) -> str:
-    """A time in words, rounded to what helps to decide whether to wait.
+    """A time in words, rounded: seconds below 100 s, then minutes.
 
     Example:
         >>> in_words(41.7), in_words(200), in_words(7500)
@@ -145,7 +145,7 @@ class _Bar:
 
 
 class _TerminalBar(_Bar):
-    """One line that is drawn over and over, and gone in the end."""
+    """A line in a terminal that is redrawn, and removed in the end."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -209,7 +209,7 @@ class _NotebookBar(_Bar):
 
 
 def _in_notebook() -> bool:
-    """Whether a kernel runs this, not a terminal; without importing what is not loaded."""
+    """Whether this runs in a notebook; IPython is not imported to find out."""
     ipython: Any = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"

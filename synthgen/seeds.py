@@ -1,4 +1,4 @@
-"""Seeds: one sequence for each call, one child for each purpose, never a global generator."""
+"""Seeds: each call has one seed sequence, with a child for each purpose; none is global."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ RandomState = (
 
 
 def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
-    """The seed behind `random_state`; None is fresh entropy, never a global generator.
+    """The seed sequence that `random_state` stands for.
 
-    A `numpy.random.Generator` or `RandomState` moves on by one draw, as scikit-learn's do.
+    Args:
+        random_state: A whole number from 0; a seed sequence, taken as it is; a
+            `numpy.random.Generator` or `RandomState`, from which one number is drawn; or None for
+            fresh entropy.
 
     Raises:
-        UsageError: it is none of these, or a negative number.
+        UsageError: It is none of these, or a negative number (E213).
     """
     if isinstance(random_state, np.random.SeedSequence):
         return random_state
@@ -38,7 +41,8 @@ def check_seed(seed: object) -> None:
 
 
 def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """A seed for one purpose; unlike `spawn`, it leaves `seed` as it is, so the same key gives
-    the same child.
+    """The child of `seed` for one purpose; the same key always gives the same child.
+
+    Unlike `numpy.random.SeedSequence.spawn`, this does not change `seed`.
     """
     return np.random.SeedSequence(entropy=seed.entropy, spawn_key=(*seed.spawn_key, *key))

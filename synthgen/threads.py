@@ -1,4 +1,4 @@
-"""How many threads a piece of work gets: one where more do not pay.
+"""How many threads a computation gets: one, if it is too small for more to pay.
 
 The threads of OpenMP, which torch, boosting and BLAS use, wait for one another in a busy loop
 after each small operation. Where another process needs the cores, the wait takes far longer than
@@ -23,14 +23,14 @@ TREES = 2e6  # cells that a tree or a table of distances looks at: rows times co
 
 @contextmanager
 def threads_for(work: float, each: float) -> Iterator[int]:
-    """Limit torch, OpenMP and BLAS in the block to the threads that the work pays for.
+    """Limit torch, OpenMP and BLAS to one thread for each `each` of `work`, within the block.
 
-    The limits are as before after the block. They are never raised, so that a worker of a
-    parallel job, which has one thread, keeps it.
+    The limits are restored after the block. They are never raised, so a worker of a parallel job,
+    which has one thread, keeps it.
 
     Args:
-        work: Size of a step, in the unit of `each`.
-        each: Work for one thread: `NETWORK` or `TREES`.
+        work: Size of one step, in the unit of `each`.
+        each: Work that keeps one thread busy: `NETWORK` or `TREES`.
 
     Yields:
         The number of threads.

@@ -1,4 +1,4 @@
-"""What cannot be taken as a table or a column, and the errors that say so."""
+"""Checks of tables and columns, with an error for each thing that cannot be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibi
 
 
 def check_frame(frame: Any, target: Hashable | None) -> None:
-    """Refuse what is no pandas frame with rows, or has no column `target`.
+    """Raise unless `frame` is a pandas frame with rows, uniquely named columns and a `target`.
 
     Raises:
         DataError: It is no pandas frame, it is empty, or a column has no name or that of another.
@@ -52,7 +52,7 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
 
 
 def check_column(frame: pd.DataFrame, name: Hashable, role: str) -> None:
-    """Refuse a column that the table lacks.
+    """Raise if the table has no column of this name.
 
     Args:
         frame: The table.
@@ -82,7 +82,7 @@ def listed(frame: pd.DataFrame) -> str:
 
 
 def refuse_foreign(data: Any, what: str) -> None:
-    """Refuse a frame or series of a package other than pandas, and say how to convert it.
+    """Raise for a frame or series of another package, such as polars, and say how to convert it.
 
     Args:
         data: What was given.
@@ -114,7 +114,7 @@ def plain_name(name: Any) -> Any:
 
 
 def check(name: Hashable, series: pd.Series) -> None:
-    """Refuse what can be neither synthesised nor given back.
+    """Raise if the cells of a column cannot be synthesised and restored.
 
     Raises:
         DataError: a cell is infinite, beyond 64 bits, or of a type that cannot be used.

@@ -1,4 +1,4 @@
-"""Files on disk: regular files are read, outputs appear whole or not at all."""
+"""Files on disk: only regular files are read, and output files appear whole or not at all."""
 
 import errno
 import hashlib
@@ -33,10 +33,10 @@ TEXT_LIMIT = 256 * 2**20
 def reading(
     path: str | os.PathLike[str], *, limit: int | None = None
 ) -> Iterator[io.BufferedReader]:
-    """Open a regular file for reading: the only way in which synthgen opens a file of the user's.
+    """Open a file of the user's for reading; synthgen opens none in any other way.
 
     Args:
-        path: Folders, named pipes, sockets and devices are refused at once; none is waited for.
+        path: Folders, named pipes, sockets and devices are refused without waiting for them.
         limit: Bytes that the file may have at most; None: any number.
 
     Raises:
@@ -120,7 +120,7 @@ def machine_memory() -> int:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a binary file that takes the place of ``path`` when the block ends well, and only then.
+    """Open a binary file that replaces ``path`` if the block ends without an exception.
 
     The bytes go to a temporary name of their own in the same folder, are synced, and are renamed.
     After any exception ``path`` is as before and the temporary file is gone. An existing file
@@ -144,7 +144,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
-    """Open several binary files that appear together when the block ends well, or not at all.
+    """Open several binary files that all appear if the block ends without an exception, or none.
 
     All are written to temporary names and synced before the first is renamed; if a later one cannot
     be renamed, the earlier ones become what they were. (A power cut between two renames can still
@@ -206,11 +206,13 @@ def _beside(target: Path) -> Path:
 
 
 def _rename(moves: list[tuple[Path, Path]]) -> None:
-    """Give each temporary file its name; after a fault, no name has changed."""
+    """Rename each temporary file to its target; if one rename fails, undo the others."""
     olds: list[tuple[Path, Path]] = []
     fresh: list[Path] = []
     try:
-        for _, target in moves[:-1]:  # the last is the last that can fail
+        for _, target in moves[
+            :-1
+        ]:  # no backup of the last: nothing fails after it
             if target.exists():
                 olds.append((_beside(target), target))
                 try:
@@ -313,7 +315,7 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 
 
 def json_text(obj: Any, encoding: str = "utf-8") -> str:
-    """What `write_json` writes; characters that `encoding` lacks are escaped."""
+    """The text that `write_json` writes, with an escape where `encoding` lacks a character."""
     plain = _plain(obj)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     try:

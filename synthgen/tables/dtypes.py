@@ -1,6 +1,4 @@
-"""Cells between pandas and plain numbers: what each dtype holds, what cannot be used, exact both
-ways.
-"""
+"""Conversion of cells between pandas dtypes and plain NumPy numbers, without loss both ways."""
 
 from __future__ import annotations
 
@@ -89,7 +87,7 @@ def cells_of(types: set[type]) -> Cells:
 
 
 def empty_of(series: pd.Series, gone: np.ndarray) -> str:
-    """How the first missing cell of an object column is written, a key of what `as_dtype` takes."""
+    """How the first missing cell of an object column is written, a key of `EMPTY`; or nothing."""
     if series.dtype != object or not gone.any():
         return ""
     value = series.iloc[int(np.argmax(gone))]
@@ -99,9 +97,7 @@ def empty_of(series: pd.Series, gone: np.ndarray) -> str:
 
 
 def tidy(series: pd.Series) -> pd.Series:
-    """`series` dense, in this machine's byte order, and with the NaN of a nullable column missing
-    like its other missing cells.
-    """
+    """`series` as a dense array in native byte order; NaN in a nullable column becomes missing."""
     dtype = series.dtype
     if isinstance(dtype, pd.SparseDtype):
         return series.sparse.to_dense()
@@ -130,8 +126,12 @@ def floats(series: pd.Series) -> np.ndarray:
 
 
 def numbers(series: pd.Series, gone: np.ndarray, *, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The values as int64 (`whole`) or float64, 0 where `gone`; and a mask of the cells that are
-    none such.
+    """The values as int64 (if `whole`) or float64, and a mask of the cells that do not fit it.
+
+    Args:
+        series: The cells, shape (rows,).
+        gone: Which are missing, bool of shape (rows,); they become 0 and are not in the mask.
+        whole: Whether the values must be whole numbers of 64 bits.
     """
     wanted = np.dtype(np.int64 if whole else np.float64)
     series = tidy(series)
@@ -299,8 +299,9 @@ def as_dtype(
     cells: Cells = "",
     empty: str = "",
 ) -> pd.Series:
-    """`values` as a series of `dtype`, with its missing value (for object, the one `empty`
-    names) where `missing`.
+    """`values` as a series of `dtype`, missing where the mask `missing` is set.
+
+    In an object column the missing value is the one that `empty` names, see `EMPTY`.
     """
     sparse = dtype if isinstance(dtype, pd.SparseDtype) else None
     target = dtype.subtype if sparse is not None else dtype

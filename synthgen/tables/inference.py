@@ -1,11 +1,10 @@
-"""From the cells of a column to what it is: its kind, with the reason, and its limits."""
+"""Infer what a column is from its cells: its kind, with the reason, and its levels or limits."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Hashable
-from dataclasses import replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,17 +14,12 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError
 from synthgen.tables import checks
 from synthgen.tables import dtypes as cell
-from synthgen.tables.column import LEVELS, Column, Kind
+from synthgen.tables.column import Column, Kind
+from synthgen.tables.limits import as_whole, decimals_of, limited, spikes_of, step_of
 from synthgen.tables.notes import SAMPLE, looks_like
 
-# A value that holds this share of a class's rows is a spike: a point mass, not a place on a scale.
-SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
-# More decimals than this are the noise of binary fractions, not rounding.
-MAX_DECIMALS = 6
-# A column is as round as all but such a share of its rows, and of its different values, are.
-ODD_ROWS, ODD_VALUES = 0.002, 0.05
-# More classes than this are no classes. Numbers are doubted from fewer on, if many of them occur
-# once.
+# A target with more distinct values than MAX_CLASSES is refused; one of numbers from SURE_CLASSES
+# on, if the distinct values are more than a fifth of the rows.
 MAX_CLASSES, SURE_CLASSES = 100, 20
 
 CODE_NAME = re.compile(
@@ -36,7 +30,7 @@ CODE_NAME = re.compile(
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|row|number|no|nr)$", re.IGNORECASE)
 NEW_ID = re.compile(r"synthetic-(\d{1,15})")
 
-# What a hand that edits a schema may make of each kind that is found in the cells.
+# The kinds that an edited schema may set, by what the cells hold.
 _MAY_BE: dict[str, tuple[Kind, ...]] = {
     "numbers": ("numeric", "integer", "categorical", "id"),
     "true and false": ("boolean", "categorical"),
@@ -47,7 +41,7 @@ _MAY_BE: dict[str, tuple[Kind, ...]] = {
 
 
 def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
-    """What to say of a target where the mask `gone`, of shape (rows,), is set."""
+    """The error for a target without a class where the mask `gone`, of shape (rows,), is set."""
     row, value = cell.row_of(target, gone)
     return DataError(
         339,
@@ -118,16 +112,46 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """The cells of a column, looked at once.
+
+    Attributes:
+        name: Of the column.
+        series: All cells.
+        gone: Which are missing, shape (rows,).
+        present: Those that are not.
+        unique: The first of each different one.
+        types: Python types in an object column, else empty.
+        holds: What they are, a key of `_MAY_BE`.
+        labels: Class of each row, shape (rows,), or None.
+    """
+
+    name: Hashable
+    series: pd.Series
+    gone: np.ndarray
+    present: pd.Series
+    unique: pd.Series
+    types: set[type]
+    holds: str
+    labels: np.ndarray | None
+
+
 def infer_column(
     name: Hashable, series: pd.Series, labels: np.ndarray | None, given: Column | None
 ) -> Column:
-    """What the column is; `given`, from a schema that was edited, decides its kind and limits.
+    """The kind of a column and its levels or limits.
 
     Args:
         name: Of the column.
         series: Its cells.
-        labels: Class of each row; the spikes of each class count.
-        given: None: all is guessed.
+        labels: Class of each row, shape (rows,): a value that is frequent in one class counts as a
+            spike. None: all rows are one class.
+        given: The column in a schema that was edited; it decides the kind and the limits. None:
+            they are guessed from the cells.
+
+    Raises:
+        DataError: The cells cannot be used, or cannot be what `given` says.
     """
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
@@ -138,46 +162,21 @@ def infer_column(
     present = series[~gone] if gone.any() else series
     types = cell.types_of(present) if present.dtype == object else set()
     holds = _held(name, present, types)
-    unique = present.drop_duplicates()
-    kind, reason = _guess(name, present, unique, holds, missing)
-    if kind == "integer" and types == {float}:
-        kind = "numeric"  # so that the cells, whole as they are, stay floats
+    cells = _Cells(name, series, gone, present, present.drop_duplicates(), types, holds, labels)
+    kind, reason = _guess(cells)
     if given is not None and given.kind != kind:
         told = given.reason if given.reason != reason else ""
-        kind, reason = _by_hand(name, dtype, holds, given), told or "set by hand"
-        if kind == "integer" and types == {float}:
-            kind = "numeric"
+        kind, reason = _by_hand(cells, dtype, given), told or "set by hand"
         given = replace(given, reason=reason)
-    base = Column(name, kind, dtype, reason, missing, empty=empty)
-    if kind in ("numeric", "integer", "datetime"):
-        base = replace(base, cells=cell.cells_of(types))
-    if kind in LEVELS:
-        return _with_levels(base, series, unique, given)
-    if kind == "text":
-        return base
-    if kind == "id" and holds != "numbers":
-        used = [int(m[1]) for m in map(NEW_ID.fullmatch, map(str, unique)) if m]
-        return replace(base, upper=max(used) if used else None)
-    values, gone = base.numbers(series)
-    known = values[~gone]
-    column = replace(base, lower=known.min().item(), upper=known.max().item())
-    if kind == "id":
-        return column
-    column = replace(column, spikes=_spikes(values, gone, labels))
-    if kind == "numeric":
-        column = replace(column, decimals=_decimals(known, dtype))
-    else:
-        column = replace(column, step=_step(known, cast(int, column.lower)))
-    if given is not None and (given.kind == kind or {given.kind, kind} == {"numeric", "integer"}):
-        column = _take(column, _whole(given) if kind == "integer" else given, series, values, gone)
-    return column
+    column = Column(name, kind, dtype, reason, missing, empty=empty)
+    return _COMPLETED[kind](column, cells, given)
 
 
 def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
     """What the cells are, a key of `_MAY_BE`."""
     dtype = present.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return "texts"  # its levels, whatever they are, can be nothing but levels
+        return "texts"  # its levels may be of any type, but nothing else than levels
     if pdt.is_bool_dtype(dtype):
         return "true and false"
     if cell.is_time(dtype):
@@ -202,52 +201,39 @@ def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
             raise DataError(
                 348,
                 f"column {name!r}, row {row}: {value} is no {type(present.iloc[0]).__name__} like "
-                "those above it: "
-                f"read the column with pandas.to_datetime or pandas.to_timedelta",
+                f"those above it: read the column with pandas.to_datetime or pandas.to_timedelta",
             )
         return "dates or times"
     return "texts"
 
 
-def _guess(
-    name: Hashable, present: pd.Series, unique: pd.Series, holds: str, missing: float
-) -> tuple[Kind, str]:
-    """The kind of a column from its cells that are not missing, and why."""
-    distinct, rows = len(unique), len(present)
-    if distinct == 1 and missing == 0:
+# --- the kind, by what the cells are --------------------------------------------------------------
+
+
+def _guess(cells: _Cells) -> tuple[Kind, str]:
+    """The kind of a column, and why."""
+    if len(cells.unique) == 1 and not cells.gone.any():
         return "constant", "one value in all rows"
-    if isinstance(present.dtype, pd.CategoricalDtype):
+    if isinstance(cells.present.dtype, pd.CategoricalDtype):
         return "categorical", "a pandas categorical"
-    if holds == "true and false":
-        return "boolean", "true or false"
-    if holds == "dates or times":
-        return "datetime", "dates or times"
-    if holds == "intervals":
-        return "categorical", f"{distinct} different intervals"
-    if holds == "numbers":
-        values, fraction = cell.numbers(unique, np.zeros(distinct, dtype=bool), whole=True)
-        if fraction.any():
-            return "numeric", "numbers with decimals"
-        floating = pdt.is_float_dtype(present.dtype) or any(map(pdt.is_float, unique))
-        if floating and (np.abs(values.astype(np.float64)) >= 2**53).any():
-            return "numeric", "numbers too large for a float to hold each whole one"
-        return _guess_whole(name, values, rows, may_be_id=not floating)
-    texts = [str(v)[:SAMPLE] for v in unique.iloc[:SAMPLE]]
-    words = 1 + sum(len(re.findall(r"\s+", t)) for t in texts) / len(texts)
-    alone = distinct == rows
-    read = _reads_as(texts)
-    if rows >= 20 and alone and words < 3:
-        return "id", f"{distinct} different texts in {rows} rows{read}"
-    if words >= 3 and distinct > 0.3 * rows and (distinct >= 20 or (alone and distinct >= 5)):
-        return "text", f"{distinct} different texts of {words:.0f} words on average{read}"
-    return "categorical", f"{distinct} different values{read}"
+    kind, reason = _GUESSES[cells.holds](cells)
+    return _kept_as_float(kind, cells), reason
 
 
-def _reads_as(texts: list[str]) -> str:
-    """What to do with texts of which most look like dates or numbers, or nothing."""
-    what = looks_like([text.strip() for text in texts])
-    cure = {"dates": "to_datetime", "numbers": "to_numeric"}
-    return f", most like {what}: pandas.{cure[what]} makes them such" if what else ""
+def _kept_as_float(kind: Kind, cells: _Cells) -> Kind:
+    """Whole numbers in cells that are Python floats are numeric, so that they stay floats."""
+    return "numeric" if kind == "integer" and cells.types == {float} else kind
+
+
+def _guess_numbers(cells: _Cells) -> tuple[Kind, str]:
+    unique, rows = cells.unique, len(cells.present)
+    values, fraction = cell.numbers(unique, np.zeros(len(unique), dtype=bool), whole=True)
+    if fraction.any():
+        return "numeric", "numbers with decimals"
+    floating = pdt.is_float_dtype(cells.present.dtype) or any(map(pdt.is_float, unique))
+    if floating and (np.abs(values.astype(np.float64)) >= 2**53).any():
+        return "numeric", "numbers too large for a float to hold each whole one"
+    return _guess_whole(cells.name, values, rows, may_be_id=not floating)
 
 
 def _guess_whole(
@@ -269,8 +255,38 @@ def _guess_whole(
     return "integer", "whole numbers"
 
 
-def _by_hand(name: Hashable, dtype: Any, holds: str, given: Column) -> Kind:
+def _guess_texts(cells: _Cells) -> tuple[Kind, str]:
+    distinct, rows = len(cells.unique), len(cells.present)
+    texts = [str(v)[:SAMPLE] for v in cells.unique.iloc[:SAMPLE]]
+    words = 1 + sum(len(re.findall(r"\s+", t)) for t in texts) / len(texts)
+    alone = distinct == rows
+    read = _reads_as(texts)
+    if rows >= 20 and alone and words < 3:
+        return "id", f"{distinct} different texts in {rows} rows{read}"
+    if words >= 3 and distinct > 0.3 * rows and (distinct >= 20 or (alone and distinct >= 5)):
+        return "text", f"{distinct} different texts of {words:.0f} words on average{read}"
+    return "categorical", f"{distinct} different values{read}"
+
+
+def _reads_as(texts: list[str]) -> str:
+    """What to do with texts of which most look like dates or numbers, or nothing."""
+    what = looks_like([text.strip() for text in texts])
+    cure = {"dates": "to_datetime", "numbers": "to_numeric"}
+    return f", most like {what}: pandas.{cure[what]} makes them such" if what else ""
+
+
+_GUESSES: dict[str, Callable[[_Cells], tuple[Kind, str]]] = {
+    "numbers": _guess_numbers,
+    "true and false": lambda cells: ("boolean", "true or false"),
+    "dates or times": lambda cells: ("datetime", "dates or times"),
+    "intervals": lambda cells: ("categorical", f"{len(cells.unique)} different intervals"),
+    "texts": _guess_texts,
+}
+
+
+def _by_hand(cells: _Cells, dtype: Any, given: Column) -> Kind:
     """The kind that was set by hand, if the cells can be that."""
+    holds = cells.holds
     if given.kind not in _MAY_BE[holds]:
         if isinstance(dtype, pd.CategoricalDtype):
             holds = "the levels of a pandas categorical"
@@ -284,19 +300,54 @@ def _by_hand(name: Hashable, dtype: Any, holds: str, given: Column) -> Kind:
         }.get(given.kind, "turn its cells into text")
         raise DataError(
             325,
-            f"column {name!r} holds {holds} ({dtype}), so it cannot be {given.kind}, as the schema "
-            "has it: "
-            f"{cure}, or take {' or '.join(_MAY_BE.get(holds, _MAY_BE['texts']))}",
+            f"column {cells.name!r} holds {holds} ({dtype}), so it cannot be {given.kind}, as the "
+            f"schema has it: {cure}, or take "
+            f"{' or '.join(_MAY_BE.get(holds, _MAY_BE['texts']))}",
         )
     if given.kind == "numeric" and pdt.is_integer_dtype(dtype):
         return "integer"
-    return given.kind
+    return _kept_as_float(given.kind, cells)
 
 
-def _with_levels(
-    column: Column, series: pd.Series, unique: pd.Series, given: Column | None
-) -> Column:
-    """`column` with the levels that it has, or those of the schema if they hold all of them."""
+# --- levels and limits, by kind -------------------------------------------------------------------
+
+
+def _as_is(column: Column, cells: _Cells, given: Column | None) -> Column:
+    return column
+
+
+def _with_last_id(column: Column, cells: _Cells, given: Column | None) -> Column:
+    """An ID column with what new IDs must differ from: the limits of its numbers."""
+    if cells.holds == "numbers":
+        values, gone = column.numbers(cells.series)
+        return _between(column, values[~gone])
+    used = [int(m[1]) for m in map(NEW_ID.fullmatch, map(str, cells.unique)) if m]
+    return replace(column, upper=max(used) if used else None)
+
+
+def _with_limits(column: Column, cells: _Cells, given: Column | None) -> Column:
+    """A number or date column with its range, spikes, and decimals or step."""
+    column = replace(column, cells=cell.cells_of(cells.types))
+    values, gone = column.numbers(cells.series)
+    known = values[~gone]
+    column = replace(_between(column, known), spikes=spikes_of(values, gone, cells.labels))
+    if column.kind == "numeric":
+        column = replace(column, decimals=decimals_of(known, column.dtype))
+    else:
+        column = replace(column, step=step_of(known, cast(int, column.lower)))
+    kinds = {column.kind} if given is None else {column.kind, given.kind}
+    if given is not None and (len(kinds) == 1 or kinds == {"numeric", "integer"}):
+        given = as_whole(given) if column.kind == "integer" else given
+        return limited(column, given, cells.series, values, gone)
+    return column
+
+
+def _between(column: Column, known: np.ndarray) -> Column:
+    return replace(column, lower=known.min().item(), upper=known.max().item())
+
+
+def _with_levels(column: Column, cells: _Cells, given: Column | None) -> Column:
+    """`column` with the levels of its cells, or those of a schema if that has all of these."""
     if (
         column.kind != "constant"
         and given is not None
@@ -307,11 +358,11 @@ def _with_levels(
         if isinstance(column.dtype, pd.CategoricalDtype):
             # The dtype to give back is the table's own, so its levels are those of the table.
             column = replace(column, categories=tuple(_plain_cells(column.dtype.categories)))
-        column.codes(series)
+        column.codes(cells.series)  # a level that the schema lacks is an error
         return column
     if column.kind != "constant" and isinstance(column.dtype, pd.CategoricalDtype):
         return replace(column, categories=tuple(_plain_cells(column.dtype.categories)))
-    return replace(column, categories=_in_order(_plain_cells(unique.astype(object))))
+    return replace(column, categories=_in_order(_plain_cells(cells.unique.astype(object))))
 
 
 def _plain_cells(values: Any) -> list[Any]:
@@ -325,87 +376,13 @@ def _in_order(values: list[Any]) -> tuple[Any, ...]:
         return tuple(sorted(values, key=lambda v: (type(v).__name__, str(v))))
 
 
-def _spikes(
-    values: np.ndarray, gone: np.ndarray, labels: np.ndarray | None
-) -> tuple[int | float, ...]:
-    groups = np.zeros(len(values), dtype=np.int64) if labels is None else labels
-    order = np.argsort(groups, kind="stable")
-    found: set[int | float] = set()
-    for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        distinct, counts = np.unique(values[part][~gone[part]], return_counts=True)
-        enough = max(SPIKE_ROWS, SPIKE_SHARE * len(part))
-        # A value is a point mass only beside a scale: among few values each is frequent.
-        if len(distinct) > 10:
-            found.update(distinct[counts >= enough].tolist())
-    return tuple(sorted(found))
-
-
-def _decimals(values: np.ndarray, dtype: Any) -> int | None:
-    if np.abs(values).max() > 1e9:
-        return None
-    # A float32 is rounded when the float32 nearest to its rounded value is itself.
-    narrow = np.float64 if dtype == object else cell.numpy_type(dtype)
-    for decimals in range(MAX_DECIMALS + 1):
-        odd = np.round(values, decimals).astype(narrow) != values.astype(narrow)
-        # A few cells that were computed, not measured, do not make the others less round. Where
-        # most rows share a value, the few others are what the column tells.
-        others = len(np.unique(values[odd])) / len(np.unique(values))
-        if odd.mean() <= ODD_ROWS and others <= ODD_VALUES:
-            return decimals
-    return None
-
-
-def _step(values: np.ndarray, lower: int) -> int:
-    """The greatest number of which all `values` are multiples, counted from `lower`."""
-    gaps = np.unique(values).view(np.uint64) - np.int64(lower).view(np.uint64)
-    # A step beyond int64 is the one gap between two extremes.
-    step = int(np.gcd.reduce(gaps)) or 1
-    return step if step < 2**63 else 1
-
-
-def _whole(given: Column) -> Column:
-    """Limits that were set for numbers with decimals, for whole ones."""
-    return replace(
-        given,
-        lower=None if given.lower is None else math.ceil(given.lower),
-        upper=None if given.upper is None else math.floor(given.upper),
-        decimals=None,
-        spikes=tuple(int(s) for s in given.spikes if s == int(s)),
-    )
-
-
-def _take(
-    column: Column, given: Column, series: pd.Series, values: np.ndarray, gone: np.ndarray
-) -> Column:
-    """`column` with the limits that were set by hand; a row beyond them is an error."""
-    wanted = {
-        key: getattr(given, key)
-        for key in ("lower", "upper", "decimals", "spikes")
-        if getattr(given, key) not in (None, ())
-    }
-    column = replace(column, **wanted, reason=given.reason or column.reason)
-    beyond = ~gone & ((values < cast(float, column.lower)) | (values > cast(float, column.upper)))
-    if beyond.any():
-        row, value = cell.row_of(series, beyond)
-        limits = " to ".join(map(str, column.restore(np.array([column.lower, column.upper]))))
-        raise DataError(
-            347,
-            f"column {column.name!r}, row {row}: {value} lies outside the schema's {limits}: mend "
-            "the row or "
-            f"the schema",
-        )
-    if column.kind == "numeric":
-        return column
-    above = values.view(np.uint64) - np.int64(cast(int, column.lower)).view(np.uint64)
-    step = given.step or _step(values[~gone], cast(int, column.lower))
-    between = ~gone & (above % np.uint64(step) != 0)
-    if between.any():
-        row, value = cell.row_of(series, between)
-        first = column.restore(np.array([column.lower])).iloc[0]
-        raise DataError(
-            347,
-            f"column {column.name!r}, row {row}: {value} is not the schema's lower, {first}, plus "
-            "a multiple of "
-            f"its step, {step}: mend the row or the schema",
-        )
-    return replace(column, step=step)
+_COMPLETED: dict[Kind, Callable[[Column, _Cells, Column | None], Column]] = {
+    "constant": _with_levels,
+    "categorical": _with_levels,
+    "boolean": _with_levels,
+    "numeric": _with_limits,
+    "integer": _with_limits,
+    "datetime": _with_limits,
+    "id": _with_last_id,
+    "text": _as_is,
+}

@@ -1,4 +1,4 @@
-"""Values and dtypes as JSON can hold them, exact both ways."""
+"""Values and dtypes as plain JSON, and back without loss."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from synthgen.tables.dtypes import shown
 
 
 def to_plain(value: Any) -> Any:
-    """A value that JSON can hold; what is no plain text, number or boolean is tagged.
+    """A value as plain JSON; anything but text, numbers and booleans becomes ``{tag: ...}``.
 
     Raises:
-        DataError: there is no such form of it.
+        DataError: It has no JSON form (E349).
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -52,7 +52,7 @@ def from_plain(value: Any) -> Any:
     """The inverse of `to_plain`.
 
     Raises:
-        UsageError: an unknown tag, or a tagged value that cannot be read.
+        UsageError: The tag is unknown, or its value cannot be read (E267).
     """
     if not isinstance(value, Mapping):
         if isinstance(value, list):
@@ -83,11 +83,11 @@ def from_plain(value: Any) -> Any:
 
 
 def dtype_to_plain(dtype: Any, categories: tuple[Any, ...] = ()) -> Any:
-    """A dtype as JSON can hold it; where pandas' own name of it is ambiguous, a name of ours.
+    """A dtype as plain JSON: its pandas name, or a name of our own where that is ambiguous.
 
     Args:
         dtype: Of pandas or numpy.
-        categories: The levels of a column, which its dtype then need not repeat.
+        categories: The levels of the column; a categorical dtype with these does not repeat them.
     """
     if isinstance(dtype, pd.CategoricalDtype):
         if dtype.categories is None:

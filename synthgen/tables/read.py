@@ -1,8 +1,7 @@
-"""Tables and results on disk: read exactly or refused, written whole or not at all.
+"""Read tables from files, exactly or not at all.
 
-The content of a file decides how it is read; its name decides how it is written. A row, a quote or
-a byte that does not fit is a `DataError` (E310 to E324) that names the line. A fault while writing
-is an `OutputError` (E501 to E508), and the old file stays.
+The content of a file decides how it is read, not its name. A row, a quote or a byte that does not
+fit is a `DataError` (E310 to E324) that names the line.
 """
 
 import codecs
@@ -156,7 +155,7 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    """The table with its integers exact: pandas makes those with a missing cell floats."""
+    """The table as a frame; integer columns with missing cells stay integers (Int64 and so on)."""
     frame = table.to_pandas()
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     names = [name for name in table.column_names if name not in index]
@@ -171,7 +170,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
-    """Warn that names of several levels become one name each."""
+    """Warn if the header has several levels, since each column then has a tuple as its name."""
     if frame.columns.nlevels > 1:
         warnings.warn(
             f"{path}: the header has {frame.columns.nlevels} levels; each column is called by all "
@@ -285,8 +284,9 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
 
 
 def _named_delimiter(data: bytes) -> tuple[str, bytes]:
-    """The delimiter that Excel's first line ``sep=;`` names, and the data with an empty line in
-    its place, which no reader sees and every line number counts.
+    """The delimiter in a first line such as ``sep=;``, which Excel writes, and the data without it.
+
+    The line is emptied, not removed, so that line numbers in errors stay right.
     """
     found = re.match(rb'"?sep=([,;\t|])"?[ ;,\t]*(?=\r?\n|\r)', data, re.IGNORECASE)
     return (found[1].decode(), data[found.end() :]) if found else ("", data)
@@ -310,7 +310,7 @@ def _refuse_comments(path: Path, data: bytes) -> None:
 
 
 def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
-    """The delimiter, which cuts most of the first records as it cuts the header; and the header."""
+    """The delimiter for which most of the first records are as wide as the header; the header."""
     sample = data[:_SAMPLE].decode("utf-8", "ignore")
     best, layout = (0.0, False, 0), None
     for delimiter in delimiters:

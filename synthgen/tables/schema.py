@@ -38,6 +38,10 @@ _SDTYPES: dict[Kind, str] = {
 class Schema:
     """The columns of a table and which of them is the target.
 
+    Attributes:
+        columns: In the order of the table.
+        target: Name of the column that holds the classes; None: there is none.
+
     Example:
         >>> ill = ["no", "no", "no", "yes"] * 10
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38] * 10, "ill": ill})
@@ -60,10 +64,12 @@ class Schema:
 
     @property
     def names(self) -> list[Hashable]:
+        """The names of all columns."""
         return [c.name for c in self.columns]
 
     @property
     def features(self) -> tuple[Column, ...]:
+        """All columns but the target."""
         return tuple(c for c in self.columns if self.target is None or c.name != self.target)
 
     @property
@@ -75,7 +81,7 @@ class Schema:
     def infer(
         cls, frame: pd.DataFrame, *, target: Hashable | None = None, given: Schema | None = None
     ) -> Schema:
-        """Find out what each column is.
+        """Infer the kind, and the levels or limits, of each column.
 
         Args:
             frame: Shape (rows, columns), at least one of each; never changed.
@@ -85,10 +91,15 @@ class Schema:
                 always the table's own.
 
         Raises:
-            DataError: names appear twice, a cell is infinite or of a type that cannot be
-                synthesised, the target is missing, has missing cells, only one class, or looks like
-                a regression target; or `given` names a column that the table lacks, or says of one
-                what its cells cannot be.
+            DataError: A column name appears twice; a cell is infinite or of a type that cannot be
+                synthesised; the target is missing, has missing cells or one class only, or looks
+                like a regression target; or `given` names a column that the table lacks, or gives
+                one a kind that its cells do not allow.
+
+        Example:
+            >>> frame = pd.DataFrame({"dose": [1.5, 2.0, 9.5], "ill": ["no", "no", "yes"]})
+            >>> Schema.infer(frame, target="ill").classes
+            ('no', 'yes')
         """
         if target is None and given is not None:
             target = given.target
@@ -120,16 +131,25 @@ class Schema:
     def from_sdv(
         cls, metadata: Any, frame: pd.DataFrame, *, target: Hashable | None = None
     ) -> Schema:
-        """The schema of `frame` with the kinds of an SDV ``Metadata`` (or its ``to_dict()``) of one
-        table.
+        """The schema of `frame`, with the kinds that SDV metadata gives its columns.
 
         SDV's ``numerical`` leaves whole numbers whole; ``id`` and personal data become ``id``,
         which is never learned from. Nothing of sdv is imported.
 
+        Args:
+            metadata: An SDV ``Metadata`` of one table, or what its ``to_dict()`` gives.
+            frame: The table, shape (rows, columns).
+            target: Name of the column that holds the classes; None: there is none.
+
         Raises:
-            UsageError: it is no metadata of one table.
-            DataError: it names a column that `frame` lacks, or gives a column a kind that its
-                cells do not allow.
+            UsageError: It is no metadata of one table (E263).
+            DataError: It names a column that `frame` lacks (E333), or gives one a kind that its
+                cells do not allow (E325).
+
+        Example:
+            >>> metadata = {"columns": {"code": {"sdtype": "categorical"}}}
+            >>> Schema.from_sdv(metadata, pd.DataFrame({"code": [3, 3, 7, 9]}))["code"].kind
+            'categorical'
         """
         described = _sdv_columns(metadata)
         for name in described:
@@ -163,7 +183,11 @@ class Schema:
         return cls.infer(frame, target=target, given=cls(tuple(columns), target))
 
     def to_sdv(self) -> dict[str, Any]:
-        """What ``sdv.metadata.Metadata.load_from_dict`` takes; nothing of sdv is imported.
+        """The schema as SDV metadata, for ``sdv.metadata.Metadata.load_from_dict``.
+
+        Returns:
+            A dict with one table; the target is an ordinary column of it. Nothing of sdv is
+            imported.
 
         Example:
             >>> frame = pd.DataFrame({"dose": [1.5, 2.25, 3.5], "ill": ["n", "n", "y"]})
@@ -174,6 +198,7 @@ class Schema:
         return {"tables": {"table": {"columns": columns}}, "relationships": []}
 
     def to_json(self) -> dict[str, Any]:
+        """The schema as plain JSON values, which `from_json` reads back and a user may edit."""
         return {
             "target": plain.to_plain(self.target),
             "columns": [c.to_json() for c in self.columns],
@@ -183,8 +208,12 @@ class Schema:
     def from_json(cls, data: Mapping[str, Any]) -> Schema:
         """The inverse of `to_json`.
 
+        Args:
+            data: ``{"target": ..., "columns": [...]}``.
+
         Raises:
-            UsageError: it is no schema, names a column twice, or its target is none of its columns.
+            UsageError: It is no schema, names a column twice, or has a target that is none of its
+                columns (E264), or a column cannot be read (E261 to E268).
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("columns"), list):
             raise UsageError(
@@ -206,10 +235,13 @@ class Schema:
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Read a schema that ``synthgen schema`` wrote (and somebody edited).
+        """Read a schema from a JSON file that ``synthgen schema`` wrote and a user may have edited.
+
+        Args:
+            path: Of the file.
 
         Raises:
-            UsageError: the file cannot be read, or holds no schema.
+            UsageError: The file cannot be read (E265), or holds no schema (see `from_json`).
         """
         try:
             content = read_json(path)
@@ -222,11 +254,12 @@ class Schema:
 
 
 def class_position(classes: tuple[Any, ...], label: Any) -> int:
-    """The position of `label` among `classes`; the text of a label names it too, if only one class
-    reads so.
+    """The position of `label` among `classes`.
+
+    A label may also be given as text, as on the command line, if exactly one class reads so.
 
     Raises:
-        UsageError: no such class.
+        UsageError: There is no such class (E201).
     """
     for position, value in enumerate(classes):
         if type(value) is type(label) and value == label:

@@ -1,7 +1,6 @@
-"""What a table is: the columns and which of them is the target (`Schema`), and a frame that keeps
-them (`Table`).
+"""A frame that was checked against its schema, which all other packages work on.
 
-Public functions take pandas and build a `Table` at the door; inside, nothing checks again.
+Public functions take pandas and NumPy and build a `Table` first; after that, nothing checks again.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Table:
         target: Hashable | None = None,
         schema: Schema | None = None,
     ) -> Table:
-        """The one door: features and classes, or a frame with its target, as a checked table.
+        """A checked table from features and classes, or from one frame and the name of its target.
 
         Args:
             data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
@@ -94,7 +93,7 @@ class Table:
         target: Hashable | None = None,
         schema: Schema | None = None,
     ) -> Table:
-        """What `of` gives, or a `UsageError` where nothing says which column holds the classes."""
+        """As `of`, but a table without a target is a `UsageError` (E217)."""
         table = cls.of(data, y, target=target, schema=schema)
         if table.schema.target is None:
             raise UsageError(
@@ -106,13 +105,13 @@ class Table:
 
     @classmethod
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
-        """Features and classes as one table, for callers that take nothing else; see `of`."""
+        """As `of`, for callers that take features and classes only."""
         frame, target = joined(X, y, schema)
         return cls._inferred(frame, target, schema)
 
     @classmethod
     def _inferred(cls, frame: pd.DataFrame, target: Hashable | None, given: Schema | None) -> Table:
-        """The table, after a warning for each thing about it that is odd."""
+        """The table, after a warning for each thing that looks wrong in it."""
         schema = Schema.infer(frame, target=target, given=given)
         decided = set() if given is None else set(given.names)
         columns = [c for c in schema.features if c.name not in decided]
@@ -122,7 +121,7 @@ class Table:
         return cls(_tidy(frame), schema)
 
     def _as(self, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
-        """This table, where nothing else is asked of it."""
+        """This table, unless another target or schema is asked for."""
         if y is not None or schema is not None or target not in (None, self.schema.target):
             raise UsageError(
                 216, "a Table has its target and schema already: give it alone, or give its frame"
@@ -262,7 +261,7 @@ def _labels(y: Any) -> pd.Series:
 
 
 def _check_alignment(X: pd.Index, y: pd.Index) -> None:
-    """Refuse indexes that pair the rows in another way than their order does."""
+    """Raise if pairing rows by index would give other pairs than pairing them by position."""
     if X.equals(y):
         return
     default = [isinstance(i, pd.RangeIndex) and i.equals(pd.RangeIndex(len(i))) for i in (X, y)]

@@ -121,6 +121,8 @@ def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) ->
 
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
     """Write a header and the rows in chunks; return how many cells were defused."""
+    # Not DataFrame.to_csv: it quotes no other delimiter in the header or in a table of one column,
+    # so a reader that looks for the delimiter there would find the wrong one.
     header, defused = _escaped(map(str, frame.columns), f'[{_DELIMITERS}"\r\n]', defuse)
     # One column shows no delimiter: a reader would look for one in the cells, so they are quoted;
     # and an empty line is no row, so an empty cell is quoted too.
@@ -172,7 +174,7 @@ def _cell(value: Any, missing: bool) -> str:
 
 
 def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str], int]:
-    """Cells as they stand in a CSV file, and how many were defused."""
+    """The cells as CSV text, and how many of them were defused."""
     needs_quotes, escaped, defused = re.compile(special).search, [], 0
     for cell in cells:
         if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
@@ -184,7 +186,7 @@ def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str
 
 
 def _half_character(frame: pd.DataFrame) -> str:
-    """Where a text holds a surrogate without its partner, which no encoding can write."""
+    """A sentence that names the cell with half a surrogate pair, which no encoding can write."""
     for position, name in enumerate(frame.columns):
         cells = enumerate(map(str, frame.iloc[:, position].astype(object)))
         for place, text in [("its name", str(name)), *((f"row {n}", text) for n, text in cells)]:
