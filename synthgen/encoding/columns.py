@@ -1,4 +1,4 @@
-"""What an encoder learns about one column: the levels it takes, or its place on a scale."""
+"""What an encoder learns about one column: its levels, or its quantiles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from synthgen.encoding.quantiles import nearest
 from synthgen.encoding.stored import Stored, check_finite, check_level, wrong
 from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 
-# A number column with at most so many distinct values, each in at least so many rows on average,
-# has levels.
+# Numbers become levels if a column has at most MAX_LEVELS distinct values, and at least
+# ROWS_PER_LEVEL rows for each on average.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
 # Columns of levels that carry information.
@@ -23,13 +23,18 @@ LEARNED_LEVELS: tuple[Kind, ...] = ("categorical", "boolean")
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A column as one code: `values` are positions in the column's categories, or the numbers
-    themselves.
+    """A column that is encoded as one code.
+
+    Attributes:
+        column: What it is.
+        values: Of each code: the position in the column's categories, or the number itself.
+        frequent: The most frequent code, which also stands for values never seen.
+        missing: Whether there is one more code, for missing cells.
     """
 
     column: Column
     values: np.ndarray
-    frequent: int  # the level that stands in for values never seen
+    frequent: int
     missing: bool
 
     @property
@@ -39,7 +44,7 @@ class Levels:
     def encode(self, series: pd.Series) -> np.ndarray:
         absent = len(self.values) if self.missing else self.frequent
         if self.column.kind in LEVELS:
-            # Of each category, and last of the code -1, missing.
+            # The code of each category; the last entry is that of a missing cell (-1).
             places = np.full(len(self.column.categories) + 1, self.frequent)
             places[self.values[::-1]] = np.arange(len(self.values))[::-1]
             places[-1] = absent
@@ -58,13 +63,19 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """A column as a quantile-normal number; with spikes or missing cells also as a code, 0 for
-    "on the scale".
+    """A column that is encoded as a quantile-normal number, and as a code if it has spikes or gaps.
+
+    Attributes:
+        column: What it is.
+        knots: Values in ascending order, int64 or float64, shape (knots,).
+        grid: Share of the rows below each knot, strictly ascending, shape (knots,).
+        spikes: Values with a code of their own, from 1 on; code 0 means "see the number".
+        missing: Whether there is one more code, for missing cells.
     """
 
     column: Column
-    knots: np.ndarray  # int64 or float64, ascending
-    grid: np.ndarray  # share of the rows below each knot, strictly ascending
+    knots: np.ndarray
+    grid: np.ndarray
     spikes: np.ndarray
     missing: bool
 
@@ -78,7 +89,7 @@ class Scale:
 
     @property
     def rounding(self) -> tuple[int, int] | int | None:
-        """First value and step of whole numbers, decimals of others; None: they are not rounded."""
+        """(first value, step) of whole numbers, decimals of others; None if nothing is rounded."""
         if self.knots.dtype != np.int64:
             return self.column.decimals
         step = self.column.step or 1
@@ -88,16 +99,16 @@ class Scale:
 def part_from_state(
     entry: Stored, column: Column, arrays: Mapping[str, np.ndarray], prefix: str
 ) -> Levels | Scale | None:
-    """What a file says about one column, after every value has been checked.
+    """The part of one column that a file describes, after every value has been checked.
 
     Args:
         entry: The description of the column, as `Encoder.state` writes it.
         column: The column that `entry` describes.
         arrays: All arrays of the encoder.
-        prefix: What the names of the column's own arrays begin with.
+        prefix: Of the names of the column's own arrays.
 
     Raises:
-        ModelFileError: a value is missing, or is none that an encoder could have written.
+        ModelFileError: A value is missing, or no encoder could have written it (E418).
     """
     if "part" not in entry:
         return None
@@ -136,6 +147,13 @@ def part_from_state(
 
 
 def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Scale | None:
+    """Learn the levels or quantiles of a column from its cells; None if it is not learned.
+
+    Args:
+        column: What it is.
+        series: The cells of the training rows, shape (rows,).
+        max_levels: Distinct numbers up to which a column has levels.
+    """
     if column.kind in LEARNED_LEVELS:
         codes = column.codes(series)
         return _levels(column, codes, codes < 0)
@@ -156,7 +174,7 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
     places = np.arange(len(rest))
     ends = np.flatnonzero(np.append(rest[1:] != rest[:-1], True))
     if len(rest) > KNOTS and 2 * len(ends) <= KNOTS:
-        # The first and the last row of each value, so that all of its share is known.
+        # The first and the last row of each value, so that its share is exact.
         places = np.unique(np.concatenate([ends, np.append(0, ends[:-1] + 1)]))
     elif len(rest) > KNOTS:
         places = np.linspace(0, len(rest) - 1, KNOTS).round().astype(np.int64)
@@ -166,5 +184,5 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
 def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> Levels | None:
     distinct, counts = np.unique(values[~gone], return_counts=True)
     if not len(distinct):
-        return None  # nothing but missing in these rows
+        return None  # all of these rows are missing
     return Levels(column, distinct, int(np.argmax(counts)), bool(gone.any()))

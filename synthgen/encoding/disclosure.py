@@ -1,4 +1,4 @@
-"""What of an encoder a model file may hold: nothing that fewer than five training rows tell."""
+"""Coarsening of an encoder for a model file: it keeps no value that fewer than 5 rows share."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from synthgen.encoding.quantiles import nearest
 from synthgen.errors import ModelFileError
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
-# Knots are at least so many rows apart, and values seen at least so often.
+# A stored value was seen in at least so many rows, and knots are at least so many rows apart.
 PRIVATE_ROWS = 5
 
 
 def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
-    """Knots at least 5 rows apart and rounded, no extremes, no value in fewer than 5 rows.
+    """An encoder that tells nothing about single training rows.
+
+    Its quantiles are rounded and at least 5 rows apart, the extremes are left out, and so is every
+    value that fewer than 5 rows have.
 
     Args:
-        encoder: Of training rows.
-        frame: All training rows of the table, of every class: a value that five of them share
-            identifies none.
+        encoder: Fitted on training rows.
+        frame: All training rows, of every class; a value counts as shared if 5 of them have it.
 
     Returns:
         The coarser encoder, with the same widths, and a sentence for each column that changed.
 
     Raises:
-        ModelFileError: a column has no value or range that 5 rows share.
+        ModelFileError: A column has no value or range that 5 rows share (E405).
     """
     coarse = [
         _coarse(column, part, frame[column.name])
@@ -43,9 +45,9 @@ def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]
 
 
 def rounded_count(rows: int) -> int:
-    """A number of rows as a file tells it: to 5, and from 100 on to two significant digits.
+    """A number of rows, rounded for a file: to a multiple of 5, from 100 on to two digits.
 
-    Fewer than 5 rows are told as 5.
+    1 to 4 rows become 5.
 
     Example:
         >>> [rounded_count(rows) for rows in (0, 2, 12, 13, 106, 2108)]
@@ -95,13 +97,12 @@ def shareable_classes(
     Args:
         target: The column of the classes.
         counts: Rows of each class, in the order of the target's categories.
-        named: Positions of the classes that were asked for by name, or learned.
+        named: Positions of the classes that the user named or the model learned; they are kept.
         keep_all: Whether to keep every name.
 
     Returns:
-        The column; the positions of the classes that it still names; how many it no longer names,
-        with the number of their rows as `rounded_count` tells it; and a sentence about these, or
-        an empty one.
+        The column; the positions of the classes that it still names; how many classes it no longer
+        names and the number of their rows, by `rounded_count`; and a sentence about these, or "".
     """
     kept = [
         position
@@ -113,7 +114,7 @@ def shareable_classes(
     names = tuple(target.categories[position] for position in kept)
     dtype = target.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        # Also without the levels that no row has: they may be those of rows left out before.
+        # Levels without a row are dropped as well: they may stem from rows that were left out.
         levels = dtype.categories[dtype.categories.isin(pd.Index(names))]
         dtype = pd.CategoricalDtype(levels, ordered=dtype.ordered)
     column = replace(target, categories=names, dtype=dtype)
@@ -130,7 +131,7 @@ def shareable_classes(
 def _coarse(
     column: Column, part: Levels | Scale | None, series: pd.Series
 ) -> tuple[Column, Levels | Scale | None, str]:
-    """A column and its part without what fewer than 5 rows tell, and what was left out."""
+    """A column and its part, coarsened, and a note of what was left out."""
     if isinstance(column.dtype, pd.CategoricalDtype) and column.kind in ("id", "text", "missing"):
         column = replace(column, dtype=pd.CategoricalDtype())  # its levels are the training cells
     gone = int(series.isna().sum())
@@ -145,12 +146,12 @@ def _coarse(
     elif column.kind == "id":
         column, note = _coarse_id(column)
     else:
-        # Bounds of columns that are not learned tell of single rows and serve nothing.
+        # The bounds of a column that is not learned are values of single rows, and of no use.
         column, note = replace(column, lower=None, upper=None, step=None, spikes=()), ""
     if part is not None:
         part = replace(part, column=column)
         if rare and part.missing:
-            # Another value takes the code, so that the network's spans stay as they are.
+            # Another value takes the code of missing, so that the widths of the network stay.
             if isinstance(part, Levels):
                 part = replace(
                     part, values=np.append(part.values, part.values[part.frequent]), missing=False
@@ -190,8 +191,7 @@ def _coarse_categories(
         raise _nothing_shared(column)
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        # Levels that no row has, too: a frame cut from a larger one keeps the names of the rows it
-        # lost.
+        # Levels without a row are dropped as well: a subset of a frame keeps those of all rows.
         kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
         used = dtype.categories[dtype.categories.isin(kept)]
         dtype = pd.CategoricalDtype(used, ordered=dtype.ordered)
@@ -228,7 +228,7 @@ def _coarse_numbers(column: Column, part: Levels, series: pd.Series) -> tuple[Co
         if changed
         else ""
     )
-    # The gap to a rare value would give it away; between the levels there is nothing to round.
+    # The step could reveal a rare value, and levels need no rounding.
     return (replace(column, step=1) if column.step else column), replace(part, values=merged), note
 
 
@@ -239,12 +239,12 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
     rows = round(0.5 / part.grid[0])
     places = np.round(part.grid * rows - 0.5).astype(np.int64)
     knots = part.knots
-    if rows < 3 * PRIVATE_ROWS:  # too few of this class: the range of all rows stands in
+    if rows < 3 * PRIVATE_ROWS:  # too few of this class: take the quantiles of all rows
         knots = np.sort(values[~gone & ~np.isin(values, part.spikes)])
         rows = len(knots)
         places = np.arange(rows)
     if column.step is not None and knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS].size:
-        # A step that only the outermost rows show is their distance.
+        # If only the outermost rows differ, the step is their distance and reveals them.
         inner = knots[PRIVATE_ROWS - 1 : -PRIVATE_ROWS]
         if inner[0] == inner[-1]:
             column = replace(column, step=1)
@@ -263,7 +263,7 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
 
 
 def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Column:
-    """`column` bounded by the values that the file holds, with the spikes that 5 rows share."""
+    """`column` with the limits of the stored values, and those spikes that 5 rows share."""
     spikes = tuple(np.array(column.spikes)[np.isin(column.spikes, shared)].tolist())
     return replace(column, lower=stored.min().item(), upper=stored.max().item(), spikes=spikes)
 
@@ -271,22 +271,25 @@ def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Colu
 def _file_knots(
     column: Column, values: np.ndarray, places: np.ndarray, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots with 5 rows from each to the next and from each end on, rounded; and their grid.
+    """Rounded knots, at least 5 rows apart and 5 rows from each end, and their grid.
 
-    Each keeps one digit of the distance to its nearer neighbour; a tie is held by 5 rows or more
-    and stays.
+    A knot is rounded to the power of ten below the gap to its nearer neighbour. Knots without a gap
+    are values that 5 rows share, and stay.
 
     Args:
-        column: Says which step or decimals its values have.
-        values: Some of the sorted values.
-        places: Their positions among all `rows` of them.
+        column: Has the step or the decimals of the values.
+        values: Some of the sorted values, shape (n,).
+        places: Their positions among all values, shape (n,).
         rows: Number of all values.
 
+    Returns:
+        The knots, and for each the share of rows below it; both of shape (knots,).
+
     Raises:
-        ModelFileError: there are too few.
+        ModelFileError: Fewer than two knots remain (E405).
     """
-    # In units of a round number of rows, and evenly apart where the places are: shares of 123 rows
-    # are those of 124, and so is their number.
+    # Shares are multiples of one over a rounded number of rows, so that neither they nor the number
+    # of knots tells the exact number: 123 and 124 rows give the same ones.
     told = max(PRIVATE_ROWS, rows // _unit(rows) * _unit(rows))
     shares = (places + 0.5) * told // max(rows, 1)
     apart = -(-PRIVATE_ROWS * told // max(rows, 1))
@@ -302,7 +305,7 @@ def _file_knots(
         raise _nothing_shared(column)
     knots = values[chosen].tolist()
     grid = (shares[chosen] + 0.5) / told
-    # The outermost knots stand for all rows beyond them, or half of those would pile up on each.
+    # Rows beyond the outermost knots count as lying within them, or they would pile up there.
     grid[0], grid[-1] = 0.5 / told, 1 - 0.5 / told
     out = []
     for i, knot in enumerate(knots):
@@ -316,9 +319,7 @@ def _file_knots(
 
 
 def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: str) -> int | float:
-    """`value` rounded to the power of ten that is no more than `gap`, and to its column's step
-    or decimals.
-    """
+    """`value` rounded to the power of ten not above `gap`, and to the column's step or decimals."""
     if gap == 0:
         return value
     exponent = gap.adjusted()
@@ -337,7 +338,7 @@ def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: s
         ROUND_CEILING: -((start - value) // unit),
         ROUND_HALF_EVEN: (value - start + unit // 2) // unit,
     }[rounding]
-    # Rounded inwards, a multiple of the unit may lie beyond 64 bits only in the middle.
+    # Outermost knots are rounded inwards; one in the middle may be rounded beyond 64 bits.
     return min(max(start + steps * unit, -(2**63)), 2**63 - 1)
 
 

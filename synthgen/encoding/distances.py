@@ -1,4 +1,4 @@
-"""Distances between rows: Euclidean, on one scale that is learned on real rows."""
+"""Distances between rows of a table, on a scale that is learned from real rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from synthgen.tables.column import NUMBERS, Column, Kind
 
-# What tells rows apart: no constants, no IDs, no text.
+# The columns that count in a distance: no constants, no IDs, no text.
 COUNTED: tuple[Kind, ...] = (*NUMBERS, "categorical", "boolean")
-# One knot for so many rows, so that the scale does not follow single rows: with a knot for each, up
-# to 88 % of fresh real rows (one column, 200 rows) pass for near copies.
+# One knot for so many rows. With a knot for each row the scale follows single rows, and up to 88 %
+# of fresh real rows (one column, 200 rows) count as near copies.
 ROWS_PER_KNOT, MAX_KNOTS = 20, 50
-# So many pairs of rows at a time: more waits for memory, fewer for the threads.
+# Pairs of rows that are compared at once.
 PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
 
 
@@ -34,12 +34,12 @@ class Rows(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """Of each row that was asked about; all of shape (rows,).
+    """The nearest real row of each row; all arrays have shape (rows,).
 
     Attributes:
-        distance: To the nearest row.
-        ratio: Of that distance to the one to the second nearest.
-        place: Of the nearest row.
+        distance: To the nearest real row.
+        ratio: The distance to the nearest row over that to the second nearest.
+        place: Position of the nearest row among the real rows.
     """
 
     distance: np.ndarray
@@ -56,16 +56,16 @@ class _Scale(NamedTuple):
 
 @final
 class Space:
-    """Where the rows of a table have distances.
+    """The scale on which distances between rows of a table are measured.
 
-    Distances are Euclidean on normal scores of the numbers; another category, and missing on one
-    side only, count as sqrt(2), the usual distance of two normal numbers. Columns that are not
-    `COUNTED` do not count.
+    Distances are Euclidean on normal scores of the numbers. A different category, or a cell that is
+    missing in one of the two rows, counts as sqrt(2), the root mean square distance of two standard
+    normal numbers. Columns of other kinds than `COUNTED` do not count.
 
     Args:
-        columns: Of the table.
+        columns: The columns of the table.
         frames: The real rows to learn the scale from, at least one frame.
-        device: Where distances are measured.
+        device: Where distances are computed.
 
     Example:
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38]})
@@ -85,7 +85,7 @@ class Space:
         self._device = torch.device(device)
 
     def rows(self, frame: pd.DataFrame) -> Rows:
-        """The rows of `frame` as `nearest` takes them."""
+        """The rows of `frame` as points, for `nearest`."""
         scores, codes = [np.zeros((len(frame), 0))], [np.zeros((0, len(frame)), dtype=np.int64)]
         for column, scale in self._scales:
             if scale is None:
@@ -104,7 +104,7 @@ class Space:
 
 
 def _codes(column: Column, series: pd.Series) -> np.ndarray:
-    """`Column.codes`, with one code more for levels that a model knows and the table lacks."""
+    """As `Column.codes`, but unknown levels share one more code."""
     known = (series.isin(list(column.categories)) | series.isna()).to_numpy(dtype=bool)
     if known.all():
         return column.codes(series)
@@ -131,7 +131,7 @@ def _scale(column: Column, series: list[pd.Series]) -> _Scale | None:
 
 
 def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
-    """Each different row once, and of every row its place among these; -1 if it has a twin."""
+    """The distinct rows, and the position of each row among them, -1 if another row equals it."""
     numbers, codes = rows
     flat = [np.zeros((len(numbers), 1)), numbers.cpu().numpy(), codes.cpu().numpy().T]
     _, first, place, counts = np.unique(
@@ -151,7 +151,8 @@ def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nea
     Args:
         asked: The rows in question.
         real: At least one row.
-        itself: For each row of `asked` the place in `real` to leave out, shape (rows,); -1: none.
+        itself: For each row of `asked`, the position in `real` to leave out, or -1; shape (rows,).
+            None: none is left out.
     """
     (numbers, codes), (others, other_codes) = asked, real
     device = numbers.device

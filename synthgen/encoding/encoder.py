@@ -1,6 +1,4 @@
-"""From a table to two tensors and back: quantile-normal numbers, and codes for everything that
-has levels.
-"""
+"""Encoding of a table as two tensors, quantile-normal numbers and codes of levels, and back."""
 
 from __future__ import annotations
 
@@ -22,23 +20,24 @@ from synthgen.tables.table import as_frame
 
 
 class Encoder:
-    """Tables to tensors and back, with everything learned from the rows it is fitted on.
+    """Turns tables into tensors and back; all it learns comes from the rows it is fitted on.
 
     A number column with few distinct values (at most 128, each in 5 rows on average) becomes
-    levels. Any other is mapped through its quantiles to a standard normal, with spikes and missing
-    cells as levels of their own. Up to 1000 of the values, at equal shares of the rows, are knots.
-    A knot comes back exact, any other value to within 1e-4 of the distance between the two knots
-    beside it, and then rounded to its column's step or decimals: whole numbers and decimals are
-    exact unless 5,000 steps lie between two knots. Constant, ID and text columns are not learned:
-    constants come back, IDs are numbered anew, and text is left empty, so that none of it leaves.
+    levels. Any other is mapped through its quantiles to a standard normal number, with levels for
+    spikes and missing cells. The quantiles are interpolated between up to 1,000 knots.
+
+    Decoding returns a knot exactly, and any other value to within 1e-4 of the gap between its two
+    knots, then rounded to the step or decimals of the column. So whole numbers and decimals are
+    exact, unless two neighbouring knots are 5,000 steps apart. Constant, ID and text columns are
+    not learned: constants are repeated, IDs are new, and text is left empty.
 
     Attributes:
         columns: In the order of the table.
-        parts: What was learned of each; None: nothing.
+        parts: What was learned of each column; None for one that is not learned.
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
-        scale_code: For each number, the position of the code whose level 0 means "on the scale", or
-            -1.
+        scale_code: For each number, the position of its code, whose level 0 means "see the number";
+            -1 if it has none.
 
     Example:
         >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
@@ -75,6 +74,7 @@ class Encoder:
 
     @property
     def slots(self) -> Slots:
+        """(column name, has a numeric slot, number of category codes), for each column."""
         return [
             (column.name, number is not None, 0 if code is None else self.widths[code])
             for column, (number, code) in zip(self.columns, self._places, strict=True)
@@ -82,6 +82,7 @@ class Encoder:
 
     @property
     def layout(self) -> Layout:
+        """The layout of this table's own encoded rows."""
         numbers, codes = list(range(self.n_numbers)), list(range(len(self.widths)))
         return Layout(self.n_numbers, self.widths, self.scale_code, None, numbers, codes)
 
@@ -89,13 +90,12 @@ class Encoder:
     def fit(
         cls, frame: pd.DataFrame, columns: tuple[Column, ...], *, max_levels: int = MAX_LEVELS
     ) -> Encoder:
-        """Learn the levels, knots and shares of `columns` from the rows of `frame`, training
-        rows only.
+        """Learn the levels and quantiles of `columns` from training rows.
 
         Args:
-            frame: Shape (rows, columns).
+            frame: The training rows, shape (rows, columns).
             columns: What they are.
-            max_levels: Distinct values of a number up to which it has levels.
+            max_levels: Distinct values up to which a number column has levels.
         """
         parts = (fit_part(column, frame[column.name], max_levels) for column in columns)
         return cls(columns, tuple(parts))
@@ -105,17 +105,17 @@ class Encoder:
     ) -> Encoded:
         """Encode `frame`.
 
-        A category of the schema that the fitted rows lack becomes their most frequent one; a number
-        beyond theirs is clipped, and a missing cell where they have none becomes 0 on the scale,
-        their median, or the most frequent level.
+        What the fitted rows do not contain is replaced: a category by the most frequent one, a
+        number beyond their range by its nearer end, and a missing cell by the median or the most
+        frequent level.
 
         Args:
             frame: Shape (rows, columns), with at least the encoder's columns.
-            rng: Spreads values that fill several knots over them.
+            rng: Draws a place for values that occupy several knots.
             device: Where the tensors go.
 
         Raises:
-            DataError: a column is missing, or a cell is not what its column's schema says.
+            DataError: A column is missing (E338), or a cell does not fit its column.
         """
         for column in self.columns:
             if column.name not in frame.columns:
@@ -151,7 +151,7 @@ class Encoder:
         return Encoded(numbers, codes)
 
     def inverse_transform(self, rows: Encoded) -> pd.DataFrame:
-        """The frame that `rows` stand for, in the columns' own dtypes, with a RangeIndex."""
+        """Decode rows to a frame with the columns' own dtypes and a RangeIndex."""
         device, narrow = rows.numbers.device, torch.from_numpy(np.empty(0, code_type(self.widths)))
         codes = rows.codes.to(narrow.dtype).cpu().numpy().T
         series: dict[int, pd.Series] = {}
@@ -188,8 +188,9 @@ class Encoder:
         return as_frame(out, [c.name for c in self.columns], len(rows))
 
     def _groups(self) -> Iterator[list[tuple[Scale, int, int | None]]]:
-        """The columns on a scale, some of one type at once, each with the position of its number
-        and of its code.
+        """Batches of columns of one type that are encoded by quantiles.
+
+        Each column comes with the positions of its number and of its code.
         """
         for whole in (True, False):
             group = [
@@ -201,17 +202,17 @@ class Encoder:
                 yield group[start : start + SIDE_BY_SIDE]
 
     def place(self, name: Any, value: Any) -> tuple[int | None, int]:
-        """Where a value of a column of levels is found among the codes.
+        """The code and the level of a value, in a column that is encoded by levels.
 
         Args:
-            name: A column of categories, truth values, or numbers with few distinct values.
+            name: A column of categories, booleans, or numbers with few distinct values.
             value: One of its values, or text that reads like one; None: a missing cell.
 
         Returns:
             Position of the code, None for a column with one level, and the level.
 
         Raises:
-            UsageError: the column has no levels, or not this one.
+            UsageError: The column has no levels, or not this one (E238).
         """
         named = {p.column.name: i for i, p in enumerate(self.parts) if isinstance(p, Levels)}
         if name not in named:
@@ -230,7 +231,7 @@ class Encoder:
         return code, levels.index(value)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The encoder as JSON and arrays."""
+        """The encoder as plain JSON values, and arrays by name."""
         described, arrays = [], {}
         for i, (column, part) in enumerate(zip(self.columns, self.parts, strict=True)):
             entry: dict[str, Any] = {"column": column.to_json()}
@@ -256,8 +257,7 @@ class Encoder:
             arrays: The arrays of `state`.
 
         Raises:
-            ModelFileError: a value is missing, or is none that an encoder could have written
-                (E418).
+            ModelFileError: A value is missing, or no encoder could have written it (E418).
         """
         entry = described if isinstance(described, Stored) else Stored(described, "encoder")
         columns, parts = [], []

@@ -1,4 +1,4 @@
-"""How the columns of encoded rows lie side by side, and encoded rows themselves."""
+"""Encoded rows, and the order of the columns in them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Slots = list[tuple[Hashable, bool, int]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns of encoded rows are, of a table itself or of a wider one that holds it.
+    """The columns of encoded rows: those of one table, or a shared layout of several tables.
 
     Attributes:
         n_numbers: Width of `Encoded.numbers`.
         widths: Levels of each column of `Encoded.codes`.
         scale_code: See `Encoder.scale_code`.
-        own: Number of levels of each code that occur in this table, 0 if it lacks the code; None if
-            the layout is this table's alone.
+        own: In a shared layout, the number of levels of each code that this table has, 0 if it
+            lacks the code. None: the layout is not shared.
         numbers: Positions of this table's numbers in the shared layout.
         codes: Positions of this table's codes in the shared layout.
     """
@@ -35,7 +35,7 @@ class Layout:
     codes: list[int]
 
     def places(self) -> dict[str, torch.Tensor]:
-        """Positions of the table's own numbers, levels and codes in this layout, in order."""
+        """Positions of the table's own numbers, levels and codes in this layout."""
         starts = np.cumsum([0, *self.widths])
         own = self.widths if self.own is None else self.own
         levels = [int(starts[j]) + i for j in self.codes for i in range(own[j])]
@@ -43,6 +43,7 @@ class Layout:
         return {name: torch.tensor(at, dtype=torch.long) for name, at in found.items()}
 
     def sizes(self) -> dict[str, int]:
+        """The number of numbers, levels and codes in this layout."""
         return {
             "numbers": self.n_numbers,
             "levels": sum(self.widths),
@@ -50,7 +51,7 @@ class Layout:
         }
 
     def padded(self, rows: Encoded) -> Encoded:
-        """Rows of the table itself in this layout; what it lacks is 0."""
+        """Rows of the table in this layout, with 0 where the table lacks a column."""
         n, places = len(rows), self.places()
         numbers = rows.numbers.new_zeros(n, self.n_numbers)
         codes = rows.codes.new_zeros(n, len(self.widths))
@@ -67,7 +68,7 @@ def code_type(widths: list[int]) -> np.dtype:
 
 
 def common(slots: list[Slots]) -> list[Layout]:
-    """The narrowest layout that holds several tables of the same columns, as each of them sees it.
+    """The narrowest layout shared by several tables of the same columns, one view for each table.
 
     Example:
         >>> one = [("age", True, 0), ("sex", False, 2)]
@@ -104,8 +105,8 @@ class Encoded:
     Attributes:
         numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says
             that the value is a spike or missing.
-        codes: Whole numbers of shape (rows, n_codes), each column in ``range(widths[j])``; of an
-            encoder in the smallest type that holds them, of a network int64.
+        codes: Whole numbers of shape (rows, n_codes), each column in ``range(widths[j])``. From an
+            encoder they have the smallest type that holds them, from a network int64.
     """
 
     numbers: torch.Tensor

@@ -1,7 +1,7 @@
-"""Numbers and their places on a quantile-normal scale, all columns at once, on any device.
+"""Quantile-normal encoding of numbers and its inverse, several columns at once, on any device.
 
-Whole numbers are exact over all 64 bits. torch has no arithmetic of unsigned numbers, so the
-difference of two numbers is taken modulo 2^64, and what is negative then stands for 2^63 and more.
+Whole numbers are exact over all 64 bits. torch has no unsigned arithmetic, so differences are
+taken modulo 2^64, and a negative one stands for 2^63 or more.
 """
 
 from __future__ import annotations
@@ -14,20 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A place so near to a knot, as a share of the way to the next, is the knot: float32 is no more
-# precise.
+# A value this near to a knot, as a share of the gap to the next one, is the knot: the limit of
+# float32.
 SNAP = 5e-5
 LOWEST = -(2**63)
-# Columns that are worked on at once, and cells: what lies between pandas and the encoded rows
-# depends on neither the columns nor the rows of a table.
+# Columns, and cells, that are encoded at once: so the memory needed does not grow with the table.
 SIDE_BY_SIDE, CELLS_CPU, CELLS_GPU = 8, 2**17, 2**22
-CELL = 100  # bytes that work on a cell takes
+CELL = 100  # bytes of working memory for a cell
 
 
 class Scale(Protocol):
-    """One column: `knots` ascend, `grid` has the share of the rows below each; `start` and `step`
-    are those of whole numbers, `decimals` those of others, None where they are not rounded.
-    """
+    """One column as `Scales` reads it, see `synthgen.encoding.columns.Scale`."""
 
     @property
     def knots(self) -> np.ndarray: ...
@@ -49,12 +46,14 @@ class Scales:
         knots, grid: Shape (columns, knots).
         last: Position of the last knot, shape (columns, 1).
         ends: Of each knot the position of the last one that is equal; shape (columns, knots).
-        tied: Whether any knots are.
+        tied: Whether any knots are equal.
         spikes: Shape (columns, spikes); there are `n_spikes` of each.
-        sorted, order: The spikes in order, and where they lie among `spikes`.
-        missing: Code of a missing cell, 0 where it has none; shape (columns, 1).
-        start, step: Of whole numbers, shape (columns, 1); a step of 1 rounds nothing.
-        unit: Of others, the power of ten that is rounded to; 0: they are not. Shape (columns, 1).
+        sorted, order: The spikes in ascending order, and their positions in `spikes`.
+        missing: Code of a missing cell, 0 if there is none; shape (columns, 1).
+        start, step: Whole numbers are rounded to `start` plus a multiple of `step`; a step of 1
+            rounds nothing. Shape (columns, 1).
+        unit: Other numbers are rounded to a multiple of 1 / `unit`; 0 rounds nothing. Shape
+            (columns, 1).
         rounds: Whether any column is rounded.
     """
 
@@ -102,12 +101,15 @@ class Scales:
     def encode(
         self, values: Tensor, gone: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Places, 0 where a code says spike or missing, and these codes.
+        """Normal numbers, and codes for spikes and missing cells; both of shape (columns, rows).
 
         Args:
             values: Of the type of `knots`, shape (columns, rows).
-            gone: Whether a cell is missing.
-            generator: Spreads a value that fills several knots over them.
+            gone: Whether a cell is missing, shape (columns, rows).
+            generator: Draws a place for a value that occupies several knots.
+
+        Returns:
+            The numbers, float32, 0 where the code is not 0; and the codes, int64.
         """
         codes = torch.zeros_like(values, dtype=torch.int64)
         if self.spikes.shape[1]:
@@ -133,11 +135,11 @@ class Scales:
         return torch.where((codes > 0) | gone, 0.0, normal).float(), codes
 
     def decode(self, normal: Tensor, codes: Tensor) -> Tensor:
-        """Values, shape (columns, rows); those of missing cells mean nothing.
+        """The values of normal numbers and codes, shape (columns, rows); any value where missing.
 
         Args:
             normal: Shape (columns, rows).
-            codes: 0 where a column has none; shape (columns, rows).
+            codes: Shape (columns, rows); 0 for a column without a code.
         """
         last = self.grid.gather(1, self.last)
         uniform = torch.special.ndtr(normal.double()).maximum(self.grid[:, :1]).minimum(last)
@@ -166,13 +168,13 @@ class Scales:
 
 
 def chunks(columns: int, rows: int, device: torch.device) -> list[slice]:
-    """Rows that are worked on one after the other."""
+    """Slices of the rows, each small enough to be encoded at once."""
     size = max(1, _cells(device) // columns)
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def working(rows: int, device: torch.device) -> int:
-    """Bytes that a chunk takes at most."""
+    """The most bytes of working memory that a chunk of `chunks` takes."""
     return CELL * min(SIDE_BY_SIDE * rows, _cells(device))
 
 
@@ -210,13 +212,13 @@ def between(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
         )
         steps = torch.where((whole >= 2.0**64) | _less(width, steps.long()), width, steps.long())
         return torch.where(share >= 1, high, low + steps)
-    # Of two ends that are equal the weighted mean may differ in the last bit.
+    # The weighted mean of two equal ends may differ from them in the last bit.
     inside = torch.where(low == high, low, low * (1 - share) + high * share)
     return torch.where(share <= 0, low, torch.where(share >= 1, high, inside))
 
 
 def nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """For each of `wanted` the position of the nearest of the sorted `values`, the lower of two."""
+    """The position in the sorted `values` nearest to each of `wanted`; of two, the lower."""
     known, sought = torch.from_numpy(values), torch.from_numpy(wanted)
     above = torch.searchsorted(known, sought).clamp(max=len(known) - 1)
     below = (above - 1).clamp(min=0)
@@ -240,12 +242,12 @@ def _unsigned(difference: Tensor) -> Tensor:
 
 
 def _less(one: Tensor, two: Tensor) -> Tensor:
-    """Whether `one` is the smaller, both read as unsigned."""
+    """``one < two``, both read as unsigned."""
     return (one ^ LOWEST) < (two ^ LOWEST)
 
 
 def _divided(values: Tensor, by: Tensor) -> Tensor:
-    """``values // by``, where `values` are read as unsigned, for `by` from 2."""
+    """``values // by`` with `values` read as unsigned; a `by` below 2 counts as 2."""
     by = by.clamp(min=2)
     half = (values >> 1) & (2**63 - 1)
     found = torch.div(half, by, rounding_mode="floor") * 2

@@ -1,8 +1,8 @@
 """Values read from a model file, each checked before it is used.
 
-A checksum finds damage, not intent: whoever edits a file can also sign it again. So every value is
-held against what it may be, and every size against the arrays that are in the file, before
-anything is built from them. Whatever is wrong has one error code, 418.
+The checksum of a file finds damage, not manipulation: who edits a file can also write a new
+checksum. So every value and every size is checked before anything is built from it. All of these
+errors have the code 418.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ synthgen wrote it. Copy it again, or train again [E418]
 
 
 def unreadable(error: Exception) -> ModelFileError:
-    """The error for a file whose values fail together, each of them allowed by itself."""
+    """The error for a file whose values are allowed one by one but fail together."""
     return ModelFileError(
         CODE,
         f"this file's values make no model ({type(error).__name__}: {error}): it was changed after "
@@ -65,7 +65,7 @@ class Stored:
         """The value of a key.
 
         Raises:
-            ModelFileError: this is no object, or lacks the key.
+            ModelFileError: This is no JSON object, or lacks the key.
         """
         if not isinstance(self.value, dict) or key not in self.value:
             raise self.wrong(f"an object with the key {key!r}")
@@ -129,7 +129,7 @@ class Stored:
 
 
 def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse a file with a weight or quantile that is infinite or no number.
+    """Raise for a weight or quantile that is infinite or NaN.
 
     Raises:
         ModelFileError: an array holds such a value.
@@ -141,7 +141,7 @@ def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def check_level(values: np.ndarray, what: str, levels: int) -> None:
-    """Refuse codes that are none of so many levels."""
+    """Raise for a code outside ``range(levels)``."""
     outside = (values < 0) | (values >= levels)
     if outside.any():
         raise wrong(what, values[outside][0], f"a whole number from 0 to {levels - 1}")

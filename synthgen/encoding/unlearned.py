@@ -11,10 +11,18 @@ from synthgen.tables.column import Column
 
 
 def unlearned(column: Column, rows: int) -> pd.Series:
-    """A column that carries nothing to learn: its constant, all missing, fresh IDs, or empty text.
+    """Cells for a column that no model learns.
+
+    A constant is repeated, IDs are new ones that the table lacks, text is empty, and a column
+    without values is missing.
+
+    Args:
+        column: Of kind ``constant``, ``id``, ``text`` or ``missing``.
+        rows: How many cells.
+
 
     Raises:
-        DataError: a column of IDs has no room for so many beside those that it has.
+        DataError: The dtype of a column of IDs has no room for so many new ones (E329).
     """
     if column.kind == "constant":
         return column.restore(np.zeros(rows, dtype=np.int64))
@@ -32,7 +40,7 @@ def unlearned(column: Column, rows: int) -> pd.Series:
 
 
 def _new_numbers(column: Column, rows: int) -> np.ndarray:
-    """IDs above those of the column; below them, where the dtype has no room above."""
+    """IDs above those of the column, or below them if the dtype has no room above."""
     lowest, highest = -(2**63), 2**63 - 1
     if cell.is_numeric(column.dtype):
         dtype = cell.numpy_type(column.dtype)
@@ -53,7 +61,6 @@ def _new_numbers(column: Column, rows: int) -> np.ndarray:
         raise DataError(
             329,
             f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside "
-            f"{column.lower} to "
-            f"{upper}: drop the column, or make it a wider type",
+            f"{column.lower} to {upper}: drop the column, or make it a wider type",
         )
     return np.arange(rows, dtype=np.int64) + first
