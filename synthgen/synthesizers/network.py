@@ -1,16 +1,12 @@
-"""What all networks share: which rows they learn from, when they stop, how they are kept."""
+"""The base of all synthesizers that train networks: their arguments, `fit` and sampling."""
 
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
-from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
-from itertools import count
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,45 +16,39 @@ import torch
 from synthgen.encoding.columns import MAX_LEVELS
 from synthgen.encoding.disclosure import rounded_count
 from synthgen.encoding.distances import energy_distance
-from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import working
 from synthgen.errors import ModelFileError, UsageError
-from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
+from synthgen.synthesizers.network_fit import NetworkFit
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.threads import NETWORK, threads_for
-from synthgen.training.blocks import initialise
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
-from synthgen.training.learner import Learner, Sampler, StagedLearner
+from synthgen.training.learner import Sampler, StagedLearner
 from synthgen.training.runner import History, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
 # A network is trained once, pre-trained as a base, or fine-tuned from one.
 Role = Literal["whole", "base", "adapted"]
 
-# Fewer rows of a class than this teach a network nothing that resampling them does not.
+# With fewer rows of a class, a network learns nothing that resampling does not give.
 MIN_ROWS = 10
-# A network that is to be quick learns numbers with more distinct values than this on their scale:
-# half the width on Adult, and no worse (`evaluation/speed.md`).
+# CTGAN and TVAE encode a number column by levels up to so many distinct values. More would double
+# the width on Adult, without better rows (`evaluation/speed.md`).
 FEW_LEVELS = 24
-# Early stop looks at a tenth of the rows of the class, if that is enough to look at.
-HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
-# Bytes for each float32 weight: itself, its gradient twice, two moments of Adam, two saved copies
-# of weight and moments, and its first value. A sampler also keeps an average, its last change, the
-# best average, two saved copies of these, and the first average.
+# Bytes for each float32 weight: the weight, its gradient twice, two moments of Adam, two saved
+# copies of weight and moments, and the first weight. A sampler also keeps the average, its last
+# change, the best average, two saved copies of these, and the first average.
 WEIGHT, SAMPLER_WEIGHT = 52, 32
-# Numbers kept during a step: KEPT for each encoded value of a row and each of UNITS hidden units.
+# Numbers that a step keeps: KEPT for each encoded value of a row and each of UNITS hidden units.
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48
-# Seconds from which a fit says beforehand how long it will take.
-LONG_FIT = 20
 # Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
 BLOCK = 1024
 
@@ -67,29 +57,29 @@ class NetworkSynthesizer(SavedNetworks):
     """A synthesizer that trains networks; a subclass says which.
 
     Args:
-        scope: What the network learns from. "class": the rows of the class alone, one network for
-            each class; "all": all rows, with the class as a condition, one network in all; "adapt":
-            all rows first, then a copy goes on with the rows of the class; "auto": what measured
-            best for the number of rows of the class, see ``evaluation/scope.md``.
-        steps: Updates; None: 2,000 to 4,000, growing with the number of rows learned from.
-        batch_size: Rows of a batch, drawn with replacement, so it may exceed the table.
+        scope: The rows that a network learns from. "class": one network for each class, from its
+            rows alone. "all": one network from all rows, with the class as a condition. "adapt": as
+            "all", then a copy is fine-tuned on the rows of each class. "auto": the scope that
+            measured best for the number of rows of the class (``evaluation/scope.md``).
+        steps: Number of updates; None: 2,000 to 4,000, more for more rows.
+        batch_size: Rows of a batch. They are drawn with replacement, so it may exceed the table.
         learning_rate: Of Adam.
-        device: "auto", "cpu", "cuda", "cuda:1".
-        verbose: Show a progress bar on standard error.
-        checkpoint: A file where `fit` writes its state every 30 seconds, and on Ctrl-C and SIGTERM.
-            If it is there when `fit` begins, with the same table and arguments, `fit` goes on from
-            it and, on a CPU, ends with the same bits as if it had never stopped. It holds weights
-            and no row, and is removed when the fit is done. None: none is written.
+        device: "auto", "cpu", "cuda" or "cuda:1"; "auto" is a GPU if there is one.
+        verbose: Whether to show a progress bar, on standard error or in a notebook.
+        checkpoint: A file to which `fit` writes its state every 30 seconds, and on Ctrl-C and
+            SIGTERM. If the file exists, `fit` with the same table and arguments continues from it;
+            on a CPU the result has the same bits as without a stop. It holds weights but no rows,
+            and is removed at the end. None: no checkpoint is written.
         classes, schema, random_state: See `Synthesizer`.
 
     Attributes:
-        device_: Where the networks are.
-        scope_: The scope used, by label.
-        history_: Loss history of each network, by label.
-        fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
+        device_: The device of the networks.
+        scope_: The scope used for each class.
+        history_: The `History` of the network of each class.
+        fallback_: Classes with fewer than 10 rows, for which a `SmoothedBootstrap` is used instead.
     """
 
-    # Distinct values of a number up to which it has levels.
+    # Distinct values up to which a number column is encoded by levels.
     max_levels: ClassVar[int] = MAX_LEVELS
 
     def __init__(
@@ -129,22 +119,29 @@ class NetworkSynthesizer(SavedNetworks):
 
     @abstractmethod
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        """The network that makes rows, without values, of a size for so many rows."""
+        """The network that generates rows, its size chosen for `rows`; weights are not yet set."""
 
     @abstractmethod
     def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
-        """Everything that trains `sampler` on `data`, without values."""
+        """All that is needed to train `sampler` on `data`; weights are not yet set."""
 
     def _beside(self, layout: Layout, n_labels: int) -> torch.nn.Module:
-        """The networks that are trained beside the sampler."""
+        """The networks that are trained but not saved, such as a critic."""
         return torch.nn.Module()
 
     def _index(self, layout: Layout) -> int:
-        """Bytes of each row that a learner keeps beside the row itself."""
+        """Bytes that a learner keeps for each row, in addition to the row."""
         return 0
 
     def budget(self, layout: Layout, n_labels: int, rows: int, size: int) -> Budget:
-        """What training on `rows` encoded rows takes on the device, with a sampler for `size`."""
+        """The memory that training takes on the device.
+
+        Args:
+            layout: Of the encoded rows.
+            n_labels: Number of classes; 1: the class is no condition.
+            rows: Number of training rows.
+            size: Number of rows that the sampler is sized for.
+        """
         with torch.device("meta"):  # networks without memory
             sampler, beside = self._built(layout, n_labels, size), self._beside(layout, n_labels)
         own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, beside))
@@ -170,8 +167,14 @@ class NetworkSynthesizer(SavedNetworks):
     # --- fitting ----------------------------------------------------------------------------------
 
     def fit_steps(self, X: Any, y: Any = None) -> Generator[Task, History, None]:
-        """`fit` as a coroutine: it yields each training run as a `Task`, and the caller, who does
-        the run, sends back its `History`. `X` may be a `Table`.
+        """`fit` as a coroutine, with which `fit_many` trains networks of several fits at once.
+
+        Args:
+            X: Features, or a `Table`.
+            y: Classes; None for a `Table`.
+
+        Yields:
+            Each training as a `Task`; the caller runs it and sends back its `History`.
         """
         table = X if isinstance(X, Table) else Table.of_xy(X, y, schema=self.schema)
         prepared = self._prepared(table)
@@ -189,19 +192,10 @@ class NetworkSynthesizer(SavedNetworks):
         with Checkpoint(self.checkpoint, fit, seed) as checkpoint:
             _run_all(self._runs(table, positions, checkpoint.seed), checkpoint)
 
-    def _alike(self, encoder: Encoder, data: Data) -> tuple[object, ...]:
-        """What another fit must share for one of its networks to be trained beside this one."""
-        params = self.get_params(deep=False)
-        for name in ("verbose", "checkpoint", "classes", "schema", "random_state", "steps"):
-            params.pop(name, None)
-        names = tuple(type(c.name).__name__ + repr(c.name) for c in encoder.columns)
-        several = len(data.labels.unique()) > 1
-        return type(self), repr(params), names, data.n_labels, several, data.spans.total > 0
-
     def _identity(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
     ) -> dict[str, Any]:
-        """What two fits have in common that end with the same bits, as JSON values by name."""
+        """All that the bits of the result depend on, as JSON values by name."""
         params = self.get_params(deep=False)
         for name in ("device", "verbose", "checkpoint", "classes", "schema", "random_state"):
             params.pop(name, None)
@@ -222,140 +216,21 @@ class NetworkSynthesizer(SavedNetworks):
     def _runs(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
     ) -> Generator[Task, History, None]:
-        """The fit, which asks for each of its runs and goes on with what came of it."""
-        labels = table.labels
+        """The fit as a coroutine: it yields each training and is sent back its history."""
         classes = table.schema.classes
-        counts = np.bincount(labels, minlength=len(classes))
+        counts = np.bincount(table.labels, minlength=len(classes))
         few = [p for p in positions if counts[p] < MIN_ROWS]
         self._bootstrap = self._fallback(table, few, counts)
         self.fallback_ = tuple(classes[p] for p in few)
-        learned = [p for p in positions if p not in few]
         scopes = {
-            p: self.scope if self.scope != "auto" else self.best_scope(int(counts[p]))
-            for p in learned
+            p: self.best_scope(int(counts[p])) if self.scope == "auto" else self.scope
+            for p in positions
+            if p not in few
         }
-        held = {p: _held_out(labels, p, child_seed(seed, p)) for p in learned}
-        alone = [p for p in learned if scopes[p] == "class"]
-        together = [p for p in learned if scopes[p] != "class"]
-        adapted = [p for p in together if scopes[p] == "adapt"]
-        runs = len(alone) + bool(together) + len(adapted)
-        self._models = {}
         self._frame, self._notes, self._others = table.frame, [], (0, 0)
-        with Progress(self.verbose) as display:
-            numbers = count(1)
-
-            def next_run(on: str, budget: Budget) -> Callable[[int, int], None]:
-                words = f"training on {on} ({next(numbers)} of {runs})"
-                return _reported(display, words, budget)
-
-            for p in alone:
-                rows = np.setdiff1d(np.flatnonzero(labels == p), held[p])
-                _, self._models[p] = yield from self._train(
-                    table,
-                    rows,
-                    {p: held[p]},
-                    None,
-                    child_seed(seed, p, 1),
-                    partial(next_run, f"{classes[p]}"),
-                )
-            if together:
-                out = np.concatenate([held[p] for p in together])
-                rows = np.setdiff1d(np.arange(len(table)), out)
-                learner, base = yield from self._train(
-                    table,
-                    rows,
-                    {p: held[p] for p in together},
-                    labels,
-                    child_seed(seed, len(classes), 1),
-                    partial(next_run, "all rows"),
-                    goes_on=bool(adapted),
-                )
-                for p in together:
-                    model = TrainedNetwork(base.encoder, base.sampler, p, base.history)
-                    if scopes[p] == "adapt":
-                        own = np.setdiff1d(np.flatnonzero(labels == p), held[p])
-                        _, model = yield from self._train(
-                            table,
-                            own,
-                            {p: held[p]},
-                            labels,
-                            child_seed(seed, p, 2),
-                            partial(next_run, f"{classes[p]}"),
-                            base=(learner, base.encoder),
-                        )
-                    self._models[p] = model
-        self._models = {p: self._models[p] for p in learned}
-        self.scope_ = {classes[p]: scopes[p] for p in learned}
+        self._models = yield from NetworkFit(self, table, scopes, seed).runs()
+        self.scope_ = {classes[p]: scope for p, scope in scopes.items()}
         self.history_ = {classes[p]: m.history for p, m in self._models.items()}
-
-    def _train(
-        self,
-        table: Table,
-        rows: np.ndarray,
-        held: dict[int, np.ndarray],
-        labels: np.ndarray | None,
-        seed: np.random.SeedSequence,
-        begin: Callable[[Budget], Callable[[int, int], None]],
-        *,
-        base: tuple[Learner, Encoder] | None = None,
-        goes_on: bool = False,
-    ) -> Generator[Task, History, tuple[Learner, TrainedNetwork]]:
-        """One network from `rows`, with the class as a condition where `labels` are given.
-
-        It starts from `base` if that is given, and is the base of another one if it `goes_on`.
-        """
-        frame = table.frame.iloc[rows].reset_index(drop=True)
-        rng = np.random.default_rng(child_seed(seed, 0))
-        encoder = (
-            base[1]
-            if base
-            else Encoder.fit(frame, table.schema.features, max_levels=self.max_levels)
-        )
-        n_labels = 1 if labels is None else len(table.schema.classes)
-        label = 0 if labels is None else next(iter(held))
-        generator = torch_generator(child_seed(seed, 1), self.device_)
-        size, steps = self._plan(len(rows), "adapted" if base else "base" if goes_on else "whole")
-        size = base[0].sampler.rows if base else size
-        budget = self.budget(encoder.layout, n_labels, len(rows), size)
-        budget.check(self.device_)
-        data = Data(
-            encoder.transform(frame, rng, device=self.device_),
-            torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(
-                self.device_
-            ),
-            n_labels,
-            encoder.layout,
-        )
-        learner = self._learner(self._built(encoder.layout, n_labels, size), data)
-        initialise(learner, torch_generator(child_seed(seed, 2), torch.device("cpu")))
-        if base:
-            learner.load_state_dict(base[0].state_dict())
-        learner.to(self.device_)
-        looked = {
-            p: encoder.transform(
-                table.frame.iloc[h].reset_index(drop=True), rng, device=self.device_
-            )
-            for p, h in held.items()
-            if len(h)
-        }
-
-        def again(layout: Layout) -> StagedLearner:
-            whole = layout.padded(Encoded(data.numbers, data.codes))
-            wide = Data(whole, data.labels.long(), n_labels, layout)
-            return self._learner(self._built(layout, n_labels, size), wide).to(self.device_)
-
-        history = yield Task(
-            learner,
-            steps,
-            generator,
-            held_out=self._look(learner.sampler, data, looked, labels, seed) if looked else None,
-            progress=begin(budget),
-            goes_on=goes_on,
-            alike=self._alike(encoder, data),
-            slots=encoder.slots,
-            again=again,
-        )
-        return learner, TrainedNetwork(encoder, learner.sampler, label, history)
 
     def _look(
         self,
@@ -365,7 +240,17 @@ class NetworkSynthesizer(SavedNetworks):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
     ) -> Callable[[], float]:
-        """Mean energy distance of generated to held-out rows, always from the same randomness."""
+        """A function that measures the network on held-out rows; lower is better.
+
+        It is the mean energy distance of generated to held-out rows, always with the same seed.
+
+        Args:
+            sampler: The network.
+            data: Its training rows.
+            held: Encoded held-out rows of each class, by position of the class.
+            labels: Class of each row of the table; None: the class is no condition.
+            seed: Of the training.
+        """
 
         def distance() -> float:
             found = 0.0
@@ -413,7 +298,7 @@ class NetworkSynthesizer(SavedNetworks):
     @staticmethod
     @abstractmethod
     def best_scope(rows: int) -> Scope:
-        """The scope that measured best for a class of so many rows (``evaluation/scope.md``)."""
+        """The scope that measured best for a class of `rows` rows (``evaluation/scope.md``)."""
 
     @staticmethod
     def default_steps(rows: int) -> int:
@@ -421,7 +306,7 @@ class NetworkSynthesizer(SavedNetworks):
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
     def _plan(self, rows: int, role: Role) -> tuple[int, int]:
-        """Rows that a network is sized for, and its updates: half of them to adapt."""
+        """The rows that a network is sized for, and its updates; fine-tuning takes half of them."""
         steps = self.steps or self.default_steps(rows)
         return rows, max(1, steps // 2) if role == "adapted" else steps
 
@@ -451,7 +336,7 @@ class NetworkSynthesizer(SavedNetworks):
 
 
 def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None) -> None:
-    """Do each run that is asked for, one after the other."""
+    """Run the tasks one after the other."""
     try:
         task = next(runs)
         while True:
@@ -461,39 +346,6 @@ def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None
 
 
 def _flat(rows: Encoded, data: Data) -> torch.Tensor:
-    """Rows side by side, as they will be decoded: a number counts where a row has one."""
+    """Rows as one matrix of numbers and one-hot codes; numbers at spikes and gaps are 0."""
     there = data.there(rows.codes)
     return torch.cat([rows.numbers * there, data.spans.one_hot(rows.codes)], 1)
-
-
-def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:
-    rows = np.flatnonzero(labels == position)
-    wanted = min(HELD_OUT_MAX, int(HELD_OUT_SHARE * len(rows)))
-    if wanted < HELD_OUT_MIN:
-        return rows[:0]
-    return np.sort(np.random.default_rng(seed).choice(rows, wanted, replace=False))
-
-
-def _reported(display: Progress, name: str, budget: Budget) -> Callable[[int, int], None]:
-    """What a run calls with (steps done, steps in all): it moves the bar, and says early how long
-    a long fit will take.
-    """
-    display.start(name)
-    marks: list[tuple[float, int]] = []
-
-    def advance(done: int, total: int) -> None:
-        marks.append((time.perf_counter(), done))
-        if len(marks) == 1 and 0 < done < total:
-            display.note(f"{name} goes on after step {done:,} of {total:,}")
-        if len(marks) == 3 and done > marks[1][1]:
-            _, (began, before), (now, _) = marks
-            each = (now - began) / (done - before)
-            seconds = each * (total - done)
-            if seconds >= LONG_FIT:
-                display.note(
-                    f"{name} takes about {timedelta(seconds=round(seconds))}: {total:,} steps of "
-                    f"{1e3 * each:.0f} ms; at most {budget}"
-                )
-        display.update(done, total)
-
-    return advance

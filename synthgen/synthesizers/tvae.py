@@ -4,19 +4,15 @@ Conditional GAN").
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from synthgen.encoding.layout import Encoded, Layout
-from synthgen.seeds import RandomState
 from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
 from synthgen.synthesizers.training_rows import Data
-from synthgen.tables.schema import Schema
 from synthgen.training.blocks import (
     OneHotLinear,
     QuickLinear,
@@ -161,33 +157,6 @@ class TVAE(NetworkSynthesizer):
     """
 
     max_levels = FEW_LEVELS
-
-    def __init__(
-        self,
-        *,
-        scope: Scope = "auto",
-        steps: int | None = None,
-        batch_size: int = 500,
-        learning_rate: float = 1e-3,
-        device: str = "auto",
-        verbose: bool = False,
-        checkpoint: str | os.PathLike[str] | None = None,
-        classes: Sequence[Any] | None = None,
-        schema: Schema | None = None,
-        random_state: RandomState = None,
-    ) -> None:
-        super().__init__(
-            scope=scope,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            device=device,
-            verbose=verbose,
-            checkpoint=checkpoint,
-            classes=classes,
-            schema=schema,
-            random_state=random_state,
-        )
 
     @staticmethod
     def best_scope(rows: int) -> Scope:

@@ -210,9 +210,7 @@ def _rename(moves: list[tuple[Path, Path]]) -> None:
     olds: list[tuple[Path, Path]] = []
     fresh: list[Path] = []
     try:
-        for _, target in moves[
-            :-1
-        ]:  # no backup of the last: nothing fails after it
+        for _, target in moves[:-1]:  # no backup of the last: nothing fails after it
             if target.exists():
                 olds.append((_beside(target), target))
                 try:

@@ -22,7 +22,7 @@ from synthgen.auditing.drift import compare_audits
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection import ranking
 from synthgen.report.gates import gate
-from synthgen.synthesizers import network
+from synthgen.synthesizers import network, network_fit
 from synthgen.tables.column import Column
 from synthgen.tables.schema import Schema
 
@@ -136,7 +136,8 @@ def test_what_can_be_learned_from_so_many(rare: int, code: tuple[str, ...], says
 
 def test_the_thresholds_are_those_of_the_network():
     assert examine.NETWORK_ROWS == network.MIN_ROWS
-    least = next(n for n in range(1000) if int(network.HELD_OUT_SHARE * n) >= network.HELD_OUT_MIN)
+    share, most = network_fit.HELD_OUT_SHARE, network_fit.HELD_OUT_MIN
+    least = next(n for n in range(1000) if int(share * n) >= most)
     assert least == examine.EARLY_STOP_ROWS
 
 

@@ -22,7 +22,6 @@ import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
-from synthgen.synthesizers import network
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -267,7 +266,7 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
 def test_a_long_fit_says_beforehand_how_long_it_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], least: int, said: bool
 ) -> None:
-    monkeypatch.setattr(network, "LONG_FIT", least)
+    monkeypatch.setattr(network_fit, "LONG_FIT", least)
     X, y = mixed(rare=20)
     tvae(classes=["rare"], verbose=True).fit(X, y)
     words = " ".join(capsys.readouterr().err.split())
