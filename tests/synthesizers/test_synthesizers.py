@@ -22,6 +22,7 @@ import synthgen
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
+from synthgen.synthesizers import network_fit
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
