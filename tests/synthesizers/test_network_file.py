@@ -246,7 +246,9 @@ def test_exact_shares_of_levels_are_in_no_file(name: str, buffer: str, tmp_path:
 
 
 def test_frequencies_in_a_file_are_of_the_class_that_it_makes(tmp_path: Path) -> None:
-    X, y = levels_of({"common": "a" * 50 + "b" * 50, "rare": "a" * 12 + "b" * 27 + "c", "two": "cc"})
+    X, y = levels_of(
+        {"common": "a" * 50 + "b" * 50, "rare": "a" * 12 + "b" * 27 + "c", "two": "cc"}
+    )
     model = CTGAN(scope="all", classes=["rare"], steps=1, device="cpu", random_state=0).fit(X, y)
     _, tensors = saved(model, tmp_path / "m")
     frequencies = tensors["0/sampler/frequencies"].reshape(3, 3)
