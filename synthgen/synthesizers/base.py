@@ -1,4 +1,4 @@
-"""The contract of every synthesizer: fit, sample, save, load."""
+"""The base class of every synthesizer: fit, sample, save, load."""
 
 from __future__ import annotations
 
@@ -24,19 +24,28 @@ from synthgen.training.model_file import naming, read_model
 
 
 class Synthesizer(BaseEstimator, ABC):
-    """Learns the rows of a table, class by class, and makes new ones.
+    """Learns the rows of some classes of a table, and generates new ones.
 
-    Hyperparameters are the constructor's keyword arguments; what is learned ends in an underscore.
+    Hyperparameters are keyword arguments of the constructor. Learned attributes end in an
+    underscore. A synthesizer of your own derives from this class and defines `_fit` and `_sample`.
 
     Args:
-        classes: Labels to learn; None: every class but the most frequent one.
-        schema: Decisions about columns to take instead of guessing them; None: all are guessed.
+        classes: The classes to learn; None: all but the most frequent one.
+        schema: Kinds and limits of columns, see `Schema.infer`; None: all are inferred.
         random_state: Seed of `fit`; None is fresh entropy.
 
     Attributes:
         schema_: The schema of the table, features first and the target last.
-        classes_: The labels that can be sampled.
-        counts_: Training rows of every class of the target.
+        classes_: The classes that can be sampled.
+        counts_: Number of training rows of every class of the target.
+
+    Example:
+        >>> from synthgen import SmoothedBootstrap
+        >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]})
+        >>> ill = pd.Series([0, 0, 0, 0, 1, 1], name="ill")
+        >>> model = SmoothedBootstrap(classes=[1]).fit(frame, ill)
+        >>> isinstance(model, Synthesizer), model.sample(3, label=1, random_state=0).shape
+        (True, (3, 2))
     """
 
     schema_: Schema
@@ -55,35 +64,39 @@ class Synthesizer(BaseEstimator, ABC):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from the rows of `X` with the classes `y`.
+        """Learn from training rows.
 
         Args:
-            X: Frame (any dtypes, missing cells) or array, shape (rows, features).
-            y: Series or array of classes, shape (rows,).
+            X: Features, a frame (any dtypes, missing cells) or an array of shape (rows, features).
+            y: Classes, a series or an array of shape (rows,).
+
+        Returns:
+            The synthesizer itself, fitted.
 
         Raises:
-            DataError: the table cannot be used as it is.
-            UsageError: a hyperparameter cannot be what it is, or a class has one row only.
+            DataError: The table cannot be used as it is (see `Table.of`).
+            UsageError: A hyperparameter has a wrong value, or a class to learn has fewer than two
+                rows (E202).
         """
         return self._fit_table(Table.of_xy(X, y, schema=self.schema))
 
     def _fit_table(self, table: Table) -> Self:
-        """`fit` for a table whose schema is known already: the inner door.
+        """`fit` for a table whose schema is known, so that it is not inferred twice.
 
-        Whatever of synthgen holds a `Table` fits through this one, so that no schema is inferred
-        twice. The table's schema counts, and the argument `schema` is not looked at.
+        All of synthgen that holds a `Table` calls this method. The schema of the table is used; the
+        constructor's `schema` is ignored.
 
         Args:
             table: The training rows, of at least two classes.
 
         Raises:
-            UsageError: a hyperparameter cannot be what it is, or a class has one row only.
+            UsageError: See `fit`.
         """
         self._fit(*self._prepared(table))
         return self
 
     def _prepared(self, table: Table) -> tuple[Table, list[int], np.random.SeedSequence]:
-        """Check the table and the classes, set what `fit` learns from them, and draw the seed."""
+        """Check the classes, set the learned attributes, and derive the seed of the fit."""
         counts = table.counts
         known = table.schema.classes
         if self.classes is None:
@@ -101,23 +114,23 @@ class Synthesizer(BaseEstimator, ABC):
     def sample(
         self, n_samples: int, *, label: Any = None, random_state: RandomState = None
     ) -> pd.DataFrame:
-        """Exactly `n_samples` new rows, of exactly that class.
+        """Generate new rows, exactly `n_samples` of them, all of class `label`.
 
         Args:
-            n_samples: Rows to make, at least 1.
-            label: One of `classes_`; None draws classes as frequent as in training.
-            random_state: Seed; the first rows of a longer sample with the same seed and label are
-                the same.
+            n_samples: Number of rows, at least 1.
+            label: One of `classes_`. None: classes are drawn with their frequencies in training.
+            random_state: Seed; None is fresh entropy. A longer sample with the same seed and label
+                begins with the rows of a shorter one.
 
         Returns:
-            Frame of shape (n_samples, features + 1), the target last, with the training dtypes and
-            a RangeIndex.
+            Frame of shape (n_samples, features + 1), the target last, with the dtypes of training
+            and a RangeIndex.
 
         Raises:
             NotFittedError: `fit` was not called.
-            UsageError: `n_samples` is no whole number from 1, does not fit in memory, or the class
-                was not learned.
-            ConvergenceError: memory ran out while the rows were made (E603).
+            UsageError: `n_samples` is no whole number from 1 (E203), so many rows do not fit in
+                memory (E204), or the class was not learned (E206).
+            ConvergenceError: Memory ran out while rows were generated (E603).
         """
         return self._rows(n_samples, label, random_state, self._sample)
 
@@ -128,7 +141,7 @@ class Synthesizer(BaseEstimator, ABC):
         random_state: RandomState,
         make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
     ) -> pd.DataFrame:
-        """`sample` with `make` in the place of `_sample`."""
+        """`sample`, with `make` called instead of `_sample`."""
         check_is_fitted(self, "schema_")
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
@@ -165,7 +178,11 @@ class Synthesizer(BaseEstimator, ABC):
         return as_frame([*series, target], [*features.columns, self.schema_.target], rows)
 
     def learned_class(self, label: Any) -> Any:
-        """The class that `label` names."""
+        """The learned class that `label` names.
+
+        Raises:
+            UsageError: There is no such class (E201), or it was not learned (E206).
+        """
         named = self.schema_.classes[class_position(self.schema_.classes, label)]
         if named not in self.classes_:
             learned = ", ".join(map(repr, self.classes_))
@@ -177,42 +194,54 @@ class Synthesizer(BaseEstimator, ABC):
         return named
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        """Raise what `save` would raise after a fit of classes with so many rows."""
+        """Raise the error that `save` would raise after a fit.
+
+        Args:
+            counts: Number of rows of each class to learn.
+
+        Raises:
+            ModelFileError: A file would hold training rows (E401, E406, E407).
+        """
         if type(self).save is Synthesizer.save:
             self.save("")
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
-        """Write the model to one file without code and without training rows.
+        """Write the model to one file that holds no code and no training row.
 
-        Numbers of rows are rounded in the file: to 5, and from 100 on to two significant digits.
+        Numbers of rows are rounded in the file: below 100 to a multiple of 5, above to two digits.
 
         Args:
-            path: Where to; by convention it ends in ``.synthgen``.
-            keep_class_names: Name every class of the target. By default the file names the
-                classes that were learned and those of at least 5 rows; all others are counted
-                together as "other classes".
+            path: Where to write; by convention it ends in ``.synthgen``.
+            keep_class_names: Whether to name every class of the target. By default the file names
+                the learned classes and those of at least 5 rows, and counts all others together.
 
         Returns:
-            A sentence for each column whose values were coarsened for the file; in memory nothing
-            is.
+            A sentence for each column that was coarsened for the file. The model in memory does not
+            change.
 
         Raises:
-            ModelFileError: this synthesizer is made of its training rows.
+            NotFittedError: `fit` was not called.
+            ModelFileError: A file would hold training rows (E401, E406).
+            OutputError: The file cannot be written (E502 to E506).
         """
         raise ModelFileError(
             401,
-            f"a {type(self).__name__} is its training rows, so a file of it would hand them on: "
-            "keep the table and "
-            "fit again with trees or a network (tvae), whose file holds shares, weights and coarse "
-            "quantiles only",
+            f"a {type(self).__name__} consists of its training rows, so a file would hold them: "
+            "keep the table, or fit trees or a network (tvae), whose file holds only shares, weights "
+            "and coarse quantiles",
         )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
-        """Read a model that `save` wrote; `synthgen.load` finds the class by itself.
+        """Read a model of this class from a file; `synthgen.load` reads one of any class.
+
+        Args:
+            path: A file that `save` wrote. It is checked first; no code in it is run.
+            device: "auto", "cpu", "cuda" or "cuda:1", for the networks.
 
         Raises:
-            ModelFileError: the file is damaged, of a newer version, or of another class.
+            ModelFileError: The file is damaged (E417, E418), of a newer version (E415), or of
+                another class (E402).
         """
         header, tensors = read_model(path)
         if header["class"] != cls.__name__:
@@ -249,7 +278,7 @@ class Synthesizer(BaseEstimator, ABC):
 
 @contextmanager
 def _enough_memory(rows: int) -> Iterator[None]:
-    """Out of memory in the block is an error of its own, with what to do."""
+    """Turn running out of memory in the block into a `ConvergenceError` that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -262,8 +291,20 @@ def _enough_memory(rows: int) -> Iterator[None]:
         ) from error
 
 
+def check_rows_to_save(counts: Mapping[Any, int], least: int) -> None:
+    """Raise if a model file would hold training rows, those of a class with fewer than `least`."""
+    few = [label for label, rows in counts.items() if rows < least]
+    if few:
+        raise ModelFileError(
+            406,
+            f"class {few[0]!r} has fewer than {least} rows and is made by resampling them, so a "
+            f"file would hold training rows: leave the class out (classes=[...], --label), or keep "
+            f"the table and fit again",
+        )
+
+
 def check_two_rows(label: Any, rows: int) -> None:
-    """Refuse a class that no synthesizer can learn, before anything is trained."""
+    """Raise for a class with fewer than two rows, which no synthesizer can learn."""
     if rows < 2:
         raise UsageError(
             202,
@@ -274,8 +315,8 @@ def check_two_rows(label: Any, rows: int) -> None:
 
 
 def check_memory(rows: int, columns: int) -> None:
-    """Refuse rows that this machine could not hold, before anything is trained."""
-    width = 64 * columns  # bytes of a row while it is decoded, at the least
+    """Raise if so many rows do not fit in the memory of this machine."""
+    width = 64 * columns  # bytes of a row while it is decoded, at least
     memory = machine_memory()
     if rows * width > memory:
         raise UsageError(

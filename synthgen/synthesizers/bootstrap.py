@@ -1,9 +1,8 @@
-"""The smoothed bootstrap: real rows of the class, each moved a little. Cheap, strong, and no
-secret keeper.
-"""
+"""The smoothed bootstrap: real rows of the class with noise. Fast and hard to beat, not private."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -28,16 +27,14 @@ class SmoothedBootstrap(Synthesizer):
     & Torelli 2014).
 
     Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for
-    the number of rows and columns. A code (category, spike, missing) is redrawn from the class's
-    own frequencies with a probability that shrinks likewise (Aitchison & Aitken 1976). Works from
-    two rows on; it is what a network must beat.
+    the number of rows and columns. A code (category, spike, missing) is redrawn from the frequencies
+    of the class with a probability that shrinks likewise (Aitchison & Aitken 1976). It works from
+    two rows on, and is the baseline that a network must beat.
 
     Args:
-        bandwidth: Multiplies the noise; 0 repeats rows as they are.
-        classes: Labels to learn; None: every class but the most frequent one.
-        schema: Decisions about columns to take instead of guessing them; None: all are guessed.
-        random_state: Unused by this synthesizer's `fit`, which draws nothing; kept for the common
-            contract.
+        bandwidth: Multiplies the noise, from 0 to 100; 0 repeats rows unchanged.
+        classes, schema: See `Synthesizer`.
+        random_state: Not used, since `fit` draws nothing; every synthesizer has it.
 
     Example:
         >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "sex": list("fmfmfm")})
@@ -103,3 +100,32 @@ def _smoothed(
             numbers[moved, number] = real.numbers.numpy()[elsewhere[moved, code], number]
     codes = np.where(redrawn, other, codes)
     return Encoded(torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(codes))
+
+
+def fallback(
+    table: Table, few: list[int], learner: str, least: int, *, stacklevel: int
+) -> SmoothedBootstrap | None:
+    """A bootstrap, fitted on the classes that have too few rows for a model, with a warning.
+
+    Args:
+        table: The training rows.
+        few: Positions of these classes in ``table.schema.classes``.
+        learner: The model, for the warning: "a network learns".
+        least: Rows from which on it learns a class.
+        stacklevel: Of the warning, from the caller of this function.
+
+    Returns:
+        None if there is no such class.
+    """
+    if not few:
+        return None
+    classes, counts = table.schema.classes, table.counts
+    named = ", ".join(f"{classes[p]!r} ({counts[classes[p]]})" for p in few)
+    warnings.warn(
+        f"{learner} nothing from fewer than {least} rows; a smoothed bootstrap makes the rows of "
+        f"{named}",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+    bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
+    return bootstrap._fit_table(table)

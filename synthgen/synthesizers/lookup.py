@@ -1,4 +1,4 @@
-"""A synthesizer by its name or import path, and a model from its file."""
+"""Find a synthesizer by its name or import path, and load a model from its file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,28 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     """Read a model file of any of synthgen's own synthesizers.
 
     Args:
-        path: A file that `Synthesizer.save` wrote. It is checked before anything of it is used; no
-            code in it is run.
-        device: Where to put the network.
+        path: A file that `Synthesizer.save` wrote. It is checked first; no code in it is run.
+        device: "auto", "cpu", "cuda" or "cuda:1", for the networks.
+
+    Returns:
+        The fitted synthesizer.
 
     Raises:
-        ModelFileError: the file is damaged, of a newer version, or names an unknown class.
+        ModelFileError: The file is damaged (E417, E418), of a newer version (E415), or of a class
+            that is not synthgen's (E404).
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np, pandas as pd
+        >>> from synthgen import TVAE
+        >>> rng = np.random.default_rng(0)
+        >>> frame = pd.DataFrame({"dose": rng.normal(size=300)})
+        >>> ill = pd.Series(np.arange(300) < 40, name="ill")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     notes = TVAE(steps=5, random_state=0).fit(frame, ill).save(f"{folder}/a.synthgen")
+        ...     model = load(f"{folder}/a.synthgen")
+        >>> model.sample(3, label=True, random_state=0).shape
+        (3, 2)
     """
     header, tensors = read_model(path)
     home = HOMES.get(header["class"])
@@ -47,15 +63,19 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its short name in any case, a model of SDV such as
-    ``sdv:GaussianCopula``, an import path such as ``mypackage.flow:Flow``, or itself.
+    """A synthesizer from its name.
 
-    "auto" is a rule by rows of the class, without any search (``evaluation/transfer.md``): fewer
-    than 10 are resampled with a smoothed bootstrap; with fewer than 1,000 TabFlow learns all rows
-    first and then the class; with more it learns the class alone.
+    "auto" chooses by the number of rows of the class, without a search
+    (``evaluation/transfer.md``): a smoothed bootstrap below 10 rows, TabFlow trained on all rows
+    and then on the class below 1,000, and TabFlow trained on the class alone from there on.
+
+    Args:
+        synthesizer: A short name in upper or lower case, a model of SDV such as
+            ``sdv:GaussianCopula``, or an import path such as ``mypackage.flow:Flow``. A
+            synthesizer is returned as it is.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: There is none of that name (E205).
 
     Example:
         >>> resolve("bootstrap")
@@ -66,7 +86,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     names = {name.lower(): name for name in HOMES} | {
         "bootstrap": "SmoothedBootstrap",
         "trees": "SequentialTrees",
-        "auto": "TabFlow",  # which hands the few rows to the bootstrap by itself
+        "auto": "TabFlow",  # it uses a bootstrap for classes of fewer than 10 rows
     }
     if (short := names.get(str(synthesizer).lower())) is not None:
         return getattr(import_module(HOMES[short]), short)()
@@ -95,7 +115,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
 
 
 def _unknown(given: object, known: list[str], use: str) -> str:
-    """What an unknown name is told, with the known one that it looks like."""
+    """The message for an unknown name, with the most similar known one."""
     near = get_close_matches(str(given).lower(), [k.lower() for k in known], n=1)
     meant = [k for k in known if k.lower() in near]
     hint = f"; did you mean {meant[0]!r}?" if meant else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib.metadata import version
@@ -18,9 +17,10 @@ from synthgen.encoding.disclosure import rounded_count
 from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import working
-from synthgen.errors import ModelFileError, UsageError
+from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
-from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.base import check_rows_to_save
+from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
 from synthgen.synthesizers.network_fit import NetworkFit
 from synthgen.synthesizers.training_rows import Data
@@ -106,14 +106,7 @@ class NetworkSynthesizer(SavedNetworks):
         self.checkpoint = checkpoint
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
-        if few:
-            raise ModelFileError(
-                406,
-                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
-                f"resampling them, so a file would hold training rows: leave the class out "
-                f"(classes=[...], --label), or keep the table and fit again",
-            )
+        check_rows_to_save(counts, MIN_ROWS)
 
     # --- what a subclass says ---------------------------------------------------------------------
 
@@ -220,7 +213,7 @@ class NetworkSynthesizer(SavedNetworks):
         classes = table.schema.classes
         counts = np.bincount(table.labels, minlength=len(classes))
         few = [p for p in positions if counts[p] < MIN_ROWS]
-        self._bootstrap = self._fallback(table, few, counts)
+        self._bootstrap = fallback(table, few, "a network learns", MIN_ROWS, stacklevel=6)
         self.fallback_ = tuple(classes[p] for p in few)
         scopes = {
             p: self.best_scope(int(counts[p])) if self.scope == "auto" else self.scope
@@ -261,22 +254,6 @@ class NetworkSynthesizer(SavedNetworks):
             return found / len(held)
 
         return distance
-
-    def _fallback(
-        self, table: Table, few: list[int], counts: np.ndarray
-    ) -> SmoothedBootstrap | None:
-        if not few:
-            return None
-        classes = table.schema.classes
-        named = ", ".join(f"{classes[p]!r} ({counts[p]})" for p in few)
-        warnings.warn(
-            f"a network learns nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes "
-            f"the rows of {named}",
-            UserWarning,
-            stacklevel=7,
-        )
-        bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
-        return bootstrap._fit_table(table)
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):

@@ -1,7 +1,7 @@
-"""How a trained network is written to one file and read from it.
+"""Writing a trained network to a model file, and reading it.
 
-What is written tells nothing that fewer than five training rows share; what is read is checked
-value by value, and then makes a few rows, before anybody can use it.
+A file holds no value that fewer than five training rows share. When it is read, every value is
+checked, and the network must generate and decode a few rows.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import torch
 from synthgen.encoding.disclosure import coarsened, rounded_count, shareable_classes
 from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.layout import Encoded, Layout
-from synthgen.encoding.stored import Stored, check_finite, unreadable, wrong
-from synthgen.errors import ModelFileError, UsageError
+from synthgen.encoding.stored import Stored, check_finite, wrong
+from synthgen.errors import UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.tables.column import LEVELS, Column, joined
 from synthgen.tables.schema import Schema
 from synthgen.training.device import resolve, torch_generator
 from synthgen.training.learner import Sampler
-from synthgen.training.model_file import check_arrays, write_model
+from synthgen.training.model_file import building_model, check_arrays, under, write_model
 from synthgen.training.runner import History
 
 N = TypeVar("N", bound="SavedNetworks")
-# Of another machine or run, or of the training rows: no file holds them.
+# Arguments that belong to a machine or a run, or that hold values of training rows.
 NOT_WRITTEN = ("schema", "verbose", "checkpoint", "classes", "random_state")
 MOST_CLASSES = 100_000
 TRIED_ROWS = 8
@@ -38,13 +38,13 @@ TRIED_ROWS = 8
 
 @dataclass
 class TrainedNetwork:
-    """One trained network: what it needs to make rows of one class.
+    """A trained network that generates rows of one class.
 
     Attributes:
-        encoder: From the rows it was trained on.
-        sampler: Makes encoded rows.
-        label: The class, as the sampler numbers it.
-        history: What happened in training.
+        encoder: Fitted on its training rows.
+        sampler: Generates encoded rows.
+        label: Position of the class among those of the sampler.
+        history: Of its training.
     """
 
     encoder: Encoder
@@ -54,7 +54,7 @@ class TrainedNetwork:
 
 
 class SavedNetworks(Synthesizer):
-    """A synthesizer of networks as its file knows it: what is learned, and how it is rebuilt."""
+    """The part of a network synthesizer that is saved and loaded."""
 
     device_: torch.device
     scope_: dict[Any, str]
@@ -76,11 +76,11 @@ class SavedNetworks(Synthesizer):
 
     @abstractmethod
     def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        """The network that makes rows, without values, of a size for so many rows."""
+        """The network that generates rows, sized for `rows` training rows; weights are not set."""
 
     @abstractmethod
     def _check_params(self) -> None:
-        """Refuse hyperparameters that cannot be what they are."""
+        """Raise for hyperparameters with a wrong value."""
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -93,12 +93,11 @@ def write_network(
 
     Args:
         model: The model; it is not changed.
-        path: Where to.
+        path: Where to write.
         keep_class_names: Whether to name classes of fewer than five rows.
 
     Returns:
-        A sentence for each column, and for the classes, that the file tells less about than the
-        training rows do.
+        A sentence for each column that was coarsened, and for the classes that are not named.
     """
     tensors: dict[str, np.ndarray] = {}
     target = model.schema_[model.schema_.target]
@@ -160,24 +159,20 @@ def read_network(
         cls: The class that the file names.
         header: Of the file.
         tensors: Of the file.
-        device: Where the networks go.
+        device: For the networks.
 
     Raises:
-        ModelFileError: a value is missing, is none that `write_network` writes, or the model makes
-            no rows (E418).
-        UsageError: there is no such device.
+        ModelFileError: A value is missing, cannot come from `write_network`, or gives a model that
+            generates no rows (E418).
+        UsageError: There is no such device (E211, E212).
     """
     place = resolve(device)
     check_finite(tensors)
-    try:
+    with building_model():
         model = _read_parameters(cls, Stored(header), device)
         model.device_ = place
         _read_networks(model, Stored(header), tensors)
         _try_out(model)
-    except ModelFileError:
-        raise
-    except Exception as error:  # an edited file fails in any of many ways
-        raise unreadable(error) from error
     return model
 
 
@@ -198,7 +193,7 @@ def _read_parameters(cls: type[N], header: Stored, device: str) -> N:
 
 
 def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.ndarray]) -> None:
-    """Fill `model` with what the file says that it learned."""
+    """Set the learned attributes of `model` from a file."""
     target = header["target"].column()
     classes = target.categories
     if target.kind not in LEVELS or not classes or target.name is None:
@@ -211,7 +206,7 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
         if position in model._models:
             raise entry["position"].wrong("a class of its own")
         header["counts"].entries()[position].whole(1)
-        network = _read_network(model, entry, _under(tensors, f"{i}/"))
+        network = _read_network(model, entry, under(tensors, f"{i}/"))
         columns = list(network.encoder.columns)
         first = first or columns
         if [(c.name, c.kind) for c in columns] != [(c.name, c.kind) for c in first]:
@@ -247,10 +242,10 @@ def _read_network(
 ) -> TrainedNetwork:
     n_labels = entry["n_labels"].whole(1, MOST_CLASSES)
     rows, label = entry["rows"].whole(1), entry["label"].whole(0, n_labels - 1)
-    encoder = Encoder.from_state(entry["encoder"], _under(tensors, "encoder/"))
+    encoder = Encoder.from_state(entry["encoder"], under(tensors, "encoder/"))
     state = {
         name: torch.from_numpy(np.array(array))
-        for name, array in _under(tensors, "sampler/").items()
+        for name, array in under(tensors, "sampler/").items()
     }
     with torch.device("meta"):  # shapes without memory, whatever the file asks for
         check_arrays(model._built(encoder.layout, n_labels, rows), state)
@@ -277,9 +272,7 @@ def _read_history(entry: Stored) -> History:
 
 
 def _try_out(model: SavedNetworks) -> None:
-    """Make a few rows of each class and decode every level, so that a file that cannot do so is
-    refused here.
-    """
+    """Generate a few rows of each class and decode every level; raise if that fails."""
     target = model.schema_[model.schema_.target]
     target.restore(np.arange(len(target.categories)))
     for i, network in enumerate(model._models.values()):
@@ -300,8 +293,3 @@ def _try_out(model: SavedNetworks) -> None:
                 values, gone = column.numbers(frame[column.name])
                 if not np.isfinite(values[~gone]).all():
                     raise wrong(f"models[{i}].encoder", column.name, "a column of finite numbers")
-
-
-def _under(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin with `prefix`, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""SDV: the single-table synthesizers of the Synthetic Data Vault, as they are, for comparison."""
+"""The single-table synthesizers of SDV, the Synthetic Data Vault, unchanged, for comparison."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 
 MODELS = ("GaussianCopula", "CTGAN", "TVAE", "CopulaGAN")
-# Fewer rows give SDV's models nothing to estimate.
+# From fewer rows SDV's models estimate nothing.
 MIN_ROWS = 10
-# Rows are made in whole blocks, so that the first rows of a longer sample are the same.
+# Rows are generated in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One column of one class, as SDV takes it: names of levels, or distances from the lowest."""
+    """One column of one class in the form for SDV: level names, or distances from the minimum."""
 
     column: Column
     values: np.ndarray  # its distinct values in the class; for levels their codes
@@ -95,18 +95,18 @@ def _above(values: np.ndarray, lowest: Any) -> np.ndarray:
 class SDV(Synthesizer):
     """A single-table synthesizer of SDV (Patki et al. 2016, "The Synthetic Data Vault").
 
-    One of its models is trained for each class, on the rows of the class alone: conditions on
-    columns, which SDV fulfils by rejection or wrongly, are not needed for exact numbers of rows.
-    SDV decides how columns are transformed; categories and numbers are given to it as such, with
-    synthgen's schema. Its random states, which are global, are seeded and put back.
+    One model is trained for each class, on its rows alone. So exact numbers of rows need no
+    conditional sampling, which SDV does by rejection. SDV decides how columns are transformed; the
+    schema of synthgen says which are categories and which are numbers. SDV uses global random
+    states: they are seeded, and restored afterwards.
 
     Args:
         model: "GaussianCopula", "CTGAN", "TVAE" or "CopulaGAN".
-        epochs: Passes over the rows, of the networks; None: as many as SDV does, 300.
+        epochs: Passes of the networks over the rows; None: SDV's default, 300.
         classes, schema, random_state: See `Synthesizer`.
 
     Attributes:
-        fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
+        fallback_: Classes with fewer than 10 rows, for which a `SmoothedBootstrap` is used instead.
     """
 
     fallback_: tuple[Any, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, final
 
@@ -11,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from synthgen.encoding.disclosure import rounded_count
-from synthgen.encoding.stored import unreadable
 from synthgen.encoding.unlearned import unlearned
-from synthgen.errors import ModelFileError, SynthgenError, UsageError
+from synthgen.errors import ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed
-from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.base import Synthesizer, check_rows_to_save
 from synthgen.synthesizers.binning import fit_bins
 from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
-from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import (
     Relation,
@@ -31,7 +29,7 @@ from synthgen.synthesizers.trees_file import renamed, storable
 from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
-from synthgen.training.model_file import write_model
+from synthgen.training.model_file import building_model, under, write_model
 
 # A class of fewer rows than this leaves no trace in leaves of twenty; it is resampled.
 MIN_ROWS = 10
@@ -109,7 +107,7 @@ class SequentialTrees(Synthesizer):
         classes, labels = table.schema.classes, table.labels
         counts = np.bincount(labels, minlength=len(classes))
         few = [p for p in positions if counts[p] < MIN_ROWS]
-        self._bootstrap = _fallback(table, few, counts)
+        self._bootstrap = fallback(table, few, "trees learn", MIN_ROWS, stacklevel=4)
         self.fallback_ = tuple(classes[p] for p in few)
         self.scope_ = {classes[p]: "class" if p in few else "all" for p in positions}
         response = (labels != np.argmax(counts)).astype(float)
@@ -243,14 +241,7 @@ class SequentialTrees(Synthesizer):
     # --- the file ---------------------------------------------------------------------------------
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        few = [label for label, rows in counts.items() if rows < MIN_ROWS]
-        if few:
-            raise ModelFileError(
-                406,
-                f"class {few[0]!r} has fewer than {MIN_ROWS} rows and is made by "
-                f"resampling them, so a file would hold training rows: leave the class out "
-                f"(classes=[...], --label), or keep the table and fit again",
-            )
+        check_rows_to_save(counts, MIN_ROWS)
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         # Trees learn nothing of a class of fewer than five rows, so its name is of no use.
@@ -287,17 +278,8 @@ class SequentialTrees(Synthesizer):
 
     @classmethod
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        try:
+        with building_model():
             return cls._read(header, tensors)
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            IndexError,
-            AttributeError,
-            SynthgenError,
-        ) as error:
-            raise unreadable(error) from error
 
     @classmethod
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
@@ -316,14 +298,14 @@ class SequentialTrees(Synthesizer):
         for i, (column, entry) in enumerate(zip(kinds, header["parts"], strict=True)):
             found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
             used |= set(found)
-            bins = Bins.from_state(column, entry["bins"], _named(found, f"{i}/bins/"))
+            bins = Bins.from_state(column, entry["bins"], under(found, f"{i}/bins/"))
             model._bins.append(bins)
             relation = Relation.from_json(entry["relation"], model._bins)
             model._relations.append(relation)
             forest = None
             if i and not relation.is_derived:
                 width = bins.width + len(relation.same)
-                forest = Forest.from_state(_named(found, f"{i}/trees/"), i, width)
+                forest = Forest.from_state(under(found, f"{i}/trees/"), i, width)
             model._forests.append(forest)
         if unknown := set(tensors) - used:
             raise ValueError(f"an unknown array {min(unknown)!r}")
@@ -346,27 +328,6 @@ class SequentialTrees(Synthesizer):
 
 def _rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
     return np.random.default_rng(child_seed(seed, *key))
-
-
-def _named(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _fallback(table: Table, few: list[int], counts: np.ndarray) -> SmoothedBootstrap | None:
-    """What makes the rows of classes that are too small for trees, with a warning."""
-    if not few:
-        return None
-    classes = table.schema.classes
-    named = ", ".join(f"{classes[p]!r} ({counts[p]})" for p in few)
-    warnings.warn(
-        f"trees learn nothing from fewer than {MIN_ROWS} rows; a smoothed bootstrap makes the rows "
-        f"of {named}",
-        UserWarning,
-        stacklevel=4,
-    )
-    target = table.schema.target
-    bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
-    return bootstrap.fit(table.frame.drop(columns=[target]), table.frame[target])
 
 
 def _encoded(

@@ -1,8 +1,8 @@
-"""What a fit has reached, in one file that a later fit goes on from.
+"""The state of an unfinished fit in one file, from which a later fit continues.
 
-A fit is one run of the step runner, or several one after the other. The file holds the results of
-the finished runs and the whole state of the run at work. Of the table it holds only a checksum:
-whoever goes on gives the same table again.
+A fit is one training run, or several one after the other. The file holds the results of the
+finished runs and the whole state of the current one. It holds no row: the user gives the same table
+again, which is checked by a checksum.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ _kept: ContextVar[list[Path] | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def kept_until_done() -> Iterator[None]:
-    """Checkpoints of fits in this block are removed when it ends well, and not when the fit does:
-    nothing is lost between a fit and the writing of what it made.
+    """Remove checkpoints at the end of the block, not at the end of each fit.
+
+    So nothing is lost if writing the result of a fit fails. After an exception they stay.
     """
     paths: list[Path] = []
     token = _kept.set(paths)
@@ -59,7 +60,7 @@ def kept_until_done() -> Iterator[None]:
 
 
 def drawn_seed(path: str | os.PathLike[str]) -> int | None:
-    """The seed of the fit that wrote a checkpoint, where that was one number; None: no file."""
+    """The seed of the fit that wrote a checkpoint; None if it is no number or there is no file."""
     if not os.path.lexists(path):
         return None
     try:
@@ -72,7 +73,7 @@ def drawn_seed(path: str | os.PathLike[str]) -> int | None:
 
 @dataclass(frozen=True)
 class State:
-    """A run at one moment.
+    """The state of a training run at one step.
 
     Attributes:
         values: Plain JSON values.
@@ -84,28 +85,27 @@ class State:
 
 
 class Checkpoint:
-    """The file of one fit, and what Ctrl-C and SIGTERM do while it runs.
+    """The checkpoint file of one fit, and the handling of Ctrl-C and SIGTERM during the fit.
 
-    As a context, in the main thread: a signal waits until the step at work is done and its state is
-    written, then does what it would have done without; a second one does so at once. Without an
-    exception the file is removed at the end, since the fit is done (but see `kept_until_done`);
-    likewise when training diverged, since it would do so again.
+    Use it as a context manager. In the main thread, a signal then waits until the current step is
+    done and its state is written; a second signal does not wait. The file is removed when the fit
+    is done (but see `kept_until_done`), and when training diverged, since it would diverge again.
 
     Args:
-        path: If there is a file, the fit goes on from it; else one is written at once, so that a
-            place that cannot be written is known before any work.
-        fit: What this fit has in common with the one that wrote the file, JSON values by name.
-        seed: Of this fit; that in the file takes its place.
+        path: If the file exists, the fit continues from it. Otherwise it is written at once, so
+            that a path that cannot be written fails before any training.
+        fit: JSON values by name that must equal those of the fit that wrote the file.
+        seed: Of this fit; the seed in an existing file replaces it.
         every: Seconds between two writes; None is `EVERY`.
 
     Attributes:
-        seed: What all randomness of the fit comes from.
-        signalled: A signal waits for the step at work.
+        seed: The seed of all randomness of the fit.
+        signalled: Whether a signal is waiting for the current step.
 
     Raises:
-        UsageError: the file belongs to another fit (E236).
-        ModelFileError: it is damaged or no checkpoint (E421).
-        OutputError: it cannot be written.
+        UsageError: The file belongs to another fit (E236).
+        ModelFileError: It is damaged or no checkpoint (E421).
+        OutputError: It cannot be written.
     """
 
     def __init__(
@@ -134,10 +134,10 @@ class Checkpoint:
         else:
             self._write(None, None)
 
-    # --- what the step runner calls ---------------------------------------------------------------
+    # --- called by the runner ---------------------------------------------------------------
 
     def begin(self) -> State | None:
-        """Begin the next run; its result, if it was finished before."""
+        """Begin the next run. Returns its result if it was finished before, else None."""
         self._begun += 1
         if self._begun <= len(self._results):
             return self._results[self._begun - 1]
@@ -146,7 +146,7 @@ class Checkpoint:
 
     @property
     def saved(self) -> tuple[State, State] | None:
-        """Where the current run goes on, and its last good state; None: from the start."""
+        """The state to continue from, and the last good one; None: start anew."""
         return None if self._now is None else (self._now, self._good or self._now)
 
     @property
@@ -155,9 +155,13 @@ class Checkpoint:
         return time.monotonic() - self._written >= self._every
 
     def write(self, now: State | None, good: State | None) -> None:
-        """Write the state of the run at work; `good` is what to go back to if `now` leads nowhere.
+        """Write the state of the current run.
 
-        A fault of the disk is a warning only: the file before is still there, and training goes on.
+        If writing fails, that is only a warning: the previous file stays, and training goes on.
+
+        Args:
+            now: The state to continue from.
+            good: The state to go back to if training diverges.
         """
         try:
             self._write(now, good)
@@ -170,12 +174,12 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def leave(self, now: State, good: State) -> None:
-        """Write, then let the waiting signal do what it does."""
+        """Write, then deliver the waiting signal."""
         self.write(now, good)
         self._pass_on(self._number, None)
 
     def finish(self, result: State) -> None:
-        """End the run at work."""
+        """End the current run."""
         self._results.append(result)
         self._now = self._good = None
         self._unsaved = True
@@ -309,7 +313,7 @@ def _remove(path: Path) -> None:
 
 
 def _short(value: Any) -> str:
-    """A seed without children as its number."""
+    """The text of a value; a seed without children is shown as its number."""
     seed = value if isinstance(value, dict) and not value.get("spawn_key", True) else {}
     return repr(seed.get("entropy", value))
 
@@ -330,7 +334,7 @@ def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
 
 
 def digest(table: Table) -> str:
-    """SHA-256 of the schema and of every cell that can be learned from.
+    """SHA-256 of the schema and of all cells of learned columns.
 
     Example:
         >>> import pandas as pd
@@ -339,7 +343,7 @@ def digest(table: Table) -> str:
         >>> digest(a) == digest(a), digest(a) == digest(b)
         (True, False)
     """
-    # Cells are hashed as the schema reads them: dtypes that say the same give the same.
+    # Codes and numbers are hashed, not bytes of the frame: equivalent dtypes give the same digest.
     found = hashlib.sha256(json.dumps(table.schema.to_json(), sort_keys=True).encode())
     found.update(f"{len(table)} rows".encode())
     for column in table.schema.columns:

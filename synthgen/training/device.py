@@ -1,4 +1,4 @@
-"""Where the work is done, and the random state it owns."""
+"""The device of a fit: which one, whether its memory is enough, and its random generator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from synthgen.tables.disk import machine_memory
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:
-    """The device to use; "auto" is a GPU when there is one, else the CPU.
+    """The device to use.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", or "auto" for a GPU if there is one and else the CPU.
 
     Raises:
-        UsageError: the device is not known, or not on this machine: never a silent run elsewhere.
+        UsageError: The device is not known (E211), or this machine does not have it (E212).
 
     Example:
         >>> resolve("cpu")
@@ -48,14 +51,14 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes that a fit takes on its device at most, told before any of them is taken.
+    """The most memory that a fit needs on its device, in bytes, estimated before it begins.
 
     Attributes:
-        n_rows: Rows that are learned from.
-        row: Of each row, as long as it is learned from.
-        building: Of each row, besides, while the rows are prepared.
-        weights: Of all weights, their gradients, moments, averages and copies to go back to.
-        step: Of a step, or of what is encoded at once, if that is more.
+        n_rows: Number of training rows.
+        row: Bytes of each row during training.
+        building: More bytes of each row while the rows are encoded.
+        weights: Bytes of all weights, with their gradients, moments, averages and saved copies.
+        step: Bytes of a training step, or of a chunk that is encoded, whichever is more.
     """
 
     n_rows: int
@@ -66,6 +69,7 @@ class Budget:
 
     @property
     def total(self) -> int:
+        """Bytes in all."""
         return self.n_rows * (self.row + self.building) + self.weights + self.step
 
     def __str__(self) -> str:
@@ -78,7 +82,7 @@ class Budget:
         )
 
     def check(self, device: torch.device) -> None:
-        """Raise a `UsageError` if the device does not hold so much."""
+        """Raise a `UsageError` (E214) if the device has less memory."""
         there = memory(device)
         if self.total <= there:
             return
@@ -96,7 +100,7 @@ class Budget:
 
 
 def memory(device: torch.device) -> int:
-    """Bytes of a GPU that nobody else holds; of the machine, where the device is the CPU."""
+    """Bytes that this process can use on a GPU; for a CPU, all memory of the machine."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -105,7 +109,7 @@ def memory(device: torch.device) -> int:
 
 
 def in_words(n: float) -> str:
-    """So many bytes.
+    """A number of bytes in MiB or GiB.
 
     Example:
         >>> in_words(3 * 2**20), in_words(2.5 * 2**30)
@@ -115,7 +119,7 @@ def in_words(n: float) -> str:
 
 
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:
-    """A generator of the device's own, apart from torch's global one."""
+    """A random generator on the device, independent of torch's global one."""
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
     return generator

@@ -1,8 +1,8 @@
-"""One safe file for a trained model: safetensors, a JSON header, a checksum over every byte.
+"""The file format of a trained model: safetensors with a JSON header and a checksum of all bytes.
 
-Never pickle. The bytes depend on what is stored and on nothing else, so the same model is the same
-file. `safetensors` reads and checks it; it is written here, since that library orders the metadata
-at random.
+It holds no pickle and no code. The same model always gives the same bytes. The `safetensors`
+library reads and checks files; they are written here, since the library orders the metadata at
+random.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load as load_tensors
 
-from synthgen.encoding.stored import CODE, wrong
+from synthgen.encoding.stored import CODE, unreadable, wrong
 from synthgen.errors import DataError, ModelFileError
 from synthgen.tables.disk import atomic_write, read_bytes
 
@@ -39,16 +39,17 @@ _DTYPES = {
 def write_model(
     path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> None:
-    """Write `header` and `tensors`; the old file survives every fault.
+    """Write a model file; if that fails, an existing file stays as it was.
 
     Args:
-        path: Where to; by convention it ends in ``.synthgen``.
-        header: Plain JSON values (numpy numbers are made plain), with at least ``class``.
+        path: Where to write; by convention it ends in ``.synthgen``.
+        header: JSON values (numpy numbers are allowed), with at least ``class``.
         tensors: Arrays by name, of numbers or booleans.
 
     Raises:
-        ModelFileError: the model is larger than what `read_model` takes, or holds what no file can.
-        OutputError: the file cannot be written.
+        ModelFileError: The model is larger than `read_model` accepts (E422), or holds a value that
+            cannot be stored (E421).
+        OutputError: The file cannot be written.
     """
     try:
         text = json.dumps(header, allow_nan=False, default=_plain_number)
@@ -96,11 +97,11 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Check a model file, then give its header and tensors. No code in it is run.
+    """The header and the tensors of a model file, after the file was checked. No code is run.
 
     Raises:
-        ModelFileError: it is missing, damaged in any bit, too large, newer than this version, or no
-            model at all.
+        ModelFileError: The file is missing, damaged in any bit, too large, newer than this version,
+            or no model file.
     """
     path = Path(path)
     try:
@@ -127,7 +128,7 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
 
 
 def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
-    """The texts of the header, and the position of the checksum among the bytes."""
+    """The metadata of the file, and the position of the checksum in its bytes."""
     if len(data) < 10:
         raise _damaged(path, f"it has {len(data)} bytes")
     (length,) = struct.unpack_from("<Q", data)
@@ -197,14 +198,14 @@ def _damaged(path: Path, why: str) -> ModelFileError:
 
 
 def check_arrays(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Compare the arrays of a file with those that a network should have.
+    """Raise unless the arrays of a file are those that a network should have.
 
     Args:
         module: The network; on the meta device it takes no memory.
         state: Arrays by name.
 
     Raises:
-        ModelFileError: an array is missing, unknown, or of another shape or type.
+        ModelFileError: An array is missing, unknown, or of another shape or type (E418).
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
@@ -219,10 +220,30 @@ def _described(array: torch.Tensor | None) -> str:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say in an error about a value of a file which file it is."""
+    """Name the file in an error about one of its values."""
     try:
         yield
     except ModelFileError as error:
         if error.code != CODE:
             raise
         raise ModelFileError(CODE, f"{path}: {error.message}") from error
+
+
+@contextmanager
+def building_model() -> Iterator[None]:
+    """Turn any exception of the block into the error for a file whose values make no model.
+
+    An edited file can fail in any of many ways. A `ModelFileError` says which value is wrong, and
+    passes as it is.
+    """
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except Exception as error:
+        raise unreadable(error) from error
+
+
+def under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The arrays whose names begin with `prefix`, named without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

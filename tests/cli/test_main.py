@@ -445,7 +445,7 @@ def test_fit_refuses_what_it_could_not_save(table: Path):
     line = fail(
         4, "fit", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap", "-o", "m"
     )
-    assert line.startswith("error E401: a SmoothedBootstrap is its training rows")
+    assert line.startswith("error E401: a SmoothedBootstrap consists of its training rows")
     assert not Path("m").exists()
 
 

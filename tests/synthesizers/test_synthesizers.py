@@ -106,7 +106,7 @@ def test_a_file_holds_no_extreme_and_no_rare_value(make: Make, tmp_path) -> None
 
 def test_instance_based_synthesizers_refuse_to_be_saved(tmp_path) -> None:
     X, y = mixed()
-    with pytest.raises(ModelFileError, match="is its training rows"):
+    with pytest.raises(ModelFileError, match="consists of its training rows"):
         bootstrap().fit(X, y).save(tmp_path / "m.synthgen")
     few_X, few_y = mixed(rare=4)
     with pytest.warns(UserWarning, match=r"smoothed bootstrap makes the rows of 'rare' \(4\)"):
