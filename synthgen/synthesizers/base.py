@@ -227,8 +227,8 @@ class Synthesizer(BaseEstimator, ABC):
         raise ModelFileError(
             401,
             f"a {type(self).__name__} consists of its training rows, so a file would hold them: "
-            "keep the table, or fit trees or a network (tvae), whose file holds only shares, weights "
-            "and coarse quantiles",
+            "keep the table, or fit trees or a network (tvae), whose file holds only shares, "
+            "weights and coarse quantiles",
         )
 
     @classmethod

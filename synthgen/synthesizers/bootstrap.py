@@ -27,8 +27,8 @@ class SmoothedBootstrap(Synthesizer):
     & Torelli 2014).
 
     Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for
-    the number of rows and columns. A code (category, spike, missing) is redrawn from the frequencies
-    of the class with a probability that shrinks likewise (Aitchison & Aitken 1976). It works from
+    the number of rows and columns. A code (category, spike, missing) is redrawn from its frequency
+    in the class, with a probability that shrinks likewise (Aitchison & Aitken 1976). It works from
     two rows on, and is the baseline that a network must beat.
 
     Args:
