@@ -95,11 +95,14 @@ class Rule:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
-    """The text with plain names in place of those in backticks, the column of each name, the
-    names that must be conditions of their own, and those that must be numbers.
+    """Check the syntax of a rule, and replace the names in backticks by plain ones.
 
     Nothing but what is listed here reaches `pandas.DataFrame.eval`, which would also look up names
     outside (``@name``), call methods and assign.
+
+    Returns:
+        The text with plain names; the column of each name; the names that must be conditions of
+        their own; and those that must be numbers.
     """
     names: dict[str, str] = {}
     flags: list[str] = []

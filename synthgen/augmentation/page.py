@@ -57,8 +57,7 @@ def write_report(
     manifest: dict[str, Any],
     evaluation: Report | None = None,
 ) -> None:
-    """Write ``report.html`` and ``report.json`` into `folder`, and beside them those of the
-    evaluation.
+    """Write ``report.html`` and ``report.json`` of a result and of its evaluation into `folder`.
 
     Args:
         result: What `augment` returned.

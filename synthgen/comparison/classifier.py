@@ -195,8 +195,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class that matters where its probability reaches `threshold_`, else the most probable
-        of the others; shape (rows,).
+        """The predicted class of each row, shape (rows,).
+
+        It is the class that matters if its probability reaches `threshold_`, else the most probable
+        of the others.
+
+        Args:
+            X: Frame or array, shape (rows, features).
         """
         p = self.predict_proba(X)
         rare = p[:, self._rare] >= self.threshold_

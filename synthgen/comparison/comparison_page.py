@@ -217,9 +217,7 @@ def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
 
 
 def _look_near(axes: Axes, results: Sequence[Result], spans: Sequence[tuple[float, float]]) -> None:
-    """Where doing nothing lies so far away that the others could not be told apart, an arrow says
-    where to.
-    """
+    """Draw an arrow towards doing nothing if it is too far away to be shown on the same scale."""
     near = [s for r, s in zip(results, spans, strict=True) if r.strategy != "nothing"]
     if not near:
         return

@@ -1,6 +1,4 @@
-"""Classifiers made for rare classes that no library we lean on has: self-paced ensembles, and a
-network and boosted trees under the focal loss.
-"""
+"""Classifiers for rare classes that our dependencies lack: self-paced ensembles, focal losses."""
 
 from __future__ import annotations
 
@@ -125,8 +123,9 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
 
 
 class FocalMLP(ClassifierMixin, BaseEstimator):
-    """A small network under the focal loss (Lin et al. 2017), classes weighted by their effective
-    numbers of rows (Cui et al. 2019).
+    """A small network trained with the focal loss (Lin et al. 2017).
+
+    Classes are weighted by their effective numbers of rows (Cui et al. 2019).
 
     Args:
         gamma: How much rows that are right already count less; 0 is cross-entropy.

@@ -71,16 +71,18 @@ class Strategy:
 
     @property
     def synthesizer(self) -> str:
-        """Strategies with the same one run together, so that it is trained once for each part;
-        empty: none.
+        """The synthesizer of a strategy, or "".
+
+        Strategies with the same one run together, so that it is trained once for each part.
         """
         return self.build.name if isinstance(self.build, builders.Synthetic) else ""
 
     def build_all(
         self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
     ) -> Iterator[Tunable]:
-        """Call `build` for each part in turn; where it pays, the networks that the parts need are
-        trained together first.
+        """Call `build` for each part in turn.
+
+        On a GPU, the networks that the parts need are trained side by side first.
         """
         if isinstance(self.build, builders.Synthetic):
             self.build.learn(parts, seeds)

@@ -183,7 +183,7 @@ def _cells(device: torch.device) -> int:
 
 
 def ratio(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """(values - low) / (high - low) without overflow; 0 where high equals low, or values are less.
+    """``(values - low) / (high - low)`` without overflow; 0 for an empty range, or values below it.
 
     Example:
         >>> ratio(*(torch.tensor([v]) for v in (0, LOWEST, 2**63 - 1)))
@@ -198,7 +198,7 @@ def ratio(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def between(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
-    """low + share * (high - low), rounded for whole numbers, without overflow.
+    """``low + share * (high - low)``, rounded for whole numbers, without overflow.
 
     Example:
         >>> between(torch.tensor([LOWEST]), torch.tensor([2**63 - 1]), torch.tensor([0.5]).double())

@@ -1,6 +1,4 @@
-"""What a row's cells have to do with one another and with the other rows: differences between two
-columns, equal cells, and how often a value occurs in its sample.
-"""
+"""Features of rows for detectors: differences of two columns, equal cells, counts of values."""
 
 from __future__ import annotations
 
@@ -86,8 +84,7 @@ class Arithmetic:
         return len(self.equalities) + len(self.differences)
 
     def features(self, cells: np.ndarray) -> np.ndarray:
-        """What is said of single cells (counts, last digits), then of pairs; shape (rows,
-        features).
+        """All features: of single cells (counts, last digits), then of pairs of columns.
 
         Args:
             cells: All rows of one sample.
@@ -101,8 +98,9 @@ class Arithmetic:
         return _in_one_unit(self.spread, *pair)
 
     def difference(self, cells: np.ndarray) -> np.ndarray:
-        """First less second of each pair, in their unit, or in standard deviations where their
-        scales cannot be compared. Shape (rows, pairs).
+        """The difference of each pair of columns, shape (rows, pairs).
+
+        It is in the unit of the two, or in standard deviations if their units differ.
         """
         out = np.empty((len(cells), len(self.differences)))
         for k, (i, j) in enumerate(self.differences):
@@ -123,8 +121,9 @@ class Arithmetic:
         return out
 
     def counts(self, cells: np.ndarray) -> np.ndarray:
-        """How many of these rows hold the cell's value, `MOST_COUNTED` at most; NaN where missing.
-        Shape (rows, columns).
+        """How many rows have the value of each cell, shape (rows, columns).
+
+        At most `MOST_COUNTED`; NaN where the cell is missing.
 
         Args:
             cells: All rows of one sample: counts of larger samples are larger.

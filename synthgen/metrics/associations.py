@@ -101,9 +101,11 @@ def _pairs(columns: int) -> list[tuple[int, int]]:
 
 
 def _associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
-    """Spearman's ρ of two numbers, Cramér's V of two columns of levels, the correlation ratio of
-    ranks of one of each; on rows that have both, 0 where one does not vary, NaN where they are
-    fewer than `FEWEST`. Shape (columns, columns).
+    """The association of each pair of columns, shape (columns, columns).
+
+    It is Spearman's ρ of two number columns, Cramér's V of two columns of levels, and the
+    correlation ratio of ranks of one of each, on the rows that have both cells. 0 if one of the two
+    does not vary, NaN if there are fewer than `FEWEST` rows.
     """
     ranks = pd.DataFrame(cells).rank().to_numpy()
     found = np.eye(cells.shape[1])
@@ -146,8 +148,9 @@ def _ratio(level: np.ndarray, number: np.ndarray) -> float:
 
 
 def _draw_map(axes: Axes, far: np.ndarray, names: list[str]) -> None:
-    """Below the diagonal: the colour of synthetic rows where they go together more, that of real
-    rows where less.
+    """The colours below the diagonal: of synthetic rows if their association is stronger.
+
+    Otherwise the colour of real rows.
     """
     size = len(names)
     for a in range(size):

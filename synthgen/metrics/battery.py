@@ -1,6 +1,4 @@
-"""The battery: several detectors try to tell synthetic rows from held-out ones, and the one that
-tells most counts.
-"""
+"""The battery: several detectors try to tell synthetic from held-out rows; the best one counts."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ class Told:
 
     @property
     def score(self) -> float:
-        """2 (1 − max(0.5, AUC)): 1 where it cannot tell the two samples apart, 0 where it always
-        can.
-        """
+        """2 (1 − max(0.5, AUC)): 1 if it cannot tell the samples apart, 0 if it always can."""
         return _score(self.area)
 
     @property
@@ -81,8 +77,9 @@ class Finding:
 
     @property
     def quoted(self) -> bool:
-        """Whether its figure says anything: it tells independent columns from real rows, or the
-        synthetic rows themselves.
+        """Whether its figure is informative.
+
+        That is so if it tells independent columns, or the synthetic rows, from real rows.
         """
         return self.has_power or self.made.interval[1] < self.real.interval[0]
 
@@ -93,8 +90,10 @@ class Finding:
 
     @property
     def value(self) -> float:
-        """(score − independent) / (real − independent): 1 for rows as good as real ones, 0 for
-        independent columns, less for worse ones. NaN where it is not quoted.
+        """(score − independent) / (real − independent).
+
+        It is 1 for rows as good as real ones, 0 for independent columns, less for worse ones, and
+        NaN if it is not quoted.
         """
         if not self.quoted:
             return float("nan")
@@ -296,8 +295,9 @@ def _folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _area(y: np.ndarray, told: np.ndarray) -> tuple[float, float]:
-    """ROC-AUC and half of the length of its interval (DeLong et al. 1988), never less than what
-    sides of this size give by chance.
+    """ROC-AUC and the half-width of its interval (DeLong et al. 1988).
+
+    The half-width is at least what two samples of this size give by chance.
     """
     m, n = int(y.sum()), int((~y).sum())
     whole = rankdata(told)

@@ -301,8 +301,10 @@ def _spikes(space: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, 
 def _coverage(
     space: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """For each column the share of the real range, or of the real levels, that the other rows
-    cover; and the share of the other cells that lies within the real range or levels.
+    """Coverage and validity of each column.
+
+    The first is the share of the real range, or of the real levels, that the other rows cover; the
+    second the share of the other cells that lies within the real range or levels.
     """
     columns = len(space.columns)
     ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))

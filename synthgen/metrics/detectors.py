@@ -154,8 +154,9 @@ def _mlp(seed: int, rows: int) -> MLPClassifier:
 
 
 def _xgboost(space: Matrix) -> Callable[[int, int], Any]:
-    """As SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True,
-    random_state=0) has it (Zhang et al. 2024).
+    """XGBoost as the detector of Zhang et al. (2024).
+
+    It is SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True, random_state=0).
     """
     kinds = ["c" if level else "q" for level in space.is_level]
     settings = {"enable_categorical": True, "random_state": 0, "feature_types": kinds}
@@ -193,9 +194,7 @@ def _ranks(
 
 
 def _scaled(parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
-    """Ranks of standard deviation 1, the same as normal scores, in which tails are wider, and
-    levels.
-    """
+    """Ranks of standard deviation 1, the same as normal scores with wider tails, and levels."""
     ranks, levels = parts
     return [np.sqrt(12) * ranks, ndtri(np.clip(ranks + 0.5, 1e-3, 1 - 1e-3)), 2 * levels]
 

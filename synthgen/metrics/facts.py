@@ -46,8 +46,7 @@ class Fact(NamedTuple):
 def strongest(
     arithmetic: Arithmetic, real: np.ndarray, made: np.ndarray, kinds: tuple[str, ...]
 ) -> Fact | None:
-    """The fact whose shares of the real and of the other rows differ most; None where there is no
-    column.
+    """The fact whose shares of real and other rows differ most; None if there is no column.
 
     A number is turned into the fact that it is at most some value: the value that parts the two
     samples best (the place of the Kolmogorov-Smirnov statistic). Differences of two columns are
@@ -79,8 +78,9 @@ def strongest(
 
 
 def parted(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each column the largest difference between the shares of the two samples that are at
-    most some value, and that value.
+    """The Kolmogorov-Smirnov statistic of each column, and the value where it is reached.
+
+    The statistic is the largest difference between the shares of two samples up to some value.
 
     Args:
         values: Shape (rows, columns); NaN is at most nothing.

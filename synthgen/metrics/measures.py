@@ -203,8 +203,9 @@ def _measure_and_use(score: Score) -> tuple[str, str]:
 def _matrix(
     scores: Sequence[Score], places: Sequence[tuple[str, str]], *, measured: bool = True
 ) -> dict[str, Any]:
-    """Rows and columns in the order in which they first occur; what all cells of a column note
-    stands in its head.
+    """A table of scores, its rows and columns in the order in which they first occur.
+
+    A note that all cells of a column share stands in the head of the column.
 
     Args:
         scores: To be shown.

@@ -103,8 +103,10 @@ def between(
 def ranking(
     y: np.ndarray, predicted: Predictions, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, ROC-AUC and recall at `PRECISION`, for each row of `weights` (shape
-    (replicates, rows)), as means over the repeats; rows of equal score count at once.
+    """Average precision, ROC-AUC and recall at `PRECISION`, as means over the repeats.
+
+    There is one value for each row of `weights`, which has the shape (replicates, rows). Rows of
+    equal score count at once.
     """
     found = []
     for p in predicted.p:

@@ -102,7 +102,9 @@ class Report(Shown):
         return scores[0].group if part == "utility" and scores else self.label
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values::
+        """The report as plain JSON values.
+
+        They have this form::
 
             {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
              "rows": {"train": 32561, "synthetic": 7841, "holdout": 16281},

@@ -150,8 +150,10 @@ def _out_of_fold(
 
 
 def _area(y: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """ROC-AUC, as the mean of the partings, and half of the length of its interval: bootstrap of
-    the out-of-fold scores, and never narrower than what equal sides of this size give by chance.
+    """The mean ROC-AUC over several partings into folds, and the half-width of its interval.
+
+    The interval is a bootstrap of the out-of-fold scores, and at least as wide as two samples of
+    one distribution and of this size give by chance.
     """
     sides = (np.flatnonzero(y), np.flatnonzero(~y))
     weights = np.ones((1 + REPLICATES, len(y)))

@@ -277,8 +277,9 @@ class _Trial:
 
     @cached_property
     def _precision(self) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
-        """Average precision on the test, on bootstrap samples of it, and of classifiers that
-        learned from halves.
+        """Average precision on the test, on bootstrap samples of it, and of halves of the training.
+
+        The last comes from classifiers that learned from half of the rows.
         """
         y = self.data.y_test
         ones = np.ones((1, len(y)), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""All classifiers: those that audit, evaluate and choose amounts, and those of compare and auto."""
+"""All classifiers of synthgen: for audits, evaluation, the choice of amounts, compare and auto."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLASSIFIERS = {
     "mlp": "MLPClassifier",
     "xgboost": "XGBClassifier",
 }
-# What a judge is unless it is tuned, and what it is tuned over.
+# The settings of each judge unless it is tuned, and the grid over which it is tuned.
 SETTINGS: dict[str, dict[str, Any]] = {
     "boosting": {
         "learning_rate": 0.1,
@@ -63,16 +63,16 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
     "mlp": ({}, {"alpha": 1e-2}, {"alpha": 1.0}, {"hidden_layer_sizes": (32,)}),
     "xgboost": ({}, {"max_depth": 3}, {"learning_rate": 0.05, "n_estimators": 200}),
 }
-# On so many rows half as many trees, of twice the rate, tell as much in half of the time.
+# Up to SMALL_TABLE rows, half as many trees with twice the rate are as good in half of the time.
 SMALL_TABLE, FOR_SMALL = 1_000, {"learning_rate": 0.2, "max_iter": 50}
 LEAST = 1e-6  # a probability is never nearer to 0 or 1
 
 
 def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
-    """The judges, each once.
+    """The names of judges, checked and without repetition.
 
     Raises:
-        UsageError: one is not known, or not installed.
+        UsageError: One is not known (E294), or not installed (E295).
 
     Example:
         >>> check_judges(["forest", "forest"])
@@ -94,7 +94,7 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
 
 
 def settings_for(judge: str, rows: int) -> dict[str, Any]:
-    """What takes the place of the judge's own settings on a table of so many rows.
+    """The settings that replace those of the judge on a table of so many rows.
 
     Example:
         >>> settings_for("boosting", 200), settings_for("boosting", 10_000)
@@ -104,7 +104,7 @@ def settings_for(judge: str, rows: int) -> dict[str, Any]:
 
 
 def described(judge: str, settings: dict[str, Any] | None = None) -> str:
-    """A judge and its settings, in words; None: those that it has unless it is tuned.
+    """A judge and its settings in words; None: those of a judge that is not tuned.
 
     Example:
         >>> described("logistic", {"C": 0.1})
@@ -132,15 +132,18 @@ def learn(
     seed: int,
     settings: dict[str, Any] | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from the cells of rows to their probability of being true.
+    """Train a classifier.
 
     Args:
-        judge: One of `SETTINGS`.
-        space: Where `cells` come from.
+        judge: Name of the classifier, one of `SETTINGS`.
+        space: The fitted matrix that `cells` come from.
         cells: Shape (rows, columns), see `Matrix.cells`.
-        y: Bool, shape (rows,).
-        seed: Of the judge's own draws.
-        settings: In the place of the judge's own.
+        y: Whether a row is of the class, bool of shape (rows,).
+        seed: Of the classifier.
+        settings: These replace the default ones of `SETTINGS`.
+
+    Returns:
+        A function from cells to the probabilities of the class, shape (rows,).
     """
     if y.all() or not y.any():
         share = float(y.mean())
@@ -149,7 +152,7 @@ def learn(
     if judge == "boosting":
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(**chosen)
-        # Two levels are one cut of a number: no need of an encoder, nor of ten rows of each.
+        # A column of two levels serves as a number: one cut separates them.
         several = [
             level and len(column.categories) > 2
             for column, level in zip(space.columns, space.is_level, strict=True)
@@ -177,7 +180,7 @@ def learn(
         )
         prepare = space.trees
     with warnings.catch_warnings():
-        # A judge that has not converged is a judge all the same, and the same one for every set.
+        # A classifier that has not converged is still the same one for every training set.
         warnings.simplefilter("ignore", ConvergenceWarning)
         learned = prepare(cells)
         model.fit(fill_empty(learned) if judge == "boosting" else learned, y)
@@ -198,7 +201,7 @@ def out_of_fold(
     rng: np.random.Generator,
     settings: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """The probability of each row from a judge that has not seen its fold; shape (rows,)."""
+    """Out-of-fold probabilities of the rows, shape (rows,)."""
     out = np.empty(len(y))
     for k in range(int(folds.max()) + 1):
         test = folds == k
@@ -210,12 +213,11 @@ def out_of_fold(
 
 
 def natural_shares(p: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Take a change of the class shares out of probabilities again (Saerens et al. 2002).
+    """Correct probabilities for class shares that were changed in training (Saerens et al. 2002).
 
     Args:
-        p: Shape (rows, classes), from a model that learned at other shares.
-        shift: Share of each class in what the model learned from, over its natural share; shape
-            (classes,).
+        p: Probabilities of a model that was trained with other shares, shape (rows, classes).
+        shift: Share of each class in training over its natural share, shape (classes,).
 
     Returns:
         Shape (rows, classes); each row sums to 1.
@@ -230,11 +232,12 @@ def natural_shares(p: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def moved(p: np.ndarray, seen: float, natural: float) -> np.ndarray:
-    """`natural_shares` for two classes: `seen` of the rows learned were true, `natural` are.
+    """`natural_shares` for two classes.
 
     Args:
-        p: Probability of being true, shape (rows,).
-        seen, natural: Shares between 0 and 1.
+        p: Probability of the class, shape (rows,).
+        seen: Share of the class in training, between 0 and 1.
+        natural: Its natural share, between 0 and 1.
 
     Example:
         >>> moved(np.array([0.5]), 0.5, 0.1).round(3).tolist()
@@ -256,10 +259,10 @@ class NotApplicable(Exception):
 def boosting(
     rows: int, is_level: Sequence[bool] | np.ndarray, settings: dict[str, Any]
 ) -> HistGradientBoostingClassifier:
-    """Histogram boosting for places or numbers, unfitted.
+    """An unfitted histogram boosting for what `Matrix.transform` gives.
 
     Args:
-        rows: How many it will learn from.
+        rows: Number of training rows.
         is_level: Which columns hold categories, shape (columns,).
         settings: Of scikit-learn's class; `AUDIT` or a setting of ``ESTIMATORS["hgb"]``.
     """
@@ -274,9 +277,14 @@ def boosting(
 
 @dataclass(frozen=True)
 class Estimator:
-    """The classifier around which strategies are compared, and the settings that are tried.
+    """A classifier with which strategies are compared, and the settings it is tuned over.
 
-    Every strategy is tuned over as many settings as every other.
+    Every strategy is tuned over the same settings.
+
+    Attributes:
+        name: For the reader.
+        model: The unfitted scikit-learn classifier.
+        settings: Hyperparameters of `model` to try.
     """
 
     name: str
@@ -285,7 +293,7 @@ class Estimator:
 
     @classmethod
     def of(cls, estimator: Any) -> Estimator:
-        """From "hgb", "rf", "lr", an import path, or an unfitted classifier.
+        """An estimator from "hgb", "rf", "lr", an import path, or an unfitted classifier.
 
         Raises:
             UsageError: There is no such classifier, or it gives no probabilities.
@@ -310,7 +318,16 @@ class Estimator:
         setting: int,
         weight: np.ndarray | None = None,
     ) -> Any:
-        """Fitted on `X` of shape (rows, columns) as a `Matrix` gives it."""
+        """A fitted copy of the model, with one of its settings.
+
+        Args:
+            X: What `Matrix.transform` gives, shape (rows, columns).
+            is_level: Which columns hold levels, shape (columns,).
+            y: Classes, shape (rows,).
+            seed: Of the classifier.
+            setting: Position in `settings`.
+            weight: Of each row, shape (rows,); None: all weigh the same.
+        """
         model: Any = clone(self.model)
         model.set_params(**self.settings[setting])
         if isinstance(model, HistGradientBoostingClassifier):
@@ -328,7 +345,7 @@ def fit_model(
     seed: np.random.SeedSequence,
     weight: np.ndarray | None = None,
 ) -> Any:
-    """Fit a model; all but histogram boosting get imputed, scaled and one-hot columns."""
+    """Fit a model; all but histogram boosting get cells imputed, scaled and one-hot encoded."""
     if "random_state" in model.get_params(deep=False):
         model.set_params(random_state=int(seed.generate_state(1)[0] >> 1))
     if isinstance(model, HistGradientBoostingClassifier):

@@ -1,4 +1,4 @@
-"""Which rows are tested together: folds that keep equal rows in one place."""
+"""Folds of cross-validation in which equal rows are never split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row, both classes spread evenly; shape (rows,)."""
+    """The fold of each row, with both classes spread evenly over the folds; shape (rows,)."""
     fold = np.empty(len(y), dtype=np.int64)
     for side in (y, ~y):
         fold[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % folds
@@ -15,13 +15,16 @@ def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """A fold for each row: groups stay whole, and classes are spread as evenly as that allows.
+    """The fold of each row; groups are not split, and classes are spread as evenly as possible.
 
     Args:
         y: Class codes from 0, shape (rows,).
         together: Group of each row, shape (rows,).
-        folds: How many.
-        rng: Draws.
+        folds: Number of folds.
+        rng: Source of randomness.
+
+    Returns:
+        Fold numbers from 0, int64 of shape (rows,).
 
     Example:
         >>> deal(np.array([0, 0, 0, 0, 1, 1]), np.arange(6), 2, np.random.default_rng(0)).tolist()
@@ -59,9 +62,9 @@ def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generat
 
 
 def equal_rows(matrix: np.ndarray) -> np.ndarray:
-    """A group number for each row; rows that are equal share one, so that no fold parts them.
+    """A group number for each row; equal rows share one, so that they go to the same fold.
 
-    If most rows repeat another one, equality says nothing, and each row is a group of its own.
+    If more than half of the rows repeat another one, each row is a group of its own.
 
     Args:
         matrix: Shape (rows, columns).

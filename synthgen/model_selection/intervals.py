@@ -10,11 +10,11 @@ CONFIDENCE = 0.95
 
 
 def wilson(share: float, rows: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval of a share of so many rows (Wilson 1927), of the right width at 0 and 1 too.
+    """The Wilson interval of a share (Wilson 1927), which has a width at 0 and 1 as well.
 
     Args:
         share: Between 0 and 1.
-        rows: How many it is a share of; need not be whole, as for a mean of several counts.
+        rows: Number of rows; not necessarily whole, as for a mean of several counts.
         confidence: Probability that the interval holds the true share.
 
     Returns:
@@ -28,5 +28,5 @@ def wilson(share: float, rows: float, confidence: float = CONFIDENCE) -> tuple[f
     middle = share + z * z / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
     low, high = ((middle + side * half) / (1 + z * z / rows) for side in (-1, 1))
-    # At 0 and 1 the end is the share itself, but for rounding.
+    # At 0 and 1 one end equals the share; rounding must not put it beyond.
     return max(0.0, min(share, low)), min(1.0, max(share, high))

@@ -1,4 +1,4 @@
-"""How well scores rank the rows of a class above all others, for rows with weights."""
+"""Ranking metrics for rows with weights: average precision, ROC-AUC, recall at a precision."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """The walk down a ranking, one step for each distinct score, the highest first.
+    """A ranking as steps: one step for each distinct score, the highest first.
 
-    Rows with equal scores are one step, so ties count at once and have no order.
+    Rows with equal scores are one step, so their order does not matter.
 
     Attributes:
         hits: Weight of the rows of the class at each step, shape (..., steps).
@@ -42,7 +42,7 @@ class Steps:
         return (self.hits * below).sum(-1) / self.hits.sum(-1) / all_alarms
 
     def recall_at(self, precision: float) -> np.ndarray:
-        """The highest recall at which at least this share of the alarms is right, shape (...,)."""
+        """The highest recall with at least this precision, shape (...,)."""
         hits = np.cumsum(self.hits, -1)
         return np.where(self._precision(hits) >= precision, hits, 0.0).max(-1) / hits[..., -1]
 
@@ -60,7 +60,7 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Rows in the order of their scores, sorted once for any number of weightings.
+    """Rows sorted by score, once for any number of weightings.
 
     Attributes:
         y: Whether a row is of the class, sorted by score, bool of shape (rows,).
@@ -108,8 +108,8 @@ def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The slope of the logistic regression of `y` on `score`, for each row of `weights`.
 
-    It takes two Newton steps from the fit of all rows, with a slight pull towards 0, since the
-    slope is infinite where the score separates the classes.
+    Each slope is two Newton steps from the fit to all rows. A weak L2 penalty keeps it finite if
+    the score separates the classes.
 
     Args:
         y: Bool, shape (rows,).

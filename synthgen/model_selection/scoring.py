@@ -1,4 +1,4 @@
-"""How well probabilities of the rare class rank, decide and tell the truth."""
+"""Metrics of predicted probabilities of the rare class: ranking, decisions and calibration."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ THRESHOLDS = np.concatenate([[0], np.logspace(-4, 0, 41)])
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure for probabilities of the rare class against all others.
+    """A metric of predicted probabilities of the rare class.
 
     Attributes:
-        words: For the reader.
+        words: Its name for the reader.
         sign: 1 where higher is better, -1 where lower is.
-        best, worst: The values between which it lies.
+        best, worst: The ends of its range.
     """
 
     words: str
@@ -40,11 +40,11 @@ class Metric:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The worst and the best value, turned so that higher is better."""
+        """The worst and the best value, with the sign changed if lower is better."""
         return self.sign * self.worst, self.sign * self.best
 
     def text(self, value: float, *, signed: bool = False) -> str:
-        """A value as a reader wants it: three decimals, or whole money."""
+        """A value as text: three decimals, or whole units of money for a cost."""
         return (
             f"{value:{'+' if signed else ''}{',.0f' if self.words.startswith('cost') else '.3f'}}"
         )
@@ -78,12 +78,12 @@ def score(
     thresholds: dict[str, float],
     cost: tuple[float, float] | None,
 ) -> dict[str, float]:
-    """All figures of one test part.
+    """All metrics of one test part.
 
     Args:
-        is_rare: bool of shape (rows,), both kinds present.
+        is_rare: Whether a row is of the rare class, bool of shape (rows,); both must occur.
         p: Probability of the rare class, shape (rows,).
-        thresholds: From where on a row is called rare, for each metric of `DECIDED`.
+        thresholds: For each metric of `DECIDED`, the probability from which a row is called rare.
         cost: Money lost by a missed rare row and by a false alarm; None leaves "cost" out.
 
     Example:
@@ -102,7 +102,7 @@ def score(
 
 
 def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
-    """One of the figures that need no threshold."""
+    """One metric of `RANKED`, which need no threshold."""
     if name == "average_precision":
         return float(average_precision_score(is_rare, p))
     if name == "roc_auc":
@@ -113,7 +113,7 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
         known = np.where(is_rare, p, 1 - p)
         return float(-np.log(np.clip(known, 1e-7, 1)).mean())
     alarms, hits, _ = roc_curve(is_rare, p)
-    # The last point of a vertical step is the one that is reached at that share of false alarms.
+    # Of a vertical step of the curve, the last point is the recall at that share of false alarms.
     last = np.append(np.diff(alarms) > 0, True)
     return float(np.interp(FALSE_ALARMS[name], alarms[last], hits[last]))
 
@@ -121,15 +121,16 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
 def best_threshold(
     is_rare: np.ndarray, p: np.ndarray, name: str, cost: tuple[float, float] | None = None
 ) -> float:
-    """The probability from which calling a row rare is best, for a metric of `DECIDED`.
+    """The threshold on the probability that is best for a metric of `DECIDED`.
 
     Args:
-        is_rare, p: Of rows that the model has not learned from, shape (rows,).
+        is_rare, p: Class and probability of rows that the model was not trained on, shape (rows,).
         name: The metric.
         cost: See `score`.
 
     Returns:
-        Midway between two probabilities that occur; above the highest where no alarm is best.
+        The middle between two probabilities that occur, or a value above the highest if calling no
+        row rare is best.
 
     Example:
         >>> best_threshold(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.6]),
@@ -169,7 +170,7 @@ def best_thresholds(
 
 
 def counts_at(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
-    """Hits and false alarms where rows from this probability on are called rare."""
+    """Hits and false alarms if rows with at least this probability are called rare."""
     called = p >= threshold
     return int((called & is_rare).sum()), int((called & ~is_rare).sum())
 
@@ -181,7 +182,7 @@ def decided(
     totals: tuple[float, float],
     cost: tuple[float, float] | None,
 ) -> Any:
-    """A metric of `DECIDED` from numbers of hits and false alarms, floats or arrays alike.
+    """A metric of `DECIDED` from numbers of hits and false alarms, floats or arrays.
 
     Args:
         name: The metric.
@@ -201,11 +202,12 @@ def decided(
 def curves(
     is_rare: np.ndarray, p: np.ndarray, cost: tuple[float, float] | None
 ) -> dict[str, list[Any]]:
-    """What a page draws, for one test part, at places that are the same for all.
+    """The curves of one test part, at points that are the same for all parts.
 
     Returns:
-        "precision" at each of `RECALLS`; "calibration": rows, sum of probabilities and rare rows
-        between each two of `CALIBRATION`; with costs also "cost" at each of `THRESHOLDS`.
+        "precision" at each of `RECALLS`; "calibration": for each bin between two of `CALIBRATION`,
+        the rows, the sum of their probabilities and the rare rows; and "cost" at each of
+        `THRESHOLDS`, if costs are given.
     """
     precision, recall, _ = precision_recall_curve(is_rare, p)  # recall falls
     best = np.maximum.accumulate(precision)  # at this recall or a greater one

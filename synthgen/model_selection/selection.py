@@ -1,8 +1,8 @@
-"""The statistics of choosing among many on few folds: one place for all of it.
+"""Statistics for choosing among many candidates by cross-validation.
 
-Scores of cross-validation are correlated, because training parts overlap, and the best of many
-looks better than it is. Hence: differences are paired by split, their variance is corrected
-(Nadeau & Bengio 2003), intervals hold for all candidates at once, and a gain must clear a margin.
+Scores of splits are correlated, because training parts overlap, and the best of many candidates
+looks better than it is. So differences are paired by split, their variance is corrected (Nadeau &
+Bengio 2003), intervals hold for all candidates at once, and a gain must exceed a margin.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Difference:
     Attributes:
         mean: Mean of the paired differences.
         error: Its corrected standard error.
-        low, high: Interval that holds for all candidates at once; of one candidate where it was
-            asked about alone. It ends where scores do.
+        low, high: Confidence interval that holds for all candidates of the call at once. It does
+            not go beyond the range of the scores.
     """
 
     mean: float
@@ -44,18 +44,20 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The pair (low, high)."""
         return self.low, self.high
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the differences say together.
+    """The conclusion from all differences.
 
     Attributes:
         outcome: `HELPS`, `NO_GAIN` or `UNCLEAR`.
-        best: Position of the candidate it rests on: for `HELPS` the simplest of those that help
-            and are within one error of the best of them, else the best on average.
-        rows: For `UNCLEAR`: rows needed to decide, if the differences stay as they are.
+        best: Position of the candidate that it is about. For `HELPS`, the simplest candidate that
+            helps and is within one error of the best; otherwise the best on average.
+        rows: For `UNCLEAR`, the number of rows that would decide it, if the differences stay the
+            same.
     """
 
     outcome: str
@@ -66,9 +68,9 @@ class Outcome:
 def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and corrected standard error of paired differences (Nadeau & Bengio 2003).
 
-    The variance of the mean of J splits is s²(1/J + n_test/n_train): the second term stands for the
-    rows that training parts share. Differences that are all the same and not 0 would have no
-    error at all; they get that of one further split without a difference.
+    The variance of the mean of J splits is s²(1/J + n_test/n_train); the second term accounts for
+    the rows that training parts share. If all differences are equal and not 0, the error is that of
+    one more split with difference 0, since it would otherwise be 0.
 
     Args:
         differences: Shape (candidates, splits), at least 2 splits.
@@ -101,19 +103,18 @@ def compare_to(
     confidence: float = CONFIDENCE,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[Difference]:
-    """The differences of all candidates to the reference, with intervals that hold at once.
+    """The differences of all candidates to the reference, with simultaneous intervals.
 
-    The bounds are those of the largest |t| among candidates: a multivariate t with J − 1 degrees of
-    freedom whose correlation is that of the differences, shrunk towards none, because few splits
-    make it look stronger than it is. The draws behind it are always the same.
+    The intervals come from the largest |t| of the candidates, under a multivariate t distribution
+    with J − 1 degrees of freedom. Its correlation is that of the differences, shrunk towards 0,
+    because few splits overestimate it. It is simulated with the same draws each time.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
         reference: Shape (splits,), the same splits.
         ratio: n_test / n_train of a split.
         confidence: Probability that all intervals hold together.
-        bounds: The worst and the best score there is. No gain is larger than what the reference
-            leaves, no loss larger than what it has.
+        bounds: The worst and the best possible score, which limit the intervals.
 
     Returns:
         One `Difference` for each candidate.
@@ -144,7 +145,7 @@ def _most(room: np.ndarray, ratio: float, most: float) -> float:
 
 
 def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> float:
-    """How many corrected errors to either side make intervals that hold for all rows at once.
+    """The half-width, in corrected errors, of intervals that hold for all candidates at once.
 
     Args:
         differences: Shape (candidates, splits).
@@ -185,8 +186,8 @@ def _normal(rows: int, columns: int) -> np.ndarray:
 def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = None) -> int:
     """The simplest candidate within one error of the best (Breiman et al. 1984).
 
-    The error is the corrected one of the *difference* to the best, which is much smaller than that
-    of a score, because splits are paired.
+    The error is the corrected error of the *difference* to the best. Since splits are paired, it is
+    much smaller than the error of a score.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
@@ -219,9 +220,9 @@ def verdict(
 ) -> tuple[Outcome, list[Difference]]:
     """Whether any candidate beats the reference.
 
-    `HELPS`: the lower bound of one is above 0. `NO_GAIN`: the upper bounds of all are below the
-    margin. Else `UNCLEAR`, with the rows at which intervals, which shrink with their square root,
-    would be narrow enough for either.
+    `HELPS`: the lower bound of a candidate is above 0. `NO_GAIN`: the upper bounds of all are below
+    the margin. Otherwise `UNCLEAR`, with the number of rows at which the intervals, which shrink
+    with the square root of the rows, would decide it.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
@@ -259,10 +260,10 @@ def verdict(
 
 
 def _rows_to_tell(found: Sequence[Difference], critical: float, rows: int, margin: float) -> int:
-    """Rows at which one would be above 0, or all below the margin, to two digits upwards."""
+    """Rows at which one lower bound or all upper bounds would decide, rounded up to two digits."""
 
     def needed(d: Difference, gap: float) -> float:
-        half = critical * d.error  # d may end before, where scores do
+        half = critical * d.error  # not d.high - d.mean, which the range of scores limits
         return rows * max(1.0, (half / gap) ** 2) if gap > 0 else math.inf
 
     helps = min(needed(d, d.mean) for d in found)

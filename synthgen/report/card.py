@@ -53,8 +53,9 @@ class Picture:
 
 
 def render_cards(headline: str, cards: Sequence[Card], picture: Picture | None = None) -> str:
-    """HTML for ``_repr_html_``: a ``<div>`` that needs no network and leaves the rest of the
-    notebook's style alone. Every text is escaped.
+    """HTML for ``_repr_html_``, with every text escaped.
+
+    It is a ``<div>`` that needs no network and does not change the style of the notebook.
 
     Args:
         headline: The finding that the result leads with.

@@ -1,6 +1,4 @@
-"""Figures of a page: SVG that takes its colours and letters from the page, and columns drawn so
-that sets of rows can be compared.
-"""
+"""Figures of a page, as SVG in the colours and the font of the page."""
 
 from __future__ import annotations
 

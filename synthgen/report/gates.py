@@ -66,8 +66,11 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
 def check_gates(
     expressions: Iterable[str], known: Collection[str] | None = None, listed: str = ""
 ) -> None:
-    """Raise a `UsageError` if one cannot be read (E291), or its name up to an @ is not among those
-    that are `known` (E292; `listed` says where these stand): before the work, not after it.
+    """Check the conditions of gates before the work begins.
+
+    Raises:
+        UsageError: One cannot be read (E291), or its name up to an @ is not among those that are
+            `known` (E292; `listed` says where these stand).
 
     Example:
         >>> check_gates(["minority.rows>=50"])
@@ -107,8 +110,9 @@ def _parsed(expression: str) -> re.Match[str]:
 def value_of(
     report: Mapping[str, Any], expression: str, unknown: Callable[[str], str] | None = None
 ) -> str:
-    """The number that a condition of `gate` asks for, as text; "unknown" where there is none, or
-    what `unknown` says of its name.
+    """The number that a condition of `gate` asks for, as text.
+
+    If there is none: what `unknown` says of its name, or "unknown".
 
     Example:
         >>> value_of({"minority": {"rows": 30}}, "minority.rows>=50")

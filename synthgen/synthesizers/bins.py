@@ -281,7 +281,7 @@ def between(
     *,
     rounded: bool = False,
 ) -> np.ndarray:
-    """low + share * (high - low); whole numbers by multiples of `steps`, without overflow.
+    """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow.
 
     With `rounded`, multiples of ten steps are left out, where there are others: so many zeros at
     the end are for items of larger steps.

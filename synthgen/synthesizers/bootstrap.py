@@ -23,9 +23,9 @@ BLOCK = 1024
 
 @final
 class SmoothedBootstrap(Synthesizer):
-    """Draws rows of the class with replacement and adds kernel noise (Silverman 1986; ROSE, Menardi
-    & Torelli 2014).
+    """Draws rows of the class with replacement and adds kernel noise.
 
+    The method is the smoothed bootstrap (Silverman 1986), known as ROSE (Menardi & Torelli 2014).
     Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for
     the number of rows and columns. A code (category, spike, missing) is redrawn from its frequency
     in the class, with a probability that shrinks likewise (Aitchison & Aitken 1976). It works from

@@ -26,7 +26,7 @@ from synthgen.tables.table import Table, as_frame
 MODELS = ("GaussianCopula", "CTGAN", "TVAE", "CopulaGAN")
 # From fewer rows SDV's models estimate nothing.
 MIN_ROWS = 10
-# Rows are generated in whole blocks, so that a longer sample begins with the rows of a shorter one.
+# Rows are generated in whole blocks: a longer sample begins with the rows of a shorter one.
 BLOCK = 1024
 
 
@@ -85,7 +85,7 @@ class _Part:
 
 
 def _above(values: np.ndarray, lowest: Any) -> np.ndarray:
-    """values - lowest without overflow."""
+    """``values - lowest`` without overflow."""
     if values.dtype == np.int64:
         return (values.view(np.uint64) - np.int64(lowest).view(np.uint64)).astype(np.float64)
     return values - lowest
@@ -214,8 +214,9 @@ class SDV(Synthesizer):
 
 @contextmanager
 def _forked(seed: np.random.SeedSequence) -> Iterator[None]:
-    """The global random states seeded for the block, and as they were after it; SDV's warnings,
-    which tell of its own workings, are left out.
+    """Seed the global random states for the block, and restore them after it.
+
+    SDV's warnings, which are about its internals, are suppressed.
     """
     state = int(seed.generate_state(1)[0])
     before = random.getstate()

@@ -43,8 +43,10 @@ REDRAWS = 8
 
 @final
 class SequentialTrees(Synthesizer):
-    """Decision trees column by column, cells drawn from leaves (Reiter 2005, "Using CART to
-    generate partially synthetic, public use microdata"; Nowok, Raab & Dibben 2016, "synthpop").
+    """Decision trees column by column, with cells drawn from leaves (Reiter 2005).
+
+    The papers are "Using CART to generate partially synthetic, public use microdata" (Reiter 2005)
+    and "synthpop" (Nowok, Raab & Dibben 2016).
 
     The class comes first, then the columns in their order. Trees learn each column from those
     before it, on all rows of the table, whatever their class; a new row has exactly the class that

@@ -1,6 +1,4 @@
-"""What one column is: its kind and limits, and the way from its cells to numbers or codes and
-back.
-"""
+"""A column: its kind and limits, and the conversion of its cells to numbers or codes and back."""
 
 from __future__ import annotations
 

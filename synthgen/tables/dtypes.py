@@ -39,9 +39,7 @@ def shown(value: Any) -> str:
 
 
 def row_of(series: pd.Series, wrong: np.ndarray) -> tuple[str, str]:
-    """Index label and value of the first cell where the mask `wrong` is set, as a message quotes
-    them.
-    """
+    """Index label and value of the first cell where `wrong` is set, as a message quotes them."""
     position = int(np.argmax(wrong))
     return shown(series.index[position]), shown(series.iloc[position])
 
@@ -65,9 +63,7 @@ def is_number(value: Any) -> bool:
 
 
 def numpy_type(dtype: Any) -> np.dtype:
-    """The numpy dtype of the values of a number dtype: of ``Int64`` int64, of ``float[pyarrow]``
-    float32.
-    """
+    """The numpy dtype of the values of a number dtype, such as int64 for ``Int64``."""
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
     return dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
@@ -117,9 +113,7 @@ def tidy(series: pd.Series) -> pd.Series:
 
 
 def floats(series: pd.Series) -> np.ndarray:
-    """The values as float64, NaN where missing; of a number dtype or of an object column of
-    numbers.
-    """
+    """The values of a column of numbers, of any dtype, as float64; NaN where missing."""
     if isinstance(series.dtype, np.dtype):
         return series.to_numpy(dtype=np.float64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -181,8 +175,9 @@ def _object_numbers(
 
 
 def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.ndarray:
-    """Dates or spans as int64 ticks of the unit of `dtype` (microseconds for objects), 0 where
-    `gone`.
+    """Dates or time spans as int64 ticks, 0 where `gone`.
+
+    A tick is one unit of `dtype`, and a microsecond for an object column.
     """
     plain = tick_type(dtype, cells)
     if not is_time(series.dtype):

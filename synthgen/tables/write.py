@@ -41,10 +41,10 @@ def ending_of(path: Path) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
-    """Write a table; the ending decides: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather or
-    .arrow.
+    """Write a table to a file, in the format that the ending of its name says.
 
-    The index is not written. CSV is UTF-8 without a mark; quotes stand only where they must,
+    The endings are .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather and .arrow. The index is
+    not written. CSV is UTF-8 without a byte-order mark, cells are quoted only if they must be,
     missing cells are empty, and floats read back equal. The same frame gives the same bytes.
 
     Args:
