@@ -148,10 +148,22 @@ def learn(
     if y.all() or not y.any():
         share = float(y.mean())
         return lambda other: np.full(len(other), share)
-    chosen = SETTINGS[judge] | (settings or {})
+    model, prepare = _classifier(judge, space, len(y), seed, SETTINGS[judge] | (settings or {}))
+    with warnings.catch_warnings():
+        # A classifier that has not converged is still the same one for every training set.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        learned = prepare(cells)
+        model.fit(fill_empty(learned) if judge == "boosting" else learned, y)
+    return lambda other: model.predict_proba(prepare(other))[:, 1]
+
+
+def _classifier(
+    judge: str, space: Matrix, rows: int, seed: int, settings: dict[str, Any]
+) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
+    """An unfitted classifier for so many rows, and how cells become its input."""
     if judge == "boosting":
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
-        model: Any = HistGradientBoostingClassifier(**chosen)
+        model: Any = HistGradientBoostingClassifier(**settings)
         # A column of two levels serves as a number: one cut separates them.
         several = [
             level and len(column.categories) > 2
@@ -159,32 +171,22 @@ def learn(
         ]
         model.set_params(
             categorical_features=np.array(several, dtype=bool),
-            min_samples_leaf=int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20)),
+            min_samples_leaf=int(np.clip(rows // 20, min(5, max(1, rows // 4)), 20)),
             random_state=seed,
         )
-        prepare = space.trees
-    elif judge == "logistic":
-        model = LogisticRegression(**chosen)
-        prepare = _wide(space)
-    elif judge == "forest":
-        model = RandomForestClassifier(random_state=seed, **chosen)
-        prepare = space.trees
-    elif judge == "mlp":
-        model = MLPClassifier(random_state=seed, **chosen)
-        prepare = _wide(space)
-    else:
-        model = import_module("xgboost").XGBClassifier(
-            feature_types=["c" if level else "q" for level in space.is_level],
-            random_state=seed,
-            **chosen,
-        )
-        prepare = space.trees
-    with warnings.catch_warnings():
-        # A classifier that has not converged is still the same one for every training set.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        learned = prepare(cells)
-        model.fit(fill_empty(learned) if judge == "boosting" else learned, y)
-    return lambda other: model.predict_proba(prepare(other))[:, 1]
+        return model, space.trees
+    if judge == "logistic":
+        return LogisticRegression(**settings), _wide(space)
+    if judge == "forest":
+        return RandomForestClassifier(random_state=seed, **settings), space.trees
+    if judge == "mlp":
+        return MLPClassifier(random_state=seed, **settings), _wide(space)
+    model = import_module("xgboost").XGBClassifier(
+        feature_types=["c" if level else "q" for level in space.is_level],
+        random_state=seed,
+        **settings,
+    )
+    return model, space.trees
 
 
 def _wide(space: Matrix) -> Callable[[np.ndarray], np.ndarray]:

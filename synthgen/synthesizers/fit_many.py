@@ -1,4 +1,4 @@
-"""Fits of many synthesizers at once."""
+"""Fitting many synthesizers at once."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def fit_many(
     together: bool | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Synthesizer]:
-    """Fit each synthesizer to its own rows; those that are alike, side by side as one model.
+    """Fit each synthesizer to its own rows, and train similar networks side by side.
 
-    Alike are networks of one kind with the same arguments but `steps` and `random_state`, for
-    tables with the same columns, whatever their rows, levels and quantiles: folds, seeds, sizes of
-    a class. Each ends as a fit of its own would in distribution, not to the same bits.
+    Networks are similar if they are of one class, have the same arguments except `steps` and
+    `random_state`, and learn from tables with the same columns, such as folds of one table. Each
+    result is equal in distribution to that of its own `fit`, but not to the same bits.
 
     Args:
         jobs: (synthesizer, X, y), or (synthesizer, table, None) with a `Table`; each synthesizer is
             fitted in place, once.
-        together: Whether to train side by side what is alike; None: on a GPU, which a single small
-            network leaves idle. A CPU is as busy with one (``evaluation/speed.md``).
-        say: Called with a sentence about each run: how many it was trained with, or why alone.
+        together: Whether to train similar networks side by side. None: on a GPU only, which one
+            small network does not fill; on a CPU it saves no time (``evaluation/speed.md``).
+        say: Called with a sentence for each run that says how it was trained, and why.
 
     Returns:
         The synthesizers, fitted.
 
     Raises:
-        UsageError: a synthesizer has two jobs.
-        SynthgenError: see `Synthesizer.fit`; synthesizers before it may be fitted.
+        UsageError: A synthesizer has two jobs (E297).
+        SynthgenError: See `Synthesizer.fit`; synthesizers of earlier jobs may be fitted.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -63,32 +63,44 @@ def fit_many(
                 f"the rows of the last one only: give each job its own",
             )
         seen.add(id(synthesizer))
-    asked: dict[int, tuple[Generator[Task, History, None], Task]] = {}
-
-    def go_on(i: int, runs: Generator[Task, History, None], answer: History | None) -> None:
-        try:
-            asked[i] = runs, (next(runs) if answer is None else runs.send(answer))
-        except StopIteration:
-            asked.pop(i, None)
-
+    fits: dict[int, Generator[Task, History, None]] = {}
     for i, (synthesizer, X, y) in enumerate(jobs):
+        table = _table(synthesizer, X, y)
         if reason := _alone(synthesizer, together):
             say(f"{type(synthesizer).__name__} trained by itself: {reason}")
-            synthesizer._fit_table(_table(synthesizer, X, y))
+            synthesizer._fit_table(table)
         else:
             assert isinstance(synthesizer, NetworkSynthesizer)
-            go_on(i, synthesizer.fit_steps(_table(synthesizer, X, y)), None)
-    while asked:
+            fits[i] = synthesizer.fit_steps(table)
+    _train(fits, say)
+    return [synthesizer for synthesizer, _, _ in jobs]
+
+
+def _train(fits: dict[int, Generator[Task, History, None]], say: Callable[[str], None]) -> None:
+    """Run the trainings of several fits, those of similar networks side by side, in rounds.
+
+    In each round every fit that is not done has one training to run.
+    """
+    tasks: dict[int, Task] = {}
+
+    def go_on(i: int, history: History | None) -> None:
+        try:
+            tasks[i] = next(fits[i]) if history is None else fits[i].send(history)
+        except StopIteration:
+            tasks.pop(i, None)
+
+    for i in fits:
+        go_on(i, None)
+    while tasks:
         groups: dict[tuple[object, ...], list[int]] = {}
-        for i, (_, task) in asked.items():
+        for i, task in tasks.items():
             groups.setdefault(_key(task), []).append(i)
         for members in groups.values():
-            histories = run_together([asked[i][1] for i in members])
+            histories = run_together([tasks[i] for i in members])
             many = f"{len(members)} networks trained side by side"
             say(many if len(members) > 1 else "1 network trained by itself: no other is like it")
             for i, history in zip(members, histories, strict=True):
-                go_on(i, asked[i][0], history)
-    return [synthesizer for synthesizer, _, _ in jobs]
+                go_on(i, history)
 
 
 def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
@@ -98,12 +110,12 @@ def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
 
 
 def pays_together(synthesizer: Synthesizer) -> bool:
-    """Whether `fit_many` trains it side by side with what is like it, unless told otherwise."""
+    """Whether `fit_many` trains it side by side with similar networks by default."""
     return not _alone(synthesizer, None)
 
 
 def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
-    """Why it is fitted by itself; empty if it need not be."""
+    """Why a synthesizer is fitted by itself, or ""."""
     if not isinstance(synthesizer, NetworkSynthesizer):
         return "it is no network"
     if synthesizer.checkpoint is not None:
@@ -114,7 +126,7 @@ def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
 
 
 def _key(task: Task) -> tuple[object, ...]:
-    """What is the same for networks that can be trained side by side."""
+    """A key that networks must share to be trained side by side."""
     axes = task.learner.axes()
     shapes = [
         tuple(n for d, n in enumerate(w.shape) if d not in axes.get(name, {}))

@@ -1,4 +1,4 @@
-"""The rows that a network learns from, on its device."""
+"""The encoded training rows of a network, on its device."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from synthgen.training.blocks import Spans
 
 
 class Data(torch.nn.Module):
-    """The rows that a network learns from, on the device, in the smallest types that hold them.
+    """The training rows of a network, on the device, in the smallest types that hold them.
 
     Args:
         rows: The encoded rows.
-        labels: Class of each row, int64 of shape (rows,): 0 for a class learned alone.
-        n_labels: Number of classes; 1 for a class learned alone, which then is no condition.
-        layout: What their columns are.
+        labels: Class of each row, int64 of shape (rows,); 0 if the class is no condition.
+        n_labels: Number of classes; 1 if the class is no condition.
+        layout: The columns of the rows.
 
     Attributes:
         size: Number of rows.
-        used: 1 for each number that the table has, 0 for one of its layout alone.
-        scale_code: See `Layout`; 0 for a number that has none.
-        always: Whether each number has none.
-        parts: Numbers and codes that the table has, at least 1.
+        used: 1 for each number that the table has, 0 for one that only its layout has.
+        scale_code: See `Layout`; 0 for a number without a code.
+        always: Whether a number has no code.
+        parts: How many numbers and codes the table has, at least 1.
     """
 
     numbers: torch.Tensor
@@ -57,19 +57,19 @@ class Data(torch.nn.Module):
         return len(self.labels)
 
     def at(self, share: torch.Tensor) -> torch.Tensor:
-        """Positions of rows from uniform numbers in [0, 1), float64 as a table may be long."""
+        """Positions of rows from uniform numbers in [0, 1), float64 since a table may be long."""
         return (share * self.size).long().minimum(self.size.long() - 1)
 
     def there(self, codes: torch.Tensor) -> torch.Tensor:
-        """Whether a row has each number: not at a spike, not where it is missing."""
+        """Whether a row has a value of each number, and no spike or missing cell."""
         if not codes.shape[1]:
             return self.always.expand(len(codes), -1)
         return self.always | (codes[:, self.scale_code] == 0)
 
     def counts(self) -> torch.Tensor:
-        """Rows of each class and level, float64 of shape (n_labels, n_levels).
+        """Number of rows of each class and level, float64 of shape (n_labels, n_levels).
 
-        Column by column, once before training: all at once would take eight bytes for each code.
+        It counts column by column: all at once would take eight bytes for each code.
         """
         counts = [torch.zeros(self.n_labels, 0, dtype=torch.float64, device=self.labels.device)]
         for j, width in enumerate(self.spans.widths):
@@ -78,7 +78,7 @@ class Data(torch.nn.Module):
         return torch.cat(counts, 1) * self.spans.used
 
     def keys(self, code: int) -> torch.Tensor:
-        """Class and level of each row, of the code at position `code`, as one number."""
+        """One number for the class and the level of each row, for the code at position `code`."""
         return self.labels.int() * self.spans.widths[code] + self.codes[:, code]
 
     def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:
