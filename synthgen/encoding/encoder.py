@@ -96,6 +96,9 @@ class Encoder:
             frame: The training rows, shape (rows, columns).
             columns: What they are.
             max_levels: Distinct values up to which a number column has levels.
+
+        Returns:
+            The fitted encoder.
         """
         parts = (fit_part(column, frame[column.name], max_levels) for column in columns)
         return cls(columns, tuple(parts))
@@ -113,6 +116,9 @@ class Encoder:
             frame: Shape (rows, columns), with at least the encoder's columns.
             rng: Draws a place for values that occupy several knots.
             device: Where the tensors go.
+
+        Returns:
+            Numbers of shape (rows, n_numbers) and codes of shape (rows, n_codes).
 
         Raises:
             DataError: A column is missing (E338), or a cell does not fit its column.
@@ -151,7 +157,14 @@ class Encoder:
         return Encoded(numbers, codes)
 
     def inverse_transform(self, rows: Encoded) -> pd.DataFrame:
-        """Decode rows to a frame with the columns' own dtypes and a RangeIndex."""
+        """Decode rows.
+
+        Args:
+            rows: As `transform` gives them, or as a network generates them.
+
+        Returns:
+            Frame of shape (rows, columns), with the columns' own dtypes and a RangeIndex.
+        """
         device, narrow = rows.numbers.device, torch.from_numpy(np.empty(0, code_type(self.widths)))
         codes = rows.codes.to(narrow.dtype).cpu().numpy().T
         series: dict[int, pd.Series] = {}
@@ -213,6 +226,12 @@ class Encoder:
 
         Raises:
             UsageError: The column has no levels, or not this one (E238).
+
+        Example:
+            >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
+            >>> from synthgen.tables.table import Schema
+            >>> Encoder.fit(frame, Schema.infer(frame).columns).place("sex", "m")
+            (0, 1)
         """
         named = {p.column.name: i for i, p in enumerate(self.parts) if isinstance(p, Levels)}
         if name not in named:
@@ -231,7 +250,11 @@ class Encoder:
         return code, levels.index(value)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The encoder as plain JSON values, and arrays by name."""
+        """The encoder as plain JSON values and arrays, for a model file.
+
+        Returns:
+            The JSON values, and the arrays by name.
+        """
         described, arrays = [], {}
         for i, (column, part) in enumerate(zip(self.columns, self.parts, strict=True)):
             entry: dict[str, Any] = {"column": column.to_json()}
@@ -255,6 +278,9 @@ class Encoder:
         Args:
             described: The JSON values of `state`, or these as `Stored`.
             arrays: The arrays of `state`.
+
+        Returns:
+            The encoder.
 
         Raises:
             ModelFileError: A value is missing, or no encoder could have written it (E418).

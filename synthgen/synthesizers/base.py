@@ -180,6 +180,12 @@ class Synthesizer(BaseEstimator, ABC):
     def learned_class(self, label: Any) -> Any:
         """The learned class that `label` names.
 
+        Args:
+            label: A class, or its text if only one class reads so.
+
+        Returns:
+            One of `classes_`.
+
         Raises:
             UsageError: There is no such class (E201), or it was not learned (E206).
         """
@@ -238,6 +244,9 @@ class Synthesizer(BaseEstimator, ABC):
         Args:
             path: A file that `save` wrote. It is checked first; no code in it is run.
             device: "auto", "cpu", "cuda" or "cuda:1", for the networks.
+
+        Returns:
+            The fitted synthesizer.
 
         Raises:
             ModelFileError: The file is damaged (E417, E418), of a newer version (E415), or of

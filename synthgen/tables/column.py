@@ -53,6 +53,12 @@ class Column:
         cells: Type of the cells of a column of dtype object, if it must be restored: floats, dates,
             datetimes, timestamps, timedeltas or (of pandas) spans.
         empty: How a missing cell of a column of dtype object is written: None, nan, NaT or NA.
+
+    Example:
+        >>> column = Column("sex", "categorical", pd.Series(["f"]).dtype, categories=("f", "m"))
+        >>> codes = column.codes(pd.Series(["m", "f", None]))
+        >>> codes.tolist(), column.restore(codes[:2]).tolist()
+        ([1, 0, -1], ['m', 'f'])
     """
 
     name: Hashable
@@ -81,6 +87,11 @@ class Column:
 
         Raises:
             DataError: A cell is no number (E331) or date (E348).
+
+        Example:
+            >>> values, missing = Column("age", "integer", "Int64").numbers(pd.Series([31, None]))
+            >>> values.tolist(), missing.tolist()
+            ([31, 0], [False, True])
         """
         series = cell.tidy(series)
         missing = series.isna().to_numpy(dtype=bool)
@@ -99,7 +110,19 @@ class Column:
         return values, missing
 
     def positions(self, series: pd.Series) -> np.ndarray:
-        """Positions in `categories`, int64 of shape (rows,), -1 for missing and unknown levels."""
+        """The position of each cell in `categories`.
+
+        Args:
+            series: The cells of a column of levels, shape (rows,).
+
+        Returns:
+            int64 of shape (rows,), -1 for missing cells and unknown levels.
+
+        Example:
+            >>> column = Column("sex", "categorical", "object", categories=("f", "m"))
+            >>> column.positions(pd.Series(["m", "x", None])).tolist()
+            [1, -1, -1]
+        """
         series = cell.tidy(series)
         known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
         if isinstance(series.dtype, pd.CategoricalDtype):
@@ -112,7 +135,13 @@ class Column:
         return np.where(series.isna().to_numpy(dtype=bool), -1, codes)
 
     def codes(self, series: pd.Series) -> np.ndarray:
-        """As `positions`, but an unknown level is an error.
+        """The position of each cell in `categories`; an unknown level is an error.
+
+        Args:
+            series: The cells of a column of levels, shape (rows,).
+
+        Returns:
+            int64 of shape (rows,), -1 for missing cells.
 
         Raises:
             DataError: A value is none of the categories (E332).
@@ -142,6 +171,11 @@ class Column:
 
         Returns:
             A series of shape (rows,) with a RangeIndex.
+
+        Example:
+            >>> column = Column("born", "datetime", np.dtype("datetime64[s]"))
+            >>> column.restore(np.array([0, 86_400])).dt.day.tolist()
+            [1, 2]
         """
         if self.kind in LEVELS:
             return self._restore_levels(values)
@@ -165,9 +199,14 @@ class Column:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain JSON values that `from_json` reads back; empty fields are left out.
+        """The column as plain JSON values, which `from_json` reads back.
 
-        Dates are written as such: ``"lower": "1984-02-29"``.
+        Returns:
+            A dict of the fields that are not empty. Dates are texts: ``"lower": "1984-02-29"``.
+
+        Example:
+            >>> Column("age", "integer", np.dtype("int64"), lower=18).to_json()
+            {'name': 'age', 'kind': 'integer', 'dtype': 'int64', 'lower': 18}
         """
         out: dict[str, Any] = {}
         defaults = Column(name=None, kind="missing", dtype=None)
@@ -203,8 +242,15 @@ class Column:
         Args:
             data: What `to_json` gives; a file that a user edited may hold something else.
 
+        Returns:
+            The column.
+
         Raises:
-            UsageError: A key, kind, dtype or value cannot be used.
+            UsageError: A key, kind, dtype or value cannot be used (E261, E262, E267, E268).
+
+        Example:
+            >>> Column.from_json({"name": "age", "kind": "integer", "dtype": "int64"}).kind
+            'integer'
         """
         if not isinstance(data, Mapping):
             raise UsageError(

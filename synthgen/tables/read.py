@@ -89,6 +89,9 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     ``null``, ``NULL``, ``None``, ``?`` and ``.``; in a text column these are text. Blank lines are
     skipped. Parquet and Arrow keep the types and the index that they store.
 
+    Args:
+        path: Of the file.
+
     Returns:
         At least one row and one column; the column names are unique.
 

@@ -90,6 +90,9 @@ class Schema:
                 guessing, from a schema that was edited; columns it lacks are inferred. Dtypes are
                 always the table's own.
 
+        Returns:
+            The schema, with the columns in the order of the frame.
+
         Raises:
             DataError: A column name appears twice; a cell is infinite or of a type that cannot be
                 synthesised; the target is missing, has missing cells or one class only, or looks
@@ -140,6 +143,9 @@ class Schema:
             metadata: An SDV ``Metadata`` of one table, or what its ``to_dict()`` gives.
             frame: The table, shape (rows, columns).
             target: Name of the column that holds the classes; None: there is none.
+
+        Returns:
+            The schema, with the columns in the order of the frame.
 
         Raises:
             UsageError: It is no metadata of one table (E263).
@@ -198,7 +204,15 @@ class Schema:
         return {"tables": {"table": {"columns": columns}}, "relationships": []}
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as plain JSON values, which `from_json` reads back and a user may edit."""
+        """The schema as plain JSON values, which a user may edit and `from_json` reads back.
+
+        Returns:
+            A dict with the keys "target" and "columns".
+
+        Example:
+            >>> Schema.infer(pd.DataFrame({"age": [31, 47]})).to_json()["columns"][0]["kind"]
+            'integer'
+        """
         return {
             "target": plain.to_plain(self.target),
             "columns": [c.to_json() for c in self.columns],
@@ -210,6 +224,9 @@ class Schema:
 
         Args:
             data: ``{"target": ..., "columns": [...]}``.
+
+        Returns:
+            The schema.
 
         Raises:
             UsageError: It is no schema, names a column twice, or has a target that is none of its
@@ -240,8 +257,19 @@ class Schema:
         Args:
             path: Of the file.
 
+        Returns:
+            The schema.
+
         Raises:
             UsageError: The file cannot be read (E265), or holds no schema (see `from_json`).
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     path = Path(folder, "schema.json")
+            ...     _ = path.write_text('{"columns": [{"name": "code", "kind": "categorical"}]}')
+            ...     Schema.load(path)["code"].kind
+            'categorical'
         """
         try:
             content = read_json(path)

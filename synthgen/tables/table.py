@@ -22,9 +22,17 @@ from synthgen.tables.schema import Schema
 
 @dataclass(frozen=True)
 class Table:
-    """A frame known to satisfy its schema.
+    """A frame that was checked against its schema. Make one with `Table.of`.
 
-    Make it with `Table.of`; the frame has a RangeIndex and the schema's column order.
+    Attributes:
+        frame: The rows, with a RangeIndex and the columns in the order of the schema.
+        schema: What the columns are, and which of them is the target.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": [1.5, 2.5, 2.0, 9.0], "ill": ["n", "n", "n", "y"]})
+        >>> table = Table.of(frame, target="ill")
+        >>> len(table), table.labels.tolist(), table.rows(table.labels == 1).frame["dose"].tolist()
+        (4, [0, 0, 0, 1], [9.0])
     """
 
     frame: pd.DataFrame
@@ -93,7 +101,18 @@ class Table:
         target: Hashable | None = None,
         schema: Schema | None = None,
     ) -> Table:
-        """As `of`, but a table without a target is a `UsageError` (E217)."""
+        """As `of`, but a table without a target is an error.
+
+        Args:
+            data, y, target, schema: See `of`.
+
+        Returns:
+            A table with a target.
+
+        Raises:
+            DataError: See `of`.
+            UsageError: See `of`; or nothing says which column holds the classes (E217).
+        """
         table = cls.of(data, y, target=target, schema=schema)
         if table.schema.target is None:
             raise UsageError(
@@ -105,7 +124,16 @@ class Table:
 
     @classmethod
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
-        """As `of`, for callers that take features and classes only."""
+        """As `of`, for callers that take features and classes only.
+
+        Args:
+            X: Features, see `of`.
+            y: Classes, see `of`; a text is not taken for the name of a column.
+            schema: See `of`.
+
+        Returns:
+            The table, the target last.
+        """
         frame, target = joined(X, y, schema)
         return cls._inferred(frame, target, schema)
 
@@ -145,7 +173,14 @@ class Table:
         return dict(zip(self.schema.classes, found.tolist(), strict=True))
 
     def rows(self, mask: np.ndarray) -> Table:
-        """The rows that `mask` (or an index array) names, with the same schema."""
+        """Some rows as a table with the same schema.
+
+        Args:
+            mask: bool of shape (rows,), or positions of rows.
+
+        Returns:
+            A table with a new RangeIndex.
+        """
         return Table(self.frame.iloc[mask].reset_index(drop=True), self.schema)
 
 
