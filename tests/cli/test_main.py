@@ -349,6 +349,27 @@ def test_an_edited_schema_is_obeyed(table: Path):
     assert result["patient_id"].max() <= 1092
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*AUGMENT, "-o", "out.csv", "-n", 3),
+        ("audit", "data.csv", "--target", "outcome"),
+        ("schema", "data.csv", "--target", "outcome"),
+        ("fit", "data.csv", "--target", "outcome", "--synthesizer", "trees", "-o", "m.synthgen"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.usefixtures("quick_judges")
+def test_a_schema_of_another_target_or_dtype_is_told(
+    table: Path, frame: pd.DataFrame, command: tuple[object, ...]
+):
+    frame.assign(age=np.linspace(0.5, 99.5, len(frame))).to_csv("other.csv", index=False)
+    succeed("schema", "other.csv", "--target", "sex", "-o", "schema.json")
+    told = succeed(*command, "--schema", "schema.json").stderr
+    assert "note: the schema was made for target 'sex', the target here is 'outcome'" in told
+    assert "note: column 'age' is Int64 in the table and float64 in the schema" in told
+
+
 def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
     frame.set_index("patient_id").to_parquet("data.parquet")
     result = succeed("augment", "data.parquet", *AUGMENT[2:], *DOUBLE, "-o", "out.csv", "--seed", 0)
@@ -616,9 +637,15 @@ def test_the_run_file_that_comes_with_the_project_is_understood(table: Path):
 
 
 @pytest.mark.parametrize("command", ["augment", "demo", "fit", "sample", "schema", "show"])
-def test_json_on_standard_output_is_alone_there(table: Path, command: str):
+def test_json_on_standard_output_is_alone_there(
+    table: Path, command: str, monkeypatch: pytest.MonkeyPatch
+):
     if command in ("sample", "show"):
         succeed(*FIT, "-o", "m.synthgen")
+    if command == "demo":  # of a table that takes no time: its header, and every 20th patient
+        whole = gzip.decompress((files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes())
+        short = b"".join(whole.splitlines(keepends=True)[::20])
+        monkeypatch.setattr(gzip, "decompress", lambda packed: short)
     arguments = {
         "augment": (*AUGMENT, *DOUBLE, "-o", "o.csv"),
         "demo": ("demo", "--synthesizer", "bootstrap"),
@@ -965,22 +992,32 @@ def test_notes_leave_the_filters_alone(capsys: pytest.CaptureFixture[str]):
 # --- demo -------------------------------------------------------------------------------------
 
 
-def test_demo(table: Path):
-    result = succeed("demo", "--synthesizer", "bootstrap", "--out", "d")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder that one run of the demo was started in, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "120")
+        return folder, succeed("demo", "--synthesizer", "bootstrap", "--out", "d").stdout
+
+
+def test_demo(demo: tuple[Path, str]):
+    folder, printed = demo
     packed = (files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes()
-    assert Path("d/hypothyroid.csv").read_bytes() == gzip.decompress(packed)
-    made = read_table("d/hypothyroid-augmented.csv")
+    assert (folder / "d/hypothyroid.csv").read_bytes() == gzip.decompress(packed)
+    made = read_table(folder / "d/hypothyroid-augmented.csv")
     assert made["target"].value_counts().to_dict() == {"negative": 3012, "hypothyroid": 904}
     assert made["is_synthetic"].sum() == 753
-    assert Path("d/ATTRIBUTION.md").exists()
-    assert Path("d/report/report.html").stat().st_size < 3_000_000
-    assert "753 new rows of 'hypothyroid': to 0.3 of the 3,012 rows of 'negative'" in result.stdout
-    for line in result.stdout.split("next:\n")[1].splitlines():
+    assert (folder / "d/ATTRIBUTION.md").exists()
+    assert (folder / "d/report/report.html").stat().st_size < 3_000_000
+    assert "753 new rows of 'hypothyroid': to 0.3 of the 3,012 rows of 'negative'" in printed
+    for line in printed.split("next:\n")[1].splitlines():
         assert line.startswith("  synthgen ")
 
 
-def test_demo_names_files_that_exist(table: Path):
-    printed = succeed("demo", "--synthesizer", "bootstrap", "--out", "d").stdout
+def test_demo_names_files_that_exist(demo: tuple[Path, str]):
+    folder, printed = demo
     named: list[str] = re.findall(r":  (d/\S+)", printed)
     assert len(named) == 4
-    assert all(Path(name).exists() for name in named)
+    assert all((folder / name).exists() for name in named)
