@@ -47,7 +47,7 @@ class Nearest(NamedTuple):
     place: np.ndarray
 
 
-class _Scale(NamedTuple):
+class _NormalScores(NamedTuple):
     unit: float
     knots: np.ndarray
     scores: np.ndarray  # of the knots
@@ -81,7 +81,7 @@ class Space:
         device: str | torch.device = "cpu",
     ) -> None:
         counted = [c for c in columns if c.kind in COUNTED]
-        self._scales = [(c, _scale(c, [f[c.name] for f in frames])) for c in counted]
+        self._scales = [(c, _normal_scores(c, [f[c.name] for f in frames])) for c in counted]
         self._device = torch.device(device)
 
     def rows(self, frame: pd.DataFrame) -> Rows:
@@ -113,13 +113,13 @@ def _codes(column: Column, series: pd.Series) -> np.ndarray:
     return codes
 
 
-def _scale(column: Column, series: list[pd.Series]) -> _Scale | None:
+def _normal_scores(column: Column, series: list[pd.Series]) -> _NormalScores | None:
     if column.kind not in NUMBERS:
         return None
     parts = [values[~gone].astype(np.float64) for values, gone in map(column.numbers, series)]
     known = np.concatenate(parts)
     if not len(known):
-        return _Scale(1.0, np.zeros(1), np.zeros(1), (-1.0, 1.0))
+        return _NormalScores(1.0, np.zeros(1), np.zeros(1), (-1.0, 1.0))
     unit = float(np.abs(known).max()) or 1.0
     share = np.linspace(0, 1, 1 + int(np.clip(len(known) // ROWS_PER_KNOT, 2, MAX_KNOTS)))
     cuts = np.quantile(known / unit, share, method="inverted_cdf")
@@ -127,7 +127,7 @@ def _scale(column: Column, series: list[pd.Series]) -> _Scale | None:
     least = 0.5 / len(known)
     grid = (np.bincount(place, share) / np.bincount(place)).clip(least, 1 - least)
     low, high = ndtri([grid[0] / 2, (1 + grid[-1]) / 2]).tolist()
-    return _Scale(unit, knots, ndtri(grid), (low, high))
+    return _NormalScores(unit, knots, ndtri(grid), (low, high))
 
 
 def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:

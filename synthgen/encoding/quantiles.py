@@ -23,7 +23,7 @@ SIDE_BY_SIDE, CELLS_CPU, CELLS_GPU = 8, 2**17, 2**22
 CELL = 100  # bytes of working memory for a cell
 
 
-class Scale(Protocol):
+class QuantileColumn(Protocol):
     """One column as `Scales` reads it, see `synthgen.encoding.columns.Scale`."""
 
     @property
@@ -73,7 +73,7 @@ class Scales:
     rounds: bool
 
     @classmethod
-    def of(cls, parts: Sequence[Scale], device: torch.device | str) -> Scales:
+    def of(cls, parts: Sequence[QuantileColumn], device: torch.device | str) -> Scales:
         def column(values: Sequence[float], dtype: torch.dtype = torch.int64) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=device)[:, None]
 

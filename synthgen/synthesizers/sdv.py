@@ -31,7 +31,7 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SDVColumn:
     """One column of one class in the form for SDV: level names, or distances from the minimum."""
 
     column: Column
@@ -39,22 +39,22 @@ class _Part:
     name: str  # empty for a column that has nothing to learn
 
     @staticmethod
-    def of(column: Column, series: pd.Series, place: int) -> tuple[_Part, pd.Series | None]:
+    def of(column: Column, series: pd.Series, place: int) -> tuple[_SDVColumn, pd.Series | None]:
         if column.kind in LEVELS:
             found = column.codes(series)
             gone = found < 0
         elif column.kind in NUMBERS:
             found, gone = column.numbers(series)
         else:
-            return _Part(column, np.zeros(0), ""), None
+            return _SDVColumn(column, np.zeros(0), ""), None
         values = np.unique(found[~gone])
         if not len(values) or (len(values) == 1 and not gone.any()):
-            return _Part(column, values, ""), None
+            return _SDVColumn(column, values, ""), None
         if column.kind in LEVELS:
             plain = pd.Series(found.astype(str), dtype=object).mask(gone, None)
         else:
             plain = pd.Series(np.where(gone, np.nan, _above(found, values[0])))
-        return _Part(column, values, f"c{place}"), plain
+        return _SDVColumn(column, values, f"c{place}"), plain
 
     def back(self, made: pd.DataFrame, rows: int) -> pd.Series:
         column, values = self.column, self.values
@@ -150,7 +150,7 @@ class SDV(Synthesizer):
             )
             bootstrap = SmoothedBootstrap(classes=self.fallback_, schema=table.schema)
             self._bootstrap = bootstrap._fit_table(table)
-        self._models: dict[int, tuple[Any, list[_Part]]] = {}
+        self._models: dict[int, tuple[Any, list[_SDVColumn]]] = {}
         for p in positions:
             if p not in few:
                 rows = table.frame[labels == p].reset_index(drop=True)
@@ -158,10 +158,10 @@ class SDV(Synthesizer):
 
     def _learned(
         self, schema: Schema, rows: pd.DataFrame, seed: np.random.SeedSequence
-    ) -> tuple[Any, list[_Part]]:
+    ) -> tuple[Any, list[_SDVColumn]]:
         parts, plain = [], {}
         for i, column in enumerate(schema.features):
-            part, series = _Part.of(column, rows[column.name], i)
+            part, series = _SDVColumn.of(column, rows[column.name], i)
             parts.append(part)
             if series is not None:
                 plain[part.name] = series
