@@ -235,8 +235,8 @@ class Encoder:
         """
         named = {p.column.name: i for i, p in enumerate(self.parts) if isinstance(p, Levels)}
         if name not in named:
-            known = ", ".join(map(repr, named)) or "none here"
-            raise UsageError(238, f"{name!r} is no learned column of levels: these are {known}")
+            use = f"use one of {', '.join(map(repr, named))}" if named else "there is none here"
+            raise UsageError(238, f"{name!r} is not a learned column of levels: {use}")
         part = cast(Levels, self.parts[named[name]])
         _, code = self._places[named[name]]
         levels = part.column.restore(part.values).tolist()

@@ -87,7 +87,7 @@ def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.nda
     differences = np.atleast_2d(differences)
     splits = differences.shape[1]
     if splits < 2:
-        raise UsageError(223, "one split tells nothing about chance: use 2 folds or repeats")
+        raise UsageError(223, "one split gives no standard error: use at least 2 folds or repeats")
     mean = differences.mean(axis=1)
     variance = differences.var(axis=1, ddof=1)
     same = np.ptp(differences, axis=1) <= 1e-12 * (1 + np.abs(mean))

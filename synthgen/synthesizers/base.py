@@ -317,8 +317,8 @@ def check_two_rows(label: Any, rows: int) -> None:
     if rows < 2:
         raise UsageError(
             202,
-            f"class {label!r} has {rows} row{'s' * (rows != 1)}: a class cannot be told from less "
-            f"than two rows; collect more, or choose other classes (classes=[...], --label, or a "
+            f"class {label!r} has {rows} row{'s' * (rows != 1)}: at least two are "
+            f"needed; collect more, or choose other classes (classes=[...], --label, or a "
             f"dict as sampling_strategy)",
         )
 

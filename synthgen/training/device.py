@@ -35,8 +35,8 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise UsageError(
             211,
-            f"device {str(device)!r} cannot be used: numbers are kept to 64 bits, as CPUs and CUDA "
-            "do; use --device auto or cpu",
+            f"device {str(device)!r} cannot be used: numbers need 64 bits, as CPUs and CUDA have; "
+            "use --device auto or cpu",
         )
     there = 1 if found.type == "cpu" else torch.cuda.device_count()
     if (found.index or 0) >= there:

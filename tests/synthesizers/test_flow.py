@@ -95,9 +95,9 @@ def test_where_is_kept_and_followed(learned: TabFlow) -> None:
     [
         ({"kind": "c"}, r"column 'kind' has no value 'c': it has 'a', 'b'"),
         ({"kind": None}, r"column 'kind' has no value None"),
-        ({"x": 1.0}, r"'x' is no learned column of levels: these are 'kind'"),
-        ({"class": "rare"}, r"'class' is no learned column of levels"),
-        ({"nowhere": 1}, r"'nowhere' is no learned column of levels"),
+        ({"x": 1.0}, r"'x' is not a learned column of levels: use one of 'kind'"),
+        ({"class": "rare"}, r"'class' is not a learned column of levels"),
+        ({"nowhere": 1}, r"'nowhere' is not a learned column of levels"),
     ],
 )
 def test_where_names_what_was_not_learned(learned: TabFlow, where, message: str) -> None:
