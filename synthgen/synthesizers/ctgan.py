@@ -1,5 +1,6 @@
-"""CTGAN: a conditional GAN for tables (Xu et al. 2019, "Modeling Tabular Data using Conditional
-GAN").
+"""CTGAN, a conditional GAN for tables.
+
+See Xu et al. 2019, "Modeling Tabular Data using Conditional GAN".
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2
 
 
 class _Residual(nn.Module):
-    """Linear, batch norm, ReLU, beside the input."""
+    """The input, concatenated with ReLU(batch norm(linear(input)))."""
 
     def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:
         super().__init__()
@@ -47,10 +48,10 @@ class _Residual(nn.Module):
 
 
 class _Generator(Sampler):
-    """Noise and a condition (one value of one code, and the class) to a row.
+    """Generates rows from noise and a condition: one value of one code, and the class.
 
-    A condition is a tensor of places, int64 of shape (batch, n_conditions): of the value among all
-    levels, where there are codes, and of the class after them, where it is a condition.
+    A condition is a tensor of positions, int64 of shape (batch, n_conditions): that of the value
+    among all levels, if there are codes, and that of the class behind them, if it is a condition.
     """
 
     frequencies: Tensor
@@ -73,8 +74,8 @@ class _Generator(Sampler):
         self.register_buffer(
             "frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64)
         )
-        # The farthest that a training row lies from the middle; beyond it, decoding would pile rows
-        # up.
+        # The greatest absolute number of a training row; numbers beyond it would all be decoded to
+        # the same value.
         self.register_buffer("limits", torch.ones(n_numbers))
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)
@@ -96,7 +97,7 @@ class _Generator(Sampler):
         return numbers, self.spans.bounded(out[:, self.n_numbers :])
 
     def row(self, numbers: Tensor, soft: Tensor) -> Tensor:
-        """What the critic sees: a number counts as far as its code says that there is one."""
+        """The input of the critic; a number is multiplied by the probability that it has a value."""
         if self.spans.total and self.n_numbers:
             numbers = numbers * (self.always + (1 - self.always) * soft[:, self.number_place])
         return torch.cat([numbers, soft], 1)
@@ -125,9 +126,7 @@ class _Generator(Sampler):
 
 
 class _Conditions(nn.Module):
-    """Training by sampling: a column, a value of it by log-frequency, and a real row that has
-    it.
-    """
+    """Training by sampling: draws a column, a value of it by log-frequency, and a row with it."""
 
     places: Tensor
     starts: Tensor
@@ -195,14 +194,14 @@ def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
         return weights.flatten()
     member = spans.member.to(weights)
     shares = weights / (weights @ member).clamp(min=1e-300).matmul(member.T)
-    # A class without rows keeps its place in the line.
+    # A class without rows keeps its interval.
     whole = shares.cumsum(1)
     before = spans.count * torch.arange(len(weights), device=whole.device)
     return (whole + before[:, None]).flatten()
 
 
 def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Tensor:
-    """A uniformly drawn code and a value of it, as a place among all levels of all classes."""
+    """Draw a code uniformly and a value of it; a position among all levels of all classes."""
     if not spans.total:
         return labels
     place = torch.searchsorted(cumulated, (labels + share) * spans.count, right=True)
@@ -211,11 +210,11 @@ def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Te
 
 
 class _Critic(nn.Module):
-    """The score of packs of rows, each with its condition (Lin et al. 2018).
+    """Scores packs of rows, each with its condition (Lin et al. 2018).
 
-    Two hidden layers with leaky ReLU and dropout. Where its bends lie, the score is a product of
-    matrices; so is its slope along the rows, which `slope` writes out. Nothing is differentiated
-    twice.
+    It has two hidden layers with leaky ReLU and dropout, and is piecewise linear. So its gradient
+    with respect to the rows is a product of matrices, which `slope` computes, and the gradient
+    penalty needs no second derivatives.
     """
 
     starts: Tensor
@@ -225,7 +224,7 @@ class _Critic(nn.Module):
         super().__init__()
         self.pac = pac
         self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
-        # What is added to all scores cancels in their difference.
+        # The last layer has no bias: it would cancel in the difference of scores.
         self.second, self.last = QuickLinear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
         # Each row of a pack has weights of its own.
         row = torch.arange(pac)
@@ -270,7 +269,7 @@ class _Critic(nn.Module):
         return self.last(inner * two), one, two
 
     def slope(self, one: Tensor, two: Tensor) -> Tensor:
-        """The gradient of each score along its pack of rows, shape (packs, pac * width)."""
+        """The gradient of each score with respect to its rows, shape (packs, pac * width)."""
         back = product(self.last.weight * two, self.second.weight)
         return product(back * one, self.first.rows.T)
 
@@ -384,16 +383,18 @@ class _CTGANLearner(StagedLearner):
 class CTGAN(NetworkSynthesizer):
     """Conditional GAN for mixed tables (Xu et al. 2019).
 
-    The paper's networks and losses: training by sampling over all discrete values, Wasserstein loss
-    with gradient penalty, packs of rows for the critic (Lin et al. 2018). Departures: numbers are
-    quantile-normal instead of mixture-normalised, the class is a condition of its own next to the
-    paper's single value, weights are averaged, and training stops at the best distance to held-out
-    rows of the class.
+    Networks and losses are those of the paper: training by sampling over all discrete values,
+    Wasserstein loss with gradient penalty, packs of rows for the critic (Lin et al. 2018). It
+    differs in that numbers are quantile-normal instead of mixture-normalised, the class is a second
+    condition beside the single value of the paper, weights are averaged, and training stops at the
+    best distance to held-out rows of the class.
+
+    See `NetworkSynthesizer` for the arguments that are not listed here.
 
     Args:
-        pac: Rows that the critic judges together; the batch is rounded down to whole packs.
-
-    See `NetworkSynthesizer` for the other arguments.
+        pac: Number of rows that the critic judges together; the batch is rounded down to whole
+            packs.
+        learning_rate: Of Adam; here 2e-4.
 
     Example:
         >>> import numpy as np, pandas as pd

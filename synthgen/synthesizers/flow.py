@@ -1,5 +1,7 @@
-"""TabFlow: flow matching for mixed tables (Lipman et al. 2023, "Flow Matching for Generative
-Modeling"; Eijkelboom et al. 2024, "Variational Flow Matching").
+"""TabFlow, flow matching for mixed tables.
+
+See Lipman et al. 2023, "Flow Matching for Generative Modeling", and Eijkelboom et al. 2024,
+"Variational Flow Matching".
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from synthgen.training.blocks import Spans, linear, one_hot
 from synthgen.training.device import torch_generator
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
-# With fewer rows of the class, what all rows have in common is worth learning first
+# With fewer rows of the class, training on all rows first gives better rows
 # (``evaluation/transfer.md``).
 ADAPT_BELOW = 1000
 BLOCKS, WAVES, CLOCK = 3, 32, 64
@@ -37,15 +39,16 @@ MIN_WIDTH, MAX_WIDTH = 64, 512
 SHARPEST = 15.0
 # More steps than this change no row, and would be a way to make a file that never ends.
 MAX_SOLVER_STEPS = 10_000
-# Of the rows of a batch, so many are learned without their class, for `guidance`.
+# Share of the rows of a batch that are learned without their class, for `guidance`.
 LABEL_DROPOUT = 0.1
 CLIP, WARM_UP, LEAST_RATE, LATEST = 1.0, 50, 0.02, 0.98
 # Moments are logit-normal (Esser et al. 2024), later rather than sooner: what ties numbers to one
 # another shows last.
 LATE, SPREAD = 0.8, 1.6
-# Of the rows of a batch, so many show some of their levels from the start, for `where`.
+# Share of the rows of a batch that show levels without noise, and share of these levels; this is
+# what `where` needs.
 SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
-# Held-out rows are looked at from so many moments of the way.
+# Number of times at which the loss on held-out rows is computed.
 MOMENTS = 8
 
 
@@ -232,7 +235,7 @@ class _FlowLearner(StagedLearner):
             parts = data.counts().sum(0).cpu().split(data.spans.widths)
             counts = torch.cat([torch.from_numpy(shareable_counts(p.numpy())) for p in parts])
             sampler.prior.copy_(((counts + 0.5) / (rounded_count(len(data)) + 1)).log())
-        # Rows of one class alone, as those that a network adapts to, say nothing about the others.
+        # In fine-tuning there is one class alone, and nothing to learn about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0
         if sampler.label is not None and not several:
@@ -280,7 +283,7 @@ class _FlowLearner(StagedLearner):
         return (squared + entropy) / data.parts, losses, {}
 
     def course(self, done: int, steps: int) -> float:
-        """Up, then down along half a cosine."""
+        """Linear warm-up, then half a cosine down."""
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
         return min(1.0, (done + 1) / WARM_UP) * (LEAST_RATE + (1 - LEAST_RATE) * falling)
 
@@ -289,25 +292,26 @@ class _FlowLearner(StagedLearner):
 class TabFlow(NetworkSynthesizer):
     """Flow matching for mixed tables (Lipman et al. 2023; Eijkelboom et al. 2024).
 
-    A residual network learns which row a noisy one comes from: the mean of its numbers and the
-    probabilities of its levels. From pure noise, `solver_steps` steps towards what it expects make
-    a row. Spikes and missing cells are levels. Width and number of updates follow from the rows,
-    and training stops at the best loss on held-out rows of the class. `steps` matters most, then
-    `learning_rate`; ``evaluation/fidelity.md`` and ``transfer.md`` have the measurements.
+    A residual network learns to predict a row from a noisy version of it: the mean of its numbers
+    and the probabilities of its levels. A new row begins as noise and moves towards the prediction
+    in `solver_steps` steps. Spikes and missing cells are levels. The width of the network and the
+    number of updates follow from the number of rows, and training stops at the best loss on
+    held-out rows of the class. `steps` matters most, then `learning_rate`; the measurements are in
+    ``evaluation/fidelity.md`` and ``evaluation/transfer.md``.
 
-    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Adapting changes only how
-    the class and the moment scale and shift the layers: that comes nearer to held-out rows than
-    changing all of the network, and gives less away. `steps` of None are 20 for the root of the
-    rows, from 100 to 4,000; with scope "adapt" half as many, and then 40 for the root of the rows
-    of the class, from 200. A number of steps holds for each of the two.
+    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Fine-tuning changes only
+    how the class and the time scale and shift the layers: the rows come nearer to held-out rows
+    than if the whole network is changed, and tell less about training rows.
+
+    See `NetworkSynthesizer` for the arguments that are not listed here.
 
     Args:
-        guidance: How much the class counts beyond what the network learned of it, for scopes "all"
-            and "adapt": 1 is as learned, more makes rows that are more typical of the class and
-            less various (Ho & Salimans 2022).
-        solver_steps: Steps from noise to a row. More cost time in proportion.
-
-    See `NetworkSynthesizer` for the other arguments.
+        guidance: Weight of the class for scopes "all" and "adapt". 1 is as learned; more gives rows
+            that are more typical of the class and less diverse (Ho & Salimans 2022).
+        solver_steps: Steps from noise to a row; time grows in proportion.
+        steps: Updates. None: 20 times the square root of the rows, from 100 to 4,000. With scope
+            "adapt", half as many on all rows, then 40 times the square root of the rows of the
+            class, from 200. A number holds for each of the two.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -359,16 +363,20 @@ class TabFlow(NetworkSynthesizer):
         random_state: RandomState = None,
         where: Mapping[Any, Any] | None = None,
     ) -> pd.DataFrame:
-        """Exactly `n_samples` new rows, of exactly that class and with exactly these levels.
+        """Generate new rows, exactly `n_samples` of them, of class `label` and with given levels.
 
         Args:
             n_samples, label, random_state: See `Synthesizer.sample`.
-            where: The value that each row has in a column of levels, by its name, such as
-                ``{"region": "north"}``; None as a value is a missing cell. The other columns follow
-                it as far as the network learned to. None: no such wish.
+            where: Values that all rows have in columns of levels, by column name, such as
+                ``{"region": "north"}``; the value None is a missing cell. The other columns depend
+                on it as far as the network learned that. None: no column is fixed.
+
+        Returns:
+            See `Synthesizer.sample`.
 
         Raises:
-            UsageError: a column or value of `where` was not learned, or the column is a scale.
+            UsageError: See `Synthesizer.sample`; or a column or value of `where` was not learned,
+                or the column has no levels (E238), or the class is resampled (E237).
         """
         if not where:
             return super().sample(n_samples, label=label, random_state=random_state)
@@ -414,17 +422,19 @@ class TabFlow(NetworkSynthesizer):
 
     @staticmethod
     def default_steps(rows: int) -> int:
-        """20 for the root of the rows: 110 for 30, 350 for 300, 2,000 for 10,000; at most 4,000.
+        """20 times the square root of the rows, from 100 to 4,000; 2,000 for 10,000 rows.
 
-        Where there are rows to hold out, the best of these is kept. Where there are too few, more
-        steps would only learn the rows by heart.
+        If rows are held out, the best step is kept. If there are too few for that, more steps would
+        only memorise the rows.
         """
         return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 
     def _plan(self, rows: int, role: Role) -> tuple[int, int]:
-        """Before it adapts, a network of half the width takes half the steps: with more it learns
-        the rows of the class by heart before its turn. To adapt, 40 for the root of the rows, from
-        200 to 4,000: little of the network is learned then.
+        """The rows that a network is sized for, and its updates.
+
+        A base has half the width and takes half the steps, since a larger one memorises rows of the
+        class before it is fine-tuned. Fine-tuning, which changes little of the network, takes 40
+        times the square root of the rows, from 200 to 4,000.
         """
         if role == "base":
             return rows // 10, self.steps or self.default_steps(rows // 4)

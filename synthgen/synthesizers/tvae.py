@@ -1,5 +1,6 @@
-"""TVAE: a variational autoencoder for tables (Xu et al. 2019, "Modeling Tabular Data using
-Conditional GAN").
+"""TVAE, a variational autoencoder for tables.
+
+See Xu et al. 2019, "Modeling Tabular Data using Conditional GAN".
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from synthgen.training.blocks import (
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
-# With fewer rows of the class, what all rows have in common is worth learning first.
+# With fewer rows of the class, training on all rows first gives better rows.
 ADAPT_BELOW = 1000
-# The paper weighs the reconstruction twice against the divergence.
+# Weight of the reconstruction against the divergence, as in the paper.
 RECONSTRUCTION = 2.0
 
 
@@ -138,10 +139,10 @@ def _sigma(log_sigma: Tensor) -> Tensor:
 class TVAE(NetworkSynthesizer):
     """Variational autoencoder for mixed tables (Xu et al. 2019).
 
-    Widths and losses are the paper's: two layers of 128, 128 latent dimensions, Gaussian numbers
-    with a learned width each, categorical codes. Numbers are quantile-normal instead of
-    mixture-normalised, weights are averaged, and training stops at the best distance to held-out
-    rows of the class. `learning_rate` matters most, then `steps`.
+    Widths and losses are those of the paper: two layers of 128, 128 latent dimensions, Gaussian
+    numbers with a learned standard deviation each, categorical codes. It differs in that numbers
+    are quantile-normal instead of mixture-normalised, weights are averaged, and training stops at
+    the best distance to held-out rows of the class. `learning_rate` matters most, then `steps`.
 
     See `NetworkSynthesizer` for the arguments.
 

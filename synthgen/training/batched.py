@@ -3,10 +3,10 @@
 On a CPU this takes as long as one after the other. On CUDA, where the step is one graph for all, it
 should pay; that has not been measured.
 
-Folds, seeds and sizes of a class give fits of one shape, each too small to fill a device. Their
-tables are laid out alike: what one of them lacks is padding, which nothing flows through. So each
-network learns as it would alone, from its own rows, for its own number of steps, and stops at its
-own best.
+Fits of folds, seeds or sizes of a class have the same shape, and each is too small to use a GPU
+well. Their tables get a shared layout, in which what a table lacks is padding that no signal passes
+through. So each network learns as it would alone: from its own rows, for its own number of steps,
+and with its own early stopping.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ LOOKS = 20
 
 
 def run_together(tasks: list[Task]) -> list[History]:
-    """Do all runs at once; each task's learner is left as its own run would leave it.
+    """Train the learners of all tasks at once; each ends as its own run would leave it.
 
-    They draw other random numbers than alone, so they end like single runs in distribution; from
-    the same numbers each step is the same, up to rounding. A run that diverges is done again by
-    itself. When memory does not suffice for all, they are done in two halves.
+    They draw other random numbers than single runs, so they are equal in distribution only; with
+    the same numbers each step is equal up to rounding. A run that diverges is repeated alone. If
+    memory is too small for all, they are trained in two halves.
 
     Args:
-        tasks: At least one; with the same `Task.alike`, on one device.
+        tasks: At least one, all with the same `Task.alike` and on one device.
+
+    Returns:
+        The history of each task.
     """
     if len(tasks) == 1:
         return [tasks[0].run()]
     histories = _at_once(tasks)
     if histories is None:
-        gc.collect()  # a traceback may still hold the memory of all
+        gc.collect()  # a traceback may still keep tensors alive
         half = len(tasks) // 2
         return run_together(tasks[:half]) + run_together(tasks[half:])
     return [
@@ -54,7 +57,7 @@ def run_together(tasks: list[Task]) -> list[History]:
 
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:
-    """As `SideBySide.run`; None if it ran out of memory: all that was allocated is released."""
+    """As `SideBySide.run`; None if memory ran out, with everything allocated released."""
     work = sum(w.numel() * t.learner.batch for t in tasks for w in t.learner.parameters())
     try:
         with threads_for(work, NETWORK), closing(SideBySide(tasks)) as side_by_side:
@@ -66,10 +69,10 @@ def _at_once(tasks: list[Task]) -> list[History | None] | None:
 
 
 class SideBySide:
-    """k learners in a common layout: their weights are the rows of one matrix for each optimiser.
+    """k learners in a shared layout, with the weights of each optimiser as one matrix of k rows.
 
     Args:
-        tasks: What each learner is to do. The learners themselves change in `run` only.
+        tasks: The run of each learner. The learners are changed by `run` only.
     """
 
     def __init__(self, tasks: list[Task]) -> None:
@@ -80,7 +83,7 @@ class SideBySide:
         for task, layout, learner in zip(tasks, self.layouts, learners, strict=True):
             _take_over(task.learner, learner, layout)
         self.weights = [_Weights(stage, learners) for stage in range(len(self.template.optimizers))]
-        # What no optimiser changes.
+        # Parameters that no optimiser changes.
         self.fixed = _stacked(
             [
                 {n: w.detach() for n, w in each.named_parameters() if not w.requires_grad}
@@ -112,7 +115,7 @@ class SideBySide:
         return self.template.draw(Source(self.generator, self.like, (self.k,)))
 
     def update(self) -> None:
-        """A step of all, and its share in the averages."""
+        """Make a step of all learners, and update the averages."""
         self.total += self.step(self.draw())
         now = [each.flat.detach() for each in self.weights]
         now += [self.buffers[name] for name in self.statistics]
@@ -121,7 +124,10 @@ class SideBySide:
         torch._foreach_add_(self.averaged, change)
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:
-        """A step of all from what was drawn, each of a shape that begins with k.
+        """Make a step of all learners.
+
+        Args:
+            drawn: Random numbers by name, each of shape (k, ...).
 
         Returns:
             The losses, shape (k, n).
@@ -152,13 +158,13 @@ class SideBySide:
         return one
 
     def close(self) -> None:
-        """Free the captured graph, and with it the memory of all."""
+        """Drop the captured graph, which keeps all tensors alive."""
         self.captured.close()
 
     # --- a run ------------------------------------------------------------------------------------
 
     def run(self) -> list[History | None]:
-        """All steps of all; None stands for a run that diverged."""
+        """Make all steps. Returns the history of each learner, None if it diverged."""
         started = time.perf_counter()
         names, tasks = self.template.losses, self.tasks
         histories = [History({n: [] for n in names}, batch=self.template.batch) for _ in tasks]
@@ -170,7 +176,7 @@ class SideBySide:
             [t.learner.course(step, t.steps) * (step < t.steps) for t in tasks]
             for step in range(max(ends))
         ]
-        # On the device beforehand, so that no step waits for the host.
+        # Copied to the device before training, so that no step waits for the host.
         shares = torch.tensor(rates, device=self.like.device, dtype=self.like.dtype)
         for step in range(1, max(ends) + 1):
             self.decay.fill_(decay_of(step))
@@ -205,7 +211,7 @@ class SideBySide:
         return [None if i in lost else history for i, history in enumerate(histories)]
 
     def _look(self, i: int, step: int, history: History, best: list[list[Tensor] | None]) -> None:
-        """Compare model `i` with its held-out rows when it is time; keep its best averages."""
+        """Measure learner `i` on its held-out rows when it is due, and keep its best averages."""
         task = self.tasks[i]
         last = step == task.steps
         if task.held_out is None:
@@ -215,7 +221,7 @@ class SideBySide:
         if step % max(1, math.ceil(task.steps / LOOKS)) and not last:
             return
         average = [each[i].clone() for each in self.averaged]
-        # If it diverges later, or memory does not suffice, it is done again from here.
+        # If it diverges later, or memory runs out, it is trained again from these weights.
         start = {name: value.clone() for name, value in task.learner.state_dict().items()}
         self._hand_over(i, average)
         task.learner.eval()
@@ -227,7 +233,7 @@ class SideBySide:
             best[i], history.best_step = average, step
 
     def _hand_over(self, i: int, average: list[Tensor] | None) -> None:
-        """Give learner `i` its own part: averages to its sampler, and the weights beside it."""
+        """Copy averages to the sampler of learner `i`, and weights to its other networks."""
         assert average is not None
         learner = self.tasks[i].learner
         target = dict(learner.named_parameters()) | dict(learner.named_buffers())
@@ -243,10 +249,10 @@ class SideBySide:
 
 
 class _Weights:
-    """What one optimiser changes, of all learners: shape (k, weights), and Adam's two moments.
+    """The weights of one optimiser for all learners, shape (k, weights), with Adam's moments.
 
-    Each step of Adam (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) is as torch
-    does it, but with a rate and a norm of the gradient for each row.
+    A step of Adam (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) is that of torch,
+    but with a learning rate and a gradient norm for each row.
     """
 
     def __init__(
@@ -309,8 +315,9 @@ class _Weights:
 
 @torch.no_grad()
 def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
-    """Give the learner in the wider layout the weights and buffers of a table's own; no weight
-    leads to or from what the table lacks.
+    """Copy weights and buffers of a learner to its copy in the shared layout.
+
+    Weights to and from what the table lacks become 0.
     """
     axes, target = wide.axes(), dict(wide.named_parameters())
     for weight in target.values():
@@ -327,12 +334,12 @@ def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
             ],
             indexing="ij",
         )
-        # Where a table lacks a number, its limit is what it was.
+        # Buffers of what the table lacks keep their values.
         target[name][tuple(g.to(value.device) for g in grid)] = value
 
 
 def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
-    """Where what lies along a dimension of a table's own parameter lies in that of the layout."""
+    """Positions in the shared layout of the entries of one dimension of a table's own parameter."""
     places, sizes = layout.places(), layout.sizes()
     found, start = [], 0
     for block in blocks:
@@ -343,7 +350,7 @@ def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
 
 
 def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of the same name one behind the other; shorter ones are filled with zeros."""
+    """Tensors of the same name stacked; shorter ones are padded with zeros."""
     out = {}
     for name, first in tables[0].items():
         parts = [table[name] for table in tables]

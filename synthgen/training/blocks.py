@@ -1,7 +1,8 @@
-"""Blocks, and operations on spans: the stretches of a wide output that belong to one column each.
+"""Building blocks of networks, and operations on spans.
 
-No operation loops over columns: sums over spans are products with a membership matrix, or sums by
-index on a CPU, so the number of kernel launches does not grow with the table.
+A span is the part of a wide output that belongs to one column. No operation loops over columns:
+sums over spans are products with a membership matrix, or sums by index on a CPU, so the number of
+kernel launches does not grow with the table.
 """
 
 from __future__ import annotations
@@ -12,31 +13,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Logits are kept within +-LIMIT, so that exponentials need no maximum of each span to be safe in
-# float32.
+# Logits are kept within +-LIMIT. Then their exponentials do not overflow in float32, and no maximum
+# of each span must be subtracted.
 LIMIT = 20.0
-# Added to the logit of a level that a table lacks; its exponential is nothing.
+# Added to the logit of a level that a table lacks, so that its exponential is 0.
 CLOSED = -1e4
-# Whether the CPU has instructions for products of bfloat16: three times as fast as of float32, and
-# as good for what is trained (`evaluation/speed.md`). torch before 2.9 does not tell.
+# Whether the CPU has instructions for bfloat16 products, which are three times as fast as float32
+# ones and as good for training (`evaluation/speed.md`). torch before 2.9 cannot say.
 _CAN = getattr(torch.cpu, "get_capabilities", dict)()
 BFLOAT16 = bool(_CAN.get("avx512_bf16") or _CAN.get("amx_bf16"))
-# So many levels for each that is looked up, and such a product is quicker than the look-up.
+# With at most so many levels for each that is looked up, a bfloat16 product is faster.
 NARROW = 64
 
 
 class Spans(nn.Module):
-    """Columns of levels side by side: column j takes ``widths[j]`` of the ``total`` places.
+    """The spans of a row of logits: column j has ``widths[j]`` of its ``total`` entries.
 
-    Shapes: logits and one-hot rows (batch, total); codes and values of each span (batch, n_spans).
+    Shapes: logits and one-hot rows are (batch, total), codes and values per span (batch, n_spans).
 
     Args:
-        widths: Levels of each column.
-        own: For a table in the layout of a wider one, of which it lacks levels or whole columns:
-            how many levels of each column it has itself, 0 for a column that it lacks. None: all.
+        widths: Number of levels of each column.
+        own: In a layout that several tables share, the number of levels of each column that this
+            table has, 0 for a column that it lacks. None: the layout is not shared.
 
     Attributes:
-        used: 1 for the places that the table has, 0 for the others; shape (total,).
+        used: 1 for each entry that the table has, 0 for the others; shape (total,).
         count: Number of columns that the table has.
 
     Example:
@@ -92,12 +93,12 @@ class Spans(nn.Module):
         return self.used[self.offsets].expand(len(codes), -1)
 
     def bounded(self, raw: Tensor) -> Tensor:
-        """Logits within +-`LIMIT`, nearly unchanged near 0; far below for levels not there."""
+        """Logits limited to +-`LIMIT`, nearly unchanged near 0; `CLOSED` for levels it lacks."""
         logits = LIMIT * torch.tanh(raw / LIMIT)
         return logits + self.closed if self.padded else logits
 
     def _kept(self, shares: Tensor) -> Tensor:
-        """Nothing at the places that the table lacks, so that no weight behind them moves."""
+        """The values, 0 for levels that the table lacks, so that their weights get no gradient."""
         return shares * self.used if self.padded else shares
 
     def logsumexp(self, logits: Tensor) -> Tensor:
@@ -110,13 +111,13 @@ class Spans(nn.Module):
         return self.summed((logits - top).exp()).log() + top
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum of each span: (batch, total) to (batch, n_spans)."""
+        """The sum over each span, from shape (batch, total) to (batch, n_spans)."""
         if _one_by_one(values):
             return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
         return values.matmul(self.member)
 
     def spread(self, values: Tensor) -> Tensor:
-        """The value of each span at all of its places: (batch, n_spans) to (batch, total)."""
+        """The value of each span at all of its entries, from (batch, n_spans) to (batch, total)."""
         if _one_by_one(values):
             return values.index_select(1, self.of)
         return values.matmul(self.member.T)
@@ -165,8 +166,10 @@ class Spans(nn.Module):
 
 
 def _one_by_one(values: Tensor) -> bool:
-    """Whether sums over spans add places one by one and are no product: on a CPU, where a product
-    grows with the square of the columns; elsewhere it is one launch, and the same bits each time.
+    """Whether sums over spans are sums by index, and not matrix products.
+
+    On a CPU the cost of a product grows with the square of the columns. On a GPU a product is one
+    kernel launch and gives the same bits each time, which a sum by index does not.
     """
     return values.device.type == "cpu" and not _side_by_side(values)
 
@@ -181,17 +184,17 @@ def gumbel(uniform: Tensor) -> Tensor:
 
 
 def one_hot(labels: Tensor, n: int) -> Tensor:
-    """float32 of shape (batch, n); unlike torch's own it never asks the device for a value."""
+    """One-hot labels, float32 of shape (batch, n); unlike torch's, without waiting for a GPU."""
     return (labels[:, None] == torch.arange(n, device=labels.device)).float()
 
 
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
-        """Nothing: torch's own draws from the global generator."""
+        """Leave the weights unset; torch would draw them from its global generator."""
 
 
 def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
-    """A linear layer without values yet; `initialise` gives them, from a generator of our own."""
+    """A linear layer whose weights are not set; `initialise` sets them."""
     return _Linear(n_in, n_out, bias=bias)
 
 
@@ -206,7 +209,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 class QuickLinear(_Linear):
-    """A linear layer that multiplies as `product` does while it is trained."""
+    """A linear layer that multiplies in bfloat16 during training, if `use_bf16`."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.bfloat16:
@@ -218,7 +221,7 @@ class QuickLinear(_Linear):
 
 
 class QuickSequential(nn.Sequential):
-    """Layers that hand rounded numbers on to one another while they are trained."""
+    """Layers that pass bfloat16 numbers to one another during training, if `use_bf16`."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and quick(input):
@@ -227,12 +230,12 @@ class QuickSequential(nn.Sequential):
 
 
 class OneHotLinear(nn.Module):
-    """A linear layer of dense inputs beside one-hot ones.
+    """A linear layer of dense and one-hot inputs.
 
     Args:
-        n_dense: Dense inputs.
-        n_levels: Places of the one-hot inputs, all told.
-        n_out: Outputs.
+        n_dense: Number of dense inputs.
+        n_levels: Total width of the one-hot inputs.
+        n_out: Number of outputs.
 
     Shapes: dense (batch, n_dense), places (batch, one for each one-hot input),
     result (batch, n_out).
@@ -276,8 +279,9 @@ def looked_up(
 
 
 class WideLinear(nn.Module):
-    """A linear layer of very many inputs, dense or one-hot, with its weights as rows: the gradient
-    of so wide a matrix is quickest that way round.
+    """A linear layer of very many dense and one-hot inputs, with one row of weights per input.
+
+    The gradient of such a wide matrix is fastest in this orientation.
 
     Args:
         n_dense, n_levels, n_out: See `OneHotLinear`.
@@ -291,7 +295,7 @@ class WideLinear(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Uniform within 1 / sqrt(inputs), torch's default for linear layers."""
+    """Set all weights: uniform within 1 / sqrt(inputs), torch's default for linear layers."""
 
     def uniform(tensor: Tensor, inputs: int) -> None:
         bound = 1 / math.sqrt(max(1, inputs))

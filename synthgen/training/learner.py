@@ -1,4 +1,4 @@
-"""What a network must offer to be trained: a learner takes steps, its sampler makes rows."""
+"""The interface of networks: a `Learner` is trained in steps, its `Sampler` generates rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 
 class Sampler(nn.Module, ABC):
-    """The part of a network that makes rows, and all that a model file keeps of it.
+    """The network that generates rows; the only one that a model file holds.
 
     Attributes:
-        n_labels: Number of classes it was built for; 1: the class is no condition.
-        rows: Number of rows it was built for.
+        n_labels: Number of classes; 1: the class is no condition.
+        rows: Number of training rows that it is sized for.
     """
 
     n_labels: int
@@ -49,10 +49,10 @@ class Sampler(nn.Module, ABC):
 
 
 class Learner(nn.Module, ABC):
-    """Networks under training.
+    """Networks in training.
 
-    All state of a step is in weights, buffers, optimisers and the generator: a checkpoint holds
-    these, and training that diverges goes back to them.
+    Weights, buffers, optimisers and the generator are the whole state of training: a checkpoint
+    holds these, and training that diverges is reset to them.
 
     Attributes:
         losses: Names of the values that `step` returns.
@@ -69,7 +69,7 @@ class Learner(nn.Module, ABC):
     pac: int = 1
 
     def course(self, done: int, steps: int) -> float:
-        """The learning rate of the step after `done` of `steps`, as a share of the first."""
+        """The learning rate after `done` of `steps` steps, as a share of the initial one."""
         return 1.0
 
     @abstractmethod
@@ -129,11 +129,11 @@ class StagedLearner(Learner):
 
     @abstractmethod
     def draw(self, source: Source) -> dict[str, Tensor]:
-        """Everything random of a step, by name."""
+        """All random numbers of a step, by name."""
 
     @abstractmethod
     def axes(self) -> Axes:
-        """Where the layout of the table shows in parameters, and in buffers that are kept."""
+        """The dimensions of parameters and saved buffers that depend on the layout of the table."""
 
     @abstractmethod
     def forward(

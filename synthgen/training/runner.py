@@ -29,29 +29,29 @@ from synthgen.training.graph import CapturedStep, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
 
 REPORT_EVERY = 100
-# Early, so that the time left is known before a long fit; the first step of all loads libraries.
+# Steps of early reports, for an estimate of the time left; the very first step loads libraries.
 FIRST_REPORTS = (1, 10)
 EMA_DECAY = 0.999
 RETRIES = 3  # times that the learning rate is lowered before training gives up
-# Beyond it float32 has no units left, and a network that learns from standardised rows is lost.
+# A greater loss means divergence: rows are standardised, and float32 has no decimals left there.
 MAX_LOSS = 1e7
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class History:
-    """What happened in a run.
+    """The history of one training run.
 
     Attributes:
-        losses: Mean of each loss since the report before, by name.
+        losses: For each loss, by name, its mean since the previous report.
         steps: The step of each report.
-        held_out: Distance of generated to held-out rows at each look, lower is better; empty
-            without such rows.
+        held_out: The measure on held-out rows at each look, lower is better; empty without such
+            rows.
         best_step: The step whose averaged weights were kept.
-        seconds: Wall time; that of an interrupted run and of the one that went on from it, added.
-        batch: Rows of a batch, at the end.
+        seconds: Wall time, including that of an interrupted run that this one continued.
+        batch: Rows of a batch at the end.
         lowered: How many times the learning rate was divided by 10.
-        retries: A sentence for each time the run went back.
+        retries: A sentence for each time the run was set back.
     """
 
     losses: dict[str, list[float]]
@@ -77,10 +77,10 @@ def run(
 ) -> History:
     """Train `learner` for `steps` and leave the averaged weights in ``learner.sampler``.
 
-    When a loss or a weight is not finite at a report, or a loss is beyond `MAX_LOSS`, the run goes
-    back with a tenth of the learning rate, three times at most: first to the report before, then to
-    the start. When memory does not suffice for a step, it goes back to the report before with half
-    the batch. Both are a warning and stand in the history.
+    If a loss or a weight is not finite at a report, or a loss exceeds `MAX_LOSS`, the run is set
+    back with a tenth of the learning rate, first to the previous report, then to the start, at most
+    three times. If memory is too small for a step, the run is set back to the previous report with
+    half the batch. Both give a warning and are noted in the history.
 
     Args:
         learner: Changed in place. To go on from a checkpoint it is, like `generator`, as it was
@@ -126,7 +126,7 @@ def _repeat(
     progress: Progress | None,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Update until the last step, and go back where it must; see `run`."""
+    """Make all steps, and set the run back if it diverges or runs out of memory; see `run`."""
     start = good = at.state()
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
@@ -143,7 +143,7 @@ def _repeat(
         if reporting:
             if wrong := at.report():
                 if at.history.lowered:
-                    good = start  # the report before saw finite numbers, but they led here again
+                    good = start  # it diverged again from the state of the previous report
                 at.lower_rates(good, wrong)
                 continue
             if progress is not None:
@@ -159,7 +159,7 @@ def _repeat(
 
 
 class _Run:
-    """A learner under way, with everything that changes from step to step."""
+    """The state of a training run, and the operations on it."""
 
     def __init__(self, learner: Learner, steps: int, generator: torch.Generator) -> None:
         self.learner, self.steps, self.generator = learner, steps, generator
@@ -222,11 +222,11 @@ class _Run:
         return ""
 
     def look(self, held_out: Callable[[], float]) -> None:
-        """Compare with held-out rows, and keep the averaged weights if they are the best so far."""
+        """Measure on held-out rows, and keep the averaged weights if they are the best so far."""
         history = self.history
         with _swapped(self.weights, self.average), _evaluating(self.learner):
             distance = held_out()
-        # Weights that are no numbers are infinitely far off, but JSON knows no infinity.
+        # JSON has no infinity.
         history.held_out.append(distance if math.isfinite(distance) else sys.float_info.max)
         if history.held_out[-1] <= min(history.held_out):
             self.best = [a.clone() for a in self.average]
@@ -246,10 +246,10 @@ class _Run:
         self.captured.close()
         self.learner.zero_grad(set_to_none=True)
 
-    # --- back and forth ---------------------------------------------------------------------------
+    # --- saving and restoring ---------------------------------------------------------------------
 
     def state(self) -> State:
-        """Everything that the next steps depend on, as copies on the device."""
+        """A copy, on the device, of all that the next steps depend on."""
         self.history.seconds = time.perf_counter() - self.started
         values = {"step": self.step, "since": self.since, "history": asdict(self.history)}
         tensors = {f"learner/{k}": v for k, v in self.learner.state_dict().items()}
@@ -262,7 +262,7 @@ class _Run:
         return State(values, _copied(tensors))
 
     def resume(self, state: State) -> None:
-        """Go on from a state that another process may have reached."""
+        """Continue from a state, which another process may have written."""
         self._restore(state)
         self.started = time.perf_counter() - self.history.seconds
 
@@ -301,7 +301,7 @@ class _Run:
         self._again(good, note, batch=half)
 
     def _again(self, good: State, note: str, *, lowered: int = 0, batch: int | None = None) -> None:
-        """Go back; what was learned about rates and batch since then stays."""
+        """Restore `good`, but with the changed learning rate or batch."""
         before = self.history
         self._restore(good)
         self.history.retries = [*before.retries, note]
@@ -339,7 +339,7 @@ class _Run:
             elif rest:
                 parts[part][rest] = tensor
         self.learner.load_state_dict(parts["learner"])
-        self.learner.zero_grad(set_to_none=True)  # what a broken step left
+        self.learner.zero_grad(set_to_none=True)  # left over from a failed step
         for i, optimizer in enumerate(self.learner.optimizers):
             whole = optimizer.state_dict() | {"state": moments.get(i, {})}
             optimizer.load_state_dict(copy.deepcopy(whole))
@@ -366,13 +366,13 @@ def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass
 class Task:
-    """One run of the step runner that a fit asks for.
+    """One training run of a fit.
 
     Attributes:
         learner, steps, generator, held_out, progress, goes_on: See `run`.
-        alike: What runs must have in common to be trained side by side.
+        alike: A key that runs must share to be trained side by side.
         slots: See `Encoder.slots`.
-        again: The learner in the layout of a wider table.
+        again: Builds the learner in a layout that several tables share.
     """
 
     learner: StagedLearner
@@ -386,7 +386,7 @@ class Task:
     again: Callable[[Layout], StagedLearner]
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
-        """Do it, with as many threads as a step pays for."""
+        """Run it, with as many threads as pay for a step of this size."""
         weights = sum(weight.numel() for weight in self.learner.parameters())
         with threads_for(self.learner.batch * weights, NETWORK):
             return run(
