@@ -97,7 +97,7 @@ class _Generator(Sampler):
         return numbers, self.spans.bounded(out[:, self.n_numbers :])
 
     def row(self, numbers: Tensor, soft: Tensor) -> Tensor:
-        """The input of the critic; a number is multiplied by the probability that it has a value."""
+        """The input of the critic; a number is multiplied by the probability of having a value."""
         if self.spans.total and self.n_numbers:
             numbers = numbers * (self.always + (1 - self.always) * soft[:, self.number_place])
         return torch.cat([numbers, soft], 1)
