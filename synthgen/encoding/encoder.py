@@ -41,7 +41,7 @@ class Encoder:
 
     Example:
         >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
-        >>> from synthgen.tables.table import Schema
+        >>> from synthgen import Schema
         >>> schema = Schema.infer(frame)
         >>> encoder = Encoder.fit(frame, schema.columns)
         >>> encoder.n_numbers, encoder.widths
@@ -229,7 +229,7 @@ class Encoder:
 
         Example:
             >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
-            >>> from synthgen.tables.table import Schema
+            >>> from synthgen import Schema
             >>> Encoder.fit(frame, Schema.infer(frame).columns).place("sex", "m")
             (0, 1)
         """

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.api import types as pdt
 
 from synthgen.errors import DataError, UsageError
-from synthgen.tables.dtypes import _INT64, floats, row_of, tidy, types_of
+from synthgen.tables.dtypes import INT64, floats, row_of, tidy, types_of
 
 # Packages with frames of their own; each frame has a method that makes a pandas one.
 FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibis", "narwhals")
@@ -156,7 +156,7 @@ def check(name: Hashable, series: pd.Series) -> None:
             if series.isna().any()
             else series.to_numpy()
         )
-        _check_bits(name, series, values > _INT64.max)
+        _check_bits(name, series, values > INT64.max)
 
 
 def _check_finite(name: Hashable, series: pd.Series) -> None:
@@ -220,7 +220,7 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
     if any(issubclass(t, int | np.integer) for t in numbers):
         wrong = np.fromiter(
             (
-                isinstance(v, int | np.integer) and not _INT64.min <= int(v) <= _INT64.max
+                isinstance(v, int | np.integer) and not INT64.min <= int(v) <= INT64.max
                 for v in series
             ),
             dtype=bool,

@@ -27,7 +27,7 @@ _SPANS = ("timedelta", "span")
 # ... and how its missing cells are written. To an encoder of scikit-learn NaN and None are two
 # categories.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
-_INT64 = np.iinfo(np.int64)
+INT64 = np.iinfo(np.int64)
 
 
 def shown(value: Any) -> str:
@@ -148,7 +148,7 @@ def _converted(values: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, np.nda
     if wanted.kind == "f" or values.dtype.kind in "bi":
         return values.astype(wanted), np.zeros(len(values), dtype=bool)
     if values.dtype.kind == "u":
-        return values.astype(wanted), values > _INT64.max
+        return values.astype(wanted), values > INT64.max
     values = values.astype(np.float64)
     # 2**63 is a float, but beyond int64: only what is less may be converted.
     wrong = ~((values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63))
@@ -166,7 +166,7 @@ def _object_numbers(
     if wanted.kind == "f":
         return values.astype(wanted), wrong
     inside = np.fromiter(
-        (_INT64.min <= v <= _INT64.max and v == v // 1 for v in values), bool, len(values)
+        (INT64.min <= v <= INT64.max and v == v // 1 for v in values), bool, len(values)
     )
     return np.where(inside, values, 0).astype(wanted), wrong | ~inside
 

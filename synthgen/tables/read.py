@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from synthgen.errors import DataError
 from synthgen.tables.disk import machine_memory, reading
-from synthgen.tables.write import _DELIMITERS
+from synthgen.tables.write import DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
 
@@ -191,7 +191,7 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
         data += b"\n"  # pyarrow takes one line without an end for no line
     named, data = _named_delimiter(data)
     _refuse_comments(path, data)
-    delimiter, header = _layout(path, data, named or _DELIMITERS)
+    delimiter, header = _layout(path, data, named or DELIMITERS)
     if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
         shown = ", ".join(map(repr, header[:5]))
         raise DataError(
@@ -302,7 +302,7 @@ def _refuse_comments(path: Path, data: bytes) -> None:
     if not count:
         return
     first, after = lines[0], lines[count] if count < len(lines) else b""
-    uneven = any(first.count(d.encode()) < after.count(d.encode()) for d in _DELIMITERS)
+    uneven = any(first.count(d.encode()) < after.count(d.encode()) for d in DELIMITERS)
     if count > 1 or uneven or re.match(rb"#+\s", first):
         which = "line 1 begins" if count == 1 else f"lines 1 to {count} begin"
         raise DataError(

@@ -22,7 +22,7 @@ from synthgen.tables.disk import atomic_write
 
 _ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".gz": ","}
 _ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 _CHUNK = 50_000  # rows turned into text at once
@@ -123,11 +123,11 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
     """Write a header and the rows in chunks; return how many cells were defused."""
     # Not DataFrame.to_csv: it quotes no other delimiter in the header or in a table of one column,
     # so a reader that looks for the delimiter there would find the wrong one.
-    header, defused = _escaped(map(str, frame.columns), f'[{_DELIMITERS}"\r\n]', defuse)
+    header, defused = _escaped(map(str, frame.columns), f'[{DELIMITERS}"\r\n]', defuse)
     # One column shows no delimiter: a reader would look for one in the cells, so they are quoted;
     # and an empty line is no row, so an empty cell is quoted too.
     lonely = frame.shape[1] == 1
-    special = _DELIMITERS if lonely else delimiter
+    special = DELIMITERS if lonely else delimiter
     header = [name or '""' for name in header] if lonely else header
     file.write((delimiter.join(header) + "\n").encode())
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
