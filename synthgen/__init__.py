@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synthgen.errors import SynthgenError
     from synthgen.metrics.evaluate import evaluate
     from synthgen.metrics.report import Report
+    from synthgen.scale.dataset import sample_dataset
     from synthgen.synthesizers.base import Synthesizer
     from synthgen.synthesizers.bootstrap import SmoothedBootstrap
     from synthgen.synthesizers.ctgan import CTGAN
@@ -78,6 +79,7 @@ __all__ = [
     "fit_many",
     "load",
     "read_table",
+    "sample_dataset",
     "sweep",
     "write_table",
 ]
@@ -109,6 +111,7 @@ _HOME = {
     "fit_many": "synthgen.synthesizers.fit_many",
     "load": "synthgen.synthesizers.lookup",
     "read_table": "synthgen.tables.read",
+    "sample_dataset": "synthgen.scale.dataset",
     "sweep": "synthgen.comparison.sweep",
     "write_table": "synthgen.tables.write",
 }

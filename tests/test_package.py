@@ -42,7 +42,7 @@ FLOORS = [
     {"synthesizers"},
     {"metrics", "auditing"},
     {"augmentation"},
-    {"comparison"},
+    {"comparison", "scale"},
     {"cli", "__init__", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import click
 
 from synthgen.cli.inputs import _column, _read, _schema, _write_json, drawn_seed
 from synthgen.cli.options import (
+    Rows,
     Training,
     build,
     data_argument,
@@ -21,13 +23,13 @@ from synthgen.cli.options import (
     resumable,
     rule_option,
     seed_option,
-    table_output,
+    shard_options,
     training_options,
 )
 from synthgen.cli.output import say_defused, say_refused
-from synthgen.cli.paths import check_ending, check_places
+from synthgen.cli.paths import check_ending, check_places, folder_meant
 from synthgen.cli.terminal import collect_notes, say, show_table
-from synthgen.errors import ModelFileError
+from synthgen.errors import ModelFileError, UsageError
 
 TOLD = (
     "in this file: no training row; no value and no range that fewer than 5 rows share; classes "
@@ -101,7 +103,12 @@ def fit(
 @click.command()
 @model_argument
 @click.option(
-    "-n", "--rows", type=click.IntRange(min=1), metavar="ROWS", required=True, help="Rows to make."
+    "-n",
+    "--rows",
+    type=Rows(min=1),
+    metavar="ROWS",
+    required=True,
+    help="Rows to make, such as 100 or 1e9.",
 )
 @click.option(
     "--label", metavar="CLASS", help="Class to make.  [default: classes as frequent as in training]"
@@ -113,7 +120,17 @@ def fit(
     metavar="COL=VALUE",
     help="Level that a column has in every row (tabflow); repeatable.",
 )
-@table_output
+@click.option(
+    "-o",
+    "--output",
+    "place",
+    metavar="OUT",
+    required=True,
+    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; or, with / at the end, a "
+    "folder for Parquet files: for more rows than fit in memory. The same command goes on with a "
+    "folder where it was stopped.",
+)
+@shard_options
 @rule_option
 @seed_option
 @device_option
@@ -124,7 +141,8 @@ def sample(
     rows: int,
     label: str | None,
     wishes: tuple[str, ...],
-    output: Path,
+    place: str,
+    shards: dict[str, Any],
     rules: tuple[str, ...],
     seed: int | None,
     device: str,
@@ -138,7 +156,15 @@ def sample(
       synthgen sample model.synthgen -n 100 -o rows.csv
       synthgen sample model.synthgen -n 100 --label yes --seed 0 -o rows.parquet
       synthgen sample model.synthgen -n 100 --where region=north -o north.csv
+      synthgen sample model.synthgen -n 1e9 --jobs -1 -o rows/
     """
+    output = Path(place)
+    if folder_meant(place):
+        _sample_folder(model, rows, label, wishes, output, shards, rules, seed, device, json_file)
+        return
+    if given := [name for name, value in shards.items() if value is not None]:
+        name = given[0].replace("_", "-").replace("n-jobs", "jobs")
+        raise UsageError(219, f"--{name} is for a folder: write -o {place}/, or leave it out")
     check_ending(output)
     check_places([model], [output, json_file])
     aside = json_file == "-"
@@ -167,6 +193,49 @@ def sample(
     result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
     say_refused({None: guarded.summary()}, err=aside)
     _write_json(json_file, result)
+
+
+def _sample_folder(
+    model: Path,
+    rows: int,
+    label: str | None,
+    wishes: tuple[str, ...],
+    folder: Path,
+    shards: dict[str, Any],
+    rules: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    json_file: str | None,
+) -> None:
+    """`sample` into a folder of Parquet files."""
+    from synthgen.scale.dataset import sample_dataset, seed_of
+    from synthgen.synthesizers.lookup import load
+
+    check_places([model], [json_file])
+    aside = json_file == "-"
+    with collect_notes(), drawn_seed(seed_of(folder) if seed is None else seed, err=aside) as seed:
+        where = read_where(wishes, load(model).schema_) if wishes else {}
+        found = sample_dataset(
+            model,
+            rows,
+            folder,
+            label=label,
+            where={str(name): value for name, value in where.items()},
+            rules=rules,
+            random_state=seed,
+            device=device,
+            verbose=True,
+            **{name: value for name, value in shards.items() if value is not None},
+        )
+    say_refused({None: found}, err=aside)
+    named = ", ".join(f"{n:,} of {c}" for c, n in found["classes"].items())
+    size = found["bytes"] / 2**20
+    say(
+        f"wrote {folder}: {rows:,} rows in {len(found['files'])} files, {size:,.0f} MiB, {named}; "
+        f"manifest {folder / '_manifest.json'}",
+        err=aside,
+    )
+    _write_json(json_file, found)
 
 
 @click.command()

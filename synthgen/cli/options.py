@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,7 +170,7 @@ def _read_cost(
     return found or None
 
 
-def _read_jobs(context: click.Context, parameter: click.Parameter, jobs: int) -> int:
+def _read_jobs(context: click.Context, parameter: click.Parameter, jobs: int | None) -> int | None:
     """A number of processes: from 1, or negative, counted from the cores."""
     if jobs == 0:
         raise UsageError(269, "--jobs 0: give a number from 1, or -1 for one for each core")
@@ -243,6 +243,52 @@ def compare_options(command: Callable[..., None]) -> Callable[..., None]:
         command(strategies=[name for name in names if name], **others)
 
     for option in reversed(_compare_options):
+        run = option(run)
+    return run
+
+
+class Rows(click.IntRange):
+    """A number of rows, also written as 1e9."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with suppress(ValueError, OverflowError):
+            if "e" in str(value).lower() and float(value).is_integer():
+                value = int(float(value))
+        return super().convert(value, param, ctx)
+
+
+_shard_options = [
+    click.option(
+        "--jobs",
+        "n_jobs",
+        type=int,
+        callback=_read_jobs,
+        help="Processes for a folder, of about .5 GB each; -1 is one for each core.  [default: 1, "
+        "with an engine on this machine -1]",
+    ),
+    click.option(
+        "--engine",
+        metavar="NAME[=ADDRESS]",
+        help="Make a folder with ray, spark or dask: on this machine, or on a cluster at ADDRESS.",
+    ),
+    click.option(
+        "--shard-rows",
+        type=Rows(min=1),
+        metavar="ROWS",
+        help="Rows of each file of a folder, a multiple of 65,536.  [default: 262144]",
+    ),
+]
+
+
+def shard_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Who makes the files of a folder, and how long they are."""
+
+    @functools.wraps(command)
+    def run(n_jobs: int | None, engine: str | None, shard_rows: int | None, **others: Any) -> None:
+        shards = {"n_jobs": n_jobs, "engine": engine, "shard_rows": shard_rows}
+        command(shards=shards, **others)
+
+    for option in reversed(_shard_options):
         run = option(run)
     return run
 

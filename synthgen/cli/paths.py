@@ -37,6 +37,11 @@ def check_ending(path: Path) -> None:
     ending_of(path)
 
 
+def folder_meant(place: str) -> bool:
+    """Whether an output is a folder: one that is there, or a name with a slash at its end."""
+    return place.endswith(("/", os.sep)) or os.path.isdir(place)
+
+
 class _Rehearsed(Exception):
     pass
 

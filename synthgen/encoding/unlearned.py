@@ -10,7 +10,7 @@ from synthgen.tables import dtypes as cell
 from synthgen.tables.column import Column
 
 
-def unlearned(column: Column, rows: int) -> pd.Series:
+def unlearned(column: Column, rows: int, *, after: int = 0) -> pd.Series:
     """Cells for a column that no model learns.
 
     A constant is repeated, IDs are new ones that the table lacks, text is empty, and a column
@@ -19,7 +19,7 @@ def unlearned(column: Column, rows: int) -> pd.Series:
     Args:
         column: Of kind ``constant``, ``id``, ``text`` or ``missing``.
         rows: How many cells.
-
+        after: New rows that stand before these; their IDs are not used again.
 
     Raises:
         DataError: The dtype of a column of IDs has no room for so many new ones (E329).
@@ -27,9 +27,9 @@ def unlearned(column: Column, rows: int) -> pd.Series:
     if column.kind == "constant":
         return column.restore(np.zeros(rows, dtype=np.int64))
     if column.kind == "id" and (column.lower is not None or cell.is_numeric(column.dtype)):
-        return column.restore(_new_numbers(column, rows))
+        return column.restore(_new_numbers(column, rows, after))
     if column.kind == "id":
-        first = int(column.upper or 0) + 1
+        first = int(column.upper or 0) + 1 + after
         values = pd.Series([f"synthetic-{i:06d}" for i in range(first, first + rows)], dtype=object)
     elif column.kind == "text":
         values = pd.Series([""] * rows, dtype=object)
@@ -39,7 +39,7 @@ def unlearned(column: Column, rows: int) -> pd.Series:
     return values.astype(dtype).rename(column.name)  # pyright: ignore[reportArgumentType]
 
 
-def _new_numbers(column: Column, rows: int) -> np.ndarray:
+def _new_numbers(column: Column, rows: int, after: int) -> np.ndarray:
     """IDs above those of the column, or below them if the dtype has no room above."""
     lowest, highest = -(2**63), 2**63 - 1
     if cell.is_numeric(column.dtype):
@@ -53,14 +53,14 @@ def _new_numbers(column: Column, rows: int) -> np.ndarray:
                 min(highest, int(np.iinfo(dtype).max)),
             )
     upper = int(column.upper or 0)
-    if upper + rows <= highest:
-        first = upper + 1
-    elif column.lower is not None and int(column.lower) - rows >= lowest:
-        first = int(column.lower) - rows
+    if upper + after + rows <= highest:
+        first = upper + after + 1
+    elif column.lower is not None and int(column.lower) - after - rows >= lowest:
+        first = int(column.lower) - after - rows
     else:
         raise DataError(
             329,
-            f"ID column {column.name!r} ({column.dtype}) has no room for {rows} new numbers beside "
-            f"{column.lower} to {upper}: drop the column, or make it a wider type",
+            f"ID column {column.name!r} ({column.dtype}) has no room for {after + rows} new numbers "
+            f"beside {column.lower} to {upper}: drop the column, or make it a wider type",
         )
     return np.arange(rows, dtype=np.int64) + first

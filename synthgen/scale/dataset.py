@@ -1,0 +1,229 @@
+"""A Parquet dataset of any number of rows: made shard by shard, gone on with after any stop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synthgen.errors import DataError, OutputError, UsageError
+from synthgen.progress import Progress
+from synthgen.scale.engines import check_engine, on_engine
+from synthgen.scale.shards import BLOCK, SHARD_ROWS, Plan, arrow_schema, part_of, write_shard
+from synthgen.seeds import check_seed
+from synthgen.synthesizers.lookup import load
+from synthgen.tables.disk import read_json, sha256_of, write_json
+
+# The plan is written first, the manifest last. Readers of folders pass over names with ``_``.
+PLAN, WHOLE = "_plan.json", "_manifest.json"
+_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")  # of a worker that was killed while it wrote
+
+
+def sample_dataset(
+    model: str | os.PathLike[str],
+    n_samples: int,
+    folder: str | os.PathLike[str],
+    *,
+    label: Any = None,
+    where: Mapping[str, Any] | None = None,
+    rules: Sequence[str] = (),
+    random_state: int | None = None,
+    device: str = "cpu",
+    shard_rows: int = SHARD_ROWS,
+    n_jobs: int | None = None,
+    engine: str | None = None,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Make rows with a model file, into a folder of Parquet files.
+
+    A row depends on the model, the seed and its place only, so the files are the same whatever
+    makes them. If the folder holds a part of them already, the same call makes the rest.
+
+    Args:
+        model: A file that `Synthesizer.save` wrote.
+        n_samples: Rows to make, at least 1. Memory does not grow with it: about .5 GB a process.
+        folder: Where to; it is made if it is not there. With an engine on several machines, all of
+            them must see it, and the model, under this path.
+        label: Class to make; None: classes as frequent as in training.
+        where: Levels by column, see `TabFlow.sample`.
+        rules: What must hold in every row, see `Rule`.
+        random_state: Seed. None: that of the rows which the folder holds already, else a new one.
+        device: Where each process puts the network. Another device gives other rows.
+        shard_rows: Rows of each file; a multiple of 65,536.
+        n_jobs: Processes; -1 is one for each core. None: 1, with an engine on this machine -1.
+        engine: "ray", "spark" or "dask", on this machine; "dask=tcp://head:8786": on the cluster
+            at this address. None: joblib, with the backend of `joblib.parallel_config`.
+        verbose: Whether to show progress.
+
+    Returns:
+        The manifest, which is also written as ``_manifest.json``: rows, rows of each class, rows
+        drawn and refused, seed, versions, each file with its rows, bytes and SHA-256, and one
+        SHA-256 of them all (that of what ``sha256sum part-*.parquet`` prints).
+
+    Raises:
+        UsageError: An argument has a wrong value, or an engine is not installed (E298, E299).
+        ModelFileError: The model cannot be read.
+        OutputError: The folder holds something else (E510) or rows of another call (E511), or
+            cannot be written.
+        ConvergenceError: Too few of the rows drawn keep to the limits and rules.
+
+    Example:
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> from synthgen import SequentialTrees
+        >>> frame = pd.DataFrame({"age": np.arange(200) % 70})
+        >>> ill = pd.Series(np.arange(200) % 10 == 0, name="ill")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.synthgen")
+        ...     notes = SequentialTrees(random_state=0).fit(frame, ill).save(path)
+        ...     made = sample_dataset(path, 70_000, f"{folder}/rows", shard_rows=65_536)
+        ...     [part["rows"] for part in made["files"]], pd.read_parquet(f"{folder}/rows").shape
+        ([65536, 4464], (70000, 2))
+    """
+    began = time.perf_counter()
+    folder = Path(folder)
+    check_engine(engine)
+    plan = _plan(model, n_samples, label, where, rules, random_state, device, shard_rows, folder)
+    _prepare(folder, plan)
+    todo = [shard for shard in range(plan.shards) if not _finished(folder, plan, shard)]
+    done = plan.rows - sum(map(plan.rows_of, todo))
+    with Progress(verbose) as progress:
+        progress.start(f"sampling into {folder}", total=plan.rows)
+        if done:
+            progress.note(f"{done:,} of {plan.rows:,} rows are there already")
+        work = partial(write_shard, plan, str(folder.absolute()))
+        for found in on_engine(engine, work, todo, n_jobs):
+            done += found["rows"]
+            progress.update(done)
+    whole = _whole(folder, plan) | {"seconds": round(time.perf_counter() - began, 3)}
+    write_json(folder / WHOLE, whole)
+    return whole
+
+
+def _plan(
+    model: str | os.PathLike[str],
+    n_samples: int,
+    label: Any,
+    where: Mapping[str, Any] | None,
+    rules: Sequence[str],
+    seed: int | None,
+    device: str,
+    shard_rows: int,
+    folder: Path,
+) -> Plan:
+    """The plan of the arguments, after all checks that need no rows."""
+    for name, value in (("n_samples", n_samples), ("shard_rows", shard_rows)):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < 1 or (name == "shard_rows" and value % BLOCK):
+            what = "a whole number from 1" if name == "n_samples" else f"a multiple of {BLOCK:,}"
+            raise UsageError(203, f"{name} must be {what}, not {value!r}")
+    check_seed(seed)
+    if seed is None:
+        seed = seed_of(folder)
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    fitted = load(model, device=device)
+    arrow_schema(fitted.schema_)
+    text = None if label is None else str(fitted.learned_class(label))
+    path = os.path.abspath(model)
+    return Plan(
+        path,
+        sha256_of(path),
+        int(n_samples),
+        int(seed),
+        text,
+        where,
+        tuple(rules),
+        device,
+        int(shard_rows),
+    )
+
+
+def seed_of(folder: Path) -> int | None:
+    """The seed of the rows that a folder holds already; None: it holds none."""
+    with suppress(DataError, TypeError, KeyError):
+        return int(read_json(folder / PLAN)["seed"])
+    return None
+
+
+def _prepare(folder: Path, plan: Plan) -> None:
+    """Make the folder and write the plan, or find it there; drop what killed workers left."""
+    try:
+        folder.mkdir(exist_ok=True)
+        there = sorted(os.listdir(folder))
+    except OSError as error:
+        raise OutputError(
+            509, f"{folder}: cannot make this folder: {error.strerror}: check its name and parent"
+        ) from error
+    versions = {"synthgen": _version("synthgen"), "pyarrow": pa.__version__}
+    wanted = plan.to_json() | {"versions": versions}
+    if PLAN in there:
+        found = read_json(folder / PLAN)
+        differs = [k for k in wanted if not isinstance(found, dict) or found.get(k) != wanted[k]]
+        if differs:
+            raise OutputError(
+                511,
+                f"{folder} holds rows of another call ({', '.join(differs)} differ): give the same "
+                f"arguments to make the rest of them, or another folder",
+            )
+    elif set(there) - {"_manifests"}:
+        raise OutputError(
+            510, f"{folder} holds other files, such as {there[0]}: give a new or empty folder"
+        )
+    else:
+        write_json(folder / PLAN, wanted)
+    (folder / "_manifests").mkdir(exist_ok=True)
+    for place in (folder, folder / "_manifests"):
+        for name in filter(_LEFT_OVER.fullmatch, os.listdir(place)):
+            with suppress(OSError):
+                os.unlink(place / name)
+
+
+def _finished(folder: Path, plan: Plan, shard: int) -> bool:
+    """Whether a shard and its manifest are there, and of the length that the manifest tells."""
+    part, about = part_of(folder, shard)
+    with suppress(DataError, OSError, KeyError, TypeError):
+        found = read_json(about)
+        return (found["shard"], found["rows"]) == (shard, plan.rows_of(shard)) and (
+            os.path.getsize(part) == found["bytes"]
+        )
+    return False
+
+
+def _whole(folder: Path, plan: Plan) -> dict[str, Any]:
+    """The manifest of the whole, from those of the shards."""
+    files, digest, sums = [], hashlib.sha256(), {"classes": {}, "refused": {}}
+    drawn = 0
+    for shard in range(plan.shards):
+        found = read_json(part_of(folder, shard)[1])
+        digest.update(f"{found['sha256']}  {found['file']}\n".encode())
+        files.append({k: found[k] for k in ("file", "rows", "bytes", "sha256")})
+        drawn += found["drawn"]
+        for key, counts in sums.items():
+            for name, count in found[key].items():
+                counts[name] = counts.get(name, 0) + count
+    return {
+        **read_json(folder / PLAN),
+        "model": plan.model,
+        "device": plan.device,
+        "drawn": drawn,
+        **sums,
+        "bytes": sum(f["bytes"] for f in files),
+        "sha256_of_files": digest.hexdigest(),
+        "files": files,
+    }
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import version
+
+    return version(name)

@@ -1,0 +1,190 @@
+"""Engines: one function of a number, on processes of this machine, or on Ray, Spark or Dask.
+
+What goes to a worker is the function and a number; what comes back is a small dict. Rows never
+travel: a worker writes them itself. All engines run a part again when its worker is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from synthgen import errors
+from synthgen.errors import SynthgenError, UsageError
+
+Work = Callable[[int], dict[str, Any]]
+
+ENGINES = ("ray", "spark", "dask")
+RETRIES = 3  # of a part whose worker was lost
+# Spark gives back whole jobs, so each is of so many parts for each core.
+PARTS = 8
+JAVA = 17  # the oldest that Spark 4 runs on
+
+
+def on_engine(
+    engine: str | None, work: Work, numbers: Sequence[int], n_jobs: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """What `work` gives for each number, in the order in which they are finished.
+
+    Args:
+        engine: "ray", "spark" or "dask", on this machine, or with ``=`` and the address of a
+            cluster; None: joblib.
+        work: Can be pickled; gives a dict that JSON can hold.
+        numbers: What to call it with.
+        n_jobs: Processes; -1 is one for each core. None: 1 without an engine, -1 with one. A
+            cluster has its own number.
+
+    Raises:
+        UsageError: There is no such engine (E218), it is not installed (E298), or there is no Java
+            for Spark (E299).
+        SynthgenError: What `work` raised.
+
+    Example:
+        >>> list(on_engine(None, lambda n: {"n": n}, [1, 2]))
+        [{'n': 1}, {'n': 2}]
+    """
+    name, address = check_engine(engine)
+    if not numbers:
+        return iter(())
+    if not name:
+        jobs = (delayed(work)(n) for n in numbers)
+        return iter(Parallel(n_jobs=n_jobs or 1, return_as="generator_unordered")(jobs))  # pyright: ignore[reportReturnType]
+    cores = (os.cpu_count() or 1) if n_jobs in (None, -1) else n_jobs
+    run = {"ray": _ray, "spark": _spark, "dask": _dask}[name]
+    return map(_or_error, run(partial(_attempt, work), list(numbers), address or None, cores))
+
+
+def check_engine(engine: str | None) -> tuple[str, str]:
+    """The name and the address of an engine; raises what `on_engine` does of it."""
+    name, _, address = (engine or "").partition("=")
+    if engine is not None and name not in ENGINES:
+        raise UsageError(218, f"engine {name!r}: use one of {', '.join(ENGINES)}")
+    if name and find_spec({"spark": "pyspark", "dask": "distributed"}.get(name, name)) is None:
+        raise UsageError(298, f"engine {name} is not installed: pip install 'synthgen[{name}]'")
+    if name == "spark":
+        _need_java()
+    return name, address
+
+
+def _ray(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
+    """Ray Data: a row for each number, `map_batches` with batches of one."""
+    import ray  # pyright: ignore[reportMissingImports]
+
+    def batch(numbers: dict[str, Any]) -> dict[str, Any]:
+        return {"found": [json.dumps(work(int(n))) for n in numbers["item"]]}
+
+    started = not ray.is_initialized()
+    if started:
+        own: dict[str, Any] = {} if address else {"num_cpus": cores, "include_dashboard": False}
+        ray.init(address, log_to_driver=False, logging_level="error", **own)
+    context = ray.data.DataContext.get_current()
+    bars, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
+        data = ray.data.from_items(numbers, override_num_blocks=len(numbers))
+        for row in data.map_batches(batch, batch_size=1).iter_rows():
+            yield json.loads(row["found"])
+    finally:
+        context.enable_progress_bars = bars
+        if started:
+            ray.shutdown()
+
+
+def _spark(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
+    """Spark: a partition for each number, `mapInArrow` on each."""
+    import pyarrow as pa
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+
+    def batches(several: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for some in several:
+            found = [json.dumps(work(numbers[place])) for place in some.column("id").to_pylist()]
+            yield pa.RecordBatch.from_pydict({"found": found})
+
+    master = address or f"local[{cores},{RETRIES + 1}]"
+    builder = SparkSession.builder.appName("synthgen").master(master)
+    quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+    with _python_of_workers():
+        spark = builder.config(map=quiet).getOrCreate()
+        try:
+            at_once = PARTS * spark.sparkContext.defaultParallelism
+            for first in range(0, len(numbers), at_once):
+                last = min(first + at_once, len(numbers))
+                places = spark.range(first, last, 1, last - first)
+                for row in places.mapInArrow(batches, "found string").collect():
+                    yield json.loads(row["found"])
+        finally:
+            spark.stop()
+
+
+@contextmanager
+def _python_of_workers() -> Iterator[None]:
+    """Spark starts the Python of its workers by the name in ``PYSPARK_PYTHON``: this one."""
+    if "PYSPARK_PYTHON" in os.environ:
+        yield
+        return
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    try:
+        yield
+    finally:
+        del os.environ["PYSPARK_PYTHON"]
+
+
+def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
+    """Dask: a task for each number."""
+    import distributed  # pyright: ignore[reportMissingImports]
+
+    cluster = address or distributed.LocalCluster(
+        n_workers=cores, threads_per_worker=1, dashboard_address=None, silence_logs=40
+    )
+    with distributed.Client(cluster) as client:
+        try:
+            tasks = client.map(work, numbers, pure=False, retries=RETRIES)
+            for task in distributed.as_completed(tasks):
+                yield task.result()
+                task.release()
+        finally:
+            if not isinstance(cluster, str):
+                cluster.close()
+
+
+def _need_java() -> None:
+    """Refuse where no Java of the age that Spark needs is found."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=os.path.join(home, "bin") if home else None)
+    told = "none was found"
+    if java is not None:
+        shown = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+        words = shown.split('"')
+        told = f"this one is {words[1]}" if len(words) > 2 else f"{java} tells no version"
+        first = words[1].split(".")[0] if len(words) > 2 else ""
+        if first.isdigit() and int(first) >= JAVA:
+            return
+    raise UsageError(
+        299,
+        f"engine spark needs Java {JAVA} or newer, {told}: install it (apt install "
+        f"openjdk-21-jre-headless), or set JAVA_HOME",
+    )
+
+
+def _attempt(work: Work, number: int) -> dict[str, Any]:
+    """What `work` gives, or its error as a dict: engines wrap errors, each in its own way."""
+    try:
+        return work(number)
+    except SynthgenError as error:
+        return {"error": [type(error).__name__, error.code, error.message]}
+
+
+def _or_error(found: dict[str, Any]) -> dict[str, Any]:
+    if "error" in found:
+        name, code, message = found["error"]
+        raise getattr(errors, name)(code, message)
+    return found

@@ -1,0 +1,258 @@
+"""Rows in shards: each shard is made alone, anywhere, again if need be, and comes out the same.
+
+Rows are made in blocks of `BLOCK`, each from the seed of its place in the whole. A shard is some
+blocks in a row, and one Parquet file. So a row depends on the model file, the seed and its place,
+and on nothing else: not on the size of a shard, the number of processes or the engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.encoding.unlearned import unlearned
+from synthgen.errors import ModelFileError, OutputError
+from synthgen.seeds import child_seed, seed_sequence
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.lookup import load
+from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.disk import json_text, sha256_of, write_together
+from synthgen.tables.schema import Schema
+from synthgen.threads import threads_for
+
+# Rows made at once: 65,536 rows of 15 columns take about 100 MB while they are made.
+BLOCK = 65_536
+# Rows of a file unless told otherwise: about 7 MB of Adult.
+SHARD_ROWS = 4 * BLOCK
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows are to be made; all that a shard depends on.
+
+    Attributes:
+        model: The model file. Each worker reads it under this path.
+        sha256: Its SHA-256, so that no worker takes another file for it.
+        rows: Rows in all, at least 1.
+        seed: From 0.
+        label: Class to make, by its text; None: classes as frequent as in training.
+        where: Levels by column, see `TabFlow.sample`; each column by its text.
+        rules: What must hold in every row, see `Rule`.
+        device: Where each worker puts the network.
+        shard_rows: Rows of each file but the last, a multiple of `BLOCK`.
+    """
+
+    model: str
+    sha256: str
+    rows: int
+    seed: int
+    label: Any = None
+    where: Mapping[str, Any] | None = None
+    rules: tuple[str, ...] = ()
+    device: str = "cpu"
+    shard_rows: int = SHARD_ROWS
+
+    @property
+    def shards(self) -> int:
+        """Number of files."""
+        return -(-self.rows // self.shard_rows)
+
+    def rows_of(self, shard: int) -> int:
+        """Rows of one file."""
+        return min(self.shard_rows, self.rows - shard * self.shard_rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that identify the rows: without the place of the model and the device."""
+        found = asdict(self) | {"rules": list(self.rules), "where": dict(self.where or {})}
+        kept = {k: v for k, v in found.items() if k not in ("model", "device", "sha256")}
+        return {"model_sha256": self.sha256, **kept}
+
+
+def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:
+    """The rows of one shard, block by block.
+
+    Args:
+        plan: Which rows are to be made.
+        shard: Number of the shard, from 0.
+
+    Yields:
+        Batches of `BLOCK` rows, the last one of the whole maybe shorter, all of the same schema.
+
+    Raises:
+        ModelFileError: The model file cannot be read, or is another one than the plan names (E423).
+        ConvergenceError: Too few of the rows drawn keep to the limits and rules.
+
+    Example:
+        >>> import tempfile
+        >>> from synthgen import SequentialTrees
+        >>> frame = pd.DataFrame({"age": np.arange(200) % 70})
+        >>> ill = pd.Series(np.arange(200) % 10 == 0, name="ill")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.synthgen")
+        ...     notes = SequentialTrees(random_state=0).fit(frame, ill).save(path)
+        ...     plan = Plan(path, sha256_of(path), rows=5, seed=0)
+        ...     [batch.num_rows for batch in shard_batches(plan, 0)]
+        [5]
+    """
+    for batch, _ in _blocks(plan, shard):
+        yield batch
+
+
+def _blocks(plan: Plan, shard: int) -> Iterator[tuple[pa.RecordBatch, dict[str, Any]]]:
+    """The blocks of a shard, each with the summary of its guard."""
+    model = _loaded(plan.model, plan.sha256, plan.device)
+    schema = arrow_schema(model.schema_)
+    guard = Guard(None, plan.label, rules=plan.rules, limits=model.schema_)
+    start = shard * plan.shard_rows
+    for first in range(start, start + plan.rows_of(shard), BLOCK):
+        rows = min(BLOCK, plan.rows - first)
+        guarded = guarded_sample(
+            model,
+            rows,
+            guard,
+            random_state=child_seed(seed_sequence(plan.seed), first // BLOCK),
+            where=wishes(plan.where, model.schema_),
+        )
+        yield _batch(guarded.frame, model.schema_, schema, first), guarded.summary()
+
+
+def wishes(where: Mapping[str, Any] | None, schema: Schema) -> dict[Any, Any]:
+    """The levels of a plan by the names that the columns of the model have."""
+    named = {str(column.name): column.name for column in schema.features}
+    return {named[name]: value for name, value in (where or {}).items()}
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: str, sha256: str, device: str) -> Synthesizer:
+    """The model, which a worker that makes many shards reads once."""
+    found = sha256_of(path)
+    if found != sha256:
+        raise ModelFileError(
+            423,
+            f"{path} has the SHA-256 {found[:12]}..., the rows are to be made with "
+            f"{sha256[:12]}...: give all workers the same file, or begin in a new folder",
+        )
+    return load(path, device=device)
+
+
+# --- Arrow ----------------------------------------------------------------------------------------
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """The Arrow schema of new rows: the same for every shard, whatever its cells are.
+
+    Raises:
+        OutputError: Arrow has no type for the cells of a column (E508).
+    """
+    columns = [*schema.features, schema[schema.target]]
+    cells = {str(column.name): _specimen(column) for column in columns}
+    fields, firsts = [], {}
+    for column in columns:
+        name = str(column.name)
+        try:
+            kind = pa.Array.from_pandas(cells[name]).type
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise OutputError(
+                508,
+                f"column {column.name!r}: Parquet cannot hold this: {error}: give the column one "
+                f"type and train again",
+            ) from error
+        fields.append(pa.field(name, pa.string() if pa.types.is_null(kind) else kind))
+        firsts[name] = cells[name].iloc[:1]
+    metadata = pa.Schema.from_pandas(pd.DataFrame(firsts), preserve_index=False).metadata
+    return pa.schema(fields, metadata=metadata)
+
+
+def _specimen(column: Column) -> pd.Series:
+    """Cells that show the type of a column: every level, or one number."""
+    if column.kind in LEVELS and column.categories:
+        return column.restore(np.arange(len(column.categories)))
+    if column.kind in NUMBERS:
+        values = np.array([0 if column.lower is None else column.lower])
+        return column.restore(values.astype(float if column.kind == "numeric" else np.int64))
+    return unlearned(column, 1)
+
+
+def _batch(frame: pd.DataFrame, schema: Schema, arrow: pa.Schema, first: int) -> pa.RecordBatch:
+    """A block as Arrow, with the levels of the whole schema and IDs of its own."""
+    arrays = []
+    for place, field in enumerate(arrow):
+        column = [*schema.features, schema[schema.target]][place]
+        cells = frame.iloc[:, place]
+        if column.kind == "id":
+            cells = unlearned(column, len(frame), after=first)
+        elif isinstance(column.dtype, pd.CategoricalDtype):
+            cells = cells.astype(column.dtype)
+        arrays.append(pa.Array.from_pandas(cells, type=field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=arrow)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def part_of(folder: Path, shard: int) -> tuple[Path, Path]:
+    """The file of a shard, and its manifest. Readers of folders pass over names with ``_``."""
+    name = f"part-{shard:06d}"
+    return folder / f"{name}.parquet", folder / "_manifests" / f"{name}.json"
+
+
+def write_shard(plan: Plan, folder: str | os.PathLike[str], shard: int) -> dict[str, Any]:
+    """Make one shard, and write it with its manifest: whole, or not at all.
+
+    Written twice, it is the same file. One block at a time is in memory.
+
+    Args:
+        plan: Which rows are to be made.
+        folder: Where to. It holds a folder ``_manifests``.
+        shard: Number of the shard, from 0.
+
+    Returns:
+        The manifest: name, rows, bytes and SHA-256 of the file, rows drawn, refused and of each
+        class.
+
+    Raises:
+        OutputError: The file cannot be written.
+        SynthgenError: See `shard_batches`.
+    """
+    part, about = part_of(Path(folder), shard)
+    drawn, refused, classes = 0, {}, {}
+    with threads_for(0, 1), write_together(part, about) as (file, manifest):
+        writer = None
+        for batch, summary in _blocks(plan, shard):
+            writer = writer or pq.ParquetWriter(file, batch.schema, write_page_checksum=True)
+            writer.write_batch(batch)
+            drawn += summary["drawn"]
+            _add(refused, summary["refused"])
+            counts = batch.column(batch.num_columns - 1).value_counts().to_pylist()
+            _add(classes, {str(c["values"]): c["counts"] for c in counts})
+        assert writer is not None
+        writer.close()
+        file.flush()
+        found = {
+            "shard": shard,
+            "file": part.name,
+            "rows": plan.rows_of(shard),
+            "bytes": os.path.getsize(file.name),
+            "sha256": sha256_of(file.name),
+            "drawn": drawn,
+            "refused": refused,
+            "classes": dict(sorted(classes.items())),
+        }
+        manifest.write((json_text(found) + "\n").encode())
+    return found
+
+
+def _add(sums: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, value in more.items():
+        sums[key] = sums.get(key, 0) + value

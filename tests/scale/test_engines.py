@@ -1,0 +1,115 @@
+"""Engines: one function on processes of this machine, on Ray, Spark or Dask.
+
+An engine that is not installed is not tested; ``NEED_ENGINE=ray`` fails where it is missing.
+"""
+
+import os
+import shutil
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from synthgen.errors import ConvergenceError, UsageError
+from synthgen.scale import engines
+from synthgen.scale.dataset import sample_dataset
+from synthgen.scale.engines import ENGINES, on_engine
+from synthgen.scale.shards import BLOCK
+
+MODULES = {"ray": "ray", "spark": "pyspark", "dask": "distributed"}
+
+
+def params() -> list:
+    found = []
+    for name in ENGINES:
+        there = find_spec(MODULES[name]) is not None and (name != "spark" or shutil.which("java"))
+        missing = not there and os.environ.get("NEED_ENGINE") != name
+        # Engines warn of what is none of our business, such as files that they leave open.
+        marks = [
+            pytest.mark.skipif(missing, reason=f"{name} is not installed"),
+            pytest.mark.filterwarnings("default"),
+        ]
+        found.append(pytest.param(name, marks=marks))
+    return found
+
+
+def test_loop_gives_what_the_function_gives():
+    assert list(on_engine(None, lambda n: {"n": n * n}, [3, 1, 2])) == [
+        {"n": 9},
+        {"n": 1},
+        {"n": 4},
+    ]
+    assert list(on_engine(None, lambda n: {"n": n}, [])) == []
+
+
+def refuse(number: int) -> dict:
+    raise ConvergenceError(611, f"shard {number} did not work")
+
+
+@pytest.mark.parametrize("engine", [None, *params()])
+def test_an_error_comes_back_as_it_was_raised(engine: str | None):
+    with pytest.raises(ConvergenceError, match="shard 4 did not work") as caught:
+        list(on_engine(engine, refuse, [4], 1))
+    assert caught.value.code == 611
+
+
+@pytest.mark.parametrize("engine", params())
+def test_engine_makes_the_files_of_the_loop_though_a_worker_is_killed(
+    engine: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from synthgen.scale import dataset
+
+    rows, killed = 3 * BLOCK, tmp_path / "killed"
+
+    def dying(plan, folder: str, shard: int) -> dict:
+        """The first worker that gets shard 1 dies of it, and leaves a piece of a file."""
+        from synthgen.scale.shards import write_shard
+
+        if shard == 1 and not killed.exists():
+            killed.write_text(str(os.getpid()))
+            (Path(folder) / f".{'0' * 16}.tmp").write_bytes(b"PAR1")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write_shard(plan, folder, shard)
+
+    straight = sample_dataset(model, rows, tmp_path / "loop", random_state=0, shard_rows=BLOCK)
+    monkeypatch.setattr(dataset, "write_shard", dying)
+    made = sample_dataset(
+        model, rows, tmp_path / "o", random_state=0, shard_rows=BLOCK, n_jobs=2, engine=engine
+    )
+    assert killed.exists()
+    assert int(killed.read_text()) != os.getpid()
+    assert made["sha256_of_files"] == straight["sha256_of_files"]
+
+
+# --- what is missing --------------------------------------------------------------------------
+
+
+def refusal(engine: str) -> tuple[int, str]:
+    with pytest.raises(UsageError) as caught:
+        on_engine(engine, refuse, [1])
+    return caught.value.code, caught.value.message
+
+
+def test_missing_engine_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    for name in ENGINES:
+        told = f"engine {name} is not installed: pip install 'synthgen[{name}]'"
+        assert refusal(f"{name}=somewhere:1") == (298, told)
+    assert refusal("flink") == (218, "engine 'flink': use one of ray, spark, dask")
+
+
+def test_missing_or_old_java_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engines, "find_spec", lambda name: object())
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    install = "install it (apt install openjdk-21-jre-headless), or set JAVA_HOME"
+    told = f"engine spark needs Java 17 or newer, none was found: {install}"
+    assert refusal("spark") == (299, told)
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
+    java.chmod(0o755)
+    told = f"engine spark needs Java 17 or newer, this one is 11.0.2: {install}"
+    assert refusal("spark") == (299, told)
