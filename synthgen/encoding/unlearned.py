@@ -60,7 +60,7 @@ def _new_numbers(column: Column, rows: int, after: int) -> np.ndarray:
     else:
         raise DataError(
             329,
-            f"ID column {column.name!r} ({column.dtype}) has no room for {after + rows} new numbers "
-            f"beside {column.lower} to {upper}: drop the column, or make it a wider type",
+            f"ID column {column.name!r} ({column.dtype}) has no room for {after + rows} new "
+            f"numbers beside {column.lower} to {upper}: drop the column, or make it a wider type",
         )
     return np.arange(rows, dtype=np.int64) + first
