@@ -20,7 +20,7 @@ def test_sample_into_a_folder(model: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     result = run("sample", model, "-n", "2e3", "-o", "rows/", "--label", "yes", "--json", "a.json")
     assert result.exit_code == 0, result.stderr
-    wrote, seed = result.stdout.splitlines()
+    seed, wrote = result.stdout.splitlines()
     assert wrote == (
         "wrote rows: 2,000 rows in 1 files, 0 MiB, 2,000 of yes; manifest rows/_manifest.json"
     )
