@@ -62,11 +62,10 @@ def _unit(rows: int) -> int:
 
 
 def shareable_counts(counts: np.ndarray) -> np.ndarray:
-    """The rows of each level of a column, as a file tells them.
+    """The number of rows of each level of a column, coarsened for a file.
 
-    Counts from 5 on are rounded. Levels of fewer than 5 rows, and those of none, are told alike:
-    they share evenly what they hold together, rounded too. Where no level is told to have a row,
-    all have the same.
+    Counts from 5 on are rounded. All levels with fewer than 5 rows, or none, get the same number:
+    their rounded total, divided evenly. If that leaves all counts at 0, all of them are 1.
 
     Args:
         counts: Rows of each level, shape (levels,).
@@ -84,7 +83,7 @@ def shareable_counts(counts: np.ndarray) -> np.ndarray:
     few = counts < PRIVATE_ROWS
     told = np.array([float(rounded_count(int(rows))) for rows in counts])
     together = int(counts[few].sum())
-    # Of one or two rows in all nothing is told: as 5, a level of one row would be half of a class.
+    # A total of one or two rows becomes 0: rounded to 5, it could make up half of a class.
     told[few] = rounded_count(together) / few.sum() if together > PRIVATE_ROWS // 2 else 0.0
     return told if told.any() else np.ones(len(told))
 

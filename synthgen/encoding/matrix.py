@@ -1,4 +1,4 @@
-"""Tables as the numeric matrices that classifiers take; what is learned for it, a fold learns."""
+"""Tables as numeric matrices for classifiers; all statistics come from the training part."""
 
 from __future__ import annotations
 
@@ -279,10 +279,9 @@ def ranks_of(column: Column, series: pd.Series) -> np.ndarray:
 
 
 class Binned(TransformerMixin, BaseEstimator):
-    """Numbers as numbers of their quantile, at most 254 of them; levels and missing cells stay.
+    """Replaces numbers by the index of their quantile, of 254; levels and missing cells stay.
 
-    Histogram boosting would cut numbers at their quantiles anyway, but with weights it takes forty
-    times as long.
+    Histogram boosting does the same, but takes forty times as long if rows have weights.
 
     Args:
         is_level: Which columns hold levels, bool of shape (columns,).

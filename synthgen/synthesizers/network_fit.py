@@ -220,7 +220,7 @@ class NetworkFit:
         def advance(done: int, total: int) -> None:
             marks.append((time.perf_counter(), done))
             if len(marks) == 1 and 0 < done < total:
-                display.note(f"{words} goes on after step {done:,} of {total:,}")
+                display.note(f"{words} continues after step {done:,} of {total:,}")
             if len(marks) == 3 and done > marks[1][1]:
                 _, (began, before), (now, _) = marks
                 each = (now - began) / (done - before)

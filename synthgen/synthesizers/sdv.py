@@ -201,7 +201,7 @@ class SDV(Synthesizer):
         return as_frame(series, [part.column.name for part in parts], rows)
 
     def _block(self, model: Any, seed: np.random.SeedSequence) -> pd.DataFrame:
-        """Rows from this seed: SDV itself goes on from one seed of its own."""
+        """A block of rows from `seed`; SDV alone would always continue from its own seed."""
         state = cast(int, seed.generate_state(1)[0].item()) >> 1
         with _forked(seed):
             model._set_random_state(state)

@@ -12,7 +12,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import DataError
 
-# What an object column holds, where its dtype does not tell it: the type of its cells ...
+# The type of the cells of an object column, if they must be restored to it ...
 Cells = Literal["", "float", "date", "datetime", "timestamp", "timedelta", "span"]
 CELLS: tuple[Cells, ...] = Cells.__args__
 _CELLS: dict[type, Cells] = {
@@ -24,8 +24,7 @@ _CELLS: dict[type, Cells] = {
     pd.Timedelta: "span",
 }
 _SPANS = ("timedelta", "span")
-# ... and how its missing cells are written. To an encoder of scikit-learn NaN and None are two
-# categories.
+# ... and the value of its missing cells: for scikit-learn's encoders NaN and None differ.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 INT64 = np.iinfo(np.int64)
 

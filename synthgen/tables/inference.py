@@ -114,7 +114,7 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells of a column, looked at once.
+    """The cells of a column, and what several steps need to know of them.
 
     Attributes:
         name: Of the column.
@@ -151,7 +151,7 @@ def infer_column(
             they are guessed from the cells.
 
     Raises:
-        DataError: The cells cannot be used, or cannot be what `given` says.
+        DataError: The cells cannot be used, or `given` does not fit them.
     """
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)

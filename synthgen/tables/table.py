@@ -51,11 +51,11 @@ class Table:
 
         Args:
             data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
-                The columns of an array are named 0, 1, ... A `Table` is taken as it is.
+                The columns of an array are named 0, 1, ... A `Table` is returned unchanged.
             y: The classes: series, one-column frame or array, shape (rows,). Then `data` holds the
-                features only, and the target, called as `y` is, becomes the last column. Without a
-                name, or with one that `data` has too, it is called as the schema's target, or
-                "target". The name of a column of `data` is taken as `target`.
+                features only, and the target becomes the last column, with the name of `y`. If `y`
+                has no name, or that of a feature, the target has the name of the schema's target,
+                or "target". A text or a number is taken for the name of a column, as `target`.
             target: The column of `data` that holds the classes.
             schema: Kinds and limits to take instead of guessing them, see `Schema.infer`.
 
