@@ -29,7 +29,7 @@ from synthgen.errors import DataError, UsageError
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
 @compare_options
-@click.option("--by", metavar="COL", help="Also tell the metric for each value of this column.")
+@click.option("--by", metavar="COL", help="Also give the metric for each value of this column.")
 @click.option(
     "--sweep",
     "at",
@@ -37,7 +37,7 @@ from synthgen.errors import DataError, UsageError
     callback=read_sweep,
     help="Compare at each of these rates of the class, or rows of it: 0.001,0.01,0.1.",
 )
-@click.option("--resume", type=path_type, metavar="FILE", help="Keep what is finished, or go on.")
+@click.option("--resume", type=path_type, metavar="FILE", help="File that keeps finished parts; if it exists, the comparison goes on from it.")
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
 def compare(
@@ -51,7 +51,7 @@ def compare(
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Try every remedy for the rare class of DATA, and say which is worth having.
+    """Try every strategy for the rare class of DATA, and say which is worth having.
 
     \b
     Example:
@@ -106,9 +106,9 @@ def auto(
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Compare every remedy on DATA, keep the best one, and write it as a classifier.
+    """Compare every strategy on DATA, keep the best one, and write it as a classifier.
 
-    Doing nothing is a remedy too, and is kept where none is worth having.
+    Doing nothing is a strategy too, and is kept where none is worth having.
 
     \b
     Example:

@@ -93,7 +93,7 @@ _training_options = [
         "--resume",
         type=path_type,
         metavar="FILE",
-        help="Keep here what training has reached; if it is there, go on from it.",
+        help="Checkpoint of the training; if the file exists, training goes on from it.",
     ),
     click.option(
         "--config",
@@ -191,17 +191,21 @@ _compare_options = [
         metavar="NAME",
         default="hgb",
         show_default=True,
-        help="Classifier to try remedies with: hgb, rf, lr or package.module:Class.",
+        help="Classifier to try strategies with: hgb, rf, lr or package.module:Class.",
     ),
     click.option(
         "--cost",
         metavar="fn=X|fp=Y",
         multiple=True,
         callback=_read_cost,
-        help="Money that a missed row of the class and a false alarm lose; give both.",
+        help="Money lost by a missed row of the class (fn) and by a false alarm (fp); give both.",
     ),
     click.option(
-        "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="At most."
+        "--folds",
+        type=click.IntRange(min=2),
+        default=5,
+        show_default=True,
+        help="Folds at most: each test part should hold 5 rows of the class.",
     ),
     click.option(
         "--groups",
@@ -209,10 +213,12 @@ _compare_options = [
         help="Rows with the same value here share a fold; nothing is learned from the column.",
     ),
     click.option(
-        "--repeats", type=click.IntRange(min=1), help="Of the folds.  [default: 10 splits in all]"
+        "--repeats", type=click.IntRange(min=1), help="Repeats of the folds.  [default: as many as make 10 splits]"
     ),
     click.option(
-        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to keep to."
+        "--time-budget",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds. The first half tries each strategy once; the best then go on.",
     ),
     click.option(
         "--jobs",

@@ -58,8 +58,8 @@ def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
     heads = [by.column, "rows", "of the class", f"nothing: {about.words}"]
     show_table([*heads, "does best", "gain on nothing"], rows, err=err)
     say(
-        "by group: intervals of gains hold for all remedies of one group at once; --html and "
-        "--json tell every remedy",
+        "by group: the intervals of gains hold for all strategies of one group at once; --html "
+        "and --json show every strategy",
         err=err,
     )
 

@@ -55,7 +55,7 @@ def _check_output(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """It can be written to, or made: nothing is left of the trial."""
+    """Refuse a folder that can be neither made nor written to; leaves no new folder behind."""
     there = path.is_dir()
     make_folder(path)
     if not there:

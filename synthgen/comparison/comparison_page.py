@@ -1,4 +1,4 @@
-"""The page of a comparison: the two verdicts, every remedy with its interval, and what was run."""
+"""The page of a comparison: the two verdicts, every strategy with its interval, and what was run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synthgen.report.template import clean, fill
 if TYPE_CHECKING:
     from synthgen.comparison.compare import Comparison
 
-DRAWN = 3  # remedies in a figure of curves, beside doing nothing
+DRAWN = 3  # strategies in a figure of curves, beside doing nothing
 TONES: dict[str, Tone] = {"helps": "good", "no worthwhile gain": "middling"}
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
 
@@ -54,7 +54,7 @@ def render_comparison(comparison: Comparison) -> str:
         ],
         rankings=[_ranking(comparison, metric, figures) for metric in judged],
         metrics=[(m, METRICS[m].words, METRICS[m].sign > 0) for m in metrics],
-        table=[_remedy(comparison, name, metrics) for name in comparison.strategies],
+        table=[_strategy(comparison, name, metrics) for name in comparison.strategies],
         curves=_curves(comparison, shown, figures),
         shown=[(clean(name), key) for name, key in zip(shown, COLOURS, strict=False)],
         real_rows=_real_rows(comparison, figures),
@@ -70,7 +70,7 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def comparison_cards(comparison: Comparison) -> str:
-    """The verdicts and the gain of each remedy, as HTML for a notebook."""
+    """The verdicts and the gain of each strategy, as HTML for a notebook."""
     results = _ordered(comparison, comparison.metric)
     words, money = METRICS[comparison.metric].words, comparison.metric == "cost"
     against = "doing nothing" if results[0].against == "nothing" else "the threshold alone"
@@ -85,7 +85,7 @@ def comparison_cards(comparison: Comparison) -> str:
             partial(_draw_forest, results=results, money=money),
             f"Gain in {words} over {against}, with intervals",
             f"Gain in {words} over {against}: a bar is the 95 % interval, and holds for all "
-            f"remedies at once. A bar right of zero helps.",
+            f"strategies at once. A bar right of zero helps.",
             (4.8, 0.9 + 0.26 * len(results)),
         ),
     )
@@ -98,14 +98,14 @@ def _ordered(comparison: Comparison, metric: str) -> list[Result]:
 
 
 def _shown(comparison: Comparison) -> list[str]:
-    """Doing nothing and the remedies with the greatest gains."""
+    """Doing nothing and the strategies with the greatest gains."""
     best = [r.strategy for r in _ordered(comparison, comparison.metric)]
     best = [name for name in best if name in comparison.curves and name != "nothing"]
     first = ["nothing"] if "nothing" in comparison.curves else []
     return first + best[:DRAWN]
 
 
-def _remedy(comparison: Comparison, name: str, metrics: Sequence[str]) -> dict[str, Any]:
+def _strategy(comparison: Comparison, name: str, metrics: Sequence[str]) -> dict[str, Any]:
     results = {r.metric: r for r in comparison.results if r.strategy == name}
     settings = comparison.settings.get(name, {})
     return {
@@ -185,7 +185,7 @@ def _ranking(comparison: Comparison, metric: str, figures: Figures) -> dict[str,
         ),
         "dots": figures.svg(
             partial(_draw_dots, results=results, money=metric == "cost"),
-            f"{about.words} of each remedy on each split",
+            f"{about.words} of each strategy on each split",
             (4.6, height),
         ),
     }
@@ -210,7 +210,7 @@ def _draw_groups(axes: Axes, groups: Sequence[Group], words: str) -> None:
     axes.set_xlabel(words, color=INK, fontsize=8)
 
 
-def _remedies(axes: Axes, results: Sequence[Result], money: bool) -> None:
+def _strategies(axes: Axes, results: Sequence[Result], money: bool) -> None:
     _lines(axes, [r.strategy for r in results])
     if money:
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
@@ -243,7 +243,7 @@ def _draw_forest(axes: Axes, results: Sequence[Result], money: bool) -> None:
         axes.plot(r.interval, [place, place], color=MADE, linewidth=2.2, solid_capstyle="butt")
         axes.plot(r.difference, place, marker="o", markersize=5, color=MADE)
     _look_near(axes, results, [r.interval for r in results])
-    _remedies(axes, results, money)
+    _strategies(axes, results, money)
     axes.set_xlabel("gain, to the right is better", color=INK, fontsize=8)
 
 
@@ -254,7 +254,7 @@ def _draw_dots(axes: Axes, results: Sequence[Result], money: bool) -> None:
         axes.plot(values, np.full(len(values), place), "o", markersize=4, color=colour, alpha=0.4)
         axes.plot([r.mean, r.mean], [place - 0.3, place + 0.3], color=colour, linewidth=2)
     _look_near(axes, results, [(min(r.values), max(r.values)) for r in results])
-    _remedies(axes, results, money)
+    _strategies(axes, results, money)
     axes.set_xlabel(METRICS[results[0].metric].words, color=INK, fontsize=8)
 
 

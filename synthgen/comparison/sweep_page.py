@@ -1,4 +1,4 @@
-"""The page of a sweep: what becomes of every remedy as the class gets rarer."""
+"""The page of a sweep: what becomes of every strategy as the class gets rarer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def render_sweep(sweep: Sweep) -> str:
         others=[clean(name) for name in others],
         curve=figures.svg(
             partial(draw_curves, sweep=sweep),
-            f"{about.words} of each remedy as the class gets rarer",
+            f"{about.words} of each strategy as the class gets rarer",
             (4.8, 3.4),
         ),
         gains=figures.svg(
@@ -47,7 +47,7 @@ def render_sweep(sweep: Sweep) -> str:
             (4.8, 3.4),
         ),
         points=[_point(sweep, place) for place in range(len(sweep.points))],
-        remedies=[
+        strategies=[
             (clean(name), sweep.curve(name)) for name in sweep.strategies if name != "threshold"
         ],
         seed=sweep.seed,
@@ -73,15 +73,15 @@ def sweep_cards(sweep: Sweep) -> str:
         cards,
         Picture(
             partial(draw_curves, sweep=sweep),
-            f"{words} of each remedy as the class gets rarer",
-            f"{words} of doing nothing and of the remedies with the greatest gains.",
+            f"{words} of each strategy as the class gets rarer",
+            f"{words} of doing nothing and of the strategies with the greatest gains.",
             key=tuple(zip(coloured(sweep), COLOURS, strict=False)),
         ),
     )
 
 
 def coloured(sweep: Sweep) -> list[str]:
-    """Doing nothing and the remedies with the greatest gains on average; the rest stays grey."""
+    """Doing nothing and the strategies with the greatest gains on average; the rest stays grey."""
     gains: dict[str, list[float]] = {}
     for point in sweep.points:
         for name in point.strategies:
@@ -116,7 +116,7 @@ def rate_text(rate: float, _: object = None) -> str:
 
 
 def draw_curves(axes: Axes, sweep: Sweep) -> None:
-    """The metric of every remedy at each rate, beside guessing and the accuracy of always no."""
+    """The metric of every strategy at each rate, beside guessing and the accuracy of always no."""
     shown = coloured(sweep)
     for name in sweep.strategies:
         if name not in (*shown, "threshold"):
@@ -136,7 +136,7 @@ def draw_curves(axes: Axes, sweep: Sweep) -> None:
 
 
 def _draw_gains(axes: Axes, sweep: Sweep) -> None:
-    """Gains of the coloured remedies with their intervals, side by side at each rate."""
+    """Gains of the coloured strategies with their intervals, side by side at each rate."""
     names = coloured(sweep)[1:]
     axes.axhline(0, color=COLOURS["real"], linewidth=1.2)
     for i, (name, colour) in enumerate(zip(names, [*COLOURS.values()][1:], strict=False)):

@@ -30,12 +30,14 @@ class Result:
     """One metric of one strategy.
 
     Attributes:
-        strategy, family, metric: What.
-        mean: Over the splits; pooling the rows of splits would mix their scales.
-        difference: To `against`, on the same splits; positive is better, whatever the metric.
-        interval: Of the difference; holds for all strategies at once.
-        against: "threshold" for what is decided, "nothing" for all else.
-        values: Of each split.
+        strategy, family, metric: Names.
+        mean: Mean of the metric over the splits. Rows of different splits are never pooled, since
+            their scores have different scales.
+        difference: Gain over the strategy `against`, on the same splits; positive is better,
+            whatever the metric.
+        interval: 95 % interval of the difference, for all strategies at once.
+        against: "threshold" for metrics of decisions, "nothing" for all others.
+        values: The metric on each split.
     """
 
     strategy: str
@@ -56,9 +58,9 @@ class Verdict:
         outcome: "helps", "no worthwhile gain" or "not enough data to tell".
         strategy: The one to use; `against` where none is established.
         metric, against: By what, and compared with what.
-        difference: What choosing on the training part alone gained on the test parts, which took no
-            part in it: not the figure of the row that won.
-        interval: 95 % interval of that.
+        difference: Gain of choosing a strategy on the training part, measured on the test part: a
+            nested estimate, not the winner's own score.
+        interval: 95 % interval of this gain.
         chosen: How often each strategy was chosen that way.
         rows: Rows that the table would need to decide; None where it has enough.
         text: All of it in words.
@@ -80,9 +82,10 @@ class RealRows:
     """What more real rows would be worth: an estimate, from training on fewer.
 
     Attributes:
-        shares, means: Of the training part, and the metric of doing nothing on it.
-        doubling: What doubling the rows was worth, on average over the curve.
-        interval: 95 % interval of that; that the curve goes on like this is an assumption.
+        shares: Shares of the training part that were used.
+        means: The metric of doing nothing with each of these shares.
+        doubling: Mean gain of twice as many rows along this curve.
+        interval: 95 % interval of `doubling`. It assumes that the curve goes on like this.
     """
 
     shares: tuple[float, ...]
@@ -224,31 +227,31 @@ def _in_words(
         return about.text(value, signed=True)
 
     at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} strategies at once"
-    several = f"of {candidates} strategies {best} does best on average,"
-    hopes = f"the most hopeful of {candidates} strategies, {hopeful},"
+    hopes = f"{hopeful}, the most hopeful of {candidates} strategies,"
+    leader = f"{best}, on average the best of {candidates} strategies,"
     if candidates == 1:
-        at_once, several, hopes = f"{CONFIDENCE:.0%} interval", f"{best} makes", hopeful
+        at_once, leader, hopes = f"{CONFIDENCE:.0%} interval", best, hopeful
     if not candidates:
         return f"{outcome}: there was no strategy to compare with {level_text}"
     first, last = signed(own.low), signed(own.high)
     nested = f"{signed(gain.mean)} [{signed(gain.low)}, {signed(gain.high)}]"
     if outcome == HELPS:
         return (
-            f"{best} helps: {signed(own.mean)} against {level_text}, between {first} and {last} "
-            f"({at_once}). Choosing a strategy on the training part alone, as it has to be done, "
-            f"gained {nested} on rows that took no part in it"
+            f"{best} helps: it gains {signed(own.mean)} [{first}, {last}] over {level_text} "
+            f"({at_once}). A strategy that was chosen on the training part alone gained {nested} "
+            f"on the test part"
         )
     if outcome == NO_GAIN:
         return (
-            f"no worthwhile gain over {level_text}: even {hopes} gains at most {signed(highest)} "
-            f"({at_once}; worthwhile is {about.text(margin)})"
+            f"no worthwhile gain over {level_text}: even {hopes} gains at most {signed(highest)}; "
+            f"below {about.text(margin)} a gain is not worth having ({at_once})"
         )
     assert outcome == UNCLEAR
-    more = "" if hopeful == best else f", and up to {signed(highest)} for {hopeful}"
+    more = "" if hopeful == best else f", that of {hopeful} up to {signed(highest)}"
     few = f", or more than these {splits} splits" if splits < FEW_SPLITS else ""
     return (
-        f"not enough data to tell: {several} {signed(own.mean)} against {level_text}, but the "
-        f"true gain lies between {first} and {last}{more} ({at_once}). To decide, the table would "
+        f"not enough data to tell: {leader} gains {signed(own.mean)} over {level_text}; its true "
+        f"gain lies between {first} and {last}{more} ({at_once}). To decide, the table would "
         f"need about {rows:,} rows (it has {now:,}){few}"
     )
 

@@ -31,7 +31,7 @@ class Compared:
             first, and of all of these classes (``"all"``).
         held_out: Whether `holdout` was given, and not split off from train.
         notes: What was left out, split off or noticed.
-        spoilt: Parts that rows which stand in two tables spoil, each with the reason.
+        spoilt: Parts whose figures do not hold because tables share rows, each with the reason.
     """
 
     train: Table

@@ -42,7 +42,7 @@ class Picture:
         caption: How to read it.
         size: Width and height in inches.
         key: The colour (``"real"``, ``"made"``, ``"third"``, ``"fourth"``, ``"fifth"``) of each
-            named set or remedy.
+            named set or strategy.
     """
 
     draw: Callable[[Axes], None]

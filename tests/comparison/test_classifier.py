@@ -64,7 +64,7 @@ def test_probabilities_are_at_natural_shares_and_the_threshold_decides() -> None
     assert (dear.predict(X) == "yes").mean() > 2 * (model.predict(X) == "yes").mean()
 
 
-def test_the_remedy_that_helps_is_kept() -> None:
+def test_the_strategy_that_helps_is_kept() -> None:
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [400, 60])
     X = rng.normal(size=(460, 2))

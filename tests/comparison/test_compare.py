@@ -186,7 +186,7 @@ class Peek:
         return X, y
 
 
-def test_a_remedy_sees_rows_of_the_training_part_only() -> None:
+def test_a_strategy_sees_rows_of_the_training_part_only() -> None:
     X, y = table()
     X["row"] = np.arange(len(X)) * 1.0 + 0.5
     before = X.copy()
@@ -300,7 +300,7 @@ class Sharp(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - p, p])
 
 
-def test_a_remedy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None:
+def test_a_strategy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None:
     rng = np.random.default_rng(0)
     ill = np.repeat([0, 1], [400, 60])
     side = rng.choice([-1, 1], 460)
@@ -340,7 +340,7 @@ def test_same_seed_same_result_and_another_seed_another() -> None:
     assert same(drawn, quick(X, y, random_state=drawn.seed))
 
 
-def test_a_remedy_gets_the_same_whoever_else_takes_part() -> None:
+def test_a_strategy_gets_the_same_whoever_else_takes_part() -> None:
     X, y = table()
     alone, among = quick(X, y, strategies=["oversample"]), quick(X, y, strategies=[*FEW, "smote"])
     assert alone.result("oversample").values == among.result("oversample").values
@@ -535,7 +535,7 @@ def test_what_there_was_no_time_to_try_once_is_said() -> None:
     assert found.strategies == ["nothing", "threshold", "class_weight"]
 
 
-def test_a_remedy_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_strategy_that_fails_is_told_and_the_others_go_on() -> None:
     class Broken(Peek):
         def fit_resample(self, X: Any, y: Any) -> Any:
             raise RuntimeError("out of luck")
@@ -559,7 +559,7 @@ class Talking(Peek):
         return X, y
 
 
-def test_what_remedies_say_is_told_in_words_of_the_table() -> None:
+def test_what_strategies_say_is_told_in_words_of_the_table() -> None:
     X, y = table()
     found = quick(X, y, strategies=[Talking(), Stuck()])
     assert "first tree only guesses" in found.not_applicable["Stuck"]

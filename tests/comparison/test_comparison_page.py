@@ -1,4 +1,4 @@
-"""The page of a comparison: both verdicts, every remedy with its interval, and nothing to trust."""
+"""The page of a comparison: both verdicts, every strategy with its interval, and nothing to trust."""
 
 import re
 from dataclasses import replace
@@ -97,7 +97,7 @@ def text() -> str:
     return render_comparison(fake())
 
 
-def test_every_remedy_has_its_gain_and_interval(text: str):
+def test_every_strategy_has_its_gain_and_interval(text: str):
     said = " ".join(Page(text).text.replace("+", "").split())
     for result in fake().results:
         if result.metric == "average_precision" and result.strategy != "nothing":
@@ -142,7 +142,7 @@ def test_without_costs_real_rows_curves_and_groups():
     assert "There are no curves." in page.text
 
 
-def test_one_remedy_and_one_metric():
+def test_one_strategy_and_one_metric():
     found = fake(names={"nothing": "nothing", "threshold": "decision"})
     assert Page(render_comparison(found)).tags.count("figure") == 9
 
@@ -156,7 +156,7 @@ def test_hostile_names_and_labels_are_text():
 
 
 def test_nothing_comes_from_the_network_and_the_page_is_small():
-    many = FAMILIES | {f"remedy {k}": "data" for k in range(40)}
+    many = FAMILIES | {f"strategy {k}": "data" for k in range(40)}
     text = render_comparison(fake(names=many))
     assert all(link.startswith("#") for link in Page(text).links)
     assert "default-src 'none'" in text
