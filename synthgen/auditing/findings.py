@@ -334,7 +334,7 @@ def of_model(examined: Examined) -> list[Finding]:
     return found
 
 
-# What is asked of each feature, and of the table; findings stand in this order.
+# Functions that look at each feature, and at the table; findings appear in this order.
 OF_COLUMN: tuple[Callable[[ExaminedColumn, Examined], list[Finding]], ...] = (
     of_values,
     of_kind,
@@ -352,7 +352,7 @@ OF_TABLE: tuple[Callable[[Examined], list[Finding]], ...] = (
 
 
 def said(estimate: Estimate, form: str = ".3g") -> str:
-    """A figure with its 95 % interval.
+    """A figure with its 95 % interval, as text.
 
     Example:
         >>> said(Estimate(0.5, 0.25, 0.75, 0.1))

@@ -1,4 +1,4 @@
-"""What may leave: rows that keep the table's limits and the user's rules, and copy nobody."""
+"""The checks of new rows: limits of the table, the user's rules, and no copies of training rows."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NEAR_SHARE = 0.05
 
 @final
 class Guard:
-    """What the real rows of one class allow. It is fitted once and changes no row.
+    """Checks new rows of one class against its real rows. Fitted once; it changes no row.
 
     - Limits: bounds, steps, decimals and categories come from the schema. A cell may be missing
       only where the rows that the synthesizer learned from have a missing cell.
     - Rules: given by the user. A rule that more than half of the real rows break is refused as a
       mistake.
-    - Copies: rows equal to a training row of the class. Near copies: rows as near to a training row
-      as only 5 % of the real rows are to another one, and that much nearer to it than to a second
-      one, so rows close to several training rows do not count as copies. (Almost equal rows of one
-      person therefore hide each other.) Distances are Euclidean on normal scores of the numbers;
-      another category, or a cell missing on one side only, counts as sqrt(2), the usual distance of
-      two normal numbers. Constants, IDs and text do not count. The yardstick is the distance of
-      each real row of the class to the others; below 20 rows, of up to 5,000 rows of all classes.
+    - Copies: rows equal to a training row of the class. Near copies: rows nearer to a training row
+      than 95 % of the real rows are to each other, and also much nearer to it than to the next one.
+      So rows close to several training rows do not count as copies, and almost equal rows of one
+      person hide each other. Distances are Euclidean on normal scores of the numbers. Another
+      category, or a cell missing on one side only, counts as sqrt(2), the usual distance of two
+      normal numbers. Constants, IDs and text do not count. The reference is the distance of each
+      real row of the class to the others; below 20 rows, of up to 5,000 rows of all classes.
 
     Args:
         table: The training rows of all classes. None: no training row is known, so only `limits`

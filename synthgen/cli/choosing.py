@@ -37,7 +37,12 @@ from synthgen.errors import DataError, UsageError
     callback=read_sweep,
     help="Compare at each of these rates of the class, or rows of it: 0.001,0.01,0.1.",
 )
-@click.option("--resume", type=path_type, metavar="FILE", help="File that keeps finished parts; if it exists, the comparison goes on from it.")
+@click.option(
+    "--resume",
+    type=path_type,
+    metavar="FILE",
+    help="File that keeps finished parts; if it exists, the comparison goes on from it.",
+)
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @json_option
 def compare(

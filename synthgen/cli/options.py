@@ -213,7 +213,9 @@ _compare_options = [
         help="Rows with the same value here share a fold; nothing is learned from the column.",
     ),
     click.option(
-        "--repeats", type=click.IntRange(min=1), help="Repeats of the folds.  [default: as many as make 10 splits]"
+        "--repeats",
+        type=click.IntRange(min=1),
+        help="Repeats of the folds.  [default: as many as make 10 splits]",
     ),
     click.option(
         "--time-budget",

@@ -45,7 +45,8 @@ from synthgen.tables.table import Table
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
 
-# Called once for a training part; what it gives makes the classifier of any of the settings.
+# A `Build` is called once for each training part. It returns a function that takes the number of a
+# setting and trains the classifier.
 Tunable = Callable[[int], Fitted]
 Build = Callable[[Part, Estimator, np.random.SeedSequence], Tunable]
 
@@ -70,7 +71,7 @@ def _fitted_on(
     coder: Matrix,
     weight: np.ndarray | None = None,
 ) -> Tunable:
-    """The estimator on the rows that a strategy made; weights shift the shares of classes too."""
+    """The estimator, trained on the rows that a strategy made; weights change class shares too."""
     shift = _shift(y, part)
     if weight is not None:
         mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
@@ -312,9 +313,9 @@ class Synthetic:
 
     Attributes:
         synthesizer: Name, or unfitted synthesizer.
-        amount: How many; None: one of `TUNED` for each setting.
-        under: Rows of frequent classes are left out as well.
-        weigh: Classes weigh the same as well.
+        amount: How many rows to add; None: each setting tries one amount of `TUNED`.
+        under: Whether rows of frequent classes are dropped, too.
+        weigh: Whether all classes weigh the same, too.
     """
 
     synthesizer: Any
@@ -356,10 +357,10 @@ class Synthetic:
     def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
         """Train what several parts need side by side, each from its own rows, if that pays.
 
-        On a CPU it does not, and each is trained when it is first asked for, which may be never:
-        four short TabFlow on the parts of a split take 0.91 of the time side by side on ``wilt``,
-        1.05 of it on ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core), and to do
-        without that of the whole part, where no rows are best, saves more.
+        On a CPU it does not. There each is trained when it is first needed, which may be never.
+        Side by side, four short TabFlow took 0.91 of the time on ``wilt``, 1.05 on
+        ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). Where adding no rows is
+        best, not training on the whole part saves more.
 
         Args:
             parts: Training parts.

@@ -53,21 +53,22 @@ class Comparison(Shown):
     """Every strategy on the same splits of a table, and what follows.
 
     Attributes:
-        target, label: The class that matters, against all others.
-        rows, rare: Of the table, and of the class.
-        estimator, metric, decision, cost: How strategies are judged.
-        folds, repeats, splits: As planned, and how many splits were done.
-        results: For each strategy and metric, in order of simplicity.
-        verdict: "ranking" against nothing and "decision" against the threshold.
-        real_rows: See `RealRows`.
+        target, label: Name of the target, and the class that is judged against all others.
+        rows, rare: Rows of the table, and of the class.
+        estimator, metric, decision, cost: Names of the classifier and of both metrics, and what
+            mistakes cost.
+        folds, repeats, splits: Planned folds and repeats, and splits that were done.
+        results: One for each strategy and metric, the simplest strategy first.
+        verdict: "ranking" compares with doing nothing, "decision" with moving the threshold.
+        real_rows: What more real rows would be worth, see `RealRows`.
         pruned: Strategies that the time budget left out, each with the reason.
         not_applicable: Strategies that cannot work on this table, each with the reason.
-        by: The metric in each group of the column that was asked for, or None.
-        curves: What a page draws, of each strategy; see `synthgen.model_selection.scoring.curves`.
-        settings: How often each setting of the classifier was chosen, of each strategy.
-        seconds: Of each strategy, over all splits.
-        notes: What to know beside, and what warnings said meanwhile.
-        seed: The same call with it gives the same results.
+        by: The metric for each value of the column that was asked for, or None.
+        curves: Curves of each strategy, see `synthgen.model_selection.scoring.curves`.
+        settings: For each strategy, how often each setting of the classifier was chosen.
+        seconds: Seconds that each strategy took, over all splits.
+        notes: What else to know, warnings included.
+        seed: The same call with this seed gives the same results.
     """
 
     target: Hashable
@@ -304,7 +305,7 @@ def _few(rare: int, folds: int) -> list[str]:
     held = rare // folds
     if held >= TEST_ROWS:
         return []
-    return [f"a test part holds {held} rows of the class, so that figures of one split are coarse"]
+    return [f"a test part holds only {held} rows of the class, so single splits say little"]
 
 
 def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The page of a comparison: the two verdicts, every strategy with its interval, and what was run."""
+"""The page of a comparison: both verdicts, each strategy and its interval, and what was run."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:
 
     Args:
         counts: Rows of each class, shape (classes,); classes without rows get weight 0.
-        beta: 0 weighs all rows the same, towards 1 all classes.
+        beta: With 0 all rows weigh the same; towards 1 all classes do.
 
     Example:
         >>> effective_weights(np.array([90, 10]), beta=0.99).round(2).tolist()
@@ -35,16 +35,16 @@ def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:
 class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
     """Trees on balanced draws whose hardness adapts while training (Liu et al. 2020).
 
-    Each tree sees all rows of the rarest class and as many of every other one. Those are drawn by
-    how hard they are to the ensemble so far: at first all bins of hardness count the same way, in
-    the end hard rows are preferred.
+    Each tree learns from all rows of the rarest class and from as many rows of each other class.
+    These are drawn by hardness, the error of the trees so far: early trees get easy and hard rows
+    alike, late trees mostly hard ones.
 
     Args:
-        n_estimators: Trees.
-        bins: Bins of hardness.
-        max_depth: Of a tree; None: grown out.
-        min_samples_leaf: Of a tree.
-        random_state: None is fresh entropy.
+        n_estimators: Number of trees.
+        bins: Number of bins of hardness from which rows are drawn.
+        max_depth: Depth of a tree; None: no limit.
+        min_samples_leaf: Rows that each leaf of a tree holds at least.
+        random_state: Seed; None draws one.
 
     Example:
         >>> X = np.arange(40.0)[:, None]
@@ -77,7 +77,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
         self.estimators_ = []
         total = np.zeros((len(codes), len(counts)))
         for i in range(self.n_estimators):
-            # From 0, where bins of little error still count, to infinity, where all rows do alike.
+            # The self-paced factor grows from 0 to infinity.
             pace = np.tan(np.pi / 2 * i / self.n_estimators)
             hardness = None if i == 0 else 1 - total[np.arange(len(codes)), codes] / i
             rows = np.concatenate(
@@ -128,12 +128,13 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
     Classes are weighted by their effective numbers of rows (Cui et al. 2019).
 
     Args:
-        gamma: How much rows that are right already count less; 0 is cross-entropy.
-        beta: Of the class weights, see `effective_weights`; None: no weights.
+        gamma: Focusing parameter: the larger, the less count rows that are predicted well already;
+            0 is cross-entropy.
+        beta: Strength of the class weights, see `effective_weights`; None: no weights.
         width: Units of both hidden layers.
-        epochs: Passes over the rows; more where they would be less than 500 steps.
-        learning_rate: Of AdamW.
-        random_state: None is fresh entropy, never torch's global generator.
+        epochs: Passes over the rows, and more until 500 steps are reached.
+        learning_rate: Learning rate of AdamW.
+        random_state: Seed; None draws one, never from torch's global generator.
 
     Example:
         >>> X = np.linspace(-1, 1, 60)[:, None]
@@ -212,13 +213,14 @@ def _forward(rows: torch.Tensor, parameters: list[torch.Tensor]) -> torch.Tensor
 
 
 class FocalBoosting(ClassifierMixin, BaseEstimator):
-    """Boosted trees of xgboost under the focal loss, two classes (Lin et al. 2017).
+    """xgboost's boosted trees with the focal loss, for two classes (Lin et al. 2017).
 
     Args:
-        gamma: How much rows that are right already count less; 0 is the logistic loss.
-        beta: Of the class weights, see `effective_weights`; None: no weights.
-        rounds, learning_rate, max_depth: Of xgboost.
-        random_state: A whole number.
+        gamma: Focusing parameter: the larger, the less count rows that are predicted well already;
+            0 is the logistic loss.
+        beta: Strength of the class weights, see `effective_weights`; None: no weights.
+        rounds, learning_rate, max_depth: As in xgboost.
+        random_state: Seed, a whole number.
     """
 
     def __init__(

@@ -224,7 +224,8 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
     for name in ranked:
         if name not in kept:
             schedule.pruned[name] = (
-                f"no time for it: it takes {_seconds(schedule, name, done):.0f} s a split, and "
-                f"reached {inner(name):.3f} {METRICS[plan.metric].words} on inner folds of {done} "
-                f"split{'s' * (done > 1)}, nothing {inner('nothing'):.3f}"
+                f"no time left for it: it takes {_seconds(schedule, name, done):.0f} s for each "
+                f"split. On inner folds of {done} split{'s' * (done > 1)} it reached "
+                f"{inner(name):.3f} {METRICS[plan.metric].words}, doing nothing "
+                f"{inner('nothing'):.3f}"
             )

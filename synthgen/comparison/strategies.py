@@ -232,7 +232,7 @@ DEFAULT = (
     "smote",
     "synthgen",
 )
-# Names of old, such as tabflow_30, which stand for a strategy and an amount.
+# Old names, such as tabflow_30, that stand for a strategy and an amount.
 _OLD = re.compile(r"(bootstrap|tabflow|ctgan|tvae)_(10|30|double|balance)")
 _OLD_AMOUNTS = {"10": "0.1", "30": "0.3"}
 
@@ -248,8 +248,8 @@ def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
             doubled), ``smote:balance`` (as many as the most frequent class).
 
     Raises:
-        UsageError: There is none of that name, it has no such amount, two have the same name, or an
-            object is neither.
+        UsageError: A name is unknown, an amount is not allowed, two strategies have the same name,
+            or an object is neither sampler nor classifier nor synthesizer.
 
     Example:
         >>> [strategy.name for strategy in pick(["smote:balance", "class_weight", "tabflow_30"])]

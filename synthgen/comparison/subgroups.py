@@ -19,11 +19,11 @@ class GroupResult:
     """One strategy within a group.
 
     Attributes:
-        strategy: Which.
-        mean: Of the metric, over the splits.
-        mean_interval: 95 % interval of that, of this figure alone.
-        difference: To nothing, on the same splits; positive is better.
-        interval: Of the difference; holds for all strategies of the group at once.
+        strategy: Name of the strategy.
+        mean: Mean of the metric over the splits.
+        mean_interval: 95 % interval of the mean, for this figure alone.
+        difference: Gain over doing nothing on the same splits; positive is better.
+        interval: 95 % interval of the gain, for all strategies of the group at once.
     """
 
     strategy: str
@@ -40,9 +40,10 @@ class Group:
     Attributes:
         value: What they share, as text.
         rows, rare: Of the table, and of the class among them.
-        splits: Whose test part held such rows of the class and others.
-        results: Of each strategy but the threshold, which moves no ranking; none where `too_few`.
-        too_few: Why nothing is told, where rows are too few.
+        splits: Splits whose test part holds rows of the class and others with this value.
+        results: One for each strategy, without "threshold", which changes no ranking; empty where
+            rows are too few.
+        too_few: Why there are no results; empty where there are.
     """
 
     value: str
@@ -108,7 +109,7 @@ def _group(
     places = [i for i, d in enumerate(rows["nothing"]) if value in d["by"]]
     too_few = ""
     if min(rare, others) < LEAST_ROWS:
-        too_few = f"{rare} of the class and {others} others, and {LEAST_ROWS} are the least"
+        too_few = f"{rare} rows of the class and {others} others; each needs {LEAST_ROWS}"
     elif len(places) < 2:
         too_few = f"{len(places)} of {len(rows['nothing'])} test parts held rows of both kinds"
     found = []

@@ -65,7 +65,9 @@ def built(strategy: Strategy, rows: Part, setting: int = 1, estimator: Estimator
 
 @pytest.mark.parametrize("kind", ["numbers", "mixed", "three"])
 @pytest.mark.parametrize("strategy", QUICK, ids=lambda s: s.name)
-def test_every_strategy_ranks_and_gives_natural_probabilities(strategy: Strategy, kind: str) -> None:
+def test_every_strategy_ranks_and_gives_natural_probabilities(
+    strategy: Strategy, kind: str
+) -> None:
     rows = part(kind)
     if strategy.name in ("borderline_smote", "adasyn") and kind != "numbers":
         with pytest.raises(NotApplicable, match="levels or missing cells"):
