@@ -1,4 +1,4 @@
-"""The page of a comparison: both verdicts, each strategy with its interval, nothing to trust.
+"""The page of a comparison: both verdicts, each strategy with its interval, nothing to trust."""
 
 import re
 from dataclasses import replace
