@@ -300,6 +300,14 @@ def check_every_weight_moves(make: Make) -> None:
     assert stuck == []
 
 
+def can_be_saved(model: Synthesizer) -> bool:
+    try:
+        model.check_savable({})
+    except ModelFileError:
+        return False
+    return True
+
+
 def check_saving(make: Make) -> None:
     """A network comes back from its file as it was; what is its training rows makes no file."""
     # Every value is shared by 5 rows and every number has levels, so nothing need be coarsened.
@@ -315,7 +323,7 @@ def check_saving(make: Make) -> None:
     model = make(random_state=0).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.synthgen"
-        if type(model).save is Synthesizer.save:
+        if not can_be_saved(model):
             with pytest.raises(ModelFileError, match="training rows"):
                 model.save(path)
             assert not path.exists()
@@ -342,7 +350,7 @@ def check_saved_classes_keep_their_ranges_and_shares(make: Make) -> None:
     kinds = y.map({"low": "a", "high": "b", "most": "c"}).astype("category")
     X = pd.DataFrame({"x": start + rng.uniform(0, 100, 800).round(1), "kind": kinds})
     model = make(classes=["low", "high"], random_state=0).fit(X, y)
-    if type(model).save is Synthesizer.save:
+    if not can_be_saved(model):
         return
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "m.synthgen")

@@ -202,14 +202,20 @@ class Synthesizer(BaseEstimator, ABC):
     def check_savable(self, counts: Mapping[Any, int]) -> None:
         """Raise the error that `save` would raise after a fit.
 
+        A synthesizer that can be kept in a file overrides this method and `save`.
+
         Args:
             counts: Number of rows of each class to learn.
 
         Raises:
             ModelFileError: A file would hold training rows (E401, E406, E407).
         """
-        if type(self).save is Synthesizer.save:
-            self.save("")
+        raise ModelFileError(
+            401,
+            f"a {type(self).__name__} consists of its training rows, so a file would hold them: "
+            "keep the table, or fit trees or a network (tvae), whose file holds only shares, "
+            "weights and coarse quantiles",
+        )
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         """Write the model to one file that holds no code and no training row.
@@ -230,12 +236,8 @@ class Synthesizer(BaseEstimator, ABC):
             ModelFileError: A file would hold training rows (E401, E406).
             OutputError: The file cannot be written (E502 to E506).
         """
-        raise ModelFileError(
-            401,
-            f"a {type(self).__name__} consists of its training rows, so a file would hold them: "
-            "keep the table, or fit trees or a network (tvae), whose file holds only shares, "
-            "weights and coarse quantiles",
-        )
+        self.check_savable({})
+        raise NotImplementedError(f"{type(self).__name__} overrides check_savable without save")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:

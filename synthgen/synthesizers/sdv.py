@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast, final
@@ -124,7 +123,7 @@ class SDV(Synthesizer):
         self.model = model
         self.epochs = epochs
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
+    def check_savable(self, counts: Mapping[Any, int]) -> None:
         raise ModelFileError(
             407,
             "a model of SDV can be kept only as a pickle, which runs code when it is read and "

@@ -117,3 +117,8 @@ def test_a_schema_becomes_the_metadata_that_sdv_reads() -> None:
     metadata.validate()
     again = Schema.from_sdv(metadata, frame, target="outcome")
     assert [c.kind for c in again.columns] == [c.kind for c in schema.columns]
+
+
+def test_a_model_of_sdv_is_refused_a_file_before_it_is_fitted() -> None:
+    with pytest.raises(ModelFileError, match="only as a pickle"):
+        copula().check_savable({"rare": 100})
