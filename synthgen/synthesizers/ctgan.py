@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -111,19 +112,6 @@ class _Generator(Sampler):
         numbers, logits = self(noise, self.condition(place, labels))
         return Encoded(numbers, self.spans.draw(logits, generator))
 
-    def shareable(self, label: int, rows: int) -> dict[str, Tensor]:
-        """No frequencies of other classes, and rounded ones of its own; rounded limits."""
-        state = super().shareable(label, rows)
-        counts = torch.zeros_like(state["frequencies"]).view(self.n_labels, self.spans.total)
-        own = state["frequencies"].view_as(counts)[label] - label * self.spans.count.cpu()
-        shares = own.diff(prepend=own.new_zeros(1))
-        for place, width in zip(self.spans.offsets.tolist(), self.spans.widths, strict=True):
-            exact = (shares[place : place + width] * rows).round().numpy()
-            counts[label, place : place + width] = torch.from_numpy(shareable_counts(exact))
-        state["frequencies"] = _cumulated(counts, self.spans)
-        state["limits"] = (10 * state["limits"]).round() / 10
-        return state
-
 
 class _Conditions(nn.Module):
     """Training by sampling: draws a column, a value of it by log-frequency, and a row with it."""
@@ -131,7 +119,6 @@ class _Conditions(nn.Module):
     places: Tensor
     starts: Tensor
     counts: Tensor
-    frequencies: Tensor
     log_frequencies: Tensor
     by_label: Tensor
 
@@ -155,7 +142,6 @@ class _Conditions(nn.Module):
             "places": places.flatten(),
             "starts": starts.flatten(),
             "counts": counts,
-            "frequencies": _cumulated(counts.view(data.n_labels, -1), spans),
             "log_frequencies": _cumulated(seen.view(data.n_labels, -1), spans),
             "by_label": torch.where(per_label > 0, (per_label + 1).log(), per_label).cumsum(0),
         }
@@ -293,9 +279,14 @@ class _CTGANLearner(StagedLearner):
         self.data, self.batch, self.pac = data, batch, pac
         self.critic = _critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
         self.conditions = _Conditions(data)
-        sampler.frequencies.copy_(self.conditions.frequencies.cpu())
+        # Rounded, as the model file holds them.
+        if data.spans.total:
+            parts = data.counts().cpu().split(data.spans.widths, 1)
+            counts = [[shareable_counts(of_class) for of_class in part.numpy()] for part in parts]
+            told = torch.from_numpy(np.concatenate(counts, 1)).to(data.labels.device)
+            sampler.frequencies.copy_(_cumulated(told, data.spans).cpu())
         farthest = torch.linalg.vector_norm(data.numbers, math.inf, 0)  # without a copy of them
-        sampler.limits.copy_(farthest.clamp(min=0.1).cpu())
+        sampler.limits.copy_((10 * farthest.clamp(min=0.1).cpu()).round() / 10)
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
             torch.optim.Adam(self.critic.parameters(), **options),

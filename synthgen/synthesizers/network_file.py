@@ -116,8 +116,6 @@ def write_network(
         if model._frame is not None:  # what was read from a file is coarse already
             encoder, coarse = coarsened(encoder, model._frame)
             notes += [note for note in coarse if note not in notes]
-            rows = list(model.counts_.values())[position]
-            state = network.sampler.shareable(network.label, rows)
         described, arrays = encoder.state()
         tensors |= {f"{i}/encoder/{k}": v for k, v in arrays.items()}
         tensors |= {f"{i}/sampler/{k}": v.cpu().numpy() for k, v in state.items()}

@@ -38,15 +38,6 @@ class Sampler(nn.Module, ABC):
                 learned alone.
         """
 
-    def shareable(self, label: int, rows: int) -> dict[str, Tensor]:
-        """Weights and buffers as a model file may hold them: by name, on the CPU.
-
-        Args:
-            label: The class that the file makes with them.
-            rows: Its training rows.
-        """
-        return {name: tensor.cpu() for name, tensor in self.state_dict().items()}
-
 
 class Learner(nn.Module, ABC):
     """Networks in training.
