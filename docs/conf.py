@@ -38,7 +38,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 root_doc = "index"
-exclude_patterns = ["benchmark.md", "jupyter_execute"]
+exclude_patterns = ["benchmark.md", "examples/**", "jupyter_execute"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
 }
 
