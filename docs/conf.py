@@ -38,7 +38,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 root_doc = "index"
-exclude_patterns = ["benchmark.md", "examples/**", "jupyter_execute"]
+exclude_patterns = ["benchmark.md", "examples/**", "gallery/*.ipynb", "jupyter_execute"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
