@@ -27,6 +27,7 @@ from synthgen.cli.options import (
 )
 from synthgen.cli.output import say_additions, say_defused
 from synthgen.cli.paths import check_ending, check_folder, check_places, make_folder
+from synthgen.cli.streaming import run_stream, stream_options
 from synthgen.cli.terminal import collect_notes, say
 from synthgen.errors import UsageError
 
@@ -125,6 +126,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     help="Use a model of synthgen fit; nothing is trained.",
 )
 @click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
+@stream_options
 @rule_option
 @no_defuse_option
 @json_option
@@ -138,6 +140,8 @@ def augment(
     mark: str | None,
     model: Path | None,
     report: Path | None,
+    sql: str | None,
+    keep: int | None,
     rules: tuple[str, ...],
     no_defuse: bool,
     json_file: str | None,
@@ -151,6 +155,8 @@ def augment(
       synthgen augment data.csv --target outcome -o augmented.csv
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
+      synthgen augment 'sales/*.parquet' --target fraud -n 5000 -o augmented.parquet
+      synthgen augment shop.duckdb --sql "select * from sales" --target fraud -n 99 -o o.parquet
     """
     context = click.get_current_context()
     if ratio is not None and rows is not None:  # of two amounts that of the command line wins
@@ -163,7 +169,12 @@ def augment(
     job = Job(
         data, training, output, ratio, rows, only_new, mark, model, report, rules, not no_defuse
     )
-    _run(job, json_file)
+    from synthgen.scale.sources import is_stream
+
+    if sql is not None or keep is not None or is_stream(data):
+        run_stream(job, sql, keep, json_file)
+    else:
+        _run(job, json_file)
 
 
 # --- the main job, with files -----------------------------------------------------------------

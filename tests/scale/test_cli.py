@@ -1,4 +1,4 @@
-"""`synthgen sample` into a folder."""
+"""`synthgen sample` into a folder, `synthgen augment` on a folder."""
 
 import json
 from pathlib import Path
@@ -50,3 +50,38 @@ def test_a_number_of_rows_is_whole(model: Path, tmp_path: Path, rows: str):
     assert result.exit_code == 2
     assert "Invalid value for '-n'" in result.stderr
     assert not (tmp_path / "o").exists()
+
+
+def test_augment_a_folder(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    Path("in").mkdir()
+    frame.iloc[:100].to_parquet("in/a.parquet")
+    frame.iloc[100:].to_parquet("in/b.parquet")
+    trees = ("--target", "outcome", "--synthesizer", "trees", "--seed", 0, "-o", "o.parquet")
+    result = run("augment", "in/*.parquet", *trees, "-n", 7, "--json", "a.json")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "7 new rows of 'yes': as asked for"
+    assert lines[-1] == (
+        "wrote o.parquet: 307 rows, the new ones learned from 300 of 300; manifest "
+        "o.parquet.manifest.json"
+    )
+    assert [line.split() for line in lines if line.split()[:1] == ["yes"]] == [
+        ["yes", "30", "7", "37"]
+    ]
+    made = pd.read_parquet("o.parquet")
+    pd.testing.assert_frame_equal(made.iloc[:300], frame)
+    assert made["outcome"].tolist()[300:] == ["yes"] * 7
+    told = json.loads(Path("a.json").read_text())
+    assert told == json.loads(Path("o.parquet.manifest.json").read_text())
+
+    assert run("augment", "in", *trees).stderr.startswith("error E230: no amount is validated ")
+    asked = run("augment", "in", *trees, "-n", 7, "--report", "page")
+    assert asked.stderr == (
+        "error E242: --report: not for a table that is read as a stream: leave it out\n"
+    )
+    one = run("augment", "in/b.parquet", *trees, "-n", 7, "--keep", 50)
+    assert one.stdout.splitlines()[-1].startswith(
+        "wrote o.parquet: 207 rows, the new ones learned from 80 of 200; "
+    )

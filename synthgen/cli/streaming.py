@@ -1,0 +1,90 @@
+"""`augment` on tables that are read as streams: folders, patterns, databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synthgen.cli.inputs import _write_json, drawn_seed
+from synthgen.cli.options import Rows, build, refuse_training, resumable
+from synthgen.cli.output import say_refused
+from synthgen.cli.paths import check_places
+from synthgen.cli.terminal import collect_notes, say, show_table
+from synthgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthgen.cli.making import Job
+
+_options = [
+    click.option(
+        "--sql",
+        metavar="SELECT",
+        help="Rows to take, in DuckDB's SQL: from a DuckDB file, or from Parquet files as `data`.",
+    ),
+    click.option(
+        "--keep",
+        type=Rows(min=1),
+        metavar="ROWS",
+        help="Read DATA (Parquet) as a stream, in bounded memory: all rows of the class and so "
+        "many of the others are learned from. Folders, patterns and --sql always are streams.  "
+        "[default for them: 200000]",
+    ),
+]
+
+
+def stream_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which part of a large table is read, and how many of its rows are learned from."""
+    for option in reversed(_options):
+        command = option(command)
+    return command
+
+
+def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | None) -> None:
+    """`augment` with the table read as a stream."""
+    from synthgen.scale.reservoir import KEEP
+    from synthgen.scale.stream import augment_stream
+    from synthgen.synthesizers.lookup import load
+
+    training, aside = job.training, json_file == "-"
+    for name, given in (("--report", job.report), ("--schema", training.schema)):
+        if given is not None:
+            raise UsageError(242, f"{name}: not for a table that is read as a stream: leave it out")
+    if job.model is not None:
+        refuse_training(training)
+    check_places([job.data, job.model, training.resume], [job.output, job.manifest_file, json_file])
+    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    with collect_notes(), resumable(training), drawn as seed:
+        fitted = None if job.model is None else load(job.model, device=training.device)
+        found: dict[str, Any] = augment_stream(
+            str(job.data),
+            job.output,
+            target=training.target,
+            sql=sql,
+            labels=training.labels,
+            synthesizer=fitted or build(training),
+            model=fitted,
+            ratio=job.ratio,
+            n_samples=job.rows,
+            keep=KEEP if keep is None else keep,
+            only_new=job.only_new,
+            mark=job.mark,
+            rules=job.rules,
+            random_state=seed,
+            verbose=True,
+        )
+    before, after = found["before"], found["after"]
+    for added in found["added"]:
+        say(f"{added['rows']:,} new rows of {added['label']!r}: {added['amount']}", err=aside)
+    rows = [[c, n, after[c] - n, after[c]] for c, n in before.items()]
+    show_table([f"class of {training.target}", "before", "new", "after"], rows, err=aside)
+    for label, counts in found["refused"].items():
+        say_refused({label: {"refused": counts, "drawn": found["drawn"][label]}}, err=aside)
+    say(
+        f"wrote {job.output}: {found['rows']:,} rows, the new ones learned from "
+        f"{found['learned_from']['rows']:,} of {found['data']['rows']:,}; manifest "
+        f"{job.manifest_file.name}",
+        err=aside,
+    )
+    _write_json(json_file, found)

@@ -1,0 +1,210 @@
+"""What is kept of a stream to learn from: every row of a rare class, some of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+
+from synthgen.errors import DataError, UsageError
+from synthgen.scale.sources import Source
+
+pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
+
+KEEP = 200_000
+# A target with more values than this is a number to predict, not a class.
+MOST_CLASSES = 1_000
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows of a stream, and how many it has.
+
+    Attributes:
+        frame: The kept rows in the order of the stream.
+        counts: Rows of each class in the whole stream.
+        whole: Classes of which every row is kept.
+        numbered: Columns of whole numbers that count the rows of the stream: as many numbers from
+            the least to the greatest as there are rows, and no two alike among the kept rows. A
+            part of such numbers shows gaps, so that they could be taken for quantities.
+    """
+
+    frame: pd.DataFrame
+    counts: dict[Any, int]
+    whole: tuple[Any, ...]
+    numbered: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole stream."""
+        return sum(self.counts.values())
+
+
+def keep_rows(
+    source: Source, target: str, labels: list[str] | None, keep: int, seed: np.random.SeedSequence
+) -> Kept:
+    """Read a stream once; keep all rows of the rare classes and a random sample of the others.
+
+    Each row draws a number as it passes; the rows with the smallest are kept (a bottom-k sample).
+    So which rows are kept depends on the seed and the order of the rows, not on the batches.
+
+    Args:
+        source: The stream.
+        target: Its column of classes.
+        labels: Classes to keep whole, by their text; None: the rarest one.
+        keep: Rows of the other classes that are kept. With no `labels`, also the most rows that
+            the rarest class may have to be kept whole.
+        seed: Seed of the sample.
+
+    Raises:
+        DataError: The target is no column (E362), has a missing cell (E363), or has more than
+            1,000 values (E366).
+        UsageError: A label is no class, or the rarest class has more rows than `keep` (E229).
+    """
+    if target not in source.schema.names:
+        known = ", ".join(map(repr, source.schema.names[:10]))
+        raise DataError(362, f"{source.name} has no column {target!r}: it has {known}")
+    kept = _Kept(keep, set(labels or ()))
+    rng, seen = np.random.default_rng(seed), 0
+    for batch in source.read(None):
+        cells = batch.column(batch.schema.get_field_index(target))
+        if cells.null_count:
+            row = seen + int(np.argmax(cells.is_null().to_numpy(zero_copy_only=False)))
+            raise DataError(
+                363, f"target {target!r}, row {row}: missing: give the class, or drop the row"
+            )
+        kept.add(batch, cells, rng.random(batch.num_rows), seen, target)
+        seen += batch.num_rows
+    if not seen:
+        raise DataError(367, f"{source.name} has no rows: check what wrote it")
+    return kept.result(labels)
+
+
+class _Kept:
+    """The rows kept so far, and the largest number that a row of each class may draw."""
+
+    def __init__(self, keep: int, whole: set[str]) -> None:
+        self._keep, self._whole = keep, whole
+        self._classes: dict[Any, int] = {}
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._limit = np.zeros(0)
+        self._parts: list[tuple[pa.Table, np.ndarray, np.ndarray, np.ndarray]] = []
+        self._held = 0
+        self._ranges: dict[str, tuple[int, int] | None] = {}
+
+    def add(
+        self, batch: pa.RecordBatch, cells: pa.Array, drawn: np.ndarray, first: int, target: str
+    ) -> None:
+        """Take from a batch, whose rows drew the numbers `drawn`, what may be kept."""
+        self._note_ranges(batch)
+        if not pa.types.is_dictionary(cells.type):
+            cells = cells.dictionary_encode()
+        place = [self._class_of(value, target) for value in cells.dictionary.to_pylist()]
+        codes = np.array(place, dtype=np.int64)[cells.indices.to_numpy(zero_copy_only=False)]
+        self._counts += np.bincount(codes, minlength=len(self._counts))
+        here = np.flatnonzero(drawn <= self._limit[codes])
+        if len(here):
+            rows = pa.Table.from_batches([batch.take(pa.array(here))])
+            self._parts.append((rows, drawn[here], codes[here], here + first))
+            self._held += len(here)
+        if self._held > 2 * self._keep * len(self._classes) + self._keep:
+            self._prune()
+
+    def _note_ranges(self, batch: pa.RecordBatch) -> None:
+        """The least and greatest of each column of whole numbers; None where a cell is missing."""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if not batch.num_rows or not pa.types.is_integer(column.type):
+                continue
+            low, high = pc.min_max(column).as_py().values()
+            before = self._ranges.get(name, (low, high))
+            if before is None or column.null_count:
+                self._ranges[name] = None
+            else:
+                self._ranges[name] = min(before[0], low), max(before[1], high)
+
+    def _class_of(self, value: Any, target: str) -> int:
+        if value not in self._classes:
+            if len(self._classes) == MOST_CLASSES:
+                raise DataError(
+                    366,
+                    f"target {target!r} has more than {MOST_CLASSES:,} values, such as "
+                    f"{value!r}: give a column of classes",
+                )
+            self._classes[value] = len(self._classes)
+            self._counts = np.append(self._counts, 0)
+            self._limit = np.append(self._limit, 1.0)
+        return self._classes[value]
+
+    def _joined(self) -> tuple[pa.Table, np.ndarray, np.ndarray, np.ndarray]:
+        tables, *arrays = zip(*self._parts, strict=True)
+        drawn, codes, rows = map(np.concatenate, arrays)
+        return pa.concat_tables(tables), drawn, codes, rows
+
+    def _prune(self) -> None:
+        """Let go of what cannot be among the smallest of its class any more."""
+        table, drawn, codes, rows = self._joined()
+        for value, code in self._classes.items():
+            own = drawn[codes == code]
+            if len(own) > self._keep and str(value) not in self._whole:
+                self._limit[code] = np.partition(own, self._keep - 1)[self._keep - 1]
+        self._choose(table, drawn, codes, rows, drawn <= self._limit[codes])
+
+    def _choose(
+        self,
+        table: pa.Table,
+        drawn: np.ndarray,
+        codes: np.ndarray,
+        rows: np.ndarray,
+        good: np.ndarray,
+    ) -> None:
+        here = np.flatnonzero(good)
+        chosen = table.take(pa.array(here)).combine_chunks()
+        self._parts = [(chosen, drawn[here], codes[here], rows[here])]
+        self._held = len(here)
+
+    def result(self, labels: list[str] | None) -> Kept:
+        """All rows of the classes that are kept whole, and the sample of the others."""
+        counts = {value: int(self._counts[code]) for value, code in self._classes.items()}
+        named = {str(value): value for value in counts}
+        if labels is None:
+            rarest = min(counts, key=lambda value: counts[value])
+            if counts[rarest] > self._keep:
+                raise UsageError(
+                    229,
+                    f"the rarest class, {rarest!r}, has {counts[rarest]:,} rows, of which "
+                    f"{self._keep:,} are kept to learn from: keep more (--keep), or name the "
+                    f"class (--label), which keeps all of its rows",
+                )
+            whole = [rarest]
+        else:
+            if lost := [label for label in labels if label not in named]:
+                known = ", ".join(list(named)[:20])
+                raise UsageError(
+                    201, f"label {lost[0]!r} is no class of the target: it has {known}"
+                )
+            whole = [named[label] for label in labels]
+        table, drawn, codes, rows = self._joined()
+        good = np.isin(codes, [self._classes[value] for value in whole])
+        others = np.sort(drawn[~good])
+        if len(others):
+            good |= drawn <= others[min(self._keep, len(others)) - 1]
+        self._choose(table, drawn, codes, rows, good)
+        frame, seen = to_frame(self._joined()[0]), sum(counts.values())
+        spans = {name: found[1] - found[0] + 1 for name, found in self._ranges.items() if found}
+        numbered = tuple(n for n, span in spans.items() if span == seen and frame[n].is_unique)
+        return Kept(frame, counts, tuple(whole), numbered)
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Rows as pandas: every column a column, and integers with a missing cell exact."""
+    frame = table.to_pandas(ignore_metadata=True)
+    for place, column in enumerate(table.columns):
+        if pa.types.is_integer(column.type) and column.null_count:
+            name = str(column.type).replace("int", "Int").replace("uInt", "UInt")
+            exact = column.to_pandas(types_mapper=lambda _, name=name: pd.array([], name).dtype)
+            frame.isetitem(place, exact)
+    return frame

@@ -1,0 +1,169 @@
+"""Sources: tables that are read as streams of Arrow record batches, as often as need be."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from synthgen.errors import DataError, UsageError
+
+ROWS_AT_ONCE = 131_072
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that can be read from its start again and again.
+
+    Attributes:
+        schema: Names, types, order and metadata of the columns.
+        read: Called with names of columns, or None for all; gives the rows from the first on, in
+            the same order each time.
+        name: What messages call it.
+    """
+
+    schema: pa.Schema
+    read: Callable[[list[str] | None], Iterator[pa.RecordBatch]]
+    name: str
+
+    @classmethod
+    def of(cls, data: Any, *, sql: str | None = None) -> Source:
+        """The source behind what a user gives.
+
+        Args:
+            data: Path of a Parquet or Arrow file, of a folder of Parquet files, or a pattern such
+                as ``sales/*.parquet``, whose files are read in the order of their names; an Arrow
+                dataset; a polars LazyFrame; or a Parquet path or DuckDB file for `sql`.
+            sql: A SELECT, in DuckDB's SQL. `data` is the database, which is opened for reading
+                only, or a Parquet path, which the statement calls ``data``. Its rows come in an
+                order of their own unless it has an ORDER BY.
+
+        Raises:
+            DataError: There is no such file (E310), it is no table (E323), or the statement
+                fails (E359).
+            UsageError: duckdb is not installed (E298), or `data` is none of these (E220).
+
+        Example:
+            >>> import pyarrow as pa
+            >>> source = Source.of(ds.dataset(pa.table({"age": [31, 47], "ill": ["n", "y"]})))
+            >>> [batch.num_rows for batch in source.read(None)], source.schema.names
+            ([2], ['age', 'ill'])
+        """
+        if isinstance(data, cls):
+            return data
+        if sql is not None:
+            return _of_sql(str(data), sql)
+        if isinstance(data, ds.Dataset):
+            return _of_dataset(data, "the dataset")
+        if type(data).__module__.partition(".")[0] == "polars" and hasattr(data, "collect_batches"):
+            return _of_polars(data)
+        if isinstance(data, str | os.PathLike):
+            return _of_dataset(_dataset(str(data)), str(data))
+        raise UsageError(
+            220,
+            f"a {type(data).__name__} cannot be read as a stream: give a Parquet file, folder or "
+            f"pattern, an Arrow dataset or a polars LazyFrame",
+        )
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder, a pattern or a database, which only a stream can be read from.
+
+    Example:
+        >>> is_stream("sales/*.parquet"), is_stream("sales.parquet")
+        (True, False)
+    """
+    text = str(path)
+    return os.path.isdir(text) or (glob.has_magic(text) and not os.path.exists(text))
+
+
+def _dataset(path: str) -> ds.Dataset:
+    """The Parquet or Arrow files that a path names, in the order of their names."""
+    files: Any = path
+    if glob.has_magic(path) and not os.path.exists(path):
+        files = sorted(glob.glob(path))
+    elif os.path.isdir(path):
+        files = sorted(str(p) for p in Path(path).rglob("*.parquet") if p.name[0] not in "_.")
+    if not files or not (isinstance(files, list) or os.path.exists(files)):
+        raise DataError(310, f"{path}: no such file: check the path and the working directory")
+    first = files if isinstance(files, str) else files[0]
+    kind = "ipc" if first.endswith((".arrow", ".feather")) else "parquet"
+    try:
+        found = ds.dataset(files, format=kind)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            323, f"{first}: damaged, or no Parquet file: copy or write it again ({error})"
+        ) from error
+    return found
+
+
+def _of_dataset(dataset: ds.Dataset, name: str) -> Source:
+    def read(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        # What is read ahead is in memory: little is enough to keep the decoder busy.
+        try:
+            yield from dataset.to_batches(
+                columns=columns,
+                batch_size=ROWS_AT_ONCE,
+                batch_readahead=2,
+                fragment_readahead=1,
+                cache_metadata=False,
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                323, f"{name}: damaged, or its files differ: write it again ({error})"
+            ) from error
+
+    return Source(dataset.schema, read, name)
+
+
+def _of_polars(frame: Any) -> Source:
+    def read(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = frame if columns is None else frame.select(columns)
+        for part in wanted.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True):
+            table = part.to_arrow()
+            yield from table.cast(_like(table.schema, schema)).to_batches()
+
+    schema = frame.head(0).collect().to_arrow().schema
+    return Source(schema, read, "the LazyFrame")
+
+
+def _like(part: pa.Schema, whole: pa.Schema) -> pa.Schema:
+    return pa.schema([whole.field(name) for name in part.names], metadata=whole.metadata)
+
+
+def _of_sql(path: str, sql: str) -> Source:
+    if find_spec("duckdb") is None:
+        raise UsageError(298, "--sql needs duckdb: pip install 'synthgen[duckdb]'")
+    duckdb: Any = import_module("duckdb")
+    is_table = is_stream(path) or path.endswith(".parquet")
+    files = _dataset(path).files if is_table else []  # pyright: ignore[reportAttributeAccessIssue]
+    if not is_table and not os.path.isfile(path):
+        raise DataError(310, f"{path}: no such file: check the path and the working directory")
+
+    def reader() -> Any:
+        connection = duckdb.connect(":memory:" if is_table else path, read_only=not is_table)
+        try:
+            if is_table:
+                connection.read_parquet(files).create_view("data")
+            kinds = [str(statement.type) for statement in connection.extract_statements(sql)]
+            if len(kinds) != 1 or not kinds[0].endswith("SELECT"):
+                raise duckdb.Error("it is not one SELECT")
+            return connection.sql(sql).to_arrow_reader(ROWS_AT_ONCE)
+        except duckdb.Error as error:
+            raise DataError(
+                359, f"{path}: DuckDB cannot run {sql!r}: {error}: correct the SELECT"
+            ) from error
+
+    def read(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        for batch in reader():
+            yield batch if columns is None else batch.select(columns)
+
+    return Source(reader().schema, read, path)

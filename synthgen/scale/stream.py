@@ -1,0 +1,347 @@
+"""`augment` for tables that do not fit in memory: read as a stream, copied as a stream."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+from sklearn.base import clone
+
+from synthgen.augmentation.amount import Addition, amounts
+from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER, check_fit, device_of, fresh_seed
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.encoding.unlearned import unlearned
+from synthgen.errors import OutputError, UsageError
+from synthgen.progress import Progress
+from synthgen.scale.reservoir import KEEP, Kept, keep_rows
+from synthgen.scale.shards import BLOCK
+from synthgen.scale.sources import Source
+from synthgen.seeds import check_seed, child_seed, seed_sequence
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.column import Column
+from synthgen.tables.disk import json_text, sha256_of, write_together
+from synthgen.tables.schema import Schema, class_position
+from synthgen.tables.table import Table
+
+pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
+_FRESH = "synthetic-"  # how IDs of text begin that synthgen made
+
+
+def augment_stream(
+    data: Any,
+    output: str | os.PathLike[str],
+    *,
+    target: str,
+    sql: str | None = None,
+    labels: Sequence[str] | None = None,
+    synthesizer: str | Synthesizer = DEFAULT_SYNTHESIZER,
+    model: Synthesizer | None = None,
+    ratio: float | str | None = None,
+    n_samples: int | None = None,
+    keep: int = KEEP,
+    only_new: bool = False,
+    mark: str | None = None,
+    rules: Sequence[str] = (),
+    random_state: int | None = None,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Write a table of any size with new rows of its rare class below its own.
+
+    The table is read twice. First, every row of the rare class and a random sample of the others
+    are kept to learn from. Then its rows are copied, their types, order and schema metadata as
+    they are, and new rows follow. Memory depends on the kept rows, not on those of the table.
+
+    Args:
+        data: Path of a Parquet or Arrow file, folder or pattern, an Arrow dataset or a polars
+            LazyFrame; see `Source.of`.
+        output: Parquet file to write. Its manifest is written beside it.
+        target: Column of the classes.
+        sql: A SELECT over `data`, in DuckDB's SQL.
+        labels: Classes to make, by their text; None: the rarest one.
+        synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
+        model: A fitted synthesizer to use as it is.
+        ratio: Wanted rows of the class, real and new, over those of the most frequent class, all
+            counted in the whole table; "double": as many new rows as there are real ones.
+        n_samples: New rows of each class, in place of `ratio`. One of the two must be given: a
+            sample cannot validate an amount for the whole.
+        keep: Rows of the other classes to learn from, drawn at random, at least 1.
+        only_new: Whether to write the new rows alone.
+        mark: Name of a last column that is true for new rows; None: no such column.
+        rules: What must hold in every new row, see `Rule`.
+        random_state: Seed; None draws one, which the manifest tells.
+        verbose: Whether to show progress.
+
+    Returns:
+        The manifest: rows and classes before and after, rows learned from, what was refused.
+
+    Raises:
+        DataError: The table cannot be used as it is.
+        UsageError: An argument has a wrong value; no amount is given (E230).
+        OutputError: The file cannot be written.
+        ConvergenceError: Training diverged, or limits and rules left too few rows.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow.dataset as ds
+        >>> ill = ["n"] * 360 + ["y"] * 40
+        >>> table = pa.table({"age": [30 + i % 40 for i in range(400)], "ill": ill})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/out.parquet"
+        ...     made = augment_stream(
+        ...         ds.dataset(table), path, target="ill", synthesizer="bootstrap", n_samples=50,
+        ...         random_state=0,
+        ...     )
+        ...     pq.read_table(path)["ill"].value_counts().to_pylist()[1], made["after"]
+        ({'values': 'y', 'counts': 90}, {'n': 360, 'y': 90})
+    """
+    _check_arguments(output, ratio, n_samples, keep, random_state)
+    source = Source.of(data, sql=sql)
+    if mark in source.schema.names:
+        raise UsageError(287, f"--mark {mark}: the table has such a column: choose another name")
+    seed = fresh_seed() if random_state is None else int(random_state)
+    seconds, began = {}, time.perf_counter()
+    with Progress(verbose) as progress:
+        progress.start(f"reading {source.name}")
+        entropy = child_seed(seed_sequence(seed), 8)
+        kept = keep_rows(source, target, list(labels) if labels else None, keep, entropy)
+        table = Table.of(kept.frame, target=target, schema=_decided(kept, target))
+        additions = _additions(table, kept, ratio, n_samples)
+        seconds["read"] = time.perf_counter() - began
+        progress.start(f"learning from {len(table):,} of {kept.rows:,} rows")
+        began = time.perf_counter()
+        guards = {
+            a.label: Guard(table, a.label, rules=rules, limits=model.schema_ if model else None)
+            for a in additions
+        }
+        fitted = _fitted(table, [a.label for a in additions], synthesizer, model, seed)
+        seconds["fit"] = time.perf_counter() - began
+        rows = _Rows(fitted, guards, additions, seed, table)
+        about = {
+            "data": {"name": source.name, "sql": sql, "rows": kept.rows},
+            "target": target,
+            "learned_from": {"rows": len(table), "classes": _texts(table.counts), "keep": keep},
+            "before": _texts(kept.counts),
+            "after": _texts(_after(kept, additions)),
+            "added": [
+                {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in additions
+            ],
+            "synthesizer": type(fitted).__name__,
+            "device": device_of(fitted),
+            "seed": seed,
+            "versions": {name: version(name) for name in ("synthgen", "pyarrow", "numpy")},
+            "rows": (0 if only_new else kept.rows) + sum(a.rows for a in additions),
+        }
+        return _write(Path(output), source, rows, about, seconds, progress, only_new, mark)
+
+
+def _check_arguments(
+    output: str | os.PathLike[str], ratio: Any, n_samples: Any, keep: Any, seed: Any
+) -> None:
+    if not os.fspath(output).lower().endswith(".parquet"):
+        raise OutputError(501, f"{output}: a stream is written as Parquet: end it in .parquet")
+    if ratio == "auto" or (ratio is None and n_samples is None):
+        raise UsageError(
+            230,
+            "no amount is validated on a table that is read as a stream: say how many new rows "
+            "(n_samples, -n) or which share (ratio, --ratio)",
+        )
+    if isinstance(keep, bool) or not isinstance(keep, int | np.integer) or keep < 1:
+        raise UsageError(203, f"keep must be a whole number from 1, not {keep!r}")
+    check_seed(seed)
+
+
+def _decided(kept: Kept, target: str) -> Schema | None:
+    """What the whole table tells of its columns and the kept rows do not."""
+    counted = "consecutive numbers, one for each row"
+    found = tuple(
+        Column(name, "id", kept.frame[name].dtype, reason=counted)
+        for name in kept.numbered
+        if name != target
+    )
+    return Schema(found) if found else None
+
+
+def _additions(
+    table: Table, kept: Kept, ratio: float | str | None, n_samples: int | None
+) -> list[Addition]:
+    """How many rows to make of each class, by its rows in the whole table."""
+    classes = table.schema.classes
+    named = {classes[class_position(classes, value)]: value for value in kept.counts}
+    counts = {label: kept.counts[named[label]] for label in classes}
+    wanted = [label for label in classes if named[label] in kept.whole]
+    return amounts(counts, wanted, ratio=ratio, n_samples=n_samples)
+
+
+def _after(kept: Kept, additions: Sequence[Addition]) -> dict[Any, int]:
+    new = {str(a.label): a.rows for a in additions}
+    return {value: rows + new.get(str(value), 0) for value, rows in kept.counts.items()}
+
+
+def _texts(counts: dict[Any, int]) -> dict[str, int]:
+    return {str(value): rows for value, rows in counts.items()}
+
+
+def _fitted(
+    table: Table,
+    labels: list[Any],
+    synthesizer: str | Synthesizer,
+    model: Synthesizer | None,
+    seed: int,
+) -> Synthesizer:
+    if model is not None:
+        check_fit(model, table)
+        return model
+    fitted = cast(Synthesizer, clone(resolve(synthesizer)))
+    fitted.set_params(classes=labels, random_state=seed)
+    return fitted._fit_table(table)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Rows:
+    """The new rows, block by block, with IDs that the whole table lacks."""
+
+    fitted: Synthesizer
+    guards: dict[Any, Guard]
+    additions: Sequence[Addition]
+    seed: int
+    table: Table
+
+    def __post_init__(self) -> None:
+        self.ids = {str(c.name): c for c in self.table.schema.features if c.kind == "id"}
+        self.refused: dict[str, dict[str, int]] = {str(a.label): {} for a in self.additions}
+        self.drawn = {str(a.label): 0 for a in self.additions}
+
+    def see(self, batch: pa.RecordBatch) -> None:
+        """Take note of the IDs of the table."""
+        for name in self.ids:
+            cells = batch.column(batch.schema.get_field_index(name))
+            self.ids[name] = _above(self.ids[name], cells)
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The new rows with the types of the table."""
+        done = 0
+        for place, addition in enumerate(self.additions):
+            seed = child_seed(seed_sequence(self.seed), 7, place)
+            for first in range(0, addition.rows, BLOCK):
+                rows = min(BLOCK, addition.rows - first)
+                guarded = guarded_sample(
+                    self.fitted,
+                    rows,
+                    self.guards[addition.label],
+                    random_state=child_seed(seed, first // BLOCK),
+                )
+                self.drawn[str(addition.label)] += guarded.drawn
+                refused = self.refused[str(addition.label)]
+                for why, count in guarded.refused.items():
+                    refused[why] = refused.get(why, 0) + count
+                yield self._batch(guarded.frame, schema, done)
+                done += rows
+
+    def _batch(self, frame: pd.DataFrame, schema: pa.Schema, after: int) -> pa.RecordBatch:
+        arrays = []
+        for field in schema:
+            cells = frame[field.name]
+            if field.name in self.ids:
+                cells = unlearned(self.ids[field.name], len(frame), after=after)
+            arrays.append(_cells(cells, field))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _above(column: Column, cells: pa.Array) -> Column:
+    """An ID column whose limits hold these cells as well."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary
+    if pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type):
+        found = pc.min_max(cells).as_py()
+        if found["max"] is None:
+            return column
+        low, high = int(found["min"]), int(found["max"])
+    else:
+        fresh = pc.filter(cells, pc.fill_null(pc.starts_with(cells, _FRESH), False)).to_pylist()
+        numbers = [int(n) for text in fresh if (n := text[len(_FRESH) :]).isdigit()]
+        if not numbers:
+            return column
+        low, high = int(column.lower or 0), max(numbers)
+    lowest = low if column.lower is None else min(low, int(column.lower))
+    has_lower = column.lower is not None or pa.types.is_integer(cells.type)
+    return replace(
+        column, lower=lowest if has_lower else None, upper=max(high, int(column.upper or 0))
+    )
+
+
+def _cells(cells: pd.Series, field: pa.Field) -> pa.Array:
+    """New cells in the type of their column."""
+    try:
+        if pa.types.is_dictionary(field.type):
+            plain = pa.Array.from_pandas(cells.astype(object), type=field.type.value_type)
+            return plain.dictionary_encode().cast(field.type)
+        return pa.Array.from_pandas(cells, type=field.type)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise OutputError(
+            508, f"column {field.name!r}: {field.type} cannot hold the new cells: {error}"
+        ) from error
+
+
+def _write(
+    output: Path,
+    source: Source,
+    rows: _Rows,
+    about: dict[str, Any],
+    seconds: dict[str, float],
+    progress: Progress,
+    only_new: bool,
+    mark: str | None,
+) -> dict[str, Any]:
+    """Copy the table, add the new rows, and write the manifest, which is returned."""
+    schema = source.schema
+    whole = schema if mark is None else schema.append(pa.field(mark, pa.bool_(), nullable=False))
+    done, began = 0, time.perf_counter()
+    progress.start(f"writing {output}", total=about["rows"])
+    with write_together(output, output.with_name(f"{output.name}.manifest.json")) as (file, says):
+        with pq.ParquetWriter(file, whole, write_page_checksum=True) as writer:
+            if only_new:
+                for batch in source.read(list(rows.ids)) if rows.ids else ():
+                    rows.see(batch)
+            else:
+                for batch in source.read(None):
+                    rows.see(batch)
+                    writer.write_batch(_marked(batch, whole, False))
+                    progress.update(done := done + batch.num_rows)
+            seconds["copy"] = time.perf_counter() - began
+            began = time.perf_counter()
+            for batch in rows.batches(schema):
+                writer.write_batch(_marked(batch, whole, True))
+                progress.update(done := done + batch.num_rows)
+        seconds["sample"] = time.perf_counter() - began
+        file.flush()
+        found = about | {
+            "drawn": rows.drawn,
+            "refused": rows.refused,
+            "output": {"path": str(output), "sha256": sha256_of(file.name)},
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        }
+        says.write((json_text(found) + "\n").encode())
+    return found
+
+
+def _marked(batch: pa.RecordBatch, schema: pa.Schema, new: bool) -> pa.RecordBatch:
+    """The batch with the schema of the output, and the mark where that has one."""
+    columns = batch.columns
+    if len(schema) > len(columns):
+        columns.append(pa.array(np.full(batch.num_rows, new)))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
