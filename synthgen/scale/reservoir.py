@@ -205,6 +205,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     for place, column in enumerate(table.columns):
         if pa.types.is_integer(column.type) and column.null_count:
             name = str(column.type).replace("int", "Int").replace("uInt", "UInt")
-            exact = column.to_pandas(types_mapper=lambda _, name=name: pd.array([], name).dtype)
+            exact = column.to_pandas(
+                types_mapper=lambda _, name=name: pd.api.types.pandas_dtype(name)
+            )
             frame.isetitem(place, exact)
     return frame

@@ -144,7 +144,7 @@ def _of_sql(path: str, sql: str) -> Source:
         raise UsageError(298, "--sql needs duckdb: pip install 'synthgen[duckdb]'")
     duckdb: Any = import_module("duckdb")
     is_table = is_stream(path) or path.endswith(".parquet")
-    files = _dataset(path).files if is_table else []  # pyright: ignore[reportAttributeAccessIssue]
+    files = _dataset(path).files if is_table else []
     if not is_table and not os.path.isfile(path):
         raise DataError(310, f"{path}: no such file: check the path and the working directory")
 

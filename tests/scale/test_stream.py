@@ -3,9 +3,11 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,8 @@ from synthgen.errors import DataError, OutputError, SynthgenError, UsageError
 from synthgen.scale.reservoir import keep_rows
 from synthgen.scale.sources import Source, is_stream
 from synthgen.scale.stream import augment_stream
+
+pc: Any = pyarrow.compute
 
 ROWS, RARE = 30_000, 120
 
@@ -118,7 +122,7 @@ def kept(source: Source, labels: list[str] | None = None, keep: int = 2000, seed
 
 def test_every_rare_row_and_a_fair_sample_of_the_others(table: pa.Table, folder: Path):
     found = kept(Source.of(folder))
-    ids = table.filter(pa.compute.equal(table["ill"], "yes"))["patient"].to_pylist()
+    ids = table.filter(pc.equal(table["ill"], "yes"))["patient"].to_pylist()
     own = found.frame[found.frame["ill"] == "yes"]
     assert own["patient"].tolist() == ids
     assert found.counts == {
@@ -170,7 +174,7 @@ def test_polars_lazy_frame(folder: Path, table: pa.Table, tmp_path: Path):
 
     lazy = pl.scan_parquet(f"{folder}/*.parquet").filter(pl.col("age") > 30)
     made, about = make(lazy, tmp_path / "o.parquet")
-    wanted = table.filter(pa.compute.greater(table["age"], 30))
+    wanted = table.filter(pc.greater(table["age"], 30))
     assert about["data"]["rows"] == wanted.num_rows
     copied = made.slice(0, wanted.num_rows)
     for name in table.column_names:
@@ -183,7 +187,7 @@ def test_duckdb_select(folder: Path, table: pa.Table, tmp_path: Path):
 
     sql = "select patient, age, dose, ill from data where age > 30 order by patient"
     made, _ = make(folder, tmp_path / "a.parquet", sql=sql)
-    wanted = table.filter(pa.compute.greater(table["age"], 30)).sort_by("patient")
+    wanted = table.filter(pc.greater(table["age"], 30)).sort_by("patient")
     assert made.column_names == ["patient", "age", "dose", "ill"]
     assert made["patient"].to_pylist()[: wanted.num_rows] == wanted["patient"].to_pylist()
     assert made.num_rows == wanted.num_rows + 50
