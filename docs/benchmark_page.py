@@ -6,6 +6,7 @@ No figure is typed here but the published ones. A table is left out while its fi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,28 @@ def adult(results: dict[str, Any]) -> str:
         outcomes = ", ".join(verdict["outcome"] for verdict in found["verdicts"])
         rows.append([named(case), *cells, outcomes, f"{found['seconds_to_make']:,.0f}"])
     return table(["rows", *wanted, "fidelity, utility, privacy", "seconds to make"], rows)
+
+
+def short(source: Path) -> str:
+    """The table of the README: rows of Adult's >50K in four figures."""
+    results = json.loads((source / "evaluate_adult.json").read_text())["results"]
+    wanted = ("c2st_boosting_holdout of >50K", "ap_ratio of boosting", "mia_excess of >50K")
+    names = [
+        f"{part}.{name}"
+        for part, name in zip(("fidelity", "utility.replace", "privacy"), wanted, strict=True)
+    ]
+    rows = []
+    for case, found in results.items():
+        outcomes = ", ".join(verdict["outcome"] for verdict in found["verdicts"])
+        figures = []
+        for name in names:
+            value, low, high = (
+                float(v) for v in re.findall(r"-?[\d.]+", found["scores"][name])[:3]
+            )
+            figures.append(f"{value:.2f} [{low:.2f}, {high:.2f}]")
+        rows.append([named(case), *figures, outcomes, f"{found['seconds_to_make']:,.0f} s"])
+    head = ["rows", "two-sample score", "AP kept", "worst attack, above fresh rows"]
+    return table([*head, "fidelity, utility, privacy", "to make"], rows)
 
 
 def rare(results: Sequence[dict[str, Any]]) -> str:

@@ -485,6 +485,16 @@ def check_arguments(arguments: list[str]) -> None:
             parameter.type_cast_value(context, value)
 
 
+def test_readme_fits_on_three_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_readme_leads_to_files_that_are_there():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 10
+    assert not [link for link in links if not (ROOT / link).is_file()]
+
+
 def test_readme_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     blocks = readme_blocks("python", "py")
     assert blocks

@@ -191,7 +191,9 @@ def evaluate(
         --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
     """
     check_places([train, synthetic, holdout, given], [html, json_file])
-    check_gates(gates, GATED, "listed in the README, and on the page that --html writes")
+    check_gates(
+        gates, GATED, "listed in docs/reference/gates.md, and on the page that --html writes"
+    )
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
         real, made = _read(train), _read(synthetic)

@@ -561,7 +561,7 @@ def test_evaluate_names_mistakes_before_it_measures(table: Path, frame: pd.DataF
     unknown = fail(2, *given, "--synthetic", table, "--gate", "privacy.mia_exces@all<=0.1")
     assert unknown.startswith("error E292: gate 'privacy.mia_exces@all<=0.1': there is no number")
     assert "close to it: privacy.mia_excess," in unknown
-    assert "README" in unknown
+    assert "docs/reference/gates.md" in unknown
 
 
 # --- schema -----------------------------------------------------------------------------------
