@@ -248,7 +248,7 @@ def synthetic(
         sampler = next(iter(model._models.values())).sampler
         for steps in (None, *solver):
             if steps is not None:
-                assert isinstance(sampler, flow._Flow)
+                assert isinstance(sampler, flow.Flow)
                 sampler.solver_steps = steps
             start = time.perf_counter()
             made = model.sample(len(train), random_state=seed)

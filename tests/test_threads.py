@@ -46,18 +46,18 @@ def test_a_small_network_is_trained_and_sampled_with_one_thread(monkeypatch: pyt
     from synthgen.synthesizers.tvae import _Decoder, _TVAELearner
 
     seen: list[int] = []
-    step, generate = _TVAELearner.step, _Decoder.generate
+    step, made = _TVAELearner.step, _Decoder.made
 
-    def watched_step(self: _TVAELearner, generator: torch.Generator) -> torch.Tensor:
+    def watched_step(self: _TVAELearner, drawn: dict[str, torch.Tensor]) -> torch.Tensor:
         seen.append(torch.get_num_threads())
-        return step(self, generator)
+        return step(self, drawn)
 
-    def watched(self: _Decoder, rows: int, generator: torch.Generator, label: int) -> Encoded:
+    def watched(self: _Decoder, drawn: dict[str, torch.Tensor], label: int) -> Encoded:
         seen.append(torch.get_num_threads())
-        return generate(self, rows, generator, label)
+        return made(self, drawn, label)
 
     monkeypatch.setattr(_TVAELearner, "step", watched_step)
-    monkeypatch.setattr(_Decoder, "generate", watched)
+    monkeypatch.setattr(_Decoder, "made", watched)
     X, y = mixed()
     model = TVAE(classes=["rare"], scope="class", steps=2, device="cpu", random_state=0).fit(X, y)
     model.sample(5, label="rare")

@@ -23,12 +23,13 @@ from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import (
+    OneHot,
     OneHotLinear,
     QuickLinear,
     Spans,
     WideLinear,
+    gumbel,
     linear,
-    looked_up,
     product,
 )
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
@@ -44,8 +45,8 @@ class _Residual(nn.Module):
         super().__init__()
         self.linear, self.norm = OneHotLinear(n_dense, n_levels, n_out), nn.BatchNorm1d(n_out)
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
-        return torch.cat([F.relu(self.norm(self.linear(x, places))), x], 1)
+    def forward(self, x: Tensor, hot: OneHot) -> Tensor:
+        return torch.cat([F.relu(self.norm(self.linear(x, hot))), x], 1)
 
 
 class _Generator(Sampler):
@@ -59,6 +60,7 @@ class _Generator(Sampler):
     limits: Tensor
     number_place: Tensor
     always: Tensor
+    sometimes: Tensor
 
     def __init__(self, n_numbers: int, spans: Spans, n_labels: int, scale_code: list[int]) -> None:
         super().__init__()
@@ -81,36 +83,44 @@ class _Generator(Sampler):
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)
         self.register_buffer("number_place", starts, persistent=False)
-        self.register_buffer("always", (place < 0).to(torch.float32), persistent=False)
+        always = (place < 0).to(torch.float32)
+        self.register_buffer("always", always, persistent=False)
+        self.register_buffer("sometimes", 1 - always, persistent=False)
 
     def condition(self, place: Tensor, labels: Tensor) -> Tensor:
         parts = [place] if self.spans.total else []
         if self.n_labels > 1:
             parts.append(labels + self.spans.total)
-        return torch.stack(parts, 1) if parts else place.new_zeros(len(place), 0)
+        return torch.stack(parts, -1) if parts else place.new_zeros(*place.shape, 0)
 
     def forward(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers and logits of the codes."""
-        out = noise
+        out, hot = noise, OneHot(condition, self.n_levels)
         for layer in self.layers:
-            out = layer(out, condition)
-        numbers = self.limits * torch.tanh(out[:, : self.n_numbers] / self.limits)
-        return numbers, self.spans.bounded(out[:, self.n_numbers :])
+            out = layer(out, hot)
+        numbers, raw = out.split([self.n_numbers, self.spans.total], 1)
+        return self.limits * torch.tanh(numbers / self.limits), self.spans.bounded(raw)
 
     def row(self, numbers: Tensor, soft: Tensor) -> Tensor:
         """The input of the critic; a number is multiplied by the probability of having a value."""
         if self.spans.total and self.n_numbers:
-            numbers = numbers * (self.always + (1 - self.always) * soft[:, self.number_place])
+            there = soft.index_select(1, self.number_place)
+            numbers = numbers * torch.addcmul(self.always, self.sometimes, there)
         return torch.cat([numbers, soft], 1)
 
-    def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
-        device = self.frequencies.device
-        noise = torch.randn(rows, NOISE, device=device, generator=generator)
-        labels = torch.full((rows,), label, device=device)
-        share = torch.rand(rows, device=device, dtype=torch.float64, generator=generator)
-        place = _value(self.frequencies, labels, self.spans, share) - labels * self.spans.total
-        numbers, logits = self(noise, self.condition(place, labels))
-        return Encoded(numbers, self.spans.draw(logits, generator))
+    def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
+        return {
+            "noise": source.normal(rows, NOISE),
+            "share": source.uniform(rows, dtype=torch.float64),
+            "codes": source.uniform(rows, len(self.spans.widths), dtype=torch.float64),
+        }
+
+    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
+        labels = torch.full_like(drawn["share"], label, dtype=torch.long)
+        place = _value(self.frequencies, labels, self.spans, drawn["share"])
+        place = place - label * self.spans.total
+        numbers, logits = self(drawn["noise"], self.condition(place, labels))
+        return Encoded(numbers, self.spans.draw(logits, drawn["codes"]))
 
 
 class _Conditions(nn.Module):
@@ -149,22 +159,23 @@ class _Conditions(nn.Module):
             self.register_buffer(name, table.to(device), persistent=False)
 
     def forward(self, share: Tensor, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-        """Class, place of the value among all levels, and row; each of shape (batch,).
+        """Class, place of the value among all levels, and row; each of shape (..., batch).
 
         Args:
-            share: Uniform numbers, float64 of shape (3, batch).
+            share: Uniform numbers, float64 of shape (..., 3, batch).
             data: The rows.
         """
-        labels = torch.zeros_like(share[0], dtype=torch.long)
+        of_label, of_value, of_row = share.unbind(-2)
+        labels = torch.zeros_like(of_label, dtype=torch.long)
         if self.n_labels > 1:
             by_label = self.by_label
-            labels = torch.searchsorted(by_label, share[0] * by_label[-1], right=True)
+            labels = torch.searchsorted(by_label, of_label * by_label[-1], right=True)
             labels = labels.clamp(max=self.n_labels - 1)
         if not self.spans.total:
-            rows = data.at(share[2])
+            rows = data.at(of_row)
             return data.labels[rows].long(), labels, rows
-        key = _value(self.log_frequencies, labels, self.spans, share[1])
-        nth = torch.minimum((share[2] * self.counts[key]).long(), self.counts[key].long() - 1)
+        key = _value(self.log_frequencies, labels, self.spans, of_value)
+        nth = torch.minimum((of_row * self.counts[key]).long(), self.counts[key].long() - 1)
         rows = self.places[self.starts[key] + nth].long()
         return labels, key - labels * self.spans.total, rows
 
@@ -221,37 +232,37 @@ class _Critic(nn.Module):
 
     def told(self, condition: Tensor) -> Tensor:
         """The part of the condition in the first layer, shape (packs, HIDDEN)."""
-        packs = len(condition) // self.pac
-        places = condition.reshape(packs, len(self.starts)) + self.starts
-        if not places.shape[1]:
-            return self.first.bias.expand(packs, -1)
-        return looked_up(self.first.table, places) + self.first.bias
+        places = condition.reshape(len(condition) // self.pac, len(self.starts)) + self.starts
+        return OneHot(places, len(self.first.table)).times(self.first.table, self.first.bias)
 
     def seen(self, rows: Tensor) -> Tensor:
         """The part of soft rows in the first layer, shape (packs, HIDDEN)."""
         return product(rows.reshape(len(rows) // self.pac, -1), self.first.rows)
 
-    def known(self, rows: Encoded, spans: Spans) -> Tensor:
-        """The part of real rows in the first layer, shape (packs, HIDDEN)."""
-        numbers, n = rows.numbers, rows.numbers.shape[1]
-        columns = torch.arange(n, device=numbers.device).expand(len(numbers), -1)
-        places = torch.cat([columns, rows.codes + (spans.offsets + n)], 1)
-        shares = torch.cat([numbers, spans.shares(rows.codes)], 1)
-        packs = len(numbers) // self.pac
-        by_pack = places.reshape(packs, self.pac, -1) + self.origins
-        return looked_up(self.first.rows, by_pack.reshape(packs, -1), shares.reshape(packs, -1))
+    def packed(self, rows: Encoded, spans: Spans) -> tuple[Tensor, Tensor]:
+        """Real rows as places in the first layer and the values there, shapes (..., packs, n)."""
+        numbers, n = rows.numbers, rows.numbers.shape[-1]
+        columns = torch.arange(n, device=numbers.device).expand(numbers.shape)
+        places = torch.cat([columns, rows.codes + (spans.offsets + n)], -1)
+        shares = torch.cat([numbers, spans.shares(rows.codes)], -1)
+        packs = (*numbers.shape[:-2], numbers.shape[-2] // self.pac)
+        by_pack = places.reshape(*packs, self.pac, places.shape[-1]) + self.origins
+        return by_pack.flatten(-2), shares.reshape(by_pack.flatten(-2).shape)
+
+    def known(self, places: Tensor, shares: Tensor) -> Tensor:
+        """The part of real rows, as `packed`, in the first layer, shape (packs, HIDDEN)."""
+        return OneHot(places, len(self.first.rows), shares).times(self.first.rows)
 
     def forward(self, entered: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs.
 
         Args:
             entered: The sum of both parts of the first layer.
-            kept: Uniform numbers that say which units dropout keeps, shape (packs, 2 * HIDDEN).
+            kept: What dropout multiplies the hidden units with, shape (packs, 2 * HIDDEN).
         """
-        kept = (kept >= DROPOUT).to(entered.dtype) / (1 - DROPOUT)
-        one = _bend(entered) * kept[:, :HIDDEN]
+        one = _bend(entered, kept[:, :HIDDEN])
         inner = self.second(entered * one)
-        two = _bend(inner) * kept[:, HIDDEN:]
+        two = _bend(inner, kept[:, HIDDEN:])
         return self.last(inner * two), one, two
 
     def slope(self, one: Tensor, two: Tensor) -> Tensor:
@@ -265,13 +276,14 @@ def _critic(n_numbers: int, n_levels: int, n_labels: int, pac: int) -> _Critic:
     return _Critic(n_numbers + n_levels, told, (n_levels > 0) + (n_labels > 1), pac)
 
 
-def _bend(x: Tensor) -> Tensor:
-    """What leaky ReLU multiplies `x` with."""
-    return (x.detach() > 0).to(x.dtype) * (1 - LEAK) + LEAK
+def _bend(x: Tensor, kept: Tensor) -> Tensor:
+    """What leaky ReLU and then dropout multiply `x` with: as they do a gradient, in one kernel."""
+    return torch.ops.aten.leaky_relu_backward(kept, x.detach(), LEAK, False)
 
 
 class _CTGANLearner(StagedLearner):
     losses = ("critic", "generator", "condition")
+    signs: Tensor
 
     def __init__(self, sampler: _Generator, data: Data, batch: int, pac: int, rate: float) -> None:
         super().__init__()
@@ -279,6 +291,9 @@ class _CTGANLearner(StagedLearner):
         self.data, self.batch, self.pac = data, batch, pac
         self.critic = _critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
         self.conditions = _Conditions(data)
+        # Of the scores of fake, real and mixed packs in the critic's gap.
+        signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
+        self.register_buffer("signs", signs, persistent=False)
         # Rounded, as the model file holds them.
         if data.spans.total:
             parts = data.counts().cpu().split(data.spans.widths, 1)
@@ -304,6 +319,21 @@ class _CTGANLearner(StagedLearner):
             "kept": source.uniform(4 * packs, 2 * HIDDEN),
         }
 
+    def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        data, spans = self.data, self.data.spans
+        labels, place, rows = self.conditions(drawn["place"], data)
+        places, shares = self.critic.packed(data.rows(rows)[0], spans)
+        found = {
+            "condition": self.sampler.condition(place, labels),
+            "real": places,
+            "values": shares,
+            "gumbel": gumbel(drawn["gumbel"]),
+            "kept": (drawn["kept"] >= DROPOUT).to(shares.dtype) / (1 - DROPOUT),
+        }
+        if spans.total:
+            found |= {"value": place[..., None], "code": spans.of[place][..., None]}
+        return found
+
     def axes(self) -> Axes:
         row = ("numbers", "levels")
         told = ("levels", self.sampler.n_levels - self.sampler.spans.total)
@@ -319,55 +349,49 @@ class _CTGANLearner(StagedLearner):
             "critic.first.table": {0: told * self.pac},
         }
 
-    def forward(
+    def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        return self._judged(drawn, carried) if stage else self._judge(drawn)
+        return self._judged(carried) if stage else self._judge(drawn)
 
     def _judge(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The critic tells real from fake rows, and its slope between them should be 1
         (Gulrajani et al. 2017).
         """
-        data, sampler, critic = self.data, self.sampler, self.critic
-        labels, place, drawn_rows = self.conditions(drawn["place"], data)
-        condition = sampler.condition(place, labels)
-        numbers, logits = sampler(drawn["noise"], condition)
+        sampler, critic = self.sampler, self.critic
+        numbers, logits = sampler(drawn["noise"], drawn["condition"])
         soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, drawn["gumbel"])
         fake = sampler.row(numbers, soft)
-        rows, _ = data.rows(drawn_rows)
         packs = self.batch // self.pac
-        made, true = critic.seen(fake.detach()), critic.known(rows, data.spans)
+        made, true = critic.seen(fake.detach()), critic.known(drawn["real"], drawn["values"])
         # The first layer is linear: between two packs it is between theirs, at no cost.
-        between = true + drawn["share"] * (made - true)
-        entered = torch.cat([made, true, between]) + critic.told(condition).repeat(3, 1)
-        scores, one, two = critic(entered, drawn["kept"][: 3 * packs])
-        gap = scores[:packs].mean() - scores[packs : 2 * packs].mean()
+        between = torch.lerp(true, made, drawn["share"])
+        entered = torch.stack([made, true, between]) + critic.told(drawn["condition"])
+        scores, one, two = critic(entered.flatten(0, 1), drawn["kept"][: 3 * packs])
+        gap = scores.view(3, packs).mean(1).dot(self.signs)
         norm = critic.slope(one[2 * packs :], two[2 * packs :]).norm(2, 1)
-        carried = {"fake": fake, "logits": logits, "place": place, "condition": condition}
+        carried = {name: drawn[name] for name in ("condition", "value", "code") if name in drawn}
+        carried |= {"fake": fake, "logits": logits, "kept": drawn["kept"][3 * packs :]}
         return gap + PENALTY * ((norm - 1) ** 2).mean(), gap.detach()[None], carried
 
-    def _judged(
-        self, drawn: dict[str, Tensor], carried: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _judged(self, carried: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The generator pleases the critic and keeps to the condition.
 
         NOTE[DIFF]: it learns from the rows that the critic has just seen; the paper draws new ones.
         """
         critic = self.critic
         entered = critic.seen(carried["fake"]) + critic.told(carried["condition"])
-        scores, _, _ = critic(entered, drawn["kept"][-len(entered) :])
-        loss = -scores.mean()
-        missed = self._missed(carried["logits"], carried["place"])
+        scores, _, _ = critic(entered, carried["kept"])
+        loss, missed = -scores.mean(), self._missed(carried)
         return loss + missed, torch.stack([loss.detach(), missed.detach()]), {}
 
-    def _missed(self, logits: Tensor, place: Tensor) -> Tensor:
+    def _missed(self, carried: dict[str, Tensor]) -> Tensor:
         """Cross-entropy of the one code that the condition fixes."""
-        spans = self.sampler.spans
+        spans, logits = self.sampler.spans, carried["logits"]
         if not spans.total:
             return logits.sum()
-        code = spans.of[place][:, None]
-        chosen = logits.gather(1, place[:, None])
-        return (spans.logsumexp(logits).gather(1, code) - chosen).mean()
+        of_code = spans.logsumexp(logits, bounded=True).gather(1, carried["code"])
+        return (of_code - logits.gather(1, carried["value"])).mean()
 
 
 @final

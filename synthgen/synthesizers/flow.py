@@ -10,38 +10,33 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from synthgen.encoding.disclosure import rounded_count, shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
+from synthgen.synthesizers.flow_network import Flow, width
 from synthgen.synthesizers.network import NetworkSynthesizer, Role, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
-from synthgen.training.blocks import Spans, linear, one_hot
+from synthgen.training.blocks import Spans
 from synthgen.training.device import torch_generator
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 # With fewer rows of the class, training on all rows first gives better rows
 # (``evaluation/transfer.md``).
 ADAPT_BELOW = 1000
-BLOCKS, WAVES, CLOCK = 3, 32, 64
-MIN_WIDTH, MAX_WIDTH = 64, 512
-# Beyond it a level is as good as certain.
-SHARPEST = 15.0
 # More steps than this change no row, and would be a way to make a file that never ends.
 MAX_SOLVER_STEPS = 10_000
 # Share of the rows of a batch that are learned without their class, for `guidance`.
 LABEL_DROPOUT = 0.1
-CLIP, WARM_UP, LEAST_RATE, LATEST = 1.0, 50, 0.02, 0.98
+CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
 # Moments are logit-normal (Esser et al. 2024), later rather than sooner: what ties numbers to one
 # another shows last.
 LATE, SPREAD = 0.8, 1.6
@@ -52,183 +47,13 @@ SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 MOMENTS = 8
 
 
-def _width(rows: int) -> int:
-    """64 for 30 rows, twice as much for ten times the rows, at most 512; a power of two."""
-    power = round(math.log2(MIN_WIDTH) + math.log10(max(rows, 30) / 30))
-    return int(np.clip(2**power, MIN_WIDTH, MAX_WIDTH))
-
-
-class _Block(nn.Module):
-    """Two layers beside the input, with a scale and a shift that the moment gives."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.inner, self.outer = linear(width, width), linear(width, width)
-        self.modulation = linear(CLOCK, 2 * width)
-
-    def forward(self, x: Tensor, moment: Tensor) -> Tensor:
-        scale, shift = self.modulation(moment).chunk(2, 1)
-        inner = self.inner(self.norm(x) * (1 + scale) + shift)
-        return x + self.outer(F.silu(inner))
-
-
-class _Flow(Sampler):
-    """From noise to rows: at each moment, the row that a noisy one is expected to become.
-
-    The network corrects what would be expected if no column knew of another: of a noisy standard
-    normal number its share of the signal (Karras et al. 2022), of noisy levels their frequency
-    times their likelihood.
-    """
-
-    waves: Tensor
-    prior: Tensor
-
-    def __init__(
-        self,
-        n_numbers: int,
-        spans: Spans,
-        n_labels: int,
-        width: int,
-        solver_steps: int,
-        guidance: float,
-    ) -> None:
-        super().__init__()
-        self.n_numbers, self.spans, self.n_labels = n_numbers, spans, n_labels
-        self.size = n_numbers + spans.total
-        self.solver_steps, self.guidance = solver_steps, guidance
-        self.enter = linear(self.size + len(spans.widths), width)
-        self.leave = linear(width, self.size)
-        self.clock = nn.Sequential(linear(2 * WAVES, CLOCK), nn.SiLU(), linear(CLOCK, CLOCK))
-        self.label = linear(n_labels, CLOCK) if n_labels > 1 else None
-        self.blocks = nn.ModuleList([_Block(width) for _ in range(BLOCKS)])
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        waves = torch.exp(torch.linspace(0, math.log(1000.0), WAVES))
-        self.register_buffer("waves", waves, persistent=False)
-        # Logarithm of the frequency of each level.
-        self.register_buffer("prior", torch.zeros(spans.total))
-
-    def forward(
-        self, x: Tensor, shown: Tensor, times: Tensor, labels: Tensor, guidance: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Means of the numbers and logits of the levels at the end of the way.
-
-        Args:
-            x: Noisy rows, shape (batch, size).
-            shown: 1 for levels that are as they will be, 0 for noisy ones; shape (batch, n_codes).
-            times: From 0, noise, to 1, a row; shape (batch, 1), or (1, 1) for all rows.
-            labels: Classes; `n_labels` for none told. Shape as that of `times`, without its last.
-            guidance: Weight of what the class changes (Ho & Salimans 2022).
-        """
-        change_numbers, change_logits = self._changes(x, shown, times, labels)
-        if guidance != 1 and self.label is not None:
-            free = self._changes(x, shown, times, torch.full_like(labels, self.n_labels))
-            change_numbers = free[0] + guidance * (change_numbers - free[0])
-            change_logits = self.spans.bounded(free[1] + guidance * (change_logits - free[1]))
-        keep, spread = _skip(times)
-        sharp = (times / (1 - times).clamp(min=1e-3) ** 2).clamp(max=SHARPEST)
-        numbers = keep * x[:, : self.n_numbers] + spread * change_numbers
-        return numbers, self.prior + sharp * x[:, self.n_numbers :] + change_logits
-
-    def _changes(
-        self, x: Tensor, shown: Tensor, times: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        angles = times * self.waves
-        moment = self.clock(torch.cat([angles.sin(), angles.cos()], 1))
-        if self.label is not None:  # a class that is not told is none of them
-            told = one_hot(labels, self.n_labels)
-            moment = moment + self.label(told.to(moment.dtype))
-        moment = F.silu(moment)
-        hidden = self.enter(torch.cat([x, shown], 1))
-        for block in self.blocks:
-            hidden = block(hidden, moment)
-        out = self.leave(F.silu(self.norm(hidden)))
-        return out[:, : self.n_numbers], self.spans.bounded(out[:, self.n_numbers :])
-
-    def keep_all_but_modulation(self) -> None:
-        """From now on, learn only how the moment and the class scale and shift the layers."""
-        self.requires_grad_(False)
-        for part in (self.clock, self.label, *(block.modulation for block in self.blocks)):
-            if part is not None:
-                part.requires_grad_(True)
-
-    def losses(
-        self,
-        rows: Encoded,
-        labels: Tensor,
-        times: Tensor,
-        noise: Tensor,
-        shown: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Squared error of the numbers and cross-entropy of the levels, a mean over rows each.
-
-        Args:
-            rows: The rows to come.
-            labels: Shape (batch,).
-            times: Shape (batch, 1).
-            noise: Standard normal, shape (batch, size).
-            shown: See `forward`; None: no level is.
-        """
-        numbers, levels = rows.numbers, self.spans.one_hot(rows.codes)
-        x = times * torch.cat([numbers, levels], 1) + (1 - times) * noise
-        if shown is None:
-            shown = torch.zeros_like(rows.codes, dtype=x.dtype)
-        else:
-            noisy = x[:, self.n_numbers :]
-            noisy = torch.where(self.spans.spread(shown) > 0, levels, noisy)
-            x = torch.cat([x[:, : self.n_numbers], noisy], 1)
-        mean, logits = self(x, shown, times, labels)
-        # What is left to learn of a number counts the same at every moment.
-        weight = 1 / _skip(times.clamp(max=LATEST))[1] ** 2
-        squared = ((mean - numbers) ** 2 * weight).sum(1)
-        entropy = (self.spans.cross_entropy(logits, rows.codes) * (1 - shown)).sum(1)
-        return squared.mean(), entropy.mean()
-
-    def generate(
-        self,
-        rows: int,
-        generator: torch.Generator,
-        label: int,
-        fixed: Mapping[int, int] | None = None,
-    ) -> Encoded:
-        """Fresh rows; `fixed` are levels of codes, by their position, that all rows have."""
-        n, device = self.n_numbers, self.waves.device
-        noise = torch.randn(rows, self.size, device=device, generator=generator)
-        shown = torch.zeros(rows, len(self.spans.widths), device=device)
-        wanted = torch.zeros(self.size, device=device)
-        for code, level in (fixed or {}).items():
-            shown[:, code] = 1.0
-            wanted[n + int(self.spans.offsets[code]) + level] = 1.0
-        known = F.pad(self.spans.spread(shown[:1]), (n, 0)) > 0
-        x, logits = noise, noise[:, n:]
-        of = torch.full((1,), label, device=device)
-        moments = torch.linspace(0, 1, self.solver_steps + 1, device=device)
-        for now, then in pairwise(moments):
-            x = torch.where(known, wanted, x)
-            numbers, logits = self(x, shown, now.expand(1, 1), of, self.guidance)
-            ahead = torch.cat([numbers, self.spans.softmax(logits)], 1)
-            x = x + (ahead - x) * ((then - now) / (1 - now))
-        codes = self.spans.draw(logits, generator)
-        for code, level in (fixed or {}).items():
-            codes[:, code] = level
-        return Encoded(x[:, :n], codes)
-
-
-def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a standard normal number: the share of the noisy one in its mean, and what is left of its
-    spread (Karras et al. 2022).
-    """
-    spread = times**2 + (1 - times) ** 2
-    return times / spread, (1 - times) / spread.sqrt()
-
-
 class _FlowLearner(StagedLearner):
     losses = ("numbers", "levels")
     clip = CLIP
 
-    def __init__(self, sampler: _Flow, data: Data, batch: int, rate: float) -> None:
+    def __init__(self, sampler: Flow, data: Data, batch: int, rate: float) -> None:
         super().__init__()
-        self.sampler: _Flow = sampler
+        self.sampler: Flow = sampler
         self.data, self.batch = data, batch
         if data.spans.total:
             # Rounded, as the model file holds them; what the network learns makes up for it.
@@ -248,7 +73,7 @@ class _FlowLearner(StagedLearner):
     def draw(self, source: Source) -> dict[str, Tensor]:
         return {
             "rows": source.uniform(self.batch, dtype=torch.float64),
-            "hidden": source.uniform(self.batch),
+            "untold": source.uniform(self.batch),
             "times": source.uniform(self.batch),
             "shown": source.uniform(self.batch, len(self.sampler.spans.widths) + 1),
             "noise": source.normal(self.batch, self.sampler.size),
@@ -262,25 +87,31 @@ class _FlowLearner(StagedLearner):
             "sampler.prior": {0: ("levels",)},
         }
 
-    def forward(
-        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        sampler, data = self.sampler, self.data
+    def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        sampler, data, shape = self.sampler, self.data, drawn["rows"].shape
+        # One moment in each of `batch` parts that are as likely: the loss varies less.
+        place = torch.arange(self.batch, device=data.labels.device) + drawn["times"]
+        place = (place / self.batch).clamp(1e-6, 1 - 1e-6)
+        times = torch.sigmoid(LATE + SPREAD * torch.special.ndtri(place))
+        drawn = {name: all.flatten(0, len(shape) - 1) for name, all in drawn.items()}
         rows, labels = data.rows(data.at(drawn["rows"]))
         if self.dropout:
-            labels = torch.where(drawn["hidden"] < self.dropout, sampler.n_labels, labels)
-        # One moment in each of `batch` parts that are as likely: the loss varies less.
-        place = (torch.arange(self.batch, device=labels.device) + drawn["times"]) / self.batch
-        times = torch.sigmoid(LATE + SPREAD * torch.special.ndtri(place.clamp(1e-6, 1 - 1e-6)))
+            labels = torch.where(drawn["untold"] < self.dropout, sampler.n_labels, labels)
         share = drawn["shown"]
         shown = (share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)
         noise, shown = drawn["noise"], shown.to(share.dtype)
         if data.padded:  # so that nothing comes from what the table lacks
             noise = noise * torch.cat([data.used, data.spans.used])
             shown = shown * data.spans.shares(rows.codes)
-        squared, entropy = sampler.losses(rows, labels, times[:, None], noise, shown)
+        found = sampler.noisy(rows, labels, times.reshape(-1, 1), noise, shown)
+        return {name: all.unflatten(0, shape) for name, all in found.items()}
+
+    def objective(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        squared, entropy = (loss.mean() for loss in self.sampler.losses(drawn))
         losses = torch.stack([squared.detach(), entropy.detach()])
-        return (squared + entropy) / data.parts, losses, {}
+        return (squared + entropy) / self.data.parts, losses, {}
 
     def course(self, done: int, steps: int) -> float:
         """Linear warm-up, then half a cosine down."""
@@ -395,10 +226,10 @@ class TabFlow(NetworkSynthesizer):
                 "leave out where, and choose among the rows",
             )
         model = self._models[position]
-        assert isinstance(model.sampler, _Flow)
+        assert isinstance(model.sampler, Flow)
         places = [model.encoder.place(name, value) for name, value in where.items()]
         fixed = {code: level for code, level in places if code is not None}
-        return self._blocks(model, rows, seed, partial(model.sampler.generate, fixed=fixed))
+        return self._made(model, rows, seed, partial(model.sampler.made, fixed=fixed))
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -444,12 +275,12 @@ class TabFlow(NetworkSynthesizer):
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         spans = Spans(layout.widths, layout.own)
-        return _Flow(
-            layout.n_numbers, spans, n_labels, _width(rows), self.solver_steps, self.guidance
+        return Flow(
+            layout.n_numbers, spans, n_labels, width(rows), self.solver_steps, self.guidance
         )
 
     def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
-        assert isinstance(sampler, _Flow)
+        assert isinstance(sampler, Flow)
         return _FlowLearner(sampler, data, self.batch_size, self.learning_rate)
 
     def _look(
@@ -461,22 +292,29 @@ class TabFlow(NetworkSynthesizer):
         seed: np.random.SeedSequence,
     ) -> Callable[[], float]:
         """Mean loss on held-out rows, always at the same moments with the same noise."""
-        assert isinstance(sampler, _Flow)
+        assert isinstance(sampler, Flow)
+
+        classes = list(held)
+        real = Encoded.cat([held[position] for position in classes])
+        sizes = [len(held[position]) for position in classes]
+        told = [0 if labels is None else position for position in classes]
+        of = torch.tensor(told, device=self.device_).repeat_interleave(
+            torch.tensor(sizes, device=self.device_), output_size=sum(sizes)
+        )
+        # All moments are one batch: shape (MOMENTS * rows, ...).
+        moments = (torch.arange(MOMENTS, device=self.device_) + 0.5) / MOMENTS
+        times = moments.repeat_interleave(len(real))[:, None]
+        whole = Encoded(real.numbers.repeat(MOMENTS, 1), real.codes.long().repeat(MOMENTS, 1))
+        # Each class counts the same.
+        share = torch.cat([torch.full((n,), 1 / (MOMENTS * n * len(sizes))) for n in sizes])
+        share = share.repeat(MOMENTS).to(self.device_)
 
         def loss() -> float:
-            found = 0.0
-            for position, real in held.items():
-                generator = torch_generator(child_seed(seed, 3), self.device_)
-                label = 0 if labels is None else position
-                of = torch.full((len(real),), label, device=self.device_)
-                for moment in range(MOMENTS):
-                    noise = torch.randn(
-                        len(real), sampler.size, device=self.device_, generator=generator
-                    )
-                    time = (moment + 0.5) / MOMENTS
-                    times = torch.full((len(real), 1), time, device=self.device_)
-                    both = sampler.losses(real, of, times, noise)
-                    found += float(sum(both))
-            return found / (MOMENTS * len(held))
+            generator = torch_generator(child_seed(seed, 3), self.device_)
+            noise = torch.randn(len(whole), sampler.size, device=self.device_, generator=generator)
+            squared, entropy = sampler.losses(
+                sampler.noisy(whole, of.repeat(MOMENTS), times, noise)
+            )
+            return float((squared + entropy) @ share)
 
         return loss

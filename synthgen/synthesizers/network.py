@@ -26,10 +26,10 @@ from synthgen.synthesizers.network_fit import NetworkFit
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
-from synthgen.threads import NETWORK, threads_for
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
 from synthgen.training.learner import Sampler, StagedLearner
+from synthgen.training.making import make_rows
 from synthgen.training.runner import History, Task
 
 Scope = Literal["auto", "class", "all", "adapt"]
@@ -49,8 +49,6 @@ WEIGHT, SAMPLER_WEIGHT = 52, 32
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48
-# Rows are generated in whole blocks, so that the first rows of a longer sample are the same.
-BLOCK = 1024
 
 
 class NetworkSynthesizer(SavedNetworks):
@@ -294,22 +292,17 @@ class NetworkSynthesizer(SavedNetworks):
             assert self._bootstrap is not None
             return self._bootstrap._sample(position, rows, seed)
         model = self._models[position]
-        return self._blocks(model, rows, seed, model.sampler.generate)
+        return self._made(model, rows, seed, model.sampler.made)
 
-    def _blocks(
+    def _made(
         self,
         model: TrainedNetwork,
         rows: int,
         seed: np.random.SeedSequence,
-        generate: Callable[[int, torch.Generator, int], Encoded],
+        made: Callable[[dict[str, torch.Tensor], int], Encoded],
     ) -> pd.DataFrame:
-        blocks = []
-        weights = sum(weight.numel() for weight in model.sampler.parameters())
-        with threads_for(BLOCK * weights, NETWORK), torch.inference_mode():
-            for block in range(-(-rows // BLOCK)):
-                generator = torch_generator(child_seed(seed, block), self.device_)
-                blocks.append(generate(BLOCK, generator, model.label))
-        return model.encoder.inverse_transform(Encoded.cat(blocks)[:rows])
+        found = make_rows(model.sampler, made, model.label, rows, seed, self.device_)
+        return model.encoder.inverse_transform(found)
 
 
 def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None) -> None:

@@ -62,9 +62,9 @@ class Data(torch.nn.Module):
 
     def there(self, codes: torch.Tensor) -> torch.Tensor:
         """Whether a row has a value of each number, and no spike or missing cell."""
-        if not codes.shape[1]:
-            return self.always.expand(len(codes), -1)
-        return self.always | (codes[:, self.scale_code] == 0)
+        if not codes.shape[-1]:
+            return self.always.expand(*codes.shape[:-1], -1)
+        return self.always | (codes[..., self.scale_code] == 0)
 
     def counts(self) -> torch.Tensor:
         """Number of rows of each class and level, float64 of shape (n_labels, n_levels).

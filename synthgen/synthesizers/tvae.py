@@ -15,11 +15,11 @@ from synthgen.encoding.layout import Encoded, Layout
 from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.training.blocks import (
+    OneHot,
     OneHotLinear,
     QuickLinear,
     QuickSequential,
     Spans,
-    looked_up,
     one_hot,
 )
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
@@ -52,14 +52,20 @@ class _Decoder(Sampler):
         numbers, raw = self.body(latent).split([self.n_numbers, self.spans.total], 1)
         return numbers, self.spans.bounded(raw)
 
-    def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
-        device = self.log_sigma.device
-        latent = torch.randn(rows, LATENT, device=device, generator=generator)
-        mean, logits = self(latent, torch.full((rows,), label, device=device))
-        noise = torch.randn(mean.shape, device=device, generator=generator)
+    def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
+        return {
+            "latent": source.normal(rows, LATENT),
+            "noise": source.normal(rows, self.n_numbers),
+            "codes": source.uniform(rows, len(self.spans.widths), dtype=torch.float64),
+        }
+
+    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
+        latent = drawn["latent"]
+        mean, logits = self(latent, torch.full_like(latent[:, 0], label, dtype=torch.long))
+        numbers = torch.addcmul(mean, drawn["noise"], _sigma(self.log_sigma))
         # NOTE[DIFF]: codes are drawn from their distribution, as the paper writes; the usual code
         # takes the likeliest.
-        return Encoded(mean + noise * _sigma(self.log_sigma), self.spans.draw(logits, generator))
+        return Encoded(numbers, self.spans.draw(logits, drawn["codes"]))
 
 
 class _TVAELearner(StagedLearner):
@@ -91,38 +97,42 @@ class _TVAELearner(StagedLearner):
             "enter.table": {0: ("levels", self.sampler.n_condition)},
         }
 
-    def forward(
-        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        data = self.data
+    def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        data, spans = self.data, self.data.spans
         rows, labels = data.rows(data.at(drawn["rows"]))
-        numbers, codes = rows.numbers, rows.codes
-        mean, log_variance = self.encoder(self._entered(rows, labels)).chunk(2, 1)
-        log_variance = log_variance.clamp(-20, 20)
-        latent = mean + drawn["noise"] * (0.5 * log_variance).exp()
-        out, logits = self.sampler(latent, labels)
-        sigma = _sigma(self.sampler.log_sigma)
-        there = data.there(codes)
+        there = data.there(rows.codes)
         if data.padded:
             there = there * data.used
-        density = 0.5 * ((numbers - out) / sigma) ** 2 + sigma.log()
-        fit = (density * there).sum(1) + data.spans.cross_entropy(logits, codes).sum(1)
+        places, shares = rows.codes + spans.offsets, spans.shares(rows.codes)
+        found = {
+            "labels": labels,
+            "numbers": rows.numbers,
+            "levels": places,
+            "there": there.to(rows.numbers.dtype),
+        }
+        if self.sampler.n_condition:
+            places = torch.cat([places, labels[..., None] + spans.total], -1)
+            shares = F.pad(shares, (0, 1), value=1.0)
+        return found | {"places": places, "shares": shares}
+
+    def objective(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        # Real rows, with their class where it is a condition, in the first layer.
+        hot = OneHot(drawn["places"], len(self.enter.table), drawn["shares"])
+        entered = hot.times(self.enter.table, self.enter.dense(drawn["numbers"]), training=True)
+        mean, log_variance = self.encoder(entered).chunk(2, 1)
+        log_variance = log_variance.clamp(-20, 20)
+        latent = mean + drawn["noise"] * (0.5 * log_variance).exp()
+        out, logits = self.sampler(latent, drawn["labels"])
+        sigma = _sigma(self.sampler.log_sigma)
+        density = 0.5 * ((drawn["numbers"] - out) / sigma) ** 2 + sigma.log()
+        entropy = self.data.spans.cross_entropy(logits, drawn["levels"], bounded=True)
+        fit = (density * drawn["there"]).sum(1) + entropy.sum(1)
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
         fit, divergence = fit.mean(), divergence.mean()
         losses = torch.stack([fit.detach(), divergence.detach()])
         return RECONSTRUCTION * fit + divergence, losses, {}
-
-    def _entered(self, rows: Encoded, labels: Tensor) -> Tensor:
-        """Real rows, with their class where it is a condition, in the first layer."""
-        spans = self.data.spans
-        places, shares = rows.codes + spans.offsets, spans.shares(rows.codes)
-        if self.sampler.n_condition:
-            places = torch.cat([places, labels[:, None] + spans.total], 1)
-            shares = F.pad(shares, (0, 1), value=1.0)
-        out = self.enter.dense(rows.numbers)
-        if not places.shape[1]:
-            return out
-        return out + looked_up(self.enter.table, places, shares, training=True)
 
 
 def _encoder() -> nn.Sequential:

@@ -23,9 +23,10 @@ from torch.func import functional_call, vmap
 
 from synthgen.encoding.layout import Layout, common
 from synthgen.threads import NETWORK, threads_for
-from synthgen.training.graph import CapturedStep, out_of_memory
+from synthgen.training import averages
+from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
-from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task, decay_of
+from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task
 
 LOOKS = 20
 
@@ -99,29 +100,32 @@ class SideBySide:
         ]
         self.like = next(self.template.sampler.parameters())
         seeds = [task.generator.initial_seed() for task in tasks]
-        self.generator = torch.Generator(device=self.like.device)
-        self.generator.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        generator = torch.Generator(device=self.like.device)
+        generator.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         self.total = torch.zeros(self.k, len(self.template.losses), device=self.like.device)
         self.averaged = [each.flat.detach().clone() for each in self.weights]
         self.averaged += [self.buffers[name].clone() for name in self.statistics]
-        self.decay = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
-        self.count = torch.zeros_like(self.decay)
+        # Of the weights in the averages, at this step.
+        self.moved = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
+        self.count = torch.zeros_like(self.moved)
         self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
-        self.captured = CapturedStep(self.update, self.generator, self.like.device)
+        self.captured = CapturedSteps(self._updates, generator, self.like.device)
 
     # --- a step -----------------------------------------------------------------------------------
 
     def draw(self) -> dict[str, Tensor]:
-        return self.template.draw(Source(self.generator, self.like, (self.k,)))
+        return self.template.draw(Source(self.captured.generator, self.like, (self.k,)))
 
     def update(self) -> None:
         """Make a step of all learners, and update the averages."""
         self.total += self.step(self.draw())
         now = [each.flat.detach() for each in self.weights]
         now += [self.buffers[name] for name in self.statistics]
-        change = torch._foreach_sub(now, self.averaged)
-        torch._foreach_mul_(change, 1 - self.decay)
-        torch._foreach_add_(self.averaged, change)
+        averages.move(self.averaged, now, self.moved)
+
+    def _updates(self, count: int) -> None:
+        for _ in range(count):
+            self.update()
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:
         """Make a step of all learners.
@@ -179,7 +183,7 @@ class SideBySide:
         # Copied to the device before training, so that no step waits for the host.
         shares = torch.tensor(rates, device=self.like.device, dtype=self.like.dtype)
         for step in range(1, max(ends) + 1):
-            self.decay.fill_(decay_of(step))
+            self.moved.fill_(averages.share_of(step))
             self.shares.copy_(shares[step - 1])
             self.captured()
             since += 1

@@ -87,10 +87,10 @@ class Spans(nn.Module):
         return self._kept(out.scatter(1, codes + self.offsets, 1.0))
 
     def shares(self, codes: Tensor) -> Tensor:
-        """1 for each code of a column that the table has, shape (batch, n_spans)."""
+        """1 for each code of a column that the table has, shape (..., n_spans)."""
         if not self.padded:
             return torch.ones_like(codes, dtype=self.member.dtype)
-        return self.used[self.offsets].expand(len(codes), -1)
+        return self.used[self.offsets].expand(codes.shape)
 
     def bounded(self, raw: Tensor) -> Tensor:
         """Logits limited to +-`LIMIT`, nearly unchanged near 0; `CLOSED` for levels it lacks."""
@@ -101,12 +101,17 @@ class Spans(nn.Module):
         """The values, 0 for levels that the table lacks, so that their weights get no gradient."""
         return shares * self.used if self.padded else shares
 
-    def logsumexp(self, logits: Tensor) -> Tensor:
-        """Of each span, shape (batch, n_spans); logits of a row must lie within 80 of one
-        another.
+    def logsumexp(self, logits: Tensor, *, bounded: bool = False) -> Tensor:
+        """Of each span, shape (batch, n_spans).
+
+        Args:
+            logits: Shape (batch, total); those of a row must lie within 80 of one another.
+            bounded: All lie between -80 and 60, as those of `bounded` do: no maximum is needed.
         """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
+        if bounded:
+            return self.summed(logits.exp()).log()
         top = logits.detach().amax(1, keepdim=True)
         return self.summed((logits - top).exp()).log() + top
 
@@ -114,49 +119,64 @@ class Spans(nn.Module):
         """The sum over each span, from shape (batch, total) to (batch, n_spans)."""
         if _one_by_one(values):
             return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
-        return values.matmul(self.member)
+        return _exact(values, self.member)
 
     def spread(self, values: Tensor) -> Tensor:
         """The value of each span at all of its entries, from (batch, n_spans) to (batch, total)."""
         if _one_by_one(values):
             return values.index_select(1, self.of)
-        return values.matmul(self.member.T)
+        return _exact(values, self.member.T)
 
     def softmax(self, logits: Tensor) -> Tensor:
-        return self._kept((logits - self.spread(self.logsumexp(logits))).exp())
+        """Of each span; logits of a row must lie within 80 of one another."""
+        if not self.total:
+            return logits
+        shares = (logits - logits.detach().amax(1, keepdim=True)).exp()
+        return self._kept(shares / self.spread(self.summed(shares)))
 
-    def cross_entropy(self, logits: Tensor, codes: Tensor) -> Tensor:
-        """Of each span. Shape (batch, n_spans)."""
-        return self.logsumexp(logits) - logits.gather(1, codes + self.offsets)
+    def cross_entropy(self, logits: Tensor, places: Tensor, *, bounded: bool = False) -> Tensor:
+        """Of each span, shape (batch, n_spans).
 
-    def gumbel_softmax(self, logits: Tensor, temperature: float, uniform: Tensor) -> Tensor:
+        Args:
+            logits, bounded: See `logsumexp`.
+            places: Of the levels that are there: codes and `offsets`, shape (batch, n_spans).
+        """
+        if not self.total:
+            return logits.new_zeros(len(logits), 0)
+        if not bounded:
+            logits = logits - logits.detach().amax(1, keepdim=True)
+        return self.logsumexp(logits, bounded=True) - logits.gather(1, places)
+
+    def gumbel_softmax(self, logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
         """A soft draw from each span's distribution (Jang et al. 2017; Maddison et al. 2017).
 
         Args:
-            logits: Shape (batch, total).
+            logits: Of `bounded`, shape (batch, total).
             temperature: Towards 0 the draw becomes hard.
-            uniform: Uniformly drawn from [0, 1), shape (batch, total).
+            noise: Of `gumbel`, shape (batch, total).
         """
         if not self.total:
             return logits
-        noisy = logits + gumbel(uniform)
+        noisy = logits + noise
         # The log-sum-exp lies within log(width) of the span's maximum: dividing by the temperature
         # stays safe. Below e-40 a share is nothing, and denormal numbers would slow every product
         # by an order of magnitude.
-        scaled = (noisy - self.spread(self.logsumexp(noisy)).detach()) / temperature
-        soft = scaled.clamp(min=-40).exp()
+        top = self.spread(self.logsumexp(noisy.detach(), bounded=True))
+        soft = ((noisy - top) / temperature).clamp(min=-40).exp()
         return self._kept(soft / self.spread(self.summed(soft)))
 
-    def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Codes drawn by inverse CDF, int64 of shape (batch, n_spans).
 
         One uniform number for each code, and one cumulated sum over all spans: the number of
         operations does not depend on that of the columns.
+
+        Args:
+            logits: Shape (batch, total).
+            uniform: Drawn from [0, 1), float64 of shape (batch, n_spans).
         """
         if not self.total:
             return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
-        size, device = (len(logits), len(self.widths)), logits.device
-        uniform = torch.rand(size, device=device, dtype=torch.float64, generator=generator)
         # Of all spans up to its own; float64, so that a long row adds up as exactly as a short one.
         passed = self.softmax(logits).cumsum(1, dtype=torch.float64)
         ends = passed[:, self.offsets + self.sizes - 1]
@@ -174,12 +194,32 @@ def _one_by_one(values: Tensor) -> bool:
     return values.device.type == "cpu" and not _side_by_side(values)
 
 
+def _exact(values: Tensor, member: Tensor) -> Tensor:
+    """``values @ member`` in full precision, whatever the user lets products on CUDA be rounded to:
+    rounded log-sum-exps are wrong by more than a whole level is worth.
+    """
+    if values.dtype != torch.float32 or not values.is_cuda or not _rounds():
+        return values.matmul(member)
+    return values.double().matmul(member.double()).float()
+
+
+def _rounds() -> bool:
+    """Whether torch may round factors of float32 on CUDA, to tf32."""
+    matmul = torch.backends.cuda.matmul
+    setting = getattr(matmul, "fp32_precision", None)  # torch before 2.9 has the other one alone
+    if setting is None:
+        return matmul.allow_tf32
+    if setting == "none":
+        setting = getattr(torch.backends, "fp32_precision", "none")
+    return setting not in ("none", "ieee")
+
+
 def _side_by_side(tensor: Tensor) -> bool:
     return torch._C._functorch.is_batchedtensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def gumbel(uniform: Tensor) -> Tensor:
-    """Standard Gumbel numbers from uniform ones."""
+    """Standard Gumbel numbers from uniform ones, within 17 of 0."""
     return uniform.clamp(1e-20, 1 - 1e-7).log().neg().log().neg()
 
 
@@ -198,14 +238,14 @@ def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
     return _Linear(n_in, n_out, bias=bias)
 
 
-def quick(x: Tensor) -> bool:
+def use_bf16(x: Tensor) -> bool:
     """Whether products with `x` are to be of numbers rounded to bfloat16, summed in float32."""
     return BFLOAT16 and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b``, of rounded numbers where that is `quick`."""
-    return (a.bfloat16() @ b.bfloat16()).float() if quick(a) else a @ b
+    """``a @ b``, of rounded numbers where that is `use_bf16`."""
+    return (a.bfloat16() @ b.bfloat16()).float() if use_bf16(a) else a @ b
 
 
 class QuickLinear(_Linear):
@@ -215,7 +255,7 @@ class QuickLinear(_Linear):
         if x.dtype == torch.bfloat16:
             bias = None if self.bias is None else self.bias.bfloat16()
             return F.linear(x, self.weight.bfloat16(), bias)
-        if self.training and quick(x):
+        if self.training and use_bf16(x):
             return self(x.bfloat16()).float()
         return super().forward(x)
 
@@ -224,7 +264,7 @@ class QuickSequential(nn.Sequential):
     """Layers that pass bfloat16 numbers to one another during training, if `use_bf16`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.training and quick(input):
+        if self.training and use_bf16(input):
             return super().forward(input.bfloat16()).float()
         return super().forward(input)
 
@@ -246,36 +286,73 @@ class OneHotLinear(nn.Module):
         self.dense = QuickLinear(n_dense, n_out)
         self.table = nn.Parameter(torch.empty(n_levels, n_out))
 
-    def forward(self, dense: Tensor, places: Tensor) -> Tensor:
-        out = self.dense(dense)
-        return out + looked_up(self.table, places) if places.shape[1] else out
+    def forward(self, dense: Tensor, hot: OneHot) -> Tensor:
+        return hot.times(self.table, self.dense(dense))
 
 
-def looked_up(
-    table: Tensor, places: Tensor, shares: Tensor | None = None, *, training: bool = False
-) -> Tensor:
-    """The sum of the rows of `table` at `places`: a product with an input that is nearly all 0.
+class OneHot:
+    """Rows of an input that is 0 but for a few places, and products with them.
 
-    On a CPU they are looked up, unless the table is short and a product is `quick`. Elsewhere the
-    input is written out and multiplied, which is one launch and has a gradient that needs no
-    sorting; so it is for many models side by side.
+    On a CPU rows of the factor are looked up, unless it is short and `use_bf16`.
+    Elsewhere the input is written out, once for all products, and multiplied, which has a gradient
+    that needs no sorting; so it is for many models side by side.
 
     Args:
-        table: Shape (n_levels, n_out).
-        places: Rows of it, int64 of shape (batch, n); not twice in a row of the batch.
+        places: int64 of shape (batch, n); not twice in a row of the batch.
+        width: Places of a row of the input.
         shares: Values of the input there, shape (batch, n); None: all 1.
-        training: Whether a product of rounded numbers will do.
 
-    Returns:
-        Shape (batch, n_out).
+    Example:
+        >>> OneHot(torch.tensor([[0, 2]]), 3).times(torch.eye(3), torch.ones(3))
+        tensor([[2., 1., 2.]])
     """
-    rounded = training and quick(table) and len(table) <= NARROW * places.shape[1]
-    if table.device.type == "cpu" and not _side_by_side(table) and places.shape[1] and not rounded:
-        return F.embedding_bag(places, table, mode="sum", per_sample_weights=shares)
-    kind = torch.bfloat16 if rounded else table.dtype
-    hot = torch.zeros(len(places), len(table), device=table.device, dtype=kind)
-    ones = torch.ones_like(places, dtype=kind) if shares is None else shares.to(kind)
-    return (hot.scatter(1, places, ones) @ table.to(kind)).to(table.dtype)
+
+    def __init__(self, places: Tensor, width: int, shares: Tensor | None = None) -> None:
+        self.places, self.width, self.shares = places, width, shares
+        self._written: dict[torch.dtype, Tensor] = {}
+
+    def times(
+        self, table: Tensor, added: Tensor | None = None, *, training: bool = False
+    ) -> Tensor:
+        """The product with `table`: of each row, the sum of the rows of `table` at its places.
+
+        Args:
+            table: Shape (width, n_out).
+            added: What is added, of shape (batch, n_out) or (n_out,); None: nothing.
+            training: Whether a product of rounded numbers will do.
+
+        Returns:
+            Shape (batch, n_out).
+        """
+        places = self.places
+        if not places.shape[1]:
+            empty = table.new_zeros(len(places), table.shape[1])
+            return empty if added is None else empty + added
+        alone = not _side_by_side(table) and not _side_by_side(places)
+        rounded = training and use_bf16(table) and self.width <= NARROW * places.shape[1]
+        if table.device.type == "cpu" and alone and not rounded:
+            found = F.embedding_bag(places, table, mode="sum", per_sample_weights=self.shares)
+        else:
+            kind = torch.bfloat16 if rounded else table.dtype
+            hot = self.written(kind)
+            if added is not None and alone and not rounded:
+                return torch.addmm(added, hot, table)
+            found = (hot @ table.to(kind)).to(table.dtype)
+        return found if added is None else found + added
+
+    def written(self, kind: torch.dtype) -> Tensor:
+        """The input itself, shape (batch, width)."""
+        if kind not in self._written:
+            hot = torch.zeros(len(self.places), self.width, device=self.places.device, dtype=kind)
+            if _side_by_side(self.places):
+                shares = torch.ones_like(self.places, dtype=kind)
+                shares = shares if self.shares is None else self.shares.to(kind)
+                self._written[kind] = hot.scatter(1, self.places, shares)
+            elif self.shares is None:
+                self._written[kind] = hot.scatter_(1, self.places, 1.0)
+            else:
+                self._written[kind] = hot.scatter_(1, self.places, self.shares.to(kind))
+        return self._written[kind]
 
 
 class WideLinear(nn.Module):

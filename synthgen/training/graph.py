@@ -1,14 +1,15 @@
-"""One update of a network, on CUDA captured once as a graph and replayed at the cost of one launch;
+"""Updates of a network, on CUDA captured once as a graph and replayed at the cost of one launch;
 and how an error says that memory ran out.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # updates before a graph is captured: they fill the optimisers' state and the caches
+WARM_UP = 3
 # What libraries write when memory runs out; on a CPU torch raises a plain RuntimeError.
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -18,61 +19,111 @@ _OUT_OF_MEMORY = (
 )
 
 
-class CapturedStep:
-    """An update that runs as it is on a CPU and, on CUDA, is captured as a graph and replayed.
+class CapturedSteps:
+    """Updates that run as they are on a CPU and, on CUDA, are captured as graphs and replayed.
 
     Args:
-        update: Works on tensors that keep their place in memory.
-        generator: Its only source of randomness.
-        device: Where the update runs. On CUDA each step has a stream of its own on this device:
+        update: Makes so many updates, on tensors that keep their place in memory, with randomness
+            from `generator` alone.
+        generator: Of this device; `update` must take it from here, see the attribute.
+        device: Where the updates run. On CUDA each object has a stream of its own on this device:
             that of `torch.cuda.graph` is one for all, on the device that came first.
+        warm_up: Updates before a graph is captured: they fill the optimisers' state and the caches
+            of libraries.
+
+    Attributes:
+        generator: The one in use: after a capture that failed, a new one with the same state, as
+            torch does not let go of the old one.
+        on_cuda: Whether the device is a GPU.
+        captures: Whether graphs are captured: on CUDA, until a capture fails.
+        graphs: By number of updates.
     """
 
     def __init__(
-        self, update: Callable[[], None], generator: torch.Generator, device: torch.device
+        self,
+        update: Callable[[int], None],
+        generator: torch.Generator,
+        device: torch.device,
+        *,
+        warm_up: int = WARM_UP,
     ) -> None:
-        self.update: Callable[[], None] | None = update
-        self.generator, self.device = generator, device
-        self.captures = device.type == "cuda"
-        self.stream = torch.cuda.Stream(device) if self.captures else None
+        self.update: Callable[[int], None] | None = update
+        self.generator, self.device, self.warm_up = generator, device, warm_up
+        self.on_cuda = self.captures = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if self.on_cuda else None
         self.forget()
 
     def forget(self) -> None:
-        """Drop the captured graph; its tensors were replaced."""
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.eager = 0  # updates since the start, or since the graph was dropped
+        """Drop the captured graphs; their tensors were replaced."""
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.eager = 0  # updates since the start, or since the graphs were dropped
+        self.asked: set[int] = set()
 
     def close(self) -> None:
-        """Drop the graph and the update, whose owner holds this step: both are free at once."""
+        """Drop the graphs and the update, whose owner holds this object: both are free at once."""
         self.forget()
         self.update = None
 
-    def __call__(self) -> None:
-        assert self.update is not None, "the run is over"
-        if self.graph is not None:
-            self.graph.replay()
-        elif self.captures:
+    def ready(self, count: int) -> bool:
+        """Whether `count` updates are one graph, which is captured when they are asked for the
+        second time after the warm-up.
+        """
+        if not self.captures:
+            return False
+        if count not in self.graphs and count in self.asked and self.eager >= self.warm_up:
             with torch.cuda.device(self.device):
-                self._warm_up(self.update)
-        else:
-            self.update()
+                self._capture(count)
+        self.asked.add(count)
+        return count in self.graphs
 
-    def _warm_up(self, update: Callable[[], None]) -> None:
-        """Run the update on the step's own stream, and after the last warm-up capture it."""
-        assert self.stream is not None
-        current = torch.cuda.current_stream(self.device)
-        self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
+    def __call__(self, count: int = 1) -> None:
+        """Make `count` updates, all in one graph or all one by one."""
+        if self.ready(count):
+            self.graphs[count].replay()
+        else:
+            self.one_by_one(lambda: self._update(count), count)
+
+    def one_by_one(self, update: Callable[[], None], count: int = 1) -> None:
+        """Run `update`, which makes `count` updates; on CUDA on the stream of the captures."""
+        self.eager += count
+        if self.stream is None:
             update()
-        current.wait_stream(self.stream)
-        self.eager += 1
-        if self.eager < WARM_UP:
             return
+        with torch.cuda.device(self.device):
+            current = torch.cuda.current_stream(self.device)
+            self.stream.wait_stream(current)
+            with torch.cuda.stream(self.stream):
+                update()
+            current.wait_stream(self.stream)
+
+    def _update(self, count: int) -> None:
+        assert self.update is not None, "the run is over"
+        self.update(count)
+
+    def _capture(self, count: int) -> None:
+        state = self.generator.get_state()
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph, stream=self.stream):
-            update()  # captured, not run
-        self.graph = graph
+        # Never replayed at the same time, graphs share the memory of the first.
+        pool = next(iter(self.graphs.values())).pool() if self.graphs else None
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=self.stream):
+                self._update(count)  # captured, not run
+        except (MemoryError, RuntimeError) as error:
+            self.generator = torch.Generator(device=self.device)
+            self.generator.set_state(state)
+            if out_of_memory(error):
+                raise
+            self.captures = False
+            self.graphs.clear()
+            warnings.warn(
+                f"steps run one by one, which takes longer: they cannot be a CUDA graph here "
+                f"({type(error).__name__}: {error})",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
+        self.graphs[count] = graph
 
 
 def out_of_memory(error: BaseException) -> bool:

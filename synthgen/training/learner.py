@@ -5,84 +5,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from synthgen.encoding.layout import Encoded
 
+# Updates whose random numbers are drawn at once: for 16 steps a draw takes a GPU no longer than
+# for one. Also the updates of one captured graph.
+AT_ONCE = 16
 # {parameter or buffer: {dimension: its sections in order}}; a section is "numbers", "levels",
 # "codes", or a plain width.
 Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 
-class Sampler(nn.Module, ABC):
-    """The network that generates rows; the only one that a model file holds.
-
-    Attributes:
-        n_labels: Number of classes; 1: the class is no condition.
-        rows: Number of training rows that it is sized for.
-    """
-
-    n_labels: int
-    rows: int
-
-    @abstractmethod
-    def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
-        """Fresh rows of one class; a row never depends on the rows beside it.
-
-        Args:
-            rows: How many.
-            generator: The only source of randomness.
-            label: Position of the class among those learned together; 0 when one class was
-                learned alone.
-        """
-
-
-class Learner(nn.Module, ABC):
-    """Networks in training.
-
-    Weights, buffers, optimisers and the generator are the whole state of training: a checkpoint
-    holds these, and training that diverges is reset to them.
-
-    Attributes:
-        losses: Names of the values that `step` returns.
-        sampler: Its averaged weights are what the fitted model keeps.
-        optimizers: All optimisers that `step` uses; their state must be tensors.
-        batch: Rows of a batch; read at each step and lowered if memory runs out.
-        pac: Rows that are judged together; the batch stays a multiple of it.
-    """
-
-    losses: tuple[str, ...]
-    sampler: Sampler
-    optimizers: list[torch.optim.Optimizer]
-    batch: int = 2
-    pac: int = 1
-
-    def course(self, done: int, steps: int) -> float:
-        """The learning rate after `done` of `steps` steps, as a share of the initial one."""
-        return 1.0
-
-    @abstractmethod
-    def step(self, generator: torch.Generator) -> Tensor:
-        """One update of all weights, from rows that lie on the device.
-
-        On CUDA it is recorded once and replayed: no value may travel to the host, no shape may
-        depend on one, and what changes from step to step must be a tensor changed in place.
-
-        Returns:
-            The losses, shape (len(losses),).
-        """
-
-
 @dataclass(frozen=True)
 class Source:
-    """Where the random numbers of a step come from.
+    """Where random numbers come from.
 
     Attributes:
         generator: The only source of randomness.
         like: The device and the type that the numbers have.
-        lead: What each shape begins with: nothing for one learner, (k,) for k side by side.
+        lead: What each shape begins with: (n,) for n steps of one learner, (k,) for a step of k
+            learners side by side.
     """
 
     generator: torch.Generator
@@ -106,35 +52,121 @@ class Source:
         )
 
 
+class Sampler(nn.Module, ABC):
+    """The network that generates rows; the only one that a model file holds.
+
+    Attributes:
+        n_labels: Number of classes; 1: the class is no condition.
+        rows: Number of training rows that it is sized for.
+    """
+
+    n_labels: int
+    rows: int
+
+    @abstractmethod
+    def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
+        """Everything random of so many rows, by name; each of shape (rows, ...)."""
+
+    @abstractmethod
+    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
+        """The rows of what was drawn for them; a row never depends on the rows beside it.
+
+        On CUDA it is captured: no value may travel to the host.
+
+        Args:
+            drawn: Of `draw`.
+            label: Position of the class among those learned together; 0 when one class was
+                learned alone.
+        """
+
+    def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
+        """Fresh rows of one class; `generator` is the only source of randomness."""
+        return self.made(self.draw(rows, Source(generator, next(self.parameters()))), label)
+
+
+class Learner(nn.Module, ABC):
+    """Networks in training.
+
+    Weights, buffers, optimisers and the generator are the whole state of training: a checkpoint
+    holds these, and training that diverges is reset to them.
+
+    Attributes:
+        losses: Names of the values that `step` returns.
+        sampler: Its averaged weights are what the fitted model keeps.
+        optimizers: All optimisers that `step` uses; their state must be tensors.
+        batch: Rows of a batch; read at each step and lowered if memory runs out.
+        pac: Rows that are judged together; the batch stays a multiple of it.
+        at_once: Greatest number of steps that `ahead` is asked for.
+    """
+
+    losses: tuple[str, ...]
+    sampler: Sampler
+    optimizers: list[torch.optim.Optimizer]
+    batch: int = 2
+    pac: int = 1
+    at_once: int = 1
+
+    def course(self, done: int, steps: int) -> float:
+        """The learning rate of the step after `done` of `steps`, as a share of the first."""
+        return 1.0
+
+    def ahead(self, generator: torch.Generator, steps: int) -> list[Any]:
+        """What each of the next `steps` gets: here the generator, to draw for itself."""
+        return [generator] * steps
+
+    @abstractmethod
+    def step(self, drawn: Any) -> Tensor:
+        """One update of all weights, from rows that lie on the device.
+
+        On CUDA it is captured once and replayed: no value may travel to the host, no shape may
+        depend on one, and what changes from step to step must be a tensor changed in place.
+
+        Args:
+            drawn: Of `ahead`.
+
+        Returns:
+            The losses, shape (len(losses),).
+        """
+
+
 class StagedLearner(Learner):
     """A learner whose step is a pure function of its tensors and of what was drawn for it.
 
-    All randomness is drawn first; then each stage, one for each optimiser, gives an objective. So
-    a step can be given the draws of another one, and many learners can take theirs as one.
+    All randomness is drawn first, and the rows that it chooses are gathered; then each stage, one
+    for each optimiser, gives an objective. So several steps are drawn at once, and many learners
+    can take a step as one.
 
     Attributes:
         clip: Greatest norm of the gradient of a stage; None: it is not clipped.
     """
 
     clip: float | None = None
+    at_once = AT_ONCE
 
     @abstractmethod
     def draw(self, source: Source) -> dict[str, Tensor]:
         """All random numbers of a step, by name."""
 
     @abstractmethod
+    def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What follows from `drawn` and the rows alone, without a gradient, by other names.
+
+        Shapes may begin with further dimensions, which those of the result begin with as well.
+        """
+
+    @abstractmethod
     def axes(self) -> Axes:
         """The dimensions of parameters and saved buffers that depend on the layout of the table."""
 
     @abstractmethod
-    def forward(
+    def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """What the optimiser at position `stage` lowers.
 
         Args:
             stage: Position among the optimisers.
-            drawn: Of `draw`.
+            drawn: Of `draw` and, in the first stage, of `gather`.
             carried: What the stage before leaves; empty for the first.
 
         Returns:
@@ -142,13 +174,26 @@ class StagedLearner(Learner):
             the next stage needs.
         """
 
-    def step(self, generator: torch.Generator) -> Tensor:
-        drawn = self.draw(Source(generator, next(self.sampler.parameters())))
+    def forward(
+        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """As `objective`, from draws alone: for one of many learners side by side."""
+        whole = drawn if stage else drawn | self.gather(drawn)
+        return self.objective(stage, whole, carried)
+
+    def ahead(self, generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
+        """The draws of the next `steps`, and the rows that they choose."""
+        drawn = self.draw(Source(generator, next(self.sampler.parameters()), (steps,)))
+        with torch.no_grad():
+            parts = {name: all.unbind(0) for name, all in (drawn | self.gather(drawn)).items()}
+        return [{name: part[i] for name, part in parts.items()} for i in range(steps)]
+
+    def step(self, drawn: dict[str, Tensor]) -> Tensor:
         carried: dict[str, Tensor] = {}
         losses = []
         for stage, optimizer in enumerate(self.optimizers):
             weights = [w for group in optimizer.param_groups for w in group["params"]]
-            objective, found, carried = self(stage, drawn, carried)
+            objective, found, carried = self.objective(stage, drawn, carried)
             optimizer.zero_grad(set_to_none=True)
             objective.backward(inputs=weights)
             if self.clip is not None:

@@ -4,7 +4,7 @@ A `Learner` holds its networks, its optimisers and its rows as static tensors on
 `step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
 the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
 in another process, to the same bits on a CPU. Nothing is read back from the device between two
-reports. On CUDA the update is captured once as a graph and replayed: a step costs one replay.
+reports. On CUDA up to 16 steps are captured once as a graph and replayed.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthgen.encoding.layout import Layout, Slots
 from synthgen.errors import ConvergenceError
 from synthgen.threads import NETWORK, threads_for
+from synthgen.training import averages
 from synthgen.training.checkpoint import Checkpoint, State
-from synthgen.training.graph import CapturedStep, out_of_memory
+from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
 
 REPORT_EVERY = 100
 # Steps of early reports, for an estimate of the time left; the very first step loads libraries.
 FIRST_REPORTS = (1, 10)
-EMA_DECAY = 0.999
 RETRIES = 3  # times that the learning rate is lowered before training gives up
 # A greater loss means divergence: rows are standardised, and float32 has no decimals left there.
 MAX_LOSS = 1e7
@@ -89,8 +89,8 @@ def run(
         generator: The device's random state, owned by this run.
         held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
             None keeps the last.
-        progress: Called with (steps done, steps in all) at the start, after 1 and 10 steps, and at
-            each report.
+        progress: Called with (steps done, steps in all) at the start, at each report and, on a
+            CPU, after 1 and 10 steps: a GPU has done the steps that it was given when it reports.
         checkpoint: Where the state is written at reports, when it is time, and on Ctrl-C and
             SIGTERM; what it holds of this run is gone on from. None: nowhere.
         goes_on: Another run starts from the whole learner, not only from its sampler.
@@ -107,10 +107,11 @@ def run(
         if progress is not None:
             progress(steps, steps)
         return History(**result.values)
-    at = _Run(learner, steps, generator)
+    look_every = None if held_out is None else max(1, math.ceil(steps / looks))
+    at = _Run(learner, steps, generator, look_every)
     learner.train()
     try:
-        _repeat(at, held_out, max(1, math.ceil(steps / looks)), progress, checkpoint)
+        _repeat(at, held_out, progress, checkpoint)
         history = at.finish()
     finally:
         at.close()
@@ -122,7 +123,6 @@ def run(
 def _repeat(
     at: _Run,
     held_out: Callable[[], float] | None,
-    look_every: int,
     progress: Progress | None,
     checkpoint: Checkpoint | None,
 ) -> None:
@@ -138,7 +138,7 @@ def _repeat(
             at.halve_batch(good)
             continue
         reporting = at.step % REPORT_EVERY == 0 or at.step == at.steps
-        if at.step in FIRST_REPORTS and progress is not None:
+        if at.step in FIRST_REPORTS and not at.captured.on_cuda and progress is not None:
             progress(at.step, at.steps)
         if reporting:
             if wrong := at.report():
@@ -148,7 +148,7 @@ def _repeat(
                 continue
             if progress is not None:
                 progress(at.step, at.steps)
-        if held_out is not None and (at.step % look_every == 0 or at.step == at.steps):
+        if held_out is not None and at.looks:
             at.look(held_out)
         if reporting:
             good = at.state()
@@ -161,54 +161,105 @@ def _repeat(
 class _Run:
     """The state of a training run, and the operations on it."""
 
-    def __init__(self, learner: Learner, steps: int, generator: torch.Generator) -> None:
-        self.learner, self.steps, self.generator = learner, steps, generator
+    def __init__(
+        self,
+        learner: Learner,
+        steps: int,
+        generator: torch.Generator,
+        look_every: int | None = None,
+    ) -> None:
+        self.learner, self.steps, self.look_every = learner, steps, look_every
         self.history = History({name: [] for name in learner.losses}, batch=learner.batch)
         self.step = self.since = 0
-        sampled = learner.sampler.state_dict().values()
-        self.weights = [w for w in sampled if w.is_floating_point()]
-        self.average = [w.detach().clone() for w in self.weights]
+        self.weights = averages.changing(learner.sampler)
+        self.average = [w.clone() for w in self.weights]
         self.best: list[Tensor] | None = None
-        self.decay = torch.zeros((), device=self.weights[0].device)
-        self.captured = CapturedStep(self._update, generator, self.decay.device)
-        self.total = torch.zeros(len(learner.losses), device=self.weights[0].device)
+        device = self.weights[0].device
+        self.captured = CapturedSteps(self._updates, generator, device)
+        self.total = torch.zeros(len(learner.losses), device=device)
+        # Of the steps that were drawn and are still to make; the generator's state before they
+        # were, and how many of them are made.
+        self.ahead: list[Any] = []
+        self.before, self.within = generator.get_state(), 0
         groups = [o.param_groups for o in learner.optimizers]
         self.rates = [[group["lr"] for group in g] for g in groups]
         for group in (g for some in groups for g in some):
-            if self.decay.is_cuda and "capturable" in group:
-                # The count of updates and the rate lie where a recorded step can read them.
-                group["capturable"] = True
-                group["lr"] = torch.tensor(group["lr"], device=self.decay.device)
+            if device.type == "cuda" and "capturable" in group:
+                group["capturable"] = True  # the count of updates lies where a graph can read it
+        # On CUDA: share of the weights in the averages and learning rates, shape (steps,
+        # 1 + groups), of all steps, and of those that a graph makes.
+        self.course = self.pace = torch.zeros(0, device=device)
+        self._apply()
         self.started = time.perf_counter()
 
+    @property
+    def generator(self) -> torch.Generator:
+        return self.captured.generator
+
     def advance(self) -> bool:
-        """One step more; False: memory did not suffice."""
-        step = self.step + 1
+        """One step more, or as many as a graph makes; False: memory did not suffice."""
         try:
-            self.decay.fill_(decay_of(step))
-            self._set_rates(self.learner.course(self.step, self.steps))
-            self.captured()
+            made = self._ahead_of(self.step) if not (self.ahead or self.within) else 0
+            if made and self.captured.ready(made):
+                self._take_pace(made)
+                self.captured(made)
+            else:
+                made = 1
+                self.captured.one_by_one(self._one)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             return False
-        self.step, self.since = step, self.since + 1
+        self.step, self.since = self.step + made, self.since + made
         return True
 
-    def _update(self) -> None:
-        """One step and its share in the averages, on tensors that stay where they are."""
-        self.total.add_(self.learner.step(self.generator))
-        # average += (1 - decay) * (weights - average)
-        change = torch._foreach_sub(self.weights, self.average)
-        torch._foreach_mul_(change, 1 - self.decay)
-        torch._foreach_add_(self.average, change)
+    def _ahead_of(self, step: int) -> int:
+        """How many steps are drawn at once after `step`: up to the next report or look."""
+        ends = [self.learner.at_once, REPORT_EVERY - step % REPORT_EVERY, self.steps - step]
+        if self.look_every is not None:
+            ends.append(self.look_every - step % self.look_every)
+        return min(ends)
+
+    def _one(self) -> None:
+        """One of the steps ahead; they are drawn before the first."""
+        if not self.ahead:
+            first = self.step - self.within
+            self.before, count = self.generator.get_state(), self._ahead_of(first)
+            self._take_pace(count)
+            self.ahead = self.learner.ahead(self.generator, count)[self.within :]
+        self._update(self.ahead[0], self.within)
+        del self.ahead[0]
+        self.within = self.within + 1 if self.ahead else 0
+
+    def _updates(self, count: int) -> None:
+        """`count` steps, drawn at once; what a graph captures."""
+        for i, drawn in enumerate(self.learner.ahead(self.generator, count)):
+            self._update(drawn, i)
+
+    def _update(self, drawn: Any, i: int) -> None:
+        """A step and its share in the averages, on tensors that stay where they are."""
+        if not self.captured.on_cuda:
+            self._set_rates(self.learner.course(self.step, self.steps))
+            self.total.add_(self.learner.step(drawn))
+            averages.move(self.average, self.weights, averages.share_of(self.step + 1))
+            return
+        share, *rates = self.pace[i].unbind()
+        for group in (g for optimizer in self.learner.optimizers for g in optimizer.param_groups):
+            group["lr"] = rates.pop(0)
+        self.total.add_(self.learner.step(drawn))
+        averages.move(self.average, self.weights, share)
+
+    def _take_pace(self, count: int) -> None:
+        """Have the next `count` steps find their rates where a graph reads them."""
+        if self.captured.on_cuda:
+            first = self.step - self.within
+            self.pace[:count].copy_(self.course[first : first + count])
 
     def report(self) -> str:
         """Take the losses since the report before into the history; if it diverged, say how."""
-        every = [w for w in self.learner.state_dict().values() if w.is_floating_point()]
         # The losses come from before the last update, so the weights are looked at as well.
-        norms = [n.to(self.total) for n in torch._foreach_norm(every)]
-        size = torch.stack(norms).sum()[None]
+        norms = torch._foreach_norm([w.detach() for w in self.learner.parameters()] + self.weights)
+        size = torch.stack(norms).sum().to(self.total)[None]
         *values, norm = torch.cat([self.total / self.since, size]).tolist()
         names = self.learner.losses
         if not (all(abs(v) < MAX_LOSS for v in values) and math.isfinite(norm)):
@@ -221,10 +272,16 @@ class _Run:
             self.history.losses[name].append(value)
         return ""
 
+    @property
+    def looks(self) -> bool:
+        """Whether it is time to look at held-out rows."""
+        every = self.look_every or self.steps
+        return self.step % every == 0 or self.step == self.steps
+
     def look(self, held_out: Callable[[], float]) -> None:
         """Measure on held-out rows, and keep the averaged weights if they are the best so far."""
         history = self.history
-        with _swapped(self.weights, self.average), _evaluating(self.learner):
+        with averages.swapped(self.weights, self.average), averages.evaluating(self.learner):
             distance = held_out()
         # JSON has no infinity.
         history.held_out.append(distance if math.isfinite(distance) else sys.float_info.max)
@@ -242,8 +299,9 @@ class _Run:
         return self.history
 
     def close(self) -> None:
-        """Free what only training needs: the captured graph, and the gradients."""
+        """Free what only training needs: the captured graphs, the draws, and the gradients."""
         self.captured.close()
+        self.ahead.clear()
         self.learner.zero_grad(set_to_none=True)
 
     # --- saving and restoring ---------------------------------------------------------------------
@@ -251,14 +309,20 @@ class _Run:
     def state(self) -> State:
         """A copy, on the device, of all that the next steps depend on."""
         self.history.seconds = time.perf_counter() - self.started
-        values = {"step": self.step, "since": self.since, "history": asdict(self.history)}
+        values = {
+            "step": self.step,
+            "since": self.since,
+            "within": self.within,
+            "history": asdict(self.history),
+        }
         tensors = {f"learner/{k}": v for k, v in self.learner.state_dict().items()}
         for i, optimizer in enumerate(self.learner.optimizers):
             for j, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer/{i}/{j}/{k}": v for k, v in moments.items()}
         tensors |= {f"average/{i}": a for i, a in enumerate(self.average)}
         tensors |= {f"best/{i}": b for i, b in enumerate(self.best or [])}
-        tensors |= {"total": self.total, "generator": self.generator.get_state()}
+        drawn_from = self.before if self.within else self.generator.get_state()
+        tensors |= {"total": self.total, "generator": drawn_from}
         return State(values, _copied(tensors))
 
     def resume(self, state: State) -> None:
@@ -315,20 +379,27 @@ class _Run:
 
     def _apply(self) -> None:
         """Give the learner the batch and the rates that the history names."""
-        self.captured.forget()
         self.learner.batch = self.history.batch
         self._set_rates(1.0)
+        if not self.captured.on_cuda:
+            return
+        rows = []
+        for step in range(self.steps):
+            share = self.learner.course(step, self.steps) / 10**self.history.lowered
+            rates = [share * first for group in self.rates for first in group]
+            rows.append([averages.share_of(step + 1), *rates])
+        self.course = torch.tensor(rows, device=self.total.device)
+        self.pace = self.course[: self.learner.at_once].clone()
 
     def _set_rates(self, share: float) -> None:
         for optimizer, rates in zip(self.learner.optimizers, self.rates, strict=True):
             for group, first in zip(optimizer.param_groups, rates, strict=True):
-                rate = share * first / 10**self.history.lowered
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)
-                else:
-                    group["lr"] = rate
+                group["lr"] = share * first / 10**self.history.lowered
 
     def _restore(self, state: State) -> None:
+        # First of all: the graphs hold the memory of a step, and what they read is replaced.
+        self.captured.forget()
+        self.ahead.clear()
         parts: dict[str, dict[str, Tensor]] = {"learner": {}, "average": {}, "best": {}}
         moments: dict[int, dict[int, dict[str, Tensor]]] = {}
         for name, tensor in state.tensors.items():
@@ -352,12 +423,8 @@ class _Run:
         self.generator.set_state(state.tensors["generator"])
         self.history = History(**copy.deepcopy(state.values["history"]))
         self.step, self.since = state.values["step"], state.values["since"]
+        self.within = state.values["within"]
         self._apply()
-
-
-def decay_of(step: int) -> float:
-    """Weight of the average so far after `step`; it starts as a plain mean of the steps."""
-    return min(EMA_DECAY, step / (step + 10))
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -398,26 +465,3 @@ class Task:
                 checkpoint=checkpoint,
                 goes_on=self.goes_on,
             )
-
-
-@contextmanager
-def _swapped(weights: list[Tensor], others: list[Tensor]) -> Iterator[None]:
-    """`others` in the place of `weights` while the block runs."""
-    kept = [w.detach().clone() for w in weights]
-    with torch.no_grad():
-        torch._foreach_copy_(weights, others)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(weights, kept)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    module.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        module.train()

@@ -11,7 +11,6 @@ from synthgen.encoding.layout import Encoded, Layout
 from synthgen.synthesizers.ctgan import DROPOUT, HIDDEN, LEAK, PENALTY, _CTGANLearner, _Generator
 from synthgen.synthesizers.training_rows import Data
 from synthgen.training.blocks import Spans, initialise
-from synthgen.training.learner import Source
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -44,9 +43,8 @@ def reference(learner: _CTGANLearner, rows: Tensor, condition: Tensor, kept: Ten
     hot = torch.zeros(len(rows), learner.sampler.n_levels, dtype=rows.dtype)
     hot = hot.scatter(1, condition, 1.0).reshape(packs, -1)
     out = rows.reshape(packs, -1) @ critic.first.rows + hot @ critic.first.table + critic.first.bias
-    mask = (kept >= DROPOUT) / (1 - DROPOUT)
-    out = F.leaky_relu(out, LEAK) * mask[:, :HIDDEN]
-    out = F.leaky_relu(critic.second(out), LEAK) * mask[:, HIDDEN:]
+    out = F.leaky_relu(out, LEAK) * kept[:, :HIDDEN]
+    out = F.leaky_relu(critic.second(out), LEAK) * kept[:, HIDDEN:]
     return critic.last(out)
 
 
@@ -54,7 +52,7 @@ def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> Non
     width = learner.data.numbers.shape[1] + learner.data.spans.total
     rows = torch.randn(20, width, dtype=torch.float64, generator=generator()).requires_grad_(True)
     condition = learner.sampler.condition(torch.zeros(20, dtype=torch.long), torch.arange(20) % 2)
-    kept = torch.rand(4, 2 * HIDDEN, dtype=torch.float64, generator=generator(1))
+    kept = torch.rand(4, 2 * HIDDEN, dtype=torch.float64, generator=generator(1)) * 2
     critic = learner.critic
     scores, one, two = critic(critic.seen(rows) + critic.told(condition), kept)
     expected = reference(learner, rows, condition, kept)
@@ -64,8 +62,8 @@ def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> Non
 
 
 def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGANLearner) -> None:
-    drawn = learner.draw(Source(generator(), learner.sampler.limits))
-    objective, losses, carried = learner(0, drawn, {})
+    (drawn,) = learner.ahead(generator(), 1)
+    objective, losses, carried = learner.objective(0, drawn, {})
     weights = list(learner.critic.parameters())
     found = torch.autograd.grad(objective, weights)
 
@@ -87,18 +85,19 @@ def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGA
     assert objective.item() == pytest.approx((gap + PENALTY * penalty).item(), rel=1e-9)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)
+    assert set(drawn["kept"].unique().tolist()) == {0.0, 1 / (1 - DROPOUT)}
 
 
 def test_the_generator_gets_its_gradient_through_the_written_out_critic(
     learner: _CTGANLearner,
 ) -> None:
-    drawn = learner.draw(Source(generator(), learner.sampler.limits))
-    _, _, carried = learner(0, drawn, {})
-    objective, _, _ = learner(1, drawn, carried)
+    (drawn,) = learner.ahead(generator(), 1)
+    _, _, carried = learner.objective(0, drawn, {})
+    objective, _, _ = learner.objective(1, drawn, carried)
     weights = list(learner.sampler.parameters())
     found = torch.autograd.grad(objective, weights, retain_graph=True)
     loss = -reference(learner, carried["fake"], carried["condition"], drawn["kept"][-4:]).mean()
-    missed = learner._missed(carried["logits"], carried["place"])
+    missed = learner._missed(carried)
     expected = torch.autograd.grad(loss + missed, weights)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)

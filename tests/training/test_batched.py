@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from synthgen.synthesizers.fit_many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training import batched as together
 from synthgen.training.batched import SideBySide
+from synthgen.training.learner import StagedLearner
 from synthgen.training.runner import History, Task
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
@@ -86,8 +89,7 @@ def test_ten_steps_side_by_side_are_ten_steps_of_each(
         losses = together.step({k: v.clone() for k, v in drawn.items()})
         for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
             mine = own(drawn, i, layout, make is TabFlow)
-            monkeypatch.setattr(task.learner, "draw", lambda source, mine=mine: mine)
-            alone = task.learner.step(task.generator)
+            alone = task.learner.step(mine | task.learner.gather(mine))
             torch.testing.assert_close(losses[i], alone, atol=1e-6, rtol=0)
     for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
         weights = dict(task.learner.named_parameters()) | dict(task.learner.named_buffers())
@@ -116,7 +118,7 @@ def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
     histories = together.run()
     for i, (task, layout) in enumerate(zip(single, together.layouts, strict=True)):
         mine = iter([own(each, i, layout, False) for each in drawn])
-        task.learner.draw = lambda source, mine=mine: next(mine)
+        task.learner.ahead = _given(task.learner, mine)
         expected = task.run()
         history = histories[i]
         assert history is not None
@@ -127,6 +129,13 @@ def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
             several[i].learner.parameters(), task.learner.parameters(), strict=True
         ):
             torch.testing.assert_close(one.detach(), two.detach(), atol=1e-6, rtol=0)
+
+
+def _given(learner: StagedLearner, mine: Iterator[dict[str, Tensor]]) -> Any:
+    def ahead(generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
+        return [one | learner.gather(one) for one in itertools.islice(mine, steps)]
+
+    return ahead
 
 
 def _distances(seen: list[float], task: Task) -> Any:

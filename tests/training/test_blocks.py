@@ -14,20 +14,30 @@ from torch import nn
 
 from synthgen.training import blocks as module
 from synthgen.training.blocks import (
+    OneHot,
     OneHotLinear,
     QuickLinear,
     QuickSequential,
     Spans,
+    gumbel,
     initialise,
-    looked_up,
     product,
 )
 
 widths = st.lists(st.integers(2, 9), min_size=1, max_size=6)
 
 
+def uniform(logits: torch.Tensor, spans: Spans) -> torch.Tensor:
+    size = (len(logits), len(spans.widths))
+    return torch.rand(size, dtype=torch.float64, generator=generator())
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def noise(logits: torch.Tensor, seed: int) -> torch.Tensor:
+    return gumbel(torch.rand(logits.shape, generator=generator(seed)))
 
 
 @pytest.fixture(params=["by index", "as a product"], scope="module")
@@ -49,14 +59,16 @@ def test_span_operations_equal_loops_over_columns(widths: list[int], seed: int) 
     loops = torch.cat([p.softmax(1) for p in parts], 1)
     torch.testing.assert_close(spans.softmax(logits), loops, atol=1e-5, rtol=1e-4)
     sums = torch.stack([p.logsumexp(1) for p in parts], 1)
-    torch.testing.assert_close(spans.logsumexp(logits), sums, atol=1e-4, rtol=1e-5)
+    for bounded in (False, True):
+        found = spans.logsumexp(logits, bounded=bounded)
+        torch.testing.assert_close(found, sums, atol=1e-4, rtol=1e-5)
     entropies = [
         nn.functional.cross_entropy(p, c, reduction="none")
         for p, c in zip(parts, codes.T, strict=True)
     ]
-    torch.testing.assert_close(
-        spans.cross_entropy(logits, codes), torch.stack(entropies, 1), atol=1e-4, rtol=1e-4
-    )
+    for bounded in (False, True):
+        found = spans.cross_entropy(logits, codes + spans.offsets, bounded=bounded)
+        torch.testing.assert_close(found, torch.stack(entropies, 1), atol=1e-4, rtol=1e-4)
     hot = [nn.functional.one_hot(c, w) for c, w in zip(codes.T, widths, strict=True)]
     assert torch.equal(spans.one_hot(codes), torch.cat(hot, 1).float())
 
@@ -72,7 +84,7 @@ def test_span_gradients_equal_autograd_of_loops() -> None:
     (torch.cat([p.softmax(1) for p in two.split(widths, 1)], 1) ** 2).sum().backward()
     torch.testing.assert_close(one.grad, two.grad, atol=1e-10, rtol=1e-8)
     one.grad = two.grad = None
-    spans.cross_entropy(one, codes).sum().backward()
+    spans.cross_entropy(one, codes + spans.offsets).sum().backward()
     sum(
         nn.functional.cross_entropy(p, c, reduction="sum")
         for p, c in zip(two.split(widths, 1), codes.T, strict=True)
@@ -84,8 +96,8 @@ def test_draws_follow_the_distribution_of_each_span() -> None:
     spans = Spans([2, 4])
     shares = torch.tensor([0.1, 0.9, 0.4, 0.3, 0.2, 0.1])
     logits = shares.log().expand(20_000, -1)
-    codes = spans.draw(logits, generator())
-    soft = spans.gumbel_softmax(logits, 0.2, torch.rand(logits.shape, generator=generator(1)))
+    codes = spans.draw(logits, uniform(logits, spans))
+    soft = spans.gumbel_softmax(logits, 0.2, noise(logits, 1))
     for seen in (codes, torch.stack([soft[:, :2].argmax(1), soft[:, 2:].argmax(1)], 1)):
         for column, part in zip(seen.T, shares.split([2, 4]), strict=True):
             counts = torch.bincount(column, minlength=len(part)).numpy()
@@ -101,7 +113,7 @@ def test_draws_follow_the_distribution_of_each_span() -> None:
 def test_wide_spans_stay_finite_and_free_of_denormals() -> None:
     spans = Spans([2000, 3])
     logits = spans.bounded(1000 * torch.randn(8, 2003, generator=generator())).requires_grad_(True)
-    soft = spans.gumbel_softmax(logits, 0.2, torch.rand(logits.shape, generator=generator()))
+    soft = spans.gumbel_softmax(logits, 0.2, noise(logits, 0))
     (soft**2).sum().backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
@@ -113,7 +125,7 @@ def test_no_codes_at_all() -> None:
     empty = torch.zeros(4, 0)
     assert spans.one_hot(empty.long()).shape == (4, 0)
     assert spans.gumbel_softmax(empty, 0.2, empty).shape == (4, 0)
-    assert spans.draw(empty, generator()).shape == (4, 0)
+    assert spans.draw(empty, empty).shape == (4, 0)
     assert spans.logsumexp(empty).shape == (4, 0)
 
 
@@ -124,7 +136,7 @@ def test_one_hot_linear_is_a_linear_layer() -> None:
     hot = nn.functional.one_hot(places, 5).sum(1).float()
     weight = torch.cat([layer.dense.weight, layer.table.T], 1)
     expected = nn.functional.linear(torch.cat([dense, hot], 1), weight, layer.dense.bias)
-    torch.testing.assert_close(layer(dense, places), expected)
+    torch.testing.assert_close(layer(dense, OneHot(places, 5)), expected)
 
 
 @pytest.mark.parametrize("able", [True, False])
@@ -194,7 +206,7 @@ def test_what_is_looked_up_is_what_a_product_gives(
     table = torch.randn(5, 4, generator=generator()).requires_grad_(True)
     places = torch.tensor([[0, 4], [1, 2]] * 3)
     hot = torch.zeros(6, 5).scatter(1, places, torch.ones(6, 2) if shares is None else shares)
-    out = looked_up(table, places, shares, training=able)
+    out = OneHot(places, 5, shares).times(table, training=able)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, hot @ table, rtol=share, atol=most)
     (grad,) = torch.autograd.grad((out**2).sum(), table)
@@ -212,21 +224,25 @@ def test_padded_spans_are_those_without_padding() -> None:
     wide[:, at] = small
     small.requires_grad_(True)
     wide.requires_grad_(True)
-    uniform = torch.rand(3, 9, dtype=torch.float64, generator=generator(1))
+    drawn = gumbel(torch.rand(3, 9, dtype=torch.float64, generator=generator(1)))
     wide_codes = torch.cat([codes, torch.zeros(3, 1, dtype=torch.long)], 1)
     pairs = [
         (whole.softmax(whole.bounded(small)), padded.softmax(padded.bounded(wide))),
         (whole.one_hot(codes), padded.one_hot(wide_codes)),
         (
-            whole.gumbel_softmax(whole.bounded(small), 0.2, uniform[:, at]),
-            padded.gumbel_softmax(padded.bounded(wide), 0.2, uniform),
+            whole.gumbel_softmax(whole.bounded(small), 0.2, drawn[:, at]),
+            padded.gumbel_softmax(padded.bounded(wide), 0.2, drawn),
         ),
     ]
     for one, two in pairs:
         torch.testing.assert_close(two[:, at], one, atol=1e-12, rtol=1e-10)
         assert two.sum().item() == pytest.approx(one.sum().item()), "padding is not empty"
-    loss = whole.cross_entropy(whole.bounded(small), codes).sum() + (pairs[2][0] ** 2).sum()
-    other = padded.cross_entropy(padded.bounded(wide), wide_codes).sum() + (pairs[2][1] ** 2).sum()
+    loss = (
+        whole.cross_entropy(whole.bounded(small), codes + whole.offsets).sum()
+        + (pairs[2][0] ** 2).sum()
+    )
+    other = padded.cross_entropy(padded.bounded(wide), wide_codes + padded.offsets).sum()
+    other = other + (pairs[2][1] ** 2).sum()
     assert other.item() == pytest.approx(loss.item(), rel=1e-12)
     loss.backward()
     other.backward()
@@ -239,7 +255,7 @@ def test_padded_spans_are_those_without_padding() -> None:
 def test_rare_levels_at_the_ends_of_long_rows_are_drawn_as_often_as_they_should() -> None:
     spans = Spans([2] * 400)
     logits = torch.tensor([0.999, 0.001]).log().repeat(400).expand(2000, -1)
-    codes = spans.draw(logits, generator())
+    codes = spans.draw(logits, uniform(logits, spans))
     halves = codes[:, :200].sum().item(), codes[:, 200:].sum().item()
     for seen in halves:  # 400 expected, five standard deviations
         assert abs(seen - 400) < 100

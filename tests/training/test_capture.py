@@ -22,7 +22,7 @@ from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training.batched import SideBySide
 from synthgen.training.checkpoint import Checkpoint
-from synthgen.training.graph import WARM_UP, CapturedStep
+from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner
 from synthgen.training.runner import History, Task, _Run
 
@@ -85,7 +85,7 @@ def test_no_value_of_a_step_reaches_the_host(
     at = _Run(*_with_steps(learner_of(make, monkeypatch, scope=scope)))
     at.advance()
     with Operations() as operations:
-        at._update()
+        at._updates(2)
     assert sum(operations.seen.values()) > 50
     assert not {name: n for name, n in operations.seen.items() if name in HOST}
 
@@ -99,7 +99,7 @@ def test_a_step_is_as_long_with_many_columns_as_with_few(
         at = _Run(*_with_steps(learner_of(make, monkeypatch, columns=columns)))
         at.advance()
         with Operations() as operations:
-            at._update()
+            at._updates(2)
         lengths.append(operations.seen)
     assert lengths[0] == lengths[1]
 
@@ -167,14 +167,14 @@ def test_a_step_changes_tensors_in_place(
             for j, moments in optimizer.state_dict()["state"].items():
                 tensors |= {f"{i} {j} {name}": value for name, value in moments.items()}
         tensors |= {f"average {i}": a for i, a in enumerate(at.average)}
-        tensors |= {"total": at.total, "decay": at.decay}
+        tensors |= {"total": at.total}
         return {name: tensor.data_ptr() for name, tensor in tensors.items()}
 
     before, values = places(), at.state().tensors
     at.advance()
     assert places() == before
     changed = [k for k, v in at.state().tensors.items() if not torch.equal(v, values[k])]
-    assert {"total", "generator"} < set(changed)
+    assert "total" in changed
     assert sum(name.startswith("learner/") for name in changed) >= 6
 
 
@@ -186,19 +186,19 @@ def test_nothing_outlives_a_fit(
     fit of a process does not count: torch imports more of itself then, and that keeps frames.
     """
     learners: list[weakref.ref[Learner]] = []
-    steps: list[weakref.ref[CapturedStep]] = []
-    run, init = Task.run, CapturedStep.__init__
+    steps: list[weakref.ref[CapturedSteps]] = []
+    run, init = Task.run, CapturedSteps.__init__
 
     def watched(self: Task, checkpoint: Checkpoint | None = None) -> History:
         learners.append(weakref.ref(self.learner))
         return run(self, checkpoint)
 
-    def made(self: CapturedStep, *given: Any) -> None:
+    def made(self: CapturedSteps, *given: Any) -> None:
         steps.append(weakref.ref(self))
         init(self, *given)
 
     monkeypatch.setattr(Task, "run", watched)
-    monkeypatch.setattr(CapturedStep, "__init__", made)
+    monkeypatch.setattr(CapturedSteps, "__init__", made)
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"n": rng.normal(size=200), "c": rng.choice(["a", "b"], 200)})
     construct: Any = make
@@ -227,7 +227,7 @@ def test_a_captured_step_has_a_stream_of_its_own_on_its_device(
         streams.append(SimpleNamespace(device=device, wait_stream=lambda other: None))
         return streams[-1]
 
-    def capture(graph: Any, stream: Any) -> Any:
+    def capture(graph: Any, pool: Any, stream: Any) -> Any:
         captured_on.append(stream)
         return nullcontext()
 
@@ -244,7 +244,7 @@ def test_a_captured_step_has_a_stream_of_its_own_on_its_device(
         monkeypatch.setattr(torch.cuda, name, stand_in)
     device = torch.device("cuda:1")
     for _ in range(2):
-        step = CapturedStep(lambda: None, torch.Generator(), device)
+        step = CapturedSteps(lambda count: None, torch.Generator(), device)
         for _ in range(WARM_UP + 1):
             step()
     assert [stream.device for stream in streams] == [device, device]

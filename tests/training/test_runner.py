@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError
+from synthgen.training.averages import EMA_DECAY
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.graph import out_of_memory
-from synthgen.training.learner import Learner, Sampler
-from synthgen.training.runner import EMA_DECAY, History, run
+from synthgen.training.learner import Learner, Sampler, Source
+from synthgen.training.runner import History, run
 
 
 class Point(Sampler):
@@ -27,7 +28,11 @@ class Point(Sampler):
         self.n_labels = 1
         self.place = nn.Parameter(torch.zeros(1))
 
-    def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
+    def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
+        return {"codes": source.uniform(rows, 0)}
+
+    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
+        rows = len(drawn["codes"])
         return Encoded(self.place.expand(rows, 1), torch.zeros(rows, 0, dtype=torch.long))
 
 
@@ -41,7 +46,7 @@ class Walk(Learner):
         self.sampler: Point = Point()
         self.optimizers = []
 
-    def step(self, generator: torch.Generator) -> Tensor:
+    def step(self, drawn: torch.Generator) -> Tensor:
         with torch.no_grad():
             self.sampler.place.add_(1)
         return self.sampler.place.detach().clone()
@@ -88,9 +93,9 @@ class Drift(Learner):
         self.drawn: list[float] = []
         self.batches: list[int] = []
 
-    def step(self, generator: torch.Generator) -> Tensor:
+    def step(self, drawn: torch.Generator) -> Tensor:
         self.calls += 1
-        self.drawn.append(torch.rand((), generator=generator).item())
+        self.drawn.append(torch.rand((), generator=drawn).item())
         if self.batch not in self.batches:
             self.batches.append(self.batch)
         place = self.sampler.place
@@ -201,10 +206,10 @@ def test_a_loss_that_is_never_finite_stops_with_what_was_tried() -> None:
 class Wall(Drift):
     """Its weights are lost at a wall that is nearer to a report than the smallest rate allows."""
 
-    def step(self, generator: torch.Generator) -> Tensor:
+    def step(self, drawn: torch.Generator) -> Tensor:
         if self.sampler.place > 10.0005:
             self.breaks = {self.calls + 1}
-        return super().step(generator)
+        return super().step(drawn)
 
 
 def test_a_run_goes_back_to_its_start_from_a_report_that_leads_nowhere() -> None:
@@ -238,8 +243,8 @@ def test_memory_that_ends_after_the_start_leads_back_to_the_start() -> None:
 
 def test_a_huge_loss_counts_as_diverged() -> None:
     class Far(Walk):
-        def step(self, generator: torch.Generator) -> Tensor:
-            return super().step(generator) * 1e6
+        def step(self, drawn: torch.Generator) -> Tensor:
+            return super().step(drawn) * 1e6
 
     with (
         pytest.warns(UserWarning, match="place 5.05e"),

@@ -1,0 +1,328 @@
+"""The code for a GPU, run whole on a machine without one (see `pretended_gpu.py`).
+
+What is proven: the branches that only a GPU takes give what the CPU gives; nothing mixes devices;
+no step reads from the device; a recorded step is the eager one, also after it went back; what a
+graph uses stays where it is; running out of memory leads to half the batch at every moment; a step
+costs so many launches. What is not: the kernels themselves, their speed, their rounding, streams.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from synthgen import CTGAN, TVAE, TabFlow, fit_many
+from synthgen.encoding.encoder import Encoder
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.synthesizers.tvae import _TVAELearner
+from synthgen.tables.schema import Schema
+from synthgen.training import blocks
+from synthgen.training.graph import WARM_UP, CapturedSteps
+from synthgen.training.learner import Learner, StagedLearner
+from synthgen.training.runner import Task, _Run
+
+if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
+from pretended_gpu import GPU, Refused, pretended
+
+NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
+# Launches of an update, with its share in the averages; no table makes it longer.
+MOST = {CTGAN: 380, TVAE: 167, TabFlow: 284}
+MOST_SIDE_BY_SIDE = {CTGAN: 410, TVAE: 211, TabFlow: 356}
+# Of one solver step, and of a block of rows beside its solver steps.
+MOST_OF_A_BLOCK = {CTGAN: (0, 78), TVAE: (0, 43), TabFlow: (87, 60)}
+
+
+@pytest.fixture
+def gpu() -> Iterator[GPU]:
+    with pretended() as found:
+        yield found
+
+
+def table(columns: int = 2, rows: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X: dict[str, Any] = {}
+    for j in range(columns):
+        X[f"n{j}"] = rng.normal(size=rows)
+        X[f"s{j}"] = rng.normal(size=rows) * (rng.random(rows) < 0.5)
+        X[f"m{j}"] = np.where(rng.random(rows) < 0.1, np.nan, rng.integers(0, 999, rows))
+        X[f"c{j}"] = rng.choice(["a", "b", "c"], rows)
+    X["when"] = pd.date_range("2020-01-01", periods=rows, freq="h")
+    X["big"] = rng.integers(-(2**62), 2**62, rows)
+    return pd.DataFrame(X), np.arange(rows) < 120
+
+
+def learner_of(make: type[NetworkSynthesizer], columns: int = 2) -> tuple[Learner, torch.Generator]:
+    class Caught(Exception): ...
+
+    found: list[Any] = []
+
+    def catch(task: Task, checkpoint: object = None) -> None:
+        found.extend([task.learner, task.generator])
+        raise Caught
+
+    made: Any = make
+    model = made(scope="all", batch_size=60, random_state=0)
+    with mock.patch.object(Task, "run", catch), pytest.raises(Caught):
+        model.fit(*table(columns))
+    return found[0].train(), found[1]
+
+
+def under_way(make: type[NetworkSynthesizer], columns: int = 2, at_once: int = 4) -> _Run:
+    learner, generator = learner_of(make, columns)
+    learner.at_once = at_once
+    return _Run(learner, 50, generator)
+
+
+# --- the same as on a CPU -------------------------------------------------------------------------
+
+
+def test_encoding_gives_the_bits_of_the_cpu(gpu: GPU) -> None:
+    X, _ = table()
+    encoder = Encoder.fit(X, Schema.infer(X).columns)
+    here = encoder.transform(X, np.random.default_rng(0))
+    there = encoder.transform(X, np.random.default_rng(0), device="cuda")
+    assert there.numbers.is_cuda
+    assert there.codes.is_cuda
+    assert torch.equal(here.numbers, there.numbers.cpu())
+    assert torch.equal(here.codes, there.codes.cpu())
+    pd.testing.assert_frame_equal(encoder.inverse_transform(here), encoder.inverse_transform(there))
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("scope", ["class", "adapt"])
+def test_a_fit_ends_as_on_the_cpu(
+    make: type[NetworkSynthesizer], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BFLOAT16", False)
+    monkeypatch.setattr(StagedLearner, "at_once", 4)
+    X, y = table()
+    made: Any = make
+
+    def fitted(device: str) -> tuple[torch.Tensor, pd.DataFrame]:
+        model = made(scope=scope, steps=18, batch_size=60, device=device, random_state=0).fit(X, y)
+        state = model._models[1].sampler.state_dict().values()
+        weights = [v.cpu().double().flatten() for v in state if v.is_floating_point()]
+        return torch.cat(weights), model.sample(200, label=True, random_state=1)
+
+    here = fitted("cpu")
+    with pretended() as gpu:
+        there = fitted("cuda")
+    assert gpu.captures == {"adapt": 2, "class": 1}[scope]
+    torch.testing.assert_close(here[0], there[0], rtol=1e-3, atol=1e-3)
+    alike = [
+        np.isclose(a.astype("int64") * 1.0, b.astype("int64") * 1.0, rtol=1e-2).mean()
+        if a.dtype.kind in "iM"
+        else np.isclose(a, b, rtol=1e-2, atol=1e-2, equal_nan=True).mean()
+        if a.dtype.kind == "f"
+        else (a == b).mean()
+        for a, b in ((here[1][name], there[1][name]) for name in here[1])
+    ]
+    assert min(alike) > 0.97
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_many_at_once(make: type[NetworkSynthesizer], gpu: GPU) -> None:
+    X, y = table()
+    made: Any = make
+    said: list[str] = []
+    jobs = [(made(scope="class", steps=12, batch_size=40, random_state=i), X, y) for i in range(3)]
+    models = fit_many(jobs, say=said.append)
+    assert said == ["3 networks trained side by side"]
+    assert gpu.captures == 1
+    assert gpu.replays == 12 - WARM_UP
+    assert len(models[2].sample(5, label=True)) == 5
+
+
+# --- what a graph needs ---------------------------------------------------------------------------
+
+
+def until(at: _Run, step: int) -> _Run:
+    while at.step < step:
+        assert at.advance()
+    return at
+
+
+def ends(make: type[NetworkSynthesizer], captured: bool) -> dict[str, torch.Tensor]:
+    """After 12 steps, the way back to the 8th at a lower rate, 8 steps, half a batch, 8 steps."""
+    with pretended() as gpu, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        at = under_way(make)
+        at.captured.captures = captured
+        good = at.state()
+        for turn in range(3):
+            if turn == 1:
+                at.lower_rates(good, "as a test")
+            elif turn == 2:
+                at.halve_batch(good)
+            good = until(at, 8 + 8 * turn).state()
+            until(at, 12 + 8 * turn)
+        assert gpu.captures == (3 if captured else 0)
+        return {name: value.cpu() for name, value in at.state().tensors.items()}
+
+
+def parity(make: type[NetworkSynthesizer]) -> None:
+    eager, recorded = ends(make, False), ends(make, True)
+    for name, value in eager.items():
+        torch.testing.assert_close(value, recorded[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_recorded_steps_are_the_eager_ones(make: type[NetworkSynthesizer]) -> None:
+    parity(make)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("moment", [1, 30, 150, 400, 700, 1000])
+def test_memory_that_does_not_suffice_at_any_moment_halves_the_batch(
+    make: type[NetworkSynthesizer], moment: int, gpu: GPU
+) -> None:
+    at = under_way(make)
+    good = at.state()
+    gpu.fail_at(moment)
+    while at.step < 12:
+        if not at.advance():
+            with pytest.warns(UserWarning, match="memory does not suffice"):
+                at.halve_batch(good)
+    assert gpu.fail_in is None or gpu.fail_in > 0
+    assert at.captured.graphs
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_between_two_reports_nothing_goes_to_or_from_the_host(
+    make: type[NetworkSynthesizer], gpu: GPU
+) -> None:
+    at = until(under_way(make), 8)
+    gpu.reset()
+    until(at, 40)
+    assert not gpu.reads
+    assert not gpu.copies
+    assert sum(gpu.launches.values()) <= 40 / 4  # the rates of the steps ahead, before a replay
+
+
+def test_a_device_that_is_not_the_current_one() -> None:
+    with pretended(devices=2) as gpu:
+        TVAE(steps=40, batch_size=60, device="cuda:1", random_state=0).fit(*table())
+    assert gpu.captures == 1
+    assert gpu.at == 0
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("columns", [2, 30])
+def test_launches_of_an_update(make: type[NetworkSynthesizer], columns: int, gpu: GPU) -> None:
+    at = under_way(make, columns, 16)
+    at.advance()
+    gpu.reset()
+    at._updates(16)
+    assert sum(gpu.launches.values()) / 16 <= MOST[make]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_launches_of_a_block_of_rows(make: type[NetworkSynthesizer], gpu: GPU) -> None:
+    learner, generator = learner_of(make)
+    sampler: Any = learner.eval().sampler
+    gpu.reset()
+    with torch.inference_mode():
+        sampler.generate(1024, generator, 0)
+    a_step, beside = MOST_OF_A_BLOCK[make]
+    steps = getattr(sampler, "solver_steps", 0)
+    assert sum(gpu.launches.values()) <= a_step * steps + beside
+    assert not gpu.reads
+
+
+# --- the pretended GPU itself ---------------------------------------------------------------------
+
+_forward = _TVAELearner.objective
+
+
+def _float(self: Any, *args: Any) -> Any:
+    out = _forward(self, *args)
+    float(out[0])
+    return out
+
+
+def _constant(self: Any, *args: Any) -> Any:
+    objective, *rest = _forward(self, *args)
+    return objective * torch.tensor([1.0], device=objective.device)[0], *rest
+
+
+def _mask(self: Any, *args: Any) -> Any:
+    objective, *rest = _forward(self, *args)
+    sigma = self.sampler.log_sigma
+    return objective + 0 * sigma[sigma > -100].sum(), *rest
+
+
+def _host(self: Any, *args: Any) -> Any:
+    objective, *rest = _forward(self, *args)
+    sigma = self.sampler.log_sigma
+    return objective + 0 * (sigma * torch.ones(len(sigma))).sum(), *rest
+
+
+def _counts(self: Any, *args: Any) -> Any:
+    self.n = getattr(self, "n", 0) + 1
+    objective, *rest = _forward(self, *args)
+    return objective * (1 + 0.1 * self.n), *rest
+
+
+def _global(self: Any, *args: Any) -> Any:
+    objective, *rest = _forward(self, *args)
+    return objective + torch.rand((), device=objective.device) * self.sampler.log_sigma.sum(), *rest
+
+
+@pytest.mark.parametrize("fault", [_float, _constant, _mask, _host, _counts, _global])
+def test_a_fault_of_a_step_is_found(fault: Callable[..., Any]) -> None:
+    with (
+        mock.patch.object(_TVAELearner, "objective", fault),
+        pytest.raises((Refused, AssertionError)),
+    ):
+        parity(TVAE)
+
+
+def test_a_graph_that_outlives_its_memory_is_found() -> None:
+    def kept(self: CapturedSteps) -> None:
+        if not hasattr(self, "graphs"):
+            forget(self)
+
+    forget = CapturedSteps.forget
+    with (
+        mock.patch.object(CapturedSteps, "forget", kept),
+        pytest.raises((Refused, AssertionError), match=r"freed|captures == 3"),
+    ):
+        parity(TabFlow)
+
+
+def test_a_rate_that_is_a_number_is_found() -> None:
+    def numbers(self: _Run, drawn: Any, i: int) -> None:
+        for group in self.learner.optimizers[0].param_groups:
+            group["lr"] = 0.01 / (1 + self.step)
+        self.total.add_(self.learner.step(drawn))
+
+    with (
+        mock.patch.object(_Run, "_update", numbers),
+        pytest.raises(AssertionError, match="learner"),
+    ):
+        parity(TVAE)
+
+
+def test_a_tensor_says_where_it_lies(gpu: GPU) -> None:
+    tensor = torch.ones(2, device="cuda")
+    assert tensor.is_cuda
+    assert (tensor * 2).device == torch.device("cuda:0")
+    with pytest.raises(Refused, match="same device"):
+        tensor + torch.ones(2)
+    with pytest.raises(TypeError, match="numpy"):
+        tensor.numpy()
+    with pytest.raises(Refused, match="generator"):
+        torch.rand(2, device="cuda", generator=torch.Generator())
