@@ -19,23 +19,20 @@ from synthgen.encoding.disclosure import shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState
+from synthgen.synthesizers.ctgan_critic import HIDDEN, critic
 from synthgen.synthesizers.network import FEW_LEVELS, NetworkSynthesizer, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import (
     OneHot,
     OneHotLinear,
-    QuickLinear,
     Spans,
-    WideLinear,
     gumbel,
-    linear,
-    product,
 )
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
-NOISE, HIDDEN = 128, 256
-TEMPERATURE, PENALTY, DROPOUT, LEAK = 0.2, 10.0, 0.5, 0.2
+NOISE = 128
+TEMPERATURE, PENALTY, DROPOUT = 0.2, 10.0, 0.5
 
 
 class _Residual(nn.Module):
@@ -206,79 +203,9 @@ def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Te
     return torch.minimum(torch.maximum(place, first), first + spans.total - 1)
 
 
-class _Critic(nn.Module):
-    """Scores packs of rows, each with its condition (Lin et al. 2018).
-
-    It has two hidden layers with leaky ReLU and dropout, and is piecewise linear. So its gradient
-    with respect to the rows is a product of matrices, which `slope` computes, and the gradient
-    penalty needs no second derivatives.
-    """
-
-    starts: Tensor
-    origins: Tensor
-
-    def __init__(self, width: int, n_levels: int, n_conditions: int, pac: int) -> None:
-        super().__init__()
-        self.pac = pac
-        self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
-        # The last layer has no bias: it would cancel in the difference of scores.
-        self.second, self.last = QuickLinear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
-        # Each row of a pack has weights of its own.
-        row = torch.arange(pac)
-        self.register_buffer(
-            "starts", row.repeat_interleave(n_conditions) * n_levels, persistent=False
-        )
-        self.register_buffer("origins", row[:, None] * width, persistent=False)
-
-    def told(self, condition: Tensor) -> Tensor:
-        """The part of the condition in the first layer, shape (packs, HIDDEN)."""
-        places = condition.reshape(len(condition) // self.pac, len(self.starts)) + self.starts
-        return OneHot(places, len(self.first.table)).times(self.first.table, self.first.bias)
-
-    def seen(self, rows: Tensor) -> Tensor:
-        """The part of soft rows in the first layer, shape (packs, HIDDEN)."""
-        return product(rows.reshape(len(rows) // self.pac, -1), self.first.rows)
-
-    def packed(self, rows: Encoded, spans: Spans) -> tuple[Tensor, Tensor]:
-        """Real rows as places in the first layer and the values there, shapes (..., packs, n)."""
-        numbers, n = rows.numbers, rows.numbers.shape[-1]
-        columns = torch.arange(n, device=numbers.device).expand(numbers.shape)
-        places = torch.cat([columns, rows.codes + (spans.offsets + n)], -1)
-        shares = torch.cat([numbers, spans.shares(rows.codes)], -1)
-        packs = (*numbers.shape[:-2], numbers.shape[-2] // self.pac)
-        by_pack = places.reshape(*packs, self.pac, places.shape[-1]) + self.origins
-        return by_pack.flatten(-2), shares.reshape(by_pack.flatten(-2).shape)
-
-    def known(self, places: Tensor, shares: Tensor) -> Tensor:
-        """The part of real rows, as `packed`, in the first layer, shape (packs, HIDDEN)."""
-        return OneHot(places, len(self.first.rows), shares).times(self.first.rows)
-
-    def forward(self, entered: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs.
-
-        Args:
-            entered: The sum of both parts of the first layer.
-            kept: What dropout multiplies the hidden units with, shape (packs, 2 * HIDDEN).
-        """
-        one = _bend(entered, kept[:, :HIDDEN])
-        inner = self.second(entered * one)
-        two = _bend(inner, kept[:, HIDDEN:])
-        return self.last(inner * two), one, two
-
-    def slope(self, one: Tensor, two: Tensor) -> Tensor:
-        """The gradient of each score with respect to its rows, shape (packs, pac * width)."""
-        back = product(self.last.weight * two, self.second.weight)
-        return product(back * one, self.first.rows.T)
-
-
-def _critic(n_numbers: int, n_levels: int, n_labels: int, pac: int) -> _Critic:
-    told = n_levels + (n_labels if n_labels > 1 else 0)
-    return _Critic(n_numbers + n_levels, told, (n_levels > 0) + (n_labels > 1), pac)
-
-
-def _bend(x: Tensor, kept: Tensor) -> Tensor:
-    """What leaky ReLU and then dropout multiply `x` with: as they do a gradient, in one kernel."""
-    return torch.ops.aten.leaky_relu_backward(kept, x.detach(), LEAK, False)
+def _drawn(n_numbers: int, levels: int, codes: int, pac: int) -> int:
+    """See `StagedLearner.width`."""
+    return NOISE + 2 * levels + 16 * HIDDEN // pac + 8 * (n_numbers + codes)
 
 
 class _CTGANLearner(StagedLearner):
@@ -289,7 +216,9 @@ class _CTGANLearner(StagedLearner):
         super().__init__()
         self.sampler: _Generator = sampler
         self.data, self.batch, self.pac = data, batch, pac
-        self.critic = _critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
+        columns = data.numbers.shape[1], data.spans.total, len(data.spans.widths)
+        self.width = _drawn(*columns, pac)
+        self.critic = critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
         self.conditions = _Conditions(data)
         # Of the scores of fake, real and mixed packs in the critic's gap.
         signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
@@ -324,6 +253,8 @@ class _CTGANLearner(StagedLearner):
         labels, place, rows = self.conditions(drawn["place"], data)
         places, shares = self.critic.packed(data.rows(rows)[0], spans)
         found = {
+            "noise": drawn["noise"],
+            "share": drawn["share"],
             "condition": self.sampler.condition(place, labels),
             "real": places,
             "values": shares,
@@ -475,12 +406,17 @@ class CTGAN(NetworkSynthesizer):
         return _Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
 
     def _beside(self, layout: Layout, n_labels: int) -> nn.Module:
-        return _critic(layout.n_numbers, sum(layout.widths), n_labels, self.pac)
+        return critic(layout.n_numbers, sum(layout.widths), n_labels, self.pac)
 
     def _index(self, layout: Layout) -> int:
         return 4 * len(layout.widths)  # rows by value
 
-    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
+    def _drawn(self, layout: Layout) -> int:
+        return _drawn(layout.n_numbers, sum(layout.widths), len(layout.widths), self.pac)
+
+    def _batch(self, rows: int, device: torch.device) -> int:
+        return super()._batch(rows, device) // self.pac * self.pac
+
+    def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, _Generator)
-        batch = self.batch_size // self.pac * self.pac
         return _CTGANLearner(sampler, data, batch, self.pac, self.learning_rate)

@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
-from synthgen.training.learner import Sampler, StagedLearner
+from synthgen.training.learner import Sampler, StagedLearner, drawn_at_once
 from synthgen.training.making import make_rows
 from synthgen.training.runner import History, Task
 
@@ -49,6 +49,14 @@ WEIGHT, SAMPLER_WEIGHT = 52, 32
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48
+
+
+class Plan(NamedTuple):
+    """How a network is trained: the rows that it is sized for, its updates, rows of a batch."""
+
+    size: int
+    steps: int
+    batch: int
 
 
 class NetworkSynthesizer(SavedNetworks):
@@ -79,13 +87,15 @@ class NetworkSynthesizer(SavedNetworks):
 
     # Distinct values up to which a number column is encoded by levels.
     max_levels: ClassVar[int] = MAX_LEVELS
+    # Arguments that depend on rows and device where they are None.
+    may_be_none: ClassVar[tuple[str, ...]] = ("steps",)
 
     def __init__(
         self,
         *,
         scope: Scope = "auto",
         steps: int | None = None,
-        batch_size: int = 500,
+        batch_size: int | None = 500,
         learning_rate: float = 1e-3,
         device: str = "auto",
         verbose: bool = False,
@@ -113,7 +123,7 @@ class NetworkSynthesizer(SavedNetworks):
         """The network that generates rows, its size chosen for `rows`; weights are not yet set."""
 
     @abstractmethod
-    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
+    def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         """All that is needed to train `sampler` on `data`; weights are not yet set."""
 
     def _beside(self, layout: Layout, n_labels: int) -> torch.nn.Module:
@@ -124,7 +134,13 @@ class NetworkSynthesizer(SavedNetworks):
         """Bytes that a learner keeps for each row, in addition to the row."""
         return 0
 
-    def budget(self, layout: Layout, n_labels: int, rows: int, size: int) -> Budget:
+    @abstractmethod
+    def _drawn(self, layout: Layout) -> int:
+        """See `StagedLearner.width`."""
+
+    def budget(
+        self, layout: Layout, n_labels: int, rows: int, size: int, batch: int | None = None
+    ) -> Budget:
         """The memory that training takes on the device.
 
         Args:
@@ -132,7 +148,10 @@ class NetworkSynthesizer(SavedNetworks):
             n_labels: Number of classes; 1: the class is no condition.
             rows: Number of training rows.
             size: Number of rows that the sampler is sized for.
+            batch: Rows of a batch; None: as `fit` takes for so many rows.
         """
+        batch = batch or self._batch(rows, self.device_)
+        width = self._drawn(layout)
         with torch.device("meta"):  # networks without memory
             sampler, beside = self._built(layout, n_labels, size), self._beside(layout, n_labels)
         own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, beside))
@@ -144,7 +163,8 @@ class NetworkSynthesizer(SavedNetworks):
             building=ENCODING if self.device_.type == "cpu" else MOVING,
             weights=(WEIGHT + SAMPLER_WEIGHT) * own + WEIGHT * others + 8 * levels * codes,
             step=max(
-                4 * KEPT * self.batch_size * (layout.n_numbers + levels + UNITS),
+                4 * KEPT * batch * (layout.n_numbers + levels + UNITS)
+                + 4 * batch * width * drawn_at_once(batch, width),
                 working(rows, self.device_),
             ),
         )
@@ -258,7 +278,7 @@ class NetworkSynthesizer(SavedNetworks):
             raise UsageError(231, f"scope must be auto, class, all or adapt, not {self.scope!r}")
         for name, least in (("steps", 1), ("batch_size", 2)):
             value = getattr(self, name)
-            if value is None and name == "steps":
+            if value is None and name in self.may_be_none:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise UsageError(232, f"{name} must be a whole number from {least}, not {value!r}")
@@ -280,10 +300,23 @@ class NetworkSynthesizer(SavedNetworks):
         """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
-    def _plan(self, rows: int, role: Role) -> tuple[int, int]:
-        """The rows that a network is sized for, and its updates; fine-tuning takes half of them."""
+    def _batch(self, rows: int, device: torch.device) -> int:
+        """Rows of a batch, to learn from so many rows."""
+        assert self.batch_size is not None
+        return self.batch_size
+
+    def _plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
+        """The size of a network, its updates and its batch; fine-tuning takes half the updates.
+
+        Args:
+            rows: Training rows.
+            role: Of the network.
+            device: Where it is trained.
+            held: Whether rows of its classes are held out, so that training can stop early.
+        """
         steps = self.steps or self.default_steps(rows)
-        return rows, max(1, steps // 2) if role == "adapted" else steps
+        steps = max(1, steps // 2) if role == "adapted" else steps
+        return Plan(rows, steps, self._batch(rows, device))
 
     # --- sampling ---------------------------------------------------------------------------------
 

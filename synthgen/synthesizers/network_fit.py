@@ -25,7 +25,7 @@ from synthgen.training.learner import Learner, StagedLearner
 from synthgen.training.runner import History, Task
 
 if TYPE_CHECKING:
-    from synthgen.synthesizers.network import NetworkSynthesizer, Role
+    from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role
 
 # Early stopping looks at a tenth of the rows of the class, if that is at least HELD_OUT_MIN rows.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
@@ -143,16 +143,17 @@ class NetworkFit:
             of.base[1] if of.base else Encoder.fit(frame, features, max_levels=owner.max_levels)
         )
         n_labels = len(self.table.schema.classes) if of.conditional else 1
-        size, steps = owner._plan(len(of.rows), of.role)
-        size = of.base[0].sampler.rows if of.base else size
-        budget = owner.budget(encoder.layout, n_labels, len(of.rows), size)
+        held = any(len(rows) for rows in of.held.values())
+        plan = owner._plan(len(of.rows), of.role, owner.device_, held=held)
+        plan = plan._replace(size=of.base[0].sampler.rows) if of.base else plan
+        budget = owner.budget(encoder.layout, n_labels, len(of.rows), plan.size, plan.batch)
         budget.check(owner.device_)
         labels = self.labels[of.rows] if of.conditional else np.zeros(len(of.rows), np.int64)
         encoded = encoder.transform(frame, rng, device=owner.device_)
         placed = torch.from_numpy(labels).to(owner.device_)
         data = Data(encoded, placed, n_labels, encoder.layout)
-        learner = self._learner(of, data, encoder.layout, size)
-        held = {
+        learner = self._learner(of, data, encoder.layout, plan)
+        looked = {
             p: encoder.transform(self._frame(rows), rng, device=owner.device_)
             for p, rows in of.held.items()
             if len(rows)
@@ -160,16 +161,17 @@ class NetworkFit:
         conditions = self.labels if of.conditional else None
         history = yield Task(
             learner,
-            steps,
+            plan.steps,
             torch_generator(child_seed(of.seed, 1), owner.device_),
             held_out=(
-                owner._look(learner.sampler, data, held, conditions, of.seed) if held else None
+                owner._look(learner.sampler, data, looked, conditions, of.seed) if looked else None
             ),
             progress=self._reported(of.name, budget),
             goes_on=of.role == "base",
             alike=self._alike(encoder, data),
             slots=encoder.slots,
-            again=self._in_layout(data, size),
+            again=self._in_layout(data, plan),
+            budget=budget,
         )
         label = next(iter(of.held)) if of.conditional else 0
         return learner, TrainedNetwork(encoder, learner.sampler, label, history)
@@ -177,10 +179,10 @@ class NetworkFit:
     def _frame(self, rows: np.ndarray) -> Any:
         return self.table.frame.iloc[rows].reset_index(drop=True)
 
-    def _learner(self, of: _Training, data: Data, layout: Layout, size: int) -> StagedLearner:
+    def _learner(self, of: _Training, data: Data, layout: Layout, plan: Plan) -> StagedLearner:
         """A learner with its first weights, or with those of the base, on the device."""
         owner = self.owner
-        learner = owner._learner(owner._built(layout, data.n_labels, size), data)
+        learner = owner._learner(owner._built(layout, data.n_labels, plan.size), data, plan.batch)
         initialise(learner, torch_generator(child_seed(of.seed, 2), torch.device("cpu")))
         if of.base:
             learner.load_state_dict(of.base[0].state_dict())
@@ -195,15 +197,15 @@ class NetworkFit:
         several = len(data.labels.unique()) > 1
         return type(self.owner), repr(params), names, data.n_labels, several, data.spans.total > 0
 
-    def _in_layout(self, data: Data, size: int) -> Callable[[Layout], StagedLearner]:
+    def _in_layout(self, data: Data, plan: Plan) -> Callable[[Layout], StagedLearner]:
         """A function that builds the learner again in a layout that several tables share."""
         owner = self.owner
 
         def again(layout: Layout) -> StagedLearner:
             whole = layout.padded(Encoded(data.numbers, data.codes))
             wide = Data(whole, data.labels.long(), data.n_labels, layout)
-            sampler = owner._built(layout, data.n_labels, size)
-            return owner._learner(sampler, wide).to(owner.device_)
+            sampler = owner._built(layout, data.n_labels, plan.size)
+            return owner._learner(sampler, wide, plan.batch).to(owner.device_)
 
         return again
 

@@ -68,6 +68,11 @@ class _Decoder(Sampler):
         return Encoded(numbers, self.spans.draw(logits, drawn["codes"]))
 
 
+def _drawn(n_numbers: int, codes: int) -> int:
+    """See `StagedLearner.width`."""
+    return LATENT + 4 * n_numbers + 12 * codes
+
+
 class _TVAELearner(StagedLearner):
     losses = ("reconstruction", "divergence")
 
@@ -75,6 +80,7 @@ class _TVAELearner(StagedLearner):
         super().__init__()
         self.sampler: _Decoder = decoder
         self.data, self.batch = data, batch
+        self.width = _drawn(data.numbers.shape[1], len(data.spans.widths))
         levels = data.spans.total + decoder.n_condition
         self.enter = OneHotLinear(data.numbers.shape[1], levels, HIDDEN)
         self.encoder = _encoder()
@@ -105,6 +111,7 @@ class _TVAELearner(StagedLearner):
             there = there * data.used
         places, shares = rows.codes + spans.offsets, spans.shares(rows.codes)
         found = {
+            "noise": drawn["noise"],
             "labels": labels,
             "numbers": rows.numbers,
             "levels": places,
@@ -180,6 +187,9 @@ class TVAE(NetworkSynthesizer):
         levels = sum(layout.widths) + (n_labels if n_labels > 1 else 0)
         return nn.ModuleList([OneHotLinear(layout.n_numbers, levels, HIDDEN), _encoder()])
 
-    def _learner(self, sampler: Sampler, data: Data) -> StagedLearner:
+    def _drawn(self, layout: Layout) -> int:
+        return _drawn(layout.n_numbers, len(layout.widths))
+
+    def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, _Decoder)
-        return _TVAELearner(sampler, data, self.batch_size, self.learning_rate)
+        return _TVAELearner(sampler, data, batch, self.learning_rate)

@@ -24,6 +24,7 @@ from torch.func import functional_call, vmap
 from synthgen.encoding.layout import Layout, common
 from synthgen.threads import NETWORK, threads_for
 from synthgen.training import averages
+from synthgen.training.device import memory
 from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
 from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task
@@ -46,7 +47,7 @@ def run_together(tasks: list[Task]) -> list[History]:
     """
     if len(tasks) == 1:
         return [tasks[0].run()]
-    histories = _at_once(tasks)
+    histories = _at_once(tasks) if _fits(tasks) else None
     if histories is None:
         gc.collect()  # a traceback may still keep tensors alive
         half = len(tasks) // 2
@@ -55,6 +56,18 @@ def run_together(tasks: list[Task]) -> list[History]:
         task.run() if history is None else history
         for task, history in zip(tasks, histories, strict=True)
     ]
+
+
+def _fits(tasks: list[Task]) -> bool:
+    """Whether there is memory for all.
+
+    The rows of each task are on the device. They are laid out once more in the shared layout, and
+    these are copied into one tensor.
+    """
+    budgets = [task.budget for task in tasks]
+    rows = max(b.n_rows for b in budgets) * max(b.row for b in budgets)
+    each = 2 * rows + max(b.weights for b in budgets) + max(b.step for b in budgets)
+    return len(tasks) * each <= memory(tasks[0].generator.device)
 
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:

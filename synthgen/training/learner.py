@@ -15,6 +15,8 @@ from synthgen.encoding.layout import Encoded
 # Updates whose random numbers are drawn at once: for 16 steps a draw takes a GPU no longer than
 # for one. Also the updates of one captured graph.
 AT_ONCE = 16
+# Bytes that they take together, unless one step takes more.
+AHEAD = 2**26
 # {parameter or buffer: {dimension: its sections in order}}; a section is "numbers", "levels",
 # "codes", or a plain width.
 Axes = dict[str, dict[int, tuple[str | int, ...]]]
@@ -104,7 +106,10 @@ class Learner(nn.Module, ABC):
     optimizers: list[torch.optim.Optimizer]
     batch: int = 2
     pac: int = 1
-    at_once: int = 1
+
+    @property
+    def at_once(self) -> int:
+        return 1
 
     def course(self, done: int, steps: int) -> float:
         """The learning rate of the step after `done` of `steps`, as a share of the first."""
@@ -129,6 +134,11 @@ class Learner(nn.Module, ABC):
         """
 
 
+def drawn_at_once(batch: int, width: int) -> int:
+    """For how many steps a `StagedLearner` draws at once."""
+    return max(1, min(AT_ONCE, AHEAD // (4 * batch * width)))
+
+
 class StagedLearner(Learner):
     """A learner whose step is a pure function of its tensors and of what was drawn for it.
 
@@ -138,10 +148,15 @@ class StagedLearner(Learner):
 
     Attributes:
         clip: Greatest norm of the gradient of a stage; None: it is not clipped.
+        width: float32 numbers that `draw` and `gather` need for each row of a batch, about.
     """
 
     clip: float | None = None
-    at_once = AT_ONCE
+    width: int
+
+    @property
+    def at_once(self) -> int:
+        return drawn_at_once(self.batch, self.width)
 
     @abstractmethod
     def draw(self, source: Source) -> dict[str, Tensor]:
@@ -149,7 +164,7 @@ class StagedLearner(Learner):
 
     @abstractmethod
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What follows from `drawn` and the rows alone, without a gradient, by other names.
+        """What `objective` needs of draws and rows; it depends on no weight.
 
         Shapes may begin with further dimensions, which those of the result begin with as well.
         """
@@ -166,7 +181,7 @@ class StagedLearner(Learner):
 
         Args:
             stage: Position among the optimisers.
-            drawn: Of `draw` and, in the first stage, of `gather`.
+            drawn: Of `gather`; only the first stage uses it.
             carried: What the stage before leaves; empty for the first.
 
         Returns:
@@ -178,14 +193,13 @@ class StagedLearner(Learner):
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """As `objective`, from draws alone: for one of many learners side by side."""
-        whole = drawn if stage else drawn | self.gather(drawn)
-        return self.objective(stage, whole, carried)
+        return self.objective(stage, {} if stage else self.gather(drawn), carried)
 
     def ahead(self, generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
-        """The draws of the next `steps`, and the rows that they choose."""
+        """What `gather` finds for the draws of the next `steps`."""
         drawn = self.draw(Source(generator, next(self.sampler.parameters()), (steps,)))
         with torch.no_grad():
-            parts = {name: all.unbind(0) for name, all in (drawn | self.gather(drawn)).items()}
+            parts = {name: all.unbind(0) for name, all in self.gather(drawn).items()}
         return [{name: part[i] for name, part in parts.items()} for i in range(steps)]
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:

@@ -26,6 +26,7 @@ from synthgen.errors import ConvergenceError
 from synthgen.threads import NETWORK, threads_for
 from synthgen.training import averages
 from synthgen.training.checkpoint import Checkpoint, State
+from synthgen.training.device import Budget
 from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
 
@@ -440,6 +441,7 @@ class Task:
         alike: A key that runs must share to be trained side by side.
         slots: See `Encoder.slots`.
         again: Builds the learner in a layout that several tables share.
+        budget: The memory that it takes on the device.
     """
 
     learner: StagedLearner
@@ -451,6 +453,7 @@ class Task:
     alike: tuple[object, ...]
     slots: Slots
     again: Callable[[Layout], StagedLearner]
+    budget: Budget
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
         """Run it, with as many threads as pay for a step of this size."""

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthgen.encoding.layout import Encoded, Layout
-from synthgen.synthesizers.ctgan import DROPOUT, HIDDEN, LEAK, PENALTY, _CTGANLearner, _Generator
+from synthgen.synthesizers.ctgan import DROPOUT, PENALTY, _CTGANLearner, _Generator
+from synthgen.synthesizers.ctgan_critic import HIDDEN, LEAK
 from synthgen.synthesizers.training_rows import Data
 from synthgen.training.blocks import Spans, initialise
+from synthgen.training.learner import Source
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -62,13 +64,14 @@ def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> Non
 
 
 def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGANLearner) -> None:
-    (drawn,) = learner.ahead(generator(), 1)
+    chosen = learner.draw(Source(generator(), learner.sampler.limits))
+    drawn = learner.gather(chosen)
     objective, losses, carried = learner.objective(0, drawn, {})
     weights = list(learner.critic.parameters())
     found = torch.autograd.grad(objective, weights)
 
     data = learner.data
-    _, _, places = learner.conditions(drawn["place"], data)
+    _, _, places = learner.conditions(chosen["place"], data)
     rows, _ = data.rows(places)
     real = torch.cat([rows.numbers, data.spans.one_hot(rows.codes)], 1)
     fake, condition, kept = carried["fake"].detach(), carried["condition"], drawn["kept"]
@@ -91,7 +94,7 @@ def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGA
 def test_the_generator_gets_its_gradient_through_the_written_out_critic(
     learner: _CTGANLearner,
 ) -> None:
-    (drawn,) = learner.ahead(generator(), 1)
+    drawn = learner.gather(learner.draw(Source(generator(), learner.sampler.limits)))
     _, _, carried = learner.objective(0, drawn, {})
     objective, _, _ = learner.objective(1, drawn, carried)
     weights = list(learner.sampler.parameters())

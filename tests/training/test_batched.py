@@ -89,7 +89,7 @@ def test_ten_steps_side_by_side_are_ten_steps_of_each(
         losses = together.step({k: v.clone() for k, v in drawn.items()})
         for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
             mine = own(drawn, i, layout, make is TabFlow)
-            alone = task.learner.step(mine | task.learner.gather(mine))
+            alone = task.learner.step(task.learner.gather(mine))
             torch.testing.assert_close(losses[i], alone, atol=1e-6, rtol=0)
     for i, (task, layout) in enumerate(zip(tasks, together.layouts, strict=True)):
         weights = dict(task.learner.named_parameters()) | dict(task.learner.named_buffers())
@@ -133,7 +133,7 @@ def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
 
 def _given(learner: StagedLearner, mine: Iterator[dict[str, Tensor]]) -> Any:
     def ahead(generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
-        return [one | learner.gather(one) for one in itertools.islice(mine, steps)]
+        return [learner.gather(one) for one in itertools.islice(mine, steps)]
 
     return ahead
 
