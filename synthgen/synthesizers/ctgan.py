@@ -386,6 +386,7 @@ class CTGAN(NetworkSynthesizer):
 
     def _check_params(self) -> None:
         super()._check_params()
+        assert self.batch_size is not None
         if (
             isinstance(self.pac, bool)
             or not isinstance(self.pac, int)

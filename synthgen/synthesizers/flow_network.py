@@ -212,8 +212,12 @@ class Flow(Sampler):
         ways = []
         for of_class in [told, torch.zeros_like(told)][: 1 + guided]:
             moment = self._known(self.moment(times), of_class)
-            parts = [block.modulation(moment).chunk(2, 1) for block in self.blocks]
-            ways.append([(1 + scale, shift) for scale, shift in parts])
+            way = []
+            for block in self.blocks:
+                assert isinstance(block, _Block)
+                scale, shift = block.modulation(moment).chunk(2, 1)
+                way.append((1 + scale, shift))
+            ways.append(way)
         return ways
 
     def _changed(

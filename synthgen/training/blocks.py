@@ -208,7 +208,7 @@ def _rounds() -> bool:
     matmul = torch.backends.cuda.matmul
     setting = getattr(matmul, "fp32_precision", None)  # torch before 2.9 has the other one alone
     if setting is None:
-        return matmul.allow_tf32
+        return bool(matmul.allow_tf32)
     if setting == "none":
         setting = getattr(torch.backends, "fp32_precision", "none")
     return setting not in ("none", "ieee")

@@ -97,8 +97,8 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     def arrange(name: str, when: int, action: Callable[[], None]) -> list[int]:
         done = [0]
 
-        def step(self: Learner, generator: torch.Generator) -> torch.Tensor:
-            losses = steps[name](self, generator)
+        def step(self: Learner, drawn: Any) -> torch.Tensor:
+            losses = steps[name](self, drawn)
             done[0] += 1
             if done[0] == when:
                 action()
@@ -276,10 +276,10 @@ def test_a_signal_between_two_runs_keeps_the_finished_one(
     path = tmp_path / CHECKPOINT
     learner = CTGAN._learner
 
-    def interrupted(self: CTGAN, sampler: Any, data: Any) -> Learner:
+    def interrupted(self: CTGAN, sampler: Any, data: Any, batch: int) -> Learner:
         if done[0] == 60:
             signal.raise_signal(signal.SIGINT)
-        return learner(self, sampler, data)
+        return learner(self, sampler, data, batch)
 
     done = at_step("ctgan", 0, kill)
     with monkeypatch.context() as patch:
@@ -474,10 +474,10 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
 def test_memory_halves_the_batch_in_whole_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ctgan._CTGANLearner.step
 
-    def step(self: ctgan._CTGANLearner, generator: torch.Generator) -> torch.Tensor:
+    def step(self: ctgan._CTGANLearner, drawn: Any) -> torch.Tensor:
         if self.batch > 20:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        return whole(self, generator)
+        return whole(self, drawn)
 
     monkeypatch.setattr(ctgan._CTGANLearner, "step", step)
     with pytest.warns(UserWarning, match=r"does not suffice for a batch of (70|30) rows at step 1"):
@@ -532,8 +532,8 @@ def test_a_second_retry_is_gone_on_with_from_the_same_start(
     def lose(calls: list[int], interrupted: int | None = None) -> None:
         done = [0]
 
-        def step(self: tvae._TVAELearner, generator: torch.Generator) -> torch.Tensor:
-            losses = whole(self, generator)
+        def step(self: tvae._TVAELearner, drawn: Any) -> torch.Tensor:
+            losses = whole(self, drawn)
             done[0] += 1
             if done[0] == interrupted:
                 signal.raise_signal(signal.SIGINT)
