@@ -205,8 +205,6 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     for place, column in enumerate(table.columns):
         if pa.types.is_integer(column.type) and column.null_count:
             name = str(column.type).replace("int", "Int").replace("uInt", "UInt")
-            exact = column.to_pandas(
-                types_mapper=lambda _, name=name: pd.api.types.pandas_dtype(name)
-            )
-            frame.isetitem(place, exact)
+            dtype: Any = pd.api.types.pandas_dtype(name)
+            frame.isetitem(place, column.to_pandas(types_mapper={column.type: dtype}.get))
     return frame

@@ -128,19 +128,9 @@ def augment_stream(
         fitted = _fitted(table, [a.label for a in additions], synthesizer, model, seed)
         seconds["fit"] = time.perf_counter() - began
         rows = _Rows(fitted, guards, additions, seed, table)
-        about = {
+        about = _about(kept, table, additions, fitted) | {
             "data": {"name": source.name, "sql": sql, "rows": kept.rows},
-            "target": target,
-            "learned_from": {"rows": len(table), "classes": _texts(table.counts), "keep": keep},
-            "before": _texts(kept.counts),
-            "after": _texts(_after(kept, additions)),
-            "added": [
-                {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in additions
-            ],
-            "synthesizer": type(fitted).__name__,
-            "device": device_of(fitted),
             "seed": seed,
-            "versions": {name: version(name) for name in ("synthgen", "pyarrow", "numpy")},
             "rows": (0 if only_new else kept.rows) + sum(a.rows for a in additions),
         }
         return _write(Path(output), source, rows, about, seconds, progress, only_new, mark)
@@ -187,6 +177,22 @@ def _additions(
 def _after(kept: Kept, additions: Sequence[Addition]) -> dict[Any, int]:
     new = {str(a.label): a.rows for a in additions}
     return {value: rows + new.get(str(value), 0) for value, rows in kept.counts.items()}
+
+
+def _about(
+    kept: Kept, table: Table, additions: Sequence[Addition], fitted: Synthesizer
+) -> dict[str, Any]:
+    """What the manifest says before a row is written."""
+    return {
+        "target": str(table.schema.target),
+        "learned_from": {"rows": len(table), "classes": _texts(table.counts)},
+        "before": _texts(kept.counts),
+        "after": _texts(_after(kept, additions)),
+        "added": [{"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in additions],
+        "synthesizer": type(fitted).__name__,
+        "device": device_of(fitted),
+        "versions": {name: version(name) for name in ("synthgen", "pyarrow", "numpy")},
+    }
 
 
 def _texts(counts: dict[Any, int]) -> dict[str, int]:
