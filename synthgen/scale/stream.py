@@ -111,24 +111,18 @@ def augment_stream(
     if mark in source.schema.names:
         raise UsageError(287, f"--mark {mark}: the table has such a column: choose another name")
     seed = fresh_seed() if random_state is None else int(random_state)
-    seconds, began = {}, time.perf_counter()
     with Progress(verbose) as progress:
         progress.start(f"reading {source.name}")
+        began = time.perf_counter()
         entropy = child_seed(seed_sequence(seed), 8)
         kept = keep_rows(source, target, list(labels) if labels else None, keep, entropy)
         table = Table.of(kept.frame, target=target, schema=_decided(kept, target))
         additions = _additions(table, kept, ratio, n_samples)
-        seconds["read"] = time.perf_counter() - began
         progress.start(f"learning from {len(table):,} of {kept.rows:,} rows")
-        began = time.perf_counter()
-        guards = {
-            a.label: Guard(table, a.label, rules=rules, limits=model.schema_ if model else None)
-            for a in additions
-        }
-        fitted = _fitted(table, [a.label for a in additions], synthesizer, model, seed)
-        seconds["fit"] = time.perf_counter() - began
-        rows = _Rows(fitted, guards, additions, seed, table)
-        about = _about(kept, table, additions, fitted) | {
+        read = time.perf_counter()
+        rows = _learned(table, additions, synthesizer, model, rules, seed)
+        seconds = {"read": read - began, "fit": time.perf_counter() - read}
+        about = _about(kept, table, additions, rows.fitted) | {
             "data": {"name": source.name, "sql": sql, "rows": kept.rows},
             "seed": seed,
             "rows": (0 if only_new else kept.rows) + sum(a.rows for a in additions),
@@ -199,19 +193,23 @@ def _texts(counts: dict[Any, int]) -> dict[str, int]:
     return {str(value): rows for value, rows in counts.items()}
 
 
-def _fitted(
+def _learned(
     table: Table,
-    labels: list[Any],
+    additions: Sequence[Addition],
     synthesizer: str | Synthesizer,
     model: Synthesizer | None,
+    rules: Sequence[str],
     seed: int,
-) -> Synthesizer:
+) -> _Rows:
+    """The new rows, once rules are checked and the synthesizer is trained, in this order."""
+    limits = None if model is None else model.schema_
+    guards = {a.label: Guard(table, a.label, rules=rules, limits=limits) for a in additions}
     if model is not None:
         check_fit(model, table)
-        return model
+        return _Rows(model, guards, additions, seed, table)
     fitted = cast(Synthesizer, clone(resolve(synthesizer)))
-    fitted.set_params(classes=labels, random_state=seed)
-    return fitted._fit_table(table)
+    fitted.set_params(classes=[a.label for a in additions], random_state=seed)
+    return _Rows(fitted._fit_table(table), guards, additions, seed, table)
 
 
 # --- writing --------------------------------------------------------------------------------------
