@@ -83,7 +83,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
         say_refused({label: {"refused": counts, "drawn": found["drawn"][label]}}, err=aside)
     say(
         f"wrote {job.output}: {found['rows']:,} rows, the new ones learned from "
-        f"{found['learned_from']['rows']:,} of {found['data']['rows']:,}; manifest "
+        f"{found['learned_from']['rows']:,} of {found['rows_read']:,}; manifest "
         f"{job.manifest_file.name}",
         err=aside,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +46,11 @@ class Kept:
 
 
 def keep_rows(
-    source: Source, target: str, labels: list[str] | None, keep: int, seed: np.random.SeedSequence
+    source: Source,
+    target: str,
+    labels: Sequence[str] | None,
+    keep: int,
+    seed: np.random.SeedSequence,
 ) -> Kept:
     """Read a stream once; keep all rows of the rare classes and a random sample of the others.
 
@@ -166,7 +171,7 @@ class _Kept:
         self._parts = [(chosen, drawn[here], codes[here], rows[here])]
         self._held = len(here)
 
-    def result(self, labels: list[str] | None) -> Kept:
+    def result(self, labels: Sequence[str] | None) -> Kept:
         """All rows of the classes that are kept whole, and the sample of the others."""
         counts = {value: int(self._counts[code]) for value, code in self._classes.items()}
         named = {str(value): value for value in counts}

@@ -72,11 +72,11 @@ def augment_stream(
         labels: Classes to make, by their text; None: the rarest one.
         synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
         model: A fitted synthesizer to use as it is.
-        ratio: Wanted rows of the class, real and new, over those of the most frequent class, all
-            counted in the whole table; "double": as many new rows as there are real ones.
+        ratio: Wanted rows of the class over those of the most frequent one, both in the whole
+            table; "double": as many new rows as there are real ones.
         n_samples: New rows of each class, in place of `ratio`. One of the two must be given: a
             sample cannot validate an amount for the whole.
-        keep: Rows of the other classes to learn from, drawn at random, at least 1.
+        keep: Rows of the other classes to learn from, at least 1.
         only_new: Whether to write the new rows alone.
         mark: Name of a last column that is true for new rows; None: no such column.
         rules: What must hold in every new row, see `Rule`.
@@ -93,41 +93,38 @@ def augment_stream(
         ConvergenceError: Training diverged, or limits and rules left too few rows.
 
     Example:
-        >>> import tempfile
-        >>> import pyarrow.dataset as ds
-        >>> ill = ["n"] * 360 + ["y"] * 40
-        >>> table = pa.table({"age": [30 + i % 40 for i in range(400)], "ill": ill})
+        >>> import tempfile, pyarrow.dataset as ds
+        >>> table = pa.table({"age": [*range(400)], "ill": ["n"] * 360 + ["y"] * 40})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = f"{folder}/out.parquet"
         ...     made = augment_stream(
         ...         ds.dataset(table), path, target="ill", synthesizer="bootstrap", n_samples=50,
         ...         random_state=0,
         ...     )
-        ...     pq.read_table(path)["ill"].value_counts().to_pylist()[1], made["after"]
-        ({'values': 'y', 'counts': 90}, {'n': 360, 'y': 90})
+        ...     pq.read_table(path).num_rows, made["after"]
+        (450, {'n': 360, 'y': 90})
     """
     _check_arguments(output, ratio, n_samples, keep, random_state)
-    source = Source.of(data, sql=sql)
-    if mark in source.schema.names:
-        raise UsageError(287, f"--mark {mark}: the table has such a column: choose another name")
+    source = _unmarked(Source.of(data, sql=sql), mark)
     seed = fresh_seed() if random_state is None else int(random_state)
     with Progress(verbose) as progress:
         progress.start(f"reading {source.name}")
         began = time.perf_counter()
-        entropy = child_seed(seed_sequence(seed), 8)
-        kept = keep_rows(source, target, list(labels) if labels else None, keep, entropy)
+        kept = keep_rows(source, target, labels, keep, child_seed(seed_sequence(seed), 8))
         table = Table.of(kept.frame, target=target, schema=_decided(kept, target))
         additions = _additions(table, kept, ratio, n_samples)
         progress.start(f"learning from {len(table):,} of {kept.rows:,} rows")
         read = time.perf_counter()
         rows = _learned(table, additions, synthesizer, model, rules, seed)
         seconds = {"read": read - began, "fit": time.perf_counter() - read}
-        about = _about(kept, table, additions, rows.fitted) | {
-            "data": {"name": source.name, "sql": sql, "rows": kept.rows},
-            "seed": seed,
-            "rows": (0 if only_new else kept.rows) + sum(a.rows for a in additions),
-        }
+        about = _about(kept, rows, only_new) | {"data": {"name": source.name, "sql": sql}}
         return _write(Path(output), source, rows, about, seconds, progress, only_new, mark)
+
+
+def _unmarked(source: Source, mark: str | None) -> Source:
+    if mark in source.schema.names:
+        raise UsageError(287, f"--mark {mark}: the table has such a column: choose another name")
+    return source
 
 
 def _check_arguments(
@@ -173,18 +170,20 @@ def _after(kept: Kept, additions: Sequence[Addition]) -> dict[Any, int]:
     return {value: rows + new.get(str(value), 0) for value, rows in kept.counts.items()}
 
 
-def _about(
-    kept: Kept, table: Table, additions: Sequence[Addition], fitted: Synthesizer
-) -> dict[str, Any]:
+def _about(kept: Kept, rows: _Rows, only_new: bool) -> dict[str, Any]:
     """What the manifest says before a row is written."""
+    added, table = rows.additions, rows.table
     return {
         "target": str(table.schema.target),
+        "rows": (0 if only_new else kept.rows) + sum(a.rows for a in added),
+        "rows_read": kept.rows,
         "learned_from": {"rows": len(table), "classes": _texts(table.counts)},
         "before": _texts(kept.counts),
-        "after": _texts(_after(kept, additions)),
-        "added": [{"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in additions],
-        "synthesizer": type(fitted).__name__,
-        "device": device_of(fitted),
+        "after": _texts(_after(kept, added)),
+        "added": [{"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in added],
+        "synthesizer": type(rows.fitted).__name__,
+        "device": device_of(rows.fitted),
+        "seed": rows.seed,
         "versions": {name: version(name) for name in ("synthgen", "pyarrow", "numpy")},
     }
 

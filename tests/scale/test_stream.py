@@ -175,7 +175,7 @@ def test_polars_lazy_frame(folder: Path, table: pa.Table, tmp_path: Path):
     lazy = pl.scan_parquet(f"{folder}/*.parquet").filter(pl.col("age") > 30)
     made, about = make(lazy, tmp_path / "o.parquet")
     wanted = table.filter(pc.greater(table["age"], 30))
-    assert about["data"]["rows"] == wanted.num_rows
+    assert about["rows_read"] == wanted.num_rows
     copied = made.slice(0, wanted.num_rows)
     for name in table.column_names:
         assert copied[name].to_pylist() == wanted[name].to_pylist()
