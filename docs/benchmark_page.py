@@ -274,9 +274,10 @@ LEARNERS = """## Which learner finds a rare class
 
 `python evaluation/benchmark.py --data-dir DIR`, then `python evaluation/benchmark.py report`
 
-Average precision less that of default boosting, no synthetic row anywhere; t-intervals over the means of tables.
-`auto` averages the learners that rank best out of fold. Its design was chosen on these tables, so the last line counts:
-there each design was chosen on two thirds of the tables and judged on the others.
+Average precision less that of default boosting, no synthetic row anywhere; t-intervals over the
+means of tables. `auto` averages the learners that rank best out of fold. Its design was chosen on
+these tables, so the last line counts: there each design was chosen on two thirds of the tables and
+judged on the others.
 
 """
 
