@@ -59,6 +59,8 @@ default_role = "py:obj"
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say what each argument takes
 autodoc_member_order = "bysource"
+# scikit-learn writes these, with references into its own documentation.
+autodoc_default_options = {"exclude-members": "set_fit_request, set_score_request"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -115,6 +117,12 @@ def write_generated(app: Sphinx) -> None:
     benchmark_page.write(HERE.parent / "evaluation", HERE / "benchmark")
 
 
+def join_names(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]):
+    """Arguments that share a sentence may need two lines; napoleon wants their names on one."""
+    text = re.sub(r"(?m)^( +(?:\w+, )*\w+,)\n +((?:\w+, )*\w+: )", r"\1 \2", "\n".join(lines))
+    lines[:] = text.split("\n")
+
+
 def check_pages(app: Sphinx, exception: Exception | None) -> None:
     """No page asks the network for a part of itself, and llms.txt leads to pages that exist."""
     if exception is not None or app.builder.name != "html":
@@ -135,4 +143,5 @@ def check_pages(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_generated, priority=100)
+    app.connect("autodoc-process-docstring", join_names, priority=400)
     app.connect("build-finished", check_pages)
