@@ -92,7 +92,10 @@ html_css_files = ["synthgen.css"]
 html_extra_path = ["llms.txt"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {name: [] for name in ("index", "installation", "quickstart", "changelog", "house")}
+html_sidebars: dict[str, list[str]] = {
+    name: []
+    for name in ("index", "installation", "quickstart", "benchmark/index", "changelog", "house")
+}
 html_theme_options = {
     "logo": {"text": "synthgen"},
     "header_links_before_dropdown": 7,
