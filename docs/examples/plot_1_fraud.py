@@ -42,10 +42,10 @@ from synthgen import audit
 audit(payments, target="fraud")
 
 # %%
-# Which remedy is worth having?
+# Which strategy is worth having?
 # -----------------------------
-# ``compare`` tries remedies on the same splits and gives the gain over doing nothing with its
-# interval. Three remedies and two splits keep this example quick; leave both out for your own
+# ``compare`` tries strategies on the same splits and gives the gain over doing nothing with its
+# interval. Three strategies and two splits keep this example quick; leave both out for your own
 # table.
 
 from synthgen import compare
