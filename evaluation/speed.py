@@ -55,7 +55,8 @@ from synthgen.encoding.encoder import Encoder
 from synthgen.tables.table import Table
 from synthgen.training.blocks import BFLOAT16
 from synthgen.training.device import resolve
-from synthgen.training.runner import _Run
+from synthgen.training.learner import AT_ONCE
+from synthgen.training.runner import REPORT_EVERY, _Run
 
 BATCH, EPOCHS, WARM, SEEDS, TOLD_ROWS = 500, 300, 10, 3, 5_000
 OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
@@ -128,22 +129,33 @@ def ours(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespa
     asked, task = clock(lambda: next(asking.fit_steps(X, y)))
     n_labels, size = task.learner.data.n_labels, task.learner.sampler.rows
     budget = asking.budget(encoder.layout, n_labels, len(frame), size)
-    run = _Run(task.learner, 10**6, task.generator)
+    run = _Run(task.learner, 10**5, task.generator)
     task.learner.train()
-    first, _ = clock(lambda: [run.advance() for _ in range(WARM)])
-    steps = [clock(run.advance)[0] for _ in range(options.steps)]
+
+    def until(step: int) -> None:
+        while run.step < step:
+            run.advance()
+
+    def each(count: int) -> float:
+        before = run.step
+        seconds, _ = clock(lambda: until(before + count))
+        return seconds / (run.step - before)
+
+    first, _ = clock(lambda: until(WARM))
     if clock.device.type == "cuda":  # one wait in all: replays follow one another without a gap
-        whole, _ = clock(lambda: [run.advance() for _ in range(options.steps)])
-        steps = [whole / options.steps]
+        until(REPORT_EVERY)
+        steps = [each(options.steps)]
+    else:
+        steps = [each(AT_ONCE) for _ in range(-(-options.steps // AT_ONCE))]
     with Operations() as operations:
-        run._update()
+        run._updates(AT_ONCE)
     result = {
         "encode_s": fit + transform,
         "infer_s": infer,
         "decode_s": decode,
         "start_up_s": max(0.0, asked - infer - fit - transform) + first,
         "step_ms": 1e3 * float(np.median(steps)),
-        "operations": operations.count,
+        "operations": operations.count / AT_ONCE,
         "peak_mib": peak_mib(clock.device),
         "budget_mib": budget.total / 2**20,
         "row_bytes": budget.row,

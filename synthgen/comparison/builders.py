@@ -42,6 +42,7 @@ from synthgen.synthesizers.fit_many import fit_many, pays_together
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.training.device import resolve as resolve_device
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
 
@@ -327,6 +328,12 @@ class Synthetic:
     def name(self) -> str:
         """The same for all that can share what was trained."""
         return repr(resolve(self.synthesizer))
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the synthesizer learns on a GPU."""
+        device = resolve(self.synthesizer).get_params(deep=False).get("device", "cpu")
+        return resolve_device(device).type == "cuda"
 
     def __call__(self, part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = _coder(part)

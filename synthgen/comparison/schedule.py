@@ -106,6 +106,9 @@ def run(
         for key, d in schedule.done.items()
         if d["summary"] == strategy.get(key[1], d["summary"])
     }
+    # Each process would have a CUDA context of its own, of half a GB, and they would wait for one
+    # another.
+    n_jobs = 1 if any(s.on_gpu for s in plan.strategies) else n_jobs
     jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     # With a budget, what goes on is decided after each split; else all are in one queue.

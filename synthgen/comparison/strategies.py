@@ -77,6 +77,11 @@ class Strategy:
         """
         return self.build.name if isinstance(self.build, builders.Synthetic) else ""
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a network of the strategy learns on a GPU."""
+        return isinstance(self.build, builders.Synthetic) and self.build.on_gpu
+
     def build_all(
         self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
     ) -> Iterator[Tunable]:

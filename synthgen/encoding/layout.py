@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Layout:
     numbers: list[int]
     codes: list[int]
 
+    @cached_property
     def places(self) -> dict[str, torch.Tensor]:
         """Positions of the table's own numbers, levels and codes in this layout."""
         starts = np.cumsum([0, *self.widths])
@@ -52,7 +54,7 @@ class Layout:
 
     def padded(self, rows: Encoded) -> Encoded:
         """Rows of the table in this layout, with 0 where the table lacks a column."""
-        n, places = len(rows), self.places()
+        n, places = len(rows), self.places
         numbers = rows.numbers.new_zeros(n, self.n_numbers)
         codes = rows.codes.new_zeros(n, len(self.widths))
         device = rows.numbers.device

@@ -283,6 +283,8 @@ class _Weights:
         mine = {id(w) for w in group["params"]}
         named = [(n, w) for n, w in template.named_parameters() if id(w) in mine]
         self.axes = template.axes()
+        # On the device, by parameter, dimension and layout: looked up at each look of each model.
+        self.places: dict[tuple[str, int, int], Tensor] = {}
         self.names = [name for name, _ in named]
         self.shapes = [w.shape for _, w in named]
         self.sizes = [w.numel() for _, w in named]
@@ -325,7 +327,10 @@ class _Weights:
         for name, shape, part in zip(self.names, self.shapes, row.split(self.sizes), strict=True):
             value = part.view(shape)
             for dim, blocks in self.axes.get(name, {}).items():
-                value = value.index_select(dim, _places(blocks, layout).to(row.device))
+                key = name, dim, id(layout)
+                if key not in self.places:
+                    self.places[key] = _places(blocks, layout).to(row.device)
+                value = value.index_select(dim, self.places[key])
             out[name] = value
         return out
 
@@ -357,7 +362,7 @@ def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
 
 def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
     """Positions in the shared layout of the entries of one dimension of a table's own parameter."""
-    places, sizes = layout.places(), layout.sizes()
+    places, sizes = layout.places, layout.sizes()
     found, start = [], 0
     for block in blocks:
         own = torch.arange(block) if isinstance(block, int) else places[block]

@@ -66,7 +66,7 @@ def _double(again: Any) -> Any:
 
 def own(drawn: dict[str, Tensor], i: int, layout: Layout, flow: bool) -> dict[str, Tensor]:
     """What learner `i` alone would draw of what was drawn for all."""
-    places, sizes = layout.places(), layout.sizes()
+    places, sizes = layout.places, layout.sizes()
     chosen = {"gumbel": places["levels"]}
     if flow:
         chosen["noise"] = torch.cat([places["numbers"], places["levels"] + sizes["numbers"]])

@@ -8,9 +8,11 @@ costs so many launches. What is not: the kernels themselves, their speed, their 
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -21,11 +23,12 @@ import pytest
 import torch
 
 from synthgen import CTGAN, TVAE, TabFlow, fit_many
+from synthgen.comparison.strategies import pick
 from synthgen.encoding.encoder import Encoder
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.tvae import _TVAELearner
 from synthgen.tables.schema import Schema
-from synthgen.training import blocks
+from synthgen.training import batched, blocks, making, runner
 from synthgen.training import learner as learner_module
 from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner
@@ -33,7 +36,7 @@ from synthgen.training.runner import Task, _Run
 
 if (sys.platform, platform.machine()) != ("linux", "x86_64"):
     pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
-from pretended_gpu import GPU, Refused, pretended
+from pretended_gpu import GPU, Pretended, Refused, pretended
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # Launches of an update, with its share in the averages; no table makes it longer.
@@ -54,10 +57,11 @@ def gpu() -> Iterator[GPU]:
         yield found
 
 
-def table(columns: int = 2, rows: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
+def table(columns: int = 10, rows: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
+    """Four kinds of columns in turn, and two more columns."""
     rng = np.random.default_rng(0)
     X: dict[str, Any] = {}
-    for j in range(columns):
+    for j in range(-(-(columns - 2) // 4)):
         X[f"n{j}"] = rng.normal(size=rows)
         X[f"s{j}"] = rng.normal(size=rows) * (rng.random(rows) < 0.5)
         X[f"m{j}"] = np.where(rng.random(rows) < 0.1, np.nan, rng.integers(0, 999, rows))
@@ -67,7 +71,9 @@ def table(columns: int = 2, rows: int = 400) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(X), np.arange(rows) < 120
 
 
-def learner_of(make: type[NetworkSynthesizer], columns: int = 2) -> tuple[Learner, torch.Generator]:
+def learner_of(
+    make: type[NetworkSynthesizer], columns: int = 10
+) -> tuple[Learner, torch.Generator]:
     class Caught(Exception): ...
 
     found: list[Any] = []
@@ -83,7 +89,7 @@ def learner_of(make: type[NetworkSynthesizer], columns: int = 2) -> tuple[Learne
     return found[0].train(), found[1]
 
 
-def under_way(make: type[NetworkSynthesizer], columns: int = 2) -> _Run:
+def under_way(make: type[NetworkSynthesizer], columns: int = 10) -> _Run:
     learner, generator = learner_of(make, columns)
     return _Run(learner, 50, generator)
 
@@ -224,7 +230,7 @@ def test_a_device_that_is_not_the_current_one() -> None:
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-@pytest.mark.parametrize("columns", [2, 30])
+@pytest.mark.parametrize("columns", [15, 50, 200])
 def test_launches_of_an_update(
     make: type[NetworkSynthesizer], columns: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +253,160 @@ def test_launches_of_a_block_of_rows(make: type[NetworkSynthesizer], gpu: GPU) -
     steps = getattr(sampler, "solver_steps", 0)
     assert sum(gpu.launches.values()) <= a_step * steps + beside
     assert not gpu.reads
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_rows_do_not_depend_on_how_many_are_made_at_once(
+    make: type[NetworkSynthesizer], gpu: GPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Any = make
+    solver = {"solver_steps": 3, "guidance": 2.0} if make is TabFlow else {}
+    model = made(scope="all", steps=2, batch_size=20, random_state=0, **solver).fit(*table())
+    (network, *_) = model._models.values()
+    monkeypatch.setattr(making, "BLOCK", 32)
+    found = []
+    for at_once in (1, 4):
+        monkeypatch.setattr(making, "BLOCKS", at_once)
+        captures = gpu.captures
+        seed = np.random.SeedSequence(0)
+        found.append(
+            making.make_rows(
+                network.sampler, network.sampler.made, 1, 300, seed, torch.device("cuda")
+            )
+        )
+        assert gpu.captures == captures + 1, "many groups are one graph"
+    one, two = found
+    assert len(one) == len(two) == 300
+    torch.testing.assert_close(one.numbers.cpu(), two.numbers.cpu(), rtol=1e-3, atol=1e-3)
+    assert (one.codes == two.codes).double().mean().item() > 0.999
+
+
+# --- faults that were there -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def test_sums_are_exact_and_the_setting_is_left_alone(gpu: GPU, tf32: None) -> None:
+    spans = blocks.Spans([3, 5])
+    values = torch.rand(20, 8, generator=torch.Generator().manual_seed(0)) * 1000
+    wanted = torch.stack([part.sum(1) for part in values.split([3, 5], 1)], 1)
+    there, spans = values.to("cuda"), spans.to("cuda")
+    rounded = (there @ spans.member).cpu()
+    assert (rounded - wanted).abs().max() > 0.01, "the pretended GPU rounds"
+    torch.testing.assert_close(spans.summed(there).cpu(), wanted, rtol=1e-6, atol=0)
+    spread = spans.spread(spans.summed(there)).cpu()
+    torch.testing.assert_close(spread[:, 3], wanted[:, 1], rtol=1e-6, atol=0)
+    assert torch.backends.cuda.matmul.allow_tf32 is True
+
+
+def test_steps_run_one_by_one_after_a_capture_that_failed(gpu: GPU) -> None:
+    eager = under_way(TVAE)
+    eager.captured.captures = False
+    until(eager, 12)
+    at = under_way(TVAE)
+    until(at, 4)
+    before = at.captured.generator
+    gpu.fail_at(60)
+    with (
+        mock.patch.object(gpu, "failure", return_value=RuntimeError("not permitted")),
+        pytest.warns(UserWarning, match="steps run one by one"),
+    ):
+        until(at, 8)
+    until(at, 12)
+    assert at.captured.generator is not before
+    assert not at.captured.graphs
+    for one, two in zip(at.average, eager.average, strict=True):
+        torch.testing.assert_close(one.cpu(), two.cpu(), rtol=1e-4, atol=1e-5)
+
+
+def test_graphs_are_gone_before_a_state_is_restored(gpu: GPU) -> None:
+    at = under_way(TVAE)
+    good = at.state()
+    until(at, 12)
+    graph = weakref.ref(next(iter(at.captured.graphs.values())))
+    alive: list[bool] = []
+    load = at.learner.load_state_dict
+
+    def watched(*given: Any) -> Any:
+        alive.append(graph() is not None)
+        return load(*given)
+
+    with (
+        mock.patch.object(at.learner, "load_state_dict", watched),
+        pytest.warns(UserWarning, match="does not suffice"),
+    ):
+        at.halve_batch(good)
+    assert alive == [False]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_twenty_fits_leave_no_more_on_the_device_than_one(
+    make: type[NetworkSynthesizer], gpu: GPU
+) -> None:
+    made: Any = make
+    model = made(scope="class", steps=1, batch_size=20, classes=[True], random_state=0)
+
+    def held() -> int:
+        gc.collect()
+        return sum(type(x) is Pretended for x in gc.get_objects())
+
+    counts = []
+    for fits in (2, 18):  # the first of a process imports more of torch
+        for _ in range(fits):
+            model.fit(*table())
+        counts.append(held())
+    assert counts[0] == counts[1]
+
+
+def test_networks_side_by_side_are_fewer_where_memory_is_short(gpu: GPU) -> None:
+    X, y = table()
+    said: list[str] = []
+    make: Any = TVAE
+    jobs = [(make(scope="class", classes=[True], steps=2, batch_size=20, random_state=i), X, y)
+            for i in range(4)]  # fmt: skip
+    task = next(jobs[0][0].fit_steps(X, y))
+    each = 2 * task.budget.n_rows * task.budget.row + task.budget.weights + task.budget.step
+    gpu.free = 2 * each + each // 2
+    sizes: list[int] = []
+    run = batched.SideBySide.run
+
+    def watched(self: Any) -> Any:
+        sizes.append(self.k)
+        return run(self)
+
+    with mock.patch.object(batched.SideBySide, "run", watched):
+        fit_many(jobs, say=said.append)
+    assert sizes == [2, 2]
+
+
+def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "REPORT_EVERY", 4)
+    task = learner_of(TVAE)
+    reported: list[int] = []
+    runner.run(task[0], 12, task[1], progress=lambda done, total: reported.append(done))
+    assert reported == [0, 4, 8, 12], "no step that the device may not have done"
+
+
+def test_a_comparison_with_networks_on_a_gpu_is_one_process(gpu: GPU) -> None:
+    assert [strategy.on_gpu for strategy in pick(["class_weight", TVAE(steps=2)])].count(True) == 1
+    assert not any(strategy.on_gpu for strategy in pick([TVAE(steps=2, device="cpu"), "smote"]))
+
+
+def test_plans_depend_on_the_device() -> None:
+    model = TabFlow()
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert model._plan(40_000, "whole", cpu, held=True)[1:] == (4000, 256)
+    assert model._plan(40_000, "whole", cuda, held=True)[1:] == (10_000, 4096)
+    assert model._plan(40_000, "whole", cuda, held=False)[1:] == (4000, 4096)
+    assert model._plan(300, "whole", cuda, held=True).batch == 256
+    assert model._plan(9_000, "whole", cuda, held=True).batch == 1024
+    asked = TabFlow(batch_size=64, steps=7)
+    assert asked._plan(40_000, "whole", cuda, held=True)[1:] == (7, 64)
 
 
 # --- the pretended GPU itself ---------------------------------------------------------------------
