@@ -18,9 +18,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MAKERS = ("loop", "processes", "ray", "spark", "dask")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -64,7 +65,12 @@ def look(process: int) -> tuple[float, int]:
 
 def measured(command: list[str]) -> dict[str, float]:
     """Run a command: wall and CPU seconds, peak MiB of all its processes and of the largest."""
-    began, child = time.perf_counter(), subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with tempfile.TemporaryFile("w+") as said:  # a full pipe that nobody reads would stop the run
+        return _watched(command, said)
+
+
+def _watched(command: list[str], said: IO[str]) -> dict[str, float]:
+    began, child = time.perf_counter(), subprocess.Popen(command, stderr=said)
     cpu: dict[int, float] = {}
     whole = largest = 0
     while child.poll() is None:
@@ -78,7 +84,8 @@ def measured(command: list[str]) -> dict[str, float]:
         whole = max(whole, now)
         time.sleep(0.5)
     if child.returncode:
-        sys.exit(f"{command[-1]} failed:\n{child.stderr.read() if child.stderr else ''}")
+        said.seek(0)
+        sys.exit(f"{command[-1]} failed:\n{said.read()}")
     return {
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(sum(cpu.values()), 1),
