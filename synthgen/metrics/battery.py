@@ -15,6 +15,7 @@ from synthgen.metrics.score import Score
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 
 FOLDS = 3
+MOST_ROWS = 10_000
 # On few rows one assignment to folds moves the AUC as much as chance does: mean of several.
 FEW, REPEATS = 500, 3
 # Rows of a fold are scored by one classifier, so AUCs spread 1.05 to 1.5 times as wide as those of
@@ -184,7 +185,11 @@ class Battery:
 
 
 def battery(
-    draws: Samples, *, boosting: Boosting = "histogram", random_state: RandomState = 0
+    draws: Samples,
+    *,
+    boosting: Boosting = "histogram",
+    most_rows: int = MOST_ROWS,
+    random_state: RandomState = 0,
 ) -> Battery:
     """Let four detectors tell synthetic rows from held-out real ones.
 
@@ -201,6 +206,7 @@ def battery(
     Args:
         draws: The cells of train, synthetic and held-out rows, in any order.
         boosting: ``"histogram"`` (scikit-learn) or ``"xgboost"`` (as published; if installed).
+        most_rows: Rows of each sample, at most; nearest neighbours look at no more than 4,000.
         random_state: Seed of samples, folds and classifiers.
 
     Returns:
@@ -231,7 +237,7 @@ def battery(
         return Battery(draws.group, (), None)
     arithmetic = Arithmetic.of(draws.space)
     battery = detectors(draws.space, arithmetic, train, boosting)
-    rows = min(len(train), len(made), len(fresh), max(one.rows for one in battery))
+    rows = min(len(train), len(made), len(fresh), most_rows)
     held, made, real = (some(rng, cells, rows) for cells in (fresh, made, train))
     samples = (made, real, independent(rng, real))
     findings = tuple(

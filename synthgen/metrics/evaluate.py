@@ -167,7 +167,7 @@ def _report(
     real, made, fresh = compared.tables
     tested = int((fresh.labels == compared.position).sum())
     verdicts = (
-        of_fidelity(parts["fidelity"], name, compared.least_rows),
+        of_fidelity(parts["fidelity"], name),
         of_utility(parts["utility"], name, tested, held_out),
         of_privacy(parts["privacy"], held_out),
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-# A two-sample score at most so far below that of real rows passes; an interval wider than the
-# second tells nothing.
-LIKE_REAL, TOO_WIDE = 0.05, 0.5
-# Rows from which on a two-sample test sees what there is to see.
-POWER = 1000
+# The battery, 1 for rows as good as real ones and 0 for independent columns: at most so far below 1
+# passes; below the second it fails, which a pass has to rule out.
+LIKE_REAL, HALF_REAL = 0.05, 0.5
 # Shares of the average precision that synthetic rows in the place of the real ones have to keep, to
 # pass and not to fail; an interval wider than the third does not show which.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
@@ -34,14 +32,12 @@ LIMITS = {
         "undecided."
     ),
     "fidelity": (
-        f"Boosting tries to tell synthetic from real rows, those of train and those of the "
-        f"holdout, for each class and for all rows. A test passes if the upper end of its widened "
-        f"interval is at most {LIKE_REAL:g} below the score of as many real rows. Such a test is "
-        f"undecided if the widened interval is wider than {TOO_WIDE:g}, or if, on fewer than "
-        f"{POWER:,} rows, the independent-columns baseline also reaches the interval's lower end "
-        f"or the pass mark. A test that does not pass falls short if its score is at least halfway "
-        f"from the independent-columns baseline to real rows, and fails below that. Without a test "
-        f"of the class, fidelity is undecided."
+        f"Four detectors try to tell synthetic rows from those of the holdout, for each class and "
+        f"for all rows, and the one that tells most counts: 1 if it takes them for real rows, 0 "
+        f"for independent columns. It passes if the upper end of the widened interval is "
+        f"{1 - LIKE_REAL:g} or more; below that it falls short if the figure is {HALF_REAL:g} or "
+        f"more, and fails otherwise. What would pass is undecided if the interval, not "
+        f"widened, begins below {HALF_REAL:g}. Without a test of the class, fidelity is undecided."
     ),
     "utility": (
         f"Each classifier learns once from the real rows of the class and once from the synthetic "

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from synthgen.metrics.samples import (
     DRAWS,
-    NEIGHBOUR_ROWS,
+    TEST_ROWS,
     Samples,
     half_sampled,
     independent,
@@ -25,7 +25,7 @@ def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]
     rng = np.random.default_rng(seed)
     space = draws.space
     sides = (draws.train, draws.made, draws.fresh)
-    rows = min(*map(len, sides), NEIGHBOUR_ROWS)
+    rows = min(*map(len, sides), TEST_ROWS)
     real, made = (space.dense(some(rng, cells, rows)) for cells in sides[:2])
     own = nearest_of(real)[1]
     several = len(draws.fresh) > rows

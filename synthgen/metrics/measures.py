@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from synthgen.metrics.report import Report
 
 KEY_FIGURES = (
-    "fidelity.c2st_boosting",
+    "fidelity.battery",
     "fidelity.pair_trends",
     "fidelity.column_shapes",
     "utility.replace.ap_ratio",
@@ -25,6 +25,18 @@ KEY_FIGURES = (
 )
 # What a measure is called, and what it means, by the part of its name after the last dot.
 MEASURES = {
+    "battery": (
+        "Battery of detectors",
+        "what four classifiers leave of the likeness to holdout rows, by the one that tells most: "
+        "1 as real rows, 0 as independent columns",
+    ),
+    "battery_boosting": ("Detector: boosting", "on the cells as they are"),
+    "battery_arithmetic": (
+        "Detector: boosting with arithmetic",
+        "that also sees differences and equality of columns, repeated values and last digits",
+    ),
+    "battery_mlp": ("Detector: MLP", "on the ranks of numbers"),
+    "battery_neighbours": ("Detector: nearest neighbours", "ten of them, by ranks"),
     "c2st_boosting": (
         "Two-sample test, boosting",
         "whether boosting tells synthetic from train rows: 1 never, 0 always",

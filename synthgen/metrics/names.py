@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 FIDELITY = (
+    "battery",
+    "battery_boosting",
+    "battery_arithmetic",
+    "battery_mlp",
+    "battery_neighbours",
     "c2st_boosting",
     "c2st_logistic",
     "c2st_boosting_holdout",

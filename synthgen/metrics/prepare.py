@@ -52,11 +52,6 @@ class Compared:
         """The rare class."""
         return self.train.schema.classes[self.position]
 
-    @property
-    def least_rows(self) -> dict[str, int]:
-        """Rows of the smallest of the three tables, for each group."""
-        return {group: min(map(len, tables)) for group, tables in self.groups.items()}
-
 
 def prepare(
     train: pd.DataFrame,

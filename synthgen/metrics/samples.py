@@ -11,7 +11,7 @@ from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.score import UNSEEN, Better, Score
 
 # Rows of each table that a measure uses, at most; drawn without replacement.
-COLUMN_ROWS, TEST_ROWS, NEIGHBOUR_ROWS = 10_000, 6_000, 4_000
+COLUMN_ROWS, TEST_ROWS = 10_000, 4_000
 # Bootstrap samples of per-row results; halves of the rows; draws of a larger table.
 REPLICATES, HALVES, DRAWS = 200, 20, 5
 
@@ -37,9 +37,8 @@ class Samples:
         out = []
         if rows > TEST_ROWS:
             out.append(
-                f"{self.group}: two-sample tests use {TEST_ROWS:,} rows of each table, "
-                f"alpha-precision and beta-recall {min(rows, NEIGHBOUR_ROWS):,}, drawn without "
-                f"replacement"
+                f"{self.group}: the battery, two-sample tests, alpha-precision and beta-recall use "
+                f"{TEST_ROWS:,} rows of each table, drawn without replacement"
             )
         if len(self.fresh) < len(self.made):
             out.append(

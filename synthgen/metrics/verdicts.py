@@ -9,29 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
 from scipy.special import ndtri
 
 from synthgen.metrics.limits import (
     A_COPY,
     FEW,
+    HALF_REAL,
     KEEPS,
     KEEPS_SOME,
     LIKE_REAL,
     MOST_EXCESS,
     MOST_NEARER,
     NEARER,
-    POWER,
     SOME_COPIES,
     SOME_EXCESS,
     SURE,
-    TOO_WIDE,
 )
 from synthgen.metrics.score import Part, Score
 
 Outcome = Literal["passes", "falls short", "fails", "undecided"]
 WORST_FIRST: tuple[Outcome, ...] = ("fails", "falls short", "undecided", "passes")
-TWO_SAMPLE = ("fidelity.c2st_boosting", "fidelity.c2st_boosting_holdout")
+# The score that decides, the least of so many detectors.
+BATTERY, DETECTORS = "fidelity.battery", 4
 EXCESS, COPIES, NEARER_TO_TRAIN = (
     "privacy.mia_excess",
     "privacy.copies",
@@ -147,34 +146,31 @@ def widening(tests: int) -> float:
 # --- fidelity -----------------------------------------------------------------------------------
 
 
-def of_fidelity(part: Part, label: str, rows: dict[str, int]) -> Verdict:
-    """Whether boosting can tell the rows from real ones: the worst test of all groups.
+def of_fidelity(part: Part, label: str) -> Verdict:
+    """Whether the battery of detectors tells the rows from held-out ones: the worst of all groups.
 
     Args:
         part: The scores of fidelity.
         label: The rare class, which must be among the groups that were tested.
-        rows: Rows of each group in its smallest table.
     """
-    tests = [score for score in part.scores if score.name in TWO_SAMPLE]
-    if not any(score.group == label and score.value == score.value for score in tests):
+    tests = [s for s in part.scores if s.name == BATTERY and s.value == s.value]
+    if not any(score.group == label for score in tests):
         why = f"Too few rows of {label} to compare: give more of them, or another --label."
         known = f"too few rows of “{label}” to compare with real ones"
         return Verdict("fidelity", "undecided", why, None, known)
-    wider = widening(len(tests))
-    tested = [_told_apart(score, wider, rows.get(score.group, 0)) for score in tests]
-    # Of tests with the same outcome, the one that is farthest below its real rows.
-    tested.sort(key=lambda one: np.nan_to_num(one.score.value - (one.score.reference or 0.0)))
+    # Of each group, the worst of four detectors.
+    wider = widening(DETECTORS * len(tests))
+    tested = sorted((_told_apart(s, wider) for s in tests), key=lambda one: one.score.value)
     outcome, key, why, known = _worst(tested)
     told = {
-        "passes": "A boosting classifier can hardly tell them from real rows",
-        "falls short": "A boosting classifier tells many of them from real rows",
-        "fails": "A boosting classifier tells them from real rows",
-        "undecided": "It is undecided whether a boosting classifier tells them from real rows",
+        "passes": "No detector tells more than a few of them from real rows",
+        "falls short": "A detector tells part of them from real rows",
+        "fails": "A detector tells most of them from real rows",
+        "undecided": "It is undecided whether a detector tells them from real rows",
     }[outcome]
-    told += " of the holdout" if key.name.endswith("_holdout") else ""
     sentence = (
-        f"{told} ({_of(key.group)}). Two-sample score {_shown(key)}; real rows "
-        f"{key.reference or 0:.2f}{_baseline(key)} (1: never told apart, 0: always)"
+        f"{told} ({_of(key.group)}). {key.note}. Battery {_shown(key)}; 1: as real rows, 0: as "
+        f"independent columns"
     )
     trends = _score(part, "fidelity.pair_trends", key.group)
     if trends is not None and trends.reference is not None:
@@ -192,37 +188,16 @@ def _score(part: Part, name: str, group: str) -> Score | None:
     return next((s for s in part.scores if (s.name, s.group) == (name, group)), None)
 
 
-def _baseline(test: Score) -> str:
-    """What independent columns score, where there are several columns."""
-    if test.floor is None:
-        return ""
-    if test.floor < (test.reference or 0.0):
-        return f", independent columns {test.floor:.2f}"
-    return f"; independent columns reach that too, with {test.floor:.2f}"
-
-
-def _told_apart(score: Score, wider: float, rows: int) -> _Tested:
-    """The outcome of one two-sample test, with its upper end `wider` times as far away."""
-    low, high = score.interval or (0.0, 1.0)
-    reference, floor = score.reference or 0.0, score.floor or 0.0
-    known = (
-        f"the two-sample score is between {low:.2f} and {high:.2f}, that of as many real rows "
-        f"{reference:.2f} ({rows:,} rows do not tell more)"
-    )
-    high = min(1.0, score.value + wider * (high - score.value))
-    mark = reference - LIKE_REAL
-    if score.value != score.value:
-        return _Tested("undecided", score, known="too few rows to compare with real ones")
-    if high < mark:
-        halfway = floor + (reference - floor) / 2
-        return _Tested("falls short" if score.value >= halfway else "fails", score)
-    if high - low > TOO_WIDE:
-        why = f"The interval, widened for all tests, is {high - low:.2f} wide; more than "
-        return _Tested("undecided", score, f"{why}{TOO_WIDE:g} decides nothing", known)
-    if floor >= min(low, mark) and rows < POWER:  # the test has no power on few rows
-        at = "the lower end of the interval" if low <= mark else "the pass mark"
-        why = f"On {rows:,} rows the test decides nothing: independent columns reach {at} too, "
-        return _Tested("undecided", score, f"{why}{min(low, mark):.2f}", known)
+def _told_apart(score: Score, wider: float) -> _Tested:
+    """The outcome of one battery, with the upper end of its interval `wider` times as far away."""
+    low, high = score.interval or (-1.0, 1.0)
+    known = f"the battery is between {low:.2f} and {high:.2f}: 1 as real rows, 0 as independent "
+    known += "columns, and these rows do not tell more"
+    if score.value + wider * (high - score.value) < 1 - LIKE_REAL:
+        return _Tested("falls short" if score.value >= HALF_REAL else "fails", score)
+    if low < HALF_REAL:
+        why = f"The interval begins at {low:.2f}; below {HALF_REAL:g} it decides nothing"
+        return _Tested("undecided", score, why, known)
     return _Tested("passes", score)
 
 

@@ -526,7 +526,7 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     frame.assign(dose=frame.dose + 0.37).to_csv("held.csv", index=False)
     given = [*same, "--holdout", "held.csv", "--judges", "logistic", "--by", "sex"]
     shown = succeed(*given, "--json", "report.json", "--html", "report.html")
-    assert "fidelity.c2st_boosting" in shown.stdout
+    assert "fidelity.battery" in shown.stdout
     assert "privacy: fails. 100.0% [" in shown.stdout
     assert "of them (yes) are equal to a training row" in shown.stdout
     content = json.loads(Path("report.json").read_text())

@@ -13,13 +13,21 @@ from imblearn.over_sampling import SMOTE
 
 import synthgen
 from synthgen.errors import DataError, UsageError
-from synthgen.metrics import attacks, privacy, samples, two_sample, utility, verdicts
+from synthgen.metrics import (
+    attacks,
+    battery,
+    detectors,
+    privacy,
+    samples,
+    two_sample,
+    utility,
+    verdicts,
+)
 from synthgen.metrics import evaluate as evaluating
 from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import TWO_SAMPLE
 from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, described
 from synthgen.report import gates
 from synthgen.report.gates import gate
@@ -66,6 +74,9 @@ def _quick() -> Iterator[None]:
         patch.setitem(FOR_SMALL, "max_iter", 20)
         patch.setattr(samples, "HALVES", 4)
         patch.setattr(two_sample, "PARTINGS", 1)
+        patch.setattr(battery, "REPEATS", 1)
+        patch.setitem(detectors.FOR_SMALL, "max_iter", 20)
+        patch.setattr(detectors, "UPDATES", 100)
         patch.setattr(utility, "REPLICATES", 60)
         patch.setattr(attacks, "REPEATS", (2, 2))
         yield
@@ -157,24 +168,27 @@ def test_shuffled_columns_fail_fidelity():
     report = judged(shuffled)
     assert outcomes(report)["fidelity"] == "fails"
     verdict = report.verdicts[0]
-    assert verdict.key is not None
-    assert verdict.key.name in TWO_SAMPLE  # both are at their floor: chance says which is farther
-    assert "A boosting classifier tells them from real rows" in verdict.sentence
-    assert "(yes)" in verdict.sentence
+    assert verdict.key == report.score("fidelity.battery")
+    assert "A detector tells most of them from real rows (yes)" in verdict.sentence
+    assert "found most: " in verdict.sentence
 
 
-def test_rows_that_only_the_holdout_tells_from_real_ones_do_not_pass():
-    def test(name: str, value: float) -> Score:
-        near = (value - 0.03, min(1.0, value + 0.03))
-        return Score(f"fidelity.{name}", "yes", value, 0.98, "higher", near, 0.05)
+def test_the_worst_group_decides_and_what_gave_it_away_is_told():
+    given = "`paid` equals `due` in 14.5 % of real rows, 1.3 % of these"
 
-    like = test("c2st_boosting", 0.99)
+    def test(group: str, value: float) -> Score:
+        near = (value - 0.03, value + 0.03)
+        return Score("fidelity.battery", group, value, 1.0, "higher", near, 0.0, given)
+
+    like = test("yes", 0.99)
     for value, outcome in ((0.98, "passes"), (0.7, "falls short"), (0.2, "fails")):
-        held = test("c2st_boosting_holdout", value)
-        found = verdicts.of_fidelity(Part([like, held]), "yes", {"yes": 5000})
+        other = test("no", value)
+        found = verdicts.of_fidelity(Part([like, other]), "yes")
         assert found.outcome == outcome
-        assert found.key == held
-        assert "real rows of the holdout (yes)" in found.sentence
+        assert found.key == other
+        assert "from real rows (no)" in found.sentence
+        assert given in found.sentence
+    assert verdicts.of_fidelity(Part([test("no", 0.99)]), "yes").outcome == "undecided"
 
 
 def test_rows_of_the_other_class_do_not_pass_utility():
@@ -248,7 +262,7 @@ def test_a_worse_judge_decides_about_utility():
 
 
 def test_the_headline_names_the_rows_that_decided():
-    key = Score("fidelity.c2st_boosting", "other", 0.1, 1.0, "higher", (0.0, 0.2), 0.0)
+    key = Score("fidelity.battery", "other", 0.1, 1.0, "higher", (0.0, 0.2), 0.0)
     found = [verdicts.Verdict("fidelity", "fails", "", key)]
     said = verdicts.headline(found, "yes")
     assert said == "The synthetic rows of “yes” do not look real (the worst: “other”)."
@@ -274,11 +288,11 @@ def test_what_is_undecided_is_said_as_what_is_known():
         "real rows to a classifier (45 real test rows do not tell more); no attack is shown to "
         "find training rows, but an excess of up to 0.14 is not ruled out."
     )
-    test = told("fidelity.c2st_boosting", 0.7, 0.44, 0.95, floor=0.0)
-    blind = verdicts.of_fidelity(Part([test]), "yes", {"yes": 58})
+    test = told("fidelity.battery", 0.7, 0.44, 0.96, floor=0.0)
+    blind = verdicts.of_fidelity(Part([test]), "yes")
     assert blind.known == (
-        "the two-sample score is between 0.44 and 0.95, that of as many real rows 1.00 (58 rows do "
-        "not tell more)"
+        "the battery is between 0.44 and 0.96: 1 as real rows, 0 as independent columns, and these "
+        "rows do not tell more"
     )
     spoilt = verdicts.unless(blind, "the tables share rows")
     assert "fidelity cannot be measured, as the tables share rows" in verdicts.headline(
@@ -338,29 +352,23 @@ def told(name: str, value: float, low: float, high: float, **more: Any) -> Score
 
 
 @pytest.mark.parametrize(
-    ("score", "rows", "outcome", "why"),
+    ("value", "low", "high", "outcome", "why"),
     [
-        # From 0.95 on, 0.05 below the real rows: passes; from 0.5 on, halfway to the floor: short.
-        (told("c2st_boosting", 0.7, 0.5, 0.95, floor=0.0), 2000, "passes", ""),
-        (told("c2st_boosting", 0.7, 0.5, 0.949, floor=0.0), 2000, "falls short", ""),
-        (told("c2st_boosting", 0.49, 0.3, 0.7, floor=0.0), 2000, "fails", ""),
-        (told("c2st_boosting", 0.7, 0.44, 0.95, floor=0.0), 2000, "undecided", "0.51 wide"),
-        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 999, "undecided", "interval too, 0.90"),
-        (
-            told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.95),
-            999,
-            "undecided",
-            "mark too, 0.95",
-        ),
-        (told("c2st_boosting", 0.99, 0.97, 1.0, floor=0.94), 999, "passes", ""),
-        (told("c2st_boosting", 0.97, 0.9, 1.0, floor=0.9), 1000, "passes", ""),
+        # The interval's upper end, 1.274 times as far away for four detectors: 0.95 passes. Below
+        # that, 0.5 falls short.
+        (0.72, 0.54, 0.901, "passes", ""),
+        (0.72, 0.54, 0.899, "falls short", ""),
+        (0.5, 0.4, 0.6, "falls short", ""),
+        (0.49, 0.4, 0.6, "fails", ""),
+        (0.9, 0.5, 1.3, "passes", ""),
+        (0.9, 0.49, 1.31, "undecided", "begins at 0.49"),
+        (-0.9, -1.9, 0.1, "fails", ""),
     ],
 )
 def test_the_limits_of_fidelity_are_those_that_are_told(
-    score: Score, rows: int, outcome: str, why: str
+    value: float, low: float, high: float, outcome: str, why: str
 ):
-    score = replace(score, name=f"fidelity.{score.name}")
-    found = verdicts.of_fidelity(Part([score]), "yes", {"yes": rows})
+    found = verdicts.of_fidelity(Part([told("fidelity.battery", value, low, high)]), "yes")
     assert (found.outcome, why in found.sentence) == (outcome, True)
 
 
@@ -448,10 +456,10 @@ def test_what_speaks_against_all_figures_stands_before_a_failure():
 
 
 def test_broken_rules_are_told_with_the_fidelity():
-    test = Score("fidelity.c2st_boosting", "yes", 0.97, 0.97, "higher", (0.9, 1.0), 0.2)
+    test = Score("fidelity.battery", "yes", 0.97, 1.0, "higher", (0.9, 1.0), 0.0)
     rules = Score("fidelity.rules_kept", "yes", 0.2, 1.0, "higher", (0.1, 0.3))
     both = [
-        verdicts.of_fidelity(Part([test, r]), "yes", {"yes": 2000}).sentence
+        verdicts.of_fidelity(Part([test, r]), "yes").sentence
         for r in (
             rules,
             replace(rules, value=0.99, interval=(0.97, 1.0)),
@@ -768,7 +776,7 @@ def test_a_score_is_found_by_name_and_group(copied: Report):
     with pytest.raises(KeyError, match="pair_trends@maybe"):
         copied.score("fidelity.pair_trends", "maybe")
     rows = copied.table_rows()
-    assert rows[0][:2] == ["fidelity.c2st_boosting", "yes"]
+    assert rows[0][:2] == ["fidelity.battery", "yes"]
     assert all(len(row) == 6 for row in rows)
 
 

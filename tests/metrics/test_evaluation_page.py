@@ -61,7 +61,7 @@ def fake(
         one["ill"] = one["ill"].where(one["ill"] != "yes", label)
     columns = [str(c) for c in frames[0].columns if c != "ill"]
     groups = (label, "all")
-    fidelity = [score(f"fidelity.{n}", g) for g in groups for n in ("c2st_boosting", "pair_trends")]
+    fidelity = [score(f"fidelity.{n}", g) for g in groups for n in ("battery", "pair_trends")]
     fidelity += [score("fidelity.column_shape", f"{g}: {c}") for g in groups for c in columns]
     fidelity += [
         score("fidelity.column_target", f"{label}: {c}", better="reference") for c in columns

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from synthgen.encoding.matrix import Matrix
-from synthgen.metrics import samples, two_sample
+from synthgen.metrics import battery, detectors, samples, two_sample
 from synthgen.metrics.columns import columns_and_pairs
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.manifold import manifold_scores
@@ -72,6 +72,9 @@ def _quick() -> Iterator[None]:
         patch.setitem(SETTINGS["boosting"], "max_iter", 30)
         patch.setitem(FOR_SMALL, "max_iter", 30)
         patch.setattr(samples, "HALVES", 8)
+        patch.setattr(battery, "REPEATS", 1)
+        patch.setitem(detectors.FOR_SMALL, "max_iter", 20)
+        patch.setattr(detectors, "UPDATES", 100)
         yield
 
 
