@@ -19,6 +19,8 @@ STRUCTURE_ROWS = 50_000
 MOST_LEVELS, MOST_VALUES = 60, 20
 # The shares of a leaf are rounded to one of so many.
 SHARE_UNITS = 10_000
+# A bin gives way to another one at most half so far away.
+SPREAD = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +83,35 @@ class Forest:
     def _rights(self) -> np.ndarray:
         return self.right.astype(np.intp)
 
-    def draw(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A code for each row, from the leaf of a tree that `uniform` chooses."""
+    def draw(
+        self, codes: np.ndarray, uniform: np.ndarray, is_bin: np.ndarray | None = None
+    ) -> np.ndarray:
+        """A code for each row, from the leaf of a tree that `uniform` chooses.
+
+        Args:
+            codes: As of `leaves`.
+            uniform: From 0 to 1. Shape (rows,).
+            is_bin: Whether a code is a bin, which may give way to another one between itself and
+                the next bins of the leaf, up to halfway; None: none may. Shape (codes,).
+        """
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
-        items, _ = self.shares.draw(self.leaves(codes, trees), place - trees)
-        return self.codes[items]
+        leaves = self.leaves(codes, trees)
+        items, left = self.shares.draw(leaves, place - trees)
+        found = self.codes[items]
+        if is_bin is None:
+            return found
+        first, last = self.shares.starts[leaves], self.shares.starts[leaves + 1] - 1
+        own = found.astype(np.int64)
+        below = own - self.codes[np.maximum(items - 1, first)]
+        above = self.codes[np.minimum(items + 1, last)] - own
+        above = np.where(above < 0, 0, above)
+        side = np.where(left < 0.5, -np.minimum(below, SPREAD), np.minimum(above, SPREAD))
+        moved = own + np.rint(side * np.abs(left - 0.5)).astype(np.int64)
+        may = is_bin[np.minimum(own, len(is_bin) - 1)] & (own < len(is_bin))
+        moved = np.where(may, moved, own)
+        may &= is_bin[np.minimum(moved, len(is_bin) - 1)] & (moved < len(is_bin))
+        return np.where(may, moved, own).astype(np.uint16)
 
     def state(self) -> dict[str, np.ndarray]:
         names = ("roots", "feature", "threshold", "wraps", "right", "codes")

@@ -225,7 +225,7 @@ class SequentialTrees(Synthesizer):
             values = bins.decode(np.where(gone, 0, own), uniform[1])
             return values, gone, np.where(gone, MISSING, own)
         assert forest is not None
-        own = _drawn(forest, codes, uniform[0], relation, bins.width, cells)
+        own = _drawn(forest, codes, uniform[0], relation, bins, cells)
         gone = own == MISSING
         place = own.astype(np.int64) - bins.width
         is_copy = (place >= 0) & ~gone
@@ -366,18 +366,19 @@ def _drawn(
     codes: np.ndarray,
     uniform: np.ndarray,
     relation: Relation,
-    width: int,
+    bins: Bins,
     cells: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
     """Codes from leaves; a copy of a cell that is missing is drawn again, a few times."""
-    own = forest.draw(codes, uniform)
+    width, is_bin = bins.width, None if bins.exact.all() else ~bins.exact
+    own = forest.draw(codes, uniform, is_bin)
     for again in range(1, REDRAWS + 1):
         lost = np.zeros(len(own), dtype=bool)
         for i, k in enumerate(relation.same):
             lost |= (own == width + i) & cells[k][1]
         if not lost.any():
             break
-        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0])
+        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0], is_bin)
         if again == REDRAWS:
             own[lost & (own >= width) & (own != MISSING)] = width // 2
     return own
