@@ -20,7 +20,7 @@ MOST_LEVELS, MOST_VALUES = 60, 20
 # The shares of a leaf are rounded to one of so many.
 SHARE_UNITS = 10_000
 # A bin gives way to another one at most half so far away.
-SPREAD = 16
+SPREAD = 8
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,9 @@ from checks import CHECKS, Make, mixed
 
 from synthgen.encoding.disclosure import rounded_count
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.synthesizers import trees as module
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.forest import grow
 from synthgen.synthesizers.trees import BLOCK, SequentialTrees
 from synthgen.training.model_file import read_model, write_model
 
@@ -169,6 +171,38 @@ def test_a_bin_returns_few_training_values() -> None:
     rows = SequentialTrees(random_state=0).fit(X, y).sample(4000, random_state=0)
     assert not rows["x"].isin(X["x"]).any()
     assert rows["n"].isin(X["n"]).mean() < 0.002
+
+
+def test_bins_of_a_leaf_give_way_to_those_between_them_and_exact_values_do_not() -> None:
+    codes = np.array([5, 5, 5, 20, 20, 24, 30], np.uint16)
+    before = np.zeros((7, 1), np.uint16)
+    forest = grow(before, codes, None, trees=1, min_leaf=7, seed=np.random.SeedSequence(0))
+    uniform = np.linspace(0, 1, 4000, endpoint=False)
+    is_bin = np.arange(40) != 30
+    drawn = forest.draw(np.zeros((4000, 1), np.uint16), uniform, is_bin)
+    assert set(drawn.tolist()) == {*range(5, 10), *range(16, 28), 30}
+    assert np.mean(drawn == 30) == pytest.approx(1 / 7, abs=0.01)
+    assert set(forest.draw(np.zeros((4000, 1), np.uint16), uniform).tolist()) == {5, 20, 24, 30}
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "least"), [(None, 500, 20), (None, 6000, 30), (7, 6000, 7)]
+)
+def test_leaves_grow_with_the_table_unless_their_size_is_given(
+    given: int | None, rows: int, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def seen(*arguments: Any, **more: Any) -> Any:
+        asked.append(more["min_leaf"])
+        return grow(*arguments, **more)
+
+    monkeypatch.setattr(module, "grow", seen)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=rows)})
+    y = pd.Series(rng.random(rows) < 0.3)
+    SequentialTrees(trees=1, min_leaf=given, random_state=0).fit(X, y)
+    assert asked == [least]
 
 
 def test_a_file_gives_the_same_rows_and_the_same_file(tmp_path: Path) -> None:
