@@ -1,4 +1,4 @@
-"""The quick boosting model of an audit: cells as numbers, folds, figures with their intervals."""
+"""The quick boosting model of an audit: its folds, its out-of-fold scores, and their intervals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from synthgen.model_selection.classifiers import AUDIT, boosting
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
 from synthgen.model_selection.ranking import Ranked, Steps, average_precision
 
-# Rows that the model sees. The rare class fills at most half of them; weights restore the shares
-# of the classes in the table.
+# Rows that the model sees. At most half of them are of the rare class, unless the other classes
+# have fewer; weights restore the class shares of the table.
 MODEL_ROWS = 30_000
 FOLDS = 5
 REPLICATES = 500  # of the bootstrap
@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         value, low, high: The figure and the ends of its interval.
-        reference: The same figure for a guess that knows only the shares of the classes.
+        reference: The figure of a guess that knows only the class shares.
     """
 
     value: float
@@ -40,27 +40,27 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Model:
-    """A quick boosting model, judged out of fold at the shares that the classes have in the table.
+    """Out-of-fold figures of a quick boosting model, at the class shares of the table.
 
-    Equal rows share a fold, unless most rows of the other classes repeat: then the columns are
-    coarse, and an equal row is a new case.
+    Equal rows share a fold. If most rows of the other classes have an equal one, the columns are
+    too coarse for that; each row then counts as a case of its own.
 
     Recall, accuracy, balanced accuracy (all at the threshold 0.5) and the share of hard rows have
-    Wilson intervals, which have a width even where no row is found. The other figures have a
-    bootstrap of the rows of each class, without training again.
+    Wilson intervals, which have a width even if no row is found. The intervals of the other figures
+    come from a bootstrap of the rows of each class; the model is not trained again.
 
     Attributes:
-        rows: Rows it saw.
-        sampled: Whether these are fewer than the rows of the table.
+        rows: Rows that the model saw.
+        sampled: Whether the table has more rows.
         folds: Number of folds.
-        settings: Of the boosting, and the threshold.
+        settings: Settings of the boosting, and the threshold.
         accuracy, balanced_accuracy, recall, average_precision, roc_auc, log_loss: The figures.
-        hard_share: Share of the class that scores below the median row of the other classes.
-        false_alarms: False alarms for each hit, where the threshold finds half of the class.
-        hard_rows: Positions (from 0) of the rows of the class with the lowest scores among those
-            of `hard_share`, 20 at most.
-        lookalikes: Positions of the rows of other classes with the highest scores, among those that
-            score above the median row of the class, 20 at most. Their label may be wrong.
+        hard_share: Share of the class that scores below the median of the other classes.
+        false_alarms: False alarms per hit, at the threshold that finds half of the class.
+        hard_rows: Positions (from 0) of the at most 20 rows of the class with the lowest scores, if
+            these are below the median of the other classes.
+        lookalikes: Positions of the at most 20 rows of other classes with the highest scores, if
+            these are above the median of the class. Their label may be wrong.
     """
 
     rows: int
@@ -84,13 +84,13 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class FoldedRows:
-    """Rows to learn from, dealt into folds; all arrays are of shape (rows,).
+    """Rows to learn from and their folds; all arrays are of shape (rows,).
 
     Attributes:
-        index: Position in the table.
-        y: Whether it is of the class.
-        weight: Rows of the table that it stands for.
-        fold: Number of its fold, from 0.
+        index: Position of each row in the table.
+        y: Whether the row is of the class.
+        weight: Number of rows of the table that the row stands for.
+        fold: Number of the row's fold, from 0.
     """
 
     index: np.ndarray
@@ -100,12 +100,14 @@ class FoldedRows:
 
 
 def codes_of(series: pd.Series) -> np.ndarray:
-    """Equal cells have equal codes; missing ones share one."""
+    """A code for each cell: equal cells have equal codes, and all missing cells have one."""
     return pd.factorize(series, use_na_sentinel=False)[0].astype(np.int64)
 
 
 def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
-    """Rows with equal cells have the same number; without a column every row is its own.
+    """A number for each row: rows with equal cells have the same one.
+
+    Without columns, each row has a number of its own.
 
     Args:
         cells: Codes of each column, shape (rows,).
@@ -126,13 +128,16 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
 def draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> FoldedRows | None:
-    """At most `cap` rows, dealt into folds by group; None if the class or the rest is one group.
+    """At most `cap` rows with their folds; a group lies in one fold.
 
     Args:
         is_rare: Whether a row is of the class, bool of shape (rows,).
         groups: Rows with the same number share a fold, int of shape (rows,).
         cap: Most rows to draw.
-        seed: Of the draw and the folds.
+        seed: For the draw and the folds.
+
+    Returns:
+        The rows; None if all rows of the class, or all others, are in one group.
     """
     rng = np.random.default_rng(seed)
     rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
@@ -145,7 +150,8 @@ def draw(
     folds = min(FOLDS, int(has_rare.sum()), int(has_rest.sum()))
     if folds < 2:
         return None
-    # Groups are dealt in turn, the other classes first: so both classes come to every fold.
+    # Groups go to the folds in turn, those of the other classes first, so that every fold has rows
+    # of both.
     order = np.lexsort([rng.random(len(has_rare)), 2 * has_rare - has_rest])
     deal = np.empty(len(order), dtype=np.int64)
     deal[order] = np.arange(len(order)) % folds
@@ -158,7 +164,7 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """A model for each fold, and the scores of the rows that it has not seen.
+    """Out-of-fold scores, and what they came from.
 
     Attributes:
         scores: Out-of-fold probabilities of the class, shape (rows,).
@@ -171,7 +177,7 @@ class Boosted:
     first: HistGradientBoostingClassifier
 
     def importance(self, rows: FoldedRows, seed: np.random.SeedSequence) -> np.ndarray:
-        """The average precision that fold 0 loses when a column is shuffled, shape (columns,)."""
+        """Loss of average precision on fold 0 when each column is shuffled, shape (columns,)."""
         rng = np.random.default_rng(seed)
         some = rng.permutation(np.flatnonzero(rows.fold == 0))[:4000]
         y, weight, part = rows.y[some], rows.weight[some], self.matrix[some]
@@ -191,10 +197,10 @@ def boost(
     """Score each fold with a model that was trained on the other folds.
 
     Args:
-        parts: For each column its ranks, shape (rows,), see `encoding.matrix.ranks_of`, and
-            whether they are levels.
+        parts: (ranks, whether they are levels) of each column; ranks of shape (rows,), see
+            `encoding.matrix.ranks_of`.
         rows: The rows with these ranks.
-        seed: Of the models.
+        seed: For the models.
     """
     scores, first = np.empty(len(rows.y)), None
     matrix = np.column_stack([_binned(places, level) for places, level in parts])
@@ -214,8 +220,8 @@ def boost(
 def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
     """Ranks reduced to the number of bins that histogram boosting has.
 
-    Levels are ranked by frequency, so the rarest share the last bin. Numbers are cut at their
-    quantiles; boosting would do the same, but takes forty times as long where rows have weights.
+    Levels are ranked by frequency, so the rarest share the last bin. Numbers are cut at quantiles.
+    Boosting would cut them alike, but takes forty times as long if rows have weights.
     """
     if is_level:
         return places.clip(max=MAX_BINS - 1)
@@ -230,21 +236,21 @@ def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
 
 
 def share_of(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """A share of rows and the ends of its Wilson interval."""
+    """A share of rows, and the lower and upper end of its Wilson interval."""
     return hits / rows, *wilson(hits / rows, rows, confidence)
 
 
 def judge(
     scores: np.ndarray, rows: FoldedRows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
-    """Every figure of a `Model`.
+    """All figures of a `Model`.
 
     Args:
-        scores: Out of fold, shape (rows,).
-        rows: What they belong to.
-        share: Of the class, in the table.
+        scores: Out-of-fold probabilities of the class, shape (rows,).
+        rows: The rows with these scores.
+        share: Share of the class in the table.
         total: Rows of the table.
-        seed: Of the bootstrap.
+        seed: For the bootstrap.
     """
     y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
     rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
@@ -300,9 +306,9 @@ def _listed(rows: FoldedRows, some: np.ndarray, by: np.ndarray) -> tuple[int, ..
 def estimated_precision(
     scores: np.ndarray, rows: FoldedRows, share: float, seed: np.random.SeedSequence
 ) -> Estimate:
-    """Average precision of scores that have few values, with the interval of `judge`.
+    """Average precision of scores with few distinct values, with the interval of `judge`.
 
-    Rows of one class and one score are alike, so drawing rows is drawing counts.
+    Rows of the same class and score are interchangeable, so the bootstrap draws their counts.
     """
     rng, counts = np.random.default_rng(seed), Ranked.of(rows.y, scores).steps(np.ones(len(scores)))
     sides = (counts.hits, counts.alarms)
@@ -314,9 +320,9 @@ def estimated_precision(
 
 
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
-    """A figure with the interval that its bootstrap replicates give."""
-    # A row of the class that is drawn twice raises its own rank, so replicates are too high on
-    # average, and are moved to the value.
+    """A figure and its interval from bootstrap replicates."""
+    # A row of the class that is drawn twice ranks beside itself, which raises the replicates: their
+    # mean is moved back to the value.
     tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
     low, high = map(float, np.quantile(again, [tail, 1 - tail]))
     return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)

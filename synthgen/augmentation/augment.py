@@ -204,7 +204,10 @@ def augment(
         rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
             see `Rule`.
         random_state: Seed; None draws one, see `Augmented.seed`.
-        verbose: Whether to show progress.
+        verbose: Whether to show progress, on standard error or below the cell of a notebook.
+
+    Returns:
+        The table with the new rows last, their weights, and what was done, see `Augmented`.
 
     Raises:
         DataError: The table cannot be used as it is, or does not fit the model.
@@ -235,18 +238,24 @@ def augment(
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     frame = given_frame(X, y, table)
-    fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed)
+    fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed, verbose)
     return _augmented(frame, table, additions, guards, fitted, seed, train=model is None)
 
 
 def _unfitted(
-    synthesizer: str | Synthesizer, labels: list[Any], schema: Schema | None, seed: int
+    synthesizer: str | Synthesizer,
+    labels: list[Any],
+    schema: Schema | None,
+    seed: int,
+    verbose: bool,
 ) -> Synthesizer:
     """A copy of a synthesizer that will learn these classes."""
     own = cast(Synthesizer, clone(resolve(synthesizer)))
     own.set_params(classes=labels, random_state=seed)
     if schema is not None:
         own.set_params(schema=schema)
+    if verbose and "verbose" in own.get_params(deep=False):
+        own.set_params(verbose=True)
     return own
 
 

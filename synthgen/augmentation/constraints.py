@@ -1,4 +1,4 @@
-"""What must hold in every new row: the limits of its columns, and the rules of the user."""
+"""What every new row must satisfy: the limits of the columns, and the rules of the user."""
 
 from __future__ import annotations
 
@@ -27,15 +27,19 @@ RowRule = str | Callable[[pd.DataFrame], Any]
 
 @final
 class Rule:
-    """What must hold in every row.
+    """A condition that every row must satisfy.
 
     Args:
-        rule: Text that compares columns, for `pandas.DataFrame.eval`, such as ``start <= end`` or
-            ``stage in (1, 2) or not relapse``: columns, numbers, texts, arithmetic, comparisons,
-            and/or/not, and nothing else. Names with other signs stand in backticks; times with a
-            zone are compared in UTC. A row that lacks a value of a column in the text breaks no
-            rule, as in SQL's CHECK. Or a function that takes a frame (a copy, the target among its
-            columns) and returns a boolean for each row; a missing one counts as broken.
+        rule: An expression in the columns, or a function. An expression is text such as
+            ``start <= end`` or ``stage in (1, 2) or not relapse``. It may hold column names,
+            numbers, texts, arithmetic, comparisons, and, or and not. A name with spaces or other
+            signs goes in backticks. Times with a time zone are compared in UTC. As in SQL's CHECK,
+            a row in which a named column is missing satisfies the rule. A function takes a copy of
+            the frame, target included, and returns a boolean for each row; a missing boolean counts
+            as false.
+
+    Raises:
+        UsageError: The rule is neither text nor a function, or the expression holds anything else.
 
     Example:
         >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
@@ -52,10 +56,17 @@ class Rule:
             raise UsageError(251, f"a rule is text or a function, not {rule!r}")
 
     def holds(self, frame: pd.DataFrame) -> np.ndarray:
-        """True for the rows that satisfy the rule, bool of shape (rows,).
+        """Which rows satisfy the rule.
+
+        Args:
+            frame: Rows with all columns that the rule names; never changed.
+
+        Returns:
+            bool of shape (rows,).
 
         Raises:
-            UsageError: A column is unknown, the rule fails, or yields no boolean for each row.
+            UsageError: The rule names a column that is not there, raises an error, or does not give
+                one boolean for each row.
         """
         judged = np.ones(len(frame), dtype=bool)
         listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
@@ -73,15 +84,15 @@ class Rule:
                         raise TypeError(f"{self._names[key]!r} holds no numbers: {_TIMES}")
                 for key in self._flags:
                     if len(rows) and not pd.api.types.is_bool_dtype(rows[key].dtype):
-                        raise TypeError(f"{self._names[key]!r} is no condition: compare it")
+                        raise TypeError(f"{self._names[key]!r} is not a boolean: compare it")
                 found = rows.eval(self._expression, engine="python", local_dict={}, global_dict={})
             wanted = int(judged.sum())
             if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
-                raise TypeError(f"it yields a {type(found).__name__}, no boolean for each row")
+                raise TypeError(f"it gives a {type(found).__name__}, not one boolean for each row")
             if wanted and not pd.api.types.is_bool_dtype(found.dtype):
-                raise TypeError(f"it yields {found.dtype}, no booleans: compare it with something")
+                raise TypeError(f"it gives {found.dtype}, not booleans: compare it")
         except KeyError as error:
-            what = f"rule {self.text!r} names column {error}, which is not there"
+            what = f"rule {self.text!r} names column {error}, but there is none"
             raise UsageError(252, f"{what}: the columns are {listed}") from error
         except Exception as error:  # whatever a user's function or comparison may raise
             what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
@@ -97,12 +108,12 @@ class Rule:
 def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
     """Check the syntax of a rule, and replace the names in backticks by plain ones.
 
-    Nothing but what is listed here reaches `pandas.DataFrame.eval`, which would also look up names
-    outside (``@name``), call methods and assign.
+    Only the syntax in `_SYNTAX` reaches `pandas.DataFrame.eval`, which would also read variables
+    (``@name``), call methods and assign.
 
     Returns:
-        The text with plain names; the column of each name; the names that must be conditions of
-        their own; and those that must be numbers.
+        The text with plain names; the column of each name; the names of columns that must be
+        boolean; and the names of columns that must be numeric.
     """
     names: dict[str, str] = {}
     flags: list[str] = []
@@ -154,7 +165,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
 
 
 def _within_a_column(node: ast.Compare) -> bool:
-    """Whether a row would be looked for among all rows, so that it depended on those beside it."""
+    """Whether a value is looked up in a whole column: then a row depends on the other rows."""
     return any(
         isinstance(sign, ast.In | ast.NotIn) and not isinstance(of, ast.List | ast.Tuple)
         for sign, of in zip(node.ops, node.comparators, strict=True)
@@ -162,7 +173,7 @@ def _within_a_column(node: ast.Compare) -> bool:
 
 
 def _joined(node: ast.AST) -> list[ast.expr]:
-    """What a logical operator joins; nothing for any other node."""
+    """The operands of a logical operator; empty for any other node."""
     match node:
         case ast.BoolOp():
             return node.values
@@ -174,7 +185,7 @@ def _joined(node: ast.AST) -> list[ast.expr]:
 
 
 def _comparable(series: pd.Series) -> pd.Series:
-    """Cells, none missing, in the dtype that compares most freely; times with a zone in UTC."""
+    """The cells (none missing) in a dtype that can be compared; times with a zone in UTC."""
     series = cell.tidy(series)
     if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
         series = series.astype(series.dtype.categories.dtype)
@@ -189,7 +200,7 @@ def _comparable(series: pd.Series) -> pd.Series:
 def violations(
     column: Column, series: pd.Series, may_miss: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Each limit of the column, with a mask of the cells that break it, bool of shape (rows,)."""
+    """The name of each limit, and a mask of the cells that break it, bool of shape (rows,)."""
     series = cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if not may_miss:

@@ -60,6 +60,10 @@ class Oversampler(BaseOverSampler):
             nearer to training rows than these are to each other.
         random_state: None is fresh entropy, never numpy's global generator; a number gives the same
             rows each time.
+        verbose: Whether to show progress, on standard error or below the cell of a notebook.
+
+    Raises:
+        UsageError, DataError: By `fit_resample`.
 
     Attributes:
         sampling_strategy_: Rows to make of each class.
@@ -99,6 +103,7 @@ class Oversampler(BaseOverSampler):
         "synthesizer": [str, Synthesizer],
         "ratio": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"}), None],
         "rules": [str, list, tuple],
+        "verbose": ["boolean"],
         "random_state": "no_validation",  # `seed_sequence` takes more than scikit-learn does
     }
 
@@ -110,15 +115,27 @@ class Oversampler(BaseOverSampler):
         sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Any] = "auto",
         rules: Sequence[RowRule] = (),
         random_state: RandomState = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(sampling_strategy=cast(Any, sampling_strategy))
         self.synthesizer = synthesizer
         self.ratio = ratio
         self.rules = rules
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Check parameters and target and count the rows to make; `fit_resample` makes them."""
+        """Check parameters and target and count the rows to make; `fit_resample` makes them.
+
+        Args:
+            X, y: See `fit_resample`.
+
+        Returns:
+            This sampler.
+
+        Raises:
+            UsageError, DataError: See `fit_resample`.
+        """
         self._checked(X, y)
         return self
 
@@ -178,7 +195,9 @@ class Oversampler(BaseOverSampler):
         made = [label for label in self.sampling_strategy_ if counts[label] > 1]
         self.ratio_ = 0.0
         if made:
-            self.amount_ = validated_amount(table, made, synthesizer, seed, rules=self.rules)
+            self.amount_ = validated_amount(
+                table, made, synthesizer, seed, rules=self.rules, verbose=self.verbose
+            )
             self.sampling_strategy_ = self.sampling_strategy_ | self.amount_.rows
             rarest = min(made, key=lambda label: counts[label])
             if self.amount_.amount:
@@ -189,6 +208,8 @@ class Oversampler(BaseOverSampler):
         """So many new rows of each class, features only; sets `synthesizer_` and `guard_`."""
         seed = seed_sequence(self.random_state)
         synthesizer.set_params(classes=list(wanted))
+        if self.verbose and "verbose" in synthesizer.get_params(deep=False):
+            synthesizer.set_params(verbose=True)
         if synthesizer.random_state is None:
             synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
         # What is wrong with a rule is known before any training.

@@ -36,13 +36,13 @@ class Guarded:
 
     Attributes:
         frame: Exactly the rows asked for, as `Synthesizer.sample` gives them.
-        refused: Number of rows refused, by reason; a row counts once, for the first limit or rule
-            that it breaks.
+        refused: Number of rows refused, by reason. A row that breaks several limits or rules
+            counts for the first.
         drawn: Number of rows drawn; the last round may draw a few more than needed.
         rounds: Number of draws, 1 to 20.
-        near_copies: "refused"; "lifted" if 20 rounds did not yield enough other rows, so that the
-            farthest near copies were accepted; or "allowed" if distances were not measured.
-        note: A sentence if near copies were lifted, else empty.
+        near_copies: "refused"; "accepted" if 20 rounds gave too few other rows, so that the result
+            holds some near copies; "allowed" if distances were not measured.
+        note: A sentence if near copies were accepted, else empty.
         broken: Share of the real rows of the class that break each rule.
     """
 
@@ -50,7 +50,7 @@ class Guarded:
     refused: dict[str, int]
     drawn: int
     rounds: int
-    near_copies: Literal["refused", "lifted", "allowed"]
+    near_copies: Literal["refused", "accepted", "allowed"]
     note: str
     broken: dict[str, float]
 
@@ -71,20 +71,24 @@ def guarded_sample(
 ) -> Guarded:
     """Exactly `n_samples` rows of a class, each within the limits and rules of its `Guard`.
 
-    Copies and near copies may make up as large a share as among real rows; more are refused, the
-    closest first. Refused rows are drawn again, in up to 20 rounds. After that near copies are
-    accepted with a warning, but never a row that breaks a limit or a rule. If nothing is refused,
-    the rows are those of ``synthesizer.sample`` with the same seed.
+    The share of copies and near copies may be as large as among real rows. Beyond that share they
+    are refused, the closest first. Refused rows are drawn again, in up to 20 rounds. If rows are
+    still missing, the near copies that are farthest from training rows fill the gap, with a
+    warning. A row that breaks a limit or a rule is never accepted. If nothing is refused, the rows
+    are those of ``synthesizer.sample`` with the same seed.
 
     Args:
         synthesizer: Fitted.
         n_samples: Rows to make, at least 1.
-        guard: What the rows of the class must satisfy; its `label` is the class that is made. None:
-            any class, with the limits that the synthesizer learned.
-        random_state: Seed.
+        guard: Limits and rules of the rows; its `label` is the class to make. None: rows of any
+            class, within the limits that the synthesizer learned.
+        random_state: Seed; None is fresh entropy.
         near_copies: Whether to refuse near copies. None: yes, unless a `SmoothedBootstrap` makes
             the rows, since its rows are near copies by design.
         where: See `TabFlow.sample`; no other synthesizer supports it.
+
+    Returns:
+        The rows, and how many were refused for what reason.
 
     Raises:
         UsageError: The synthesizer does not support `where`; or see `Synthesizer.sample`.
@@ -132,7 +136,7 @@ def guarded_sample(
                 frame.isetitem(place, cast(Any, unlearned(column, n_samples)))
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
-    state = "lifted" if note else "refused" if draws.measured else "allowed"
+    state = "accepted" if note else "refused" if draws.measured else "allowed"
     return Guarded(frame, refused, draws.drawn, draws.rounds, state, note, guard.broken)
 
 
@@ -151,12 +155,12 @@ def _drawing(
 
 
 class _Draws:
-    """The rows drawn so far, the counts of refused ones, and which rows are good.
+    """The rows drawn so far: which of them are accepted, and why the others were refused.
 
     Args:
         guard: Checks the rows.
         rows: Number of rows asked for.
-        seed: For rounding the share of copies that is allowed.
+        seed: For rounding the number of near copies that is allowed.
         near_copies: Whether near copies are refused.
         of_all: Whether the synthesizer learned from the rows of all classes.
 
@@ -195,7 +199,7 @@ class _Draws:
         return math.ceil(min(1.1 * self.missing / good, most / valid, MOST_DRAWN * most))
 
     def add(self, made: pd.DataFrame) -> None:
-        """Check another draw, and keep the best rows of this and the earlier ones."""
+        """Check another draw; keep its rows, and the best of the earlier ones."""
         reasons = self.guard.reasons(made, learned_from_all=self._of_all)
         good = made[reasons == ""]
         distances = self.guard.distances(good) if self.measured else np.full(len(good), np.inf)
@@ -211,10 +215,10 @@ class _Draws:
         self.fine = self.guard.admitted(self.distances, self.allowance)
 
     def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
-        """The rows, the number refused by reason, and a sentence if near copies were accepted."""
-        note, lifted = "", self._next()
+        """The rows, the number refused for each reason, and a note if near copies were accepted."""
+        note, accepted = "", self._next()
         who = "" if label is None else f"class {label!r}: "
-        if len(lifted) < self.missing:
+        if len(accepted) < self.missing:
             counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common() if n)
             raise ConvergenceError(
                 611,
@@ -222,13 +226,13 @@ class _Draws:
                 f"keep to the table's limits and the rules, but {self.rows} are needed. Refused: "
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer rows",
             )
-        if len(lifted):
-            self.fine[lifted] = True
+        if len(accepted):
+            self.fine[accepted] = True
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
-                f"{who}{len(lifted)} of {self.rows} new rows are nearer to training "
-                f"rows than real rows are to each other ({copies} are copies), as {self.rounds} "
-                f"rounds yielded too few others: train on more rows or for fewer steps"
+                f"{who}{len(accepted)} of {self.rows} new rows are nearer to training "
+                f"rows than real rows are to each other ({copies} are copies): {self.rounds} "
+                f"rounds gave too few others. Train on more rows or for fewer steps"
             )
         self.seen.subtract(self._near(self.distances[self.fine]))
         refused = {why: n for why, n in self.seen.most_common() if n > 0}
@@ -236,7 +240,7 @@ class _Draws:
         return self.frame.iloc[chosen].reset_index(drop=True), refused, note
 
     def _next(self) -> np.ndarray:
-        """Positions of the refused rows that would be accepted first if rows are missing."""
+        """Positions of the refused rows to accept if too few are left: the farthest first."""
         rest = farthest(np.flatnonzero(~self.fine), self.distances)
         return rest[: max(self.missing, 0)]
 

@@ -1,4 +1,4 @@
-"""Where results go: checked before any work, so that no long run ends in an error."""
+"""Checks of output paths before any work, so that no long run ends in an error."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from synthgen.cli.run_file import _CONFIG
 from synthgen.errors import OutputError, UsageError
 
-if TYPE_CHECKING:
-    pass
-
 
 def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
-    """No output takes the place of another or of what is read, and each can be written."""
+    """Raise if an output cannot be written, or is the same file as an input or another output."""
     config = click.get_current_context().meta.get(_CONFIG)
     # Not Path.resolve, which fails where symbolic links lead in a circle.
     seen = {os.path.realpath(path) for path in (*sources, config) if path is not None}
@@ -26,7 +22,9 @@ def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | 
         if output is None or output == "-":
             continue
         if os.path.realpath(output) in seen:
-            raise UsageError(289, f"{output} is read or written already: give another name")
+            raise UsageError(
+                289, f"{output} is already an input or another output: give another name"
+            )
         seen.add(os.path.realpath(output))
         _check_output(Path(output))
 
@@ -38,7 +36,7 @@ def check_ending(path: Path) -> None:
 
 
 def folder_meant(place: str) -> bool:
-    """Whether an output is a folder: one that is there, or a name with a slash at its end."""
+    """Whether an output is a folder: the folder exists, or the name ends in a slash."""
     return place.endswith(("/", os.sep)) or os.path.isdir(place)
 
 
@@ -47,7 +45,7 @@ class _Rehearsed(Exception):
 
 
 def _check_output(path: Path) -> None:
-    """Write a file in all steps but the last one, so that no long training ends in an error."""
+    """Raise if the file cannot be written; takes every step of writing but the last."""
     from synthgen.tables.disk import atomic_write
 
     with suppress(_Rehearsed), atomic_write(path):
@@ -55,7 +53,7 @@ def _check_output(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder that can be neither made nor written to; leaves no new folder behind."""
+    """Raise if a folder cannot be made or written to; a folder made for the test is removed."""
     there = path.is_dir()
     make_folder(path)
     if not there:

@@ -31,11 +31,11 @@ PARTS = ("fidelity", "utility", "privacy")
 
 
 def evaluate(
-    train: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    holdout: pd.DataFrame | None = None,
+    train: pd.DataFrame | tuple[Any, Any],
+    synthetic: pd.DataFrame | tuple[Any, Any],
+    holdout: pd.DataFrame | tuple[Any, Any] | None = None,
     *,
-    target: Hashable,
+    target: Hashable | None = None,
     label: Any = None,
     schema: Schema | None = None,
     judges: Sequence[str] = DEFAULT_JUDGES,
@@ -47,23 +47,25 @@ def evaluate(
 ) -> Report:
     """Measure synthetic rows, from synthgen or from anywhere else, beside real ones.
 
-    Each number stands beside a reference: the same number with real rows in the place of the
-    synthetic ones, as many as there are, and none that is also on the side they are compared with.
-    `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
+    Call it as ``evaluate((X, y), (X_synthetic, y_synthetic), (X_holdout, y_holdout))`` or as
+    ``evaluate(train, synthetic, holdout, target="outcome")``. Each score stands beside its
+    reference: the same score of as many real rows, none of which is also among the rows that they
+    are compared with. `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
     `synthgen.metrics.privacy.privacy` say what is measured.
 
     Args:
-        train: The rows that the synthesizer learned from, shape (rows, columns); never changed.
+        train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or
+            features and classes as ``(X, y)``; never changed.
         synthetic: Rows of one class or of several, with the columns of `train` by name, in any
             order. New rows only: not the real rows of an augmented table.
         holdout: Real rows that the synthesizer has not seen. None: 30 % of `train` are split off,
             though the synthesizer has seen them; privacy can then fail but not pass.
-        target: Name of the column that holds the classes.
+        target: Name of the column that holds the classes, if the tables are frames.
         label: The class to look at first; None: the rarest of those that `synthetic` holds.
         schema: Decisions about the columns of `train` to take instead of guessing.
         judges: Classifiers of the utility part: boosting, logistic, forest, mlp, xgboost.
         thorough: Tune each classifier on real rows and train it three times.
-        by: Column by whose values recall is also given; not the target.
+        by: Column for each of whose values recall is also given; not the target.
         device: Where distances are computed.
         random_state: Seed; None draws one, see `Report.seed`.
         verbose: Show progress on standard error, or below the cell of a notebook.

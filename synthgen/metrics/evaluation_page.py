@@ -47,19 +47,20 @@ _KEYS = {REAL: "real", MADE: "made", THIRD: "third", FOURTH: "fourth", FIFTH: "f
 PARTS = {
     "fidelity": (
         "Fidelity: do the rows look real?",
-        "The reference is the same figure for real rows that are not in train. The floor is the "
-        "figure for real columns shuffled one by one: right values, no connections.",
+        "The reference is the same score of real rows that are not in train. The floor is the "
+        "score of real rows with each column shuffled: right values, no associations.",
     ),
     "utility": (
         "Utility: does a classifier learn from them?",
-        "Every classifier is tested on real held-out rows with the shares of the classes as they "
-        "are. The reference learned from real rows in the synthetic rows’ place: those of train, "
-        "or fresh ones of the holdout where rows are added; the floor from noise.",
+        "Every classifier is tested on held-out real rows, with the classes as frequent as they "
+        "are. For the reference, it learns from real rows instead of the synthetic ones: from rows "
+        "of train, or from rows of the holdout if the synthetic rows are added to train. For the "
+        "floor, it learns from noise.",
     ),
     "privacy": (
         "Privacy: do they give training rows away?",
-        "Fresh real rows that nobody learned from stand in the synthetic rows’ place for the "
-        "reference: what they score gives nobody away.",
+        "The reference is the same score of fresh real rows, from which nothing was learned. They "
+        "cannot give training rows away, so only a worse score than theirs is a sign of a leak.",
     ),
 }
 _TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
@@ -82,7 +83,7 @@ def render_evaluation(report: Report) -> str:
                 "notes": [
                     *map(clean, part.notes),
                     *(
-                        clean(f"{judge}: {text}, for every set of rows that it learns from")
+                        clean(f"{judge}: {text}, the same for every training set")
                         for judge, text in part.judges.items()
                     ),
                 ],
@@ -141,8 +142,8 @@ def _picture(part: Part) -> Picture | None:
     return Picture(
         partial(_draw_pr, curves=found),
         f"Precision and recall of {judge} on real rows",
-        f"Precision and recall of {judge} on held-out real rows, by the rows it learned from. The "
-        f"dashed line is guessing.",
+        f"Precision and recall of {judge} on held-out real rows, one line for each training set. "
+        f"The dashed line is guessing.",
         key=tuple((USES[u][0], _KEYS[USES[u][1]]) for u in USES if u in found),
     )
 
@@ -151,7 +152,7 @@ def _picture(part: Part) -> Picture | None:
 
 
 def _of_class(report: Report) -> list[Table] | None:
-    """Rows of the rare class in train, synthetic and holdout; None where one has none."""
+    """Rows of the rare class in train, synthetic and holdout; None if one table has none."""
     names = [str(c) for c in report.train.schema.classes]
     if report.label not in names:
         return None
@@ -271,7 +272,7 @@ def _diagonal(axes: Axes, end: float = 1.0) -> None:
 def _draw_roc(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     _diagonal(axes)
     _lines(axes, curves)
-    _square(axes, "false alarms, of the others", "found, of the class")
+    _square(axes, "false alarms among the other rows", "found among the class")
 
 
 def _draw_pr(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
@@ -280,7 +281,7 @@ def _draw_pr(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     if share is not None:  # where every row is an alarm, the share of the class is right
         axes.axhline(share, color=FIFTH, linewidth=1, linestyle="--")
     _lines(axes, curves)
-    _square(axes, "found, of the class (recall)", "right, of the alarms (precision)")
+    _square(axes, "found among the class (recall)", "right among the alarms (precision)")
 
 
 def _draw_calibration(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
@@ -290,7 +291,7 @@ def _draw_calibration(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> N
     _lines(axes, curves, marker=".", markersize=5)
     axes.set_xlim(-0.02 * end, 1.04 * end)
     axes.set_ylim(-0.02 * end, 1.04 * end)
-    _named(axes, "probability given", "share of the class among them")
+    _named(axes, "predicted probability", "observed share of the class")
 
 
 def _privacy_curves(part: Part, rare: str, figures: Figures) -> list[dict[str, Any]]:
@@ -326,7 +327,7 @@ def _draw_attack(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     for side, colour in (("fresh", REAL), ("synthetic", MADE)):
         if side in curves:
             axes.plot(*_thinned(curves[side]), color=colour, linewidth=1.5)
-    _square(axes, "other rows suspected", "training rows found")
+    _square(axes, "false alarms among other rows", "training rows found")
 
 
 def _draw_distances(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:

@@ -43,7 +43,7 @@ MEASURES = {
     ),
     "c2st_logistic": (
         "Two-sample test, logistic regression",
-        "the same with a linear model, blind to all but shifts of columns",
+        "the same with a linear model, which sees little more than shifted columns",
     ),
     "c2st_boosting_holdout": (
         "Two-sample test against the holdout, boosting",
@@ -55,81 +55,81 @@ MEASURES = {
     ),
     "sdmetrics_column_shapes": (
         "SDMetrics: column shapes",
-        "computed by SDMetrics, as in its report: what synthgen’s own column shapes measure",
+        "computed by SDMetrics, as in its report; compare with column shapes below",
     ),
     "sdmetrics_pair_trends": (
         "SDMetrics: pair trends",
-        "computed by SDMetrics, as in its report: of pairs that go together in train, each "
-        "table in bins of its own",
+        "computed by SDMetrics, as in its report: pairs associated in train only, each table "
+        "binned on its own",
     ),
     "column_shapes": (
         "Column shapes",
-        "likeness of the values of one column, mean over columns; synthgen’s own figure, as "
-        "SDMetrics defines it",
+        "similarity of the values of one column, mean over columns; SDMetrics’ definition, "
+        "computed by synthgen",
     ),
     "pair_trends": (
         "Pair trends",
-        "likeness of two columns together, mean over all pairs; synthgen’s own figure, as "
-        "SDMetrics defines it, in bins of train",
+        "similarity of two columns together, mean over all pairs; SDMetrics’ definition, "
+        "computed by synthgen in the bins of train",
     ),
     "mutual_information": (
         "Mutual information",
-        "likeness of what one column tells about another, mean over pairs",
+        "similarity of the mutual information of two columns, mean over pairs",
     ),
-    "missing": ("Missing cells", "likeness of the shares of missing cells"),
-    "spikes": ("Spikes", "likeness of the shares of values that many rows hold, such as 0"),
+    "missing": ("Missing cells", "similarity of the shares of missing cells"),
+    "spikes": ("Spikes", "similarity of the shares of values that many rows hold, such as 0"),
     "range_coverage": ("Range covered", "share of the real range that synthetic numbers reach"),
     "category_coverage": ("Categories covered", "share of the real categories that occur"),
-    "in_range": ("Within the real range", "share of synthetic cells that lie in it"),
+    "in_range": ("Within the real range", "share of synthetic numbers within the real range"),
     "alpha_precision": ("α-precision", "whether synthetic rows lie where real rows lie"),
-    "beta_recall": ("β-recall", "whether synthetic rows reach everywhere where real rows lie"),
-    "rules_kept": ("Rules kept", "share of rows that break no rule which all real rows keep"),
+    "beta_recall": ("β-recall", "whether synthetic rows reach every place where real rows lie"),
+    "rules_kept": ("Rules kept", "share of rows that keep every rule that holds in all real rows"),
     "target_correlation": (
         "Columns and the class",
-        "likeness of how columns go with the class, mean over columns",
+        "similarity of each column’s association with the class, mean over columns",
     ),
     "column_shape": ("shape", ""),
     "column_target": ("with the class", ""),
     "ap_ratio": (
         "Average precision, ratio",
-        "average precision over that of the real rows in their place",
+        "average precision divided by that of real rows instead",
     ),
     "ap_gain": ("Average precision, gain", "average precision minus that of the real rows"),
     "average_precision": ("Average precision", "area under the precision-recall curve"),
     "roc_auc": ("ROC-AUC", "area under the ROC curve; 0.5 is guessing"),
     "recall_at_precision": (
         "Recall at precision 0.5",
-        "share of the class found while half of the alarms are right",
+        "share of the class found at the threshold where half of the alarms are right",
     ),
     "balanced_accuracy": ("Balanced accuracy", "mean recall of the class and of the others"),
     "recall": ("Recall", "share of the class found"),
-    "recall_gap": ("Gap of recalls", "between the group found best and the one found worst"),
+    "recall_gap": ("Gap of recalls", "recall of the best group minus recall of the worst"),
     "f1": ("F1", "harmonic mean of precision and recall"),
     "mcc": ("Matthews correlation", "between alarms and truth"),
     "brier": ("Brier score", "mean squared error of the probabilities"),
     "log_loss": ("Log-loss", "of the probabilities, after prior correction"),
     "calibration_slope": (
         "Calibration slope",
-        "1 where probabilities are as sure as they should be, below where too sure",
+        "1 is right; below 1 the probabilities are too extreme",
     ),
-    "copies": ("Copies", "share of synthetic rows that are a training row"),
+    "copies": ("Copies", "share of synthetic rows that equal a training row"),
     "near_copies": (
         "Near-copies",
-        "share nearer to one training row than nearly all training rows are to each other",
+        "share closer to a training row than nearly all training rows are to each other",
     ),
     "memorised": (
         "Memorised",
-        "share at most a third as far from one training row as from any other",
+        "share whose nearest training row is at most a third as far as the second nearest",
     ),
     "nndr": (
         "Nearest-neighbour ratio",
-        "distance to the nearest over that to the second nearest training row, median",
+        "distance to the nearest training row divided by that to the second, median",
     ),
     "distance_q05": ("Distance, nearest 5 %", "to the nearest training row, 5 % quantile"),
     "distance_median": ("Distance, median", "to the nearest training row"),
     "nearer_to_train": (
         "Nearer to train than to the holdout",
-        "share of rows; 0.5 where nothing was memorised",
+        "share of rows; 0.5 if nothing was memorised",
     ),
     "mia_distance_auc": ("Attack by distance", "how well it tells training rows from others"),
     "mia_density_auc": ("Attack by density ratio", "the same, beside how common such rows are"),
@@ -159,7 +159,7 @@ TITLES = {
 
 
 def key_scores(report: Report) -> list[Score]:
-    """What decided, and a few more; of the rare class, or of the first judge."""
+    """The scores that decided a verdict, and the key figures of the rare class or first judge."""
     deciding = {(v.key.name, v.key.group) for v in report.verdicts if v.key is not None}
     seen, out = set(), []
     for score in report.scores:
@@ -217,7 +217,7 @@ def _matrix(
 ) -> dict[str, Any]:
     """A table of scores, its rows and columns in the order in which they first occur.
 
-    A note that all cells of a column share stands in the head of the column.
+    If all cells of a column have the same note, the head of the column holds it.
 
     Args:
         scores: To be shown.
@@ -255,7 +255,7 @@ def _matrix(
 
 
 def _head(column: str) -> str:
-    """A class, a use of the rows, or a measure of a class."""
+    """Title of a column: a class, a use of the rows, or a measure of a class."""
     if column.startswith(("fidelity.", "utility.", "privacy.")):
         name, _, group = column.partition("@")
         return f"{title(name)}, {_all(group)}" if group else title(name)

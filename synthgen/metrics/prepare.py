@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.errors import DataError
+from synthgen.errors import DataError, UsageError
 from synthgen.metrics.alignment import aligned, in_order, shared_rows
 from synthgen.tables.schema import Schema, class_position
-from synthgen.tables.table import Table
+from synthgen.tables.table import Table, joined
 
 EVERYTHING = "all"
 # Share of train that is held out where no holdout is given; classes that fidelity looks at one by
@@ -54,11 +54,11 @@ class Compared:
 
 
 def prepare(
-    train: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    holdout: pd.DataFrame | None,
+    train: Any,
+    synthetic: Any,
+    holdout: Any,
     *,
-    target: Hashable,
+    target: Hashable | None,
     label: Any,
     schema: Schema | None,
     seed: np.random.SeedSequence,
@@ -68,13 +68,23 @@ def prepare(
     Raises:
         DataError: A table cannot be used, lacks a column or holds a row without a class or of an
             unknown one, or `synthetic` has no row of the class.
+        UsageError: Pairs and frames are mixed, or nothing says which column holds the classes.
     """
+    others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
+    given = {"train": train} | others
+    if any(isinstance(table, tuple) for table in given.values()):
+        given, target = _joined(given, target, schema)
+    elif target is None:
+        raise UsageError(
+            217,
+            "nothing says which column holds the classes: give every table as (X, y), or every "
+            "table as one frame and target=...",
+        )
     try:
-        whole = Table.of(train, target=target, schema=schema)
+        whole = Table.of(given.pop("train"), target=target, schema=schema)
     except DataError as error:
         raise DataError(error.code, f"train table: {error.message}") from error
-    others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
-    tables, notes = aligned(whole, others)
+    tables, notes = aligned(whole, given)
     shared, spoilt = shared_rows(tables)
     notes += shared
     tables = {which: in_order(table) for which, table in tables.items()}
@@ -87,8 +97,38 @@ def prepare(
         fresh = tables["holdout"]
     groups = _groups(real, made, fresh, position)
     notes += _class_notes(real, groups, position)
-    given = holdout is not None
-    return Compared(real, made, fresh, position, groups, given, tuple(notes), spoilt)
+    held_out = holdout is not None
+    return Compared(real, made, fresh, position, groups, held_out, tuple(notes), spoilt)
+
+
+def _joined(
+    given: dict[str, Any], target: Hashable | None, schema: Schema | None
+) -> tuple[dict[str, Any], Hashable]:
+    """Pairs of features and classes as frames, and the name that the target has in all of them."""
+    if target is not None:
+        raise UsageError(
+            216,
+            f"tables as (X, y) and target={target!r} were both given: give every table as (X, y), "
+            "or every table as one frame and target=...",
+        )
+    frames: dict[str, Any] = {}
+    for which, pair in given.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            form = "a tuple" if isinstance(pair, tuple) else f"a {type(pair).__name__}"
+            raise UsageError(
+                217,
+                f"the {which} table is {form}, not a pair (X, y): give every table as (X, y), or "
+                "every table as one frame and target=...",
+            )
+        try:
+            frame, name = joined(*pair, schema)
+        except DataError as error:
+            raise DataError(error.code, f"{which} table: {error.message}") from error
+        # The classes of another table may have another name, or none: the place says what they are.
+        target = name if which == "train" else target
+        frame.columns = pd.Index([*frame.columns[:-1], target], dtype=object, tupleize_cols=False)
+        frames[which] = frame
+    return frames, target
 
 
 def _rare(train: Table, synthetic: Table, label: Any) -> int:

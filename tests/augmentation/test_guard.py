@@ -92,13 +92,13 @@ def wide(frame: pd.DataFrame) -> pd.DataFrame:
 # --- copies -------------------------------------------------------------------------------------
 
 
-def test_copies_leave_only_after_the_rule_is_lifted():
+def test_copies_are_accepted_only_after_the_last_round():
     real = numbers(np.random.default_rng(0), 200)
     table = of_class(real)
     model = fake(table, resampled(real))
     with pytest.warns(UserWarning, match=r"100 of 100 new rows .* \(100 are copies\).*fewer steps"):
         made = sampled(model, 100, label=1, table=table, random_state=0)
-    assert made.near_copies == "lifted"
+    assert made.near_copies == "accepted"
     assert "100 are copies" in made.note
     assert made.rounds == len(model.draws) == 20
     assert made.drawn == sum(model.draws)
@@ -401,7 +401,7 @@ def test_names_from_outside_are_unknown_columns():
     frame = pd.DataFrame({"a": [1, 2]})
     for rule in ("a < Timestamp", "a < inf", "a < rule", "np < a", "`pd.options` < a"):
         with pytest.raises(
-            UsageError, match=r"names column .* not there: the columns are 'a' \(int64\)"
+            UsageError, match=r"names column .*, but there is none: the columns are 'a' \(int64\)"
         ):
             Rule(rule).holds(frame)
 
@@ -409,21 +409,21 @@ def test_names_from_outside_are_unknown_columns():
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("a + 1", "yields int64, no booleans"),
+        ("a + 1", "gives int64, not booleans"),
         (
             "a and k == 'x'",
-            r"fails: TypeError: 'a' is no condition: .*The columns are 'a' \(int64\), 'k' "
+            r"fails: TypeError: 'a' is not a boolean: .*The columns are 'a' \(int64\), 'k' "
             r"\((object|str)\)",
         ),
         ("a < k", "fails: TypeError"),
-        (lambda frame: True, "yields a bool, no boolean for each row"),
-        (lambda frame: frame["a"].iloc[:1] > 0, "yields a Series"),
+        (lambda frame: True, "gives a bool, not one boolean for each row"),
+        (lambda frame: frame["a"].iloc[:1] > 0, "gives a Series"),
         (lambda frame: 1 / 0, "fails: ZeroDivisionError"),
         (lambda frame: frame["nope"] > 1, "names column 'nope'"),
         (7, "a rule is text or a function, not 7"),
     ],
 )
-def test_rules_that_yield_no_booleans(rule: Any, message: str):
+def test_rules_that_give_no_booleans(rule: Any, message: str):
     with pytest.raises(UsageError, match=message):
         Rule(rule).holds(pd.DataFrame({"a": [1, 2], "k": ["x", "y"]}))
 
@@ -645,7 +645,7 @@ def test_networks_are_guarded_and_bootstraps_are_not():
     assert found == ["refused", "allowed", "allowed"]
     with pytest.warns(UserWarning, match="20 are copies"):
         forced = sampled(bootstrap, 20, label="1", table=table, near_copies=True, random_state=0)
-    assert forced.near_copies == "lifted"
+    assert forced.near_copies == "accepted"
 
 
 def test_seeds():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import random
+import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any, cast
@@ -32,6 +34,26 @@ FEW_STEPS = CTGAN(steps=3, batch_size=50)
 NUMBERS = np.random.default_rng(0).normal(size=(60, 3))
 BINARY = np.repeat([0, 1], [40, 20])
 THREE = np.repeat(["a", "b", "c"], [30, 18, 12])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_progress_is_shown_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, verbose: bool
+) -> None:
+    bars = {}
+    for name, options in {
+        "validation": {"synthesizer": "bootstrap", "ratio": "auto"},
+        "training": {"synthesizer": CTGAN(steps=3, batch_size=50, device="cpu")},
+    }.items():
+        monkeypatch.setattr(sys, "stderr", bars.setdefault(name, Terminal()))
+        Oversampler(**options, random_state=0, verbose=verbose).fit_resample(NUMBERS, BINARY)
+    assert ("choosing an amount" in bars["validation"].getvalue()) is verbose
+    assert ("training" in bars["training"].getvalue()) is verbose
 
 
 def bootstrap(**params: Any) -> Any:

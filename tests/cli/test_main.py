@@ -294,7 +294,7 @@ def test_rules(table: Path):
         succeed(*AUGMENT, "-o", "b.csv", "--seed", 0, "-n", 200, *line).stdout,
     )
     message = fail(2, *AUGMENT, "-o", "c.csv", "--seed", 0, "--rule", "weight > 3")
-    assert message.startswith("error E252: rule 'weight > 3' names column 'weight', which is not")
+    assert message.startswith("error E252: rule 'weight > 3' names column 'weight', but there is n")
 
 
 def test_formulas_are_defused_unless_asked(table: Path, frame: pd.DataFrame):
@@ -692,8 +692,8 @@ HINT = "; see synthgen augment --help"
         ("--set device=cpu", "E285: --set device: use --device; bootstrap takes bandwidth"),
         ("--set bandwidth=wide", "E221: bandwidth must be a number from 0 to 100, not 'wide'"),
         ("--device cuda:99", "E212: device 'cuda:99' was asked for, but this machine .*"),
-        ("--json o.csv", "E289: o.csv is read or written already: give another name"),
-        ("-o data.csv", "E289: data.csv is read or written already: give another name"),
+        ("--json o.csv", "E289: o.csv is already an input or another output: give another name"),
+        ("-o data.csv", "E289: data.csv is already an input or another output: give another name"),
         (
             "--synthesizer gan",
             "E205: there is no synthesizer 'gan': use auto, bootstrap, ctgan, .*",

@@ -161,7 +161,7 @@ def test_verdicts_notes_and_sizes(text: str):
         "What yes says of utility.",
         "no holdout was given",
         "every real row keeps <b>a</b>",
-        "boosting: a tree with depth=3, for every set of rows",
+        "boosting: a tree with depth=3, the same for every tr",
         "This is evidence, not a guarantee",
         "60 synthetic rows, learned from 90 rows of train",
         "split off from train",

@@ -102,6 +102,39 @@ def test_evaluate_takes_whole_numbers_as_names() -> None:
     assert report.target == "1"
 
 
+def test_evaluate_takes_pairs() -> None:
+    train, made, fresh = frame[::3], frame[1::3], frame[2::3]
+    options: dict[str, Any] = {"judges": ["logistic"], "random_state": 0}
+    report = evaluate(train, made, fresh, target="ill", **options)
+    features, classes = train.drop(columns="ill"), train["ill"]
+    unnamed = made["ill"].to_numpy(), fresh["ill"].rename("outcome")
+    pairs = evaluate(
+        (features, classes),
+        (made[features.columns], unnamed[0]),
+        (fresh[features.columns], unnamed[1]),
+        **options,
+    )
+    assert pairs.target == "ill"
+    pd.testing.assert_frame_equal(pairs.to_frame(), report.to_frame())
+    assert pairs.verdicts == report.verdicts
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "says"),
+    [
+        (lambda: evaluate((X, y), (X, y), target="ill"), 216, "target='ill' were both given"),
+        (lambda: evaluate((X, y), frame), 217, "the synthetic table is a DataFrame, not a pair"),
+        (lambda: evaluate((X, y, y), (X, y)), 217, "the train table is a tuple, not a pair"),
+        (lambda: evaluate(frame, frame), 217, "nothing says which column holds the classes"),
+        (lambda: evaluate((X, y), (X, y[:-1])), 334, "synthetic table: X has 60 rows and y has 59"),
+    ],
+)
+def test_evaluate_refuses_a_mixture(call: Callable[[], Any], code: int, says: str) -> None:
+    with pytest.raises(SynthgenError, match=says) as caught:
+        call()
+    assert caught.value.code == code
+
+
 def test_names_are_python_values() -> None:
     numbered = frame.set_axis(pd.Index([np.int64(7), np.float64(1.5), "ill"], dtype=object), axis=1)
     table = Table.of(numbered, target="ill")

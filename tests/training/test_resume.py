@@ -629,7 +629,7 @@ def test_a_finished_fit_is_kept_until_the_output_is_written(
 def test_what_cannot_be_resumed_is_refused(command: Callable[..., Result]) -> None:
     for options, message in (
         (("--set", "checkpoint=kept"), "E285: --set checkpoint: use --resume"),
-        (("--resume", "out.csv"), "E289: out.csv is read or written already"),
+        (("--resume", "out.csv"), "E289: out.csv is already an input or another output"),
         (("--resume", "missing/kept"), "E5"),
     ):
         found = command("augment", "out.csv", "--seed", 0, *options)
