@@ -239,8 +239,7 @@ def compare(
         time_budget: Seconds. The first half is for trying each strategy once. After each split the
             best on inner folds go on, as many as the rest has time for; `nothing` always does.
         schema: Decisions about columns that replace what would be inferred.
-        n_jobs: Processes; None: 1, or what a joblib context says. The results are the same. Where
-            networks learn on a GPU there is one process, with one CUDA context.
+        n_jobs: Processes; None: 1, or as joblib says; 1 where networks learn on a GPU.
         random_state: Seed.
         resume: JSON file that keeps finished parts; if it exists, the comparison goes on from it.
         verbose: Show progress, with the time left, on standard error.
