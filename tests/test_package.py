@@ -485,6 +485,11 @@ def check_arguments(arguments: list[str]) -> None:
             parameter.type_cast_value(context, value)
 
 
+def test_reference_lists_every_public_name():
+    lines = {line.strip() for line in (ROOT / "docs/reference/api.rst").read_text().splitlines()}
+    assert set(synthgen.__all__) - {"__version__"} <= lines
+
+
 def test_readme_fits_on_three_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 

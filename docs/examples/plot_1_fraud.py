@@ -43,7 +43,7 @@ audit(payments, target="fraud")
 
 # %%
 # Which strategy is worth having?
-# -----------------------------
+# -------------------------------
 # ``compare`` tries strategies on the same splits and gives the gain over doing nothing with its
 # interval. Three strategies and two splits keep this example quick; leave both out for your own
 # table.

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthgen import SequentialTrees
-from synthgen.scale.dataset import sample_dataset
+from synthgen import SequentialTrees, sample_dataset
 
 rng = np.random.default_rng(0)
 rows = 3_000
