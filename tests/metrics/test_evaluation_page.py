@@ -305,7 +305,7 @@ def test_nothing_is_said_of_a_pair_that_few_rows_have_both_of():
         )
 
     said = pairs(9)
-    assert "2 pairs that fewer than 10 rows of a side have both of" in said
+    assert "2 pairs for which a side has fewer than 10 rows with both values" in said
     assert "a · b" in said
     assert "a · c" not in said
     assert "a · c" in pairs(10)
