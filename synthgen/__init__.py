@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from synthgen.auditing.audit import Audit, audit
     from synthgen.auditing.drift import compare_audits
     from synthgen.augmentation.augment import Augmented, augment
+    from synthgen.augmentation.oversampled import OversampledClassifier
     from synthgen.augmentation.oversampler import Oversampler
     from synthgen.comparison.classifier import ImbalancedClassifier
     from synthgen.comparison.compare import Comparison, compare
@@ -60,6 +61,7 @@ __all__ = [
     "Comparison",
     "Encoder",
     "ImbalancedClassifier",
+    "OversampledClassifier",
     "Oversampler",
     "Report",
     "Schema",
@@ -93,6 +95,7 @@ _HOME = {
     "Column": "synthgen.tables.column",
     "Encoder": "synthgen.encoding.encoder",
     "ImbalancedClassifier": "synthgen.comparison.classifier",
+    "OversampledClassifier": "synthgen.augmentation.oversampled",
     "Oversampler": "synthgen.augmentation.oversampler",
     "Report": "synthgen.metrics.report",
     "Schema": "synthgen.tables.schema",

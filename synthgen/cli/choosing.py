@@ -9,6 +9,7 @@ import click
 
 from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json, drawn_seed
 from synthgen.cli.options import (
+    auto_options,
     compare_options,
     data_argument,
     json_option,
@@ -100,7 +101,8 @@ def compare(
 @click.option(
     "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
 )
-@compare_options
+@auto_options
+@click.option("--html", type=path_type, metavar="FILE", help="Also write its quality as a page.")
 @json_option
 def auto(
     data: Path,
@@ -108,19 +110,21 @@ def auto(
     label: str | None,
     output: Path,
     groups: str | None,
+    html: Path | None,
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Compare every strategy on DATA, keep the best one, and write it as a classifier.
+    """Fit an average of unlike learners on DATA, and write it as a classifier.
 
-    Doing nothing is a strategy too, and is kept where none is worth having.
+    Its probabilities are recalibrated and its threshold is chosen on rows that were held out.
 
     \b
     Example:
       synthgen auto data.csv --target outcome -o model.skops
       synthgen auto data.csv --target outcome --cost fn=500 --cost fp=2 -o model.skops
+      synthgen auto data.csv --target outcome --false-alarms 0.05 -o model.skops
     """
-    check_places([data, how["given"]], [output, json_file])
+    check_places([data, how["given"]], [output, html, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"), err=aside)
     with collect_notes() as notes, drawn as seed:
@@ -131,26 +135,29 @@ def auto(
         how["schema"] = _schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=True, **how)
         X, y, grouped = _features(frame, target, groups)
-        model.fit(X, y, grouped)
+        model.fit(X, y, groups=grouped)
         model.save(output)
-    if model.comparison_ is not None:
-        say_comparison(model.comparison_, err=aside)
-    say(f"kept {model.strategy_}: {model.explanation_}", err=aside)
+    found = model.quality_
+    for line in [model.explanation_] if found is None else found.summary_lines():
+        say(line, err=aside)
+    if found is not None and html is not None:
+        found.to_html(html)
+        say(f"wrote {html}", err=aside)
     say(
-        f"wrote {output}: {model.label_!r} from a probability of {model.threshold_:.3g} on; "
-        f"next: synthgen predict {output} NEW -o OUT",
+        f"wrote {output}: the mean of {', '.join(model.members_)}; next: synthgen predict "
+        f"{output} NEW -o OUT",
         err=aside,
     )
     kept = {
         "model": output,
-        "strategy": model.strategy_,
+        "members": model.members_,
         "label": str(model.label_),
         "threshold": model.threshold_,
-        "explanation": model.explanation_,
+        "recommendation": model.explanation_,
         "seed": seed,
     }
-    found = None if model.comparison_ is None else model.comparison_.to_json()
-    _write_json(json_file, kept | {"comparison": found, "warnings": notes})
+    told = None if found is None else found.to_json()
+    _write_json(json_file, kept | {"quality": told, "warnings": notes})
 
 
 @click.command()

@@ -120,6 +120,12 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 @click.option("--only-new", is_flag=True, help="Write the new rows only.")
 @click.option("--mark", metavar="COL", help="Add a column that is true for new rows.")
 @click.option(
+    "--weights",
+    metavar="COL",
+    help="Add a column of weights for a classifier's sample_weight: 1 for real rows; the new rows "
+    "of a class together weigh as much as its real ones.",
+)
+@click.option(
     "--model",
     type=path_type,
     metavar="MODEL",
@@ -138,6 +144,7 @@ def augment(
     rows: int | None,
     only_new: bool,
     mark: str | None,
+    weights: str | None,
     model: Path | None,
     report: Path | None,
     sql: str | None,
@@ -152,7 +159,7 @@ def augment(
 
     \b
     Example:
-      synthgen augment data.csv --target outcome -o augmented.csv
+      synthgen augment data.csv --target outcome --weights weight -o augmented.csv
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
       synthgen augment 'sales/*.parquet' --target fraud -n 5000 -o augmented.parquet
@@ -167,7 +174,18 @@ def augment(
         else:
             raise UsageError(275, f"--ratio {ratio} and -n {rows} were both given: drop one")
     job = Job(
-        data, training, output, ratio, rows, only_new, mark, model, report, rules, not no_defuse
+        data,
+        training,
+        output,
+        ratio,
+        rows,
+        only_new,
+        mark,
+        weights,
+        model,
+        report,
+        rules,
+        not no_defuse,
     )
     from synthgen.scale.sources import is_stream
 
@@ -191,6 +209,7 @@ class Job:
     rows: int | None = None
     only_new: bool = False
     mark: str | None = None
+    weights: str | None = None
     model: Path | None = None
     report: Path | None = None
     rules: tuple[str, ...] = ()
@@ -213,8 +232,17 @@ class Job:
             check_folder(self.report)
         if self.model is not None:
             refuse_training(training)
-        if self.mark is not None and not (self.mark.strip() and self.mark.isprintable()):
-            raise UsageError(287, f"--mark {self.mark!r}: give a name that can be read")
+        for option, name in self.columns.items():
+            if not (name.strip() and name.isprintable()):
+                raise UsageError(287, f"{option} {name!r}: give a name that can be read")
+        if self.mark is not None and self.mark == self.weights:
+            raise UsageError(287, f"--mark and --weights are both {self.mark!r}: rename one")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of the columns to add, by option."""
+        asked = {"--mark": self.mark, "--weights": self.weights}
+        return {option: name for option, name in asked.items() if name is not None}
 
     def options(self) -> dict[str, Any]:
         """What the manifest says of the options."""
@@ -256,9 +284,10 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
         "columns": frame.shape[1],
     }
     read = time.perf_counter()
-    if job.mark is not None and job.mark in map(str, frame.columns):
-        what = f"--mark {job.mark}: the table has such a column: choose another name"
-        raise UsageError(287, what)
+    for option, name in job.columns.items():
+        if name in map(str, frame.columns):
+            what = f"{option} {name}: the table has such a column: choose another name"
+            raise UsageError(287, what)
     result = augment(
         frame,
         _column(frame, training.target),
@@ -284,7 +313,7 @@ def _write(
     from synthgen.tables.write import write_into
 
     began = time.perf_counter()
-    table = _table_of(result, only_new=job.only_new, mark=job.mark)
+    table = _table_of(result, job)
     with write_together(job.output, job.manifest_file) as (table_file, about):
         defused = write_into(table_file, table, job.output, defuse=job.defuse)
         table_file.flush()
@@ -341,10 +370,11 @@ def _judge(
     say(f"wrote {report / 'report.html'}", err=err)
 
 
-def _table_of(result: Augmented, *, only_new: bool, mark: str | None) -> pd.DataFrame:
-    table = result.synthetic if only_new else result.frame
-    if mark is None:
-        return table
-    table = table.copy(deep=False)
-    table[mark] = result.is_synthetic[result.is_synthetic] if only_new else result.is_synthetic
+def _table_of(result: Augmented, job: Job) -> pd.DataFrame:
+    table = (result.synthetic if job.only_new else result.frame).copy(deep=False)
+    shown = result.is_synthetic if job.only_new else slice(None)
+    if job.mark is not None:
+        table[job.mark] = result.is_synthetic[shown]
+    if job.weights is not None:
+        table[job.weights] = result.sample_weight[shown]
     return table

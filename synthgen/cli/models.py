@@ -316,7 +316,8 @@ def _show_classifier(model: Path, json_file: str | None) -> None:
     loaded = ImbalancedClassifier.load(model)
     content = loaded.describe()
     if json_file != "-":
-        say(f"classifier of {', '.join(map(str, loaded.classes_))}; kept: {loaded.strategy_}")
+        say(f"classifier of {', '.join(map(str, loaded.classes_))}")
+        say(f"the mean of {', '.join(loaded.members_)}")
         say(f"{loaded.label_!r} from a probability of {loaded.threshold_:.3g} on")
         rows = content["columns"]
         show_table(list(rows[0]), [list(row.values()) for row in rows])

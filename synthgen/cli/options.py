@@ -177,22 +177,7 @@ def _read_jobs(context: click.Context, parameter: click.Parameter, jobs: int | N
     return jobs
 
 
-_compare_options = [
-    click.option(
-        "--strategies",
-        metavar="LIST",
-        multiple=True,
-        default=("default",),
-        show_default=True,
-        help="default, all, or names and import paths with commas between; repeatable.",
-    ),
-    click.option(
-        "--estimator",
-        metavar="NAME",
-        default="hgb",
-        show_default=True,
-        help="Classifier to try strategies with: hgb, rf, lr or package.module:Class.",
-    ),
+_choosing_options = [
     click.option(
         "--cost",
         metavar="fn=X|fp=Y",
@@ -201,26 +186,12 @@ _compare_options = [
         help="Money lost by a missed row of the class (fn) and by a false alarm (fp); give both.",
     ),
     click.option(
-        "--folds",
-        type=click.IntRange(min=2),
-        default=5,
-        show_default=True,
-        help="Folds at most: each test part should hold 5 rows of the class.",
-    ),
-    click.option(
         "--groups",
         metavar="COL",
         help="Rows with the same value here share a fold; nothing is learned from the column.",
     ),
     click.option(
-        "--repeats",
-        type=click.IntRange(min=1),
-        help="Repeats of the folds.  [default: as many as make 10 splits]",
-    ),
-    click.option(
-        "--time-budget",
-        type=click.FloatRange(min=0, min_open=True),
-        help="Seconds. The first half tries each strategy once; the best then go on.",
+        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to keep to."
     ),
     click.option(
         "--jobs",
@@ -240,17 +211,101 @@ _compare_options = [
     ),
     seed_option,
 ]
+_compare_options = [
+    click.option(
+        "--strategies",
+        metavar="LIST",
+        multiple=True,
+        default=("default",),
+        show_default=True,
+        help="default, all, or names and import paths with commas between; repeatable.",
+    ),
+    click.option(
+        "--estimator",
+        metavar="NAME",
+        default="hgb",
+        show_default=True,
+        help="Classifier to try strategies with: hgb, rf, lr or package.module:Class.",
+    ),
+    click.option(
+        "--folds",
+        type=click.IntRange(min=2),
+        default=5,
+        show_default=True,
+        help="Folds at most: each test part should hold 5 rows of the class.",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        help="Repeats of the folds.  [default: as many as make 10 splits]",
+    ),
+    *_choosing_options,
+]
+
+
+def _refuse_strategies(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Options of `auto` in an older version."""
+    if value:
+        raise UsageError(
+            225,
+            f"{parameter.opts[0]}: auto averages unlike learners and compares nothing: choose them "
+            f"with --members; to try strategies use synthgen compare",
+        )
+
+
+_auto_options = [
+    click.option(
+        "--members",
+        metavar="LIST",
+        multiple=True,
+        help="Learners that may be averaged: boosting, forest, extra_trees, logistic, and import "
+        "paths of classifiers, with commas between.  [default: these four]",
+    ),
+    click.option(
+        "--false-alarms",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Choose the threshold so that this share of the other rows gets an alarm.",
+    ),
+    *_choosing_options,
+    *(
+        click.option(
+            name,
+            hidden=True,
+            expose_value=False,
+            callback=_refuse_strategies,
+            help="Refused, with what to do instead.",
+        )
+        for name in ("--strategies", "--estimator", "--folds", "--repeats")
+    ),
+]
+
+
+def _names(several: Sequence[str]) -> list[str]:
+    """The parts of lists with commas."""
+    return [name for some in several for name in map(str.strip, some.split(",")) if name]
 
 
 def compare_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What `compare` and `auto` share."""
+    """The options of `compare`."""
 
     @functools.wraps(command)
     def run(strategies: tuple[str, ...], **others: Any) -> None:
-        names = [s.strip() for some in strategies for s in some.split(",")]
-        command(strategies=[name for name in names if name], **others)
+        command(strategies=_names(strategies), **others)
 
     for option in reversed(_compare_options):
+        run = option(run)
+    return run
+
+
+def auto_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of `auto`."""
+
+    @functools.wraps(command)
+    def run(members: tuple[str, ...], **others: Any) -> None:
+        command(members=_names(members) or None, **others)
+
+    for option in reversed(_auto_options):
         run = option(run)
     return run
 

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 def say_comparison(found: Comparison, *, err: bool = False) -> None:
-    """Each strategy with its two metrics, what it gains and its time; then the verdicts."""
+    """Each strategy with its two metrics, gains, chances and time; what to do, and the verdicts."""
     from synthgen.model_selection.scoring import METRICS
 
     names = list(dict.fromkeys([found.metric, found.decision]))
+    chances = {
+        c.strategy: " / ".join(f"{share:.2f}" for share in (c.helps, c.equal, c.harms))
+        for c in found.chances
+    }
     rows = []
     for strategy in found.strategies:
         row: list[object] = [strategy]
@@ -27,10 +31,11 @@ def say_comparison(found: Comparison, *, err: bool = False) -> None:
             low, high = (about.text(bound, signed=True) for bound in r.interval)
             of = f"{about.text(r.difference, signed=True)} [{low}, {high}]"
             row += [about.text(r.mean), "" if strategy == r.against else of]
+        row.append(chances.get(strategy, ""))
         rows.append([*row, f"{found.seconds[strategy]:.0f} s" if strategy in found.seconds else ""])
     against = [found.result("nothing", name).against for name in names]
     heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
-    show_table(["strategy", *heads, "time"], rows, err=err)
+    show_table(["strategy", *heads, "helps / equal / harms", "time"], rows, err=err)
     if found.by is not None:
         say_groups(found.by, found.metric, err=err)
     for line in found.summary_lines():

@@ -100,13 +100,15 @@ def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) ->
     order = np.asarray(content["order"])
     if order.dtype.kind != "i" or sorted(order.tolist()) != list(range(n_classes)):
         raise wrong("order", order.tolist(), f"the numbers from 0 to {n_classes - 1}")
-    for name in ("strategy", "explanation"):
-        Stored(content[name], name).text()
+    Stored(content["explanation"], "explanation").text()
+    members = json.loads(Stored(content["members"], "members").text())
+    if not isinstance(members, list) or not all(isinstance(name, str) for name in members):
+        raise wrong("members", members, "a list of names")
     target = json.loads(Stored(content["target"], "target").text())
     if not isinstance(target, str | None):
         raise wrong("target", target, "the name of a column, or null")
     fitted = content["fitted"]
-    shift = np.asarray(fitted.shift)
+    shift = np.asarray(fitted.average.shift)
     if shift.dtype.kind != "f" or len(shift) < n_classes or not (shift > 0).all():
         raise wrong("shift", shift.tolist(), f"{n_classes} numbers above 0")
     try:

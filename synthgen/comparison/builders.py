@@ -26,6 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 from synthgen.augmentation.amount import AMOUNTS, Amount, brief, wanted_rows
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
+from synthgen.comparison.ensemble import MEMBERS, Job, fit_jobs, mean_of, members_of, sets_of
 from synthgen.comparison.learners import (
     FocalBoosting,
     FocalMLP,
@@ -263,6 +264,20 @@ def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
     return build
 
 
+# The sets of members that `auto` chooses from, each a setting.
+AVERAGES = sets_of(np.zeros(len(MEMBERS)))
+
+
+def average(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
+    """The members of `auto`, fitted once; setting n is the mean of the nth set of `AVERAGES`."""
+    (fitted,) = fit_jobs([Job(part, members_of(None), child_seed(seed, 1))])
+
+    def tuned(setting: int) -> Fitted:
+        return mean_of([fitted[place] for place in AVERAGES[setting]], np.ones(part.classes))
+
+    return tuned
+
+
 def balanced_forest(setting: int) -> Any:
     leaf, features = ((1, "sqrt"), (3, "sqrt"), (1, 0.5), (3, 0.5))[setting % 4]
     return BalancedRandomForestClassifier(
@@ -310,7 +325,7 @@ TUNED: tuple[Amount, ...] = tuple(a for a in reversed(AMOUNTS) if a != "balance"
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A `Build` that adds rows of a synthesizer.
+    """A `Build` that adds rows of a synthesizer, with their weights.
 
     Attributes:
         synthesizer: Name, or unfitted synthesizer.
@@ -347,6 +362,10 @@ class Synthetic:
                 kept = part.rows(under_rows(part, np.random.default_rng(child_seed(seed, 2))))
             y = np.concatenate([kept.y, codes])
             weight = None
+            if len(codes):  # those of a class together weigh as much as its real rows
+                made = np.bincount(codes, minlength=part.classes)
+                each = part.counts / np.maximum(made, 1)
+                weight = np.concatenate([np.ones(len(kept)), each[codes]])
             if self.weigh:
                 weight = (1 / np.bincount(y, minlength=part.classes).clip(1))[y]
                 weight /= weight.mean()

@@ -1,11 +1,11 @@
-"""The comparison that keeps its winner: a classifier for a rare class, and its file."""
+"""An average of unlike learners as a classifier for a rare class, and its file."""
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -19,19 +19,28 @@ from synthgen.comparison.classifier_file import (
     FORMAT,
     TRUSTED,
     cannot_be_saved,
+    check_format,
     check_types,
     to_bytes,
 )
-from synthgen.comparison.compare import DECISION, Comparison, checked_cost, compare
-from synthgen.comparison.schedule import check_jobs
+from synthgen.comparison.compare import checked_cost
+from synthgen.comparison.crossfit import LEAST_RARE, CrossFit, cross_fit
+from synthgen.comparison.ensemble import (
+    Calibrated,
+    Member,
+    best_members,
+    calibrators_of,
+    mean_of,
+    members_of,
+    recalibrated,
+)
+from synthgen.comparison.parts import Part
+from synthgen.comparison.quality import Quality, quality
+from synthgen.comparison.schedule import check_budget, check_jobs
 from synthgen.comparison.splits import group_ids, training_part
-from synthgen.comparison.strategies import Strategy, pick
-from synthgen.comparison.tuning import LEAST_ROWS, Inner, tune
 from synthgen.encoding.matrix import Matrix
-from synthgen.errors import DataError, ModelFileError
-from synthgen.model_selection.classifiers import Estimator
-from synthgen.model_selection.scoring import METRICS, rank
-from synthgen.model_selection.selection import choose
+from synthgen.errors import DataError, ModelFileError, UsageError
+from synthgen.model_selection.scoring import best_thresholds, rank
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.disk import atomic_write
 from synthgen.tables.plain import from_plain, to_plain
@@ -48,46 +57,58 @@ DISCLOSURE = (
 
 @final
 class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
-    """Compares all strategies for the rare class on the training rows, and keeps the best.
+    """The mean of unlike learners, recalibrated, with a threshold for the class that matters.
 
-    It keeps the simplest strategy within one standard error of the best, doing nothing included,
-    and fits it again on all rows. Probabilities are at the natural shares of the classes. A row is
-    predicted to be of the class that matters where its probability reaches a threshold that was
-    chosen on out-of-fold rows. ``comparison_.verdict`` says what this gains on new rows.
+    Small boosting, a forest, extra trees and logistic regression err on different rows. On
+    out-of-fold scores of five folds, the members whose mean ranks the class best are chosen (see
+    `best_members`), probabilities are recalibrated (`Calibrator`) and the threshold is set: a row
+    is predicted to be of the class that matters if its probability reaches it.
+    ``evaluation/benchmark.md`` says what this gains; `quality_` says how well it does on your
+    table, on rows not seen.
 
     Args:
         label: The class that matters; None: the rarest.
-        savable: Leave out, before the first fit, strategies whose classifier `save` could not
-            write; a warning names them. False: keep them all.
-        strategies, estimator, metric, folds, repeats, cost, time_budget, schema, n_jobs,
-            random_state, verbose: See `compare`.
+        members: What may be averaged: names of "boosting", "forest", "extra_trees" and
+            "logistic", import paths (``package.module:Class``), and unfitted classifiers with
+            ``predict_proba``. None: these four.
+        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the threshold
+            then loses the least money.
+        false_alarms: Share of the other rows, above 0 and below 1, that may get an alarm; the
+            threshold then finds as much of the class as that allows. With neither, it has the best
+            F1.
+        time_budget: Seconds; a large table is then learned from fewer rows of its frequent classes.
+        schema: What the columns are, in place of a guess.
+        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
+        random_state: The same number gives the same classifier, for any `n_jobs`.
+        savable: Refuse, before the first fit, members that `save` could not write.
+        verbose: Show progress, with the time left, on standard error.
 
     Attributes:
         classes_: The classes, sorted.
         label_: The class that matters.
         target_: Name of the column of classes; None where `y` had no name.
-        strategy_: Name of the strategy that was kept.
+        members_: Names of the members that were chosen.
         threshold_: Rows with this probability or more are predicted to be of that class.
-        explanation_: Why, in words.
-        comparison_: The `Comparison`; None where there were too few rows for one, and after `load`.
+        quality_: The `Quality`; None where the class had too few rows for folds, and after `load`.
+        explanation_: What to do with it, and how sure that is, in words.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> ill = np.repeat([0, 1], [130, 20])
         >>> X = pd.DataFrame({"dose": rng.normal(ill * 9), "age": rng.normal(size=150)})
         >>> model = ImbalancedClassifier(
-        ...     strategies=["class_weight"], estimator="lr", folds=2, repeats=1, random_state=0
+        ...     members=["logistic", "sklearn.naive_bayes:GaussianNB"], random_state=0
         ... ).fit(X, ill)
-        >>> model.strategy_, model.predict(X.iloc[[0, -1]]).tolist()
-        ('nothing', [0, 1])
+        >>> model.predict(X.iloc[[0, -1]]).tolist(), round(model.quality_.recall, 2)
+        ([0, 1], 1.0)
     """
 
     classes_: np.ndarray
     label_: Any
-    strategy_: str
+    members_: tuple[str, ...]
     threshold_: float
     explanation_: str
-    comparison_: Comparison | None
+    quality_: Quality | None
     target_: Any
     n_features_in_: int
     feature_names_in_: np.ndarray
@@ -96,12 +117,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self,
         *,
         label: Any = None,
-        strategies: Any = "default",
-        estimator: Any = "hgb",
-        metric: str = "average_precision",
-        folds: int = 5,
-        repeats: int | None = None,
+        members: Sequence[Any] | None = None,
         cost: Mapping[str, float] | None = None,
+        false_alarms: float | None = None,
         time_budget: float | None = None,
         schema: Schema | None = None,
         n_jobs: int | None = None,
@@ -110,12 +128,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         verbose: bool = False,
     ) -> None:
         self.label = label
-        self.strategies = strategies
-        self.estimator = estimator
-        self.metric = metric
-        self.folds = folds
-        self.repeats = repeats
+        self.members = members
         self.cost = cost
+        self.false_alarms = false_alarms
         self.time_budget = time_budget
         self.schema = schema
         self.n_jobs = n_jobs
@@ -123,62 +138,47 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.savable = savable
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
-        """Compare, choose and fit.
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the members, recalibrate their mean and choose the threshold.
 
         Args:
             X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
             y: Classes, shape (rows,).
-            groups: Rows of a group share a fold, shape (rows,).
+            groups: Rows of a group share a fold, shape (rows,). None: equal rows do.
+            sample_weight: How many rows each row counts as, shape (rows,); from 0. None: 1.
 
         Raises:
             DataError: The table cannot be used as it is.
-            UsageError: A parameter cannot be what it is.
+            UsageError: A parameter cannot be what it is, or a member takes no weights.
+            ModelFileError: A member is of a type that no file can hold.
         """
+        started = time.perf_counter()
         frame, labels = self._checked(X, y)
+        weight = _checked_weight(sample_weight, len(frame))
+        if weight is not None and not weight.all():  # such a row is none
+            there = np.flatnonzero(weight)
+            frame, labels = frame.iloc[there], pd.Series(labels).iloc[there]
+            weight, groups = weight[there], None if groups is None else np.asarray(groups)[there]
         table = Table.of_xy(frame, labels, schema=self.schema)
         seed = seed_sequence(self.random_state)
         cost = checked_cost(self.cost)
+        self._check_parameters()
+        members = members_of(self.members)
         label, part = training_part(table, self.label, cost, self.schema)
-        estimator, chosen = Estimator.of(self.estimator), pick(self.strategies)
-        check_jobs(self.n_jobs)
         if self.savable:
-            chosen = _savable(chosen, estimator)
-        strategy = {s.name: s for s in chosen}
-        self.comparison_ = None
-        self.strategy_ = "nothing"
-        self.threshold_ = 0.5
-        if (rare := int(part.counts[part.rare])) < LEAST_ROWS:
-            self.explanation_ = f"class {label!r} has {rare} rows, too few to compare strategies"
-            self._fitted = strategy["nothing"].build(part, estimator, child_seed(seed, 1))(0)
-        else:
-            self.comparison_ = compare(
-                frame,
-                labels,
-                label=label,
-                strategies=chosen,
-                estimator=estimator,
-                metric=self.metric,
-                folds=self.folds,
-                repeats=self.repeats,
-                groups=groups,
-                cost=self.cost,
-                time_budget=self.time_budget,
-                schema=self.schema,
-                n_jobs=self.n_jobs,
-                random_state=child_seed(seed, 0),
-                verbose=self.verbose,
-            )
-            self.strategy_ = winner(self.comparison_)
-            self.explanation_ = (
-                f"{self.strategy_} is the simplest strategy within one error of the best; "
-                f"{self.comparison_.verdict['ranking'].text}"
-            )
-            inner = Inner.of(part, group_ids(part, groups), child_seed(seed, 1))
-            decision = DECISION if cost is None else "cost"
-            tuned = tune(inner, strategy[self.strategy_], estimator, (self.metric, decision))
-            self._fitted = tuned.fitted
-            self.threshold_ = tuned.thresholds["f1" if cost is None else "cost"]
+            _refuse_unsavable(members)
+        deadline = None if self.time_budget is None else started + self.time_budget
+        found = cross_fit(
+            part,
+            group_ids(part, groups),
+            members,
+            child_seed(seed, 0),
+            weight=weight,
+            n_jobs=self.n_jobs,
+            deadline=deadline,
+            verbose=self.verbose,
+        )
+        self._conclude(part, label, members, found)
         self._known = part.known
         self.target_ = table.schema.target if getattr(y, "name", None) is not None else None
         classes = np.array([c for c in table.schema.classes if table.counts[c]])
@@ -187,6 +187,62 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.label_ = label
         self._rare = int(np.flatnonzero(self._order == part.rare)[0])
         return self
+
+    def _check_parameters(self) -> None:
+        check_jobs(self.n_jobs)
+        check_budget(self.time_budget)
+        alarms = self.false_alarms
+        if alarms is not None and self.cost is not None:
+            raise UsageError(
+                247, "cost and false_alarms both choose the threshold: give one of them"
+            )
+        if alarms is not None and not (
+            isinstance(alarms, int | float | np.number)
+            and not isinstance(alarms, bool)
+            and 0 < alarms < 1
+        ):
+            raise UsageError(
+                247, f"false_alarms must be a share above 0 and below 1, not {alarms!r}"
+            )
+
+    def _conclude(self, part: Part, label: Any, members: Sequence[Member], found: CrossFit) -> None:
+        """Set `members_`, `quality_`, `threshold_` and `explanation_`, and what predicts."""
+        y = part.y[found.rows]
+        is_rare = y == part.rare
+        self.quality_, self.threshold_ = None, 0.5
+        if not is_rare.any() or is_rare.all():
+            self.members_ = tuple(member.name for member in members)
+            average = mean_of(found.fitted, found.shift)
+            self._fitted = Calibrated(average, [None] * part.classes, part.rare)
+            rows = int(part.counts[part.rare])
+            why = f"class {label!r} has {rows} rows, and {LEAST_RARE} are the least"
+            if rows >= LEAST_RARE:
+                why = "the time budget left none, or all rows of the class are one group"
+            self.explanation_ = (
+                f"Use it with care: it could not be judged on rows that it has not seen ({why}). "
+                f"Probabilities are not recalibrated, and the threshold is one half."
+            )
+            return
+        chosen = best_members(is_rare, found.scores[:, :, part.rare], found.fold, found.weight)
+        self.members_ = tuple(members[place].name for place in chosen)
+        average = mean_of([found.fitted[place] for place in chosen], found.shift)
+        score = found.scores[list(chosen)].mean(axis=0)
+        calibrators = calibrators_of(y, score, part.rare, found.weight)
+        self._fitted = Calibrated(average, calibrators, part.rare)
+        p = recalibrated(score, calibrators, part.rare)[:, part.rare]
+        self.threshold_ = _threshold(is_rare, p, found.weight, part.cost, self.false_alarms)
+        self.quality_ = quality(
+            y,
+            part.rare,
+            label,
+            found.fold,
+            _held_out(y, found, part.rare),
+            found.plain,
+            found.weight,
+            self.threshold_,
+            found.notes,
+        )
+        self.explanation_ = f"{self.quality_.recommendation} {self.quality_.certainty}"
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of `classes_` at their natural shares, shape (rows, classes)."""
@@ -279,7 +335,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: `fit` was not called.
-            ModelFileError: The strategy or the classifier is of a type that is not on the list.
+            ModelFileError: A member is of a type that is not on the list.
             OutputError: The file cannot be written; what was there is untouched.
         """
         check_is_fitted(self)
@@ -291,13 +347,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             "order": self._order,
             "rare": int(self._rare),
             "threshold": float(self.threshold_),
-            "strategy": self.strategy_,
+            "members": json.dumps([*self.members_]),
             "explanation": self.explanation_,
             "target": json.dumps(None if self.target_ is None else str(self.target_)),
             "names": json.dumps([*map(str, getattr(self, "feature_names_in_", []))]),
             "fitted": self._fitted,
         }
-        data = to_bytes(content, f"this classifier ({self.strategy_})")
+        data = to_bytes(content, "this classifier")
         with atomic_write(path) as file:
             file.write(data)
 
@@ -307,7 +363,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return {
             "classes": [str(c) for c in self.classes_],
             "label": str(self.label_),
-            "strategy": self.strategy_,
+            "members": [*self.members_],
             "threshold": self.threshold_,
             "columns": describe(self._known.columns),
             "disclosure": DISCLOSURE,
@@ -327,8 +383,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         check_types(data, str(path))
         try:
             content = skops.loads(data, trusted=TRUSTED)
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']} is not {FORMAT}")
+            check_format(content, str(path))
             model = cls()
             model._known = Matrix.of(Schema.from_json(json.loads(content["columns"])))
             model.classes_ = np.array([from_plain(c) for c in json.loads(content["classes"])])
@@ -336,13 +391,14 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 check_content(content, len(model._known.columns), len(model.classes_))
             model._order, model._rare = content["order"], int(content["rare"])
             model.threshold_, model._fitted = float(content["threshold"]), content["fitted"]
-            model.strategy_, model.explanation_ = content["strategy"], content["explanation"]
+            model.members_ = tuple(json.loads(content["members"]))
+            model.explanation_ = content["explanation"]
             model.label_ = model.classes_[model._rare]
             model.n_features_in_ = int(content["n_features"])
             model.target_ = json.loads(content["target"])
             if names := json.loads(content["names"]):
                 model.feature_names_in_ = np.array(names, dtype=object)
-            model.comparison_ = None
+            model.quality_ = None
         except (ModelFileError, MemoryError):
             raise
         except Exception as error:  # a damaged archive fails in any of many ways
@@ -352,31 +408,67 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return model
 
 
-def _savable(chosen: list[Strategy], estimator: Estimator) -> list[Strategy]:
-    """The strategies whose classifier a file can hold; a warning names the others.
+def _checked_weight(given: Any, rows: int) -> np.ndarray | None:
+    if given is None:
+        return None
+    weight = np.asarray(given, dtype=np.float64)
+    if weight.shape == () and rows:
+        weight = np.full(rows, float(weight))
+    if weight.shape != (rows,):
+        raise DataError(
+            374, f"sample_weight has shape {weight.shape} and X has {rows} rows: give one for each"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise DataError(
+            374, f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give numbers from 0"
+        )
+    if rows and not weight.any():
+        raise DataError(374, "sample_weight is zero for every row: no row is left")
+    return weight
 
-    Raises:
-        ModelFileError: The estimator itself cannot be saved.
-    """
-    kept = []
-    for strategy in chosen:
-        why = "" if strategy.missing() else cannot_be_saved(strategy, estimator)
-        if why and strategy.name in ("nothing", "threshold"):
+
+def _refuse_unsavable(members: Sequence[Member]) -> None:
+    for member in members:
+        if why := cannot_be_saved(member):
             raise ModelFileError(
                 434,
-                f"estimator {estimator.name}: {why}: choose another estimator, or savable=False to "
-                f"keep the classifier in memory only",
+                f"member {member.name}: {why}: leave it out, or use savable=False to keep the "
+                f"classifier in memory only",
             )
-        if why:
-            warnings.warn(f"{strategy.name} is left out: {why}", stacklevel=3)
-        else:
-            kept.append(strategy)
-    return kept
 
 
-def winner(found: Comparison) -> str:
-    """The simplest strategy within one error of the best, doing nothing included."""
-    names = [n for n in found.strategies if n != "threshold"]
-    sign = METRICS[found.metric].sign
-    scores = sign * np.array([found.result(n).values for n in names])
-    return names[choose(scores, ratio=1 / (found.folds - 1))]
+def _threshold(
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    weight: np.ndarray,
+    cost: tuple[float, float] | None,
+    false_alarms: float | None,
+) -> float:
+    """From where on a row gets an alarm, chosen on out-of-fold probabilities."""
+    if false_alarms is None:
+        name = "f1" if cost is None else "cost"
+        return min(1.0, float(best_thresholds(is_rare, p, weight[None], name, cost)[0]))
+    order = np.argsort(-p[~is_rare], kind="stable")
+    others = p[~is_rare][order]
+    share = np.cumsum(weight[~is_rare][order]) / weight[~is_rare].sum()
+    first = int(np.searchsorted(share, false_alarms, side="right"))  # the first that is too many
+    return float(np.nextafter(others[first], 2)) if first < len(others) else 0.0
+
+
+def _held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
+    """Probabilities of each fold by members and calibrators that the other folds chose.
+
+    Returns:
+        Shape (rows, classes).
+    """
+    out = np.empty(found.scores.shape[1:])
+    for k in np.unique(found.fold):
+        test = found.fold == k
+        seen = test if test.all() else ~test
+        weight, fold = found.weight[seen], found.fold[seen]
+        chosen = best_members(y[seen] == rare, found.scores[:, seen, rare], fold, weight)
+        score = found.scores[list(chosen)].mean(axis=0)
+        own = calibrators_of(y[seen], score[seen], rare, weight)
+        out[test] = recalibrated(score[test], own, rare)
+    return out

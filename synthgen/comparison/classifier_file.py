@@ -1,22 +1,17 @@
-"""What a file of an `ImbalancedClassifier` may hold, and which strategies it can hold."""
+"""What a file of an `ImbalancedClassifier` may hold, and which members it can hold."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 
-from synthgen.comparison.builders import Synthetic
-from synthgen.comparison.splits import training_part
-from synthgen.comparison.strategies import Strategy
+from synthgen.comparison.ensemble import Member
 from synthgen.errors import ModelFileError
-from synthgen.model_selection.classifiers import Estimator
 from synthgen.seeds import seed_sequence
-from synthgen.tables.table import Table
 
-FORMAT = 4  # before it, classes had other names or modules, or the target was not named
+FORMAT = 5  # 1 to 4 held one strategy for the rare class, not an average
 
 # What a file may hold beside what skops trusts by itself.
 TRUSTED = [
@@ -32,9 +27,13 @@ TRUSTED = [
     "sklearn.utils.validation.check_array",
     "synthgen.encoding.matrix.Binned",
     "synthgen.encoding.matrix.Matrix",
+    "synthgen.comparison.ensemble.Bagged",
+    "synthgen.comparison.ensemble.Calibrated",
+    "synthgen.comparison.ensemble.Mean",
     "synthgen.comparison.learners.FocalMLP",
     "synthgen.comparison.learners.SelfPacedEnsemble",
     "synthgen.comparison.parts.Fitted",
+    "synthgen.model_selection.calibration.Calibrator",
 ]
 
 
@@ -85,25 +84,39 @@ def check_types(data: bytes, what: str) -> None:
         )
 
 
-def cannot_be_saved(strategy: Strategy, estimator: Estimator) -> str:
-    """Why `ImbalancedClassifier.save` would refuse this strategy, or nothing.
+def check_format(content: dict[str, Any], what: str) -> None:
+    """Refuse a file of another format.
+
+    Raises:
+        ModelFileError: It is of an older or a newer version.
+    """
+    if content["format"] != FORMAT:
+        raise ModelFileError(
+            434,
+            f"{what} is from another version of synthgen (format {content['format']}, this one "
+            f"reads {FORMAT}): run synthgen auto again",
+        )
+
+
+def cannot_be_saved(member: Member) -> str:
+    """Why `ImbalancedClassifier.save` would refuse this member, or nothing.
 
     It is fitted on a few made-up rows, since only a fitted classifier shows what a file would hold.
-    A strategy that fails on these rows is given the benefit of the doubt.
+    A member that fails on these rows is given the benefit of the doubt.
     """
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [30, 10])
-    frame = pd.DataFrame({"number": rng.normal(y), "level": rng.choice(["a", "b", "c"], 40)})
-    _, part = training_part(Table.of_xy(frame, y), cost=(1.0, 1.0))
-    build = strategy.build
-    if isinstance(build, Synthetic):  # the rows differ, the classifier does not
-        build = Synthetic("bootstrap", "double", under=build.under, weigh=build.weigh)
+    X = np.column_stack([rng.normal(y), rng.integers(0, 3, 40)]).astype(np.float64)
+    model: Any = clone(member.model)
+    if "n_estimators" in model.get_params(deep=False):
+        model.set_params(n_estimators=1)
     try:
-        fitted = build(part, estimator, seed_sequence(0))(0)
+        few = Member(member.name, model)
+        model = few.fit(X, np.array([False, True]), y, seed_sequence(0))
     except Exception:
-        fitted = clone(estimator.model)
+        model = clone(member.model)
     try:
-        to_bytes({"fitted": fitted}, strategy.name)
+        to_bytes({"fitted": model}, member.name)
     except ModelFileError as error:
         return error.message
     return ""

@@ -14,6 +14,13 @@ import numpy as np
 import pandas as pd
 
 from synthgen.comparison.parts import Part
+from synthgen.comparison.recommendation import (
+    Chances,
+    Recommendation,
+    chances_of,
+    margin_of,
+    recommend,
+)
 from synthgen.comparison.schedule import Schedule, check_budget, check_jobs, going, run, told
 from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import Strategy, pick
@@ -59,6 +66,9 @@ class Comparison(Shown):
             mistakes cost.
         folds, repeats, splits: Planned folds and repeats, and splits that were done.
         results: One for each strategy and metric, the simplest strategy first.
+        recommendation: What to do, how sure that is, and the command.
+        chances: Of each strategy but nothing and threshold, by the metric: the expected gain, and
+            the probability that it helps, makes no difference worth having, or harms.
         verdict: "ranking" compares with doing nothing, "decision" with moving the threshold.
         real_rows: What more real rows would be worth, see `RealRows`.
         pruned: Strategies that the time budget left out, each with the reason.
@@ -83,6 +93,8 @@ class Comparison(Shown):
     repeats: int
     splits: int
     results: tuple[Result, ...]
+    recommendation: Recommendation
+    chances: tuple[Chances, ...]
     verdict: dict[str, Verdict]
     real_rows: RealRows | None
     pruned: dict[str, str]
@@ -113,8 +125,9 @@ class Comparison(Shown):
 
     def __repr__(self) -> str:
         about = METRICS[self.metric]
-        finding = self.verdict["ranking"].text
-        lines = textwrap.wrap(finding, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        advice = self.recommendation
+        lines = textwrap.wrap(advice.text, WIDTH, max_lines=2, placeholder=" ...")
+        lines += textwrap.wrap(advice.certainty, WIDTH, max_lines=HEADLINES, placeholder=" ...")
         ranked = sorted(
             (self.result(name) for name in self.strategies if name != "threshold"),
             key=lambda result: -about.sign * result.mean,
@@ -122,7 +135,6 @@ class Comparison(Shown):
         below = [
             f"Comparison on class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} "
             f"rows, {self.estimator}, {self.splits} splits",
-            f"decision: {self.verdict['decision'].text}",
             *(
                 f"- {result.strategy}: {about.text(result.mean)} {about.words}"
                 for result in ranked[:SHOWN_STRATEGIES]
@@ -166,8 +178,11 @@ class Comparison(Shown):
         return comparison_cards(self)
 
     def summary_lines(self) -> list[str]:
-        """Both verdicts and what they rest on, in words."""
-        lines = [
+        """The recommendation, both verdicts and what they rest on, in words."""
+        advice = self.recommendation
+        lines = [advice.text, advice.certainty]
+        lines += [f"do it: {advice.command}"] if advice.command else []
+        lines += [
             f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
             f"{self.estimator}, {self.splits} splits, natural shares in every test part"
         ]
@@ -389,6 +404,7 @@ def _concluded(
         "ranking": verdict_on(plan, rows, scores, names, plan.metric, "nothing", ratio),
         "decision": verdict_on(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
+    advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen)
     reasons = {
         s.name: next(d["reason"] for d in told(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies
@@ -407,6 +423,8 @@ def _concluded(
         repeats=repeats,
         splits=splits,
         results=tuple(found),
+        recommendation=advice,
+        chances=tuple(chances),
         verdict=both,
         real_rows=real_rows(plan, rows["nothing"], ratio),
         pruned=schedule.pruned,
@@ -421,3 +439,39 @@ def _concluded(
         ),
         seed=seed,
     )
+
+
+def _advice(
+    plan: Plan,
+    rows: dict[str, list[dict[str, Any]]],
+    scores: dict[str, list[dict[str, float]]],
+    names: list[str],
+    ratio: float,
+    table: Table,
+    label: Any,
+    chosen: list[Strategy],
+) -> tuple[Recommendation, list[Chances]]:
+    """What to do, and the chances of every strategy that changes the ranking."""
+    about = METRICS[plan.metric]
+    tried = [name for name in names if name not in ("nothing", "threshold")]
+    value = {n: np.array([s[plan.metric] for s in scores[n]]) for n in ("nothing", *tried)}
+    level = float(value["nothing"].mean())
+    margin = margin_of(plan.metric, level)
+    reference = about.sign * value["nothing"]
+    own = np.array([about.sign * value[n] for n in tried]).reshape(len(tried), len(reference))
+    chances = chances_of(tried, own, reference, ratio=ratio, margin=margin)
+    deciding = "f1" if plan.part.cost is None else "cost"
+    thresholds = [d["thresholds"][deciding] for d in rows["nothing"]]
+    advice = recommend(
+        chances,
+        value["nothing"],
+        metric=plan.metric,
+        margin=margin,
+        ratio=ratio,
+        prevalence=float((plan.part.y == plan.part.rare).mean()),
+        threshold=float(np.median(thresholds)),
+        target=str(table.schema.target),
+        label=str(label),
+        summaries={s.name: s.summary for s in chosen},
+    )
+    return advice, chances

@@ -52,6 +52,20 @@ def render_comparison(comparison: Comparison) -> str:
             }
             for kind, v in comparison.verdict.items()
         ],
+        advice={
+            "text": clean(comparison.recommendation.text),
+            "certainty": clean(comparison.recommendation.certainty),
+            "command": clean(comparison.recommendation.command),
+        },
+        chances=[
+            {
+                "name": clean(c.strategy),
+                "gain": c.gain,
+                "interval": c.interval,
+                "shares": (c.helps, c.equal, c.harms),
+            }
+            for c in comparison.chances
+        ],
         rankings=[_ranking(comparison, metric, figures) for metric in judged],
         metrics=[(m, METRICS[m].words, METRICS[m].sign > 0) for m in metrics],
         table=[_strategy(comparison, name, metrics) for name in comparison.strategies],
@@ -74,12 +88,15 @@ def comparison_cards(comparison: Comparison) -> str:
     results = _ordered(comparison, comparison.metric)
     words, money = METRICS[comparison.metric].words, comparison.metric == "cost"
     against = "doing nothing" if results[0].against == "nothing" else "the threshold alone"
+    advice = comparison.recommendation
     return render_cards(
-        f"What helps “{comparison.label}”, {comparison.rare:,} of {comparison.rows:,} rows, "
-        f"over {comparison.splits:,} splits",
+        f"What helps “{comparison.label}”? {advice.text}",
         [
-            Card(kind.capitalize(), v.outcome, f"{v.text}.", TONES.get(v.outcome, "quiet"))
-            for kind, v in comparison.verdict.items()
+            Card("Certainty", advice.action, f"{advice.certainty} {advice.command}".strip()),
+            *(
+                Card(kind.capitalize(), v.outcome, f"{v.text}.", TONES.get(v.outcome, "quiet"))
+                for kind, v in comparison.verdict.items()
+            ),
         ],
         Picture(
             partial(_draw_forest, results=results, money=money),

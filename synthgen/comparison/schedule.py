@@ -19,6 +19,7 @@ from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
 from synthgen.tables.disk import read_json, write_json
 
+KEPT = ("nothing", "auto", "synthgen")  # never left out: a budget then has fewer splits
 TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried yet
 
 
@@ -153,9 +154,10 @@ def _left_to_do(
         names = [n for n in names if not failed(schedule, n, before=split)]
         schedule.let_in.update((split, n) for n in names)
         todo = [s for s in several if s.name in names and (split, s.name) not in schedule.done]
+        spare = not any(s.name in KEPT for s in todo)
         spent = schedule.spent + time.perf_counter() - schedule.last
         # Doing nothing and one strategy are the least that can be compared.
-        if budget is not None and split == 0 and place > 1 and spent > TRYING * budget:
+        if budget is not None and split == 0 and place > 1 and spare and spent > TRYING * budget:
             schedule.pruned |= {
                 s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were spent on "
                 f"simpler strategies"
@@ -212,17 +214,19 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
 
     if done >= splits or sum(map(needed, names)) <= left:
         return
-    ranked = sorted((n for n in names if n != "nothing"), key=lambda n: -sign * inner(n))
-    total = needed("nothing")
+    always = [n for n in names if n in KEPT]
+    ranked = sorted((n for n in names if n not in KEPT), key=lambda n: -sign * inner(n))
+    total = sum(map(needed, always))
     kept = []
     for name in ranked:
         if total + needed(name) <= left:
             kept.append(name)
             total += needed(name)
-    if not kept and ranked:
-        # What is left is the least that can be compared: fewer splits of it, two at the least.
+    if always == ["nothing"] and not kept and ranked:  # the least that can be compared
         kept = ranked[:1]
-        each = (needed("nothing") + needed(kept[0])) / (splits - done)
+        total += needed(kept[0])
+    if total > left:  # fewer splits of what is never left out, two at the least
+        each = total / (splits - done)
         schedule.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
     for name in ranked:
         if name not in kept:

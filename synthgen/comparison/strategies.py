@@ -35,6 +35,7 @@ class Strategy:
         summary: One line.
         build: Makes the classifiers of a training part; see `builders.Build`.
         needs: A package that must be installed.
+        settings: How many settings of its own inner folds choose from; 0: those of the classifier.
         sized: Gives the `build` of an amount; None: the strategy has no amount.
     """
 
@@ -44,6 +45,7 @@ class Strategy:
     build: Build = field(repr=False)
     needs: str = ""
     sized: Callable[[Amount], Build] | None = field(default=None, repr=False)
+    settings: int = 0
 
     def at(self, amount: Amount) -> Strategy:
         """The same strategy with a given amount of rows.
@@ -140,6 +142,13 @@ STRATEGIES: tuple[Strategy, ...] = (
         builders.balanced_forest,
         family="learner",
     ),
+    Strategy(
+        "auto",
+        "learner",
+        "the mean of unlike learners, whatever the classifier is: synthgen auto",
+        builders.average,
+        settings=len(builders.AVERAGES),
+    ),
     _resampled(
         "smote",
         "interpolation between neighbours, to 30 %; SMOTE-NC where columns hold categories",
@@ -234,6 +243,7 @@ DEFAULT = (
     "undersample",
     "oversample",
     "balanced_forest",
+    "auto",
     "smote",
     "synthgen",
 )

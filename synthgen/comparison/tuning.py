@@ -88,7 +88,7 @@ def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequen
     """
     part, tests = inner.part, inner.tests
     is_rare = part.y == part.rare
-    settings = len(estimator.settings)
+    settings = strategy.settings or len(estimator.settings)
     p = np.full((settings, len(part)), np.nan)
     seeds = [child_seed(inner.seed, 1, f) for f in range(len(tests) + 1)]
     built = strategy.build_all([*inner.trains, part], estimator, seeds)

@@ -22,8 +22,6 @@ from synthgen.model_selection.selection import (
     verdict,
 )
 
-FEW_SPLITS = 5  # fewer know their own spread so badly that intervals are several times as wide
-
 
 @dataclass(frozen=True)
 class Result:
@@ -62,7 +60,6 @@ class Verdict:
             nested estimate, not the winner's own score.
         interval: 95 % interval of this gain.
         chosen: How often each strategy was chosen that way.
-        rows: Rows that the table would need to decide; None where it has enough.
         text: All of it in words.
     """
 
@@ -73,7 +70,6 @@ class Verdict:
     difference: float
     interval: tuple[float, float]
     chosen: dict[str, int]
-    rows: int | None
     text: str
 
 
@@ -154,7 +150,6 @@ def verdict_on(
         np.array([outer[n] for n in candidates]).reshape(len(candidates), len(reference)),
         reference,
         ratio=ratio,
-        rows=len(plan.part),
         margin=margin,
         bounds=about.bounds,
     )
@@ -172,11 +167,8 @@ def verdict_on(
         about.sign * float(reference.mean()),
         margin,
         len(candidates),
-        outcome.rows,
-        len(plan.part),
         hopeful=candidates[int(np.argmax([d.high for d in found]))] if found else "",
         highest=max((d.high for d in found), default=0.0),
-        splits=len(reference),
     )
     return Verdict(
         outcome.outcome,
@@ -186,7 +178,6 @@ def verdict_on(
         gain.mean,
         gain.interval,
         dict(Counter(chosen)),
-        outcome.rows,
         text,
     )
 
@@ -213,12 +204,9 @@ def _in_words(
     level: float,
     margin: float,
     candidates: int,
-    rows: int | None,
-    now: int,
     *,
     hopeful: str,
     highest: float,
-    splits: int,
 ) -> str:
     reference = "doing nothing" if against == "nothing" else "moving the threshold alone"
     level_text = f"{reference} ({about.text(level)} {about.words})"
@@ -248,11 +236,9 @@ def _in_words(
         )
     assert outcome == UNCLEAR
     more = "" if hopeful == best else f", that of {hopeful} up to {signed(highest)}"
-    few = f", or more than these {splits} splits" if splits < FEW_SPLITS else ""
     return (
         f"not enough data to tell: {leader} gains {signed(own.mean)} over {level_text}; its true "
-        f"gain lies between {first} and {last}{more} ({at_once}). To decide, the table would "
-        f"need about {rows:,} rows (it has {now:,}){few}"
+        f"gain lies between {first} and {last}{more} ({at_once})"
     )
 
 

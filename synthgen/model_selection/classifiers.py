@@ -350,7 +350,10 @@ def fit_model(
     """Fit a model; all but histogram boosting get cells imputed, scaled and one-hot encoded."""
     if "random_state" in model.get_params(deep=False):
         model.set_params(random_state=int(seed.generate_state(1)[0] >> 1))
-    if isinstance(model, HistGradientBoostingClassifier):
+    # What wraps boosting, such as a bag of it, has it as its estimator.
+    inner = getattr(model, "estimator", model)
+    if isinstance(inner, HistGradientBoostingClassifier):
+        X = fill_empty(X)
         if weight is None:
             return model.fit(X, y)
         whole = Pipeline([("bins", Binned(is_level)), ("model", model)])

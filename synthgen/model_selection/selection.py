@@ -56,13 +56,10 @@ class Outcome:
         outcome: `HELPS`, `NO_GAIN` or `UNCLEAR`.
         best: Position of the candidate that it is about. For `HELPS`, the simplest candidate that
             helps and is within one error of the best; otherwise the best on average.
-        rows: For `UNCLEAR`, the number of rows that would decide it, if the differences stay the
-            same.
     """
 
     outcome: str
     best: int
-    rows: int | None = None
 
 
 def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +209,6 @@ def verdict(
     reference: np.ndarray,
     *,
     ratio: float,
-    rows: int,
     margin: float = MARGIN,
     confidence: float = CONFIDENCE,
     bounds: tuple[float, float] = (-math.inf, math.inf),
@@ -221,14 +217,12 @@ def verdict(
     """Whether any candidate beats the reference.
 
     `HELPS`: the lower bound of a candidate is above 0. `NO_GAIN`: the upper bounds of all are below
-    the margin. Otherwise `UNCLEAR`, with the number of rows at which the intervals, which shrink
-    with the square root of the rows, would decide it.
+    the margin. Otherwise `UNCLEAR`.
 
     Args:
         scores: Shape (candidates, splits); higher is better.
         reference: Shape (splits,), the same splits.
         ratio: n_test / n_train of a split.
-        rows: Rows of the table.
         margin: A smaller gain is not worth having.
         confidence: Probability that all intervals hold together.
         bounds: The worst and the best score there is.
@@ -240,7 +234,7 @@ def verdict(
     Example:
         >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])
         >>> worse = nothing - [0.04, 0.06, 0.05, 0.05, 0.04, 0.06]
-        >>> found, _ = verdict(worse[None], nothing, ratio=0.25, rows=1000)
+        >>> found, _ = verdict(worse[None], nothing, ratio=0.25)
         >>> found.outcome
         'no worthwhile gain'
     """
@@ -255,19 +249,4 @@ def verdict(
     best = int(np.argmax([d.mean for d in found]))
     if all(d.high < margin for d in found):
         return Outcome(NO_GAIN, best), found
-    critical = critical_value(scores - reference, confidence)
-    return Outcome(UNCLEAR, best, _rows_to_tell(found, critical, rows, margin)), found
-
-
-def _rows_to_tell(found: Sequence[Difference], critical: float, rows: int, margin: float) -> int:
-    """Rows at which one lower bound or all upper bounds would decide, rounded up to two digits."""
-
-    def needed(d: Difference, gap: float) -> float:
-        half = critical * d.error  # not d.high - d.mean, which the range of scores limits
-        return rows * max(1.0, (half / gap) ** 2) if gap > 0 else math.inf
-
-    helps = min(needed(d, d.mean) for d in found)
-    none = max(needed(d, margin - d.mean) for d in found if d.high >= margin)
-    least = min(helps, none, 1e12)
-    digits = max(0, math.floor(math.log10(least)) - 1)
-    return int(math.ceil(least / 10**digits) * 10**digits)
+    return Outcome(UNCLEAR, best), found

@@ -14,6 +14,18 @@ from synthgen import read_table
 from synthgen.cli.main import main
 
 FEW = ("--estimator", "sklearn.linear_model:LogisticRegression", "--folds", 2, "--repeats", 1)
+AUTO = (
+    "auto",
+    "data.csv",
+    "--target",
+    "outcome",
+    "--members",
+    "logistic",
+    "--jobs",
+    1,
+    "--seed",
+    0,
+)
 QUICK = (*FEW, "--strategies", "class_weight,oversample", "--jobs", 1, "--seed", 0)
 
 
@@ -93,16 +105,23 @@ def test_groups_share_a_fold_and_are_not_learned(data: pd.DataFrame) -> None:
     ap = [next(r for r in f["results"] if r["strategy"] == "nothing") for f in (parted, grouped)]
     assert ap[0]["mean"] > 0.9
     assert ap[1]["mean"] < 0.5
-    result = run("auto", *base[1:-2], "--groups", "ward", "-o", "model.skops")
+    result = run(*AUTO, "--groups", "ward", "-o", "model.skops")
     assert result.exit_code == 0, result.output
     read_table("data.csv").drop(columns=["ward", "outcome"]).to_csv("new.csv", index=False)
     assert run("predict", "model.skops", "new.csv", "-o", "out.csv").exit_code == 0
 
 
 def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
-    result = run("auto", "data.csv", "--target", "outcome", *QUICK, "-o", "model.skops")
+    how = ("--html", "auto.html", "--json", "auto.json", "-o", "model.skops")
+    result = run(*AUTO, *how)
     assert result.exit_code == 0, result.output
-    assert "is the simplest strategy within one error of the best" in result.stdout
+    assert result.stdout.startswith("Predict 'yes' from a probability of 0.")
+    assert "log-loss: 0." in result.stdout
+    found = json.loads(Path("auto.json").read_text())
+    assert found["quality"]["recommendation"] in " ".join(result.stdout.split())
+    assert found["members"] == ["logistic"]
+    assert set(found["quality"]["figures"]) == {"this classifier", "plain boosting"}
+    assert "plain boosting" in Path("auto.html").read_text(encoding="utf-8")
     new = data.drop(columns="outcome")
     new.loc[0, "sex"] = "never seen"
     new.to_csv("new.csv", index=False)
@@ -126,6 +145,25 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     assert result.exit_code == 2
     assert "a column 'predicted' already" in result.stderr
     assert run("predict", "data.csv", "new.csv", "-o", "out2.csv").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--strategies", "smote"), "--strategies: auto averages unlike learners"),
+        (("--estimator", "rf"), "to try strategies use synthgen compare"),
+        (("--members", "forrest"), "did you mean 'forest'"),
+        (("--false-alarms", "1"), "--false-alarms"),
+        (("--false-alarms", "0.1", "--cost", "fn=5", "--cost", "fp=1"), "give one of them"),
+        (("--html", "data.csv"), "read or written already"),
+    ],
+)
+def test_mistakes_of_auto_are_one_line(arguments: tuple[str, ...], said: str) -> None:
+    result = run(*AUTO, *arguments, "-o", "model.skops")
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not Path("model.skops").exists()
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,18 @@ def test_only_new_and_mark(table: Path):
     )
 
 
+def test_weights_are_a_column(table: Path):
+    whole, _ = augment("whole.csv", "--seed", 0, "--weights", "weight", "-n", 48)
+    assert whole["weight"].tolist() == [1.0] * 92 + [0.25] * 48  # 12 real rows of the class
+    new, _ = augment("new.csv", "--seed", 0, "--weights", "weight", "-n", 48, "--only-new")
+    assert new["weight"].tolist() == [0.25] * 48
+    assert fail(2, *AUGMENT, "-o", "out.csv", "--weights", "sex") == (
+        "error E287: --weights sex: the table has such a column: choose another name"
+    )
+    both = fail(2, *AUGMENT, "-o", "out.csv", "--weights", "w", "--mark", "w")
+    assert both == "error E287: --mark and --weights are both 'w': rename one"
+
+
 def test_amount_by_rows_and_by_ratio(table: Path):
     by_rows, _ = augment("a.csv", "-n", 5)
     by_ratio, manifest = augment("b.csv", "--ratio", 0.5)

@@ -49,9 +49,7 @@ def test_the_command_keeps_class_names_on_demand(table: pd.DataFrame) -> None:
 
 
 def test_a_classifier_tells_what_it_holds(table: pd.DataFrame) -> None:
-    model = ImbalancedClassifier(
-        strategies=["class_weight"], estimator="lr", folds=2, repeats=1, random_state=0
-    )
+    model = ImbalancedClassifier(members=["logistic"], random_state=0)
     rows = table[table["ill"] != "perhaps"]
     model.fit(rows.drop(columns="ill"), rows["ill"]).save("auto.skops")
     shown = " ".join(run("show", "auto.skops").split())

@@ -84,7 +84,7 @@ def test_no_jobs_are_refused_at_once(table: Path, command: str):
         ["fit", "--target", "ill", "--label", "perhaps", "-o", "model"],
         ["compare", "--target", "sick"],
         ["compare", "--target", "ill", "--strategies", "nothing,smot"],
-        ["auto", "--target", "ill", "--estimator", "hbg", "-o", "model"],
+        ["auto", "--target", "ill", "--members", "forrest", "-o", "model"],
     ],
 )
 def test_a_mistake_is_found_before_a_seed_is_said_to_be_drawn(table: Path, arguments: list[str]):

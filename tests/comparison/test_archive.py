@@ -25,9 +25,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     rng = np.random.default_rng(0)
     y = np.repeat(["no", "yes"], [60, 15])
     X = pd.DataFrame({"dose": rng.normal(size=75), "sex": rng.choice(["f", "m"], 75)})
-    model = ImbalancedClassifier(
-        strategies=["class_weight"], estimator="lr", folds=2, repeats=1, random_state=0
-    )
+    model = ImbalancedClassifier(members=["logistic"], random_state=0)
     path = tmp_path_factory.mktemp("auto") / "model.skops"
     model.fit(X, y).save(path)
     return path.read_bytes()
@@ -94,7 +92,7 @@ def test_other_parts_pipes_and_folders_are_refused(whole: bytes, tmp_path: Path)
         *(("rare", value) for value in (-1, 2, 10**9, "x")),
         *(("order", value) for value in (np.array([0, 0]), np.array([0.5, 1]), np.zeros(0))),
         ("n_features", -1),
-        ("strategy", 3),
+        *(("members", value) for value in (3, "3", "no json")),
         *(("target", value) for value in (3, "3", "[1]", "no json")),
     ],
 )
@@ -119,7 +117,7 @@ def test_a_classifier_that_cannot_predict_is_refused(
     from synthgen.comparison import classifier
 
     content: dict[str, Any] = loads(whole, trusted=classifier.TRUSTED)
-    content["fitted"].set_params(**edit)
+    content["fitted"].average.set_params(**edit)
     assert refused(tmp_path / "m", dumps(content)).code == 418
 
 

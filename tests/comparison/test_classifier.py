@@ -1,8 +1,9 @@
-"""The classifier that `auto` keeps: scikit-learn's checks, its probabilities, its file."""
+"""The average of unlike learners: scikit-learn's checks, its probabilities, its file."""
 
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -14,24 +15,21 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator
-from skops.io import dumps
+from skops.io import dumps, loads
 
 from synthgen import ImbalancedClassifier
-from synthgen.comparison.classifier_file import cannot_be_saved
-from synthgen.comparison.strategies import STRATEGIES
-from synthgen.errors import ModelFileError, SynthgenError
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.comparison.classifier_file import TRUSTED
+from synthgen.comparison.ensemble import best_members
+from synthgen.comparison.quality import OWN, PLAIN_NAME, Quality
+from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 
 
 def quick(**params: Any) -> ImbalancedClassifier:
-    settings: dict[str, Any] = {
-        "strategies": ["class_weight"],
-        "estimator": LogisticRegression(),
-        "folds": 2,
-        "repeats": 1,
-        "random_state": 0,
-    }
+    """Of members that are fitted in no time and draw nothing by chance."""
+    settings: dict[str, Any] = {"members": ["logistic", GaussianNB()], "random_state": 0}
     return ImbalancedClassifier(**settings | params)
 
 
@@ -43,20 +41,63 @@ def table(rows: int = 400, rare: int = 40) -> tuple[pd.DataFrame, pd.Series]:
     return X, pd.Series(np.where(ill == 1, "yes", "no"), name="ill")
 
 
-SUITE: Any = [*estimator_checks_generator(quick())]
+# As in scikit-learn's own classifiers that cross-validate: a row that counts twice is in one fold,
+# and a row that is there twice is dealt otherwise.
+FOLDED = pytest.mark.xfail(reason="folds are dealt by row", strict=True)
+SUITE: Any = [
+    pytest.param(
+        check,
+        id=check.func.__name__,
+        marks=[FOLDED] if "weight_equivalence_on_dense" in check.func.__name__ else [],
+    )
+    for _, check in cast(Any, estimator_checks_generator(quick()))
+]
 
 
-@pytest.mark.parametrize("check", [c for _, c in SUITE], ids=lambda check: check.func.__name__)
+@pytest.mark.parametrize("check", SUITE)
 def test_check_suite(check: Any) -> None:
     check(quick())
 
 
+def test_the_mean_is_that_of_members_fitted_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table()
+    every = lambda is_rare, scores, fold, weight: range(len(scores))  # noqa: E731
+    monkeypatch.setattr("synthgen.comparison.classifier.best_members", every)
+    members = ["logistic", GaussianNB(), DecisionTreeClassifier(max_depth=2)]
+
+    def score(*some: Any) -> np.ndarray:
+        model = quick(members=[*some]).fit(X, y)
+        return model._fitted.average.predict_proba(model._known.cells(X))
+
+    alone = [score(member) for member in members]
+    assert not np.allclose(alone[0], alone[1], atol=0.01)
+    np.testing.assert_allclose(score(*members), np.mean(alone, axis=0), rtol=1e-12)
+
+
+def test_members_that_do_not_help_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [400, 60])
+    X = rng.normal(size=(460, 2))
+    X[:, 0] += 3 * y * rng.choice([-1, 1], 460)  # no line can tell
+    model = quick(members=["logistic", GaussianNB()]).fit(X, y)
+    assert model.members_ == ("GaussianNB",)
+    fold, weight = np.arange(8) % 2, np.ones(8)
+    is_rare = np.array([0, 0, 0, 0, 0, 0, 1, 1], dtype=bool)
+    good = np.where(is_rare, 0.9, 0.1)
+    lucky, bad = good.copy(), 1 - good
+    two_each = np.stack([bad, bad, good, lucky])  # the four together say nothing, three are right
+    assert best_members(is_rare, two_each, fold, weight) == (0, 2, 3)
+    assert best_members(is_rare, np.stack([bad, good]), fold, weight) == (1,)
+    many = np.stack([bad] * 6 + [good])
+    assert best_members(is_rare, many, fold, weight) == (6,)
+
+
 def test_probabilities_are_at_natural_shares_and_the_threshold_decides() -> None:
     X, y = table(4000, 400)
-    model = quick(strategies=["class_weight"]).fit(X, y)
+    model = quick().fit(X, y)
     p = model.predict_proba(X)
     rare = [*model.classes_].index("yes")
-    assert p[:, rare].mean() == pytest.approx(0.1, abs=0.02)
+    assert p[:, rare].mean() == pytest.approx(0.1, abs=0.01)
     assert np.array_equal(model.predict(X) == "yes", p[:, rare] >= model.threshold_)
     assert 0.1 < model.threshold_ < 0.5  # F1 wants less than one half
     dear = quick(cost={"fn": 100, "fp": 1}).fit(X, y)
@@ -64,92 +105,215 @@ def test_probabilities_are_at_natural_shares_and_the_threshold_decides() -> None
     assert (dear.predict(X) == "yes").mean() > 2 * (model.predict(X) == "yes").mean()
 
 
-def test_the_strategy_that_helps_is_kept() -> None:
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3])
+def test_the_chosen_share_of_false_alarms_is_kept_to(share: float) -> None:
+    X, y = table(6000, 600)
+    X["dose"] = X["dose"].fillna(X["dose"].shift(1).fillna(0))
+    model = quick(false_alarms=share).fit(X[:3000], y[:3000])
+    alarms = model.predict(X[3000:]) == "yes"
+    error = (2 * share * (1 - share) / 2700) ** 0.5  # of the share chosen and of that found
+    assert alarms[y[3000:] == "no"].mean() == pytest.approx(share, abs=3 * error)
+    assert model.quality_ is not None
+    assert model.quality_.false_alarms == pytest.approx(share, abs=0.01)
+
+
+def test_recalibration_keeps_the_order_and_mends_probabilities() -> None:
+    X, y = table(3000, 300)
+
+    class Half(GaussianNB):
+        """Ranks well, and says that everything is nearly even."""
+
+        def predict_proba(self, X: Any) -> Any:
+            return 0.5 + 0.01 * (super().predict_proba(X) - 0.5)
+
+    model = quick(members=[Half()], savable=False).fit(X, y)
+    places, is_rare = model._known.cells(X), y == "yes"
+    score, p = model._fitted.average.predict_proba(places)[:, 1], model.predict_proba(X)[:, 1]
+    assert average_precision_score(is_rare, p) == average_precision_score(is_rare, score)
+    assert score.mean() > 0.49
+    assert p.mean() == pytest.approx(0.1, abs=0.01)
+    assert model.quality_ is not None
+    assert model.quality_.figures[OWN]["log_loss"] < 0.3  # 0.69 before
+
+
+def test_figures_are_of_rows_not_seen() -> None:
+    """Pure noise, and a third of the rows stands there twice: the nearest row tells the class."""
     rng = np.random.default_rng(0)
-    y = np.repeat([0, 1], [400, 60])
-    X = rng.normal(size=(460, 2))
-    X[:, 0] += 5 * y * rng.choice([-1, 1], 460)  # no line can tell
-    model = quick(strategies=["class_weight", GaussianNB()], folds=3, repeats=2).fit(X, y)
-    assert model.strategy_ == "GaussianNB"
-    assert model.comparison_ is not None
-    assert model.comparison_.verdict["ranking"].outcome == "helps"
-    assert "GaussianNB" in model.explanation_
-    assert (model.predict(X) == y).mean() > 0.95
+    X = rng.normal(size=(400, 4))
+    y = rng.permutation(np.repeat([0, 1], [340, 60]))
+    copied = rng.choice(400, 200, replace=False)
+    X, y = np.vstack([X, X[copied]]), np.append(y, y[copied])
+    nearest = quick(members=[KNeighborsClassifier(1)], savable=False)
+    model = nearest.fit(X, y)
+    assert model.quality_ is not None
+    own = model.quality_.figures[OWN]
+    assert own["average_precision"] < 0.25  # 0.15 are of the class
+    assert own["roc_auc"] == pytest.approx(0.5, abs=0.06)
+    assert own["log_loss"] > 0.40  # 0.42 is what the share of the class alone gives
+    assert "Do not rely on it" in model.quality_.recommendation
+    parted = cast(Any, clone(nearest)).fit(X, y, groups=np.arange(600)).quality_
+    assert parted.figures[OWN]["average_precision"] > 0.4  # what folds that part copies would say
 
 
-def test_too_few_rows_to_compare_are_fitted_and_it_is_said() -> None:
-    X, y = table(100, 4)
+def test_groups_share_a_fold() -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1], [300, 60])
+    ward = np.where(y == 1, rng.integers(0, 8, 360), rng.integers(8, 60, 360))
+    X = rng.normal(size=(360, 2)) + rng.normal(scale=40, size=(60, 2))[ward]  # the ward shows in X
+    quick_nn = quick(members=[KNeighborsClassifier(3)], savable=False)
+    parted, whole = (
+        cast(Any, clone(quick_nn)).fit(X, y, groups=groups).quality_.figures[OWN]
+        for groups in (None, ward)
+    )
+    assert parted["average_precision"] > 0.8
+    assert whole["average_precision"] < 0.5
+    with pytest.raises(DataError, match="smaller groups"):
+        quick().fit(X, y, groups=np.where(y == 1, rng.integers(0, 2, 360), 5))
+
+
+def test_the_result_leads_with_what_to_do(tmp_path: Path) -> None:
+    X, y = table(1000, 100)
+    found = quick().fit(X, y).quality_
+    assert isinstance(found, Quality)
+    first, second, *_ = repr(found).splitlines()
+    assert first.startswith("Predict 'yes' from a probability of 0.")
+    assert "plain boosting reaches" in second
+    assert found.interval[0] < found.gain < found.interval[1]
+    assert set(found.figures) == {OWN, PLAIN_NAME}
+    own, plain = (found.figures[name] for name in (OWN, PLAIN_NAME))
+    assert own["log_loss"] < plain["log_loss"]  # boosting of 800 rows is too sure of itself
+    frame = found.to_frame()
+    assert frame.loc[frame["metric"] == "brier", OWN].item() == own["brier"]
+    rows = sum(n for *_, n in found.reliability[OWN])
+    shares = sum(share * n for _, share, n in found.reliability[OWN])
+    assert (rows, round(shares)) == (1000, 100)
+    found.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Predict &#39;yes&#39; from a probability of" in page
+    assert "Log-loss" in page
+
+
+def test_several_classes_have_figures_over_all_of_them() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(["a", "b", "c"], [300, 120, 40])
+    X = rng.normal(size=(460, 3))
+    X[:, 0] += np.select([y == "b", y == "c"], [3, 6])
     model = quick().fit(X, y)
-    assert model.comparison_ is None
-    assert "4 rows" in model.explanation_
+    assert model.label_ == "c"
+    p = model.predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    np.testing.assert_allclose(p.mean(axis=0), np.array([300, 120, 40]) / 460, atol=0.02)
+    assert (model.predict(X) == y).mean() > 0.85
+    assert model.quality_ is not None
+    own = model.quality_.figures[OWN]
+    assert own["macro_average_precision"] > 0.85
+    assert own["macro_f1"] > 0.8
+    assert "macro_f1" not in quick().fit(*table()).quality_.figures[OWN]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_a_weight_counts_as_that_many_rows() -> None:
+    X, y = table(1000, 100)
+    weight = np.where(y == "yes", 5.0, 1.0)
+    p, heavy = (quick().fit(X, y, sample_weight=w).predict_proba(X)[:, 1] for w in (None, weight))
+    assert p.mean() == pytest.approx(0.1, abs=0.01)
+    assert (heavy * weight).sum() / weight.sum() == pytest.approx(500 / 1400, abs=0.03)
+    none = np.where(np.arange(1000) < 700, 1.0, 0.0)
+    without = quick().fit(X[:700], y[:700]).predict_proba(X)
+    assert np.array_equal(quick().fit(X, y, sample_weight=none).predict_proba(X), without)
+    with pytest.raises(UsageError, match="KNeighborsClassifier takes no weights"):
+        quick(members=[KNeighborsClassifier()], savable=False).fit(X, y, sample_weight=weight)
+    with pytest.raises(DataError, match="row 1 has -1"):
+        quick().fit(X[:3], y[:3], sample_weight=[1, -1, 1])
+
+
+class Slow(GaussianNB):
+    """Takes a fifth of a millisecond for each row."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        time.sleep(2e-4 * len(X))
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_time_budget_is_kept_to() -> None:
+    X, y = table(30_000, 300)
+    began = time.perf_counter()
+    model = quick(members=[Slow()], savable=False, time_budget=8).fit(X, y)  # 6 s for each fit
+    assert time.perf_counter() - began < 8.8
+    assert model.quality_ is not None
+    assert model.quality_.rare == 300  # all of them
+    assert "of 30,000 rows" in model.quality_.notes[0]
+    assert model.predict_proba(X)[:, 1].mean() == pytest.approx(0.01, abs=0.002)
+
+
+def test_too_few_rows_to_judge_are_fitted_and_it_is_said() -> None:
+    X, y = table(100, 3)
+    model = quick().fit(X, y)
+    assert model.quality_ is None
+    assert "3 rows" in model.explanation_
     assert model.predict(X).shape == (100,)
 
 
-def test_same_seed_same_classifier() -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_same_seed_same_classifier(jobs: int) -> None:
     X, y = table()
-    one, two = (cast(Any, clone(quick())).fit(X, y).predict_proba(X) for _ in range(2))
+    members = ["boosting", "extra_trees"]
+    one, two = (quick(members=members, n_jobs=n).fit(X, y).predict_proba(X) for n in (None, jobs))
     assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"members": "forest"}, "give a list of"),
+        ({"members": []}, "give a list of"),
+        ({"members": ["forrest"]}, "did you mean 'forest'"),
+        ({"members": ["forest", "forest"]}, "two members are called 'forest'"),
+        ({"members": ["sklearn.linear_model:LinearRegression"]}, "with predict_proba"),
+        ({"false_alarms": 1.0}, "false_alarms must be a share"),
+        ({"false_alarms": 0.1, "cost": {"fn": 9, "fp": 1}}, "give one of them"),
+        ({"time_budget": 0}, "time_budget must be"),
+    ],
+)
+def test_wrong_parameters_are_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        quick(**wrong).fit(*table())
 
 
 # --- its file -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("strategy", "estimator"),
+    "members",
     [
-        ("nothing", "hgb"),
-        ("class_weight", "hgb"),
-        ("smote", LogisticRegression()),
-        ("balanced_forest", LogisticRegression()),
-        ("self_paced", LogisticRegression()),
-        ("focal_mlp", LogisticRegression()),
+        None,
+        ["logistic"],
+        ["imblearn.ensemble:BalancedRandomForestClassifier", DecisionTreeClassifier()],
+        ["synthgen.comparison.learners:FocalMLP"],
     ],
 )
-def test_what_is_read_predicts_what_was_written(
-    strategy: str, estimator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("synthgen.comparison.classifier.winner", lambda found: strategy)
+def test_what_is_read_predicts_what_was_written(members: Any, tmp_path: Path) -> None:
     X, y = table(120, 30)
-    own = [] if strategy == "nothing" else [strategy]
-    model = quick(strategies=own, estimator=estimator).fit(X, y)
-    assert model.strategy_ == strategy
+    model = quick(members=members).fit(X, y)
     model.save(tmp_path / "model.skops")
     read = ImbalancedClassifier.load(tmp_path / "model.skops")
     new = pd.DataFrame({"dose": [np.nan, 1.0, 1e9], "sex": ["f", "other", None]})
     for rows in (X, new):
         assert np.array_equal(read.predict_proba(rows), model.predict_proba(rows))
         assert np.array_equal(read.predict(rows), model.predict(rows))
-    assert (read.label_, read.strategy_) == ("yes", strategy)
+    assert (read.label_, read.members_) == ("yes", model.members_)
+    assert read.explanation_ == model.explanation_
     with pytest.raises(ValueError, match="feature names"):
         read.predict(X.rename(columns={"sex": "size"}))
 
 
-def test_a_strategy_that_no_file_can_hold_is_left_out_before_the_first_fit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Own(GaussianNB):
-        pass
-
-    seen: list[list[str]] = []
-
-    def stop(*given: Any, **how: Any) -> Any:
-        seen.append([s.name for s in how["strategies"]])
-        raise InterruptedError
-
-    monkeypatch.setattr("synthgen.comparison.classifier.compare", stop)
-    strategies = ["class_weight", "smote", "focal_boosting", "bootstrap", Own()]
-    with pytest.warns(UserWarning, match="left out") as caught, pytest.raises(InterruptedError):
-        quick(strategies=strategies).fit(*table(120, 30))
-    kept = ["nothing", "threshold", "class_weight", "smote", "bootstrap"]
-    said = {str(w.message).partition(" ")[0] for w in caught}
-    assert seen == [kept if "focal_boosting" in said else [*kept[:4], "focal_boosting", kept[4]]]
-    assert "Own" in said
-
-
-def test_every_strategy_with_a_file_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("xgboost")
-    (focal,) = [s for s in STRATEGIES if s.name == "focal_boosting"]
-    assert "not on the list" in cannot_be_saved(focal, Estimator.of("hgb"))
+def test_a_file_of_the_old_format_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    quick().fit(*table(120, 30)).save(path)
+    content: dict[str, Any] = loads(path.read_bytes(), trusted=TRUSTED)
+    path.write_bytes(dumps(content | {"format": 4}))
+    with pytest.raises(ModelFileError, match=r"another version.*run synthgen auto again") as caught:
+        ImbalancedClassifier.load(path)
+    assert caught.value.code == 434
 
 
 def test_measured_is_what_scikit_learn_says() -> None:
@@ -192,14 +356,19 @@ def test_other_types_and_damaged_files_are_refused(tmp_path: Path) -> None:
         ImbalancedClassifier.load(tmp_path / "none")
 
 
-def test_a_type_of_the_users_is_not_written(tmp_path: Path) -> None:
+def test_a_member_that_no_file_can_hold_is_refused_before_the_first_fit(tmp_path: Path) -> None:
+    fits: list[int] = []
+
     class Own(LogisticRegression):
-        pass
+        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+            fits.append(len(X))
+            return super().fit(X, y, sample_weight)
 
     X, y = table(120, 30)
-    with pytest.raises(ModelFileError, match="savable=False"):
-        quick(estimator=Own()).fit(X, y)
-    model = quick(estimator=Own(), savable=False).fit(X, y)
+    with pytest.raises(ModelFileError, match=r"member Own: .*savable=False"):
+        quick(members=["logistic", Own()]).fit(X, y)
+    assert max(fits) == 40  # made-up rows
+    model = quick(members=[Own()], savable=False).fit(X, y)
     with pytest.raises(SynthgenError):
         model.save(tmp_path / "model.skops")
     assert not [*tmp_path.iterdir()]

@@ -269,6 +269,7 @@ def shuffled(seed: int, **how: Any) -> comparison.Comparison:
 def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
     found = shuffled(seed, strategies=[*FEW, "smote", "bootstrap_30"], repeats=1)
     assert HELPS not in {v.outcome for v in found.verdict.values()}
+    assert found.recommendation.action == "collect"
 
 
 @pytest.mark.slow
@@ -286,6 +287,9 @@ def test_a_separable_table_has_nothing_to_gain() -> None:
     assert found.verdict["ranking"].strategy == "nothing"
     assert found.verdict["decision"].strategy == "threshold"
     assert found.result("nothing").mean > 0.99
+    advice = found.recommendation
+    assert (advice.action, advice.strategy) == ("keep", "threshold")
+    assert advice.command.startswith("predict_proba(X)[:, 1] >= 0.")
 
 
 class Sharp(ClassifierMixin, BaseEstimator):
@@ -314,6 +318,12 @@ def test_a_strategy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None
     # The same mean; alone, its interval need not hold for all.
     assert ranking.interval[0] >= result.interval[0] > 0
     assert "Sharp helps" in ranking.text
+    advice = found.recommendation
+    assert (advice.action, advice.strategy) == ("use", "Sharp")
+    (weight, sharp) = found.chances
+    assert sharp.helps > 0.99
+    assert weight.helps < 0.2
+    assert f"{sharp.gain:+.3f} average precision expected" in advice.text
 
 
 def test_the_threshold_changes_decisions_and_never_the_ranking() -> None:
@@ -459,6 +469,19 @@ def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
     assert not quick(X, y, time_budget=1e6).pruned
 
 
+def test_a_budget_never_leaves_out_what_the_product_is_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "KEPT", ("nothing", "undersample"))
+    X, y = table()
+    some = ["class_weight", "undersample", "oversample"]
+    found = quick(X, y, strategies=some, time_budget=1e-3, folds=4)
+    assert found.strategies == ["nothing", "threshold", "undersample"]
+    assert set(found.pruned) == {"class_weight", "oversample"}
+    assert found.splits == 2
+    assert {len(r.values) for r in found.results} == {2}  # all differences on the same splits
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Seconds of each strategy on a split, in place of those that really go by."""
@@ -597,7 +620,7 @@ def test_repr_leads_with_the_finding_and_the_frame_has_every_result() -> None:
         lines = repr(each).splitlines()
         assert len(lines) <= 12
         assert max(map(len, lines)) <= 100
-        assert found.verdict["ranking"].text.startswith(lines[0])
+        assert " ".join(lines).startswith(found.recommendation.text)
     assert "class_weight" in repr(found)
     frame = found.to_frame()
     assert len(frame) == len(found.results)

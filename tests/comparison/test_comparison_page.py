@@ -11,6 +11,7 @@ from pages import HOSTILE, Page, browse, cards_of
 
 from synthgen.comparison.compare import Comparison
 from synthgen.comparison.comparison_page import render_comparison
+from synthgen.comparison.recommendation import Chances, Recommendation
 from synthgen.comparison.subgroups import Group, GroupResult, Groups
 from synthgen.comparison.verdicts import RealRows, Result, Verdict
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
@@ -47,11 +48,11 @@ def fake(
     verdicts = {
         "ranking": Verdict(
             "helps", "smote", "average_precision", "nothing", 0.03, (0.01, 0.05), {"smote": 6},
-            None, "smote helps: what it says",
+            "smote helps: what it says",
         ),
         "decision": Verdict(
             "not enough data to tell", "threshold", "cost", "threshold", 0.0, (-1.0, 1.0), {},
-            9000, "not enough data to tell: how many rows would",
+            "not enough data to tell: between what and what",
         ),
     }  # fmt: skip
     return Comparison(
@@ -67,6 +68,11 @@ def fake(
         repeats=2,
         splits=6,
         results=tuple(results),
+        recommendation=Recommendation(
+            "use", "smote", "Use smote <b>: +0.030 expected.", "It helps with probability 0.91.",
+            "smote --label 'yes'",
+        ),
+        chances=(Chances("smote", 0.03, (0.01, 0.05), 0.91, 0.07, 0.02),),
         verdict=verdicts,
         real_rows=RealRows((0.25, 0.5, 1.0), (0.3, 0.4, 0.5), 0.1, (0.05, 0.15)),
         pruned={"ctgan_10": "it did worst on inner folds"},
@@ -186,7 +192,7 @@ def test_a_notebook_shows_the_verdicts_and_the_gains(tmp_path: Path):
     text = " ".join(page.text.split())
     assert HOSTILE in text
     assert "Ranking: helps" in text
-    assert "not enough data to tell: how many rows would" in text
+    assert "not enough data to tell: between what and what" in text
     assert page.tags.count("svg") == 1
     found.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == render_comparison(found)

@@ -1,0 +1,117 @@
+"""A classifier that learns from real and synthetic rows, each with its weight."""
+
+from __future__ import annotations
+
+from typing import Any, Self, cast, final
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+
+from synthgen.augmentation.oversampler import Oversampler
+from synthgen.errors import UsageError
+
+
+def _has(method: str) -> Any:
+    """Whether the estimator has a method; scikit-learn then shows it on the outside as well."""
+
+    def check(self: OversampledClassifier) -> bool:
+        return hasattr(getattr(self, "estimator_", self.estimator), method)
+
+    return available_if(check)
+
+
+@final
+class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Adds synthetic rows inside `fit`, and hands their weights to the classifier.
+
+    The synthetic rows of a class together weigh as much as its real ones: without weights they harm
+    most classifiers. An imbalanced-learn pipeline drops the weights that `Oversampler` computes;
+    this does not. In cross-validation, rows are made of the training folds only.
+
+    Args:
+        estimator: A classifier whose `fit` takes `sample_weight`; a pipeline is given as
+            ``make_pipeline(..., OversampledClassifier(...))``, with its steps before this one.
+        oversampler: An `Oversampler`. None: one with its defaults and ``ratio=0.3``.
+
+    Attributes:
+        estimator_: The fitted classifier.
+        oversampler_: The oversampler after `fit_resample`; `sample_weight_` has the weights.
+        classes_: The classes, sorted.
+
+    Example:
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> X = np.arange(40.0)[:, None]
+        >>> y = np.repeat(["no", "yes"], [34, 6])
+        >>> model = OversampledClassifier(
+        ...     DecisionTreeClassifier(), Oversampler("bootstrap", ratio=0.5, random_state=0)
+        ... ).fit(X, y)
+        >>> model.oversampler_.sample_weight_[-1].round(3).item()  # 6 real rows, 11 synthetic
+        0.545
+        >>> model.predict([[39.0]]).tolist()
+        ['yes']
+    """
+
+    estimator_: Any
+    oversampler_: Oversampler
+    classes_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    def __init__(self, estimator: Any, oversampler: Oversampler | None = None) -> None:
+        self.estimator = estimator
+        self.oversampler = oversampler
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Make rows, and fit the classifier on all of them with their weights.
+
+        Args:
+            X: Frame or array, shape (rows, features).
+            y: Classes, shape (rows,).
+
+        Raises:
+            UsageError: The classifier takes no `sample_weight`.
+            DataError: See `Oversampler.fit_resample`.
+        """
+        if not has_fit_parameter(self.estimator, "sample_weight"):
+            raise UsageError(
+                224,
+                f"{type(self.estimator).__name__} takes no sample_weight, and unweighted synthetic "
+                f"rows harm most classifiers: use another classifier",
+            )
+        sampler = Oversampler(ratio=0.3) if self.oversampler is None else self.oversampler
+        self.oversampler_ = cast(Oversampler, clone(cast(Any, sampler)))
+        more, classes = self.oversampler_.fit_resample(X, y)
+        self.estimator_ = clone(self.estimator)
+        self.estimator_.fit(more, classes, sample_weight=self.oversampler_.sample_weight_)
+        self.classes_ = self.estimator_.classes_
+        self.n_features_in_ = self.oversampler_.n_features_in_
+        if hasattr(self.oversampler_, "feature_names_in_"):
+            self.feature_names_in_ = self.oversampler_.feature_names_in_
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The classes that the classifier predicts, shape (rows,)."""
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @_has("predict_proba")
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of `classes_`, shape (rows, classes)."""
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @_has("decision_function")
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Scores of the classifier, shape (rows,) or (rows, classes)."""
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        from sklearn.utils import get_tags
+
+        tags.input_tags = get_tags(self.estimator).input_tags
+        tags.input_tags.sparse = False
+        return tags

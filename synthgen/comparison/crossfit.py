@@ -1,0 +1,225 @@
+"""Members fitted on all rows, and on folds for out-of-fold scores, within a time budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from synthgen.comparison.ensemble import PLAIN, Job, Member, fit_jobs, mean_of
+from synthgen.comparison.parts import Fitted, Part
+from synthgen.errors import DataError
+from synthgen.model_selection.folds import deal
+from synthgen.progress import Progress
+from synthgen.seeds import child_seed
+
+FOLDS = 5
+LEAST_RARE = 4  # rows of the class; fewer cannot be judged by folds
+PROBE = 1_000  # rows that members are first fitted on to reckon how long all of them take
+PLANNED = 0.7  # of a budget: fits are never as long as was reckoned
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Fitted members, and what they say of rows that they have not seen.
+
+    Attributes:
+        fitted: Each member on all rows that the budget allows.
+        shift: Share of each class in these rows, over its natural share; shape (classes,).
+        rows: Positions of the rows with out-of-fold scores, shape (scored,).
+        fold: Of these rows, shape (scored,).
+        scores: Of these rows by each member, fitted without their fold; shape (members, scored,
+            classes).
+        plain: The same of plain boosting, shape (scored, classes).
+        weight: How many natural rows each of them stands for, times its weight; shape (scored,).
+        notes: What was left out, in words.
+    """
+
+    fitted: list[Fitted]
+    shift: np.ndarray
+    rows: np.ndarray
+    fold: np.ndarray
+    scores: np.ndarray
+    plain: np.ndarray
+    weight: np.ndarray
+    notes: tuple[str, ...]
+
+
+def cross_fit(
+    part: Part,
+    together: np.ndarray,
+    members: tuple[Member, ...],
+    seed: np.random.SeedSequence,
+    *,
+    weight: np.ndarray | None = None,
+    n_jobs: int | None = None,
+    deadline: float | None = None,
+    verbose: bool = False,
+) -> CrossFit:
+    """Fit members on all rows, and without each fold.
+
+    Args:
+        part: All rows.
+        together: Rows with the same number share a fold, shape (rows,).
+        members: What to fit.
+        seed: Of all draws.
+        weight: Of each row, shape (rows,); None: no weights.
+        n_jobs: Processes (joblib).
+        deadline: Of `time.perf_counter`. Rows of frequent classes are left out, so that all folds
+            are done before it; where that is not enough, folds are.
+        verbose: Show progress on standard error.
+
+    Raises:
+        DataError: Groups leave a fold without rows of both kinds.
+    """
+    fold = _folds(part, together, child_seed(seed, 0))
+    folds = int(fold.max()) + 1 if len(fold) else 0
+    kept = np.arange(len(part))
+    notes: list[str] = []
+    if deadline is not None:
+        kept = _affordable(part, members, folds, n_jobs, deadline, child_seed(seed, 1))
+        if len(kept) < len(part):
+            notes.append(
+                f"to keep to the time budget, it learned from {len(kept):,} of {len(part):,} rows: "
+                f"all of the rare class, and fewer of the frequent ones"
+            )
+    fewer = part if len(kept) == len(part) else part.rows(kept)
+    own = None if weight is None else weight[kept]
+    fold = fold[kept] if folds else np.full(len(kept), -1)
+    natural, now = part.counts, fewer.counts
+    shift = np.where(now > 0, (now / len(fewer)) / np.maximum(natural / len(part), 1e-300), 1.0)
+    plan = _Plan(fewer, own, fold, folds, members, child_seed(seed, 2), shift)
+    fitted, scores = plan.fitted(n_jobs, deadline, verbose)
+    if len(scores) < folds:
+        notes.append(f"to keep to the time budget, {len(scores)} of {folds} folds were done")
+    rows = np.flatnonzero(np.isin(fold, [*scores]))
+    every = np.empty((len(members) + 1, len(fewer), part.classes))
+    for k, found in scores.items():
+        every[:, fold == k] = found
+    every = every[:, rows]
+    stands_for = (natural / np.maximum(now, 1))[fewer.y] * (1.0 if own is None else own)
+    return CrossFit(
+        fitted,
+        shift,
+        kept[rows],
+        fold[rows],
+        every[:-1],
+        every[-1],
+        stands_for[rows],
+        tuple(notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is to be fitted: everything, and everything but each fold."""
+
+    part: Part
+    weight: np.ndarray | None
+    fold: np.ndarray
+    folds: int
+    members: tuple[Member, ...]
+    seed: np.random.SeedSequence
+    shift: np.ndarray
+
+    def job(self, k: int) -> Job:
+        """All rows for k = -1, else those outside a fold, on which plain boosting is fitted too."""
+        seen = np.ones(len(self.part), dtype=bool) if k < 0 else self.fold != k
+        who = self.members if k < 0 else (*self.members, PLAIN)
+        weight = None if self.weight is None else self.weight[seen]
+        return Job(self.part.rows(seen), who, child_seed(self.seed, k + 1), weight)
+
+    def fitted(
+        self, n_jobs: int | None, deadline: float | None, verbose: bool
+    ) -> tuple[list[Fitted], dict[int, np.ndarray]]:
+        """The members on all rows; for each fold the scores of all and of plain boosting."""
+        everything = [*range(-1, self.folds)]
+        # With a deadline, it is decided before each fold whether there is time for it.
+        rounds = [everything] if deadline is None else [[k] for k in everything]
+        whole: list[Fitted] = []
+        scores: dict[int, np.ndarray] = {}
+        fits = len(everything) * (len(self.members) + 1) - 1
+        with Progress(verbose) as progress:
+            progress.start("fitting", total=fits)
+            done, last = 0, 0.0
+
+            def told(name: str) -> None:
+                nonlocal done
+                done += 1
+                progress.update(done, fits, stage=f"fitting {name}")
+
+            for some in rounds:
+                began = time.perf_counter()
+                if deadline is not None and some[0] >= 0 and began + last > deadline:
+                    break
+                found = fit_jobs([self.job(k) for k in some], n_jobs, told)
+                for k, models in zip(some, found, strict=True):
+                    if k < 0:
+                        whole = models
+                        continue
+                    places = self.part.places[self.fold == k]
+                    each = [mean_of([model], self.shift) for model in models]
+                    scores[k] = np.stack([one.predict_proba(places) for one in each])
+                last = time.perf_counter() - began
+        return whole, scores
+
+
+def _folds(part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
+    """The fold of each row; empty where the class has too few rows, or groups of them."""
+    is_rare = part.y == part.rare
+    groups = len(np.unique(together[is_rare]))
+    if is_rare.sum() < LEAST_RARE or groups < 2:
+        return np.empty(0, dtype=np.int64)
+    folds = min(FOLDS, groups)
+    fold = deal(part.y, together, folds, np.random.default_rng(seed))
+    held = [is_rare[fold == k] for k in range(folds)]
+    if any(one.all() or not one.any() for one in held):
+        raise DataError(375, "groups leave a fold without rows of both kinds: use smaller groups")
+    return fold
+
+
+def _affordable(
+    part: Part,
+    members: Sequence[Member],
+    folds: int,
+    n_jobs: int | None,
+    deadline: float,
+    seed: np.random.SeedSequence,
+) -> np.ndarray:
+    """Positions of the rows that can be learned from until the deadline, sorted.
+
+    A class keeps its rows before a more frequent one does.
+    """
+    probe = part.rows(_at_most(part, PROBE, np.random.default_rng(child_seed(seed, 0))))
+    began = time.perf_counter()
+    every = (*members, PLAIN)
+    for fitted in fit_jobs([Job(probe, every, child_seed(seed, 1))])[0]:
+        fitted.predict_proba(probe.places)
+    seconds = time.perf_counter() - began
+    jobs = max(1, min(effective_n_jobs(cast(Any, n_jobs)), len(every)))
+    left = PLANNED * max(deadline - time.perf_counter(), 0.0) * jobs
+    rows = int(len(probe) * left / (seconds * (folds + 1)))
+    return _at_most(part, max(rows, len(probe)), np.random.default_rng(child_seed(seed, 2)))
+
+
+def _at_most(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """At most so many rows: all of the rare classes, and a draw of the frequent ones."""
+    if rows >= len(part):
+        return np.arange(len(part))
+    counts = np.sort(part.counts)
+    level, left = 0, rows
+    for place, count in enumerate(counts):
+        level = left // (len(counts) - place)
+        if count > level:
+            break
+        left -= int(count)
+    drawn = [
+        own if len(own) <= level else rng.choice(own, level, replace=False)
+        for c in range(part.classes)
+        if len(own := np.flatnonzero(part.y == c))
+    ]
+    return np.sort(np.concatenate(drawn))

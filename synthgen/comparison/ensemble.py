@@ -1,0 +1,375 @@
+"""The average of unlike learners: its members, how they are fitted, averaged and calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+
+from synthgen.comparison.parts import Fitted, Part
+from synthgen.encoding.matrix import Matrix, fill_empty
+from synthgen.errors import UsageError
+from synthgen.model_selection.calibration import Calibrator
+from synthgen.model_selection.classifiers import NotApplicable, fit_model, named
+from synthgen.model_selection.ranking import average_precision
+from synthgen.seeds import child_seed
+
+BAGS = 10
+
+
+class Bagged(ClassifierMixin, BaseEstimator):
+    """The mean of copies of a classifier, each fitted on a bootstrap of every class.
+
+    Scikit-learn's `BaggingClassifier` (Breiman 1996) would leave a rare class out of some draws,
+    and draws by weights, with which histogram boosting takes much longer.
+
+    Args:
+        estimator: Unfitted; takes missing cells.
+        n_estimators: Copies.
+        random_state: A whole number.
+    """
+
+    def __init__(self, estimator: Any, n_estimators: int = BAGS, random_state: int = 0) -> None:
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
+        """Learn from `X` of shape (rows, columns) and `y` of shape (rows,)."""
+        rng = np.random.default_rng(self.random_state)
+        self.classes_ = np.unique(y)
+        self.estimators_ = []
+        for _ in range(self.n_estimators):
+            rows = np.concatenate(
+                [
+                    rng.choice(own, len(own))
+                    for c in self.classes_
+                    if len(own := np.flatnonzero(y == c))
+                ]
+            )
+            model: Any = clone(self.estimator)
+            model.set_params(random_state=int(rng.integers(2**31)))
+            weight = {} if sample_weight is None else {"sample_weight": sample_weight[rows]}
+            self.estimators_.append(model.fit(fill_empty(X[rows]), y[rows], **weight))
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Mean over the copies, shape (rows, classes)."""
+        return np.mean([model.predict_proba(X) for model in self.estimators_], axis=0)
+
+
+def small_boosting() -> HistGradientBoostingClassifier:
+    """Histogram boosting with small trees and a low rate, which does not overfit few rows."""
+    return HistGradientBoostingClassifier(
+        max_leaf_nodes=8,
+        learning_rate=0.05,
+        max_iter=100,
+        min_samples_leaf=5,
+        l2_regularization=1.0,
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
+    )
+
+
+MEMBERS: dict[str, Any] = {
+    "boosting": Bagged(small_boosting()),
+    "forest": RandomForestClassifier(300, min_samples_leaf=3),
+    "extra_trees": ExtraTreesClassifier(300, min_samples_leaf=3),
+    "logistic": LogisticRegression(max_iter=1000),
+}
+ALL_SETS = 6  # members; of more, only the best one, two, three, ... are tried
+LARGEST_TREE = 10_000  # leaves of a tree of a forest, about: a file must hold 300 of them
+
+
+@dataclass(frozen=True)
+class Member:
+    """A classifier of the average.
+
+    Attributes:
+        name: What the user calls it.
+        model: Unfitted.
+    """
+
+    name: str
+    model: Any
+
+    def fit(
+        self,
+        X: np.ndarray,
+        is_level: np.ndarray,
+        y: np.ndarray,
+        seed: np.random.SeedSequence,
+        weight: np.ndarray | None = None,
+    ) -> Any:
+        """Fitted on codes `y` of shape (rows,) and `X` as a fitted `Matrix` gives it."""
+        model: Any = clone(self.model)
+        inner: Any = model.estimator if isinstance(model, Bagged) else model
+        if isinstance(inner, HistGradientBoostingClassifier):
+            inner.set_params(categorical_features=is_level if is_level.any() else None)
+        if self.name in ("forest", "extra_trees"):
+            least = model.get_params()["min_samples_leaf"]
+            model.set_params(min_samples_leaf=max(least, len(y) // LARGEST_TREE))
+        try:
+            return fit_model(model, X, is_level, y, seed, weight)
+        except NotApplicable as error:
+            raise UsageError(
+                224, f"member {self.name}: {error}: leave it out, or fit without sample_weight"
+            ) from error
+
+
+# The usual choice, against which an average is told.
+PLAIN = Member("plain boosting", HistGradientBoostingClassifier(early_stopping=False))  # pyright: ignore[reportArgumentType]
+
+
+def members_of(given: Any) -> tuple[Member, ...]:
+    """The members of an average.
+
+    Args:
+        given: None (all of `MEMBERS`), or a list of names of `MEMBERS`, import paths
+            (``package.module:Class``) and unfitted classifiers with ``predict_proba``.
+
+    Raises:
+        UsageError: There is none of that name, one gives no probabilities, or one stands twice.
+
+    Example:
+        >>> [member.name for member in members_of(["forest", "sklearn.naive_bayes:GaussianNB"])]
+        ['forest', 'sklearn.naive_bayes:GaussianNB']
+    """
+    asked = [*MEMBERS] if given is None else given
+    if isinstance(asked, str) or not isinstance(asked, Sequence) or not len(asked):
+        raise UsageError(222, f"members is {given!r}: give a list of {', '.join(MEMBERS)}")
+    found: dict[str, Member] = {}
+    for one in asked:
+        name, model = (
+            (one, MEMBERS[one])
+            if isinstance(one, str) and one in MEMBERS
+            else named(one, "member", [*MEMBERS])
+        )
+        if not callable(getattr(model, "predict_proba", None)):
+            raise UsageError(
+                224, f"member {name}: it must be a classifier with predict_proba, such as forest"
+            )
+        if name in found:
+            raise UsageError(225, f"two members are called {name!r}: leave one out")
+        found[name] = Member(name, model)
+    return tuple(found.values())
+
+
+class Mean(ClassifierMixin, BaseEstimator):
+    """The mean probability of fitted classifiers; each may know some of the classes only.
+
+    Args:
+        models: Fitted on codes.
+        n_classes: Codes are smaller than this.
+
+    Example:
+        >>> from sklearn.dummy import DummyClassifier
+        >>> X, y = np.zeros((4, 1)), np.array([0, 0, 0, 1])
+        >>> prior = DummyClassifier(strategy="prior").fit(X, y)
+        >>> never = DummyClassifier(strategy="most_frequent").fit(X, y)
+        >>> Mean([prior, never], 2).predict_proba(X[:1]).tolist()
+        [[0.875, 0.125]]
+    """
+
+    def __init__(self, models: list[Any], n_classes: int) -> None:
+        self.models = models
+        self.n_classes = n_classes
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return np.arange(self.n_classes)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Shape (rows, classes)."""
+        total = np.zeros((len(X), self.n_classes))
+        for model in self.models:
+            total[:, np.asarray(model.classes_, dtype=np.int64)] += model.predict_proba(X)
+        return total / len(self.models)
+
+
+def sets_of(own: np.ndarray) -> list[tuple[int, ...]]:
+    """The sets of members that may be averaged, the largest first.
+
+    Args:
+        own: A figure of each member, shape (members,); more is better.
+
+    Example:
+        >>> sets_of(np.array([0.1, 0.3]))
+        [(0, 1), (0,), (1,)]
+    """
+    places = range(len(own))
+    if len(own) <= ALL_SETS:
+        return [found for n in reversed(places) for found in combinations(places, n + 1)]
+    best = np.argsort(-own, kind="stable").tolist()
+    return [tuple(sorted(best[: n + 1])) for n in reversed(places)]
+
+
+def best_members(
+    is_rare: np.ndarray, scores: np.ndarray, fold: np.ndarray, weight: np.ndarray
+) -> tuple[int, ...]:
+    """The members whose mean ranks the class best on rows that they have not seen.
+
+    NOTE[DIFF]: Caruana et al. (2004) add members one by one, with repeats; of a few members all
+    sets can be tried, and each member of a set counts the same.
+
+    Args:
+        is_rare: Bool, shape (rows,).
+        scores: Of the class by each member, shape (members, rows).
+        fold: Of each row, shape (rows,); average precision is the mean over the folds.
+        weight: Of each row, shape (rows,).
+
+    Returns:
+        Places of the members, in their order; of sets that do equally well, the largest.
+    """
+    tests = [fold == k for k in np.unique(fold)]
+    tests = [test for test in tests if 0 < is_rare[test].sum() < test.sum()]
+    if not tests:
+        return tuple(range(len(scores)))
+
+    def figure(some: tuple[int, ...]) -> float:
+        mean = scores[list(some)].mean(axis=0)
+        return float(np.mean([average_precision(is_rare[t], mean[t], weight[t]) for t in tests]))
+
+    own = np.array([figure((place,)) for place in range(len(scores))])
+    return max(sets_of(own), key=figure)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Rows to fit members on.
+
+    Attributes:
+        part: The rows.
+        members: What to fit; all learn from the same coded rows.
+        seed: Each member draws from a child of it, by its place in `members`.
+        weight: Of each row, shape (rows,); None: no weights.
+    """
+
+    part: Part
+    members: tuple[Member, ...]
+    seed: np.random.SeedSequence
+    weight: np.ndarray | None = None
+
+
+def fit_jobs(
+    jobs: Sequence[Job], n_jobs: int | None = None, told: Callable[[str], None] | None = None
+) -> list[list[Fitted]]:
+    """The members of each job, fitted; all fits are one queue.
+
+    Args:
+        jobs: What to fit.
+        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
+        told: Called with the name of a member when a fit of it has ended.
+
+    Returns:
+        For each job, its members in their order; each predicts places.
+    """
+    coders = [Matrix(job.part.known.is_level).fit(job.part.places) for job in jobs]
+    tasks = []
+    for job, coder in zip(jobs, coders, strict=True):
+        X = coder.transform(job.part.places)
+        for place, member in enumerate(job.members):
+            seed = child_seed(job.seed, place)
+            tasks.append((member, X, coder.is_level_, job.part.y, seed, job.weight))
+    models = []
+    queue = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_fit)(*t) for t in tasks)
+    for task, model in zip(tasks, queue, strict=True):
+        models.append(model)
+        if told is not None:
+            told(task[0].name)
+    found, left = [], iter(models)
+    for job, coder in zip(jobs, coders, strict=True):
+        same = np.ones(job.part.classes)
+        found.append([Fitted(coder, next(left), same) for _ in job.members])
+    return found
+
+
+def _fit(member: Member, *given: Any) -> Any:
+    return member.fit(*given)
+
+
+def mean_of(fitted: Sequence[Fitted], shift: np.ndarray) -> Fitted:
+    """The average of members that were fitted on the same rows.
+
+    Args:
+        fitted: Of one job.
+        shift: Share of each class in these rows, over its natural share; shape (classes,).
+    """
+    return Fitted(fitted[0].coder, Mean([f.model for f in fitted], len(shift)), shift)
+
+
+class Calibrated(BaseEstimator):
+    """An average whose probabilities are recalibrated.
+
+    Args:
+        average: Gives the scores of all classes at their natural shares.
+        calibrators: One for each class; None leaves the scores of the class as they are.
+        rare: Code of the class that matters.
+    """
+
+    def __init__(self, average: Fitted, calibrators: list[Calibrator | None], rare: int) -> None:
+        self.average = average
+        self.calibrators = calibrators
+        self.rare = rare
+
+    def predict_proba(self, places: np.ndarray) -> np.ndarray:
+        """Shape (rows, classes); rows sum to 1."""
+        return recalibrated(self.average.predict_proba(places), self.calibrators, self.rare)
+
+
+def recalibrated(
+    score: np.ndarray, calibrators: Sequence[Calibrator | None], rare: int
+) -> np.ndarray:
+    """Probabilities from the scores of all classes.
+
+    The class that matters keeps the order of its scores; the others share what it leaves.
+
+    Args:
+        score: Shape (rows, classes).
+        calibrators: One for each class; None: its scores stay as they are.
+        rare: Code of the class that matters.
+    """
+    out = np.array(score, dtype=np.float64)
+    for c, calibrator in enumerate(calibrators):
+        if calibrator is not None:
+            out[:, c] = calibrator.probability(score[:, c])
+    others = np.delete(np.arange(out.shape[1]), rare)
+    total = out[:, others].sum(axis=1, keepdims=True)
+    even = np.full((len(out), len(others)), 1 / max(len(others), 1))
+    shares = np.divide(out[:, others], total, out=even, where=total > 0)
+    out[:, others] = shares * (1 - out[:, [rare]])
+    return out
+
+
+def calibrators_of(
+    y: np.ndarray, score: np.ndarray, rare: int, weight: np.ndarray
+) -> list[Calibrator | None]:
+    """What makes probabilities of out-of-fold scores.
+
+    With two classes the other one follows from the class that matters. A class with fewer than two
+    rows among these keeps its scores.
+
+    Args:
+        y: Codes, shape (rows,).
+        score: Shape (rows, classes).
+        rare: Code of the class that matters.
+        weight: Of each row, shape (rows,).
+    """
+    found: list[Calibrator | None] = []
+    for c in range(score.shape[1]):
+        own = y == c
+        if (score.shape[1] == 2 and c != rare) or own.sum() < 2 or own.all():
+            found.append(None)
+        else:
+            found.append(Calibrator().fit(own, score[:, c], weight))
+    return found

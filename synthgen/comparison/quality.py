@@ -1,0 +1,309 @@
+"""What cross-validation says of a fitted classifier, beside plain boosting on the same folds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+)
+
+from synthgen.model_selection.selection import Difference, compare_to, corrected
+from synthgen.report.shown import Shown
+
+OWN, PLAIN_NAME = "this classifier", "plain boosting"
+BINS = 8  # of a reliability diagram, with about as many rows of the class in each
+WORDS = {
+    "average_precision": "average precision",
+    "roc_auc": "area under the ROC curve",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "macro_average_precision": "average precision, mean over the classes",
+    "macro_f1": "F1, mean over the classes",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Quality(Shown):
+    """How a classifier does on rows that it has not seen.
+
+    Every figure comes from folds: a row is judged by models, by a choice of members and by a
+    recalibration that have not learned from it. The threshold was chosen on all of these rows.
+
+    Attributes:
+        recommendation: What to do, in a sentence.
+        certainty: How sure that is, in a sentence.
+        label: The class that matters.
+        rows, rare: Rows that were judged, and how many of them are of the class.
+        folds: How many folds were finished.
+        figures: For this classifier and for plain boosting (scikit-learn's defaults, not
+            recalibrated), each metric by name.
+        gain: Average precision of this classifier less that of plain boosting, mean over the folds.
+        interval: 95 % interval of the gain.
+        recall, precision, false_alarms: At the threshold: the share of the class that is found, the
+            share of the alarms that are right, and the share of the other rows with an alarm.
+        reliability: For both, a list of (mean probability given, share of the class, rows).
+        notes: What to know beside.
+    """
+
+    recommendation: str
+    certainty: str
+    label: str
+    rows: int
+    rare: int
+    folds: int
+    figures: dict[str, dict[str, float]]
+    gain: float
+    interval: tuple[float, float]
+    recall: float
+    precision: float
+    false_alarms: float
+    reliability: dict[str, list[tuple[float, float, int]]]
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self.summary_lines())
+
+    def summary_lines(self) -> list[str]:
+        """The recommendation, how sure it is, and the figures, in words."""
+        lines = [self.recommendation, self.certainty]
+        own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
+        lines += [
+            f"{WORDS[name]}: {own[name]:.3f} (plain boosting {plain[name]:.3f})"
+            for name in own
+            if name != "average_precision"
+        ]
+        return [*lines, *(f"note: {note}" for note in self.notes)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Columns ``metric``, ``this classifier`` and ``plain boosting``, a row for each metric."""
+        frame = pd.DataFrame(self.figures)[[OWN, PLAIN_NAME]]
+        return frame.rename_axis("metric").reset_index()
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values."""
+        return asdict(self)
+
+    def _page(self) -> str:
+        from synthgen.report.template import clean
+
+        title = clean(f"A classifier that finds {self.label}").replace("<", "&lt;")
+        return (
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            f"</head>\n<body>{self._cards()}</body></html>\n"
+        )
+
+    def _cards(self) -> str:
+        from synthgen.report.card import Card, Picture, render_cards
+
+        own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
+        cards = [Card("Certainty", f"{self.gain:+.3f} on plain boosting", self.certainty)]
+        cards += [
+            Card(
+                WORDS[name].capitalize(), f"{own[name]:.3f}", f"Plain boosting: {plain[name]:.3f}."
+            )
+            for name in own
+            if name != "average_precision"
+        ]
+        cards += [Card("Note", "", note) for note in self.notes]
+        picture = Picture(
+            partial(_draw, reliability=self.reliability),
+            "Reliability: probability given and share of the class",
+            "Probability given (across) and share of the class among these rows (up): on the "
+            "diagonal, probabilities come true. Both axes are logarithmic.",
+            key=((OWN, "made"), (PLAIN_NAME, "real")),
+        )
+        return render_cards(self.recommendation, cards, picture)
+
+
+def quality(
+    y: np.ndarray,
+    rare: int,
+    label: Any,
+    fold: np.ndarray,
+    p: np.ndarray,
+    plain: np.ndarray,
+    weight: np.ndarray,
+    threshold: float,
+    notes: tuple[str, ...],
+) -> Quality:
+    """Judge out-of-fold probabilities.
+
+    Args:
+        y: Codes of the classes, shape (rows,).
+        rare: Code of the class that matters.
+        label: The class itself.
+        fold: Of each row, shape (rows,).
+        p, plain: Probabilities of all classes by models that have not seen the row, by this
+            classifier (recalibrated) and by plain boosting; shape (rows, classes).
+        weight: Of each row, shape (rows,).
+        threshold: From where on a row is predicted to be of the class.
+        notes: What to know beside.
+    """
+    is_rare = y == rare
+    there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
+
+    def by_fold(found: np.ndarray) -> np.ndarray:
+        return np.array(
+            [
+                average_precision_score(
+                    is_rare[fold == k], found[fold == k, rare], sample_weight=weight[fold == k]
+                )
+                for k in there
+            ]
+        )
+
+    own_ap, plain_ap = by_fold(p), by_fold(plain)
+    figures = {
+        OWN: _figures(y, rare, p, weight, own_ap, threshold),
+        PLAIN_NAME: _figures(y, rare, plain, weight, plain_ap, 0.5),
+    }
+    prevalence = float(weight[is_rare].sum() / weight.sum())
+    gain, above = None, None
+    if len(there) > 1:
+        ratio = 1 / (len(there) - 1)
+        (gain,) = compare_to(own_ap[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
+        mean, error = corrected(own_ap[None] - prevalence, ratio)
+        above = float(mean[0] - 2 * error[0])  # less than 0: guessing may do as well
+    alarm = p[:, rare] >= threshold
+    hits, false = weight[alarm & is_rare].sum(), weight[alarm & ~is_rare].sum()
+    recall = float(hits / weight[is_rare].sum())
+    precision = float(hits / (hits + false)) if hits + false else float("nan")
+    text, sure = _in_words(
+        label, figures, gain, above, prevalence, threshold, recall, precision, len(there)
+    )
+    return Quality(
+        text,
+        sure,
+        str(label),
+        len(y),
+        int(is_rare.sum()),
+        len(there),
+        figures,
+        float(own_ap.mean() - plain_ap.mean()),
+        (float("nan"), float("nan")) if gain is None else gain.interval,
+        recall,
+        precision,
+        float(false / weight[~is_rare].sum()),
+        {
+            OWN: _reliability(is_rare, p[:, rare], weight),
+            PLAIN_NAME: _reliability(is_rare, plain[:, rare], weight),
+        },
+        notes,
+    )
+
+
+def _figures(
+    y: np.ndarray,
+    rare: int,
+    p: np.ndarray,
+    weight: np.ndarray,
+    by_fold: np.ndarray,
+    threshold: float,
+) -> dict[str, float]:
+    is_rare = y == rare
+    safe = np.clip(p[:, rare], 1e-9, 1 - 1e-9)
+    rows = _reliability(is_rare, p[:, rare], weight)
+    found = {
+        "average_precision": float(by_fold.mean()),
+        "roc_auc": float(roc_auc_score(is_rare, p[:, rare], sample_weight=weight)),
+        "log_loss": float(log_loss(is_rare, safe, sample_weight=weight)),
+        "brier": float(brier_score_loss(is_rare, safe, sample_weight=weight)),
+        "calibration_error": float(
+            sum(abs(told - share) * n for told, share, n in rows) / sum(n for *_, n in rows)
+        ),
+    }
+    if p.shape[1] > 2:
+        several = [c for c in range(p.shape[1]) if 0 < (y == c).sum() < len(y)]
+        found["macro_average_precision"] = float(
+            np.mean(
+                [average_precision_score(y == c, p[:, c], sample_weight=weight) for c in several]
+            )
+        )
+        called = p.copy()
+        called[:, rare] = np.where(p[:, rare] >= threshold, 2, -1)
+        found["macro_f1"] = float(
+            f1_score(y, called.argmax(axis=1), average="macro", sample_weight=weight)
+        )
+    return found
+
+
+def _reliability(
+    is_rare: np.ndarray, p: np.ndarray, weight: np.ndarray
+) -> list[tuple[float, float, int]]:
+    """Rows in the order of their probability, in bins that hold about as much of its sum."""
+    order = np.argsort(p, kind="stable")
+    mass = np.cumsum((p * weight)[order])
+    bins = np.minimum((mass / max(mass[-1], 1e-300) * BINS).astype(int), BINS - 1)
+    found = []
+    for b in np.unique(bins):
+        rows = order[bins == b]
+        w = weight[rows]
+        found.append((float(w @ p[rows] / w.sum()), float(w @ is_rare[rows] / w.sum()), len(rows)))
+    return found
+
+
+def _in_words(
+    label: Any,
+    figures: dict[str, dict[str, float]],
+    gain: Difference | None,
+    above: float | None,
+    prevalence: float,
+    threshold: float,
+    recall: float,
+    precision: float,
+    folds: int,
+) -> tuple[str, str]:
+    own, plain = (figures[name]["average_precision"] for name in (OWN, PLAIN_NAME))
+    said = f"average precision {own:.3f} in {folds}-fold cross-validation"
+    if gain is None or above is None:
+        return (
+            f"Use it with care: one fold alone could be judged, with {said}.",
+            "How sure that is cannot be said from one fold.",
+        )
+    sure = (
+        f"{said[0].upper()}{said[1:]}; plain boosting reaches {plain:.3f} (gain {gain.mean:+.3f}, "
+        f"95 % interval [{gain.low:+.3f}, {gain.high:+.3f}]), guessing {prevalence:.3f}."
+    )
+    if above <= 0:
+        return (
+            f"Do not rely on it yet: that it finds {label!r} better than guessing is not "
+            f"established. Collect more rows of the class, or better columns.",
+            sure,
+        )
+    right = "none of its alarms" if np.isnan(precision) else f"{precision:.0%} of its alarms"
+    return (
+        f"Predict {label!r} from a probability of {threshold:.3g} on: this finds {recall:.0%} of "
+        f"the class, and {right} are right.",
+        sure,
+    )
+
+
+def _draw(axes: Axes, reliability: dict[str, list[tuple[float, float, int]]]) -> None:
+    from synthgen.report.figures import FIFTH, INK, MADE, REAL
+
+    lowest = 1.0
+    for (_, points), colour in zip(reliability.items(), (MADE, REAL), strict=True):
+        shown = [(told, share) for told, share, _ in points if told > 0 and share > 0]
+        if shown:
+            x, y = zip(*shown, strict=True)
+            axes.plot(x, y, color=colour, linewidth=1.5, marker=".", markersize=5)
+            lowest = min(lowest, *x, *y)
+    axes.plot([lowest, 1], [lowest, 1], color=FIFTH, linewidth=1, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
+    axes.minorticks_off()
+    axes.set_xlabel("probability given", color=INK, fontsize=8)
+    axes.set_ylabel("share of the class", color=INK, fontsize=8)

@@ -1,0 +1,204 @@
+"""From the scores of all strategies on common splits to one thing to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from synthgen.model_selection.scoring import FALSE_ALARMS, METRICS
+from synthgen.model_selection.selection import CONFIDENCE, corrected
+
+LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # of the metric, and of what doing nothing reaches
+SURE = 0.8  # a change is recommended from this probability that it helps
+# What does a strategy; those without an entry are told in Python's words by their summary.
+COMMANDS = {
+    "auto": "synthgen auto DATA --target {target} --label {label} -o model.skops",
+    "synthgen": "synthgen augment DATA --target {target} --label {label} --weights weight -o OUT",
+    "class_weight": 'class_weight="balanced"',
+    "undersample": "imblearn.under_sampling.RandomUnderSampler(sampling_strategy=0.3)",
+    "oversample": "imblearn.over_sampling.RandomOverSampler(sampling_strategy=0.3)",
+    "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier()",
+    "smote": "imblearn.over_sampling.SMOTENC(..., sampling_strategy=0.3)",
+}
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What a strategy does to the metric, and how probably.
+
+    Attributes:
+        strategy: Its name.
+        gain: Expected gain over doing nothing; positive is better, whatever the metric.
+        interval: 95 % credible interval of the gain, of this strategy alone.
+        helps, equal, harms: Probability that the true gain is above the margin, within it, or
+            below; they sum to 1.
+    """
+
+    strategy: str
+    gain: float
+    interval: tuple[float, float]
+    helps: float
+    equal: float
+    harms: float
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to do, and how sure that is.
+
+    Attributes:
+        action: "use" a strategy, "keep" the classifier as it is, or "collect" more data.
+        strategy: The one to use; "threshold" where the classifier is kept; "" to collect.
+        text: What to do, in a sentence.
+        certainty: How sure that is, in a sentence.
+        command: What does it; "" where nothing needs to be run.
+    """
+
+    action: str
+    strategy: str
+    text: str
+    certainty: str
+    command: str
+
+
+def margin_of(metric: str, level: float) -> float:
+    """The gain that is worth having, where doing nothing reaches `level`.
+
+    Example:
+        >>> margin_of("average_precision", 0.1), margin_of("average_precision", 0.5)
+        (0.005, 0.015)
+    """
+    least = 0.0 if metric == "cost" else LEAST_GAIN
+    return max(least, LEAST_SHARE * abs(level))
+
+
+def chances_of(
+    names: Sequence[str],
+    scores: np.ndarray,
+    reference: np.ndarray,
+    *,
+    ratio: float,
+    margin: float,
+) -> list[Chances]:
+    """The Bayesian correlated t-test (Corani & Benavoli 2015) of each strategy.
+
+    The true gain has a t distribution around the mean difference, with J - 1 degrees of freedom for
+    J splits; its scale is the standard error corrected for splits that share training rows (Nadeau
+    & Bengio 2003).
+
+    Args:
+        names: Of the strategies.
+        scores: Shape (strategies, splits); higher is better.
+        reference: Scores of doing nothing on the same splits, shape (splits,).
+        ratio: n_test / n_train of a split.
+        margin: A gain or a loss below this is practically none.
+
+    Example:
+        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51])
+        >>> better = nothing + [0.05, 0.04, 0.06, 0.05]
+        >>> (found,) = chances_of(["auto"], better[None], nothing, ratio=0.25, margin=0.015)
+        >>> round(found.gain, 3), round(found.helps, 2), round(found.harms, 2)
+        (0.05, 1.0, 0.0)
+    """
+    found = []
+    for name, own in zip(names, scores, strict=True):
+        (mean,), (error,) = corrected((own - reference)[None], ratio)
+        if error > 0:
+            posterior = student(len(reference) - 1, mean, error)
+            helps, harms = float(posterior.sf(margin)), float(posterior.cdf(-margin))
+            low, high = (float(end) for end in posterior.interval(CONFIDENCE))
+        else:  # no split differs
+            helps, harms, low, high = 0.0, 0.0, float(mean), float(mean)
+        found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
+    return found
+
+
+def guessing(metric: str, prevalence: float) -> float | None:
+    """What a ranking without any information reaches; None: not told for this metric."""
+    known = {"average_precision": prevalence, "roc_auc": 0.5, **FALSE_ALARMS}
+    return known.get(metric)
+
+
+def recommend(
+    chances: Sequence[Chances],
+    nothing: np.ndarray,
+    *,
+    metric: str,
+    margin: float,
+    ratio: float,
+    prevalence: float,
+    threshold: float,
+    target: str,
+    label: str,
+    summaries: dict[str, str],
+) -> Recommendation:
+    """One thing to do.
+
+    A strategy is recommended if it probably helps; of those, the simplest that is practically as
+    good as the one with the greatest expected gain. Nothing is recommended where doing nothing may
+    rank no better than guessing: then differences between strategies are noise.
+
+    Args:
+        chances: Of the strategies, the simplest first.
+        nothing: Scores of doing nothing on each split, in the metric's own sign.
+        metric: What strategies are ranked by.
+        margin: See `margin_of`.
+        ratio: n_test / n_train of a split.
+        prevalence: Share of the class.
+        threshold: From where on a row is called rare if the classifier is kept.
+        target, label: Names, for the command.
+        summaries: What each strategy is, in words.
+    """
+    about = METRICS[metric]
+    (level,), (error,) = corrected(nothing[None], ratio)
+    half = float(student.ppf((1 + CONFIDENCE) / 2, len(nothing) - 1) * error)
+    reached = f"doing nothing reaches {about.text(level)} {about.words}"
+    chance = guessing(metric, prevalence)
+    if chance is not None and level - half <= chance:
+        return Recommendation(
+            "collect",
+            "",
+            f"Collect more rows of {label!r}, or better columns: no strategy can be recommended.",
+            f"{reached[0].upper()}{reached[1:]} [{about.text(level - half)}, "
+            f"{about.text(level + half)}], which may be no better than guessing "
+            f"({about.text(chance)}).",
+            "",
+        )
+    helping = [c for c in chances if c.helps >= SURE]
+    if not helping:
+        best = max(chances, key=lambda c: c.gain, default=None)
+        sure = f"{reached[0].upper()}{reached[1:]}."
+        if best is not None:
+            sure = (
+                f"No strategy helps with a probability of {SURE:.0%} or more: {best.strategy} has "
+                f"the greatest expected gain, {about.text(best.gain, signed=True)}, and helps with "
+                f"probability {best.helps:.2f}; {reached}."
+            )
+        return Recommendation(
+            "keep",
+            "threshold",
+            f"Keep the classifier as it is, and call a row {label!r} from a probability of "
+            f"{threshold:.3g} on.",
+            sure,
+            f"predict_proba(X)[:, 1] >= {threshold:.3g}",
+        )
+    most = max(c.gain for c in helping)
+    best = next(c for c in helping if c.gain >= most - margin)
+    low, high = (about.text(end, signed=True) for end in best.interval)
+    command = summaries.get(best.strategy, "")
+    if best.strategy in COMMANDS:
+        names = {"target": shlex.quote(target), "label": shlex.quote(label)}
+        command = COMMANDS[best.strategy].format(**names)
+    return Recommendation(
+        "use",
+        best.strategy,
+        f"Use {best.strategy}: {about.text(best.gain, signed=True)} {about.words} expected.",
+        f"It helps with probability {best.helps:.2f}, makes no difference worth having (less than "
+        f"{about.text(margin)}) with {best.equal:.2f} and harms with {best.harms:.2f}; 95 % "
+        f"interval [{low}, {high}], {reached}.",
+        command,
+    )
