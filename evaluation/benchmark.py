@@ -32,7 +32,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -507,7 +507,7 @@ def report(path: Path) -> None:
     done = pd.DataFrame([(size, split, table) for table, size, split in cells])
     counts = done.groupby([0, 1]).size()
     figures["cells"] = {
-        f"{size} rows, split {split}": int(n) for (size, split), n in counts.items()
+        "{} rows, split {}".format(*cast(Any, key)): int(n) for key, n in counts.items()
     }
     groups = list(GROUPS)
 
