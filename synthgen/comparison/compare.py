@@ -251,8 +251,7 @@ def compare(
         by: Column of `X` with at most 50 values; the metric is also given for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
             then judged in money.
-        time_budget: Seconds. The first half is for trying each strategy once. After each split the
-            best on inner folds go on, as many as the rest has time for; `nothing` always does.
+        time_budget: Seconds. Strategies are left out (not nothing, auto, synthgen), then splits.
         schema: Decisions about columns that replace what would be inferred.
         n_jobs: Processes; None: 1, or as joblib says; 1 where networks learn on a GPU.
         random_state: Seed.
@@ -260,7 +259,7 @@ def compare(
         verbose: Show progress, with the time left, on standard error.
 
     Returns:
-        A `Comparison`; its `verdict` is the answer.
+        A `Comparison`; its `recommendation` is the answer.
 
     Raises:
         DataError: The table cannot be used, or has fewer than 6 rows of the class.
