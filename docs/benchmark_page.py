@@ -80,6 +80,7 @@ def write(source: Path, folder: Path) -> None:
         ("rare", rare(files["transfer"])),
         ("learners", learners(files["benchmark"]) if "benchmark" in files else ""),
         ("speed", speed(files["speed"])),
+        ("scale", scale(files["scale"])),
     ):
         template = template.replace(f"<!-- {name} -->", table)
     (folder / "index.md").write_text(template, encoding="utf-8")
@@ -321,3 +322,19 @@ def speed(found: dict[str, Any]) -> str:
                 [named(name), words, number(a, digits), number(b, digits), f"{b / a:.1f} times"]
             )
     return table(["network", "", "synthgen", "ctgan 0.12.1", "quicker"], rows)
+
+
+def scale(results: Sequence[dict[str, Any]]) -> str:
+    """Rows made into a folder, by one process and by engines."""
+    rows = [
+        [
+            f"{found['rows']:,}",
+            found["maker"],
+            number(found["seconds"], 0),
+            number(found["cpu_seconds"], 0),
+            number(found["peak_mib"], 0),
+        ]
+        for found in results
+        if {"maker", "cpu_seconds", "peak_mib"} <= found.keys()
+    ]
+    return table(["rows", "made by", "seconds", "CPU seconds", "memory of all, MiB"], rows)
