@@ -124,7 +124,11 @@ def test_evaluate_takes_pairs() -> None:
     [
         (lambda: evaluate((X, y), (X, y), target="ill"), 216, "target='ill' were both given"),
         (lambda: evaluate((X, y), frame), 217, "the synthetic table is a DataFrame, not a pair"),
-        (lambda: evaluate((X, y, y), (X, y)), 217, "the train table is a tuple, not a pair"),
+        (
+            lambda: evaluate(cast(Any, (X, y, y)), (X, y)),
+            217,
+            "the train table is a tuple, not a pair",
+        ),
         (lambda: evaluate(frame, frame), 217, "nothing says which column holds the classes"),
         (lambda: evaluate((X, y), (X, y[:-1])), 334, "synthetic table: X has 60 rows and y has 59"),
     ],

@@ -488,7 +488,7 @@ def test_a_tensor_says_where_it_lies(gpu: GPU) -> None:
     assert tensor.is_cuda
     assert (tensor * 2).device == torch.device("cuda:0")
     with pytest.raises(Refused, match="same device"):
-        tensor + torch.ones(2)
+        _ = tensor + torch.ones(2)
     with pytest.raises(TypeError, match="numpy"):
         tensor.numpy()
     with pytest.raises(Refused, match="generator"):
