@@ -155,7 +155,7 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
         (("--members", "forrest"), "did you mean 'forest'"),
         (("--false-alarms", "1"), "--false-alarms"),
         (("--false-alarms", "0.1", "--cost", "fn=5", "--cost", "fp=1"), "give one of them"),
-        (("--html", "data.csv"), "read or written already"),
+        (("--html", "data.csv"), "already an input or another output"),
     ],
 )
 def test_mistakes_of_auto_are_one_line(arguments: tuple[str, ...], said: str) -> None:
@@ -177,7 +177,7 @@ def test_mistakes_of_auto_are_one_line(arguments: tuple[str, ...], said: str) ->
         (("--sweep", "a,b"), "write rates"),
         (("--sweep", "0.01"), "leaves 2 rows"),
         (("--sweep", "0.1", "--by", "sex"), "cannot go together"),
-        (("--json", "data.csv"), "read or written already"),
+        (("--json", "data.csv"), "already an input or another output"),
         (("--time-budget", "0"), "--time-budget"),
     ],
 )
