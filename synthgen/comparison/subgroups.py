@@ -59,7 +59,7 @@ class Group:
 
     @property
     def best(self) -> GroupResult | None:
-        """Of the strategies that do something, the one with the greatest gain."""
+        """The strategy with the greatest gain, "nothing" left out; None if there is no other."""
         others = [r for r in self.results if r.strategy != "nothing"]
         return max(others, key=lambda r: r.difference, default=None)
 

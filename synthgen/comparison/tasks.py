@@ -59,7 +59,7 @@ class Plan:
     groups: np.ndarray | None
 
     def fingerprint(self) -> str:
-        """Of all that decides what the parts of the comparison are; not of who takes part."""
+        """A hash of what decides the splits and their results; the strategies are left out."""
         digest = hashlib.sha256()
         for array in (self.part.places, self.part.y, self.together, *self.tests):
             digest.update(np.ascontiguousarray(array).tobytes())

@@ -232,7 +232,7 @@ def _in_words(
     if outcome == NO_GAIN:
         return (
             f"no worthwhile gain over {level_text}: even {hopes} gains at most {signed(highest)}; "
-            f"below {about.text(margin)} a gain is not worth having ({at_once})"
+            f"below {about.text(margin)} a gain is too small to matter ({at_once})"
         )
     assert outcome == UNCLEAR
     more = "" if hopeful == best else f", that of {hopeful} up to {signed(highest)}"

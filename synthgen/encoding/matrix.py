@@ -309,7 +309,7 @@ class Binned(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Of the same shape."""
+        """Numbers replaced by the code of their bin; an array of the same shape as `X`."""
         out = np.array(X, dtype=np.float64)
         numbers = np.flatnonzero(~np.asarray(self.is_level, dtype=bool))
         for j, cuts in zip(numbers, self.cuts_, strict=True):

@@ -223,7 +223,7 @@ def verdict(
         scores: Shape (candidates, splits); higher is better.
         reference: Shape (splits,), the same splits.
         ratio: n_test / n_train of a split.
-        margin: A smaller gain is not worth having.
+        margin: Gains below this are too small to matter.
         confidence: Probability that all intervals hold together.
         bounds: The worst and the best score there is.
         order: How simple each candidate is, less is simpler; None: as they stand.

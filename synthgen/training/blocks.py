@@ -102,11 +102,12 @@ class Spans(nn.Module):
         return shares * self.used if self.padded else shares
 
     def logsumexp(self, logits: Tensor, *, bounded: bool = False) -> Tensor:
-        """Of each span, shape (batch, n_spans).
+        """The log-sum-exp of the logits of each span, shape (batch, n_spans).
 
         Args:
-            logits: Shape (batch, total); those of a row must lie within 80 of one another.
-            bounded: All lie between -80 and 60, as those of `bounded` do: no maximum is needed.
+            logits: Shape (batch, total). Logits of one row must differ by at most 80.
+            bounded: Whether all logits lie between -80 and 60, as those that the method `bounded`
+                returns do. Then no maximum is subtracted.
         """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
@@ -128,18 +129,18 @@ class Spans(nn.Module):
         return _exact(values, self.member.T)
 
     def softmax(self, logits: Tensor) -> Tensor:
-        """Of each span; logits of a row must lie within 80 of one another."""
+        """The softmax within each span. Logits of one row must differ by at most 80."""
         if not self.total:
             return logits
         shares = (logits - logits.detach().amax(1, keepdim=True)).exp()
         return self._kept(shares / self.spread(self.summed(shares)))
 
     def cross_entropy(self, logits: Tensor, places: Tensor, *, bounded: bool = False) -> Tensor:
-        """Of each span, shape (batch, n_spans).
+        """The cross-entropy of each span, shape (batch, n_spans).
 
         Args:
             logits, bounded: See `logsumexp`.
-            places: Of the levels that are there: codes and `offsets`, shape (batch, n_spans).
+            places: Column in `logits` of the true level of each span, shape (batch, n_spans).
         """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
