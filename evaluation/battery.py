@@ -121,8 +121,8 @@ def measured(
     frames = [frame.reset_index(drop=True) for frame in (train, made, held)]
     schema = Schema.infer(pd.concat(frames, ignore_index=True), target="target")
     tables = [Table(frame, schema) for frame in frames]
-    space = Matrix.fitted_on(tables[0], with_target=True)
-    draws = Samples(space, *map(space.cells, tables), group="all")
+    matrix = Matrix.fitted_on(tables[0], with_target=True)
+    draws = Samples(matrix, *map(matrix.cells, tables), group="all")
     return battery(draws, boosting="xgboost" if xgb else "histogram", random_state=seed)
 
 

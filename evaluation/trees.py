@@ -73,7 +73,7 @@ def halves(folder: Path, name: str, rows: int, seed: int) -> tuple[pd.DataFrame,
     return first, second
 
 
-def gower(rows: np.ndarray, others: np.ndarray, space: Matrix) -> np.ndarray:
+def gower(rows: np.ndarray, others: np.ndarray, matrix: Matrix) -> np.ndarray:
     """Distance of each row to the nearest of `others`: the mean over columns of the difference in
     ranges of `others`, 1 for unlike levels and for a cell of which one is missing. Shape (rows,).
     """
@@ -83,7 +83,7 @@ def gower(rows: np.ndarray, others: np.ndarray, space: Matrix) -> np.ndarray:
     for start in range(0, len(rows), 100):
         some = rows[start : start + 100, None]
         apart = np.minimum(np.abs(some - others) / wide, 1)
-        apart = np.where(space.is_level, some != others, apart)
+        apart = np.where(matrix.is_level, some != others, apart)
         gone, away = np.isnan(some), np.isnan(others)
         apart = np.where(gone | away, gone != away, apart)
         least[start : start + 100] = apart.mean(axis=2).min(axis=1)
@@ -97,13 +97,13 @@ def measured(
     frames = [frame.reset_index(drop=True) for frame in (train, made[list(train)], held)]
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
     tables = [Table(frame, schema) for frame in frames]
-    space = Matrix.fitted_on(tables[0], with_target=False)
-    cells = [space.cells(table) for table in tables]
-    found = battery(Samples(space, *cells, group="class"), random_state=seed)
+    matrix = Matrix.fitted_on(tables[0], with_target=False)
+    cells = [matrix.cells(table) for table in tables]
+    found = battery(Samples(matrix, *cells, group="class"), random_state=seed)
     part = privacy(*tables, group="class", random_state=seed, device="cpu")
     scores = {s.name.removeprefix("privacy."): s for s in part.scores}
     verdict = of_privacy(part, held_out=True)
-    usual = np.quantile(gower(cells[2], cells[0], space), 0.01)
+    usual = np.quantile(gower(cells[2], cells[0], matrix), 0.01)
     excess = scores["mia_excess"]
     return {
         "battery": round(found.value, 3),
@@ -114,7 +114,7 @@ def measured(
         if excess.interval is None
         else np.round(excess.interval, 3).tolist(),
         "nearer": round(scores["nearer_to_train"].value, 4),
-        "near by Gower": round(float((gower(cells[1], cells[0], space) < usual).mean()), 4),
+        "near by Gower": round(float((gower(cells[1], cells[0], matrix) < usual).mean()), 4),
         "privacy": verdict.outcome,
         "why": verdict.sentence,
     }

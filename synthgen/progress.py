@@ -9,8 +9,9 @@ from __future__ import annotations
 import html
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, final
 
 # Seconds between two drawings; a notebook keeps each of them.
 REDRAW = 0.2
@@ -19,6 +20,7 @@ MARKS = 20
 MOST_WORDS = 60  # characters of a stage
 
 
+@final
 class Progress:
     """A progress bar over the stages of one job; nothing is drawn outside a terminal or notebook.
 
@@ -131,19 +133,23 @@ def in_words(seconds: float) -> str:
     return f"about {minutes // 60} h {minutes % 60} min"
 
 
-class _Bar:
-    """What both bars do."""
+class _Bar(ABC):
+    """How a bar is drawn: in a terminal, or in a notebook."""
 
+    @abstractmethod
     def draw(self, stage: str, done: int, total: int, left: str) -> None:
-        raise NotImplementedError
+        """Show the bar in this state."""
 
+    @abstractmethod
     def note(self, sentence: str) -> None:
-        raise NotImplementedError
+        """Write a sentence that stays."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Take the bar away, where it does not stay."""
 
 
+@final
 class _TerminalBar(_Bar):
     """A line in a terminal that is redrawn, and removed in the end."""
 
@@ -181,6 +187,7 @@ class _TerminalBar(_Bar):
         self._bar.stop()
 
 
+@final
 class _NotebookBar(_Bar):
     """A bar below the cell that is replaced when it moves; needs no widgets."""
 

@@ -3,6 +3,7 @@
 import ast
 import gzip
 import hashlib
+import inspect
 import io
 import json
 import re
@@ -258,6 +259,63 @@ def test_no_module_and_no_function_is_too_long():
     too_long = [f"{name}: {lines}" for lines, name in long_modules if lines > LONGEST_MODULE]
     too_long += [f"{name}: {lines}" for lines, name in functions if lines > LONGEST_FUNCTION]
     assert not too_long, "\n".join(too_long)
+
+
+# --- Classes and signatures -----------------------------------------------------------------
+
+
+def classes() -> set[type]:
+    """Every class that a module of the package defines at its top."""
+    found = set()
+    for name in modules():
+        if not name.endswith("__main__"):
+            module = import_module(name)
+            found |= {c for c in vars(module).values() if isinstance(c, type)}
+    return {c for c in found if c.__module__.partition(".")[0] == "synthgen"}
+
+
+def test_classes_are_abstract_or_final():
+    # Errors are a tree on purpose: who catches the base catches all.
+    open_ones = {
+        f"{base.__qualname__}, of which {each.__qualname__} is made"
+        for each in classes()
+        for base in each.__bases__
+        if base.__module__.partition(".")[0] == "synthgen"
+        and not inspect.isabstract(base)
+        and not issubclass(base, Exception)
+    }
+    assert not open_ones, "\n".join(sorted(open_ones))
+
+
+def test_no_code_asks_hasattr():
+    asking = [
+        f"{name}:{node.lineno}"
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr"
+    ]
+    assert not asking, "\n".join(asking)
+
+
+def public_signatures() -> Iterator[tuple[str, inspect.Signature]]:
+    """Every public function, class and public method of the package's own, with its signature."""
+    for name in sorted(set(synthgen.__all__) - {"__version__"}):
+        value = getattr(synthgen, name)
+        yield name, inspect.signature(value)
+        if isinstance(value, type):
+            for method, found in inspect.getmembers(value, inspect.isroutine):
+                home = str(getattr(found, "__module__", ""))
+                if not method.startswith("_") and home.partition(".")[0] == "synthgen":
+                    yield f"{name}.{method}", inspect.signature(found)
+
+
+def test_public_signatures_say_what_they_take():
+    vague = [
+        name
+        for name, signature in public_signatures()
+        if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    ]
+    assert not vague
 
 
 # --- What is shipped ------------------------------------------------------------------------

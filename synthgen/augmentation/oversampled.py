@@ -17,7 +17,8 @@ def _has(method: str) -> Any:
     """Whether the estimator has a method; scikit-learn then shows it on the outside as well."""
 
     def check(self: OversampledClassifier) -> bool:
-        return hasattr(getattr(self, "estimator_", self.estimator), method)
+        getattr(getattr(self, "estimator_", self.estimator), method)  # or its AttributeError
+        return True
 
     return available_if(check)
 
@@ -87,8 +88,9 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator_.fit(more, classes, sample_weight=self.oversampler_.sample_weight_)
         self.classes_ = self.estimator_.classes_
         self.n_features_in_ = self.oversampler_.n_features_in_
-        if hasattr(self.oversampler_, "feature_names_in_"):
-            self.feature_names_in_ = self.oversampler_.feature_names_in_
+        names = getattr(self.oversampler_, "feature_names_in_", None)
+        if names is not None:
+            self.feature_names_in_ = names
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -308,7 +308,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             return X, y
         how: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
         if not first:
-            if not hasattr(self, "_fitted"):
+            if "_fitted" not in vars(self):
                 validate_data(self, X, cast(Any, y), **how)  # it says that y is missing
             return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
         X, y = validate_data(self, X, y, **how)

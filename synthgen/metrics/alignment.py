@@ -267,10 +267,10 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     Returns:
         Notes about them; and, for each part of an evaluation whose figures do not hold then, why.
     """
-    space = Matrix.fitted_on(tables["train"], with_target=True)
+    matrix = Matrix.fitted_on(tables["train"], with_target=True)
 
     def keys(table: Table) -> list[bytes]:
-        return [row.tobytes() for row in np.ascontiguousarray(space.cells(table) + 0.0)]
+        return [row.tobytes() for row in np.ascontiguousarray(matrix.cells(table) + 0.0)]
 
     spoilt: dict[str, str] = {}
     train, made = keys(tables["train"]), keys(tables["synthetic"])

@@ -25,16 +25,16 @@ class Arithmetic:
     """The columns whose cells are compared, and their pairs.
 
     Attributes:
-        space: Where the cells come from.
-        columns: Positions in the space of the columns that are compared, at most `MOST_COLUMNS`.
-        differences: Pairs of numbers, as positions in the space.
+        matrix: Where the cells come from.
+        columns: Positions in the matrix of the columns that are compared, at most `MOST_COLUMNS`.
+        differences: Pairs of numbers, as positions in the matrix.
         equalities: Pairs of columns that can hold the same value.
-        spread: Standard deviation of each number, 1 for levels. Shape (columns of the space,).
+        spread: Standard deviation of each number, 1 for levels. Shape (columns of the matrix,).
         shared: For each column of levels, one code for each of its levels, the same code for the
             same text in every column; else an empty array.
     """
 
-    space: Matrix
+    matrix: Matrix
     columns: tuple[int, ...]
     differences: tuple[tuple[int, int], ...]
     equalities: tuple[tuple[int, int], ...]
@@ -42,7 +42,7 @@ class Arithmetic:
     shared: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, space: Matrix) -> Arithmetic:
+    def of(cls, matrix: Matrix) -> Arithmetic:
         """Numbers first, those with the most others of a comparable scale foremost, then levels.
 
         Example:
@@ -51,23 +51,23 @@ class Arithmetic:
             >>> paid, due = [3.0, 5.0, 7.0, 8.5], [3.0, 6.0, 7.0, 9.5]
             >>> frame = pd.DataFrame({"due": due, "paid": paid, "y": ["no", "yes"] * 2})
             >>> rows = Table.of(frame, target="y")
-            >>> space = Matrix.fitted_on(rows, with_target=False)
-            >>> found = Arithmetic.of(space)
-            >>> found.equal(space.cells(rows))[:, 0].tolist()
+            >>> matrix = Matrix.fitted_on(rows, with_target=False)
+            >>> found = Arithmetic.of(matrix)
+            >>> found.equal(matrix.cells(rows))[:, 0].tolist()
             [1.0, 0.0, 1.0, 0.0]
         """
-        numbers = np.flatnonzero(~space.is_level)
-        spread = np.where(space.is_level, 1.0, space.scale_ * space.size_)
+        numbers = np.flatnonzero(~matrix.is_level)
+        spread = np.where(matrix.is_level, 1.0, matrix.scale_ * matrix.size_)
         ratio = np.abs(np.log(spread[numbers][:, None] / spread[numbers]))
         comparable = (ratio <= np.log(SAME_UNIT)).sum(axis=1)
         first = numbers[np.argsort(-comparable, kind="stable")]
-        columns = [*map(int, first), *map(int, np.flatnonzero(space.is_level))][:MOST_COLUMNS]
-        shared = _shared(space)
+        columns = [*map(int, first), *map(int, np.flatnonzero(matrix.is_level))][:MOST_COLUMNS]
+        shared = _shared(matrix)
         differences, equalities = [], []
         for i, j in combinations(sorted(columns), 2):
-            if space.is_level[i] != space.is_level[j]:
+            if matrix.is_level[i] != matrix.is_level[j]:
                 continue
-            if space.is_level[i]:
+            if matrix.is_level[i]:
                 if len(np.intersect1d(shared[i], shared[j])):
                     equalities.append((i, j))
                 continue
@@ -75,7 +75,7 @@ class Arithmetic:
             if _in_one_unit(spread, i, j):
                 equalities.append((i, j))
         return cls(
-            space, tuple(columns), tuple(differences), tuple(equalities), spread, tuple(shared)
+            matrix, tuple(columns), tuple(differences), tuple(equalities), spread, tuple(shared)
         )
 
     @property
@@ -89,7 +89,7 @@ class Arithmetic:
         Args:
             cells: All rows of one sample.
         """
-        numbers = [j for j in self.columns if not self.space.is_level[j]]
+        numbers = [j for j in self.columns if not self.matrix.is_level[j]]
         single = [self.counts(cells), last_digits(cells[:, numbers])]
         return np.hstack([*single, self.equal(cells), self.difference(cells)])
 
@@ -155,11 +155,11 @@ def _in_one_unit(spread: np.ndarray, i: int, j: int) -> bool:
     return bool(abs(np.log(spread[i] / spread[j])) <= np.log(SAME_UNIT))
 
 
-def _shared(space: Matrix) -> list[np.ndarray]:
+def _shared(matrix: Matrix) -> list[np.ndarray]:
     codes: dict[str, int] = {}
     return [
         np.array([codes.setdefault(str(c), len(codes)) for c in column.categories], dtype=np.int64)
         if level
         else np.empty(0, dtype=np.int64)
-        for column, level in zip(space.columns, space.is_level, strict=True)
+        for column, level in zip(matrix.columns, matrix.is_level, strict=True)
     ]

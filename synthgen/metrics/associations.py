@@ -30,17 +30,17 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
         tables: Rows of one class in train, synthetic and holdout.
         figures: Makes the maps.
     """
-    space = Matrix.fitted_on(tables[0], with_target=False)
+    matrix = Matrix.fitted_on(tables[0], with_target=False)
     rng = np.random.default_rng(0)
     rows = min(PAIR_ROWS, *map(len, tables))
-    cells = [space.cells(t)[np.sort(rng.permutation(len(t))[:rows])] for t in tables]
-    varies = [j for j in range(len(space.columns)) if len(np.unique(cells[0][:, j])) > 1]
+    cells = [matrix.cells(t)[np.sort(rng.permutation(len(t))[:rows])] for t in tables]
+    varies = [j for j in range(len(matrix.columns)) if len(np.unique(cells[0][:, j])) > 1]
     kept = varies[:MAX_ASSOCIATED]
     if rows < 3 or len(kept) < 2:
         return None
-    cells, is_level = [c[:, kept] for c in cells], space.is_level[kept]
+    cells, is_level = [c[:, kept] for c in cells], matrix.is_level[kept]
     train, made, fresh = (_associated(c, is_level) for c in cells)
-    names = [clean(space.names[j]) for j in kept]
+    names = [clean(matrix.names[j]) for j in kept]
     pairs = [
         {
             "pair": f"{names[a]} · {names[b]}",

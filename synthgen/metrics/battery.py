@@ -225,18 +225,18 @@ def battery(
         ...     due = paid + np.where(rng.random(600) < equal, 0, rng.integers(-9, 9, 600))
         ...     return np.column_stack([due, paid]).astype(float)
         >>> frame = pd.DataFrame(cells(0.8), columns=["due", "paid"])
-        >>> space = Matrix.fitted_on(Table.of(frame), with_target=False)
-        >>> found = battery(Samples(space, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
+        >>> matrix = Matrix.fitted_on(Table.of(frame), with_target=False)
+        >>> found = battery(Samples(matrix, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
         >>> found.worst.detector, found.value < 0.5, found.fact.text
         ('arithmetic', True, '`due` equals `paid`')
     """
     seed = seed_sequence(random_state)
     rng = np.random.default_rng(child_seed(seed, 0))
     train, made, fresh = (in_order(cells) for cells in (draws.train, draws.made, draws.fresh))
-    if not len(draws.space.columns) or min(map(len, (train, made, fresh))) < FEWEST:
+    if not len(draws.matrix.columns) or min(map(len, (train, made, fresh))) < FEWEST:
         return Battery(draws.group, (), None)
-    arithmetic = Arithmetic.of(draws.space)
-    battery = detectors(draws.space, arithmetic, train, boosting)
+    arithmetic = Arithmetic.of(draws.matrix)
+    battery = detectors(draws.matrix, arithmetic, train, boosting)
     rows = min(len(train), len(made), len(fresh), most_rows)
     held, made, real = (some(rng, cells, rows) for cells in (fresh, made, train))
     samples = (made, real, independent(rng, real))

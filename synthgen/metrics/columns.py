@@ -48,14 +48,14 @@ class _Coded:
     sizes: np.ndarray
 
     @classmethod
-    def of(cls, space: Matrix, cells: np.ndarray, train: np.ndarray) -> _Coded:
+    def of(cls, matrix: Matrix, cells: np.ndarray, train: np.ndarray) -> _Coded:
         rows, columns = cells.shape
         fine = np.empty((rows, columns), dtype=np.int64, order="F")
         wide, even = np.empty_like(fine), np.empty_like(fine)
         for j in range(columns):
             gone, values = np.isnan(cells[:, j]), cells[:, j]
             fine[:, j] = np.where(gone, -1, np.unique(values, return_inverse=True)[1])
-            if space.is_level[j]:
+            if matrix.is_level[j]:
                 wide[:, j] = even[:, j] = fine[:, j] + 1
                 continue
             real = train[~np.isnan(train[:, j]), j]
@@ -69,7 +69,7 @@ class _Coded:
                 out[:, j] = np.where(gone, 0, 1 + np.searchsorted(limits, values / 2, side="right"))
         sizes = np.maximum(wide.max(axis=0), even.max(axis=0)) + 1
         with np.errstate(over="ignore"):
-            numbers = np.clip((cells / space.size_)[:, ~space.is_level], -HUGE, HUGE)
+            numbers = np.clip((cells / matrix.size_)[:, ~matrix.is_level], -HUGE, HUGE)
         return cls(cells, fine, wide, even, numbers, sizes)
 
 
@@ -110,7 +110,7 @@ class _Likeness:
 
     @classmethod
     def of(cls, draws: Samples, rng: np.random.Generator) -> _Likeness:
-        space = draws.space
+        matrix = draws.matrix
         real = some(rng, draws.train, COLUMN_ROWS)
         rows = min(len(draws.made), len(draws.fresh), COLUMN_ROWS)
         made, fresh = (
@@ -121,8 +121,8 @@ class _Likeness:
         ends = np.cumsum([len(part) for part in stacked])
         own, *places = [np.arange(e - len(p), e) for p, e in zip(stacked, ends, strict=True)]
         cells = np.vstack(stacked)
-        coded = _Coded.of(space, cells, real)
-        compare = _comparison(space, coded, _pairs(space, rng), _spikes(space, coded, cells))
+        coded = _Coded.of(matrix, cells, real)
+        compare = _comparison(matrix, coded, _pairs(matrix, rng), _spikes(matrix, coded, cells))
         alike = [compare(own, place) for place in places]
         halves = zip(half_sampled(rng, len(own)), half_sampled(rng, rows), strict=True)
         known = [(coded.fine[place] >= 0).sum(axis=0) for place in (own, places[0])]
@@ -171,14 +171,14 @@ def columns_and_pairs(draws: Samples, seed: np.random.SeedSequence) -> list[Scor
     likeness = _Likeness.of(draws, np.random.default_rng(seed))
     means = [likeness.mean(name, draws.group, floored) for name, floored in MEANS]
     shapes = [
-        likeness.shape(j, f"{draws.group}: {column}") for j, column in enumerate(draws.space.names)
+        likeness.shape(j, f"{draws.group}: {column}") for j, column in enumerate(draws.matrix.names)
     ]
     return [score for score in means if score is not None] + shapes
 
 
-def _pairs(space: Matrix, rng: np.random.Generator) -> np.ndarray:
+def _pairs(matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
     """Pairs of columns, shape (pairs, 2); `MOST_PAIRS` at most."""
-    pairs = list(combinations(range(len(space.columns)), 2))
+    pairs = list(combinations(range(len(matrix.columns)), 2))
     if len(pairs) > MOST_PAIRS:
         pairs = [pairs[k] for k in np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
@@ -191,12 +191,14 @@ def _average(values: np.ndarray) -> float:
 
 
 def _comparison(
-    space: Matrix, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
+    matrix: Matrix, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
     """A function from the positions of real and of other rows to their likeness."""
-    columns = space.columns
-    number_of = np.cumsum(~space.is_level) - 1
-    both = np.array([not space.is_level[a] and not space.is_level[b] for a, b in pairs], dtype=bool)
+    columns = matrix.columns
+    number_of = np.cumsum(~matrix.is_level) - 1
+    both = np.array(
+        [not matrix.is_level[a] and not matrix.is_level[b] for a, b in pairs], dtype=bool
+    )
     holes = np.flatnonzero((coded.fine < 0).any(axis=0))
     sizes = coded.sizes
 
@@ -211,7 +213,7 @@ def _comparison(
             size = int(max(one.max(), two.max())) + 1
             gap = np.bincount(one, minlength=size) / len(one)
             gap -= np.bincount(two, minlength=size) / len(two)
-            far = np.abs(gap).sum() / 2 if space.is_level[j] else np.abs(np.cumsum(gap)).max()
+            far = np.abs(gap).sum() / 2 if matrix.is_level[j] else np.abs(np.cumsum(gap)).max()
             shapes[j] = 1 - far
         trends, shared = np.empty(len(pairs)), np.empty(len(pairs))
         linear = [_correlations(coded.numbers[rows]) for rows in (real, other)]
@@ -245,7 +247,7 @@ def _comparison(
                     for j, k in spikes
                 ]
             ),
-            **_coverage(space, coded, real, other),
+            **_coverage(matrix, coded, real, other),
         }
 
     return compare
@@ -287,11 +289,11 @@ def _shared(joint: np.ndarray, width: int) -> float:
     return max(0.0, one + two - entropy(joint)) / float(np.sqrt(one * two))
 
 
-def _spikes(space: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
+def _spikes(matrix: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
     """Column and code of each spike that occurs."""
     out = []
-    for j in np.flatnonzero(~space.is_level):
-        for value in space.columns[j].spikes:
+    for j in np.flatnonzero(~matrix.is_level):
+        for value in matrix.columns[j].spikes:
             rows = np.flatnonzero(cells[:, j] == value)
             if len(rows):
                 out.append((int(j), int(coded.fine[rows[0], j])))
@@ -299,17 +301,17 @@ def _spikes(space: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, 
 
 
 def _coverage(
-    space: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
+    matrix: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Coverage and validity of each column.
 
     The first is the share of the real range, or of the real levels, that the other rows cover; the
     second the share of the other cells that lies within the real range or levels.
     """
-    columns = len(space.columns)
+    columns = len(matrix.columns)
     ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))
     for j in range(columns):
-        if space.is_level[j]:
+        if matrix.is_level[j]:
             one, two = (coded.fine[rows, j] for rows in (real, other))
             one, two = np.unique(one[one >= 0]), two[two >= 0]
             if len(one):

@@ -58,12 +58,12 @@ class Detector:
 
 
 def detectors(
-    space: Matrix, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
+    matrix: Matrix, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
 ) -> tuple[Detector, ...]:
     """The battery.
 
     Args:
-        space: Where the cells come from.
+        matrix: Where the cells come from.
         arithmetic: The pairs of columns to look at.
         train: Cells whose ranks are learned. Shape (rows, columns).
         boosting: What the first is: scikit-learn's histogram boosting, or XGBoost as it is
@@ -78,21 +78,21 @@ def detectors(
         )
     several = [
         level and len(column.categories) > 2
-        for column, level in zip(space.columns, space.is_level, strict=True)
+        for column, level in zip(matrix.columns, matrix.is_level, strict=True)
     ]
     # Two levels are one cut of a number.
     is_level = np.array(several, dtype=bool)
-    ranks = _ranks(space, train)
-    named = ("XGBoost as published", _xgboost(space))
+    ranks = _ranks(matrix, train)
+    named = ("XGBoost as published", _xgboost(matrix))
     if boosting == "histogram":
         named = ("histogram boosting", lambda seed, rows: _Boosted(is_level, seed))
     return (
-        Detector("boosting", named[0], 10_000, space.trees, named[1]),
+        Detector("boosting", named[0], 10_000, matrix.trees, named[1]),
         Detector(
             "arithmetic",
             "histogram boosting with differences, equal cells, value counts and last digits",
             10_000,
-            lambda cells: np.hstack([space.trees(cells), arithmetic.features(cells)]),
+            lambda cells: np.hstack([matrix.trees(cells), arithmetic.features(cells)]),
             lambda seed, rows: _Boosted(is_level, seed, arithmetic.pairs),
             kinds=(*SEEN_BY_ALL, *SEEN_BY_ARITHMETIC),
         ),
@@ -153,18 +153,18 @@ def _mlp(seed: int, rows: int) -> MLPClassifier:
     return MLPClassifier(**settings, random_state=seed)
 
 
-def _xgboost(space: Matrix) -> Callable[[int, int], Any]:
+def _xgboost(matrix: Matrix) -> Callable[[int, int], Any]:
     """XGBoost as the detector of Zhang et al. (2024).
 
     It is SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True, random_state=0).
     """
-    kinds = ["c" if level else "q" for level in space.is_level]
+    kinds = ["c" if level else "q" for level in matrix.is_level]
     settings = {"enable_categorical": True, "random_state": 0, "feature_types": kinds}
     return lambda seed, rows: import_module("xgboost").XGBClassifier(**settings)
 
 
 def _ranks(
-    space: Matrix, train: np.ndarray
+    matrix: Matrix, train: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """From cells to ranks of numbers and to levels.
 
@@ -175,18 +175,18 @@ def _ranks(
 
     def features(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ranks, levels = [np.empty((len(cells), 0))], [np.empty((len(cells), 0))]
-        ranked = space.trees(cells)
+        ranked = matrix.trees(cells)
         for j, values in enumerate(known):
             gone = np.isnan(cells[:, j])
-            if space.is_level[j]:
-                wide = min(HOT, len(space.columns[j].categories))
+            if matrix.is_level[j]:
+                wide = min(HOT, len(matrix.columns[j].categories))
                 codes = np.where(gone, wide + 1, np.minimum(np.nan_to_num(ranked[:, j]), wide))
                 levels.append((codes[:, None] == np.arange(wide + 2)) * np.sqrt(0.5))
                 continue
             below, above = (np.searchsorted(values, cells[:, j], side=s) for s in ("left", "right"))
             share = (below + above) / max(1, 2 * len(values)) - 0.5
             ranks.append(np.where(gone, 0, share)[:, None])
-            if space.columns[j].missing:
+            if matrix.columns[j].missing:
                 levels.append(gone[:, None] * np.sqrt(0.5))
         return np.hstack(ranks), np.hstack(levels)
 

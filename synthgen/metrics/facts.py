@@ -55,7 +55,7 @@ def strongest(
 
     Args:
         arithmetic: The columns, and the pairs of them that are compared.
-        real, made: Cells of as many rows, shape (rows, columns of the space).
+        real, made: Cells of as many rows, shape (rows, columns of the matrix).
         kinds: Of `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`, those to look at.
     """
     found = []
@@ -109,13 +109,13 @@ _Text = Callable[[int, float], str]
 
 def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
     """Each kind of fact: how to say it of a column of what is measured, and how to measure it."""
-    space = arithmetic.space
-    names = [f"`{name}`" for name in space.names]
-    numbers = np.flatnonzero(~space.is_level)
+    matrix = arithmetic.matrix
+    names = [f"`{name}`" for name in matrix.names]
+    numbers = np.flatnonzero(~matrix.is_level)
     levels = [
         (j, code)
-        for j in np.flatnonzero(space.is_level)
-        for code in np.flatnonzero(space.known_[j] < HOT_LEVELS)
+        for j in np.flatnonzero(matrix.is_level)
+        for code in np.flatnonzero(matrix.known_[j] < HOT_LEVELS)
     ]
 
     def pair(pairs: tuple[tuple[int, int], ...], k: int, between: str) -> str:
@@ -123,7 +123,7 @@ def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
 
     def level(k: int, cut: float) -> str:
         j, code = levels[k]
-        return f"{names[j]} is {space.columns[j].categories[code]}"
+        return f"{names[j]} is {matrix.columns[j].categories[code]}"
 
     def difference(k: int, cut: float) -> str:
         same = arithmetic.in_one_unit(arithmetic.differences[k])
@@ -151,7 +151,7 @@ def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
     yield "level", level, hot
     yield (
         "value",
-        lambda k, cut: f"{names[numbers[k]]} is at most {_shown(space.columns[numbers[k]], cut)}",
+        lambda k, cut: f"{names[numbers[k]]} is at most {_shown(matrix.columns[numbers[k]], cut)}",
         lambda c: c[:, numbers],
     )
     yield "difference", difference, arithmetic.difference

@@ -69,14 +69,14 @@ def fidelity(
     """
     seed = seed_sequence(random_state)
     one_class = len(np.unique(train.labels)) < 2 if train.schema.target is not None else False
-    space = Matrix.fitted_on(train, with_target=not one_class)
-    cells = [space.cells(table) for table in (train, synthetic, holdout)]
+    matrix = Matrix.fitted_on(train, with_target=not one_class)
+    cells = [matrix.cells(table) for table in (train, synthetic, holdout)]
     least = min(map(len, cells))
-    if least < 2 or not len(space.columns):
+    if least < 2 or not len(matrix.columns):
         sizes = ", ".join(str(len(c)) for c in cells)
         note = f"{group}: {sizes} rows of train, synthetic and holdout: fidelity needs two of each"
         return Part([Score("fidelity.battery", group, np.nan, None, "higher", None, None, note)])
-    draws = Samples(space, *cells, group=group)
+    draws = Samples(matrix, *cells, group=group)
     told = battery(draws, most_rows=TEST_ROWS, random_state=child_seed(seed, 4))
     scores = told.scores() + two_sample(draws, child_seed(seed, 0))
     scores += columns_and_pairs(draws, child_seed(seed, 1))
@@ -107,13 +107,13 @@ def target_correlation(
         random_state: Seed of subsamples.
     """
     rng = np.random.default_rng(seed_sequence(random_state))
-    space = Matrix.fitted_on(train, with_target=False)
+    matrix = Matrix.fitted_on(train, with_target=False)
     group = str(train.schema.classes[label])
     is_rare = train.labels == label
-    rest = space.cells(train.rows(~is_rare))
+    rest = matrix.cells(train.rows(~is_rare))
     rest = rest[rng.permutation(len(rest))[:COLUMN_ROWS]]
     sides = [
-        space.cells(table.rows(table.labels == label)) for table in (train, synthetic, holdout)
+        matrix.cells(table.rows(table.labels == label)) for table in (train, synthetic, holdout)
     ]
     least = min(len(sides[1]), len(sides[2]))
     if min(map(len, sides)) < 2 or len(rest) < 2:
@@ -121,10 +121,10 @@ def target_correlation(
     share = float(is_rare.mean())
 
     def with_class(rare: np.ndarray, others: np.ndarray) -> np.ndarray:
-        return _associations(space, rare, others, share)
+        return _associations(matrix, rare, others, share)
 
     real = with_class(sides[0], rest)
-    width = np.where(space.is_level, 1.0, 2.0)
+    width = np.where(matrix.is_level, 1.0, 2.0)
 
     def alike(found: np.ndarray, wanted: np.ndarray = real) -> float:
         return float(1 - np.mean(np.abs(found - wanted) / width))
@@ -149,7 +149,7 @@ def target_correlation(
     errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
     errors = np.where(errors < 1e-9, UNSEEN / least, errors)  # as in `jackknifed`
     values, references = np.mean(each, axis=0), np.mean(beside, axis=0)
-    for column, *figures in zip(space.names, real, values, references, errors, strict=True):
+    for column, *figures in zip(matrix.names, real, values, references, errors, strict=True):
         found.append(_column_target(f"{group}: {column}", *map(float, figures)))
     return Part(found)
 
@@ -164,9 +164,9 @@ def _column_target(
     return Score(name, group, value, reference, "reference", interval, note=note)
 
 
-def _associations(space: Matrix, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
+def _associations(matrix: Matrix, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
     """How each column goes with a class of that share; shape (columns,)."""
-    out = np.zeros(len(space.columns))
+    out = np.zeros(len(matrix.columns))
     for j in range(len(out)):
         one, two = (cells[~np.isnan(cells[:, j]), j] for cells in (rare, rest))
         if not len(one) or not len(two):
@@ -176,7 +176,7 @@ def _associations(space: Matrix, rare: np.ndarray, rest: np.ndarray, share: floa
             np.bincount(part, minlength=place.max() + 1) / len(part)
             for part in (place[: len(one)], place[len(one) :])
         )
-        if space.is_level[j]:
+        if matrix.is_level[j]:
             both = share * p + (1 - share) * q
             # Chi-squared over n of a table with two rows: Cramér's V squared.
             phi = (share * (p - both) ** 2 + (1 - share) * (q - both) ** 2) / both

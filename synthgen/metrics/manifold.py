@@ -23,20 +23,20 @@ ROUNDING = 1e-5  # a smaller distance is the rounding of matrix products
 def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
     """Alpha-precision and beta-recall (Alaa et al. 2022)."""
     rng = np.random.default_rng(seed)
-    space = draws.space
+    matrix = draws.matrix
     sides = (draws.train, draws.made, draws.fresh)
     rows = min(*map(len, sides), TEST_ROWS)
-    real, made = (space.dense(some(rng, cells, rows)) for cells in sides[:2])
+    real, made = (matrix.dense(some(rng, cells, rows)) for cells in sides[:2])
     own = nearest_of(real)[1]
     several = len(draws.fresh) > rows
     fresh = [
-        _figures(real, space.dense(some(rng, draws.fresh, rows)), own)
+        _figures(real, matrix.dense(some(rng, draws.fresh, rows)), own)
         for _ in range(DRAWS if several else 1)
     ]
-    shuffled = space.dense(independent(rng, some(rng, draws.fresh, rows)))
+    shuffled = matrix.dense(independent(rng, some(rng, draws.fresh, rows)))
     value, reference = _figures(real, made, own), np.mean(fresh, axis=0)
     # Independent columns lie as near to the centre as real rows, so precision has no floor.
-    floor = _figures(real, shuffled, own)[1] if len(space.columns) > 1 else None
+    floor = _figures(real, shuffled, own)[1] if len(matrix.columns) > 1 else None
     again = []
     for a, b in zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True):
         half = real[a]

@@ -58,20 +58,20 @@ def quality_report(
         return Part([], notes=["SDMetrics is not installed, so its quality report is left out"])
     rng = np.random.default_rng(seed_sequence(random_state))
     one_class = train.schema.target is not None and len(np.unique(train.labels)) < 2
-    space = Matrix.fitted_on(train, with_target=not one_class)
-    columns = range(min(len(space.columns), MOST_COLUMNS))
+    matrix = Matrix.fitted_on(train, with_target=not one_class)
+    columns = range(min(len(matrix.columns), MOST_COLUMNS))
     rows = min(len(synthetic), len(holdout), COLUMN_ROWS)
     if min(len(train), rows) < 2 or not columns:
         return Part([])
 
     def drawn(table: Table, most: int) -> np.ndarray:
-        return some(rng, space.cells(table), most)
+        return some(rng, matrix.cells(table), most)
 
     def framed(cells: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame({str(j): cells[:, j] for j in columns})
 
     real, made = framed(drawn(train, COLUMN_ROWS)), framed(drawn(synthetic, rows))
-    report = _Report.of(real, made, {str(j) for j in columns if not space.is_level[j]})
+    report = _Report.of(real, made, {str(j) for j in columns if not matrix.is_level[j]})
     reference = report.of_others(real, framed(drawn(holdout, rows)))
     floor = report.of_others(real, framed(independent(rng, drawn(holdout, rows))))
     halves = [
@@ -97,8 +97,8 @@ def quality_report(
         f"trends without that name are synthgen's own, as SDMetrics defines them, with the trends "
         f"of all pairs"
     )
-    if len(space.columns) > MOST_COLUMNS:
-        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {len(space.columns)} columns"
+    if len(matrix.columns) > MOST_COLUMNS:
+        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {len(matrix.columns)} columns"
     return Part(scores, notes=[note])
 
 

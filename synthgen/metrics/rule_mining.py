@@ -39,12 +39,12 @@ def broken_rules(draws: Samples, seed: np.random.SeedSequence) -> tuple[list[Sco
     """The share of synthetic rows that keep all rules of the real rows, and notes about others."""
     rng = np.random.default_rng(seed)
     real = np.vstack([draws.train, draws.fresh])
-    rules = _mined(draws.space, real, rng)
+    rules = _mined(draws.matrix, real, rng)
     if not rules:
         return [], []
     # All real rows keep the rules that were found in them. For the reference, rules are found in
     # train and asked of the holdout.
-    of_train = _mined(draws.space, draws.train, rng)
+    of_train = _mined(draws.matrix, draws.train, rng)
     apart = [rule.broken(draws.fresh) for rule in of_train]
     reference = float(1 - np.any(apart, axis=0).mean()) if apart else 1.0
     broken = np.column_stack([rule.broken(draws.made) for rule in rules])
@@ -65,10 +65,10 @@ def broken_rules(draws: Samples, seed: np.random.SeedSequence) -> tuple[list[Sco
     return [score], notes
 
 
-def _mined(space: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[MinedRule]:
+def _mined(matrix: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[MinedRule]:
     """Rules that no real row breaks, and shuffled columns break `EXPECTED_BREAKS` times or more."""
-    rules, names = [], space.names
-    numbers = np.flatnonzero(~space.is_level)[:MOST_RULE_COLUMNS]
+    rules, names = [], matrix.names
+    numbers = np.flatnonzero(~matrix.is_level)[:MOST_RULE_COLUMNS]
     other = independent(rng, real)
 
     there = ~np.isnan(real)
@@ -82,7 +82,7 @@ def _mined(space: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[Mi
         return rule.broken(other).sum() >= EXPECTED_BREAKS
 
     for a, b in combinations(numbers, 2):
-        if _unit(space, a) != _unit(space, b):
+        if _unit(matrix, a) != _unit(matrix, b):
             continue
         for rule in (
             MinedRule(f"{names[a]} = {names[b]}", (a, b), _equal(a, b)),
@@ -92,13 +92,13 @@ def _mined(space: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[Mi
             if holds(rule) and says_something(rule):
                 rules.append(rule)
                 break
-    few = [j for j in numbers if _unit(space, j) == "number"][: MOST_RULE_COLUMNS // 2]
+    few = [j for j in numbers if _unit(matrix, j) == "number"][: MOST_RULE_COLUMNS // 2]
     for a, b in combinations(few, 2):
         for c in few:
             rule = MinedRule(f"{names[a]} + {names[b]} = {names[c]}", (a, b, c), _sum(a, b, c))
             if c not in (a, b) and holds(rule) and says_something(rule):
                 rules.append(rule)
-    levels = np.flatnonzero(space.is_level)[:MOST_RULE_COLUMNS]
+    levels = np.flatnonzero(matrix.is_level)[:MOST_RULE_COLUMNS]
     for a in levels:
         for b in levels:
             if a != b:
@@ -107,13 +107,13 @@ def _mined(space: Matrix, real: np.ndarray, rng: np.random.Generator) -> list[Mi
                     rules.append(rule)
     for a in np.flatnonzero(np.minimum(there.sum(axis=0), (~there).sum(axis=0)) >= SHOWN):
         for b in levels:
-            rule = _missing(space, real, int(a), int(b)) if a != b else None
+            rule = _missing(matrix, real, int(a), int(b)) if a != b else None
             if rule is not None and says_something(rule):
                 rules.append(rule)
     return rules
 
 
-def _missing(space: Matrix, real: np.ndarray, a: int, b: int) -> MinedRule | None:
+def _missing(matrix: Matrix, real: np.ndarray, a: int, b: int) -> MinedRule | None:
     """`a` is missing exactly in the rows of one level of `b`, if it is."""
     gone = np.isnan(real[:, a])
     level = real[gone, b][0]
@@ -123,13 +123,13 @@ def _missing(space: Matrix, real: np.ndarray, a: int, b: int) -> MinedRule | Non
     def broken(cells: np.ndarray) -> np.ndarray:
         return np.isnan(cells[:, a]) != (cells[:, b] == level)
 
-    said = space.columns[b].categories[int(level)]
-    text = f"{space.names[a]} is missing exactly where {space.names[b]} is {said}"
+    said = matrix.columns[b].categories[int(level)]
+    text = f"{matrix.names[a]} is missing exactly where {matrix.names[b]} is {said}"
     return MinedRule(text, (a, b), broken)
 
 
-def _unit(space: Matrix, j: int) -> str:
-    column = space.columns[j]
+def _unit(matrix: Matrix, j: int) -> str:
+    column = matrix.columns[j]
     if column.kind == "datetime":
         return str(tick_type(column.dtype, column.cells))
     return "number"

@@ -21,12 +21,12 @@ class Samples:
     """The cells of train (`train`), synthetic (`made`) and holdout rows (`fresh`) of a group.
 
     Attributes:
-        space: Turns cells into numbers for classifiers and distances.
+        matrix: Turns cells into numbers for classifiers and distances.
         train, made, fresh: Cells, shape (rows, columns), see `Matrix.cells`.
         group: What the rows are: ``"all"`` or a class.
     """
 
-    space: Matrix
+    matrix: Matrix
     train: np.ndarray
     made: np.ndarray
     fresh: np.ndarray

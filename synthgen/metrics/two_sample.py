@@ -48,16 +48,16 @@ def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
     for _ in range(REAL_DRAWS - 1 if several else 0):
         pairs[2].append((some(rng, draws.train, rows), some(rng, draws.fresh, rows)))
     partings = [
-        [_partings(draws.space, *pair, rng, times if k < 3 else 1) for pair in group]
+        [_partings(draws.matrix, *pair, rng, times if k < 3 else 1) for pair in group]
         for k, group in enumerate(pairs)
     ]
     scores, held = [], []
     for judge in DEFAULT_JUDGES:
         # A linear classifier does not see connections between columns, and one column has none.
-        kinds = 4 if judge != "logistic" and len(draws.space.columns) > 1 else 3
+        kinds = 4 if judge != "logistic" and len(draws.matrix.columns) > 1 else 3
         areas = [
             [
-                _area(*_out_of_fold(judge, draws.space, *pair, folds, rng), rng)
+                _area(*_out_of_fold(judge, draws.matrix, *pair, folds, rng), rng)
                 for pair, folds in zip(group, of, strict=True)
             ]
             for group, of in zip(pairs[:kinds], partings[:kinds], strict=True)
@@ -101,15 +101,15 @@ def _untold(area: float) -> float:
 
 
 def _partings(
-    space: Matrix, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
+    matrix: Matrix, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
 ) -> np.ndarray:
     """The fold of each row of both tables, dealt several times; shape (times, rows).
 
     A row of `other` shares the fold of its twin: a row of `real` to which it is nearer than half
     the distance from there to the next row of `real`.
     """
-    rows, near = len(real), space.dense(real)
-    place, far = nearest_of(space.dense(other), near)
+    rows, near = len(real), matrix.dense(real)
+    place, far = nearest_of(matrix.dense(other), near)
     _, own = nearest_of(near)
     twin = far < own[place] / 2
     # Equal rows of `real` take turns in having the rows that are equal to them.
@@ -133,7 +133,7 @@ def _partings(
 
 def _out_of_fold(
     judge: str,
-    space: Matrix,
+    matrix: Matrix,
     real: np.ndarray,
     other: np.ndarray,
     partings: np.ndarray,
@@ -145,7 +145,7 @@ def _out_of_fold(
     """
     cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
     given = {"rng": rng, "settings": settings_for(judge, len(y))}
-    scores = [out_of_fold(judge, space, cells, y, folds=fold, **given) for fold in partings]
+    scores = [out_of_fold(judge, matrix, cells, y, folds=fold, **given) for fold in partings]
     return y, np.array(scores)
 
 

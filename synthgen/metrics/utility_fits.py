@@ -35,7 +35,7 @@ def tuned_settings(
         same = np.random.default_rng(seed)
         folds = folds_of(y, FOLDS, same)
         given = {"folds": folds, "rng": same, "settings": usual | settings}
-        scores = out_of_fold(judge, data.space, cells, y, **given)
+        scores = out_of_fold(judge, data.matrix, cells, y, **given)
         ones = np.ones((1, len(y)), dtype=np.float32)
         value = float(ranking(y, Predictions(scores[None], np.empty((0, 1))), ones)[0][0])
         if value > best:
@@ -124,7 +124,7 @@ def trained(
     cells = np.vstack([data.rare[rows.rare], rows.made, data.rest[rows.rest], rows.made_rest])
     y = np.arange(len(cells)) < len(rows.rare) + len(rows.made)
     order, seed = rng.permutation(len(y)), int(rng.integers(2**31))
-    model = learn(judge, data.space, cells[order], y[order], seed=seed, settings=settings)
+    model = learn(judge, data.matrix, cells[order], y[order], seed=seed, settings=settings)
     seen = float(y.mean())
     return lambda other: moved(model(other), seen, data.natural)
 

@@ -40,7 +40,7 @@ class UtilityData:
     """Cells to learn from and to test on.
 
     Attributes:
-        space: Turns cells into the numbers of each classifier.
+        matrix: Turns cells into the numbers of each classifier.
         rare, rest: Real rows of the class and of the others.
         made_rare, made_rest: Synthetic rows of the class and of the others.
         test, y_test: Rows of the holdout, and whether they are of the class.
@@ -52,7 +52,7 @@ class UtilityData:
         notes: About subsamples.
     """
 
-    space: Matrix
+    matrix: Matrix
     rare: np.ndarray
     rest: np.ndarray
     made_rare: np.ndarray
@@ -74,8 +74,8 @@ class UtilityData:
         position: int,
         rng: np.random.Generator,
     ) -> UtilityData:
-        space = Matrix.fitted_on(train, with_target=False)
-        cells = [space.cells(t) for t in (train, synthetic, holdout)]
+        matrix = Matrix.fitted_on(train, with_target=False)
+        cells = [matrix.cells(t) for t in (train, synthetic, holdout)]
         is_rare, made_is, y_test = (t.labels == position for t in (train, synthetic, holdout))
         natural, notes = float(is_rare.mean()), []
         rare, rest = rng.permutation(cells[0][is_rare]), rng.permutation(cells[0][~is_rare])
@@ -102,7 +102,7 @@ class UtilityData:
             notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
         half, test, y_test = folds_of(y_test[rows], 2, rng) == 1, cells[2][rows], y_test[rows]
         return cls(
-            space,
+            matrix,
             rare,
             rest,
             made_rare,

@@ -125,7 +125,7 @@ otherwise its defaults"
 
 def learn(
     judge: str,
-    space: Matrix,
+    matrix: Matrix,
     cells: np.ndarray,
     y: np.ndarray,
     *,
@@ -136,7 +136,7 @@ def learn(
 
     Args:
         judge: Name of the classifier, one of `SETTINGS`.
-        space: The fitted matrix that `cells` come from.
+        matrix: The fitted matrix that `cells` come from.
         cells: Shape (rows, columns), see `Matrix.cells`.
         y: Whether a row is of the class, bool of shape (rows,).
         seed: Of the classifier.
@@ -148,7 +148,7 @@ def learn(
     if y.all() or not y.any():
         share = float(y.mean())
         return lambda other: np.full(len(other), share)
-    model, prepare = _classifier(judge, space, len(y), seed, SETTINGS[judge] | (settings or {}))
+    model, prepare = _classifier(judge, matrix, len(y), seed, SETTINGS[judge] | (settings or {}))
     with warnings.catch_warnings():
         # A classifier that has not converged is still the same one for every training set.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -158,7 +158,7 @@ def learn(
 
 
 def _classifier(
-    judge: str, space: Matrix, rows: int, seed: int, settings: dict[str, Any]
+    judge: str, matrix: Matrix, rows: int, seed: int, settings: dict[str, Any]
 ) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
     """An unfitted classifier for so many rows, and how cells become its input."""
     if judge == "boosting":
@@ -167,35 +167,35 @@ def _classifier(
         # A column of two levels serves as a number: one cut separates them.
         several = [
             level and len(column.categories) > 2
-            for column, level in zip(space.columns, space.is_level, strict=True)
+            for column, level in zip(matrix.columns, matrix.is_level, strict=True)
         ]
         model.set_params(
             categorical_features=np.array(several, dtype=bool),
             min_samples_leaf=int(np.clip(rows // 20, min(5, max(1, rows // 4)), 20)),
             random_state=seed,
         )
-        return model, space.trees
+        return model, matrix.trees
     if judge == "logistic":
-        return LogisticRegression(**settings), _wide(space)
+        return LogisticRegression(**settings), _wide(matrix)
     if judge == "forest":
-        return RandomForestClassifier(random_state=seed, **settings), space.trees
+        return RandomForestClassifier(random_state=seed, **settings), matrix.trees
     if judge == "mlp":
-        return MLPClassifier(random_state=seed, **settings), _wide(space)
+        return MLPClassifier(random_state=seed, **settings), _wide(matrix)
     model = import_module("xgboost").XGBClassifier(
-        feature_types=["c" if level else "q" for level in space.is_level],
+        feature_types=["c" if level else "q" for level in matrix.is_level],
         random_state=seed,
         **settings,
     )
-    return model, space.trees
+    return model, matrix.trees
 
 
-def _wide(space: Matrix) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda cells: space.dense(cells).astype(np.float64)
+def _wide(matrix: Matrix) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda cells: matrix.dense(cells).astype(np.float64)
 
 
 def out_of_fold(
     judge: str,
-    space: Matrix,
+    matrix: Matrix,
     cells: np.ndarray,
     y: np.ndarray,
     *,
@@ -209,7 +209,7 @@ def out_of_fold(
         test = folds == k
         seed = int(rng.integers(2**31))
         if test.any():
-            judged = learn(judge, space, cells[~test], y[~test], seed=seed, settings=settings)
+            judged = learn(judge, matrix, cells[~test], y[~test], seed=seed, settings=settings)
             out[test] = judged(cells[test])
     return out
 

@@ -63,7 +63,7 @@ class Source:
             return _of_sql(str(data), sql)
         if isinstance(data, ds.Dataset):
             return _of_dataset(data, "the dataset")
-        if type(data).__module__.partition(".")[0] == "polars" and hasattr(data, "collect_batches"):
+        if type(data).__module__.startswith("polars.") and type(data).__name__ == "LazyFrame":
             return _of_polars(data)
         if isinstance(data, str | os.PathLike):
             return _of_dataset(_dataset(str(data)), str(data))

@@ -286,8 +286,9 @@ class _CTGANLearner(StagedLearner):
         return self._judged(carried) if stage else self._judge(drawn)
 
     def _judge(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The critic tells real from fake rows, and its slope between them should be 1
-        (Gulrajani et al. 2017).
+        """The losses of the critic: it tells real from fake rows, with a slope of 1 between them.
+
+        The penalty on the slope is that of Gulrajani et al. (2017).
         """
         sampler, critic = self.sampler, self.critic
         numbers, logits = sampler(drawn["noise"], drawn["condition"])

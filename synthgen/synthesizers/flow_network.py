@@ -203,14 +203,15 @@ class Flow(Sampler):
         return Encoded(x[:, :n], codes)
 
     def _ways(self, times: Tensor, label: int) -> list[list[tuple[Tensor, Tensor]]]:
-        """Scale and shift of each block at each moment: for the class and, if `guidance` asks for
-        it, for none.
+        """Scale and shift of each block at each moment.
+
+        They are those of the class and, if `guidance` asks for it, also those of no class.
         """
-        told = torch.zeros(1, self.n_labels, device=times.device)
-        told[:, label] = 1.0
+        label_code = torch.zeros(1, self.n_labels, device=times.device)
+        label_code[:, label] = 1.0
         guided = self.guidance != 1 and self.label is not None
         ways = []
-        for of_class in [told, torch.zeros_like(told)][: 1 + guided]:
+        for of_class in [label_code, torch.zeros_like(label_code)][: 1 + guided]:
             moment = self._known(self.moment(times), of_class)
             way = []
             for block in self.blocks:
@@ -237,8 +238,10 @@ def _sharp(times: Tensor) -> Tensor:
 
 
 def _skip(times: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a standard normal number: the share of the noisy one in its mean, and what is left of its
-    spread (Karras et al. 2022).
+    """What is known of a standard normal number from its noisy copy (Karras et al. 2022).
+
+    Returns:
+        The weight of the noisy copy in the mean, and the standard deviation that is left.
     """
     spread = times**2 + (1 - times) ** 2
     return times / spread, (1 - times) / spread.sqrt()

@@ -17,8 +17,9 @@ def share_of(step: int) -> float:
 
 
 def changing(sampler: nn.Module) -> list[Tensor]:
-    """What training changes: weights, and the running statistics of batch norms. All are float32,
-    so that a GPU averages them in one launch.
+    """What training changes: weights, and the running statistics of batch norms.
+
+    All are float32, so that a GPU averages them in one launch.
     """
     found = [w.detach() for w in sampler.parameters() if w.requires_grad]
     for module in sampler.modules():

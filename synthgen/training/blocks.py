@@ -8,6 +8,7 @@ kernel launches does not grow with the table.
 from __future__ import annotations
 
 import math
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -196,8 +197,9 @@ def _one_by_one(values: Tensor) -> bool:
 
 
 def _exact(values: Tensor, member: Tensor) -> Tensor:
-    """``values @ member`` in full precision, whatever the user lets products on CUDA be rounded to:
-    rounded log-sum-exps are wrong by more than a whole level is worth.
+    """``values @ member`` in full precision, also where CUDA is allowed to round products.
+
+    Rounded log-sum-exps are wrong by more than a whole level is worth.
     """
     if values.dtype != torch.float32 or not values.is_cuda or not _rounds():
         return values.matmul(member)
@@ -229,6 +231,7 @@ def one_hot(labels: Tensor, n: int) -> Tensor:
     return (labels[:, None] == torch.arange(n, device=labels.device)).float()
 
 
+@final
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
         """Leave the weights unset; torch would draw them from its global generator."""
@@ -249,8 +252,12 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return (a.bfloat16() @ b.bfloat16()).float() if use_bf16(a) else a @ b
 
 
-class QuickLinear(_Linear):
+@final
+class QuickLinear(nn.Linear):
     """A linear layer that multiplies in bfloat16 during training, if `use_bf16`."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights unset, as `linear` does."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.bfloat16:

@@ -1,6 +1,4 @@
-"""Updates of a network, on CUDA captured once as a graph and replayed at the cost of one launch;
-and how an error says that memory ran out.
-"""
+"""Updates of a network, on CUDA captured once as a graph and replayed in one launch."""
 
 from __future__ import annotations
 
@@ -65,8 +63,9 @@ class CapturedSteps:
         self.update = None
 
     def ready(self, count: int) -> bool:
-        """Whether `count` updates are one graph, which is captured when they are asked for the
-        second time after the warm-up.
+        """Whether there is a graph of `count` updates.
+
+        It is captured when they are asked for the second time after the warm-up.
         """
         if not self.captures:
             return False

@@ -31,8 +31,10 @@ def make_rows(
     seed: np.random.SeedSequence,
     device: torch.device,
 ) -> Encoded:
-    """Fresh rows of one class. On CUDA several blocks at once, captured as a graph when there are
-    many; up to rounding, how many does not change a row.
+    """Fresh rows of one class.
+
+    On CUDA several blocks are made at once, captured as a graph when there are many; up to
+    rounding, how many does not change a row.
 
     Args:
         sampler: Draws for the rows.

@@ -52,8 +52,8 @@ def drawn(*frames: pd.DataFrame) -> Samples:
     """Train, synthetic, and held-out rows."""
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
     tables = [Table(f.reset_index(drop=True), schema) for f in frames]
-    space = Matrix.fitted_on(tables[0], with_target=False)
-    return Samples(space, *map(space.cells, tables), group="all")
+    matrix = Matrix.fitted_on(tables[0], with_target=False)
+    return Samples(matrix, *map(matrix.cells, tables), group="all")
 
 
 def measured(made: pd.DataFrame, rows: int = 600) -> Battery:
@@ -224,8 +224,8 @@ def test_intervals_hold_what_other_rows_give():
         draws = drawn(
             *(frame(3 * seed + 100 + k, 120)[["size", "price", "site"]] for k in range(3))
         )
-        arithmetic = Arithmetic.of(draws.space)
-        neighbours = detectors(draws.space, arithmetic, draws.train)[-1]
+        arithmetic = Arithmetic.of(draws.matrix)
+        neighbours = detectors(draws.matrix, arithmetic, draws.train)[-1]
         samples = (draws.made, draws.train, independent(rng, draws.train))
         one = module._finding(neighbours, draws.fresh, samples, np.random.SeedSequence(seed))
         assert one.interval is not None
@@ -265,7 +265,7 @@ def test_both_sides_are_as_large_and_no_larger_than_the_limit():
     draws = drawn(frame(1), frame(2)[:60], frame(3))
     found = battery(draws)
     assert {one.rows for one in found.findings} == {60}
-    some = detectors(draws.space, Arithmetic.of(draws.space), draws.train)
+    some = detectors(draws.matrix, Arithmetic.of(draws.matrix), draws.train)
     assert max(one.rows for one in some) == 10_000
 
 
@@ -285,13 +285,13 @@ def test_numbers_of_one_scale_come_first_among_many_columns():
     table = pd.DataFrame({f"n{k:02}": rng.normal(size=50) for k in range(28)})
     table = table.assign(huge=1e6 * rng.normal(size=50), tiny=1e-6 * rng.normal(size=50))
     table = table.assign(**{f"level{k}": rng.choice(["u", "v"], 50) for k in range(5)})
-    space = drawn(table, table, table).space
-    found = Arithmetic.of(space)
+    matrix = drawn(table, table, table).matrix
+    found = Arithmetic.of(matrix)
     assert len(found.columns) == MOST_COLUMNS
-    names = [space.names[j] for j in found.columns]
+    names = [matrix.names[j] for j in found.columns]
     assert names[:28] == [f"n{k:02}" for k in range(28)]
     assert sorted(names[28:]) == ["huge", "tiny"]
-    one, other = space.names.index("huge"), space.names.index("n00")
+    one, other = matrix.names.index("huge"), matrix.names.index("n00")
     assert (min(one, other), max(one, other)) in found.differences
     assert (min(one, other), max(one, other)) not in found.equalities
 
@@ -299,7 +299,7 @@ def test_numbers_of_one_scale_come_first_among_many_columns():
 def test_levels_are_equal_where_their_texts_are():
     table = pd.DataFrame({"from": list("uvwu") * 5, "to": list("vvwu") * 5, "y": list("abab") * 5})
     draws = drawn(table, table, table)
-    found = Arithmetic.of(draws.space)
+    found = Arithmetic.of(draws.matrix)
     assert found.equalities == ((0, 1),)
     assert found.equal(draws.train)[:4, 0].tolist() == [0, 1, 1, 1]
 
@@ -318,7 +318,7 @@ def test_a_level_is_named_and_dates_are_shown_as_dates():
         ("seen", day[0], "`seen` is at most 2024-"),
     ):
         draws = drawn(table, table.assign(**{column: value}), table)
-        arithmetic = Arithmetic.of(draws.space)
+        arithmetic = Arithmetic.of(draws.matrix)
         fact = strongest(arithmetic, draws.fresh, draws.made, ("level", "value"))
         assert fact is not None
         assert fact.text.startswith(words) or fact.text == "`site` is south"

@@ -54,8 +54,8 @@ def tables(*frames: pd.DataFrame) -> list[Table]:
 
 def drawn(*frames: pd.DataFrame) -> samples.Samples:
     given = tables(*frames)
-    space = Matrix.fitted_on(given[0], with_target=True)
-    return samples.Samples(space, *map(space.cells, given), group="all")
+    matrix = Matrix.fitted_on(given[0], with_target=True)
+    return samples.Samples(matrix, *map(matrix.cells, given), group="all")
 
 
 def measured(*frames: pd.DataFrame) -> Part:
@@ -173,15 +173,15 @@ def test_shapes_and_trends_are_those_of_sdmetrics(make: Callable[[int], pd.DataF
     varies = [c for c in varies if frames[0][c].notna().mean() > 0.5]
     given = tables(*(f[varies] for f in frames))
     part = fidelity(*given, group="all", random_state=0)
-    space = Matrix.fitted_on(given[0], with_target=True)
-    real, made = (pd.DataFrame(space.cells(table), columns=space.names) for table in given[:2])
-    number = dict(zip(space.names, ~space.is_level, strict=True))
-    for name in space.names:
+    matrix = Matrix.fitted_on(given[0], with_target=True)
+    real, made = (pd.DataFrame(matrix.cells(table), columns=matrix.names) for table in given[:2])
+    number = dict(zip(matrix.names, ~matrix.is_level, strict=True))
+    for name in matrix.names:
         metric = KSComplement if number[name] else TVComplement
         wanted = metric.compute(real[name], made[name])
         assert of(part, "column_shape", f"all: {name}").value == pytest.approx(wanted, abs=1e-6)
     wanted = []
-    for pair in map(list, combinations(space.names, 2)):
+    for pair in map(list, combinations(matrix.names, 2)):
         numbers = [name for name in pair if number[name]]
         if len(numbers) == 2:
             wanted.append(CorrelationSimilarity.compute(real[pair], made[pair]))
@@ -202,10 +202,10 @@ def test_intervals_of_two_sample_tests_hold_half(judge: str):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         (table,) = tables(frame(100 + seed, 160))
-        space = Matrix.fitted_on(table, with_target=False)
+        matrix = Matrix.fitted_on(table, with_target=False)
         y = np.arange(160) % 2 == 0
         folds = folds_of(y, 3, rng)
-        score = out_of_fold(judge, space, space.cells(table), y, folds=folds, rng=rng)
+        score = out_of_fold(judge, matrix, matrix.cells(table), y, folds=folds, rng=rng)
         area, error = _area(y, score[None], rng)
         held += abs(area - 0.5) <= error
     assert held >= 17
@@ -302,8 +302,8 @@ def test_one_report_of_sdmetrics_gives_what_a_report_for_each_would(
     given = tables(*(make(seed)[:200] for seed in (1, 2, 3)))
     part = quality_report(*given, group="all", random_state=0)
     assert len(seen) == 1
-    space = Matrix.fitted_on(given[0], with_target=True)
-    cells = pd.DataFrame(space.cells(given[2]))
+    matrix = Matrix.fitted_on(given[0], with_target=True)
+    cells = pd.DataFrame(matrix.cells(given[2]))
     cells.columns = cells.columns.map(str)
     report, _, _, about = seen[0]
     generate(report, {"rows": seen[0][1]["rows"]}, {"rows": cells}, about, verbose=False)

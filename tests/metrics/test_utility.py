@@ -336,7 +336,7 @@ def test_added_noise_stays_below_its_reference():
 def test_no_test_row_is_told_by_a_judge_that_learned_from_it(monkeypatch: pytest.MonkeyPatch):
     """A judge that knows the rows it has seen, and nothing of any other."""
 
-    def memory(judge: str, space: Matrix, cells: np.ndarray, y: np.ndarray, **_: object):
+    def memory(judge: str, matrix: Matrix, cells: np.ndarray, y: np.ndarray, **_: object):
         seen = {row.tobytes() for row in cells[y]}
         return lambda other: np.array([0.9 if r.tobytes() in seen else 0.2 for r in other])
 
@@ -447,12 +447,12 @@ def test_the_settings_that_are_said_are_those_that_are_used(
     assert text in fresh.judges["boosting"]
     assert "tables of up to 1,000 rows learning_rate=0.2, max_iter=20)" in fresh.judges["boosting"]
     table = Table.of(frame(1), target="ill")
-    space = Matrix.fitted_on(table, with_target=False)
+    matrix = Matrix.fitted_on(table, with_target=False)
     assert settings_for("boosting", 1_001) == settings_for("forest", 600) == {}
     for judge in ("boosting", "logistic", "forest", "mlp"):
         kind, used = getattr(judging, CLASSIFIERS[judge]), []
         monkeypatch.setattr(kind, "fit", lambda model, *_, used=used: used.append(model))
-        learn(judge, space, space.cells(table), table.labels == 1, seed=0)
+        learn(judge, matrix, matrix.cells(table), table.labels == 1, seed=0)
         default, found = kind().get_params(), used[0].get_params()
         assert SETTINGS[judge].items() <= found.items()
         own = {"random_state", "categorical_features", "min_samples_leaf"}
@@ -462,11 +462,11 @@ def test_the_settings_that_are_said_are_those_that_are_used(
 
 def test_all_judges_know_the_class():
     table = Table.of(frame(1), target="ill")
-    space = Matrix.fitted_on(table, with_target=False)
-    cells, y = space.cells(table), table.labels == 1
+    matrix = Matrix.fitted_on(table, with_target=False)
+    cells, y = matrix.cells(table), table.labels == 1
     test = Table.of(frame(2), target="ill")
     for judge in ("forest", "mlp", "boosting", "logistic"):
-        p = learn(judge, space, cells, y, seed=0, settings={})(space.cells(test))
+        p = learn(judge, matrix, cells, y, seed=0, settings={})(matrix.cells(test))
         assert known.roc_auc_score(test.labels == 1, p) > 0.85, judge
 
 
