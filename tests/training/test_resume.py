@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import pickle
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -710,6 +712,25 @@ def test_a_signal_ends_a_process_within_seconds(
     assert read_model(path)[0]["parts"]["now"]["step"] > 0
 
 
+# Reads a line, forks a fit, says when it ended and how. What is imported is imported once.
+FORKING = """
+import os, sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+import test_resume
+from synthgen.training import checkpoint, runner
+checkpoint.EVERY, runner.REPORT_EVERY = 0.0, 20
+for _ in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        model = test_resume.new("ctgan", Path({path!r}), steps={steps}, scope={scope!r})
+        Path({out!r}).write_text(test_resume.bits(model.fit(*test_resume.table())))
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
 @pytest.mark.slow
 def test_a_process_killed_at_20_random_moments_ends_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -718,20 +739,27 @@ def test_a_process_killed_at_20_random_moments_ends_with_the_same_bits(
     monkeypatch.setattr("synthgen.training.runner.REPORT_EVERY", 20)
     expected = bits(new("ctgan", steps=steps, scope=scope).fit(*table()))
     path, out = tmp_path / CHECKPOINT, tmp_path / "made"
+    code = FORKING.format(paths=PATHS, path=str(path), out=str(out), steps=steps, scope=scope)
     rng = np.random.default_rng()
     kills, finished, moments = 0, 0, []
-    while kills < 20 or not finished:
-        process = child(path, out, steps, scope)
-        moments.append(float(rng.uniform(0, 1.5)))
-        try:
-            process.communicate(timeout=moments[-1] if kills < 20 else 300)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-            continue
-        assert process.returncode == 0, moments
-        assert out.read_text() == expected, moments
-        assert not path.exists()
-        finished += 1
-        out.unlink()
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], bufsize=0, **pipes) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        while kills < 20 or not finished:
+            parent.stdin.write(b"\n")
+            pid = int(parent.stdout.readline())
+            moments.append(float(rng.uniform(0, 1.5)))
+            if not select.select([parent.stdout], [], [], moments[-1] if kills < 20 else 300)[0]:
+                with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
+            status = int(parent.stdout.readline())
+            if status == signal.SIGKILL:
+                kills += 1
+                continue
+            assert status == 0, moments
+            assert out.read_text() == expected, moments
+            assert not path.exists()
+            finished += 1
+            out.unlink()
+        parent.stdin.close()
