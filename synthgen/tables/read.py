@@ -419,7 +419,8 @@ def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     if pc.all(pc.is_in(cells, pa.array(["True", "False", ""]))).as_py():
         flags = pc.if_else(empty, None, pc.equal(cells, "True"))
         return pd.Series(flags.to_numpy().copy(), dtype=object if flags.null_count else bool)
-    return pd.Series(pc.if_else(empty, None, cells).to_numpy(), dtype=object)
+    # Not by if_else, which spoils the cells of a slice in older pyarrow (apache/arrow#49410).
+    return pd.Series(np.where(empty.to_numpy(), None, cells.to_numpy()), dtype=object)
 
 
 def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
