@@ -385,7 +385,7 @@ class _Trial:
             early_stopping=False,
             categorical_features=is_level if is_level.any() else None,
             min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
-            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0] >> 1),
+            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1,
         )
         with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
             model.fit(coder.transform(X), target)

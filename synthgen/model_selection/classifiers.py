@@ -349,7 +349,7 @@ def fit_model(
 ) -> Any:
     """Fit a model; all but histogram boosting get cells imputed, scaled and one-hot encoded."""
     if "random_state" in model.get_params(deep=False):
-        model.set_params(random_state=int(seed.generate_state(1)[0] >> 1))
+        model.set_params(random_state=int(seed.generate_state(1)[0]) >> 1)
     # What wraps boosting, such as a bag of it, has it as its estimator.
     inner = getattr(model, "estimator", model)
     if isinstance(inner, HistGradientBoostingClassifier):

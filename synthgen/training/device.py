@@ -121,5 +121,5 @@ def in_words(n: float) -> str:
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:
     """A random generator on the device, independent of torch's global one."""
     generator = torch.Generator(device=device)
-    generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+    generator.manual_seed(int(seed.generate_state(1, np.uint64)[0]) >> 1)
     return generator
