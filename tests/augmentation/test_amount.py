@@ -72,7 +72,8 @@ def test_good_rows_are_added_and_the_curve_says_so() -> None:
     assert max(found.curve.values()) > found.curve["none"] + 0.02
     sampler = Oversampler(Oracle(), ratio="auto", random_state=0)
     _, y_new = sampler.fit_resample(X, y)
-    goal = wanted_rows(np.array([600, 60]), sampler.amount_.amount)[1]
+    # Of another seed, for which none may be within one error of the best.
+    goal = wanted_rows(np.array([600, 60]), sampler.amount_.amount).get(1, 60)
     assert (y_new == 1).sum() == goal
     assert sampler.ratio_ == pytest.approx(goal / 600)
 

@@ -681,7 +681,7 @@ HINT = "; see synthgen augment --help"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--frob", r"E200: No such option:? '?--frob'?\..*" + HINT),
+        ("--frob", r"E200: No such option:? '?--frob'?[. ].*" + HINT),
         ("extra.csv", r"E200: Got unexpected extra argument \(extra.csv\)" + HINT),
         ("-n 0", "E200: Invalid value for '-n' / '--rows': 0 is not in the range x>=1" + HINT),
         ("-n 2.7", "E200: Invalid value for '-n' / '--rows': '2.7' is not a valid .*" + HINT),
@@ -1014,6 +1014,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         return folder, succeed("demo", "--synthesizer", "bootstrap", "--out", "d").stdout
 
 
+@pytest.mark.slow  # a table of 3,163 rows, whole; one of 158 is above
 def test_demo(demo: tuple[Path, str]):
     folder, printed = demo
     packed = (files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes()
@@ -1028,6 +1029,7 @@ def test_demo(demo: tuple[Path, str]):
         assert line.startswith("  synthgen ")
 
 
+@pytest.mark.slow
 def test_demo_names_files_that_exist(demo: tuple[Path, str]):
     folder, printed = demo
     named: list[str] = re.findall(r":  (d/\S+)", printed)
