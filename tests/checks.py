@@ -154,21 +154,18 @@ def check_same_bytes_in_two_processes(make: Make) -> None:
         print(checks.digest(model.sample(40, label="rare", random_state=1)))
         """
     )
-    found = set()
-    for hash_seed, folder in (("1", "/"), ("2", str(Path(__file__).parent))):
-        env = os.environ | {"PYTHONHASHSEED": hash_seed}
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            env=env,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.add(run.stdout.strip())
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ
+        | {"PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     X, y = mixed()
-    found.add(digest(make(random_state=0).fit(X, y).sample(40, label="rare", random_state=1)))
-    assert len(found) == 1
+    here = digest(make(random_state=0).fit(X, y).sample(40, label="rare", random_state=1))
+    assert run.stdout.strip() == here
 
 
 def check_global_random_states(make: Make) -> None:
@@ -238,7 +235,7 @@ def check_parameters(make: Make) -> None:
     assert model.random_state == 4
 
 
-def check_learns_a_known_distribution(make: Make, steps: int = 2000) -> None:
+def check_learns_a_known_distribution(make: Make, steps: int = 1000) -> None:
     """A class whose numbers, dependence and frequencies are known in closed form."""
     rng = np.random.default_rng(0)
     rows = 600

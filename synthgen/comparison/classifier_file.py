@@ -22,6 +22,7 @@ TRUSTED = [
     "imblearn.pipeline.Pipeline",
     "imblearn.under_sampling._prototype_selection._random_under_sampler.RandomUnderSampler",
     "numpy.dtype",
+    "sklearn.compose._column_transformer._RemainderColsList",  # up to scikit-learn 1.6
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",

@@ -160,8 +160,8 @@ class TabFlow(NetworkSynthesizer):
         >>> ill = pd.Series(np.arange(300) < 40, name="ill")
         >>> model = TabFlow(steps=5, random_state=0).fit(frame, ill)
         >>> rows = model.sample(4, label=True, where={"sex": "f"}, random_state=0)
-        >>> rows.shape, rows["ill"].all(), set(rows["sex"])
-        ((4, 3), np.True_, {'f'})
+        >>> rows.shape, bool(rows["ill"].all()), set(rows["sex"])
+        ((4, 3), True, {'f'})
     """
 
     def __init__(

@@ -170,8 +170,8 @@ class TVAE(NetworkSynthesizer):
         >>> ill = pd.Series(np.arange(300) < 40, name="ill")
         >>> model = TVAE(steps=5, random_state=0).fit(frame, ill)
         >>> rows = model.sample(4, label=True, random_state=0)
-        >>> rows.shape, rows["ill"].all()
-        ((4, 3), np.True_)
+        >>> rows.shape, bool(rows["ill"].all())
+        ((4, 3), True)
     """
 
     max_levels = FEW_LEVELS

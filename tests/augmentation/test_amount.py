@@ -75,7 +75,7 @@ def test_good_rows_are_added_and_the_curve_says_so() -> None:
     # Of another seed, for which none may be within one error of the best.
     goal = wanted_rows(np.array([600, 60]), sampler.amount_.amount).get(1, 60)
     assert (y_new == 1).sum() == goal
-    assert sampler.ratio_ == pytest.approx(goal / 600)
+    assert sampler.ratio_ == pytest.approx(goal / 600 if goal > 60 else 0)
 
 
 class Common(Oracle):

@@ -26,6 +26,7 @@ from synthgen.cli import terminal
 from synthgen.cli.main import main
 from synthgen.errors import ConvergenceError
 from synthgen.metrics import attacks
+from synthgen.metrics import evaluate as evaluate_module
 from synthgen.synthesizers.tvae import TVAE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -390,6 +391,7 @@ def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
     )
 
 
+@pytest.mark.usefixtures("quick_judges")
 def test_report(table: Path):
     result = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--report", "page")
     assert result.stdout.endswith("wrote page/report.html\n")
@@ -636,6 +638,7 @@ def test_a_bad_run_file_is_refused(table: Path, content: str, message: str):
     assert line.startswith(message.replace("there are device", "there are device"))
 
 
+@pytest.mark.usefixtures("quick_judges")
 def test_the_run_file_that_comes_with_the_project_is_understood(table: Path):
     succeed(*AUGMENT[:4], "-o", "o.csv", "--config", ROOT / "configs" / "augment.toml",
             "--synthesizer", "tvae", "--set", "steps=5")  # fmt: skip
@@ -649,6 +652,7 @@ def test_the_run_file_that_comes_with_the_project_is_understood(table: Path):
 
 
 @pytest.mark.parametrize("command", ["augment", "demo", "fit", "sample", "schema", "show"])
+@pytest.mark.usefixtures("quick_judges")
 def test_json_on_standard_output_is_alone_there(
     table: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -870,6 +874,13 @@ def test_a_disk_that_is_full_at_any_write_leaves_whole_files(
         rename(*places)
 
     monkeypatch.setattr(os, "replace", replace)
+    judge, judged = evaluate_module.evaluate, []
+
+    def judge_once(*tables: Any, **how: Any) -> Any:  # the same rows each time
+        judged[:] = judged or [judge(*tables, **how)]
+        return judged[0]
+
+    monkeypatch.setattr(evaluate_module, "evaluate", judge_once)
     succeed(*arguments, "--json", "done.json")
     everything, writes = files_below(), -1 - left[0]
     assert set(outputs) <= everything

@@ -222,6 +222,7 @@ def test_the_interval_of_recall_holds_what_another_threshold_would_find():
     assert sum(held) >= 6
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_variance_of_training():
     """What other training rows of the same kind would give, on the same large test."""
     test = frame(99, 4000)

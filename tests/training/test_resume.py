@@ -668,7 +668,10 @@ def child(path: Path, out: Path, steps: int, scope: str) -> subprocess.Popen[str
             return step(self, generator)
         test_resume.LEARNERS["ctgan"].step = first_step
         model = test_resume.new("ctgan", Path({str(path)!r}), steps={steps}, scope={scope!r})
-        made = test_resume.bits(model.fit(*test_resume.table()))
+        try:
+            made = test_resume.bits(model.fit(*test_resume.table()))
+        except KeyboardInterrupt:  # else some library that ends later may make it status 1
+            sys.exit(130)
         Path({str(out)!r}).write_text(made)
         """
     process = subprocess.Popen(
@@ -685,9 +688,7 @@ def child(path: Path, out: Path, steps: int, scope: str) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)]
-)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_process_within_seconds(
     number: signal.Signals, status: int, tmp_path: Path
 ) -> None:
