@@ -136,16 +136,16 @@ def stopped(often: None, at_step: Callable[..., list[int]], tmp_path: Path) -> P
         ("tabflow", "adapt"),  # which learns from all rows, and then from those of the class
     ],
 )
-def test_a_fit_ended_at_20_random_steps_ends_with_the_same_bits(
+def test_a_fit_ended_at_10_random_steps_ends_with_the_same_bits(
     name: str, scope: str, often: None, at_step: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     X, y = table()
     expected = bits(new(name, scope=scope).fit(X, y))
     path = tmp_path / CHECKPOINT
     rng = np.random.default_rng([len(scope), len(name)])
-    # The same 20 moments for one fit: 60 steps alone, twice or once, and 30 to adapt, twice.
+    # The same 10 moments for one fit: 60 steps alone, twice or once, and 30 to adapt, twice.
     ends, reached = 0, set()
-    while ends < 20:
+    while ends < 10:
         at_step(name, int(rng.integers(1, 17)), kill)
         try:
             model = new(name, path, scope=scope).fit(X, y)
