@@ -31,9 +31,7 @@ from synthgen.training.device import resolve
 Amount = float | str
 # In order of simplicity: of two that are as good, the first is taken.
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
-# With a model that is trained already, and no amount asked for: the class is doubled, or raised to
-# this share of the largest class if that is more.
-RATIO = 0.3
+RATIO = 0.3  # of the largest class: see `default_amount`
 FOLDS, LEAST = 5, 10  # a class with fewer rows than LEAST cannot be validated
 MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
 # On a CPU a network would take minutes in each fold. A stand-in is validated in its place: trained
@@ -67,12 +65,19 @@ class Validated:
         curve: Mean average precision over the folds for each amount tried; empty if a class has too
             few rows to validate.
         reason: How the amount was chosen, in words.
+        finding: Whether new rows helped a classifier, in one sentence.
     """
 
     amount: Amount
     rows: dict[Any, int]
     curve: dict[str, float]
     reason: str
+    finding: str
+
+    @property
+    def helps(self) -> bool:
+        """Whether an amount was found to rank better than no new row."""
+        return bool(self.curve) and self.amount != 0
 
 
 def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
@@ -102,6 +107,38 @@ def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
     return goals
 
 
+def default_amount(
+    counts: dict[Any, int], labels: Sequence[Any], found: Validated | None = None
+) -> list[Addition]:
+    """How many rows to make of each label when nobody says how many: set here and nowhere else.
+
+    The amount that validation found to help. If none was, rows up to 0.3 of the largest class, and
+    at least as many as the class has, so that no new row weighs more than a real one: with their
+    weights, such rows lose little on the tables of ``evaluation/benchmark.md``.
+
+    Args:
+        counts: Rows of every class of the table.
+        labels: Classes to make.
+        found: What validation found; None: nothing was validated.
+
+    Example:
+        >>> [default_amount({"no": 1000, "yes": n}, ["yes"])[0].rows for n in (60, 200)]
+        [240, 200]
+    """
+    if found is not None and found.helps:
+        return [Addition(label, found.rows[label], found.reason) for label in labels]
+    most = max(counts, key=lambda c: counts[c])
+    additions = []
+    for label in labels:
+        rows = counts[label]
+        share = round(RATIO * counts[most]) - rows
+        why = f"doubles its {rows:,} rows"
+        if share > rows:
+            why = f"to {RATIO:g} of the {counts[most]:,} rows of {shown(most)}"
+        additions.append(Addition(label, max(share, rows, 1), why))
+    return additions
+
+
 def amounts(
     counts: dict[Any, int],
     labels: Sequence[Any],
@@ -109,14 +146,13 @@ def amounts(
     ratio: float | str | None = None,
     n_samples: int | None = None,
 ) -> list[Addition]:
-    """How many rows to make of each label when no validation is asked for.
+    """How many rows to make of each label when nothing is validated.
 
     Args:
         counts: Rows of every class of the table.
         labels: Classes to make.
         ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
-            "double": as many new rows as there are real ones. None: doubled, or raised to 0.3 of
-            the most frequent class if that is more.
+            "double": as many new rows as there are real ones. None: `default_amount`.
         n_samples: New rows of each class, in place of `ratio`.
 
     Raises:
@@ -131,24 +167,23 @@ def amounts(
         return [Addition(label, int(n_samples), "as asked for") for label in labels]
     if ratio == "double":
         return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
+    if ratio is None:
+        return default_amount(counts, labels)
     most = max(counts, key=lambda c: counts[c])
-    wanted = RATIO if ratio is None else cast(float, ratio)
+    wanted = cast(float, ratio)
     found = []
     for label in labels:
         rows = counts[label]
         share = round(wanted * counts[most]) - rows
-        if ratio is not None and share < 1:
+        if share < 1:
             raise UsageError(
                 278,
                 f"class {label!r} has {rows} rows, {rows / counts[most]:.3g} of the {counts[most]} "
-                f"of {most!r}: ratio {ratio:g} asks for no new row; give a greater one, or say how "
-                f"many rows",
+                f"of {most!r}: ratio {wanted:g} asks for no new row; give a greater one, or say "
+                f"how many rows",
             )
-        if ratio is not None or share > rows:
-            why = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
-            found.append(Addition(label, share, why))
-        else:
-            found.append(Addition(label, max(1, rows), f"doubles its {rows:,} rows"))
+        why = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
+        found.append(Addition(label, share, why))
     return found
 
 
@@ -229,8 +264,9 @@ def validated_amount(
 
     In each fold the synthesizer learns the training part, its rows pass the same `Guard` as the
     delivered ones, and boosting with fixed settings is trained on the training part with each
-    amount of them. It ranks the test part, where classes keep their natural shares. Equal rows lie
-    in one fold. The score is the mean average precision of the labels, each against all others.
+    amount of them, weighted so that they together count as much as the real rows of their class.
+    It ranks the test part, where classes keep their natural shares. Equal rows lie in one fold. The
+    score is the mean average precision of the labels, each against all others.
     Amounts of more than 20,000 new rows of a class are not tried.
 
     On a CPU a network would train for minutes in each fold, so a network trained for fewer steps on
@@ -250,12 +286,14 @@ def validated_amount(
     trial = _Trial(table, labels, synthesizer, rules, seed)
     if trial.too_few:
         rows = min(trial.counts[trial.wanted])
-        why = f"{rows} rows are too few to validate an amount: doubled"
-        return Validated("double", trial.by_label("double"), {}, why)
+        why = f"{rows} rows are too few to validate an amount"
+        finding = f"Nothing was validated: {why}."
+        return Validated("double", trial.by_label("double"), {}, f"{why}: doubled", finding)
     tried = trial.amounts
     if len(tried) == 1:
         why = f"each other amount is more than {MOST_ROWS:,} rows: ask for a number of rows"
-        return Validated(0.0, trial.by_label(0.0), {}, f"none: {why}")
+        finding = f"Nothing was validated: {why}."
+        return Validated(0.0, trial.by_label(0.0), {}, f"none: {why}", finding)
     scores = np.empty((len(tried), FOLDS))
     with Progress(verbose) as progress:
         progress.start("choosing an amount", total=FOLDS)
@@ -264,8 +302,10 @@ def validated_amount(
             scores[:, f] = trial.scores(f)
     place = choose(scores, ratio=1 / (FOLDS - 1))
     curve = {words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
-    reason = _explained(curve, words(tried[place]), trial.stand_in)
-    return Validated(tried[place], trial.by_label(tried[place]), curve, reason)
+    chosen = tried[place]
+    reason = _explained(curve, words(chosen), trial.stand_in)
+    finding = _finding(curve, words(chosen), trial.stand_in)
+    return Validated(chosen, trial.by_label(chosen), curve, reason, finding)
 
 
 class _Trial:
@@ -379,7 +419,12 @@ class _Trial:
     ) -> float:
         new = {c: n for c, n in rows.items() if n}
         X = np.vstack([self._places[train], *(made[c][:n] for c, n in new.items())])
-        target = np.concatenate([self.codes[train], *(np.full(n, c) for c, n in new.items())])
+        real = self.codes[train]
+        target = np.concatenate([real, *(np.full(n, c) for c, n in new.items())])
+        weight = np.ones(len(target))  # as of the delivered rows
+        weight[len(real) :] = np.repeat(
+            [(real == c).sum() / n for c, n in new.items()], [*new.values()]
+        )
         is_level = self._known.is_level
         model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
             early_stopping=False,
@@ -388,7 +433,7 @@ class _Trial:
             random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1,
         )
         with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
-            model.fit(coder.transform(X), target)
+            model.fit(coder.transform(X), target, sample_weight=weight)
         p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
         column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
         truth = self.codes[~train]
@@ -410,12 +455,28 @@ def words(amount: Amount) -> str:
 
 
 def _explained(curve: dict[str, float], chosen: str, stand_in: str) -> str:
-    found = ", ".join(f"{name} {value:.3f}" for name, value in curve.items())
-    how = f"average precision on {FOLDS} folds: {found}"
+    how = f"average precision on {FOLDS} folds: {_told(curve)}"
     how += f"; validated with {stand_in}" if stand_in else ""
     if chosen != "none":
         return f"{chosen}: the smallest amount within one error of the best ({how})"
     return (
         "none: in validation no amount improved average precision by more than one error "
         f"({how}). To add rows anyway, ask for a number of rows or a ratio"
+    )
+
+
+def _told(curve: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in curve.items())
+
+
+def _finding(curve: dict[str, float], chosen: str, stand_in: str) -> str:
+    by = f" with {stand_in}" if stand_in else ""
+    if chosen == "none":
+        return (
+            f"In validation{by}, new rows did not improve a classifier (average precision: "
+            f"{_told(curve)})."
+        )
+    return (
+        f"In validation{by}, new rows improved a classifier: average precision "
+        f"{curve[chosen]:.3f} with {chosen}, {curve['none']:.3f} with none."
     )

@@ -14,7 +14,13 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from synthgen.augmentation.amount import Addition, amounts, validated_amount
+from synthgen.augmentation.amount import (
+    Addition,
+    Validated,
+    amounts,
+    default_amount,
+    validated_amount,
+)
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
@@ -48,6 +54,7 @@ class Augmented(Shown):
         guard: Rows refused for each class, see `Guarded.summary`.
         seed: The same call with this seed gives the same rows.
         seconds: Wall time of ``fit`` and ``sample``.
+        finding: What validation found about new rows, in one sentence; "" if nothing was validated.
     """
 
     frame: pd.DataFrame
@@ -60,6 +67,7 @@ class Augmented(Shown):
     guard: dict[Any, dict[str, Any]]
     seed: int
     seconds: dict[str, float]
+    finding: str = ""
 
     def __repr__(self) -> str:
         most = max(self.before.values())
@@ -75,6 +83,7 @@ class Augmented(Shown):
             )
         if len(self.additions) > SHOWN:
             lines.append(f"and {len(self.additions) - SHOWN} more classes")
+        lines += textwrap.wrap(self.finding, WIDTH)
         name, seconds = type(self.synthesizer).__name__, sum(self.seconds.values())
         lines.append(f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic")
         return "\n".join(lines)
@@ -150,6 +159,7 @@ class Augmented(Shown):
             "added": [
                 {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in self.additions
             ],
+            "validation": self.finding,
             "synthesizer": {
                 "name": type(synthesizer).__name__,
                 "params": params,
@@ -194,12 +204,12 @@ def augment(
         model: A fitted synthesizer to use as it is. Limits are then those that it learned, unless
             `schema` is given.
         ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
-            "double": as many new rows as there are real ones. "auto", the default: validation
-            chooses among none, 10 %, 30 %, double and balance, see `validated_amount`; that trains
-            the synthesizer five more times.
+            "double": as many new rows as there are real ones. "auto": validation chooses among
+            none, 10 %, 30 %, double and balance, see `validated_amount`; that trains the
+            synthesizer five more times. None: the same, but where no amount helps, rows are added
+            all the same, see `default_amount`, and `Augmented.finding` says that they do not help.
         n_samples: New rows of each class, in place of `ratio`. With `model` nothing can be
-            validated, since it has seen all rows: without `n_samples` and `ratio` the class is
-            doubled, or raised to 0.3 of the most frequent class if that is more.
+            validated, since it has seen all rows.
         schema: Decisions about columns that replace what would be inferred.
         rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
             see `Rule`.
@@ -220,7 +230,9 @@ def augment(
         >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
         >>> result = augment(frame, target="ill", synthesizer="bootstrap", random_state=0)
         >>> result.frame["ill"].tolist(), result.additions[0].reason
-        ([0, 0, 0, 0, 1, 1, 1, 1], '2 rows are too few to validate an amount: doubled')
+        ([0, 0, 0, 0, 1, 1, 1, 1], 'doubles its 2 rows')
+        >>> result.finding
+        'Nothing was validated: 2 rows are too few to validate an amount.'
         >>> result.sample_weight.tolist()
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
@@ -233,13 +245,19 @@ def augment(
     limits = None if model is None or schema is not None else model.schema_
     # What is wrong with a rule is known before any training.
     guards = {label: Guard(table, label, rules=rules, limits=limits) for label in wanted}
+    found = None
     if ratio == "auto" or (ratio is None and n_samples is None and model is None):
-        additions = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
+        found = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
+    if found is not None and ratio == "auto":
+        additions = [Addition(label, found.rows[label], found.reason) for label in wanted]
+    elif found is not None:
+        additions = default_amount(table.counts, wanted, found)
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     frame = given_frame(X, y, table)
     fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed, verbose)
-    return _augmented(frame, table, additions, guards, fitted, seed, train=model is None)
+    finding = "" if found is None else found.finding
+    return _augmented(frame, table, additions, guards, fitted, seed, finding, train=model is None)
 
 
 def _unfitted(
@@ -266,6 +284,7 @@ def _augmented(
     guards: dict[Any, Guard],
     synthesizer: Synthesizer,
     seed: int,
+    finding: str,
     *,
     train: bool,
 ) -> Augmented:
@@ -292,6 +311,7 @@ def _augmented(
         guard={a.label: g.summary() for a, g in zip(some, made, strict=True)},
         seed=seed,
         seconds={"fit": trained - started, "sample": time.perf_counter() - trained},
+        finding=finding,
     )
 
 
@@ -336,7 +356,7 @@ def _validated(
     seed: int,
     rules: Sequence[RowRule],
     verbose: bool,
-) -> list[Addition]:
+) -> Validated:
     if model is not None:
         raise UsageError(
             257,
@@ -348,10 +368,9 @@ def _validated(
     for label in labels:
         check_two_rows(label, table.counts[label])
     entropy = child_seed(seed_sequence(seed), 9)
-    found = validated_amount(
+    return validated_amount(
         table, labels, resolve(synthesizer), entropy, rules=rules, verbose=verbose
     )
-    return [Addition(label, found.rows[label], found.reason) for label in labels]
 
 
 def check_fit(model: Synthesizer, table: Table) -> None:

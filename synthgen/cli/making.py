@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from synthgen.augmentation.augment import Augmented
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
+WEIGHTS = "sample_weight"
 
 
 @click.command()
@@ -84,7 +85,8 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
     # The page wants rows to show, whether they are worth having or not.
     report = out / "report"
-    _run(Job(data, training, output, ratio=0.3, report=report, mark="is_synthetic"), json_file)
+    asked: dict[str, Any] = {"ratio": 0.3, "mark": "is_synthetic", "weights": WEIGHTS}
+    _run(Job(data, training, output, report=report, **asked), json_file)
     for line in (
         f"the table:  {data}",
         f"with new rows:  {output}",
@@ -107,8 +109,8 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     "--ratio",
     metavar="X|auto|double",
     callback=read_ratio,
-    help="Wanted rows of the class, real and new, over those of the largest class.  "
-    "[default: auto, chosen by validation, none included]",
+    help="Wanted rows of the class, real and new, over those of the largest class; auto: chosen by "
+    "validation, which may be none.  [default: what validation finds to help, else 0.3]",
 )
 @click.option(
     "-n",
@@ -122,9 +124,11 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 @click.option(
     "--weights",
     metavar="COL",
-    help="Add a column of weights for a classifier's sample_weight: 1 for real rows; the new rows "
-    "of a class together weigh as much as its real ones.",
+    help="Name of the last column, of weights for a classifier's sample_weight: 1 for real rows; "
+    "the new rows of a class together weigh as much as its real ones. With --only-new it is "
+    f"written if it is named.  [default: {WEIGHTS}]",
 )
+@click.option("--no-weights", is_flag=True, help="Leave the column of weights out.")
 @click.option(
     "--model",
     type=path_type,
@@ -145,6 +149,7 @@ def augment(
     only_new: bool,
     mark: str | None,
     weights: str | None,
+    no_weights: bool,
     model: Path | None,
     report: Path | None,
     sql: str | None,
@@ -159,7 +164,7 @@ def augment(
 
     \b
     Example:
-      synthgen augment data.csv --target outcome --weights weight -o augmented.csv
+      synthgen augment data.csv --target outcome -o augmented.csv
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
       synthgen augment 'sales/*.parquet' --target fraud -n 5000 -o augmented.parquet
@@ -173,6 +178,8 @@ def augment(
             rows = None
         else:
             raise UsageError(275, f"--ratio {ratio} and -n {rows} were both given: drop one")
+    if weights is None and not only_new:
+        weights = WEIGHTS
     job = Job(
         data,
         training,
@@ -181,7 +188,7 @@ def augment(
         rows,
         only_new,
         mark,
-        weights,
+        None if no_weights else weights,
         model,
         report,
         rules,
@@ -287,6 +294,8 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
     for option, name in job.columns.items():
         if name in map(str, frame.columns):
             what = f"{option} {name}: the table has such a column: choose another name"
+            if option == "--weights":
+                what += ", or leave it out with --no-weights"
             raise UsageError(287, what)
     result = augment(
         frame,
@@ -339,6 +348,12 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
         say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
     say_additions(result, err=err)
     new = sum(a.rows for a in result.additions)
+    if job.weights is not None and new:
+        say(
+            f"column {job.weights}: give it to the classifier as sample_weight, and leave it out "
+            f"of the features; without it the new rows harm most classifiers",
+            err=err,
+        )
     what = f"{new:,} new rows"
     if not job.only_new:
         what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"

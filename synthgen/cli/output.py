@@ -88,6 +88,8 @@ def say_additions(result: Augmented, *, err: bool) -> None:
     """How many rows were made of each class, and why; what was refused."""
     for a in result.additions:
         say(f"{a.rows:,} new rows of {a.label!r}: {a.reason}", err=err)
+    if result.finding:
+        say(result.finding, err=err)
     rows = [[str(c), n, result.after[c] - n, result.after[c]] for c, n in result.before.items()]
     show_table([f"class of {result.schema.target}", "before", "new", "after"], rows, err=err)
     say_refused(result.guard, err=err)

@@ -70,6 +70,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
             keep=KEEP if keep is None else keep,
             only_new=job.only_new,
             mark=job.mark,
+            weights=job.weights,
             rules=job.rules,
             random_state=seed,
             verbose=True,

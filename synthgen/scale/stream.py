@@ -53,6 +53,7 @@ def augment_stream(
     keep: int = KEEP,
     only_new: bool = False,
     mark: str | None = None,
+    weights: str | None = None,
     rules: Sequence[str] = (),
     random_state: int | None = None,
     verbose: bool = False,
@@ -79,6 +80,8 @@ def augment_stream(
         keep: Rows of the other classes to learn from, at least 1.
         only_new: Whether to write the new rows alone.
         mark: Name of a last column that is true for new rows; None: no such column.
+        weights: Name of a last column, 1 for real rows; the new rows of a class together weigh as
+            much as its real ones. None: no such column.
         rules: What must hold in every new row, see `Rule`.
         random_state: Seed; None draws one, which the manifest tells.
         verbose: Whether to show progress.
@@ -105,7 +108,8 @@ def augment_stream(
         (450, {'n': 360, 'y': 90})
     """
     _check_arguments(output, ratio, n_samples, keep, random_state)
-    source = _unmarked(Source.of(data, sql=sql), mark)
+    added = {"--mark": mark, "--weights": weights}
+    source = _without(Source.of(data, sql=sql), added)
     seed = fresh_seed() if random_state is None else int(random_state)
     with Progress(verbose) as progress:
         progress.start(f"reading {source.name}")
@@ -118,12 +122,16 @@ def augment_stream(
         rows = _learned(table, additions, synthesizer, model, rules, seed)
         seconds = {"read": read - began, "fit": time.perf_counter() - read}
         about = _about(kept, rows, only_new) | {"data": {"name": source.name, "sql": sql}}
-        return _write(Path(output), source, rows, about, seconds, progress, only_new, mark)
+        return _write(Path(output), source, rows, about, seconds, progress, only_new, added)
 
 
-def _unmarked(source: Source, mark: str | None) -> Source:
-    if mark in source.schema.names:
-        raise UsageError(287, f"--mark {mark}: the table has such a column: choose another name")
+def _without(source: Source, added: dict[str, str | None]) -> Source:
+    """The source, which has none of the columns to add."""
+    for option, name in added.items():
+        if name in source.schema.names:
+            raise UsageError(
+                287, f"{option} {name}: the table has such a column: choose another name"
+            )
     return source
 
 
@@ -235,8 +243,8 @@ class _Rows:
             cells = batch.column(batch.schema.get_field_index(name))
             self.ids[name] = _above(self.ids[name], cells)
 
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The new rows with the types of the table."""
+    def batches(self, schema: pa.Schema) -> Iterator[tuple[Addition, pa.RecordBatch]]:
+        """The new rows with the types of the table, each block with the addition it is of."""
         done = 0
         for place, addition in enumerate(self.additions):
             seed = child_seed(seed_sequence(self.seed), 7, place)
@@ -252,7 +260,7 @@ class _Rows:
                 refused = self.refused[str(addition.label)]
                 for why, count in guarded.refused.items():
                     refused[why] = refused.get(why, 0) + count
-                yield self._batch(guarded.frame, schema, done)
+                yield addition, self._batch(guarded.frame, schema, done)
                 done += rows
 
     def _batch(self, frame: pd.DataFrame, schema: pa.Schema, after: int) -> pa.RecordBatch:
@@ -308,11 +316,13 @@ def _write(
     seconds: dict[str, float],
     progress: Progress,
     only_new: bool,
-    mark: str | None,
+    added: dict[str, str | None],
 ) -> dict[str, Any]:
     """Copy the table, add the new rows, and write the manifest, which is returned."""
-    schema = source.schema
-    whole = schema if mark is None else schema.append(pa.field(mark, pa.bool_(), nullable=False))
+    whole = schema = source.schema
+    for (_, name), kind in zip(added.items(), (pa.bool_(), pa.float64()), strict=True):
+        if name is not None:
+            whole = whole.append(pa.field(name, kind, nullable=False))
     done, began = 0, time.perf_counter()
     progress.start(f"writing {output}", total=about["rows"])
     with write_together(output, output.with_name(f"{output.name}.manifest.json")) as (file, says):
@@ -323,12 +333,13 @@ def _write(
             else:
                 for batch in source.read(None):
                     rows.see(batch)
-                    writer.write_batch(_marked(batch, whole, False))
+                    writer.write_batch(_marked(batch, whole, False, 1.0))
                     progress.update(done := done + batch.num_rows)
             seconds["copy"] = time.perf_counter() - began
             began = time.perf_counter()
-            for batch in rows.batches(schema):
-                writer.write_batch(_marked(batch, whole, True))
+            for addition, batch in rows.batches(schema):
+                weight = about["before"][str(addition.label)] / addition.rows
+                writer.write_batch(_marked(batch, whole, True, weight))
                 progress.update(done := done + batch.num_rows)
         seconds["sample"] = time.perf_counter() - began
         file.flush()
@@ -342,9 +353,10 @@ def _write(
     return found
 
 
-def _marked(batch: pa.RecordBatch, schema: pa.Schema, new: bool) -> pa.RecordBatch:
-    """The batch with the schema of the output, and the mark where that has one."""
+def _marked(batch: pa.RecordBatch, schema: pa.Schema, new: bool, weight: float) -> pa.RecordBatch:
+    """The batch with the schema of the output, and the mark and weight where that has them."""
     columns = batch.columns
-    if len(schema) > len(columns):
-        columns.append(pa.array(np.full(batch.num_rows, new)))
+    for field in list(schema)[len(columns) :]:
+        value = new if pa.types.is_boolean(field.type) else weight
+        columns.append(pa.array(np.full(batch.num_rows, value), field.type))
     return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -19,7 +19,7 @@ from synthgen import (
     augment,
 )
 from synthgen.augmentation import amount
-from synthgen.augmentation.amount import AMOUNTS, validated_amount, wanted_rows
+from synthgen.augmentation.amount import AMOUNTS, default_amount, validated_amount, wanted_rows
 from synthgen.errors import ConvergenceError, UsageError
 from synthgen.seeds import seed_sequence
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -68,6 +68,8 @@ def test_good_rows_are_added_and_the_curve_says_so() -> None:
     X, y = table(60)
     found = chosen(X, y, Oracle())
     assert found.amount != 0
+    assert "new rows improved a classifier" in found.finding
+    assert default_amount({0: 600, 1: 60}, [1], found)[0].rows == found.rows[1]
     assert [*found.curve] == ["none", "double", "30 %", "balance"]  # 10 % is there already
     assert max(found.curve.values()) > found.curve["none"] + 0.02
     sampler = Oversampler(Oracle(), ratio="auto", random_state=0)
@@ -166,14 +168,19 @@ def test_augment_takes_auto_and_zero_rows_are_an_answer() -> None:
         augment(frame, target="y", ratio="auto", n_samples=5)
 
 
-def test_unasked_augment_validates_its_amount() -> None:
+def test_unasked_augment_adds_rows_and_says_that_they_do_not_help() -> None:
     X, y = table(30, far=True)
     frame = X.assign(y=y)
     unasked = augment(frame, target="y", synthesizer="bootstrap", random_state=0)
     asked = augment(frame, target="y", synthesizer="bootstrap", ratio="auto", random_state=0)
-    pd.testing.assert_frame_equal(unasked.frame, asked.frame)
-    assert unasked.additions == asked.additions
-    assert "To add rows anyway" in unasked.additions[0].reason
+    assert "To add rows anyway" in asked.additions[0].reason
+    assert [a.rows for a in asked.additions] == [0]
+    assert [a.rows for a in unasked.additions] == [150]
+    assert unasked.sample_weight[~unasked.is_synthetic].tolist() == [1.0] * 630
+    assert unasked.sample_weight[unasked.is_synthetic].tolist() == [0.2] * 150
+    assert unasked.finding == asked.finding == unasked.summary()["validation"]
+    assert "new rows did not improve a classifier" in unasked.finding
+    assert unasked.finding in repr(unasked).replace("\n", " ")
     model = SmoothedBootstrap().fit(X, y)  # has seen all rows: nothing can be validated
     assert augment(frame, target="y", model=model, random_state=0).additions[0].rows == 150
 
