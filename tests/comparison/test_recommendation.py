@@ -49,6 +49,44 @@ def test_probabilities_are_those_of_the_correlated_t_test() -> None:
         assert found.gain == pytest.approx(d.mean())
 
 
+def test_who_is_best_and_by_how_much_has_a_known_answer() -> None:
+    # Two equal and independent strategies: the larger of two gains is E max = sd / sqrt(pi) above
+    # their mean.
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(2, 400))
+    noise -= noise.mean(axis=1, keepdims=True)
+    noise[1] -= noise[0] * (noise[0] @ noise[1]) / (noise[0] @ noise[0])
+    noise /= noise.std(axis=1, ddof=1, keepdims=True)
+    reference = np.full(400, 0.5)
+    how = {"ratio": 0.25, "margin": 0.01}
+    a, b = chances_of(["a", "b"], reference + 9 + noise, reference, **how)
+    sd = np.sqrt(1 / 400 + 0.25)
+    assert (a.best, b.best) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.02))
+    assert a.regret == pytest.approx(sd / np.sqrt(np.pi), rel=0.05)
+    worse, same = chances_of(
+        ["a", "b"], np.stack([0 * noise[0] - 9, noise[1]]), 0 * reference, **how
+    )
+    assert (worse.best, worse.regret) == (0, pytest.approx(9 + sd / np.sqrt(2 * np.pi), rel=0.05))
+    assert same.best == pytest.approx(0.5, abs=0.02)  # nothing is the best as often
+
+
+def test_of_many_strategies_one_must_stand_out_but_auto_is_judged_alone() -> None:
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=10)
+    z = (z - z.mean()) / z.std(ddof=1)
+    error = np.sqrt(1 / 10 + RATIO)
+    lucky = NOTHING + 0.02 * (z + 2.5 * error)  # 2.5 errors above 0: its own interval is above 0
+    others = NOTHING + rng.normal(0, 0.02, (9, 10))
+    how = {"ratio": RATIO, "margin": 0.005}
+    many = chances_of([*"abcdefghi", "lucky"], np.vstack([others, lucky]), NOTHING, **how)
+    assert not many[-1].established
+    assert chances_of(["lucky"], lucky[None], NOTHING, **how)[0].established
+    found = chances_of([*"abcdefghi", "auto"], np.vstack([others, lucky]), NOTHING, **how)
+    assert found[-1].established
+    assert advised(found).strategy == "auto"
+    assert advised(many).action == "keep"
+
+
 def test_a_strategy_that_changes_nothing_is_equal() -> None:
     (found,) = chances_of(["same"], NOTHING[None], NOTHING, ratio=RATIO, margin=0.01)
     assert (found.helps, found.equal, found.harms, found.interval) == (0, 1, 0, (0, 0))
