@@ -25,7 +25,7 @@ from synthgen.cli.options import (
     table_output,
     training_options,
 )
-from synthgen.cli.output import say_additions, say_defused
+from synthgen.cli.output import say_additions, say_defused, say_weights
 from synthgen.cli.paths import check_ending, check_folder, check_places, make_folder
 from synthgen.cli.streaming import run_stream, stream_options
 from synthgen.cli.terminal import collect_notes, say
@@ -348,12 +348,8 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
         say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
     say_additions(result, err=err)
     new = sum(a.rows for a in result.additions)
-    if job.weights is not None and new:
-        say(
-            f"column {job.weights}: give it to the classifier as sample_weight, and leave it out "
-            f"of the features; without it the new rows harm most classifiers",
-            err=err,
-        )
+    if new:
+        say_weights(job.weights, err=err)
     what = f"{new:,} new rows"
     if not job.only_new:
         what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"

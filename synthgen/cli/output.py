@@ -95,6 +95,16 @@ def say_additions(result: Augmented, *, err: bool) -> None:
     say_refused(result.guard, err=err)
 
 
+def say_weights(column: str | None, *, err: bool) -> None:
+    """What the column of weights is for."""
+    if column is not None:
+        say(
+            f"column {column}: give it to the classifier as sample_weight, and leave it out of the "
+            f"features; without it the new rows harm most classifiers",
+            err=err,
+        )
+
+
 def say_refused(guard: dict[Any, dict[str, Any]], *, err: bool) -> None:
     """How many drawn rows were refused, and why."""
     for label, found in guard.items():

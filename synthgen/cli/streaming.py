@@ -9,7 +9,7 @@ import click
 
 from synthgen.cli.inputs import _write_json, drawn_seed
 from synthgen.cli.options import Rows, build, refuse_training, resumable
-from synthgen.cli.output import say_refused
+from synthgen.cli.output import say_refused, say_weights
 from synthgen.cli.paths import check_places
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import UsageError
@@ -82,6 +82,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
     show_table([f"class of {training.target}", "before", "new", "after"], rows, err=aside)
     for label, counts in found["refused"].items():
         say_refused({label: {"refused": counts, "drawn": found["drawn"][label]}}, err=aside)
+    say_weights(job.weights, err=aside)
     say(
         f"wrote {job.output}: {found['rows']:,} rows, the new ones learned from "
         f"{found['learned_from']['rows']:,} of {found['rows_read']:,}; manifest "

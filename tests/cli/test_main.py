@@ -91,7 +91,8 @@ DOUBLE = ("--ratio", "double")
 def augment(output: str, *arguments: object) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table and the manifest of a run with the cheapest synthesizer."""
     amount = () if {"-n", "--ratio"} & {*arguments} else DOUBLE
-    succeed(*AUGMENT, "-o", output, *amount, *arguments)
+    weights = () if "--weights" in arguments else ("--no-weights",)
+    succeed(*AUGMENT, "-o", output, *amount, *weights, *arguments)
     return read_table(output), json.loads(Path(f"{output}.manifest.json").read_text())
 
 
@@ -179,6 +180,7 @@ def test_parquet_keeps_every_dtype(table: Path, frame: pd.DataFrame):
     frame.to_parquet("data.parquet")
     succeed("augment", "data.parquet", *AUGMENT[2:], *DOUBLE, "-o", "out.parquet", "--seed", 0)
     result = pd.read_parquet("out.parquet")
+    assert result.pop("sample_weight").tolist() == [1.0] * len(result)
     assert result.dtypes.to_dict() == frame.dtypes.to_dict()
     pd.testing.assert_frame_equal(result.iloc[: len(frame)], frame)
     assert len(result) == len(frame) + 12
@@ -200,11 +202,24 @@ def test_weights_are_a_column(table: Path):
     assert whole["weight"].tolist() == [1.0] * 92 + [0.25] * 48  # 12 real rows of the class
     new, _ = augment("new.csv", "--seed", 0, "--weights", "weight", "-n", 48, "--only-new")
     assert new["weight"].tolist() == [0.25] * 48
-    assert fail(2, *AUGMENT, "-o", "out.csv", "--weights", "sex") == (
+    assert fail(2, *AUGMENT, "-o", "out.csv", "--weights", "sex").startswith(
         "error E287: --weights sex: the table has such a column: choose another name"
     )
     both = fail(2, *AUGMENT, "-o", "out.csv", "--weights", "w", "--mark", "w")
     assert both == "error E287: --mark and --weights are both 'w': rename one"
+
+
+def test_weights_are_written_beside_real_rows_unless_they_are_left_out(table: Path):
+    printed = succeed(*AUGMENT, "-n", 24, "--seed", 0, "-o", "out.csv").stdout
+    assert "column sample_weight: give it to the classifier as sample_weight" in printed
+    assert read_table("out.csv")["sample_weight"].tolist() == [1.0] * 92 + [0.5] * 24
+    again = ("augment", "out.csv", *AUGMENT[2:], "-n", 1, "-o", "o.csv", "--seed", 0)
+    assert fail(2, *again) == (
+        "error E287: --weights sample_weight: the table has such a column: choose another name, or "
+        "leave it out with --no-weights"
+    )
+    succeed(*AUGMENT, "-n", 24, "--seed", 0, "-o", "new.csv", "--only-new")
+    assert "sample_weight" not in read_table("new.csv")
 
 
 def test_amount_by_rows_and_by_ratio(table: Path):
@@ -246,7 +261,7 @@ def test_same_seed_same_bytes_other_seed_other_rows(table: Path):
 
 
 def test_a_run_without_seed_can_be_repeated_from_its_manifest(table: Path):
-    first = succeed(*AUGMENT, *DOUBLE, "-o", "a.csv")
+    first = succeed(*AUGMENT, *DOUBLE, "--no-weights", "-o", "a.csv")
     seed = json.loads(Path("a.csv.manifest.json").read_text())["seed"]
     assert first.stdout.startswith(f"seed {seed} (drawn; the same rows again: --seed {seed})\n")
     augment("b.csv", "--seed", seed)

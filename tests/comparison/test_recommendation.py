@@ -63,9 +63,8 @@ def test_who_is_best_and_by_how_much_has_a_known_answer() -> None:
     sd = np.sqrt(1 / 400 + 0.25)
     assert (a.best, b.best) == (pytest.approx(0.5, abs=0.02), pytest.approx(0.5, abs=0.02))
     assert a.regret == pytest.approx(sd / np.sqrt(np.pi), rel=0.05)
-    worse, same = chances_of(
-        ["a", "b"], np.stack([0 * noise[0] - 9, noise[1]]), 0 * reference, **how
-    )
+    scores = np.stack([np.full(400, -9.0), noise[1]])
+    worse, same = chances_of(["a", "b"], scores, 0 * reference, **how)
     assert (worse.best, worse.regret) == (0, pytest.approx(9 + sd / np.sqrt(2 * np.pi), rel=0.05))
     assert same.best == pytest.approx(0.5, abs=0.02)  # nothing is the best as often
 

@@ -71,6 +71,7 @@ def test_augment_a_folder(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pyte
         ["yes", "30", "7", "37"]
     ]
     made = pd.read_parquet("o.parquet")
+    assert made.pop("sample_weight").tolist() == [1.0] * 300 + [30 / 7] * 7
     pd.testing.assert_frame_equal(made.iloc[:300], frame)
     assert made["outcome"].tolist()[300:] == ["yes"] * 7
     told = json.loads(Path("a.json").read_text())
