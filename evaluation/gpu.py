@@ -4,9 +4,11 @@
     python evaluation/gpu.py --out gpu.json --data-dir DIR    # then speed.py and fidelity.py
     python evaluation/gpu.py --device cpu --quick             # that it runs, without a GPU
     python evaluation/gpu.py --device pretended --quick       # the same, with graphs (tests/)
+    python evaluation/gpu.py --device pretended --quick --parts launches      # counts alone
 
 Each part stands alone: one that fails is written down, and the next one begins. Nothing is measured
-with `--quick`, which says only that every part runs.
+with `--quick`, which says only that every part runs. The part ``launches`` counts kernels; only the
+pretended GPU has it, and a count does not depend on the machine.
 """
 
 from __future__ import annotations
@@ -42,15 +44,22 @@ class Caught(Exception):
     """The learner is there: the fit need not go on."""
 
 
-def table(rows: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Random rows of the shape of Adult: numbers, spikes, whole numbers, levels."""
+def table(rows: int, columns: int = 15) -> tuple[pd.DataFrame, np.ndarray]:
+    """Random rows of the shape of Adult: numbers, spikes, whole numbers, levels, in turn."""
     rng = np.random.default_rng(0)
-    made: dict[str, Any] = {f"n{j}": rng.normal(size=rows) for j in range(4)}
-    made |= {f"s{j}": rng.normal(size=rows) * (rng.random(rows) < 0.3) for j in range(2)}
-    made["h"] = rng.integers(0, 90, rows).astype(float)
-    for j, width in enumerate(WIDTHS):
-        shares = rng.dirichlet(np.ones(width))
-        made[f"c{j}"] = rng.choice([f"v{i}" for i in range(width)], rows, p=shares)
+    made: dict[str, Any] = {}
+    for j in range(columns):
+        place = j % 15
+        if place < 4:
+            made[f"n{j}"] = rng.normal(size=rows)
+        elif place < 6:
+            made[f"s{j}"] = rng.normal(size=rows) * (rng.random(rows) < 0.3)
+        elif place == 6:
+            made[f"h{j}"] = rng.integers(0, 90, rows).astype(float)
+        else:
+            width = WIDTHS[place - 7]
+            shares = rng.dirichlet(np.ones(width))
+            made[f"c{j}"] = rng.choice([f"v{i}" for i in range(width)], rows, p=shares)
     return pd.DataFrame(made), np.arange(rows) < rows // 4
 
 
@@ -61,10 +70,12 @@ class Machine:
         device: "cuda", "cuda:1" or "cpu".
         quick: A few rows and steps, to see that everything runs.
         profiled: Whether the profiler can see kernels.
+        counter: The pretended GPU; None: the device is another one.
     """
 
-    def __init__(self, device: str, *, quick: bool, profiled: bool) -> None:
+    def __init__(self, device: str, *, quick: bool, profiled: bool, counter: Any = None) -> None:
         self.device, self.quick, self.profiled = device, quick, profiled
+        self.counter = counter
         self.X, self.y = table(600 if quick else 32_000)
         self.steps = AT_ONCE if quick else 512
 
@@ -137,6 +148,37 @@ class Machine:
         found["ms a step, eager"] = self.each(eager, max(AT_ONCE, self.steps // 8))
         return found
 
+    def launches(self, make: Any) -> dict[str, Any]:
+        """Kernels of an update, of a look, of a block of rows and of a solver step."""
+        before, found = (self.X, self.y), {}
+        for columns in (15, 50, 200):
+            self.X, self.y = table(600, columns)
+            at = self.run(make)
+            at.advance()
+            made = self.counted(lambda at=at: at._updates(AT_ONCE)) / AT_ONCE
+            products = sum(self.counter.launches[name] for name in ("mm", "addmm", "bmm"))
+            found[f"an update, {columns} columns"] = round(made, 1)
+            found[f"products in it, {columns} columns"] = products / AT_ONCE
+        self.X, self.y = before
+        task = self.task(make)
+        task.learner.eval()
+        sampler: Any = task.learner.sampler
+        with torch.inference_mode():
+            if task.held_out is not None:
+                found["a look"] = self.counted(task.held_out)
+            blocks = []
+            for steps in (10, 20):
+                sampler.solver_steps = steps
+                blocks.append(self.counted(lambda: sampler.generate(1024, task.generator, 0)))
+        a_step = (blocks[1] - blocks[0]) / 10
+        found |= {"a block of rows": blocks[0] - 10 * a_step}
+        return found | ({"a solver step": a_step} if a_step else {})
+
+    def counted(self, work: Callable[[], Any]) -> int:
+        self.counter.reset()
+        work()
+        return sum(self.counter.launches.values())
+
     def tf32(self, make: Any) -> dict[str, Any]:
         """Sums over spans stay exact; the setting is the user's, and is put back."""
         matmul = torch.backends.cuda.matmul
@@ -180,7 +222,13 @@ class Machine:
         one = self.seconds(lambda: self.model(make, steps=steps).fit(self.X, self.y))
         jobs = [(self.model(make, steps=steps, random_state=i), self.X, self.y) for i in range(k)]
         all = self.seconds(lambda: fit_many(jobs, together=True))
-        return {"s of one": round(one, 2), f"s of {k}": round(all, 2), "times": round(all / one, 2)}
+        times = round(all / one, 2)
+        return {
+            "s of one": round(one, 2),
+            f"s of {k}": round(all, 2),
+            "times": times,
+            "most": 3,
+        }
 
 
 def until(at: _Run, step: int) -> None:
@@ -237,6 +285,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps: only that it runs")
     parser.add_argument("--data-dir", type=Path, help="then speed.py and fidelity.py run as well")
     parser.add_argument("--models", nargs="+", default=[m.__name__ for m in NETWORKS])
+    parser.add_argument("--parts", nargs="+", help="such as: launches many; all without it")
     parser.add_argument("--out", type=Path, default=Path("gpu-run.json"))
     options = parser.parse_args()
     real = options.device.startswith("cuda")
@@ -260,20 +309,25 @@ def main() -> None:
         options.out.write_text(json.dumps(found, indent=1) + "\n")  # what is known so far
 
     with contextlib.ExitStack() as stack:
+        counter = None
         if options.device == "pretended":
             sys.path.insert(0, str(HERE.parent / "tests"))
             from pretended_gpu import pretended
 
-            stack.enter_context(pretended())
+            counter = stack.enter_context(pretended())
         device = "cuda" if options.device == "pretended" else options.device
-        machine = Machine(device, quick=options.quick, profiled=real)
+        machine = Machine(device, quick=options.quick, profiled=real, counter=counter)
         for make in (m for m in NETWORKS if m.__name__ in options.models):
             for of in (
-                machine.parity, machine.speed, machine.tf32, machine.batches, machine.look,
-                machine.blocks, machine.many,
+                machine.launches, machine.parity, machine.speed, machine.tf32, machine.batches,
+                machine.look, machine.blocks, machine.many,
             ):  # fmt: skip
+                if of.__name__ not in (options.parts or [of.__name__]):
+                    continue
+                if of == machine.launches and counter is None:
+                    continue
                 part(f"{make.__name__}: {of.__name__}", lambda of=of, make=make: of(make))
-        if real:
+        if real and not options.parts:
             part("second GPU", lambda: second_gpu(machine))
             if options.data_dir is not None:
                 part("other scripts", lambda: other_scripts(options.data_dir, options.out))

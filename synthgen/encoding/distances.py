@@ -184,7 +184,7 @@ def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nea
     )
 
 
-def energy_distance(a: Tensor, b: Tensor) -> float:
+def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """Twice the mean distance between the samples minus the mean distances within them.
 
     See Szekely & Rizzo 2013.
@@ -195,8 +195,8 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
     Example:
         >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))
-        6.0
+        tensor(6.)
     """
     within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
     within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
-    return float(2 * torch.cdist(a, b).mean() - within_a - within_b)
+    return 2 * torch.cdist(a, b).mean() - within_a - within_b

@@ -27,6 +27,7 @@ from synthgen.training.blocks import (
     OneHot,
     OneHotLinear,
     Spans,
+    each_row,
     gumbel,
 )
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
@@ -112,8 +113,8 @@ class _Generator(Sampler):
             "codes": source.uniform(rows, len(self.spans.widths), dtype=torch.float64),
         }
 
-    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
-        labels = torch.full_like(drawn["share"], label, dtype=torch.long)
+    def made(self, drawn: dict[str, Tensor], label: int | Tensor) -> Encoded:
+        labels = each_row(label, drawn["share"])
         place = _value(self.frequencies, labels, self.spans, drawn["share"])
         place = place - label * self.spans.total
         numbers, logits = self(drawn["noise"], self.condition(place, labels))

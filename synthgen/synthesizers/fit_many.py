@@ -1,11 +1,11 @@
-"""Fitting many synthesizers at once."""
+"""Fitting many synthesizers at once; that networks are trained side by side is experimental."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from synthgen.errors import UsageError
+from synthgen.errors import ConvergenceError, SynthgenError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
@@ -22,6 +22,10 @@ def fit_many(
 ) -> list[Synthesizer]:
     """Fit each synthesizer to its own rows, and train similar networks side by side.
 
+    Side by side is experimental: whether it pays on a GPU has not been measured. The part ``many``
+    of ``python evaluation/gpu.py`` measures it: 25 networks should take at most 3 times as long as
+    one.
+
     Networks are similar if they are of one class, have the same arguments except `steps` and
     `random_state`, and learn from tables with the same columns, such as folds of one table. Each
     result is equal in distribution to that of its own `fit`, but not to the same bits.
@@ -29,8 +33,8 @@ def fit_many(
     Args:
         jobs: (synthesizer, X, y), or (synthesizer, table, None) with a `Table`; each synthesizer is
             fitted in place, once.
-        together: Whether to train similar networks side by side. None: on a GPU only, which one
-            small network does not fill; on a CPU it saves no time (``evaluation/speed.md``).
+        together: Whether to train similar networks side by side. None: on a GPU only; on a CPU it
+            saves no time (``evaluation/speed.md``).
         say: Called with a sentence for each run that says how it was trained, and why.
 
     Returns:
@@ -38,7 +42,9 @@ def fit_many(
 
     Raises:
         UsageError: A synthesizer has two jobs (E297).
-        SynthgenError: See `Synthesizer.fit`; synthesizers of earlier jobs may be fitted.
+        SynthgenError: See `Synthesizer.fit`; the message names the job. Arguments and tables of all
+            jobs are checked before the first fit. If a fit fails later, the others are finished
+            first, and their synthesizers are fitted.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -64,30 +70,61 @@ def fit_many(
             )
         seen.add(id(synthesizer))
     fits: dict[int, Generator[Task, History, None]] = {}
+    alone: dict[int, Table] = {}
+    failed: dict[int, SynthgenError] = {}
     for i, (synthesizer, X, y) in enumerate(jobs):
-        table = _table(synthesizer, X, y)
-        if reason := _alone(synthesizer, together):
-            say(f"{type(synthesizer).__name__} trained by itself: {reason}")
+        try:
+            table = _table(synthesizer, X, y)
+            if _alone(synthesizer, together):
+                synthesizer._prepared(table)
+                alone[i] = table
+            else:
+                assert isinstance(synthesizer, NetworkSynthesizer)
+                fits[i] = synthesizer.fit_steps(table)
+        except SynthgenError as error:
+            raise _of_job(i, error) from error
+    for i, table in alone.items():
+        synthesizer = jobs[i][0]
+        name = type(synthesizer).__name__
+        say(f"{name} trained by itself: {_alone(synthesizer, together)}")
+        try:
             synthesizer._fit_table(table)
-        else:
-            assert isinstance(synthesizer, NetworkSynthesizer)
-            fits[i] = synthesizer.fit_steps(table)
-    _train(fits, say)
+        except SynthgenError as error:
+            failed[i] = error
+    failed |= _train(fits, say)
+    for i in sorted(failed):
+        raise _of_job(i, failed[i]) from failed[i]
     return [synthesizer for synthesizer, _, _ in jobs]
 
 
-def _train(fits: dict[int, Generator[Task, History, None]], say: Callable[[str], None]) -> None:
+def _of_job(i: int, error: SynthgenError) -> SynthgenError:
+    return type(error)(error.code, f"job {i + 1}: {error.message}")
+
+
+def _train(
+    fits: dict[int, Generator[Task, History, None]], say: Callable[[str], None]
+) -> dict[int, SynthgenError]:
     """Run the trainings of several fits, those of similar networks side by side, in rounds.
 
     In each round every fit that is not done has one training to run.
+
+    Returns:
+        What went wrong in fits that failed, by position of the fit.
     """
     tasks: dict[int, Task] = {}
+    failed: dict[int, SynthgenError] = {}
 
-    def go_on(i: int, history: History | None) -> None:
+    def go_on(i: int, history: History | ConvergenceError | None) -> None:
+        tasks.pop(i, None)
         try:
-            tasks[i] = next(fits[i]) if history is None else fits[i].send(history)
+            if isinstance(history, ConvergenceError):
+                fits[i].throw(history)
+            else:
+                tasks[i] = next(fits[i]) if history is None else fits[i].send(history)
         except StopIteration:
-            tasks.pop(i, None)
+            pass
+        except SynthgenError as error:
+            failed[i] = error
 
     for i in fits:
         go_on(i, None)
@@ -101,6 +138,7 @@ def _train(fits: dict[int, Generator[Task, History, None]], say: Callable[[str],
             say(many if len(members) > 1 else "1 network trained by itself: no other is like it")
             for i, history in zip(members, histories, strict=True):
                 go_on(i, history)
+    return failed
 
 
 def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
@@ -121,7 +159,7 @@ def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
     if synthesizer.checkpoint is not None:
         return "it writes a checkpoint"
     if together is False or (together is None and resolve(synthesizer.device).type != "cuda"):
-        return "side by side pays on a GPU only" if together is None else "as was asked for"
+        return "side by side saves no time on a CPU" if together is None else "as was asked for"
     return ""
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from synthgen.encoding.disclosure import rounded_count, shareable_counts
+from synthgen.encoding.disclosure import PRIVATE_ROWS, rounded_count, shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
@@ -27,7 +27,7 @@ from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import Spans
 from synthgen.training.device import torch_generator
-from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
+from synthgen.training.learner import Axes, Learner, Sampler, Source, StagedLearner
 
 # With fewer rows of the class, training on all rows first gives better rows
 # (``evaluation/transfer.md``).
@@ -44,8 +44,38 @@ LATE, SPREAD = 0.8, 1.6
 # what `where` needs.
 SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 SMALL_BATCH, LARGE_BATCH = 256, 4096
+# The frequencies of a class are those of its rows and of so many rows of the base.
+BORROWED = 5
 # Number of times at which the loss on held-out rows is computed.
 MOMENTS = 8
+
+
+def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
+    """Logarithms of the frequencies of a column's levels in a class of few rows.
+
+    Levels with fewer than 5 rows, which a model file must not tell apart, share their rows as in
+    the base.
+
+    Args:
+        counts: Rows of the class with each level, float64 of shape (levels,).
+        base: Logarithms of the frequencies in the base, shape (levels,).
+
+    Returns:
+        float32 of shape (levels,).
+
+    Example:
+        >>> base = torch.tensor([0.98, 0.01, 0.01], dtype=torch.float64).log()
+        >>> frequencies_of_class(torch.tensor([16.0, 14.0, 0.0]), base).exp()
+        tensor([0.5683, 0.4300, 0.0014])
+    """
+    if not counts.sum():
+        return base.float()
+    shares = base.double().exp()
+    told = torch.from_numpy(shareable_counts(counts.numpy()))
+    few = counts < PRIVATE_ROWS
+    told[few] = told[few].sum() * shares[few] / shares[few].sum()
+    told += BORROWED * shares / shares.sum()
+    return (told / told.sum()).log().float()
 
 
 def _drawn(size: int, codes: int) -> int:
@@ -76,6 +106,20 @@ class _FlowLearner(StagedLearner):
         self.optimizers = [
             torch.optim.AdamW(learned, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
         ]
+
+    def start_from(self, base: Learner) -> None:
+        """Take the weights of a base, but the class's own frequencies of levels: the network moves
+        levels that one row in fifty has too slowly to reach those that every second row has.
+        """
+        super().start_from(base)
+        prior, data = self.sampler.prior, self.data
+        parts = zip(
+            data.counts().sum(0).cpu().split(data.spans.widths),
+            prior.cpu().split(data.spans.widths),
+            strict=True,
+        )
+        found = [frequencies_of_class(counts, before) for counts, before in parts]
+        prior.copy_(torch.cat([*found, prior.new_zeros(0).cpu()]))
 
     def draw(self, source: Source) -> dict[str, Tensor]:
         return {
@@ -323,13 +367,8 @@ class TabFlow(NetworkSynthesizer):
         """Mean loss on held-out rows, always at the same moments with the same noise."""
         assert isinstance(sampler, Flow)
 
-        classes = list(held)
-        real = Encoded.cat([held[position] for position in classes])
-        sizes = [len(held[position]) for position in classes]
-        told = [0 if labels is None else position for position in classes]
-        of = torch.tensor(told, device=self.device_).repeat_interleave(
-            torch.tensor(sizes, device=self.device_), output_size=sum(sizes)
-        )
+        real = Encoded.cat(list(held.values()))
+        sizes, of = self._told(held, labels)
         # All moments are one batch: shape (MOMENTS * rows, ...).
         moments = (torch.arange(MOMENTS, device=self.device_) + 0.5) / MOMENTS
         times = moments.repeat_interleave(len(real))[:, None]

@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
-from synthgen.training.learner import Sampler, StagedLearner, drawn_at_once
+from synthgen.training.learner import Sampler, Source, StagedLearner, drawn_at_once
 from synthgen.training.making import make_rows
 from synthgen.training.runner import History, Task
 
@@ -219,10 +219,23 @@ class NetworkSynthesizer(SavedNetworks):
             "classes": [str(table.schema.classes[p]) for p in positions],
             # Another kind of device has another random generator; its number does not matter.
             "device": self.device_.type,
+            "plan": self._planned(table, positions),
             # Fresh entropy is that of the fit which wrote the file.
             "random_state": None if self.random_state is None else plain_seed(seed),
             "table": digest(table),
         }
+
+    def _planned(self, table: Table, positions: list[int]) -> list[list[int]]:
+        """Updates and batches that the arguments leave open: for all rows, and for each class."""
+        if self.steps is not None and self.batch_size is not None:
+            return []
+        counts = np.bincount(table.labels, minlength=len(table.schema.classes))
+        found: set[tuple[int, int]] = set()
+        for rows in (len(table), *(int(counts[p]) for p in positions)):
+            for role in get_args(Role):
+                for held in (False, True):
+                    found.add(self._plan(rows, role, self.device_, held=held)[1:])
+        return [list(each) for each in sorted(found)]
 
     def _runs(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
@@ -262,16 +275,32 @@ class NetworkSynthesizer(SavedNetworks):
             labels: Class of each row of the table; None: the class is no condition.
             seed: Of the training.
         """
+        like = next(sampler.parameters())
+        sizes, of = self._told(held, labels)
+        made_of_classes: Any = sampler.made  # CTGAN and TVAE take the class of each row as well
+        flat = [_flat(real, data) for real in held.values()]
 
         def distance() -> float:
-            found = 0.0
-            for position, real in held.items():
+            drawn = []
+            for size in sizes:
                 generator = torch_generator(child_seed(seed, 3), self.device_)
-                made = sampler.generate(len(real), generator, 0 if labels is None else position)
-                found += energy_distance(_flat(made, data), _flat(real, data))
-            return found / len(held)
+                drawn.append(sampler.draw(size, Source(generator, like)))
+            # The rows of all classes are one batch.
+            joined = {name: torch.cat([each[name] for each in drawn]) for name in drawn[0]}
+            made = _flat(made_of_classes(joined, of), data).split(sizes)
+            found = [energy_distance(one, two) for one, two in zip(made, flat, strict=True)]
+            return float(torch.stack(found).mean())
 
         return distance
+
+    def _told(
+        self, held: dict[int, Encoded], labels: np.ndarray | None
+    ) -> tuple[list[int], torch.Tensor]:
+        """How many rows are held out of each class, and the class that each of them is told."""
+        sizes = [len(real) for real in held.values()]
+        told = torch.tensor([0 if labels is None else p for p in held], device=self.device_)
+        counts = torch.tensor(sizes, device=self.device_)
+        return sizes, told.repeat_interleave(counts, output_size=sum(sizes))
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):

@@ -185,7 +185,7 @@ class NetworkFit:
         learner = owner._learner(owner._built(layout, data.n_labels, plan.size), data, plan.batch)
         initialise(learner, torch_generator(child_seed(of.seed, 2), torch.device("cpu")))
         if of.base:
-            learner.load_state_dict(of.base[0].state_dict())
+            learner.start_from(of.base[0])
         return learner.to(owner.device_)
 
     def _alike(self, encoder: Encoder, data: Data) -> tuple[object, ...]:

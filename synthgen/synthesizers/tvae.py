@@ -20,6 +20,7 @@ from synthgen.training.blocks import (
     QuickLinear,
     QuickSequential,
     Spans,
+    each_row,
     one_hot,
 )
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
@@ -59,9 +60,9 @@ class _Decoder(Sampler):
             "codes": source.uniform(rows, len(self.spans.widths), dtype=torch.float64),
         }
 
-    def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
+    def made(self, drawn: dict[str, Tensor], label: int | Tensor) -> Encoded:
         latent = drawn["latent"]
-        mean, logits = self(latent, torch.full_like(latent[:, 0], label, dtype=torch.long))
+        mean, logits = self(latent, each_row(label, latent))
         numbers = torch.addcmul(mean, drawn["noise"], _sigma(self.log_sigma))
         # NOTE[DIFF]: codes are drawn from their distribution, as the paper writes; the usual code
         # takes the likeliest.

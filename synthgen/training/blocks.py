@@ -226,6 +226,13 @@ def gumbel(uniform: Tensor) -> Tensor:
     return uniform.clamp(1e-20, 1 - 1e-7).log().neg().log().neg()
 
 
+def each_row(label: int | Tensor, rows: Tensor) -> Tensor:
+    """The class of each of `rows`, int64 of shape (rows,)."""
+    if isinstance(label, Tensor):
+        return label
+    return torch.full((len(rows),), label, dtype=torch.long, device=rows.device)
+
+
 def one_hot(labels: Tensor, n: int) -> Tensor:
     """One-hot labels, float32 of shape (batch, n); unlike torch's, without waiting for a GPU."""
     return (labels[:, None] == torch.arange(n, device=labels.device)).float()

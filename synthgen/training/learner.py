@@ -119,6 +119,10 @@ class Learner(nn.Module, ABC):
         """What each of the next `steps` gets: here the generator, to draw for itself."""
         return [generator] * steps
 
+    def start_from(self, base: Learner) -> None:
+        """Take the weights of a base that learned from all rows, to learn from one class."""
+        self.load_state_dict(base.state_dict())
+
     @abstractmethod
     def step(self, drawn: Any) -> Tensor:
         """One update of all weights, from rows that lie on the device.

@@ -164,6 +164,35 @@ def test_adapting_moves_the_modulation_and_nothing_else(monkeypatch: pytest.Monk
     assert len(whole - adapted) > 12
 
 
+def test_missing_cells_of_a_rare_class_are_as_frequent_as_in_its_rows() -> None:
+    """Many correlated numbers, and two columns that are missing in 45 % of the class, else 2 %."""
+    rng = np.random.default_rng(0)
+    rare = np.arange(440) >= 400
+    hidden = rng.normal(size=(440, 4))
+    frame = pd.DataFrame(np.exp(hidden @ rng.normal(size=(4, 20)))).add_prefix("x")
+    for name in ("x0", "x1"):
+        frame.loc[rng.random(440) < np.where(rare, 0.45, 0.02), name] = np.nan
+    model = TabFlow(
+        classes=[True], steps=80, batch_size=64, solver_steps=20, device="cpu", random_state=0
+    )
+    made = model.fit(frame, rare).sample(400, label=True, random_state=0)[["x0", "x1"]].isna()
+    assert model.scope_ == {True: "adapt"}
+    assert made.mean().to_numpy() == pytest.approx(
+        frame[rare][["x0", "x1"]].isna().mean(), abs=0.12
+    )
+
+
+def test_a_class_begins_with_its_own_frequencies() -> None:
+    base = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).log()
+    none = flow.frequencies_of_class(torch.zeros(3, dtype=torch.float64), base)
+    torch.testing.assert_close(none.exp(), torch.tensor([0.7, 0.2, 0.1]))
+    many = flow.frequencies_of_class(torch.tensor([0.0, 1000.0, 9000.0]), base)
+    torch.testing.assert_close(many.exp(), torch.tensor([0.0003, 0.1, 0.9]), atol=1e-3, rtol=0)
+    few = flow.frequencies_of_class(torch.tensor([4.0, 3.0, 13.0]), base).exp()
+    assert few[0] / few[1] == pytest.approx(3.5, rel=1e-4), "which of few rows has what is not told"
+    assert few.sum() == pytest.approx(1.0)
+
+
 def test_the_rate_warms_up_and_falls() -> None:
     of = cast(Any, flow._FlowLearner).course
     course = [of(None, i, 1000) for i in range(1000)]

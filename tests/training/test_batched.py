@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow
 from synthgen.encoding.layout import Layout
-from synthgen.errors import UsageError
+from synthgen.errors import ConvergenceError, UsageError
 from synthgen.synthesizers.fit_many import fit_many
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training import batched as together
@@ -215,6 +215,29 @@ def test_what_cannot_be_batched_says_why() -> None:
     said.clear()
     fit_many(jobs[:1], together=False, say=said.append)
     assert said == ["TVAE trained by itself: as was asked for"]
+
+
+def test_all_jobs_are_checked_before_the_first_fit() -> None:
+    X, y = table(90, 1)
+    resampled, network = SmoothedBootstrap(random_state=0), TVAE(steps=2, batch_size=1)
+    with pytest.raises(UsageError, match="job 2: batch_size must be"):
+        fit_many([(resampled, X, y), (network, X, y)])
+    assert not hasattr(resampled, "_models")
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_a_fit_that_fails_stops_no_other(side_by_side: bool) -> None:
+    X, y = table(90, 1)
+    jobs: list[Any] = [
+        (TVAE(steps=2, batch_size=20, learning_rate=rate, random_state=0), X, y)
+        for rate in (1e30, 1e-3)
+    ]
+    with (
+        pytest.raises(ConvergenceError, match="job 1: training diverged"),
+        pytest.warns(UserWarning, match="tenth of the learning rate"),
+    ):
+        fit_many(jobs, together=side_by_side)
+    assert len(jobs[1][0].sample(3, label=True)) == 3
 
 
 def test_a_synthesizer_with_two_jobs_is_refused() -> None:

@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow
+from synthgen.encoding.layout import Encoded
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.training.batched import SideBySide
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.graph import WARM_UP, CapturedSteps
-from synthgen.training.learner import Learner
+from synthgen.training.learner import Learner, Source
 from synthgen.training.runner import History, Task, _Run
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
@@ -116,6 +117,22 @@ def test_making_rows_takes_as_many_operations_with_many_columns_as_with_few(
             learner.sampler.generate(64, generator, 0)
         lengths.append(operations.seen)
     assert lengths[0] == lengths[1]
+
+
+@pytest.mark.parametrize("make", [CTGAN, TVAE])
+def test_rows_of_several_classes_are_one_batch(
+    make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, generator = learner_of(make, monkeypatch)
+    sampler: Any = learner.eval().sampler
+    drawn = sampler.draw(50, Source(generator, next(sampler.parameters())))
+    twice = {name: torch.cat([each, each]) for name, each in drawn.items()}
+    with torch.inference_mode():
+        joined = sampler.made(twice, torch.arange(2).repeat_interleave(50))
+        apart = Encoded.cat([sampler.made(drawn, label) for label in (0, 1)])
+    torch.testing.assert_close(joined.numbers, apart.numbers, rtol=1e-4, atol=1e-4)
+    assert (joined.codes == apart.codes).double().mean() > 0.99
+    assert not torch.equal(apart.numbers[:50], apart.numbers[50:])
 
 
 @pytest.mark.parametrize("make", NETWORKS)
