@@ -42,9 +42,9 @@ def fit_many(
 
     Raises:
         UsageError: A synthesizer has two jobs (E297).
-        SynthgenError: See `Synthesizer.fit`; the message names the job. Arguments and tables of all
-            jobs are checked before the first fit. If a fit fails later, the others are finished
-            first, and their synthesizers are fitted.
+        SynthgenError: See `Synthesizer.fit`; the message names the job. Tables of all jobs,
+            and arguments of networks, are checked before the first fit. If a fit fails later, the
+            others are finished first, and their synthesizers are fitted.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -75,12 +75,13 @@ def fit_many(
     for i, (synthesizer, X, y) in enumerate(jobs):
         try:
             table = _table(synthesizer, X, y)
-            if _alone(synthesizer, together):
-                synthesizer._prepared(table)
-                alone[i] = table
-            else:
-                assert isinstance(synthesizer, NetworkSynthesizer)
+            if isinstance(synthesizer, NetworkSynthesizer):
                 fits[i] = synthesizer.fit_steps(table)
+            else:
+                synthesizer._prepared(table)
+            if _alone(synthesizer, together):
+                fits.pop(i, None)
+                alone[i] = table
         except SynthgenError as error:
             raise _of_job(i, error) from error
     for i, table in alone.items():

@@ -181,8 +181,9 @@ class TabFlow(NetworkSynthesizer):
     held-out rows of the class. `steps` matters most, then `learning_rate`; the measurements are in
     ``evaluation/fidelity.md`` and ``evaluation/transfer.md``.
 
-    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Fine-tuning changes only
-    how the class and the time scale and shift the layers: the rows come nearer to held-out rows
+    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Fine-tuning begins
+    with the frequencies of the levels in the class, and changes only how the class and the time
+    scale and shift the layers: the rows come nearer to held-out rows
     than if the whole network is changed, and tell less about training rows.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.

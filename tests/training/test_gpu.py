@@ -191,6 +191,7 @@ def ends(make: type[NetworkSynthesizer], captured: bool, turns: int) -> dict[str
             good = until(at, 8 + 8 * turn).state()
             until(at, 12 + 8 * turn)
         assert gpu.captures == (turns if captured else 0)
+        assert bool(at.captured.graphs) is captured, "no capture failed"
         return {name: value.cpu() for name, value in at.state().tensors.items()}
 
 
