@@ -86,6 +86,7 @@ def _drawn(size: int, codes: int) -> int:
 class _FlowLearner(StagedLearner):
     losses = ("numbers", "levels")
     clip = CLIP
+    weights: Tensor
 
     def __init__(self, sampler: Flow, data: Data, batch: int, rate: float) -> None:
         super().__init__()
@@ -100,8 +101,14 @@ class _FlowLearner(StagedLearner):
         # In fine-tuning there is one class alone, and nothing to learn about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0
-        if sampler.label is not None and not several:
-            sampler.keep_all_but_modulation()
+        tuned = sampler.label is not None and not several
+        if tuned:
+            sampler.keep_most()
+        # Of the losses. In fine-tuning the mean number and the mean level count the same: otherwise
+        # many numbers would leave a few levels no part of the clipped gradient.
+        sizes = torch.stack([data.used.sum(), data.spans.count.to(data.used)]).clamp(min=1)
+        weights = 1 / (sizes if tuned else data.parts.expand(2))
+        self.register_buffer("weights", weights, persistent=False)
         learned = [w for w in self.parameters() if w.requires_grad]
         self.optimizers = [
             torch.optim.AdamW(learned, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
@@ -160,9 +167,8 @@ class _FlowLearner(StagedLearner):
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        squared, entropy = (loss.mean() for loss in self.sampler.losses(drawn))
-        losses = torch.stack([squared.detach(), entropy.detach()])
-        return (squared + entropy) / self.data.parts, losses, {}
+        losses = torch.stack([loss.mean() for loss in self.sampler.losses(drawn)])
+        return losses.dot(self.weights), losses.detach(), {}
 
     def course(self, done: int, steps: int) -> float:
         """Linear warm-up, then half a cosine down."""
@@ -183,7 +189,7 @@ class TabFlow(NetworkSynthesizer):
 
     Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Fine-tuning begins
     with the frequencies of the levels in the class, and changes only how the class and the time
-    scale and shift the layers: the rows come nearer to held-out rows
+    scale and shift the layers, and the last bias: the rows come nearer to held-out rows
     than if the whole network is changed, and tell less about training rows.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.

@@ -105,9 +105,12 @@ class Flow(Sampler):
         known = self.clock(moment)
         return F.silu(known if self.label is None else known + self.label(told))
 
-    def keep_all_but_modulation(self) -> None:
-        """From now on, learn only how the moment and the class scale and shift the layers."""
+    def keep_most(self) -> None:
+        """From now on, learn only how the moment and the class scale and shift the layers, and the
+        bias of the last one.
+        """
         self.requires_grad_(False)
+        self.leave.bias.requires_grad_(True)
         for part in (self.clock, self.label, *(block.modulation for block in self.blocks)):
             if part is not None:
                 part.requires_grad_(True)

@@ -145,7 +145,7 @@ def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> No
     assert apart[2] > apart[1] + 0.4
 
 
-def test_adapting_moves_the_modulation_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapting_moves_the_modulation_and_the_last_bias(monkeypatch: pytest.MonkeyPatch) -> None:
     moved: list[set[str]] = []
 
     def watched(learner, *args: Any, **options: Any):
@@ -159,8 +159,9 @@ def test_adapting_moves_the_modulation_and_nothing_else(monkeypatch: pytest.Monk
     monkeypatch.setattr(training, "run", watched)
     tabflow(scope="adapt", classes=["rare"], random_state=0).fit(*mixed())
     whole, adapted = moved
-    assert adapted == {k for k in whole if any(p in k for p in ("clock", "label", "modulation"))}
-    assert len(adapted) == 12
+    changed = ("clock", "label", "modulation", "leave.bias")
+    assert adapted == {k for k in whole if any(part in k for part in changed)}
+    assert len(adapted) == 13
     assert len(whole - adapted) > 12
 
 

@@ -371,7 +371,7 @@ def test_twenty_fits_leave_no_more_on_the_device_than_one(
         return sum(type(x) is Pretended for x in gc.get_objects())
 
     counts = []
-    X, y = table(6, 100)
+    X, y = table(6, 150)
     for fits in (2, 18):  # the first of a process imports more of torch
         for _ in range(fits):
             model.fit(X, y)
