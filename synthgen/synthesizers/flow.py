@@ -115,8 +115,9 @@ class _FlowLearner(StagedLearner):
         ]
 
     def start_from(self, base: Learner) -> None:
-        """Take the weights of a base, but the class's own frequencies of levels: the network moves
-        levels that one row in fifty has too slowly to reach those that every second row has.
+        """Take the weights of a base, but the class's own frequencies of levels.
+
+        The network alone hardly moves a level from one row in fifty to every second row.
         """
         super().start_from(base)
         prior, data = self.sampler.prior, self.data

@@ -106,9 +106,7 @@ class Flow(Sampler):
         return F.silu(known if self.label is None else known + self.label(told))
 
     def keep_most(self) -> None:
-        """From now on, learn only how the moment and the class scale and shift the layers, and the
-        bias of the last one.
-        """
+        """From now on, learn only the modulation of the layers, and the last bias."""
         self.requires_grad_(False)
         self.leave.bias.requires_grad_(True)
         for part in (self.clock, self.label, *(block.modulation for block in self.blocks)):
