@@ -153,7 +153,7 @@ class Machine:
         before, found = (self.X, self.y), {}
         for columns in (15, 50, 200):
             self.X, self.y = table(600, columns)
-            at = self.run(make)
+            at = self.run(make, batch_size=60)  # small enough to draw 16 steps of 200 columns
             at.advance()
             made = self.counted(lambda at=at: at._updates(AT_ONCE)) / AT_ONCE
             products = sum(self.counter.launches[name] for name in ("mm", "addmm", "bmm"))
