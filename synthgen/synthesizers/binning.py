@@ -17,8 +17,10 @@ from synthgen.synthesizers.bins import (
     Shares,
     between,
     numbers_of,
+    zeros_of,
 )
 from synthgen.tables.column import LEVELS, Column
+from synthgen.tables.limits import MAX_DECIMALS
 
 # A number with at most so many distinct values keeps each that five rows hold. With more, it keeps
 # those that also a 10,000th of the rows hold, and that stand out among so many on either side.
@@ -26,8 +28,10 @@ FEW_VALUES, EXACT_SHARE, BESIDE = 200, 1e-4, 25
 # A bin has so many rows, if that makes so many bins.
 BIN_ROWS, FEWEST_BINS, MOST_BINS = 40, 100, 500
 # Of values that a bin repeats: those drawn less often than this count as drawn anew, the units of
-# their weights, and the powers of ten that a value may be rounded to.
-LEAST_REPEATED, REPEAT_UNITS, MOST_ZEROS = 0.02, 100, 6
+# their weights.
+LEAST_REPEATED, REPEAT_UNITS = 0.02, 100
+# Decimals of a column that a schema takes for unrounded: a coordinate may have eight of them.
+MORE_DECIMALS = 9
 # Rows share values if they hold less than this share of those that they would by chance.
 DISTINCT = 0.9
 
@@ -53,11 +57,24 @@ def fit_bins(
 
 def _scale_of(column: Column, series: pd.Series) -> int:
     """The power of ten that makes a column's decimals whole numbers; 0 where none does."""
-    if column.kind != "numeric" or column.decimals is None:
+    if column.kind != "numeric":
         return 0
-    values, _ = column.numbers(series)
-    scale = 10**column.decimals
-    return scale if float(np.abs(values).max(initial=0.0)) * scale < EXACT_FLOAT else 0
+    values, gone = column.numbers(series)
+    known = values[~gone]
+    most = float(np.abs(known).max(initial=0.0))
+    tried = range(MAX_DECIMALS + 1, MORE_DECIMALS + 1)
+    for decimals in tried if column.decimals is None else [column.decimals]:
+        scale = 10**decimals
+        if most * scale >= EXACT_FLOAT or not np.isfinite(most):
+            return 0
+        if column.decimals is not None or _has_decimals(known, decimals):
+            return scale
+    return 0
+
+
+def _has_decimals(values: np.ndarray, decimals: int) -> bool:
+    """Whether all numbers are rounded to so many decimals; probed on the first ones."""
+    return all(bool((np.round(some, decimals) == some).all()) for some in (values[:100], values))
 
 
 def _fit_levels(column: Column, codes: np.ndarray, response: np.ndarray) -> Bins | None:
@@ -272,13 +289,16 @@ def _bin(
     often = float(repeats[1]) if clustered else 0.0
     spots = np.rint(fresh / often) if often > LEAST_REPEATED else np.zeros(len(own))
     places = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
-    return (
+    every = np.concatenate([own, steps[again]])
+    order = np.argsort(every, kind="stable")  # those that end in fewer zeros first
+    found = (
         np.concatenate([first, places]),
         np.concatenate([last, places]),
-        np.concatenate([own, steps[again]]),
+        every,
         np.concatenate([spots, np.zeros(len(places))]),
         REPEAT_UNITS * np.concatenate([fresh, drawn[again]]),
     )
+    return tuple(part[order] for part in found)
 
 
 def _is_clustered(ends: tuple[Any, Any], step: int, counts: np.ndarray) -> bool:
@@ -298,10 +318,4 @@ def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
 
 def _steps(values: np.ndarray, step: int) -> np.ndarray:
     """The largest power of ten, times `step`, that each whole number is a multiple of."""
-    found = np.full(len(values), step, np.int64)
-    for power in range(1, MOST_ZEROS + 1):
-        unit = step * 10**power
-        if unit >= LARGEST_STEP:
-            break
-        found[(values % unit == 0) & (values != 0)] = unit
-    return found
+    return step * 10 ** zeros_of(values, step)

@@ -21,6 +21,8 @@ MISSING, MOST_CODES = 2**16 - 1, 60_000
 EXACT_FLOAT, LARGEST_STEP = 2**53, 2**59
 # Multiples of it, less their whole part, lie unevenly between 0 and 1 and never twice at one place.
 GOLDEN = 0.6180339887498949
+# Zeros at the end of a number, at most; it may be rounded to so many powers of ten.
+MOST_ZEROS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,12 @@ class Shares:
 
     def draw(self, segments: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One item of each segment by its weight, and what of the uniform number is left."""
-        first, last = self.starts[segments], self.starts[segments + 1] - 1
+        return self.draw_between(self.starts[segments], self.starts[segments + 1] - 1, uniform)
+
+    def draw_between(
+        self, first: np.ndarray, last: np.ndarray, uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One item from `first` to `last` by its weight, and what of the uniform number is left."""
         low = self._ends[first]
         place = low + uniform * (self._ends[last + 1] - low)
         items = np.clip(np.searchsorted(self._ends, place, side="right") - 1, first, last)
@@ -147,6 +154,7 @@ class Bins:
         uniform: np.ndarray,
         floor: np.ndarray | None = None,
         ceiling: np.ndarray | None = None,
+        zeros: np.ndarray | None = None,
     ) -> np.ndarray:
         """A value of each code, drawn by `uniform`; shape of all: (rows,).
 
@@ -155,6 +163,8 @@ class Bins:
             uniform: From 0 to 1.
             floor, ceiling: Values that must be reached, or must not be exceeded; a code that lies
                 beyond them gives the nearest value that does not. None: no limit.
+            zeros: How many zeros a value shall end in, if the bin has such values, or else fewer;
+                None: as often as the bin does.
         """
         if self._all_exact:
             low = high = self.low[codes]
@@ -162,7 +172,11 @@ class Bins:
                 return low
             left, steps = uniform, np.ones(1, np.int64)
         else:
-            items, left = self.shares.draw(codes, uniform)
+            if zeros is None:
+                items, left = self.shares.draw(codes, uniform)
+            else:
+                first, last = (part[codes, zeros] for part in self._by_zeros)
+                items, left = self.shares.draw_between(first, last, uniform)
             low, high, steps = self.low[items], self.high[items], self.steps[items]
             left = _at_a_spot(left, self.spots[items])
         if floor is not None:
@@ -193,6 +207,35 @@ class Bins:
             return values
         wide = np.rint(values * (self.scale or 1))
         return np.clip(wide, -float(EXACT_FLOAT), float(EXACT_FLOAT)).astype(np.int64)
+
+    @cached_property
+    def step(self) -> int:
+        """What all whole numbers in bins are multiples of."""
+        inside = ~np.repeat(self.exact, np.diff(self.shares.starts))
+        return int(self.steps[inside].min(initial=LARGEST_STEP))
+
+    def zeros(self, values: np.ndarray) -> np.ndarray:
+        """How many zeros each value ends in, counted from `step` on; shape of both: (rows,)."""
+        return zeros_of(values, self.step)
+
+    @cached_property
+    def _by_zeros(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and last item of each code by the number of zeros, both (codes, numbers)."""
+        wide = MOST_ZEROS + 1
+        of = np.repeat(np.arange(self.width), np.diff(self.shares.starts))
+        power = np.rint(np.log10(np.maximum(self.steps / self.step, 1))).astype(np.int64)
+        key = of * wide + np.minimum(power, MOST_ZEROS)
+        starts = np.searchsorted(key, np.arange(self.width * wide + 1))
+        first, last = (
+            part.reshape(self.width, wide).copy() for part in (starts[:-1], starts[1:] - 1)
+        )
+        first[:, 0] = np.where(last[:, 0] < first[:, 0], self.shares.starts[:-1], first[:, 0])
+        last[:, 0] = np.where(last[:, 0] < first[:, 0], self.shares.starts[1:] - 1, last[:, 0])
+        for k in range(1, wide):
+            empty = last[:, k] < first[:, k]
+            first[:, k] = np.where(empty, first[:, k - 1], first[:, k])
+            last[:, k] = np.where(empty, last[:, k - 1], last[:, k])
+        return first, last
 
     @cached_property
     def _all_exact(self) -> bool:
@@ -333,6 +376,22 @@ def _raised(low: np.ndarray, floor: np.ndarray, steps: np.ndarray) -> np.ndarray
 def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = None) -> None:
     if array.ndim != 1 or array.dtype != dtype or (length is not None and len(array) != length):
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+
+
+def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
+    """How many zeros each whole number ends in, at most six, as multiples of `step`; 0 for 0.
+
+    Example:
+        >>> zeros_of(np.array([25, 300, 0, 12_000_000_000]), 1).tolist()
+        [0, 2, 0, 6]
+    """
+    found = np.zeros(len(values), np.int64)
+    for power in range(1, MOST_ZEROS + 1):
+        unit = step * 10**power
+        if unit >= LARGEST_STEP:
+            break
+        found[(values % unit == 0) & (values != 0)] = power
+    return found
 
 
 def numbers_of(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:

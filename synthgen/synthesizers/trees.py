@@ -15,8 +15,9 @@ from synthgen.errors import ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer, check_rows_to_save
 from synthgen.synthesizers.binning import fit_bins
-from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
+from synthgen.synthesizers.bins import GOLDEN, MISSING, MOST_ZEROS, Bins
 from synthgen.synthesizers.bootstrap import fallback
+from synthgen.synthesizers.digits import learn_digits
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import (
     Relation,
@@ -52,7 +53,8 @@ class SequentialTrees(Synthesizer):
 
     The class comes first, then the columns in their order. Trees learn each column from those
     before it, on all rows of the table, whatever their class; a new row has exactly the class that
-    was asked for, and each of its cells is drawn from the leaf that the row falls into. What one
+    was asked for, and each of its cells is drawn from the leaf that the row falls into. How many
+    decimals a number is written with is drawn the same way, where other columns tell it. What one
     column owes another exactly (a sum, a copy, an order, a level that decides another) is found on
     the training rows and kept in every new row.
 
@@ -130,39 +132,42 @@ class SequentialTrees(Synthesizer):
         cells = [part.values(table.frame[part.column.name]) for part in self._bins]
         self._relations = find_relations(self._bins, cells, int(_rng(seed, 1).integers(2**31)))
         codes = _encoded(self._bins, cells, seed)
-        self._forests = self._grown(codes, cells, child_seed(seed, 3))
+        self._grow(codes, cells, child_seed(seed, 3))
         self._stored = storable(table, self._bins)
 
-    def _grown(
+    def _grow(
         self,
         codes: np.ndarray,
         cells: list[tuple[np.ndarray, np.ndarray]],
         seed: np.random.SeedSequence,
-    ) -> list[Forest | None]:
-        min_leaf = self.min_leaf or max(MIN_LEAF, len(codes) // LEAF_PART)
-        forests: list[Forest | None] = []
+    ) -> None:
+        """Grow the trees of each column, and those of its last digits."""
+        min_leaf = int(self.min_leaf or max(MIN_LEAF, len(codes) // LEAF_PART))
+        settings: dict[str, Any] = {"trees": int(self.trees), "min_leaf": min_leaf}
+        features, width = np.empty((len(codes), 2 * len(self._bins)), np.uint16), 0
+        self._forests, self._digits = [], []
         for j, (bins, relation) in enumerate(zip(self._bins, self._relations, strict=True)):
-            if j == 0 or relation.is_derived:
-                forests.append(None)
-                continue
-            own = codes[:, j].copy()
-            if relation.same:
-                place = copied(relation, cells[: j + 1], self._bins[: j + 1])
-                own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
-            before = np.ascontiguousarray(codes[:, :j])
-            most = MOST_VALUES if bins.is_number else MOST_LEVELS
-            response = None if bins.width <= most else _shares_below(codes[:, j])
-            forests.append(
-                grow(
-                    before,
-                    own,
-                    response,
-                    trees=int(self.trees),
-                    min_leaf=int(min_leaf),
-                    seed=child_seed(seed, j),
-                )
-            )
-        return forests
+            forest = digits = None
+            if j and not relation.is_derived:
+                own = codes[:, j].copy()
+                if relation.same:
+                    place = copied(relation, cells[: j + 1], self._bins[: j + 1])
+                    own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
+                before = np.ascontiguousarray(features[:, :width])
+                most = MOST_VALUES if bins.is_number else MOST_LEVELS
+                response = None if bins.width <= most else _shares_below(codes[:, j])
+                forest = grow(before, own, response, **settings, seed=child_seed(seed, j))
+            features[:, width] = codes[:, j]
+            width += 1
+            if forest is not None and bins.rounded:
+                zeros = bins.zeros(cells[j][0])
+                known = features[:, :width]
+                digits = learn_digits(bins, zeros, known, **settings, seed=child_seed(seed, j, 1))
+                if digits is not None:
+                    features[:, width] = np.where(cells[j][1], MISSING, zeros)
+                    width += 1
+            self._forests.append(forest)
+            self._digits.append(digits)
 
     def _check_params(self) -> None:
         for name, least in (("trees", 1), ("min_leaf", 2)):
@@ -199,15 +204,26 @@ class SequentialTrees(Synthesizer):
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Values and masks of the missing cells of each learned feature, the first of a block."""
         rng = np.random.default_rng(seed)
-        codes = np.empty((rows, len(self._bins)), np.uint16)
+        places = self._places
+        codes = np.empty((rows, places[-1] + 2), np.uint16)
         codes[:, 0] = self._bins[0].encode(np.array([position]))[0]
         cells = [(np.full(rows, position), np.zeros(rows, bool))]
         for j in range(1, len(self._bins)):
-            uniform = rng.random((2, BLOCK))[:, :rows]
+            digits = self._digits[j]
+            uniform = rng.random((2 if digits is None else 3, BLOCK))[:, :rows]
             values, gone, own = self._column(j, codes, cells, uniform)
-            codes[:, j] = own
+            codes[:, places[j]] = own
+            if digits is not None:
+                zeros = self._bins[j].zeros(values)
+                codes[:, places[j] + 1] = np.where(gone, MISSING, zeros)
             cells.append((values, gone))
         return cells[1:]
+
+    @property
+    def _places(self) -> list[int]:
+        """Of each column, its place among the codes that trees look at."""
+        extra = [digits is not None for digits in self._digits]
+        return [j + sum(extra[:j]) for j in range(len(extra))]
 
     def _column(
         self,
@@ -221,7 +237,7 @@ class SequentialTrees(Synthesizer):
         if relation.inputs:
             return _summed(self._bins, relation, cells, bins)
         if relation.decided_by >= 0:
-            by = codes[:, relation.decided_by].astype(np.int64)
+            by = codes[:, self._places[relation.decided_by]].astype(np.int64)
             table = np.array(relation.codes)
             own = table[np.minimum(by, len(table) - 1)]
             gone = own < 0
@@ -233,7 +249,12 @@ class SequentialTrees(Synthesizer):
         place = own.astype(np.int64) - bins.width
         is_copy = (place >= 0) & ~gone
         floor, ceiling = _limits(self._bins, relation, cells, bins)
-        values = bins.decode(np.where(gone | is_copy, 0, own), uniform[1], floor, ceiling)
+        inside = np.where(gone | is_copy, 0, own)
+        zeros, digits = None, self._digits[j]
+        if digits is not None:
+            codes[:, self._places[j]] = inside
+            zeros = digits.draw(codes, uniform[2]).astype(np.int64)
+        values = bins.decode(inside, uniform[1], floor, ceiling, zeros)
         for i, k in enumerate(relation.same):
             here = is_copy & (place == i)
             source = comparable(self._bins[k], cells[k][0][here])
@@ -256,14 +277,16 @@ class SequentialTrees(Synthesizer):
         columns, target, notes = self._stored
         stored = [target, *(columns[j] for j in self._learned)]
         entries, tensors = [], {}
-        for i, (bins, relation, forest) in enumerate(
-            zip(self._bins, self._relations, self._forests, strict=True)
+        for i, (bins, relation, forest, digits) in enumerate(
+            zip(self._bins, self._relations, self._forests, self._digits, strict=True)
         ):
             described, arrays = renamed(bins, stored[i]).state()
             tensors |= {f"{i}/bins/{k}": v for k, v in arrays.items()}
             entry = {"bins": described, "relation": relation.to_json()}
             if forest is not None:
                 tensors |= {f"{i}/trees/{k}": v for k, v in forest.state().items()}
+            if digits is not None:
+                tensors |= {f"{i}/digits/{k}": v for k, v in digits.state().items()}
             entries.append(entry)
         kept = [c for c in self.schema_.classes if c in target.categories]
         header = {
@@ -297,8 +320,8 @@ class SequentialTrees(Synthesizer):
             raise ValueError("learned columns in no order")
         if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
             raise ValueError("a learned column that is not there")
-        model._bins, model._relations, model._forests = [], [], []
-        used = set()
+        model._bins, model._relations, model._forests, model._digits = [], [], [], []
+        used, place = set(), 0
         kinds = [target, *(columns[j] for j in learned)]
         for i, (column, entry) in enumerate(zip(kinds, header["parts"], strict=True)):
             found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
@@ -307,11 +330,18 @@ class SequentialTrees(Synthesizer):
             model._bins.append(bins)
             relation = Relation.from_json(entry["relation"], model._bins)
             model._relations.append(relation)
-            forest = None
+            forest = digits = None
             if i and not relation.is_derived:
                 width = bins.width + len(relation.same)
-                forest = Forest.from_state(under(found, f"{i}/trees/"), i, width)
+                forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
+            place += 1
+            if last := under(found, f"{i}/digits/"):
+                if forest is None or not bins.rounded:
+                    raise ValueError("last digits of a column that has none")
+                digits = Forest.from_state(last, place, MOST_ZEROS + 1)
+                place += 1
             model._forests.append(forest)
+            model._digits.append(digits)
         if unknown := set(tensors) - used:
             raise ValueError(f"an unknown array {min(unknown)!r}")
         model._columns, model._learned = columns, learned

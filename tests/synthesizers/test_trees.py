@@ -118,6 +118,38 @@ def test_decimals_and_last_digits_are_those_of_training() -> None:
     assert abs(real - share) < 0.02
 
 
+def two_meters(rows: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """Places to eight decimals by one meter, to five by the other, whichever it was."""
+    rng = np.random.default_rng(seed)
+    fine = rng.random(rows) < 0.5
+    places = rng.normal([[44.9], [-93.2]], 0.05, (2, rows))
+    east, north = (np.where(fine, place.round(8), place.round(5)) for place in places)
+    other = rng.integers(1, 10**6, rows)
+    frame = pd.DataFrame({"fine": fine, "east": east, "north": north, "other": other})
+    return frame, pd.Series(rng.random(rows) < 0.3, name="y")
+
+
+def test_last_digits_depend_on_other_columns_as_in_training() -> None:
+    X, y = two_meters(2500, 0)
+    model = SequentialTrees(random_state=0).fit(X, y)
+    learned = [b.column.name for b, d in zip(model._bins, model._digits, strict=True) if d]
+    assert learned == ["east", "north"]  # nothing tells the last digits of "other"
+    made = model.sample(1000, label=True, random_state=0)
+    for name in ("east", "north"):
+        five = made[name] == made[name].round(5)
+        assert five[made["fine"]].mean() < 0.02
+        assert five[~made["fine"]].mean() > 0.98
+        assert (made[name] == made[name].round(8)).all()
+
+
+def test_a_file_keeps_last_digits(tmp_path: Path) -> None:
+    model = SequentialTrees(random_state=0).fit(*two_meters(800, 1))
+    model.save(tmp_path / "m.synthgen")
+    loaded = SequentialTrees.load(tmp_path / "m.synthgen")
+    expected = model.sample(60, label=True, random_state=1)
+    pd.testing.assert_frame_equal(loaded.sample(60, label=True, random_state=1), expected)
+
+
 def test_missing_cells_are_as_frequent_and_depend_on_the_others() -> None:
     rng = np.random.default_rng(0)
     kind = rng.choice(["a", "b"], 4000)
