@@ -1,19 +1,23 @@
 """How often does `compare` recommend a change where none can help?
 
-    python evaluation/compare_null.py [--runs 30]
+    python evaluation/compare_null.py --budget 600         go on for ten minutes
+    python evaluation/compare_null.py --runs 100           until each kind has 100 runs
+    python evaluation/compare_null.py report               compare_null.json again, without a run
 
-Small made-up tables, five folds of quick learners, twice. "shuffled": labels without any relation
-to the columns. "another seed": real signal, and the remedies are the classifier itself with other
-seeds, three of them. Prints how many runs recommend a change; 5 % are the limit. Writes
-compare_null.json beside itself.
+Made-up tables of 200 or 400 rows, 30 or 60 of them of the class, twice. "shuffled": labels without
+any relation to the columns, logistic regression, five remedies. "another seed": real signal, and
+the remedies are the classifier itself with three other seeds. 5 % of the runs may recommend a
+change. A line of compare_null.jsonl is a run: what was recommended, and the metric of every remedy
+on every split, from which other rules can be judged without running anything again. The report
+counts what today's rule and others recommend, with Wilson intervals.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from synthgen import compare
+from synthgen.comparison.recommendation import SURE, Chances, chances_of, margin_of, recommend
+from synthgen.model_selection.intervals import wilson
 
+HERE = Path(__file__)
+RESULTS = HERE.with_suffix(".jsonl")
 QUICK = ["class_weight", "undersample", "oversample", "smote", "bootstrap:0.3"]
+FOLDS, REPEATS = 5, 2
+KINDS = {"shuffled": 0.0, "another seed": 1.0}  # how far the classes lie apart
 
 
 class Forest(ClassifierMixin, BaseEstimator):
@@ -35,7 +45,7 @@ class Forest(ClassifierMixin, BaseEstimator):
         self.number = number
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Forest:
-        self.model_ = RandomForestClassifier(15, min_samples_leaf=3, random_state=self.number)
+        self.model_ = RandomForestClassifier(10, min_samples_leaf=3, random_state=self.number)
         self.model_.fit(X, y, sample_weight)
         self.classes_ = self.model_.classes_
         return self
@@ -58,34 +68,95 @@ class Fourth(Forest):
 
 def table(seed: int, gap: float) -> tuple[pd.DataFrame, np.ndarray]:
     rng = np.random.default_rng(seed)
-    rows, rare = int(rng.choice([300, 600])), int(rng.choice([30, 60]))
+    rows, rare = int(rng.choice([200, 400])), int(rng.choice([30, 60]))
     ill = rng.permutation(np.repeat([0, 1], [rows - rare, rare]))
     X = pd.DataFrame({f"x{i}": rng.normal(gap * ill * (i < 2)) for i in range(5)})
     X["sex"] = rng.choice(["f", "m"], rows)
     return X, ill
 
 
+def one(kind: str, seed: int) -> dict[str, Any]:
+    X, y = table(seed, KINDS[kind])
+    remedies: Any = QUICK if kind == "shuffled" else [Second(1), Third(2), Fourth(3)]
+    estimator: Any = LogisticRegression() if kind == "shuffled" else Forest(0)
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = compare(
+            X, y, strategies=remedies, estimator=estimator, folds=FOLDS, repeats=REPEATS,
+            random_state=seed,
+        )  # fmt: skip
+    scores = {n: found.result(n).values for n in found.strategies if n != "threshold"}
+    return {
+        "kind": kind,
+        "seed": seed,
+        "action": found.recommendation.action,
+        "strategy": found.recommendation.strategy,
+        "prevalence": found.rare / found.rows,
+        "scores": {name: [round(v, 5) for v in values] for name, values in scores.items()},
+        "cpu_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def again(run: dict[str, Any]) -> tuple[str, list[Chances]]:
+    """What is recommended from the scores of a run, and the chances of its remedies."""
+    scores = {name: np.array(values) for name, values in run["scores"].items()}
+    nothing = scores.pop("nothing")
+    metric = "average_precision"
+    how = {"ratio": 1 / (FOLDS - 1), "margin": margin_of(metric, float(nothing.mean()))}
+    chances = chances_of([*scores], np.array([*scores.values()]), nothing, **how)
+    advice = recommend(
+        chances, nothing, metric=metric, prevalence=run["prevalence"], threshold=0.5, target="y",
+        label="1", summaries={}, **how,
+    )  # fmt: skip
+    return advice.action, chances
+
+
+def load() -> list[dict[str, Any]]:
+    if not RESULTS.exists():
+        return []
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def counted(hits: int, runs: int) -> dict[str, Any]:
+    low, high = wilson(hits / runs, runs) if runs else (0.0, 1.0)
+    return {"runs": runs, "change": hits, "low": round(low, 3), "high": round(high, 3)}
+
+
+def report() -> None:
+    lines, out = load(), {}
+    for kind in KINDS:
+        found = [again(run) for run in lines if run["kind"] == kind]
+        runs = len(found)
+        out[kind] = {"the rule": counted(sum(action == "use" for action, _ in found), runs)}
+        able = [chances for action, chances in found if action != "collect"]
+        for sure in (SURE, 0.9, 0.95):  # without the condition that a gain is established
+            hits = sum(any(c.helps >= sure for c in chances) for chances in able)
+            out[kind][f"any helps with {sure:g}"] = counted(hits, runs)
+    HERE.with_suffix(".json").write_text(json.dumps(out, indent=1) + "\n")
+    for kind, rules in out.items():
+        for rule, n in rules.items():
+            print(f"{kind}, {rule}: {n['change']} of {n['runs']} [{n['low']:.3f}, {n['high']:.3f}]")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=30)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=["run", "report"], default="run")
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--budget", type=float, default=float("inf"), help="Seconds.")
     options = parser.parse_args()
-    found: dict[str, Counter[str]] = {}
-    for kind, gap in (("shuffled", 0.0), ("another seed", 1.0)):
-        found[kind] = Counter()
+    if options.what == "run":
+        began = time.perf_counter()
+        done = {(run["kind"], run["seed"]) for run in load()}
         for seed in range(options.runs):
-            X, y = table(seed, gap)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                remedies: Any = QUICK if gap == 0 else [Second(1), Third(2), Fourth(3)]
-                estimator: Any = LogisticRegression() if gap == 0 else Forest(0)
-                advice = compare(
-                    X, y, strategies=remedies, estimator=estimator, folds=5, repeats=2,
-                    random_state=seed,
-                ).recommendation  # fmt: skip
-            found[kind][advice.action] += 1
-        print(kind, dict(found[kind]), flush=True)
-    out = {kind: dict(counts) for kind, counts in found.items()}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(out, indent=1) + "\n")
+            for kind in KINDS:
+                if (kind, seed) not in done and time.perf_counter() - began < options.budget:
+                    line = json.dumps(one(kind, seed))
+                    with RESULTS.open("a") as file:
+                        file.write(line + "\n")
+    report()
 
 
 if __name__ == "__main__":

@@ -251,7 +251,8 @@ def compare(
         by: Column of `X` with at most 50 values; the metric is also given for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
             then judged in money.
-        time_budget: Seconds. Strategies are left out (not nothing, auto, synthgen), then splits.
+        time_budget: Seconds. All strategies have fewer splits, at least 4; then strategies are left
+            out (not nothing, auto, synthgen). A note says how long all would take.
         schema: Decisions about columns that replace what would be inferred.
         n_jobs: Processes; None: 1, or as joblib says; 1 where networks learn on a GPU.
         random_state: Seed.
@@ -320,6 +321,13 @@ def _few(rare: int, folds: int) -> list[str]:
     if held >= TEST_ROWS:
         return []
     return [f"a test part holds only {held} rows of the class, so single splits say little"]
+
+
+def _cut_short(schedule: Schedule, planned: int) -> list[str]:
+    if schedule.needs is None:
+        return []
+    minutes = max(1, math.ceil(schedule.needs / 60))
+    return [f"all strategies on all {planned} splits need about {minutes} min: give more time"]
 
 
 def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
@@ -434,6 +442,7 @@ def _concluded(
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
         notes=(
             *_few(int(plan.part.counts[plan.part.rare]), folds),
+            *_cut_short(schedule, len(plan.tests)),
             *sorted({note for several in rows.values() for d in several for note in d["notes"]}),
         ),
         seed=seed,

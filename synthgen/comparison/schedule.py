@@ -20,6 +20,7 @@ from synthgen.progress import Progress
 from synthgen.tables.disk import read_json, write_json
 
 KEPT = ("nothing", "auto", "synthgen")  # never left out: a budget then has fewer splits
+LEAST_SPLITS = 4  # a budget has so many splits of every strategy before it leaves one out
 TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried yet
 
 
@@ -52,6 +53,7 @@ class Schedule:
         self.done: dict[tuple[int, str], dict[str, Any]] = {}
         self.pruned: dict[str, str] = {}
         self.splits: int | None = None  # fewer than planned, where the budget said so
+        self.needs: float | None = None  # seconds of all on every split, where the budget has fewer
         self.let_in: set[tuple[int, str]] = set()  # what the budget allows, finished or not
         self.last = time.perf_counter()  # when the last part was added
         self.fingerprint = fingerprint
@@ -196,7 +198,7 @@ def _left(schedule: Schedule, plan: Plan, jobs: int) -> tuple[int, float]:
 
 
 def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) -> None:
-    """Keep, from the best on inner folds to the worst, what still fits into the budget.
+    """Fewer splits of all; if too few are left, keep the best on inner folds that still fit.
 
     Only what the first `done` splits told counts, whatever else is finished.
     """
@@ -213,6 +215,12 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
         return (splits - done) * _seconds(schedule, name, done) / jobs
 
     if done >= splits or sum(map(needed, names)) <= left:
+        return
+    if schedule.needs is None:
+        schedule.needs = schedule.spent + sum(map(needed, names))
+    within = done + int(max(left, 0) / max(sum(map(needed, names)) / (splits - done), 1e-9))
+    if within >= min(LEAST_SPLITS, splits):
+        schedule.splits = min(splits, within)
         return
     always = [n for n in names if n in KEPT]
     ranked = sorted((n for n in names if n not in KEPT), key=lambda n: -sign * inner(n))

@@ -537,6 +537,18 @@ def test_another_budget_goes_on_to_what_it_alone_would_have_told(
     assert resumed.seconds == alone.seconds
 
 
+def test_a_budget_has_fewer_splits_of_every_strategy_before_it_leaves_one_out(
+    clock: dict[str, float],
+) -> None:
+    X, y = table()
+    found = quick(X, y, folds=4, repeats=2, time_budget=45.0)  # 7 s for each of 8 splits
+    assert (found.pruned, found.splits) == ({}, 6)
+    assert {len(r.values) for r in found.results} == {6}
+    assert "all strategies on all 8 splits need about 1 min: give more time" in found.notes
+    assert clock == {"nothing": 1.0, "class_weight": 2.0, "oversample": 4.0}
+    assert not any("give more time" in note for note in quick(X, y, folds=4).notes)
+
+
 def test_a_budget_is_not_stretched_by_an_interruption(
     clock: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
