@@ -22,7 +22,7 @@ CHANCE = 30.0
 ROWS_PER_VALUE = 20
 # Cells that equal another column's: at least this share of the rows, five times as many as by
 # chance, and of a value that at most one row in a hundred holds, as others come out equal anyway.
-SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.1
+SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.01
 # Weights are tried with so many digits; a part of less than this share of the spread is noise.
 DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
 
