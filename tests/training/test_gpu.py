@@ -159,7 +159,7 @@ def test_many_at_once(
 
     monkeypatch.setattr(batched.SideBySide, "update", counted)
     jobs = [(made(scope="class", steps=6, batch_size=40, random_state=i), X, y) for i in range(3)]
-    models = fit_many(jobs, say=said.append)
+    models: list[Any] = fit_many(jobs, say=said.append)
     assert said == ["3 networks trained side by side"]
     assert max(counts) <= MOST_SIDE_BY_SIDE[make]
     assert gpu.captures == 1
