@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthgen.auditing.audit import Audit, audit
     from synthgen.auditing.drift import compare_audits
-    from synthgen.augmentation.augment import Augmented, augment
+    from synthgen.augmentation.augment import augment
+    from synthgen.augmentation.augmented import Augmented
     from synthgen.augmentation.oversampled import OversampledClassifier
     from synthgen.augmentation.oversampler import Oversampler
     from synthgen.comparison.classifier import ImbalancedClassifier
@@ -91,7 +92,7 @@ _HOME = {
     "Comparison": "synthgen.comparison.compare",
     "TVAE": "synthgen.synthesizers.tvae",
     "Audit": "synthgen.auditing.audit",
-    "Augmented": "synthgen.augmentation.augment",
+    "Augmented": "synthgen.augmentation.augmented",
     "Column": "synthgen.tables.column",
     "Encoder": "synthgen.encoding.encoder",
     "ImbalancedClassifier": "synthgen.comparison.classifier",

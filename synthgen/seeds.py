@@ -40,6 +40,11 @@ def check_seed(seed: object) -> None:
         raise UsageError(213, f"random_state must be a whole number from 0, not {seed!r}")
 
 
+def fresh_seed() -> int:
+    """A seed from the system's entropy, below 2**32 so that it can be written down."""
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
 def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
     """The child of `seed` for one purpose; the same key always gives the same child.
 

@@ -30,7 +30,8 @@ from sklearn.exceptions import NotFittedError
 
 from synthgen import CTGAN, TVAE, Oversampler, SmoothedBootstrap, TabFlow, audit, load, read_table
 from synthgen.auditing import model as audit_model
-from synthgen.augmentation.augment import Augmented, augment
+from synthgen.augmentation.augment import augment
+from synthgen.augmentation.augmented import Augmented
 from synthgen.cli.main import main
 from synthgen.errors import SynthgenError
 

@@ -18,6 +18,7 @@ from synthgen.auditing.model import Model
 from synthgen.progress import Progress
 from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, seed_sequence
+from synthgen.tables.calls import without_groups
 from synthgen.tables.disk import write_text
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -184,8 +185,8 @@ def audit(
         target: Name of the column of `X` that holds the classes.
         schema: Decisions about columns to take instead of guessing them.
         label: The class to look at, against all others; None: the rarest one.
-        groups: Rows of one group, such as all visits of a patient, share a fold; shape (rows,).
-            None: equal rows do.
+        groups: Rows of one group, such as all visits of a patient, share a fold; shape (rows,), or
+            the name of a column of `X`, which is then no feature. None: equal rows share a fold.
         now: Dates after it are in the future (without a time zone: UTC); None: the clock's time.
         random_state: Seed of folds, subsamples and bootstrap.
         verbose: Show progress on standard error, or below the cell of a notebook.
@@ -208,6 +209,7 @@ def audit(
         [('leak_column', 'dose'), ('id', 'dose'), ('constant', 'site')]
     """
     seed = seed_sequence(random_state)
+    X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)
     moment = pd.Timestamp(datetime.now(UTC) if now is None else now)
     with Progress(verbose) as progress:

@@ -15,7 +15,7 @@ from synthgen import __version__
 from synthgen.tables.disk import sha256_of
 
 if TYPE_CHECKING:
-    from synthgen.augmentation.augment import Augmented
+    from synthgen.augmentation.augmented import Augmented
 
 
 def manifest(

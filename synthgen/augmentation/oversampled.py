@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -64,12 +65,19 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator = estimator
         self.oversampler = oversampler
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
         """Make rows, and fit the classifier on all of them with their weights.
 
+        Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
+
         Args:
-            X: Frame or array, shape (rows, features).
+            X: Frame or array, shape (rows, features). With `target`: the frame that also holds the
+                classes.
             y: Classes, shape (rows,).
+            target: Name of the column of `X` that holds the classes.
+
+        Returns:
+            The classifier itself, fitted.
 
         Raises:
             UsageError: The classifier takes no `sample_weight`.
@@ -83,7 +91,7 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
         sampler = Oversampler(ratio=0.3) if self.oversampler is None else self.oversampler
         self.oversampler_ = cast(Oversampler, clone(cast(Any, sampler)))
-        more, classes = self.oversampler_.fit_resample(X, y)
+        more, classes = self.oversampler_.fit_resample(X, y, target=target)
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(more, classes, sample_weight=self.oversampler_.sample_weight_)
         self.classes_ = self.estimator_.classes_

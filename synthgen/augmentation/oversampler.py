@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast, final
 
@@ -25,6 +25,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.calls import features_and_classes
 from synthgen.tables.checks import refuse_foreign
 from synthgen.tables.column import Column
 from synthgen.tables.inference import infer_target
@@ -124,11 +125,11 @@ class Oversampler(BaseOverSampler):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
         """Check parameters and target and count the rows to make; `fit_resample` makes them.
 
         Args:
-            X, y: See `fit_resample`.
+            X, y, target: See `fit_resample`.
 
         Returns:
             This sampler.
@@ -136,17 +137,24 @@ class Oversampler(BaseOverSampler):
         Raises:
             UsageError, DataError: See `fit_resample`.
         """
-        self._checked(X, y)
+        self._checked(*features_and_classes(X, y, target=target))
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def fit_resample(
+        self, X: Any, y: Any = None, *, target: Hashable | None = None
+    ) -> tuple[Any, Any]:
         """The rows of `X` and `y`, and synthetic rows after them.
+
+        Call it as ``fit_resample(X, y)`` or as ``fit_resample(frame, target="outcome")``; both give
+        features and classes.
 
         Args:
             X: Frame, array or list of rows, shape (rows, features); never changed. Sparse columns
-                of a frame are made dense to learn from them, and come back sparse.
+                of a frame are made dense to learn from them, and come back sparse. With `target`:
+                the frame that also holds the classes.
             y: Classes as series, frame of one column, array or list, shape (rows,), or an array
                 with a 0/1 column for each class.
+            target: Name of the column of `X` that holds the classes.
 
         Returns:
             Both in the containers and dtypes that came in; copies, where no row is wanted. New rows
@@ -159,13 +167,14 @@ class Oversampler(BaseOverSampler):
             ConvergenceError: Training diverged, or limits and rules left too few rows.
             DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
         """
-        frame, labels, target = self._checked(X, y)
+        X, y = features_and_classes(X, y, target=target)
+        frame, labels, classes = self._checked(X, y)
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         table = None
         if self.ratio == "auto":
             table = Table.of_xy(frame, labels, schema=synthesizer.schema)
             self._choose_amount(table, synthesizer)
-        codes, known, counts = target.codes(labels), target.categories, _counts(target, labels)
+        codes, known, counts = classes.codes(labels), classes.categories, _counts(classes, labels)
         wanted = {known[known.index(c)]: n for c, n in self.sampling_strategy_.items() if n > 0}
         for label in wanted:
             check_two_rows(label, counts[label])

@@ -24,7 +24,8 @@ from synthgen.tables.schema import describe
 from synthgen.training.runner import History
 
 if TYPE_CHECKING:
-    from synthgen.augmentation.augment import Addition, Augmented
+    from synthgen.augmentation.amount import Addition
+    from synthgen.augmentation.augmented import Augmented
 
 MAX_FIGURES = 24  # of columns, on one page
 SCORED_ROWS, SPLITS = 5000, 10

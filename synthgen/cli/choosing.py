@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json, drawn_seed
+from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
 from synthgen.cli.options import (
     auto_options,
     compare_options,
@@ -22,7 +22,7 @@ from synthgen.cli.options import (
 from synthgen.cli.output import say_comparison, say_defused, say_sweep
 from synthgen.cli.paths import check_ending, check_places
 from synthgen.cli.terminal import collect_notes, say
-from synthgen.errors import DataError, UsageError
+from synthgen.errors import UsageError
 
 
 @click.command()
@@ -72,18 +72,19 @@ def compare(
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"), err=aside)
     with collect_notes() as notes, drawn as how["random_state"]:
-        frame = _read(data)
+        frame = read_frame(data)
         from synthgen.comparison.compare import Comparison, compare
+        from synthgen.tables.calls import column_named
 
-        how["schema"] = _schema(how.pop("given"))
-        X, y, grouped = _features(frame, target, groups)
-        how |= {"label": label, "groups": grouped, "verbose": True}
+        how["schema"] = read_schema(how.pop("given"))
+        how |= {"target": column_named(frame, target), "groups": column_named(frame, groups)}
+        how |= {"label": label, "verbose": True}
         if at is not None:
             from synthgen.comparison.sweep import sweep
 
-            found = sweep(X, y, at=at, **how)
+            found = sweep(frame, at=at, **how)
         else:
-            found = compare(X, y, by=None if by is None else _column(X, by), **how)
+            found = compare(frame, by=column_named(frame, by), **how)
     if isinstance(found, Comparison):
         say_comparison(found, err=aside)
     else:
@@ -91,7 +92,7 @@ def compare(
     if html is not None:
         found.to_html(html)
         say(f"wrote {html}", err=aside)
-    _write_json(json_file, {"data": data, **found.to_json(), "warnings": notes})
+    write_result(json_file, {"data": data, **found.to_json(), "warnings": notes})
 
 
 @click.command()
@@ -128,14 +129,14 @@ def auto(
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"), err=aside)
     with collect_notes() as notes, drawn as seed:
-        frame = _read(data)
+        frame = read_frame(data)
         from synthgen.comparison.classifier import ImbalancedClassifier
+        from synthgen.tables.calls import column_named
 
         how["random_state"] = seed
-        how["schema"] = _schema(how.pop("given"))
+        how["schema"] = read_schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=True, **how)
-        X, y, grouped = _features(frame, target, groups)
-        model.fit(X, y, groups=grouped)
+        model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))
         model.save(output)
     found = model.quality_
     for line in [model.explanation_] if found is None else found.summary_lines():
@@ -157,7 +158,7 @@ def auto(
         "seed": seed,
     }
     told = None if found is None else found.to_json()
-    _write_json(json_file, kept | {"quality": told, "warnings": notes})
+    write_result(json_file, kept | {"quality": told, "warnings": notes})
 
 
 @click.command()
@@ -180,27 +181,18 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
     aside = json_file == "-"
     with collect_notes() as notes:
         from synthgen.comparison.classifier import ImbalancedClassifier
+        from synthgen.tables.calls import column_named
         from synthgen.tables.write import write_table
 
         loaded = ImbalancedClassifier.load(model)
-        frame = _read(data)
-        for name in ("predicted", "probability"):
-            if name in map(str, frame.columns):
-                raise UsageError(287, f"{data} has a column {name!r} already: rename it")
-        missing = [c for c in loaded.feature_names_in_ if c not in frame.columns]
-        if missing:
-            raise DataError(371, f"{data}: column {missing[0]!r} is missing: the model needs it")
-        X = frame[list(loaded.feature_names_in_)]
-        place = list(loaded.classes_).index(loaded.label_)
-        predicted = loaded.predict(X)
-        out = frame.assign(
-            predicted=predicted, probability=loaded.predict_proba(X)[:, place].round(6)
-        )
-        target = _column(frame, loaded.target_)
-        measured = loaded.measured(X, frame[target]) if target in frame.columns else {}
+        frame = read_frame(data)
+        out, measured = loaded.with_predictions(frame), {}
+        target = column_named(frame, loaded.target_)
+        if target in frame.columns:
+            measured = loaded.measured(loaded.known_columns(frame), frame[target])
         defused = write_table(out, output, defuse=not no_defuse)
     say_defused(defused)
-    rare = int((predicted == loaded.label_).sum())
+    rare = int((out["predicted"] == loaded.label_).sum())
     say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)
     if measured:
         say(
@@ -212,6 +204,6 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
         )
     result = {"model": model, "output": output, "rows": len(out), "predicted": rare}
     result["measured"] = measured or None
-    _write_json(
+    write_result(
         json_file, result | {"label": str(loaded.label_), "defused": defused, "warnings": notes}
     )

@@ -1,4 +1,4 @@
-"""What a command reads: the table, its target, its groups, the schema and the seed."""
+"""What a command reads: the table, the schema and the seed."""
 
 from __future__ import annotations
 
@@ -17,30 +17,14 @@ if TYPE_CHECKING:
     from synthgen.tables.schema import Schema
 
 
-def _write_json(path: str | None, content: dict[str, Any]) -> None:
+def write_result(path: str | None, content: dict[str, Any]) -> None:
     if path is not None:
         from synthgen.tables.disk import write_json
 
         write_json(path, content)
 
 
-def _features(
-    frame: pd.DataFrame, target: str, groups: str | None
-) -> tuple[pd.DataFrame, pd.Series, pd.Series | None]:
-    """Features, classes and groups of a table; groups are no feature."""
-    X, y = _split(frame, target)
-    if groups is None:
-        return X, y, None
-    name = _column(X, groups)
-    if name not in X.columns:
-        raise UsageError(245, f"--groups: there is no column {groups!r}")
-    return X.drop(columns=[name]), y, X[name]
-
-
-# --- what goes in -----------------------------------------------------------------------------
-
-
-def _read(path: Path) -> pd.DataFrame:
+def read_frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     from synthgen.tables.read import read_table
@@ -52,22 +36,7 @@ def _read(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _column(frame: pd.DataFrame, name: str | None) -> Any:
-    """The column of that name, or the only one that reads so."""
-    same = [c for c in frame.columns if str(c) == name]
-    return same[0] if len(same) == 1 else name
-
-
-def _split(frame: pd.DataFrame, target: str) -> tuple[pd.DataFrame, pd.Series]:
-    """The features and the target."""
-    from synthgen.tables.checks import check_frame
-
-    name = _column(frame, target)
-    check_frame(frame, name)
-    return frame.drop(columns=[name]), frame[name]
-
-
-def _schema(path: Path | None) -> Schema | None:
+def read_schema(path: Path | None) -> Schema | None:
     if path is None:
         return None
     from synthgen.tables.schema import Schema
@@ -95,9 +64,9 @@ def drawn_seed(given: int | None, *, err: bool, resume: Path | None = None) -> I
     if seed is not None:
         yield seed
         return
-    import secrets
+    from synthgen.seeds import fresh_seed
 
-    seed = secrets.randbits(32)
+    seed = fresh_seed()
     try:
         yield seed
     except (UsageError, DataError, ModelFileError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from synthgen.cli.inputs import _column, _read, _schema, _write_json, drawn_seed
+from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
 from synthgen.cli.options import (
     Training,
     build,
@@ -34,7 +34,7 @@ from synthgen.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from synthgen.augmentation.augment import Augmented
+    from synthgen.augmentation.augmented import Augmented
 
 DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
 WEIGHTS = "sample_weight"
@@ -271,19 +271,20 @@ def _run(job: Job, json_file: str | None) -> None:
         _judge(result, job.report, written, job.training.device, err=aside)
     elif job.report is not None:
         say("no page: there is no new row to show", err=aside)
-    _write_json(json_file, written)
+    write_result(json_file, written)
 
 
 def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
     """The table with its new rows, what was read, and when the reading ended."""
     from synthgen.augmentation.augment import augment
     from synthgen.synthesizers.lookup import load
+    from synthgen.tables.calls import column_named
     from synthgen.tables.disk import sha256_of
 
     training = job.training
     fitted = None if job.model is None else load(job.model, device=training.device)
-    synthesizer, decided = fitted or build(training), _schema(training.schema)
-    frame = _read(job.data)
+    synthesizer, decided = fitted or build(training), read_schema(training.schema)
+    frame = read_frame(job.data)
     source = {
         "path": job.data,
         "sha256": sha256_of(job.data),
@@ -299,7 +300,7 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
             raise UsageError(287, what)
     result = augment(
         frame,
-        _column(frame, training.target),
+        target=column_named(frame, training.target),
         labels=training.labels,
         synthesizer=synthesizer,
         model=fitted,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.cli.inputs import _column, _features, _read, _schema, _write_json
+from synthgen.cli.inputs import read_frame, read_schema, write_result
 from synthgen.cli.options import (
     data_argument,
     device_option,
@@ -50,13 +50,14 @@ def schema(
     """
     check_places([data], [output, json_file])
     with collect_notes():
-        frame = _read(data)
+        frame = read_frame(data)
+        from synthgen.tables.calls import column_named
         from synthgen.tables.disk import write_json
         from synthgen.tables.schema import Schema, describe
         from synthgen.tables.table import Table
 
         decided = None if given is None else Schema.load(given)
-        found = Table.of(frame, target=_column(frame, target), schema=decided).schema
+        found = Table.of(frame, target=column_named(frame, target), schema=decided).schema
     rows = describe(found.columns)
     if json_file != "-":
         show_table(list(rows[0]), [list(row.values()) for row in rows])
@@ -64,7 +65,7 @@ def schema(
     if output is not None:
         write_json(output, found.to_json())
         say(f"wrote {output}: edit it, then give it to --schema", err=json_file == "-")
-    _write_json(json_file, {"rows": len(frame), **found.to_json()})
+    write_result(json_file, {"rows": len(frame), **found.to_json()})
 
 
 @click.command()
@@ -104,13 +105,20 @@ def audit(
     check_places([data, given, against], [html, json_file])
     check_gates(gates)
     with collect_notes():
-        frame = _read(data)
+        frame = read_frame(data)
         from synthgen.auditing.audit import audit
         from synthgen.auditing.drift import compare_audits
+        from synthgen.tables.calls import column_named
 
         old, drift = None if against is None else _read_json(against), None
-        X, y, grouped = _features(frame, target, groups)
-        found = audit(X, y, schema=_schema(given), label=label, groups=grouped, verbose=True)
+        found = audit(
+            frame,
+            target=column_named(frame, target),
+            schema=read_schema(given),
+            label=label,
+            groups=column_named(frame, groups),
+            verbose=True,
+        )
         report, lines = found.to_json(), found.summary_lines()
         if old is not None:
             drift = compare_audits(old, found)
@@ -122,7 +130,7 @@ def audit(
     if html is not None:
         found.to_html(html, source=str(data), drift=drift)
         say(f"wrote {html}", err=json_file == "-")
-    _write_json(json_file, report)
+    write_result(json_file, report)
     _check_gates(report, gates, data)
 
 
@@ -196,20 +204,21 @@ def evaluate(
     )
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
-        real, made = _read(train), _read(synthetic)
-        fresh = None if holdout is None else _read(holdout)
+        real, made = read_frame(train), read_frame(synthetic)
+        fresh = None if holdout is None else read_frame(holdout)
         from synthgen.metrics.evaluate import evaluate
+        from synthgen.tables.calls import column_named
 
         report = evaluate(
             real,
             made,
             holdout=fresh,
-            target=_column(real, target),
+            target=column_named(real, target),
             label=label,
-            schema=_schema(given),
+            schema=read_schema(given),
             judges=[name.strip() for some in judges for name in some.split(",")],
             thorough=thorough,
-            by=None if by is None else _column(real, by),
+            by=column_named(real, by),
             device=device,
             random_state=seed,
             verbose=True,
@@ -228,7 +237,7 @@ def evaluate(
     if html is not None:
         report.to_html(html)
         say(f"wrote {html}", err=aside)
-    _write_json(json_file, content)
+    write_result(json_file, content)
     _check_gates(content, gates, synthetic, report.unknown)
 
 

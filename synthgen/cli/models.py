@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import click
 
-from synthgen.cli.inputs import _column, _read, _schema, _write_json, drawn_seed
+from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
 from synthgen.cli.options import (
     Rows,
     Training,
@@ -30,12 +29,6 @@ from synthgen.cli.output import say_defused, say_refused
 from synthgen.cli.paths import check_ending, check_places, folder_meant
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
-
-TOLD = (
-    "in this file: no training row; no value and no range that fewer than 5 rows share; classes "
-    "of fewer than 5 rows without their names, unless --keep-class-names asked for them; numbers "
-    "of rows rounded (to 5, from 100 on to two digits)"
-)
 
 
 @click.command()
@@ -68,24 +61,25 @@ def fit(
     aside = json_file == "-"
     drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
     with collect_notes() as notes, resumable(training), drawn as seed:
-        synthesizer, decided = build(training), _schema(training.schema)
-        frame = _read(data)
-        from synthgen.augmentation.augment import choose_labels, device_of, training_of
+        synthesizer, decided = build(training), read_schema(training.schema)
+        frame = read_frame(data)
+        from synthgen.augmentation.augment import choose_labels
+        from synthgen.augmentation.augmented import device_of, training_of
+        from synthgen.tables.calls import column_named
         from synthgen.tables.table import Table
 
-        target = _column(frame, training.target)
-        table = Table.of(frame, target=target, schema=decided)
+        table = Table.of(frame, target=column_named(frame, training.target), schema=decided)
         labels = choose_labels(table, training.labels)
         synthesizer.check_savable({label: table.counts[label] for label in labels})
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
-        synthesizer.fit(frame.drop(columns=[target]), frame[target])
+        synthesizer._fit_table(table)
         coarsened = synthesizer.save(output, keep_class_names=keep_class_names)
     for line in coarsened:
         say(f"coarsened in the file: {line}", err=aside)
     what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
     say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
     say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
-    _write_json(
+    write_result(
         json_file,
         {
             "model": output,
@@ -192,7 +186,7 @@ def sample(
     result = {"model": model, "output": output, "rows": rows, "counts": counts}
     result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
     say_refused({None: guarded.summary()}, err=aside)
-    _write_json(json_file, result)
+    write_result(json_file, result)
 
 
 def _sample_folder(
@@ -235,7 +229,7 @@ def _sample_folder(
         f"manifest {folder / '_manifest.json'}",
         err=aside,
     )
-    _write_json(json_file, found)
+    write_result(json_file, found)
 
 
 @click.command()
@@ -251,62 +245,33 @@ def show(model: Path, json_file: str | None) -> None:
       synthgen show model.synthgen
       synthgen show model.synthgen --json -
     """
-    from synthgen.tables.column import Column
-    from synthgen.tables.schema import describe
-    from synthgen.training.model_file import read_model
+    from synthgen.comparison.archive import is_classifier
+    from synthgen.synthesizers.contents import DISCLOSURE, contents
 
     try:
-        header, tensors = read_model(model)
+        found = contents(model)
     except ModelFileError as error:
-        if error.code != 414 or not _is_auto(model):
+        if error.code != 414 or not is_classifier(model):
             raise
         _show_classifier(model, json_file)
         return
-    learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"])}
-    arrays = [
-        {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
-        | ({"values": v} if k in learned else {})
-        for k, v in sorted(tensors.items())
-    ]
     if json_file != "-":
-        try:
-            target = Column.from_json(header["target"])
-            say(f"{header['class']}, target {target.name!r}")
-            show_table(["parameter", "value"], [[k, v] for k, v in header["params"].items()])
-            models = header.get("models", [])  # trees are one model of all classes
-            positions = header.get("positions", [entry["position"] for entry in models])
-            made = dict(zip(positions, header["scope"], strict=True))
-            counted = enumerate(zip(target.categories, header["counts"], strict=True))
-            rows = [[c, n, made.get(i, "")] for i, (c, n) in counted]
-            if others := header.get("other_classes"):
-                rows.append([f"{others['classes']} other classes", others["rows"], ""])
-            show_table(["class", "rows in training (rounded)", "scope"], rows)
-            stored = {
-                f" for {target.categories[entry['position']]!r}": [
-                    c["column"] for c in entry["encoder"]["columns"]
-                ]
-                for entry in models
-            }
-            for whose, columns in (stored or {"": header["columns"]}).items():
-                say(f"columns as stored{whose}")
-                rows = describe(map(Column.from_json, columns))
-                show_table(list(rows[0]), [list(row.values()) for row in rows])
-            for line in header["coarsened"]:
-                say(f"coarsened: {line}")
-            say(TOLD)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ModelFileError(
-                419, f"{model}: its header is not synthgen's: {error!r}"
-            ) from error
-        show_table(
-            ["array", "type", "shape", "bytes"],
-            [[a["name"], a["dtype"], a["shape"], a["bytes"]] for a in arrays],
-        )
+        say(found.title)
+        show_table(["parameter", "value"], found.params)
+        show_table(["class", "rows in training (rounded)", "scope"], found.classes)
+        for whose, rows in found.columns.items():
+            say(f"columns as stored{whose}")
+            show_table(list(rows[0]), [list(row.values()) for row in rows])
+        for line in found.coarsened:
+            say(f"coarsened: {line}")
+        say(DISCLOSURE)
+        names = ["name", "dtype", "shape", "bytes"]
+        show_table(["array", "type", *names[2:]], [[a[n] for n in names] for a in found.arrays])
         say(
-            f"{len(arrays)} arrays, {sum(a['bytes'] for a in arrays):,} bytes; "
+            f"{len(found.arrays)} arrays, {sum(a['bytes'] for a in found.arrays):,} bytes; "
             f"--json shows the values learned from the rows"
         )
-    _write_json(json_file, {"header": header, "arrays": arrays})
+    write_result(json_file, found.to_json())
 
 
 def _show_classifier(model: Path, json_file: str | None) -> None:
@@ -322,12 +287,4 @@ def _show_classifier(model: Path, json_file: str | None) -> None:
         rows = content["columns"]
         show_table(list(rows[0]), [list(row.values()) for row in rows])
         say(content["disclosure"])
-    _write_json(json_file, content)
-
-
-def _is_auto(path: Path) -> bool:
-    """Whether a file is an archive as synthgen auto writes it; torch's pickles are archives too."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "schema.json" in archive.namelist()
+    write_result(json_file, content)

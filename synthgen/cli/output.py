@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from synthgen.cli.terminal import say, show_table
 
 if TYPE_CHECKING:
-    from synthgen.augmentation.augment import Augmented
+    from synthgen.augmentation.augmented import Augmented
     from synthgen.comparison.compare import Comparison
     from synthgen.comparison.subgroups import Groups
     from synthgen.comparison.sweep import Sweep

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthgen.cli.inputs import _write_json, drawn_seed
+from synthgen.cli.inputs import drawn_seed, write_result
 from synthgen.cli.options import Rows, build, refuse_training, resumable
 from synthgen.cli.output import say_refused, say_weights
 from synthgen.cli.paths import check_places
@@ -89,4 +89,4 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
         f"{job.manifest_file.name}",
         err=aside,
     )
-    _write_json(json_file, found)
+    write_result(json_file, found)

@@ -41,6 +41,14 @@ def read_archive(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def is_classifier(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is an archive as skops writes it; torch's pickles are archives, too."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "schema.json" in archive.namelist()
+
+
 def check_archive(data: bytes, what: str) -> None:
     """Add up what an archive unpacks to, and hold the shape of each array against its bytes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Self, cast, final
 
 import numpy as np
@@ -42,6 +42,7 @@ from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError, ModelFileError, UsageError
 from synthgen.model_selection.scoring import best_thresholds, rank
 from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.tables.calls import features_and_classes, without_groups
 from synthgen.tables.disk import atomic_write
 from synthgen.tables.plain import from_plain, to_plain
 from synthgen.tables.schema import Schema, describe
@@ -138,14 +139,30 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.savable = savable
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Hashable | None = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
         """Fit the members, recalibrate their mean and choose the threshold.
 
+        Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
+
         Args:
-            X: Frame or array, shape (rows, features): text, dates and missing cells are taken.
+            X: Frame or array, shape (rows, features): text, dates and missing cells are taken. With
+                `target`: the frame that also holds the classes.
             y: Classes, shape (rows,).
-            groups: Rows of a group share a fold, shape (rows,). None: equal rows do.
+            target: Name of the column of `X` that holds the classes.
+            groups: Rows of a group share a fold, shape (rows,); or the name of a column of `X`,
+                which is then no feature. None: equal rows share a fold.
             sample_weight: How many rows each row counts as, shape (rows,); from 0. None: 1.
+
+        Returns:
+            The classifier itself, fitted.
 
         Raises:
             DataError: The table cannot be used as it is.
@@ -153,6 +170,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             ModelFileError: A member is of a type that no file can hold.
         """
         started = time.perf_counter()
+        X, y = features_and_classes(X, y, target=target)
+        X, groups = without_groups(X, groups)
         frame, labels = self._checked(X, y)
         weight = _checked_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():  # such a row is none
@@ -259,23 +278,67 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: Frame or array, shape (rows, features).
         """
-        p = self.predict_proba(X)
-        rare = p[:, self._rare] >= self.threshold_
-        p[:, self._rare] = np.where(rare, 2, -1)
-        return self.classes_[p.argmax(axis=1)]
+        return self._decided(self.predict_proba(X))
 
-    def measured(self, X: Any, y: Any) -> dict[str, float]:
+    def _decided(self, p: np.ndarray) -> np.ndarray:
+        """The class of each row by its probabilities, shape (rows, classes)."""
+        rare = p[:, [self._rare]] >= self.threshold_
+        others = np.where(np.arange(p.shape[1]) == self._rare, np.where(rare, 2, -1), p)
+        return self.classes_[others.argmax(axis=1)]
+
+    def with_predictions(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A frame, with what is predicted for each of its rows in two columns more.
+
+        Args:
+            frame: Holds the columns that were learned from, by name; others are left alone.
+
+        Returns:
+            The frame with "predicted" (the class) and "probability" (of the class that matters,
+            with six decimals).
+
+        Raises:
+            UsageError: The frame has a column of one of these names.
+            DataError: It lacks a column that was learned from.
+        """
+        check_is_fitted(self)
+        for name in ("predicted", "probability"):
+            if name in map(str, frame.columns):
+                raise UsageError(287, f"the table has a column {name!r} already: rename it")
+        p = self.predict_proba(self.known_columns(frame))
+        return frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
+
+    def known_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns of a frame that were learned from, in their order.
+
+        Args:
+            frame: May hold others, such as the classes.
+
+        Raises:
+            DataError: One is missing.
+        """
+        names = [*getattr(self, "feature_names_in_", frame.columns)]
+        missing = [name for name in names if name not in frame.columns]
+        if missing:
+            raise DataError(371, f"column {missing[0]!r} is missing: the model needs it")
+        return frame[names]
+
+    def measured(
+        self, X: Any, y: Any = None, *, target: Hashable | None = None
+    ) -> dict[str, float]:
         """How well the class that matters is found among rows with known classes.
 
         Args:
-            X: Frame or array, shape (rows, features).
+            X: Frame or array, shape (rows, features). With `target`: the frame that also holds the
+                classes.
             y: Classes, shape (rows,); rows without one are left out.
+            target: Name of the column of `X` that holds the classes.
 
         Returns:
             "rows" and "rare" (rows of the class), "average_precision" and "roc_auc" of the
             probabilities, and "recall" and "precision" of the predictions; NaN where there is
             nothing to divide by. Empty: `y` lacks the class, or holds nothing else.
         """
+        X, y = features_and_classes(X, y, target=target)
         y = pd.Series(np.asarray(y), dtype=object)
         known = y.notna().to_numpy()
         is_rare = (y == self.label_).to_numpy(bool)

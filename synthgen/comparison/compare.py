@@ -41,6 +41,7 @@ from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.scoring import METRICS, RANKED
 from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, seed_sequence
+from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
@@ -247,7 +248,8 @@ def compare(
         metric: What strategies are tuned and ranked by; one that needs no threshold.
         folds: Folds of the outer loop, at most: each test part should hold 5 rows of the class.
         repeats: Repeats of the outer loop; None: as many as make 10 splits.
-        groups: Rows of one group share a fold, shape (rows,).
+        groups: Rows of one group share a fold, shape (rows,); or the name of a column of `X`, which
+            is then no feature.
         by: Column of `X` with at most 50 values; the metric is also given for each of them.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
             then judged in money.
@@ -275,6 +277,7 @@ def compare(
         >>> found.verdict["ranking"].outcome, found.strategies
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
+    X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)
     label, part = training_part(table, label, checked_cost(cost), schema)
     chosen = pick(strategies)

@@ -22,6 +22,7 @@ from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.report.shown import Shown
 from synthgen.seeds import RandomState, child_seed
+from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
@@ -197,6 +198,7 @@ def sweep(
     """
     started = time.perf_counter()
     check_jobs(n_jobs)
+    X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)
     label = label_of(table, label)
     seed, root = seeded(random_state)

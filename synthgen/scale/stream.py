@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from sklearn.base import clone
 
 from synthgen.augmentation.amount import Addition, amounts
-from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER, check_fit, device_of, fresh_seed
+from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER, check_fit
+from synthgen.augmentation.augmented import device_of
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.unlearned import unlearned
@@ -27,7 +28,7 @@ from synthgen.progress import Progress
 from synthgen.scale.reservoir import KEEP, Kept, keep_rows
 from synthgen.scale.shards import BLOCK
 from synthgen.scale.sources import Source
-from synthgen.seeds import check_seed, child_seed, seed_sequence
+from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.column import Column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -63,12 +63,16 @@ class Synthesizer(BaseEstimator, ABC):
         self.schema = schema
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
         """Learn from training rows.
+
+        Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
 
         Args:
             X: Features, a frame (any dtypes, missing cells) or an array of shape (rows, features).
+                With `target`: the frame that also holds the classes.
             y: Classes, a series or an array of shape (rows,).
+            target: Name of the column of `X` that holds the classes.
 
         Returns:
             The synthesizer itself, fitted.
@@ -78,7 +82,7 @@ class Synthesizer(BaseEstimator, ABC):
             UsageError: A hyperparameter has a wrong value, or a class to learn has fewer than two
                 rows (E202).
         """
-        return self._fit_table(Table.of_xy(X, y, schema=self.schema))
+        return self._fit_table(Table.labelled(X, y, target=target, schema=self.schema))
 
     def _fit_table(self, table: Table) -> Self:
         """`fit` for a table whose schema is known, so that it is not inferred twice.

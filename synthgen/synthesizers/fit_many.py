@@ -31,8 +31,8 @@ def fit_many(
     result is equal in distribution to that of its own `fit`, but not to the same bits.
 
     Args:
-        jobs: (synthesizer, X, y), or (synthesizer, table, None) with a `Table`; each synthesizer is
-            fitted in place, once.
+        jobs: (synthesizer, X, y), (synthesizer, frame, name of its target), or (synthesizer, table,
+            None) with a `Table`; each synthesizer is fitted in place, once.
         together: Whether to train similar networks side by side. None: on a GPU only; on a CPU it
             saves no time (``evaluation/speed.md``).
         say: Called with a sentence for each run that says how it was trained, and why.
@@ -144,8 +144,9 @@ def _train(
 
 def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
     """The rows of a job."""
-    given = y is None and isinstance(X, Table)
-    return X if given else Table.of_xy(X, y, schema=synthesizer.schema)
+    if y is None and isinstance(X, Table):
+        return X
+    return Table.labelled(X, y, schema=synthesizer.schema)
 
 
 def pays_together(synthesizer: Synthesizer) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -177,17 +177,20 @@ class NetworkSynthesizer(SavedNetworks):
 
     # --- fitting ----------------------------------------------------------------------------------
 
-    def fit_steps(self, X: Any, y: Any = None) -> Generator[Task, History, None]:
+    def fit_steps(
+        self, X: Any, y: Any = None, *, target: Hashable | None = None
+    ) -> Generator[Task, History, None]:
         """`fit` as a coroutine, with which `fit_many` trains networks of several fits at once.
 
         Args:
-            X: Features, or a `Table`.
-            y: Classes; None for a `Table`.
+            X, y, target: See `fit`; `X` may also be a `Table`.
 
         Yields:
             Each training as a `Task`; the caller runs it and sends back its `History`.
         """
-        table = X if isinstance(X, Table) else Table.of_xy(X, y, schema=self.schema)
+        table = X
+        if not isinstance(X, Table):
+            table = Table.labelled(X, y, target=target, schema=self.schema)
         prepared = self._prepared(table)
         self._check_params()
         self.device_ = resolve(self.device)

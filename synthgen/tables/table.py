@@ -16,6 +16,7 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables import notes
+from synthgen.tables.calls import as_called
 from synthgen.tables.checks import check_frame, plain_name, refuse_foreign
 from synthgen.tables.schema import Schema
 
@@ -76,14 +77,7 @@ class Table:
             >>> one.schema == two.schema == three.schema, one.counts
             (True, {'n': 3, 'y': 1})
         """
-        if y is not None and is_name(y):
-            y, target = None, _one_of(target, y)
-        if y is not None and target is not None:
-            raise UsageError(
-                216,
-                f"y and target={target!r} were both given: give features and classes as (X, y), "
-                "or one frame and the name of its target column",
-            )
+        y, target = as_called(y, target)
         if isinstance(data, Table):
             return data._as(y, target, schema)
         if y is not None:
@@ -197,17 +191,6 @@ def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
     whole = pd.DataFrame({i: s.reset_index(drop=True) for i, s in enumerate(tidied)})
     whole.columns = frame.columns
     return whole
-
-
-def is_name(y: Any) -> bool:
-    """Whether `y` can only be the name of a column: no list of labels is a text or a number."""
-    return pdt.is_scalar(y) and not pd.isna(y)
-
-
-def _one_of(target: Hashable | None, name: Hashable) -> Hashable:
-    if target is not None and target != name:
-        raise UsageError(216, f"two targets were given, {name!r} and {target!r}: give one of them")
-    return name
 
 
 def joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashable]:

@@ -10,7 +10,8 @@ from drawn import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen.augmentation.augment import Addition, amounts, augment
+from synthgen.augmentation.amount import Addition, amounts
+from synthgen.augmentation.augment import augment
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap

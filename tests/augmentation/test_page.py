@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from pages import Page, cards_of
 
-from synthgen.augmentation.augment import Augmented, augment
+from synthgen.augmentation.augment import augment
+from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.page import MAX_FIGURES, augmented_page, column_shapes, write_report
 from synthgen.synthesizers.tvae import TVAE
 

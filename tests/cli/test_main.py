@@ -524,7 +524,7 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     assert fail(2, *AUDIT, "--gate", "minority.rows").startswith("error E291:")
     grouped = succeed(*AUDIT, "--groups", "sex").stdout
     assert "92 rows, 5 features, 3 classes" in grouped
-    assert fail(2, *AUDIT, "--groups", "ward").startswith("error E245: --groups: there is no col")
+    assert fail(2, *AUDIT, "--groups", "ward").startswith("error E245: groups: there is no col")
     same = succeed(*AUDIT, "--against", "audit.json").stdout
     assert "92 rows before, 92 now; differences: 0" in same
     Path("old.json").write_text("{")

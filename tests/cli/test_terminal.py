@@ -60,7 +60,7 @@ def test_too_little_memory_is_named(table: Path, monkeypatch: pytest.MonkeyPatch
     def none_left(*arguments: object, **more: object) -> None:
         raise MemoryError("Unable to allocate 8 TiB")
 
-    monkeypatch.setattr("synthgen.cli.measuring._read", none_left)
+    monkeypatch.setattr("synthgen.cli.measuring.read_frame", none_left)
     result = run("schema", table)
     assert result.exit_code == 6
     assert result.stderr == (

@@ -1,0 +1,181 @@
+"""`Augmented`: the table with its new rows, and what was done to make them."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen.augmentation.amount import Addition
+from synthgen.report.shown import Shown
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.tables.schema import Schema
+
+WIDTH, SHOWN = 100, 3  # columns of the repr, and classes that it names
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Augmented(Shown):
+    """A table and its new rows.
+
+    Attributes:
+        frame: The given rows, unchanged and first, then the new ones, with the given columns and
+            dtypes and a RangeIndex.
+        is_synthetic: True for the new rows, bool of shape (rows,).
+        schema: What the columns were taken for.
+        additions: The new rows of each class, in the order in which they stand in `frame`.
+        before, after: Rows of every class of the target.
+        synthesizer: The fitted synthesizer.
+        guard: Rows refused for each class, see `Guarded.summary`.
+        seed: The same call with this seed gives the same rows.
+        seconds: Wall time of ``fit`` and ``sample``.
+        finding: What validation found about new rows, in one sentence; "" if nothing was validated.
+    """
+
+    frame: pd.DataFrame
+    is_synthetic: np.ndarray
+    schema: Schema
+    additions: tuple[Addition, ...]
+    before: dict[Any, int]
+    after: dict[Any, int]
+    synthesizer: Synthesizer
+    guard: dict[Any, dict[str, Any]]
+    seed: int
+    seconds: dict[str, float]
+    finding: str = ""
+
+    def __repr__(self) -> str:
+        most = max(self.before.values())
+        lines = []
+        for a in self.additions[:SHOWN]:
+            was, now = self.before[a.label], self.after[a.label]
+            lines += textwrap.wrap(
+                f"{a.rows:,} new rows of {a.label!r} ({was:,} -> {now:,}, {now / most:.1%} of the "
+                f"largest class): {a.reason}",
+                WIDTH,
+                max_lines=9 // min(SHOWN, len(self.additions)),
+                placeholder=" ...",
+            )
+        if len(self.additions) > SHOWN:
+            lines.append(f"and {len(self.additions) - SHOWN} more classes")
+        lines += textwrap.wrap(self.finding, WIDTH)
+        name, seconds = type(self.synthesizer).__name__, sum(self.seconds.values())
+        lines.append(f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic")
+        return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """`frame` with a last column ``is_synthetic``."""
+        name = "is_synthetic"
+        while name in self.frame.columns:
+            name = f"{name}_"
+        return self.frame.assign(**{name: self.is_synthetic})
+
+    def to_json(self) -> dict[str, Any]:
+        """`summary`, with what JSON does not know as text."""
+        return json.loads(json.dumps(self.summary(), default=str))
+
+    @property
+    def sample_weight(self) -> np.ndarray:
+        """Weights with which the new rows of a class together count as much as its real ones.
+
+        Unweighted, synthetic rows lower the average precision of most classifiers; with these
+        weights they lose little. Float64 of shape (rows,): 1 for real rows.
+        """
+        weight = np.ones(len(self.frame))
+        start = len(self.frame) - sum(a.rows for a in self.additions)
+        for a in self.additions:
+            weight[start : start + a.rows] = self.before[a.label] / max(a.rows, 1)
+            start += a.rows
+        return weight
+
+    @property
+    def real(self) -> pd.DataFrame:
+        """The rows that were given."""
+        return self.frame[~self.is_synthetic]
+
+    @property
+    def synthetic(self) -> pd.DataFrame:
+        """The new rows, with a RangeIndex."""
+        return self.frame[self.is_synthetic].reset_index(drop=True)
+
+    @property
+    def not_learned(self) -> dict[Hashable, str]:
+        """Columns that carry nothing to learn, and what the new rows hold there."""
+        what = {
+            "id": "new numbers or names, as of an ID ({reason})",
+            "text": "nothing, as free text is not handed on ({reason})",
+            "constant": "the constant",
+            "missing": "missing",
+        }
+        features = [c for c in self.schema.features if c.kind in what]
+        return {c.name: what[c.kind].format(reason=c.reason) for c in features}
+
+    def _page(self) -> str:
+        from synthgen.augmentation.page import augmented_page
+
+        return augmented_page(self)
+
+    def _cards(self) -> str:
+        from synthgen.augmentation.page import augmented_cards
+
+        return augmented_cards(self)
+
+    def summary(self) -> dict[str, Any]:
+        """What happened, in plain values for JSON; classes appear as text."""
+        synthesizer = self.synthesizer
+        params = synthesizer.get_params(deep=False)
+        for name in ("classes", "schema", "random_state", "verbose"):
+            params.pop(name, None)
+        return {
+            "target": str(self.schema.target),
+            "counts": {
+                str(c): {"before": n, "after": self.after[c]} for c, n in self.before.items()
+            },
+            "added": [
+                {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in self.additions
+            ],
+            "validation": self.finding,
+            "synthesizer": {
+                "name": type(synthesizer).__name__,
+                "params": params,
+                "training": training_of(synthesizer),
+            },
+            "guard": {str(label): found for label, found in self.guard.items()},
+            "seed": self.seed,
+            "device": device_of(synthesizer),
+            "seconds": {k: round(v, 3) for k, v in self.seconds.items()},
+            "not_learned": {str(k): v for k, v in self.not_learned.items()},
+        }
+
+
+def training_of(synthesizer: Synthesizer) -> dict[str, dict[str, Any]]:
+    """Scope, steps, best step and seconds of each network, by label."""
+    if not isinstance(synthesizer, NetworkSynthesizer) or not _is_fitted(synthesizer):
+        return {}
+    found: dict[str, dict[str, Any]] = {
+        str(label): {
+            "scope": synthesizer.scope_[label],
+            "steps": history.steps[-1] if history.steps else 0,
+            "best_step": history.best_step,
+            "seconds": round(history.seconds, 3),
+        }
+        for label, history in synthesizer.history_.items()
+    }
+    return found | {str(label): {"fallback": "bootstrap"} for label in synthesizer.fallback_}
+
+
+def device_of(synthesizer: Synthesizer) -> str:
+    if not isinstance(synthesizer, NetworkSynthesizer) or not _is_fitted(synthesizer):
+        return "cpu"
+    return str(synthesizer.device_)
+
+
+def _is_fitted(synthesizer: Synthesizer) -> bool:
+    """Not where no row was wanted."""
+    return "schema_" in vars(synthesizer)

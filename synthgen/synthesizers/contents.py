@@ -1,0 +1,94 @@
+"""What a model file holds, as tables for a reader."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from synthgen.errors import ModelFileError
+from synthgen.tables.column import Column
+from synthgen.tables.schema import describe
+from synthgen.training.model_file import read_model
+
+DISCLOSURE = (
+    "in this file: no training row; no value and no range that fewer than 5 rows share; classes "
+    "of fewer than 5 rows without their names, unless --keep-class-names asked for them; numbers "
+    "of rows rounded (to 5, from 100 on to two digits)"
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a model file holds.
+
+    Attributes:
+        title: The synthesizer and its target.
+        params: Name and value of each hyperparameter.
+        classes: Each class, its rounded rows in training, and the scope of its network.
+        columns: By model, such as " for 'yes'" (or "", for all classes): a row for each column.
+        coarsened: What was left out of the file, in sentences.
+        header: The whole header.
+        arrays: Name, dtype, shape and bytes of each array; of those that were learned from the
+            rows also the values.
+    """
+
+    title: str
+    params: list[list[Any]]
+    classes: list[list[Any]]
+    columns: dict[str, list[dict[str, Any]]]
+    coarsened: list[str]
+    header: dict[str, Any]
+    arrays: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The header and the arrays, as plain values and NumPy arrays."""
+        return {"header": self.header, "arrays": self.arrays}
+
+
+def contents(path: str | os.PathLike[str]) -> Contents:
+    """Read what a model file holds; the model itself is not built.
+
+    Args:
+        path: A file that `Synthesizer.save` wrote.
+
+    Raises:
+        ModelFileError: It cannot be read, or is no model file of synthgen.
+    """
+    header, tensors = read_model(path)
+    learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"])}
+    arrays = [
+        {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
+        | ({"values": v} if k in learned else {})
+        for k, v in sorted(tensors.items())
+    ]
+    try:
+        return _contents(header, arrays)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(419, f"{path}: its header is not synthgen's: {error!r}") from error
+
+
+def _contents(header: dict[str, Any], arrays: list[dict[str, Any]]) -> Contents:
+    target = Column.from_json(header["target"])
+    models = header.get("models", [])  # trees are one model of all classes
+    positions = header.get("positions", [entry["position"] for entry in models])
+    made = dict(zip(positions, header["scope"], strict=True))
+    counted = enumerate(zip(target.categories, header["counts"], strict=True))
+    classes = [[c, n, made.get(i, "")] for i, (c, n) in counted]
+    if others := header.get("other_classes"):
+        classes.append([f"{others['classes']} other classes", others["rows"], ""])
+    stored = {
+        f" for {target.categories[entry['position']]!r}": [
+            c["column"] for c in entry["encoder"]["columns"]
+        ]
+        for entry in models
+    } or {"": header["columns"]}
+    return Contents(
+        f"{header['class']}, target {target.name!r}",
+        [[name, value] for name, value in header["params"].items()],
+        classes,
+        {whose: describe(map(Column.from_json, columns)) for whose, columns in stored.items()},
+        [str(line) for line in header["coarsened"]],
+        header,
+        arrays,
+    )

@@ -1,0 +1,104 @@
+"""How public functions are called: with features and classes, or with a frame and its target."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+from pandas.api import types as pdt
+
+from synthgen.errors import UsageError
+from synthgen.tables.checks import check_frame
+
+
+def is_name(y: Any) -> bool:
+    """Whether `y` can only be the name of a column: no list of labels is a text or a number."""
+    return pdt.is_scalar(y) and not pd.isna(y)
+
+
+def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
+    """Classes and the name of the target, one of them None; a text as `y` names the target.
+
+    Raises:
+        UsageError: Both are given (E216).
+
+    Example:
+        >>> as_called("ill", None), as_called([0, 1], None)
+        ((None, 'ill'), ([0, 1], None))
+    """
+    if y is not None and is_name(y):
+        if target is not None and target != y:
+            raise UsageError(216, f"two targets were given, {y!r} and {target!r}: give one of them")
+        return None, y
+    if y is not None and target is not None:
+        raise UsageError(
+            216,
+            f"y and target={target!r} were both given: give features and classes as (X, y), "
+            "or one frame and the name of its target column",
+        )
+    return y, target
+
+
+def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = None) -> Any:
+    """Features and classes of a call such as ``fit(X, y)`` or ``fit(frame, target="ill")``.
+
+    Args:
+        X: Features; with `target`, the frame that also holds the classes.
+        y: Classes, shape (rows,); a text or a number is taken for `target`.
+        target: Name of the column of `X` that holds the classes.
+
+    Returns:
+        The pair (X, y). `y` is None if neither it nor `target` was given.
+
+    Raises:
+        DataError: With `target`, `X` is no frame.
+        UsageError: Both are given (E216), or there is no such column.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": [1.5, 9.0], "ill": ["n", "y"]})
+        >>> X, y = features_and_classes(frame, target="ill")
+        >>> list(X.columns), y.tolist()
+        (['dose'], ['n', 'y'])
+    """
+    y, target = as_called(y, target)
+    if target is None:
+        return X, y
+    check_frame(X, target)
+    return X.drop(columns=[target]), X[target]
+
+
+def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
+    """Features and groups: a column of `X` that `groups` names is no feature.
+
+    Args:
+        X: Frame or array.
+        groups: A group for each row, shape (rows,); the name of a column of `X`; or None.
+
+    Returns:
+        `X` without that column, and the groups.
+
+    Raises:
+        UsageError: There is no such column (E245).
+
+    Example:
+        >>> X, groups = without_groups(pd.DataFrame({"dose": [1.5, 9.0], "ward": [3, 4]}), "ward")
+        >>> list(X.columns), groups.tolist()
+        (['dose'], [3, 4])
+    """
+    if groups is None or not is_name(groups):
+        return X, groups
+    if not isinstance(X, pd.DataFrame) or groups not in X.columns:
+        raise UsageError(245, f"groups: there is no column {groups!r}")
+    return X.drop(columns=[groups]), X[groups]
+
+
+def column_named(frame: pd.DataFrame, name: str | None) -> Any:
+    """The column of that name, or the only one that reads so; else the name itself.
+
+    Example:
+        >>> column_named(pd.DataFrame({2019: [1]}), "2019")
+        2019
+    """
+    same = [c for c in frame.columns if str(c) == name]
+    return same[0] if len(same) == 1 else name
