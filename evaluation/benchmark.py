@@ -39,13 +39,14 @@ import pandas as pd
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, log_loss
 
-from synthgen.comparison.ensemble import MEMBERS, PLAIN, Member, small_boosting
+from synthgen.comparison.ensemble import MEMBERS, PLAIN, small_boosting
 from synthgen.comparison.parts import Part
 from synthgen.comparison.recommendation import SURE, Chances, chances_of, margin_of
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.encoding.matrix import MAX_LEVELS, Matrix
 from synthgen.errors import SynthgenError
 from synthgen.model_selection.calibration import Calibrator
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.tables.table import Table
@@ -57,13 +58,13 @@ FEW = ("10", "30", "100")
 OTHERS, TRAIN = 3_000, 0.7
 FOLDS = 5
 # Names in the files: "bagged" is the member that the product calls boosting.
-LEARNERS: dict[str, Member] = {
+LEARNERS: dict[str, Estimator] = {
     "boosting": PLAIN,
-    "small": Member("small", small_boosting()),
-    "bagged": Member("boosting", MEMBERS["boosting"]),
-    "forest": Member("forest", MEMBERS["forest"]),
-    "extra_trees": Member("extra_trees", MEMBERS["extra_trees"]),
-    "logistic": Member("logistic", MEMBERS["logistic"]),
+    "small": Estimator("small", small_boosting()),
+    "bagged": MEMBERS["boosting"],
+    "forest": MEMBERS["forest"],
+    "extra_trees": MEMBERS["extra_trees"],
+    "logistic": MEMBERS["logistic"],
 }
 JOINING = ("boosting", "bagged", "forest", "extra_trees", "logistic")  # averages of these
 CHOSEN_FROM = ("boosting", "small", "forest", "extra_trees", "logistic")  # by inner folds
@@ -133,7 +134,7 @@ def probability(
     if weights is not None:
         weight = np.where(y == part.rare, weights[0], 1.0)
         weight[len(part) :] = weights[1]
-    model = LEARNERS[learner].fit(coder.transform(places), coder.is_level_, y, seed, weight)
+    model = LEARNERS[learner].fit(coder.transform(places), coder.is_level_, y, seed, weight=weight)
     place = [*model.classes_].index(part.rare)
     return model.predict_proba(coder.transform(test))[:, place]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Hashable, Mapping, Sequence
@@ -14,46 +13,28 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from synthgen.comparison.archive import check_content, read_archive
-from synthgen.comparison.classifier_file import (
-    FORMAT,
-    TRUSTED,
-    cannot_be_saved,
-    check_format,
-    check_types,
-    to_bytes,
-)
+from synthgen.comparison.classifier_file import DISCLOSURE, read, refuse_unsavable, write
 from synthgen.comparison.compare import checked_cost
-from synthgen.comparison.crossfit import LEAST_RARE, CrossFit, cross_fit
+from synthgen.comparison.crossfit import LEAST_RARE, CrossFit, cross_fit, held_out
 from synthgen.comparison.ensemble import (
     Calibrated,
-    Member,
     best_members,
     calibrators_of,
     mean_of,
     members_of,
     recalibrated,
 )
-from synthgen.comparison.parts import Part
+from synthgen.comparison.parts import Part, checked_weight
 from synthgen.comparison.quality import Quality, quality
 from synthgen.comparison.schedule import check_budget, check_jobs
 from synthgen.comparison.splits import group_ids, training_part
-from synthgen.encoding.matrix import Matrix
-from synthgen.errors import DataError, ModelFileError, UsageError
-from synthgen.model_selection.scoring import best_thresholds, rank
+from synthgen.errors import DataError, UsageError
+from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.scoring import alarm_threshold, rank
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import features_and_classes, without_groups
-from synthgen.tables.disk import atomic_write
-from synthgen.tables.plain import from_plain, to_plain
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
-from synthgen.training.model_file import naming
-
-DISCLOSURE = (
-    "in this file: no training row, but the names of all classes, since it predicts them, and of "
-    "all levels, and the least and greatest values of the columns, also where a single row holds "
-    "them: share it only with those who may see these"
-)
 
 
 @final
@@ -173,7 +154,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         X, y = features_and_classes(X, y, target=target)
         X, groups = without_groups(X, groups)
         frame, labels = self._checked(X, y)
-        weight = _checked_weight(sample_weight, len(frame))
+        weight = checked_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():  # such a row is none
             there = np.flatnonzero(weight)
             frame, labels = frame.iloc[there], pd.Series(labels).iloc[there]
@@ -185,7 +166,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         members = members_of(self.members)
         label, part = training_part(table, self.label, cost, self.schema)
         if self.savable:
-            _refuse_unsavable(members)
+            refuse_unsavable(members)
         deadline = None if self.time_budget is None else started + self.time_budget
         found = cross_fit(
             part,
@@ -224,7 +205,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 247, f"false_alarms must be a share above 0 and below 1, not {alarms!r}"
             )
 
-    def _conclude(self, part: Part, label: Any, members: Sequence[Member], found: CrossFit) -> None:
+    def _conclude(
+        self, part: Part, label: Any, members: Sequence[Estimator], found: CrossFit
+    ) -> None:
         """Set `members_`, `quality_`, `threshold_` and `explanation_`, and what predicts."""
         y = part.y[found.rows]
         is_rare = y == part.rare
@@ -249,13 +232,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         calibrators = calibrators_of(y, score, part.rare, found.weight)
         self._fitted = Calibrated(average, calibrators, part.rare)
         p = recalibrated(score, calibrators, part.rare)[:, part.rare]
-        self.threshold_ = _threshold(is_rare, p, found.weight, part.cost, self.false_alarms)
+        self.threshold_ = alarm_threshold(is_rare, p, found.weight, part.cost, self.false_alarms)
         self.quality_ = quality(
             y,
             part.rare,
             label,
             found.fold,
-            _held_out(y, found, part.rare),
+            held_out(y, found, part.rare),
             found.plain,
             found.weight,
             self.threshold_,
@@ -402,23 +385,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             OutputError: The file cannot be written; what was there is untouched.
         """
         check_is_fitted(self)
-        content = {
-            "format": FORMAT,
-            "columns": json.dumps(Schema(self._known.columns).to_json()),
-            "classes": json.dumps([to_plain(c) for c in self.classes_.tolist()]),
-            "n_features": int(self.n_features_in_),
-            "order": self._order,
-            "rare": int(self._rare),
-            "threshold": float(self.threshold_),
-            "members": json.dumps([*self.members_]),
-            "explanation": self.explanation_,
-            "target": json.dumps(None if self.target_ is None else str(self.target_)),
-            "names": json.dumps([*map(str, getattr(self, "feature_names_in_", []))]),
-            "fitted": self._fitted,
-        }
-        data = to_bytes(content, "this classifier")
-        with atomic_write(path) as file:
-            file.write(data)
+        write(self, path)
 
     def describe(self) -> dict[str, Any]:
         """What a file of this classifier tells its reader, as plain values."""
@@ -440,98 +407,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             ModelFileError: It cannot be read, unpacks to more than it should, or holds another
                 type or value than `save` writes.
         """
-        from skops import io as skops
-
-        data = read_archive(path)
-        check_types(data, str(path))
-        try:
-            content = skops.loads(data, trusted=TRUSTED)
-            check_format(content, str(path))
-            model = cls()
-            model._known = Matrix.of(Schema.from_json(json.loads(content["columns"])))
-            model.classes_ = np.array([from_plain(c) for c in json.loads(content["classes"])])
-            with naming(path):
-                check_content(content, len(model._known.columns), len(model.classes_))
-            model._order, model._rare = content["order"], int(content["rare"])
-            model.threshold_, model._fitted = float(content["threshold"]), content["fitted"]
-            model.members_ = tuple(json.loads(content["members"]))
-            model.explanation_ = content["explanation"]
-            model.label_ = model.classes_[model._rare]
-            model.n_features_in_ = int(content["n_features"])
-            model.target_ = json.loads(content["target"])
-            if names := json.loads(content["names"]):
-                model.feature_names_in_ = np.array(names, dtype=object)
-            model.quality_ = None
-        except (ModelFileError, MemoryError):
-            raise
-        except Exception as error:  # a damaged archive fails in any of many ways
-            raise ModelFileError(
-                433, f"{path} is damaged, or no file of synthgen auto: {error}"
-            ) from error
+        model = cls()
+        vars(model).update(read(path))
         return model
-
-
-def _checked_weight(given: Any, rows: int) -> np.ndarray | None:
-    if given is None:
-        return None
-    weight = np.asarray(given, dtype=np.float64)
-    if weight.shape == () and rows:
-        weight = np.full(rows, float(weight))
-    if weight.shape != (rows,):
-        raise DataError(
-            374, f"sample_weight has shape {weight.shape} and X has {rows} rows: give one for each"
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
-    if len(wrong):
-        raise DataError(
-            374, f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give numbers from 0"
-        )
-    if rows and not weight.any():
-        raise DataError(374, "sample_weight is zero for every row: no row is left")
-    return weight
-
-
-def _refuse_unsavable(members: Sequence[Member]) -> None:
-    for member in members:
-        if why := cannot_be_saved(member):
-            raise ModelFileError(
-                434,
-                f"member {member.name}: {why}: leave it out, or use savable=False to keep the "
-                f"classifier in memory only",
-            )
-
-
-def _threshold(
-    is_rare: np.ndarray,
-    p: np.ndarray,
-    weight: np.ndarray,
-    cost: tuple[float, float] | None,
-    false_alarms: float | None,
-) -> float:
-    """From where on a row gets an alarm, chosen on out-of-fold probabilities."""
-    if false_alarms is None:
-        name = "f1" if cost is None else "cost"
-        return min(1.0, float(best_thresholds(is_rare, p, weight[None], name, cost)[0]))
-    order = np.argsort(-p[~is_rare], kind="stable")
-    others = p[~is_rare][order]
-    share = np.cumsum(weight[~is_rare][order]) / weight[~is_rare].sum()
-    first = int(np.searchsorted(share, false_alarms, side="right"))  # the first that is too many
-    return float(np.nextafter(others[first], 2)) if first < len(others) else 0.0
-
-
-def _held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
-    """Probabilities of each fold by members and calibrators that the other folds chose.
-
-    Returns:
-        Shape (rows, classes).
-    """
-    out = np.empty(found.scores.shape[1:])
-    for k in np.unique(found.fold):
-        test = found.fold == k
-        seen = test if test.all() else ~test
-        weight, fold = found.weight[seen], found.fold[seen]
-        chosen = best_members(y[seen] == rare, found.scores[:, seen, rare], fold, weight)
-        score = found.scores[list(chosen)].mean(axis=0)
-        own = calibrators_of(y[seen], score[seen], rare, weight)
-        out[test] = recalibrated(score[test], own, rare)
-    return out

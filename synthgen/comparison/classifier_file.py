@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from synthgen.comparison.ensemble import Member
+from synthgen.comparison.archive import check_content, read_archive
+from synthgen.encoding.matrix import Matrix
 from synthgen.errors import ModelFileError
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.seeds import seed_sequence
+from synthgen.tables.disk import atomic_write
+from synthgen.tables.plain import from_plain, to_plain
+from synthgen.tables.schema import Schema
+from synthgen.training.model_file import naming
 
 FORMAT = 5  # 1 to 4 held one strategy for the rare class, not an average
 
@@ -36,6 +46,73 @@ TRUSTED = [
     "synthgen.comparison.parts.Fitted",
     "synthgen.model_selection.calibration.Calibrator",
 ]
+
+
+DISCLOSURE = (
+    "in this file: no training row, but the names of all classes, since it predicts them, and of "
+    "all levels, and the least and greatest values of the columns, also where a single row holds "
+    "them: share it only with those who may see these"
+)
+
+
+def write(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted `ImbalancedClassifier`; see `ImbalancedClassifier.save`."""
+    content = {
+        "format": FORMAT,
+        "columns": json.dumps(Schema(model._known.columns).to_json()),
+        "classes": json.dumps([to_plain(c) for c in model.classes_.tolist()]),
+        "n_features": int(model.n_features_in_),
+        "order": model._order,
+        "rare": int(model._rare),
+        "threshold": float(model.threshold_),
+        "members": json.dumps([*model.members_]),
+        "explanation": model.explanation_,
+        "target": json.dumps(None if model.target_ is None else str(model.target_)),
+        "names": json.dumps([*map(str, getattr(model, "feature_names_in_", []))]),
+        "fitted": model._fitted,
+    }
+    data = to_bytes(content, "this classifier")
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The attributes of a fitted `ImbalancedClassifier`; see `ImbalancedClassifier.load`."""
+    from skops import io as skops
+
+    data = read_archive(path)
+    check_types(data, str(path))
+    try:
+        content = skops.loads(data, trusted=TRUSTED)
+        check_format(content, str(path))
+        known = Matrix.of(Schema.from_json(json.loads(content["columns"])))
+        classes = np.array([from_plain(c) for c in json.loads(content["classes"])])
+        with naming(path):
+            check_content(content, len(known.columns), len(classes))
+        rare = int(content["rare"])
+        found = {
+            "_known": known,
+            "classes_": classes,
+            "_order": content["order"],
+            "_rare": rare,
+            "threshold_": float(content["threshold"]),
+            "_fitted": content["fitted"],
+            "members_": tuple(json.loads(content["members"])),
+            "explanation_": content["explanation"],
+            "label_": classes[rare],
+            "n_features_in_": int(content["n_features"]),
+            "target_": json.loads(content["target"]),
+            "quality_": None,
+        }
+        if names := json.loads(content["names"]):
+            found["feature_names_in_"] = np.array(names, dtype=object)
+        return found
+    except (ModelFileError, MemoryError):
+        raise
+    except Exception as error:  # a damaged archive fails in any of many ways
+        raise ModelFileError(
+            433, f"{path} is damaged, or no file of synthgen auto: {error}"
+        ) from error
 
 
 def to_bytes(content: dict[str, Any], what: str) -> bytes:
@@ -99,7 +176,7 @@ def check_format(content: dict[str, Any], what: str) -> None:
         )
 
 
-def cannot_be_saved(member: Member) -> str:
+def cannot_be_saved(member: Estimator) -> str:
     """Why `ImbalancedClassifier.save` would refuse this member, or nothing.
 
     It is fitted on a few made-up rows, since only a fitted classifier shows what a file would hold.
@@ -112,8 +189,7 @@ def cannot_be_saved(member: Member) -> str:
     if "n_estimators" in model.get_params(deep=False):
         model.set_params(n_estimators=1)
     try:
-        few = Member(member.name, model)
-        model = few.fit(X, np.array([False, True]), y, seed_sequence(0))
+        model = replace(member, model=model).fit(X, np.array([False, True]), y, seed_sequence(0))
     except Exception:
         model = clone(member.model)
     try:
@@ -121,3 +197,14 @@ def cannot_be_saved(member: Member) -> str:
     except ModelFileError as error:
         return error.message
     return ""
+
+
+def refuse_unsavable(members: Sequence[Estimator]) -> None:
+    """Raise a `ModelFileError` if a member is of a type that no file can hold."""
+    for member in members:
+        if why := cannot_be_saved(member):
+            raise ModelFileError(
+                434,
+                f"member {member.name}: {why}: leave it out, or use savable=False to keep the "
+                f"classifier in memory only",
+            )

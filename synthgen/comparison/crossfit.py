@@ -10,9 +10,18 @@ from typing import Any, cast
 import numpy as np
 from joblib import effective_n_jobs
 
-from synthgen.comparison.ensemble import PLAIN, Job, Member, fit_jobs, mean_of
+from synthgen.comparison.ensemble import (
+    PLAIN,
+    Job,
+    best_members,
+    calibrators_of,
+    fit_jobs,
+    mean_of,
+    recalibrated,
+)
 from synthgen.comparison.parts import Fitted, Part
 from synthgen.errors import DataError
+from synthgen.model_selection.classifiers import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
@@ -52,7 +61,7 @@ class CrossFit:
 def cross_fit(
     part: Part,
     together: np.ndarray,
-    members: tuple[Member, ...],
+    members: tuple[Estimator, ...],
     seed: np.random.SeedSequence,
     *,
     weight: np.ndarray | None = None,
@@ -122,7 +131,7 @@ class _Plan:
     weight: np.ndarray | None
     fold: np.ndarray
     folds: int
-    members: tuple[Member, ...]
+    members: tuple[Estimator, ...]
     seed: np.random.SeedSequence
     shift: np.ndarray
 
@@ -168,6 +177,29 @@ class _Plan:
         return whole, scores
 
 
+def held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
+    """Probabilities of each fold by members and calibrators that the other folds chose.
+
+    Args:
+        y: Codes of the rows that have scores, shape (scored,).
+        found: What was fitted, with the out-of-fold scores.
+        rare: Code of the class that matters.
+
+    Returns:
+        Shape (rows, classes).
+    """
+    out = np.empty(found.scores.shape[1:])
+    for k in np.unique(found.fold):
+        test = found.fold == k
+        seen = test if test.all() else ~test
+        weight, fold = found.weight[seen], found.fold[seen]
+        chosen = best_members(y[seen] == rare, found.scores[:, seen, rare], fold, weight)
+        score = found.scores[list(chosen)].mean(axis=0)
+        own = calibrators_of(y[seen], score[seen], rare, weight)
+        out[test] = recalibrated(score[test], own, rare)
+    return out
+
+
 def _folds(part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
     """The fold of each row; empty where the class has too few rows, or groups of them."""
     is_rare = part.y == part.rare
@@ -184,7 +216,7 @@ def _folds(part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> np
 
 def _affordable(
     part: Part,
-    members: Sequence[Member],
+    members: Sequence[Estimator],
     folds: int,
     n_jobs: int | None,
     deadline: float,

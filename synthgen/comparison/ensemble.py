@@ -21,7 +21,7 @@ from synthgen.comparison.parts import Fitted, Part
 from synthgen.encoding.matrix import Matrix, fill_empty
 from synthgen.errors import UsageError
 from synthgen.model_selection.calibration import Calibrator
-from synthgen.model_selection.classifiers import NotApplicable, fit_model, named
+from synthgen.model_selection.classifiers import Estimator, NotApplicable
 from synthgen.model_selection.ranking import average_precision
 from synthgen.seeds import child_seed
 
@@ -81,57 +81,30 @@ def small_boosting() -> HistGradientBoostingClassifier:
     )
 
 
-MEMBERS: dict[str, Any] = {
-    "boosting": Bagged(small_boosting()),
-    "forest": RandomForestClassifier(300, min_samples_leaf=3),
-    "extra_trees": ExtraTreesClassifier(300, min_samples_leaf=3),
-    "logistic": LogisticRegression(max_iter=1000),
+def forest_leaf(rows: int) -> int:
+    """The least rows of a leaf of a forest, so that a file can hold 300 trees of any table."""
+    return max(3, rows // LARGEST_TREE)
+
+
+LARGEST_TREE = 10_000  # leaves of a tree of a forest, about
+MEMBERS = {
+    member.name: member
+    for member in (
+        Estimator("boosting", Bagged(small_boosting())),
+        Estimator("forest", RandomForestClassifier(300), leaf=forest_leaf),
+        Estimator("extra_trees", ExtraTreesClassifier(300), leaf=forest_leaf),
+        Estimator("logistic", LogisticRegression(max_iter=1000)),
+    )
 }
 ALL_SETS = 6  # members; of more, only the best one, two, three, ... are tried
-LARGEST_TREE = 10_000  # leaves of a tree of a forest, about: a file must hold 300 of them
-
-
-@dataclass(frozen=True)
-class Member:
-    """A classifier of the average.
-
-    Attributes:
-        name: What the user calls it.
-        model: Unfitted.
-    """
-
-    name: str
-    model: Any
-
-    def fit(
-        self,
-        X: np.ndarray,
-        is_level: np.ndarray,
-        y: np.ndarray,
-        seed: np.random.SeedSequence,
-        weight: np.ndarray | None = None,
-    ) -> Any:
-        """Fitted on codes `y` of shape (rows,) and `X` as a fitted `Matrix` gives it."""
-        model: Any = clone(self.model)
-        inner: Any = model.estimator if isinstance(model, Bagged) else model
-        if isinstance(inner, HistGradientBoostingClassifier):
-            inner.set_params(categorical_features=is_level if is_level.any() else None)
-        if self.name in ("forest", "extra_trees"):
-            least = model.get_params()["min_samples_leaf"]
-            model.set_params(min_samples_leaf=max(least, len(y) // LARGEST_TREE))
-        try:
-            return fit_model(model, X, is_level, y, seed, weight)
-        except NotApplicable as error:
-            raise UsageError(
-                224, f"member {self.name}: {error}: leave it out, or fit without sample_weight"
-            ) from error
-
-
 # The usual choice, against which an average is told.
-PLAIN = Member("plain boosting", HistGradientBoostingClassifier(early_stopping=False))  # pyright: ignore[reportArgumentType]
+PLAIN = Estimator(
+    "plain boosting",
+    HistGradientBoostingClassifier(early_stopping=False),  # pyright: ignore[reportArgumentType]
+)
 
 
-def members_of(given: Any) -> tuple[Member, ...]:
+def members_of(given: Any) -> tuple[Estimator, ...]:
     """The members of an average.
 
     Args:
@@ -148,20 +121,12 @@ def members_of(given: Any) -> tuple[Member, ...]:
     asked = [*MEMBERS] if given is None else given
     if isinstance(asked, str) or not isinstance(asked, Sequence) or not len(asked):
         raise UsageError(222, f"members is {given!r}: give a list of {', '.join(MEMBERS)}")
-    found: dict[str, Member] = {}
+    found: dict[str, Estimator] = {}
     for one in asked:
-        name, model = (
-            (one, MEMBERS[one])
-            if isinstance(one, str) and one in MEMBERS
-            else named(one, "member", [*MEMBERS])
-        )
-        if not callable(getattr(model, "predict_proba", None)):
-            raise UsageError(
-                224, f"member {name}: it must be a classifier with predict_proba, such as forest"
-            )
-        if name in found:
-            raise UsageError(225, f"two members are called {name!r}: leave one out")
-        found[name] = Member(name, model)
+        member = Estimator.of(one, MEMBERS, what="member")
+        if member.name in found:
+            raise UsageError(225, f"two members are called {member.name!r}: leave one out")
+        found[member.name] = member
     return tuple(found.values())
 
 
@@ -256,7 +221,7 @@ class Job:
     """
 
     part: Part
-    members: tuple[Member, ...]
+    members: tuple[Estimator, ...]
     seed: np.random.SeedSequence
     weight: np.ndarray | None = None
 
@@ -294,8 +259,20 @@ def fit_jobs(
     return found
 
 
-def _fit(member: Member, *given: Any) -> Any:
-    return member.fit(*given)
+def _fit(
+    member: Estimator,
+    X: np.ndarray,
+    is_level: np.ndarray,
+    y: np.ndarray,
+    seed: np.random.SeedSequence,
+    weight: np.ndarray | None,
+) -> Any:
+    try:
+        return member.fit(X, is_level, y, seed, weight=weight)
+    except NotApplicable as error:
+        raise UsageError(
+            224, f"member {member.name}: {error}: leave it out, or fit without sample_weight"
+        ) from error
 
 
 def mean_of(fitted: Sequence[Fitted], shift: np.ndarray) -> Fitted:

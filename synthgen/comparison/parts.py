@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from synthgen.encoding.matrix import Matrix
+from synthgen.errors import DataError
 from synthgen.model_selection.classifiers import natural_shares
 from synthgen.tables.schema import Schema
 
@@ -79,3 +80,28 @@ class Fitted(BaseEstimator):
         out = np.zeros((len(places), len(self.shift)))
         out[:, np.asarray(self.model.classes_, dtype=np.int64)] = raw
         return natural_shares(out, self.shift)
+
+
+def checked_weight(given: Any, rows: int) -> np.ndarray | None:
+    """Weights of so many rows, float64 of shape (rows,); a single number is that of every row.
+
+    Raises:
+        DataError: They are not one for each row, below 0, not finite, or all zero.
+    """
+    if given is None:
+        return None
+    weight = np.asarray(given, dtype=np.float64)
+    if weight.shape == () and rows:
+        weight = np.full(rows, float(weight))
+    if weight.shape != (rows,):
+        raise DataError(
+            374, f"sample_weight has shape {weight.shape} and X has {rows} rows: give one for each"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise DataError(
+            374, f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give numbers from 0"
+        )
+    if rows and not weight.any():
+        raise DataError(374, "sample_weight is zero for every row: no row is left")
+    return weight

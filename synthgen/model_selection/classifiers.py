@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
@@ -272,42 +272,64 @@ def boosting(
     return HistGradientBoostingClassifier(**settings).set_params(
         early_stopping=False,
         categorical_features=levels if levels.any() else None,
-        # 20 is the usual setting; few rows could not be split at all.
-        min_samples_leaf=int(np.clip(rows // 50, 2, 20)),
+        min_samples_leaf=boosting_leaf(rows),
     )
+
+
+def boosting_leaf(rows: int) -> int:
+    """The least rows of a leaf of boosting: 20 is usual, but few rows could not be split then."""
+    return int(np.clip(rows // 50, 2, 20))
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """A classifier with which strategies are compared, and the settings it is tuned over.
-
-    Every strategy is tuned over the same settings.
+    """A classifier: that strategies are compared with, or a member of an average.
 
     Attributes:
         name: For the reader.
         model: The unfitted scikit-learn classifier.
-        settings: Hyperparameters of `model` to try.
+        settings: Hyperparameters of `model` to tune over; every strategy tries the same ones.
+        leaf: The least rows of a leaf, from the number of training rows; None: as `model` says.
     """
 
     name: str
     model: Any
     settings: tuple[dict[str, Any], ...] = ({},)
+    leaf: Callable[[int], int] | None = None
 
     @classmethod
-    def of(cls, estimator: Any) -> Estimator:
-        """An estimator from "hgb", "rf", "lr", an import path, or an unfitted classifier.
+    def of(
+        cls,
+        given: Any,
+        known: Mapping[str, Estimator] | None = None,
+        *,
+        what: str = "estimator",
+    ) -> Estimator:
+        """An estimator from its name, an import path, or an unfitted classifier.
+
+        Args:
+            given: A name of `known`, ``package.module:Class``, or a classifier.
+            known: Estimators by name; None: `ESTIMATORS`, which are "hgb", "rf" and "lr".
+            what: What it is to be, for an error.
 
         Raises:
             UsageError: There is no such classifier, or it gives no probabilities.
+
+        Example:
+            >>> Estimator.of("rf").name, Estimator.of("sklearn.naive_bayes:GaussianNB").model
+            ('rf', GaussianNB())
         """
-        if isinstance(estimator, Estimator):
-            return estimator
-        if isinstance(estimator, str) and estimator in ESTIMATORS:
-            return ESTIMATORS[estimator]
-        name, found = named(estimator, "estimator", sorted(ESTIMATORS))
+        known = ESTIMATORS if known is None else known
+        if isinstance(given, Estimator):
+            return given
+        if isinstance(given, str) and given in known:
+            return known[given]
+        name, found = named(given, what, [*known])
         if not callable(getattr(found, "predict_proba", None)):
             raise UsageError(
-                224, f"estimator {name}: it must be a classifier with predict_proba, such as hgb"
+                224,
+                f"{what} {name}: it must be a classifier with predict_proba, such as "
+                f"{next(iter(known))}",
             )
         return cls(name, found)
 
@@ -317,7 +339,7 @@ class Estimator:
         is_level: np.ndarray,
         y: np.ndarray,
         seed: np.random.SeedSequence,
-        setting: int,
+        setting: int = 0,
         weight: np.ndarray | None = None,
     ) -> Any:
         """A fitted copy of the model, with one of its settings.
@@ -329,14 +351,23 @@ class Estimator:
             seed: Of the classifier.
             setting: Position in `settings`.
             weight: Of each row, shape (rows,); None: all weigh the same.
+
+        Raises:
+            NotApplicable: There are weights, and the model takes none.
         """
         model: Any = clone(self.model)
         model.set_params(**self.settings[setting])
-        if isinstance(model, HistGradientBoostingClassifier):
-            found = boosting(len(y), is_level, {})
-            for name in ("categorical_features", "min_samples_leaf"):
-                model.set_params(**{name: getattr(found, name)})
+        inner = wrapped(model)
+        if isinstance(inner, HistGradientBoostingClassifier):
+            inner.set_params(categorical_features=is_level if is_level.any() else None)
+        if self.leaf is not None:
+            inner.set_params(min_samples_leaf=self.leaf(len(y)))
         return fit_model(model, X, is_level, y, seed, weight)
+
+
+def wrapped(model: Any) -> Any:
+    """What a model wraps, such as boosting in a bag of it; or the model itself."""
+    return getattr(model, "estimator", model)
 
 
 def fit_model(
@@ -350,9 +381,7 @@ def fit_model(
     """Fit a model; all but histogram boosting get cells imputed, scaled and one-hot encoded."""
     if "random_state" in model.get_params(deep=False):
         model.set_params(random_state=int(seed.generate_state(1)[0]) >> 1)
-    # What wraps boosting, such as a bag of it, has it as its estimator.
-    inner = getattr(model, "estimator", model)
-    if isinstance(inner, HistGradientBoostingClassifier):
+    if isinstance(wrapped(model), HistGradientBoostingClassifier):
         X = fill_empty(X)
         if weight is None:
             return model.fit(X, y)
@@ -396,6 +425,7 @@ ESTIMATORS = {
             {"learning_rate": 0.1, "max_iter": 50, "max_leaf_nodes": 7, "l2_regularization": 1},
             {"learning_rate": 0.1, "max_iter": 150, "max_leaf_nodes": 7, "l2_regularization": 1},
         ),
+        boosting_leaf,
     ),
     "rf": Estimator(
         "rf",

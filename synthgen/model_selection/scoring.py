@@ -228,3 +228,38 @@ def curves(
             float(decided("cost", *counts_at(is_rare, p, t), totals, cost)) for t in THRESHOLDS
         ]
     return found
+
+
+def alarm_threshold(
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    weight: np.ndarray,
+    cost: tuple[float, float] | None,
+    false_alarms: float | None,
+) -> float:
+    """The probability from which on a row gets an alarm.
+
+    Args:
+        is_rare: Bool, shape (rows,).
+        p: Probability of the class for rows that were not learned from, shape (rows,).
+        weight: Of each row, shape (rows,).
+        cost: Money lost by a missed row of the class, and by a false alarm; None: the threshold has
+            the best F1.
+        false_alarms: Share of the other rows that may get an alarm; then `cost` is not used.
+
+    Example:
+        >>> is_rare = np.array([False, False, False, True])
+        >>> p = np.array([0.1, 0.2, 0.6, 0.5])
+        >>> alarm_threshold(is_rare, p, np.ones(4), None, None)
+        0.5
+        >>> round(alarm_threshold(is_rare, p, np.ones(4), None, 0.1), 6)
+        0.6
+    """
+    if false_alarms is None:
+        name = "f1" if cost is None else "cost"
+        return min(1.0, float(best_thresholds(is_rare, p, weight[None], name, cost)[0]))
+    order = np.argsort(-p[~is_rare], kind="stable")
+    others = p[~is_rare][order]
+    share = np.cumsum(weight[~is_rare][order]) / weight[~is_rare].sum()
+    first = int(np.searchsorted(share, false_alarms, side="right"))  # the first that is too many
+    return float(np.nextafter(others[first], 2)) if first < len(others) else 0.0
