@@ -46,7 +46,7 @@ from synthgen.comparison.splits import group_ids, training_part
 from synthgen.encoding.matrix import MAX_LEVELS, Matrix
 from synthgen.errors import SynthgenError
 from synthgen.model_selection.calibration import Calibrator
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.tables.table import Table

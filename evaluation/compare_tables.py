@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison.compare import Comparison, compare
+from synthgen.comparison.compare import compare
+from synthgen.comparison.comparison import Comparison
 from synthgen.comparison.comparison_page import render_comparison
 from synthgen.comparison.sweep import sweep
 from synthgen.comparison.sweep_page import render_sweep

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from synthgen.augmentation.oversampled import OversampledClassifier
     from synthgen.augmentation.oversampler import Oversampler
     from synthgen.comparison.classifier import ImbalancedClassifier
-    from synthgen.comparison.compare import Comparison, compare
+    from synthgen.comparison.compare import compare
+    from synthgen.comparison.comparison import Comparison
     from synthgen.comparison.sweep import Sweep, sweep
     from synthgen.encoding.encoder import Encoder
     from synthgen.errors import SynthgenError
@@ -89,7 +90,7 @@ __all__ = [
 
 _HOME = {
     "CTGAN": "synthgen.synthesizers.ctgan",
-    "Comparison": "synthgen.comparison.compare",
+    "Comparison": "synthgen.comparison.comparison",
     "TVAE": "synthgen.synthesizers.tvae",
     "Audit": "synthgen.auditing.audit",
     "Augmented": "synthgen.augmentation.augmented",

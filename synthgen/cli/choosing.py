@@ -73,7 +73,8 @@ def compare(
     drawn = drawn_seed(how.pop("seed"), err=aside)
     with collect_notes() as notes, drawn as how["random_state"]:
         frame = read_frame(data)
-        from synthgen.comparison.compare import Comparison, compare
+        from synthgen.comparison.compare import compare
+        from synthgen.comparison.comparison import Comparison
         from synthgen.tables.calls import column_named
 
         how["schema"] = read_schema(how.pop("given"))

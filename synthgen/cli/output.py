@@ -8,7 +8,7 @@ from synthgen.cli.terminal import say, show_table
 
 if TYPE_CHECKING:
     from synthgen.augmentation.augmented import Augmented
-    from synthgen.comparison.compare import Comparison
+    from synthgen.comparison.comparison import Comparison
     from synthgen.comparison.subgroups import Groups
     from synthgen.comparison.sweep import Sweep
 

@@ -6,8 +6,7 @@ probabilities again (Saerens et al. 2002).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -23,9 +22,7 @@ from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from synthgen.augmentation.amount import AMOUNTS, Amount, brief, wanted_rows
-from synthgen.augmentation.guard import Guard
-from synthgen.augmentation.rejection import guarded_sample
+from synthgen.augmentation.amount import Amount, wanted_rows
 from synthgen.comparison.ensemble import MEMBERS, Job, fit_jobs, mean_of, members_of, sets_of
 from synthgen.comparison.learners import (
     FocalBoosting,
@@ -36,14 +33,8 @@ from synthgen.comparison.learners import (
 from synthgen.comparison.parts import Fitted, Part
 from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
-from synthgen.model_selection.classifiers import Estimator, NotApplicable, fit_model
+from synthgen.model_selection.estimators import Estimator, NotApplicable, fit_model
 from synthgen.seeds import child_seed
-from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.fit_many import fit_many, pays_together
-from synthgen.synthesizers.lookup import resolve
-from synthgen.tables.schema import Schema
-from synthgen.tables.table import Table
-from synthgen.training.device import resolve as resolve_device
 
 SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
 
@@ -53,18 +44,18 @@ Tunable = Callable[[int], Fitted]
 Build = Callable[[Part, Estimator, np.random.SeedSequence], Tunable]
 
 
-def _shift(y: np.ndarray, part: Part) -> np.ndarray:
+def shift_of(y: np.ndarray, part: Part) -> np.ndarray:
     """Share of each class in `y` over its share in `part`."""
     now = np.bincount(y, minlength=part.classes) / len(y)
     natural = part.counts / len(part)
     return np.where((now > 0) & (natural > 0), now / np.where(natural > 0, natural, 1), 1.0)
 
 
-def _coder(part: Part, *, filled: bool = False) -> Matrix:
+def coder_of(part: Part, *, filled: bool = False) -> Matrix:
     return Matrix(part.known.is_level, filled=filled).fit(part.places)
 
 
-def _fitted_on(
+def fitted_on(
     part: Part,
     estimator: Estimator,
     seed: np.random.SeedSequence,
@@ -74,7 +65,7 @@ def _fitted_on(
     weight: np.ndarray | None = None,
 ) -> Tunable:
     """The estimator, trained on the rows that a strategy made; weights change class shares too."""
-    shift = _shift(y, part)
+    shift = shift_of(y, part)
     if weight is not None:
         mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
         natural = part.counts / len(part)
@@ -87,18 +78,16 @@ def _fitted_on(
 
 
 def nothing(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-    coder = _coder(part)
-    return _fitted_on(part, estimator, seed, coder.transform(part.places), part.y, coder)
+    coder = coder_of(part)
+    return fitted_on(part, estimator, seed, coder.transform(part.places), part.y, coder)
 
 
 def weighted(weights: Callable[[Part], np.ndarray]) -> Build:
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part)
+        coder = coder_of(part)
         of_class = weights(part)
         weight = of_class[part.y] / of_class[part.y].mean()
-        return _fitted_on(
-            part, estimator, seed, coder.transform(part.places), part.y, coder, weight
-        )
+        return fitted_on(part, estimator, seed, coder.transform(part.places), part.y, coder, weight)
 
     return build
 
@@ -121,10 +110,10 @@ def effective(part: Part) -> np.ndarray:
 
 def _redrawn(rows: Callable[[Part, np.random.Generator], np.ndarray]) -> Build:
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part)
+        coder = coder_of(part)
         kept = rows(part, np.random.default_rng(child_seed(seed, 1)))
         X = coder.transform(part.places[kept])
-        return _fitted_on(part, estimator, seed, X, part.y[kept], coder)
+        return fitted_on(part, estimator, seed, X, part.y[kept], coder)
 
     return build
 
@@ -168,15 +157,15 @@ def imblearn(
 
     def sized(amount: Amount) -> Build:
         def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-            coder = _coder(part, filled=True)
+            coder = coder_of(part, filled=True)
             X = coder.transform(part.places)
             wanted = wanted_rows(part.counts, amount)
             goals = {c: n for c, n in wanted.items() if part.counts[c] > 1}
             if not goals:
-                return _fitted_on(part, estimator, seed, X, part.y, coder)
+                return fitted_on(part, estimator, seed, X, part.y, coder)
             sampler = make(part, coder, goals, int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
             X, y = sampler.fit_resample(X, part.y)
-            return _fitted_on(part, estimator, seed, np.asarray(X), np.asarray(y), coder)
+            return fitted_on(part, estimator, seed, np.asarray(X), np.asarray(y), coder)
 
         return build
 
@@ -243,7 +232,7 @@ def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
     """
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part)
+        coder = coder_of(part)
         X = coder.transform(part.places)
         there = part.counts > 0
         shift = np.where(there, len(part) / np.maximum(part.counts, 1) / there.sum(), 1.0)
@@ -318,163 +307,11 @@ def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequenc
     return learner(make, keeps_shares=True)(part, estimator, seed)
 
 
-# The amounts of `augment` but balance, the largest first. Each goes with one setting of the
-# classifier, so that synthetic rows are tuned over no more candidates than doing nothing is.
-TUNED: tuple[Amount, ...] = tuple(a for a in reversed(AMOUNTS) if a != "balance")
-
-
-@dataclass(frozen=True)
-class Synthetic:
-    """A `Build` that adds rows of a synthesizer, with their weights.
-
-    Attributes:
-        synthesizer: Name, or unfitted synthesizer.
-        amount: How many rows to add; None: each setting tries one amount of `TUNED`.
-        under: Whether rows of frequent classes are dropped, too.
-        weigh: Whether all classes weigh the same, too.
-    """
-
-    synthesizer: Any
-    amount: Amount | None
-    under: bool = False
-    weigh: bool = False
-
-    @property
-    def name(self) -> str:
-        """The same for all that can share what was trained."""
-        return repr(resolve(self.synthesizer))
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether the synthesizer learns on a GPU."""
-        device = resolve(self.synthesizer).get_params(deep=False).get("device", "cpu")
-        return resolve_device(device).type == "cuda"
-
-    def __call__(self, part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part)
-        found: dict[Amount, Tunable] = {}
-
-        def with_rows(size: Amount) -> Tunable:
-            wanted = _more(part, size)
-            places, codes = new_rows(part, self.synthesizer, wanted, child_seed(seed, 1))
-            kept = part
-            if self.under:
-                kept = part.rows(under_rows(part, np.random.default_rng(child_seed(seed, 2))))
-            y = np.concatenate([kept.y, codes])
-            weight = None
-            if len(codes):  # those of a class together weigh as much as its real rows
-                made = np.bincount(codes, minlength=part.classes)
-                each = part.counts / np.maximum(made, 1)
-                weight = np.concatenate([np.ones(len(kept)), each[codes]])
-            if self.weigh:
-                weight = (1 / np.bincount(y, minlength=part.classes).clip(1))[y]
-                weight /= weight.mean()
-            X = coder.transform(np.vstack([kept.places, places]))
-            return _fitted_on(part, estimator, seed, X, y, coder, weight)
-
-        def tuned(setting: int) -> Fitted:
-            size = TUNED[setting % len(TUNED)] if self.amount is None else self.amount
-            if size not in found:
-                found[size] = with_rows(size)
-            return found[size](setting)
-
-        return tuned
-
-    def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
-        """Train what several parts need side by side, each from its own rows, if that pays.
-
-        On a CPU it does not. There each is trained when it is first needed, which may be never.
-        Side by side, four short TabFlow took 0.91 of the time on ``wilt``, 1.05 on
-        ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). Where adding no rows is
-        best, not training on the whole part saves more.
-
-        Args:
-            parts: Training parts.
-            seeds: Those that `__call__` gets with each.
-        """
-        unfitted = resolve(self.synthesizer)
-        if not pays_together(unfitted):
-            return
-        sizes = TUNED if self.amount is None else (self.amount,)
-        asking = [
-            (part, _to_fit(part, unfitted, child_seed(seed, 1)))
-            for part, seed in zip(parts, seeds, strict=True)
-            if self.name not in part.made and any(_more(part, size) for size in sizes)
-        ]
-        fit_many([(own, table, None) for _, (own, table) in asking])
-        for part, job in asking:
-            part.made[self.name] = job
-
-
-def _more(part: Part, size: Amount) -> dict[int, int]:
-    """New rows of each class that an amount asks for; a class of one row cannot be learned."""
-    goals = wanted_rows(part.counts, size)
-    return {c: n - int(part.counts[c]) for c, n in goals.items() if part.counts[c] > 1}
-
-
-def _to_fit(
-    part: Part, unfitted: Synthesizer, seed: np.random.SeedSequence
-) -> tuple[Synthesizer, Table]:
-    """A copy of a synthesizer, and the rows of a part that it is to learn from."""
-    own = cast(Synthesizer, clone(cast(Any, unfitted)))
-    most = int(part.counts.argmax())
-    own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
-    own.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-    rows = brief(own, part.y, [part.rare], child_seed(seed, 2))
-    if own.schema is not None or len(rows) < len(part):
-        return own, _labelled(part.rows(rows), own.schema or part.schema)
-    if "table" not in part.made:  # its schema is inferred once for all synthesizers
-        part.made["table"] = _labelled(part, part.schema)
-    return own, part.made["table"]
-
-
-def _labelled(part: Part, schema: Schema | None) -> Table:
-    """The rows of a part with their classes; the name of the target is that of no column."""
-    y = pd.Series(part.y, index=part.frame.index, name="__class__")
-    return Table.of_xy(part.frame, y, schema=schema)
-
-
-def new_rows(
-    part: Part, synthesizer: Any, wanted: dict[int, int], seed: np.random.SeedSequence
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a synthesizer that learned this part: it is trained once for all who ask.
-
-    Args:
-        part: Training rows.
-        synthesizer: Name, or unfitted synthesizer.
-        wanted: New rows of each class.
-        seed: The same whoever asks.
-
-    Returns:
-        Places of shape (rows, features) and codes of shape (rows,).
-    """
-    places, codes = [np.empty((0, part.places.shape[1]))], [np.empty(0, dtype=np.int64)]
-    if not any(wanted.values()):
-        return places[0], codes[0]
-    unfitted = resolve(synthesizer)
-    name = repr(unfitted)
-    if name not in part.made:
-        own, table = _to_fit(part, unfitted, seed)
-        part.made[name] = own._fit_table(table), table
-    fitted, table = part.made[name]
-    for c, n in wanted.items():
-        if (name, c, n) not in part.made:
-            if (name, c) not in part.made:
-                part.made[name, c] = Guard(table, c)
-            guarded = guarded_sample(
-                fitted, n, part.made[name, c], random_state=child_seed(seed, 1)
-            )
-            part.made[name, c, n] = part.known.cells(guarded.frame)
-        places.append(part.made[name, c, n])
-        codes.append(np.full(n, c))
-    return np.vstack(places), np.concatenate(codes)
-
-
 def sampled(sampler: Any) -> Build:
     """A user's sampler: it sees the training part as it was given, frame and codes."""
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
-        coder = _coder(part)
+        coder = coder_of(part)
         own: Any = clone(sampler)
         if "random_state" in own.get_params(deep=False):
             own.set_params(random_state=int(child_seed(seed, 1).generate_state(1)[0]) >> 1)
@@ -482,6 +319,6 @@ def sampled(sampler: Any) -> Build:
         if not isinstance(frame, pd.DataFrame):
             frame = pd.DataFrame(frame, columns=part.frame.columns)
         X = coder.transform(part.known.cells(frame))
-        return _fitted_on(part, estimator, seed, X, np.asarray(y, dtype=np.int64), coder)
+        return fitted_on(part, estimator, seed, X, np.asarray(y, dtype=np.int64), coder)
 
     return build

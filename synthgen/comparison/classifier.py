@@ -29,7 +29,7 @@ from synthgen.comparison.quality import Quality, quality
 from synthgen.comparison.schedule import check_budget, check_jobs
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.errors import DataError, UsageError
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.scoring import alarm_threshold, rank
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import features_and_classes, without_groups

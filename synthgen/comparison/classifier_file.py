@@ -14,7 +14,7 @@ from sklearn.base import clone
 from synthgen.comparison.archive import check_content, read_archive
 from synthgen.encoding.matrix import Matrix
 from synthgen.errors import ModelFileError
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.seeds import seed_sequence
 from synthgen.tables.disk import atomic_write
 from synthgen.tables.plain import from_plain, to_plain

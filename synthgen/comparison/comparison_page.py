@@ -19,7 +19,7 @@ from synthgen.report.figures import FIFTH, FOURTH, INK, MADE, REAL, THIRD, Figur
 from synthgen.report.template import clean, fill
 
 if TYPE_CHECKING:
-    from synthgen.comparison.compare import Comparison
+    from synthgen.comparison.comparison import Comparison
 
 DRAWN = 3  # strategies in a figure of curves, beside doing nothing
 TONES: dict[str, Tone] = {"helps": "good", "no worthwhile gain": "middling"}

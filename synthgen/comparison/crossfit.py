@@ -21,7 +21,7 @@ from synthgen.comparison.ensemble import (
 )
 from synthgen.comparison.parts import Fitted, Part
 from synthgen.errors import DataError
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed

@@ -21,7 +21,7 @@ from synthgen.comparison.parts import Fitted, Part
 from synthgen.encoding.matrix import Matrix, fill_empty
 from synthgen.errors import UsageError
 from synthgen.model_selection.calibration import Calibrator
-from synthgen.model_selection.classifiers import Estimator, NotApplicable
+from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.model_selection.ranking import average_precision
 from synthgen.seeds import child_seed
 

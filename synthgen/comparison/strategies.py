@@ -19,8 +19,9 @@ from synthgen.augmentation.amount import Amount, words
 from synthgen.comparison import builders
 from synthgen.comparison.builders import Build, Tunable
 from synthgen.comparison.parts import Part
+from synthgen.comparison.synthetic import Synthetic
 from synthgen.errors import UsageError
-from synthgen.model_selection.classifiers import Estimator, named
+from synthgen.model_selection.estimators import Estimator, named
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import HOMES, resolve
 
@@ -77,12 +78,12 @@ class Strategy:
 
         Strategies with the same one run together, so that it is trained once for each part.
         """
-        return self.build.name if isinstance(self.build, builders.Synthetic) else ""
+        return self.build.name if isinstance(self.build, Synthetic) else ""
 
     @property
     def on_gpu(self) -> bool:
         """Whether a network of the strategy learns on a GPU."""
-        return isinstance(self.build, builders.Synthetic) and self.build.on_gpu
+        return isinstance(self.build, Synthetic) and self.build.on_gpu
 
     def build_all(
         self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
@@ -91,7 +92,7 @@ class Strategy:
 
         On a GPU, the networks that the parts need are trained side by side first.
         """
-        if isinstance(self.build, builders.Synthetic):
+        if isinstance(self.build, Synthetic):
             self.build.learn(parts, seeds)
         for part, seed in zip(parts, seeds, strict=True):
             yield self.build(part, estimator, seed)
@@ -111,7 +112,7 @@ def _resampled(
 
 def _synthetic(name: str, summary: str, synthesizer: Any, family: str = "data") -> Strategy:
     def sized(amount: Amount | None) -> Build:
-        return builders.Synthetic(synthesizer, amount)
+        return Synthetic(synthesizer, amount)
 
     return Strategy(name, family, summary, sized(None), sized=sized)
 
@@ -227,13 +228,13 @@ STRATEGIES: tuple[Strategy, ...] = (
         "synthgen_under",
         "hybrid",
         "synthetic rows, and rows of frequent classes dropped",
-        builders.Synthetic("auto", None, under=True),
+        Synthetic("auto", None, under=True),
     ),
     Strategy(
         "synthgen_weight",
         "hybrid",
         "synthetic rows, and all classes weigh the same",
-        builders.Synthetic("auto", None, weigh=True),
+        Synthetic("auto", None, weigh=True),
     ),
 )
 DEFAULT = (

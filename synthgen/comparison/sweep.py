@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.comparison.compare import RANKING, WIDTH, Comparison, compare, seeded
+from synthgen.comparison.compare import RANKING, compare, seeded
+from synthgen.comparison.comparison import WIDTH, Comparison
 from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from synthgen.comparison.parts import Part
 from synthgen.comparison.strategies import Strategy
 from synthgen.comparison.tuning import Inner, tune
-from synthgen.model_selection.classifiers import Estimator, NotApplicable
+from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.model_selection.scoring import DECIDED, curves, rank, score
 from synthgen.seeds import child_seed
 

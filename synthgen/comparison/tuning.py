@@ -10,7 +10,7 @@ import numpy as np
 from synthgen.comparison.parts import Fitted, Part
 from synthgen.comparison.strategies import Strategy
 from synthgen.errors import DataError
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.model_selection.scoring import DECIDED, METRICS, best_threshold, rank, score
 from synthgen.seeds import child_seed

@@ -9,12 +9,7 @@ import numpy as np
 
 from synthgen.metrics.predictions import Predictions, ranking
 from synthgen.metrics.utility_rows import FOLDS, HALVES, TUNE_ROWS, TrainingRows, UtilityData
-from synthgen.model_selection.classifiers import (
-    GRIDS,
-    learn,
-    moved,
-    out_of_fold,
-)
+from synthgen.model_selection.classifiers import GRIDS, learn, moved, out_of_fold
 from synthgen.model_selection.folds import folds_of
 from synthgen.model_selection.scoring import best_thresholds
 

@@ -19,14 +19,14 @@ from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
 
 from synthgen import TabFlow, compare
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.comparison import builders
 from synthgen.comparison import compare as comparison
 from synthgen.comparison import schedule as schedule
+from synthgen.comparison import synthetic
 from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import pick
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.model_selection import scoring
-from synthgen.model_selection.classifiers import Estimator
+from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.model_selection.selection import HELPS, NO_GAIN
 from synthgen.seeds import seed_sequence
@@ -241,7 +241,7 @@ def test_a_schema_reaches_the_synthesizer(monkeypatch: pytest.MonkeyPatch) -> No
         made.append((found := guarded_sample(*given, **how)).frame)
         return found
 
-    monkeypatch.setattr(builders, "guarded_sample", spied)
+    monkeypatch.setattr(synthetic, "guarded_sample", spied)
     inferred = Schema.infer(X.assign(ill=y), target="ill")
     assert inferred["code"].kind == "numeric"
     forced = Column("code", "categorical", X["code"].dtype)

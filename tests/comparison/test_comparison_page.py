@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pages import HOSTILE, Page, browse, cards_of
 
-from synthgen.comparison.compare import Comparison
+from synthgen.comparison.comparison import Comparison
 from synthgen.comparison.comparison_page import render_comparison
 from synthgen.comparison.recommendation import Chances, Recommendation
 from synthgen.comparison.subgroups import Group, GroupResult, Groups

@@ -17,14 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from synthgen import TVAE, SmoothedBootstrap, Synthesizer
-from synthgen.comparison import builders
+from synthgen.comparison import synthetic
 from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
 from synthgen.comparison.parts import Part
 from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
 from synthgen.encoding.matrix import Binned, Matrix
 from synthgen.errors import UsageError
-from synthgen.model_selection.classifiers import Estimator, NotApplicable
+from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.seeds import seed_sequence
 from synthgen.synthesizers import fit_many as many
 from synthgen.tables.table import Table
@@ -36,8 +36,8 @@ LR = Estimator.of("lr")
 SLOW = ("ctgan", "tabflow", "tvae", "synthgen")
 QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
 QUICK += [
-    Strategy("hybrid_under", "hybrid", "", builders.Synthetic("bootstrap", None, under=True)),
-    Strategy("hybrid_weigh", "hybrid", "", builders.Synthetic("bootstrap", None, weigh=True)),
+    Strategy("hybrid_under", "hybrid", "", synthetic.Synthetic("bootstrap", None, under=True)),
+    Strategy("hybrid_weigh", "hybrid", "", synthetic.Synthetic("bootstrap", None, weigh=True)),
 ]
 
 
@@ -148,7 +148,7 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
     Counting.fits.clear()
     shared = Counting()
     several = [
-        Strategy(str(amount), "data", "", builders.Synthetic(shared, amount))
+        Strategy(str(amount), "data", "", synthetic.Synthetic(shared, amount))
         for amount in (0.2, 0.3, "double")
     ]
     found = [built(s, rows, 0).predict_proba(rows.places) for s in several]
@@ -160,8 +160,8 @@ def test_a_synthesizer_is_trained_once_for_all_that_share_it_and_rows_are_the_sa
 def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
     rows = part("numbers")
     Counting.fits.clear()
-    setting = builders.TUNED.index(0.0)
-    own = built(Strategy("own", "data", "", builders.Synthetic(Counting(), None)), rows, setting)
+    setting = synthetic.TUNED.index(0.0)
+    own = built(Strategy("own", "data", "", synthetic.Synthetic(Counting(), None)), rows, setting)
     nothing = built(pick([])[0], rows, setting)
     assert np.array_equal(own.predict_proba(rows.places), nothing.predict_proba(rows.places))
     assert Counting.fits == []
@@ -184,12 +184,12 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
     if pays:
         monkeypatch.setattr(many, "resolve", lambda device: torch.device("cuda"))
     strategy = Strategy(
-        "own", "data", "", builders.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
+        "own", "data", "", synthetic.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
     )
     seeds = [seed_sequence(seed) for seed in range(4)]
     built = [*strategy.build_all(parts, LR, seeds)]
     assert together == ([4] if pays else [])  # else they wait until rows are asked for
-    zero = builders.TUNED.index(0.0)
+    zero = synthetic.TUNED.index(0.0)
     for tunable in built:
         tunable(zero)
     assert [bool(each.made) for each in parts] == [pays] * 4

@@ -1,0 +1,167 @@
+"""`Comparison`: what `compare` found, as a recommendation, verdicts, a frame and JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from synthgen.comparison.recommendation import Chances, Recommendation
+from synthgen.comparison.subgroups import Groups
+from synthgen.comparison.verdicts import RealRows, Result, Verdict
+from synthgen.errors import UsageError
+from synthgen.model_selection.scoring import METRICS
+from synthgen.report.shown import Shown
+
+SHOWN_NOTES = 5  # in the summary
+WIDTH, HEADLINES, SHOWN_STRATEGIES = 100, 3, 5  # columns and lines of the repr: 12 at most
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Shown):
+    """Every strategy on the same splits of a table, and what follows.
+
+    Attributes:
+        target, label: Name of the target, and the class that is judged against all others.
+        rows, rare: Rows of the table, and of the class.
+        estimator, metric, decision, cost: Names of the classifier and of both metrics, and what
+            mistakes cost.
+        folds, repeats, splits: Planned folds and repeats, and splits that were done.
+        results: One for each strategy and metric, the simplest strategy first.
+        recommendation: What to do, how sure that is, and the command.
+        chances: Of each strategy but nothing and threshold, by the metric: the expected gain, and
+            the probability that it helps, makes no difference worth having, or harms.
+        verdict: "ranking" compares with doing nothing, "decision" with moving the threshold.
+        real_rows: What more real rows would be worth, see `RealRows`.
+        pruned: Strategies that the time budget left out, each with the reason.
+        not_applicable: Strategies that cannot work on this table, each with the reason.
+        by: The metric for each value of the column that was asked for, or None.
+        curves: Curves of each strategy, see `synthgen.model_selection.scoring.curves`.
+        settings: For each strategy, how often each setting of the classifier was chosen.
+        seconds: Seconds that each strategy took, over all splits.
+        notes: What else to know, warnings included.
+        seed: The same call with this seed gives the same results.
+    """
+
+    target: Hashable
+    label: Any
+    rows: int
+    rare: int
+    estimator: str
+    metric: str
+    decision: str
+    cost: tuple[float, float] | None
+    folds: int
+    repeats: int
+    splits: int
+    results: tuple[Result, ...]
+    recommendation: Recommendation
+    chances: tuple[Chances, ...]
+    verdict: dict[str, Verdict]
+    real_rows: RealRows | None
+    pruned: dict[str, str]
+    not_applicable: dict[str, str]
+    by: Groups | None
+    curves: dict[str, dict[str, list[Any]]]
+    settings: dict[str, dict[int, int]]
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+    seed: int
+
+    def result(self, strategy: str, metric: str | None = None) -> Result:
+        """The result of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        metric = self.metric if metric is None else metric
+        for found in self.results:
+            if (found.strategy, found.metric) == (strategy, metric):
+                return found
+        raise UsageError(227, f"there is no result {strategy!r}, {metric!r}")
+
+    @property
+    def strategies(self) -> list[str]:
+        """Names of the strategies with results, in order of simplicity."""
+        return list(dict.fromkeys(r.strategy for r in self.results))
+
+    def __repr__(self) -> str:
+        about = METRICS[self.metric]
+        advice = self.recommendation
+        lines = textwrap.wrap(advice.text, WIDTH, max_lines=2, placeholder=" ...")
+        lines += textwrap.wrap(advice.certainty, WIDTH, max_lines=HEADLINES, placeholder=" ...")
+        ranked = sorted(
+            (self.result(name) for name in self.strategies if name != "threshold"),
+            key=lambda result: -about.sign * result.mean,
+        )
+        below = [
+            f"Comparison on class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} "
+            f"rows, {self.estimator}, {self.splits} splits",
+            *(
+                f"- {result.strategy}: {about.text(result.mean)} {about.words}"
+                for result in ranked[:SHOWN_STRATEGIES]
+            ),
+        ]
+        lines += [textwrap.shorten(line, WIDTH, placeholder=" ...") for line in below]
+        if (more := len(ranked) - SHOWN_STRATEGIES) > 0:
+            lines.append(f"- and {more} more")
+        return "\n".join([*lines, f"to_frame() has the {len(self.results):,} results"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """All results, a row for each strategy and metric, in order of simplicity.
+
+        Returns:
+            Columns ``strategy``, ``family``, ``metric``, ``mean`` (over the splits),
+            ``difference`` (to the strategy ``against``; positive is better, whatever the metric),
+            ``low`` and ``high`` (interval of the difference, for all strategies at once) and
+            ``against``.
+        """
+        names = ["strategy", "family", "metric", "mean", "difference", "low", "high", "against"]
+        return pd.DataFrame(
+            [
+                [r.strategy, r.family, r.metric, r.mean, r.difference, *r.interval, r.against]
+                for r in self.results
+            ],
+            columns=names,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in plain values."""
+        return asdict(self) | {"label": str(self.label), "target": str(self.target)}
+
+    def _page(self) -> str:
+        from synthgen.comparison.comparison_page import render_comparison
+
+        return render_comparison(self)
+
+    def _cards(self) -> str:
+        from synthgen.comparison.comparison_page import comparison_cards
+
+        return comparison_cards(self)
+
+    def summary_lines(self) -> list[str]:
+        """The recommendation, both verdicts and what they rest on, in words."""
+        advice = self.recommendation
+        lines = [advice.text, advice.certainty]
+        lines += [f"do it: {advice.command}"] if advice.command else []
+        lines += [
+            f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
+            f"{self.estimator}, {self.splits} splits, natural shares in every test part"
+        ]
+        lines += [f"{kind}: {v.text}" for kind, v in self.verdict.items()]
+        if self.real_rows is not None:
+            low, high = self.real_rows.interval
+            lines.append(
+                f"more real rows (an estimate): twice as many would be worth "
+                f"{self.real_rows.doubling:+.3f} {METRICS[self.metric].words} "
+                f"[{low:+.3f}, {high:+.3f}]"
+            )
+        lines += [f"not applicable: {name}: {why}" for name, why in self.not_applicable.items()]
+        lines += [f"left out: {name}: {why}" for name, why in self.pruned.items()]
+        lines += [f"note: {note}" for note in self.notes[:SHOWN_NOTES]]
+        if len(self.notes) > SHOWN_NOTES:
+            lines.append(f"note: {len(self.notes) - SHOWN_NOTES} more, in the page and the JSON")
+        return lines
