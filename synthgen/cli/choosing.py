@@ -7,16 +7,14 @@ from typing import Any
 
 import click
 
+from synthgen.cli.choosing_options import auto_options, compare_options, read_sweep
 from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
 from synthgen.cli.options import (
-    auto_options,
-    compare_options,
     data_argument,
     json_option,
     model_argument,
     no_defuse_option,
     path_type,
-    read_sweep,
     table_output,
 )
 from synthgen.cli.output import say_comparison, say_defused, say_sweep

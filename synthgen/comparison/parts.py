@@ -29,7 +29,7 @@ class Part:
         cost: Money lost by a missed row of it, and by a false alarm.
         schema: What the user says that columns of `frame` are; the rest is guessed from these rows.
         made: What strategies share that learned these rows and no others; see
-            `synthgen.comparison.builders.new_rows`.
+            `synthgen.comparison.synthetic.new_rows`.
     """
 
     frame: pd.DataFrame

@@ -1,0 +1,173 @@
+"""The options of the commands that choose: `compare` and `auto`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from synthgen.cli.options import path_type, read_jobs, seed_option
+from synthgen.errors import UsageError
+
+
+def read_sweep(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> list[float] | None:
+    """Rates and numbers of rows, with commas between."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(
+            258, f"--sweep {text!r}: write rates or numbers of rows, such as 0.001,0.01,0.1"
+        ) from None
+
+
+def _read_cost(
+    context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, float] | None:
+    """``fn=500`` and ``fp=2``."""
+    found = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        try:
+            found[key.strip()] = float(text)
+        except ValueError:
+            raise UsageError(284, f"--cost {pair!r}: write it as fn=500 or fp=2") from None
+    return found or None
+
+
+_choosing_options = [
+    click.option(
+        "--cost",
+        metavar="fn=X|fp=Y",
+        multiple=True,
+        callback=_read_cost,
+        help="Money lost by a missed row of the class (fn) and by a false alarm (fp); give both.",
+    ),
+    click.option(
+        "--groups",
+        metavar="COL",
+        help="Rows with the same value here share a fold; nothing is learned from the column.",
+    ),
+    click.option(
+        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to keep to."
+    ),
+    click.option(
+        "--jobs",
+        "n_jobs",
+        type=int,
+        default=-1,
+        show_default=True,
+        callback=read_jobs,
+        help="Processes; -1 is one for each core.",
+    ),
+    click.option(
+        "--schema",
+        "given",
+        type=path_type,
+        metavar="FILE",
+        help="What the columns are; see synthgen schema.",
+    ),
+    seed_option,
+]
+_compare_options = [
+    click.option(
+        "--strategies",
+        metavar="LIST",
+        multiple=True,
+        default=("default",),
+        show_default=True,
+        help="default, all, or names and import paths with commas between; repeatable.",
+    ),
+    click.option(
+        "--estimator",
+        metavar="NAME",
+        default="hgb",
+        show_default=True,
+        help="Classifier to try strategies with: hgb, rf, lr or package.module:Class.",
+    ),
+    click.option(
+        "--folds",
+        type=click.IntRange(min=2),
+        default=5,
+        show_default=True,
+        help="Folds at most: each test part should hold 5 rows of the class.",
+    ),
+    click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        help="Repeats of the folds.  [default: as many as make 10 splits]",
+    ),
+    *_choosing_options,
+]
+
+
+def _refuse_strategies(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Options of `auto` in an older version."""
+    if value:
+        raise UsageError(
+            225,
+            f"{parameter.opts[0]}: auto averages unlike learners and compares nothing: choose them "
+            f"with --members; to try strategies use synthgen compare",
+        )
+
+
+_auto_options = [
+    click.option(
+        "--members",
+        metavar="LIST",
+        multiple=True,
+        help="Learners that may be averaged: boosting, forest, extra_trees, logistic, and import "
+        "paths of classifiers, with commas between.  [default: these four]",
+    ),
+    click.option(
+        "--false-alarms",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="SHARE",
+        help="Choose the threshold so that this share of the other rows gets an alarm.",
+    ),
+    *_choosing_options,
+    *(
+        click.option(
+            name,
+            hidden=True,
+            expose_value=False,
+            callback=_refuse_strategies,
+            help="Refused, with what to do instead.",
+        )
+        for name in ("--strategies", "--estimator", "--folds", "--repeats")
+    ),
+]
+
+
+def _names(several: Sequence[str]) -> list[str]:
+    """The parts of lists with commas."""
+    return [name for some in several for name in map(str.strip, some.split(",")) if name]
+
+
+def compare_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of `compare`."""
+
+    @functools.wraps(command)
+    def run(strategies: tuple[str, ...], **others: Any) -> None:
+        command(strategies=_names(strategies), **others)
+
+    for option in reversed(_compare_options):
+        run = option(run)
+    return run
+
+
+def auto_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of `auto`."""
+
+    @functools.wraps(command)
+    def run(members: tuple[str, ...], **others: Any) -> None:
+        command(members=_names(members) or None, **others)
+
+    for option in reversed(_auto_options):
+        run = option(run)
+    return run
