@@ -88,9 +88,8 @@ def compare(
         metric: What strategies are tuned and ranked by; one that needs no threshold.
         folds: Folds of the outer loop, at most: each test part should hold 5 rows of the class.
         repeats: Repeats of the outer loop; None: as many as make 10 splits.
-        groups: Rows of one group share a fold, shape (rows,); or the name of a column of `X`, which
-            is then no feature.
-        by: Column of `X` with at most 50 values; the metric is also given for each of them.
+        groups: Rows of a group share a fold, shape (rows,); or a column of `X`, no feature then.
+        by: Column of `X` with at most 50 values; the metric is also given for each.
         cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
             then judged in money.
         time_budget: Seconds. All strategies have fewer splits, at least 4; then strategies are left

@@ -88,14 +88,8 @@ def cross_fit(
     fold = _folds(part, together, child_seed(seed, 0))
     folds = int(fold.max()) + 1 if len(fold) else 0
     kept = np.arange(len(part))
-    notes: list[str] = []
     if deadline is not None:
         kept = _affordable(part, members, folds, n_jobs, deadline, child_seed(seed, 1))
-        if len(kept) < len(part):
-            notes.append(
-                f"to keep to the time budget, it learned from {len(kept):,} of {len(part):,} rows: "
-                f"all of the rare class, and fewer of the frequent ones"
-            )
     fewer = part if len(kept) == len(part) else part.rows(kept)
     own = None if weight is None else weight[kept]
     fold = fold[kept] if folds else np.full(len(kept), -1)
@@ -103,8 +97,6 @@ def cross_fit(
     shift = np.where(now > 0, (now / len(fewer)) / np.maximum(natural / len(part), 1e-300), 1.0)
     plan = _Plan(fewer, own, fold, folds, members, child_seed(seed, 2), shift)
     fitted, scores = plan.fitted(n_jobs, deadline, verbose)
-    if len(scores) < folds:
-        notes.append(f"to keep to the time budget, {len(scores)} of {folds} folds were done")
     rows = np.flatnonzero(np.isin(fold, [*scores]))
     every = np.empty((len(members) + 1, len(fewer), part.classes))
     for k, found in scores.items():
@@ -119,8 +111,21 @@ def cross_fit(
         every[:-1],
         every[-1],
         stands_for[rows],
-        tuple(notes),
+        _left_out(len(kept), len(part), len(scores), folds),
     )
+
+
+def _left_out(kept: int, rows: int, done: int, folds: int) -> tuple[str, ...]:
+    """What a time budget left out, in words."""
+    notes = []
+    if kept < rows:
+        notes.append(
+            f"to keep to the time budget, it learned from {kept:,} of {rows:,} rows: "
+            f"all of the rare class, and fewer of the frequent ones"
+        )
+    if done < folds:
+        notes.append(f"to keep to the time budget, {done} of {folds} folds were done")
+    return tuple(notes)
 
 
 @dataclass(frozen=True, eq=False)

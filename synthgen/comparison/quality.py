@@ -126,6 +126,26 @@ class Quality(Shown):
         return render_cards(self.recommendation, cards, picture)
 
 
+def _by_fold(
+    is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
+) -> np.ndarray:
+    """Average precision among the rows of each fold, shape (folds,)."""
+    found = [
+        average_precision_score(is_rare[test], score[test], sample_weight=weight[test])
+        for test in tests
+    ]
+    return np.array(found)
+
+
+def _decided(
+    is_rare: np.ndarray, alarm: np.ndarray, weight: np.ndarray
+) -> tuple[float, float, float]:
+    """Recall, precision (NaN without an alarm), and the share of the other rows with an alarm."""
+    hits, false = weight[alarm & is_rare].sum(), weight[alarm & ~is_rare].sum()
+    precision = float(hits / (hits + false)) if hits + false else float("nan")
+    return float(hits / weight[is_rare].sum()), precision, float(false / weight[~is_rare].sum())
+
+
 def quality(
     y: np.ndarray,
     rare: int,
@@ -152,18 +172,8 @@ def quality(
     """
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
-
-    def by_fold(found: np.ndarray) -> np.ndarray:
-        return np.array(
-            [
-                average_precision_score(
-                    is_rare[fold == k], found[fold == k, rare], sample_weight=weight[fold == k]
-                )
-                for k in there
-            ]
-        )
-
-    own_ap, plain_ap = by_fold(p), by_fold(plain)
+    tests = [fold == k for k in there]
+    own_ap, plain_ap = (_by_fold(is_rare, found[:, rare], weight, tests) for found in (p, plain))
     figures = {
         OWN: _figures(y, rare, p, weight, own_ap, threshold),
         PLAIN_NAME: _figures(y, rare, plain, weight, plain_ap, 0.5),
@@ -175,10 +185,7 @@ def quality(
         (gain,) = compare_to(own_ap[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
         mean, error = corrected(own_ap[None] - prevalence, ratio)
         above = float(mean[0] - 2 * error[0])  # less than 0: guessing may do as well
-    alarm = p[:, rare] >= threshold
-    hits, false = weight[alarm & is_rare].sum(), weight[alarm & ~is_rare].sum()
-    recall = float(hits / weight[is_rare].sum())
-    precision = float(hits / (hits + false)) if hits + false else float("nan")
+    recall, precision, false_alarms = _decided(is_rare, p[:, rare] >= threshold, weight)
     text, sure = _in_words(
         label, figures, gain, above, prevalence, threshold, recall, precision, len(there)
     )
@@ -194,7 +201,7 @@ def quality(
         (float("nan"), float("nan")) if gain is None else gain.interval,
         recall,
         precision,
-        float(false / weight[~is_rare].sum()),
+        false_alarms,
         {
             OWN: _reliability(is_rare, p[:, rare], weight),
             PLAIN_NAME: _reliability(is_rare, plain[:, rare], weight),

@@ -41,18 +41,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     cells, is_level = [c[:, kept] for c in cells], matrix.is_level[kept]
     train, made, fresh = (_associated(c, is_level) for c in cells)
     names = [clean(matrix.names[j]) for j in kept]
-    pairs = [
-        {
-            "pair": f"{names[a]} · {names[b]}",
-            "of": (a, b),
-            "train": float(train[a, b]),
-            "made": float(made[a, b]),
-            "fresh": float(fresh[a, b]),
-            "far": float(made[a, b] - train[a, b]),
-            "chance": float(fresh[a, b] - train[a, b]),
-        }
-        for a, b in combinations(range(len(names)), 2)
-    ]
+    pairs = _pairs(names, train, made, fresh)
     known = [p for p in pairs if not np.isnan(p["far"] + p["chance"])]
     unknown = len(pairs) - len(known)
     if not known:
@@ -66,13 +55,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
             - _associated(cells[0][a][:, of], is_level[of])[0, 1]
             for a, b in halves
         ]
-        again = [one for one in again if not np.isnan(one)]
-        if len(again) < 2:
-            p["interval"] = (-2.0, 2.0)
-            continue
-        error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
-        ends = (max(-2.0, p["far"] - error), min(2.0, p["far"] + error))
-        p["interval"] = tuple(round(end, 9) + 0.0 for end in ends)  # no 1e−16 where it is 0
+        p["interval"] = _interval(p["far"], [one for one in again if not np.isnan(one)])
     side = max(3.2, 0.17 * len(names) + 1.6)
     return {
         "maps": [
@@ -94,6 +77,33 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
         "unknown": unknown,
         "fewest": FEWEST,
     }
+
+
+def _pairs(
+    names: list[str], train: np.ndarray, made: np.ndarray, fresh: np.ndarray
+) -> list[dict[str, Any]]:
+    """Each pair of columns: how they go together in the three tables, and how far that differs."""
+    return [
+        {
+            "pair": f"{names[a]} · {names[b]}",
+            "of": (a, b),
+            "train": float(train[a, b]),
+            "made": float(made[a, b]),
+            "fresh": float(fresh[a, b]),
+            "far": float(made[a, b] - train[a, b]),
+            "chance": float(fresh[a, b] - train[a, b]),
+        }
+        for a, b in combinations(range(len(names)), 2)
+    ]
+
+
+def _interval(value: float, again: list[float]) -> tuple[float, ...]:
+    """95 % interval of a difference from its values on half-samples; all of -2 to 2 without any."""
+    if len(again) < 2:
+        return (-2.0, 2.0)
+    error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
+    ends = (max(-2.0, value - error), min(2.0, value + error))
+    return tuple(round(end, 9) + 0.0 for end in ends)  # no 1e−16 where it is 0
 
 
 def _pairs(columns: int) -> list[tuple[int, int]]:

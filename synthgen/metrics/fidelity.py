@@ -112,9 +112,8 @@ def target_correlation(
     is_rare = train.labels == label
     rest = matrix.cells(train.rows(~is_rare))
     rest = rest[rng.permutation(len(rest))[:COLUMN_ROWS]]
-    sides = [
-        matrix.cells(table.rows(table.labels == label)) for table in (train, synthetic, holdout)
-    ]
+    tables = (train, synthetic, holdout)
+    sides = [matrix.cells(table.rows(table.labels == label)) for table in tables]
     least = min(len(sides[1]), len(sides[2]))
     if min(map(len, sides)) < 2 or len(rest) < 2:
         return Part([])
@@ -148,9 +147,9 @@ def target_correlation(
     ]
     errors = 1.96 * np.std([own for own, _ in pairs], axis=0, ddof=1)
     errors = np.where(errors < 1e-9, UNSEEN / least, errors)  # as in `jackknifed`
-    values, references = np.mean(each, axis=0), np.mean(beside, axis=0)
-    for column, *figures in zip(matrix.names, real, values, references, errors, strict=True):
-        found.append(_column_target(f"{group}: {column}", *map(float, figures)))
+    figures = zip(real, np.mean(each, axis=0), np.mean(beside, axis=0), errors, strict=True)
+    for column, some in zip(matrix.names, figures, strict=True):
+        found.append(_column_target(f"{group}: {column}", *map(float, some)))
     return Part(found)
 
 

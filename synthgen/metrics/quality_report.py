@@ -90,6 +90,11 @@ def quality_report(
         for key, name in _SCORES.items()
         if _known(report.value, key) is not None
     ]
+    return Part(scores, notes=[_note(len(matrix.columns))])
+
+
+def _note(columns: int) -> str:
+    """Whose figures these are."""
     note = (
         f"figures named “SDMetrics” come from the quality report of SDMetrics "
         f"{version('sdmetrics')} itself; reference and floor are what it would give for the same "
@@ -97,9 +102,9 @@ def quality_report(
         f"trends without that name are synthgen's own, as SDMetrics defines them, with the trends "
         f"of all pairs"
     )
-    if len(matrix.columns) > MOST_COLUMNS:
-        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {len(matrix.columns)} columns"
-    return Part(scores, notes=[note])
+    if columns > MOST_COLUMNS:
+        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {columns} columns"
+    return note
 
 
 @dataclass(frozen=True, eq=False)
