@@ -98,14 +98,28 @@ class Audit(Shown):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """The findings, a row each: ``severity``, ``code``, ``column``, ``message``."""
+        """The findings, a row each, errors first.
+
+        Returns:
+            Columns ``severity`` ("error", "warning" or "note"), ``code``, ``column`` (None: the
+            finding is about the whole table) and ``message``.
+
+        Example:
+            >>> frame = pd.DataFrame({"dose": range(200), "ill": [0] * 180 + [1] * 20})
+            >>> audit(frame, target="ill").to_frame()["code"].tolist()[:2]
+            ['leak_column', 'id']
+        """
         names = ["severity", "code", "column", "message"]
         return pd.DataFrame(
             [[getattr(f, name) for name in names] for f in self.findings], columns=names
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: finite numbers, texts, None, lists and dicts."""
+        """All of it in plain values, for `json.dumps`.
+
+        Returns:
+            The attributes by name: finite numbers, texts, None, lists and dicts.
+        """
         return plain(asdict(self))
 
     def to_html(

@@ -70,14 +70,36 @@ class Augmented(Shown):
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
-        """`frame` with a last column ``is_synthetic``."""
+        """The table with its new rows, and which they are.
+
+        Returns:
+            `frame` with a last column ``is_synthetic``, true for new rows; its name ends in "_"
+            where the table has such a column.
+
+        Example:
+            >>> from synthgen import augment
+            >>> doses = [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]
+            >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
+            >>> made = augment(
+            ...     frame, target="ill", synthesizer="bootstrap", n_samples=1, random_state=0
+            ... )
+            >>> made.to_frame()["is_synthetic"].tolist()
+            [False, False, False, False, False, False, True]
+            >>> made.to_json()["counts"]["1"]
+            {'before': 2, 'after': 3}
+        """
         name = "is_synthetic"
         while name in self.frame.columns:
             name = f"{name}_"
         return self.frame.assign(**{name: self.is_synthetic})
 
     def to_json(self) -> dict[str, Any]:
-        """`summary`, with what JSON does not know as text."""
+        """What was done, in plain values for `json.dumps`; the rows themselves are not in it.
+
+        Returns:
+            "target", "counts", "added", "synthesizer", "guard", "seed", "device", "seconds" and
+            "not_learned"; classes, columns and objects appear as text.
+        """
         return json.loads(json.dumps(self.summary(), default=str))
 
     @property

@@ -102,19 +102,49 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The classes that the classifier predicts, shape (rows,)."""
+        """The classes that the classifier predicts.
+
+        Args:
+            X: Frame or array, shape (rows, features).
+
+        Returns:
+            Of `classes_`, shape (rows,).
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
     @_has("predict_proba")
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of `classes_`, shape (rows, classes)."""
+        """Probabilities of the classes, as the classifier gives them.
+
+        Args:
+            X: Frame or array, shape (rows, features).
+
+        Returns:
+            Shape (rows, classes), in the order of `classes_`.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
     @_has("decision_function")
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores of the classifier, shape (rows,) or (rows, classes)."""
+        """Scores of the classifier.
+
+        Args:
+            X: Frame or array, shape (rows, features).
+
+        Returns:
+            Shape (rows,) for two classes, else (rows, classes).
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
         check_is_fitted(self)
         return self.estimator_.decision_function(X)
 

@@ -247,19 +247,36 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.explanation_ = f"{self.quality_.recommendation} {self.quality_.certainty}"
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of `classes_` at their natural shares, shape (rows, classes)."""
+        """Probabilities of the classes at their natural shares.
+
+        Args:
+            X: Frame or array, shape (rows, features), with the columns of `fit`.
+
+        Returns:
+            Float64 of shape (rows, classes), in the order of `classes_`; each row sums to 1.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ValueError: Columns are missing or new (scikit-learn's sentence says which).
+        """
         check_is_fitted(self)
         frame = self._checked(X)[0]
         return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
-        """The predicted class of each row, shape (rows,).
+        """The predicted class of each row.
 
         It is the class that matters if its probability reaches `threshold_`, else the most probable
         of the others.
 
         Args:
-            X: Frame or array, shape (rows, features).
+            X: Frame or array, shape (rows, features), with the columns of `fit`.
+
+        Returns:
+            Of `classes_`, shape (rows,).
+
+        Raises:
+            NotFittedError, ValueError: See `predict_proba`.
         """
         return self._decided(self.predict_proba(X))
 
@@ -379,6 +396,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         the columns, also those that a single row holds; from its cuts follows what values the
         columns took. Share it only with those who may see these.
 
+        Args:
+            path: Where to write; by convention it ends in ``.skops``.
+
         Raises:
             NotFittedError: `fit` was not called.
             ModelFileError: A member is of a type that is not on the list.
@@ -402,6 +422,12 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImbalancedClassifier:
         """Read a file that `save` wrote. Types that are not on the list are never made.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The fitted classifier, without its `quality_`.
 
         Raises:
             ModelFileError: It cannot be read, unpacks to more than it should, or holds another

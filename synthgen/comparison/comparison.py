@@ -72,7 +72,11 @@ class Comparison(Shown):
     seed: int
 
     def result(self, strategy: str, metric: str | None = None) -> Result:
-        """The result of that name.
+        """The result of a strategy.
+
+        Args:
+            strategy: One of `strategies`.
+            metric: One that was measured; None: `metric`, by which strategies are ranked.
 
         Raises:
             UsageError: There is none.
@@ -129,7 +133,12 @@ class Comparison(Shown):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """All of it in plain values, for `json.dumps`.
+
+        Returns:
+            The attributes by name, at any depth: numbers, texts, None, lists and dicts; the class
+            and the target appear as text.
+        """
         return asdict(self) | {"label": str(self.label), "target": str(self.target)}
 
     def _page(self) -> str:

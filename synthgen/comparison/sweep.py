@@ -67,7 +67,15 @@ class Sweep(Shown):
         return list(dict.fromkeys([*longest, *every]))
 
     def curve(self, strategy: str, metric: str | None = None) -> list[float]:
-        """Mean metric of a strategy at each point; NaN where it was not run."""
+        """Mean metric of a strategy at each point.
+
+        Args:
+            strategy: One of `strategies`.
+            metric: One that was measured; None: the one by which strategies are ranked.
+
+        Returns:
+            A number for each point, the rarest first; NaN where the strategy was not run.
+        """
         return [
             point.result(strategy, metric).mean if strategy in point.strategies else math.nan
             for point in self.points
@@ -100,7 +108,12 @@ class Sweep(Shown):
         return pd.concat(frames, ignore_index=True)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """All of it in plain values, for `json.dumps`.
+
+        Returns:
+            The attributes by name, "rates", "always_no_accuracy", and "curves": the mean metric of
+            each strategy at each point, None where it was not run.
+        """
         metric = self.points[0].metric
         return {
             "target": str(self.target),

@@ -102,7 +102,7 @@ class Report(Shown):
         return scores[0].group if part == "utility" and scores else self.label
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON values.
+        """The report in plain values, for `json.dumps`.
 
         They have this form::
 

@@ -325,7 +325,20 @@ class NetworkSynthesizer(SavedNetworks):
     @staticmethod
     @abstractmethod
     def best_scope(rows: int) -> Scope:
-        """The scope that measured best for a class of `rows` rows (``evaluation/scope.md``)."""
+        """The scope that ``scope="auto"`` stands for (measured: ``evaluation/scope.md``).
+
+        Args:
+            rows: Training rows of the class, at least 2.
+
+        Returns:
+            "class" (a network of its own), "all" (one network of all rows) or "adapt" (that one,
+            fine-tuned on the class).
+
+        Example:
+            >>> from synthgen import CTGAN, TVAE
+            >>> TVAE.best_scope(50), TVAE.best_scope(5_000), CTGAN.best_scope(50)
+            ('adapt', 'class', 'class')
+        """
 
     @staticmethod
     def default_steps(rows: int) -> int:
