@@ -251,7 +251,7 @@ def alarm_threshold(
         >>> is_rare = np.array([False, False, False, True])
         >>> p = np.array([0.1, 0.2, 0.6, 0.5])
         >>> alarm_threshold(is_rare, p, np.ones(4), None, None)
-        0.5
+        0.35
         >>> round(alarm_threshold(is_rare, p, np.ones(4), None, 0.1), 6)
         0.6
     """
