@@ -92,6 +92,11 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 
 
+# A schema is inferred once in a call: a sweep does it for the whole and for each point, what counts
+# rows of classes does not need one, and `measured` stands here with the `fit` before it.
+INFERRED = {"sweep": 2, "Oversampler.fit": 0}
+
+
 def taking_classes() -> set[str]:
     """Public functions and methods that take features `X` and classes `y`."""
     found = set()
@@ -117,11 +122,17 @@ def test_every_public_function_that_takes_classes_is_called_here():
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_both_styles_of_call_say_the_same(name: str):
+def test_both_styles_of_call_say_the_same(name: str, monkeypatch: pytest.MonkeyPatch):
     frame, call = table(), CALLS[name]
     X, y = frame.drop(columns=["ill"]), frame["ill"]
-    in_two, by_name, as_second = call(X, y), call(frame, target="ill"), call(frame, "ill")
+    in_two, as_second = call(X, y), call(frame, "ill")
+    infer, inferred = synthgen.Schema.infer, []
+    monkeypatch.setattr(
+        synthgen.Schema, "infer", lambda *args, **how: inferred.append(1) or infer(*args, **how)
+    )
+    by_name = call(frame, target="ill")
     assert in_two == by_name == as_second
+    assert len(inferred) == INFERRED.get(name, 1)
     with pytest.raises(UsageError, match="y and target='ill' were both given"):
         call(X, y, target="ill")
     with pytest.raises(UsageError, match="no column 'iil'"):
