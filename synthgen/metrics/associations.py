@@ -41,7 +41,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     cells, is_level = [c[:, kept] for c in cells], matrix.is_level[kept]
     train, made, fresh = (_associated(c, is_level) for c in cells)
     names = [clean(matrix.names[j]) for j in kept]
-    pairs = _pairs(names, train, made, fresh)
+    pairs = _beside(names, train, made, fresh)
     known = [p for p in pairs if not np.isnan(p["far"] + p["chance"])]
     unknown = len(pairs) - len(known)
     if not known:
@@ -79,7 +79,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     }
 
 
-def _pairs(
+def _beside(
     names: list[str], train: np.ndarray, made: np.ndarray, fresh: np.ndarray
 ) -> list[dict[str, Any]]:
     """Each pair of columns: how they go together in the three tables, and how far that differs."""
