@@ -73,10 +73,9 @@ def augment(
         n_samples: New rows of each class, in place of `ratio`. With `model` nothing can be
             validated, since it has seen all rows.
         schema: Decisions about columns that replace what would be inferred.
-        rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
-            see `Rule`.
+        rules: What every new row must satisfy, such as ``"start <= end"``, see `Rule`.
         random_state: Seed; None draws one, see `Augmented.seed`.
-        verbose: Whether to show progress, on standard error or below the cell of a notebook.
+        verbose: Show progress, on standard error or below the cell of a notebook.
 
     Returns:
         The table with the new rows last, their weights, and what was done, see `Augmented`.
@@ -88,15 +87,14 @@ def augment(
         ConvergenceError: Training diverged, or limits and rules left too few rows.
 
     Example:
-        >>> doses = [1.0, 1.5, 2.5, 9.0, 9.5, 7.25]
-        >>> frame = pd.DataFrame({"dose": doses, "ill": [0, 0, 0, 0, 1, 1]})
+        >>> frame = pd.DataFrame({"dose": [1, 1.5, 2.5, 9, 9.5, 7.25], "ill": [0, 0, 0, 0, 1, 1]})
         >>> result = augment(frame, target="ill", synthesizer="bootstrap", random_state=0)
         >>> result.frame["ill"].tolist(), result.additions[0].reason
         ([0, 0, 0, 0, 1, 1, 1, 1], 'doubles its 2 rows')
         >>> result.finding
         'Nothing was validated: 2 rows are too few to validate an amount.'
-        >>> result.sample_weight.tolist()
-        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+        >>> result.sample_weight[-2:].tolist()
+        [1.0, 1.0]
     """
     table = Table.labelled(X, y, target=target, schema=schema)
     if model is not None:
@@ -110,16 +108,22 @@ def augment(
     found = None
     if ratio == "auto" or (ratio is None and n_samples is None and model is None):
         found = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
-    if found is not None and ratio == "auto":
-        additions = [Addition(label, found.rows[label], found.reason) for label in wanted]
-    elif found is not None:
-        additions = default_amount(table.counts, wanted, found)
+        additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     frame = given_frame(X, y, table)
     fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed, verbose)
-    finding = "" if found is None else found.finding
-    return _augmented(frame, table, additions, guards, fitted, seed, finding, train=model is None)
+    why = "" if found is None else found.finding
+    return _augmented(frame, table, additions, guards, fitted, seed, why, train=model is None)
+
+
+def _as_validated(
+    table: Table, labels: list[Any], found: Validated, *, may_be_none: bool
+) -> list[Addition]:
+    """The rows that validation chose; where it chose none, those of `default_amount` if wanted."""
+    if not may_be_none:
+        return default_amount(table.counts, labels, found)
+    return [Addition(label, found.rows[label], found.reason) for label in labels]
 
 
 def _unfitted(

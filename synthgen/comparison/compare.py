@@ -71,9 +71,8 @@ def compare(
 
     Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split all is
     learned from the training part: levels, medians, synthesizers, amounts, settings and thresholds.
-    Each strategy tries as many settings, on the same inner folds. A threshold is chosen on rows of
-    the training part that the classifier has not seen. Equal rows share a fold, unless most rows
-    repeat. Test parts keep the natural shares of the classes.
+    Each strategy tries as many settings, on the same inner folds. A threshold is chosen on training
+    rows that the classifier has not seen. Equal rows share a fold, unless most rows repeat.
 
     Args:
         X: Frame or array, shape (rows, features): text, dates and missing cells are taken. With

@@ -178,9 +178,8 @@ def recommend(
     """One thing to do.
 
     A strategy is recommended if it probably helps and its gain is established; of those, the
-    simplest that is practically as good as the one with the greatest expected gain. Nothing is
-    recommended where doing nothing may rank no better than guessing: then differences between
-    strategies are noise.
+    simplest that is practically as good as the one with the greatest expected gain. Where doing
+    nothing may rank no better than guessing, differences are noise, and none is recommended.
 
     Args:
         chances: Of the strategies, the simplest first.

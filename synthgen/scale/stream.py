@@ -66,16 +66,14 @@ def augment_stream(
     they are, and new rows follow. Memory depends on the kept rows, not on those of the table.
 
     Args:
-        data: Path of a Parquet or Arrow file, folder or pattern, an Arrow dataset or a polars
-            LazyFrame; see `Source.of`.
-        output: Parquet file to write. Its manifest is written beside it.
+        data: Path of a file, folder or pattern, an Arrow dataset, or such; see `Source.of`.
+        output: Parquet file to write, with its manifest beside it.
         target: Column of the classes.
         sql: A SELECT over `data`, in DuckDB's SQL.
         labels: Classes to make, by their text; None: the rarest one.
         synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
         model: A fitted synthesizer to use as it is.
-        ratio: Wanted rows of the class over those of the most frequent one, both in the whole
-            table; "double": as many new rows as there are real ones.
+        ratio: Wanted rows of the class over those of the most frequent one; or "double" them.
         n_samples: New rows of each class, in place of `ratio`. One of the two must be given: a
             sample cannot validate an amount for the whole.
         keep: Rows of the other classes to learn from, at least 1.
@@ -101,10 +99,8 @@ def augment_stream(
         >>> table = pa.table({"age": [*range(400)], "ill": ["n"] * 360 + ["y"] * 40})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = f"{folder}/out.parquet"
-        ...     made = augment_stream(
-        ...         ds.dataset(table), path, target="ill", synthesizer="bootstrap", n_samples=50,
-        ...         random_state=0,
-        ...     )
+        ...     how = {"synthesizer": "bootstrap", "n_samples": 50, "random_state": 0}
+        ...     made = augment_stream(ds.dataset(table), path, target="ill", **how)
         ...     pq.read_table(path).num_rows, made["after"]
         (450, {'n': 360, 'y': 90})
     """

@@ -22,9 +22,8 @@ def fit_many(
 ) -> list[Synthesizer]:
     """Fit each synthesizer to its own rows, and train similar networks side by side.
 
-    Side by side is experimental: whether it pays on a GPU has not been measured. The part ``many``
-    of ``python evaluation/gpu.py`` measures it: 25 networks should take at most 3 times as long as
-    one.
+    Side by side is experimental: whether it pays on a GPU has not been measured. Part ``many`` of
+    ``python evaluation/gpu.py`` does: 25 networks should take at most 3 times as long as one.
 
     Networks are similar if they are of one class, have the same arguments except `steps` and
     `random_state`, and learn from tables with the same columns, such as folds of one table. Each
@@ -86,8 +85,7 @@ def fit_many(
             raise _of_job(i, error) from error
     for i, table in alone.items():
         synthesizer = jobs[i][0]
-        name = type(synthesizer).__name__
-        say(f"{name} trained by itself: {_alone(synthesizer, together)}")
+        say(f"{type(synthesizer).__name__} trained by itself: {_alone(synthesizer, together)}")
         try:
             synthesizer._fit_table(table)
         except SynthgenError as error:
