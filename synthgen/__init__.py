@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from synthgen.comparison.sweep import Sweep, sweep
     from synthgen.encoding.encoder import Encoder
     from synthgen.errors import SynthgenError
+    from synthgen.exposure.found import PrivacyAudit
+    from synthgen.exposure.release import privacy
     from synthgen.metrics.evaluate import evaluate
     from synthgen.metrics.report import Report
     from synthgen.scale.dataset import sample_dataset
@@ -65,6 +67,7 @@ __all__ = [
     "ImbalancedClassifier",
     "OversampledClassifier",
     "Oversampler",
+    "PrivacyAudit",
     "Report",
     "Schema",
     "SequentialTrees",
@@ -82,6 +85,7 @@ __all__ = [
     "evaluate",
     "fit_many",
     "load",
+    "privacy",
     "read_table",
     "sample_dataset",
     "sweep",
@@ -99,6 +103,7 @@ _HOME = {
     "ImbalancedClassifier": "synthgen.comparison.classifier",
     "OversampledClassifier": "synthgen.augmentation.oversampled",
     "Oversampler": "synthgen.augmentation.oversampler",
+    "PrivacyAudit": "synthgen.exposure.found",
     "Report": "synthgen.metrics.report",
     "Schema": "synthgen.tables.schema",
     "SequentialTrees": "synthgen.synthesizers.trees",
@@ -115,6 +120,7 @@ _HOME = {
     "evaluate": "synthgen.metrics.evaluate",
     "fit_many": "synthgen.synthesizers.fit_many",
     "load": "synthgen.synthesizers.lookup",
+    "privacy": "synthgen.exposure.release",
     "read_table": "synthgen.tables.read",
     "sample_dataset": "synthgen.scale.dataset",
     "sweep": "synthgen.comparison.sweep",

@@ -42,7 +42,7 @@ FLOORS = [
     {"training", "model_selection"},
     {"synthesizers"},
     {"metrics", "auditing"},
-    {"augmentation"},
+    {"augmentation", "exposure"},
     {"comparison", "scale"},
     {"cli", "__init__", "__main__"},
 ]

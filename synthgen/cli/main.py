@@ -6,7 +6,7 @@ import click
 
 from synthgen.cli.choosing import auto, compare, predict
 from synthgen.cli.making import augment, demo
-from synthgen.cli.measuring import audit, evaluate, schema
+from synthgen.cli.measuring import audit, evaluate, privacy, schema
 from synthgen.cli.models import fit, sample, show
 from synthgen.cli.terminal import Main, say
 
@@ -37,5 +37,7 @@ def main(context: click.Context, debug: bool, version: bool) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, audit, schema, augment, fit, sample, show, evaluate, compare, auto, predict):
+for command in (demo, audit, schema, augment, fit, sample, show, evaluate, privacy):
+    main.add_command(command)
+for command in (compare, auto, predict):
     main.add_command(command)

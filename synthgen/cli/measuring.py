@@ -12,6 +12,7 @@ from synthgen.cli.options import (
     data_argument,
     device_option,
     json_option,
+    model_argument,
     path_type,
 )
 from synthgen.cli.paths import check_places
@@ -239,6 +240,94 @@ def evaluate(
         say(f"wrote {html}", err=aside)
     write_result(json_file, content)
     _check_gates(content, gates, synthetic, report.unknown)
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--train", type=path_type, metavar="FILE", required=True, help="Rows that MODEL learned from."
+)
+@click.option(
+    "--holdout", type=path_type, metavar="FILE", required=True, help="Real rows it did not see."
+)
+@click.option(
+    "--target", metavar="COL", help="Column that holds the classes.  [default: that of MODEL]"
+)
+@click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest in MODEL]")
+@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@click.option(
+    "--time-budget",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=600.0,
+    show_default=True,
+    help="For shadow models; at least four are trained.",
+)
+@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
+)
+@device_option
+@json_option
+def privacy(
+    model: Path,
+    train: Path,
+    holdout: Path,
+    target: str | None,
+    label: str | None,
+    given: Path | None,
+    time_budget: float,
+    html: Path | None,
+    gates: tuple[str, ...],
+    seed: int,
+    device: str,
+    json_file: str | None,
+) -> None:
+    """Attack a MODEL file, and rows made with it: may they be given away?
+
+    Nothing here is a proof. It shows how many of the learned rows the strongest known attacks find,
+    beside what the same attacks find where nothing leaks.
+
+    \b
+    Example:
+      synthgen privacy rare.synthgen --train data.csv --holdout test.csv
+      synthgen privacy rare.synthgen --train data.csv --holdout test.csv \\
+        --html privacy.html --gate 'worst.rows.tpr_10<=0.15'
+    """
+    check_places([model, train, holdout, given], [html, json_file])
+    check_gates(gates)
+    aside = json_file == "-"
+    with collect_notes(later=True) as warned:
+        real, fresh = _read(train), _read(holdout)
+        from synthgen.exposure.release import privacy
+        from synthgen.synthesizers.lookup import load
+
+        found = privacy(
+            model,
+            real,
+            fresh,
+            target=load(model).schema_.target if target is None else _column(real, target),
+            label=label,
+            schema=_schema(given),
+            time_budget=time_budget,
+            device=device,
+            random_state=seed,
+            verbose=True,
+        )
+        content = found.to_json() | {"warnings": warned}
+        if not aside:
+            for line in repr(found).splitlines()[:-1]:
+                say(line)
+            for note in found.notes:
+                say(f"note: {note}")
+    if html is not None:
+        found.to_html(html)
+        say(f"wrote {html}", err=aside)
+    _write_json(json_file, content)
+    _check_gates(content, gates, model)
 
 
 def _check_gates(

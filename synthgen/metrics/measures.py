@@ -148,6 +148,21 @@ MEASURES = {
         "Training rows found at 10 % false alarms",
         "by the worst attack",
     ),
+    "singling_out": (
+        "Risk of singling out",
+        "conditions that fit one synthetic row fit exactly one training row, above the same for "
+        "holdout rows",
+    ),
+    "linkability": (
+        "Risk of linking",
+        "two halves of a training row lead to the same synthetic row, above the same for holdout "
+        "rows",
+    ),
+    "inference": (
+        "Risk of inference",
+        "a training row’s cell is that of the nearest synthetic row, above the same for holdout "
+        "rows",
+    ),
 }
 TITLES = {
     "replace": "Replaced",

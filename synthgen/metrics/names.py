@@ -64,6 +64,9 @@ PRIVACY = (
     "mia_excess",
     "mia_tpr_at_1",
     "mia_tpr_at_10",
+    "singling_out",
+    "linkability",
+    "inference",
 )
 NAMES = {"fidelity": FIDELITY, "utility": UTILITY, "privacy": PRIVACY}
 GATED = (

@@ -62,6 +62,7 @@ from synthgen.metrics.privacy_rows import (
     samples_of,
     unmeasured,
 )
+from synthgen.metrics.risks import RISKS, risks
 from synthgen.metrics.score import UNSEEN, Part, Score
 from synthgen.model_selection.intervals import wilson
 from synthgen.seeds import RandomState, child_seed, seed_sequence
@@ -147,7 +148,9 @@ def privacy(
     attacked = Attacked.of(real, made, other, child_seed(seed, 1))
     notes.append(f"{group}: {attacked.note()}")
     curves |= attacked.curves()
-    return Part(scores + attacked.scores(group, child_seed(seed, 2)), curves, notes)
+    scores += attacked.scores(group, child_seed(seed, 2))
+    scores += risks(columns, (train, synthetic, holdout), group, child_seed(seed, 3))
+    return Part(scores, curves, notes)
 
 
 _NAMES = (
@@ -156,6 +159,7 @@ _NAMES = (
     "mia_auc",
     "mia_excess",
     *(f"mia_tpr_at_{100 * rate:.0f}" for rate in FALSE_POSITIVE_RATES),
+    *RISKS,
 )
 
 

@@ -12,7 +12,7 @@ from synthgen.tables.disk import write_text
 
 
 class Shown(ABC):
-    """The base of `Audit`, `Augmented`, `Comparison`, `Report` and `Sweep`.
+    """The base of `Audit`, `Augmented`, `Comparison`, `PrivacyAudit`, `Report` and `Sweep`.
 
     Example:
         >>> from synthgen import audit

@@ -276,6 +276,21 @@ class Synthesizer(BaseEstimator, ABC):
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
         """New rows of the class at `position`, features only, shape (rows, features)."""
 
+    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+        """How unlikely the model finds rows, as a holder of its file can tell.
+
+        Args:
+            table: The rows, with the classes of the model among theirs.
+            seed: Of the moments and noises at which rows are looked at; the same seed asks every
+                model the same.
+
+        Returns:
+            Shape (rows, figures): the first is the loss as a whole, larger for less likely rows;
+            NaN in rows of a class that the model cannot be asked about. None: the file holds
+            nothing that says how likely a row is.
+        """
+        return None
+
     @classmethod
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
         raise ModelFileError(403, f"a {cls.__name__} has no file")

@@ -48,6 +48,8 @@ SMALL_BATCH, LARGE_BATCH = 256, 4096
 BORROWED = 5
 # Number of times at which the loss on held-out rows is computed.
 MOMENTS = 8
+# Draws of noise at each moment, where a row is asked about.
+NOISES = 4
 
 
 def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
@@ -363,6 +365,25 @@ class TabFlow(NetworkSynthesizer):
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, Flow)
         return _FlowLearner(sampler, data, batch, self.learning_rate)
+
+    def _row_losses(
+        self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Losses at several moments of the way from noise to the row, with the same noise."""
+        assert isinstance(sampler, Flow)
+        figures = []
+        with torch.no_grad():
+            for k in range(MOMENTS * NOISES):
+                moment = (k % MOMENTS + 0.5) / MOMENTS
+                # One noise for all rows of a draw, so that a row's loss has no other row in it.
+                noise = torch.randn(
+                    1, sampler.size, device=rows.numbers.device, generator=generator
+                ).expand(len(rows), -1)
+                times = torch.full((len(rows), 1), moment, device=noise.device)
+                noisy = sampler.noisy(rows, labels, times, noise)
+                figures.append(torch.stack(sampler.losses(noisy)))
+        found = torch.stack(figures).reshape(NOISES, 2 * MOMENTS, len(rows)).mean(0).T
+        return torch.cat([found.sum(1, keepdim=True), found], 1)
 
     def _look(
         self,

@@ -113,6 +113,31 @@ class Forest:
         may &= is_bin[np.minimum(moved, len(is_bin) - 1)] & (moved < len(is_bin))
         return np.where(may, moved, own).astype(np.uint16)
 
+    def shares_of(self, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The share that each row's code has in its leaf of each tree.
+
+        Args:
+            codes: As of `leaves`.
+            own: The code of each row, shape (rows,).
+
+        Returns:
+            From 0 to 1, shape (trees, rows).
+        """
+        codes = np.ascontiguousarray(codes)
+        starts, weights = self.shares.starts, self.shares.weights.astype(np.float64)
+        total = np.add.reduceat(weights, starts[:-1])
+        # The codes of a leaf are in ascending order, and so are the leaves.
+        leaf_of = np.repeat(np.arange(len(total)), np.diff(starts))
+        keys = leaf_of * 2**16 + self.codes
+        found = np.zeros((len(self.roots), len(own)))
+        for tree in range(len(self.roots)):
+            leaves = self.leaves(codes, np.full(len(own), tree)).astype(np.int64)
+            key = leaves * 2**16 + own
+            place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+            there = keys[place] == key
+            found[tree] = np.where(there, weights[place] / total[leaves], 0.0)
+        return found
+
     def state(self) -> dict[str, np.ndarray]:
         names = ("roots", "feature", "threshold", "wraps", "right", "codes")
         arrays = {name: getattr(self, name) for name in names}

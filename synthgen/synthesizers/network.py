@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -24,6 +24,7 @@ from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
 from synthgen.synthesizers.network_fit import NetworkFit
 from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.column import LEVELS
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
@@ -49,6 +50,8 @@ WEIGHT, SAMPLER_WEIGHT = 52, 32
 KEPT, UNITS = 7, 2048
 # Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
 ENCODING, MOVING = 120, 48
+# Rows whose losses are computed at once.
+ASKED_AT_ONCE = 2000
 
 
 class Plan(NamedTuple):
@@ -363,6 +366,52 @@ class NetworkSynthesizer(SavedNetworks):
         steps = max(1, steps // 2) if role == "adapted" else steps
         return Plan(rows, steps, self._batch(rows, device))
 
+    # --- what a holder of the file can ask --------------------------------------------------------
+
+    def _row_losses(
+        self, sampler: Sampler, rows: Encoded, labels: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor | None:
+        """How unlikely a network finds rows; None: it cannot say.
+
+        Args:
+            sampler: The network.
+            rows: Encoded, on the device.
+            labels: The class of each row among those of the sampler, int64 of shape (rows,).
+            generator: Of noise, the same for each network that is asked.
+
+        Returns:
+            Shape (rows, figures), the loss as a whole first.
+        """
+        return None
+
+    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+        known = self.schema_.classes
+        target = self.schema_[self.schema_.target]
+        places = target.positions(table.frame[target.name])
+        found: np.ndarray | None = None
+        for position, model, told in _asked(self._models, len(known)):
+            rows = np.flatnonzero(places == position)
+            encoder = model.encoder
+            frame = table.frame.iloc[rows].reset_index(drop=True)
+            for column in encoder.columns:
+                if column.kind in LEVELS:  # a level that the file lacks counts as missing
+                    lost = column.positions(frame[column.name]) < 0
+                    frame[column.name] = frame[column.name].mask(lost)
+            for start in range(0, len(rows), ASKED_AT_ONCE):
+                some = slice(start, start + ASKED_AT_ONCE)
+                rng = np.random.default_rng(child_seed(seed, 0))
+                encoded = encoder.transform(frame.iloc[some], rng, device=self.device_)
+                encoded = Encoded(encoded.numbers, encoded.codes.long())
+                labels = torch.full((len(encoded),), told, device=self.device_)
+                generator = torch_generator(child_seed(seed, 1), self.device_)
+                losses = self._row_losses(model.sampler, encoded, labels, generator)
+                if losses is None:
+                    return None
+                if found is None:
+                    found = np.full((len(places), losses.shape[1]), np.nan)
+                found[rows[some]] = losses.cpu().numpy()
+        return found
+
     # --- sampling ---------------------------------------------------------------------------------
 
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
@@ -381,6 +430,21 @@ class NetworkSynthesizer(SavedNetworks):
     ) -> pd.DataFrame:
         found = make_rows(model.sampler, made, model.label, rows, seed, self.device_)
         return model.encoder.inverse_transform(found)
+
+
+def _asked(
+    models: dict[int, TrainedNetwork], classes: int
+) -> Iterator[tuple[int, TrainedNetwork, int]]:
+    """Positions of the classes that networks can be asked about, the network, and its label.
+
+    A network that learned all classes together is asked about those that it was not made for, too.
+    """
+    for position, model in models.items():
+        yield position, model, model.label
+    first = next(iter(models.values()), None)
+    if first is not None and first.sampler.n_labels == classes > 1:
+        for position in set(range(classes)) - set(models):
+            yield position, first, position
 
 
 def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None) -> None:

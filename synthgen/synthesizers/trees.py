@@ -27,6 +27,7 @@ from synthgen.synthesizers.relations import (
     own_values,
 )
 from synthgen.synthesizers.trees_file import renamed, storable
+from synthgen.synthesizers.trees_losses import tree_losses
 from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
@@ -263,6 +264,9 @@ class SequentialTrees(Synthesizer):
         if moved.any():
             own[moved] = bins.encode(values[moved])
         return values, gone, own
+
+    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+        return tree_losses(self._bins, self._relations, self._forests, table.frame)
 
     # --- the file ---------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ LATENT, HIDDEN = 128, 128
 ADAPT_BELOW = 1000
 # Weight of the reconstruction against the divergence, as in the paper.
 RECONSTRUCTION = 2.0
+# Steps of the search for the latent point of a row, and their size.
+SEARCH_STEPS, SEARCH_RATE = 60, 0.1
 
 
 class _Decoder(Sampler):
@@ -190,6 +192,30 @@ class TVAE(NetworkSynthesizer):
 
     def _drawn(self, layout: Layout) -> int:
         return _drawn(layout.n_numbers, len(layout.widths))
+
+    def _row_losses(
+        self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The loss at the latent point that explains each row best, as only the decoder is kept."""
+        assert isinstance(sampler, _Decoder)
+        sampler.requires_grad_(False)
+        latent = torch.zeros(len(rows), LATENT, device=rows.numbers.device, requires_grad=True)
+        optimizer = torch.optim.Adam([latent], lr=SEARCH_RATE)
+        places = rows.codes + sampler.spans.offsets
+        figures = latent.new_zeros(len(rows), 3)
+        for _ in range(SEARCH_STEPS):
+            out, logits = sampler(latent, labels)
+            sigma = _sigma(sampler.log_sigma)
+            density = (0.5 * ((rows.numbers - out) / sigma) ** 2 + sigma.log()).sum(1)
+            entropy = sampler.spans.cross_entropy(logits, places, bounded=True).sum(1)
+            prior = 0.5 * latent.square().sum(1)
+            figures = torch.stack([density, entropy, prior], 1)
+            optimizer.zero_grad(set_to_none=True)
+            figures.sum().backward()
+            optimizer.step()
+        sampler.requires_grad_(True)
+        figures = figures.detach()
+        return torch.cat([figures.sum(1, keepdim=True), figures], 1)
 
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, _Decoder)

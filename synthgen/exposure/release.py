@@ -1,0 +1,370 @@
+"""`privacy`: whether a model file, and rows made with it, may be given away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from synthgen.errors import DataError, UsageError
+from synthgen.exposure.found import Exposed, PrivacyAudit
+from synthgen.exposure.membership import Attack, alarms, judged, suspicions
+from synthgen.exposure.shadows import (
+    MOST_MADE,
+    Answers,
+    Audited,
+    answers,
+    halves,
+    shadow,
+    stacked,
+    through_a_file,
+)
+from synthgen.metrics.attacks import ATTACKS, Attacked
+from synthgen.metrics.privacy_rows import counted_columns, samples_of
+from synthgen.progress import Progress
+from synthgen.seeds import child_seed, seed_sequence
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.lookup import load
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table, joined
+from synthgen.threads import TREES, threads_for
+from synthgen.training.device import resolve
+
+# Rows of train, and as many of the holdout: that shadow models learn from, that models are asked
+# about, and whose nearest new row is sought, at most.
+MOST_LEARNED, MOST_ASKED, MOST_NEAR = 20_000, 5_000, 2_500
+# Pairs of shadow models: at least two, so that one can be judged by another; at most four.
+LEAST_PAIRS, MOST_PAIRS = 2, 4
+# A class needs so many rows in train and holdout together: a shadow model learns half of them.
+LEAST_ROWS = 40
+MOST_EXPOSED = 10
+ALL = "all"
+
+
+def privacy(
+    model: Synthesizer | str | os.PathLike[str],
+    train: pd.DataFrame | tuple[Any, Any],
+    holdout: pd.DataFrame | tuple[Any, Any],
+    *,
+    target: Hashable | None = None,
+    label: Any = None,
+    schema: Schema | None = None,
+    time_budget: float = 600.0,
+    device: str = "auto",
+    random_state: int | None = 0,
+    verbose: bool = False,
+) -> PrivacyAudit:
+    """Attack a model file and rows made with it, to tell whether either may be given away.
+
+    Call it as ``privacy("m.synthgen", (X, y), (X_holdout, y_holdout))`` or as
+    ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and asks
+    whether the model learned it. Who has the *file* asks how likely it finds the row: shares in
+    leaves (trees), losses (TabFlow), the loss at the best latent point (TVAE, whose file holds the
+    decoder only). CTGAN's file holds neither its critic nor a likelihood; there the attacker draws
+    many rows. Who has *rows* looks how near they come (`synthgen.metrics.attacks`). Both also train
+    shadow models: the same synthesizer on random halves of train and holdout together, which show
+    what a learned row looks like (Shokri et al. 2017; Carlini et al. 2022). The same attacks on the
+    shadow models, and on fresh real rows, say what chance alone reaches.
+
+    Args:
+        model: A model file, or a fitted synthesizer, which is attacked as its file would hold it.
+        train: The rows that the model learned from: a frame of shape (rows, columns), or features
+            and classes as ``(X, y)``.
+        holdout: Real rows of the same kind that it did not learn from; as many are best.
+        target: Name of the column that holds the classes, if the tables are frames.
+        label: The class to look at; None: the rarest that the model makes.
+        schema: Decisions about the columns to take instead of guessing.
+        time_budget: Seconds that shadow models may take; at least four are trained.
+        device: Of networks and distances: "auto", "cpu" or "cuda".
+        random_state: Seed; None draws one, see `PrivacyAudit.seed`.
+        verbose: Show progress on standard error, or below the cell of a notebook.
+
+    Returns:
+        The recommendation, the worst attacks beside their nulls, and the most exposed rows.
+
+    Raises:
+        ModelFileError: The file cannot be read.
+        DataError: A table cannot be used.
+        UsageError: The class has fewer than 40 rows in both tables, or a table has none (E284).
+
+    Example:
+        >>> from synthgen import SequentialTrees
+        >>> rng = np.random.default_rng(0)
+        >>> def drawn(rows):
+        ...     ill = np.arange(rows) % 2 == 0
+        ...     return pd.DataFrame({"dose": rng.normal(size=rows) + ill, "ill": ill})
+        >>> train, holdout = drawn(200), drawn(200)
+        >>> trees = SequentialTrees(classes=[True], random_state=0)
+        >>> trees = trees.fit(train[["dose"]], train["ill"])
+        >>> found = privacy(trees, train, holdout, target="ill")
+        >>> [attack.opponent for attack in found.attacks], len(found.exposed)
+        (['file', 'rows', 'file'], 10)
+    """
+    started = time.perf_counter()
+    seed_sequence(random_state)
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = seed if random_state is None else int(random_state)
+    source = seed_sequence(seed)
+    path = None if isinstance(model, Synthesizer) else Path(model)
+    place = resolve(device)
+    if isinstance(model, Synthesizer):
+        file, keepable = through_a_file(model)
+    else:
+        file, keepable = load(model, device=device), True
+    whole, member = _both(train, holdout, target, schema)
+    label = _rarest(file, whole) if label is None else file.learned_class(label)
+    audited, member_asked = _audited(file, whole, member, label, place, child_seed(source, 0))
+    with (
+        threads_for(len(audited.table) * len(whole.schema.columns), TREES),
+        Progress(verbose) as progress,
+    ):
+        progress.start("attacking the file")
+        mine = answers(file, audited, child_seed(source, 1))
+        theirs, learned = _shadows(file, audited, mine, source, time_budget, progress)
+        progress.start("attacking rows")
+        attacks, suspicion = _attacked(audited, member_asked, label, mine, theirs, learned, source)
+        attacks += _by_rows(file, audited, member_asked, label, attacks, child_seed(source, 5))
+    named = str(label)
+    return PrivacyAudit(
+        synthesizer=type(file).__name__,
+        path=None if path is None else str(path),
+        label=named,
+        attacks=tuple(_worst(attacks)),
+        exposed=_exposed(audited, member_asked, suspicion),
+        keepable=keepable,
+        likelihood=mine.losses is not None,
+        shadows=len(learned),
+        sizes={
+            "train": int(member.sum()),
+            "holdout": int((~member).sum()),
+            "attacked": int(member_asked.sum()),
+        },
+        seed=seed,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _both(
+    train: Any, holdout: Any, target: Hashable | None, schema: Schema | None
+) -> tuple[Table, np.ndarray]:
+    """Train and holdout as one table, and which rows are of train."""
+    frames = []
+    for which, given in (("train", train), ("holdout", holdout)):
+        if isinstance(given, tuple):
+            if len(given) != 2:
+                raise UsageError(217, f"the {which} table is a tuple of {len(given)}: give (X, y)")
+            given, name = joined(*given, schema)
+            target = name if which == "train" else target
+            given.columns = pd.Index([*given.columns[:-1], target], dtype=object)
+        if not isinstance(given, pd.DataFrame):
+            raise UsageError(217, f"the {which} table is a {type(given).__name__}: give a frame")
+        if not len(given):
+            raise UsageError(284, f"the {which} table has no row: give real rows")
+        frames.append(given)
+    if target is None:
+        raise UsageError(
+            217, "nothing says which column holds the classes: give (X, y), or target=..."
+        )
+    first, second = frames
+    if lacking := [str(c) for c in first.columns if c not in set(second.columns)]:
+        raise DataError(
+            364, f"the holdout table lacks {', '.join(lacking[:8])} of train: add or rename it"
+        )
+    frame = pd.concat([first, second[list(first.columns)]], ignore_index=True)
+    member = np.arange(len(frame)) < len(first)
+    return Table.of(frame, target=target, schema=schema), member
+
+
+def _rarest(model: Synthesizer, table: Table) -> Any:
+    return min(model.classes_, key=lambda c: table.counts.get(c, 0))
+
+
+def _audited(
+    model: Synthesizer,
+    whole: Table,
+    member: np.ndarray,
+    label: Any,
+    device: torch.device,
+    seed: np.random.SeedSequence,
+) -> tuple[Audited, np.ndarray]:
+    """The rows to ask about, and which of them are of train."""
+    rng = np.random.default_rng(seed)
+    name = whole.schema.target
+    known = pd.Index(list(whole.schema.classes), dtype=object, tupleize_cols=False)
+    places = [int(known.get_indexer([c])[0]) for c in model.classes_]
+    if missing := [c for c, place in zip(model.classes_, places, strict=True) if place < 0]:
+        raise DataError(
+            365, f"the tables have no row of {missing[0]!r} in column {name!r}, which was learned"
+        )
+    made = np.isin(whole.labels, places)
+    rare = whole.labels == int(known.get_indexer([label])[0])
+    for which, side in (("train", member), ("holdout", ~member)):
+        few = int((rare & side).sum())
+        if few < LEAST_ROWS // 2:
+            raise UsageError(
+                284,
+                f"the {which} table has {few} rows of {label!r}: an attack on fewer than "
+                f"{LEAST_ROWS // 2} shows nothing; hold out more",
+            )
+    # The class first, then other classes that are made, then the rest: each side the same number.
+    order = rng.permutation(len(whole))
+    order = order[np.argsort(2 * ~rare[order] + ~made[order], kind="stable")]
+    ours, others = order[member[order]], order[~member[order]]
+    others = others[: min(len(ours), MOST_LEARNED)]
+    ours = ours[:MOST_LEARNED]
+    chosen = np.sort(np.concatenate([ours, others]))
+    table = whole.rows(chosen)
+    place_of = np.full(len(whole), -1)
+    place_of[chosen] = np.arange(len(chosen))
+    asked = np.concatenate([place_of[side[:MOST_ASKED]] for side in (ours, others)])
+    is_made = made[chosen][asked]
+    member_asked = member[chosen][asked]
+    near = np.concatenate(
+        [np.flatnonzero(is_made & side)[:MOST_NEAR] for side in (member_asked, ~member_asked)]
+    )
+    wanted = int((made & member).sum())
+    most = min(wanted, MOST_MADE)
+    rows = Audited(table, asked, chosen[asked], near, tuple(model.classes_), most, device)
+    return rows, member_asked
+
+
+# --- attacks --------------------------------------------------------------------------------------
+
+
+def _shadows(
+    model: Synthesizer,
+    audited: Audited,
+    mine: Answers,
+    source: np.random.SeedSequence,
+    budget: float,
+    progress: Progress,
+) -> tuple[list[Answers], np.ndarray]:
+    """What shadow models answer, and which rows each learned; shape (models, asked rows)."""
+    found, learned = [], []
+    started = time.perf_counter()
+    progress.start("training shadow models", 2 * MOST_PAIRS)
+    for pair in range(MOST_PAIRS):
+        spent = time.perf_counter() - started
+        if pair >= LEAST_PAIRS and spent * (pair + 1) / pair > budget:
+            break
+        first = halves(audited.table, child_seed(source, 2, pair))
+        for k, half in enumerate((first, ~first)):
+            trained = shadow(model, audited, half, child_seed(source, 3, pair, k))
+            # The same seed as for the file: every model is asked the same.
+            found.append(answers(trained, audited, child_seed(source, 1)))
+            learned.append(half[audited.asked])
+            progress.update(2 * pair + k + 1)
+    return found, np.stack(learned)
+
+
+def _attacked(
+    audited: Audited,
+    member: np.ndarray,
+    label: Any,
+    mine: Answers,
+    theirs: list[Answers],
+    learned: np.ndarray,
+    source: np.random.SeedSequence,
+) -> tuple[list[Attack], tuple[np.ndarray, np.ndarray]]:
+    """Attacks with shadow models; and of the worst on the file, rows and their suspicion."""
+    table = audited.rows
+    classes = table.schema.classes
+    rare = table.labels == classes.index(label)
+    every = np.arange(len(table))
+    figures = {
+        "file": (every, mine.losses, stacked([a.losses for a in theirs])),
+        "rows": (audited.near, mine.near, stacked([a.near for a in theirs])),
+    }
+    if mine.losses is None:
+        figures["file"] = (audited.near, mine.drawn, stacked([a.drawn for a in theirs]))
+    attacks: list[Attack] = []
+    suspicion = np.empty(0, int), np.empty(0)
+    for number, (opponent, (rows, target, shadows)) in enumerate(figures.items()):
+        if target is None or shadows is None:
+            continue
+        known = np.isfinite(target).all(1) & np.isfinite(shadows).all((0, 2))
+        rows, target, shadows = rows[known], target[known], shadows[:, known]
+        seed = child_seed(source, 4, number)
+        found = suspicions(target, shadows, learned[:, rows], child_seed(seed, 0))
+        if opponent == "rows":
+            found = {f"shadow {name}": rows for name, rows in found.items()}
+        groups = {str(label): rare[rows], ALL: np.ones(len(rows), dtype=bool)}
+        for group, which in groups.items():
+            if group == ALL and (which == groups[str(label)]).all():
+                continue
+            some = {name: suspected[:, which] for name, suspected in found.items()}
+            attack = judged(
+                some, member[rows][which], opponent=opponent, group=group, seed=child_seed(seed, 1)
+            )
+            attacks.append(attack)
+            if opponent == "file" and group == str(label):
+                suspicion = rows, found[attack.attack][0]
+    return attacks, suspicion
+
+
+def _by_rows(
+    model: Synthesizer,
+    audited: Audited,
+    member: np.ndarray,
+    label: Any,
+    others: list[Attack],
+    seed: np.random.SeedSequence,
+) -> list[Attack]:
+    """The attacks of `evaluate` on new rows, beside fresh real rows in their place."""
+    table = audited.rows
+    made = model.sample(audited.made, random_state=child_seed(seed, 0))
+    is_rare = table.labels == table.schema.classes.index(label)
+    rare_made = (made[table.schema.target] == label).to_numpy(dtype=bool)
+    near = np.zeros(len(table), dtype=bool)
+    near[audited.near] = True
+    attacks = []
+    for group in dict.fromkeys(a.group for a in others if a.opponent == "rows"):
+        which = is_rare & near if group == str(label) else near
+        new = made[rare_made] if group == str(label) else made
+        if len(new) < 2:
+            continue
+        frames = [table.rows(which & member), None, table.rows(which & ~member)]
+        frames[1] = Table(new[list(table.schema.names)].reset_index(drop=True), table.schema)
+        columns, _ = counted_columns(*frames)
+        real, rows, held = samples_of(columns, frames, audited.device)
+        found = Attacked.of(real, rows, held, child_seed(seed, 1))
+        both = np.concatenate([found.synthetic[:, None], found.fresh.swapaxes(0, 1)], axis=1)
+        there = np.arange(both.shape[2]) < both.shape[2] // 2
+        some = dict(zip(ATTACKS, both, strict=False))
+        attack = judged(some, there, opponent="rows", group=group, seed=child_seed(seed, 2))
+        attacks.append(attack)
+    return attacks
+
+
+def _worst(attacks: list[Attack]) -> list[Attack]:
+    """Of each opponent and group, the attack that finds most at 10 % false alarms."""
+    found: dict[tuple[str, str], Attack] = {}
+    for attack in attacks:
+        key = attack.opponent, attack.group
+        if key not in found or attack.tpr_10 > found[key].tpr_10:
+            found[key] = attack
+    order = {"file": 0, "rows": 1}
+    return sorted(found.values(), key=lambda a: (a.group == ALL, order[a.opponent]))
+
+
+def _exposed(
+    audited: Audited, member: np.ndarray, suspicion: tuple[np.ndarray, np.ndarray]
+) -> tuple[Exposed, ...]:
+    """The rows of train that the attack on the file is surest of."""
+    rows, suspected = suspicion
+    mine = member[rows]
+    share = alarms(suspected, mine)
+    order = np.lexsort((-suspected[mine], share))[:MOST_EXPOSED]
+    places = audited.origin[rows[mine]][order]
+    return tuple(
+        Exposed(int(place), float(of)) for place, of in zip(places, share[order], strict=True)
+    )
