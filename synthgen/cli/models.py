@@ -265,6 +265,8 @@ def show(model: Path, json_file: str | None) -> None:
         for line in found.coarsened:
             say(f"coarsened: {line}")
         say(DISCLOSURE)
+        say(f"who could be recognised: {found.recognised}")
+        say(f"measure it: synthgen privacy {model} --train TRAIN --holdout HOLDOUT")
         names = ["name", "dtype", "shape", "bytes"]
         show_table(["array", "type", *names[2:]], [[a[n] for n in names] for a in found.arrays])
         say(

@@ -307,7 +307,7 @@ def _attacked(
             )
             attacks.append(attack)
             if opponent == "file" and group == str(label):
-                suspicion = rows, found[attack.attack][0]
+                suspicion = rows[which], found[attack.attack][0, which]
     return attacks, suspicion
 
 

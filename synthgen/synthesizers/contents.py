@@ -17,6 +17,23 @@ DISCLOSURE = (
     "of rows rounded (to 5, from 100 on to two digits)"
 )
 
+# Who could be recognised, by what the file holds of rows.
+RECOGNISED = {
+    "SequentialTrees": (
+        "whoever learns a row of the training table, and holds this file, can often tell that the "
+        "row was learned: a leaf's shares come from few rows, and a row's cells are among those of "
+        "its leaves"
+    ),
+    "CTGAN": (
+        "whoever holds this file can draw as many rows as he likes and look which records they "
+        "come near; the critic, which remembers rows best, is not in the file"
+    ),
+}
+OF_WEIGHTS = (
+    "whoever holds a record and this file can compute how well the network fits the record; where "
+    "it fits learned records better than others, that gives them away"
+)
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -40,6 +57,11 @@ class Contents:
     coarsened: list[str]
     header: dict[str, Any]
     arrays: list[dict[str, Any]]
+
+    @property
+    def recognised(self) -> str:
+        """Who of the training rows could be recognised by who holds the file."""
+        return RECOGNISED.get(self.header["class"], OF_WEIGHTS)
 
     def to_json(self) -> dict[str, Any]:
         """The header and the arrays, as plain values and NumPy arrays."""

@@ -318,7 +318,7 @@ def test_hardly_any_rows(rows: tuple[int, int, int]):
     assert math.isfinite(scores["mia_excess"].value) == attacked
     assert math.isfinite(scores["distance_q05"].value) == (rows[1] > 0)
     assert math.isfinite(scores["nndr"].value) == (rows[1] > 0 and rows[0] > 1)
-    assert len(scores) == 15
+    assert len(scores) == 18
     for score in part.scores:
         alone = rows[1] == 1 and score.name.rpartition(".")[2] in ("nndr", *QUANTILES)
         assert (score.interval is not None) == (math.isfinite(score.value) and not alone)
