@@ -284,7 +284,8 @@ def _of_rows(hits: np.ndarray, guess: float, said: str = "") -> Success:
     train, control = of_rows.mean(1).tolist()
     rows = of_rows.shape[1]
     # As many independent attacks as give the means the error that rows show.
-    spread, chance = of_rows.var(), (train * (1 - train) + control * (1 - control)) / 2
+    spread = of_rows.var(axis=1).mean()
+    chance = (train * (1 - train) + control * (1 - control)) / 2
     attacks = rows * (min(chance / spread, hits.shape[1]) if spread > 0 else 1.0)
     return Success(train, control, guess, attacks, said)
 
