@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from synthgen.progress import Progress
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import load
-from synthgen.tables.schema import Schema
+from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
 from synthgen.threads import TREES, threads_for
 from synthgen.training.device import resolve
@@ -119,34 +120,52 @@ def privacy(
         file, keepable = load(model, device=device), True
     whole, member = _both(train, holdout, target, schema)
     label = _rarest(file, whole) if label is None else file.learned_class(label)
-    audited, member_asked = _audited(file, whole, member, label, place, child_seed(source, 0))
-    with (
-        threads_for(len(audited.table) * len(whole.schema.columns), TREES),
-        Progress(verbose) as progress,
-    ):
+    found = _found(file, whole, member, label, place, source, time_budget, verbose)
+    return replace(
+        found,
+        path=None if path is None else str(path),
+        keepable=keepable,
+        seed=seed,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+
+
+def _found(
+    file: Synthesizer,
+    whole: Table,
+    member: np.ndarray,
+    label: Any,
+    device: torch.device,
+    source: np.random.SeedSequence,
+    budget: float,
+    verbose: bool,
+) -> PrivacyAudit:
+    """All attacks, as `PrivacyAudit` holds them."""
+    audited, asked = _audited(file, whole, member, label, device, child_seed(source, 0))
+    cells = len(audited.table) * len(whole.schema.columns)
+    with threads_for(cells, TREES), Progress(verbose) as progress:
         progress.start("attacking the file")
         mine = answers(file, audited, child_seed(source, 1))
-        theirs, learned = _shadows(file, audited, mine, source, time_budget, progress)
+        theirs, learned = _shadows(file, audited, source, budget, progress)
         progress.start("attacking rows")
-        attacks, suspicion = _attacked(audited, member_asked, label, mine, theirs, learned, source)
-        attacks += _by_rows(file, audited, member_asked, label, attacks, child_seed(source, 5))
-    named = str(label)
+        attacks, suspicion = _attacked(audited, asked, label, mine, theirs, learned, source)
+        attacks += _by_rows(file, audited, asked, label, attacks, child_seed(source, 5))
     return PrivacyAudit(
         synthesizer=type(file).__name__,
-        path=None if path is None else str(path),
-        label=named,
+        path=None,
+        label=str(label),
         attacks=tuple(_worst(attacks)),
-        exposed=_exposed(audited, member_asked, suspicion),
-        keepable=keepable,
+        exposed=_exposed(audited, asked, suspicion),
+        keepable=True,
         likelihood=mine.losses is not None,
         shadows=len(learned),
         sizes={
             "train": int(member.sum()),
             "holdout": int((~member).sum()),
-            "attacked": int(member_asked.sum()),
+            "attacked": int(asked.sum()),
         },
-        seed=seed,
-        seconds=round(time.perf_counter() - started, 1),
+        seed=0,
+        seconds=0.0,
     )
 
 
@@ -198,15 +217,10 @@ def _audited(
 ) -> tuple[Audited, np.ndarray]:
     """The rows to ask about, and which of them are of train."""
     rng = np.random.default_rng(seed)
-    name = whole.schema.target
-    known = pd.Index(list(whole.schema.classes), dtype=object, tupleize_cols=False)
-    places = [int(known.get_indexer([c])[0]) for c in model.classes_]
-    if missing := [c for c, place in zip(model.classes_, places, strict=True) if place < 0]:
-        raise DataError(
-            365, f"the tables have no row of {missing[0]!r} in column {name!r}, which was learned"
-        )
+    classes = whole.schema.classes
+    places = [class_position(classes, c) for c in model.classes_]
     made = np.isin(whole.labels, places)
-    rare = whole.labels == int(known.get_indexer([label])[0])
+    rare = whole.labels == class_position(classes, label)
     for which, side in (("train", member), ("holdout", ~member)):
         few = int((rare & side).sum())
         if few < LEAST_ROWS // 2:
@@ -243,7 +257,6 @@ def _audited(
 def _shadows(
     model: Synthesizer,
     audited: Audited,
-    mine: Answers,
     source: np.random.SeedSequence,
     budget: float,
     progress: Progress,
@@ -278,7 +291,7 @@ def _attacked(
     """Attacks with shadow models; and of the worst on the file, rows and their suspicion."""
     table = audited.rows
     classes = table.schema.classes
-    rare = table.labels == classes.index(label)
+    rare = table.labels == class_position(classes, label)
     every = np.arange(len(table))
     figures = {
         "file": (every, mine.losses, stacked([a.losses for a in theirs])),
@@ -322,7 +335,7 @@ def _by_rows(
     """The attacks of `evaluate` on new rows, beside fresh real rows in their place."""
     table = audited.rows
     made = model.sample(audited.made, random_state=child_seed(seed, 0))
-    is_rare = table.labels == table.schema.classes.index(label)
+    is_rare = table.labels == class_position(table.schema.classes, label)
     rare_made = (made[table.schema.target] == label).to_numpy(dtype=bool)
     near = np.zeros(len(table), dtype=bool)
     near[audited.near] = True
@@ -339,7 +352,7 @@ def _by_rows(
         found = Attacked.of(real, rows, held, child_seed(seed, 1))
         both = np.concatenate([found.synthetic[:, None], found.fresh.swapaxes(0, 1)], axis=1)
         there = np.arange(both.shape[2]) < both.shape[2] // 2
-        some = dict(zip(ATTACKS, both, strict=False))
+        some: dict[str, np.ndarray] = dict(zip(ATTACKS, both, strict=False))
         attack = judged(some, there, opponent="rows", group=group, seed=child_seed(seed, 2))
         attacks.append(attack)
     return attacks

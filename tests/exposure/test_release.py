@@ -29,7 +29,7 @@ TRAIN, HOLDOUT, OTHERS = rows(200, 0), rows(200, 1), rows(200, 2)
 
 
 def trees(frame: pd.DataFrame, **settings: object) -> SequentialTrees:
-    model = SequentialTrees(classes=["yes"], random_state=0, **settings)  # pyright: ignore
+    model = SequentialTrees(classes=["yes"], random_state=0, **settings)  # pyright: ignore[reportArgumentType]
     return model.fit(frame.drop(columns="ill"), frame["ill"])
 
 
@@ -80,7 +80,7 @@ def test_what_is_shown(leaky: PrivacyAudit, tmp_path: Path):
     page = (tmp_path / "page.html").read_text()
     assert "May this model be given away?" in page
     assert f'class="number">{leaky.exposed[0].row}<' in page
-    assert "fails" in cards_of(leaky).text  # pyright: ignore
+    assert "fails" in cards_of(leaky).text
 
 
 @pytest.mark.slow
