@@ -301,17 +301,18 @@ def privacy(
     check_gates(gates)
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
-        real, fresh = _read(train), _read(holdout)
+        real, fresh = read_frame(train), read_frame(holdout)
         from synthgen.exposure.release import privacy
         from synthgen.synthesizers.lookup import load
+        from synthgen.tables.calls import column_named
 
         found = privacy(
             model,
             real,
             fresh,
-            target=load(model).schema_.target if target is None else _column(real, target),
+            target=load(model).schema_.target if target is None else column_named(real, target),
             label=label,
-            schema=_schema(given),
+            schema=read_schema(given),
             time_budget=time_budget,
             device=device,
             random_state=seed,
@@ -326,7 +327,7 @@ def privacy(
     if html is not None:
         found.to_html(html)
         say(f"wrote {html}", err=aside)
-    _write_json(json_file, content)
+    write_result(json_file, content)
     _check_gates(content, gates, model)
 
 
