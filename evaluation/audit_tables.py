@@ -84,7 +84,7 @@ def main() -> None:
             print(f"    {code}{': ' if columns else ''}{', '.join(columns)}")
         print(f"    missed: {'; '.join(problems) or 'nothing'}", flush=True)
         if options.verbose:
-            print(*(f"    | {line}" for line in found.summary_lines()), sep="\n", flush=True)
+            print(*(f"    | {line}" for line in found.note_lines()), sep="\n", flush=True)
     sys.exit(failed)
 
 

@@ -49,7 +49,8 @@ def regret(found: Comparison) -> dict[str, float]:
 
 
 def show(found: Comparison) -> None:
-    print(*(f"    {line}" for line in found.summary_lines()), sep="\n", flush=True)
+    lines = [*found.recommendation.lines(), *(c.line() for c in found.cards), *found.note_lines()]
+    print(*(f"    {line}" for line in lines), sep="\n", flush=True)
     for r in found.results:
         if r.metric == found.metric:
             low, high = r.interval

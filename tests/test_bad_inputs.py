@@ -385,7 +385,7 @@ def test_tables_are_audited(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert caught.value.code == code
     else:
         found = audit(X, y)
-        assert found.summary_lines()
+        assert found.note_lines()
         assert found.minority.rows == y.value_counts()[y.value_counts() > 0].min()
         json.dumps(found.to_json(), allow_nan=False)
     pd.testing.assert_frame_equal(frame, before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from synthgen.auditing.advice import remedies
+from synthgen.auditing.advice import recommend, remedies
 from synthgen.auditing.examine import Minority, examine
 from synthgen.auditing.findings import SEVERITIES, Finding, duplicates, find, said
 from synthgen.auditing.model import Model
 from synthgen.progress import Progress
-from synthgen.report.shown import Shown
+from synthgen.report.answer import Card, Recommendation, Tone
+from synthgen.report.shown import Shown, repr_lines
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.calls import without_groups
 from synthgen.tables.disk import write_text
@@ -25,9 +25,10 @@ from synthgen.tables.table import Table
 
 if TYPE_CHECKING:
     from synthgen.auditing.drift import Drift
+    from synthgen.report.card import Picture
 
-# Findings that `repr` shows, and characters of each of its lines.
-SHOWN, WIDTH = 7, 100
+SHOWN, MOST_COLUMNS = 3, 8  # findings in the repr, and columns in a terminal
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "middling", "note": "quiet"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +36,7 @@ class Audit(Shown):
     """What `audit` found; `to_json` has the same names.
 
     Attributes:
+        recommendation: What to do first.
         target: Name of the target.
         rows: Rows of the table.
         features: Columns of the table without the target.
@@ -55,6 +57,7 @@ class Audit(Shown):
         remedies: ``remedy`` and ``why``, in the order in which to try them.
     """
 
+    recommendation: Recommendation
     target: str
     rows: int
     features: int
@@ -70,25 +73,43 @@ class Audit(Shown):
     remedies: tuple[dict[str, str], ...]
 
     @property
-    def headline(self) -> str:
-        """What to do first, in one sentence."""
-        errors, warnings = self.counts["error"], self.counts["warning"]
-        if errors:
-            some = "1 error has" if errors == 1 else f"{errors} errors have"
-            return f"Mend the table first: {some} to go before any figure can be trusted."
-        if warnings:
-            some = "1 warning" if warnings == 1 else f"{warnings} warnings"
-            return f"No error was found. Look at {some} before you train."
-        return "Nothing was found that speaks against training on this table."
+    def cards(self) -> tuple[Card, ...]:
+        """The class, the worst finding, and what a quick model makes of the columns."""
+        rare, model = self.minority, self.model
+        counts = [f"{n} {s}{'s' * (n != 1)}" for s, n in self.counts.items() if n]
+        worst = self.findings[0] if self.findings else None
+        told, reached, tone = "none", "No model could be trained.", "middling"
+        if model is not None:
+            precision = model.average_precision
+            told = f"average precision {precision.value:.3g}"
+            reached = (
+                f"A quick boosting model has {said(precision)}, guessing {precision.reference:.3g};"
+                f" at the threshold 0.5 it finds {said(model.recall, '.0%')} of the class."
+            )
+            tone = "good" if precision.low > precision.reference else "middling"
+        return (
+            Card(
+                "Class",
+                f"{rare.rows:,} rows of {rare.label!r}",
+                f"{rare.share:.3%} of {self.rows:,} rows, 1 to {self.ratio:.1f} of the most "
+                f"frequent class, {self.features} features.",
+            ),
+            Card(
+                "Findings",
+                ", ".join(counts) or "none",
+                "Nothing speaks against training." if worst is None else f"{worst.message}.",
+                "good" if worst is None else _TONES[worst.severity],
+            ),
+            Card("Signal", told, reached, tone),
+        )
 
     def __repr__(self) -> str:
-        lines = [self.headline, f"Audit of target {self.target!r}: {self._size()}"]
-        lines += [f"- {f.severity}: {f.message}" for f in self.findings[:SHOWN]]
-        if (more := len(self.findings) - SHOWN) > 0:
+        shown = self.findings[:SHOWN]
+        lines = [f"Audit of target {self.target!r}: {self._size()}"]
+        lines += [f"- {f.severity}: {f.message}" for f in shown]
+        if (more := len(self.findings) - len(shown)) > 0:
             lines.append(f"- and {more} more: see to_frame()")
-        if self.remedies:
-            lines.append(f"Try first: {self.remedies[0]['remedy']}: {self.remedies[0]['why']}")
-        return "\n".join(textwrap.shorten(line, WIDTH, placeholder=" ...") for line in lines)
+        return repr_lines(self.recommendation, lines)
 
     def _size(self) -> str:
         rare = self.minority
@@ -142,12 +163,27 @@ class Audit(Shown):
 
         return audit_page(self, source=source, drift=drift)
 
-    def _cards(self) -> str:
-        from synthgen.auditing.audit_page import audit_cards
+    def _picture(self) -> Picture | None:
+        from synthgen.auditing.audit_page import audit_picture
 
-        return audit_cards(self)
+        return audit_picture(self)
 
-    def summary_lines(self) -> list[str]:
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """The columns that alone tell most of the class."""
+        known = [c for c in self.columns if c["average_precision"] is not None]
+        best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:MOST_COLUMNS]
+        rows = [
+            [
+                c["name"],
+                c["kind"],
+                f"{c['missing']:.1%}",
+                "{value:.3f} [{low:.3f}, {high:.3f}]".format(**c["average_precision"]),
+            ]
+            for c in best
+        ]
+        return ["column", "kind", "missing", "average precision of it alone"], rows
+
+    def note_lines(self) -> list[str]:
         """The audit in sentences: the class, the model, the findings, the remedies."""
         lines = [self._size(), self.minority.lesson]
         if self.model is not None:
@@ -217,8 +253,8 @@ def audit(
         >>> frame = pd.DataFrame({"dose": range(200), "site": [7] * 200})
         >>> frame["outcome"] = ["no"] * 180 + ["ill"] * 20
         >>> found = audit(frame, target="outcome")
-        >>> found.headline
-        'Mend the table first: 1 error has to go before any figure can be trusted.'
+        >>> found.recommendation.action, found.cards[1].outcome
+        ('mend', '1 error, 5 warnings')
         >>> [(f.code, f.column) for f in found.findings if f.column]
         [('leak_column', 'dose'), ('id', 'dose'), ('constant', 'site')]
     """
@@ -233,6 +269,7 @@ def audit(
     counts = {c: n for c, n in table.counts.items() if n}
     rare, rows = examined.minority, len(table)
     return Audit(
+        recommendation=recommend(examined, findings),
         target=str(table.schema.target),
         rows=rows,
         features=len(examined.columns),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthgen.report.card import Card, Picture, Tone, render_cards
+from synthgen.report.card import Picture
 from synthgen.report.figures import FIFTH, INK, MADE, REAL, short
 from synthgen.report.template import clean, fill
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from synthgen.auditing.drift import Drift
 
 MAX_COLUMNS = 200
-CARD_FINDINGS, CARD_COLUMNS = 4, 8  # that a notebook shows
-_TONES: dict[str, Tone] = {"error": "bad", "warning": "middling", "note": "quiet"}
+CARD_COLUMNS = 8  # that a notebook shows
 ESTIMATES = {
     "average_precision": "average precision",
     "balanced_accuracy": "balanced accuracy",
@@ -66,29 +65,8 @@ def _clean(value: Any) -> Any:
 # --- for a notebook -------------------------------------------------------------------------------
 
 
-def audit_cards(found: Audit) -> str:
-    """The class, the worst findings and the columns that tell most, as HTML for a notebook."""
-    rare, counts = found.minority, found.counts
-    cards = [
-        Card(
-            f.severity.capitalize(),
-            "whole table" if f.column is None else str(f.column),
-            f.message,
-            _TONES[f.severity],
-        )
-        for f in found.findings[:CARD_FINDINGS]
-    ]
-    numbers = ", ".join(
-        f"{count} {severity}{'s' if count != 1 else ''}" for severity, count in counts.items()
-    )
-    return render_cards(
-        f"“{rare.label}” is {100 * rare.share:.3g} % of {found.rows:,} rows: {numbers}.",
-        cards,
-        _picture(found),
-    )
-
-
-def _picture(found: Audit) -> Picture | None:
+def audit_picture(found: Audit) -> Picture | None:
+    """The columns that alone tell most of the class."""
     known = [c for c in found.columns if c["average_precision"] is not None]
     best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:CARD_COLUMNS]
     if not best:

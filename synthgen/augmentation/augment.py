@@ -113,8 +113,7 @@ def augment(
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
     frame = given_frame(X, y, table)
     fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed, verbose)
-    why = "" if found is None else found.finding
-    return _augmented(frame, table, additions, guards, fitted, seed, why, train=model is None)
+    return _augmented(frame, table, additions, guards, fitted, seed, found, train=model is None)
 
 
 def _as_validated(
@@ -150,7 +149,7 @@ def _augmented(
     guards: dict[Any, Guard],
     synthesizer: Synthesizer,
     seed: int,
-    finding: str,
+    validated: Validated | None,
     *,
     train: bool,
 ) -> Augmented:
@@ -177,7 +176,7 @@ def _augmented(
         guard={a.label: g.summary() for a, g in zip(some, made, strict=True)},
         seed=seed,
         seconds={"fit": trained - started, "sample": time.perf_counter() - trained},
-        finding=finding,
+        validated=validated,
     )
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from synthgen.augmentation.amount import Addition
-from synthgen.report.shown import Shown
+from synthgen.augmentation import advice
+from synthgen.augmentation.amount import Addition, Validated
+from synthgen.report.answer import Card, Recommendation
+from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.schema import Schema
 
-WIDTH, SHOWN = 100, 3  # columns of the repr, and classes that it names
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +37,7 @@ class Augmented(Shown):
         guard: Rows refused for each class, see `Guarded.summary`.
         seed: The same call with this seed gives the same rows.
         seconds: Wall time of ``fit`` and ``sample``.
-        finding: What validation found about new rows, in one sentence; "" if nothing was validated.
+        validated: What validation found about each amount; None if nothing was validated.
     """
 
     frame: pd.DataFrame
@@ -48,26 +50,30 @@ class Augmented(Shown):
     guard: dict[Any, dict[str, Any]]
     seed: int
     seconds: dict[str, float]
-    finding: str = ""
+    validated: Validated | None = None
+
+    @property
+    def finding(self) -> str:
+        """What validation found about new rows, in one sentence; "" if nothing was validated."""
+        return "" if self.validated is None else self.validated.finding
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """What the new rows are for, and what finds the class."""
+        copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
+        known = {"validated": self.validated, "copies": copies}
+        return advice.recommend(self.additions, self.schema.target, **known)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The new rows, what was refused, and what is not learned."""
+        known = {"before": self.before, "after": self.after, "guard": self.guard}
+        return advice.cards(self.additions, **known, not_learned=self.not_learned)
 
     def __repr__(self) -> str:
-        most = max(self.before.values())
-        lines = []
-        for a in self.additions[:SHOWN]:
-            was, now = self.before[a.label], self.after[a.label]
-            lines += textwrap.wrap(
-                f"{a.rows:,} new rows of {a.label!r} ({was:,} -> {now:,}, {now / most:.1%} of the "
-                f"largest class): {a.reason}",
-                WIDTH,
-                max_lines=9 // min(SHOWN, len(self.additions)),
-                placeholder=" ...",
-            )
-        if len(self.additions) > SHOWN:
-            lines.append(f"and {len(self.additions) - SHOWN} more classes")
-        lines += textwrap.wrap(self.finding, WIDTH)
         name, seconds = type(self.synthesizer).__name__, sum(self.seconds.values())
-        lines.append(f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic")
-        return "\n".join(lines)
+        last = f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic"
+        return repr_lines(self.recommendation, [*(f"- {c.line()}" for c in self.cards), last])
 
     def to_frame(self) -> pd.DataFrame:
         """The table with its new rows, and which they are.
@@ -97,8 +103,9 @@ class Augmented(Shown):
         """What was done, in plain values for `json.dumps`; the rows themselves are not in it.
 
         Returns:
-            "target", "counts", "added", "synthesizer", "guard", "seed", "device", "seconds" and
-            "not_learned"; classes, columns and objects appear as text.
+            "recommendation", "target", "counts", "added", "validation", "amounts_tried",
+            "synthesizer", "guard", "seed", "device", "seconds" and "not_learned"; classes, columns
+            and objects appear as text.
         """
         return json.loads(json.dumps(self.summary(), default=str))
 
@@ -143,10 +150,24 @@ class Augmented(Shown):
 
         return augmented_page(self)
 
-    def _cards(self) -> str:
-        from synthgen.augmentation.page import augmented_cards
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """Rows of each class, before and after."""
+        rows = [[str(c), n, self.after[c] - n, self.after[c]] for c, n in self.before.items()]
+        return [f"class of {self.schema.target}", "before", "new", "after"], rows
 
-        return augmented_cards(self)
+    def note_lines(self) -> list[str]:
+        """How the number of rows was chosen, what was refused, and what is not learned."""
+        lines = [f"{a.rows:,} new rows of {a.label!r}: {a.reason}" for a in self.additions]
+        lines += advice.refused_lines(self.guard)
+        return lines + [
+            f"column {name!r} is not learned; in new rows it holds: {what}"
+            for name, what in self.not_learned.items()
+        ]
+
+    def _picture(self) -> Picture | None:
+        from synthgen.augmentation.page import augmented_picture
+
+        return augmented_picture(self)
 
     def summary(self) -> dict[str, Any]:
         """What happened, in plain values for JSON; classes appear as text."""
@@ -155,6 +176,7 @@ class Augmented(Shown):
         for name in ("classes", "schema", "random_state", "verbose"):
             params.pop(name, None)
         return {
+            "recommendation": asdict(self.recommendation),
             "target": str(self.schema.target),
             "counts": {
                 str(c): {"before": n, "after": self.after[c]} for c, n in self.before.items()
@@ -163,6 +185,7 @@ class Augmented(Shown):
                 {"label": str(a.label), "rows": a.rows, "amount": a.reason} for a in self.additions
             ],
             "validation": self.finding,
+            "amounts_tried": {} if self.validated is None else self.validated.curve,
             "synthesizer": {
                 "name": type(synthesizer).__name__,
                 "params": params,

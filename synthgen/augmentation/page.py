@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from synthgen.augmentation.amount import words
 from synthgen.metrics.report import Report
-from synthgen.report.card import Card, Picture, render_cards
+from synthgen.report.card import Picture, plain_advice, plain_cards
 from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
 from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -125,8 +126,11 @@ def augmented_page(
     ]
     return fill(
         "augmented.html.j2",
+        advice=plain_advice(result.recommendation),
+        cards=plain_cards(result.cards),
         classes=classes,
         columns=columns,
+        amounts=_amounts(result, figures),
         counts=[
             (clean(c), n, result.after[c] - n, result.after[c]) for c, n in result.before.items()
         ],
@@ -146,10 +150,8 @@ def augmented_page(
         seed=manifest["seed"],
         device=clean(manifest["device"]),
         warnings=[clean(note) for note in manifest.get("warnings", ())],
-        verdicts=[
-            {"part": v.part, "outcome": v.outcome, "sentence": clean(v.sentence)}
-            for v in ([] if evaluation is None else evaluation.verdicts)
-        ],
+        judged=None if evaluation is None else plain_advice(evaluation.recommendation),
+        verdicts=[] if evaluation is None else plain_cards(evaluation.cards),
     )
 
 
@@ -190,42 +192,9 @@ def _class_content(
     }
 
 
-def augmented_cards(result: Augmented) -> str:
-    """The new rows of each class and the column that differs most, as HTML for a notebook."""
-    shapes = _shapes(result)
-    cards = [
-        Card(
-            str(a.label),
-            f"{a.rows:,} new rows",
-            f"{a.reason}. {_likeness(shapes.get(a.label, []))}",
-        )
-        for a in result.additions
-    ]
-    new = sum(a.rows for a in result.additions)
-    return render_cards(
-        f"{new:,} new rows by {type(result.synthesizer).__name__}; the table now has "
-        f"{len(result.frame):,} rows.",
-        cards,
-        _picture(result, shapes),
-    )
-
-
-def _likeness(found: list[Shape]) -> str:
-    """How alike the columns of one class are, in a sentence."""
-    if not found:
-        return "No column can be compared."
-    value, reference = (
-        float(np.mean([getattr(s, name) for s in found])) for name in ("value", "reference")
-    )
-    return (
-        f"The columns resemble the real ones to {value:.2f} on average; one half of the real rows "
-        f"resembles the other to {reference:.2f}."
-    )
-
-
-def _picture(result: Augmented, shapes: dict[Any, list[Shape]]) -> Picture | None:
+def augmented_picture(result: Augmented) -> Picture | None:
     """The column that differs most from the real rows, of the first class with new rows."""
-    for label, found in shapes.items():
+    for label, found in _shapes(result).items():
         if found:
             worst = min(found, key=lambda s: s.value)
             real, made = (rows[worst.column.name] for rows in _rows_of(result, label))
@@ -308,6 +277,24 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 # --- figures ----------------------------------------------------------------------------------
+
+
+def _amounts(result: Augmented, figures: Figures) -> str:
+    """Average precision in validation for each amount of new rows; empty if none was tried."""
+    found = result.validated
+    if found is None or not found.curve:
+        return ""
+    curve, chosen = found.curve, words(found.amount)
+
+    def draw(axes: Axes) -> None:
+        places = range(len(curve))
+        axes.plot(places, list(curve.values()), color=REAL, linewidth=1.4, marker="o")
+        axes.plot([*curve].index(chosen), curve[chosen], color=MADE, marker="o", markersize=8)
+        axes.set_xticks(places, [*curve])
+        axes.set_xlabel("rows of the class over those of the largest", color=INK, fontsize=8)
+        axes.set_ylabel("average precision", color=INK, fontsize=8)
+
+    return figures.svg(draw, "Average precision for each amount of new rows", (5, 2.4))
 
 
 def _training(result: Augmented, label: Any, figures: Figures) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,16 @@ from synthgen.cli.options import (
     path_type,
     table_output,
 )
-from synthgen.cli.output import say_comparison, say_defused, say_sweep
+from synthgen.cli.output import say_defused, say_groups, say_result, say_strategies
 from synthgen.cli.paths import check_ending, check_places
-from synthgen.cli.terminal import collect_notes, say
+from synthgen.cli.terminal import (
+    collect_notes,
+    how_much_options,
+    is_quiet,
+    is_verbose,
+    say,
+    tell,
+)
 from synthgen.errors import UsageError
 
 
@@ -43,6 +51,7 @@ from synthgen.errors import UsageError
     help="File that keeps finished parts; if it exists, the comparison goes on from it.",
 )
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@how_much_options
 @json_option
 def compare(
     data: Path,
@@ -55,7 +64,7 @@ def compare(
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Try every strategy for the rare class of DATA, and say which is worth having.
+    """Try every strategy for the rare class of DATA, and say which helps.
 
     \b
     Example:
@@ -68,7 +77,7 @@ def compare(
     if at is not None and by is not None:
         raise UsageError(245, "--by and --sweep cannot go together: leave one out")
     aside = json_file == "-"
-    drawn = drawn_seed(how.pop("seed"), err=aside)
+    drawn = drawn_seed(how.pop("seed"))
     with collect_notes() as notes, drawn as how["random_state"]:
         frame = read_frame(data)
         from synthgen.comparison.compare import compare
@@ -77,21 +86,24 @@ def compare(
 
         how["schema"] = read_schema(how.pop("given"))
         how |= {"target": column_named(frame, target), "groups": column_named(frame, groups)}
-        how |= {"label": label, "verbose": True}
+        how |= {"label": label, "verbose": not is_quiet()}
         if at is not None:
             from synthgen.comparison.sweep import sweep
 
             found = sweep(frame, at=at, **how)
         else:
             found = compare(frame, by=column_named(frame, by), **how)
+    advice = say_result(found, err=aside, DATA=data)
     if isinstance(found, Comparison):
-        say_comparison(found, err=aside)
-    else:
-        say_sweep(found, err=aside)
+        if is_verbose():
+            say_strategies(found, err=aside)
+        if found.by is not None and not is_quiet():
+            say_groups(found.by, found.metric, err=aside)
     if html is not None:
         found.to_html(html)
-        say(f"wrote {html}", err=aside)
-    write_result(json_file, {"data": data, **found.to_json(), "warnings": notes})
+        tell(f"wrote {html}", err=aside)
+    content = {"data": data, **found.to_json(), "recommendation": advice, "warnings": notes}
+    write_result(json_file, content)
 
 
 @click.command()
@@ -103,6 +115,7 @@ def compare(
 )
 @auto_options
 @click.option("--html", type=path_type, metavar="FILE", help="Also write its quality as a page.")
+@how_much_options
 @json_option
 def auto(
     data: Path,
@@ -126,7 +139,7 @@ def auto(
     """
     check_places([data, how["given"]], [output, html, json_file])
     aside = json_file == "-"
-    drawn = drawn_seed(how.pop("seed"), err=aside)
+    drawn = drawn_seed(how.pop("seed"))
     with collect_notes() as notes, drawn as seed:
         frame = read_frame(data)
         from synthgen.comparison.classifier import ImbalancedClassifier
@@ -134,26 +147,26 @@ def auto(
 
         how["random_state"] = seed
         how["schema"] = read_schema(how.pop("given"))
-        model = ImbalancedClassifier(label=label, verbose=True, **how)
+        model = ImbalancedClassifier(label=label, verbose=not is_quiet(), **how)
         model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))
         model.save(output)
     found = model.quality_
-    for line in [model.explanation_] if found is None else found.summary_lines():
-        say(line, err=aside)
+    files = {"MODEL": output}
+    if found is None:
+        for line in model.recommendation_.about(**files).lines():
+            say(line, err=aside)
+    else:
+        say_result(found, err=aside, **files)
     if found is not None and html is not None:
         found.to_html(html)
-        say(f"wrote {html}", err=aside)
-    say(
-        f"wrote {output}: the mean of {', '.join(model.members_)}; next: synthgen predict "
-        f"{output} NEW -o OUT",
-        err=aside,
-    )
+        tell(f"wrote {html}", err=aside)
+    tell(f"wrote {output}: the mean of {', '.join(model.members_)}", err=aside)
     kept = {
         "model": output,
         "members": model.members_,
         "label": str(model.label_),
         "threshold": model.threshold_,
-        "recommendation": model.explanation_,
+        "recommendation": asdict(model.recommendation_.about(**files)),
         "seed": seed,
     }
     told = None if found is None else found.to_json()

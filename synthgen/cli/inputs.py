@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthgen.cli.terminal import say
+from synthgen.cli.terminal import tell
 from synthgen.errors import DataError, ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -45,15 +45,14 @@ def read_schema(path: Path | None) -> Schema | None:
 
 
 @contextmanager
-def drawn_seed(given: int | None, *, err: bool, resume: Path | None = None) -> Iterator[int]:
+def drawn_seed(given: int | None, *, resume: Path | None = None) -> Iterator[int]:
     """The seed of a run: the given one, that of the run which is resumed, or a new one.
 
-    A new one is printed when the run has ended, or was stopped: not where a mistake in the options
-    or the table kept it from starting.
+    A new one is printed on standard error when the run has ended, or was stopped: not where a
+    mistake in the options or the table kept it from starting.
 
     Args:
         given: ``--seed``.
-        err: Print on standard error, since standard output holds the JSON.
         resume: ``--resume``.
     """
     seed = given
@@ -72,10 +71,10 @@ def drawn_seed(given: int | None, *, err: bool, resume: Path | None = None) -> I
     except (UsageError, DataError, ModelFileError):
         raise
     except BaseException:
-        _say_seed(seed, err)
+        _say_seed(seed)
         raise
-    _say_seed(seed, err)
+    _say_seed(seed)
 
 
-def _say_seed(seed: int, err: bool) -> None:
-    say(f"seed {seed} (drawn; the same rows again: --seed {seed})", err=err)
+def _say_seed(seed: int) -> None:
+    tell(f"seed {seed} (drawn; the same rows again: --seed {seed})", err=True)

@@ -25,10 +25,10 @@ from synthgen.cli.options import (
     table_output,
     training_options,
 )
-from synthgen.cli.output import say_additions, say_defused, say_weights
+from synthgen.cli.output import say_defused, say_result, say_weights
 from synthgen.cli.paths import check_ending, check_folder, check_places, make_folder
 from synthgen.cli.streaming import run_stream, stream_options
-from synthgen.cli.terminal import collect_notes, say
+from synthgen.cli.terminal import collect_notes, how_much_options, is_quiet, say, tell
 from synthgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 
     The table is UCI thyroid disease: 3,163 patients, 151 of them with hypothyroidism. The class is
     brought to 0.3 of the other one, so that there are rows to look at; augment itself makes as many
-    as validation finds worth having, which may be none.
+    as validation finds to help, which may be none.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
     write_text(data, gzip.decompress((source / f"{DEMO_TABLE}.csv.gz").read_bytes()).decode())
     write_text(out / "ATTRIBUTION.md", (source / "ATTRIBUTION.md").read_text(encoding="utf-8"))
     training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
-    # The page wants rows to show, whether they are worth having or not.
+    # The page wants rows to show, whether they help or not.
     report = out / "report"
     asked: dict[str, Any] = {"ratio": 0.3, "mark": "is_synthetic", "weights": WEIGHTS}
     _run(Job(data, training, output, report=report, **asked), json_file)
@@ -139,6 +139,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 @stream_options
 @rule_option
 @no_defuse_option
+@how_much_options
 @json_option
 def augment(
     data: Path,
@@ -262,7 +263,7 @@ def _run(job: Job, json_file: str | None) -> None:
     started = time.perf_counter()
     job.check(json_file)
     aside = json_file == "-"
-    drawn = drawn_seed(job.training.seed, err=aside, resume=job.training.resume)
+    drawn = drawn_seed(job.training.seed, resume=job.training.resume)
     with collect_notes() as notes, resumable(job.training), drawn as seed:
         result, source, read = _make(job, seed)
         written = _write(job, result, source, read - started, notes)
@@ -270,7 +271,11 @@ def _run(job: Job, json_file: str | None) -> None:
     if job.report is not None and any(a.rows for a in result.additions):
         _judge(result, job.report, written, job.training.device, err=aside)
     elif job.report is not None:
-        say("no page: there is no new row to show", err=aside)
+        from synthgen.augmentation.page import write_report
+
+        make_folder(job.report)
+        write_report(result, job.report, written)
+        tell(f"wrote {job.report / 'report.html'}: no new row, but the amounts tried", err=aside)
     write_result(json_file, written)
 
 
@@ -309,7 +314,7 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
         schema=decided,
         rules=job.rules,
         random_state=seed,
-        verbose=True,
+        verbose=not is_quiet(),
     )
     return result, source, read
 
@@ -338,6 +343,8 @@ def _write(
             seconds={"read": reading, **result.seconds, "write": writing},
             warnings=notes,
         )
+        advice = result.recommendation.about(DATA=job.data, OUT=job.output)
+        found["recommendation"] = asdict(advice)
         about.write((json_text(found) + "\n").encode())
     return found
 
@@ -345,9 +352,7 @@ def _write(
 def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) -> None:
     """Say what was made and where it is."""
     say_defused(written["output"]["defused"])
-    for name, what in result.not_learned.items():
-        say(f"note: column {name!r} is not learned; in new rows it holds: {what}", err=True)
-    say_additions(result, err=err)
+    say_result(result, err=err, DATA=job.data, OUT=job.output)
     new = sum(a.rows for a in result.additions)
     if new:
         say_weights(job.weights, err=err)
@@ -355,7 +360,7 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
     if not job.only_new:
         what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"
     what += f", made on {written['device']}" if new else ""
-    say(f"wrote {job.output}: {what}; manifest {job.manifest_file.name}", err=err)
+    tell(f"wrote {job.output}: {what}; manifest {job.manifest_file.name}", err=err)
 
 
 def _judge(
@@ -373,13 +378,13 @@ def _judge(
             schema=result.schema,
             device=device,
             random_state=result.seed,
-            verbose=True,
+            verbose=not is_quiet(),
         )
     make_folder(report)
     write_report(result, report, manifest, evaluation)
-    for line in [evaluation.headline, *evaluation.verdict_lines()]:
-        say(line, err=err)
-    say(f"wrote {report / 'report.html'}", err=err)
+    for card in () if is_quiet() else evaluation.cards:
+        say(card.line(), err=err)
+    tell(f"wrote {report / 'report.html'}", err=err)
 
 
 def _table_of(result: Augmented, job: Job) -> pd.DataFrame:

@@ -15,8 +15,17 @@ from synthgen.cli.options import (
     model_argument,
     path_type,
 )
+from synthgen.cli.output import say_result
 from synthgen.cli.paths import check_places
-from synthgen.cli.terminal import collect_notes, say, show_table
+from synthgen.cli.terminal import (
+    collect_notes,
+    how_much_options,
+    is_quiet,
+    is_verbose,
+    say,
+    show_table,
+    tell,
+)
 from synthgen.errors import DataError, GateError, UsageError
 from synthgen.metrics.names import GATED
 from synthgen.report.gates import check_gates, gate, value_of
@@ -84,6 +93,7 @@ def schema(
     "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
 )
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@how_much_options
 @json_option
 def audit(
     data: Path,
@@ -118,19 +128,19 @@ def audit(
             schema=read_schema(given),
             label=label,
             groups=column_named(frame, groups),
-            verbose=True,
+            verbose=not is_quiet(),
         )
-        report, lines = found.to_json(), found.summary_lines()
+        report = found.to_json()
         if old is not None:
             drift = compare_audits(old, found)
             report["drift"] = drift.to_json()
-            lines += drift.summary_lines()
-    if json_file != "-":
-        for line in lines:
-            say(line)
+    aside = json_file == "-"
+    report["recommendation"] = say_result(found, err=aside, DATA=data)
+    for line in [] if drift is None or is_quiet() else drift.summary_lines():
+        say(line, err=aside)
     if html is not None:
         found.to_html(html, source=str(data), drift=drift)
-        say(f"wrote {html}", err=json_file == "-")
+        tell(f"wrote {html}", err=aside)
     write_result(json_file, report)
     _check_gates(report, gates, data)
 
@@ -171,6 +181,7 @@ def audit(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
 )
 @device_option
+@how_much_options
 @json_option
 def evaluate(
     train: Path,
@@ -222,22 +233,16 @@ def evaluate(
             by=column_named(real, by),
             device=device,
             random_state=seed,
-            verbose=True,
+            verbose=not is_quiet(),
         )
         content = report.to_json() | {"warnings": warned}
-        if not aside:
-            from synthgen.metrics.measures import key_scores
-
-            for line in [report.headline, *report.verdict_lines()]:
-                say(line)
-            names = ["score", "of", "value", "95 %", "real rows", "floor"]
-            show_table(["key figure", *names[1:]], report.table_rows(key_scores(report)))
-            show_table(names, report.table_rows())
-            for line in report.note_lines():
-                say(line)
+        files = {"TRAIN": train, "SYNTHETIC": synthetic}
+        content["recommendation"] = say_result(report, err=aside, **files)
+        if is_verbose():
+            show_table(*report.all_figures(), err=aside)
     if html is not None:
         report.to_html(html)
-        say(f"wrote {html}", err=aside)
+        tell(f"wrote {html}", err=aside)
     write_result(json_file, content)
     _check_gates(content, gates, synthetic, report.unknown)
 
@@ -271,6 +276,7 @@ def evaluate(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
 )
 @device_option
+@how_much_options
 @json_option
 def privacy(
     model: Path,
@@ -316,17 +322,13 @@ def privacy(
             time_budget=time_budget,
             device=device,
             random_state=seed,
-            verbose=True,
+            verbose=not is_quiet(),
         )
         content = found.to_json() | {"warnings": warned}
-        if not aside:
-            for line in repr(found).splitlines()[:-1]:
-                say(line)
-            for note in found.notes:
-                say(f"note: {note}")
+        content["recommendation"] = say_result(found, err=aside, TRAIN=train)
     if html is not None:
         found.to_html(html)
-        say(f"wrote {html}", err=aside)
+        tell(f"wrote {html}", err=aside)
     write_result(json_file, content)
     _check_gates(content, gates, model)
 

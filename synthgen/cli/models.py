@@ -25,7 +25,7 @@ from synthgen.cli.options import (
     shard_options,
     training_options,
 )
-from synthgen.cli.output import say_defused, say_refused
+from synthgen.cli.output import say_defused
 from synthgen.cli.paths import check_ending, check_places, folder_meant
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
@@ -59,7 +59,7 @@ def fit(
     """
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
-    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    drawn = drawn_seed(training.seed, resume=training.resume)
     with collect_notes() as notes, resumable(training), drawn as seed:
         synthesizer, decided = build(training), read_schema(training.schema)
         frame = read_frame(data)
@@ -162,7 +162,7 @@ def sample(
     check_ending(output)
     check_places([model], [output, json_file])
     aside = json_file == "-"
-    with collect_notes() as notes, drawn_seed(seed, err=aside) as seed:
+    with collect_notes() as notes, drawn_seed(seed) as seed:
         from synthgen.augmentation.guard import Guard
         from synthgen.augmentation.rejection import guarded_sample
         from synthgen.synthesizers.lookup import load
@@ -185,7 +185,10 @@ def sample(
     say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
     result = {"model": model, "output": output, "rows": rows, "counts": counts}
     result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
-    say_refused({None: guarded.summary()}, err=aside)
+    from synthgen.augmentation.advice import refused_lines
+
+    for line in refused_lines({None: guarded.summary()}):
+        say(line, err=aside)
     write_result(json_file, result)
 
 
@@ -202,12 +205,13 @@ def _sample_folder(
     json_file: str | None,
 ) -> None:
     """`sample` into a folder of Parquet files."""
+    from synthgen.augmentation.advice import refused_lines
     from synthgen.scale.dataset import sample_dataset, seed_of
     from synthgen.synthesizers.lookup import load
 
     check_places([model], [json_file])
     aside = json_file == "-"
-    with collect_notes(), drawn_seed(seed_of(folder) if seed is None else seed, err=aside) as seed:
+    with collect_notes(), drawn_seed(seed_of(folder) if seed is None else seed) as seed:
         where = read_where(wishes, load(model).schema_) if wishes else {}
         found = sample_dataset(
             model,
@@ -221,7 +225,8 @@ def _sample_folder(
             verbose=True,
             **{name: value for name, value in shards.items() if value is not None},
         )
-    say_refused({None: found}, err=aside)
+    for line in refused_lines({None: found}):
+        say(line, err=aside)
     named = ", ".join(f"{n:,} of {c}" for c, n in found["classes"].items())
     size = found["bytes"] / 2**20
     say(

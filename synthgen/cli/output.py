@@ -2,26 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from synthgen.cli.terminal import say, show_table
+from synthgen.cli.terminal import is_quiet, is_verbose, say, show_table, tell
 
 if TYPE_CHECKING:
-    from synthgen.augmentation.augmented import Augmented
     from synthgen.comparison.comparison import Comparison
     from synthgen.comparison.subgroups import Groups
-    from synthgen.comparison.sweep import Sweep
+    from synthgen.report.shown import Shown
 
 
-def say_comparison(found: Comparison, *, err: bool = False) -> None:
-    """Each strategy with its two metrics, gains, chances and time; what to do, and the verdicts."""
+# Of what a terminal shows at first: rows of the table, and characters of a card.
+MOST_ROWS, MOST_CHARACTERS = 12, 380
+
+
+def say_result(found: Shown, *, err: bool = False, **files: object) -> dict[str, str]:
+    """What to do, the findings behind it, and the key figures; all else with ``--verbose``.
+
+    Args:
+        found: The result.
+        err: Whether standard output is taken.
+        files: Names of files for the command, by the words that stand for them.
+
+    Returns:
+        The recommendation with these names, for the JSON.
+    """
+    advice = found.recommendation.about(**files)
+    for line in advice.lines():
+        say(line, err=err)
+    if not is_quiet():
+        _say_behind(found, err=err)
+    return asdict(advice)
+
+
+def _say_behind(found: Shown, *, err: bool) -> None:
+    """The findings and figures behind a recommendation."""
+    for card in found.cards:
+        most = len(card.line()) if is_verbose() else MOST_CHARACTERS
+        say(textwrap.shorten(card.line(), most, placeholder=" ..."), err=err)
+    heads, rows = found.key_figures()
+    shown = rows if is_verbose() else rows[:MOST_ROWS]
+    if shown:
+        show_table(heads, shown, err=err, cut=not is_verbose())
+    notes = found.note_lines()
+    if is_verbose():
+        for line in notes:
+            say(line, err=err)
+    elif len(shown) < len(rows) or notes:
+        more = f"{len(rows) - len(shown):,} more rows and " if len(shown) < len(rows) else ""
+        say(f"{more}{len(notes):,} notes: --verbose shows them", err=err)
+
+
+def say_strategies(found: Comparison, *, err: bool = False) -> None:
+    """Each strategy with its two metrics and its gains."""
     from synthgen.model_selection.scoring import METRICS
 
     names = list(dict.fromkeys([found.metric, found.decision]))
-    chances = {
-        c.strategy: " / ".join(f"{share:.2f}" for share in (c.helps, c.equal, c.harms))
-        for c in found.chances
-    }
     rows = []
     for strategy in found.strategies:
         row: list[object] = [strategy]
@@ -31,15 +69,10 @@ def say_comparison(found: Comparison, *, err: bool = False) -> None:
             low, high = (about.text(bound, signed=True) for bound in r.interval)
             of = f"{about.text(r.difference, signed=True)} [{low}, {high}]"
             row += [about.text(r.mean), "" if strategy == r.against else of]
-        row.append(chances.get(strategy, ""))
-        rows.append([*row, f"{found.seconds[strategy]:.0f} s" if strategy in found.seconds else ""])
+        rows.append(row)
     against = [found.result("nothing", name).against for name in names]
     heads = [h for n, a in zip(names, against, strict=True) for h in (n, f"gain on {a}")]
-    show_table(["strategy", *heads, "helps / equal / harms", "time"], rows, err=err)
-    if found.by is not None:
-        say_groups(found.by, found.metric, err=err)
-    for line in found.summary_lines():
-        say(line, err=err)
+    show_table(["strategy", *heads], rows, err=err)
 
 
 def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
@@ -69,55 +102,20 @@ def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
     )
 
 
-def say_sweep(found: Sweep, *, err: bool = False) -> None:
-    """The metric of each strategy at each share of the class."""
-    from synthgen.model_selection.scoring import METRICS
-
-    words = METRICS[found.points[0].metric].words
-    heads = [f"{rate:.3%}" for rate in found.rates]
-    rows: list[list[object]] = [["always no: accuracy", *(f"{a:.3f}" for a in found.always_no)]]
-    for name in found.strategies:
-        if name != "threshold":
-            rows.append([name, *("" if v != v else f"{v:.3f}" for v in found.curve(name))])
-    show_table([words, *heads], rows, err=err)
-    for line in found.summary_lines():
-        say(line, err=err)
-
-
-def say_additions(result: Augmented, *, err: bool) -> None:
-    """How many rows were made of each class, and why; what was refused."""
-    for a in result.additions:
-        say(f"{a.rows:,} new rows of {a.label!r}: {a.reason}", err=err)
-    if result.finding:
-        say(result.finding, err=err)
-    rows = [[str(c), n, result.after[c] - n, result.after[c]] for c, n in result.before.items()]
-    show_table([f"class of {result.schema.target}", "before", "new", "after"], rows, err=err)
-    say_refused(result.guard, err=err)
-
-
 def say_weights(column: str | None, *, err: bool) -> None:
     """What the column of weights is for."""
     if column is not None:
-        say(
+        tell(
             f"column {column}: give it to the classifier as sample_weight, and leave it out of the "
             f"features; without it the new rows harm most classifiers",
             err=err,
         )
 
 
-def say_refused(guard: dict[Any, dict[str, Any]], *, err: bool) -> None:
-    """How many drawn rows were refused, and why."""
-    for label, found in guard.items():
-        if found["refused"]:
-            counts = ", ".join(f"{n:,} {why}" for why, n in found["refused"].items())
-            of = "" if label is None else f" of {label!r}"
-            say(f"refused{of}, of {found['drawn']:,} rows drawn: {counts}", err=err)
-
-
 def say_defused(defused: int) -> None:
     """How many cells were changed for the sake of spreadsheets."""
     if defused:
-        say(
+        tell(
             f"note: {defused:,} cells or names that begin with = + - @ now begin with ' so that no "
             f"spreadsheet runs them; --no-defuse leaves them",
             err=True,

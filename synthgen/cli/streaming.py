@@ -9,9 +9,9 @@ import click
 
 from synthgen.cli.inputs import drawn_seed, write_result
 from synthgen.cli.options import Rows, build, refuse_training, resumable
-from synthgen.cli.output import say_refused, say_weights
+from synthgen.cli.output import say_weights
 from synthgen.cli.paths import check_places
-from synthgen.cli.terminal import collect_notes, say, show_table
+from synthgen.cli.terminal import collect_notes, is_quiet, say, show_table, tell
 from synthgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def stream_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | None) -> None:
     """`augment` with the table read as a stream."""
+    from synthgen.augmentation.advice import refused_lines
     from synthgen.scale.reservoir import KEEP
     from synthgen.scale.stream import augment_stream
     from synthgen.synthesizers.lookup import load
@@ -54,7 +55,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
     if job.model is not None:
         refuse_training(training)
     check_places([job.data, job.model, training.resume], [job.output, job.manifest_file, json_file])
-    drawn = drawn_seed(training.seed, err=aside, resume=training.resume)
+    drawn = drawn_seed(training.seed, resume=training.resume)
     with collect_notes(), resumable(training), drawn as seed:
         fitted = None if job.model is None else load(job.model, device=training.device)
         found: dict[str, Any] = augment_stream(
@@ -73,7 +74,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
             weights=job.weights,
             rules=job.rules,
             random_state=seed,
-            verbose=True,
+            verbose=not is_quiet(),
         )
     before, after = found["before"], found["after"]
     for added in found["added"]:
@@ -81,7 +82,8 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
     rows = [[c, n, after[c] - n, after[c]] for c, n in before.items()]
     show_table([f"class of {training.target}", "before", "new", "after"], rows, err=aside)
     for label, counts in found["refused"].items():
-        say_refused({label: {"refused": counts, "drawn": found["drawn"][label]}}, err=aside)
+        for line in refused_lines({label: {"refused": counts, "drawn": found["drawn"][label]}}):
+            tell(line, err=aside)
     say_weights(job.weights, err=aside)
     say(
         f"wrote {job.output}: {found['rows']:,} rows, the new ones learned from "

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, UsageError
 
 # What the system says where an output takes no more: disk or quota full, or a device that fails.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -125,7 +125,7 @@ def collect_notes(*, later: bool = False) -> Iterator[list[str]]:
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
         if issubclass(category, UserWarning) and str(message) not in found:
             found.append(str(message))
-            if not later:
+            if not later and not is_quiet():
                 say(f"note: {message}", err=True)
 
     with warnings.catch_warnings():
@@ -134,8 +134,44 @@ def collect_notes(*, later: bool = False) -> Iterator[list[str]]:
         try:
             yield found
         finally:
-            for message in found if later else ():
+            for message in found if later and not is_quiet() else ():
                 say(f"note: {message}", err=True)
+
+
+# --- how much it prints -----------------------------------------------------------------------
+
+_HOW_MUCH = "synthgen.how_much"  # a key in a click context's meta
+
+
+def how_much_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--verbose`` and ``--quiet`` of a command."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and context.meta.setdefault(_HOW_MUCH, parameter.name) != parameter.name:
+            raise UsageError(255, "--verbose and --quiet were both given: drop one")
+
+    for name, words in (
+        ("--quiet", "Print what to do and nothing else: no progress, no notes."),
+        ("--verbose", "Print every figure and note, not only the first screen."),
+    ):
+        option = click.option(name, is_flag=True, expose_value=False, callback=keep, help=words)
+        command = option(command)
+    return command
+
+
+def is_verbose() -> bool:
+    """Whether the running command was asked for every figure."""
+    return _how_much() == "verbose"
+
+
+def is_quiet() -> bool:
+    """Whether the running command was asked for its answer only."""
+    return _how_much() == "quiet"
+
+
+def _how_much() -> str:
+    context = click.get_current_context(silent=True)
+    return "" if context is None else context.meta.get(_HOW_MUCH, "")
 
 
 # --- what it prints ---------------------------------------------------------------------------
@@ -149,14 +185,31 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
+def tell(text: str, *, err: bool = False) -> None:
+    """`say`, unless the command was asked to be quiet."""
+    if not is_quiet():
+        say(text, err=err)
+
+
 def _visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def show_table(
-    names: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False
+    names: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    err: bool = False,
+    cut: bool = False,
 ) -> None:
-    """A table, numbers to the right."""
+    """A table, numbers to the right.
+
+    Args:
+        names: Of the columns.
+        rows: Cells, a row each.
+        err: Print on standard error.
+        cut: Each row is one line: cells that are too wide end in "…".
+    """
     from io import StringIO
 
     from rich import box
@@ -169,7 +222,12 @@ def show_table(
     table = Table(box=box.ASCII2 if plain else box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
         number = bool(rows) and all(isinstance(row[place], int | float) for row in rows)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if number else "left",
+            no_wrap=cut,
+            overflow="ellipsis" if cut else "fold",
+        )
     for row in rows:
         table.add_row(*(f"{c:,}" if isinstance(c, int) else _visible(str(c)) for c in row))
     text = StringIO()

@@ -8,6 +8,7 @@ import math
 import os
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import IO, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.lib import format as npy
 
 from synthgen.encoding.stored import Stored, unreadable, wrong
 from synthgen.errors import DataError, ModelFileError
+from synthgen.report.answer import Recommendation
 from synthgen.tables.disk import read_bytes
 
 # A forest of 200 deep trees on a million rows takes about 1 GiB.
@@ -108,7 +110,12 @@ def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) ->
     order = np.asarray(content["order"])
     if order.dtype.kind != "i" or sorted(order.tolist()) != list(range(n_classes)):
         raise wrong("order", order.tolist(), f"the numbers from 0 to {n_classes - 1}")
-    Stored(content["explanation"], "explanation").text()
+    advice = json.loads(Stored(content["recommendation"], "recommendation").text())
+    names = [field.name for field in fields(Recommendation)]
+    if not isinstance(advice, dict) or sorted(advice) != sorted(names):
+        raise wrong("recommendation", advice, f"a table with {', '.join(names)}")
+    for name in names:
+        Stored(advice[name], name).text()
     members = json.loads(Stored(content["members"], "members").text())
     if not isinstance(members, list) or not all(isinstance(name, str) for name in members):
         raise wrong("members", members, "a list of names")

@@ -25,12 +25,13 @@ from synthgen.comparison.ensemble import (
     recalibrated,
 )
 from synthgen.comparison.parts import Part, checked_weight
-from synthgen.comparison.quality import Quality, quality
+from synthgen.comparison.quality import PREDICT, Quality, quality
 from synthgen.comparison.schedule import check_budget, check_jobs
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.scoring import alarm_threshold, rank
+from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import features_and_classes, without_groups
 from synthgen.tables.schema import Schema, describe
@@ -72,7 +73,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         members_: Names of the members that were chosen.
         threshold_: Rows with this probability or more are predicted to be of that class.
         quality_: The `Quality`; None where the class had too few rows for folds, and after `load`.
-        explanation_: What to do with it, and how sure that is, in words.
+        recommendation_: What to do with it, and how sure that is.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -89,7 +90,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     label_: Any
     members_: tuple[str, ...]
     threshold_: float
-    explanation_: str
+    recommendation_: Recommendation
     quality_: Quality | None
     target_: Any
     n_features_in_: int
@@ -208,7 +209,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     def _conclude(
         self, part: Part, label: Any, members: Sequence[Estimator], found: CrossFit
     ) -> None:
-        """Set `members_`, `quality_`, `threshold_` and `explanation_`, and what predicts."""
+        """Set `members_`, `quality_`, `threshold_` and `recommendation_`, and what predicts."""
         y = part.y[found.rows]
         is_rare = y == part.rare
         self.quality_, self.threshold_ = None, 0.5
@@ -220,9 +221,12 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             why = f"class {label!r} has {rows} rows, and {LEAST_RARE} are the least"
             if rows >= LEAST_RARE:
                 why = "the time budget left none, or all rows of the class are one group"
-            self.explanation_ = (
-                f"Use it with care: it could not be judged on rows that it has not seen ({why}). "
-                f"Probabilities are not recalibrated, and the threshold is one half."
+            self.recommendation_ = Recommendation(
+                "use with care",
+                f"Use it with care: it could not be judged on rows that it has not seen ({why}).",
+                "That is not known; probabilities are not recalibrated, and the threshold is one "
+                "half.",
+                PREDICT,
             )
             return
         chosen = best_members(is_rare, found.scores[:, :, part.rare], found.fold, found.weight)
@@ -244,7 +248,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             self.threshold_,
             found.notes,
         )
-        self.explanation_ = f"{self.quality_.recommendation} {self.quality_.certainty}"
+        self.recommendation_ = self.quality_.recommendation
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes at their natural shares.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from synthgen.comparison.archive import check_content, read_archive
 from synthgen.encoding.matrix import Matrix
 from synthgen.errors import ModelFileError
 from synthgen.model_selection.estimators import Estimator
+from synthgen.report.answer import Recommendation
 from synthgen.seeds import seed_sequence
 from synthgen.tables.disk import atomic_write
 from synthgen.tables.plain import from_plain, to_plain
 from synthgen.tables.schema import Schema
 from synthgen.training.model_file import naming
 
-FORMAT = 5  # 1 to 4 held one strategy for the rare class, not an average
+FORMAT = 6  # 5 held the recommendation as one text; 1 to 4 one strategy, not an average
 
 # What a file may hold beside what skops trusts by itself.
 TRUSTED = [
@@ -66,7 +67,7 @@ def write(model: Any, path: str | os.PathLike[str]) -> None:
         "rare": int(model._rare),
         "threshold": float(model.threshold_),
         "members": json.dumps([*model.members_]),
-        "explanation": model.explanation_,
+        "recommendation": json.dumps(asdict(model.recommendation_)),
         "target": json.dumps(None if model.target_ is None else str(model.target_)),
         "names": json.dumps([*map(str, getattr(model, "feature_names_in_", []))]),
         "fitted": model._fitted,
@@ -98,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             "threshold_": float(content["threshold"]),
             "_fitted": content["fitted"],
             "members_": tuple(json.loads(content["members"])),
-            "explanation_": content["explanation"],
+            "recommendation_": Recommendation(**json.loads(content["recommendation"])),
             "label_": classes[rare],
             "n_features_in_": int(content["n_features"]),
             "target_": json.loads(content["target"]),

@@ -1,4 +1,4 @@
-"""Which strategy for a rare class is worth having on this table, and how sure that is."""
+"""Which strategy for a rare class helps on this table, and how sure that is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from synthgen.comparison.comparison import Comparison
 from synthgen.comparison.parts import Part
 from synthgen.comparison.recommendation import (
     Chances,
-    Recommendation,
     chances_of,
     margin_of,
     recommend,
@@ -35,6 +34,7 @@ from synthgen.comparison.verdicts import (
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.scoring import METRICS, RANKED
+from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
@@ -67,7 +67,7 @@ def compare(
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Try every strategy for the rare class on the same splits, and say which is worth having.
+    """Try every strategy for the rare class on the same splits, and say which helps.
 
     Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split all is
     learned from the training part: levels, medians, synthesizers, amounts, settings and thresholds.

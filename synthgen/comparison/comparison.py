@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from synthgen.comparison.recommendation import Chances, Recommendation
+from synthgen.comparison.recommendation import Chances
 from synthgen.comparison.subgroups import Groups
-from synthgen.comparison.verdicts import RealRows, Result, Verdict
+from synthgen.comparison.verdicts import RealRows, Result, Verdict, card_of
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
-from synthgen.report.shown import Shown
+from synthgen.report.answer import Card, Recommendation
+from synthgen.report.shown import Shown, repr_lines
 
-SHOWN_NOTES = 5  # in the summary
-WIDTH, HEADLINES, SHOWN_STRATEGIES = 100, 3, 5  # columns and lines of the repr: 12 at most
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
+
+SHOWN_STRATEGIES, MOST_STRATEGIES = 3, 12  # in the repr, and in a terminal
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Comparison(Shown):
         results: One for each strategy and metric, the simplest strategy first.
         recommendation: What to do, how sure that is, and the command.
         chances: Of each strategy but nothing and threshold, by the metric: the expected gain, and
-            the probability that it helps, makes no difference worth having, or harms.
+            the probability that it helps, makes no difference that matters, or harms.
         verdict: "ranking" compares with doing nothing, "decision" with moving the threshold.
         real_rows: What more real rows would be worth, see `RealRows`.
         pruned: Strategies that the time budget left out, each with the reason.
@@ -92,27 +94,37 @@ class Comparison(Shown):
         """Names of the strategies with results, in order of simplicity."""
         return list(dict.fromkeys(r.strategy for r in self.results))
 
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """Both verdicts, and what more real rows would be worth."""
+        kinds = {"ranking": "Ranking", "decision": "Decision"}
+        found = [card_of(f"{kinds[kind]} of {self.label!r}", v) for kind, v in self.verdict.items()]
+        told, text = "not estimated", "There were too few rows to train on parts of them."
+        if self.real_rows is not None:
+            low, high = self.real_rows.interval
+            told = f"{self.real_rows.doubling:+.3f} for twice as many"
+            text = (
+                f"In {METRICS[self.metric].words}, an estimate from training on fewer rows "
+                f"[{low:+.3f}, {high:+.3f}]."
+            )
+        return (*found, Card("More real rows", told, text))
+
     def __repr__(self) -> str:
         about = METRICS[self.metric]
-        advice = self.recommendation
-        lines = textwrap.wrap(advice.text, WIDTH, max_lines=2, placeholder=" ...")
-        lines += textwrap.wrap(advice.certainty, WIDTH, max_lines=HEADLINES, placeholder=" ...")
         ranked = sorted(
             (self.result(name) for name in self.strategies if name != "threshold"),
             key=lambda result: -about.sign * result.mean,
         )
-        below = [
+        lines = [
             f"Comparison on class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} "
             f"rows, {self.estimator}, {self.splits} splits",
             *(
                 f"- {result.strategy}: {about.text(result.mean)} {about.words}"
                 for result in ranked[:SHOWN_STRATEGIES]
             ),
+            f"to_frame() has the {len(self.results):,} results",
         ]
-        lines += [textwrap.shorten(line, WIDTH, placeholder=" ...") for line in below]
-        if (more := len(ranked) - SHOWN_STRATEGIES) > 0:
-            lines.append(f"- and {more} more")
-        return "\n".join([*lines, f"to_frame() has the {len(self.results):,} results"])
+        return repr_lines(self.recommendation, lines)
 
     def to_frame(self) -> pd.DataFrame:
         """All results, a row for each strategy and metric, in order of simplicity.
@@ -146,31 +158,39 @@ class Comparison(Shown):
 
         return render_comparison(self)
 
-    def _cards(self) -> str:
-        from synthgen.comparison.comparison_page import comparison_cards
+    def _picture(self) -> Picture | None:
+        from synthgen.comparison.comparison_page import comparison_picture
 
-        return comparison_cards(self)
+        return comparison_picture(self)
 
-    def summary_lines(self) -> list[str]:
-        """The recommendation, both verdicts and what they rest on, in words."""
-        advice = self.recommendation
-        lines = [advice.text, advice.certainty]
-        lines += [f"do it: {advice.command}"] if advice.command else []
-        lines += [
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """The strategies with the greatest expected gain by the metric."""
+        about = METRICS[self.metric]
+        chances = sorted(self.chances, key=lambda c: -c.gain)[:MOST_STRATEGIES]
+        nothing = self.result("nothing")
+        rows = [["nothing", about.text(nothing.mean), "", "", self._time("nothing")]]
+        for c in chances:
+            low, high = (about.text(end, signed=True) for end in c.interval)
+            rows.append(
+                [
+                    c.strategy,
+                    about.text(self.result(c.strategy).mean),
+                    f"{about.text(c.gain, signed=True)} [{low}, {high}]",
+                    f"{c.helps:.2f} / {c.equal:.2f} / {c.harms:.2f}",
+                    self._time(c.strategy),
+                ]
+            )
+        return ["strategy", about.words, "gain", "helps / equal / harms", "time"], rows
+
+    def _time(self, strategy: str) -> str:
+        return f"{self.seconds[strategy]:.0f} s" if strategy in self.seconds else ""
+
+    def note_lines(self) -> list[str]:
+        """What was compared, what was not, and what else to know."""
+        lines = [
             f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
             f"{self.estimator}, {self.splits} splits, natural shares in every test part"
         ]
-        lines += [f"{kind}: {v.text}" for kind, v in self.verdict.items()]
-        if self.real_rows is not None:
-            low, high = self.real_rows.interval
-            lines.append(
-                f"more real rows (an estimate): twice as many would be worth "
-                f"{self.real_rows.doubling:+.3f} {METRICS[self.metric].words} "
-                f"[{low:+.3f}, {high:+.3f}]"
-            )
         lines += [f"not applicable: {name}: {why}" for name, why in self.not_applicable.items()]
         lines += [f"left out: {name}: {why}" for name, why in self.pruned.items()]
-        lines += [f"note: {note}" for note in self.notes[:SHOWN_NOTES]]
-        if len(self.notes) > SHOWN_NOTES:
-            lines.append(f"note: {len(self.notes) - SHOWN_NOTES} more, in the page and the JSON")
-        return lines
+        return [*lines, *(f"note: {note}" for note in self.notes)]

@@ -14,7 +14,7 @@ from synthgen.comparison.subgroups import Group
 from synthgen.comparison.verdicts import Result
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
 from synthgen.model_selection.selection import MARGIN
-from synthgen.report.card import Card, Picture, Tone, render_cards
+from synthgen.report.card import Picture, plain_advice, plain_cards
 from synthgen.report.figures import FIFTH, FOURTH, INK, MADE, REAL, THIRD, Figures, percent, short
 from synthgen.report.template import clean, fill
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from synthgen.comparison.comparison import Comparison
 
 DRAWN = 3  # strategies in a figure of curves, beside doing nothing
-TONES: dict[str, Tone] = {"helps": "good", "no worthwhile gain": "middling"}
 COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
 
 
@@ -52,11 +51,8 @@ def render_comparison(comparison: Comparison) -> str:
             }
             for kind, v in comparison.verdict.items()
         ],
-        advice={
-            "text": clean(comparison.recommendation.text),
-            "certainty": clean(comparison.recommendation.certainty),
-            "command": clean(comparison.recommendation.command),
-        },
+        advice=plain_advice(comparison.recommendation),
+        cards=plain_cards(comparison.cards),
         chances=[
             {
                 "name": clean(c.strategy),
@@ -83,28 +79,17 @@ def render_comparison(comparison: Comparison) -> str:
     )
 
 
-def comparison_cards(comparison: Comparison) -> str:
-    """The verdicts and the gain of each strategy, as HTML for a notebook."""
+def comparison_picture(comparison: Comparison) -> Picture:
+    """The gain of each strategy by the metric, with its interval."""
     results = _ordered(comparison, comparison.metric)
     words, money = METRICS[comparison.metric].words, comparison.metric == "cost"
     against = "doing nothing" if results[0].against == "nothing" else "the threshold alone"
-    advice = comparison.recommendation
-    return render_cards(
-        f"What helps “{comparison.label}”? {advice.text}",
-        [
-            Card("Certainty", advice.action, f"{advice.certainty} {advice.command}".strip()),
-            *(
-                Card(kind.capitalize(), v.outcome, f"{v.text}.", TONES.get(v.outcome, "quiet"))
-                for kind, v in comparison.verdict.items()
-            ),
-        ],
-        Picture(
-            partial(_draw_forest, results=results, money=money),
-            f"Gain in {words} over {against}, with intervals",
-            f"Gain in {words} over {against}: a bar is the 95 % interval, and holds for all "
-            f"strategies at once. A bar right of zero helps.",
-            (4.8, 0.9 + 0.26 * len(results)),
-        ),
+    return Picture(
+        partial(_draw_forest, results=results, money=money),
+        f"Gain in {words} over {against}, with intervals",
+        f"Gain in {words} over {against}: a bar is the 95 % interval, and holds for all "
+        f"strategies at once. A bar right of zero helps.",
+        (4.8, 0.9 + 0.26 * len(results)),
     )
 
 

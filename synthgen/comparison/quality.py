@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,13 @@ from sklearn.metrics import (
 )
 
 from synthgen.model_selection.selection import Difference, compare_to, corrected
-from synthgen.report.shown import Shown
+from synthgen.report.answer import Card, Recommendation, Tone
+from synthgen.report.shown import Shown, repr_lines
 
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
+
+PREDICT = "synthgen predict MODEL NEW -o OUT"
 OWN, PLAIN_NAME = "this classifier", "plain boosting"
 BINS = 8  # of a reliability diagram, with about as many rows of the class in each
 WORDS = {
@@ -41,8 +46,7 @@ class Quality(Shown):
     recalibration that have not learned from it. The threshold was chosen on all of these rows.
 
     Attributes:
-        recommendation: What to do, in a sentence.
-        certainty: How sure that is, in a sentence.
+        recommendation: What to do with the classifier.
         label: The class that matters.
         rows, rare: Rows that were judged, and how many of them are of the class.
         folds: How many folds were finished.
@@ -56,8 +60,7 @@ class Quality(Shown):
         notes: What to know beside.
     """
 
-    recommendation: str
-    certainty: str
+    recommendation: Recommendation
     label: str
     rows: int
     rare: int
@@ -71,19 +74,52 @@ class Quality(Shown):
     reliability: dict[str, list[tuple[float, float, int]]]
     notes: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        return "\n".join(self.summary_lines())
-
-    def summary_lines(self) -> list[str]:
-        """The recommendation, how sure it is, and the figures, in words."""
-        lines = [self.recommendation, self.certainty]
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """Ranking, the threshold, and whether probabilities come true; each beside boosting."""
         own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
-        lines += [
-            f"{WORDS[name]}: {own[name]:.3f} (plain boosting {plain[name]:.3f})"
-            for name in own
-            if name != "average_precision"
-        ]
-        return [*lines, *(f"note: {note}" for note in self.notes)]
+        right = "no alarm" if np.isnan(self.precision) else f"{self.precision:.0%} of its alarms"
+        better: Tone = "good" if self.gain > 0 else "middling"
+        sharper: Tone = "good" if own["log_loss"] < plain["log_loss"] else "middling"
+        return (
+            Card(
+                "Ranking",
+                f"{self.gain:+.3f} on plain boosting",
+                f"Average precision {own['average_precision']:.3f}, plain boosting "
+                f"{plain['average_precision']:.3f}; area under the ROC curve "
+                f"{own['roc_auc']:.3f}, plain boosting {plain['roc_auc']:.3f}.",
+                better,
+            ),
+            Card(
+                "Threshold",
+                f"finds {self.recall:.0%} of the class",
+                f"{right[:1].upper()}{right[1:]} are right, and {self.false_alarms:.2%} of the "
+                f"other rows get one.",
+            ),
+            Card(
+                "Probabilities",
+                f"log-loss {own['log_loss']:.3f}",
+                f"Plain boosting {plain['log_loss']:.3f}; calibration error "
+                f"{own['calibration_error']:.3f}, plain boosting "
+                f"{plain['calibration_error']:.3f}.",
+                sharper,
+            ),
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"Quality on {self.rows:,} rows, {self.rare:,} of class {self.label!r}"]
+        lines += [f"- {card.line()}" for card in self.cards]
+        return repr_lines(self.recommendation, [*lines, "to_frame() has all figures"])
+
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """Each metric, of this classifier and of plain boosting."""
+        own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
+        rows = [[WORDS[name], f"{own[name]:.3f}", f"{plain[name]:.3f}"] for name in own]
+        return ["metric", OWN, PLAIN_NAME], rows
+
+    def note_lines(self) -> list[str]:
+        """What to know beside."""
+        return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:
         """Columns ``metric``, ``this classifier`` and ``plain boosting``, a row for each metric."""
@@ -100,30 +136,19 @@ class Quality(Shown):
         title = clean(f"A classifier that finds {self.label}").replace("<", "&lt;")
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"</head>\n<body>{self._cards()}</body></html>\n"
+            f"</head>\n<body>{self._repr_html_()}</body></html>\n"
         )
 
-    def _cards(self) -> str:
-        from synthgen.report.card import Card, Picture, render_cards
+    def _picture(self) -> Picture | None:
+        from synthgen.report.card import Picture
 
-        own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
-        cards = [Card("Certainty", f"{self.gain:+.3f} on plain boosting", self.certainty)]
-        cards += [
-            Card(
-                WORDS[name].capitalize(), f"{own[name]:.3f}", f"Plain boosting: {plain[name]:.3f}."
-            )
-            for name in own
-            if name != "average_precision"
-        ]
-        cards += [Card("Note", "", note) for note in self.notes]
-        picture = Picture(
+        return Picture(
             partial(_draw, reliability=self.reliability),
             "Reliability: probability given and share of the class",
             "Probability given (across) and share of the class among these rows (up): on the "
             "diagonal, probabilities come true. Both axes are logarithmic.",
             key=((OWN, "made"), (PLAIN_NAME, "real")),
         )
-        return render_cards(self.recommendation, cards, picture)
 
 
 def _by_fold(
@@ -186,12 +211,11 @@ def quality(
         mean, error = corrected(own_ap[None] - prevalence, ratio)
         above = float(mean[0] - 2 * error[0])  # less than 0: guessing may do as well
     recall, precision, false_alarms = _decided(is_rare, p[:, rare] >= threshold, weight)
-    text, sure = _in_words(
+    advice = _in_words(
         label, figures, gain, above, prevalence, threshold, recall, precision, len(there)
     )
     return Quality(
-        text,
-        sure,
+        advice,
         str(label),
         len(y),
         int(is_rare.sum()),
@@ -270,29 +294,34 @@ def _in_words(
     recall: float,
     precision: float,
     folds: int,
-) -> tuple[str, str]:
+) -> Recommendation:
     own, plain = (figures[name]["average_precision"] for name in (OWN, PLAIN_NAME))
     said = f"average precision {own:.3f} in {folds}-fold cross-validation"
     if gain is None or above is None:
-        return (
+        return Recommendation(
+            "use with care",
             f"Use it with care: one fold alone could be judged, with {said}.",
-            "How sure that is cannot be said from one fold.",
+            "That cannot be said from one fold.",
+            PREDICT,
         )
     sure = (
         f"{said[0].upper()}{said[1:]}; plain boosting reaches {plain:.3f} (gain {gain.mean:+.3f}, "
         f"95 % interval [{gain.low:+.3f}, {gain.high:+.3f}]), guessing {prevalence:.3f}."
     )
     if above <= 0:
-        return (
-            f"Do not rely on it yet: that it finds {label!r} better than guessing is not "
-            f"established. Collect more rows of the class, or better columns.",
+        return Recommendation(
+            "collect",
+            f"Do not rely on it yet, collect more rows of {label!r} or better columns: that it "
+            f"beats guessing is not established.",
             sure,
         )
     right = "none of its alarms" if np.isnan(precision) else f"{precision:.0%} of its alarms"
-    return (
+    return Recommendation(
+        "use",
         f"Predict {label!r} from a probability of {threshold:.3g} on: this finds {recall:.0%} of "
         f"the class, and {right} are right.",
         sure,
+        PREDICT,
     )
 
 

@@ -11,6 +11,7 @@ from scipy.stats import t as student
 
 from synthgen.model_selection.scoring import FALSE_ALARMS, METRICS
 from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_value
+from synthgen.report.answer import Recommendation
 
 LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # of the metric, and of what doing nothing reaches
 SURE = 0.8  # a change is recommended from this probability that it helps
@@ -57,27 +58,8 @@ class Chances:
     established: bool = True
 
 
-@dataclass(frozen=True)
-class Recommendation:
-    """What to do, and how sure that is.
-
-    Attributes:
-        action: "use" a strategy, "keep" the classifier as it is, or "collect" more data.
-        strategy: The one to use; "threshold" where the classifier is kept; "" to collect.
-        text: What to do, in a sentence.
-        certainty: How sure that is, in a sentence.
-        command: What does it; "" where nothing needs to be run.
-    """
-
-    action: str
-    strategy: str
-    text: str
-    certainty: str
-    command: str
-
-
 def margin_of(metric: str, level: float) -> float:
-    """The gain that is worth having, where doing nothing reaches `level`.
+    """The least gain that matters, where doing nothing reaches `level`.
 
     Example:
         >>> margin_of("average_precision", 0.1), margin_of("average_precision", 0.5)
@@ -200,12 +182,10 @@ def recommend(
     if chance is not None and level - half <= chance:
         return Recommendation(
             "collect",
-            "",
             f"Collect more rows of {label!r}, or better columns: no strategy can be recommended.",
             f"{reached[0].upper()}{reached[1:]} [{about.text(level - half)}, "
             f"{about.text(level + half)}], which may be no better than guessing "
             f"({about.text(chance)}).",
-            "",
         )
     helping = [c for c in chances if c.helps >= SURE and c.established]
     if not helping:
@@ -219,7 +199,6 @@ def recommend(
             )
         return Recommendation(
             "keep",
-            "threshold",
             f"Keep the classifier as it is, and call a row {label!r} from a probability of "
             f"{threshold:.3g} on.",
             sure,
@@ -233,10 +212,9 @@ def recommend(
         names = {"target": shlex.quote(target), "label": shlex.quote(label)}
         command = COMMANDS[best.strategy].format(**names)
     return Recommendation(
-        "use",
-        best.strategy,
+        f"use {best.strategy}",
         f"Use {best.strategy}: {about.text(best.gain, signed=True)} {about.words} expected.",
-        f"It helps with probability {best.helps:.2f}, makes no difference worth having (less than "
+        f"It helps with probability {best.helps:.2f}, makes no difference that matters (less than "
         f"{about.text(margin)}) with {best.equal:.2f} and harms with {best.harms:.2f}; 95 % "
         f"interval [{low}, {high}], {reached}. The best strategy of all would gain "
         f"{about.text(best.regret)} more, expected.",

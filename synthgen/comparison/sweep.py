@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import math
 import os
-import textwrap
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from synthgen.comparison.compare import RANKING, compare, seeded
-from synthgen.comparison.comparison import WIDTH, Comparison
+from synthgen.comparison.comparison import Comparison
 from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS
+from synthgen.comparison.verdicts import card_of
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
-from synthgen.report.shown import Shown
+from synthgen.report.answer import Card, Recommendation
+from synthgen.report.shown import Shown, repr_lines
 from synthgen.seeds import RandomState, child_seed
 from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-SHOWN = 10  # points, in the repr
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +83,32 @@ class Sweep(Shown):
             for point in self.points
         ]
 
+    @property
+    def recommendation(self) -> Recommendation:
+        """That of the point with the most rows of the class, and where it stops holding."""
+        whole = self.points[-1].recommendation
+        others = [p for p in self.points if p.recommendation.action != whole.action]
+        certainty = whole.certainty
+        if others:
+            rows = max(p.rare for p in others)
+            advice = next(p for p in others if p.rare == rows).recommendation
+            certainty += f" With {rows:,} rows of the class: {advice.text}"
+        return replace(whole, certainty=certainty)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The ranking at the lowest rate, in the middle, and at the highest."""
+        last = len(self.points) - 1
+        chosen = [self.points[place] for place in sorted({0, last // 2, last})]
+        return tuple(
+            card_of(f"Ranking with {point.rare:,} rows of the class", point.verdict["ranking"])
+            for point in chosen
+        )
+
     def __repr__(self) -> str:
         lines = [f"Sweep of class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]
-        shown = [*zip(self.rates, self.points, strict=True)][:SHOWN]
-        found = [
-            f"{rate:.3%} ({point.rare:,} rows): {point.verdict['ranking'].text}"
-            for rate, point in shown
-        ]
-        if (more := len(self.points) - len(shown)) > 0:
-            lines.append(f"and {more} higher rates: see to_frame()")
-        return "\n".join(textwrap.shorten(x, WIDTH, placeholder=" ...") for x in found + lines)
+        lines += [f"- {card.line()}" for card in self.cards]
+        return repr_lines(self.recommendation, [*lines, "to_frame() has all results"])
 
     def to_frame(self) -> pd.DataFrame:
         """All results, a row for each point, strategy and metric, the rarest point first.
@@ -121,6 +139,7 @@ class Sweep(Shown):
             "rows": self.rows,
             "rare": self.rare,
             "seed": self.seed,
+            "recommendation": asdict(self.recommendation),
             "rates": self.rates,
             "always_no_accuracy": self.always_no,
             "metric": metric,
@@ -136,12 +155,21 @@ class Sweep(Shown):
 
         return render_sweep(self)
 
-    def _cards(self) -> str:
-        from synthgen.comparison.sweep_page import sweep_cards
+    def _picture(self) -> Picture | None:
+        from synthgen.comparison.sweep_page import sweep_picture
 
-        return sweep_cards(self)
+        return sweep_picture(self)
 
-    def summary_lines(self) -> list[str]:
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """The metric of each strategy at each rate, and the accuracy of always saying no."""
+        heads = [METRICS[self.points[0].metric].words, *(f"{rate:.3%}" for rate in self.rates)]
+        rows: list[list[Any]] = [["always no: accuracy", *(f"{a:.3f}" for a in self.always_no)]]
+        for name in self.strategies:
+            if name != "threshold":
+                rows.append([name, *("" if v != v else f"{v:.3f}" for v in self.curve(name))])
+        return heads, rows
+
+    def note_lines(self) -> list[str]:
         """What happens as the class gets rarer, in words."""
         words = METRICS[self.points[0].metric].words
         lines = [f"class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]

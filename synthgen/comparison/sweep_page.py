@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen import __version__
-from synthgen.comparison.comparison_page import COLOURS, TONES
+from synthgen.comparison.comparison_page import COLOURS
 from synthgen.model_selection.scoring import METRICS
-from synthgen.report.card import Card, Picture, render_cards
+from synthgen.report.card import Picture, plain_advice
 from synthgen.report.figures import FIFTH, INK, Figures, short
 from synthgen.report.template import clean, fill
 
@@ -50,33 +50,21 @@ def render_sweep(sweep: Sweep) -> str:
         strategies=[
             (clean(name), sweep.curve(name)) for name in sweep.strategies if name != "threshold"
         ],
+        advice=plain_advice(sweep.recommendation),
         seed=sweep.seed,
         version=__version__,
     )
 
 
-def sweep_cards(sweep: Sweep) -> str:
-    """The verdict on the ranking at each rate and the curves, as HTML for a notebook."""
+def sweep_picture(sweep: Sweep) -> Picture:
+    """The metric of the best strategies at each rate."""
     about = METRICS[sweep.points[0].metric]
-    cards = [
-        Card(
-            f"{rate_text(rate)}, {point.rare:,} rows",
-            point.verdict["ranking"].outcome,
-            f"{point.verdict['ranking'].text}.",
-            TONES.get(point.verdict["ranking"].outcome, "quiet"),
-        )
-        for rate, point in zip(sweep.rates, sweep.points, strict=True)
-    ]
     words = f"{about.words[:1].upper()}{about.words[1:]}"
-    return render_cards(
-        f"What helps “{sweep.label}” as it gets rarer, at {len(sweep.points)} rates",
-        cards,
-        Picture(
-            partial(draw_curves, sweep=sweep),
-            f"{words} of each strategy as the class gets rarer",
-            f"{words} of doing nothing and of the strategies with the greatest gains.",
-            key=tuple(zip(coloured(sweep), COLOURS, strict=False)),
-        ),
+    return Picture(
+        partial(draw_curves, sweep=sweep),
+        f"{words} of each strategy as the class gets rarer",
+        f"{words} of doing nothing and of the strategies with the greatest gains.",
+        key=tuple(zip(coloured(sweep), COLOURS, strict=False)),
     )
 
 

@@ -21,6 +21,9 @@ from synthgen.model_selection.selection import (
     compare_to,
     verdict,
 )
+from synthgen.report.answer import Card, Tone
+
+TONES: dict[str, Tone] = {HELPS: "good", NO_GAIN: "middling", UNCLEAR: "quiet"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class Verdict:
     interval: tuple[float, float]
     chosen: dict[str, int]
     text: str
+
+
+def card_of(title: str, verdict: Verdict) -> Card:
+    """A verdict as a card, whose text does not begin with the outcome again."""
+    text = verdict.text.removeprefix(f"{verdict.outcome}: ")
+    return Card(title, verdict.outcome, f"{text}.", TONES[verdict.outcome])
 
 
 @dataclass(frozen=True)
@@ -231,7 +240,7 @@ def _in_words(
         )
     if outcome == NO_GAIN:
         return (
-            f"no worthwhile gain over {level_text}: even {hopes} gains at most {signed(highest)}; "
+            f"no worthwhile gain: over {level_text} even {hopes} gains at most {signed(highest)}; "
             f"below {about.text(margin)} a gain is too small to matter ({at_once})"
         )
     assert outcome == UNCLEAR

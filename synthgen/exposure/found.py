@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from synthgen.exposure.membership import Attack
-from synthgen.report.shown import Shown
+from synthgen.report.answer import Card, Recommendation, Tone
+from synthgen.report.shown import Shown, repr_lines
 
 # Learned rows found at 10 % false alarms: up to so many may be given away, if the interval ends
 # below the second. Guessing finds 10 %; published diffusion models gave 46 % away (MIDST,
 # arXiv 2603.19185).
 MAY, SURE = 0.15, 0.20
-WIDTH = 100  # characters of a line of `repr`
-HAS = {"file": "with the file", "rows": "with new rows alone"}
+TITLES = {"file": "The model file", "rows": "Rows made with it"}
+TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 
 
 @dataclass(frozen=True)
@@ -80,31 +81,45 @@ class PrivacyAudit(Shown):
         return max((a for a in self.attacks if a.opponent == opponent), key=lambda a: a.tpr_10)
 
     @property
-    def recommendation(self) -> str:
+    def recommendation(self) -> Recommendation:
         """Whether the file, and rows, may be given away, how sure that is, and the command."""
         file, rows = self.outcome("file"), self.outcome("rows")
         said = {
-            ("passes", "passes"): "The file may be given away, as far as these attacks go",
-            ("undecided", "passes"): "Keep the file, as its risk is undecided; give rows away",
-            ("fails", "passes"): "Keep the file, and give rows away",
+            ("passes", "passes"): ("share", "The file may be given away"),
+            ("undecided", "passes"): ("share rows", "Keep the file; rows may be given away"),
+            ("fails", "passes"): ("share rows", "Keep the file; rows may be given away"),
         }
+        action, text = said.get((file, rows), ("keep", "Give neither the file nor rows away"))
         told = f"{_share(self.worst('file'))} with the file, {_share(self.worst('rows'))} with rows"
-        head = said.get((file, rows))
-        if head is None:
-            word = "fail" if "fails" in (file, rows) else "are undecided"
-            head = f"Give neither the file nor rows away: the attacks {word}"
-        return (
-            f"{head}: at 10 % false alarms attackers find {told} (guessing finds 10 %): "
-            f"`{self._command(rows)}`."
+        certainty = (
+            f"At 10 % false alarms the attacks find {told}, where guessing finds 10 %: the file "
+            f"{file}, rows {rows if rows != 'undecided' else 'are undecided'}."
         )
+        return Recommendation(action, f"{text}.", certainty, self._command(rows))
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The attacks on the file, those on rows, and the rows that are most exposed."""
+        found = []
+        for opponent, title in TITLES.items():
+            worst, outcome = self.worst(opponent), self.outcome(opponent)
+            text = (
+                f"{_share(worst)} of the learned rows are found at 10 % false alarms; where "
+                f"nothing leaks {worst.tpr_10_null:.0%}. Worst attack: {worst.attack}."
+            )
+            found.append(Card(title, outcome, text, TONES[outcome]))
+        named = ", ".join(str(e.row) for e in self.exposed)
+        told = f"{len(self.exposed)} rows of train"
+        return (*found, Card("Most exposed", told, f"For their owner, counted from 0: {named}."))
 
     def _command(self, rows: str) -> str:
+        path = "MODEL" if self.path is None else shlex.quote(self.path)
         if rows == "passes":
-            return f"synthgen sample {self.path or 'MODEL'} -n 1000 -o rows.csv"
+            return f"synthgen sample {path} -n 1000 -o rows.csv"
         if rows == "fails":
             other = "tabflow" if self.synthesizer != "TabFlow" else "ctgan"
             return f"synthgen fit TRAIN --target COL --synthesizer {other} -o other.synthgen"
-        return f"synthgen privacy {self.path or 'MODEL'} --train T --holdout MORE --target COL"
+        return f"synthgen privacy {path} --train TRAIN --holdout MORE --target COL"
 
     @property
     def notes(self) -> list[str]:
@@ -125,17 +140,32 @@ class PrivacyAudit(Shown):
         return out
 
     def __repr__(self) -> str:
-        lines = textwrap.wrap(self.recommendation, WIDTH, max_lines=4, placeholder=" ...")
         sizes = f"{self.sizes['train']:,} rows of train, {self.sizes['holdout']:,} of the holdout"
-        lines.append(f"PrivacyAudit of a {self.synthesizer} for {self.label!r}: {sizes}")
-        for a in self.attacks[:4]:
-            lines.append(
-                f"- {HAS[a.opponent]}, {_group(a.group)}: {_share(a)} found, null "
-                f"{a.tpr_10_null:.0%}; AUC {a.auc:.3f}, null {a.auc_null:.3f} ({a.attack})"
-            )
-        named = ", ".join(str(e.row) for e in self.exposed)
-        lines.append(f"Most exposed rows of train, for their owner: {named}")
-        return "\n".join([*lines, "to_frame() has the figures, to_html(path) a page"])
+        lines = [f"PrivacyAudit of a {self.synthesizer} for {self.label!r}: {sizes}"]
+        lines += [f"- {card.line()}" for card in self.cards]
+        lines.append("to_frame() has the figures, to_html(path) a page")
+        return repr_lines(self.recommendation, lines)
+
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """What each attack finds, beside what it finds where nothing leaks."""
+        heads = ["the attacker has", "rows", "found", "null", "ROC-AUC", "null", "attack"]
+        rows = [
+            [
+                TITLES[a.opponent],
+                _group(a.group),
+                _share(a),
+                f"{a.tpr_10_null:.0%}",
+                f"{a.auc:.3f}",
+                f"{a.auc_null:.3f}",
+                a.attack,
+            ]
+            for a in self.attacks
+        ]
+        return heads, rows
+
+    def note_lines(self) -> list[str]:
+        """What the figures do not show."""
+        return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:
         """The attacks, a row each.
@@ -158,7 +188,8 @@ class PrivacyAudit(Shown):
 
         They have this form::
 
-            {"recommendation": "Keep the file, and give rows away: ...",
+            {"recommendation": {"action": "share rows", "text": "Keep the file; ...",
+                                "certainty": "...", "command": "synthgen sample ..."},
              "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees", "label": "yes",
              "attacks": [{"opponent": "file", "group": "yes", "members": 300, "others": 300,
                           "attack": "calibrated", "auc": 0.81, "auc_null": 0.51, "tpr_1": 0.1,
@@ -174,14 +205,14 @@ class PrivacyAudit(Shown):
             return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(attack).items()}
 
         return {
-            "recommendation": self.recommendation,
+            "recommendation": asdict(self.recommendation),
             "file": self.outcome("file"),
             "rows": self.outcome("rows"),
             "synthesizer": self.synthesizer,
             "model": self.path,
             "label": self.label,
             "attacks": [plain(attack) for attack in self.attacks],
-            "worst": {opponent: plain(self.worst(opponent)) for opponent in HAS},
+            "worst": {opponent: plain(self.worst(opponent)) for opponent in TITLES},
             "exposed": [asdict(e) for e in self.exposed],
             "notes": self.notes,
             "shadows": self.shadows,
@@ -195,10 +226,8 @@ class PrivacyAudit(Shown):
 
         return privacy_page(self)
 
-    def _cards(self) -> str:
-        from synthgen.exposure.page import privacy_cards
-
-        return privacy_cards(self)
+    def _picture(self) -> None:
+        return None
 
 
 def _outcome(attack: Attack) -> str:

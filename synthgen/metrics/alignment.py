@@ -267,16 +267,11 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     Returns:
         Notes about them; and, for each part of an evaluation whose figures do not hold then, why.
     """
-    matrix = Matrix.fitted_on(tables["train"], with_target=True)
-
-    def keys(table: Table) -> list[bytes]:
-        return [row.tobytes() for row in np.ascontiguousarray(matrix.cells(table) + 0.0)]
-
+    keys = _keys(tables)
     spoilt: dict[str, str] = {}
-    train, made = keys(tables["train"]), keys(tables["synthetic"])
+    train, made, fresh = keys["train"], keys["synthetic"], keys.get("holdout", [])
     known = set(train)
     copied, notes = sum(k in known for k in made), []
-    fresh = keys(tables["holdout"]) if "holdout" in tables else []
     seen = sum(k in known for k in fresh)
     if copied:
         beside = f"; of holdout rows {seen:,} of {len(fresh):,}"
@@ -301,11 +296,40 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
         )
         why = "synthetic rows are also in the holdout"
         spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
-    if len(made) > len(train) and made[: len(train)] == train:
-        notes.append(
-            f"the first {len(train):,} synthetic rows are train itself, so every figure is about "
-            f"a mixture: give the new rows only (synthgen augment --only-new)"
-        )
-        why = "the synthetic table begins with train itself (give the new rows only)"
-        spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
     return notes, spoilt
+
+
+def new_rows(tables: dict[str, Table]) -> tuple[dict[str, Table], int]:
+    """Leave the rows of train out of an augmented table, which holds every one of them and more.
+
+    It begins with them, or holds them in any order; the latter is not looked for where most rows of
+    train repeat, since rows of few levels hold each other by chance.
+
+    Returns:
+        The tables, the synthetic one with its new rows only, and how many rows were left out.
+    """
+    keys = _keys({which: tables[which] for which in ("train", "synthetic")})
+    train, made = keys["train"], keys["synthetic"]
+    left = Counter(train)
+    begins = made[: len(train)] == train
+    if len(made) <= len(train) or not (begins or 2 * len(left) > len(train)):
+        return tables, 0
+    kept = []
+    for place, key in enumerate(made):
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            kept.append(place)
+    if any(left.values()):
+        return tables, 0
+    rows = tables["synthetic"].rows(np.array(kept, dtype=np.int64))
+    return tables | {"synthetic": rows}, len(train)
+
+
+def _keys(tables: dict[str, Table]) -> dict[str, list[bytes]]:
+    """Of each row, what equal rows share; the first table must be train."""
+    matrix = Matrix.fitted_on(tables["train"], with_target=True)
+    return {
+        which: [row.tobytes() for row in np.ascontiguousarray(matrix.cells(table) + 0.0)]
+        for which, table in tables.items()
+    }

@@ -57,7 +57,7 @@ def evaluate(
         train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or
             features and classes as ``(X, y)``; never changed.
         synthetic: Rows of one class or of several, with the columns of `train` by name, in any
-            order. New rows only: not the real rows of an augmented table.
+            order. Of an augmented table, which holds all rows of `train`, the new rows are judged.
         holdout: Real rows that the synthesizer has not seen. None: 30 % of `train` are split off,
             though the synthesizer has seen them; privacy can then fail but not pass.
         target: Name of the column that holds the classes, if the tables are frames.
@@ -196,6 +196,7 @@ def _report(
         ),
         held_out=held_out,
         spoilt=spoilt,
+        left_out=compared.left_out,
         seed=seed,
         seconds=seconds,
     )

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 
 from synthgen import __version__
 from synthgen.metrics.associations import associations
-from synthgen.metrics.limits import LIMITS
+from synthgen.metrics.limits import ALL_RULES, RULES
 from synthgen.metrics.measures import key_scores, part_tables, score_row
 from synthgen.metrics.score import Part, Score
-from synthgen.report.card import Card, Picture, Tone, render_cards
+from synthgen.report.card import Picture, plain_advice, plain_cards
 from synthgen.report.figures import (
     FIFTH,
     FOURTH,
@@ -63,7 +63,6 @@ PARTS = {
         "cannot give training rows away, so only a worse score than theirs is a sign of a leak.",
     ),
 }
-_TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 _CURVE = re.compile(r"(roc|pr|calibration) (.+) (real|replace|augment|whole)", re.DOTALL)
 
 
@@ -98,12 +97,10 @@ def render_evaluation(report: Report) -> str:
             {k: clean(v) if k == "label" else v for k, v in c.items()} for c in report.classes
         ],
         held_out=report.held_out,
-        verdicts=[
-            {"part": v.part, "outcome": v.outcome, "sentence": clean(v.sentence)}
-            for v in report.verdicts
-        ],
-        limits=LIMITS,
-        headline=clean(report.headline),
+        cards=plain_cards(report.cards),
+        rules=RULES,
+        all_rules=ALL_RULES,
+        advice=plain_advice(report.recommendation),
         key_rows=[score_row(score) for score in key_scores(report)],
         parts=parts,
         pictures=_column_figures(report, rows, figures),
@@ -120,19 +117,10 @@ def render_evaluation(report: Report) -> str:
 # --- for a notebook -------------------------------------------------------------------------------
 
 
-def evaluation_cards(report: Report) -> str:
-    """The headline, the verdicts and the curves of precision and recall, as HTML for a notebook."""
-    cards = [
-        Card(v.part.capitalize(), v.outcome, v.sentence, _TONES.get(v.outcome, "quiet"))
-        for v in report.verdicts
-    ]
-    return render_cards(report.headline, cards, _picture(report.utility))
-
-
-def _picture(part: Part) -> Picture | None:
+def evaluation_picture(report: Report) -> Picture | None:
     """Precision and recall by the first classifier, where it was measured."""
     curves: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for name, curve in part.curves.items():
+    for name, curve in report.utility.curves.items():
         match = _CURVE.fullmatch(name)
         if match and match[1] == "pr":
             curves.setdefault(match[2], {})[match[3]] = curve

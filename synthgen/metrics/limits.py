@@ -22,46 +22,64 @@ SOME_COPIES, A_COPY = 0.05, 0.005
 # 0.5. A pass rules out more than the second.
 NEARER, MOST_NEARER = 0.53, 0.6
 
-# How verdicts are reached, in words: for every part, and for each.
-LIMITS = {
-    "all": (
-        "Each part has several tests, and the worst of them decides, in the order fails, falls "
-        "short, undecided, passes. An interval that can fail a part is first widened for the "
-        "number of tests (Bonferroni), so that chance alone fails a part in at most 5% of the "
-        "cases. If the tables share rows, an affected part can fail; otherwise it is reported as "
-        "undecided."
-    ),
-    "fidelity": (
-        f"Four detectors try to tell synthetic rows from those of the holdout, for each class and "
-        f"for all rows, and the one that tells most counts: 1 if it takes them for real rows, 0 "
-        f"for independent columns. It passes if the upper end of the widened interval is "
-        f"{1 - LIKE_REAL:g} or more; below that it falls short if the figure is {HALF_REAL:g} or "
-        f"more, and fails otherwise. What would pass is undecided if the interval, not "
-        f"widened, begins below {HALF_REAL:g}. Without a test of the class, fidelity is undecided."
-    ),
-    "utility": (
-        f"Each classifier learns once from the real rows of the class and once from the synthetic "
-        f"rows in their place. The figure is the share of its average precision that is kept. "
-        f"{KEEPS:.0%} or more passes. A lower share falls short if it is at least "
-        f"{KEEPS_SOME:.0%}, or if its widened interval reaches {KEEPS:.0%}; otherwise it fails. "
-        f"The part is undecided in four cases. The interval is wider than {SURE:.0%} and contains "
-        f"{KEEPS:.0%} once its upper end is widened. Noise in the place of the real rows keeps "
-        f"{KEEPS:.0%} too. The test has fewer than {FEW} rows of the class. Or it would pass, and "
-        f"no holdout was given."
-    ),
-    "privacy": (
-        f"Four figures are judged, for the class and for all rows. The first is the excess of the "
-        f"worst attack: its ROC-AUC minus that of the worst attack on fresh real rows. It fails "
-        f"if it is above {SOME_EXCESS:g} and its widened interval lies above 0. It falls short if "
-        f"it is smaller and the interval lies above 0. It passes if the interval ends at "
-        f"{MOST_EXCESS:g} or below. The second is the share of rows nearer to train than to the "
-        f"holdout. It fails if it is above {NEARER:.0%} and its widened interval lies above 50%. "
-        f"It passes if the interval ends at {MOST_NEARER:.0%} or below. The third is the share of "
-        f"copies of training rows, minus the same share of real rows. It fails if its widened "
-        f"interval lies above {100 * SOME_COPIES:.0f} percentage points, and falls short if that "
-        f"lies above {100 * A_COPY:.1f}. It passes if the interval begins at 0 or below and ends "
-        f"at {100 * SOME_COPIES:.0f} points or below. The fourth is the same for near-copies; it "
-        f"never falls short, and where its interval begins does not matter. Any other figure is "
-        f"undecided. Without a holdout privacy cannot pass."
-    ),
-}
+# Before an interval can fail fidelity or privacy, the distance from the figure to its end is taken
+# so many times: of 15 tests at once, chance then fails one in at most 5 of 100 cases.
+WIDER = 1.5
+
+# How verdicts are reached: a row for each figure that decides, and what holds for all of them.
+RULES: tuple[dict[str, str], ...] = (
+    {
+        "part": "fidelity",
+        "figure": "the best of four detectors: 1 if it takes them for real rows, 0 for independent "
+        "columns",
+        "passes": f"interval reaches {1 - LIKE_REAL:g} and begins at {HALF_REAL:g} or above",
+        "falls short": f"interval ends below {1 - LIKE_REAL:g}, figure {HALF_REAL:g} or more",
+        "fails": f"interval ends below {1 - LIKE_REAL:g}, figure below {HALF_REAL:g}",
+    },
+    {
+        "part": "utility",
+        "figure": "average precision kept if they replace the real rows of the class",
+        "passes": f"{KEEPS:.0%} or more",
+        "falls short": f"{KEEPS_SOME:.0%} or more, or interval reaches {KEEPS:.0%}",
+        "fails": f"below {KEEPS_SOME:.0%}, interval ends below {KEEPS:.0%}",
+    },
+    {
+        "part": "privacy",
+        "figure": "excess of the worst attack over the worst attack on fresh real rows, in ROC-AUC",
+        "passes": f"interval ends at {MOST_EXCESS:g} or below",
+        "falls short": f"interval above 0, excess up to {SOME_EXCESS:g}",
+        "fails": f"interval above 0, excess above {SOME_EXCESS:g}",
+    },
+    {
+        "part": "privacy",
+        "figure": "share of rows nearer to train than to the holdout",
+        "passes": f"interval ends at {MOST_NEARER:.0%} or below",
+        "falls short": "",
+        "fails": f"above {NEARER:.0%}, interval above 50%",
+    },
+    {
+        "part": "privacy",
+        "figure": "copies of training rows, beyond the share of real rows that are copies",
+        "passes": f"interval begins at 0 or below and ends at {100 * SOME_COPIES:.0f} points or "
+        "below",
+        "falls short": f"interval begins above {100 * A_COPY:.1f} points",
+        "fails": f"interval begins above {100 * SOME_COPIES:.0f} points",
+    },
+    {
+        "part": "privacy",
+        "figure": "near-copies of training rows, beyond the share of real rows that are",
+        "passes": f"interval ends at {100 * SOME_COPIES:.0f} points or below",
+        "falls short": "",
+        "fails": f"interval begins above {100 * SOME_COPIES:.0f} points",
+    },
+)
+ALL_RULES = (
+    "The worst figure decides a part, and the worst class decides a figure. What neither passes "
+    "nor fails is undecided.",
+    f"Several tests are made: an interval that would fail fidelity or privacy is first taken "
+    f"{WIDER:g} times as wide.",
+    f"Utility is undecided if the interval is wider than {SURE:.0%} and contains {KEEPS:.0%}, if "
+    f"noise keeps {KEEPS:.0%} too, or with fewer than {FEW} test rows.",
+    "Without a holdout utility and privacy can fail but not pass; nor can a part whose tables "
+    "share rows.",
+)

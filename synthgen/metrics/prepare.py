@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.errors import DataError, UsageError
-from synthgen.metrics.alignment import aligned, in_order, shared_rows
+from synthgen.metrics.alignment import aligned, in_order, new_rows, shared_rows
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
 
@@ -32,6 +32,7 @@ class Compared:
         held_out: Whether `holdout` was given, and not split off from train.
         notes: What was left out, split off or noticed.
         spoilt: Parts whose figures do not hold because tables share rows, each with the reason.
+        left_out: Rows of train that stood in the synthetic table and are not judged.
     """
 
     train: Table
@@ -42,6 +43,7 @@ class Compared:
     held_out: bool
     notes: tuple[str, ...]
     spoilt: dict[str, str]
+    left_out: int
 
     @property
     def tables(self) -> tuple[Table, Table, Table]:
@@ -85,6 +87,12 @@ def prepare(
     except DataError as error:
         raise DataError(error.code, f"train table: {error.message}") from error
     tables, notes = aligned(whole, given)
+    tables, left_out = new_rows(tables)
+    if left_out:
+        notes.append(
+            f"the synthetic table holds the {left_out:,} rows of train: judged are its other "
+            f"{len(tables['synthetic']):,} rows"
+        )
     shared, spoilt = shared_rows(tables)
     notes += shared
     tables = {which: in_order(table) for which, table in tables.items()}
@@ -98,7 +106,8 @@ def prepare(
     groups = _groups(real, made, fresh, position)
     notes += _class_notes(real, groups, position)
     held_out = holdout is not None
-    return Compared(real, made, fresh, position, groups, held_out, tuple(notes), spoilt)
+    more = held_out, tuple(notes), spoilt, left_out
+    return Compared(real, made, fresh, position, groups, *more)
 
 
 def _joined(
@@ -202,7 +211,8 @@ def _class_notes(
     if abs(shares[0] - shares[1]) > OTHER_SHARE:
         notes.append(
             f"{classes[position]} is {shares[0]:.1%} of the rows of train and {shares[1]:.1%} "
-            f"of the synthetic rows: that difference alone tells {EVERYTHING} of them apart"
+            f"of the synthetic rows: a detector can tell {EVERYTHING} rows apart by that alone, so "
+            f"look at the classes one by one"
         )
     if held < sum(n > 0 for n in train.counts.values()):
         notes.append(f"{EVERYTHING}: rows of the classes that the synthetic table holds")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from synthgen.metrics.limits import LIMITS
+from synthgen.metrics import advice
+from synthgen.metrics.limits import ALL_RULES, RULES
+from synthgen.metrics.measures import key_scores
 from synthgen.metrics.names import NAMES
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.verdicts import Verdict, headline
-from synthgen.report.shown import Shown
+from synthgen.metrics.verdicts import Verdict
+from synthgen.report.answer import Card, Recommendation
+from synthgen.report.shown import Shown, repr_lines
 from synthgen.tables.table import Table
+
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
 
 # Figures of utility that a terminal shows.
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
 MOST_GROUPS = 8  # groups that are named where the group of a gate is not among them
-# Characters of a line of `repr`, and lines of its headline.
-WIDTH, HEADLINES = 100, 5
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +52,8 @@ class Report(Shown):
         held_out: Whether `holdout` was given; otherwise it was split off from rows that the
             synthesizer has seen.
         spoilt: Parts whose figures do not hold, as tables share rows, each with the reason.
+        left_out: Rows of train that stood in the synthetic table, which was an augmented one, and
+            were not judged.
         seed: Gives the same figures again.
         seconds: Spent on each part.
     """
@@ -67,6 +72,7 @@ class Report(Shown):
     classes: tuple[dict[str, Any], ...]
     held_out: bool
     spoilt: dict[str, str]
+    left_out: int
     seed: int
     seconds: dict[str, float]
 
@@ -107,12 +113,15 @@ class Report(Shown):
         They have this form::
 
             {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
+             "left_out": 0,
              "rows": {"train": 32561, "synthetic": 7841, "holdout": 16281},
              "classes": [{"label": ">50K", "train": 7841, "synthetic": 7841, "holdout": 3846}, ...],
-             "headline": "The synthetic rows of ... look real, ...",
+             "recommendation": {"action": "use in part", "text": "...", "certainty": "...",
+                                "command": "..."},
              "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
                            "score": "privacy.mia_excess"}, ...],
-             "limits": {"all": "...", "fidelity": "...", ...},
+             "limits": {"rules": [{"part": "fidelity", "figure": "...", "passes": "...", ...}, ...],
+                        "all": ["...", ...]},
              "scores": [{"name": "privacy.mia_excess", "group": ">50K", "value": 0.01,
                          "reference": 0.0, "better": "lower", "interval": [-0.02, 0.03],
                          "floor": null, "note": ""}, ...],
@@ -131,9 +140,10 @@ class Report(Shown):
             "label": self.label,
             "seed": self.seed,
             "held_out": self.held_out,
+            "left_out": self.left_out,
             "rows": self.sizes,
             "classes": list(self.classes),
-            "headline": self.headline,
+            "recommendation": asdict(self.recommendation),
             "verdicts": [
                 {
                     "part": v.part,
@@ -143,7 +153,7 @@ class Report(Shown):
                 }
                 for v in self.verdicts
             ],
-            "limits": LIMITS,
+            "limits": {"rules": [dict(rule) for rule in RULES], "all": list(ALL_RULES)},
             "scores": [_plain(score.to_json()) for score in self.scores],
             "notes": list(self.notes),
             "judges": self.utility.judges,
@@ -195,13 +205,13 @@ class Report(Shown):
             return "unknown without --holdout, as the synthesizer has seen every row of --train"
         return "" if score.value == score.value else f"unknown: {score.note}"
 
-    def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[str]]:
+    def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[Any]]:
         """Name, group, value, interval, reference and floor, as texts.
 
         Args:
             scores: What to show; None: all that a terminal shows.
         """
-        rows = []
+        rows: list[list[Any]] = []
         for score in self.scores if scores is None else scores:
             last = score.name.rpartition(".")[2]
             of_utility = score.name.startswith("utility.")
@@ -218,23 +228,35 @@ class Report(Shown):
 
         return render_evaluation(self)
 
-    def _cards(self) -> str:
-        from synthgen.metrics.evaluation_page import evaluation_cards
+    def _picture(self) -> Picture | None:
+        from synthgen.metrics.evaluation_page import evaluation_picture
 
-        return evaluation_cards(self)
+        return evaluation_picture(self)
 
     @property
-    def headline(self) -> str:
-        """All verdicts in a sentence, and what is known of the undecided ones."""
-        return headline(self.verdicts, self.label)
+    def recommendation(self) -> Recommendation:
+        """What to do with the rows; it follows from the verdicts."""
+        names = {"target": self.target, "label": self.label}
+        found = advice.recommend(self.verdicts, **names, held_out=self.held_out)
+        if not self.left_out:
+            return found
+        judged = (
+            f" Judged are the {self.sizes['synthetic']:,} new rows of the augmented table, not the "
+            f"{self.left_out:,} of train."
+        )
+        return replace(found, certainty=found.certainty + judged)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The verdicts."""
+        return advice.cards(self.verdicts)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{rows:,} {name}" for name, rows in self.sizes.items())
-        lines = textwrap.wrap(self.headline, WIDTH, max_lines=HEADLINES, placeholder=" ...")
-        lines.append(f"Report on target {self.target!r}: {sizes} rows")
-        for line in self.verdict_lines():
-            lines.append(textwrap.shorten(f"- {line}", WIDTH, placeholder=" ..."))
-        return "\n".join([*lines, f"to_frame() has the {len(self.scores):,} scores"])
+        lines = [f"Report on target {self.target!r}: {sizes} rows"]
+        lines += [f"- {card.line()}" for card in self.cards]
+        lines.append(f"to_frame() has the {len(self.scores):,} scores")
+        return repr_lines(self.recommendation, lines)
 
     def to_frame(self) -> pd.DataFrame:
         """All scores, a row each.
@@ -253,9 +275,14 @@ class Report(Shown):
         names += ("reference", "floor", "better", "note")
         return pd.DataFrame(rows, columns=pd.Index(names))
 
-    def verdict_lines(self) -> list[str]:
-        """The verdicts, a line each."""
-        return [f"{v.part}: {v.outcome}. {v.sentence}" for v in self.verdicts]
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """What decided, and the key figures of each part."""
+        heads = ["key figure", "of", "value", "95 %", "reference", "floor"]
+        return heads, self.table_rows(key_scores(self))
+
+    def all_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """Every figure that fits in a terminal: not those of single columns."""
+        return ["score", *self.key_figures()[0][1:]], self.table_rows()
 
     def note_lines(self) -> list[str]:
         """The notes, a line each."""

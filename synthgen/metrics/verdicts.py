@@ -1,6 +1,7 @@
 """Verdicts: whether each part passes, in a sentence with the figure that decided.
 
-How a verdict is reached is written in `synthgen.metrics.limits`.
+How a verdict is reached is written in `synthgen.metrics.limits.RULES`; what follows from all of
+them, in `synthgen.metrics.advice`.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
-
-from scipy.special import ndtri
 
 from synthgen.metrics.limits import (
     A_COPY,
@@ -24,13 +23,13 @@ from synthgen.metrics.limits import (
     SOME_COPIES,
     SOME_EXCESS,
     SURE,
+    WIDER,
 )
 from synthgen.metrics.score import Part, Score
 
 Outcome = Literal["passes", "falls short", "fails", "undecided"]
 WORST_FIRST: tuple[Outcome, ...] = ("fails", "falls short", "undecided", "passes")
-# The score that decides, the least of so many detectors.
-BATTERY, DETECTORS = "fidelity.battery", 4
+BATTERY = "fidelity.battery"
 EXCESS, COPIES, NEARER_TO_TRAIN = (
     "privacy.mia_excess",
     "privacy.copies",
@@ -48,56 +47,15 @@ class Verdict:
         outcome: ``"passes"``, ``"falls short"``, ``"fails"`` or ``"undecided"``.
         sentence: With the figure that decided, its interval and its reference.
         key: The `Score` that decided; None where there is none.
-        known: For the headline, where the part is undecided: what is known all the same.
+        known: What is known, as a clause that ends no sentence; where the part is undecided, with
+            what would tell more.
     """
 
     part: str
     outcome: Outcome
     sentence: str
     key: Score | None
-    known: str = ""
-
-
-_WORDS = {
-    "fidelity": {
-        "passes": "look real",
-        "falls short": "look real only in part",
-        "fails": "do not look real",
-    },
-    "utility": {
-        "passes": "can take the place of the real ones in training a classifier",
-        "falls short": "can take the place of the real ones only at a loss",
-        "fails": "cannot take the place of the real ones",
-    },
-    "privacy": {
-        "passes": "gave no training row away to the attacks that were tried",
-        "falls short": "give a little of the training rows away",
-        "fails": "give training rows away: do not share them",
-    },
-}
-
-
-def headline(verdicts: Sequence[Verdict], label: str) -> str:
-    """All verdicts in a sentence, and what is known of the undecided ones in a second.
-
-    Example:
-        >>> headline([Verdict("fidelity", "passes", "", None)], "ill")
-        'The synthetic rows of “ill” look real.'
-    """
-    said, known = [], []
-    for v in verdicts:
-        other = "" if v.key is None or v.part == "utility" else v.key.group
-        of_others = other not in ("", label) and v.outcome != "passes"
-        worst = f" (the worst: {_quoted(other)})" if of_others else ""
-        if v.outcome == "undecided":
-            known.append((v.known or f"{v.part} was not measured") + worst)
-        else:
-            said.append(_WORDS[v.part][v.outcome] + worst)
-    if not said:
-        return f"Nothing is decided about the synthetic rows of “{label}”: {'; '.join(known)}."
-    text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-    text = f"The synthetic rows of “{label}” {text}."
-    return f"{text} Undecided: {'; '.join(known)}." if known else text
+    known: str
 
 
 def unless(verdict: Verdict, reason: str) -> Verdict:
@@ -119,28 +77,18 @@ class _Tested(NamedTuple):
     Attributes:
         outcome: One of `Outcome`.
         score: What was tested.
+        known: What is known, for a recommendation.
         why: Why it is undecided, where the sentence about the score does not say so.
-        known: What is known all the same.
     """
 
     outcome: Outcome
     score: Score
+    known: str
     why: str = ""
-    known: str = ""
 
 
 def _worst(tests: Sequence[_Tested]) -> _Tested:
     return min(tests, key=lambda test: WORST_FIRST.index(test.outcome))
-
-
-def widening(tests: int) -> float:
-    """By what the distance from a value to the end of its interval is multiplied for several tests.
-
-    Example:
-        >>> round(widening(1), 2), round(widening(6), 2)
-        (1.0, 1.35)
-    """
-    return float(ndtri(1 - 0.025 / max(1, tests)) / ndtri(0.975))
 
 
 # --- fidelity -----------------------------------------------------------------------------------
@@ -158,16 +106,12 @@ def of_fidelity(part: Part, label: str) -> Verdict:
         why = f"Too few rows of {label} to compare: give more of them, or another --label."
         known = f"too few rows of “{label}” to compare with real ones"
         return Verdict("fidelity", "undecided", why, None, known)
-    # Of each group, the worst of four detectors.
-    wider = widening(DETECTORS * len(tests))
-    tested = sorted((_told_apart(s, wider) for s in tests), key=lambda one: one.score.value)
-    outcome, key, why, known = _worst(tested)
-    told = {
-        "passes": "No detector tells more than a few of them from real rows",
-        "falls short": "A detector tells part of them from real rows",
-        "fails": "A detector tells most of them from real rows",
-        "undecided": "It is undecided whether a detector tells them from real rows",
-    }[outcome]
+    tested = sorted(map(_told_apart, tests), key=lambda one: one.score.value)
+    outcome, key, known, why = _worst(tested)
+    told = "It is undecided whether a detector tells them from real rows"
+    if outcome != "undecided":
+        told = f"{known[:1].upper()}{known[1:]}"
+    known += "" if key.group == label else f" (the worst: {_quoted(key.group)})"
     sentence = (
         f"{told} ({_of(key.group)}). {key.note}. Battery {_shown(key)}; 1: as real rows, 0: as "
         f"independent columns"
@@ -188,17 +132,19 @@ def _score(part: Part, name: str, group: str) -> Score | None:
     return next((s for s in part.scores if (s.name, s.group) == (name, group)), None)
 
 
-def _told_apart(score: Score, wider: float) -> _Tested:
-    """The outcome of one battery, with the upper end of its interval `wider` times as far away."""
+def _told_apart(score: Score) -> _Tested:
+    """The outcome of one battery."""
     low, high = score.interval or (-1.0, 1.0)
-    known = f"the battery is between {low:.2f} and {high:.2f}: 1 as real rows, 0 as independent "
-    known += "columns, and these rows do not tell more"
-    if score.value + wider * (high - score.value) < 1 - LIKE_REAL:
-        return _Tested("falls short" if score.value >= HALF_REAL else "fails", score)
+    if score.value + WIDER * (high - score.value) < 1 - LIKE_REAL:
+        some = score.value >= HALF_REAL
+        known = f"a detector tells {'part' if some else 'most'} of them from real rows"
+        return _Tested("falls short" if some else "fails", score, known)
     if low < HALF_REAL:
+        known = f"the battery is between {low:.2f} and {high:.2f} (1: as real rows, 0: as "
+        known += "independent columns), and more rows of the class would tell"
         why = f"The interval begins at {low:.2f}; below {HALF_REAL:g} it decides nothing"
-        return _Tested("undecided", score, why, known)
-    return _Tested("passes", score)
+        return _Tested("undecided", score, known, why)
+    return _Tested("passes", score, "no detector tells more than a few of them from real rows")
 
 
 # --- utility ------------------------------------------------------------------------------------
@@ -220,10 +166,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
         note = ratios[0].note
         text = f"{note[:1].upper()}{note[1:]}."
         return Verdict("utility", "undecided", text, ratios[0], "no classifier could be tested")
-    # Classifiers agree more often than not, so this is wider than they need; how much less would do
-    # is not known.
-    wider = widening(len(usable))
-    outcome, key, why, known = _worst([_kept(s, wider, tested, held_out) for s in usable])
+    outcome, key, known, why = _worst([_kept(s, tested, held_out) for s in usable])
     scores = {s.name: s for s in part.scores if s.group == key.group}
     ap = scores["utility.replace.average_precision"]
     sentence = (
@@ -242,27 +185,25 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     return Verdict("utility", outcome, f"{sentence}.", key, known)
 
 
-def _kept(ratio: Score, wider: float, tested: int, held_out: bool) -> _Tested:
-    """The outcome of one classifier, with the upper end of its interval `wider` times as far."""
+def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
+    """The outcome of one classifier."""
     low, high = ratio.interval or (0.0, 1.0)
-    worth = f"they are worth between {low:.0%} and {high:.0%} of real rows to a classifier"
-    few = f"{worth} ({tested:,} real test rows do not tell more)"
-    is_wide = high - low > SURE
-    high = ratio.value + wider * (high - ratio.value)
+    worth = f"to a classifier they are worth between {low:.0%} and {high:.0%} of real rows"
+    few = f"{worth}; {tested:,} real test rows do not tell more, a larger holdout would"
     if tested < FEW:
         why = f"Fewer than {FEW} test rows of the class decide nothing"
-        return _Tested("undecided", ratio, why, few)
+        return _Tested("undecided", ratio, few, why)
     if (ratio.floor or 0.0) >= KEEPS:
         why = f"Noise in the place of the real rows keeps {KEEPS:.0%} too, so this decides nothing"
-        return _Tested("undecided", ratio, why, f"{worth}, but noise is worth as much here")
-    if low < KEEPS <= high and is_wide:
+        return _Tested("undecided", ratio, f"{worth}, but noise is worth as much here", why)
+    if low < KEEPS <= high and high - low > SURE:
         why = f"The interval contains the {KEEPS:.0%} that a pass needs and is wider than "
-        return _Tested("undecided", ratio, f"{why}{SURE:.0%}: more test rows would decide", few)
+        return _Tested("undecided", ratio, few, f"{why}{SURE:.0%}: more test rows would decide")
     if ratio.value >= KEEPS:
-        seen = f"{worth}, tested on rows that the synthesizer has seen"
-        return _Tested("passes" if held_out else "undecided", ratio, known=seen)
+        seen = f"{worth}, tested on rows that the synthesizer has seen: a holdout would tell"
+        return _Tested("passes" if held_out else "undecided", ratio, worth if held_out else seen)
     some = high >= KEEPS or ratio.value >= KEEPS_SOME
-    return _Tested("falls short" if some else "fails", ratio)
+    return _Tested("falls short" if some else "fails", ratio, worth)
 
 
 # --- privacy ------------------------------------------------------------------------------------
@@ -276,19 +217,13 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         held_out: Whether a holdout was given; otherwise it cannot pass.
     """
     tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
-    # Any test can fail the part, so each interval is widened for all of them. To pass, every test
-    # must pass, which needs no widening.
-    wider = widening(sum(s.value == s.value for s in tests))
-    tested = [
-        _attacked(score, wider, held_out) if score.name == EXCESS else _near(score, wider)
-        for score in tests
-    ]
+    tested = [_attacked(s, held_out) if s.name == EXCESS else _near(s) for s in tests]
     tested = [one for one in tested if one is not None]
     if not tested:
         return Verdict(
             "privacy", "undecided", "No attack could be made.", None, "no attack was made"
         )
-    outcome, key, why, known = _worst(tested)
+    outcome, key, known, why = _worst(tested)
     sentence, attack = _of_rows(key), _attack(part, key.group)
     if key.name == EXCESS:
         sentence = attack or f"No attack on {_of(key.group)} could be made: {key.note}"
@@ -300,61 +235,60 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     return Verdict("privacy", outcome, f"{sentence}.", key, known)
 
 
-def _attacked(excess: Score, wider: float, held_out: bool) -> _Tested:
-    """The outcome of the worst attack, with the lower end of its interval `wider` times as far."""
+def _attacked(excess: Score, held_out: bool) -> _Tested:
+    """The outcome of the worst attack."""
     low, high = excess.interval or (-1.0, 1.0)
     if excess.value != excess.value:
-        return _Tested("undecided", excess, known="no attack could be made")
-    if excess.value - wider * (excess.value - low) > 0:
-        return _Tested("fails" if excess.value > SOME_EXCESS else "falls short", excess)
-    none = "no attack is shown to find training rows"
-    if high > MOST_EXCESS:
-        why = (
-            f"With so few rows an excess above {MOST_EXCESS:g} is not ruled out: the interval ends "
-            f"at {high:.2f}"
+        return _Tested("undecided", excess, "no attack could be made")
+    if excess.value - WIDER * (excess.value - low) > 0:
+        known = (
+            f"an attack finds training rows, {excess.value:.2f} of ROC-AUC better than by chance"
         )
-        known = f"{none}, but an excess of up to {high:.2f} is not ruled out"
-        return _Tested("undecided", excess, why, known)
-    known = f"{none}, but without a holdout this is no proof"
-    return _Tested("passes" if held_out else "undecided", excess, known=known)
+        return _Tested("fails" if excess.value > SOME_EXCESS else "falls short", excess, known)
+    if high > MOST_EXCESS:
+        why = f"An excess of up to {high:.2f} is possible, and a pass needs {MOST_EXCESS:g} or less"
+        known = f"no attack is shown to find training rows, but an excess of up to {high:.2f} is "
+        known += "possible: more rows would tell"
+        return _Tested("undecided", excess, known, why)
+    if held_out:
+        return _Tested("passes", excess, "no attack that was tried finds training rows")
+    known = "no attack is shown to find training rows, but only a holdout would prove that"
+    return _Tested("undecided", excess, known)
 
 
-def _near(share: Score, wider: float) -> _Tested | None:
-    """The outcome of a share of copies, or of rows nearer to train; None where it is harmless.
-
-    The lower end of its interval is taken `wider` times as far away.
-    """
+def _near(share: Score) -> _Tested | None:
+    """The outcome of a share of copies, or of rows nearer to train; None where it is harmless."""
     if share.value != share.value or share.interval is None:
         return None
-    least = share.interval[0]
-    low = share.value - wider * (share.value - least)
+    least, known = share.interval[0], _range(share)
+    low = share.value - WIDER * (share.value - least)
     if share.name == NEARER_TO_TRAIN:
         if low > 0.5 and share.value > NEARER:
-            return _Tested("fails", share)
+            return _Tested("fails", share, known)
         return _not_ruled_out(share, MOST_NEARER)
     if share.reference is None:
         why = "No holdout row shows whether real rows are so as often"
-        return None if share.value == 0 else _Tested("undecided", share, why, _range(share))
+        return None if share.value == 0 else _Tested("undecided", share, known, why)
     # More than fresh real rows that are equal, or as near, to a row of train.
     usual = share.reference
     if low - usual > SOME_COPIES:
-        return _Tested("fails", share)
+        return _Tested("fails", share, known)
     if share.name == COPIES and low - usual > A_COPY:
-        return _Tested("falls short", share)
+        return _Tested("falls short", share, known)
     if share.name == COPIES and least > usual:  # where real rows have none, a single copy does it
-        why = f"The interval begins above the {usual:.1%} of real rows: look at the equal rows"
-        return _Tested("undecided", share, why, _range(share))
-    points = f", {100 * SOME_COPIES:.0f} points above real rows,"
-    return _not_ruled_out(share, usual + SOME_COPIES, points)
+        why = f"That is more than the {usual:.1%} of real rows: look at the equal rows"
+        return _Tested("undecided", share, known, why)
+    return _not_ruled_out(share, usual + SOME_COPIES)
 
 
-def _not_ruled_out(share: Score, bound: float, which: str = "") -> _Tested | None:
-    """Undecided where the interval of a share ends above a bound; `which` says what that is."""
+def _not_ruled_out(share: Score, bound: float) -> _Tested | None:
+    """Undecided where the interval of a share ends above a bound."""
     most = (share.interval or (0.0, 1.0))[1]
     if most <= bound:
         return None
-    why = f"With so few rows more than {bound:.1%}{which} is not ruled out: the interval ends at "
-    return _Tested("undecided", share, f"{why}{most:.1%}", _range(share))
+    why = f"A pass needs an interval that ends at {bound:.1%}; it ends at {most:.1%}, and more "
+    known = f"{_range(share)}: more synthetic and held-out rows would tell"
+    return _Tested("undecided", share, known, f"{why}synthetic and held-out rows would tell")
 
 
 _KINDS = {
@@ -378,7 +312,7 @@ def _of_rows(key: Score) -> str:
 
 def _range(share: Score) -> str:
     low, high = share.interval or (0.0, 1.0)
-    real = "" if share.reference is None else f", of real rows {share.reference:.1%}"
+    real = "" if share.reference is None else f", of held-out rows {share.reference:.1%}"
     return f"between {low:.1%} and {high:.1%} of them are {_KINDS[share.name]}{real}"
 
 

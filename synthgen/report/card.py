@@ -1,35 +1,16 @@
-"""A result as a notebook shows it: a headline, a card for each finding, and the main figure."""
+"""A result as a notebook shows it: what to do, a card for each finding, and the main figure."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
 
 from matplotlib.axes import Axes
 
+from synthgen.report.answer import Card, Recommendation
 from synthgen.report.figures import Figures
 from synthgen.report.template import clean, fill
-
-Tone = Literal["good", "middling", "bad", "quiet"]
-
-
-@dataclass(frozen=True)
-class Card:
-    """One finding.
-
-    Attributes:
-        title: What was judged, such as ``"Privacy"``.
-        outcome: What was found, in a word or two.
-        text: The finding in a sentence or two.
-        tone: The colour: good, middling, bad, or quiet where nothing is judged.
-    """
-
-    title: str
-    outcome: str
-    text: str
-    tone: Tone = "quiet"
 
 
 @dataclass(frozen=True)
@@ -52,35 +33,44 @@ class Picture:
     key: tuple[tuple[str, str], ...] = ()
 
 
-def render_cards(headline: str, cards: Sequence[Card], picture: Picture | None = None) -> str:
+def render_cards(
+    advice: Recommendation, cards: Sequence[Card], picture: Picture | None = None
+) -> str:
     """HTML for ``_repr_html_``, with every text escaped.
 
     It is a ``<div>`` that needs no network and does not change the style of the notebook.
 
     Args:
-        headline: The finding that the result leads with.
-        cards: One for each part of the finding.
+        advice: What the result leads with.
+        cards: The findings behind it.
         picture: The main figure, if there is one.
 
     Example:
-        >>> text = render_cards("2 % are <rare>", [Card("Columns", "1 warning", "Look at 'age'.")])
-        >>> "2 % are &lt;rare&gt;" in text, "<script" in text
+        >>> advice = Recommendation("collect", "Collect <rare> rows.", "There are 6.")
+        >>> text = render_cards(advice, [Card("Columns", "1 warning", "Look at 'age'.")])
+        >>> "Collect &lt;rare&gt; rows." in text, "<script" in text
         (True, False)
     """
     svg = None
     if picture is not None:
         # Several results can stand in one notebook, and the ids of a document must differ.
-        name = hashlib.sha256(repr((headline, cards, picture.title)).encode()).hexdigest()[:10]
+        name = hashlib.sha256(repr((advice, cards, picture.title)).encode()).hexdigest()[:10]
         svg = Figures(f"s{name}-").svg(picture.draw, picture.title, picture.size)
     return fill(
         "cards.html.j2",
-        headline=clean(headline),
-        cards=[
-            {"title": clean(c.title), "outcome": clean(c.outcome), "text": clean(c.text)}
-            | {"tone": c.tone}
-            for c in cards
-        ],
+        advice=plain_advice(advice),
+        cards=plain_cards(cards),
         svg=svg,
         caption="" if picture is None else clean(picture.caption),
         key=[] if picture is None else [(clean(name), colour) for name, colour in picture.key],
     )
+
+
+def plain_advice(advice: Recommendation) -> dict[str, str]:
+    """A recommendation for a template, without characters that a page cannot hold."""
+    return {name: clean(text) for name, text in asdict(advice).items()}
+
+
+def plain_cards(cards: Sequence[Card]) -> list[dict[str, str]]:
+    """Cards for a template, without characters that a page cannot hold."""
+    return [{name: clean(text) for name, text in asdict(card).items()} for card in cards]

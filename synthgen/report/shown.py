@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from synthgen.report.answer import Card, Recommendation
 from synthgen.tables.disk import write_text
+
+if TYPE_CHECKING:
+    from synthgen.report.card import Picture
+
+# Of a `repr`: characters of a line, and lines of what to do, how sure that is, and the command.
+WIDTH, ADVICE_LINES = 100, (2, 3, 2)
 
 
 class Shown(ABC):
-    """The base of `Audit`, `Augmented`, `Comparison`, `PrivacyAudit`, `Report` and `Sweep`.
+    """The base of `Audit`, `Augmented`, `Comparison`, `PrivacyAudit`, `Quality`, `Report`, `Sweep`.
+
+    Every form of a result begins with its recommendation.
 
     Example:
         >>> from synthgen import audit
@@ -20,9 +31,18 @@ class Shown(ABC):
         >>> found = audit(frame, target="ill")
         >>> len(repr(found).splitlines()) <= 12, "<svg" in found._repr_html_()
         (True, True)
+        >>> found.recommendation.action, len(found.cards)
+        ('mend', 3)
         >>> len(found.to_frame()) == len(found.to_json()["findings"])
         True
     """
+
+    if TYPE_CHECKING:  # a field of some results, and a property of others
+
+        @property
+        def recommendation(self) -> Recommendation:
+            """What to do, how sure that is, and the command."""
+            ...
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write the result as a page: one HTML file that needs no network.
@@ -36,12 +56,27 @@ class Shown(ABC):
         write_text(path, self._page())
 
     def _repr_html_(self) -> str:
-        """The finding, its parts and the main figure, for a notebook.
+        """The recommendation, the findings and the main figure, for a notebook.
 
         Returns:
             One HTML element that needs no network and no script.
         """
-        return self._cards()
+        from synthgen.report.card import render_cards
+
+        return render_cards(self.recommendation, self.cards, self._picture())
+
+    @property
+    @abstractmethod
+    def cards(self) -> tuple[Card, ...]:
+        """The three findings behind the recommendation: no other place words them differently."""
+
+    @abstractmethod
+    def key_figures(self) -> tuple[list[str], list[list[Any]]]:
+        """The figures that a terminal shows: names of the columns, and rows of texts and counts."""
+
+    @abstractmethod
+    def note_lines(self) -> list[str]:
+        """What else to know, a sentence each; a terminal shows it with ``--verbose``."""
 
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:
@@ -64,5 +99,21 @@ class Shown(ABC):
         """The page of `to_html`."""
 
     @abstractmethod
-    def _cards(self) -> str:
-        """The HTML of `_repr_html_`."""
+    def _picture(self) -> Picture | None:
+        """The main figure of `_repr_html_`."""
+
+
+def repr_lines(advice: Recommendation, below: Sequence[str]) -> str:
+    """A `repr` of at most 12 lines: the recommendation, then one line for each thing below.
+
+    Args:
+        advice: What the result leads with.
+        below: At most 5 lines; each is cut where it is too long.
+    """
+    first = [
+        line
+        for text, most in zip(advice.lines(), ADVICE_LINES, strict=False)
+        for line in textwrap.wrap(text, WIDTH, max_lines=most, placeholder=" ...")
+    ]
+    rest = [textwrap.shorten(line, WIDTH, placeholder=" ...") for line in below]
+    return "\n".join(first + rest)

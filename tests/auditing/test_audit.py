@@ -550,7 +550,7 @@ def test_same_seed_same_audit_and_global_states_untouched():
 )
 def test_small_and_empty_tables_end_well(X: Any, y: Any):
     result = audit(X, y)
-    assert result.summary_lines()
+    assert result.note_lines()
     json.dumps(result.to_json(), allow_nan=False)
 
 
@@ -587,7 +587,7 @@ def test_seeds_that_are_none_are_refused():
 
 
 def test_summary_and_json_are_stable(plain: Audit):
-    lines = plain.summary_lines()
+    lines = plain.note_lines()
     size = "1,000 rows, 6 features, 2 classes; 'yes' has 100 rows (10.000%), 1 to 9.0."
     assert lines[0] == size
     assert any("Always answering 'not yes' is right in 90.000%" in line for line in lines)
@@ -595,7 +595,8 @@ def test_summary_and_json_are_stable(plain: Audit):
     assert any(line.startswith("try: move the threshold: recall at 0.5 is 0.") for line in lines)
     report = plain.to_json()
     assert list(report) == [
-        *("target", "rows", "features", "classes", "ratio", "minority", "always_no", "model"),
+        *("recommendation", "target", "rows", "features", "classes", "ratio", "minority"),
+        *("always_no", "model"),
         *("duplicates", "columns", "counts", "findings", "remedies"),
     ]
     assert list(report["minority"]) == [
@@ -644,7 +645,7 @@ def test_synthetic_rows_are_not_advised_for_a_better_ranking(plain: Audit):
     assert "not to rank better" in why["synthetic rows"]
     assert "cost boosting 0.028" in why["synthetic rows"]
     assert "synthgen auto" in why["average several classifiers"]
-    said = " ".join([*plain.summary_lines(), advice.__doc__ or ""])
+    said = " ".join([*plain.note_lines(), advice.__doc__ or ""])
     assert "30 %" not in said
     assert "+0.03" not in said
 
@@ -670,9 +671,12 @@ def test_it_is_shown_in_twelve_lines_that_lead_with_what_to_do(plain: Audit):
         lines = repr(result).splitlines()
         assert len(lines) <= 12
         assert max(map(len, lines)) <= 100
-    assert repr(plain).startswith("No error was found. Look at 1 warning")
-    assert repr(worst).startswith("Mend the table first: 1 error has to go")
-    assert "and 16 more: see to_frame()" in repr(worst)
+        assert " ".join(lines).startswith(result.recommendation.text)
+    assert plain.recommendation.action == "use auto"
+    assert "synthetic rows did not" in plain.recommendation.certainty
+    assert worst.recommendation.action == "mend"
+    assert "column leak alone predicts the class" in worst.recommendation.text
+    assert "and 20 more: see to_frame()" in repr(worst)
     frame = worst.to_frame()
     assert list(frame) == ["severity", "code", "column", "message"]
     assert len(frame) == len(worst.findings)

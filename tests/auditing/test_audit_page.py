@@ -42,7 +42,7 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     assert "url(http" not in content
     assert page.tags.count("h2") == 6
     assert page.tags.count("table") == page.tags.count("caption") == 5
-    assert "“<b>ill” is 10 % of 300 rows" in text
+    assert "30 rows of '<b>ill'" in text
     assert "a&b.csv" in text
     assert HOSTILE in text
     for message in (f.message for f in found.findings):
@@ -68,7 +68,7 @@ def test_a_table_without_a_model():
 def test_a_notebook_shows_the_class_and_the_findings(found: Audit):
     page = cards_of(found)
     text = " ".join(page.text.split())
-    assert "“<b>ill” is 10 % of 300 rows" in text
+    assert "30 rows of '<b>ill'" in text
     assert found.findings[0].message.replace("\x00", "�") in text
     assert page.tags.count("svg") == 1
     cards_of(audit(pd.DataFrame({"dose": [1.0, 2.0, 3.0]}), ["a", "a", "b"]))

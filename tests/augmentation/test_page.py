@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from pages import Page, cards_of
 
+from synthgen.augmentation.amount import Validated
 from synthgen.augmentation.augment import augment
 from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.page import MAX_FIGURES, augmented_page, column_shapes, write_report
@@ -199,7 +200,7 @@ def test_the_same_table_gives_the_same_page():
 def test_a_notebook_shows_the_new_rows_and_the_column_that_differs_most(tmp_path: Path):
     result = replaced(made(table().rename(columns={"dose": "<b>dose"})), "<b>dose", 99.0)
     page = cards_of(result)
-    assert "True: 50 new rows" in " ".join(page.text.split())
+    assert "New rows: 50 of True" in " ".join(page.text.split())
     assert "<b>dose, of all columns the one that differs most: 0.00" in page.text
     assert page.tags.count("svg") == 1
     result.to_html(tmp_path / "page.html")
@@ -217,6 +218,12 @@ def test_no_new_rows_are_a_page_too():
     )
     assert "No new rows" in Page(augmented_page(none)).text
     assert cards_of(none).tags.count("svg") == 0
+    curve = {"none": 0.4, "10 %": 0.38, "30 %": 0.37}
+    tried = Validated(0.0, {True: 0}, curve, "none", "New rows did not improve a classifier.")
+    page = Page(augmented_page(replace(none, validated=tried)))
+    assert page.tags.count("svg") == 1  # what each amount was worth
+    assert "10 %" in page.text
+    assert "New rows did not improve a classifier." in page.text
 
 
 def test_the_page_says_that_it_can_show_single_rows():

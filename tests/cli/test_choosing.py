@@ -53,14 +53,16 @@ def run(*arguments: object) -> Result:
 
 
 def test_compare_shows_a_table_both_verdicts_and_the_same_as_json() -> None:
-    result = run("compare", "data.csv", "--target", "outcome", *QUICK, "--json", "out.json")
+    how = (*QUICK, "--json", "out.json", "--verbose")
+    result = run("compare", "data.csv", "--target", "outcome", *how)
     assert result.exit_code == 0, result.output
     for name in ("nothing", "threshold", "class_weight", "oversample"):
         assert f"\n {name} " in result.stdout
     assert "class 'yes' of outcome: 30 of 200 rows" in result.stdout
     found = json.loads(Path("out.json").read_text())
+    assert result.stdout.startswith(found["recommendation"]["text"])
     for kind in ("ranking", "decision"):
-        assert f"{kind}: {found['verdict'][kind]['text']}" in result.stdout
+        assert found["verdict"][kind]["text"].partition(": ")[2] in result.stdout
     each = ("--strategies", "class_weight", "--strategies", "oversample", *QUICK[-4:])
     only = run("compare", "data.csv", "--target", "outcome", *FEW, *each, "--json", "-")
     again = json.loads(only.stdout)
@@ -116,9 +118,10 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     result = run(*AUTO, *how)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Predict 'yes' from a probability of 0.")
-    assert "log-loss: 0." in result.stdout
+    assert "Probabilities: log-loss 0." in result.stdout
     found = json.loads(Path("auto.json").read_text())
-    assert found["quality"]["recommendation"] in " ".join(result.stdout.split())
+    assert found["recommendation"]["text"] in " ".join(result.stdout.split())
+    assert found["recommendation"]["command"] == "synthgen predict model.skops NEW -o OUT"
     assert found["members"] == ["logistic"]
     assert set(found["quality"]["figures"]) == {"this classifier", "plain boosting"}
     assert "plain boosting" in Path("auto.html").read_text(encoding="utf-8")
@@ -190,7 +193,8 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], said: str) -> None:
 
 def test_augment_with_a_validated_amount() -> None:
     base = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
-    result = run(*base, "--ratio", "auto", "--seed", 0, "-o", "out.csv", "--report", "page")
+    how = ("--ratio", "auto", "--seed", 0, "-o", "out.csv", "--report", "page", "--verbose")
+    result = run(*base, *how)
     assert result.exit_code == 0, result.output
     assert "average precision on 5 folds: none 0." in result.stdout
     manifest = json.loads(Path("out.csv.manifest.json").read_text())

@@ -161,15 +161,28 @@ def test_augment_brings_a_small_class_to_the_share(table: Path, frame: pd.DataFr
 
 def test_augment_says_what_it_did(table: Path):
     result = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0)
-    assert result.stdout.splitlines()[0] == "12 new rows of 'yes': doubles its 12 rows"
+    advice = json.loads(Path("out.csv.manifest.json").read_text())["recommendation"]
+    assert result.stdout.splitlines()[:3] == [
+        advice["text"],
+        f"How sure: {advice['certainty']}",
+        f"Run: {advice['command']}",
+    ]
+    assert "New rows: 12 of 'yes'. 'yes': 12 to 24" in result.stdout
+    assert advice["action"] == "do not share"  # rows of the bootstrap are real rows, moved a little
+    assert "synthgen auto data.csv --target outcome" in advice["command"]
     assert re.search(r"^ *yes +12 +12 +24$", result.stdout, re.MULTILINE)
     assert result.stdout.splitlines()[-1] == (
         "wrote out.csv: 92 rows as they were, then 12 new, made on cpu; "
         "manifest out.csv.manifest.json"
     )
-    assert result.stderr == (
-        f"note: column 'patient_id' is not learned; in new rows it holds: {AN_ID}\n"
-    )
+    assert result.stderr == ""
+    told = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--verbose").stdout
+    assert f"column 'patient_id' is not learned; in new rows it holds: {AN_ID}\n" in told
+    quiet = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--quiet")
+    assert quiet.stdout.splitlines() == result.stdout.splitlines()[:3]
+    assert quiet.stderr == ""
+    both = fail(2, *AUGMENT, *DOUBLE, "-o", "out.csv", "--quiet", "--verbose")
+    assert both.startswith("error E255: --verbose and --quiet were both given")
 
 
 def test_parquet_keeps_every_dtype(table: Path, frame: pd.DataFrame):
@@ -263,7 +276,7 @@ def test_same_seed_same_bytes_other_seed_other_rows(table: Path):
 def test_a_run_without_seed_can_be_repeated_from_its_manifest(table: Path):
     first = succeed(*AUGMENT, *DOUBLE, "--no-weights", "-o", "a.csv")
     seed = json.loads(Path("a.csv.manifest.json").read_text())["seed"]
-    assert first.stdout.startswith(f"seed {seed} (drawn; the same rows again: --seed {seed})\n")
+    assert f"seed {seed} (drawn; the same rows again: --seed {seed})\n" in first.stderr
     augment("b.csv", "--seed", seed)
     augment("c.csv")
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes() != Path("c.csv").read_bytes()
@@ -319,7 +332,7 @@ def test_rules(table: Path):
     assert manifest["options"]["rules"] == [line[1], line[3]]
     assert re.search(
         r"refused of 'yes', of \d+ rows drawn: \d+ rule: dose < 5 or smoker",
-        succeed(*AUGMENT, "-o", "b.csv", "--seed", 0, "-n", 200, *line).stdout,
+        succeed(*AUGMENT, "-o", "b.csv", "--seed", 0, "-n", 200, *line, "--verbose").stdout,
     )
     message = fail(2, *AUGMENT, "-o", "c.csv", "--seed", 0, "--rule", "weight > 3")
     assert message.startswith("error E252: rule 'weight > 3' names column 'weight', but there is n")
@@ -514,7 +527,7 @@ def test_a_class_too_small_for_a_file_is_refused_before_training(
 def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     AUDIT = ("audit", "data.csv", "--target", "outcome")
     printed = succeed(*AUDIT, "--json", "audit.json", "--gate", "minority.rows>=12").stdout
-    assert "92 rows, 6 features, 3 classes; 'yes' has 12 rows" in printed
+    assert "Class: 12 rows of 'yes'. 13.043% of 92 rows" in printed
     report = json.loads(Path("audit.json").read_text())
     assert report["minority"]["rows"] == 12
     failed = run(*AUDIT, "--gate", "minority.rows>=50")
@@ -523,7 +536,7 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
     assert "average precision" in failed.stdout, "what was found is shown all the same"
     assert fail(2, *AUDIT, "--gate", "minority.rows").startswith("error E291:")
     grouped = succeed(*AUDIT, "--groups", "sex").stdout
-    assert "92 rows, 5 features, 3 classes" in grouped
+    assert "5 features" in grouped
     assert fail(2, *AUDIT, "--groups", "ward").startswith("error E245: groups: there is no col")
     same = succeed(*AUDIT, "--against", "audit.json").stdout
     assert "92 rows before, 92 now; differences: 0" in same
@@ -556,7 +569,11 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     given = [*same, "--holdout", "held.csv", "--judges", "logistic", "--by", "sex"]
     shown = succeed(*given, "--json", "report.json", "--html", "report.html")
     assert "fidelity.battery" in shown.stdout
-    assert "privacy: fails. 100.0% [" in shown.stdout
+    assert "Privacy: fails. 100.0% [" in shown.stdout
+    advice = json.loads(Path("report.json").read_text())["recommendation"]
+    assert shown.stdout.startswith(advice["text"])
+    assert advice["action"] == "do not share"
+    assert str(table) in advice["command"]
     assert "of them (yes) are equal to a training row" in shown.stdout
     content = json.loads(Path("report.json").read_text())
     assert content["label"] == "yes"
@@ -1050,7 +1067,7 @@ def test_demo(demo: tuple[Path, str]):
     assert made["is_synthetic"].sum() == 753
     assert (folder / "d/ATTRIBUTION.md").exists()
     assert (folder / "d/report/report.html").stat().st_size < 3_000_000
-    assert "753 new rows of 'hypothyroid': to 0.3 of the 3,012 rows of 'negative'" in printed
+    assert "New rows: 753 of 'hypothyroid'. 'hypothyroid': 151 to 904" in printed
     for line in printed.split("next:\n")[1].splitlines():
         assert line.startswith("  synthgen ")
 

@@ -93,15 +93,15 @@ def test_a_mistake_is_found_before_a_seed_is_said_to_be_drawn(table: Path, argum
     assert "drawn" not in result.output
 
 
-def test_a_drawn_seed_is_said_before_the_result(table: Path):
+def test_a_drawn_seed_is_said_beside_the_result(table: Path):
     result = run("augment", table, "--target", "ill", "--synthesizer", "bootstrap", "-n", 5,
                  "-o", "new.csv")  # fmt: skip
     assert result.exit_code == 0
-    assert result.stdout.startswith("seed ")
-    assert "(drawn; the same rows again: --seed " in result.stdout
+    assert result.stderr.startswith("seed ")
+    assert "(drawn; the same rows again: --seed " in result.stderr
     again = run("augment", table, "--target", "ill", "--synthesizer", "bootstrap", "-n", 5,
                 "--seed", 7, "-o", "new.csv")  # fmt: skip
-    assert "drawn" not in again.output
+    assert "the same rows again" not in again.output
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_figures_are_of_rows_not_seen() -> None:
     assert own["average_precision"] < 0.25  # 0.15 are of the class
     assert own["roc_auc"] == pytest.approx(0.5, abs=0.06)
     assert own["log_loss"] > 0.40  # 0.42 is what the share of the class alone gives
-    assert "Do not rely on it" in model.quality_.recommendation
+    assert "Do not rely on it" in model.quality_.recommendation.text
     parted = cast(Any, clone(nearest)).fit(X, y, groups=np.arange(600)).quality_
     assert parted.figures[OWN]["average_precision"] > 0.4  # what folds that part copies would say
 
@@ -249,7 +249,7 @@ def test_too_few_rows_to_judge_are_fitted_and_it_is_said() -> None:
     X, y = table(100, 3)
     model = quick().fit(X, y)
     assert model.quality_ is None
-    assert "3 rows" in model.explanation_
+    assert "3 rows" in model.recommendation_.text
     assert model.predict(X).shape == (100,)
 
 
@@ -301,7 +301,7 @@ def test_what_is_read_predicts_what_was_written(members: Any, tmp_path: Path) ->
         assert np.array_equal(read.predict_proba(rows), model.predict_proba(rows))
         assert np.array_equal(read.predict(rows), model.predict(rows))
     assert (read.label_, read.members_) == ("yes", model.members_)
-    assert read.explanation_ == model.explanation_
+    assert read.recommendation_ == model.recommendation_
     with pytest.raises(ValueError, match="feature names"):
         read.predict(X.rename(columns={"sex": "size"}))
 

@@ -11,10 +11,11 @@ from pages import HOSTILE, Page, browse, cards_of
 
 from synthgen.comparison.comparison import Comparison
 from synthgen.comparison.comparison_page import render_comparison
-from synthgen.comparison.recommendation import Chances, Recommendation
+from synthgen.comparison.recommendation import Chances
 from synthgen.comparison.subgroups import Group, GroupResult, Groups
 from synthgen.comparison.verdicts import RealRows, Result, Verdict
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
+from synthgen.report.answer import Recommendation
 from synthgen.report.template import figure
 
 FAMILIES = {"nothing": "nothing", "threshold": "decision", "smote": "data", "focal": "loss"}
@@ -69,7 +70,7 @@ def fake(
         splits=6,
         results=tuple(results),
         recommendation=Recommendation(
-            "use", "smote", "Use smote <b>: +0.030 expected.", "It helps with probability 0.91.",
+            "use smote", "Use smote <b>: +0.030 expected.", "It helps with probability 0.91.",
             "smote --label 'yes'",
         ),
         chances=(Chances("smote", 0.03, (0.01, 0.05), 0.91, 0.07, 0.02),),
@@ -190,9 +191,8 @@ def test_a_notebook_shows_the_verdicts_and_the_gains(tmp_path: Path):
     found = fake(label=HOSTILE)
     page = cards_of(found)
     text = " ".join(page.text.split())
-    assert HOSTILE in text
-    assert "Ranking: helps" in text
-    assert "not enough data to tell: between what and what" in text
+    assert f"Ranking of {HOSTILE!r}: helps" in text
+    assert "not enough data to tell between what and what" in text
     assert page.tags.count("svg") == 1
     found.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == render_comparison(found)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from synthgen.comparison.recommendation import Chances, Recommendation, chances_of, recommend
+from synthgen.comparison.recommendation import Chances, chances_of, recommend
+from synthgen.report.answer import Recommendation
 
 RATIO = 0.25
 NOTHING = np.array([0.40, 0.44, 0.42, 0.38, 0.41, 0.43, 0.39, 0.42, 0.40, 0.41])
@@ -82,7 +83,7 @@ def test_of_many_strategies_one_must_stand_out_but_auto_is_judged_alone() -> Non
     assert chances_of(["lucky"], lucky[None], NOTHING, **how)[0].established
     found = chances_of([*"abcdefghi", "auto"], np.vstack([others, lucky]), NOTHING, **how)
     assert found[-1].established
-    assert advised(found).strategy == "auto"
+    assert advised(found).action == "use auto"
     assert advised(many).action == "keep"
 
 
@@ -94,18 +95,18 @@ def test_a_strategy_that_changes_nothing_is_equal() -> None:
 def test_the_simplest_of_the_best_is_recommended_with_its_command() -> None:
     near = [chance("class_weight", 0.01, 0.3), chance("auto", 0.05, 0.9), chance("smote", 0.06, 1)]
     advice = advised(near)
-    assert (advice.action, advice.strategy) == ("use", "auto")  # smote is no 0.0123 better
+    assert advice.action == "use auto"  # smote is no 0.0123 better
     assert advice.text == "Use auto: +0.050 average precision expected."
     assert "helps with probability 0.90" in advice.certainty
     assert advice.command == "synthgen auto DATA --target 'out come' --label yes -o model.skops"
     far = [*near[:2], chance("smote", 0.07, 1), chance("mine", 0.09, 0.5)]
-    assert advised(far).strategy == "smote"
+    assert advised(far).action == "use smote"
     assert advised([chance("mine", 0.1, 1)]).command == "{a class} of mine"
 
 
 def test_without_a_probable_gain_the_classifier_is_kept() -> None:
     advice = advised([chance("auto", 0.03, 0.7), chance("smote", -0.01, 0.1)])
-    assert (advice.action, advice.strategy) == ("keep", "threshold")
+    assert advice.action == "keep"
     assert "from a probability of 0.035 on" in advice.text
     assert "auto has the greatest expected gain, +0.030, and helps with probability 0.70" in (
         advice.certainty
@@ -116,8 +117,8 @@ def test_without_a_probable_gain_the_classifier_is_kept() -> None:
 def test_nothing_is_recommended_where_guessing_may_do_as_well() -> None:
     noise = np.array([0.05, 0.09, 0.04, 0.08, 0.05, 0.07, 0.06, 0.04, 0.08, 0.05])
     advice = advised([chance("auto", 0.05, 0.99)], noise)
-    assert (advice.action, advice.strategy, advice.command) == ("collect", "", "")
+    assert (advice.action, advice.command) == ("collect", "")
     assert "no better than guessing (0.050)" in advice.certainty
-    assert advised([chance("auto", 0.05, 0.99)], noise, prevalence=0.01).action == "use"
+    assert advised([chance("auto", 0.05, 0.99)], noise, prevalence=0.01).action == "use auto"
     auc = advised([chance("auto", 0.05, 0.99)], 0.5 + noise - 0.06, metric="roc_auc")
     assert auc.action == "collect"

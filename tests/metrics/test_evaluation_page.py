@@ -14,7 +14,7 @@ from pages import HOSTILE, Page, browse, cards_of
 
 from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.evaluation_page import MAX_FIGURES, render_evaluation
-from synthgen.metrics.limits import LIMITS
+from synthgen.metrics.limits import ALL_RULES, RULES
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.verdicts import Verdict
@@ -81,9 +81,9 @@ def fake(
     schema = Table.of(pd.concat(frames, ignore_index=True), target="ill").schema
     tables = [Table.of(one, schema=schema) for one in frames]
     verdicts = (
-        Verdict("fidelity", "passes", f"What {label} says of fidelity.", fidelity[0]),
-        Verdict("utility", "undecided", f"What {label} says of utility.", utility[0]),
-        Verdict("privacy", "fails", f"What {label} says of privacy.", privacy[2]),
+        Verdict("fidelity", "passes", f"What {label} says of fidelity.", fidelity[0], "f"),
+        Verdict("utility", "undecided", f"What {label} says of utility.", utility[0], "u"),
+        Verdict("privacy", "fails", f"What {label} says of privacy.", privacy[2], "p"),
     )
     kinds = ("roc", "pr", "calibration")
     return Report(
@@ -121,6 +121,7 @@ def fake(
         ),
         held_out=False,
         spoilt={},
+        left_out=0,
         seed=7,
         seconds={"fidelity": 1.0, "utility": 2.0, "privacy": 0.5},
     )
@@ -171,11 +172,15 @@ def test_verdicts_notes_and_sizes(text: str):
 
 def test_it_says_how_the_parts_are_judged(text: str):
     page = Page(text)
-    assert list(LIMITS) == ["all", *fake().parts]
-    for limit in LIMITS.values():
-        assert limit in page.text
+    for rule in RULES:
+        assert rule["part"] in fake().parts
+        for text in rule.values():
+            assert text in page.text
+    for line in ALL_RULES:
+        assert line in page.text
+    assert len(RULES) + len(ALL_RULES) <= 10
     assert "How this is judged" in page.text
-    assert fake().to_json()["limits"] == LIMITS
+    assert fake().to_json()["limits"] == {"rules": list(RULES), "all": list(ALL_RULES)}
 
 
 def test_every_figure_says_how_to_read_it(text: str):
@@ -184,7 +189,7 @@ def test_every_figure_says_how_to_read_it(text: str):
     assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 2 + 3 + 2 * 2
     assert page.tags.count("table") == page.tags.count("caption")
     assert page.text.count("How to read") >= 1 + 2 + 3 + 4
-    assert page.text.count(fake().headline) == 1
+    assert page.text.count(fake().recommendation.text) == 1
 
 
 def test_a_score_of_an_unknown_name_and_judge_is_shown():

@@ -1,0 +1,84 @@
+"""What to do with synthetic rows, from the verdicts of an evaluation."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from synthgen.metrics.verdicts import Verdict
+from synthgen.report.answer import Card, Recommendation, Tone
+
+# What rows are good for whose part passes, and not for where it does not.
+USES = {
+    "fidelity": "show them and test software with them",
+    "utility": "train a classifier on them in place of the real rows",
+    "privacy": "hand them on",
+}
+# Synthesizers that are tried next: the one whose rows look most real, and the one that gives away
+# least (evaluation/trees.md, evaluation/evaluate_adult.json).
+LIKELIEST, MOST_PRIVATE = "trees", "tabflow"
+TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
+
+
+def recommend(
+    verdicts: Sequence[Verdict], *, target: str, label: str, held_out: bool
+) -> Recommendation:
+    """One thing to do with the rows: what passes says what for, what fails what not for.
+
+    Args:
+        verdicts: Of fidelity, utility and privacy.
+        target, label: Names, for the sentence and the command.
+        held_out: Whether rows that the synthesizer never saw were given.
+
+    Example:
+        >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
+        >>> advice = recommend(found, target="ill", label="yes", held_out=True)
+        >>> advice.lines()[:2]
+        ['Do not hand on the synthetic rows of “yes”: they give training rows away.',
+         'How sure: Half of them are copies.']
+    """
+    outcomes = {v.part: v.outcome for v in verdicts}
+    good = [USES[p] for p, outcome in outcomes.items() if outcome == "passes"]
+    bad = [USES[p] for p, outcome in outcomes.items() if outcome in ("fails", "falls short")]
+    unsure = [USES[p] for p, outcome in outcomes.items() if outcome == "undecided"]
+    rows = f"the synthetic rows of “{label}”"
+    if outcomes.get("privacy") == "fails":
+        action, text = "do not share", f"Do not hand on {rows}: they give training rows away"
+        text += f". Inside, {_listed(good)}" if good else ""
+    elif good:
+        action = "use" if not bad and not unsure else "use in part"
+        text = f"With {rows}, {_listed(good)}"
+        text += f"; do not {_listed(bad, 'or')}" if bad else ""
+        text += f"; not yet shown: whether to {_listed(unsure, 'or')}" if unsure else ""
+    elif bad:
+        action, text = "make others", f"Make other rows: do not use {rows} to {_listed(bad, 'or')}"
+    else:
+        action, text = "wait", f"Do not rely on {rows} before more real rows have judged them"
+    known = "; ".join(v.known for v in verdicts)
+    names = f"--target {shlex.quote(target)}"
+    again = f"synthgen augment TRAIN {names} --label {shlex.quote(label)} --synthesizer"
+    command = ""
+    if "fails" in outcomes.values() or action == "make others":
+        other = MOST_PRIVATE if outcomes.get("privacy") == "fails" else LIKELIEST
+        command = f"{again} {other} -o OUT"
+    elif unsure and not held_out:
+        command = f"synthgen evaluate --train TRAIN --synthetic SYNTHETIC --holdout HOLDOUT {names}"
+    return Recommendation(action, f"{text}.", f"{known[:1].upper()}{known[1:]}.", command)
+
+
+def cards(verdicts: Sequence[Verdict]) -> tuple[Card, ...]:
+    """A card for each verdict."""
+    return tuple(
+        Card(v.part.capitalize(), v.outcome, v.sentence, TONES.get(v.outcome, "quiet"))
+        for v in verdicts
+    )
+
+
+def _listed(uses: Sequence[str], word: str = "and") -> str:
+    """Uses as one clause.
+
+    Example:
+        >>> _listed(["look", "train", "share"], "or")
+        'look, train or share'
+    """
+    return uses[0] if len(uses) == 1 else f"{', '.join(uses[:-1])} {word} {uses[-1]}"
