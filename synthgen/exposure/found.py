@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from synthgen.exposure.membership import Attack
+from synthgen.exposure.membership import TITLES, Attack
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 
@@ -16,7 +16,6 @@ from synthgen.report.shown import Shown, repr_lines
 # below the second. Guessing finds 10 %; published diffusion models gave 46 % away (MIDST,
 # arXiv 2603.19185).
 MAY, SURE = 0.15, 0.20
-TITLES = {"file": "The model file", "rows": "Rows made with it"}
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 
 

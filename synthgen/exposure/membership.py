@@ -30,6 +30,9 @@ DRAWS = 200  # of the bootstrap
 # Rows that the classifier learns from at most; figures count up to so many standard deviations.
 MOST_TAUGHT, MOST_SPREAD = 60_000, 5.0
 
+# What an attacker has in hand.
+TITLES = {"file": "The model file", "rows": "Rows made with it"}
+
 
 @dataclass(frozen=True)
 class Attack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from synthgen.exposure.membership import TITLES
 from synthgen.report.template import clean, fill
 
 if TYPE_CHECKING:
@@ -12,13 +13,10 @@ if TYPE_CHECKING:
 
 def privacy_page(found: PrivacyAudit) -> str:
     """The page as text."""
-    from synthgen.exposure.found import TITLES, TONES
-
     return fill(
         "privacy.html.j2",
         found=_clean(found.to_json()),
         titles=TITLES,
-        tones=TONES,
     )
 
 

@@ -106,7 +106,7 @@ def commands() -> list[str]:
 def test_there_are_these_commands():
     assert set(commands()) == {
         *("audit", "augment", "auto", "compare", "demo", "evaluate", "fit", "predict", "sample"),
-        *("schema", "show"),
+        *("privacy", "schema", "show"),
     }
 
 
