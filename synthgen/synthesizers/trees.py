@@ -266,7 +266,8 @@ class SequentialTrees(Synthesizer):
         return values, gone, own
 
     def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
-        return tree_losses(self._bins, self._relations, self._forests, table.frame)
+        parts = self._bins, self._relations, self._forests, self._digits
+        return tree_losses(*parts, table.frame)
 
     # --- the file ---------------------------------------------------------------------------------
 

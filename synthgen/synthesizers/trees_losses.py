@@ -19,43 +19,61 @@ def tree_losses(
     parts: Sequence[Bins],
     relations: Sequence[Relation],
     forests: Sequence[Forest | None],
+    digits: Sequence[Forest | None],
     frame: pd.DataFrame,
 ) -> np.ndarray:
-    """Negative log-likelihoods of rows, by column, and how many trees give their cells no share.
+    """Negative log-likelihoods of rows, by column, and the share of trees without such a cell.
 
     Args:
         parts: The codes of the class and of each learned column.
         relations: What ties each of these columns to those before it.
         forests: The trees of each; None where another column decides.
+        digits: The trees of the last digits of each; None where there are none.
         frame: The rows, with the columns of `parts`.
 
     Returns:
-        Shape (rows, 2 + 2 * columns with trees): the sum of both kinds of figure, then each.
+        Shape (rows, 2 + 4 * columns): the sum of both kinds of figure; the first kind of each
+        column and of its last digits, then the second. 0 where there are no trees.
     """
-    cells, codes = [], np.empty((len(frame), len(parts)), np.uint16)
-    for j, bins in enumerate(parts):
-        series = frame[bins.column.name]
-        if bins.is_number:
-            values, gone = bins.values(series)
-        else:  # a level that the file does not hold counts as missing
-            values = bins.column.positions(series)
-            gone = values < 0
-        found = np.full(len(frame), MISSING, np.int64)
-        found[~gone] = bins.encode(values[~gone])
-        codes[:, j] = np.where(found < 0, MISSING, found)
-        cells.append((np.where(gone, 0, values), gone))
-    surprise, absent = [], []
-    for j, (relation, forest) in enumerate(zip(relations, forests, strict=True)):
-        if forest is None:
-            continue
-        own = codes[:, j].astype(np.int64)
-        if relation.same:
-            place = copied(relation, cells[: j + 1], parts[: j + 1])
-            own = np.where(place >= 0, parts[j].width + place, own)
-        shares = forest.shares_of(codes[:, :j], own)
-        surprise.append(-np.log(np.maximum(shares.mean(0), UNSEEN_SHARE)))
-        absent.append((shares == 0).mean(0))
-    if not surprise:
-        return np.zeros((len(frame), 2))
-    both = [np.stack(figures, 1) for figures in (surprise, absent)]
-    return np.hstack([figures.sum(1, keepdims=True) for figures in both] + both)
+    cells: list[tuple[np.ndarray, np.ndarray]] = []
+    known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # what trees look at
+    width = 0
+    each = np.zeros((len(frame), 2, len(parts), 2))
+
+    def ask(forest: Forest, own: np.ndarray, place: tuple[int, int]) -> None:
+        shares = forest.shares_of(known[:, :width], own)
+        each[:, 0, *place] = -np.log(np.maximum(shares.mean(0), UNSEEN_SHARE))
+        each[:, 1, *place] = (shares == 0).mean(0)
+
+    for j, (bins, relation, forest) in enumerate(zip(parts, relations, forests, strict=True)):
+        values, gone = _cells(bins, frame)
+        cells.append((values, gone))
+        own = np.full(len(frame), MISSING, np.int64)
+        own[~gone] = bins.encode(values[~gone])
+        own[own < 0] = MISSING
+        if forest is not None:
+            of_leaf = own
+            if relation.same:
+                place = copied(relation, cells, parts[: j + 1])
+                of_leaf = np.where(place >= 0, bins.width + place, own)
+            ask(forest, of_leaf, (j, 0))
+        known[:, width] = own
+        width += 1
+        last = digits[j]
+        if last is not None:
+            zeros = np.where(gone, MISSING, bins.zeros(values))
+            ask(last, zeros, (j, 1))
+            known[:, width] = zeros
+            width += 1
+    return np.hstack([each.sum((2, 3)), each.reshape(len(frame), -1)])
+
+
+def _cells(bins: Bins, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Values and a mask of the missing ones; a level that the file does not hold is missing."""
+    series = frame[bins.column.name]
+    if bins.is_number:
+        values, gone = bins.values(series)
+    else:
+        values = bins.column.positions(series)
+        gone = values < 0
+    return np.where(gone, 0, values), gone

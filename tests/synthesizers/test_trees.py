@@ -21,6 +21,7 @@ from synthgen.synthesizers import trees as module
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.forest import grow
 from synthgen.synthesizers.trees import BLOCK, SequentialTrees
+from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model, write_model
 
 
@@ -387,3 +388,47 @@ def test_hard_tables_are_learned() -> None:
         rows = SequentialTrees(classes=["a", "b"], random_state=0).fit(X, y).sample(500)
     for name in ("huge", "wide", "float"):
         assert rows[name].between(X[name].min(), X[name].max()).all(), name
+
+
+# --- what a holder of the file can ask ----------------------------------------------------------
+
+
+def test_shares_are_those_of_draws():
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 5, (600, 3)).astype(np.uint16)
+    codes = (before[:, 0] + rng.integers(0, 3, 600)).astype(np.uint16)
+    forest = grow(before, codes, None, trees=4, min_leaf=20, seed=np.random.SeedSequence(0))
+    row = np.repeat(before[:1], 20_000, axis=0)
+    drawn = forest.draw(row, rng.random(20_000))
+    every = np.arange(8)
+    shares = forest.shares_of(np.repeat(before[:1], 8, axis=0), every).mean(0)
+    assert shares.sum() == pytest.approx(1)
+    assert np.bincount(drawn, minlength=8) / 20_000 == pytest.approx(shares, abs=0.02)
+
+
+def test_learned_rows_are_less_unlikely_and_each_column_has_its_place():
+    rng = np.random.default_rng(0)
+
+    def table(rows: int) -> pd.DataFrame:
+        frame = pd.DataFrame({"whole": rng.integers(1, 90, rows), "amount": rng.normal(size=rows)})
+        frame["round"] = rng.integers(1, 10**6, rows) * 10 ** rng.integers(0, 3, rows)
+        frame["sum"] = frame["whole"] + frame["round"]
+        frame["kind"] = rng.choice(list("abc"), rows)
+        return frame.assign(ill=rng.random(rows) < 0.5)
+
+    train, other = table(300), table(300)
+    strange = other.assign(kind="d")  # a level that was not learned
+    found = []
+    for seed, learned in enumerate((train, other)):
+        model = SequentialTrees(min_leaf=5, random_state=seed)
+        model.fit(learned.drop(columns="ill"), learned["ill"])
+        whole = pd.concat([train, other, strange], ignore_index=True)
+        found.append(model._losses(Table.of(whole, target="ill"), np.random.SeedSequence(0)))
+    first, second = found
+    assert first is not None
+    assert second is not None
+    assert first.shape == second.shape == (900, 2 + 4 * 6)  # whatever either of the two learned
+    assert np.isfinite(first).all()
+    assert np.median(first[:300, 0]) < np.median(first[300:600, 0])
+    assert np.median(second[:300, 0]) > np.median(second[300:600, 0])
+    assert (first[600:, 0] >= first[300:600, 0] - 1e-9).mean() > 0.9
