@@ -483,6 +483,13 @@ def bars(gains: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 # Of `compare`, with default boosting as the classifier: what has inner folds in every new line.
 AVERAGES = ("mean of three", "mean of four (with logistic regression)")
 REMEDIES = ("small", "bagged", "forest", "extra_trees", "logistic", *AVERAGES)
+# Which remedies may be recommended: the rule of `compare`, and others beside it.
+CHOICES: dict[str, Callable[[Chances], bool]] = {
+    "helps probably, and established": lambda c: c.helps >= SURE and c.established,
+    "helps with 0.8": lambda c: c.helps >= 0.8,
+    "helps with 0.9": lambda c: c.helps >= 0.9,
+    "helps with 0.95": lambda c: c.helps >= 0.95,
+}
 BINS = ((0.0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01))
 
 
@@ -509,10 +516,12 @@ def reliability(cells: dict[tuple[str, str, int], Found]) -> dict[str, Any]:
         margin, chances = expected
         gain = {c.strategy: found[c.strategy]["ap"] - found[BOOSTING]["ap"] for c in chances}
         rows += [(table, c.helps, gain[c.strategy] > margin) for c in chances]
-        sure = [c for c in chances if c.helps >= SURE and c.established]
-        best = max(sure, key=lambda c: c.gain, default=None)
-        got = gain[best.strategy] if best else 0.0
-        choices.append({"table": table, "used": best is not None, "got": got, **gain})
+        choice: dict[str, Any] = {"table": table, **gain}
+        for name, rule in CHOICES.items():
+            best = max(filter(rule, chances), key=lambda c: c.gain, default=None)
+            choice["used: " + name] = best is not None
+            choice["got: " + name] = gain[best.strategy] if best else 0.0
+        choices.append(choice)
     if not rows:
         return {}
     frame = pd.DataFrame(rows, columns=["table", "told", "helped"])
@@ -521,7 +530,7 @@ def reliability(cells: dict[tuple[str, str, int], Found]) -> dict[str, Any]:
     share = float(frame["helped"].mean())
     right = np.where(frame["helped"], safe, 1 - safe)
     base = np.where(frame["helped"], share, 1 - share)
-    means = chosen.groupby("table")[["got", *REMEDIES]].mean()
+    means = chosen.groupby("table").mean()
     best = str(means[[*REMEDIES]].mean().idxmax())
     return {
         "cells": len(choices),
@@ -538,10 +547,15 @@ def reliability(cells: dict[tuple[str, str, int], Found]) -> dict[str, Any]:
         ],
         "log_score": round(float(np.log(right).mean()), 3),
         "log_score_of_the_share": round(float(np.log(base).mean()), 3),
-        "changed": int(chosen["used"].sum()),
-        "recommended less nothing": interval(means["got"]),
         "best remedy": best,
-        "regret": interval(means[best] - means["got"]),
+        "rules": {
+            name: {
+                "changed": int(chosen["used: " + name].sum()),
+                "recommended less nothing": interval(means["got: " + name]),
+                "regret": interval(means[best] - means["got: " + name]),
+            }
+            for name in CHOICES
+        },
     }
 
 
@@ -552,7 +566,16 @@ def reliability_text(found: dict[str, Any]) -> list[str]:
         [f"{b['from']:g} to {b['to']:g}", f"{b['told']:.2f}", f"{b['helped']:.2f}", b["rows"]]
         for b in found["bins"]
     ]
-    regret = interval_text(found["regret"])
+    rules = [
+        [
+            name,
+            f"{r['changed']} of {found['cells']}",
+            told(r["recommended less nothing"]),
+            interval_text(r["regret"]),
+        ]
+        for name, r in found["rules"].items()
+    ]
+    head = ["rule", "recommends a change", "recommended less nothing", "regret"]
     return [
         "## Do the probabilities of `compare` come true?",
         "",
@@ -566,10 +589,14 @@ def reliability_text(found: dict[str, Any]) -> list[str]:
         markdown(["told", "mean", "helped", "remedies"], rows),
         "",
         f"Mean log score {found['log_score']:.3f}; of telling the same share to all "
-        f"{found['log_score_of_the_share']:.3f}. A change is recommended in {found['changed']} of "
-        f"{found['cells']} cells; recommended less nothing: "
-        f"{told(found['recommended less nothing'])}; regret, the remedy with the highest mean over "
-        f"tables ({found['best remedy']}) less the recommended: {regret}.",
+        f"{found['log_score_of_the_share']:.3f}.",
+        "",
+        "What is recommended, judged. The first rule is that of `compare`; the regret is the "
+        f"remedy with the highest mean over these tables ({found['best remedy']}) less the "
+        "recommended. How often each rule recommends a change where none can help: "
+        "`compare_null.json`.",
+        "",
+        markdown(head, rules),
         "",
     ]
 
