@@ -62,7 +62,8 @@ plt.show()
 # %%
 # In a pipeline
 # -------------
-# ``sampling_strategy`` is imbalanced-learn's: a dictionary of wanted rows of each class.
+# ``sampling_strategy`` is imbalanced-learn's: a dictionary of wanted rows of each class. It serves
+# where the numbers are given; to find a class, ``ratio="auto"`` validates them, and may add none.
 
 X, y = steel.drop(columns="kind"), steel["kind"]
 sampler = Oversampler(SequentialTrees(), sampling_strategy={"D": 100, "E": 100}, random_state=0)

@@ -233,11 +233,12 @@ def audit(
             `target`: the frame that also holds the classes.
         y: Series or array of classes, shape (rows,).
         target: Name of the column of `X` that holds the classes.
-        schema: Decisions about columns to take instead of guessing them.
+        schema: Kinds and limits of the columns; what it says is not inferred from the cells.
         label: The class to look at, against all others; None: the rarest one.
-        groups: Rows of one group, such as all visits of a patient, share a fold; shape (rows,), or
-            the name of a column of `X`, which is then no feature. None: equal rows share a fold.
-        now: Dates after it are in the future (without a time zone: UTC); None: the clock's time.
+        groups: The group of each row, such as the patient of a visit, shape (rows,); or the name
+            of a column of `X`, which is then not a feature. Rows of a group share a fold. None:
+            only equal rows share a fold.
+        now: Later dates count as dates in the future. UTC, if it has no time zone; None: the clock.
         random_state: Seed of folds, subsamples and bootstrap.
         verbose: Show progress on standard error, or below the cell of a notebook.
 
@@ -246,8 +247,8 @@ def audit(
 
     Raises:
         DataError: The table cannot be used as it is, or there is not one group for each row.
-        UsageError: The label is no class, or `random_state` no seed; or neither or both of `y` and
-            `target` are given.
+        UsageError: The label is not a class, `random_state` is not a seed, or not exactly one of
+            `y` and `target` is given.
 
     Example:
         >>> frame = pd.DataFrame({"dose": range(200), "site": [7] * 200})

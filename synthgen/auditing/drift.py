@@ -83,8 +83,9 @@ class Drift:
 def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
     """What changed between an earlier audit and a new one.
 
-    Differences of shares have Newcombe's interval (1998), widened for the number of shares
-    (Bonferroni): two samples of one source show no drift in at least 95 % of the cases.
+    Each difference of two shares has Newcombe's interval (1998). The intervals are widened for
+    the number of shares (Bonferroni), so that two samples of one source show drift in at most 5 %
+    of all calls.
 
     Args:
         old: The earlier audit, or its JSON (`Audit.to_json`).
@@ -94,7 +95,7 @@ def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
         The differences, see `Drift`.
 
     Raises:
-        UsageError: `old` is no audit.
+        UsageError: `old` is not an audit.
 
     Example:
         >>> import pandas as pd

@@ -52,27 +52,27 @@ def augment(
 ) -> Augmented:
     """Add new rows of the rare class below the rows of a table.
 
-    Call it as ``augment(X, y)`` or as ``augment(frame, target="outcome")``. No new row breaks a
-    limit of the table or a rule, and rows of a network or of trees are no nearer to training rows
-    than these are to each other. IDs are new ones.
+    Call it as ``augment(X, y)`` or as ``augment(frame, target="outcome")``. New rows keep the
+    limits of the columns and all `rules`; those of a network or of trees come no nearer to a
+    training row than training rows come to each other. IDs are new.
 
     Args:
         X: Features of shape (rows, features), or with `target` the frame that also holds the
             classes; never changed.
         y: Classes of shape (rows,), if `X` holds the features only.
         target: Name of the column of `X` that holds the classes.
-        labels: Classes to make; None: the rarest one. The text of a label names it too.
+        labels: Classes that get rows, also as text ("1" for 1); None: the rarest one.
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
         model: A fitted synthesizer to use as it is. Limits are then those that it learned, unless
             `schema` is given.
-        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
-            "double": as many new rows as there are real ones. "auto": validation chooses among
-            none, 10 %, 30 %, double and balance, see `validated_amount`; that trains the
-            synthesizer five more times. None: the same, but where no amount helps, rows are added
-            all the same, see `default_amount`, and `Augmented.finding` says that they do not help.
-        n_samples: New rows of each class, in place of `ratio`. With `model` nothing can be
-            validated, since it has seen all rows.
-        schema: Decisions about columns that replace what would be inferred.
+        ratio: Rows of the class afterwards, real and new, divided by the rows of the most frequent
+            class. "double": as many new rows as real ones. "auto": validation chooses none, 10 %,
+            30 %, double or balance, see `validated_amount`; that trains the synthesizer five more
+            times. None: as "auto", but if no amount helps, rows are added anyway, see
+            `default_amount`, and `Augmented.finding` says that they do not help. A `model` has
+            seen all rows, so with it nothing is validated.
+        n_samples: New rows of each class, instead of `ratio`.
+        schema: Kinds and limits of columns; what it says is not inferred from the cells.
         rules: What every new row must satisfy, such as ``"start <= end"``, see `Rule`.
         random_state: Seed; None draws one, see `Augmented.seed`.
         verbose: Show progress, on standard error or below the cell of a notebook.

@@ -59,7 +59,7 @@ class Augmented(Shown):
 
     @property
     def recommendation(self) -> Recommendation:
-        """What the new rows are for, and what finds the class."""
+        """What to use the new rows for, and what to use to find the class."""
         copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
         known = {"validated": self.validated, "copies": copies}
         return advice.recommend(self.additions, self.schema.target, **known)

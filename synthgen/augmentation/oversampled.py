@@ -47,10 +47,10 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         >>> X = np.arange(40.0)[:, None]
         >>> y = np.repeat(["no", "yes"], [34, 6])
         >>> model = OversampledClassifier(
-        ...     DecisionTreeClassifier(), Oversampler("bootstrap", ratio=0.5, random_state=0)
+        ...     DecisionTreeClassifier(), Oversampler("bootstrap", ratio="auto", random_state=0)
         ... ).fit(X, y)
-        >>> model.oversampler_.sample_weight_[-1].round(3).item()  # 6 real rows, 11 synthetic
-        0.545
+        >>> model.oversampler_.amount_.rows, model.oversampler_.sample_weight_[-6:].sum().item()
+        ({'yes': 6}, 6.0)
         >>> model.predict([[39.0]]).tolist()
         ['yes']
     """

@@ -38,29 +38,32 @@ class Oversampler(BaseOverSampler):
 
     Takes missing cells, text, categories, dates, nullable and Arrow dtypes. The original rows come
     first and unchanged, then the new rows, class by class, with the columns and dtypes that came
-    in. As in imbalanced-learn, a frame comes back with a RangeIndex, and rows of `X` and `y` belong
-    together by position; indexes that pair them in another way are refused.
+    in. As in imbalanced-learn, a frame comes back with a RangeIndex. Rows of `X` and `y` are
+    paired by position; if their indexes pair them differently, that is an error.
 
-    Synthetic rows help a classifier less than is widely believed. Balance was never better than
-    fewer rows on the tables of ``evaluation/``: use ``ratio="auto"``, which may choose no rows, and
-    give `sample_weight_` to the classifier. (An imbalanced-learn pipeline does not hand it on.)
+    **Do not balance the classes.** Balance, which is imbalanced-learn's default and so the default
+    here, was never shown to be better than fewer synthetic rows on the tables of ``evaluation/``.
+    Use ``ratio="auto"``: it chooses the number of rows by cross-validation, and may choose none.
+    Give `sample_weight_` to the classifier; an imbalanced-learn pipeline drops it, and
+    `OversampledClassifier` does not.
 
     Args:
-        synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "ctgan", "tvae",
-            "tabflow", "bootstrap", an import path (``package.module:Class``) or an instance, which
-            is cloned and never fitted itself; only an instance has parameters to tune
-            (``synthesizer__steps``). Its `classes` are replaced by those that get rows, its
-            `random_state` only if it is None.
-        ratio: (real + synthetic rows of the class) / rows of the most frequent class, above 0, for
-            each class below it. "auto" is chosen by validation, see `validated_amount`; it may be
-            none, and `amount_` says why. None: `sampling_strategy` says how many.
-        sampling_strategy: As in imbalanced-learn. "auto" brings every class to the rows of the most
-            frequent one, since imbalanced-learn's checks demand balance.
+        synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "trees", "tabflow",
+            "tvae", "ctgan", "bootstrap", an import path (``package.module:Class``) or an instance,
+            of which a clone is fitted. Only an instance has parameters to tune
+            (``synthesizer__steps``). The clone's `classes` are those that get rows; its
+            `random_state` is set if it is None.
+        ratio: Rows of each rare class afterwards, real and synthetic, divided by the rows of the
+            most frequent class; above 0. A class that is above this already gets none. "auto":
+            validation chooses, see `validated_amount`, and `amount_` gives the reason. None:
+            `sampling_strategy` decides.
+        sampling_strategy: As in imbalanced-learn. "auto" makes every class as large as the most
+            frequent one, because imbalanced-learn's checks demand that.
         rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
-            see `Rule`. The limits of the columns hold in any case, and a network's rows are no
-            nearer to training rows than these are to each other.
-        random_state: None is fresh entropy, never numpy's global generator; a number gives the same
-            rows each time.
+            see `Rule`. New rows also keep the limits of the columns, and those of a network or
+            of trees come no nearer to a training row than training rows come to each other.
+        random_state: A number gives the same rows each time; None gives others each time, and does
+            not use numpy's global generator.
         verbose: Whether to show progress, on standard error or below the cell of a notebook.
 
     Raises:
@@ -71,8 +74,8 @@ class Oversampler(BaseOverSampler):
         synthesizer_: The fitted synthesizer; None if no row was wanted.
         guard_: What was refused of each class, see `Guarded.summary`.
         sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
-        sample_weight_: 1 for real rows; for new rows the weight with which those of a class
-            together count as much as its real rows. Float64 of shape (rows,).
+        sample_weight_: 1 for a real row; for a new row, the real rows of its class divided by
+            the new ones, so that both count equally. Float64 of shape (rows,).
         ratio_: With ``ratio="auto"``: the chosen ratio of the rarest class; 0: no new rows.
         amount_: With ``ratio="auto"``: the choice, its curve and the reason in words.
         n_features_in_: Columns of `X`.
@@ -81,12 +84,12 @@ class Oversampler(BaseOverSampler):
     Example:
         >>> X = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 3.0, 9.0, 7.25], "sex": list("fmfmfm")})
         >>> y = pd.Series(["no", "no", "no", "no", "yes", "yes"], name="ill")
-        >>> oversampler = Oversampler("bootstrap", random_state=0)
+        >>> oversampler = Oversampler("bootstrap", ratio="auto", random_state=0)
         >>> X_new, y_new = oversampler.fit_resample(X, y)
         >>> X_new.shape, y_new.value_counts().to_dict()
         ((8, 2), {'no': 4, 'yes': 4})
-        >>> oversampler.sample_is_synthetic_.nonzero()[0]
-        array([6, 7])
+        >>> oversampler.sample_is_synthetic_.nonzero()[0], oversampler.amount_.reason
+        (array([6, 7]), '2 rows are too few to validate an amount: doubled')
     """
 
     sampling_strategy_: dict[Any, int]
@@ -157,13 +160,13 @@ class Oversampler(BaseOverSampler):
             target: Name of the column of `X` that holds the classes.
 
         Returns:
-            Both in the containers and dtypes that came in; copies, where no row is wanted. New rows
-            have IDs of their own and no free text, see `Encoder`.
+            Features and classes, in the containers and dtypes of `X` and `y`; copies, even
+            if no row is added. New rows have new IDs and no free text, see `Encoder`.
 
         Raises:
-            UsageError: A parameter has a wrong value; fewer rows of a class are asked for than
-                there are, more than memory holds, or new rows of a class that has a single one; or
-                a rule cannot be used or is broken by most real rows of a class.
+            UsageError: A parameter has a wrong value. A class should end with fewer rows than it
+                has, or with more than fit in memory. A class that should get rows has only one. A
+                rule cannot be used, or most real rows of a class break it.
             ConvergenceError: Training diverged, or limits and rules left too few rows.
             DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
         """

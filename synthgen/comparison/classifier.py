@@ -312,13 +312,16 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
 
     def known_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The columns of a frame that were learned from, in their order.
+        """The columns of a frame that the classifier learned from, in the order of training.
 
         Args:
-            frame: May hold others, such as the classes.
+            frame: Other columns, such as the classes, are left out.
+
+        Returns:
+            Frame of shape (rows, features).
 
         Raises:
-            DataError: One is missing.
+            DataError: `frame` lacks a column that the classifier learned from.
         """
         names = [*getattr(self, "feature_names_in_", frame.columns)]
         missing = [name for name in names if name not in frame.columns]

@@ -96,7 +96,7 @@ class Comparison(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """Both verdicts, and what more real rows would be worth."""
+        """Three findings: the ranking, the decision, and what more real rows would gain."""
         kinds = {"ranking": "Ranking", "decision": "Decision"}
         found = [card_of(f"{kinds[kind]} of {self.label!r}", v) for kind, v in self.verdict.items()]
         told, text = "not estimated", "There were too few rows to train on parts of them."

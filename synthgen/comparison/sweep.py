@@ -37,11 +37,11 @@ class Sweep(Shown):
     """The same comparison at several rates of the rare class.
 
     Attributes:
-        target, label: The class that was thinned.
-        rows, rare: Of the whole table, and of the class in it.
-        points: A comparison for each rate, the rarest first. The rows of a rarer one are among
-            those of the next, and all keep every row of the other classes.
-        seed: The same call with it gives the same results.
+        target, label: The target column, and the class of which rows were left out.
+        rows, rare: Number of rows in the whole table, and of rows of the class in it.
+        points: A comparison for each rate, the lowest rate first. Each uses all rows of the other
+            classes; its rows of the class are also used at every higher rate.
+        seed: The seed that was used; the same call with it gives the same results.
     """
 
     target: Hashable
@@ -161,7 +161,12 @@ class Sweep(Shown):
         return sweep_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The metric of each strategy at each rate, and the accuracy of always saying no."""
+        """The main table of the result: its heads, and its rows as text.
+
+        Returns:
+            The heads, one for each rate of the class after the name of the metric; and the rows:
+            the accuracy of always saying no, then the metric of each strategy.
+        """
         heads = [METRICS[self.points[0].metric].words, *(f"{rate:.3%}" for rate in self.rates)]
         rows: list[list[Any]] = [["always no: accuracy", *(f"{a:.3f}" for a in self.always_no)]]
         for name in self.strategies:
@@ -170,7 +175,7 @@ class Sweep(Shown):
         return heads, rows
 
     def note_lines(self) -> list[str]:
-        """What happens as the class gets rarer, in words."""
+        """The class, then one line for each of its rates: metric, accuracy and verdict."""
         words = METRICS[self.points[0].metric].words
         lines = [f"class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]
         for point, rate, accuracy in zip(self.points, self.rates, self.always_no, strict=True):

@@ -40,16 +40,17 @@ class PrivacyAudit(Shown):
         synthesizer: Its class.
         path: The model file; None for a model in memory.
         label: The class that was looked at, as text.
-        attacks: The worst attack on the file and on rows, for the class and, where more was
-            learned, for ``"all"`` rows.
-        exposed: The ten rows of the class that the attack on the file is surest of: for the owner
-            of the rows. Ten of them are named in any case.
-        keepable: Whether the model can be kept in a file; else it holds training rows.
-        likelihood: Whether the file says how likely a row is; else many rows were drawn from it.
+        attacks: The most successful attack on the file, and the most successful on made rows:
+            for the class, and for ``"all"`` rows if the model learned other classes too.
+        exposed: The ten rows of the class that the attack on the file finds most surely, for the
+            owner of the table. Ten are listed even if no attack succeeds.
+        keepable: Whether the model can be saved; if not, it holds training rows.
+        likelihood: Whether the file gives the likelihood of a row; if not, the attack on the file
+            looked at many rows drawn from it.
         shadows: Number of shadow models.
-        sizes: Rows of ``"train"`` and ``"holdout"``, and of train that were ``"attacked"``.
-        seed: Gives the same figures again.
-        seconds: Spent.
+        sizes: Number of rows: ``"train"``, ``"holdout"``, and ``"attacked"`` (rows of train).
+        seed: The seed that was used; the same call with it gives the same figures.
+        seconds: Time of the whole audit.
     """
 
     synthesizer: str
@@ -163,7 +164,7 @@ class PrivacyAudit(Shown):
         return heads, rows
 
     def note_lines(self) -> list[str]:
-        """What the figures do not show."""
+        """Caveats: what the figures do not show, one line each."""
         return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:

@@ -235,7 +235,7 @@ class Report(Shown):
 
     @property
     def recommendation(self) -> Recommendation:
-        """What to do with the rows; it follows from the verdicts."""
+        """What to do with the synthetic rows, as the verdicts say."""
         names = {"target": self.target, "label": self.label}
         found = advice.recommend(self.verdicts, **names, held_out=self.held_out)
         if not self.left_out:

@@ -257,20 +257,21 @@ class TabFlow(NetworkSynthesizer):
         random_state: RandomState = None,
         where: Mapping[Any, Any] | None = None,
     ) -> pd.DataFrame:
-        """Generate new rows, exactly `n_samples` of them, of class `label` and with given levels.
+        """Generate exactly `n_samples` new rows of class `label`, with the values in `where`.
 
         Args:
             n_samples, label, random_state: See `Synthesizer.sample`.
-            where: Values that all rows have in columns of levels, by column name, such as
-                ``{"region": "north"}``; the value None is a missing cell. The other columns depend
-                on it as far as the network learned that. None: no column is fixed.
+            where: Fixed values of categorical columns, by column name, such as
+                ``{"region": "north"}``; the value None is a missing cell. The network draws the
+                other columns to go with them, as far as it learned how. None: no column is fixed.
 
         Returns:
             See `Synthesizer.sample`.
 
         Raises:
-            UsageError: See `Synthesizer.sample`; or a column or value of `where` was not learned,
-                or the column has no levels (E238), or the class is resampled (E237).
+            UsageError: See `Synthesizer.sample`. `where` has a column or value that was not
+                learned, or a column without levels (E238). The class has too few rows for the
+                network and is resampled, which `where` cannot steer (E237).
         """
         if not where:
             return super().sample(n_samples, label=label, random_state=random_state)

@@ -53,21 +53,21 @@ class Table:
         Args:
             data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
                 The columns of an array are named 0, 1, ... A `Table` is returned unchanged.
-            y: The classes: series, one-column frame or array, shape (rows,). Then `data` holds the
-                features only, and the target becomes the last column, with the name of `y`. If `y`
-                has no name, or that of a feature, the target has the name of the schema's target,
-                or "target". A text or a number is taken for the name of a column, as `target`.
+            y: The classes: series, one-column frame or array, shape (rows,). `data` then holds
+                the features only, and `y` becomes the last column, under its own name. If it has
+                none, or a feature has the same, its name is that of the schema's target, else
+                "target". A text or a number is read as `target`.
             target: The column of `data` that holds the classes.
-            schema: Kinds and limits to take instead of guessing them, see `Schema.infer`.
+            schema: Kinds and limits; what it says is not inferred, see `Schema.infer`.
 
         Returns:
             The table, its cells in this machine's byte order. Without `y` and `target` it has the
             schema's target, or none.
 
         Raises:
-            DataError: The data are neither a pandas frame nor a dense array, `y` is no column, the
-                two do not have the same rows, or see `Schema.infer`.
-            UsageError: `target` is no column, or both `y` and `target` are given.
+            DataError: The data are neither a pandas frame nor a dense array, `y` is not one column,
+                or the two differ in their rows; also see `Schema.infer`.
+            UsageError: `target` is not a column, or both `y` and `target` are given.
 
         Example:
             >>> frame = pd.DataFrame({"dose": [1.5, 2.5, 2.0, 9.0], "ill": ["n", "n", "n", "y"]})
