@@ -68,7 +68,7 @@ def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
     Example:
         >>> base = torch.tensor([0.98, 0.01, 0.01], dtype=torch.float64).log()
         >>> frequencies_of_class(torch.tensor([16.0, 14.0, 0.0]), base).exp()
-        tensor([0.5683, 0.4300, 0.0014])
+        tensor([0.5686, 0.4300, 0.0014])
     """
     if not counts.sum():
         return base.float()

@@ -532,7 +532,7 @@ def test_tables_that_cannot_be_used(X: Any, code: int, says: str) -> None:
         (np.zeros((60, 2), dtype=int), 354, "Multilabel and multioutput targets"),
         (pd.DataFrame({"a": BINARY, "b": BINARY}), 354, "DataFrame of shape (60, 2)"),
         (None, 354, "y is a NoneType"),
-        ("yes", 354, "y is a str"),
+        ("yes", 335, "give a pandas DataFrame"),
         (sparse.csr_matrix(BINARY[:, None]), 354, "y is a csr_matrix"),
     ],
 )

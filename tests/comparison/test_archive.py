@@ -17,6 +17,7 @@ from skops.io import dumps, loads
 
 from synthgen import ImbalancedClassifier
 from synthgen.comparison import archive
+from synthgen.comparison.classifier_file import TRUSTED
 from synthgen.errors import ModelFileError
 
 
@@ -99,9 +100,8 @@ def test_other_parts_pipes_and_folders_are_refused(whole: bytes, tmp_path: Path)
 def test_values_that_no_file_has_are_refused(
     whole: bytes, tmp_path: Path, name: str, value: Any
 ) -> None:
-    from synthgen.comparison import classifier
 
-    content: dict[str, Any] = loads(whole, trusted=classifier.TRUSTED)
+    content: dict[str, Any] = loads(whole, trusted=TRUSTED)
     data = dumps(content | {name: value})
     error = refused(tmp_path / "m", data)
     assert error.code in (418, 433)
@@ -114,9 +114,8 @@ def test_values_that_no_file_has_are_refused(
 def test_a_classifier_that_cannot_predict_is_refused(
     whole: bytes, tmp_path: Path, edit: dict[str, Any]
 ) -> None:
-    from synthgen.comparison import classifier
 
-    content: dict[str, Any] = loads(whole, trusted=classifier.TRUSTED)
+    content: dict[str, Any] = loads(whole, trusted=TRUSTED)
     content["fitted"].average.set_params(**edit)
     assert refused(tmp_path / "m", dumps(content)).code == 418
 
