@@ -31,6 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 HEAVY = {"imblearn", "pandas", "sdv", "sklearn", "torch"}
 SOURCE_AVAILABLE = {"copulas", "ctgan", "deepecho", "rdt", "sdv"}  # under BUSL
+ADULT_SHA256 = "38f6d78d6fcfa5294f5bcc83202a9be7aa7f7b174fe999e6ef3e0571bf2ba4a5"
 DEMO_SHA256 = "71270808b32987e5f7659e6db4ccc23c05409823277cb3fd91cc1d1c37cdcf4b"
 SDV_ADAPTER = "synthgen.synthesizers.sdv"
 
@@ -369,6 +370,19 @@ def test_wheel_metadata(wheel: dict[str, bytes], metadata_folder: str):
     # An exact version would fight with whatever else the user has installed.
     assert not [line for line in needed if "==" in line]
     assert b"synthgen = synthgen.cli.main:main" in wheel[f"{metadata_folder}/entry_points.txt"]
+
+
+def test_wheel_carries_the_table_of_the_demo(wheel: dict[str, bytes]):
+    packed = wheel["synthgen/data/adult.csv.gz"]
+    assert packed[3:8] == bytes(5)
+    text = gzip.decompress(packed)
+    assert hashlib.sha256(text).hexdigest() == ADULT_SHA256
+    frame = pd.read_csv(io.BytesIO(text))
+    assert frame.shape == (7500, 14)
+    assert frame["income"][:5000].value_counts().to_dict() == {"<=50K": 3777, ">50K": 1223}
+    assert frame["income"][5000:].value_counts().to_dict() == {"<=50K": 1877, ">50K": 623}
+    told = wheel["synthgen/data/ATTRIBUTION.md"].decode()
+    assert all(doi in told for doi in ("10.24432/C5XW20", "10.24432/C5D010"))
 
 
 def test_wheel_carries_the_demonstration_table(wheel: dict[str, bytes]):

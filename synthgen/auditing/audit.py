@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from synthgen.auditing.advice import recommend, remedies
-from synthgen.auditing.examine import Minority, examine
+from synthgen.auditing.examine import Examined, Minority, examine
 from synthgen.auditing.findings import SEVERITIES, Finding, duplicates, find, said
 from synthgen.auditing.model import Model
 from synthgen.progress import Progress
@@ -55,6 +55,7 @@ class Audit(Shown):
         counts: Findings of each severity.
         findings: Errors first.
         remedies: ``remedy`` and ``why``, in the order in which to try them.
+        seen: The rows, for figures; `to_json` leaves them out.
     """
 
     recommendation: Recommendation
@@ -71,6 +72,7 @@ class Audit(Shown):
     counts: dict[str, int]
     findings: tuple[Finding, ...]
     remedies: tuple[dict[str, str], ...]
+    seen: Examined | None = field(default=None, compare=False)
 
     @property
     def cards(self) -> tuple[Card, ...]:
@@ -141,7 +143,9 @@ class Audit(Shown):
         Returns:
             The attributes by name: finite numbers, texts, None, lists and dicts.
         """
-        return plain(asdict(self))
+        found = asdict(replace(self, seen=None))
+        found.pop("seen")
+        return plain(found)
 
     def to_html(
         self, path: str | os.PathLike[str], *, source: str = "", drift: Drift | None = None
@@ -284,6 +288,7 @@ def audit(
         counts={s: sum(f.severity == s for f in findings) for s in SEVERITIES},
         findings=tuple(findings),
         remedies=remedies(examined, findings),
+        seen=examined,
     )
 
 

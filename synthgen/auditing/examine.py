@@ -118,6 +118,8 @@ class Examined:
         leaks: Columns, or pairs of them, that alone predict the class too well; the worst first.
         model: None where the class, or the rest, has fewer than 2 distinct rows or no feature.
         moment: Dates after it lie in the future.
+        scored: Out-of-fold scores of the rows that the model saw, and whether they are of the
+            class, both of shape (rows,).
     """
 
     table: Table
@@ -129,6 +131,7 @@ class Examined:
     leaks: tuple[Leak, ...]
     model: Model | None
     moment: pd.Timestamp
+    scored: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def examine(
@@ -167,7 +170,7 @@ def examine(
     others = equal[~is_rare]
     is_coarse = len(np.unique(others)) < len(others) / 2
     kin = _kin(equal, groups, is_coarse)
-    model, leaks, alone = _modelled(table, is_rare, kin, seed, progress)
+    model, leaks, alone, scored = _modelled(table, is_rare, kin, seed, progress)
 
     distinct = len(np.unique(equal[is_rare]))
     learned = sum(map(is_learned, features))
@@ -195,6 +198,7 @@ def examine(
         leaks=tuple(leaks),
         model=model,
         moment=moment,
+        scored=scored,
     )
 
 
@@ -219,8 +223,8 @@ def _modelled(
     kin: np.ndarray,
     seed: np.random.SeedSequence,
     progress: Progress,
-) -> tuple[Model | None, list[Leak], list[Estimate | None]]:
-    """The quick model, the leaks, and the average precision of each column alone."""
+) -> tuple[Model | None, list[Leak], list[Estimate | None], tuple[np.ndarray, np.ndarray] | None]:
+    """The quick model, the leaks, the average precision of each column alone, and the scores."""
     features = table.schema.features
     places = [ranks_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
@@ -250,7 +254,8 @@ def _modelled(
         importance=importance,
         seed=child_seed(seed, 3),
     )
-    return model, leaks, alone
+    scored = None if boosted is None else (boosted[0].scores, boosted[1].y)
+    return model, leaks, alone, scored
 
 
 def lesson(label: str, rows: int, distinct: int, features: int) -> str:

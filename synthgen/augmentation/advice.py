@@ -90,6 +90,8 @@ def cards(
         for reason, count in found["refused"].items():
             refused[reason] = refused.get(reason, 0) + count
     drawn = sum(found["drawn"] for found in guard.values())
+    rules = found_rules(guard)
+    kept = f" Kept of what all rows keep: {_some(rules)}." if rules else ""
     told = "; ".join(f"{count:,} {reason}" for reason, count in refused.items())
     names = ", ".join(map(str, list(not_learned)[:MOST_LABELS]))
     more = len(not_learned) - MOST_LABELS
@@ -98,7 +100,7 @@ def cards(
         Card(
             "Refused",
             f"{sum(refused.values()):,} of {drawn:,} drawn",
-            f"{told or 'Every row that was drawn keeps to limits and rules'}.",
+            f"{told or 'Every row that was drawn keeps to limits and rules'}.{kept}",
         ),
         Card(
             "Not learned",
@@ -110,6 +112,16 @@ def cards(
     )
 
 
+def found_rules(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    """The rules that all rows of the table keep, and so do the new ones."""
+    return list(dict.fromkeys(rule for found in guard.values() for rule in found["found_rules"]))
+
+
+def _some(rules: Sequence[str]) -> str:
+    more = len(rules) - MOST_LABELS
+    return "; ".join(rules[:MOST_LABELS]) + (f"; and {more} more" if more > 0 else "")
+
+
 def refused_lines(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
     """How many drawn rows were refused of each class, and why."""
     lines = []
@@ -118,6 +130,7 @@ def refused_lines(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
             counts = ", ".join(f"{n:,} {why}" for why, n in found["refused"].items())
             of = "" if label is None else f" of {label!r}"
             lines.append(f"refused{of}, of {found['drawn']:,} rows drawn: {counts}")
+    lines += [f"new rows keep, as all rows do: {rule}" for rule in found_rules(guard)]
     return lines
 
 

@@ -258,6 +258,7 @@ def validated_amount(
     seed: np.random.SeedSequence,
     *,
     rules: Sequence[RowRule] = (),
+    found_rules: bool = True,
     verbose: bool = False,
 ) -> Validated:
     """Choose one of `AMOUNTS` on five inner folds: the smallest within one error of the best.
@@ -281,9 +282,10 @@ def validated_amount(
         synthesizer: Unfitted; a copy of it is trained in each fold.
         seed: For folds, synthesizers and boosting.
         rules: What every new row must satisfy, see `Rule`.
+        found_rules: Whether new rows keep the rules that all rows of a training part keep.
         verbose: Whether to show progress.
     """
-    trial = _Trial(table, labels, synthesizer, rules, seed)
+    trial = _Trial(table, labels, synthesizer, rules, found_rules, seed)
     if trial.too_few:
         rows = min(trial.counts[trial.wanted])
         why = f"{rows} rows are too few to validate an amount"
@@ -325,10 +327,11 @@ class _Trial:
         labels: Sequence[Any],
         synthesizer: Synthesizer,
         rules: Sequence[RowRule],
+        found_rules: bool,
         seed: np.random.SeedSequence,
     ) -> None:
         self._table, self._labels, self._rules, self._seed = table, labels, rules, seed
-        self._synthesizer = synthesizer
+        self._synthesizer, self._found_rules = synthesizer, found_rules
         self.codes, self._classes = table.labels, table.schema.classes
         self.counts = np.bincount(self.codes, minlength=len(self._classes))
         self.wanted = [self._classes.index(label) for label in labels]
@@ -394,7 +397,12 @@ class _Trial:
                 guarded_sample(
                     own,
                     n,
-                    Guard(part, self._classes[c], rules=self._rules),
+                    Guard(
+                        part,
+                        self._classes[c],
+                        rules=self._rules,
+                        found_rules=self._found_rules,
+                    ),
                     random_state=child_seed(self._seed, 2, f),
                 ).frame
             )

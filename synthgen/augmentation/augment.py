@@ -47,6 +47,7 @@ def augment(
     n_samples: int | None = None,
     schema: Schema | None = None,
     rules: Sequence[RowRule] = (),
+    found_rules: bool = True,
     random_state: int | None = None,
     verbose: bool = False,
 ) -> Augmented:
@@ -63,8 +64,7 @@ def augment(
         target: Name of the column of `X` that holds the classes.
         labels: Classes that get rows, also as text ("1" for 1); None: the rarest one.
         synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
-        model: A fitted synthesizer to use as it is. Limits are then those that it learned, unless
-            `schema` is given.
+        model: A fitted synthesizer to use as it is, with the limits that it learned or `schema`.
         ratio: Rows of the class afterwards, real and new, divided by the rows of the most frequent
             class. "double": as many new rows as real ones. "auto": validation chooses none, 10 %,
             30 %, double or balance, see `validated_amount`; that trains the synthesizer five more
@@ -74,6 +74,7 @@ def augment(
         n_samples: New rows of each class, instead of `ratio`.
         schema: Kinds and limits of columns; what it says is not inferred from the cells.
         rules: What every new row must satisfy, such as ``"start <= end"``, see `Rule`.
+        found_rules: Whether new rows also keep what all real rows keep, such as sums of columns.
         random_state: Seed; None draws one, see `Augmented.seed`.
         verbose: Show progress, on standard error or below the cell of a notebook.
 
@@ -82,8 +83,7 @@ def augment(
 
     Raises:
         DataError: The table cannot be used as it is, or does not fit the model.
-        UsageError: An argument has a wrong value, a class has one row only, or a rule cannot be
-            used or is broken by most real rows of a class.
+        UsageError: An argument is wrong, a class has one row, or most real rows break a rule.
         ConvergenceError: Training diverged, or limits and rules left too few rows.
 
     Example:
@@ -103,16 +103,17 @@ def augment(
     seed = fresh_seed() if random_state is None else int(random_state)
     wanted = choose_labels(table, labels, model)
     limits = None if model is None or schema is not None else model.schema_
+    held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}
     # What is wrong with a rule is known before any training.
-    guards = {label: Guard(table, label, rules=rules, limits=limits) for label in wanted}
-    found = None
+    guards, found = {c: Guard(table, c, limits=limits, **held) for c in wanted}, None
     if ratio == "auto" or (ratio is None and n_samples is None and model is None):
-        found = _validated(table, wanted, synthesizer, model, n_samples, seed, rules, verbose)
+        found = _validated(table, wanted, synthesizer, model, n_samples, seed, held, verbose)
         additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
     else:
         additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
-    frame = given_frame(X, y, table)
-    fitted = model if model is not None else _unfitted(synthesizer, wanted, schema, seed, verbose)
+    fitted, frame = model, given_frame(X, y, table)
+    if fitted is None:
+        fitted = _unfitted(synthesizer, wanted, schema, seed, verbose)
     return _augmented(frame, table, additions, guards, fitted, seed, found, train=model is None)
 
 
@@ -214,7 +215,7 @@ def _validated(
     model: Synthesizer | None,
     n_samples: int | None,
     seed: int,
-    rules: Sequence[RowRule],
+    held: dict[str, Any],
     verbose: bool,
 ) -> Validated:
     if model is not None:
@@ -229,7 +230,12 @@ def _validated(
         check_two_rows(label, table.counts[label])
     entropy = child_seed(seed_sequence(seed), 9)
     return validated_amount(
-        table, labels, resolve(synthesizer), entropy, rules=rules, verbose=verbose
+        table,
+        labels,
+        resolve(synthesizer),
+        entropy,
+        verbose=verbose,
+        **held,
     )
 
 

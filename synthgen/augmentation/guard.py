@@ -1,9 +1,10 @@
-"""The checks of new rows: limits of the table, the user's rules, and no copies of training rows."""
+"""The checks of new rows: limits, rules given and found, and no copies of training rows."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,10 @@ import torch
 
 from synthgen.augmentation.constraints import RowRule, Rule, violations
 from synthgen.encoding.distances import Space, distinct, nearest
+from synthgen.encoding.matrix import Matrix
+from synthgen.encoding.rules import FoundRule, find_rules_of_class, restored
 from synthgen.errors import UsageError
+from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
@@ -22,12 +26,15 @@ NEAR_SHARE = 0.05
 
 @final
 class Guard:
-    """Checks new rows of one class against its real rows. Fitted once; it changes no row.
+    """Checks new rows of one class against its real rows. Fitted once.
 
     - Limits: bounds, steps, decimals and categories come from the schema. A cell may be missing
       only where the rows that the synthesizer learned from have a missing cell.
     - Rules: given by the user. A rule that more than half of the real rows break is refused as a
       mistake.
+    - Found rules: those that all real rows keep and that do not hold by chance, see `find_rules`.
+      They are found in the rows of all classes, and in those of the class. What a row breaks is
+      restored where other columns determine the cell (`mended`); it is refused otherwise.
     - Copies: rows equal to a training row of the class. Near copies: rows nearer to a training row
       than 95 % of the real rows are to each other, and also much nearer to it than to the next one.
       So rows close to several training rows do not count as copies, and almost equal rows of one
@@ -43,10 +50,12 @@ class Guard:
         rules: See `Rule`.
         limits: Schema whose limits replace the table's, such as that of a model that learned from
             other rows.
+        found_rules: Whether to look for rules in the training rows.
 
     Attributes:
         label: The class.
         broken: Share of the real rows of the class that break each rule, by its text.
+        found: The rules that were found.
         near: Distance up to which a row is a near copy; -1 until `learn_distances`.
 
     Raises:
@@ -70,6 +79,7 @@ class Guard:
         *,
         rules: Sequence[RowRule] = (),
         limits: Schema | None = None,
+        found_rules: bool = True,
     ) -> None:
         self.label = label
         self._table = table
@@ -103,6 +113,12 @@ class Guard:
             if share > 0.5:
                 what = f"rule {rule.text!r} is broken by {share:.0%} of the {len(rows)} real rows"
                 raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
+        self.found: list[FoundRule] = []
+        if found_rules and table is not None:
+            known = {c.name for c in self._columns}
+            self._matrix = Matrix.of(table.schema)
+            if all(c.name in known for c in self._matrix.columns):
+                self.found = find_rules_of_class(self._matrix, self._matrix.cells(table), own)
         self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
 
     @property
@@ -131,7 +147,36 @@ class Guard:
             if len(fine):
                 holds = rule.holds(frame.iloc[fine].reset_index(drop=True))
                 found[fine[~holds]] = f"rule: {rule.text}"
+        if self.found and (found == "").any():
+            cells = self._matrix.cells(frame)
+            for rule in self.found:
+                found[rule.broken(cells) & (found == "")] = f"found rule: {rule.text}"
         return found
+
+    def mended(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """The rows with cells restored that found rules determine, and how many rows changed.
+
+        Args:
+            frame: New rows; never changed.
+        """
+        if not any(rule.value for rule in self.found):
+            return frame, 0
+        cells, changed = restored(self.found, self._matrix.cells(frame))
+        frame = frame.copy(deep=False)
+        for j in np.flatnonzero(changed.any(axis=0)):
+            frame[self._matrix.columns[j].name] = _with_cells(
+                self._matrix.columns[j],
+                frame[self._matrix.columns[j].name],
+                cells[:, j],
+                changed[:, j],
+            )
+        return frame, int(changed.any(axis=1).sum())
+
+    def without_found_rules(self) -> Self:
+        """The same guard, for rows that hardly ever keep the rules that were found."""
+        other = copy.copy(self)
+        other.found = []
+        return other
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
         """Distance of each row to the one training row of the class that it resembles.
@@ -196,6 +241,26 @@ class Guard:
             self._lonely = float(np.quantile(ratio, NEAR_SHARE, method="inverted_cdf"))
             # Ties reach beyond the 5 %, so what is as near is counted.
             self._nears = int((found <= self.near).sum())
+
+
+def _with_cells(
+    column: Column, series: pd.Series, values: np.ndarray, changed: np.ndarray
+) -> pd.Series:
+    """The series with other cells where they changed; `values` as in `Matrix.cells`."""
+    values, gone = values[changed], np.isnan(values[changed])
+    if column.kind in LEVELS:
+        new = column.restore(np.where(gone, -1, values).astype(np.int64))
+    else:
+        values = np.where(gone, 0.0, values)
+        if column.kind != "numeric":
+            values = np.rint(values).astype(np.int64)
+        elif column.decimals is not None:
+            values = np.round(values, column.decimals)
+        new = column.restore(values, gone)
+    whole = pd.concat(
+        [series.reset_index(drop=True)[~changed], new.set_axis(np.flatnonzero(changed))]
+    )
+    return whole.sort_index().astype(series.dtype).set_axis(series.index)
 
 
 def farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -107,6 +107,7 @@ class Oversampler(BaseOverSampler):
         "synthesizer": [str, Synthesizer],
         "ratio": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"}), None],
         "rules": [str, list, tuple],
+        "found_rules": ["boolean"],
         "verbose": ["boolean"],
         "random_state": "no_validation",  # `seed_sequence` takes more than scikit-learn does
     }
@@ -118,6 +119,7 @@ class Oversampler(BaseOverSampler):
         ratio: float | str | None = None,
         sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Any] = "auto",
         rules: Sequence[RowRule] = (),
+        found_rules: bool = True,
         random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
@@ -125,6 +127,7 @@ class Oversampler(BaseOverSampler):
         self.synthesizer = synthesizer
         self.ratio = ratio
         self.rules = rules
+        self.found_rules = found_rules
         self.random_state = random_state
         self.verbose = verbose
 
@@ -208,7 +211,13 @@ class Oversampler(BaseOverSampler):
         self.ratio_ = 0.0
         if made:
             self.amount_ = validated_amount(
-                table, made, synthesizer, seed, rules=self.rules, verbose=self.verbose
+                table,
+                made,
+                synthesizer,
+                seed,
+                rules=self.rules,
+                found_rules=self.found_rules,
+                verbose=self.verbose,
             )
             self.sampling_strategy_ = self.sampling_strategy_ | self.amount_.rows
             rarest = min(made, key=lambda label: counts[label])
@@ -225,7 +234,10 @@ class Oversampler(BaseOverSampler):
         if synthesizer.random_state is None:
             synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
         # What is wrong with a rule is known before any training.
-        guards = {label: Guard(table, label, rules=self.rules) for label in wanted}
+        guards = {
+            label: Guard(table, label, rules=self.rules, found_rules=self.found_rules)
+            for label in wanted
+        }
         self.synthesizer_ = synthesizer._fit_table(table)
         seed = child_seed(seed, 1)
         parts = []

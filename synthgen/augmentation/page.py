@@ -16,12 +16,14 @@ from matplotlib.axes import Axes
 from synthgen.augmentation.amount import words
 from synthgen.metrics.report import Report
 from synthgen.report.card import Picture, plain_advice, plain_cards
+from synthgen.report.clouds import clouds
 from synthgen.report.figures import INK, MADE, REAL, THIRD, Figures, codes, draw_column
 from synthgen.report.template import clean, fill
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.disk import write_json, write_text
 from synthgen.tables.schema import describe
+from synthgen.tables.table import Table
 from synthgen.training.runner import History
 
 if TYPE_CHECKING:
@@ -186,6 +188,7 @@ def _class_content(
         "mean": float(np.mean([s.value for s in found])) if found else None,
         "reference": float(np.mean([s.reference for s in found])) if found else None,
         "figures": drawn,
+        "clouds": clouds(Table(real, result.schema), [real, made], figures),
         "rest": [clean(s.column.name) for s in found if s not in least_alike],
         "training": _training(result, addition.label, figures),
         "sample": _first_rows(made),

@@ -26,6 +26,8 @@ from synthgen.synthesizers.trees import SequentialTrees
 ROUNDS = 20
 # A round draws at most so many times the rows asked for: a wrong rule must not run for hours.
 MOST_DRAWN, SMALL = 5, 200
+# After so many rounds, found rules that leave a smaller share of the rows are given up.
+PATIENCE, LEAST_VALID = 3, 0.1
 REDRAW = 1 << 20  # beyond the keys that `sample` derives from a seed
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
@@ -44,6 +46,8 @@ class Guarded:
             holds some near copies; "allowed" if distances were not measured.
         note: A sentence if near copies were accepted, else empty.
         broken: Share of the real rows of the class that break each rule.
+        found_rules: Rules that all real rows keep, and so do these rows.
+        restored: Number of rows drawn in which a cell was restored to keep a found rule.
     """
 
     frame: pd.DataFrame
@@ -53,11 +57,17 @@ class Guarded:
     near_copies: Literal["refused", "accepted", "allowed"]
     note: str
     broken: dict[str, float]
+    found_rules: tuple[str, ...] = ()
+    restored: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Everything except the rows, as plain values for JSON."""
-        names = ("drawn", "rounds", "refused", "near_copies", "note")
-        return {name: getattr(self, name) for name in names} | {"broken_by_real_rows": self.broken}
+        names = ("drawn", "rounds", "refused", "near_copies", "note", "restored")
+        found = {name: getattr(self, name) for name in names}
+        return found | {
+            "broken_by_real_rows": self.broken,
+            "found_rules": list(self.found_rules),
+        }
 
 
 def guarded_sample(
@@ -74,8 +84,10 @@ def guarded_sample(
     The share of copies and near copies may be as large as among real rows. Beyond that share they
     are refused, the closest first. Refused rows are drawn again, in up to 20 rounds. If rows are
     still missing, the near copies that are farthest from training rows fill the gap, with a
-    warning. A row that breaks a limit or a rule is never accepted. If nothing is refused, the rows
-    are those of ``synthesizer.sample`` with the same seed.
+    warning. A row that breaks a limit or a rule is never accepted. Cells that rules found by the
+    guard determine are restored; should fewer than one row in ten keep the other found rules, these
+    are given up, with a warning. If nothing is refused or restored, the rows are those of
+    ``synthesizer.sample`` with the same seed.
 
     Args:
         synthesizer: Fitted.
@@ -108,11 +120,7 @@ def guarded_sample(
     if guard is None:
         guard = Guard(None, None, limits=synthesizer.schema_)
     label = None if guard.label is None else synthesizer.learned_class(guard.label)
-    lacking = set(guard.columns) - {c.name for c in synthesizer.schema_.features}
-    if lacking:
-        name = next(name for name in guard.columns if name in lacking)
-        what = f"the table has column {name!r}, which the synthesizer did not learn"
-        raise DataError(361, f"{what}: give the training table, or fit again")
+    _check_columns(guard, synthesizer)
     draw = _drawing(synthesizer, where)
     made = draw(n_samples, label=label, random_state=seed)
     scopes, resampled = {}, isinstance(synthesizer, SmoothedBootstrap)
@@ -125,19 +133,60 @@ def guarded_sample(
         guard.learn_distances(synthesizer.device_ if of_network else "cpu")
     of_all = scopes.get(label, "class") != "class"
     draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all)
-    draws.add(made)
-    while draws.missing > 0 and draws.rounds < ROUNDS:
-        again = child_seed(seed, REDRAW, draws.rounds)
-        draws.add(draw(draws.wanted(), label=label, random_state=again))
+    draws, given_up = _filled(draws, made, partial(draw, label=label), label, seed)
     frame, refused, note = draws.result(label)
+    note = " ".join(filter(None, (given_up, note)))
     if draws.rounds > 1:  # each draw counts its IDs from the same number
         for place, column in enumerate(synthesizer.schema_.features):
             if column.kind == "id":
                 frame.isetitem(place, cast(Any, unlearned(column, n_samples)))
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
-    state = "accepted" if note else "refused" if draws.measured else "allowed"
-    return Guarded(frame, refused, draws.drawn, draws.rounds, state, note, guard.broken)
+    state = "accepted" if draws.accepted else "refused" if draws.measured else "allowed"
+    told = tuple(rule.text for rule in draws.guard.found)
+    return Guarded(
+        frame, refused, draws.drawn, draws.rounds, state, note, guard.broken, told, draws.restored
+    )
+
+
+def _check_columns(guard: Guard, synthesizer: Synthesizer) -> None:
+    lacking = set(guard.columns) - {c.name for c in synthesizer.schema_.features}
+    if lacking:
+        name = next(name for name in guard.columns if name in lacking)
+        what = f"the table has column {name!r}, which the synthesizer did not learn"
+        raise DataError(361, f"{what}: give the training table, or fit again")
+
+
+def _filled(
+    draws: _Draws,
+    made: pd.DataFrame,
+    draw: Callable[..., pd.DataFrame],
+    label: Any,
+    seed: np.random.SeedSequence,
+) -> tuple[_Draws, str]:
+    """Draws until there are enough rows, and why found rules were given up, if they were."""
+    given_up = ""
+    draws.add(made)
+    while draws.missing > 0 and draws.rounds < ROUNDS:
+        again = child_seed(seed, REDRAW, draws.rounds)
+        draws.add(draw(draws.wanted(), random_state=again))
+        few = draws.valid < LEAST_VALID * draws.drawn
+        if draws.rounds == PATIENCE and draws.guard.found and few:
+            given_up = _given_up(label, draws)
+            draws = draws.without_found_rules()
+            draws.add(made)
+    return draws, given_up
+
+
+def _given_up(label: Any, draws: _Draws) -> str:
+    """Why the found rules are no longer asked for."""
+    prefix = "found rule: "
+    worst = next((why for why, _ in draws.seen.most_common() if why.startswith(prefix)), prefix)
+    return (
+        f"class {label!r}: {draws.valid:,} of {draws.drawn:,} rows keep the rules that all real "
+        f"rows keep (most break {worst.removeprefix(prefix)!r}), so these rules are not enforced. "
+        f"Trees keep more of them: synthesizer='trees'."
+    )
 
 
 def _drawing(
@@ -167,6 +216,8 @@ class _Draws:
     Attributes:
         measured: Whether distances to training rows are known.
         drawn, valid: Rows drawn, and those of them that keep to limits and rules.
+        restored: Rows of which a cell was restored.
+        accepted: Whether near copies filled a gap.
         rounds: Draws so far.
     """
 
@@ -179,6 +230,7 @@ class _Draws:
         of_all: bool,
     ) -> None:
         self.guard, self.rows, self._of_all = guard, rows, of_all
+        self._given = (rows, seed, near_copies, of_all)
         self.measured = near_copies and guard.near >= 0
         self.near = guard.near if self.measured else -1.0
         self.allowance = guard.allowance(rows, seed)
@@ -186,7 +238,12 @@ class _Draws:
         self.distances = np.zeros(0)
         self.fine = np.zeros(0, dtype=bool)
         self.seen: Counter[str] = Counter()
-        self.drawn = self.valid = self.rounds = 0
+        self.drawn = self.valid = self.rounds = self.restored = 0
+        self.accepted = False
+
+    def without_found_rules(self) -> _Draws:
+        """A new start, in which the rules that were found are not asked for."""
+        return _Draws(self.guard.without_found_rules(), *self._given)
 
     @property
     def missing(self) -> int:
@@ -200,6 +257,8 @@ class _Draws:
 
     def add(self, made: pd.DataFrame) -> None:
         """Check another draw; keep its rows, and the best of the earlier ones."""
+        made, mended = self.guard.mended(made)
+        self.restored += mended
         reasons = self.guard.reasons(made, learned_from_all=self._of_all)
         good = made[reasons == ""]
         distances = self.guard.distances(good) if self.measured else np.full(len(good), np.inf)
@@ -227,6 +286,7 @@ class _Draws:
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer rows",
             )
         if len(accepted):
+            self.accepted = True
             self.fine[accepted] = True
             copies = int((self.distances[self.fine] == 0).sum())
             note = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from synthgen.cli.choosing import auto, compare, predict
-from synthgen.cli.making import augment, demo
+from synthgen.cli.demo import demo
+from synthgen.cli.making import augment
 from synthgen.cli.measuring import audit, evaluate, privacy, schema
 from synthgen.cli.models import fit, sample, show
 from synthgen.cli.terminal import Main, say

@@ -1,4 +1,4 @@
-"""Commands that make rows: the main job on a table, and its demonstration."""
+"""The command that makes rows: the main job on a table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from synthgen.cli.options import (
     data_argument,
     json_option,
     no_defuse_option,
+    no_found_rules_option,
     path_type,
     read_ratio,
     refuse_training,
@@ -36,69 +37,7 @@ if TYPE_CHECKING:
 
     from synthgen.augmentation.augmented import Augmented
 
-DEMO_TABLE, DEMO_TARGET = "hypothyroid", "target"
 WEIGHTS = "sample_weight"
-
-
-@click.command()
-@click.option(
-    "--out",
-    type=path_type,
-    metavar="DIR",
-    default="synthgen-demo",
-    show_default=True,
-    help="Folder for the results.",
-)
-@click.option(
-    "--synthesizer",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="auto, ctgan, tvae, tabflow, trees or bootstrap.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."
-)
-@json_option
-def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
-    """Run the main job on a table that is part of synthgen.
-
-    The table is UCI thyroid disease: 3,163 patients, 151 of them with hypothyroidism. The class is
-    brought to 0.3 of the other one, so that there are rows to look at; augment itself makes as many
-    as validation finds to help, which may be none.
-
-    \b
-    Example:
-      synthgen demo
-      synthgen demo --synthesizer bootstrap --out /tmp/demo
-    """
-    import gzip
-    from importlib.resources import files
-
-    from synthgen.tables.disk import write_text
-
-    make_folder(out)
-    source = files("synthgen") / "data"
-    data, output = out / f"{DEMO_TABLE}.csv", out / f"{DEMO_TABLE}-augmented.csv"
-    write_text(data, gzip.decompress((source / f"{DEMO_TABLE}.csv.gz").read_bytes()).decode())
-    write_text(out / "ATTRIBUTION.md", (source / "ATTRIBUTION.md").read_text(encoding="utf-8"))
-    training = Training(DEMO_TARGET, None, synthesizer, {}, None, "auto", seed)
-    # The page wants rows to show, whether they help or not.
-    report = out / "report"
-    asked: dict[str, Any] = {"ratio": 0.3, "mark": "is_synthetic", "weights": WEIGHTS}
-    _run(Job(data, training, output, report=report, **asked), json_file)
-    for line in (
-        f"the table:  {data}",
-        f"with new rows:  {output}",
-        f"what was done:  {output}.manifest.json",
-        f"how it looks:  {out / 'report' / 'report.html'} (open it in a browser)",
-        "next:",
-        "  synthgen schema YOUR.csv --target COLUMN           see what the columns are taken for",
-        "  synthgen augment YOUR.csv --target COLUMN -o OUT   do the same with your table",
-        f"  synthgen fit {data} --target {DEMO_TARGET} -o model.synthgen   keep a model, then",
-        "  synthgen sample model.synthgen -n 100 -o rows.csv",
-    ):
-        say(line, err=json_file == "-")
 
 
 @click.command()
@@ -138,6 +77,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 @click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
 @stream_options
 @rule_option
+@no_found_rules_option
 @no_defuse_option
 @how_much_options
 @json_option
@@ -156,6 +96,7 @@ def augment(
     sql: str | None,
     keep: int | None,
     rules: tuple[str, ...],
+    no_found_rules: bool,
     no_defuse: bool,
     json_file: str | None,
 ) -> None:
@@ -193,6 +134,7 @@ def augment(
         model,
         report,
         rules,
+        not no_found_rules,
         not no_defuse,
     )
     from synthgen.scale.sources import is_stream
@@ -221,6 +163,7 @@ class Job:
     model: Path | None = None
     report: Path | None = None
     rules: tuple[str, ...] = ()
+    found_rules: bool = True
     defuse: bool = True
 
     @property
@@ -313,6 +256,7 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
         n_samples=job.rows,
         schema=decided,
         rules=job.rules,
+        found_rules=job.found_rules,
         random_state=seed,
         verbose=not is_quiet(),
     )

@@ -218,6 +218,11 @@ rule_option = click.option(
     multiple=True,
     help="What must hold in every new row, such as 'start <= end'; may be repeated.",
 )
+no_found_rules_option = click.option(
+    "--no-found-rules",
+    is_flag=True,
+    help="Do not enforce the rules that all rows of the table keep, such as sums of columns.",
+)
 no_defuse_option = click.option(
     "--no-defuse", is_flag=True, help="Write CSV cells that begin with = + - @ as they are."
 )

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from synthgen.comparison.subgroups import Groups
     from synthgen.report.shown import Shown
 
-
 # Of what a terminal shows at first: rows of the table, and characters of a card.
 MOST_ROWS, MOST_CHARACTERS = 12, 380
 

@@ -73,6 +73,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
             mark=job.mark,
             weights=job.weights,
             rules=job.rules,
+            found_rules=job.found_rules,
             random_state=seed,
             verbose=not is_quiet(),
         )

@@ -39,7 +39,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     if rows < 3 or len(kept) < 2:
         return None
     cells, is_level = [c[:, kept] for c in cells], matrix.is_level[kept]
-    train, made, fresh = (_associated(c, is_level) for c in cells)
+    train, made, fresh = (associated(c, is_level) for c in cells)
     names = [clean(matrix.names[j]) for j in kept]
     pairs = _beside(names, train, made, fresh)
     known = [p for p in pairs if not np.isnan(p["far"] + p["chance"])]
@@ -51,8 +51,8 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
     for p in pairs:
         of = list(p["of"])
         again = [
-            _associated(cells[1][b][:, of], is_level[of])[0, 1]
-            - _associated(cells[0][a][:, of], is_level[of])[0, 1]
+            associated(cells[1][b][:, of], is_level[of])[0, 1]
+            - associated(cells[0][a][:, of], is_level[of])[0, 1]
             for a, b in halves
         ]
         p["interval"] = _interval(p["far"], [one for one in again if not np.isnan(one)])
@@ -110,8 +110,12 @@ def _pairs(columns: int) -> list[tuple[int, int]]:
     return list(combinations(range(columns), 2))
 
 
-def _associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
+def associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
     """The association of each pair of columns, shape (columns, columns).
+
+    Args:
+        cells: Of a `Matrix`, shape (rows, columns).
+        is_level: Which columns hold levels, bool of shape (columns,).
 
     It is Spearman's ρ of two number columns, Cramér's V of two columns of levels, and the
     correlation ratio of ranks of one of each, on the rows that have both cells. 0 if one of the two

@@ -16,6 +16,7 @@ from synthgen.metrics.limits import ALL_RULES, RULES
 from synthgen.metrics.measures import key_scores, part_tables, score_row
 from synthgen.metrics.score import Part, Score
 from synthgen.report.card import Picture, plain_advice, plain_cards
+from synthgen.report.clouds import clouds
 from synthgen.report.figures import (
     FIFTH,
     FOURTH,
@@ -104,6 +105,7 @@ def render_evaluation(report: Report) -> str:
         key_rows=[score_row(score) for score in key_scores(report)],
         parts=parts,
         pictures=_column_figures(report, rows, figures),
+        clouds=[] if rows is None else clouds(rows[0], [t.frame for t in rows], figures),
         associations=None if rows is None else associations(rows, figures),
         curves=_utility_curves(report.utility, figures),
         attacks=_privacy_curves(report.privacy, report.label, figures),

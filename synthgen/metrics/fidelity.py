@@ -81,7 +81,7 @@ def fidelity(
     scores = told.scores() + two_sample(draws, child_seed(seed, 0))
     scores += columns_and_pairs(draws, child_seed(seed, 1))
     scores += manifold_scores(draws, child_seed(seed, 2))
-    rules, notes = broken_rules(draws, child_seed(seed, 3))
+    rules, notes = broken_rules(draws)
     return Part(scores + rules, notes=draws.notes() + notes)
 
 

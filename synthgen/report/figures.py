@@ -159,7 +159,7 @@ def _draw_numbers(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> Non
                 axes.stairs(shares, edges_drawn, color=colour, fill=True, alpha=0.25)
             axes.stairs(shares, edges_drawn, color=colour, linewidth=1.4)
     ticks = [0, bins / 2, bins] if bins > 1 else [0.5]
-    labels = [_value_text(column, edges[int(i)], last=i == bins) for i in ticks]
+    labels = [value_text(column, edges[int(i)], last=i == bins) for i in ticks]
     if has_missing:
         ticks, labels = [*ticks, sum(apart) / 2], [*labels, "missing"]
     axes.set_xticks(ticks, labels)
@@ -189,15 +189,29 @@ def _edges(column: Column, sides: Sequence[np.ndarray]) -> np.ndarray:
     )
 
 
-def _value_text(column: Column, value: float, *, last: bool) -> str:
+def value_text(column: Column, value: float, *, last: bool = False) -> str:
+    """A value of a column on an axis: four digits have no comma, as they may be a year.
+
+    Args:
+        column: Of numbers or dates.
+        value: As `Column.numbers` gives it.
+        last: Whether it is the upper edge of a bin, which is rounded down.
+
+    Example:
+        >>> import numpy as np
+        >>> year = Column("year", "integer", np.dtype("int64"))
+        >>> value_text(year, 1994.5), value_text(year, 12345.0)
+        ('1995', '12,345')
+    """
     if column.kind == "datetime":
         # The greatest tick is no float, and the least one stands for a missing date.
         stamp = column.restore(np.array([int(np.clip(value, -9.2e18, 9.2e18))]))
         return str(stamp.iloc[0])[:10]
     if column.kind == "integer":
-        whole = math.floor(value) if last else math.ceil(value)
-        return f"{whole:,}" if abs(whole) < 1e7 else f"{whole:.3g}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+        value = math.floor(value) if last else math.ceil(value)
+    if not 1e4 <= abs(value) < 1e7:
+        return f"{value:.4g}" if abs(value) < 1e7 else f"{value:.3g}"
+    return f"{value:,.0f}"
 
 
 def codes(column: Column, series: pd.Series) -> np.ndarray:

@@ -56,14 +56,14 @@ def augment_stream(
     mark: str | None = None,
     weights: str | None = None,
     rules: Sequence[str] = (),
+    found_rules: bool = True,
     random_state: int | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Write a table of any size with new rows of its rare class below its own.
 
-    The table is read twice. First, every row of the rare class and a random sample of the others
-    are kept to learn from. Then its rows are copied, their types, order and schema metadata as
-    they are, and new rows follow. Memory depends on the kept rows, not on those of the table.
+    The table is read twice: all rows of the rare class and a sample of the others are kept to learn
+    from; then all are copied as they are, and new rows follow. Memory depends on the kept rows.
 
     Args:
         data: Path of a file, folder or pattern, an Arrow dataset, or such; see `Source.of`.
@@ -74,14 +74,13 @@ def augment_stream(
         synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
         model: A fitted synthesizer to use as it is.
         ratio: Wanted rows of the class over those of the most frequent one; or "double" them.
-        n_samples: New rows of each class, in place of `ratio`. One of the two must be given: a
-            sample cannot validate an amount for the whole.
+        n_samples: New rows of each class. It or `ratio` is needed: a sample validates no amount.
         keep: Rows of the other classes to learn from, at least 1.
         only_new: Whether to write the new rows alone.
         mark: Name of a last column that is true for new rows; None: no such column.
-        weights: Name of a last column, 1 for real rows; the new rows of a class together weigh as
-            much as its real ones. None: no such column.
+        weights: Name of a last column, see `Augmented.sample_weight`; None: no such column.
         rules: What must hold in every new row, see `Rule`.
+        found_rules: Whether new rows also keep the rules that all kept rows keep.
         random_state: Seed; None draws one, which the manifest tells.
         verbose: Whether to show progress.
 
@@ -116,7 +115,7 @@ def augment_stream(
         additions = _additions(table, kept, ratio, n_samples)
         progress.start(f"learning from {len(table):,} of {kept.rows:,} rows")
         read = time.perf_counter()
-        rows = _learned(table, additions, synthesizer, model, rules, seed)
+        rows = _learned(table, additions, synthesizer, model, rules, found_rules, seed)
         seconds = {"read": read - began, "fit": time.perf_counter() - read}
         about = _about(kept, rows, only_new) | {"data": {"name": source.name, "sql": sql}}
         return _write(Path(output), source, rows, about, seconds, progress, only_new, added)
@@ -203,11 +202,15 @@ def _learned(
     synthesizer: str | Synthesizer,
     model: Synthesizer | None,
     rules: Sequence[str],
+    found_rules: bool,
     seed: int,
 ) -> _Rows:
     """The new rows, once rules are checked and the synthesizer is trained, in this order."""
     limits = None if model is None else model.schema_
-    guards = {a.label: Guard(table, a.label, rules=rules, limits=limits) for a in additions}
+    guards = {
+        a.label: Guard(table, a.label, rules=rules, limits=limits, found_rules=found_rules)
+        for a in additions
+    }
     if model is not None:
         check_fit(model, table)
         return _Rows(model, guards, additions, seed, table)

@@ -1,7 +1,7 @@
 """What ties the columns of a table exactly: found on all training rows, kept in every new row.
 
-A relation is believed if it holds in every training row and would not by chance: columns without
-connection would break it in 30 rows or more, or keep it with odds below exp(-30).
+What is believed is what `synthgen.encoding.rules` believes, by the same tests; here each column
+owes something to the columns before it only, so that rows can be drawn column by column.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 
 from synthgen.encoding.disclosure import PRIVATE_ROWS
+from synthgen.encoding.rules import (
+    FEWEST,
+    PROBE,
+    decides,
+    is_surprising,
+    may_decide,
+    never_below,
+    weighted_sum,
+)
 from synthgen.synthesizers.bins import Bins
 
-# Rows that are looked at first, since most relations fail there, and the fewest of any use.
-PROBE, FEWEST = 2_000, 50
-CHANCE = 30.0
-# One column decides another only if each of its values has so many rows on average.
-ROWS_PER_VALUE = 20
 # Cells that equal another column's: at least this share of the rows, five times as many as by
 # chance, and of a value that at most one row in a hundred holds, as others come out equal anyway.
 SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.01
-# Weights are tried with so many digits; a part of less than this share of the spread is noise.
-DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
 
 
 @dataclass(frozen=True)
@@ -187,14 +189,12 @@ def _cells(bins: Bins, values: np.ndarray, gone: np.ndarray) -> _Cells:
 
 def _decided(before: Sequence[_Cells], cell: _Cells, probe: np.ndarray) -> Relation | None:
     rows = len(cell.names)
-    shares = np.bincount(cell.names) / rows
-    surprise = -np.log((shares**2).sum())
     for k, by in enumerate(before):
-        if by.distinct * ROWS_PER_VALUE > rows or not by.bins.exact.all():
+        if not may_decide(by.distinct, rows) or not by.bins.exact.all():
             continue
-        if (rows - by.distinct) * surprise < CHANCE or by.distinct < 2:
+        if not is_surprising(rows - by.distinct, cell.names):
             continue
-        if not (_decides(by, cell, probe) and _decides(by, cell, np.arange(rows))):
+        if not (decides(by.names[probe], cell.names[probe]) and decides(by.names, cell.names)):
             continue
         codes = np.full(by.bins.width + 1, -1)
         own = _codes(cell)
@@ -217,14 +217,6 @@ def _codes(cell: _Cells) -> np.ndarray:
     return found
 
 
-def _decides(by: _Cells, cell: _Cells, rows: np.ndarray) -> bool:
-    """Whether rows with the same cell in one column have the same in the other."""
-    one, other = by.names[rows], cell.names[rows]
-    first = np.zeros(int(by.names.max()) + 1, other.dtype)
-    first[one] = other
-    return bool((first[one] == other).all())
-
-
 def _linear(
     known: Sequence[_Cells], j: int, free: Sequence[int], probe: np.ndarray
 ) -> Relation | None:
@@ -236,56 +228,21 @@ def _linear(
         if known[k].is_number and known[k].bins.column.kind != "datetime" and known[k].distinct > 1
     ]
     inputs = [k for k in inputs if not (known[k].gone & ~cell.gone).any()]
-    there = probe[~cell.gone[probe]]
-    if cell.distinct < 2 or not inputs or len(there) < max(FEWEST, 10 * (len(inputs) + 1)):
+    rows = np.flatnonzero(~cell.gone)
+    some = np.searchsorted(rows, probe[~cell.gone[probe]])
+    if cell.distinct < 2 or not inputs or len(some) < FEWEST:
         return None
-    wanted = cell.numbers[there]
-    for _ in range(2):  # with all of them, then with those that count
-        X = np.stack([known[k].numbers[there] for k in inputs], 1)
-        centre, spread = X.mean(0), X.std(0)
-        spread[spread == 0] = 1.0
-        if not (np.isfinite(X).all() and np.isfinite(spread).all()):
-            return None
-        found = np.linalg.lstsq((X - centre) / spread, wanted - wanted.mean(), rcond=1e-10)[0]
-        if (np.abs((X - centre) / spread @ found + wanted.mean() - wanted)).max() > _slack(cell):
-            return None
-        counts = np.abs(found) > NOISE * wanted.std()
-        weights = (found / spread)[counts]
-        inputs = [k for k, keep in zip(inputs, counts, strict=True) if keep]
-        if not inputs:
-            return None
-    gone = np.any([known[k].gone for k in inputs], 0)
-    if not np.array_equal(gone, cell.gone):
-        return None
-    return _simplest(known, j, inputs, weights)
-
-
-def _slack(cell: _Cells) -> float:
-    """How far rounding may move a sum of such numbers."""
-    scale = float(np.abs(cell.numbers).max())
     unit = 1.0 / (cell.bins.scale or 1) if cell.is_rounded else 0.0
-    return 2 * unit + 1e-9 * scale
-
-
-def _simplest(
-    known: Sequence[_Cells], j: int, inputs: list[int], weights: np.ndarray
-) -> Relation | None:
-    """The relation with the fewest digits that gives each row's number exactly."""
-    cell = known[j]
-    there = ~cell.gone
-    wanted = cell.numbers[there]
-    X = np.stack([known[k].numbers[there] for k in inputs], 1)
-    for digits in DIGITS:
-        tried = np.array([float(f"{w:.{digits}g}") for w in weights])
-        constant = float(f"{np.median(wanted - X @ tried):.{digits + 3}g}")
-        made = X @ tried + constant
-        if cell.is_rounded:
-            right = np.array_equal(cell.bins.from_plain(made), cell.bins.from_plain(wanted))
-        else:
-            right = np.abs(made - wanted).max() <= 1e-9 * np.abs(wanted).max()
-        if right:
-            return Relation(inputs=tuple(inputs), weights=tuple(tried.tolist()), constant=constant)
-    return None
+    X = np.stack([known[k].numbers[rows] for k in inputs], 1)
+    if weighted_sum(X[some], cell.numbers[rows[some]], np.arange(len(some)), unit) is None:
+        return None
+    found = weighted_sum(X, cell.numbers[rows], some, unit)
+    if found is None:
+        return None
+    inputs = [inputs[k] for k in found[0]]
+    if not np.array_equal(np.any([known[k].gone for k in inputs], 0), cell.gone):
+        return None
+    return Relation(inputs=tuple(inputs), weights=tuple(found[1].tolist()), constant=found[2])
 
 
 def _bounds_and_copies(
@@ -323,20 +280,15 @@ def _equal(other: _Cells, cell: _Cells, rare: np.ndarray) -> np.ndarray:
 def _side(other: _Cells, cell: _Cells, probe: np.ndarray) -> tuple[int, float]:
     """1 if a column is never below the other, -1 if never above, else 0; and the least gap."""
     there = ~(other.gone | cell.gone)
-    some = probe[there[probe]]
+    rows = np.flatnonzero(there)
+    some = np.searchsorted(rows, probe[there[probe]])
     if len(some) < FEWEST:
         return 0, 0.0
+    one, two = cell.numbers[rows], other.numbers[rows]
     for side in (1, -1):
-        apart = side * (cell.numbers[some] - other.numbers[some])
-        if (apart < 0).any():
+        if not never_below(side * one, side * two, some, len(rows)):
             continue
-        mixed = side * (cell.numbers[some] - np.roll(other.numbers[some], 1))
-        if (mixed < 0).mean() * there.sum() < CHANCE:
-            continue
-        apart = side * (cell.numbers[there] - other.numbers[there])
-        if (apart < 0).any():
-            continue
-        if not cell.is_rounded or apart.min() <= 0:
+        if not cell.is_rounded or (side * (one - two)).min() <= 0:
             return side, 0.0
         return side, 1.0 / (cell.bins.scale or 1)
     return 0, 0.0

@@ -10,6 +10,7 @@ from pages import Page, cards_of
 
 from synthgen import audit, compare_audits
 from synthgen.auditing.audit import Audit
+from synthgen.auditing.audit_figures import audit_figures
 from synthgen.auditing.audit_page import audit_page
 
 HOSTILE = "<img src=x onerror=y>"
@@ -38,9 +39,9 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     text = " ".join(page.text.split())
     assert "script" not in page.tags
     assert "img" not in page.tags
-    assert not page.links
+    assert all(link.startswith("#") for link in page.links)  # within a figure
     assert "url(http" not in content
-    assert page.tags.count("h2") == 6
+    assert page.tags.count("h2") == 6 + 3
     assert page.tags.count("table") == page.tags.count("caption") == 5
     assert "30 rows of '<b>ill'" in text
     assert "a&b.csv" in text
@@ -62,7 +63,55 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
 
 def test_a_table_without_a_model():
     frame = pd.DataFrame({"dose": [1.0, 2.0, 3.0]})
-    assert "No model could be judged" in audit_page(audit(frame, ["a", "a", "b"]))
+    page = audit_page(audit(frame, ["a", "a", "b"]))
+    assert "No model could be judged" in page
+    assert "Rows of each class" in page
+    assert "The accuracy paradox" not in page
+
+
+def test_figures_show_what_the_table_holds():
+    rng = np.random.default_rng(0)
+    ill = np.arange(400) < 40
+    frame = pd.DataFrame(
+        {
+            "dose": rng.normal(2 * ill, 1),
+            "less": rng.normal(-3 * ill, 1),
+            "site": np.where(rng.random(400) < np.where(ill, 0.8, 0.3), "a", "b"),
+            "gap": np.where(ill & (np.arange(400) < 30), np.nan, rng.normal(size=400)),
+        }
+    )
+    found = audit(frame, np.where(ill, "ill", "well"))
+    sections = {s["name"]: s["figures"] for s in audit_figures(found)}
+    titles = [f["title"] for figures in sections.values() for f in figures]
+    assert titles[:3] == ["Rows of each class", "The accuracy paradox", "Correlation with “ill”"]
+    assert titles[-2:] == ["Missing cells", "How sure the quick model is"]
+    assert set(titles[3:-2]) == set(frame)
+    drawn = {f["title"]: f for figures in sections.values() for f in figures}
+    assert "400" not in drawn["Rows of each class"]["svg"]
+    assert ">40<" in drawn["Rows of each class"]["svg"].replace(" ", "")
+    assert ">90%<" in drawn["The accuracy paradox"]["svg"].replace(" ", "")
+    said = drawn["Missing cells"]["caption"]
+    assert "“gap” differs most: missing in 75.0% of “ill”, 75.0% more than elsewhere" in said
+    assert "seen" not in found.to_json()
+
+
+def test_advice_is_about_this_table():
+    rng = np.random.default_rng(0)
+    ill = np.arange(600) < 60
+    frame = pd.DataFrame({"dose": rng.normal(0.8 * ill, 1), "age": rng.normal(size=600)})
+    found = audit(frame, np.where(ill, "ill", "well"))
+    assert found.model is not None
+    why = {r["remedy"]: r["why"] for r in found.remedies}
+    assert why["move the threshold"].startswith(
+        f"at 0.5 the quick model finds {found.model.recall.value:.0%}"
+    )
+    assert "it finds 80%, with" in why["move the threshold"]
+    # The rows that are named are those that the page lists.
+    first = ", ".join(map(str, found.model.hard_rows[:3]))
+    assert f"begin with rows {first} (from 0)" in why["look at the hard rows"]
+    assert "--synthesizer tabflow" in why["synthetic rows"]
+    leaking = audit(frame.assign(code=np.where(ill, "x", "y")), np.where(ill, "ill", "well"))
+    assert "look at 'code' first" in leaking.remedies[0]["why"]
 
 
 def test_a_notebook_shows_the_class_and_the_findings(found: Audit):

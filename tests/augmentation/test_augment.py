@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from synthgen.augmentation.amount import Addition, amounts
 from synthgen.augmentation.augment import augment
+from synthgen.augmentation.oversampler import Oversampler
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
@@ -49,6 +50,23 @@ def test_it_is_shown_in_twelve_lines_that_lead_with_the_new_rows():
         assert max(map(len, lines)) <= 100
         assert f"{result.additions[0].rows:,} new rows of" in lines[0]
         assert result.to_json()["seed"] == 0
+
+
+@pytest.mark.parametrize("found_rules", [True, False])
+def test_new_rows_keep_what_all_rows_keep_unless_told_otherwise(found_rules: bool):
+    rng = np.random.default_rng(0)
+    net, tax = rng.uniform(100, 400, (2, 300)).round(2)
+    frame = pd.DataFrame({"net": net, "tax": tax, "gross": (net + tax).round(2)})
+    frame["ill"] = np.arange(300) < 60
+    result = quick(frame, found_rules=found_rules)
+    new = result.synthetic
+    kept = np.isclose(new.net + new.tax, new.gross, atol=1e-6)
+    told = result.guard[True]["found_rules"]
+    assert (kept.all(), told) == ((True, ["net + tax = gross"]) if found_rules else (False, []))
+    X, y = frame.drop(columns="ill"), frame["ill"]
+    oversampler = Oversampler("bootstrap", found_rules=found_rules, random_state=0)
+    more = oversampler.fit_resample(X, y)[0][300:]
+    assert np.isclose(more.net + more.tax, more.gross, atol=1e-6).all() == found_rules
 
 
 # --- how many -----------------------------------------------------------------------------------

@@ -465,7 +465,8 @@ def test_rules_hold_in_every_row():
     assert 1 < made.rounds <= 6
     assert json.loads(json.dumps(made.summary()))["refused"] == made.refused
     assert set(made.summary()) == {
-        *("drawn", "rounds", "refused", "near_copies", "note", "broken_by_real_rows")
+        *("drawn", "rounds", "refused", "near_copies", "note", "broken_by_real_rows"),
+        *("found_rules", "restored"),
     }
 
 
@@ -511,6 +512,58 @@ def test_a_rule_that_few_keep_is_met():
     assert (made.frame["start"] <= made.frame["end"]).all()
     assert len(made.frame) == 200
     assert made.rounds <= 10
+
+
+# --- rules that were found ----------------------------------------------------------------------
+
+
+def bills(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    net, tax = rng.integers(10, 400, (2, rows))
+    start = rng.uniform(0, 10, rows)
+    return pd.DataFrame(
+        {"net": net, "tax": tax, "gross": net + tax, "start": start, "end": start + tax / 99}
+    )
+
+
+def loose(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Bills with each column drawn by itself, within the limits of the real ones."""
+    return bills(rng, rows).apply(lambda c: c.sample(frac=1, random_state=rng).to_numpy())
+
+
+def test_what_all_real_rows_keep_new_rows_keep():
+    real = bills(np.random.default_rng(0), 400)
+    table = of_class(real, bills(np.random.default_rng(1), 400))
+    made = sampled(fake(table, loose), 300, label=1, table=table, random_state=0)
+    assert set(made.found_rules) == {"net + tax = gross", "start <= end"}
+    assert (made.frame.net + made.frame.tax == made.frame.gross).all()
+    assert (made.frame.start <= made.frame.end).all()
+    assert made.frame[list(real)].dtypes.equals(real.dtypes)
+    assert made.restored > 250  # gross is the sum, whatever was drawn
+    assert made.refused["found rule: start <= end"] > 50
+    assert made.summary()["found_rules"] == list(made.found_rules)
+
+    guard = Guard(table, 1, found_rules=False)
+    free = guarded_sample(fake(table, loose), 300, guard, random_state=0)
+    assert (free.found_rules, free.restored) == ((), 0)
+    assert (free.frame.net + free.frame.tax != free.frame.gross).mean() > 0.9
+
+
+def test_one_real_row_that_breaks_a_rule_forbids_nothing():
+    real = bills(np.random.default_rng(0), 400)
+    real.loc[0, ["gross", "end"]] = [11, -1.0]
+    assert Guard(of_class(real), 1).found == []
+
+
+def test_found_rules_that_hardly_a_row_keeps_are_given_up_aloud():
+    real = bills(np.random.default_rng(0), 400)
+    late, early = real.start.max(), real.end.min()
+    table = of_class(real)
+    model = fake(table, lambda rng, rows: bills(rng, rows).assign(start=late, end=early))
+    with pytest.warns(UserWarning, match="most break 'start <= end'"):
+        made = sampled(model, 50, label=1, table=table, near_copies=False, random_state=0)
+    assert (len(made.frame), made.found_rules) == (50, ())
+    assert "are not enforced" in made.note
+    assert made.near_copies == "allowed"
 
 
 # --- limits -------------------------------------------------------------------------------------

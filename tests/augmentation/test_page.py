@@ -89,10 +89,17 @@ def test_scores_are_the_same_each_time():
 # --- the page -----------------------------------------------------------------------------------
 
 
+def columns_drawn(page: Page) -> int:
+    """Figures without the clouds of rows."""
+    clouds = page.text.count("Spearman’s ρ") + page.text.count("principal components")
+    return page.tags.count("svg") - clouds
+
+
 def test_headline_counts_and_figures():
     page = page_of(made(table()))
     assert page.tags.count("h1") == 1
-    assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("svg") == 2
+    assert page.tags.count("figure") == page.tags.count("figcaption") == page.tags.count("svg")
+    assert columns_drawn(page) == 2
     assert page.tags.count("table") == page.tags.count("caption")
     assert "50 new rows of “True” from 50 real ones" in " ".join(page.text.split())
 
@@ -110,7 +117,7 @@ def test_training_curves_of_a_network():
     frame = table(1000)
     result = made(frame, synthesizer=TVAE(scope="class", steps=40))
     page = page_of(result)
-    assert page.tags.count("svg") == 2 + 2
+    assert columns_drawn(page) == 2 + 2
     assert "40 steps" in page.text
     assert "energy distance" in page.text
 
@@ -120,7 +127,7 @@ def test_several_classes_share_the_figures():
     frame = pd.DataFrame(rng.normal(size=(300, 20))).rename(columns="x{}".format)
     frame["ill"] = np.repeat(["a", "b", "c"], [200, 50, 50])
     page = page_of(made(frame, labels=["b", "c"]))
-    assert page.tags.count("svg") == MAX_FIGURES
+    assert columns_drawn(page) == MAX_FIGURES
     assert page.text.count("Not drawn") == 2
 
 
@@ -162,7 +169,7 @@ EXTRA: dict[str, Any] = {
 @pytest.mark.parametrize("kind", EXTRA)
 def test_columns_of_any_kind_and_range(kind: str):
     page = page_of(made(table().assign(extra=EXTRA[kind])))
-    assert page.tags.count("svg") == (2 if kind in ("all missing", "constant") else 3)
+    assert columns_drawn(page) == (2 if kind in ("all missing", "constant") else 3)
 
 
 def test_dates_of_old_are_not_moved():
@@ -202,7 +209,7 @@ def test_a_notebook_shows_the_new_rows_and_the_column_that_differs_most(tmp_path
     page = cards_of(result)
     assert "New rows: 50 of True" in " ".join(page.text.split())
     assert "<b>dose, of all columns the one that differs most: 0.00" in page.text
-    assert page.tags.count("svg") == 1
+    assert columns_drawn(page) == 1
     result.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == augmented_page(result)
 

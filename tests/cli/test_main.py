@@ -683,20 +683,15 @@ def test_the_run_file_that_comes_with_the_project_is_understood(table: Path):
 # --- standard output as JSON ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["augment", "demo", "fit", "sample", "schema", "show"])
+@pytest.mark.parametrize("command", ["augment", "fit", "sample", "schema", "show"])
 @pytest.mark.usefixtures("quick_judges")
 def test_json_on_standard_output_is_alone_there(
     table: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ):
     if command in ("sample", "show"):
         succeed(*FIT, "-o", "m.synthgen")
-    if command == "demo":  # of a table that takes no time: its header, and every 20th patient
-        whole = gzip.decompress((files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes())
-        short = b"".join(whole.splitlines(keepends=True)[::20])
-        monkeypatch.setattr(gzip, "decompress", lambda packed: short)
     arguments = {
         "augment": (*AUGMENT, *DOUBLE, "-o", "o.csv"),
-        "demo": ("demo", "--synthesizer", "bootstrap"),
         "fit": (*FIT[:-2], "-o", "m.synthgen"),
         "sample": ("sample", "m.synthgen", "-n", 2, "-o", "o.csv"),
         "schema": ("schema", "data.csv", "-o", "s.json"),
@@ -1047,34 +1042,31 @@ def test_notes_leave_the_filters_alone(capsys: pytest.CaptureFixture[str]):
 # --- demo -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder that one run of the demo was started in, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "120")
-        return folder, succeed("demo", "--synthesizer", "bootstrap", "--out", "d").stdout
-
-
-@pytest.mark.slow  # a table of 3,163 rows, whole; one of 158 is above
-def test_demo(demo: tuple[Path, str]):
-    folder, printed = demo
-    packed = (files("synthgen") / "data" / "hypothyroid.csv.gz").read_bytes()
-    assert (folder / "d/hypothyroid.csv").read_bytes() == gzip.decompress(packed)
-    made = read_table(folder / "d/hypothyroid-augmented.csv")
-    assert made["target"].value_counts().to_dict() == {"negative": 3012, "hypothyroid": 904}
-    assert made["is_synthetic"].sum() == 753
-    assert (folder / "d/ATTRIBUTION.md").exists()
-    assert (folder / "d/report/report.html").stat().st_size < 3_000_000
-    assert "New rows: 753 of 'hypothyroid'. 'hypothyroid': 151 to 904" in printed
-    for line in printed.split("next:\n")[1].splitlines():
+@pytest.mark.usefixtures("quick_judges")
+def test_demo_leads_from_rows_to_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    whole = gzip.decompress((files("synthgen") / "data" / "adult.csv.gz").read_bytes())
+    short = b"".join(whole.splitlines(keepends=True)[::25])  # its header, and every 25th person
+    monkeypatch.setattr(gzip, "decompress", lambda packed: short)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = succeed("demo", "--synthesizer", "bootstrap", "--out", "d", "--json", "d.json")
+    train, aside = (read_table(Path("d", name)) for name in ("train.csv", "set-aside.csv"))
+    assert (len(train), len(aside)) == (200, 100)
+    new = read_table(Path("d/new.csv"))
+    rare = int((train["income"] == ">50K").sum())
+    assert new["income"].tolist() == [">50K"] * rare
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"made {rare} new people of income '>50K': d/new.csv")
+    content = json.loads(Path("d.json").read_text())
+    scores = content["average_precision"]
+    assert set(scores) == {"auto", "plain boosting", "guessing"}
+    assert scores["guessing"] == (aside["income"] == ">50K").mean()
+    assert min(scores["auto"], scores["plain boosting"]) > scores["guessing"]
+    said = next(line for line in lines if line.startswith("finding the"))
+    assert f"{scores['auto']:.3f} by synthgen auto" in said
+    assert f"{scores['plain boosting']:.3f} by plain boosting" in said
+    for name in re.findall(r"d/[\w.-]+", done.stdout):
+        assert Path(name).exists()
+    assert Path("d/ATTRIBUTION.md").exists()
+    for line in done.stdout.split("next:\n")[1].splitlines():
         assert line.startswith("  synthgen ")
-
-
-@pytest.mark.slow
-def test_demo_names_files_that_exist(demo: tuple[Path, str]):
-    folder, printed = demo
-    named: list[str] = re.findall(r":  (d/\S+)", printed)
-    assert len(named) == 4
-    assert all((folder / name).exists() for name in named)

@@ -1,0 +1,492 @@
+"""Rules that every row of a table keeps: found in real rows, asked of new ones, and restored.
+
+A rule is believed if all rows keep it, `FEWEST` rows or more could break it, and it would not hold
+by chance: columns without connection would break it in `CHANCE` rows or more, or keep it with odds
+below exp(-`CHANCE`). By the rule of three, at most 3 in n further rows break what n rows keep
+(95 %).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations, permutations
+
+import numpy as np
+import pandas as pd
+
+from synthgen.encoding.matrix import Matrix
+from synthgen.tables.column import Column
+from synthgen.tables.dtypes import tick_type
+
+# Rows that are looked at first, since most rules fail there, and the fewest that show anything.
+PROBE, FEWEST = 2_000, 50
+CHANCE = 30.0
+# One column decides another only if each of its values has so many rows on average; a value that
+# fewer rows hold than the second says nothing about new rows.
+ROWS_PER_VALUE, ROWS_OF_VALUE = 20, 5
+# Weights are tried with so many digits; a part of less than this share of the spread is noise.
+DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
+GREATEST = 1e100  # beyond it squares overflow
+# How far beyond half a unit a sum may be off by a tie in rounding.
+TIE = 1.00001
+# Columns of each kind that are looked at, the first ones.
+MOST_COLUMNS = 40
+
+Broken = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class FoundRule:
+    """A rule that every row keeps.
+
+    Attributes:
+        text: Such as ``start <= end``.
+        columns: Positions of its columns in the matrix.
+        rows: Rows that could have broken it.
+        broken: From cells to the rows that break it, bool of shape (rows,). A row with a missing
+            cell keeps the rule, unless the rule is about missing cells.
+        target: Position of the column that the others determine; -1: none.
+        value: From cells to the value of the target that keeps the rule, shape (rows,); NaN:
+            missing.
+    """
+
+    text: str
+    columns: tuple[int, ...]
+    rows: int
+    broken: Broken
+    target: int = -1
+    value: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
+    """The rules that every row keeps and that would not hold by chance.
+
+    Sums and other weighted sums of numbers, equal columns, one never above another, a column whose
+    values decide those of another, cells that are missing together or with a level.
+
+    Args:
+        matrix: What the columns are; need not be fitted.
+        cells: Of `matrix`, shape (rows, columns).
+
+    Returns:
+        The rules. Each column is the target of one of them at most.
+
+    Example:
+        >>> import pandas as pd
+        >>> from synthgen.tables.schema import Schema
+        >>> rng = np.random.default_rng(0)
+        >>> net, tax = rng.integers(100, 900, (2, 500))
+        >>> frame = pd.DataFrame({"net": net, "tax": tax, "gross": net + tax})
+        >>> matrix = Matrix.of(Schema.infer(frame))
+        >>> [rule.text for rule in find_rules(matrix, matrix.cells(frame))]
+        ['net + tax = gross']
+    """
+    if len(cells) < FEWEST:
+        return []
+    cells = np.asfortranarray(cells)
+    numbers = np.flatnonzero(~np.asarray(matrix.is_level))[:MOST_COLUMNS].tolist()
+    probe = np.random.default_rng(0).permutation(len(cells))[:PROBE]
+    sums = list(_sums(matrix, cells, numbers, probe))
+    orders = _orders(matrix, cells, numbers, probe)
+    # The order of two columns of one sum follows from that sum and the limits of the third.
+    rules = sums + [r for r in orders if not any(set(r.columns) <= set(s.columns) for s in sums)]
+    rules += _decisions(matrix, cells, probe)
+    rules += _missing(matrix, cells)
+    return [rule for rule in _with_one_target(rules) if not rule.broken(cells).any()]
+
+
+def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> list[FoundRule]:
+    """The rules that every row keeps, and the further ones that the rows of one class keep.
+
+    Args:
+        matrix, cells: See `find_rules`.
+        own: Positions of the rows of the class.
+    """
+    found = find_rules(matrix, cells)
+    known = {rule.text for rule in found}
+    found += [rule for rule in find_rules(matrix, cells[own]) if rule.text not in known]
+    return list(_with_one_target(found))
+
+
+def restored(rules: Sequence[FoundRule], cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cells in which the targets of broken rules have the values that keep them.
+
+    Args:
+        rules: From `find_rules`.
+        cells: Shape (rows, columns).
+
+    Returns:
+        The cells, and which of them were changed. What no target can mend is as it was.
+
+    Example:
+        >>> double = lambda c: 2 * c[:, 0]
+        >>> rule = FoundRule("b = 2 a", (0, 1), 99, lambda c: c[:, 1] != 2 * c[:, 0], 1, double)
+        >>> restored([rule], np.array([[1.0, 2.0], [3.0, 5.0]]))[0].tolist()
+        [[1.0, 2.0], [3.0, 6.0]]
+    """
+    out = cells.copy()
+    for _ in range(3):  # what one rule restores, another may build on
+        before = out.copy()
+        for rule in rules:
+            if rule.value is not None:
+                wrong = np.flatnonzero(rule.broken(out))
+                out[wrong, rule.target] = rule.value(out[wrong])
+        if np.array_equal(before, out, equal_nan=True):
+            break
+    return out, ~((out == cells) | (np.isnan(out) & np.isnan(cells)))
+
+
+def _with_one_target(rules: Sequence[FoundRule]) -> Iterator[FoundRule]:
+    taken: set[int] = set()
+    for rule in rules:
+        free = rule.target >= 0 and rule.target not in taken
+        # Of two columns that decide each other, one is free and the other follows.
+        circle = any(
+            r.target in rule.columns and rule.target in r.columns
+            for r in rules
+            if r.target in taken and r.target >= 0
+        )
+        if free and not circle:
+            taken.add(rule.target)
+            yield rule
+        else:
+            yield FoundRule(rule.text, rule.columns, rule.rows, rule.broken)
+
+
+# --- tests that trees share ------------------------------------------------------------------
+
+
+def decides(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether rows with the same code in one column have the same in the other.
+
+    Args:
+        one, other: Codes of shape (rows,), int from 0.
+    """
+    first = np.zeros(int(one.max(initial=0)) + 1, other.dtype)
+    first[one] = other
+    return bool((first[one] == other).all())
+
+
+def may_decide(values: int, rows: int) -> bool:
+    """Whether a column of so many values has enough rows of each to decide another."""
+    return values >= 2 and values * ROWS_PER_VALUE <= rows
+
+
+def is_surprising(repeats: int, codes: np.ndarray) -> bool:
+    """Whether `repeats` rows would hardly all have, by chance, the code that is predicted."""
+    shares = np.bincount(codes) / len(codes)
+    return bool(-np.log((shares**2).sum()) * repeats >= CHANCE)
+
+
+def never_below(one: np.ndarray, other: np.ndarray, probe: np.ndarray, rows: int) -> bool:
+    """Whether one column of numbers is never below the other, and not by chance.
+
+    Args:
+        one, other: Numbers of shape (rows,), NaN where missing.
+        probe: Positions that are looked at first, in which none is missing.
+        rows: Rows of all in which none is missing.
+    """
+    first, second = one[probe], other[probe]
+    if (first < second).any():
+        return False
+    by_chance = (first < np.roll(second, 1)).mean() * rows
+    return bool(by_chance >= CHANCE and not (one < other).any())
+
+
+def weighted_sum(
+    X: np.ndarray,
+    wanted: np.ndarray,
+    probe: np.ndarray,
+    unit: float,
+    cents: np.ndarray | None = None,
+) -> tuple[list[int], np.ndarray, float] | None:
+    """The weighted sum of numbers that a number is, with the fewest digits.
+
+    Args:
+        X: Numbers of shape (rows, columns), none missing.
+        wanted: The number, shape (rows,), none missing.
+        probe: Positions that are looked at first.
+        unit: What `wanted` is rounded to; 0: not rounded.
+        cents: What each of `X` is rounded to, shape (columns,); 0: not rounded. What is not rounded
+            may be the sum of numbers that are rounded to decimals. None: it may not.
+
+    Returns:
+        The columns that count, their weights, and the constant; None: it is no such sum.
+
+    Example:
+        >>> a, b = np.random.default_rng(0).integers(1, 99, (2, 300)).astype(float)
+        >>> weighted_sum(np.stack([a, b], 1), 2 * a - b + 5, np.arange(300), 1.0)
+        ([0, 1], array([ 2., -1.]), 5.0)
+    """
+    if max(np.abs(X).max(initial=0), np.abs(wanted).max(initial=0)) > GREATEST:
+        return None
+    inputs, part = list(range(X.shape[1])), wanted[probe]
+    weights = np.zeros(0)
+    cents = np.zeros(X.shape[1]) if cents is None else cents
+    slack = 2 * (unit or max((u for u in cents if u < 1), default=0.0)) + 1e-9 * float(
+        np.abs(wanted).max(initial=0)
+    )
+    for _ in range(2):  # with all columns, then with those that count
+        if not inputs or len(probe) < len(inputs) + FEWEST:
+            return None
+        some = X[probe][:, inputs]
+        centre, spread = some.mean(0), some.std(0)
+        spread[spread == 0] = 1.0
+        scaled = (some - centre) / spread
+        found = np.linalg.lstsq(scaled, part - part.mean(), rcond=1e-10)[0]
+        if np.abs(scaled @ found + part.mean() - part).max() > slack:
+            return None
+        counts = np.abs(found) > NOISE * part.std()
+        weights = (found / spread)[counts]
+        inputs = [k for k, keep in zip(inputs, counts, strict=True) if keep]
+    if not inputs:
+        return None
+    chosen = X[:, inputs]
+    unit = _rounding(unit, cents[inputs])
+    for digits in DIGITS:
+        tried = np.array([float(f"{w:.{digits}g}") for w in weights])
+        constant = float(f"{np.median(wanted - chosen @ tried):.{digits + 3}g}")
+        if not _apart(chosen @ tried + constant, wanted, unit).any():
+            return inputs, tried, constant
+    return None
+
+
+def _rounding(unit: float, cents: np.ndarray) -> float:
+    """What a sum is rounded to: as it says itself, or as all its parts are, if to decimals."""
+    return unit or (float(cents.max()) if cents.all() and (cents < 1).all() else 0.0)
+
+
+def _apart(made: np.ndarray, wanted: np.ndarray, unit: float) -> np.ndarray:
+    """Where both are there and differ by more than rounding."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.maximum(np.abs(made), np.abs(wanted))
+        return np.abs(made - wanted) > np.maximum(unit * 0.4999999, 1e-9 * size)
+
+
+# --- the kinds of rules ----------------------------------------------------------------------
+
+
+def _unit(column: Column) -> float:
+    """What the numbers of a column are rounded to; 0: not rounded."""
+    if column.kind == "integer":
+        return 1.0
+    return 0.0 if column.decimals is None else 10.0**-column.decimals
+
+
+def _sums(
+    matrix: Matrix, cells: np.ndarray, numbers: Sequence[int], probe: np.ndarray
+) -> Iterator[FoundRule]:
+    there = ~np.isnan(cells)
+    free: list[int] = []
+    for j in numbers:
+        if matrix.columns[j].kind == "datetime":
+            continue
+        rows = np.flatnonzero(there[:, j])
+        some = probe[there[probe, j]]
+        inputs = [k for k in free if not (there[some, j] & ~there[some, k]).any()]
+        rule = None
+        if len(some) >= FEWEST and inputs and cells[some, j].min() < cells[some, j].max():
+            codes = np.unique(cells[some, j], return_inverse=True)[1]
+            if is_surprising(len(rows) - len(inputs), codes):
+                units = TIE * np.array([_unit(matrix.columns[k]) for k in (*inputs, j)])
+                own, order = cells[some, j], np.arange(len(some))
+                likely = weighted_sum(cells[some][:, inputs], own, order, units[-1], units[:-1])
+                if likely:
+                    inputs = [inputs[k] for k in likely[0] if there[rows, inputs[k]].all()]
+                    rule = _sum(matrix, cells, inputs, j, rows, np.searchsorted(rows, some))
+        if rule:
+            yield rule
+        else:
+            free.append(j)
+
+
+def _sum(
+    matrix: Matrix,
+    cells: np.ndarray,
+    inputs: list[int],
+    j: int,
+    rows: np.ndarray,
+    some: np.ndarray,
+) -> FoundRule | None:
+    """The rule of a weighted sum; its target is the column that stands alone on one side."""
+    units = TIE * np.array([_unit(matrix.columns[k]) for k in (*inputs, j)])
+    found = weighted_sum(cells[rows][:, inputs], cells[rows, j], some, units[-1], units[:-1])
+    if found is None:
+        return None
+    inputs, weights, constant = [inputs[k] for k in found[0]], found[1], found[2]
+    columns, signs = [*inputs, j], np.append(weights, -1.0)
+    target = j
+    for sign in (1.0, -1.0):
+        alone = np.flatnonzero(np.sign(signs) == sign)
+        if len(alone) == 1 and np.abs(signs).min() == np.abs(signs).max() == 1:
+            target = columns[alone[0]]
+    own = -signs[columns.index(target)]
+    others = [k for k in columns if k != target]
+    theirs = np.array([signs[columns.index(k)] for k in others]) / own
+    shift = constant / own
+    unit = _rounding(units[-1], units[found[0]])
+
+    def value(rows: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return rows[:, others] @ theirs + shift
+
+    def broken(rows: np.ndarray) -> np.ndarray:
+        return _apart(value(rows), rows[:, target], unit)
+
+    names = matrix.names
+    text = _equation([(names[k], w) for k, w in zip(others, theirs, strict=True)], shift)
+    if np.all(np.abs(theirs) == 1) and not shift:
+        text = _equation([(names[k], w) for k, w in zip(others, theirs, strict=True) if w > 0], 0)
+        left = [names[k] for k, w in zip(others, theirs, strict=True) if w < 0]
+        text = f"{text} = {' + '.join([names[target], *left])}"
+    else:
+        text = f"{names[target]} = {text}"
+    return FoundRule(text, (*others, target), len(rows), broken, target, value)
+
+
+def _equation(terms: Sequence[tuple[str, float]], constant: float) -> str:
+    """Such as ``a - 2 b + 5``."""
+    said = ""
+    for name, weight in sorted(terms, key=lambda term: term[1] < 0):
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        sign = (" - " if said else "-") if weight < 0 else (" + " if said else "")
+        said += f"{sign}{size}{name}"
+    return said + (f" {'-' if constant < 0 else '+'} {abs(constant):g}" if constant else "")
+
+
+def _orders(
+    matrix: Matrix, cells: np.ndarray, numbers: Sequence[int], probe: np.ndarray
+) -> Iterator[FoundRule]:
+    kinds = [_comparable(column) for column in matrix.columns]
+    first = cells[probe]
+    for a, b in combinations(numbers, 2):
+        there = ~np.isnan(first[:, a]) & ~np.isnan(first[:, b])
+        if kinds[a] != kinds[b] or there.sum() < FEWEST:
+            continue
+        some, rows = probe[there], round(there.mean() * len(cells))
+        for low, high in ((a, b), (b, a)):
+            if never_below(cells[:, high], cells[:, low], some, rows):
+                rows = int((~np.isnan(cells[:, a]) & ~np.isnan(cells[:, b])).sum())
+                if (cells[:, high] > cells[:, low]).any():
+                    text = f"{matrix.names[low]} <= {matrix.names[high]}"
+                    yield FoundRule(text, (low, high), rows, _above(low, high))
+                else:  # dates: no sum says so
+                    text = f"{matrix.names[a]} = {matrix.names[b]}"
+                    same = partial(_column, a)
+                    yield FoundRule(text, (a, b), rows, _unequal(a, b), b, same)
+                break
+
+
+def _comparable(column: Column) -> str:
+    """Columns of numbers with the same one can be compared."""
+    if column.kind == "datetime":
+        return str(tick_type(column.dtype, column.cells))
+    return "number"
+
+
+def _column(j: int, cells: np.ndarray) -> np.ndarray:
+    return cells[:, j]
+
+
+def _above(low: int, high: int) -> Broken:
+    return lambda cells: cells[:, low] > cells[:, high]
+
+
+def _unequal(a: int, b: int) -> Broken:
+    return lambda cells: (cells[:, a] < cells[:, b]) | (cells[:, a] > cells[:, b])
+
+
+def _decisions(matrix: Matrix, cells: np.ndarray, probe: np.ndarray) -> Iterator[FoundRule]:
+    """Columns of few values that decide columns of levels or of few numbers."""
+    known = [_values(column, probe) for column in cells.T]
+    able = [j for j in range(len(known)) if may_decide(len(known[j]), len(cells))][:MOST_COLUMNS]
+    some = {j: _codes(known[j], cells[probe, j]) for j in able}
+    codes: dict[int, np.ndarray] = {}
+    for a, b in permutations(able, 2):
+        both = (some[a] >= 0) & (some[b] >= 0)
+        if both.sum() < FEWEST or not decides(some[a][both], some[b][both]):
+            continue
+        for j in {a, b} - set(codes):
+            codes[j] = _codes(known[j], cells[:, j])
+        both = (codes[a] >= 0) & (codes[b] >= 0)
+        one, two = codes[a][both], codes[b][both]
+        if not (is_surprising(len(one) - len(known[a]), two) and decides(one, two)):
+            continue
+        partner = np.full(len(known[a]) + 1, np.nan)  # last: of values that no real row holds
+        partner[one] = known[b][two]
+        partner[:-1][np.bincount(one, minlength=len(known[a])) < ROWS_OF_VALUE] = np.nan
+        if len(np.unique(partner[~np.isnan(partner)])) > 1:
+            yield _decision(matrix, a, b, known[a], partner, len(one))
+
+
+def _values(column: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """The distinct values of a column, or those of the probe if these are too many already."""
+    distinct = pd.unique(column[probe])
+    if len(distinct) * ROWS_PER_VALUE <= len(column):
+        distinct = pd.unique(column)
+    return np.sort(distinct[~np.isnan(distinct)])
+
+
+def _codes(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Positions in `known`, -1 for other values and for missing ones."""
+    places = np.searchsorted(known, values).clip(0, len(known) - 1)
+    return np.where(known[places] == values, places, -1)
+
+
+def _decision(
+    matrix: Matrix, a: int, b: int, known: np.ndarray, partner: np.ndarray, rows: int
+) -> FoundRule:
+    def value(cells: np.ndarray) -> np.ndarray:
+        return partner[_codes(known, cells[:, a])]
+
+    def broken(cells: np.ndarray) -> np.ndarray:
+        wanted = value(cells)
+        return ~np.isnan(wanted) & ~np.isnan(cells[:, b]) & (wanted != cells[:, b])
+
+    text = f"{matrix.names[a]} decides {matrix.names[b]}"
+    return FoundRule(text, (a, b), rows, broken, b, value)
+
+
+def _missing(matrix: Matrix, cells: np.ndarray) -> Iterator[FoundRule]:
+    """Cells that are missing together, or exactly in the rows of one level."""
+    gone = np.asfortranarray(np.isnan(cells))
+    some = [j for j in range(cells.shape[1]) if gone[:, j].any()][:MOST_COLUMNS]
+    some = [j for j in some if is_surprising(len(cells), gone[:, j].astype(np.int64))]
+    for a, b in combinations(some, 2):
+        if np.array_equal(gone[:, a], gone[:, b]):
+            text = f"{matrix.names[a]} and {matrix.names[b]} are missing together"
+            yield FoundRule(text, (a, b), len(cells), _not_together(a, b), b, _gone_with(a, b))
+    for a in some:
+        for b in np.flatnonzero(np.asarray(matrix.is_level))[:MOST_COLUMNS].tolist():
+            row = int(np.argmax(gone[:, a]))
+            level = cells[row, b]
+            # The rows before the first missing cell are quick to look at.
+            if a == b or (cells[:row, b] == level).any():
+                continue
+            if np.array_equal(gone[:, a], cells[:, b] == level):
+                said = matrix.columns[b].categories[int(level)]
+                text = f"{matrix.names[a]} is missing exactly where {matrix.names[b]} is {said}"
+                yield FoundRule(
+                    text, (b, a), len(cells), _not_at(a, b, level), a, _gone_at(a, b, level)
+                )
+
+
+# A cell that should be missing can be taken out; one that should be there cannot be made up.
+
+
+def _not_together(a: int, b: int) -> Broken:
+    return lambda cells: np.isnan(cells[:, a]) != np.isnan(cells[:, b])
+
+
+def _gone_with(a: int, b: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda cells: np.where(np.isnan(cells[:, a]), np.nan, cells[:, b])
+
+
+def _not_at(a: int, b: int, level: float) -> Broken:
+    return lambda cells: np.isnan(cells[:, a]) != (cells[:, b] == level)
+
+
+def _gone_at(a: int, b: int, level: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda cells: np.where(cells[:, b] == level, np.nan, cells[:, a])

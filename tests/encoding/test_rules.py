@@ -1,0 +1,113 @@
+"""Rules that every row of a table keeps: found where they hold, and only there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.encoding.matrix import Matrix
+from synthgen.encoding.rules import find_rules, restored
+from synthgen.tables.schema import Schema
+
+
+def ruled(seed: int = 0, rows: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    net, tax, age = (rng.integers(low, high, rows) for low, high in ((1, 400), (1, 90), (18, 99)))
+    code, tested = rng.integers(0, 6, rows), rng.random(rows) < 0.6
+    start = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), "D")
+    return pd.DataFrame(
+        {
+            "net": net,
+            "tax": tax,
+            "gross": net + tax,
+            "age": age,
+            "born": 2020 - age,
+            "price": np.round(rng.uniform(-90, 90, rows), 2),
+            "start": start,
+            "end": start + pd.to_timedelta(tax, "D"),
+            "code": [f"c{k}" for k in code],
+            "area": np.array(["east", "west", "south"])[code % 3],
+            "tested": np.where(tested, "y", "n"),
+            "result": np.where(tested, rng.normal(size=rows), np.nan),
+            "dose": np.where(tested, rng.normal(size=rows), np.nan),
+        }
+    )
+
+
+def found(frame: pd.DataFrame) -> list[str]:
+    matrix = Matrix.of(Schema.infer(frame))
+    return [rule.text for rule in find_rules(matrix, matrix.cells(frame))]
+
+
+EVERY = {
+    *("net + tax = gross", "born = -age + 2020", "start <= end", "code decides area"),
+    "result and dose are missing together",
+    *(f"{name} is missing exactly where tested is n" for name in ("result", "dose")),
+}
+
+
+def test_every_rule_is_found_and_nothing_else():
+    assert set(found(ruled())) == EVERY  # and not "age <= born", which no row could break
+    # What holds of columns that chance tied is no rule; neither is what 40 rows keep.
+    frame = ruled()
+    rng = np.random.default_rng(1)
+    assert found(frame.apply(lambda c: c.iloc[rng.permutation(len(c))].to_numpy())) == []
+    assert found(frame[:40]) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "rule", "other"),
+    [
+        ("gross", "net + tax = gross", 1),
+        ("born", "born = -age + 2020", 3),
+        ("end", "start <= end", pd.Timestamp("2020-01-01")),
+        ("area", "code decides area", "east"),
+        ("dose", "result and dose are missing together", None),
+    ],
+)
+def test_one_row_that_breaks_a_rule_is_enough(column: str, rule: str, other: Any):
+    frame = ruled()
+    row = int(np.flatnonzero((frame.tested == "y") & (frame.area != "east"))[-1])
+    frame.loc[row, column] = other
+    assert rule not in found(frame)
+
+
+def test_what_hardly_any_row_could_break_is_no_rule():
+    """0 <= 1,000 says nothing; a column of 200 values in 400 rows decides nothing."""
+    rng = np.random.default_rng(0)
+    small, large = rng.integers(0, 9, 400), rng.integers(500, 999, 400)
+    name = np.repeat(np.arange(200), 2)
+    frame = pd.DataFrame({"small": small, "large": large})
+    frame["name"], frame["kind"] = [f"n{k}" for k in name], [f"k{k % 4}" for k in name]
+    assert found(frame) == []
+
+
+def test_what_other_columns_determine_is_restored_and_the_rest_stays():
+    frame = ruled()
+    matrix = Matrix.of(Schema.infer(frame))
+    rules = find_rules(matrix, matrix.cells(frame))
+    new = ruled(seed=1)
+    spoiled = new.copy()
+    spoiled.loc[:49, ["gross", "born"]] = 7
+    spoiled.loc[50:99, "area"] = "east"
+    spoiled.loc[spoiled.tested == "n", "result"] = 0.5
+    cells, changed = restored(rules, matrix.cells(spoiled))
+    np.testing.assert_array_equal(cells, matrix.cells(new))
+    names = {matrix.names[j] for j in np.flatnonzero(changed.any(axis=0))}
+    assert names == {"gross", "born", "area", "result"}
+    assert not restored(rules, matrix.cells(new))[1].any()
+
+
+def test_of_two_columns_that_decide_each_other_one_follows_the_other():
+    code = np.random.default_rng(0).integers(0, 5, 400)
+    frame = pd.DataFrame({"school": [f"s{k}" for k in code], "years": code * 3})
+    matrix = Matrix.of(Schema.infer(frame))
+    rules = find_rules(matrix, matrix.cells(frame))
+    assert [rule.text for rule in rules] == ["school decides years", "years decides school"]
+    assert sorted(rule.target >= 0 for rule in rules) == [False, True]
+    mixed = matrix.cells(frame.assign(years=np.roll(frame.years, 1)))
+    cells, _ = restored(rules, mixed)
+    assert not any(rule.broken(cells).any() for rule in rules)
