@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen.auditing.audit_figures import audit_figures
-from synthgen.report.card import Picture
+from synthgen.report.card import Picture, plain_cards
 from synthgen.report.figures import FIFTH, INK, MADE, REAL, short
 from synthgen.report.template import clean, fill
 
@@ -50,6 +50,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
         source=clean(source),
         estimates=[] if found.model is None else list(ESTIMATES.items()),
         pictures=audit_figures(found),
+        cards=plain_cards(found.cards),
         columns=columns[:MAX_COLUMNS],
         left_out=max(0, len(columns) - MAX_COLUMNS),
         drift=None if drift is None else _clean(drift.to_json()),

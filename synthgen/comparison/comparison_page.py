@@ -68,6 +68,8 @@ def render_comparison(comparison: Comparison) -> str:
         curves=_curves(comparison, shown, figures),
         shown=[(clean(name), key) for name, key in zip(shown, COLOURS, strict=False)],
         real_rows=_real_rows(comparison, figures),
+        chance_bars=_chance_bars(comparison, figures),
+        amounts=_amounts(comparison, figures),
         by=_groups(comparison, figures),
         pruned={clean(k): clean(v) for k, v in comparison.pruned.items()},
         not_applicable={clean(k): clean(v) for k, v in comparison.not_applicable.items()},
@@ -325,6 +327,62 @@ def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float)
     axes.yaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
     axes.set_ylim(bottom=0)
     _named(axes, "threshold", "cost of 1,000 rows")
+
+
+def _chance_bars(comparison: Comparison, figures: Figures) -> str:
+    """For each remedy the probabilities that it helps, is equal, or harms, as one bar."""
+    told = comparison.chances
+    if not told:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        left = np.zeros(len(told))
+        for name, colour in (("helps", THIRD), ("equal", FIFTH), ("harms", MADE)):
+            share = np.array([getattr(c, name) for c in told])
+            axes.barh(np.arange(len(told)), share, left=left, color=colour, height=0.6)
+            left += share
+        _lines(axes, [c.strategy for c in told])
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(percent)
+
+    title = "Probability that a remedy helps, makes no difference, or harms"
+    return figures.svg(draw, title, (5.0, 0.7 + 0.26 * max(len(told), 3)))
+
+
+def _amounts(comparison: Comparison, figures: Figures) -> str:
+    """The metric over the amounts of rows, where a strategy was tried with several."""
+    found: dict[str, list[Result]] = {}
+    for r in comparison.results:
+        base, _, amount = r.strategy.rpartition(":")
+        if r.metric == comparison.metric and base and amount:
+            found.setdefault(base, []).append(r)
+    found = {base: several for base, several in found.items() if len(several) > 1}
+    if not found:
+        return ""
+    amounts = sorted({_amount(r.strategy) for several in found.values() for r in several})
+    none = comparison.result("nothing", comparison.metric).mean
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(none, color=REAL, linewidth=1.2, linestyle="--")
+        for several, colour in zip(found.values(), (MADE, THIRD, FOURTH, FIFTH), strict=False):
+            drawn = sorted(several, key=lambda r: _amount(r.strategy))
+            places = [amounts.index(_amount(r.strategy)) for r in drawn]
+            means = np.array([r.mean for r in drawn])
+            ends = np.array([np.subtract(r.interval, r.difference) for r in drawn]).T
+            axes.errorbar(places, means, np.abs(ends), color=colour, marker="o", capsize=3)
+        axes.set_xticks(range(len(amounts)), [name for _, name in amounts])
+        _named(axes, "amount of new rows", METRICS[comparison.metric].words)
+
+    return figures.svg(draw, f"Amounts of rows by {', '.join(found)}", (5.0, 2.6))
+
+
+def _amount(strategy: str) -> tuple[float, str]:
+    """An amount, in the order of shares, then double, then balance."""
+    text = strategy.rpartition(":")[2]
+    try:
+        return float(text), f"{100 * float(text):g} %"
+    except ValueError:
+        return (2.0 if text == "double" else 3.0), text
 
 
 def _real_rows(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     assert "img" not in page.tags
     assert all(link.startswith("#") for link in page.links)  # within a figure
     assert "url(http" not in content
-    assert page.tags.count("h2") == 6 + 3
+    assert page.tags.count("h2") == 6 + 3 + 3  # sections, figures, cards
     assert page.tags.count("table") == page.tags.count("caption") == 5
     assert "30 rows of '<b>ill'" in text
     assert "a&b.csv" in text

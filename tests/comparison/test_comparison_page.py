@@ -136,22 +136,31 @@ def test_verdicts_and_what_was_not_run(text: str):
 
 def test_every_figure_says_how_to_read_it(text: str):
     page = Page(text)
-    # Gains and splits of two metrics, real rows, precision, calibration and cost, groups.
-    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 1 + 3 + 1
-    assert page.text.count("How to read") == 9
+    # Gains and splits of two metrics, real rows, precision, calibration and cost, groups, chances.
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 4 + 1 + 3 + 1 + 1
+    assert page.text.count("How to read") == 10
     assert page.tags.count("table") == page.tags.count("caption")
 
 
 def test_without_costs_real_rows_curves_and_groups():
     bare = replace(fake(cost=None), decision="recall_at_5pct", real_rows=None, curves={}, by=None)
     page = Page(render_comparison(bare))
-    assert page.tags.count("figure") == 4
+    assert page.tags.count("figure") == 4 + 1
     assert "There are no curves." in page.text
 
 
 def test_one_strategy_and_one_metric():
     found = fake(names={"nothing": "nothing", "threshold": "decision"})
-    assert Page(render_comparison(found)).tags.count("figure") == 9
+    assert Page(render_comparison(found)).tags.count("figure") == 10
+
+
+def test_amounts_of_one_strategy_are_a_curve():
+    names = FAMILIES | {f"tabflow:{amount}": "data" for amount in ("balance", "0.3", "0.05")}
+    page = Page(render_comparison(fake(names=names)))
+    assert "Amounts of rows by tabflow" in page.text
+    ticks = [page.text.find(f"\n{tick}\n") for tick in ("5 %", "30 %", "balance")]
+    assert ticks == sorted(ticks)
+    assert "Amounts of rows" not in render_comparison(fake())
 
 
 def test_hostile_names_and_labels_are_text():
