@@ -48,7 +48,7 @@ def test_it_is_shown_in_twelve_lines_that_lead_with_the_new_rows():
         lines = repr(result).splitlines()
         assert len(lines) <= 12
         assert max(map(len, lines)) <= 100
-        assert f"{result.additions[0].rows:,} new rows of" in lines[0]
+        assert f"{sum(a.rows for a in result.additions):,} new rows of" in lines[0]
         assert result.to_json()["seed"] == 0
 
 
