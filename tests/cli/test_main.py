@@ -1042,6 +1042,7 @@ def test_notes_leave_the_filters_alone(capsys: pytest.CaptureFixture[str]):
 # --- demo -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # it fits the members of auto, if on 200 people
 @pytest.mark.usefixtures("quick_judges")
 def test_demo_leads_from_rows_to_scores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     whole = gzip.decompress((files("synthgen") / "data" / "adult.csv.gz").read_bytes())
