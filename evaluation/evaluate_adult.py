@@ -1,10 +1,10 @@
-"""Six tables of synthetic Adult rows with known verdicts, evaluated against the official test.
+"""Tables of synthetic Adult rows with known verdicts, evaluated against the official test.
 
     python evaluation/evaluate_adult.py --data-dir DIR [--cases train shuffled ...] [--html DIR]
 
 Prints verdicts and seconds, and writes evaluate_adult.json beside itself. `train` is the training
-table itself, `shuffled` each of its columns shuffled; tabflow, ctgan, tvae, bootstrap and smote_nc
-are rows of >50K, as many as train holds.
+table itself, `shuffled` each of its columns shuffled; trees, tabflow, ctgan, tvae, bootstrap and
+smote_nc are rows of >50K, as many as train holds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from synthgen.metrics.score import Score
 from synthgen.synthesizers.lookup import resolve
 
 TARGET, MINORITY = "target", ">50K"
-CASES = ("train", "shuffled", "bootstrap", "smote_nc", "tabflow", "tvae", "ctgan")
+CASES = ("train", "shuffled", "bootstrap", "smote_nc", "trees", "tabflow", "tvae", "ctgan")
 
 
 def written(score: Score) -> str:
