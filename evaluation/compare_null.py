@@ -91,7 +91,6 @@ def one(kind: str, seed: int) -> dict[str, Any]:
         "kind": kind,
         "seed": seed,
         "action": found.recommendation.action,
-        "strategy": found.recommendation.strategy,
         "prevalence": found.rare / found.rows,
         "scores": {name: [round(v, 5) for v in values] for name, values in scores.items()},
         "cpu_seconds": round(time.process_time() - began, 1),
@@ -128,7 +127,7 @@ def report() -> None:
     for kind in KINDS:
         found = [again(run) for run in lines if run["kind"] == kind]
         runs = len(found)
-        out[kind] = {"the rule": counted(sum(action == "use" for action, _ in found), runs)}
+        out[kind] = {"the rule": counted(sum(action.startswith("use ") for action, _ in found), runs)}
         able = [chances for action, chances in found if action != "collect"]
         for sure in (SURE, 0.9, 0.95):  # without the condition that a gain is established
             hits = sum(any(c.helps >= sure for c in chances) for chances in able)

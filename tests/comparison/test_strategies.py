@@ -23,7 +23,7 @@ from synthgen.comparison.parts import Part
 from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
 from synthgen.encoding.matrix import Binned, Matrix
-from synthgen.errors import UsageError
+from synthgen.errors import ConvergenceError, UsageError
 from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.seeds import seed_sequence
 from synthgen.synthesizers import fit_many as many
@@ -176,7 +176,7 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
     parts = [rows.rows(np.flatnonzero(frame["ward"] != ward)) for ward in "abc"] + [rows]
     together: list[int] = []
 
-    def spied(tasks: list[Task]) -> list[History]:
+    def spied(tasks: list[Task]) -> list[History | ConvergenceError]:
         together.append(len(tasks))
         return run_together(tasks)
 
