@@ -65,7 +65,7 @@ def main() -> None:
         lines.append(
             f"| `{name}` | {score.value:.3f} | {low:.3f} to {high:.3f} | {score.reference:.3f} |"
         )
-    lines += ["", *(f"- {line}" for line in report.verdict_lines()), ""]
+    lines += ["", *(f"- {card.line()}" for card in report.cards), ""]
     lines += [f"Coarsened in the file ({len(coarsened)} columns):", ""]
     lines += [f"- {line}" for line in coarsened]
     (HERE / "hypothyroid.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,5 +1,8 @@
 """One progress display for every long job: a bar, the stage in words, and the time left.
 
+A display that is opened inside another one moves the bar of that one: a job has one bar, whatever
+it calls.
+
 The bar is drawn on standard error where that is a terminal, and below the cell in a notebook.
 Elsewhere, in a log file or a pipe, only the notes are written.
 """
@@ -11,6 +14,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from contextvars import ContextVar, Token
 from typing import Any, Self, TextIO, final
 
 # Seconds between two drawings; a notebook keeps each of them.
@@ -18,6 +22,9 @@ REDRAW = 0.2
 # The time left is estimated from so many of the latest updates, since the pace changes.
 MARKS = 20
 MOST_WORDS = 60  # characters of a stage
+# A job with parts says how long it will take once it ran so many seconds, and did so much of it.
+EARLY, LITTLE = 2.0, 0.02
+_OPEN: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 
 @final
@@ -33,6 +40,12 @@ class Progress:
         ...     progress.start("training on 'yes'", total=100)
         ...     for step in range(1, 101):
         ...         progress.update(step)
+
+        Several parts, each of which may open a display of its own:
+
+        >>> with Progress(False) as job:
+        ...     job.part("reading the table", 0.1)
+        ...     job.part("training", 1.0)
     """
 
     def __init__(self, shown: bool = True, *, stream: TextIO | None = None) -> None:
@@ -41,18 +54,41 @@ class Progress:
         self._drawn_at = 0.0
         self._stage, self._done, self._total, self._left = "", 0, 0, ""
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
+        self._outer: Progress | None = None
+        self._token: Token[Progress | None] | None = None
+        self._began = 0.0
+        self._span: tuple[float, float] | None = None  # of the part that runs, from 0 to 1
 
     def __enter__(self) -> Self:
-        if self._shown and _in_notebook():
+        self._began = time.monotonic()
+        if self._shown:
+            self._outer = _OPEN.get()
+            self._token = _OPEN.set(self)
+        if self._outer is not None:
+            self._stream = self._outer._stream
+        elif self._shown and _in_notebook():
             self._drawn = _NotebookBar()
         elif self._shown and self._stream.isatty():
             self._drawn = _TerminalBar(self._stream)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._token is not None:
+            _OPEN.reset(self._token)
+            self._token = None
         if self._drawn is not None:
             self._drawn.close()
             self._drawn = None
+
+    def part(self, stage: str, upto: float) -> None:
+        """Begin a part of a job; what is opened inside it moves this bar.
+
+        Args:
+            stage: What is being done, in a few words.
+            upto: Share of the whole job, from 0 to 1, that is done when this part ends.
+        """
+        self._span = (0.0 if self._span is None else self._span[1], upto)
+        self._whole(_one_line(stage), self._span[0], now=True)
 
     def start(self, stage: str, total: int = 0) -> None:
         """Begin a stage: the bar starts again.
@@ -95,7 +131,9 @@ class Progress:
         """Write a sentence above the bar; in a log file or a pipe as well."""
         if not self._shown:
             return
-        if self._drawn is not None:
+        if self._outer is not None:
+            self._outer.note(sentence)
+        elif self._drawn is not None:
             self._drawn.note(sentence)
         else:
             print(sentence, file=self._stream)
@@ -110,7 +148,29 @@ class Progress:
             return None
         return (now - began) / (done - before) * (self._total - done)
 
+    def _whole(self, stage: str, share: float, *, now: bool) -> None:
+        """Draw what share of this job is done, in the bar of the job around it if there is one."""
+        if self._outer is not None:
+            low, high = self._outer._within()
+            self._outer._whole(stage, low + (high - low) * share, now=now)
+        elif self._drawn is not None and (now or time.monotonic() - self._drawn_at >= REDRAW):
+            spent = time.monotonic() - self._began
+            left = ""
+            if spent >= EARLY and share >= LITTLE:
+                left = f"{in_words(spent * (1 - share) / share)} left"
+            self._drawn.draw(stage, round(100 * share), 100, left)
+            self._drawn_at = time.monotonic()
+
+    def _within(self) -> tuple[float, float]:
+        """Which part of this job runs now."""
+        if self._span is not None:
+            return self._span
+        total = max(self._total, 1)
+        return min(self._done / total, 1.0), min((self._done + 1) / total, 1.0)
+
     def _draw(self, *, now: bool) -> None:
+        if self._outer is not None:
+            self._whole(self._stage, min(self._done / max(self._total, 1), 1.0), now=now)
         if self._drawn is None:
             return
         if now or time.monotonic() - self._drawn_at >= REDRAW:

@@ -81,6 +81,33 @@ def test_it_is_drawn_a_few_times_a_second_at_most(clock: Clock):
         assert "1,000/100,000" in stream.getvalue()
 
 
+def test_a_job_has_one_bar_whatever_it_calls(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as job:
+        job.part("reading", 0.1)
+        job.part("training", 0.6)
+        clock.now = 30.0
+        with Progress(stream=io.StringIO()) as inner:  # its own stream is not looked at
+            inner.start("training on 'yes'", total=10)
+            clock.now = 35.0
+            inner.update(5)  # half of the part from 0.1 to 0.6
+            inner.note("a note")
+            with Progress(False) as silent:
+                silent.start("a fold", total=3)
+        job.part("writing", 1.0)
+    text = stream.getvalue()
+    assert "a fold" not in text
+    assert text.index("reading") < text.index("training on 'yes'") < text.index("writing")
+    assert "35/100" in text
+    assert "about 65 s left" in text  # 35 s for 35 %
+    assert "60/100" in text
+    assert "a note" in text
+    with Progress(stream=stream) as other:  # the job is over: a bar of its own
+        other.start("another job", total=7)
+        other.update(7)
+    assert "7/7" in stream.getvalue()
+
+
 def test_the_callers_own_time_left_counts(clock: Clock):
     stream = Terminal()
     with Progress(stream=stream) as progress:

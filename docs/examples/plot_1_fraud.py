@@ -42,7 +42,7 @@ from synthgen import audit
 audit(payments, target="fraud")
 
 # %%
-# Which strategy is worth having?
+# Which strategy helps?
 # -------------------------------
 # ``compare`` tries strategies on the same splits and gives the gain over doing nothing with its
 # interval. Three strategies and two splits keep this example quick; leave both out for your own

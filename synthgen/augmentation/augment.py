@@ -24,6 +24,7 @@ from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
+from synthgen.progress import Progress
 from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
@@ -106,15 +107,18 @@ def augment(
     held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}
     # What is wrong with a rule is known before any training.
     guards, found = {c: Guard(table, c, limits=limits, **held) for c in wanted}, None
-    if ratio == "auto" or (ratio is None and n_samples is None and model is None):
-        found = _validated(table, wanted, synthesizer, model, n_samples, seed, held, verbose)
-        additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
-    else:
-        additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
-    fitted, frame = model, given_frame(X, y, table)
-    if fitted is None:
-        fitted = _unfitted(synthesizer, wanted, schema, seed, verbose)
-    return _augmented(frame, table, additions, guards, fitted, seed, found, train=model is None)
+    with Progress(verbose) as bar:
+        if ratio == "auto" or (ratio is None and n_samples is None and model is None):
+            bar.part("choosing an amount", 0.75)  # five fits of four fifths of the rows
+            found = _validated(table, wanted, synthesizer, model, n_samples, seed, held, verbose)
+            additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
+        else:
+            additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
+        frame, own = given_frame(X, y, table), model
+        if own is None:
+            own = _unfitted(synthesizer, wanted, schema, seed, verbose)
+        train = model is None
+        return _augmented(frame, table, additions, guards, own, seed, found, bar, train=train)
 
 
 def _as_validated(
@@ -151,6 +155,7 @@ def _augmented(
     synthesizer: Synthesizer,
     seed: int,
     validated: Validated | None,
+    bar: Progress,
     *,
     train: bool,
 ) -> Augmented:
@@ -159,7 +164,9 @@ def _augmented(
     started = time.perf_counter()
     some = [a for a in additions if a.rows]
     if train and some:
+        bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer._fit_table(table)
+    bar.part("making rows", 1.0)
     trained = time.perf_counter()
     made = [guarded_sample(synthesizer, a.rows, guards[a.label], random_state=seed) for a in some]
     whole = _joined(frame, [guarded.frame for guarded in made], table.schema)

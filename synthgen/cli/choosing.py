@@ -29,6 +29,7 @@ from synthgen.cli.terminal import (
     tell,
 )
 from synthgen.errors import UsageError
+from synthgen.progress import Progress
 
 
 @click.command()
@@ -78,8 +79,11 @@ def compare(
         raise UsageError(245, "--by and --sweep cannot go together: leave one out")
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
-    with collect_notes() as notes, drawn as how["random_state"]:
+    bar = Progress(not is_quiet())
+    with collect_notes(later=True) as notes, drawn as how["random_state"], bar:
+        bar.part(f"reading {data.name}", 0.02)
         frame = read_frame(data)
+        bar.part("looking at the table", 1.0)
         from synthgen.comparison.compare import compare
         from synthgen.comparison.comparison import Comparison
         from synthgen.tables.calls import column_named
@@ -140,8 +144,11 @@ def auto(
     check_places([data, how["given"]], [output, html, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
-    with collect_notes() as notes, drawn as seed:
+    bar = Progress(not is_quiet())
+    with collect_notes(later=True) as notes, drawn as seed, bar:
+        bar.part(f"reading {data.name}", 0.05)
         frame = read_frame(data)
+        bar.part("looking at the table", 1.0)
         from synthgen.comparison.classifier import ImbalancedClassifier
         from synthgen.tables.calls import column_named
 

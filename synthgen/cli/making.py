@@ -31,11 +31,13 @@ from synthgen.cli.paths import check_ending, check_folder, check_places, make_fo
 from synthgen.cli.streaming import run_stream, stream_options
 from synthgen.cli.terminal import collect_notes, how_much_options, is_quiet, say, tell
 from synthgen.errors import UsageError
+from synthgen.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from synthgen.augmentation.augmented import Augmented
+    from synthgen.metrics.report import Report
 
 WEIGHTS = "sample_weight"
 
@@ -207,23 +209,24 @@ def _run(job: Job, json_file: str | None) -> None:
     job.check(json_file)
     aside = json_file == "-"
     drawn = drawn_seed(job.training.seed, resume=job.training.resume)
-    with collect_notes() as notes, resumable(job.training), drawn as seed:
-        result, source, read = _make(job, seed)
+    notes_later, bar = collect_notes(later=True), Progress(not is_quiet())
+    with notes_later as notes, resumable(job.training), drawn as seed, bar:
+        result, source, read = _make(job, seed, bar)
+        bar.part(f"writing {job.output.name}", 0.6 if job.report else 1.0)
         written = _write(job, result, source, read - started, notes)
+        bar.part("judging the new rows", 1.0)
+        evaluation = None if job.report is None else _judged(job, result, written)
     _tell(job, result, written, err=aside)
-    if job.report is not None and any(a.rows for a in result.additions):
-        _judge(result, job.report, written, job.training.device, err=aside)
-    elif job.report is not None:
-        from synthgen.augmentation.page import write_report
-
-        make_folder(job.report)
-        write_report(result, job.report, written)
-        tell(f"wrote {job.report / 'report.html'}: no new row, but the amounts tried", err=aside)
+    for card in () if evaluation is None or is_quiet() else evaluation.cards:
+        say(card.line(), err=aside)
+    if job.report is not None:
+        tell(f"wrote {job.report / 'report.html'}", err=aside)
     write_result(json_file, written)
 
 
-def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
+def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any], float]:
     """The table with its new rows, what was read, and when the reading ended."""
+    bar.part(f"reading {job.data.name}", 0.05)
     from synthgen.augmentation.augment import augment
     from synthgen.synthesizers.lookup import load
     from synthgen.tables.calls import column_named
@@ -240,6 +243,7 @@ def _make(job: Job, seed: int) -> tuple[Augmented, dict[str, Any], float]:
         "columns": frame.shape[1],
     }
     read = time.perf_counter()
+    bar.part("looking at the table", 0.5 if job.report else 0.95)
     for option, name in job.columns.items():
         if name in map(str, frame.columns):
             what = f"{option} {name}: the table has such a column: choose another name"
@@ -307,28 +311,26 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
     tell(f"wrote {job.output}: {what}; manifest {job.manifest_file.name}", err=err)
 
 
-def _judge(
-    result: Augmented, report: Path, manifest: dict[str, Any], device: str, *, err: bool
-) -> None:
-    """Measure the new rows beside the real ones, and write the pages."""
+def _judged(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report | None:
+    """Measure the new rows, if there are any, beside the real ones; write the pages."""
     from synthgen.augmentation.page import write_report
     from synthgen.metrics.evaluate import evaluate
 
-    with collect_notes():
+    assert job.report is not None
+    make_folder(job.report)
+    evaluation = None
+    if any(a.rows for a in result.additions):
         evaluation = evaluate(
             result.real,
             result.synthetic,
             target=result.schema.target,
             schema=result.schema,
-            device=device,
+            device=job.training.device,
             random_state=result.seed,
             verbose=not is_quiet(),
         )
-    make_folder(report)
-    write_report(result, report, manifest, evaluation)
-    for card in () if is_quiet() else evaluation.cards:
-        say(card.line(), err=err)
-    tell(f"wrote {report / 'report.html'}", err=err)
+    write_report(result, job.report, manifest, evaluation)
+    return evaluation
 
 
 def _table_of(result: Augmented, job: Job) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from synthgen.cli.terminal import (
 )
 from synthgen.errors import DataError, GateError, UsageError
 from synthgen.metrics.names import GATED
+from synthgen.progress import Progress
 from synthgen.report.gates import check_gates, gate, value_of
 
 if TYPE_CHECKING:
@@ -115,8 +116,10 @@ def audit(
     """
     check_places([data, given, against], [html, json_file])
     check_gates(gates)
-    with collect_notes():
+    with collect_notes(later=True), Progress(not is_quiet()) as bar:
+        bar.part(f"reading {data.name}", 0.1)
         frame = read_frame(data)
+        bar.part("looking at the table", 1.0)
         from synthgen.auditing.audit import audit
         from synthgen.auditing.drift import compare_audits
         from synthgen.tables.calls import column_named
@@ -216,25 +219,28 @@ def evaluate(
     )
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
-        real, made = read_frame(train), read_frame(synthetic)
-        fresh = None if holdout is None else read_frame(holdout)
-        from synthgen.metrics.evaluate import evaluate
-        from synthgen.tables.calls import column_named
+        with Progress(not is_quiet()) as bar:
+            bar.part("reading the tables", 0.05)
+            real, made = read_frame(train), read_frame(synthetic)
+            fresh = None if holdout is None else read_frame(holdout)
+            bar.part("looking at the tables", 1.0)
+            from synthgen.metrics.evaluate import evaluate
+            from synthgen.tables.calls import column_named
 
-        report = evaluate(
-            real,
-            made,
-            holdout=fresh,
-            target=column_named(real, target),
-            label=label,
-            schema=read_schema(given),
-            judges=[name.strip() for some in judges for name in some.split(",")],
-            thorough=thorough,
-            by=column_named(real, by),
-            device=device,
-            random_state=seed,
-            verbose=not is_quiet(),
-        )
+            report = evaluate(
+                real,
+                made,
+                holdout=fresh,
+                target=column_named(real, target),
+                label=label,
+                schema=read_schema(given),
+                judges=[name.strip() for some in judges for name in some.split(",")],
+                thorough=thorough,
+                by=column_named(real, by),
+                device=device,
+                random_state=seed,
+                verbose=not is_quiet(),
+            )
         content = report.to_json() | {"warnings": warned}
         files = {"TRAIN": train, "SYNTHETIC": synthetic}
         content["recommendation"] = say_result(report, err=aside, **files)

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from synthgen.errors import UsageError
 
-MARGIN = 0.01  # a gain below this is not worth a strategy
+MARGIN = 0.01  # a gain below this does not matter
 CONFIDENCE = 0.95
 _DRAWS = 4_000  # the quantile of their maximum is good to a hundredth
 
