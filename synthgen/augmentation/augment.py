@@ -104,8 +104,7 @@ def augment(
     seed = fresh_seed() if random_state is None else int(random_state)
     wanted = choose_labels(table, labels, model)
     limits = None if model is None or schema is not None else model.schema_
-    held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}
-    # What is wrong with a rule is known before any training.
+    held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}  # wrong ones fail here
     guards, found = {c: Guard(table, c, limits=limits, **held) for c in wanted}, None
     with Progress(verbose) as bar:
         if ratio == "auto" or (ratio is None and n_samples is None and model is None):
@@ -114,11 +113,9 @@ def augment(
             additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
         else:
             additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
-        frame, own = given_frame(X, y, table), model
-        if own is None:
-            own = _unfitted(synthesizer, wanted, schema, seed, verbose)
-        train = model is None
-        return _augmented(frame, table, additions, guards, own, seed, found, bar, train=train)
+        own = model or _unfitted(synthesizer, wanted, schema, seed, verbose)
+        known = given_frame(X, y, table), table, additions, guards, own, seed, found
+        return _augmented(*known, bar=bar, train=model is None)
 
 
 def _as_validated(
@@ -155,8 +152,8 @@ def _augmented(
     synthesizer: Synthesizer,
     seed: int,
     validated: Validated | None,
-    bar: Progress,
     *,
+    bar: Progress,
     train: bool,
 ) -> Augmented:
     """Train where rows are wanted, make them, and join them below `frame`."""
