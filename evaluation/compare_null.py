@@ -127,7 +127,8 @@ def report() -> None:
     for kind in KINDS:
         found = [again(run) for run in lines if run["kind"] == kind]
         runs = len(found)
-        out[kind] = {"the rule": counted(sum(action.startswith("use ") for action, _ in found), runs)}
+        changed = sum(action.startswith("use ") for action, _ in found)
+        out[kind] = {"the rule": counted(changed, runs)}
         able = [chances for action, chances in found if action != "collect"]
         for sure in (SURE, 0.9, 0.95):  # without the condition that a gain is established
             hits = sum(any(c.helps >= sure for c in chances) for chances in able)
