@@ -30,14 +30,14 @@ class Synthesizer(BaseEstimator, ABC):
     underscore. A synthesizer of your own derives from this class and defines `_fit` and `_sample`.
 
     Args:
-        classes: The classes to learn; None: all but the most frequent one.
-        schema: Kinds and limits of columns, see `Schema.infer`; None: all are inferred.
-        random_state: Seed of `fit`; None is fresh entropy.
+        classes: Labels of the classes to learn. None: every class except the most frequent one.
+        schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
+        random_state: Seed of `fit`. None: a fresh seed at each call.
 
     Attributes:
         schema_: The schema of the table, features first and the target last.
         classes_: The classes that can be sampled.
-        counts_: Number of training rows of every class of the target.
+        counts_: Number of training rows in each class of the target, by label.
 
     Example:
         >>> from synthgen import SmoothedBootstrap
@@ -69,9 +69,9 @@ class Synthesizer(BaseEstimator, ABC):
         Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
 
         Args:
-            X: Features, a frame (any dtypes, missing cells) or an array of shape (rows, features).
-                With `target`: the frame that also holds the classes.
-            y: Classes, a series or an array of shape (rows,).
+            X: Features: a frame (any dtypes; cells may be missing) or an array of shape
+                (rows, features). With `target`, a frame that also holds the classes.
+            y: Classes: a series or an array of shape (rows,). None if `target` is given.
             target: Name of the column of `X` that holds the classes.
 
         Returns:
@@ -85,10 +85,10 @@ class Synthesizer(BaseEstimator, ABC):
         return self._fit_table(Table.labelled(X, y, target=target, schema=self.schema))
 
     def _fit_table(self, table: Table) -> Self:
-        """`fit` for a table whose schema is known, so that it is not inferred twice.
+        """Fit to a `Table`, whose schema is already known and is not inferred again.
 
-        All of synthgen that holds a `Table` calls this method. The schema of the table is used; the
-        constructor's `schema` is ignored.
+        Code inside synthgen that has a `Table` calls this method instead of `fit`. It uses the
+        schema of the table and ignores the constructor's `schema`.
 
         Args:
             table: The training rows, of at least two classes.
@@ -118,22 +118,23 @@ class Synthesizer(BaseEstimator, ABC):
     def sample(
         self, n_samples: int, *, label: Any = None, random_state: RandomState = None
     ) -> pd.DataFrame:
-        """Generate new rows, exactly `n_samples` of them, all of class `label`.
+        """Generate exactly `n_samples` new rows.
 
         Args:
             n_samples: Number of rows, at least 1.
-            label: One of `classes_`. None: classes are drawn with their frequencies in training.
-            random_state: Seed; None is fresh entropy. A longer sample with the same seed and label
+            label: The class of all rows, one of `classes_`. None: each row's class is drawn with
+                the class frequencies of the training rows.
+            random_state: Seed. None: a fresh seed. With the same seed and label, a longer sample
                 begins with the rows of a shorter one.
 
         Returns:
-            Frame of shape (n_samples, features + 1), the target last, with the dtypes of training
-            and a RangeIndex.
+            Frame of shape (n_samples, features + 1) with the dtypes of the training frame, the
+            target as its last column, and a RangeIndex.
 
         Raises:
             NotFittedError: `fit` was not called.
-            UsageError: `n_samples` is no whole number from 1 (E203), so many rows do not fit in
-                memory (E204), or the class was not learned (E206).
+            UsageError: `n_samples` is not a whole number of at least 1 (E203), that many rows do
+                not fit in memory (E204), or the class was not learned (E206).
             ConvergenceError: Memory ran out while rows were generated (E603).
         """
         return self._rows(n_samples, label, random_state, self._sample)
@@ -145,7 +146,7 @@ class Synthesizer(BaseEstimator, ABC):
         random_state: RandomState,
         make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
     ) -> pd.DataFrame:
-        """`sample`, with `make` called instead of `_sample`."""
+        """Do what `sample` does, with `make` in place of `_sample`."""
         check_is_fitted(self, "schema_")
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
@@ -170,7 +171,7 @@ class Synthesizer(BaseEstimator, ABC):
         if len(parts) > 1:
             for i, column in enumerate(self.schema_.features):
                 if isinstance(column.dtype, pd.CategoricalDtype) and column.kind != "id":
-                    for part in parts:  # a model file has the levels of each class apart
+                    for part in parts:  # a model file stores levels per class
                         part.isetitem(i, part.iloc[:, i].astype(column.dtype))
             order = np.argsort(np.concatenate(places), kind="stable")
             features = pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -185,13 +186,13 @@ class Synthesizer(BaseEstimator, ABC):
         """The learned class that `label` names.
 
         Args:
-            label: A class, or its text if only one class reads so.
+            label: The class itself, or its text form if exactly one class has this text.
 
         Returns:
-            One of `classes_`.
+            The matching element of `classes_`.
 
         Raises:
-            UsageError: There is no such class (E201), or it was not learned (E206).
+            UsageError: The target has no such class (E201), or it was not learned (E206).
         """
         named = self.schema_.classes[class_position(self.schema_.classes, label)]
         if named not in self.classes_:
@@ -204,15 +205,15 @@ class Synthesizer(BaseEstimator, ABC):
         return named
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        """Raise the error that `save` would raise after a fit.
+        """Check before a fit whether `save` could write the model afterwards.
 
-        A synthesizer that can be kept in a file overrides this method and `save`.
+        A synthesizer that can be saved overrides this method and `save`.
 
         Args:
-            counts: Number of rows of each class to learn.
+            counts: Number of training rows of each class to learn, by label.
 
         Raises:
-            ModelFileError: A file would hold training rows (E401, E406, E407).
+            ModelFileError: The file would contain training rows (E401, E406, E407).
         """
         raise ModelFileError(
             401,
@@ -222,22 +223,23 @@ class Synthesizer(BaseEstimator, ABC):
         )
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
-        """Write the model to one file that holds no code and no training row.
+        """Write the model to one file that contains no code and no training row.
 
-        Numbers of rows are rounded in the file: below 100 to a multiple of 5, above to two digits.
+        Row counts are rounded in the file: below 100 to a multiple of 5, above to two significant
+        digits.
 
         Args:
-            path: Where to write; by convention it ends in ``.synthgen``.
-            keep_class_names: Whether to name every class of the target. By default the file names
-                the learned classes and those of at least 5 rows, and counts all others together.
+            path: Path of the file; by convention it ends in ``.synthgen``.
+            keep_class_names: Whether the file names every class of the target. By default it names
+                the learned classes and those with at least 5 rows; it merges all other classes.
 
         Returns:
-            A sentence for each column that was coarsened for the file. The model in memory does not
-            change.
+            One sentence for each column whose values were coarsened in the file. The model in
+            memory does not change.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ModelFileError: A file would hold training rows (E401, E406).
+            ModelFileError: The file would contain training rows (E401, E406).
             OutputError: The file cannot be written (E502 to E506).
         """
         self.check_savable({})
@@ -248,15 +250,15 @@ class Synthesizer(BaseEstimator, ABC):
         """Read a model of this class from a file; `synthgen.load` reads one of any class.
 
         Args:
-            path: A file that `save` wrote. It is checked first; no code in it is run.
-            device: "auto", "cpu", "cuda" or "cuda:1", for the networks.
+            path: A file that `save` wrote. It is checked before use, and no code in it is run.
+            device: Device of the networks: "auto", "cpu", "cuda" or, for example, "cuda:1".
 
         Returns:
             The fitted synthesizer.
 
         Raises:
-            ModelFileError: The file is damaged (E417, E418), of a newer version (E415), or of
-                another class (E402).
+            ModelFileError: The file is damaged (E417, E418), was written by a newer version
+                (E415), or holds a model of another class (E402).
         """
         header, tensors = read_model(path)
         if header["class"] != cls.__name__:
@@ -270,24 +272,24 @@ class Synthesizer(BaseEstimator, ABC):
 
     @abstractmethod
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
-        """Learn the classes at `positions` of ``table.schema.classes``."""
+        """Learn the classes with these `positions` in ``table.schema.classes``."""
 
     @abstractmethod
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
-        """New rows of the class at `position`, features only, shape (rows, features)."""
+        """Generate the features of new rows of one class: a frame of shape (rows, features)."""
 
     def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
-        """How unlikely the model finds rows, as a holder of its file can tell.
+        """Compute the model's loss on each row, as anyone who has the model file can.
 
         Args:
-            table: The rows, with the classes of the model among theirs.
-            seed: Of the moments and noises at which rows are looked at; the same seed asks every
-                model the same.
+            table: The rows to score; their classes include those of the model.
+            seed: Seed of the time steps and the noise at which losses are computed. With the same
+                seed, every model is evaluated at the same ones.
 
         Returns:
-            Shape (rows, figures): the first is the loss as a whole, larger for less likely rows;
-            NaN in rows of a class that the model cannot be asked about. None: the file holds
-            nothing that says how likely a row is.
+            Losses of shape (rows, n_losses). Column 0 is the total loss, larger for less likely
+            rows. Rows of a class that the model does not cover are NaN. None if the model file
+            contains nothing from which a likelihood can be computed.
         """
         return None
 
@@ -308,7 +310,7 @@ class Synthesizer(BaseEstimator, ABC):
 
 @contextmanager
 def _enough_memory(rows: int) -> Iterator[None]:
-    """Turn running out of memory in the block into a `ConvergenceError` that says what to do."""
+    """Replace an out-of-memory error in the block by a `ConvergenceError` with a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -322,7 +324,7 @@ def _enough_memory(rows: int) -> Iterator[None]:
 
 
 def check_rows_to_save(counts: Mapping[Any, int], least: int) -> None:
-    """Raise if a model file would hold training rows, those of a class with fewer than `least`."""
+    """Raise if a class has fewer than `least` rows: a model file would contain those rows."""
     few = [label for label, rows in counts.items() if rows < least]
     if few:
         raise ModelFileError(
@@ -334,7 +336,7 @@ def check_rows_to_save(counts: Mapping[Any, int], least: int) -> None:
 
 
 def check_two_rows(label: Any, rows: int) -> None:
-    """Raise for a class with fewer than two rows, which no synthesizer can learn."""
+    """Raise if a class has fewer than two rows, too few for any synthesizer."""
     if rows < 2:
         raise UsageError(
             202,
@@ -345,8 +347,8 @@ def check_two_rows(label: Any, rows: int) -> None:
 
 
 def check_memory(rows: int, columns: int) -> None:
-    """Raise if so many rows do not fit in the memory of this machine."""
-    width = 64 * columns  # bytes of a row while it is decoded, at least
+    """Raise if a sample of this many rows does not fit in the memory of this machine."""
+    width = 64 * columns  # lower bound of the bytes that one row takes while it is decoded
     memory = machine_memory()
     if rows * width > memory:
         raise UsageError(

@@ -26,15 +26,18 @@ class SmoothedBootstrap(Synthesizer):
     """Draws rows of the class with replacement and adds kernel noise.
 
     The method is the smoothed bootstrap (Silverman 1986), known as ROSE (Menardi & Torelli 2014).
-    Numbers move by Gaussian noise on their quantile-normal scale, with Silverman's bandwidth for
-    the number of rows and columns. A code (category, spike, missing) is redrawn from its frequency
-    in the class, with a probability that shrinks likewise (Aitchison & Aitken 1976). It works from
-    two rows on, and is the baseline that a network must beat.
+    Numbers receive Gaussian noise on their quantile-normal scale; its bandwidth follows Silverman's
+    rule for the number of rows and columns. A code (a category, a spike or a missing cell) is
+    replaced, with a probability that shrinks at the same rate (Aitchison & Aitken 1976), by a draw
+    from the class frequencies. Two rows are enough to fit it. It is the baseline that a network
+    must beat. New rows lie close to real ones, so the method is not private.
 
     Args:
-        bandwidth: Multiplies the noise, from 0 to 100; 0 repeats rows unchanged.
+        bandwidth: Factor on the standard deviation of the noise, from 0 to 100; 0 repeats rows
+            unchanged.
         classes, schema: See `Synthesizer`.
-        random_state: Not used, since `fit` draws nothing; every synthesizer has it.
+        random_state: Ignored, because `fit` draws no random numbers; it is here because every
+            synthesizer has this argument.
 
     Example:
         >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "sex": list("fmfmfm")})
@@ -82,7 +85,7 @@ class SmoothedBootstrap(Synthesizer):
 def _smoothed(
     real: Encoded, encoder: Encoder, bandwidth: float, rng: np.random.Generator
 ) -> Encoded:
-    """`BLOCK` rows, so that the first rows of a longer sample are the same."""
+    """Draw `BLOCK` rows; with whole blocks, a longer sample begins like a shorter one."""
     n, d = real.numbers.shape
     silverman = (4 / (d + 2)) ** (1 / (d + 4)) * n ** (-1 / (d + 4)) if d else 0.0
     drawn = rng.integers(n, size=BLOCK)
@@ -92,8 +95,8 @@ def _smoothed(
     redrawn = rng.random(codes.shape) < min(1.0, bandwidth * 0.2 * n ** (-2 / 5))
     elsewhere = rng.integers(n, size=codes.shape)
     other = np.take_along_axis(real.codes.numpy(), elsewhere, axis=0)
-    # A number whose code is redrawn moves with it, so that a value on the scale is one that was
-    # seen there.
+    # If the code of a number is redrawn, take the number from the same row, so that the pair
+    # (number, code) occurs in the real rows.
     for number, code in enumerate(encoder.scale_code):
         if code >= 0:
             moved = redrawn[:, code]
@@ -105,17 +108,17 @@ def _smoothed(
 def fallback(
     table: Table, few: list[int], learner: str, least: int, *, stacklevel: int
 ) -> SmoothedBootstrap | None:
-    """A bootstrap, fitted on the classes that have too few rows for a model, with a warning.
+    """Fit a bootstrap on the classes that have too few rows for the model, and warn.
 
     Args:
         table: The training rows.
         few: Positions of these classes in ``table.schema.classes``.
-        learner: The model, for the warning: "a network learns".
-        least: Rows from which on it learns a class.
-        stacklevel: Of the warning, from the caller of this function.
+        learner: Subject and verb of the warning, such as "a network learns".
+        least: Smallest number of rows from which the model learns a class.
+        stacklevel: The `stacklevel` of the warning, counted from the caller of this function.
 
     Returns:
-        None if there is no such class.
+        The fitted bootstrap, or None if `few` is empty.
     """
     if not few:
         return None

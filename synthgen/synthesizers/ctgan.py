@@ -48,10 +48,11 @@ class _Residual(nn.Module):
 
 
 class _Generator(Sampler):
-    """Generates rows from noise and a condition: one value of one code, and the class.
+    """Generates rows from noise and a condition: one level of one code column, and the class.
 
-    A condition is a tensor of positions, int64 of shape (batch, n_conditions): that of the value
-    among all levels, if there are codes, and that of the class behind them, if it is a condition.
+    A condition is an int64 tensor of positions, shape (batch, n_conditions). One position is that
+    of the level among all levels (if the table has code columns); another is that of the class,
+    counted after all levels (if the network learns several classes).
     """
 
     frequencies: Tensor
@@ -71,12 +72,12 @@ class _Generator(Sampler):
                 OneHotLinear(NOISE + 2 * HIDDEN, self.n_levels, n_numbers + spans.total),
             ]
         )
-        # Cumulated frequencies of the values, one unit for each code, n_codes units for each class.
+        # Cumulative level frequencies. Each code column spans one unit, each class n_codes units.
         self.register_buffer(
             "frequencies", torch.zeros(n_labels * spans.total, dtype=torch.float64)
         )
-        # The greatest absolute number of a training row; numbers beyond it would all be decoded to
-        # the same value.
+        # Largest absolute value of each encoded number in training; larger ones would all decode
+        # to the same value.
         self.register_buffer("limits", torch.ones(n_numbers))
         place = torch.tensor(scale_code, dtype=torch.long)
         starts = spans.offsets[place.clamp(min=0)] if spans.total else torch.zeros_like(place)
@@ -92,7 +93,7 @@ class _Generator(Sampler):
         return torch.stack(parts, -1) if parts else place.new_zeros(*place.shape, 0)
 
     def forward(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers and logits of the codes."""
+        """Compute the numbers, and the logits of the codes."""
         out, hot = noise, OneHot(condition, self.n_levels)
         for layer in self.layers:
             out = layer(out, hot)
@@ -100,7 +101,7 @@ class _Generator(Sampler):
         return self.limits * torch.tanh(numbers / self.limits), self.spans.bounded(raw)
 
     def row(self, numbers: Tensor, soft: Tensor) -> Tensor:
-        """The input of the critic; a number is multiplied by the probability of having a value."""
+        """Build the critic's input; numbers are weighted by the probability of being present."""
         if self.spans.total and self.n_numbers:
             there = soft.index_select(1, self.number_place)
             numbers = numbers * torch.addcmul(self.always, self.sometimes, there)
@@ -122,7 +123,7 @@ class _Generator(Sampler):
 
 
 class _Conditions(nn.Module):
-    """Training by sampling: draws a column, a value of it by log-frequency, and a row with it."""
+    """Training by sampling: draws a column, then a level by log-frequency, then a matching row."""
 
     places: Tensor
     starts: Tensor
@@ -146,7 +147,7 @@ class _Conditions(nn.Module):
         per_label = torch.bincount(data.labels.long(), minlength=data.n_labels).to(torch.float64)
         seen = torch.where(counts > 0, (counts + 1).log(), counts)
         tables = {
-            # Rows of each (class, column, value), one after the other.
+            # Row positions, grouped by (class, column, level).
             "places": places.flatten(),
             "starts": starts.flatten(),
             "counts": counts,
@@ -157,11 +158,14 @@ class _Conditions(nn.Module):
             self.register_buffer(name, table.to(device), persistent=False)
 
     def forward(self, share: Tensor, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-        """Class, place of the value among all levels, and row; each of shape (..., batch).
+        """Draw a class, the position of a level among all levels, and a row.
 
         Args:
-            share: Uniform numbers, float64 of shape (..., 3, batch).
-            data: The rows.
+            share: Uniform random numbers from 0 to 1, float64 of shape (..., 3, batch).
+            data: The training rows.
+
+        Returns:
+            Three int64 tensors, each of shape (..., batch).
         """
         of_label, of_value, of_row = share.unbind(-2)
         labels = torch.zeros_like(of_label, dtype=torch.long)
@@ -179,24 +183,24 @@ class _Conditions(nn.Module):
 
 
 def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
-    """Shares of the values within each class and code, cumulated over all of them.
+    """Normalise weights within each class and code column, then accumulate over all of them.
 
     Args:
-        weights: Of each class and value, float64 of shape (n_labels, n_levels).
-        spans: The values of each code.
+        weights: Weight of each level in each class, float64 of shape (n_labels, n_levels).
+        spans: The range of levels of each code column.
     """
     if not spans.total:
         return weights.flatten()
     member = spans.member.to(weights)
     shares = weights / (weights @ member).clamp(min=1e-300).matmul(member.T)
-    # A class without rows keeps its interval.
+    # A class without rows keeps an interval of the same length as the others.
     whole = shares.cumsum(1)
     before = spans.count * torch.arange(len(weights), device=whole.device)
     return (whole + before[:, None]).flatten()
 
 
 def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Tensor:
-    """Draw a code uniformly and a value of it; a position among all levels of all classes."""
+    """Draw a code column uniformly, then a level; return its position in `cumulated`."""
     if not spans.total:
         return labels
     place = torch.searchsorted(cumulated, (labels + share) * spans.count, right=True)
@@ -221,7 +225,7 @@ class _CTGANLearner(StagedLearner):
         self.width = _drawn(*columns, pac)
         self.critic = critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
         self.conditions = _Conditions(data)
-        # Of the scores of fake, real and mixed packs in the critic's gap.
+        # Signs of the critic's scores in its loss: + fake packs, - real packs, 0 mixed packs.
         signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
         self.register_buffer("signs", signs, persistent=False)
         # Rounded, as the model file holds them.
@@ -245,7 +249,8 @@ class _CTGANLearner(StagedLearner):
             "noise": source.normal(batch, NOISE),
             "gumbel": source.uniform(batch, self.sampler.spans.total),
             "share": source.uniform(packs, 1),
-            # Of fake, real and mixed packs before the critic learns, and of the fake ones after.
+            # Dropout of fake, real and mixed packs in the critic's update, then of the fake packs
+            # in the generator's update.
             "kept": source.uniform(4 * packs, 2 * HIDDEN),
         }
 
@@ -287,17 +292,14 @@ class _CTGANLearner(StagedLearner):
         return self._judged(carried) if stage else self._judge(drawn)
 
     def _judge(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The losses of the critic: it tells real from fake rows, with a slope of 1 between them.
-
-        The penalty on the slope is that of Gulrajani et al. (2017).
-        """
+        """Compute the critic's Wasserstein loss with gradient penalty (Gulrajani et al. 2017)."""
         sampler, critic = self.sampler, self.critic
         numbers, logits = sampler(drawn["noise"], drawn["condition"])
         soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, drawn["gumbel"])
         fake = sampler.row(numbers, soft)
         packs = self.batch // self.pac
         made, true = critic.seen(fake.detach()), critic.known(drawn["real"], drawn["values"])
-        # The first layer is linear: between two packs it is between theirs, at no cost.
+        # The first layer is linear, so its output for a mixed pack is the mix of the two outputs.
         between = torch.lerp(true, made, drawn["share"])
         entered = torch.stack([made, true, between]) + critic.told(drawn["condition"])
         scores, one, two = critic(entered.flatten(0, 1), drawn["kept"][: 3 * packs])
@@ -308,9 +310,10 @@ class _CTGANLearner(StagedLearner):
         return gap + PENALTY * ((norm - 1) ** 2).mean(), gap.detach()[None], carried
 
     def _judged(self, carried: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The generator pleases the critic and keeps to the condition.
+        """Compute the generator's loss: the critic's score, and how well rows meet the condition.
 
-        NOTE[DIFF]: it learns from the rows that the critic has just seen; the paper draws new ones.
+        NOTE[DIFF]: the generator learns from the rows of the critic's update; the paper draws new
+        rows.
         """
         critic = self.critic
         entered = critic.seen(carried["fake"]) + critic.told(carried["condition"])
@@ -319,7 +322,7 @@ class _CTGANLearner(StagedLearner):
         return loss + missed, torch.stack([loss.detach(), missed.detach()]), {}
 
     def _missed(self, carried: dict[str, Tensor]) -> Tensor:
-        """Cross-entropy of the one code that the condition fixes."""
+        """Compute the cross-entropy of the code column that the condition fixes."""
         spans, logits = self.sampler.spans, carried["logits"]
         if not spans.total:
             return logits.sum()
@@ -332,17 +335,18 @@ class CTGAN(NetworkSynthesizer):
     """Conditional GAN for mixed tables (Xu et al. 2019).
 
     Networks and losses are those of the paper: training by sampling over all discrete values,
-    Wasserstein loss with gradient penalty, packs of rows for the critic (Lin et al. 2018). It
-    differs in that numbers are quantile-normal instead of mixture-normalised, the class is a second
-    condition beside the single value of the paper, weights are averaged, and training stops at the
-    best distance to held-out rows of the class.
+    Wasserstein loss with gradient penalty, and a critic that scores packs of rows (PacGAN, Lin et
+    al. 2018). There are four differences from the paper: numbers are quantile-normal instead of
+    mode-specifically normalised; the class is a second condition beside the paper's single value;
+    weights are averaged over training; and training keeps the step at which generated rows are
+    closest to held-out rows of the class.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
     Args:
-        pac: Number of rows that the critic judges together; the batch is rounded down to whole
-            packs.
-        learning_rate: Of Adam; here 2e-4.
+        pac: Number of rows in a pack, which the critic scores together. The batch size is rounded
+            down to whole packs.
+        learning_rate: Learning rate of Adam for both networks.
 
     Example:
         >>> import numpy as np, pandas as pd

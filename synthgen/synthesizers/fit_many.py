@@ -20,30 +20,32 @@ def fit_many(
     together: bool | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Synthesizer]:
-    """Fit each synthesizer to its own rows, and train similar networks side by side.
+    """Fit several synthesizers, each to its own rows; similar networks are trained side by side.
 
-    Side by side is experimental: whether it pays on a GPU has not been measured. Part ``many`` of
-    ``python evaluation/gpu.py`` does: 25 networks should take at most 3 times as long as one.
+    Training side by side is experimental: its benefit on a GPU has not been measured. Part ``many``
+    of ``python evaluation/gpu.py`` measures it; the goal is that 25 networks take at most 3 times
+    as long as one.
 
-    Networks are similar if they are of one class, have the same arguments except `steps` and
-    `random_state`, and learn from tables with the same columns, such as folds of one table. Each
-    result is equal in distribution to that of its own `fit`, but not to the same bits.
+    Networks are similar if they have the same class, the same arguments except `steps` and
+    `random_state`, and tables with the same columns (folds of one table, for example). A result has
+    the same distribution as that of a separate `fit`, but not the same bits.
 
     Args:
-        jobs: (synthesizer, X, y), (synthesizer, frame, name of its target), or (synthesizer, table,
-            None) with a `Table`; each synthesizer is fitted in place, once.
+        jobs: One tuple per synthesizer: (synthesizer, X, y), (synthesizer, frame, name of the
+            target column), or (synthesizer, table, None) with a `Table`. Each synthesizer is
+            fitted in place and may occur once.
         together: Whether to train similar networks side by side. None: on a GPU only; on a CPU it
             saves no time (``evaluation/speed.md``).
-        say: Called with a sentence for each run that says how it was trained, and why.
+        say: A function that receives one sentence per training run: how it was trained, and why.
 
     Returns:
-        The synthesizers, fitted.
+        The fitted synthesizers, in the order of `jobs`.
 
     Raises:
-        UsageError: A synthesizer has two jobs (E297).
-        SynthgenError: See `Synthesizer.fit`; the message names the job. Tables of all jobs,
-            and arguments of networks, are checked before the first fit. If a fit fails later, the
-            others are finished first, and their synthesizers are fitted.
+        UsageError: A synthesizer occurs in two jobs (E297).
+        SynthgenError: See `Synthesizer.fit`; the message names the job. All tables, and the
+            arguments of networks, are checked before the first fit. If a fit fails later, the other
+            fits are completed before the error is raised.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -103,12 +105,12 @@ def _of_job(i: int, error: SynthgenError) -> SynthgenError:
 def _train(
     fits: dict[int, Generator[Task, History, None]], say: Callable[[str], None]
 ) -> dict[int, SynthgenError]:
-    """Run the trainings of several fits, those of similar networks side by side, in rounds.
+    """Run the trainings of several fits in rounds, similar networks side by side.
 
-    In each round every fit that is not done has one training to run.
+    In each round, every unfinished fit runs one training.
 
     Returns:
-        What went wrong in fits that failed, by position of the fit.
+        The errors of the fits that failed, by position of the job.
     """
     tasks: dict[int, Task] = {}
     failed: dict[int, SynthgenError] = {}
@@ -141,19 +143,19 @@ def _train(
 
 
 def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
-    """The rows of a job."""
+    """Make the `Table` of a job."""
     if y is None and isinstance(X, Table):
         return X
     return Table.labelled(X, y, schema=synthesizer.schema)
 
 
 def pays_together(synthesizer: Synthesizer) -> bool:
-    """Whether `fit_many` trains it side by side with similar networks by default."""
+    """Whether `fit_many` by default trains this synthesizer side by side with similar ones."""
     return not _alone(synthesizer, None)
 
 
 def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
-    """Why a synthesizer is fitted by itself, or ""."""
+    """Give the reason why a synthesizer is fitted by itself, or "" if there is none."""
     if not isinstance(synthesizer, NetworkSynthesizer):
         return "it is no network"
     if synthesizer.checkpoint is not None:
@@ -164,7 +166,7 @@ def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
 
 
 def _key(task: Task) -> tuple[object, ...]:
-    """A key that networks must share to be trained side by side."""
+    """Compute the key that networks must share to be trained side by side."""
     axes = task.learner.axes()
     shapes = [
         tuple(n for d, n in enumerate(w.shape) if d not in axes.get(name, {}))

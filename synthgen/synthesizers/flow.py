@@ -29,41 +29,42 @@ from synthgen.training.blocks import Spans
 from synthgen.training.device import torch_generator
 from synthgen.training.learner import Axes, Learner, Sampler, Source, StagedLearner
 
-# With fewer rows of the class, training on all rows first gives better rows
+# Below this number of rows of the class, pre-training on all rows gives better synthetic rows
 # (``evaluation/transfer.md``).
 ADAPT_BELOW = 1000
-# More steps than this change no row, and would be a way to make a file that never ends.
+# Upper limit of `solver_steps`. More steps change no row, and without a limit a malicious model
+# file could make sampling run for ever.
 MAX_SOLVER_STEPS = 10_000
-# Share of the rows of a batch that are learned without their class, for `guidance`.
+# Share of the rows of a batch whose class is hidden in training; `guidance` needs this.
 LABEL_DROPOUT = 0.1
 CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
-# Moments are logit-normal (Esser et al. 2024), later rather than sooner: what ties numbers to one
-# another shows last.
+# Location and scale of the logit-normal distribution of training times (Esser et al. 2024). It
+# favours late times, at which the dependence between numbers becomes visible.
 LATE, SPREAD = 0.8, 1.6
-# Share of the rows of a batch that show levels without noise, and share of these levels; this is
-# what `where` needs.
+# Share of the rows of a batch in which some levels carry no noise, and the share of levels that
+# carry none in such a row; `where` needs this.
 SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 SMALL_BATCH, LARGE_BATCH = 256, 4096
-# The frequencies of a class are those of its rows and of so many rows of the base.
+# Level frequencies of a small class are smoothed with this many pseudo-rows from the base.
 BORROWED = 5
-# Number of times at which the loss on held-out rows is computed.
+# Number of time points at which the loss of a row is computed.
 MOMENTS = 8
-# Draws of noise at each moment, where a row is asked about.
+# Noise draws per time point when the loss of a single row is computed.
 NOISES = 4
 
 
 def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
-    """Logarithms of the frequencies of a column's levels in a class of few rows.
+    """Estimate the log-frequencies of a column's levels in a class of few rows.
 
-    Levels with fewer than 5 rows, which a model file must not tell apart, share their rows as in
-    the base.
+    Levels with fewer than 5 rows must not be distinguishable in a model file. Their rows are
+    pooled and divided in proportion to the frequencies of the base network.
 
     Args:
-        counts: Rows of the class with each level, float64 of shape (levels,).
-        base: Logarithms of the frequencies in the base, shape (levels,).
+        counts: Number of rows of the class with each level, float64 of shape (levels,).
+        base: Natural logarithms of the level frequencies of the base, shape (levels,).
 
     Returns:
-        float32 of shape (levels,).
+        Natural logarithms of the frequencies, float32 of shape (levels,).
 
     Example:
         >>> base = torch.tensor([0.98, 0.01, 0.01], dtype=torch.float64).log()
@@ -96,18 +97,18 @@ class _FlowLearner(StagedLearner):
         self.data, self.batch = data, batch
         self.width = _drawn(sampler.size, len(data.spans.widths))
         if data.spans.total:
-            # Rounded, as the model file holds them; what the network learns makes up for it.
+            # Rounded as in the model file; the network learns to correct the rounding.
             parts = data.counts().sum(0).cpu().split(data.spans.widths)
             counts = torch.cat([torch.from_numpy(shareable_counts(p.numpy())) for p in parts])
             sampler.prior.copy_(((counts + 0.5) / (rounded_count(len(data)) + 1)).log())
-        # In fine-tuning there is one class alone, and nothing to learn about the others.
+        # Fine-tuning sees a single class, so there is nothing to learn about the others.
         several = len(data.labels.unique()) > 1
         self.dropout = LABEL_DROPOUT if several else 0.0
         tuned = sampler.label is not None and not several
         if tuned:
             sampler.keep_most()
-        # Of the losses. In fine-tuning the mean number and the mean level count the same: otherwise
-        # many numbers would leave a few levels no part of the clipped gradient.
+        # Weights of the losses. In fine-tuning, all numbers together and all levels together weigh
+        # the same; otherwise many number columns would take up the whole clipped gradient.
         sizes = torch.stack([data.used.sum(), data.spans.count.to(data.used)]).clamp(min=1)
         weights = 1 / (sizes if tuned else data.parts.expand(2))
         self.register_buffer("weights", weights, persistent=False)
@@ -117,9 +118,9 @@ class _FlowLearner(StagedLearner):
         ]
 
     def start_from(self, base: Learner) -> None:
-        """Take the weights of a base, but the class's own frequencies of levels.
+        """Take the weights of the base, but use the level frequencies of the class.
 
-        The network alone hardly moves a level from one row in fifty to every second row.
+        Fine-tuning alone would hardly raise a level from a share of 2 % to one of 50 %.
         """
         super().start_from(base)
         prior, data = self.sampler.prior, self.data
@@ -150,7 +151,7 @@ class _FlowLearner(StagedLearner):
 
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
         sampler, data, shape = self.sampler, self.data, drawn["rows"].shape
-        # One moment in each of `batch` parts that are as likely: the loss varies less.
+        # Stratified times, one from each of `batch` equally likely intervals: less variance.
         place = torch.arange(self.batch, device=data.labels.device) + drawn["times"]
         place = (place / self.batch).clamp(1e-6, 1 - 1e-6)
         times = torch.sigmoid(LATE + SPREAD * torch.special.ndtri(place))
@@ -161,7 +162,7 @@ class _FlowLearner(StagedLearner):
         share = drawn["shown"]
         shown = (share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)
         noise, shown = drawn["noise"], shown.to(share.dtype)
-        if data.padded:  # so that nothing comes from what the table lacks
+        if data.padded:  # columns of padding must contribute nothing
             noise = noise * torch.cat([data.used, data.spans.used])
             shown = shown * data.spans.shares(rows.codes)
         found = sampler.noisy(rows, labels, times.reshape(-1, 1), noise, shown)
@@ -174,7 +175,7 @@ class _FlowLearner(StagedLearner):
         return losses.dot(self.weights), losses.detach(), {}
 
     def course(self, done: int, steps: int) -> float:
-        """Linear warm-up, then half a cosine down."""
+        """Learning rate schedule: linear warm-up, then cosine decay."""
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
         return min(1.0, (done + 1) / WARM_UP) * (LEAST_RATE + (1 - LEAST_RATE) * falling)
 
@@ -190,22 +191,26 @@ class TabFlow(NetworkSynthesizer):
     held-out rows of the class. `steps` matters most, then `learning_rate`; the measurements are in
     ``evaluation/fidelity.md`` and ``evaluation/transfer.md``.
 
-    Scope "auto" is "adapt" below 1,000 rows of the class, else "class". Fine-tuning begins
-    with the frequencies of the levels in the class, and changes only how the class and the time
-    scale and shift the layers, and the last bias: the rows come nearer to held-out rows
-    than if the whole network is changed, and tell less about training rows.
+    Scope "auto" means "adapt" below 1,000 rows of the class, otherwise "class". Fine-tuning starts
+    from the level frequencies of the class. It changes only the scale and shift that class and time
+    apply to the layers, and the last bias. This gives rows that are closer to held-out rows, and
+    reveal less about training rows, than fine-tuning the whole network.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
     Args:
-        guidance: Weight of the class for scopes "all" and "adapt". 1 is as learned; more gives rows
-            that are more typical of the class and less diverse (Ho & Salimans 2022).
-        solver_steps: Steps from noise to a row; time grows in proportion.
-        steps: Updates. None: 20 times the square root of the rows, from 100 to 4,000; on a GPU,
-            if rows of the class are held out, 50 times, up to 10,000. With scope "adapt", half as
-            many on all rows, then 40 times the square root of the rows of the class, from 200 to
-            4,000. A number holds for each of the two.
-        batch_size: Rows of a batch. None: 256; on a GPU an eighth of the rows, from 256 to 4,096.
+        guidance: Classifier-free guidance weight for scopes "all" and "adapt" (Ho & Salimans 2022).
+            1 samples what was learned; larger values give rows that are more typical of the class
+            and less diverse.
+        solver_steps: Steps of the ODE solver from noise to a row, from 1 to 10,000. The time of
+            sampling is proportional to it.
+        steps: Number of updates. None: 20 times the square root of the number of training rows,
+            between 100 and 4,000; on a GPU, if rows of the class are held out, 50 times, up to
+            10,000. With scope "adapt", pre-training takes half as many, and fine-tuning takes 40
+            times the square root of the rows of the class, between 200 and 4,000. If you give a
+            number, pre-training and fine-tuning each take that many.
+        batch_size: Rows per batch. None: 256 on a CPU; an eighth of the rows, between 256 and
+            4,096, on a GPU.
 
     Example:
         >>> import numpy as np, pandas as pd
@@ -257,21 +262,22 @@ class TabFlow(NetworkSynthesizer):
         random_state: RandomState = None,
         where: Mapping[Any, Any] | None = None,
     ) -> pd.DataFrame:
-        """Generate exactly `n_samples` new rows of class `label`, with the values in `where`.
+        """Generate exactly `n_samples` new rows, with some categorical columns fixed by `where`.
 
         Args:
             n_samples, label, random_state: See `Synthesizer.sample`.
             where: Fixed values of categorical columns, by column name, such as
-                ``{"region": "north"}``; the value None is a missing cell. The network draws the
-                other columns to go with them, as far as it learned how. None: no column is fixed.
+                ``{"region": "north"}``; the value None is a missing cell. The other columns are
+                drawn conditionally on these values, to the extent that the network has learned the
+                dependence. None: no column is fixed.
 
         Returns:
             See `Synthesizer.sample`.
 
         Raises:
-            UsageError: See `Synthesizer.sample`. `where` has a column or value that was not
-                learned, or a column without levels (E238). The class has too few rows for the
-                network and is resampled, which `where` cannot steer (E237).
+            UsageError: See `Synthesizer.sample`. `where` names a column or value that was not
+                learned, or a column that is not categorical (E238). The class had too few rows for
+                a network and uses a bootstrap, which does not support `where` (E237).
         """
         if not where:
             return super().sample(n_samples, label=label, random_state=random_state)
@@ -319,20 +325,21 @@ class TabFlow(NetworkSynthesizer):
 
     @staticmethod
     def default_steps(rows: int) -> int:
-        """20 times the square root of the rows, from 100 to 4,000; 2,000 for 10,000 rows.
+        """Number of updates: 20 times the square root of the rows, between 100 and 4,000.
 
-        If rows are held out, the best step is kept. If there are too few for that, more steps would
-        only memorise the rows.
+        10,000 rows give 2,000 updates. If rows are held out, training keeps the step with the
+        lowest held-out loss. If there are too few rows for that, more steps would only memorise
+        them.
         """
         return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 
     def _plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
-        """The size of a network, its updates and its batch.
+        """Choose the size of a network, its number of updates and its batch size.
 
-        A base has half the width and takes half the steps, since a larger one memorises rows of the
-        class before it is fine-tuned. Fine-tuning, which changes little of the network, takes 40
-        times the square root of the rows, from 200 to 4,000. On a GPU, whose steps take a tenth of
-        the time, early stopping decides among more of them.
+        A base has half the width and takes half the steps, because a larger one memorises rows of
+        the class before it is fine-tuned. Fine-tuning changes few weights and takes 40 times the
+        square root of the rows, between 200 and 4,000 updates. On a GPU a step takes a tenth of the
+        time, so training runs longer and early stopping has more steps to choose from.
         """
         if role == "adapted":
             steps = int(np.clip(40 * np.sqrt(rows), 200, 4000))
@@ -354,9 +361,10 @@ class TabFlow(NetworkSynthesizer):
         return _drawn(layout.n_numbers + sum(layout.widths), len(layout.widths))
 
     def _batch(self, rows: int, device: torch.device) -> int:
-        """What was asked for. None: on a CPU 256, on a GPU an eighth of the rows, to 4,096.
+        """Batch size: the argument; if None, 256 on a CPU, an eighth of the rows on a GPU.
 
-        16 times the batch costs a GPU about twice the time.
+        On a GPU it lies between 256 and 4,096. There a batch of 16 times the size takes about twice
+        the time.
         """
         if self.batch_size is not None or device.type == "cpu":
             return self.batch_size or SMALL_BATCH
@@ -370,13 +378,13 @@ class TabFlow(NetworkSynthesizer):
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Losses at several moments of the way from noise to the row, with the same noise."""
+        """Compute losses at several times between noise and row, with the same noise for all."""
         assert isinstance(sampler, Flow)
         figures = []
         with torch.no_grad():
             for k in range(MOMENTS * NOISES):
                 moment = (k % MOMENTS + 0.5) / MOMENTS
-                # One noise for all rows of a draw, so that a row's loss has no other row in it.
+                # All rows of a draw share one noise, so a row's loss does not depend on the others.
                 noise = torch.randn(
                     1, sampler.size, device=rows.numbers.device, generator=generator
                 ).expand(len(rows), -1)
@@ -394,16 +402,16 @@ class TabFlow(NetworkSynthesizer):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
     ) -> Callable[[], float]:
-        """Mean loss on held-out rows, always at the same moments with the same noise."""
+        """Return a function that gives the mean held-out loss at fixed times with fixed noise."""
         assert isinstance(sampler, Flow)
 
         real = Encoded.cat(list(held.values()))
         sizes, of = self._told(held, labels)
-        # All moments are one batch: shape (MOMENTS * rows, ...).
+        # All time points form one batch of shape (MOMENTS * rows, ...).
         moments = (torch.arange(MOMENTS, device=self.device_) + 0.5) / MOMENTS
         times = moments.repeat_interleave(len(real))[:, None]
         whole = Encoded(real.numbers.repeat(MOMENTS, 1), real.codes.long().repeat(MOMENTS, 1))
-        # Each class counts the same.
+        # Each class has the same total weight.
         share = torch.cat([torch.full((n,), 1 / (MOMENTS * n * len(sizes))) for n in sizes])
         share = share.repeat(MOMENTS).to(self.device_)
 

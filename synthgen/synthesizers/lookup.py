@@ -11,7 +11,7 @@ from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.training.model_file import naming, read_model
 
-# Where synthgen's own synthesizers are; a model file may name these and no others.
+# Modules of synthgen's own synthesizers. A model file may name only these.
 HOMES = {
     "CTGAN": "synthgen.synthesizers.ctgan",
     "TVAE": "synthgen.synthesizers.tvae",
@@ -26,15 +26,16 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     """Read a model file of any of synthgen's own synthesizers.
 
     Args:
-        path: A file that `Synthesizer.save` wrote. It is checked first; no code in it is run.
-        device: "auto", "cpu", "cuda" or "cuda:1", for the networks.
+        path: A file that `Synthesizer.save` wrote. It is checked before use, and no code in it is
+            run.
+        device: Device of the networks: "auto", "cpu", "cuda" or, for example, "cuda:1".
 
     Returns:
         The fitted synthesizer.
 
     Raises:
-        ModelFileError: The file is damaged (E417, E418), of a newer version (E415), or of a class
-            that is not synthgen's (E404).
+        ModelFileError: The file is damaged (E417, E418), was written by a newer version (E415), or
+            names a class that is not part of synthgen (E404).
 
     Example:
         >>> import tempfile
@@ -63,11 +64,14 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
-    """A synthesizer from its name.
+    """Make a synthesizer from its name.
 
     "auto" chooses by the number of rows of the class, without a search
-    (``evaluation/transfer.md``): a smoothed bootstrap below 10 rows, TabFlow trained on all rows
-    and then on the class below 1,000, and TabFlow trained on the class alone from there on.
+    (``evaluation/transfer.md``):
+
+    - below 10 rows: a smoothed bootstrap;
+    - from 10 to 999 rows: TabFlow, trained on all rows and fine-tuned on the class;
+    - from 1,000 rows: TabFlow, trained on the class alone.
 
     Args:
         synthesizer: A short name in upper or lower case, a model of SDV such as
@@ -75,7 +79,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             synthesizer is returned as it is.
 
     Raises:
-        UsageError: There is none of that name (E205).
+        UsageError: No synthesizer has this name (E205).
 
     Example:
         >>> resolve("bootstrap")
@@ -115,7 +119,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
 
 
 def _unknown(given: object, known: list[str], use: str) -> str:
-    """The message for an unknown name, with the most similar known one."""
+    """Build the error message for an unknown name; it suggests the most similar known name."""
     near = get_close_matches(str(given).lower(), [k.lower() for k in known], n=1)
     meant = [k for k in known if k.lower() in near]
     hint = f"; did you mean {meant[0]!r}?" if meant else ""

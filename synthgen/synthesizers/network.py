@@ -37,25 +37,28 @@ Scope = Literal["auto", "class", "all", "adapt"]
 # A network is trained once, pre-trained as a base, or fine-tuned from one.
 Role = Literal["whole", "base", "adapted"]
 
-# With fewer rows of a class, a network learns nothing that resampling does not give.
+# Below this number of rows of a class, a network is no better than resampling.
 MIN_ROWS = 10
-# CTGAN and TVAE encode a number column by levels up to so many distinct values. More would double
-# the width on Adult, without better rows (`evaluation/speed.md`).
+# CTGAN and TVAE encode a number column as levels if it has at most this many distinct values. A
+# larger limit doubles the width on Adult without better rows (`evaluation/speed.md`).
 FEW_LEVELS = 24
-# Bytes for each float32 weight: the weight, its gradient twice, two moments of Adam, two saved
-# copies of weight and moments, and the first weight. A sampler also keeps the average, its last
-# change, the best average, two saved copies of these, and the first average.
+# Bytes per float32 weight in training: WEIGHT covers the weight, its gradient twice, Adam's two
+# moments, two saved copies of weight and moments, and the initial weight. For each weight of a
+# sampler, SAMPLER_WEIGHT adds the average, its last change, the best average, two saved copies of
+# these, and the initial average.
 WEIGHT, SAMPLER_WEIGHT = 52, 32
-# Numbers that a step keeps: KEPT for each encoded value of a row and each of UNITS hidden units.
+# A training step stores KEPT numbers for each encoded value of a row and for each of UNITS hidden
+# units.
 KEPT, UNITS = 7, 2048
-# Bytes of a row while its widest column is encoded, on the CPU, or moved, elsewhere.
+# Bytes per row while the widest column is encoded (ENCODING, on a CPU) or copied to another device
+# (MOVING).
 ENCODING, MOVING = 120, 48
-# Rows whose losses are computed at once.
+# Number of rows whose losses are computed in one batch.
 ASKED_AT_ONCE = 2000
 
 
 class Plan(NamedTuple):
-    """How a network is trained: the rows that it is sized for, its updates, rows of a batch."""
+    """How to train a network: number of rows to size it for, number of updates, batch size."""
 
     size: int
     steps: int
@@ -63,34 +66,35 @@ class Plan(NamedTuple):
 
 
 class NetworkSynthesizer(SavedNetworks):
-    """A synthesizer that trains networks; a subclass says which.
+    """Base class of the synthesizers that train networks; a subclass defines the networks.
 
     Args:
-        scope: The rows that a network learns from. "class": one network for each class, from its
-            rows alone. "all": one network from all rows, with the class as a condition. "adapt": as
-            "all", then a copy is fine-tuned on the rows of each class. "auto": the scope that
-            measured best for the number of rows of the class (``evaluation/scope.md``).
-        steps: Number of updates; None: 2,000 to 4,000, more for more rows.
-        batch_size: Rows of a batch. They are drawn with replacement, so it may exceed the table.
-        learning_rate: Of Adam.
-        device: "auto", "cpu", "cuda" or "cuda:1"; "auto" is a GPU if there is one.
+        scope: The rows that a network learns from. "class": one network per class, trained on the
+            rows of that class. "all": one network for all rows, with the class as a condition.
+            "adapt": as "all", then a copy is fine-tuned on the rows of each class. "auto": the
+            scope that was best for this number of rows of the class (``evaluation/scope.md``).
+        steps: Number of updates. None: 2,000 to 4,000, more for more rows.
+        batch_size: Rows per batch. Rows are drawn with replacement, so a batch may be larger than
+            the table.
+        learning_rate: Learning rate of Adam.
+        device: "auto", "cpu", "cuda" or, for example, "cuda:1". "auto" uses a GPU if there is one.
         verbose: Whether to show a progress bar, on standard error or in a notebook.
-        checkpoint: A file to which `fit` writes its state every 30 seconds, and on Ctrl-C and
-            SIGTERM. If the file exists, `fit` with the same table and arguments continues from it;
-            on a CPU the result has the same bits as without a stop. It holds weights but no rows,
-            and is removed at the end. None: no checkpoint is written.
+        checkpoint: Path of a file to which `fit` writes its state every 30 seconds, and on Ctrl-C
+            and SIGTERM. If the file exists, `fit` with the same table and arguments continues from
+            it; on a CPU the result has the same bits as an uninterrupted fit. The file contains
+            weights but no rows, and is deleted when the fit ends. None: no checkpoint.
         classes, schema, random_state: See `Synthesizer`.
 
     Attributes:
         device_: The device of the networks.
-        scope_: The scope used for each class.
-        history_: The `History` of the network of each class.
-        fallback_: Classes with fewer than 10 rows, for which a `SmoothedBootstrap` is used instead.
+        scope_: The scope of each learned class, by label.
+        history_: The `History` of the network of each learned class, by label.
+        fallback_: Labels with fewer than 10 rows, for which a `SmoothedBootstrap` is used.
     """
 
-    # Distinct values up to which a number column is encoded by levels.
+    # A number column with at most this many distinct values is encoded as levels.
     max_levels: ClassVar[int] = MAX_LEVELS
-    # Arguments that depend on rows and device where they are None.
+    # Arguments that may be None; their value then follows from the rows and the device.
     may_be_none: ClassVar[tuple[str, ...]] = ("steps",)
 
     def __init__(
@@ -123,18 +127,18 @@ class NetworkSynthesizer(SavedNetworks):
 
     @abstractmethod
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        """The network that generates rows, its size chosen for `rows`; weights are not yet set."""
+        """Build the network that generates rows, sized for `rows` rows, without initial weights."""
 
     @abstractmethod
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
-        """All that is needed to train `sampler` on `data`; weights are not yet set."""
+        """Build the learner that trains `sampler` on `data`, without initial weights."""
 
     def _beside(self, layout: Layout, n_labels: int) -> torch.nn.Module:
-        """The networks that are trained but not saved, such as a critic."""
+        """Build the networks that are trained but not saved, such as a critic."""
         return torch.nn.Module()
 
     def _index(self, layout: Layout) -> int:
-        """Bytes that a learner keeps for each row, in addition to the row."""
+        """Bytes that the learner stores per row in addition to the row itself."""
         return 0
 
     @abstractmethod
@@ -144,14 +148,14 @@ class NetworkSynthesizer(SavedNetworks):
     def budget(
         self, layout: Layout, n_labels: int, rows: int, size: int, batch: int | None = None
     ) -> Budget:
-        """The memory that training takes on the device.
+        """Estimate the memory that training takes on the device.
 
         Args:
-            layout: Of the encoded rows.
-            n_labels: Number of classes; 1: the class is no condition.
+            layout: Layout of the encoded rows.
+            n_labels: Number of classes that the network learns; with 1, there is no condition.
             rows: Number of training rows.
             size: Number of rows that the sampler is sized for.
-            batch: Rows of a batch; None: as `fit` takes for so many rows.
+            batch: Rows per batch. None: the batch size that `fit` uses for this many rows.
         """
         batch = batch or self._batch(rows, self.device_)
         width = self._drawn(layout)
@@ -183,13 +187,13 @@ class NetworkSynthesizer(SavedNetworks):
     def fit_steps(
         self, X: Any, y: Any = None, *, target: Hashable | None = None
     ) -> Generator[Task, History, None]:
-        """`fit` as a coroutine, with which `fit_many` trains networks of several fits at once.
+        """Run `fit` as a generator, so that `fit_many` can train the networks of several fits.
 
         Args:
             X, y, target: See `fit`; `X` may also be a `Table`.
 
         Yields:
-            Each training as a `Task`; the caller runs it and sends back its `History`.
+            One `Task` per training; the caller runs it and sends back its `History`.
         """
         table = X
         if not isinstance(X, Table):
@@ -212,7 +216,7 @@ class NetworkSynthesizer(SavedNetworks):
     def _identity(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
     ) -> dict[str, Any]:
-        """All that the bits of the result depend on, as JSON values by name."""
+        """Collect everything that determines the bits of the result, as JSON values by name."""
         params = self.get_params(deep=False)
         for name in ("device", "verbose", "checkpoint", "classes", "schema", "random_state"):
             params.pop(name, None)
@@ -223,16 +227,16 @@ class NetworkSynthesizer(SavedNetworks):
             "class": f"{type(self).__module__}.{type(self).__qualname__}",
             **{k: v if isinstance(v, known) else repr(v) for k, v in plain.items()},
             "classes": [str(table.schema.classes[p]) for p in positions],
-            # Another kind of device has another random generator; its number does not matter.
+            # CPU and CUDA have different random generators; which GPU it is does not matter.
             "device": self.device_.type,
             "plan": self._planned(table, positions),
-            # Fresh entropy is that of the fit which wrote the file.
+            # None: the seed is that of the fit which wrote the checkpoint.
             "random_state": None if self.random_state is None else plain_seed(seed),
             "table": digest(table),
         }
 
     def _planned(self, table: Table, positions: list[int]) -> list[list[int]]:
-        """Updates and batches that the arguments leave open: for all rows, and for each class."""
+        """Choose updates and batch sizes that are None: for all rows, then for each class."""
         if self.steps is not None and self.batch_size is not None:
             return []
         counts = np.bincount(table.labels, minlength=len(table.schema.classes))
@@ -246,7 +250,7 @@ class NetworkSynthesizer(SavedNetworks):
     def _runs(
         self, table: Table, positions: list[int], seed: np.random.SeedSequence
     ) -> Generator[Task, History, None]:
-        """The fit as a coroutine: it yields each training and is sent back its history."""
+        """Run the fit as a generator that yields each training and receives its history."""
         classes = table.schema.classes
         counts = np.bincount(table.labels, minlength=len(classes))
         few = [p for p in positions if counts[p] < MIN_ROWS]
@@ -270,16 +274,17 @@ class NetworkSynthesizer(SavedNetworks):
         labels: np.ndarray | None,
         seed: np.random.SeedSequence,
     ) -> Callable[[], float]:
-        """A function that measures the network on held-out rows; lower is better.
+        """Return a function that computes the validation loss of the network; lower is better.
 
-        It is the mean energy distance of generated to held-out rows, always with the same seed.
+        The loss is the energy distance between generated and held-out rows, averaged over classes.
+        Every evaluation uses the same seed.
 
         Args:
             sampler: The network.
             data: Its training rows.
             held: Encoded held-out rows of each class, by position of the class.
-            labels: Class of each row of the table; None: the class is no condition.
-            seed: Of the training.
+            labels: Class of each row of the table. None: the network learns a single class.
+            seed: Seed of the training.
         """
         like = next(sampler.parameters())
         sizes, of = self._told(held, labels)
@@ -291,7 +296,7 @@ class NetworkSynthesizer(SavedNetworks):
             for size in sizes:
                 generator = torch_generator(child_seed(seed, 3), self.device_)
                 drawn.append(sampler.draw(size, Source(generator, like)))
-            # The rows of all classes are one batch.
+            # The rows of all classes form one batch.
             joined = {name: torch.cat([each[name] for each in drawn]) for name in drawn[0]}
             made = _flat(made_of_classes(joined, of), data).split(sizes)
             found = [energy_distance(one, two) for one, two in zip(made, flat, strict=True)]
@@ -302,7 +307,7 @@ class NetworkSynthesizer(SavedNetworks):
     def _told(
         self, held: dict[int, Encoded], labels: np.ndarray | None
     ) -> tuple[list[int], torch.Tensor]:
-        """How many rows are held out of each class, and the class that each of them is told."""
+        """Count the held-out rows of each class, and list the class label of each of them."""
         sizes = [len(real) for real in held.values()]
         told = torch.tensor([0 if labels is None else p for p in held], device=self.device_)
         counts = torch.tensor(sizes, device=self.device_)
@@ -328,14 +333,14 @@ class NetworkSynthesizer(SavedNetworks):
     @staticmethod
     @abstractmethod
     def best_scope(rows: int) -> Scope:
-        """The scope that ``scope="auto"`` stands for (measured: ``evaluation/scope.md``).
+        """Choose the scope that ``scope="auto"`` uses (measurements: ``evaluation/scope.md``).
 
         Args:
-            rows: Training rows of the class, at least 2.
+            rows: Number of training rows of the class, at least 2.
 
         Returns:
-            "class" (a network of its own), "all" (one network of all rows) or "adapt" (that one,
-            fine-tuned on the class).
+            "class" (one network per class), "all" (one network for all rows) or "adapt" (the
+            network for all rows, fine-tuned on the class).
 
         Example:
             >>> from synthgen import CTGAN, TVAE
@@ -345,22 +350,22 @@ class NetworkSynthesizer(SavedNetworks):
 
     @staticmethod
     def default_steps(rows: int) -> int:
-        """2,000 updates for 10,000 rows or fewer, 4,000 for 100,000 or more."""
+        """Number of updates: 2,000 for up to 10,000 rows, 4,000 for 100,000 rows or more."""
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
     def _batch(self, rows: int, device: torch.device) -> int:
-        """Rows of a batch, to learn from so many rows."""
+        """Choose the batch size for this many training rows."""
         assert self.batch_size is not None
         return self.batch_size
 
     def _plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
-        """The size of a network, its updates and its batch; fine-tuning takes half the updates.
+        """Choose network size, updates and batch size; fine-tuning takes half the updates.
 
         Args:
-            rows: Training rows.
-            role: Of the network.
-            device: Where it is trained.
-            held: Whether rows of its classes are held out, so that training can stop early.
+            rows: Number of training rows.
+            role: Role of the network: trained once, pre-trained as a base, or fine-tuned.
+            device: Device of the training.
+            held: Whether rows of its classes are held out for early stopping.
         """
         steps = self.steps or self.default_steps(rows)
         steps = max(1, steps // 2) if role == "adapted" else steps
@@ -371,16 +376,17 @@ class NetworkSynthesizer(SavedNetworks):
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor | None:
-        """How unlikely a network finds rows; None: it cannot say.
+        """Compute the loss of a network on each row.
 
         Args:
             sampler: The network.
-            rows: Encoded, on the device.
-            labels: The class of each row among those of the sampler, int64 of shape (rows,).
-            generator: Of noise, the same for each network that is asked.
+            rows: Encoded rows on the device of the network.
+            labels: Position of each row's class among those of the sampler, int64 of shape (rows,).
+            generator: Generator of the noise, in the same state for every network.
 
         Returns:
-            Shape (rows, figures), the loss as a whole first.
+            Losses of shape (rows, n_losses), the total loss in column 0. None if the network gives
+            no likelihood.
         """
         return None
 
@@ -435,9 +441,9 @@ class NetworkSynthesizer(SavedNetworks):
 def _asked(
     models: dict[int, TrainedNetwork], classes: int
 ) -> Iterator[tuple[int, TrainedNetwork, int]]:
-    """Positions of the classes that networks can be asked about, the network, and its label.
+    """List (position of a class, network, label in the network) for each class with a likelihood.
 
-    A network that learned all classes together is asked about those that it was not made for, too.
+    A network that was trained on all classes covers every class, not only the requested ones.
     """
     for position, model in models.items():
         yield position, model, model.label
@@ -458,6 +464,6 @@ def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None
 
 
 def _flat(rows: Encoded, data: Data) -> torch.Tensor:
-    """Rows as one matrix of numbers and one-hot codes; numbers at spikes and gaps are 0."""
+    """Join numbers and one-hot codes to one matrix; numbers of spikes and missing cells are 0."""
     there = data.there(rows.codes)
     return torch.cat([rows.numbers * there, data.spans.one_hot(rows.codes)], 1)

@@ -33,15 +33,15 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.model_file import building_model, under, write_model
 
-# A class of fewer rows than this leaves no trace in leaves of twenty; it is resampled.
+# A class with fewer rows disappears in leaves of 20 rows or more, so it is resampled instead.
 MIN_ROWS = 10
-# A leaf has so many rows at the least, or this part of all rows if that is more: with leaves of 20,
-# 58 % of 4,707 new rows of Adult's class lay nearer to train than to as many other rows
-# (`evaluation/trees.md`).
+# Default smallest leaf: MIN_LEAF rows, or the number of all rows divided by LEAF_PART if that is
+# more. With leaves of 20, 58 % of 4,707 synthetic rows of Adult's rare class were closer to the
+# training rows than to the same number of other real rows (`evaluation/trees.md`).
 MIN_LEAF, LEAF_PART = 20, 200
-# Rows are drawn in whole blocks, so that the first rows of a longer sample are the same.
+# Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
-# A leaf that holds little but copies of a missing cell is asked so often for something else.
+# How often a code is drawn again if it would copy a cell that is missing.
 REDRAWS = 8
 
 
@@ -49,38 +49,36 @@ REDRAWS = 8
 class SequentialTrees(Synthesizer):
     """Decision trees column by column, with cells drawn from leaves (Reiter 2005).
 
-    The papers are "Using CART to generate partially synthetic, public use microdata" (Reiter 2005)
-    and "synthpop" (Nowok, Raab & Dibben 2016).
+    See Reiter 2005, "Using CART to generate partially synthetic, public use microdata", and Nowok,
+    Raab & Dibben 2016, "synthpop: Bespoke Creation of Synthetic Data in R".
 
-    The class comes first, then the columns in their order. Trees learn each column from those
-    before it, on all rows of the table, whatever their class; a new row has exactly the class that
-    was asked for, and each of its cells is drawn from the leaf that the row falls into. How many
-    decimals a number is written with is drawn the same way, where other columns tell it. What one
-    column owes another exactly (a sum, a copy, an order, a level that decides another) is found on
-    the training rows and kept in every new row.
+    The class comes first, then the columns in the order of the table. For each column, trees are
+    trained on the rows of all classes to predict it from the class and the columns before it. To
+    generate a row, the class is set to the requested one; then each cell is drawn from the leaf
+    that the row falls into. If other columns predict with how many decimals a number is written,
+    the decimals are drawn the same way. Exact relations between columns (a sum, a copy, an order, a
+    level that determines another) are found in the training rows and hold in every new row.
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
-    # Here several large-leaved trees on bootstraps take turns, so that no single row decides a
-    # leaf, and leaves hold shares of levels, of values that at least five rows hold, and of bins,
-    # inside which a number is drawn anew. What is learned therefore holds no training row, and
-    # goes to a file as it is.
+    # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
+    # sample, so that no single row determines a leaf. A leaf stores the shares of levels, of values
+    # that at least five rows have in common, and of bins; a number is drawn at random within its
+    # bin. The model therefore contains no training row and is saved as it is.
 
-    A class of fewer than 10 rows is made by a `SmoothedBootstrap`, and a warning says so.
+    A class with fewer than 10 rows is learned by a `SmoothedBootstrap` instead, with a warning.
 
     Args:
-        trees: Trees of each column; each cell is drawn from one of them. One alone learns from all
-            rows as they are, comes nearer to them, and gives more of them away.
-        min_leaf: Rows of a leaf at the least; None: 20, or a 200th of the rows if that is more.
-            Smaller leaves come nearer to the training rows, in both senses: more faithful, less
-            private.
-        classes: Labels to learn; None: every class but the most frequent one.
-        schema: Decisions about columns to take instead of guessing them; None: all are guessed.
-        random_state: Seed of `fit`; None is fresh entropy.
+        trees: Number of trees for each column; each cell is drawn from one of them. A single tree
+            is trained on all rows without bootstrap: its rows are more faithful and less private.
+        min_leaf: Smallest number of training rows in a leaf. None: 20, or 0.5 % of the rows if that
+            is more. Smaller leaves give rows that are more faithful and less private.
+        classes: Labels of the classes to learn. None: every class except the most frequent one.
+        schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
+        random_state: Seed of `fit`. None: a fresh seed at each call.
 
     Attributes:
-        scope_: "all" for each label, as all rows are learned from; "class" for one that is
-            resampled.
-        fallback_: Labels with fewer than 10 rows, which a `SmoothedBootstrap` makes instead.
+        scope_: The rows used for each label: "all" if trees learned it, "class" if a bootstrap did.
+        fallback_: Labels with fewer than 10 rows, for which a `SmoothedBootstrap` is used.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -142,7 +140,7 @@ class SequentialTrees(Synthesizer):
         cells: list[tuple[np.ndarray, np.ndarray]],
         seed: np.random.SeedSequence,
     ) -> None:
-        """Grow the trees of each column, and those of its last digits."""
+        """Train the trees of each column, and those of its last digits."""
         min_leaf = int(self.min_leaf or max(MIN_LEAF, len(codes) // LEAF_PART))
         settings: dict[str, Any] = {"trees": int(self.trees), "min_leaf": min_leaf}
         features, width = np.empty((len(codes), 2 * len(self._bins)), np.uint16), 0
@@ -203,7 +201,7 @@ class SequentialTrees(Synthesizer):
     def _block(
         self, position: int, rows: int, seed: np.random.SeedSequence
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Values and masks of the missing cells of each learned feature, the first of a block."""
+        """Generate the first `rows` rows of a block: for each column, values and a missing mask."""
         rng = np.random.default_rng(seed)
         places = self._places
         codes = np.empty((rows, places[-1] + 2), np.uint16)
@@ -222,7 +220,7 @@ class SequentialTrees(Synthesizer):
 
     @property
     def _places(self) -> list[int]:
-        """Of each column, its place among the codes that trees look at."""
+        """Position of each column among the predictors of the trees."""
         extra = [digits is not None for digits in self._digits]
         return [j + sum(extra[:j]) for j in range(len(extra))]
 
@@ -233,7 +231,7 @@ class SequentialTrees(Synthesizer):
         cells: list[tuple[np.ndarray, np.ndarray]],
         uniform: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Values, mask and codes of one column, given those before it."""
+        """Draw one column given those before it: its values, missing mask and codes."""
         bins, relation, forest = self._bins[j], self._relations[j], self._forests[j]
         if relation.inputs:
             return _summed(self._bins, relation, cells, bins)
@@ -275,7 +273,7 @@ class SequentialTrees(Synthesizer):
         check_rows_to_save(counts, MIN_ROWS)
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
-        # Trees learn nothing of a class of fewer than five rows, so its name is of no use.
+        # A class that only the bootstrap knows cannot go into a file.
         self.check_savable(dict.fromkeys(self.fallback_, 0))
         if isinstance(self._stored, ModelFileError):
             raise self._stored
@@ -375,10 +373,10 @@ def _encoded(
     cells: list[tuple[np.ndarray, np.ndarray]],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Codes of all rows, uint16 of shape (rows, columns).
+    """Encode all rows as codes, uint16 of shape (rows, columns).
 
-    A level, or a missing cell, that fewer than five rows hold has no code: such a cell is drawn
-    from the others of its column.
+    Levels (or missing cells) that occur in fewer than five rows have no code. A cell with such a
+    level receives a code drawn from the other cells of its column.
     """
     codes = np.empty((len(cells[0][0]), len(parts)), np.uint16)
     for j, (bins, (values, gone)) in enumerate(zip(parts, cells, strict=True)):
@@ -394,7 +392,7 @@ def _encoded(
 
 
 def _shares_below(codes: np.ndarray) -> np.ndarray:
-    """For each row the share of the rows with a lower code, half of the equal ones among them."""
+    """Compute each row's mid-rank as a share: rows with a lower code plus half of the ties."""
     counts = np.bincount(codes, minlength=MISSING + 1)
     return ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
 
@@ -407,7 +405,7 @@ def _drawn(
     bins: Bins,
     cells: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
-    """Codes from leaves; a copy of a cell that is missing is drawn again, a few times."""
+    """Draw codes from the leaves; redraw, up to `REDRAWS` times, copies of missing cells."""
     width, is_bin = bins.width, None if bins.exact.all() else ~bins.exact
     own = forest.draw(codes, uniform, is_bin)
     for again in range(1, REDRAWS + 1):
@@ -428,7 +426,7 @@ def _summed(
     cells: list[tuple[np.ndarray, np.ndarray]],
     bins: Bins,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The column that is a weighted sum of others."""
+    """Compute a column that is a weighted sum of others: its values, missing mask and codes."""
     gone = np.any([cells[k][1] for k in relation.inputs], 0)
     total = relation.constant + sum(
         weight * parts[k].plain(cells[k][0])
@@ -444,7 +442,7 @@ def _limits(
     cells: list[tuple[np.ndarray, np.ndarray]],
     bins: Bins,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """What each value must reach and must not exceed, by the columns before it."""
+    """Compute the lower and upper limits that earlier columns set for each value of a column."""
     floor = ceiling = None
     gaps = iter(relation.gaps)
     for k in relation.floors:

@@ -26,11 +26,11 @@ from synthgen.training.blocks import (
 from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
-# With fewer rows of the class, training on all rows first gives better rows.
+# Below this number of rows of the class, pre-training on all rows gives better synthetic rows.
 ADAPT_BELOW = 1000
-# Weight of the reconstruction against the divergence, as in the paper.
+# Weight of the reconstruction loss relative to the KL divergence, as in the paper.
 RECONSTRUCTION = 2.0
-# Steps of the search for the latent point of a row, and their size.
+# Number of gradient steps, and step size, of the search for the latent point of a row.
 SEARCH_STEPS, SEARCH_RATE = 60, 0.1
 
 
@@ -49,7 +49,7 @@ class _Decoder(Sampler):
         self.log_sigma = nn.Parameter(torch.full((n_numbers,), -2.0))
 
     def forward(self, latent: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Means of the numbers and logits of the codes."""
+        """Compute the means of the numbers, and the logits of the codes."""
         if self.n_condition:
             latent = torch.cat([latent, one_hot(labels, self.n_condition)], 1)
         numbers, raw = self.body(latent).split([self.n_numbers, self.spans.total], 1)
@@ -66,8 +66,8 @@ class _Decoder(Sampler):
         latent = drawn["latent"]
         mean, logits = self(latent, each_row(label, latent))
         numbers = torch.addcmul(mean, drawn["noise"], _sigma(self.log_sigma))
-        # NOTE[DIFF]: codes are drawn from their distribution, as the paper writes; the usual code
-        # takes the likeliest.
+        # NOTE[DIFF]: codes are sampled from their distribution, as in the paper; the reference
+        # implementation takes the most likely code.
         return Encoded(numbers, self.spans.draw(logits, drawn["codes"]))
 
 
@@ -128,7 +128,7 @@ class _TVAELearner(StagedLearner):
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        # Real rows, with their class where it is a condition, in the first layer.
+        # First layer of the encoder: real rows, with their class if there are several.
         hot = OneHot(drawn["places"], len(self.enter.table), drawn["shares"])
         entered = hot.times(self.enter.table, self.enter.dense(drawn["numbers"]), training=True)
         mean, log_variance = self.encoder(entered).chunk(2, 1)
@@ -159,10 +159,11 @@ def _sigma(log_sigma: Tensor) -> Tensor:
 class TVAE(NetworkSynthesizer):
     """Variational autoencoder for mixed tables (Xu et al. 2019).
 
-    Widths and losses are those of the paper: two layers of 128, 128 latent dimensions, Gaussian
-    numbers with a learned standard deviation each, categorical codes. It differs in that numbers
-    are quantile-normal instead of mixture-normalised, weights are averaged, and training stops at
-    the best distance to held-out rows of the class. `learning_rate` matters most, then `steps`.
+    Sizes and losses are those of the paper: two hidden layers of 128 units, 128 latent dimensions,
+    a Gaussian for each number with a learned standard deviation, and a categorical distribution for
+    each code. There are three differences: numbers are quantile-normal instead of mode-specifically
+    normalised; weights are averaged over training; and training keeps the step at which generated
+    rows are closest to held-out rows of the class. `learning_rate` matters most, then `steps`.
 
     See `NetworkSynthesizer` for the arguments.
 
@@ -196,7 +197,7 @@ class TVAE(NetworkSynthesizer):
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The loss at the latent point that explains each row best, as only the decoder is kept."""
+        """Compute each row's loss at its best latent point; the file contains no encoder."""
         assert isinstance(sampler, _Decoder)
         sampler.requires_grad_(False)
         latent = torch.zeros(len(rows), LATENT, device=rows.numbers.device, requires_grad=True)
