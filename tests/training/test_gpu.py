@@ -14,6 +14,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -23,6 +24,7 @@ import pytest
 import torch
 
 from synthgen import CTGAN, TVAE, TabFlow, fit_many
+from synthgen.comparison import schedule
 from synthgen.comparison.strategies import pick
 from synthgen.encoding.encoder import Encoder
 from synthgen.synthesizers import flow
@@ -408,9 +410,22 @@ def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.Monk
     assert reported == [0, 4, 8, 12], "no step that the device may not have done"
 
 
-def test_a_comparison_with_networks_on_a_gpu_is_one_process(gpu: GPU) -> None:
-    assert [strategy.on_gpu for strategy in pick(["class_weight", TVAE(steps=2)])].count(True) == 1
-    assert not any(strategy.on_gpu for strategy in pick([TVAE(steps=2, device="cpu"), "smote"]))
+@pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", 3)])
+def test_a_comparison_with_networks_on_a_gpu_is_one_process(
+    device: str, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def parallel(n_jobs: int, **_: Any) -> Callable[..., Iterator[Any]]:
+        asked.append(n_jobs)
+        return lambda tasks: iter(())
+
+    monkeypatch.setattr(schedule, "Parallel", parallel)
+    strategies = pick(["class_weight", "smote", TVAE(steps=2, device=device)])
+    plan: Any = SimpleNamespace(strategies=strategies, tests=[None], fingerprint=lambda: "")
+    for budget in (None, 60.0):
+        schedule.run(plan, 3, budget, None, False)
+    assert asked == [processes] * 2
 
 
 def test_what_a_plan_leaves_open_is_part_of_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
