@@ -99,7 +99,9 @@ class Audit(Shown):
             Card(
                 "Findings",
                 ", ".join(counts) or "none",
-                "Nothing speaks against training." if worst is None else f"{worst.message}.",
+                "Nothing speaks against training."
+                if worst is None
+                else worst.message + "." * (not worst.message.endswith("?")),
                 "good" if worst is None else _TONES[worst.severity],
             ),
             Card("Signal", told, reached, tone),

@@ -370,6 +370,11 @@ def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
         )
     elif found["note"]:
         yield clean(found["note"]) + "."
+    if found["found_rules"]:
+        yield (
+            f"New rows keep what all real rows keep: {clean('; '.join(found['found_rules']))}."
+            + (f" In {found['restored']:,} rows a cell was restored." * bool(found["restored"]))
+        )
     for rule, share in found["broken_by_real_rows"].items():
         if share:
             yield f"{share:.1%} of the real rows of “{clean(label)}” break “{clean(rule)}”."

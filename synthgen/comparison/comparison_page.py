@@ -349,7 +349,7 @@ def _chance_bars(comparison: Comparison, figures: Figures) -> str:
     return figures.svg(draw, title, (5.0, 0.7 + 0.26 * max(len(told), 3)))
 
 
-def _amounts(comparison: Comparison, figures: Figures) -> str:
+def _amounts(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
     """The metric over the amounts of rows, where a strategy was tried with several."""
     found: dict[str, list[Result]] = {}
     for r in comparison.results:
@@ -358,13 +358,14 @@ def _amounts(comparison: Comparison, figures: Figures) -> str:
             found.setdefault(base, []).append(r)
     found = {base: several for base, several in found.items() if len(several) > 1}
     if not found:
-        return ""
+        return None
     amounts = sorted({_amount(r.strategy) for several in found.values() for r in several})
     none = comparison.result("nothing", comparison.metric).mean
+    colours = {"made": MADE, "third": THIRD, "fourth": FOURTH, "fifth": FIFTH}
 
     def draw(axes: Axes) -> None:
         axes.axhline(none, color=REAL, linewidth=1.2, linestyle="--")
-        for several, colour in zip(found.values(), (MADE, THIRD, FOURTH, FIFTH), strict=False):
+        for several, colour in zip(found.values(), colours.values(), strict=False):
             drawn = sorted(several, key=lambda r: _amount(r.strategy))
             places = [amounts.index(_amount(r.strategy)) for r in drawn]
             means = np.array([r.mean for r in drawn])
@@ -373,7 +374,10 @@ def _amounts(comparison: Comparison, figures: Figures) -> str:
         axes.set_xticks(range(len(amounts)), [name for _, name in amounts])
         _named(axes, "amount of new rows", METRICS[comparison.metric].words)
 
-    return figures.svg(draw, f"Amounts of rows by {', '.join(found)}", (5.0, 2.6))
+    return {
+        "svg": figures.svg(draw, f"Amounts of rows by {', '.join(found)}", (5.0, 2.6)),
+        "colours": [(clean(name), key) for name, key in zip(found, colours, strict=False)],
+    }
 
 
 def _amount(strategy: str) -> tuple[float, str]:

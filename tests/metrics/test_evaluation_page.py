@@ -421,6 +421,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path: Path, text: str):
 def test_a_table_that_must_be_scrolled_says_so(tmp_path: Path, text: str, width: int):
     inner, outer = tmp_path / "inner.html", tmp_path / "outer.html"
     tell = """
+    for (const closed of document.querySelectorAll("details")) closed.open = true;
     setTimeout(() => {
       const boxes = Array.from(document.querySelectorAll(".scroll"));
       const told = boxes.map((box) => {
