@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from synthgen.augmentation.amount import Addition, amounts
 from synthgen.augmentation.augment import augment
 from synthgen.augmentation.oversampler import Oversampler
+from synthgen.augmentation.page import augmented_page
 from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
@@ -62,6 +63,9 @@ def test_new_rows_keep_what_all_rows_keep_unless_told_otherwise(found_rules: boo
     new = result.synthetic
     kept = np.isclose(new.net + new.tax, new.gross, atol=1e-6)
     told = result.guard[True]["found_rules"]
+    assert (
+        "keep what all real rows keep: net + tax = gross" in augmented_page(result)
+    ) == found_rules
     assert (kept.all(), told) == ((True, ["net + tax = gross"]) if found_rules else (False, []))
     X, y = frame.drop(columns="ill"), frame["ill"]
     oversampler = Oversampler("bootstrap", found_rules=found_rules, random_state=0)
