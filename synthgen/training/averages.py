@@ -12,14 +12,14 @@ EMA_DECAY = 0.999
 
 
 def share_of(step: int) -> float:
-    """Share of the weights after `step` in the average; it starts as a plain mean of the steps."""
+    """Weight of the newest step in the running average; at first, all steps weigh the same."""
     return 1 - min(EMA_DECAY, step / (step + 10))
 
 
 def changing(sampler: nn.Module) -> list[Tensor]:
-    """What training changes: weights, and the running statistics of batch norms.
+    """List the tensors that training changes: weights, and running statistics of batch norms.
 
-    All are float32, so that a GPU averages them in one launch.
+    All are float32, so that a GPU averages them with one kernel launch.
     """
     found = [w.detach() for w in sampler.parameters() if w.requires_grad]
     for module in sampler.modules():
@@ -29,18 +29,18 @@ def changing(sampler: nn.Module) -> list[Tensor]:
 
 
 def move(average: list[Tensor], weights: list[Tensor], share: Tensor | float) -> None:
-    """Move the averages towards the weights by a share, a tensor where a graph reads it."""
+    """Move the averages towards the weights by `share`; a CUDA graph needs it as a tensor."""
     if isinstance(share, float):
         torch._foreach_lerp_(average, weights, share)
         return
-    change = torch._foreach_sub(weights, average)  # no kernel of lerp takes one tensor for all
+    change = torch._foreach_sub(weights, average)  # foreach lerp does not accept a tensor share
     torch._foreach_mul_(change, share)
     torch._foreach_add_(average, change)
 
 
 @contextmanager
 def swapped(weights: list[Tensor], others: list[Tensor]) -> Iterator[None]:
-    """`others` in the place of `weights` while the block runs."""
+    """Replace the values of `weights` by those of `others` while the block runs."""
     kept = [w.detach().clone() for w in weights]
     with torch.no_grad():
         torch._foreach_copy_(weights, others)
@@ -53,7 +53,7 @@ def swapped(weights: list[Tensor], others: list[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients while the block runs."""
+    """Switch off dropout and gradients while the block runs."""
     module.eval()
     try:
         with torch.inference_mode():

@@ -1,13 +1,14 @@
 """Experimental: many networks trained side by side, as one batched model.
 
-On a CPU this takes as long as one after the other. On CUDA, where the step is one graph for all, it
-should pay; that has not been measured. ``python evaluation/gpu.py`` measures it (part ``many``): it
-stays only if 25 networks take at most 3 times as long as one.
+On a CPU this takes as long as training one network after the other. On CUDA, one graph makes a step
+of all networks, which should save time; that has not been measured. Part ``many`` of ``python
+evaluation/gpu.py`` measures it: this module stays only if 25 networks take at most 3 times as long
+as one.
 
-Fits of folds, seeds or sizes of a class have the same shape, and each is too small to use a GPU
-well. Their tables get a shared layout, in which what a table lacks is padding that no signal passes
-through. So each network learns as it would alone: from its own rows, for its own number of steps,
-and with its own early stopping.
+Fits on folds, with several seeds, or on several numbers of rows have networks of the same shape,
+each too small to use a GPU well. Their tables get a shared layout; levels and columns that a table
+lacks become padding, which contributes nothing. Each network therefore learns as it would alone:
+from its own rows, for its own number of steps, and with its own early stopping.
 """
 
 from __future__ import annotations
@@ -35,17 +36,18 @@ LOOKS = 20
 
 
 def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
-    """Train the learners of all tasks at once; each ends as its own run would leave it.
+    """Train the learners of all tasks at once, as if each were trained by its own run.
 
-    They draw other random numbers than single runs, so they are equal in distribution only; with
-    the same numbers each step is equal up to rounding. A run that diverges is repeated alone. If
-    memory is too small for all, they are trained in two halves.
+    The random numbers differ from those of single runs, so the results have the same distribution
+    but not the same bits. With the same random numbers, each step would be equal up to rounding. A
+    run that diverges is repeated alone. If memory is too small for all tasks, they are trained in
+    two halves.
 
     Args:
-        tasks: At least one, all with the same `Task.alike` and on one device.
+        tasks: At least one task; all have the same `Task.alike` and are on one device.
 
     Returns:
-        The history of each task, or the error of one that failed alone as well.
+        For each task its history, or its error if it also failed alone.
     """
     if len(tasks) == 1:
         return [_alone(tasks[0])]
@@ -68,10 +70,10 @@ def _alone(task: Task) -> History | ConvergenceError:
 
 
 def _fits(tasks: list[Task]) -> bool:
-    """Whether there is memory for all.
+    """Whether the device has enough memory for all tasks.
 
-    The rows of each task are on the device. They are laid out once more in the shared layout, and
-    these are copied into one tensor.
+    The rows of each task are on the device already. They are copied once into the shared layout,
+    and once more into one tensor for all tasks.
     """
     budgets = [task.budget for task in tasks]
     rows = max(b.n_rows for b in budgets) * max(b.row for b in budgets)
@@ -80,7 +82,7 @@ def _fits(tasks: list[Task]) -> bool:
 
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:
-    """As `SideBySide.run`; None if memory ran out, with everything allocated released."""
+    """Call `SideBySide.run`. Return None if memory ran out; all memory is then released."""
     work = sum(w.numel() * t.learner.batch for t in tasks for w in t.learner.parameters())
     try:
         with threads_for(work, NETWORK), closing(SideBySide(tasks)) as side_by_side:
@@ -92,10 +94,10 @@ def _at_once(tasks: list[Task]) -> list[History | None] | None:
 
 
 class SideBySide:
-    """k learners in a shared layout, with the weights of each optimiser as one matrix of k rows.
+    """Several (k) learners in a shared layout; each optimiser's weights form a matrix of k rows.
 
     Args:
-        tasks: The run of each learner. The learners are changed by `run` only.
+        tasks: One task for each learner. Only `run` changes the learners.
     """
 
     def __init__(self, tasks: list[Task]) -> None:
@@ -106,7 +108,7 @@ class SideBySide:
         for task, layout, learner in zip(tasks, self.layouts, learners, strict=True):
             _take_over(task.learner, learner, layout)
         self.weights = [_Weights(stage, learners) for stage in range(len(self.template.optimizers))]
-        # Parameters that no optimiser changes.
+        # Parameters that no optimiser updates.
         self.fixed = _stacked(
             [
                 {n: w.detach() for n, w in each.named_parameters() if not w.requires_grad}
@@ -127,7 +129,7 @@ class SideBySide:
         self.total = torch.zeros(self.k, len(self.template.losses), device=self.like.device)
         self.averaged = [each.flat.detach().clone() for each in self.weights]
         self.averaged += [self.buffers[name].clone() for name in self.statistics]
-        # Of the weights in the averages, at this step.
+        # Share by which the averages move towards the weights at this step.
         self.moved = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
         self.count = torch.zeros_like(self.moved)
         self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
@@ -139,7 +141,7 @@ class SideBySide:
         return self.template.draw(Source(self.captured.generator, self.like, (self.k,)))
 
     def update(self) -> None:
-        """Make a step of all learners, and update the averages."""
+        """Make one step of all learners, and update the averages."""
         self.total += self.step(self.draw())
         now = [each.flat.detach() for each in self.weights]
         now += [self.buffers[name] for name in self.statistics]
@@ -150,13 +152,13 @@ class SideBySide:
             self.update()
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:
-        """Make a step of all learners.
+        """Make one step of all learners.
 
         Args:
             drawn: Random numbers by name, each of shape (k, ...).
 
         Returns:
-            The losses, shape (k, n).
+            The losses of each learner, shape (k, n_losses).
         """
         self.count += 1
         carried: dict[str, Tensor] = {}
@@ -190,7 +192,7 @@ class SideBySide:
     # --- a run ------------------------------------------------------------------------------------
 
     def run(self) -> list[History | None]:
-        """Make all steps. Returns the history of each learner, None if it diverged."""
+        """Make all steps. Return the history of each learner, or None if it diverged."""
         started = time.perf_counter()
         names, tasks = self.template.losses, self.tasks
         histories = [History({n: [] for n in names}, batch=self.template.batch) for _ in tasks]
@@ -237,7 +239,7 @@ class SideBySide:
         return [None if i in lost else history for i, history in enumerate(histories)]
 
     def _look(self, i: int, step: int, history: History, best: list[list[Tensor] | None]) -> None:
-        """Measure learner `i` on its held-out rows when it is due, and keep its best averages."""
+        """If due, compute the validation loss of learner `i` and keep its best averages."""
         task = self.tasks[i]
         last = step == task.steps
         if task.held_out is None:
@@ -275,10 +277,10 @@ class SideBySide:
 
 
 class _Weights:
-    """The weights of one optimiser for all learners, shape (k, weights), with Adam's moments.
+    """One optimiser's weights for all learners, shape (k, n_weights), with Adam's moments.
 
-    A step of Adam (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) is that of torch,
-    but with a learning rate and a gradient norm for each row.
+    A step is that of torch's Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter
+    2019), but each row has its own learning rate and its own gradient norm.
     """
 
     def __init__(
@@ -292,7 +294,7 @@ class _Weights:
         mine = {id(w) for w in group["params"]}
         named = [(n, w) for n, w in template.named_parameters() if id(w) in mine]
         self.axes = template.axes()
-        # On the device, by parameter, dimension and layout: looked up at each look of each model.
+        # Index tensors on the device, cached because each validation of each model needs them.
         self.places: dict[tuple[str, int, int], Tensor] = {}
         self.names = [name for name, _ in named]
         self.shapes = [w.shape for _, w in named]
@@ -331,7 +333,7 @@ class _Weights:
         self.flat.sub_(rate * self.first / spread)
 
     def of(self, row: Tensor, layout: Layout) -> dict[str, Tensor]:
-        """The weights of one learner by name, in the layout of its own table."""
+        """Give the weights of one learner by name, in the layout of its own table."""
         out = {}
         for name, shape, part in zip(self.names, self.shapes, row.split(self.sizes), strict=True):
             value = part.view(shape)
@@ -348,7 +350,7 @@ class _Weights:
 def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
     """Copy weights and buffers of a learner to its copy in the shared layout.
 
-    Weights to and from what the table lacks become 0.
+    Weights into and out of padding become 0.
     """
     axes, target = wide.axes(), dict(wide.named_parameters())
     for weight in target.values():
@@ -365,12 +367,12 @@ def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
             ],
             indexing="ij",
         )
-        # Buffers of what the table lacks keep their values.
+        # Buffers of padding keep their values.
         target[name][tuple(g.to(value.device) for g in grid)] = value
 
 
 def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
-    """Positions in the shared layout of the entries of one dimension of a table's own parameter."""
+    """Map the entries of one parameter dimension to their positions in the shared layout."""
     places, sizes = layout.places, layout.sizes()
     found, start = [], 0
     for block in blocks:
@@ -381,7 +383,7 @@ def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
 
 
 def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of the same name stacked; shorter ones are padded with zeros."""
+    """Stack the tensors of each name; shorter ones are padded with zeros."""
     out = {}
     for name, first in tables[0].items():
         parts = [table[name] for table in tables]

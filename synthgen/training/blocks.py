@@ -14,32 +14,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Logits are kept within +-LIMIT. Then their exponentials do not overflow in float32, and no maximum
-# of each span must be subtracted.
+# Logits are limited to +-LIMIT, so that their exponentials do not overflow in float32 even if the
+# maximum of each span is not subtracted first.
 LIMIT = 20.0
 # Added to the logit of a level that a table lacks, so that its exponential is 0.
 CLOSED = -1e4
-# Whether the CPU has instructions for bfloat16 products, which are three times as fast as float32
-# ones and as good for training (`evaluation/speed.md`). torch before 2.9 cannot say.
+# CPU capabilities. With bfloat16 instructions, products are three times as fast as in float32 and
+# training is as good (`evaluation/speed.md`). torch before 2.9 does not report capabilities.
 _CAN = getattr(torch.cpu, "get_capabilities", dict)()
 BFLOAT16 = bool(_CAN.get("avx512_bf16") or _CAN.get("amx_bf16"))
-# With at most so many levels for each that is looked up, a bfloat16 product is faster.
+# If the input has at most this many levels per level that is looked up, a bfloat16 product is
+# faster than the look-up.
 NARROW = 64
 
 
 class Spans(nn.Module):
-    """The spans of a row of logits: column j has ``widths[j]`` of its ``total`` entries.
+    """The spans of a row of logits: ``widths[j]`` of the ``total`` entries belong to column j.
 
     Shapes: logits and one-hot rows are (batch, total), codes and values per span (batch, n_spans).
 
     Args:
         widths: Number of levels of each column.
-        own: In a layout that several tables share, the number of levels of each column that this
-            table has, 0 for a column that it lacks. None: the layout is not shared.
+        own: If several tables share the layout: the number of levels that this table has in each
+            column, 0 for a column that it lacks. None: the layout is not shared.
 
     Attributes:
-        used: 1 for each entry that the table has, 0 for the others; shape (total,).
-        count: Number of columns that the table has.
+        used: 1 for entries that this table has, 0 for padding; shape (total,).
+        count: Number of columns that this table has.
 
     Example:
         >>> spans = Spans([2, 3])
@@ -78,7 +79,7 @@ class Spans(nn.Module):
         has = torch.tensor(own if own is not None else widths, dtype=torch.long)
         within = torch.arange(self.total) - starts[of]
         self.register_buffer("used", (within < has[of]).to(member.dtype), persistent=False)
-        # A column that the table lacks keeps one level, so that each span has a distribution.
+        # A missing column keeps one level, so that the probabilities of each span sum to 1.
         closed = (within >= has.clamp(min=1)[of]).to(member.dtype) * CLOSED
         self.register_buffer("closed", closed, persistent=False)
         self.register_buffer("count", (has > 0).sum().double(), persistent=False)
@@ -88,27 +89,27 @@ class Spans(nn.Module):
         return self._kept(out.scatter(1, codes + self.offsets, 1.0))
 
     def shares(self, codes: Tensor) -> Tensor:
-        """1 for each code of a column that the table has, shape (..., n_spans)."""
+        """Give 1 for columns that this table has and 0 for padding, shape (..., n_spans)."""
         if not self.padded:
             return torch.ones_like(codes, dtype=self.member.dtype)
         return self.used[self.offsets].expand(codes.shape)
 
     def bounded(self, raw: Tensor) -> Tensor:
-        """Logits limited to +-`LIMIT`, nearly unchanged near 0; `CLOSED` for levels it lacks."""
+        """Limit logits smoothly to +-`LIMIT`; levels that this table lacks become `CLOSED`."""
         logits = LIMIT * torch.tanh(raw / LIMIT)
         return logits + self.closed if self.padded else logits
 
     def _kept(self, shares: Tensor) -> Tensor:
-        """The values, 0 for levels that the table lacks, so that their weights get no gradient."""
+        """Set the values of padding to 0, so that its weights get no gradient."""
         return shares * self.used if self.padded else shares
 
     def logsumexp(self, logits: Tensor, *, bounded: bool = False) -> Tensor:
-        """The log-sum-exp of the logits of each span, shape (batch, n_spans).
+        """Compute the log-sum-exp of each span, shape (batch, n_spans).
 
         Args:
-            logits: Shape (batch, total). Logits of one row must differ by at most 80.
-            bounded: Whether all logits lie between -80 and 60, as those that the method `bounded`
-                returns do. Then no maximum is subtracted.
+            logits: Logits of shape (batch, total). Those of one row may differ by at most 80.
+            bounded: Whether all logits lie between -80 and 60, as the results of `bounded` do. The
+                maximum is then not subtracted, which is faster.
         """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
@@ -118,30 +119,31 @@ class Spans(nn.Module):
         return self.summed((logits - top).exp()).log() + top
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum over each span, from shape (batch, total) to (batch, n_spans)."""
+        """Sum over each span: from shape (batch, total) to (batch, n_spans)."""
         if _one_by_one(values):
             return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
         return _exact(values, self.member)
 
     def spread(self, values: Tensor) -> Tensor:
-        """The value of each span at all of its entries, from (batch, n_spans) to (batch, total)."""
+        """Repeat each span's value at its entries: from (batch, n_spans) to (batch, total)."""
         if _one_by_one(values):
             return values.index_select(1, self.of)
         return _exact(values, self.member.T)
 
     def softmax(self, logits: Tensor) -> Tensor:
-        """The softmax within each span. Logits of one row must differ by at most 80."""
+        """Compute the softmax within each span. Logits of one row may differ by at most 80."""
         if not self.total:
             return logits
         shares = (logits - logits.detach().amax(1, keepdim=True)).exp()
         return self._kept(shares / self.spread(self.summed(shares)))
 
     def cross_entropy(self, logits: Tensor, places: Tensor, *, bounded: bool = False) -> Tensor:
-        """The cross-entropy of each span, shape (batch, n_spans).
+        """Compute the cross-entropy of each span, shape (batch, n_spans).
 
         Args:
             logits, bounded: See `logsumexp`.
-            places: Column in `logits` of the true level of each span, shape (batch, n_spans).
+            places: Position in `logits` of the true level of each span, int64 of shape
+                (batch, n_spans).
         """
         if not self.total:
             return logits.new_zeros(len(logits), 0)
@@ -150,36 +152,36 @@ class Spans(nn.Module):
         return self.logsumexp(logits, bounded=True) - logits.gather(1, places)
 
     def gumbel_softmax(self, logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
-        """A soft draw from each span's distribution (Jang et al. 2017; Maddison et al. 2017).
+        """Draw softly from each span's distribution (Jang et al. 2017; Maddison et al. 2017).
 
         Args:
-            logits: Of `bounded`, shape (batch, total).
-            temperature: Towards 0 the draw becomes hard.
-            noise: Of `gumbel`, shape (batch, total).
+            logits: Results of `bounded`, shape (batch, total).
+            temperature: Above 0; the closer to 0, the closer the draw is to one-hot.
+            noise: Results of `gumbel`, shape (batch, total).
         """
         if not self.total:
             return logits
         noisy = logits + noise
-        # The log-sum-exp lies within log(width) of the span's maximum: dividing by the temperature
-        # stays safe. Below e-40 a share is nothing, and denormal numbers would slow every product
-        # by an order of magnitude.
+        # The log-sum-exp exceeds the span's maximum by at most log(width), so dividing by the
+        # temperature is safe. Shares below e**-40 are negligible, and denormal numbers would slow
+        # every product by an order of magnitude.
         top = self.spread(self.logsumexp(noisy.detach(), bounded=True))
         soft = ((noisy - top) / temperature).clamp(min=-40).exp()
         return self._kept(soft / self.spread(self.summed(soft)))
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        """Codes drawn by inverse CDF, int64 of shape (batch, n_spans).
+        """Draw codes by inverse CDF, int64 of shape (batch, n_spans).
 
-        One uniform number for each code, and one cumulated sum over all spans: the number of
-        operations does not depend on that of the columns.
+        A single cumulative sum runs over all spans, so the number of operations does not depend on
+        the number of columns.
 
         Args:
-            logits: Shape (batch, total).
-            uniform: Drawn from [0, 1), float64 of shape (batch, n_spans).
+            logits: Logits of shape (batch, total).
+            uniform: Random numbers from [0, 1), one per code; float64 of shape (batch, n_spans).
         """
         if not self.total:
             return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
-        # Of all spans up to its own; float64, so that a long row adds up as exactly as a short one.
+        # Cumulative sum over all spans; float64, so that rounding does not grow with the row.
         passed = self.softmax(logits).cumsum(1, dtype=torch.float64)
         ends = passed[:, self.offsets + self.sizes - 1]
         starts = F.pad(ends[:, :-1], (1, 0))
@@ -188,18 +190,18 @@ class Spans(nn.Module):
 
 
 def _one_by_one(values: Tensor) -> bool:
-    """Whether sums over spans are sums by index, and not matrix products.
+    """Whether to sum over spans by index instead of by a matrix product.
 
-    On a CPU the cost of a product grows with the square of the columns. On a GPU a product is one
-    kernel launch and gives the same bits each time, which a sum by index does not.
+    On a CPU, the cost of a product grows with the square of the number of columns. On a GPU, a
+    product is one kernel launch and always gives the same bits; a sum by index does not.
     """
     return values.device.type == "cpu" and not _side_by_side(values)
 
 
 def _exact(values: Tensor, member: Tensor) -> Tensor:
-    """``values @ member`` in full precision, also where CUDA is allowed to round products.
+    """Compute ``values @ member`` in full float32 precision, even if CUDA may use TF32.
 
-    Rounded log-sum-exps are wrong by more than a whole level is worth.
+    With rounded factors, the error of a log-sum-exp would exceed the contribution of a level.
     """
     if values.dtype != torch.float32 or not values.is_cuda or not _rounds():
         return values.matmul(member)
@@ -207,9 +209,9 @@ def _exact(values: Tensor, member: Tensor) -> Tensor:
 
 
 def _rounds() -> bool:
-    """Whether torch may round factors of float32 on CUDA, to tf32."""
+    """Whether torch may round float32 factors to TF32 on CUDA."""
     matmul = torch.backends.cuda.matmul
-    setting = getattr(matmul, "fp32_precision", None)  # torch before 2.9 has the other one alone
+    setting = getattr(matmul, "fp32_precision", None)  # torch before 2.9 lacks this setting
     if setting is None:
         return bool(matmul.allow_tf32)
     if setting == "none":
@@ -222,49 +224,49 @@ def _side_by_side(tensor: Tensor) -> bool:
 
 
 def gumbel(uniform: Tensor) -> Tensor:
-    """Standard Gumbel numbers from uniform ones, within 17 of 0."""
+    """Turn uniform random numbers into standard Gumbel ones, limited to +-17."""
     return uniform.clamp(1e-20, 1 - 1e-7).log().neg().log().neg()
 
 
 def each_row(label: int | Tensor, rows: Tensor) -> Tensor:
-    """The class of each of `rows`, int64 of shape (rows,)."""
+    """Expand a label to one per row, int64 of shape (rows,)."""
     if isinstance(label, Tensor):
         return label
     return torch.full((len(rows),), label, dtype=torch.long, device=rows.device)
 
 
 def one_hot(labels: Tensor, n: int) -> Tensor:
-    """One-hot labels, float32 of shape (batch, n); unlike torch's, without waiting for a GPU."""
+    """Encode labels one-hot, float32 of shape (batch, n), without waiting for a GPU."""
     return (labels[:, None] == torch.arange(n, device=labels.device)).float()
 
 
 @final
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
-        """Leave the weights unset; torch would draw them from its global generator."""
+        """Do not initialise the weights; torch would draw them from its global generator."""
 
 
 def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
-    """A linear layer whose weights are not set; `initialise` sets them."""
+    """Make a linear layer without initial weights; `initialise` sets them."""
     return _Linear(n_in, n_out, bias=bias)
 
 
 def use_bf16(x: Tensor) -> bool:
-    """Whether products with `x` are to be of numbers rounded to bfloat16, summed in float32."""
+    """Whether products with `x` should round factors to bfloat16 and sum in float32."""
     return BFLOAT16 and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b``, of rounded numbers where that is `use_bf16`."""
+    """Compute ``a @ b``, with factors in bfloat16 if `use_bf16` says so."""
     return (a.bfloat16() @ b.bfloat16()).float() if use_bf16(a) else a @ b
 
 
 @final
 class QuickLinear(nn.Linear):
-    """A linear layer that multiplies in bfloat16 during training, if `use_bf16`."""
+    """A linear layer that multiplies in bfloat16 during training if `use_bf16` says so."""
 
     def reset_parameters(self) -> None:
-        """Leave the weights unset, as `linear` does."""
+        """Do not initialise the weights; see `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.bfloat16:
@@ -276,7 +278,7 @@ class QuickLinear(nn.Linear):
 
 
 class QuickSequential(nn.Sequential):
-    """Layers that pass bfloat16 numbers to one another during training, if `use_bf16`."""
+    """Layers with bfloat16 activations between them during training if `use_bf16` says so."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and use_bf16(input):
@@ -285,15 +287,15 @@ class QuickSequential(nn.Sequential):
 
 
 class OneHotLinear(nn.Module):
-    """A linear layer of dense and one-hot inputs.
+    """A linear layer whose inputs are part dense, part one-hot.
 
     Args:
         n_dense: Number of dense inputs.
         n_levels: Total width of the one-hot inputs.
         n_out: Number of outputs.
 
-    Shapes: dense (batch, n_dense), places (batch, one for each one-hot input),
-    result (batch, n_out).
+    Shapes: dense (batch, n_dense), places of the one-hot input (batch, n_one_hot_inputs), result
+    (batch, n_out).
     """
 
     def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:
@@ -306,16 +308,16 @@ class OneHotLinear(nn.Module):
 
 
 class OneHot:
-    """Rows of an input that is 0 but for a few places, and products with them.
+    """A sparse input, nonzero at a few positions of each row, and its products with matrices.
 
-    On a CPU rows of the factor are looked up, unless it is short and `use_bf16`.
-    Elsewhere the input is written out, once for all products, and multiplied, which has a gradient
-    that needs no sorting; so it is for many models side by side.
+    On a CPU, products look up rows of the matrix, unless the matrix is short and `use_bf16` holds.
+    On a GPU, and for many models side by side, the input is written out once and multiplied as a
+    dense matrix, whose gradient needs no sorting.
 
     Args:
-        places: int64 of shape (batch, n); not twice in a row of the batch.
-        width: Places of a row of the input.
-        shares: Values of the input there, shape (batch, n); None: all 1.
+        places: Positions of the nonzero entries, int64 of shape (batch, n), distinct within a row.
+        width: Number of positions in a row of the input.
+        shares: Values at these positions, float of shape (batch, n). None: all are 1.
 
     Example:
         >>> OneHot(torch.tensor([[0, 2]]), 3).times(torch.eye(3), torch.ones(3))
@@ -329,15 +331,15 @@ class OneHot:
     def times(
         self, table: Tensor, added: Tensor | None = None, *, training: bool = False
     ) -> Tensor:
-        """The product with `table`: of each row, the sum of the rows of `table` at its places.
+        """Multiply the input by a matrix: for each row, sum the matrix rows at its positions.
 
         Args:
-            table: Shape (width, n_out).
-            added: What is added, of shape (batch, n_out) or (n_out,); None: nothing.
-            training: Whether a product of rounded numbers will do.
+            table: Matrix of shape (width, n_out).
+            added: Tensor to add to the product, shape (batch, n_out) or (n_out,). None: nothing.
+            training: Whether factors may be rounded to bfloat16.
 
         Returns:
-            Shape (batch, n_out).
+            The product, shape (batch, n_out).
         """
         places = self.places
         if not places.shape[1]:
@@ -356,7 +358,7 @@ class OneHot:
         return found if added is None else found + added
 
     def written(self, kind: torch.dtype) -> Tensor:
-        """The input itself, shape (batch, width)."""
+        """Write the input out as a dense matrix of shape (batch, width)."""
         if kind not in self._written:
             hot = torch.zeros(len(self.places), self.width, device=self.places.device, dtype=kind)
             if _side_by_side(self.places):
@@ -371,9 +373,9 @@ class OneHot:
 
 
 class WideLinear(nn.Module):
-    """A linear layer of very many dense and one-hot inputs, with one row of weights per input.
+    """A linear layer for very many dense and one-hot inputs, with one row of weights per input.
 
-    The gradient of such a wide matrix is fastest in this orientation.
+    In this orientation the gradient of a very wide matrix is fastest to compute.
 
     Args:
         n_dense, n_levels, n_out: See `OneHotLinear`.

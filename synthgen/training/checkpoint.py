@@ -1,8 +1,8 @@
 """The state of an unfinished fit in one file, from which a later fit continues.
 
-A fit is one training run, or several one after the other. The file holds the results of the
-finished runs and the whole state of the current one. It holds no row: the user gives the same table
-again, which is checked by a checksum.
+A fit consists of one training run, or of several in sequence. The file holds the results of the
+finished runs and the complete state of the current one. It holds no row: to continue, the user
+passes the same table again, and a checksum verifies that it is the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model, write_model
 
 EVERY = 30.0  # seconds between two writes
-KIND = "checkpoint"  # stands where a model file names its class
+KIND = "checkpoint"  # a model file has its class name in this place
 _WHY = {
     413: "it cannot be read",
     414: "it is a pickle or a zip archive",
@@ -45,9 +45,10 @@ _kept: ContextVar[list[Path] | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def kept_until_done() -> Iterator[None]:
-    """Remove checkpoints at the end of the block, not at the end of each fit.
+    """Delete checkpoints at the end of the block instead of at the end of each fit.
 
-    So nothing is lost if writing the result of a fit fails. After an exception they stay.
+    Nothing is lost then if the result of a fit cannot be written. After an exception the
+    checkpoints stay.
     """
     paths: list[Path] = []
     token = _kept.set(paths)
@@ -60,7 +61,7 @@ def kept_until_done() -> Iterator[None]:
 
 
 def drawn_seed(path: str | os.PathLike[str]) -> int | None:
-    """The seed of the fit that wrote a checkpoint; None if it is no number or there is no file."""
+    """Read the seed of the fit that wrote a checkpoint; None if no file or no number is there."""
     if not os.path.lexists(path):
         return None
     try:
@@ -77,7 +78,7 @@ class State:
 
     Attributes:
         values: Plain JSON values.
-        tensors: By name, each a copy that training does not change.
+        tensors: Tensors by name; each is a copy that training does not change.
     """
 
     values: dict[str, Any]
@@ -87,16 +88,17 @@ class State:
 class Checkpoint:
     """The checkpoint file of one fit, and the handling of Ctrl-C and SIGTERM during the fit.
 
-    Use it as a context manager. In the main thread, a signal then waits until the current step is
-    done and its state is written; a second signal does not wait. The file is removed when the fit
-    is done (but see `kept_until_done`), and when training diverged, since it would diverge again.
+    Use it as a context manager. In the main thread, the first signal takes effect after the current
+    step is done and its state is written; a second signal takes effect at once. The file is deleted
+    when the fit is done (but see `kept_until_done`), and when training diverged, because it would
+    diverge again.
 
     Args:
-        path: If the file exists, the fit continues from it. Otherwise it is written at once, so
-            that a path that cannot be written fails before any training.
-        fit: JSON values by name that must equal those of the fit that wrote the file.
-        seed: Of this fit; the seed in an existing file replaces it.
-        every: Seconds between two writes; None is `EVERY`.
+        path: Path of the file. If it exists, the fit continues from it. Otherwise it is written at
+            once, so that an unwritable path fails before any training.
+        fit: JSON values by name. They must equal those of the fit that wrote the file.
+        seed: Seed of this fit; the seed in an existing file replaces it.
+        every: Seconds between two writes. None: `EVERY`, which is 30.
 
     Attributes:
         seed: The seed of all randomness of the fit.
@@ -104,8 +106,8 @@ class Checkpoint:
 
     Raises:
         UsageError: The file belongs to another fit (E236).
-        ModelFileError: It is damaged or no checkpoint (E421).
-        OutputError: It cannot be written.
+        ModelFileError: The file is damaged or is not a checkpoint (E421).
+        OutputError: The file cannot be written.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Checkpoint:
         self.path = Path(path)
         self.seed = seed
         self.signalled = False
-        self._fit = json.loads(json.dumps(fit))  # as it will be read again
+        self._fit = json.loads(json.dumps(fit))  # as reading the file will return it
         self._every = EVERY if every is None else every
         self._results: list[State] = []
         self._begun = 0
@@ -137,7 +139,7 @@ class Checkpoint:
     # --- called by the runner ---------------------------------------------------------------
 
     def begin(self) -> State | None:
-        """Begin the next run. Returns its result if it was finished before, else None."""
+        """Begin the next run. Return its result if an earlier process finished it, else None."""
         self._begun += 1
         if self._begun <= len(self._results):
             return self._results[self._begun - 1]
@@ -146,18 +148,18 @@ class Checkpoint:
 
     @property
     def saved(self) -> tuple[State, State] | None:
-        """The state to continue from, and the last good one; None: start anew."""
+        """Give the state to continue from and the last good one; None: start from the beginning."""
         return None if self._now is None else (self._now, self._good or self._now)
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write."""
+        """Whether the next write is due."""
         return time.monotonic() - self._written >= self._every
 
     def write(self, now: State | None, good: State | None) -> None:
         """Write the state of the current run.
 
-        If writing fails, that is only a warning: the previous file stays, and training goes on.
+        If writing fails, a warning is given, the previous file stays, and training continues.
 
         Args:
             now: The state to continue from.
@@ -174,12 +176,12 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def leave(self, now: State, good: State) -> None:
-        """Write, then deliver the waiting signal."""
+        """Write the state, then deliver the signal that is waiting."""
         self.write(now, good)
         self._pass_on(self._number, None)
 
     def finish(self, result: State) -> None:
-        """End the current run."""
+        """End the current run and keep its result for the file."""
         self._results.append(result)
         self._now = self._good = None
         self._unsaved = True
@@ -190,10 +192,10 @@ class Checkpoint:
     # --- signals ----------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        # Python allows handlers in the main thread only, and runs them there.
+        # Python sets and runs signal handlers in the main thread only.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                # None: not set from Python, so it could not be restored.
+                # None: the handler was not set from Python, so it could not be restored later.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._previous[number] = signal.signal(number, self._on_signal)
         return self
@@ -232,7 +234,7 @@ class Checkpoint:
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
-            # The default ends the process at once; so it ends with the same status, but tidily.
+            # The default handler kills the process; SystemExit has the same status and cleans up.
             raise SystemExit(128 + number)
 
     # --- the file ---------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class Checkpoint:
             parts = {name: State(v, {}) for name, v in values.items()}
             for key, array in arrays.items():
                 name, _, rest = key.partition("/")
-                # safetensors gives views of read-only bytes.
+                # safetensors returns views of read-only bytes, so copy.
                 parts[name].tensors[rest] = torch.from_numpy(np.array(array))
         except ModelFileError as error:
             if error.code == 421:
@@ -313,13 +315,13 @@ def _remove(path: Path) -> None:
 
 
 def _short(value: Any) -> str:
-    """The text of a value; a seed without children is shown as its number."""
+    """Give the text of a value; a seed without a spawn key is shown as its number."""
     seed = value if isinstance(value, dict) and not value.get("spawn_key", True) else {}
     return repr(seed.get("entropy", value))
 
 
 def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
-    """The seed as JSON values.
+    """Turn a seed sequence into JSON values.
 
     Example:
         >>> plain_seed(np.random.SeedSequence(7, spawn_key=(1, 2)))
@@ -334,7 +336,7 @@ def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
 
 
 def digest(table: Table) -> str:
-    """SHA-256 of the schema and of all cells of learned columns.
+    """Compute the SHA-256 of the schema and of all cells of learned columns.
 
     Example:
         >>> import pandas as pd
@@ -343,7 +345,7 @@ def digest(table: Table) -> str:
         >>> digest(a) == digest(a), digest(a) == digest(b)
         (True, False)
     """
-    # Codes and numbers are hashed, not bytes of the frame: equivalent dtypes give the same digest.
+    # Hash codes and numbers, not the bytes of the frame: equivalent dtypes give the same digest.
     found = hashlib.sha256(json.dumps(table.schema.to_json(), sort_keys=True).encode())
     found.update(f"{len(table)} rows".encode())
     for column in table.schema.columns:

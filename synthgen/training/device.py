@@ -12,13 +12,17 @@ from synthgen.tables.disk import machine_memory
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:
-    """The device to use.
+    """Choose the device, and check that this machine has it.
 
     Args:
-        device: "cpu", "cuda", "cuda:1", or "auto" for a GPU if there is one and else the CPU.
+        device: "auto" (a GPU if there is one, otherwise the CPU), "cpu", "cuda" or, for example,
+            "cuda:1".
+
+    Returns:
+        The device as a `torch.device`.
 
     Raises:
-        UsageError: The device is not known (E211), or this machine does not have it (E212).
+        UsageError: The name is unknown (E211), or this machine has no such device (E212).
 
     Example:
         >>> resolve("cpu")
@@ -51,14 +55,14 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most memory that a fit needs on its device, in bytes, estimated before it begins.
+    """Peak memory of a fit on its device, in bytes, estimated before the fit begins.
 
     Attributes:
         n_rows: Number of training rows.
-        row: Bytes of each row during training.
-        building: More bytes of each row while the rows are encoded.
+        row: Bytes per row during training.
+        building: Additional bytes per row while the rows are encoded.
         weights: Bytes of all weights, with their gradients, moments, averages and saved copies.
-        step: Bytes of a training step, or of a chunk that is encoded, whichever is more.
+        step: Bytes of a training step or of one chunk in encoding, whichever is more.
     """
 
     n_rows: int
@@ -69,7 +73,7 @@ class Budget:
 
     @property
     def total(self) -> int:
-        """Bytes in all."""
+        """Total number of bytes."""
         return self.n_rows * (self.row + self.building) + self.weights + self.step
 
     def __str__(self) -> str:
@@ -100,7 +104,7 @@ class Budget:
 
 
 def memory(device: torch.device) -> int:
-    """Bytes that this process can use on a GPU; for a CPU, all memory of the machine."""
+    """Number of bytes that this process can use on a GPU, or the machine's memory for a CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -109,7 +113,7 @@ def memory(device: torch.device) -> int:
 
 
 def in_words(n: float) -> str:
-    """A number of bytes in MiB or GiB.
+    """Format a number of bytes in MiB or GiB.
 
     Example:
         >>> in_words(3 * 2**20), in_words(2.5 * 2**30)
@@ -119,7 +123,7 @@ def in_words(n: float) -> str:
 
 
 def torch_generator(seed: np.random.SeedSequence, device: torch.device) -> torch.Generator:
-    """A random generator on the device, independent of torch's global one."""
+    """Make a random generator on the device, independent of torch's global generator."""
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0]) >> 1)
     return generator

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 WARM_UP = 3
-# What libraries write when memory runs out; on a CPU torch raises a plain RuntimeError.
+# Parts of the messages of out-of-memory errors; on a CPU torch raises a plain RuntimeError.
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -18,23 +18,24 @@ _OUT_OF_MEMORY = (
 
 
 class CapturedSteps:
-    """Updates that run as they are on a CPU and, on CUDA, are captured as graphs and replayed.
+    """Runs updates directly on a CPU; on CUDA, captures them as graphs and replays these.
 
     Args:
-        update: Makes so many updates, on tensors that keep their place in memory, with randomness
-            from `generator` alone.
-        generator: Of this device; `update` must take it from here, see the attribute.
-        device: Where the updates run. On CUDA each object has a stream of its own on this device:
-            that of `torch.cuda.graph` is one for all, on the device that came first.
-        warm_up: Updates before a graph is captured: they fill the optimisers' state and the caches
-            of libraries.
+        update: A function that makes the given number of updates. Its tensors must keep their place
+            in memory, and its only source of randomness must be `generator`.
+        generator: Random generator on this device. `update` must read it from the attribute, which
+            can change.
+        device: Device of the updates. On CUDA each object has its own stream on this device,
+            because `torch.cuda.graph` shares one stream, on the device that was used first.
+        warm_up: Number of updates before a graph is captured. They fill the optimisers' state and
+            the caches of libraries.
 
     Attributes:
-        generator: The one in use: after a capture that failed, a new one with the same state, as
-            torch does not let go of the old one.
+        generator: The generator in use. After a failed capture it is a new one with the same state,
+            because torch keeps the old one registered with the graph.
         on_cuda: Whether the device is a GPU.
-        captures: Whether graphs are captured: on CUDA, until a capture fails.
-        graphs: By number of updates.
+        captures: Whether graphs are captured: True on CUDA until a capture fails.
+        graphs: The captured graphs, by number of updates.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class CapturedSteps:
         self.asked: set[int] = set()
 
     def close(self) -> None:
-        """Drop the graphs and the update, whose owner holds this object: both are free at once."""
+        """Drop the graphs and `update`, so that its owner and this object are freed at once."""
         self.forget()
         self.update = None
 
     def ready(self, count: int) -> bool:
-        """Whether there is a graph of `count` updates.
+        """Whether there is a graph of `count` updates; if it is due, capture it.
 
-        It is captured when they are asked for the second time after the warm-up.
+        It is due at the second request for this number of updates after the warm-up.
         """
         if not self.captures:
             return False
@@ -76,14 +77,14 @@ class CapturedSteps:
         return count in self.graphs
 
     def __call__(self, count: int = 1) -> None:
-        """Make `count` updates, all in one graph or all one by one."""
+        """Make `count` updates, either with one graph or one by one."""
         if self.ready(count):
             self.graphs[count].replay()
         else:
             self.one_by_one(lambda: self._update(count), count)
 
     def one_by_one(self, update: Callable[[], None], count: int = 1) -> None:
-        """Run `update`, which makes `count` updates; on CUDA on the stream of the captures."""
+        """Run `update`, which makes `count` updates, without a graph (on CUDA: in its stream)."""
         self.eager += count
         if self.stream is None:
             update()
@@ -103,7 +104,7 @@ class CapturedSteps:
         state = self.generator.get_state()
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        # Never replayed at the same time, graphs share the memory of the first.
+        # Graphs are never replayed at the same time, so they share the memory of the first.
         pool = next(iter(self.graphs.values())).pool() if self.graphs else None
         try:
             with torch.cuda.graph(graph, pool=pool, stream=self.stream):
@@ -126,7 +127,7 @@ class CapturedSteps:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, in the error itself or in one that led to it."""
+    """Whether the error, or one that caused it, is an out-of-memory error."""
     found: BaseException | None = error
     seen: set[int] = set()
     while found is not None and id(found) not in seen:

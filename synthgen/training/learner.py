@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from synthgen.encoding.layout import Encoded
 
-# Updates whose random numbers are drawn at once: for 16 steps a draw takes a GPU no longer than
-# for one. Also the updates of one captured graph.
+# Number of steps whose random numbers are drawn at once: on a GPU, 16 steps take no longer than
+# one. It is also the number of updates in one captured graph.
 AT_ONCE = 16
-# Bytes that they take together, unless one step takes more.
+# Upper limit of the bytes of these random numbers, unless a single step needs more.
 AHEAD = 2**26
 # {parameter or buffer: {dimension: its sections in order}}; a section is "numbers", "levels",
 # "codes", or a plain width.
@@ -24,13 +24,13 @@ Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where random numbers come from.
+    """A source of random numbers with a fixed generator, device and dtype.
 
     Attributes:
         generator: The only source of randomness.
-        like: The device and the type that the numbers have.
-        lead: What each shape begins with: (n,) for n steps of one learner, (k,) for a step of k
-            learners side by side.
+        like: A tensor with the device and the dtype of the numbers.
+        lead: Leading dimensions of each shape: (n,) for n steps of one learner, (k,) for one step
+            of k learners side by side.
     """
 
     generator: torch.Generator
@@ -55,10 +55,10 @@ class Source:
 
 
 class Sampler(nn.Module, ABC):
-    """The network that generates rows; the only one that a model file holds.
+    """The network that generates rows, and the only network in a model file.
 
     Attributes:
-        n_labels: Number of classes; 1: the class is no condition.
+        n_labels: Number of classes that it learns; with 1, it has no class condition.
         rows: Number of training rows that it is sized for.
     """
 
@@ -67,38 +67,38 @@ class Sampler(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
-        """Everything random of so many rows, by name; each of shape (rows, ...)."""
+        """Draw all random numbers for this many rows: tensors by name, each (rows, ...)."""
 
     @abstractmethod
     def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
-        """The rows of what was drawn for them; a row never depends on the rows beside it.
+        """Turn random numbers into rows; a row never depends on the other rows of the batch.
 
-        On CUDA it is captured: no value may travel to the host.
+        On CUDA this method is captured as a graph, so no value may be copied to the host.
 
         Args:
-            drawn: Of `draw`.
-            label: Position of the class among those learned together; 0 when one class was
-                learned alone.
+            drawn: The result of `draw`.
+            label: Position of the class among those learned together; 0 if the network learned a
+                single class.
         """
 
     def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
-        """Fresh rows of one class; `generator` is the only source of randomness."""
+        """Generate rows of one class; `generator` is the only source of randomness."""
         return self.made(self.draw(rows, Source(generator, next(self.parameters()))), label)
 
 
 class Learner(nn.Module, ABC):
     """Networks in training.
 
-    Weights, buffers, optimisers and the generator are the whole state of training: a checkpoint
-    holds these, and training that diverges is reset to them.
+    Weights, buffers, optimisers and the random generator are the complete state of training. A
+    checkpoint holds them, and training that diverges is reset to an earlier copy of them.
 
     Attributes:
         losses: Names of the values that `step` returns.
-        sampler: Its averaged weights are what the fitted model keeps.
-        optimizers: All optimisers that `step` uses; their state must be tensors.
-        batch: Rows of a batch; read at each step and lowered if memory runs out.
-        pac: Rows that are judged together; the batch stays a multiple of it.
-        at_once: Greatest number of steps that `ahead` is asked for.
+        sampler: The network whose averaged weights the fitted model keeps.
+        optimizers: All optimisers that `step` uses; their state must consist of tensors.
+        batch: Rows per batch; read at each step, and halved if memory runs out.
+        pac: Rows that a critic scores together; the batch stays a multiple of it.
+        at_once: Largest number of steps for which `ahead` is called.
     """
 
     losses: tuple[str, ...]
@@ -112,26 +112,27 @@ class Learner(nn.Module, ABC):
         return 1
 
     def course(self, done: int, steps: int) -> float:
-        """The learning rate of the step after `done` of `steps`, as a share of the first."""
+        """Give the next step's learning rate, after `done` of `steps`, as a factor on the base."""
         return 1.0
 
     def ahead(self, generator: torch.Generator, steps: int) -> list[Any]:
-        """What each of the next `steps` gets: here the generator, to draw for itself."""
+        """Prepare the inputs of the next `steps`; here the generator, so that each step draws."""
         return [generator] * steps
 
     def start_from(self, base: Learner) -> None:
-        """Take the weights of a base that learned from all rows, to learn from one class."""
+        """Take the weights of a base that was trained on all rows, to fine-tune on one class."""
         self.load_state_dict(base.state_dict())
 
     @abstractmethod
     def step(self, drawn: Any) -> Tensor:
-        """One update of all weights, from rows that lie on the device.
+        """Make one update of all weights, from rows on the device.
 
-        On CUDA it is captured once and replayed: no value may travel to the host, no shape may
-        depend on one, and what changes from step to step must be a tensor changed in place.
+        On CUDA this method is captured once and replayed: no value may be copied to the host, no
+        shape may depend on a value, and everything that changes between steps must be a tensor that
+        is changed in place.
 
         Args:
-            drawn: Of `ahead`.
+            drawn: One element of the result of `ahead`.
 
         Returns:
             The losses, shape (len(losses),).
@@ -139,20 +140,21 @@ class Learner(nn.Module, ABC):
 
 
 def drawn_at_once(batch: int, width: int) -> int:
-    """For how many steps a `StagedLearner` draws at once."""
+    """Number of steps for which a `StagedLearner` draws random numbers at once."""
     return max(1, min(AT_ONCE, AHEAD // (4 * batch * width)))
 
 
 class StagedLearner(Learner):
-    """A learner whose step is a pure function of its tensors and of what was drawn for it.
+    """A learner whose step is a pure function of its tensors and of its random numbers.
 
-    All randomness is drawn first, and the rows that it chooses are gathered; then each stage, one
-    for each optimiser, gives an objective. So several steps are drawn at once, and many learners
-    can take a step as one.
+    A step first draws all random numbers and gathers the rows that they select. Then each stage
+    (one per optimiser) computes an objective. Therefore the numbers of several steps can be drawn
+    at once, and many learners can make a step together.
 
     Attributes:
-        clip: Greatest norm of the gradient of a stage; None: it is not clipped.
-        width: float32 numbers that `draw` and `gather` need for each row of a batch, about.
+        clip: Largest norm of the gradient of a stage. None: gradients are not clipped.
+        width: Approximate number of float32 values that `draw` and `gather` need per row of a
+            batch.
     """
 
     clip: float | None = None
@@ -164,43 +166,43 @@ class StagedLearner(Learner):
 
     @abstractmethod
     def draw(self, source: Source) -> dict[str, Tensor]:
-        """All random numbers of a step, by name."""
+        """Draw all random numbers of a step: tensors by name."""
 
     @abstractmethod
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What `objective` needs of draws and rows; it depends on no weight.
+        """Compute the inputs of `objective` from random numbers and rows, without any weight.
 
-        Shapes may begin with further dimensions, which those of the result begin with as well.
+        Leading dimensions of the random numbers are also those of the result.
         """
 
     @abstractmethod
     def axes(self) -> Axes:
-        """The dimensions of parameters and saved buffers that depend on the layout of the table."""
+        """List the dimensions of parameters and saved buffers that depend on the table's layout."""
 
     @abstractmethod
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """What the optimiser at position `stage` lowers.
+        """Compute the objective that the optimiser at position `stage` minimises.
 
         Args:
             stage: Position among the optimisers.
-            drawn: Of `gather`; only the first stage uses it.
-            carried: What the stage before leaves; empty for the first.
+            drawn: The result of `gather`; only the first stage uses it.
+            carried: Tensors by name from the stage before; empty for the first stage.
 
         Returns:
-            The objective, a number; the losses to report, shape (n,), without a gradient; and what
-            the next stage needs.
+            The objective, a scalar; the losses to report, shape (n,), without gradient; and the
+            tensors that the next stage needs.
         """
 
     def forward(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """As `objective`, from draws alone: for one of many learners side by side."""
+        """Gather rows, then compute `objective`: for one of many learners side by side."""
         return self.objective(stage, {} if stage else self.gather(drawn), carried)
 
     def ahead(self, generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
-        """What `gather` finds for the draws of the next `steps`."""
+        """Draw random numbers for the next `steps`, and gather the inputs of each."""
         drawn = self.draw(Source(generator, next(self.sampler.parameters()), (steps,)))
         with torch.no_grad():
             parts = {name: all.unbind(0) for name, all in self.gather(drawn).items()}

@@ -15,11 +15,11 @@ from synthgen.training.device import torch_generator
 from synthgen.training.graph import CapturedSteps
 from synthgen.training.learner import Sampler, Source
 
-# Each block of rows has a generator of its own, and blocks are made whole: the first rows of a
-# longer sample are the same.
+# Each block of rows has its own generator, and only whole blocks are generated, so that a longer
+# sample begins with the rows of a shorter one.
 BLOCK = 1024
-# A GPU makes so many blocks in about the time of one, as long as the tensors of the rows at once,
-# HELD numbers for each encoded value, take no more than MOST bytes.
+# A GPU generates BLOCKS blocks in about the time of one. Fewer are generated at once if their
+# tensors, with HELD numbers for each encoded value, would take more than MOST bytes.
 BLOCKS, HELD, MOST = 16, 16, 2**31
 
 
@@ -31,18 +31,21 @@ def make_rows(
     seed: np.random.SeedSequence,
     device: torch.device,
 ) -> Encoded:
-    """Fresh rows of one class.
+    """Generate rows of one class.
 
-    On CUDA several blocks are made at once, captured as a graph when there are many; up to
-    rounding, how many does not change a row.
+    On CUDA several blocks are generated at once, with a captured graph if there are many blocks.
+    Their number changes a row by rounding errors only.
 
     Args:
-        sampler: Draws for the rows.
-        made: See `Sampler.made`.
-        label: See `Sampler.made`.
-        rows: How many.
-        seed: All randomness comes from it.
-        device: Where the sampler is.
+        sampler: The network that draws the random numbers of the rows.
+        made: Function that turns random numbers into rows, such as `Sampler.made`.
+        label: Position of the class, see `Sampler.made`.
+        rows: Number of rows.
+        seed: The only source of randomness.
+        device: Device of the sampler.
+
+    Returns:
+        The encoded rows.
     """
     weights = sum(weight.numel() for weight in sampler.parameters())
     with threads_for(BLOCK * weights, NETWORK), torch.inference_mode():
@@ -76,7 +79,7 @@ def make_rows(
 
 
 def _at_once(drawn: dict[str, Tensor], device: torch.device) -> int:
-    """Blocks that are made at once: as many for each number of rows."""
+    """Number of blocks to generate at once; it does not depend on the number of rows."""
     if device.type == "cpu":
         return 1
     values = sum(tensor.numel() for tensor in drawn.values())

@@ -1,8 +1,8 @@
 """The file format of a trained model: safetensors with a JSON header and a checksum of all bytes.
 
-It holds no pickle and no code. The same model always gives the same bytes. The `safetensors`
-library reads and checks files; they are written here, since the library orders the metadata at
-random.
+A model file contains no pickle and no code. The same model always gives the same bytes. The
+`safetensors` library reads and checks files. This module writes them itself, because the library
+orders the metadata at random.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from synthgen.tables.disk import atomic_write, read_bytes
 FORMAT_VERSION = 1
 MAX_FILE, MAX_HEADER, MAX_TENSORS = 4 * 2**30, 16 * 2**20, 10_000
 _EMPTY = "0" * 64
-_CODES = {311: 411, 356: 412}  # no regular file, too large: the codes of a model file
+_CODES = {311: 411, 356: 412}  # error codes of a model file in place of those of any file
 _DTYPES = {
     "bool": "BOOL",
     **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
@@ -39,12 +39,12 @@ _DTYPES = {
 def write_model(
     path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> None:
-    """Write a model file; if that fails, an existing file stays as it was.
+    """Write a model file; if writing fails, an existing file stays as it was.
 
     Args:
-        path: Where to write; by convention it ends in ``.synthgen``.
-        header: JSON values (numpy numbers are allowed), with at least ``class``.
-        tensors: Arrays by name, of numbers or booleans.
+        path: Path of the file; by convention it ends in ``.synthgen``.
+        header: JSON values by name (numpy numbers are allowed); ``class`` is required.
+        tensors: Arrays of numbers or booleans, by name.
 
     Raises:
         ModelFileError: The model is larger than `read_model` accepts (E422), or holds a value that
@@ -97,11 +97,17 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the tensors of a model file, after the file was checked. No code is run.
+    """Check a model file, then read its header and its tensors. No code in it is run.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The header (JSON values by name), and the tensors (arrays by name).
 
     Raises:
-        ModelFileError: The file is missing, damaged in any bit, too large, newer than this version,
-            or no model file.
+        ModelFileError: The file is missing, damaged, too large, written by a newer version, or not
+            a model file.
     """
     path = Path(path)
     try:
@@ -123,12 +129,12 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         return header, load_tensors(data)
     except ModelFileError as error:
         raise ModelFileError(error.code, f"{path}: {error.message}") from error
-    except Exception as error:  # only a right checksum of wrong content comes here
+    except Exception as error:  # the checksum is right, but the content is invalid
         raise _damaged(path, str(error)) from error
 
 
 def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
-    """The metadata of the file, and the position of the checksum in its bytes."""
+    """Read the metadata, and find the position of the checksum in the bytes of the file."""
     if len(data) < 10:
         raise _damaged(path, f"it has {len(data)} bytes")
     (length,) = struct.unpack_from("<Q", data)
@@ -198,14 +204,15 @@ def _damaged(path: Path, why: str) -> ModelFileError:
 
 
 def check_arrays(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Raise unless the arrays of a file are those that a network should have.
+    """Check that the arrays of a file fit a network.
 
     Args:
         module: The network; on the meta device it takes no memory.
-        state: Arrays by name.
+        state: Arrays of the file, by name.
 
     Raises:
-        ModelFileError: An array is missing, unknown, or of another shape or type (E418).
+        ModelFileError: An array is missing or unknown, or has another shape or dtype than the
+            network needs (E418).
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
@@ -220,7 +227,7 @@ def _described(array: torch.Tensor | None) -> str:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file in an error about one of its values."""
+    """Add the path of the file to an error about one of its values."""
     try:
         yield
     except ModelFileError as error:
@@ -231,10 +238,10 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def building_model() -> Iterator[None]:
-    """Turn any exception of the block into the error for a file whose values make no model.
+    """Replace any exception in the block by a `ModelFileError`: the values make no valid model.
 
-    An edited file can fail in any of many ways. A `ModelFileError` says which value is wrong, and
-    passes as it is.
+    An edited file can cause many kinds of exceptions. A `ModelFileError` already says which value
+    is wrong and is passed on unchanged.
     """
     try:
         yield
@@ -245,5 +252,5 @@ def building_model() -> Iterator[None]:
 
 
 def under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The arrays whose names begin with `prefix`, named without it."""
+    """Select the arrays whose names begin with `prefix`, and remove it from their names."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -1,10 +1,10 @@
 """The step runner that every network shares.
 
-A `Learner` holds its networks, its optimisers and its rows as static tensors on the device; its
-`step` makes one update and draws batch, conditions and noise there. The runner repeats it, averages
-the weights, looks at held-out rows, keeps the best, and reports. It can stop at any step and go on
-in another process, to the same bits on a CPU. Nothing is read back from the device between two
-reports. On CUDA up to 16 steps are captured once as a graph and replayed.
+A `Learner` holds its networks, optimisers and rows as static tensors on the device; its `step`
+draws batch, conditions and noise there and makes one update. The runner repeats the step, averages
+the weights, computes the validation loss, keeps the best averages, and reports. Training can stop
+at any step and continue in another process, on a CPU with the same bits. Between two reports,
+nothing is copied from the device. On CUDA up to 16 steps are captured once as a graph and replayed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
 
 REPORT_EVERY = 100
-# Steps of early reports, for an estimate of the time left; the very first step loads libraries.
+# Steps with early reports, to estimate the time left. The first step also loads libraries, so it
+# alone would mislead.
 FIRST_REPORTS = (1, 10)
-RETRIES = 3  # times that the learning rate is lowered before training gives up
-# A greater loss means divergence: rows are standardised, and float32 has no decimals left there.
+RETRIES = 3  # number of reductions of the learning rate before training fails
+# A larger loss counts as divergence: rows are standardised, and float32 has no decimals there.
 MAX_LOSS = 1e7
 Progress = Callable[[int, int], None]
 
@@ -44,15 +45,16 @@ class History:
     """The history of one training run.
 
     Attributes:
-        losses: For each loss, by name, its mean since the previous report.
+        losses: For each loss, by name, a list with its mean between consecutive reports.
         steps: The step of each report.
-        held_out: The measure on held-out rows at each look, lower is better; empty without such
-            rows.
+        held_out: The validation loss at each evaluation, lower is better; empty if no rows are held
+            out.
         best_step: The step whose averaged weights were kept.
-        seconds: Wall time, including that of an interrupted run that this one continued.
-        batch: Rows of a batch at the end.
+        seconds: Wall-clock time in seconds, including that of an interrupted run that this one
+            continued.
+        batch: Rows per batch at the end.
         lowered: How many times the learning rate was divided by 10.
-        retries: A sentence for each time the run was set back.
+        retries: One sentence for each time that the run was reset.
     """
 
     losses: dict[str, list[float]]
@@ -76,29 +78,34 @@ def run(
     checkpoint: Checkpoint | None = None,
     goes_on: bool = False,
 ) -> History:
-    """Train `learner` for `steps` and leave the averaged weights in ``learner.sampler``.
+    """Train `learner` for `steps` updates and leave the averaged weights in ``learner.sampler``.
 
-    If a loss or a weight is not finite at a report, or a loss exceeds `MAX_LOSS`, the run is set
-    back with a tenth of the learning rate, first to the previous report, then to the start, at most
-    three times. If memory is too small for a step, the run is set back to the previous report with
-    half the batch. Both give a warning and are noted in the history.
+    Training has diverged if, at a report, a loss or weight is not finite or a loss exceeds
+    `MAX_LOSS`. The run is then reset, with a tenth of the learning rate, to the previous report or,
+    if it diverges again, to the start; at most three times. If memory is too small for a step, the
+    run is reset to the previous report with half the batch. Each reset gives a warning and is noted
+    in the history.
 
     Args:
-        learner: Changed in place. To go on from a checkpoint it is, like `generator`, as it was
-            when the run began: that is the start to go back to.
+        learner: The learner; it is changed in place. To continue from a checkpoint, pass learner
+            and generator in the state in which the run first began.
         steps: Number of updates.
-        generator: The device's random state, owned by this run.
-        held_out: Called `looks` times with the averaged weights in place; the best ones are kept.
-            None keeps the last.
-        progress: Called with (steps done, steps in all) at the start, at each report and, on a
-            CPU, after 1 and 10 steps: a GPU has done the steps that it was given when it reports.
-        checkpoint: Where the state is written at reports, when it is time, and on Ctrl-C and
-            SIGTERM; what it holds of this run is gone on from. None: nowhere.
-        goes_on: Another run starts from the whole learner, not only from its sampler.
+        generator: Random generator of the device, used by this run only.
+        held_out: Function that returns the validation loss. It is called `looks` times, with the
+            averaged weights in place; the best averages are kept. None: the last ones are kept.
+        looks: Number of validation evaluations.
+        progress: Called with (steps done, total steps) at the start, at each report and, on a CPU,
+            after 1 and 10 steps.
+        checkpoint: Checkpoint to write at reports when due, and on Ctrl-C and SIGTERM. If it
+            already holds a state of this run, the run continues from there. None: no checkpoint.
+        goes_on: Whether another run starts from the whole learner, not only from its sampler.
+
+    Returns:
+        The history of the run.
 
     Raises:
-        ConvergenceError: it diverged at four learning rates (E601), or memory does not suffice for
-            the smallest batch (E602).
+        ConvergenceError: Training diverged at four learning rates (E601), or memory is too small
+            for the smallest batch (E602).
     """
     kept = learner if goes_on else learner.sampler
     result = None if checkpoint is None else checkpoint.begin()
@@ -127,7 +134,7 @@ def _repeat(
     progress: Progress | None,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Make all steps, and set the run back if it diverges or runs out of memory; see `run`."""
+    """Make all steps; reset the run if it diverges or runs out of memory (see `run`)."""
     start = good = at.state()
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
@@ -178,17 +185,17 @@ class _Run:
         device = self.weights[0].device
         self.captured = CapturedSteps(self._updates, generator, device)
         self.total = torch.zeros(len(learner.losses), device=device)
-        # Of the steps that were drawn and are still to make; the generator's state before they
-        # were, and how many of them are made.
+        # Inputs of the steps that are drawn in advance; the generator's state before they were
+        # drawn; and how many of these steps are done.
         self.ahead: list[Any] = []
         self.before, self.within = generator.get_state(), 0
         groups = [o.param_groups for o in learner.optimizers]
         self.rates = [[group["lr"] for group in g] for g in groups]
         for group in (g for some in groups for g in some):
             if device.type == "cuda" and "capturable" in group:
-                group["capturable"] = True  # the count of updates lies where a graph can read it
-        # On CUDA: share of the weights in the averages and learning rates, shape (steps,
-        # 1 + groups), of all steps, and of those that a graph makes.
+                group["capturable"] = True  # keep the step count on the GPU, for graphs
+        # On CUDA: for each step the averaging share and the learning rates, (steps, 1 + groups).
+        # `course` holds all steps, `pace` those of the next replay.
         self.course = self.pace = torch.zeros(0, device=device)
         self._apply()
         self.started = time.perf_counter()
@@ -198,7 +205,7 @@ class _Run:
         return self.captured.generator
 
     def advance(self) -> bool:
-        """One step more, or as many as a graph makes; False: memory did not suffice."""
+        """Make one step, or as many as a graph holds. Return False if memory ran out."""
         try:
             made = self._ahead_of(self.step) if not (self.ahead or self.within) else 0
             if made and self.captured.ready(made):
@@ -215,14 +222,14 @@ class _Run:
         return True
 
     def _ahead_of(self, step: int) -> int:
-        """How many steps are drawn at once after `step`: up to the next report or look."""
+        """Number of steps to draw at once after `step`: up to the next report or evaluation."""
         ends = [self.learner.at_once, REPORT_EVERY - step % REPORT_EVERY, self.steps - step]
         if self.look_every is not None:
             ends.append(self.look_every - step % self.look_every)
         return min(ends)
 
     def _one(self) -> None:
-        """One of the steps ahead; they are drawn before the first."""
+        """Make the next step; if no random numbers are left, draw those of the next steps."""
         if not self.ahead:
             first = self.step - self.within
             self.before, count = self.generator.get_state(), self._ahead_of(first)
@@ -233,12 +240,12 @@ class _Run:
         self.within = self.within + 1 if self.ahead else 0
 
     def _updates(self, count: int) -> None:
-        """`count` steps, drawn at once; what a graph captures."""
+        """Draw and make `count` steps; a graph captures this method."""
         for i, drawn in enumerate(self.learner.ahead(self.generator, count)):
             self._update(drawn, i)
 
     def _update(self, drawn: Any, i: int) -> None:
-        """A step and its share in the averages, on tensors that stay where they are."""
+        """Make a step and update the averages, on tensors that keep their place in memory."""
         if not self.captured.on_cuda:
             self._set_rates(self.learner.course(self.step, self.steps))
             self.total.add_(self.learner.step(drawn))
@@ -251,14 +258,14 @@ class _Run:
         averages.move(self.average, self.weights, share)
 
     def _take_pace(self, count: int) -> None:
-        """Have the next `count` steps find their rates where a graph reads them."""
+        """Copy the rates of the next `count` steps to where a graph reads them."""
         if self.captured.on_cuda:
             first = self.step - self.within
             self.pace[:count].copy_(self.course[first : first + count])
 
     def report(self) -> str:
-        """Take the losses since the report before into the history; if it diverged, say how."""
-        # The losses come from before the last update, so the weights are looked at as well.
+        """Add the mean losses since the last report to the history; if diverged, say how."""
+        # The losses were computed before the last update, so check the weights as well.
         norms = torch._foreach_norm([w.detach() for w in self.learner.parameters()] + self.weights)
         size = torch.stack(norms).sum().to(self.total)[None]
         *values, norm = torch.cat([self.total / self.since, size]).tolist()
@@ -275,12 +282,12 @@ class _Run:
 
     @property
     def looks(self) -> bool:
-        """Whether it is time to look at held-out rows."""
+        """Whether a validation evaluation is due."""
         every = self.look_every or self.steps
         return self.step % every == 0 or self.step == self.steps
 
     def look(self, held_out: Callable[[], float]) -> None:
-        """Measure on held-out rows, and keep the averaged weights if they are the best so far."""
+        """Compute the validation loss, and keep the averaged weights if they are the best."""
         history = self.history
         with averages.swapped(self.weights, self.average), averages.evaluating(self.learner):
             distance = held_out()
@@ -300,7 +307,7 @@ class _Run:
         return self.history
 
     def close(self) -> None:
-        """Free what only training needs: the captured graphs, the draws, and the gradients."""
+        """Free graphs, random numbers and gradients, which only training needs."""
         self.captured.close()
         self.ahead.clear()
         self.learner.zero_grad(set_to_none=True)
@@ -308,7 +315,7 @@ class _Run:
     # --- saving and restoring ---------------------------------------------------------------------
 
     def state(self) -> State:
-        """A copy, on the device, of all that the next steps depend on."""
+        """Copy, on the device, everything that the next steps depend on."""
         self.history.seconds = time.perf_counter() - self.started
         values = {
             "step": self.step,
@@ -379,7 +386,7 @@ class _Run:
         return self.rates[0][0] / 10**lowered if self.rates else math.nan
 
     def _apply(self) -> None:
-        """Give the learner the batch and the rates that the history names."""
+        """Set the learner's batch and learning rates to those in the history."""
         self.learner.batch = self.history.batch
         self._set_rates(1.0)
         if not self.captured.on_cuda:
@@ -398,7 +405,7 @@ class _Run:
                 group["lr"] = share * first / 10**self.history.lowered
 
     def _restore(self, state: State) -> None:
-        # First of all: the graphs hold the memory of a step, and what they read is replaced.
+        # Drop the graphs first: they hold the memory of a step, and their tensors are replaced.
         self.captured.forget()
         self.ahead.clear()
         parts: dict[str, dict[str, Tensor]] = {"learner": {}, "average": {}, "best": {}}
@@ -439,9 +446,9 @@ class Task:
     Attributes:
         learner, steps, generator, held_out, progress, goes_on: See `run`.
         alike: A key that runs must share to be trained side by side.
-        slots: See `Encoder.slots`.
-        again: Builds the learner in a layout that several tables share.
-        budget: The memory that it takes on the device.
+        slots: The slots of the encoded columns, see `Encoder.slots`.
+        again: Function that builds the learner in a layout that several tables share.
+        budget: Memory that the run takes on the device.
     """
 
     learner: StagedLearner
@@ -456,7 +463,7 @@ class Task:
     budget: Budget
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
-        """Run it, with as many threads as pay for a step of this size."""
+        """Train the learner, with as many threads as are worthwhile for a step of this size."""
         weights = sum(weight.numel() for weight in self.learner.parameters())
         with threads_for(self.learner.batch * weights, NETWORK):
             return run(
