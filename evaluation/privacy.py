@@ -157,7 +157,8 @@ def page(results: list[dict[str, Any]]) -> str:
     lines = [
         "# What model files and their rows give away",
         "",
-        "`python evaluation/privacy.py --data-dir DIR`; see the head of the script. Share of the "
+        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each), "
+        "and `--controls 20`, stopped early; see the head of the script. Share of the "
         "learned rows of the class that the worst attack finds at 10 % false alarms [95 % "
         "interval]; guessing finds 10 %. *Null* is what the same attacks reach where nothing "
         "leaks. A file passes at 15 % or less, with an interval that ends at 20 % or below.",
@@ -175,6 +176,18 @@ def page(results: list[dict[str, Any]]) -> str:
             cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| synthesizer | tables | files that pass, fail | found with the file, median |"]
+    lines.append("|---|---|---|---|")
+    for name in SYNTHESIZERS:
+        of_name = [r for r in audits if r["synthesizer"] == name]
+        if not of_name:
+            continue
+        outcomes = [r["outcome"]["file"] for r in of_name]
+        found = [a["tpr_10"] for r in of_name for a in r["attacks"][:1]]
+        lines.append(
+            f"| {name} | {len(of_name)} | {outcomes.count('passes')}, {outcomes.count('fails')} | "
+            f"{np.median(found):.0%} |"
+        )
     controls = [r for r in results if "control" in r]
     if controls:
         lines += ["", "## Controls", "", "| control | right | of |", "|---|---|---|"]

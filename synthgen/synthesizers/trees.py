@@ -63,7 +63,8 @@ class SequentialTrees(Synthesizer):
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
     # sample, so that no single row determines a leaf. A leaf stores the shares of levels, of values
     # that at least five rows have in common, and of bins; a number is drawn at random within its
-    # bin. The model therefore contains no training row and is saved as it is.
+    # bin. The model therefore contains no training row and is saved as it is. Who holds the file
+    # can still tell which rows were learned (`evaluation/privacy.md`): give away rows, not it.
 
     A class with fewer than 10 rows is learned by a `SmoothedBootstrap` instead, with a warning.
 
