@@ -317,11 +317,14 @@ def _sum(
         return None
     inputs, weights, constant = [inputs[k] for k in found[0]], found[1], found[2]
     columns, signs = [*inputs, j], np.append(weights, -1.0)
-    target = j
+    # What is restored must hold the decimals of the others.
+    fine = {k: _unit(matrix.columns[k]) for k in columns}
+    target = j if fine[j] == min(fine.values()) else min(columns, key=lambda k: fine[k])
     for sign in (1.0, -1.0):
         alone = np.flatnonzero(np.sign(signs) == sign)
         if len(alone) == 1 and np.abs(signs).min() == np.abs(signs).max() == 1:
-            target = columns[alone[0]]
+            only = columns[alone[0]]
+            target = only if fine[only] == fine[target] else target
     own = -signs[columns.index(target)]
     others = [k for k in columns if k != target]
     theirs = np.array([signs[columns.index(k)] for k in others]) / own
