@@ -1,4 +1,4 @@
-"""An average of unlike learners as a classifier for a rare class, and its file."""
+"""`ImbalancedClassifier`, a calibrated average of different classifiers, and its file."""
 
 from __future__ import annotations
 
@@ -40,40 +40,41 @@ from synthgen.tables.table import Table
 
 @final
 class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
-    """The mean of unlike learners, recalibrated, with a threshold for the class that matters.
+    """A calibrated average of different classifiers, with a threshold for a class of interest.
 
-    Small boosting, a forest, extra trees and logistic regression err on different rows. On
-    out-of-fold scores of five folds, the members whose mean ranks the class best are chosen (see
-    `best_members`), probabilities are recalibrated (`Calibrator`) and the threshold is set: a row
-    is predicted to be of the class that matters if its probability reaches it.
-    ``evaluation/benchmark.md`` says what this gains; `quality_` says how well it does on your
-    table, on rows not seen.
+    Small boosting, a random forest, extra trees and logistic regression make errors on different
+    rows. From out-of-fold scores of five folds, `fit` selects the members whose mean ranks the
+    class best (see `best_members`), calibrates the probabilities (`Calibrator`), and sets the
+    threshold: a row is predicted as the class of interest if its probability is at least the
+    threshold. ``evaluation/benchmark.md`` measures the gain on public tables; `quality_` gives the
+    out-of-fold scores on your table.
 
     Args:
-        label: The class that matters; None: the rarest.
-        members: What may be averaged: names of "boosting", "forest", "extra_trees" and
+        label: The class of interest. None: the rarest.
+        members: Candidates for the average: the names "boosting", "forest", "extra_trees" and
             "logistic", import paths (``package.module:Class``), and unfitted classifiers with
-            ``predict_proba``. None: these four.
-        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; the threshold
-            then loses the least money.
-        false_alarms: Share of the other rows, above 0 and below 1, that may get an alarm; the
-            threshold then finds as much of the class as that allows. With neither, it has the best
-            F1.
-        time_budget: Seconds; a large table is then learned from fewer rows of its frequent classes.
-        schema: What the columns are, in place of a guess.
-        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
-        random_state: The same number gives the same classifier, for any `n_jobs`.
-        savable: Refuse, before the first fit, members that `save` could not write.
-        verbose: Show progress, with the time left, on standard error.
+            ``predict_proba``. None: the four names.
+        cost: ``{"fn": cost of a missed row of the class, "fp": cost of a false alarm}``, in any
+            currency. The threshold then minimises the total cost.
+        false_alarms: Largest allowed false positive rate, above 0 and below 1. The threshold then
+            maximises recall within this limit. If both `cost` and `false_alarms` are None, the
+            threshold maximises F1.
+        time_budget: Time limit of `fit` in seconds. To meet it, rows of frequent classes of a large
+            table are subsampled. None: no limit.
+        schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
+        n_jobs: Number of processes. None: 1, or as set by joblib.
+        random_state: Seed. An integer gives the same classifier each time, for any `n_jobs`.
+        savable: Whether `fit` rejects, before any training, members that `save` could not write.
+        verbose: Whether to show progress and the time left, on standard error.
 
     Attributes:
         classes_: The classes, sorted.
-        label_: The class that matters.
-        target_: Name of the column of classes; None where `y` had no name.
-        members_: Names of the members that were chosen.
-        threshold_: Rows with this probability or more are predicted to be of that class.
-        quality_: The `Quality`; None where the class had too few rows for folds, and after `load`.
-        recommendation_: What to do with it, and how sure that is.
+        label_: The class of interest.
+        target_: Name of the target; None if `y` had no name.
+        members_: Names of the selected members.
+        threshold_: Rows with at least this probability are predicted as the class of interest.
+        quality_: The `Quality`; None after `load`, or if the class has too few rows for folds.
+        recommendation_: How to use the classifier, with its certainty.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -130,33 +131,35 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         groups: Any = None,
         sample_weight: Any = None,
     ) -> Self:
-        """Fit the members, recalibrate their mean and choose the threshold.
+        """Fit the members, calibrate their mean and choose the threshold.
 
         Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
 
         Args:
-            X: Frame or array, shape (rows, features): text, dates and missing cells are taken. With
-                `target`: the frame that also holds the classes.
-            y: Classes, shape (rows,).
+            X: Features: a frame or array of shape (rows, features). Text, dates and missing cells
+                are allowed. With `target`, a frame that also holds the classes.
+            y: Classes of shape (rows,). None if `target` is given.
             target: Name of the column of `X` that holds the classes.
-            groups: Rows of a group share a fold, shape (rows,); or the name of a column of `X`,
-                which is then no feature. None: equal rows share a fold.
-            sample_weight: How many rows each row counts as, shape (rows,); from 0. None: 1.
+            groups: Group of each row, shape (rows,), or the name of a column of `X`, which is then
+                not a feature. Rows of a group are kept in the same fold. None: equal rows are.
+            sample_weight: Weight of each row, at least 0, shape (rows,); a weight of 2 counts as
+                two equal rows. None: all weights are 1.
 
         Returns:
             The classifier itself, fitted.
 
         Raises:
             DataError: The table cannot be used as it is.
-            UsageError: A parameter cannot be what it is, or a member takes no weights.
-            ModelFileError: A member is of a type that no file can hold.
+            UsageError: A parameter has a value that is not allowed, or a member does not support
+                weights.
+            ModelFileError: A member has a type that cannot be saved, and `savable` is True.
         """
         started = time.perf_counter()
         X, y = features_and_classes(X, y, target=target)
         X, groups = without_groups(X, groups)
         frame, labels = self._checked(X, y)
         weight = checked_weight(sample_weight, len(frame))
-        if weight is not None and not weight.all():  # such a row is none
+        if weight is not None and not weight.all():  # rows of weight 0 are left out
             there = np.flatnonzero(weight)
             frame, labels = frame.iloc[there], pd.Series(labels).iloc[there]
             weight, groups = weight[there], None if groups is None else np.asarray(groups)[there]
@@ -209,7 +212,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     def _conclude(
         self, part: Part, label: Any, members: Sequence[Estimator], found: CrossFit
     ) -> None:
-        """Set `members_`, `quality_`, `threshold_` and `recommendation_`, and what predicts."""
+        """Set the fitted attributes, and the ensemble that predicts."""
         y = part.y[found.rows]
         is_rare = y == part.rare
         self.quality_, self.threshold_ = None, 0.5
@@ -251,33 +254,34 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.recommendation_ = self.quality_.recommendation
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of the classes at their natural shares.
+        """Predict calibrated class probabilities, for the class shares of the training table.
 
         Args:
-            X: Frame or array, shape (rows, features), with the columns of `fit`.
+            X: Frame or array of shape (rows, features), with the columns of `fit`.
 
         Returns:
-            Float64 of shape (rows, classes), in the order of `classes_`; each row sums to 1.
+            Probabilities, float64 of shape (rows, classes), in the order of `classes_`; each row
+            sums to 1.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ValueError: Columns are missing or new (scikit-learn's sentence says which).
+            ValueError: Columns are missing or unknown; scikit-learn's message names them.
         """
         check_is_fitted(self)
         frame = self._checked(X)[0]
         return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
-        """The predicted class of each row.
+        """Predict the class of each row.
 
-        It is the class that matters if its probability reaches `threshold_`, else the most probable
-        of the others.
+        The prediction is the class of interest if its probability is at least `threshold_`,
+        otherwise the most probable of the other classes.
 
         Args:
-            X: Frame or array, shape (rows, features), with the columns of `fit`.
+            X: Frame or array of shape (rows, features), with the columns of `fit`.
 
         Returns:
-            Of `classes_`, shape (rows,).
+            Elements of `classes_`, shape (rows,).
 
         Raises:
             NotFittedError, ValueError: See `predict_proba`.
@@ -285,24 +289,24 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return self._decided(self.predict_proba(X))
 
     def _decided(self, p: np.ndarray) -> np.ndarray:
-        """The class of each row by its probabilities, shape (rows, classes)."""
+        """Choose the class of each row from its probabilities, shape (rows, classes)."""
         rare = p[:, [self._rare]] >= self.threshold_
         others = np.where(np.arange(p.shape[1]) == self._rare, np.where(rare, 2, -1), p)
         return self.classes_[others.argmax(axis=1)]
 
     def with_predictions(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """A frame, with what is predicted for each of its rows in two columns more.
+        """Add the predictions to a frame in two new columns.
 
         Args:
-            frame: Holds the columns that were learned from, by name; others are left alone.
+            frame: A frame with the feature columns of `fit` by name; other columns are kept.
 
         Returns:
-            The frame with "predicted" (the class) and "probability" (of the class that matters,
-            with six decimals).
+            A copy of the frame with the new columns "predicted" (the class) and "probability" (of
+            the class of interest, rounded to six decimals).
 
         Raises:
-            UsageError: The frame has a column of one of these names.
-            DataError: It lacks a column that was learned from.
+            UsageError: The frame already has a column with one of these names.
+            DataError: The frame lacks a feature column of `fit`.
         """
         check_is_fitted(self)
         for name in ("predicted", "probability"):
@@ -312,10 +316,10 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         return frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
 
     def known_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The columns of a frame that the classifier learned from, in the order of training.
+        """Select the columns that the classifier was trained on, in the order of training.
 
         Args:
-            frame: Other columns, such as the classes, are left out.
+            frame: A frame with these columns; other columns, such as the target, are left out.
 
         Returns:
             Frame of shape (rows, features).
@@ -332,24 +336,25 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     def measured(
         self, X: Any, y: Any = None, *, target: Hashable | None = None
     ) -> dict[str, float]:
-        """How well the class that matters is found among rows with known classes.
+        """Score the classifier on rows whose classes are known.
 
         Args:
-            X: Frame or array, shape (rows, features). With `target`: the frame that also holds the
+            X: Frame or array of shape (rows, features). With `target`, a frame that also holds the
                 classes.
-            y: Classes, shape (rows,); rows without one are left out.
+            y: Classes of shape (rows,); rows with a missing class are left out.
             target: Name of the column of `X` that holds the classes.
 
         Returns:
-            "rows" and "rare" (rows of the class), "average_precision" and "roc_auc" of the
-            probabilities, and "recall" and "precision" of the predictions; NaN where there is
-            nothing to divide by. Empty: `y` lacks the class, or holds nothing else.
+            A dict with "rows" and "rare" (number of rows, and of rows of the class of interest),
+            "average_precision" and "roc_auc" of the probabilities, and "recall" and "precision" of
+            the predictions; NaN if undefined. The dict is empty unless `y` contains both the class
+            of interest and another class.
         """
         X, y = features_and_classes(X, y, target=target)
         y = pd.Series(np.asarray(y), dtype=object)
         known = y.notna().to_numpy()
         is_rare = (y == self.label_).to_numpy(bool)
-        if not is_rare.any():  # read from a file, where 1 can be 1.0 and "1" can be 1
+        if not is_rare.any():  # types can differ if it was read from a file: 1 and 1.0
             is_rare = (y.astype(str) == str(self.label_)).to_numpy()
         is_rare = is_rare[known]
         if not is_rare.any() or is_rare.all():
@@ -367,7 +372,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def _checked(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Any]:
-        """As a frame, and as scikit-learn wants it checked."""
+        """Validate X and y with scikit-learn, and return them with X as a frame."""
         first = y is not None
         if isinstance(X, pd.DataFrame):
             named = all(isinstance(name, str) for name in X.columns)
@@ -379,7 +384,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         how: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
         if not first:
             if "_fitted" not in vars(self):
-                validate_data(self, X, cast(Any, y), **how)  # it says that y is missing
+                validate_data(self, X, cast(Any, y), **how)  # raises: y is missing
             return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
         X, y = validate_data(self, X, y, **how)
         check_classification_targets(y)
@@ -397,25 +402,25 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
     # --- its file -----------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the classifier to one file, with skops: no code, and types from a list only.
+        """Write the classifier to one skops file, which contains no code and only listed types.
 
-        The file holds no row. It names every class, since it predicts them, and every level of
-        the columns, also those that a single row holds; from its cuts follows what values the
-        columns took. Share it only with those who may see these.
+        The file contains no whole row, but it does reveal data: the name of every class, every
+        level of every column (even if only one row has it), and, through the split points of trees,
+        values of the columns. Share it only with people who may see these.
 
         Args:
-            path: Where to write; by convention it ends in ``.skops``.
+            path: Path of the file; by convention it ends in ``.skops``.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ModelFileError: A member is of a type that is not on the list.
-            OutputError: The file cannot be written; what was there is untouched.
+            ModelFileError: A member has a type that is not on the list.
+            OutputError: The file cannot be written; an existing file is unchanged.
         """
         check_is_fitted(self)
         write(self, path)
 
     def describe(self) -> dict[str, Any]:
-        """What a file of this classifier tells its reader, as plain values."""
+        """Summarise the classifier in plain values, as anyone with its file can."""
         check_is_fitted(self)
         return {
             "classes": [str(c) for c in self.classes_],
@@ -428,17 +433,19 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImbalancedClassifier:
-        """Read a file that `save` wrote. Types that are not on the list are never made.
+        """Read a classifier from a file that `save` wrote.
+
+        Objects of types that are not on the list are never created.
 
         Args:
-            path: The file.
+            path: Path of the file.
 
         Returns:
-            The fitted classifier, without its `quality_`.
+            The fitted classifier; its `quality_` is None.
 
         Raises:
-            ModelFileError: It cannot be read, unpacks to more than it should, or holds another
-                type or value than `save` writes.
+            ModelFileError: The file cannot be read, is too large when unpacked, or holds a type or
+                value that `save` does not write.
         """
         model = cls()
         vars(model).update(read(path))

@@ -1,4 +1,4 @@
-"""Which strategy for a rare class helps on this table, and how sure that is."""
+"""`compare`: find the strategy that helps with a rare class on a table, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-SPLITS = 10  # of the outer loop, unless asked otherwise
-TEST_ROWS = 5  # rare rows that a test part should hold
-MOST_GROUPS = 50  # of a column that figures are told by
+SPLITS = 10  # default number of splits of the outer loop
+TEST_ROWS = 5  # smallest number of rare rows that a test part should have
+MOST_GROUPS = 50  # largest number of values of the column `by`
 RANKING, DECISION = "average_precision", "recall_at_5pct"
 
 
@@ -67,44 +67,51 @@ def compare(
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Try every strategy for the rare class on the same splits, and say which helps.
+    """Compare strategies for a rare class by nested cross-validation on common splits.
 
-    Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split all is
-    learned from the training part: levels, medians, synthesizers, amounts, settings and thresholds.
-    Each strategy tries as many settings, on the same inner folds. A threshold is chosen on training
-    rows that the classifier has not seen. Equal rows share a fold, unless most rows repeat.
+    Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split,
+    everything is fitted on the training part: levels, medians, synthesizers, amounts, settings and
+    thresholds. Every strategy tries the same number of settings on the same inner folds. A
+    threshold is chosen on training rows that the classifier has not seen. Equal rows are kept in
+    the same fold, unless most rows have duplicates.
 
     Args:
-        X: Frame or array, shape (rows, features): text, dates and missing cells are taken. With
-            `target`: the frame that also holds the classes.
-        y: Classes, shape (rows,).
+        X: Features: a frame or array of shape (rows, features). Text, dates and missing cells are
+            allowed. With `target`, a frame that also holds the classes.
+        y: Classes of shape (rows,). None if `target` is given.
         target: Name of the column of `X` that holds the classes.
-        label: The class that matters; None: the rarest. It is judged against all others.
-        strategies: "default", "all", or a list of names (`STRATEGIES`), import paths or objects:
-            samplers with fit_resample, classifiers with predict_proba, synthesizers.
-        estimator: The classifier that all strategies use: "hgb" (histogram boosting), "rf", "lr",
-            an import path, or a classifier.
-        metric: What strategies are tuned and ranked by; one that needs no threshold.
-        folds: Folds of the outer loop, at most: each test part should hold 5 rows of the class.
-        repeats: Repeats of the outer loop; None: as many as make 10 splits.
-        groups: Rows of a group share a fold, shape (rows,); or a column of `X`, no feature then.
-        by: Column of `X` with at most 50 values; the metric is also given for each.
-        cost: {"fn": money lost by a missed row of the class, "fp": by a false alarm}; decisions are
-            then judged in money.
-        time_budget: Seconds. All strategies have fewer splits, at least 4; then strategies are left
-            out (not nothing, auto, synthgen). A note says how long all would take.
-        schema: Decisions about columns that replace what would be inferred.
-        n_jobs: Processes; None: 1, or as joblib says; 1 where networks learn on a GPU.
-        random_state: Seed.
-        resume: JSON file that keeps finished parts; if it exists, the comparison goes on from it.
-        verbose: Show progress, with the time left, on standard error.
+        label: The class of interest, compared with all other classes together. None: the rarest.
+        strategies: "default", "all", or a list. Its elements are names (see `STRATEGIES`), import
+            paths, or objects: samplers with ``fit_resample``, classifiers with ``predict_proba``,
+            or synthesizers.
+        estimator: The classifier that all strategies use: "hgb" (histogram gradient boosting), "rf"
+            (random forest), "lr" (logistic regression), an import path, or a classifier object.
+        metric: Name of the metric for tuning and ranking; it must not need a threshold.
+        folds: Largest number of folds of the outer loop. Fewer are used if a test part would have
+            fewer than 5 rows of the class.
+        repeats: Repeats of the outer loop. None: enough for 10 splits.
+        groups: Group of each row, shape (rows,), or the name of a column of `X`, which is then not
+            a feature. Rows of a group are kept in the same fold.
+        by: Name of a column of `X` with at most 50 values; the metric is also reported for each.
+        cost: ``{"fn": cost of a missed row of the class, "fp": cost of a false alarm}``, in any
+            currency. Decisions are then compared by their cost.
+        time_budget: Time limit in seconds. First the number of splits is reduced, to no fewer than
+            4; then strategies are left out (never nothing, auto or synthgen). A note says how long
+            the full comparison would take.
+        schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
+        n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
+        random_state: Seed. None: a fresh seed, which `Comparison.seed` then holds.
+        resume: Path of a JSON file that stores finished work. If it exists, the comparison
+            continues from it.
+        verbose: Whether to show progress and the time left, on standard error.
 
     Returns:
-        A `Comparison`; its `recommendation` is the answer.
+        A `Comparison`; its `recommendation` says what to do.
 
     Raises:
         DataError: The table cannot be used, or has fewer than 6 rows of the class.
-        UsageError: A value is not allowed, or `resume` is of another comparison.
+        UsageError: An argument has a value that is not allowed, or the file `resume` belongs to
+            another comparison.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -139,7 +146,7 @@ def _plan(
     by: Hashable | None,
     seed: np.random.SeedSequence,
 ) -> Plan:
-    """What is done, decided before the first fit; arguments are those of `compare`."""
+    """Decide everything before the first fit; the arguments are those of `compare`."""
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
@@ -185,7 +192,7 @@ def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
 
 
 def seeded(random_state: RandomState) -> tuple[int, np.random.SeedSequence]:
-    """A number that gives the same results again where it can, and what it stands for."""
+    """Turn a seed of any type into a number to report and a seed sequence to use."""
     if random_state is None:
         random_state = int(seed_sequence(None).generate_state(1)[0])
     root = seed_sequence(random_state)
@@ -208,7 +215,7 @@ def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None
 
 
 def _folds(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
-    """Folds such that a test part holds enough rare rows, and repeats to make up for fewer."""
+    """Choose folds so that test parts have enough rare rows, and repeats to make up for fewer."""
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
@@ -300,7 +307,7 @@ def _advice(
     label: Any,
     chosen: list[Strategy],
 ) -> tuple[Recommendation, list[Chances]]:
-    """What to do, and the chances of every strategy that changes the ranking."""
+    """Give the recommendation, and the `Chances` of every strategy that changes the ranking."""
     about = METRICS[plan.metric]
     tried = [name for name in names if name not in ("nothing", "threshold")]
     value = {n: np.array([s[plan.metric] for s in scores[n]]) for n in ("nothing", *tried)}

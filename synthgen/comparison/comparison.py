@@ -1,4 +1,4 @@
-"""`Comparison`: what `compare` found, as a recommendation, verdicts, a frame and JSON."""
+"""`Comparison`: the result of `compare`, as a recommendation, verdicts, a frame and JSON."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from synthgen.report.shown import Shown, repr_lines
 if TYPE_CHECKING:
     from synthgen.report.card import Picture
 
-SHOWN_STRATEGIES, MOST_STRATEGIES = 3, 12  # in the repr, and in a terminal
+SHOWN_STRATEGIES, MOST_STRATEGIES = 3, 12  # number in the repr, and in a terminal
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Shown):
-    """Every strategy on the same splits of a table, and what follows.
+    """The result of `compare`: scores of every strategy on the same splits, and conclusions.
 
     Attributes:
-        target, label: Name of the target, and the class that is judged against all others.
-        rows, rare: Rows of the table, and of the class.
-        estimator, metric, decision, cost: Names of the classifier and of both metrics, and what
-            mistakes cost.
-        folds, repeats, splits: Planned folds and repeats, and splits that were done.
-        results: One for each strategy and metric, the simplest strategy first.
-        recommendation: What to do, how sure that is, and the command.
-        chances: Of each strategy but nothing and threshold, by the metric: the expected gain, and
-            the probability that it helps, makes no difference that matters, or harms.
-        verdict: "ranking" compares with doing nothing, "decision" with moving the threshold.
-        real_rows: What more real rows would be worth, see `RealRows`.
-        pruned: Strategies that the time budget left out, each with the reason.
-        not_applicable: Strategies that cannot work on this table, each with the reason.
-        by: The metric for each value of the column that was asked for, or None.
+        target, label: Name of the target column, and the class that is compared with all others.
+        rows, rare: Number of rows of the table, and of the class.
+        estimator, metric, decision, cost: Name of the classifier, name of the ranking metric, name
+            of the decision metric, and the cost of errors (or None).
+        folds, repeats, splits: Planned folds and repeats, and number of splits that were done.
+        results: One `Result` for each strategy and metric, the simplest strategy first.
+        recommendation: What to do, with its certainty and the command.
+        chances: For each strategy except nothing and threshold: the expected gain in the metric,
+            and the probabilities that it helps, makes no relevant difference, or harms.
+        verdict: Two verdicts: "ranking" compares with doing nothing, "decision" with moving the
+            threshold.
+        real_rows: The expected gain from more real rows, see `RealRows`.
+        pruned: Strategies left out because of the time budget, each with the reason.
+        not_applicable: Strategies that cannot run on this table, each with the reason.
+        by: The metric for each value of the column `by`, or None.
         curves: Curves of each strategy, see `synthgen.model_selection.scoring.curves`.
         settings: For each strategy, how often each setting of the classifier was chosen.
-        seconds: Seconds that each strategy took, over all splits.
-        notes: What else to know, warnings included.
-        seed: The same call with this seed gives the same results.
+        seconds: Run time of each strategy in seconds, over all splits.
+        notes: Further notes and warnings, one sentence each.
+        seed: The seed that was used; the same call with it gives the same results.
     """
 
     target: Hashable
@@ -74,14 +75,17 @@ class Comparison(Shown):
     seed: int
 
     def result(self, strategy: str, metric: str | None = None) -> Result:
-        """The result of a strategy.
+        """Look up the result of a strategy.
 
         Args:
             strategy: One of `strategies`.
-            metric: One that was measured; None: `metric`, by which strategies are ranked.
+            metric: Name of a measured metric. None: the metric by which strategies are ranked.
+
+        Returns:
+            The result.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is no such result.
         """
         metric = self.metric if metric is None else metric
         for found in self.results:
@@ -96,7 +100,7 @@ class Comparison(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """Three findings: the ranking, the decision, and what more real rows would gain."""
+        """Three findings: the ranking, the decision, and the gain from more real rows."""
         kinds = {"ranking": "Ranking", "decision": "Decision"}
         found = [card_of(f"{kinds[kind]} of {self.label!r}", v) for kind, v in self.verdict.items()]
         told, text = "not estimated", "There were too few rows to train on parts of them."
@@ -127,12 +131,12 @@ class Comparison(Shown):
         return repr_lines(self.recommendation, lines)
 
     def to_frame(self) -> pd.DataFrame:
-        """All results, a row for each strategy and metric, in order of simplicity.
+        """Convert all results to a frame, one row per strategy and metric, simplest first.
 
         Returns:
-            Columns ``strategy``, ``family``, ``metric``, ``mean`` (over the splits),
-            ``difference`` (to the strategy ``against``; positive is better, whatever the metric),
-            ``low`` and ``high`` (interval of the difference, for all strategies at once) and
+            A frame with columns ``strategy``, ``family``, ``metric``, ``mean`` (over the splits),
+            ``difference`` (to the strategy in ``against``; positive is better for every metric),
+            ``low`` and ``high`` (interval of the difference, simultaneous over all strategies) and
             ``against``.
         """
         names = ["strategy", "family", "metric", "mean", "difference", "low", "high", "against"]
@@ -145,11 +149,11 @@ class Comparison(Shown):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values, for `json.dumps`.
+        """Convert the comparison to plain values for `json.dumps`.
 
         Returns:
-            The attributes by name, at any depth: numbers, texts, None, lists and dicts; the class
-            and the target appear as text.
+            A dict of the attributes by name. It consists of numbers, texts, None, lists and dicts;
+            the class and the target are texts.
         """
         return asdict(self) | {"label": str(self.label), "target": str(self.target)}
 
@@ -164,7 +168,7 @@ class Comparison(Shown):
         return comparison_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The strategies with the greatest expected gain by the metric."""
+        """The strategies with the largest expected gain in the metric."""
         about = METRICS[self.metric]
         chances = sorted(self.chances, key=lambda c: -c.gain)[:MOST_STRATEGIES]
         nothing = self.result("nothing")
@@ -186,7 +190,7 @@ class Comparison(Shown):
         return f"{self.seconds[strategy]:.0f} s" if strategy in self.seconds else ""
 
     def note_lines(self) -> list[str]:
-        """What was compared, what was not, and what else to know."""
+        """What was compared, what was left out, and further notes."""
         lines = [
             f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
             f"{self.estimator}, {self.splits} splits, natural shares in every test part"

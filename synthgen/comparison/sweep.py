@@ -1,4 +1,4 @@
-"""How strategies do as the class gets rarer: the same comparison on fewer and fewer of its rows."""
+"""`sweep`: compare strategies at several rates of the class, by leaving out rows of it."""
 
 from __future__ import annotations
 
@@ -53,30 +53,30 @@ class Sweep(Shown):
 
     @property
     def rates(self) -> list[float]:
-        """Share of the class among all rows, at each point."""
+        """Share of the class among all rows at each point, from 0 to 1."""
         return [point.rare / point.rows for point in self.points]
 
     @property
     def always_no(self) -> list[float]:
-        """Accuracy of never saying that a row is of the class, at each point."""
+        """Accuracy at each point if no row is ever predicted as the class."""
         return [1 - rate for rate in self.rates]
 
     @property
     def strategies(self) -> list[str]:
-        """Names of the strategies with a result at any point, in order of simplicity."""
+        """Names of all strategies with a result at one point or more, simplest first."""
         longest = max(self.points, key=lambda point: len(point.strategies)).strategies
         every = [name for point in self.points for name in point.strategies]
         return list(dict.fromkeys([*longest, *every]))
 
     def curve(self, strategy: str, metric: str | None = None) -> list[float]:
-        """Mean metric of a strategy at each point.
+        """Compute the mean metric of a strategy at each point.
 
         Args:
             strategy: One of `strategies`.
-            metric: One that was measured; None: the one by which strategies are ranked.
+            metric: Name of a measured metric. None: the metric by which strategies are ranked.
 
         Returns:
-            A number for each point, the rarest first; NaN where the strategy was not run.
+            One number per point, the lowest rate first; NaN if the strategy was not run there.
         """
         return [
             point.result(strategy, metric).mean if strategy in point.strategies else math.nan
@@ -85,7 +85,7 @@ class Sweep(Shown):
 
     @property
     def recommendation(self) -> Recommendation:
-        """That of the point with the most rows of the class, and where it stops holding."""
+        """The recommendation at the highest rate, and the rate below which it changes."""
         whole = self.points[-1].recommendation
         others = [p for p in self.points if p.recommendation.action != whole.action]
         certainty = whole.certainty
@@ -111,11 +111,11 @@ class Sweep(Shown):
         return repr_lines(self.recommendation, [*lines, "to_frame() has all results"])
 
     def to_frame(self) -> pd.DataFrame:
-        """All results, a row for each point, strategy and metric, the rarest point first.
+        """Convert all results to a frame, one row per point, strategy and metric.
 
         Returns:
-            ``rate`` (share of the class among all rows) and ``rare`` (its rows), then the columns
-            of `Comparison.to_frame`.
+            A frame, the lowest rate first, with columns ``rate`` (share of the class among all
+            rows) and ``rare`` (number of its rows), then those of `Comparison.to_frame`.
         """
         frames = []
         for rate, point in zip(self.rates, self.points, strict=True):
@@ -126,11 +126,11 @@ class Sweep(Shown):
         return pd.concat(frames, ignore_index=True)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values, for `json.dumps`.
+        """Convert the sweep to plain values for `json.dumps`.
 
         Returns:
-            The attributes by name, "rates", "always_no_accuracy", and "curves": the mean metric of
-            each strategy at each point, None where it was not run.
+            A dict of the attributes by name, plus "rates", "always_no_accuracy" and "curves" (the
+            mean metric of each strategy at each point, None if it was not run there).
         """
         metric = self.points[0].metric
         return {
@@ -164,8 +164,8 @@ class Sweep(Shown):
         """The main table of the result: its heads, and its rows as text.
 
         Returns:
-            The heads, one for each rate of the class after the name of the metric; and the rows:
-            the accuracy of always saying no, then the metric of each strategy.
+            The column heads (name of the metric, then one per rate) and the rows (the accuracy if
+            no row is ever predicted as the class, then the metric of each strategy).
         """
         heads = [METRICS[self.points[0].metric].words, *(f"{rate:.3%}" for rate in self.rates)]
         rows: list[list[Any]] = [["always no: accuracy", *(f"{a:.3f}" for a in self.always_no)]]
@@ -209,19 +209,21 @@ def sweep(
     resume: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Sweep:
-    """Compare strategies again and again while the rare class gets rarer.
+    """Run `compare` at several rates of the rare class.
 
-    Call it as ``sweep(X, y, at=[...])`` or as ``sweep(frame, target="outcome", at=[...])``. Rows of
-    the class are left out at random, from training and test parts alike. So each point is what
-    `compare` would say of a table in which the class is that rare. Average precision falls with the
-    rate even for the same classifier; each result therefore shows what guessing would reach.
+    Call it as ``sweep(X, y, at=[...])`` or as ``sweep(frame, target="outcome", at=[...])``. To
+    lower the rate, rows of the class are left out at random before the table is split. Each point
+    is therefore the result of `compare` for a table in which the class is that rare. Average
+    precision falls with the rate even for the same classifier; each result therefore also shows the
+    value of a random classifier.
 
     Args:
         X, y, target: See `compare`.
-        at: Where to compare. A number below 1 is the share of the class among all rows, a number
-            from 1 on is rows of the class.
-        time_budget: Seconds for all points together.
-        resume: JSON file; each point has one of its own, with the rows of the class in its name.
+        at: Rates at which to compare. A number below 1 is a share of all rows; a number of 1 or
+            more is a number of rows of the class.
+        time_budget: Time limit in seconds for all points together.
+        resume: Path of a JSON file; each point adds its number of rows of the class to the name and
+            has a file of its own.
         label, strategies, estimator, metric, folds, repeats, groups, cost, schema, n_jobs,
             random_state, verbose: See `compare`.
 
@@ -230,8 +232,8 @@ def sweep(
 
     Raises:
         DataError: See `compare`.
-        UsageError: A number in `at` is not allowed, needs more rows than there are, or leaves too
-            few to compare; or see `compare`.
+        UsageError: A number in `at` is not allowed, exceeds the rate of the table, or leaves too
+            few rows to compare. See also `compare`.
 
     Example:
         >>> import pandas as pd
@@ -276,16 +278,16 @@ def _points(
     ends: float | None,
     seed: np.random.SeedSequence,
 ) -> list[Comparison]:
-    """A comparison for each point, in the order of `thinned`.
+    """Run a comparison for each point, in the order of `thinned`.
 
     Args:
-        table: All rows.
-        thinned: The rows that each point keeps, by its rows of the class.
+        table: The table with all rows.
+        thinned: Positions of the rows that each point keeps; the key is its number of rare rows.
         how: Arguments of `compare` that all points share.
         groups, resume: See `sweep`.
-        ends: When the time budget ends, on the clock of `time.perf_counter`; None: never. Each
-            point may take an equal part of the time that is left.
-        seed: Of the sweep.
+        ends: Time at which the budget ends, on the clock of `time.perf_counter`; None: never. Each
+            point may use an equal part of the time that is left.
+        seed: Seed of the sweep.
     """
     found: list[Comparison] = []
     for rows, kept in thinned.items():
@@ -308,12 +310,12 @@ def _points(
 def _thinned(
     table: Table, label: Any, at: Sequence[float], seed: np.random.SeedSequence
 ) -> dict[int, np.ndarray]:
-    """Positions of the rows that each point keeps, by its rows of the class.
+    """Choose the rows that each point keeps; the key is the point's number of rare rows.
 
-    The point with the most rows comes first: time that it does not need is left for the others.
+    The point with the most rows comes first, so that time it does not need is left for the others.
 
     Raises:
-        UsageError: see `sweep`.
+        UsageError: See `sweep`.
     """
     rare, others = table.counts[label], len(table) - table.counts[label]
     sizes = sorted({_rows_at(value, rare, others) for value in at}, reverse=True)
@@ -326,7 +328,7 @@ def _thinned(
 
 
 def _rows_at(value: Any, rare: int, others: int) -> int:
-    """Rows of the class that a rate or a number of rows asks for."""
+    """Convert a rate or a number of rows to a number of rows of the class."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | np.number)

@@ -1,4 +1,4 @@
-"""`evaluate`: what synthetic rows are worth, in fidelity, utility and privacy."""
+"""`evaluate`: measure the fidelity, utility and privacy of synthetic rows."""
 
 from __future__ import annotations
 
@@ -45,37 +45,40 @@ def evaluate(
     random_state: int | None = 0,
     verbose: bool = False,
 ) -> Report:
-    """Measure synthetic rows, from synthgen or from anywhere else, beside real ones.
+    """Measure the fidelity, utility and privacy of synthetic rows from any source.
 
     Call it as ``evaluate((X, y), (X_synthetic, y_synthetic), (X_holdout, y_holdout))`` or as
-    ``evaluate(train, synthetic, holdout, target="outcome")``. Each score stands beside its
-    reference: the same score of as many real rows, none of which is also among the rows that they
-    are compared with. `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
-    `synthgen.metrics.privacy.privacy` say what is measured.
+    ``evaluate(train, synthetic, holdout, target="outcome")``. Each score comes with a reference:
+    the same score for an equal number of real rows that are not among the rows they are compared
+    with. The measures are described in `synthgen.metrics.fidelity.fidelity`,
+    `synthgen.metrics.utility.utility` and `synthgen.metrics.privacy.privacy`.
 
     Args:
-        train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or
-            features and classes as ``(X, y)``; never changed.
-        synthetic: Rows of one class or of several, with the columns of `train` by name, in any
-            order. Of an augmented table, which holds all rows of `train`, the new rows are judged.
-        holdout: Real rows that the synthesizer has not seen. None: 30 % of `train` are split off,
-            though the synthesizer has seen them; privacy can then fail but not pass.
+        train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or a
+            pair ``(X, y)`` of features and classes. It is not changed.
+        synthetic: Synthetic rows of one or several classes, with the same columns as `train` in any
+            order. If it is an augmented table, which contains all rows of `train`, only the new
+            rows are evaluated.
+        holdout: Real rows that the synthesizer has not seen. None: 30 % of `train` is split off.
+            Because the synthesizer has seen those rows, privacy can then fail but not pass.
         target: Name of the column that holds the classes, if the tables are frames.
-        label: The class to look at first; None: the rarest of those that `synthetic` holds.
-        schema: Decisions about the columns of `train` to take instead of guessing.
-        judges: Classifiers of the utility part: boosting, logistic, forest, mlp, xgboost.
-        thorough: Tune each classifier on real rows and train it three times.
-        by: Column for each of whose values recall is also given; not the target.
-        device: Where distances are computed.
-        random_state: Seed; None draws one, see `Report.seed`.
-        verbose: Show progress on standard error, or below the cell of a notebook.
+        label: The class to report first. None: the rarest class in `synthetic`.
+        schema: Kinds and limits of the columns of `train` (see `Schema.infer`). None: all are
+            inferred.
+        judges: Classifiers of the utility part, from "boosting", "logistic", "forest", "mlp" and
+            "xgboost".
+        thorough: Whether to tune each classifier on real rows and to train it three times.
+        by: Name of a column other than the target; recall is also reported for each of its values.
+        device: Device for computing distances: "auto", "cpu" or "cuda".
+        random_state: Seed. None: a fresh seed, which `Report.seed` then holds.
+        verbose: Whether to show progress, on standard error or below the cell of a notebook.
 
     Returns:
-        Verdicts and scores, see `Report`.
+        A `Report` with verdicts and scores.
 
     Raises:
-        DataError: A table cannot be used, lacks a column or holds a row without a class or of an
-            unknown one, or `synthetic` has no row of the class.
+        DataError: A table cannot be used, lacks a column, has a row with a missing or unknown
+            class, or `synthetic` has no row of the class.
         UsageError: An argument has a value that is not allowed.
 
     Example:
@@ -89,15 +92,15 @@ def evaluate(
         ('True', True)
     """
     judges = check_judges(judges)
-    seed_sequence(random_state)  # refuses what is no seed
+    seed_sequence(random_state)  # raises if it is not a seed
     seed = int(np.random.SeedSequence().generate_state(1)[0])
     seed = seed if random_state is None else int(random_state)
     source = seed_sequence(seed)
-    device = resolve(device)  # refuses one that is not there before anything is measured
+    device = resolve(device)  # raises early if this machine has no such device
     given = {"target": target, "label": label, "schema": schema}
     compared = prepare(train, synthetic, holdout, **given, seed=child_seed(source, 0))
     if by is not None:
-        column_of(compared.train.schema, by)  # refuses before anything is measured
+        column_of(compared.train.schema, by)  # raises early if there is no such column
     options = {"judges": judges, "thorough": thorough, "by": by}
     steps = _steps(compared, source, options, device)
     parts, seconds = _measured(steps, compared, verbose)
@@ -105,12 +108,12 @@ def evaluate(
 
 
 class _Step(NamedTuple):
-    """One measure on one group of rows.
+    """One measurement on one group of rows.
 
     Attributes:
-        part: Of the evaluation.
-        words: What is measured, for the progress display.
-        measure: Does it.
+        part: "fidelity", "utility" or "privacy".
+        words: Name of the step in the progress display.
+        measure: Function that computes the scores.
     """
 
     part: str
@@ -121,7 +124,7 @@ class _Step(NamedTuple):
 def _steps(
     compared: Compared, source: np.random.SeedSequence, of_utility: dict[str, Any], device: Any
 ) -> list[_Step]:
-    """All measures, in order, each with a child seed of its own."""
+    """List all measurements in order, each with its own child seed."""
     steps: list[_Step] = []
 
     def add(part: str, words: str, measure: Callable[..., Part], *key: int, **given: Any) -> None:
@@ -147,7 +150,7 @@ def _steps(
 def _measured(
     steps: list[_Step], compared: Compared, verbose: bool
 ) -> tuple[dict[str, Part], dict[str, float]]:
-    """Scores and seconds of each part."""
+    """Run all steps; return the scores and the seconds of each part."""
     found: dict[str, list[Part]] = {part: [] for part in PARTS}
     seconds: dict[str, float] = {}
     cells = max(map(len, compared.tables)) * len(compared.tables[0].schema.columns)
@@ -203,7 +206,7 @@ def _report(
 
 
 def _joined(parts: list[Part]) -> Part:
-    """Several parts as one; the curves of the first keep their names."""
+    """Merge several parts into one; only curves of the first part keep their names."""
     curves = dict(parts[0].curves)
     for part in parts[1:]:
         groups = [score.group for score in part.scores]
@@ -213,7 +216,7 @@ def _joined(parts: list[Part]) -> Part:
     broken: set[str] = set()
     for note in dict.fromkeys(note for part in parts for note in part.notes):
         rule = note.partition("“")[2]
-        # A rule that is broken in a class is broken among all rows too: one note is enough.
+        # A rule that is broken in a class is also broken in all rows: keep one note.
         if not (rule in broken and note.startswith(f"{EVERYTHING}: ")):
             notes.append(note)
         broken.add(rule or note)

@@ -1,4 +1,4 @@
-"""`Report`: what `evaluate` found, as verdicts, scores, a frame and JSON."""
+"""`Report`: the result of `evaluate`, as verdicts, scores, a frame and JSON."""
 
 from __future__ import annotations
 
@@ -22,40 +22,46 @@ from synthgen.tables.table import Table
 if TYPE_CHECKING:
     from synthgen.report.card import Picture
 
-# Figures of utility that a terminal shows.
+# Utility scores that the terminal shows.
 SHOWN = ("ap_ratio", "ap_gain", "average_precision", "roc_auc", "recall", "recall_gap", "log_loss")
-MOST_GROUPS = 8  # groups that are named where the group of a gate is not among them
+MOST_GROUPS = 8  # groups that the message lists if a gate names an unknown group
 
 
 @dataclass(frozen=True, repr=False)
 class Report(Shown):
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
-        target: Name of the target.
+        target: Name of the target column.
         label: The rare class, as text.
-        train, synthetic, holdout: The rows that were compared: one schema, with the levels of all
-            three, without columns that hold nothing to compare (IDs, texts, empty ones).
-        fidelity, utility, privacy: Scores, curves and notes of each part. The groups of fidelity
-            are classes, as text, the rare one first, and ``"all"`` where several classes are
-            synthetic; of a single column ``"CLASS: COLUMN"``. The groups of utility are classifiers
-            (``"boosting"``), with ``by`` also ``"boosting: sex=Female"``. The groups of privacy are
-            the rare class and ``"all"``. A curve is ``{"x": ..., "y": ...}``. Curves of utility are
-            named ``"roc boosting replace"``, ``"pr boosting replace"`` and
-            ``"calibration boosting replace"``, where real, replace, augment or whole are the rows
-            that the classifier learned from. Curves of privacy of another group than the rare class
-            end in its name.
-        verdicts: One for each part, in this order.
-        notes: Sentences about the whole: where the holdout comes from, what was left out.
-        sizes: Rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
-        classes: ``label`` (text), ``train``, ``synthetic`` and ``holdout`` (rows) of each class.
-        held_out: Whether `holdout` was given; otherwise it was split off from rows that the
+        train, synthetic, holdout: The compared rows as tables with one common schema, which has the
+            levels of all three. Columns that cannot be compared (identifiers, free text, empty
+            columns) are left out.
+        fidelity, utility, privacy: A `Part` each, with scores, curves and notes; see below for
+            their groups and curves.
+        verdicts: One verdict each for fidelity, utility and privacy, in this order.
+        notes: Sentences about the whole evaluation, such as where the holdout comes from and what
+            was left out.
+        sizes: Number of rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
+        classes: For each class a dict with ``label`` (text) and the number of its rows in
+            ``train``, ``synthetic`` and ``holdout``.
+        held_out: Whether `holdout` was given. If not, it was split off from rows that the
             synthesizer has seen.
-        spoilt: Parts whose figures do not hold, as tables share rows, each with the reason.
-        left_out: Rows of train that stood in the synthetic table, which was an augmented one, and
-            were not judged.
-        seed: Gives the same figures again.
-        seconds: Spent on each part.
+        spoilt: Parts whose scores are invalid because tables share rows, each with the reason.
+        left_out: Number of training rows in the synthetic table that were not evaluated; above 0 if
+            it is an augmented table.
+        seed: The seed that was used; the same call with it gives the same scores.
+        seconds: Run time of each part in seconds.
+
+    Groups of scores: in fidelity a class as text (the rare class first), ``"CLASS: COLUMN"`` for a
+    single column, and ``"all"`` if several classes are synthetic; in utility a classifier such as
+    ``"boosting"``, and with ``by`` also ``"boosting: sex=Female"``; in privacy the rare class and
+    ``"all"``.
+
+    A curve is ``{"x": ..., "y": ...}``. Utility has the curves ``"roc boosting replace"``,
+    ``"pr boosting replace"`` and ``"calibration boosting replace"``; the last word (real, replace,
+    augment or whole) says which rows the classifier was trained on. In privacy, the name of a curve
+    of any group but the rare class ends in the group.
     """
 
     target: str
@@ -78,20 +84,24 @@ class Report(Shown):
 
     @property
     def parts(self) -> dict[str, Part]:
-        """The three parts by name, in the order in which they are shown."""
+        """The three parts by name, in display order."""
         return {"fidelity": self.fidelity, "utility": self.utility, "privacy": self.privacy}
 
     @property
     def scores(self) -> list[Score]:
-        """All scores, in the order in which they are shown."""
+        """All scores in display order."""
         return [score for part in self.parts.values() for score in part.scores]
 
     def score(self, name: str, group: str | None = None) -> Score:
-        """One score.
+        """Look up one score.
 
         Args:
-            name: Such as ``"privacy.mia_excess"``.
-            group: Such as ``"all"``; None: the rare class, of utility the first classifier.
+            name: Name of the score, such as ``"privacy.mia_excess"``.
+            group: Group of rows, such as ``"all"``. None: the rare class; for utility, the first
+                classifier.
+
+        Returns:
+            The score.
 
         Raises:
             KeyError: There is no such score.
@@ -103,14 +113,14 @@ class Report(Shown):
         raise KeyError(name if group is None else f"{name}@{group}")
 
     def _first(self, part: str) -> str:
-        """The group of a part that is meant where none is named."""
+        """Give the default group of a part."""
         scores = self.parts[part].scores if part in self.parts else []
         return scores[0].group if part == "utility" and scores else self.label
 
     def to_json(self) -> dict[str, Any]:
-        """The report in plain values, for `json.dumps`.
+        """Convert the report to plain values for `json.dumps`.
 
-        They have this form::
+        The result has this form::
 
             {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
              "left_out": 0,
@@ -129,11 +139,12 @@ class Report(Shown):
              "seconds": {"fidelity": 12.3, ...},
              "privacy": {"mia_excess": 0.01, "mia_excess@>50K": 0.01, "notes": [...]}, ...}
 
-        NaN is null; the command line adds ``"warnings"``. The last entries, one for each part, hold
-        the values once more, for gates: ``privacy.mia_excess<=0.12`` is about the rare class (of
-        utility: the first classifier), ``privacy.mia_excess@all<=0.12`` about another group. A
-        value there is null where no gate may pass: it was not measured (for this group), the tables
-        share rows, or it is an attack and no holdout was given. `unknown` gives the reason.
+        NaN becomes null; the command line adds ``"warnings"``. The last entries, one per part,
+        repeat the values for gates. The gate ``privacy.mia_excess<=0.12`` refers to the rare class
+        (for utility: to the first classifier), ``privacy.mia_excess@all<=0.12`` to another group. A
+        value is null there, so that no gate passes, if it was not measured for this group, if the
+        tables share rows, or if it belongs to an attack and no holdout was given. `unknown` gives
+        the reason.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -163,7 +174,7 @@ class Report(Shown):
             values: dict[str, Any] = {}
             for score in part.scores:
                 rest = score.name.removeprefix(f"{name}.")
-                # What was not measured passes no gate.
+                # A score that was not measured must not pass a gate.
                 value = None if self._unmeasured(score) else _plain(score.value)
                 values[f"{rest}@{score.group}"] = value
                 if score.group == self._first(name):
@@ -172,10 +183,13 @@ class Report(Shown):
         return out
 
     def unknown(self, name: str) -> str:
-        """Why a value of the JSON is null, or its group missing: "unknown", and the reason.
+        """Explain why a value of the JSON is null, or why its group is missing.
 
         Args:
-            name: As in a gate: ``"privacy.mia_excess"``, ``"privacy.mia_excess@all"``.
+            name: Name as in a gate: ``"privacy.mia_excess"`` or ``"privacy.mia_excess@all"``.
+
+        Returns:
+            A text that begins with "unknown" and gives the reason.
         """
         name, _, group = name.partition("@")
         part = name.partition(".")[0]
@@ -197,7 +211,7 @@ class Report(Shown):
         return "unknown: it was not measured, as the notes say"
 
     def _unmeasured(self, score: Score) -> str:
-        """Why a score cannot be relied on; empty where it can."""
+        """Explain why a score is not reliable; empty if it is."""
         part, _, rest = score.name.partition(".")
         if part in self.spoilt:
             return f"unknown: {self.spoilt[part]}"
@@ -206,10 +220,10 @@ class Report(Shown):
         return "" if score.value == score.value else f"unknown: {score.note}"
 
     def table_rows(self, scores: Sequence[Score] | None = None) -> list[list[Any]]:
-        """Name, group, value, interval, reference and floor, as texts.
+        """Format scores as rows of name, group, value, interval, reference and floor.
 
         Args:
-            scores: What to show; None: all that a terminal shows.
+            scores: The scores to show. None: those that the terminal shows.
         """
         rows: list[list[Any]] = []
         for score in self.scores if scores is None else scores:
@@ -235,7 +249,7 @@ class Report(Shown):
 
     @property
     def recommendation(self) -> Recommendation:
-        """What to do with the synthetic rows, as the verdicts say."""
+        """What to do with the synthetic rows, according to the verdicts."""
         names = {"target": self.target, "label": self.label}
         found = advice.recommend(self.verdicts, **names, held_out=self.held_out)
         if not self.left_out:
@@ -259,11 +273,12 @@ class Report(Shown):
         return repr_lines(self.recommendation, lines)
 
     def to_frame(self) -> pd.DataFrame:
-        """All scores, a row each.
+        """Convert all scores to a frame with one row per score.
 
         Returns:
-            Columns ``part``, ``name``, ``group``, ``value``, ``low``, ``high`` (95 % interval),
-            ``reference``, ``floor``, ``better`` and ``note``; NaN where there is no figure.
+            A frame with columns ``part``, ``name``, ``group``, ``value``, ``low`` and ``high`` (the
+            95 % interval), ``reference``, ``floor``, ``better`` and ``note``. Missing numbers are
+            NaN.
         """
         rows = []
         for s in self.scores:
@@ -276,22 +291,22 @@ class Report(Shown):
         return pd.DataFrame(rows, columns=pd.Index(names))
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """What decided, and the key figures of each part."""
+        """The scores that decided the verdicts, and the key scores of each part."""
         heads = ["key figure", "of", "value", "95 %", "reference", "floor"]
         return heads, self.table_rows(key_scores(self))
 
     def all_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """Every figure that fits in a terminal: not those of single columns."""
+        """All scores for the terminal, except those of single columns."""
         return ["score", *self.key_figures()[0][1:]], self.table_rows()
 
     def note_lines(self) -> list[str]:
-        """The notes, a line each."""
+        """The notes, one line each."""
         notes = [*self.notes, *(note for part in self.parts.values() for note in part.notes)]
         return [f"note: {note}" for note in dict.fromkeys(notes)]
 
 
 def _plain(value: Any) -> Any:
-    """NaN as None, numbers as Python's own, all the way down."""
+    """Convert to plain Python values at any depth; NaN becomes None."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

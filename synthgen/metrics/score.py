@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 Better = Literal["higher", "lower", "reference"]
-# What none of n rows shows has a share of at most UNSEEN / n (Hanley & Lippman-Hand 1983).
+# Rule of three: an event seen in none of n rows has a rate of at most UNSEEN / n, with 95 %
+# confidence (Hanley & Lippman-Hand 1983).
 UNSEEN = 3
 
 
@@ -17,16 +18,16 @@ class Score:
     """One measured number beside its reference.
 
     Attributes:
-        name: With dots, the part first: ``"fidelity.c2st_boosting"``.
-        group: What was measured: ``"all"``, a class, a column of a class as ``"yes: age"``, or a
-            classifier.
-        value: The number for the synthetic rows; NaN where it cannot be measured, see `note`.
-        reference: The same number with real rows in the place of the synthetic ones, as many, and
-            none of those they are compared with; None where there is none.
-        better: ``"higher"``, ``"lower"``, or ``"reference"``: nearer to the reference is better.
-        interval: 95 % interval of `value`; None where there is none.
-        floor: The same number for rows that are known to be bad (independent columns, or noise).
-        note: A sentence, where the number needs one.
+        name: Part and measure with a dot between them, such as ``"fidelity.c2st_boosting"``.
+        group: The rows or the classifier of the score: ``"all"``, a class, a column of a class such
+            as ``"yes: age"``, or a classifier.
+        value: The number for the synthetic rows; NaN if it cannot be measured (`note` says why).
+        reference: The same number if the synthetic rows are replaced by an equal number of real
+            rows that are not among those they are compared with; None if it was not measured.
+        better: ``"higher"``, ``"lower"`` or ``"reference"`` (closer to the reference is better).
+        interval: 95 % confidence interval of `value`, or None.
+        floor: The same number for rows known to be bad (independent columns, or noise), or None.
+        note: A sentence of explanation; empty if none is needed.
 
     Example:
         >>> score = Score("privacy.nearer_to_train", "yes", 0.52, 0.5, "reference", (0.45, 0.59))
@@ -58,13 +59,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Part:
-    """What was measured for fidelity, utility or privacy.
+    """The scores of fidelity, utility or privacy.
 
     Attributes:
-        scores: In the order in which they are shown.
-        curves: To be drawn, by name: ``{"roc real": {"x": ..., "y": ...}}``.
-        notes: Sentences about the whole part, such as what it does not show.
-        judges: The classifiers of utility, each with its settings in words.
+        scores: The scores in display order.
+        curves: Curves to draw, by name: ``{"roc real": {"x": ..., "y": ...}}``.
+        notes: Sentences about the whole part, such as what it cannot show.
+        judges: The classifiers of the utility part; for each, a text with its settings.
     """
 
     scores: list[Score]
