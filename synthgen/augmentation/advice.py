@@ -114,7 +114,9 @@ def cards(
 
 def found_rules(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
     """The rules that all rows of the table keep, and so do the new ones."""
-    return list(dict.fromkeys(rule for found in guard.values() for rule in found["found_rules"]))
+    return list(
+        dict.fromkeys(rule for found in guard.values() for rule in found.get("found_rules", ()))
+    )
 
 
 def _some(rules: Sequence[str]) -> str:

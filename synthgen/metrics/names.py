@@ -73,5 +73,6 @@ GATED = (
     *(f"{part}.{name}" for part, names in NAMES.items() for name in names),
     *(f"rows.{table}" for table in ("train", "synthetic", "holdout")),
     *(f"seconds.{part}" for part in NAMES),
+    "left_out",
     "seed",
 )

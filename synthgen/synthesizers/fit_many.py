@@ -61,15 +61,7 @@ def fit_many(
         4
     """
     say = say or (lambda sentence: None)
-    seen: set[int] = set()
-    for i, (synthesizer, _, _) in enumerate(jobs):
-        if id(synthesizer) in seen:
-            raise UsageError(
-                297,
-                f"job {i + 1}: this {type(synthesizer).__name__} has a job already, and would keep "
-                f"the rows of the last one only: give each job its own",
-            )
-        seen.add(id(synthesizer))
+    _check_once([synthesizer for synthesizer, _, _ in jobs])
     fits: dict[int, Generator[Task, History, None]] = {}
     alone: dict[int, Table] = {}
     failed: dict[int, SynthgenError] = {}
@@ -96,6 +88,18 @@ def fit_many(
     for i in sorted(failed):
         raise _of_job(i, failed[i]) from failed[i]
     return [synthesizer for synthesizer, _, _ in jobs]
+
+
+def _check_once(synthesizers: Sequence[Synthesizer]) -> None:
+    seen: set[int] = set()
+    for i, synthesizer in enumerate(synthesizers):
+        if id(synthesizer) in seen:
+            raise UsageError(
+                297,
+                f"job {i + 1}: this {type(synthesizer).__name__} has a job already, and would keep "
+                f"the rows of the last one only: give each job its own",
+            )
+        seen.add(id(synthesizer))
 
 
 def _of_job(i: int, error: SynthgenError) -> SynthgenError:

@@ -128,7 +128,7 @@ def test_version():
 
 
 def test_help_names_the_default_synthesizer():
-    for command in ("augment", "demo", "fit"):
+    for command in ("augment", "fit"):
         printed = " ".join(succeed(command, "--help").stdout.split())
         assert f"[default: {DEFAULT_SYNTHESIZER}]" in printed
 
@@ -309,6 +309,7 @@ def test_manifest(table: Path):
         "seed": 3,
         "ratio": "double",
         "mark": "made",
+        "found_rules": True,
         "defuse": True,
     }
     assert manifest["synthesizer"] == {
