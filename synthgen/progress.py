@@ -1,10 +1,9 @@
 """One progress display for every long job: a bar, the stage in words, and the time left.
 
-A display that is opened inside another one moves the bar of that one: a job has one bar, whatever
-it calls.
+If a display is opened inside another one, it moves the outer bar, so that a job has a single bar.
 
-The bar is drawn on standard error where that is a terminal, and below the cell in a notebook.
-Elsewhere, in a log file or a pipe, only the notes are written.
+The bar is drawn on standard error if that is a terminal, and below the cell in a notebook. In a log
+file or a pipe, only the notes are written.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from collections import deque
 from contextvars import ContextVar, Token
 from typing import Any, Self, TextIO, final
 
-# Seconds between two drawings; a notebook keeps each of them.
+# Seconds between two redraws; fewer redraws keep notebooks small.
 REDRAW = 0.2
-# The time left is estimated from so many of the latest updates, since the pace changes.
+# The time left is estimated from the latest MARKS updates, because the pace changes.
 MARKS = 20
-MOST_WORDS = 60  # characters of a stage
-# A job with parts says how long it will take once it ran so many seconds, and did so much of it.
+MOST_WORDS = 60  # longest stage text, in characters
+# The time left of a job with parts is shown after EARLY seconds and a share LITTLE of the work.
 EARLY, LITTLE = 2.0, 0.02
 _OPEN: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
@@ -32,8 +31,8 @@ class Progress:
     """A progress bar over the stages of one job; nothing is drawn outside a terminal or notebook.
 
     Args:
-        shown: False: nothing is drawn and no note is written.
-        stream: Where to write; None is standard error.
+        shown: Whether to show anything; if False, notes are not written either.
+        stream: Stream to write to. None: standard error.
 
     Example:
         >>> with Progress(False) as progress:
@@ -57,7 +56,7 @@ class Progress:
         self._outer: Progress | None = None
         self._token: Token[Progress | None] | None = None
         self._began = 0.0
-        self._span: tuple[float, float] | None = None  # of the part that runs, from 0 to 1
+        self._span: tuple[float, float] | None = None  # current part, from 0 to 1
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -81,20 +80,20 @@ class Progress:
             self._drawn = None
 
     def part(self, stage: str, upto: float) -> None:
-        """Begin a part of a job; what is opened inside it moves this bar.
+        """Begin a part of a job; a display opened inside it moves this bar.
 
         Args:
-            stage: What is being done, in a few words.
-            upto: Share of the whole job, from 0 to 1, that is done when this part ends.
+            stage: Description of the part, in a few words.
+            upto: Share of the whole job that is done when this part ends, from 0 to 1.
         """
         self._span = (0.0 if self._span is None else self._span[1], upto)
         self._whole(_one_line(stage), self._span[0], now=True)
 
     def start(self, stage: str, total: int = 0) -> None:
-        """Begin a stage: the bar starts again.
+        """Begin a stage; the bar starts at 0 again.
 
         Args:
-            stage: What is being done, in a few words.
+            stage: Description of the stage, in a few words.
             total: Units of work in the stage, such as training steps; 0 if not yet known.
         """
         self._done, self._total, self._left = 0, total, ""
@@ -114,9 +113,10 @@ class Progress:
 
         Args:
             done: Units of work that are finished.
-            total: Units in all; None: as before.
-            stage: New words for the same bar; None: as before.
-            seconds_left: Where the caller knows better; None: reckoned from the last updates.
+            total: Total units of work. None: unchanged.
+            stage: New description for the same bar. None: unchanged.
+            seconds_left: Time left in seconds, if the caller has a better estimate. None: it is
+                estimated from the latest updates.
         """
         self._done = done
         self._total = self._total if total is None else total
@@ -128,7 +128,7 @@ class Progress:
         self._draw(now=changed or done == self._total)
 
     def note(self, sentence: str) -> None:
-        """Write a sentence above the bar; in a log file or a pipe as well."""
+        """Write a sentence above the bar; it is also written to a log file or a pipe."""
         if not self._shown:
             return
         if self._outer is not None:
@@ -139,17 +139,17 @@ class Progress:
             print(sentence, file=self._stream)
 
     def _reckoned(self) -> float | None:
-        """Seconds left at the pace of the latest updates; None if it is too early to say."""
+        """Estimate the seconds left from the latest updates; None if it is too early."""
         if len(self._marks) < 3:
             return None
-        # Not from the first: the first unit of work also loads libraries and fills caches.
+        # Skip the first mark: the first unit of work also loads libraries and fills caches.
         (began, before), (now, done) = self._marks[1], self._marks[-1]
         if done <= before or self._total <= done:
             return None
         return (now - began) / (done - before) * (self._total - done)
 
     def _whole(self, stage: str, share: float, *, now: bool) -> None:
-        """Draw what share of this job is done, in the bar of the job around it if there is one."""
+        """Draw the share of this job that is done; if there is an outer job, in its bar."""
         if self._outer is not None:
             low, high = self._outer._within()
             self._outer._whole(stage, low + (high - low) * share, now=now)
@@ -162,7 +162,7 @@ class Progress:
             self._drawn_at = time.monotonic()
 
     def _within(self) -> tuple[float, float]:
-        """Which part of this job runs now."""
+        """Start and end of the part that is running, as shares of this job."""
         if self._span is not None:
             return self._span
         total = max(self._total, 1)
@@ -179,7 +179,7 @@ class Progress:
 
 
 def in_words(seconds: float) -> str:
-    """A time in words, rounded: seconds below 100 s, then minutes.
+    """Format a duration in words, rounded: seconds below 100 s, then minutes.
 
     Example:
         >>> in_words(41.7), in_words(200), in_words(7500)
@@ -202,16 +202,16 @@ class _Bar(ABC):
 
     @abstractmethod
     def note(self, sentence: str) -> None:
-        """Write a sentence that stays."""
+        """Write a sentence that remains visible."""
 
     @abstractmethod
     def close(self) -> None:
-        """Take the bar away, where it does not stay."""
+        """Remove the bar, unless this kind of bar remains visible."""
 
 
 @final
 class _TerminalBar(_Bar):
-    """A line in a terminal that is redrawn, and removed in the end."""
+    """A line in a terminal that is redrawn and finally removed."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -249,7 +249,7 @@ class _TerminalBar(_Bar):
 
 @final
 class _NotebookBar(_Bar):
-    """A bar below the cell that is replaced when it moves; needs no widgets."""
+    """A bar below the cell that is redrawn when it moves; it needs no widgets."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -272,11 +272,11 @@ class _NotebookBar(_Bar):
         print(sentence, file=sys.stderr)
 
     def close(self) -> None:
-        """The last state stays below the cell."""
+        """Do nothing: the last state remains below the cell."""
 
 
 def _in_notebook() -> bool:
-    """Whether this runs in a notebook; IPython is not imported to find out."""
+    """Whether this runs in a notebook; the check does not import IPython."""
     ipython: Any = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and type(shell).__name__ != "TerminalInteractiveShell"
@@ -287,6 +287,6 @@ def _count(done: int, total: int) -> str:
 
 
 def _one_line(words: str) -> str:
-    """Names of classes come from the user's table: no control characters, and not too long."""
+    """Remove control characters and shorten: the text can contain class names from a table."""
     plain = "".join(c if c.isprintable() else " " for c in words)
     return plain if len(plain) <= MOST_WORDS else plain[: MOST_WORDS - 1] + "…"

@@ -1,4 +1,4 @@
-"""Seeds: each call has one seed sequence, with a child for each purpose; none is global."""
+"""Seeds: each call has its own seed sequence, with a child for each purpose; none is global."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ RandomState = (
 
 
 def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
-    """The seed sequence that `random_state` stands for.
+    """Make a seed sequence from a `random_state` argument.
 
     Args:
-        random_state: A whole number from 0; a seed sequence, taken as it is; a
+        random_state: A whole number of at least 0; a seed sequence, which is returned unchanged; a
             `numpy.random.Generator` or `RandomState`, from which one number is drawn; or None for
-            fresh entropy.
+            a fresh seed.
+
+    Returns:
+        The seed sequence.
 
     Raises:
-        UsageError: It is none of these, or a negative number (E213).
+        UsageError: `random_state` has another type or is negative (E213).
     """
     if isinstance(random_state, np.random.SeedSequence):
         return random_state
@@ -33,7 +36,7 @@ def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
 
 
 def check_seed(seed: object) -> None:
-    """Raise a `UsageError` unless `seed` is None or a whole number from 0."""
+    """Raise a `UsageError` unless `seed` is None or a whole number of at least 0."""
     if seed is not None and (
         isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
     ):
@@ -41,12 +44,12 @@ def check_seed(seed: object) -> None:
 
 
 def fresh_seed() -> int:
-    """A seed from the system's entropy, below 2**32 so that it can be written down."""
+    """Draw a seed from the system's entropy, below 2**32 so that it is easy to write down."""
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """The child of `seed` for one purpose; the same key always gives the same child.
+    """Derive the child of `seed` for one purpose; the same key always gives the same child.
 
     Unlike `numpy.random.SeedSequence.spawn`, this does not change `seed`.
     """

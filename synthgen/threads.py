@@ -1,9 +1,8 @@
-"""How many threads a computation gets: one, if it is too small for more to pay.
+"""The number of threads of a computation: one, if it is too small to benefit from more.
 
-The threads of OpenMP, which torch, boosting and BLAS use, wait for one another in a busy loop
-after each small operation. Where another process needs the cores, the wait takes far longer than
-the work: on two busy cores a training step of a small network took 20 times as long with two
-threads as with one.
+The OpenMP threads of torch, boosting and BLAS wait for one another in a busy loop after each small
+operation. If another process uses the cores, this wait takes far longer than the work: on two busy
+cores, a training step of a small network took 20 times as long with two threads as with one.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from typing import Any
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
-# Work that keeps one thread busy long enough for a second one to pay.
-NETWORK = 5e8  # multiply-adds of a step forward: rows of the batch times weights
-TREES = 2e6  # cells that a tree or a table of distances looks at: rows times columns
+# Amount of work per thread from which an additional thread is worthwhile.
+NETWORK = 5e8  # multiply-adds of a forward pass: batch rows times weights
+TREES = 2e6  # cells of the table for trees or distances: rows times columns
 
 
 @contextmanager
 def threads_for(work: float, each: float) -> Iterator[int]:
-    """Limit torch, OpenMP and BLAS to one thread for each `each` of `work`, within the block.
+    """Limit torch, OpenMP and BLAS in the block to one thread per `each` units of `work`.
 
-    The limits are restored after the block. They are never raised, so a worker of a parallel job,
-    which has one thread, keeps it.
+    The old limits are restored after the block. A limit is never raised, so a worker of a parallel
+    job, which has one thread, keeps one.
 
     Args:
         work: Size of one step, in the unit of `each`.
-        each: Work that keeps one thread busy: `NETWORK` or `TREES`.
+        each: Work per thread: `NETWORK` (multiply-adds) or `TREES` (cells).
 
     Yields:
         The number of threads.
@@ -40,7 +39,7 @@ def threads_for(work: float, each: float) -> Iterator[int]:
         ...     threads
         1
     """
-    torch: Any = sys.modules.get("torch")  # what is not loaded needs no limit
+    torch: Any = sys.modules.get("torch")  # if torch is not loaded, it needs no limit
     before = (os.cpu_count() or 1) if torch is None else torch.get_num_threads()
     threads = max(1, min(before, int(work / each)))
     limits: dict[str, int] = {}

@@ -1,1 +1,1 @@
-"""What a model file, and rows made with it, tell about the rows that were learned."""
+"""What a model file, and rows generated with it, reveal about the training rows."""

@@ -1,4 +1,4 @@
-"""`PrivacyAudit`: what attacks on a model file, and on rows made with it, found."""
+"""`PrivacyAudit`: results of attacks on a model file and on rows generated with it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from synthgen.exposure.membership import TITLES, Attack
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 
-# Learned rows found at 10 % false alarms: up to so many may be given away, if the interval ends
-# below the second. Guessing finds 10 %; published diffusion models gave 46 % away (MIDST,
-# arXiv 2603.19185).
+# The audit passes if an attack recognises at most MAY of the training rows at 10 % false alarms and
+# the interval ends below SURE. Guessing recognises 10 %; attacks on published diffusion models
+# recognised 46 % (MIDST, arXiv 2603.19185).
 MAY, SURE = 0.15, 0.20
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 
 
 @dataclass(frozen=True)
 class Exposed:
-    """A row of train that an attacker recognises.
+    """A training row that an attacker recognises.
 
     Attributes:
-        row: Its position in train, from 0: ``train.iloc[[row]]``.
-        false_alarms: Share of the rows that were not learned which look as much like learned ones.
+        row: Position of the row in train, from 0: ``train.iloc[[row]]``.
+        false_alarms: Share of the holdout rows that are at least as suspicious as this row, from 0
+            to 1; the attack raises that many false alarms if it flags this row.
     """
 
     row: int
@@ -34,23 +35,25 @@ class Exposed:
 
 @dataclass(frozen=True, repr=False)
 class PrivacyAudit(Shown):
-    """What `privacy` found.
+    """The result of `privacy`.
 
     Attributes:
-        synthesizer: Its class.
-        path: The model file; None for a model in memory.
-        label: The class that was looked at, as text.
-        attacks: The most successful attack on the file, and the most successful on made rows:
-            for the class, and for ``"all"`` rows if the model learned other classes too.
-        exposed: The ten rows of the class that the attack on the file finds most surely, for the
-            owner of the table. Ten are listed even if no attack succeeds.
-        keepable: Whether the model can be saved; if not, it holds training rows.
-        likelihood: Whether the file gives the likelihood of a row; if not, the attack on the file
-            looked at many rows drawn from it.
+        synthesizer: Class name of the synthesizer.
+        path: Path of the model file; None for a model in memory.
+        label: The audited class, as text.
+        attacks: The most successful attack on the file and the most successful attack on generated
+            rows; each for the audited class, and for ``"all"`` rows if the model learned other
+            classes too.
+        exposed: The ten training rows of the class that the attack on the file recognises most
+            certainly, for the owner of the table. Ten are listed even if no attack succeeds.
+        keepable: Whether the model can be saved; if not, its file would contain training rows.
+        likelihood: Whether the file gives the likelihood of a row. If not, the attack on the file
+            draws many rows from it instead.
         shadows: Number of shadow models.
-        sizes: Number of rows: ``"train"``, ``"holdout"``, and ``"attacked"`` (rows of train).
-        seed: The seed that was used; the same call with it gives the same figures.
-        seconds: Time of the whole audit.
+        sizes: Number of rows in ``"train"`` and ``"holdout"``, and number of training rows that
+            were ``"attacked"``.
+        seed: The seed that was used; the same call with it gives the same numbers.
+        seconds: Run time of the whole audit in seconds.
     """
 
     synthesizer: str
@@ -66,10 +69,13 @@ class PrivacyAudit(Shown):
     seconds: float
 
     def outcome(self, opponent: str) -> str:
-        """``"passes"``, ``"fails"`` or ``"undecided"``, by the worst of all groups of rows.
+        """Decide whether the file or the rows pass, by the group of rows with the worst result.
 
         Args:
-            opponent: ``"file"`` or ``"rows"``.
+            opponent: ``"file"`` (the attacker has the model file) or ``"rows"`` (generated rows).
+
+        Returns:
+            ``"passes"``, ``"fails"`` or ``"undecided"``.
         """
         if opponent == "file" and not self.keepable:
             return "fails"
@@ -77,12 +83,12 @@ class PrivacyAudit(Shown):
         return next(o for o in ("fails", "undecided", "passes") if o in found)
 
     def worst(self, opponent: str) -> Attack:
-        """The attack with `opponent` in hand that finds most at 10 % false alarms."""
+        """The attack on `opponent` with the highest true positive rate at 10 % false alarms."""
         return max((a for a in self.attacks if a.opponent == opponent), key=lambda a: a.tpr_10)
 
     @property
     def recommendation(self) -> Recommendation:
-        """Whether the file, and rows, may be given away, how sure that is, and the command."""
+        """Whether the file and the rows may be shared, with certainty and command."""
         file, rows = self.outcome("file"), self.outcome("rows")
         said = {
             ("passes", "passes"): ("share", "The file may be given away"),
@@ -99,7 +105,7 @@ class PrivacyAudit(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """The attacks on the file, those on rows, and the rows that are most exposed."""
+        """Three findings: attacks on the file, attacks on rows, and the most exposed rows."""
         found = []
         for opponent, title in TITLES.items():
             worst, outcome = self.worst(opponent), self.outcome(opponent)
@@ -123,7 +129,7 @@ class PrivacyAudit(Shown):
 
     @property
     def notes(self) -> list[str]:
-        """What the figures do not show."""
+        """Limitations: what the numbers do not show."""
         out = [
             "evidence of these attacks, not a guarantee and not differential privacy; an attacker "
             "who knows more may find more",
@@ -147,7 +153,7 @@ class PrivacyAudit(Shown):
         return repr_lines(self.recommendation, lines)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """What each attack finds, beside what it finds where nothing leaks."""
+        """The success of each attack, and the success of the same attack if nothing leaks."""
         heads = ["the attacker has", "rows", "found", "null", "ROC-AUC", "null", "attack"]
         rows = [
             [
@@ -164,16 +170,16 @@ class PrivacyAudit(Shown):
         return heads, rows
 
     def note_lines(self) -> list[str]:
-        """Caveats: what the figures do not show, one line each."""
+        """Limitations: what the numbers do not show, one line each."""
         return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:
-        """The attacks, a row each.
+        """Convert the attacks to a frame, one row per attack.
 
         Returns:
-            Columns ``opponent``, ``group``, ``members``, ``others``, ``attack``, ``auc``,
-            ``auc_null``, ``tpr_1``, ``tpr_1_null``, ``tpr_10``, ``tpr_10_null``, ``low`` and
-            ``high`` (95 % interval of ``tpr_10``).
+            A frame with columns ``opponent``, ``group``, ``members``, ``others``, ``attack``,
+            ``auc``, ``auc_null``, ``tpr_1``, ``tpr_1_null``, ``tpr_10``, ``tpr_10_null``, ``low``
+            and ``high`` (95 % interval of ``tpr_10``).
         """
         rows = []
         for attack in self.attacks:
@@ -184,9 +190,9 @@ class PrivacyAudit(Shown):
         return pd.DataFrame(rows)
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values.
+        """Convert the audit to plain values for `json.dumps`.
 
-        They have this form::
+        The result has this form::
 
             {"recommendation": {"action": "share rows", "text": "Keep the file; ...",
                                 "certainty": "...", "command": "synthgen sample ..."},

@@ -1,17 +1,18 @@
-"""Membership attacks with shadow models, and what the same attacks reach where nothing leaks.
+"""Membership attacks with shadow models, and the success of the same attacks if nothing leaks.
 
-A loss is larger for rows that a model finds less likely. The attacks on it are:
+A loss is larger for rows that a model finds less likely. The attacks use it in these ways:
 
-- ``loss``: the loss as it is (Yeom et al. 2018).
-- ``calibrated``: beside the mean loss in shadow models that did not learn the row (Watson et al.
-  2022).
-- ``ratio``: the likelihood ratio of the loss among shadow models that learned the row and that did
-  not, with one spread for all rows (Carlini et al. 2022).
-- ``classifier``: logistic regression on all figures beside their means, which learned on the
-  shadow models what members look like (Shokri et al. 2017).
+- ``loss``: the loss itself (Yeom et al. 2018).
+- ``calibrated``: the loss minus its mean over shadow models that did not learn the row (Watson et
+  al. 2022).
+- ``ratio``: the likelihood ratio of the loss between shadow models that learned the row and those
+  that did not, with one variance for all rows (Carlini et al. 2022).
+- ``classifier``: logistic regression on all losses relative to their means, trained on the shadow
+  models to recognise members (Shokri et al. 2017).
 
-The null of each is the same attack on each shadow model: it learned half of train and half of the
-holdout, so what tells the two apart there is chance, or a difference between the tables.
+The null of each attack is the same attack on each shadow model. A shadow model learned half of
+train and half of the holdout, so there only chance, or a difference between the tables, separates
+train from holdout.
 """
 
 from __future__ import annotations
@@ -25,29 +26,32 @@ from sklearn.preprocessing import StandardScaler
 
 from synthgen.metrics.privacy_rows import percentile_interval
 
-RATES = (0.01, 0.1)  # false alarms
-DRAWS = 200  # of the bootstrap
-# Rows that the classifier learns from at most; figures count up to so many standard deviations.
+RATES = (0.01, 0.1)  # false positive rates
+DRAWS = 200  # bootstrap samples
+# Largest number of rows to train the classifier on; features are clipped to +-MOST_SPREAD standard
+# deviations.
 MOST_TAUGHT, MOST_SPREAD = 60_000, 5.0
 
-# What an attacker has in hand.
+# What an attacker has.
 TITLES = {"file": "The model file", "rows": "Rows made with it"}
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What the worst of several attacks reaches on some rows.
+    """The success of the strongest of several attacks on a group of rows.
 
     Attributes:
         opponent: What the attacker has: ``"file"`` or ``"rows"``.
-        group: The rows: a class, as text, or ``"all"``.
-        members, others: Rows of train and of the holdout that were attacked.
-        attack: The one that finds most at 10 % false alarms.
-        auc: The highest ROC-AUC of all attacks; `auc_null` is the same where nothing leaks.
-        tpr_1, tpr_10: The highest share of learned rows found at 1 % and 10 % false alarms.
-        tpr_1_null, tpr_10_null: The same where nothing leaks.
-        interval: 95 % interval of `tpr_10`, by a bootstrap of the rows.
-        auc_interval: The same of `auc`.
+        group: The attacked rows: a class as text, or ``"all"``.
+        members, others: Number of attacked rows of train, and of the holdout.
+        attack: Name of the attack with the highest true positive rate at 10 % false alarms.
+        auc: Highest ROC-AUC of all attacks, from 0 to 1.
+        auc_null: The same if nothing leaks.
+        tpr_1, tpr_10: Highest share of training rows recognised at a false positive rate of 1 % and
+            of 10 %.
+        tpr_1_null, tpr_10_null: The same if nothing leaks.
+        interval: 95 % interval of `tpr_10`, from a bootstrap of the rows.
+        auc_interval: 95 % interval of `auc`, from the same bootstrap.
     """
 
     opponent: str
@@ -68,17 +72,18 @@ class Attack:
 def suspicions(
     target: np.ndarray, shadows: np.ndarray, learned: np.ndarray, seed: np.random.SeedSequence
 ) -> dict[str, np.ndarray]:
-    """The suspicion of each attack about each row: in the model, and in each shadow model.
+    """Compute how strongly each attack suspects each row to be a training row.
 
     Args:
-        target: Losses in the model, shape (rows, figures), the whole first.
-        shadows: Losses in shadow models, shape (models, rows, figures). Models 2 k and 2 k + 1
-            learned two halves of the rows; there are at least two such pairs.
-        learned: Whether a shadow model learned a row, shape (models, rows).
-        seed: Of the rows that the classifier learns from.
+        target: Losses of the attacked model, shape (rows, n_losses), the total loss in column 0.
+        shadows: Losses of the shadow models, shape (models, rows, n_losses). Models 2 k and 2 k + 1
+            learned complementary halves of the rows; there are at least two such pairs.
+        learned: Whether each shadow model learned each row, bool of shape (models, rows).
+        seed: Seed for choosing the rows that the classifier is trained on.
 
     Returns:
-        By name of the attack, shape (1 + models, rows), the model first.
+        For each attack by name, suspicions of shape (1 + models, rows): first for the attacked
+        model, then for each shadow model. Larger means more suspicious.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -102,7 +107,8 @@ def suspicions(
     spread = (models - outside).std(axis=(0, 1)) + 1e-12
     beside = np.clip((outside - models) / spread, -MOST_SPREAD, MOST_SPREAD)
     gain = np.clip((outside - inside) / spread, -MOST_SPREAD, MOST_SPREAD)
-    # Of two normals with one spread: the further the loss is below the middle of both means.
+    # Log-likelihood ratio of two normals with equal variance; it grows as the loss falls below the
+    # midpoint of the two means.
     ratio = (gain * (beside - gain / 2)).mean(axis=2)
     found = {
         "loss": -models[:, :, 0],
@@ -115,12 +121,13 @@ def suspicions(
 
 
 def _means(shadows: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """The mean over the shadow models `where`, for the model and for each shadow model.
+    """Average losses over the shadow models selected by `where`, for each model to be attacked.
 
-    For a shadow model its own pair is left out, so that each row has as many models in its mean.
+    For a shadow model its own pair is left out, so that every row has the same number of models in
+    its mean.
 
     Returns:
-        Shape (1 + models, rows, figures).
+        Means of shape (1 + models, rows, n_losses), the attacked model first.
     """
     weights = where[..., None].astype(float)
     total, count = (shadows * weights).sum(0), weights.sum(0)
@@ -135,7 +142,7 @@ def _means(shadows: np.ndarray, where: np.ndarray) -> np.ndarray:
 def _classified(
     beside: np.ndarray, learned: np.ndarray, seed: np.random.SeedSequence
 ) -> np.ndarray:
-    """The suspicion of a classifier that was taught on the shadow models; (1 + models, rows)."""
+    """Compute suspicions of a classifier trained on the shadow models, (1 + models, rows)."""
     width = beside.shape[2]
     taught, member = beside[1:].reshape(-1, width), learned.reshape(-1)
     some = np.random.default_rng(seed).permutation(len(taught))[:MOST_TAUGHT]
@@ -154,13 +161,13 @@ def judged(
     group: str,
     seed: np.random.SeedSequence,
 ) -> Attack:
-    """The worst of several attacks, its null, and their intervals.
+    """Find the strongest of several attacks, with its null and its intervals.
 
     Args:
-        found: As of `suspicions`: by attack, shape (1 + nulls, rows).
-        member: Whether a row is of train, shape (rows,).
+        found: Suspicions of each attack by name, shape (1 + nulls, rows), as of `suspicions`.
+        member: Whether each row belongs to train, bool of shape (rows,).
         opponent, group: See `Attack`.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     names, rows = list(found), np.stack(list(found.values()))
     mine, theirs = rows[..., member], rows[..., ~member]
@@ -198,20 +205,20 @@ def judged(
 
 
 def _areas(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve; members and others in the last dimension."""
+    """Compute the area under the ROC curve; members and others are in the last dimension."""
     ranks = rankdata(np.concatenate([mine, theirs], axis=-1), axis=-1)
     m, n = mine.shape[-1], theirs.shape[-1]
     return (ranks[..., :m].sum(-1) - m * (m + 1) / 2) / (m * n)
 
 
 def _found(mine: np.ndarray, theirs: np.ndarray, rate: float) -> np.ndarray:
-    """Share of members above all but `rate` of the others; both in the last dimension."""
+    """Compute the true positive rate at false positive rate `rate`, over the last dimension."""
     others = np.sort(theirs, axis=-1)
     place = others.shape[-1] - 1 - int(np.floor(rate * others.shape[-1] + 1e-9))
     return (mine > others[..., [place]]).mean(-1)
 
 
 def alarms(suspicion: np.ndarray, member: np.ndarray) -> np.ndarray:
-    """For each member the share of the others that are as suspicious or more; shape (members,)."""
+    """For each member, compute the share of others at least as suspicious; shape (members,)."""
     others = np.sort(suspicion[~member])
     return 1 - np.searchsorted(others, suspicion[member], side="left") / len(others)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def privacy_page(found: PrivacyAudit) -> str:
-    """The page as text."""
+    """Render the page of an audit as HTML text."""
     return fill(
         "privacy.html.j2",
         found=_clean(found.to_json()),

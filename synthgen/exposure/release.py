@@ -1,4 +1,4 @@
-"""`privacy`: whether a model file, and rows made with it, may be given away."""
+"""`privacy`: whether a model file, and rows generated with it, may be shared."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from synthgen.tables.table import Table, joined
 from synthgen.threads import TREES, threads_for
 from synthgen.training.device import resolve
 
-# Rows of train, and as many of the holdout: that shadow models learn from, that models are asked
-# about, and whose nearest new row is sought, at most.
+# Upper limits of the number of training rows (and of holdout rows): for shadow models to learn
+# from, to attack, and to compute the distance to the nearest generated row for.
 MOST_LEARNED, MOST_ASKED, MOST_NEAR = 20_000, 5_000, 2_500
-# Pairs of shadow models: at least two, so that one can be judged by another; at most four.
+# Number of pairs of shadow models: at least two, so that each pair can be compared with another.
 LEAST_PAIRS, MOST_PAIRS = 2, 4
-# A class needs so many rows in train and holdout together: a shadow model learns half of them.
+# Smallest number of rows of a class in train and holdout together; a shadow model learns half.
 LEAST_ROWS = 40
 MOST_EXPOSED = 10
 ALL = "all"
@@ -61,38 +61,47 @@ def privacy(
     random_state: int | None = 0,
     verbose: bool = False,
 ) -> PrivacyAudit:
-    """Attack a model file and rows made with it, to tell whether either may be given away.
+    """Run membership attacks on a model file and on its rows, to tell whether to share them.
 
     Call it as ``privacy("m.synthgen", (X, y), (X_holdout, y_holdout))`` or as
-    ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and asks
-    whether the model learned it. Who has the *file* asks how likely it finds the row: shares in
-    leaves (trees), losses (TabFlow), the loss at the best latent point (TVAE, whose file holds the
-    decoder only). CTGAN's file holds neither its critic nor a likelihood; there the attacker draws
-    many rows. Who has *rows* looks how near they come (`synthgen.metrics.attacks`). Both also train
-    shadow models: the same synthesizer on random halves of train and holdout together, which show
-    what a learned row looks like (Shokri et al. 2017; Carlini et al. 2022). The same attacks on the
-    shadow models, and on fresh real rows, say what chance alone reaches.
+    ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and wants to
+    know whether the model was trained on it. There are two attackers:
+
+    - An attacker with the *file* computes how likely the model finds the row: from shares in leaves
+      (trees), from losses (TabFlow), or from the loss at the best latent point (TVAE, whose file
+      contains the decoder only). CTGAN's file contains no critic and gives no likelihood, so the
+      attacker draws many rows from it.
+    - An attacker with *rows* measures how close they come (see `synthgen.metrics.attacks`).
+
+    Both also train shadow models: the same synthesizer on random halves of train and holdout
+    together. These show how a model treats the rows it was trained on (Shokri et al. 2017; Carlini
+    et al. 2022). The same attacks on the shadow models, and on fresh real rows, give the success
+    that chance alone reaches.
 
     Args:
-        model: A model file, or a fitted synthesizer, which is attacked as its file would hold it.
-        train: The rows that the model learned from: a frame of shape (rows, columns), or features
-            and classes as ``(X, y)``.
-        holdout: Real rows of the same kind that it did not learn from; as many are best.
+        model: Path of a model file, or a fitted synthesizer, which is attacked in the form that its
+            file would have.
+        train: The rows that the model was trained on: a frame of shape (rows, columns), or a pair
+            ``(X, y)`` of features and classes.
+        holdout: Real rows of the same kind that the model was not trained on, ideally as many as in
+            `train`.
         target: Name of the column that holds the classes, if the tables are frames.
-        label: The class to look at; None: the rarest that the model makes.
-        schema: Decisions about the columns to take instead of guessing.
-        time_budget: Seconds that shadow models may take; at least four are trained.
-        device: Of networks and distances: "auto", "cpu" or "cuda".
-        random_state: Seed; None draws one, see `PrivacyAudit.seed`.
-        verbose: Show progress on standard error, or below the cell of a notebook.
+        label: The class to audit. None: the rarest class that the model generates.
+        schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
+        time_budget: Time limit for shadow models in seconds; at least four are trained.
+        device: Device for networks and distances: "auto", "cpu" or "cuda".
+        random_state: Seed. None: a fresh seed, which `PrivacyAudit.seed` then holds.
+        verbose: Whether to show progress, on standard error or below the cell of a notebook.
 
     Returns:
-        The recommendation, the worst attacks beside their nulls, and the most exposed rows.
+        A `PrivacyAudit` with the recommendation, the worst attacks with their chance levels, and
+        the most exposed rows.
 
     Raises:
         ModelFileError: The file cannot be read.
         DataError: A table cannot be used.
-        UsageError: The class has fewer than 40 rows in both tables, or a table has none (E284).
+        UsageError: The class has fewer than 40 rows in both tables together, or none in one of them
+            (E284).
 
     Example:
         >>> from synthgen import SequentialTrees
@@ -140,7 +149,7 @@ def _found(
     budget: float,
     verbose: bool,
 ) -> PrivacyAudit:
-    """All attacks, as `PrivacyAudit` holds them."""
+    """Run all attacks, and collect them in a `PrivacyAudit`."""
     audited, asked = _audited(file, whole, member, label, device, child_seed(source, 0))
     cells = len(audited.table) * len(whole.schema.columns)
     with threads_for(cells, TREES), Progress(verbose) as progress:
@@ -175,7 +184,7 @@ def _found(
 def _both(
     train: Any, holdout: Any, target: Hashable | None, schema: Schema | None
 ) -> tuple[Table, np.ndarray]:
-    """Train and holdout as one table, and which rows are of train."""
+    """Join train and holdout to one table; also return which rows belong to train."""
     frames = []
     for which, given in (("train", train), ("holdout", holdout)):
         if isinstance(given, tuple):
@@ -215,7 +224,7 @@ def _audited(
     device: torch.device,
     seed: np.random.SeedSequence,
 ) -> tuple[Audited, np.ndarray]:
-    """The rows to ask about, and which of them are of train."""
+    """Choose the rows to attack; also return which of them belong to train."""
     rng = np.random.default_rng(seed)
     classes = whole.schema.classes
     places = [class_position(classes, c) for c in model.classes_]
@@ -229,7 +238,8 @@ def _audited(
                 f"the {which} table has {few} rows of {label!r}: an attack on fewer than "
                 f"{LEAST_ROWS // 2} shows nothing; hold out more",
             )
-    # The class first, then other classes that are made, then the rest: each side the same number.
+    # First the audited class, then other learned classes, then the rest; from train and holdout
+    # the same number of rows.
     order = rng.permutation(len(whole))
     order = order[np.argsort(2 * ~rare[order] + ~made[order], kind="stable")]
     ours, others = order[member[order]], order[~member[order]]
@@ -261,7 +271,7 @@ def _shadows(
     budget: float,
     progress: Progress,
 ) -> tuple[list[Answers], np.ndarray]:
-    """What shadow models answer, and which rows each learned; shape (models, asked rows)."""
+    """Train shadow models; return their answers, and which rows each learned: (models, rows)."""
     found, learned = [], []
     started = time.perf_counter()
     progress.start("training shadow models", 2 * MOST_PAIRS)
@@ -272,7 +282,7 @@ def _shadows(
         first = halves(audited.table, child_seed(source, 2, pair))
         for k, half in enumerate((first, ~first)):
             trained = shadow(model, audited, half, child_seed(source, 3, pair, k))
-            # The same seed as for the file: every model is asked the same.
+            # The same seed as for the file, so that every model is evaluated with the same noise.
             found.append(answers(trained, audited, child_seed(source, 1)))
             learned.append(half[audited.asked])
             progress.update(2 * pair + k + 1)
@@ -288,7 +298,7 @@ def _attacked(
     learned: np.ndarray,
     source: np.random.SeedSequence,
 ) -> tuple[list[Attack], tuple[np.ndarray, np.ndarray]]:
-    """Attacks with shadow models; and of the worst on the file, rows and their suspicion."""
+    """Attack with shadow models; return attacks, and the worst attack's rows and suspicions."""
     table = audited.rows
     classes = table.schema.classes
     rare = table.labels == class_position(classes, label)
@@ -332,7 +342,7 @@ def _by_rows(
     others: list[Attack],
     seed: np.random.SeedSequence,
 ) -> list[Attack]:
-    """The attacks of `evaluate` on new rows, beside fresh real rows in their place."""
+    """Run the attacks of `evaluate` on generated rows and, as a null, on fresh real rows."""
     table = audited.rows
     made = model.sample(audited.made, random_state=child_seed(seed, 0))
     is_rare = table.labels == class_position(table.schema.classes, label)
@@ -359,7 +369,7 @@ def _by_rows(
 
 
 def _worst(attacks: list[Attack]) -> list[Attack]:
-    """Of each opponent and group, the attack that finds most at 10 % false alarms."""
+    """Keep, per opponent and group, the attack that finds most at 10 % false alarms."""
     found: dict[tuple[str, str], Attack] = {}
     for attack in attacks:
         key = attack.opponent, attack.group
@@ -372,7 +382,7 @@ def _worst(attacks: list[Attack]) -> list[Attack]:
 def _exposed(
     audited: Audited, member: np.ndarray, suspicion: tuple[np.ndarray, np.ndarray]
 ) -> tuple[Exposed, ...]:
-    """The rows of train that the attack on the file is surest of."""
+    """List the training rows that the attack on the file recognises most certainly."""
     rows, suspected = suspicion
     mine = member[rows]
     share = alarms(suspected, mine)

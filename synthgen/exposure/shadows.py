@@ -1,4 +1,4 @@
-"""Shadow models: the same synthesizer on random halves, asked about the same rows as the file."""
+"""Shadow models: the same synthesizer on random halves, evaluated on the same rows as the file."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import load
 from synthgen.tables.table import Table
 
-# New rows that an attacker sees at most: of those who get rows, and of those who hold a file that
-# says nothing of how likely a row is and must draw rows.
+# Largest number of generated rows that an attacker has: MOST_MADE if rows are shared; up to
+# MOST_DRAWN if the attacker draws them from a file that gives no likelihood.
 MOST_MADE, MOST_DRAWN, DRAWN_MORE = 5000, 20_000, 4
 
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """The rows that models are asked about.
+    """The rows that are attacked, and the rows that shadow models learn from.
 
     Attributes:
-        table: All real rows that shadow models learn from: of train, then of the holdout.
-        asked: Positions of the rows that models are asked about, shape (rows,).
-        origin: Positions of these in train; those of the holdout follow. Shape (rows,).
-        near: Positions among `asked` of the rows whose nearest new row is sought.
-        classes: The classes that the model makes.
-        made: New rows that are drawn from each model.
-        device: Where distances are computed.
+        table: All real rows that shadow models learn from: those of train, then the holdout.
+        asked: Positions in `table` of the attacked rows, shape (rows,).
+        origin: Original positions of the attacked rows, where the holdout follows train; shape
+            (rows,).
+        near: Positions within `asked` of the rows whose distance to the nearest generated row is
+            computed.
+        classes: The classes that the model generates.
+        made: Number of rows to generate with each model.
+        device: Device for computing distances.
     """
 
     table: Table
@@ -54,12 +56,13 @@ class Audited:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one model tells about each row that is asked about.
+    """What one model reveals about each attacked row.
 
     Attributes:
-        losses: Shape (rows, figures), the whole first; None: the file holds no likelihood.
-        near: The distance to the nearest of `Audited.made` new rows, shape (near rows, 1).
-        drawn: The same of many more new rows; None where there are losses.
+        losses: Losses of shape (rows, n_losses), the total loss in column 0. None: the file gives
+            no likelihood.
+        near: Distance to the nearest of `Audited.made` generated rows, shape (near rows, 1).
+        drawn: The same distance for many more generated rows; None if there are losses.
     """
 
     losses: np.ndarray | None
@@ -68,7 +71,7 @@ class Answers:
 
 
 def through_a_file(model: Synthesizer) -> tuple[Synthesizer, bool]:
-    """The model as its file holds it, and whether it can be kept in one."""
+    """Return the model as its file would represent it, and whether it can be saved at all."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.synthgen")
         try:
@@ -80,7 +83,7 @@ def through_a_file(model: Synthesizer) -> tuple[Synthesizer, bool]:
 
 
 def halves(table: Table, seed: np.random.SeedSequence) -> np.ndarray:
-    """Whether a row is in the first of two halves with equal shares of each class; (rows,)."""
+    """Split rows into two class-stratified halves; return a mask of the first, shape (rows,)."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(table))
     order = order[np.argsort(table.labels[order], kind="stable")]
@@ -92,7 +95,7 @@ def halves(table: Table, seed: np.random.SeedSequence) -> np.ndarray:
 def shadow(
     model: Synthesizer, audited: Audited, learned: np.ndarray, seed: np.random.SeedSequence
 ) -> Synthesizer:
-    """The same synthesizer with the same arguments, on the rows that are `learned`."""
+    """Fit the same synthesizer with the same arguments to the rows in `learned`."""
     copy = cast(Synthesizer, clone(model))
     known: dict[str, Any] = {"classes": list(audited.classes), "schema": None, "random_state": seed}
     for name in ("checkpoint", "verbose"):
@@ -103,7 +106,7 @@ def shadow(
 
 
 def answers(model: Synthesizer, audited: Audited, seed: np.random.SeedSequence) -> Answers:
-    """Ask a model about all rows."""
+    """Compute losses and distances of all attacked rows for a model."""
     rows = audited.rows
     losses = model._losses(rows, child_seed(seed, 0))
     columns, _ = counted_columns(rows)
@@ -118,6 +121,6 @@ def answers(model: Synthesizer, audited: Audited, seed: np.random.SeedSequence) 
 
 
 def stacked(figures: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """Figures of several models, shape (models, rows, figures); None where one has none."""
+    """Stack the arrays of several models to (models, rows, n); None if one model has none."""
     there = [f for f in figures if f is not None]
     return np.stack(there) if len(there) == len(figures) else None

@@ -1,1 +1,1 @@
-"""More rows than memory holds: made in shards on any engine, and tables read as streams."""
+"""More rows than fit in memory: generated in shards on any engine, or read as streams."""

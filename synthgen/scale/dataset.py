@@ -1,4 +1,4 @@
-"""A Parquet dataset of any number of rows: made shard by shard, gone on with after any stop."""
+"""Generate a Parquet dataset of any number of rows, shard by shard; resume after any stop."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from synthgen.seeds import check_seed
 from synthgen.synthesizers.lookup import load
 from synthgen.tables.disk import read_json, sha256_of, write_json
 
-# The plan is written first, the manifest last. Readers of folders pass over names with ``_``.
+# The plan is written first, the manifest last. Readers of Parquet folders ignore names that begin
+# with ``_``.
 PLAN, WHOLE = "_plan.json", "_manifest.json"
-_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")  # of a worker that was killed while it wrote
+_LEFT_OVER = re.compile(r"\.[0-9a-f]{16}\.tmp")  # left by a worker killed while writing
 
 
 def sample_dataset(
@@ -43,38 +44,43 @@ def sample_dataset(
     engine: str | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Make rows with a model file, into a folder of Parquet files.
+    """Generate rows from a model file and write them to a folder of Parquet files.
 
-    A row depends on the model, the seed and its place only, so the files are the same whatever
-    makes them. If the folder holds a part of them already, the same call makes the rest.
+    Each row depends only on the model, the seed and the row's position, so the number of processes
+    and the engine do not change the files. If the folder already contains some of the files, the
+    same call generates the missing ones.
 
     Args:
-        model: A file that `Synthesizer.save` wrote.
-        n_samples: Rows to make, at least 1. Memory does not grow with it: about .5 GB a process.
-        folder: Where to; it is made if it is not there. With an engine on several machines, all of
-            them must see it, and the model, under this path.
-        label: Class to make; None: classes as frequent as in training.
-        where: Levels by column, see `TabFlow.sample`.
-        rules: What must hold in every row, see `Rule`.
-        random_state: Seed. None: that of the rows which the folder holds already, else a new one.
-        device: Where each process puts the network. Another device gives other rows.
-        shard_rows: Rows of each file; a multiple of 65,536.
-        n_jobs: Processes; -1 is one for each core. None: 1, with an engine on this machine -1.
-        engine: "ray", "spark" or "dask", on this machine; "dask=tcp://head:8786": on the cluster
-            at this address. None: joblib, with the backend of `joblib.parallel_config`.
+        model: Path of a file that `Synthesizer.save` wrote.
+        n_samples: Number of rows, at least 1. Memory does not depend on it: about 0.5 GB per
+            process.
+        folder: Output folder; it is created if it does not exist. With an engine on several
+            machines, all of them must have access to folder and model under the same paths.
+        label: The class of all rows. None: each class with its frequency in training.
+        where: Fixed values of categorical columns, by column name (see `TabFlow.sample`).
+        rules: Rules that every row must satisfy (see `Rule`).
+        random_state: Seed. None: the seed of the rows that are already in the folder, otherwise a
+            fresh one.
+        device: Device of the network in each process. Different devices give different rows.
+        shard_rows: Rows per file, a multiple of 65,536.
+        n_jobs: Number of processes; -1 means one per core. None: 1, or -1 with an engine on this
+            machine.
+        engine: "ray", "spark" or "dask" on this machine, or with the address of a cluster, such as
+            "dask=tcp://head:8786". None: joblib, with the backend of `joblib.parallel_config`.
         verbose: Whether to show progress.
 
     Returns:
-        The manifest, which is also written as ``_manifest.json``: rows, rows of each class, rows
-        drawn and refused, seed, versions, each file with its rows, bytes and SHA-256, and one
-        SHA-256 of them all (that of what ``sha256sum part-*.parquet`` prints).
+        The manifest, which is also written as ``_manifest.json``: number of rows in total and per
+        class, number of rows drawn and rejected, seed, versions, rows, bytes and SHA-256 of each
+        file, and one SHA-256 for all files (of the output of ``sha256sum part-*.parquet``).
 
     Raises:
-        UsageError: An argument has a wrong value, or an engine is not installed (E298, E299).
+        UsageError: An argument has a value that is not allowed, or an engine is not installed
+            (E298, E299).
         ModelFileError: The model cannot be read.
-        OutputError: The folder holds something else (E510) or rows of another call (E511), or
+        OutputError: The folder contains other files (E510) or rows of another call (E511), or
             cannot be written.
-        ConvergenceError: Too few of the rows drawn keep to the limits and rules.
+        ConvergenceError: Too few of the drawn rows satisfy the limits and rules.
 
     Example:
         >>> import tempfile
@@ -120,7 +126,7 @@ def _plan(
     shard_rows: int,
     folder: Path,
 ) -> Plan:
-    """The plan of the arguments, after all checks that need no rows."""
+    """Make the plan from the arguments, after all checks that need no generated rows."""
     for name, value in (("n_samples", n_samples), ("shard_rows", shard_rows)):
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or value < 1 or (name == "shard_rows" and value % BLOCK):
@@ -149,14 +155,14 @@ def _plan(
 
 
 def seed_of(folder: Path) -> int | None:
-    """The seed of the rows that a folder holds already; None: it holds none."""
+    """Read the seed of the rows that are already in a folder; None if there are none."""
     with suppress(DataError, TypeError, KeyError):
         return int(read_json(folder / PLAN)["seed"])
     return None
 
 
 def _prepare(folder: Path, plan: Plan) -> None:
-    """Make the folder and write the plan, or find it there; drop what killed workers left."""
+    """Create the folder and write the plan, or check the existing plan; delete leftover files."""
     try:
         folder.mkdir(exist_ok=True)
         there = sorted(os.listdir(folder))
@@ -189,7 +195,7 @@ def _prepare(folder: Path, plan: Plan) -> None:
 
 
 def _finished(folder: Path, plan: Plan, shard: int) -> bool:
-    """Whether a shard and its manifest are there, and of the length that the manifest tells."""
+    """Whether a shard and its manifest exist, and the file has the length in the manifest."""
     part, about = part_of(folder, shard)
     with suppress(DataError, OSError, KeyError, TypeError):
         found = read_json(about)
@@ -200,7 +206,7 @@ def _finished(folder: Path, plan: Plan, shard: int) -> bool:
 
 
 def _whole(folder: Path, plan: Plan) -> dict[str, Any]:
-    """The manifest of the whole, from those of the shards."""
+    """Combine the manifests of all shards to that of the dataset."""
     files, digest, sums = [], hashlib.sha256(), {"classes": {}, "refused": {}}
     drawn = 0
     for shard in range(plan.shards):

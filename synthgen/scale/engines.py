@@ -1,7 +1,7 @@
-"""Engines: one function of a number, on processes of this machine, or on Ray, Spark or Dask.
+"""Engines: call a function for many numbers, in processes of this machine or on Ray, Spark, Dask.
 
-What goes to a worker is the function and a number; what comes back is a small dict. Rows never
-travel: a worker writes them itself. All engines run a part again when its worker is lost.
+A worker receives the function and a number, and returns a small dict. Rows are never transferred:
+each worker writes its own. All engines repeat a call if its worker is lost.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from synthgen.errors import SynthgenError, UsageError
 Work = Callable[[int], dict[str, Any]]
 
 ENGINES = ("ray", "spark", "dask")
-RETRIES = 3  # of a part whose worker was lost
-# Spark gives back whole jobs, so each is of so many parts for each core.
+RETRIES = 3  # of a call whose worker was lost
+# Spark returns results per job, so each job has PARTS calls per core.
 PARTS = 8
 JAVA = 17  # the oldest that Spark 4 runs on
 
@@ -34,20 +34,23 @@ JAVA = 17  # the oldest that Spark 4 runs on
 def on_engine(
     engine: str | None, work: Work, numbers: Sequence[int], n_jobs: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """What `work` gives for each number, in the order in which they are finished.
+    """Call `work` for each number, and yield the results in the order of completion.
 
     Args:
-        engine: "ray", "spark" or "dask", on this machine, or with ``=`` and the address of a
-            cluster; None: joblib.
-        work: Can be pickled; gives a dict that JSON can hold.
-        numbers: What to call it with.
-        n_jobs: Processes; -1 is one for each core. None: 1 without an engine, -1 with one. A
-            cluster has its own number.
+        engine: "ray", "spark" or "dask" on this machine, or followed by ``=`` and the address of a
+            cluster. None: joblib.
+        work: A function of one number that can be pickled and returns a dict of JSON values.
+        numbers: The numbers to call it with.
+        n_jobs: Number of processes; -1 means one per core. None: 1 without an engine, -1 with one.
+            Ignored for a cluster.
+
+    Yields:
+        The result of each call.
 
     Raises:
-        UsageError: There is no such engine (E218), it is not installed (E298), or there is no Java
-            for Spark (E299).
-        SynthgenError: What `work` raised.
+        UsageError: The engine is unknown (E218) or not installed (E298), or Spark finds no Java
+            (E299).
+        SynthgenError: An error that `work` raised.
 
     Example:
         >>> list(on_engine(None, lambda n: {"n": n}, [1, 2]))
@@ -65,7 +68,7 @@ def on_engine(
 
 
 def check_engine(engine: str | None) -> tuple[str, str]:
-    """The name and the address of an engine; raises what `on_engine` does of it."""
+    """Split an engine into name and address; raise the errors of `on_engine` if it is invalid."""
     name, _, address = (engine or "").partition("=")
     if engine is not None and name not in ENGINES:
         raise UsageError(218, f"engine {name!r}: use one of {', '.join(ENGINES)}")
@@ -77,7 +80,7 @@ def check_engine(engine: str | None) -> tuple[str, str]:
 
 
 def _ray(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
-    """Ray Data: a row for each number, `map_batches` with batches of one."""
+    """Use Ray Data: one row per number, and `map_batches` with batches of one row."""
     import ray  # pyright: ignore[reportMissingImports]
 
     def batch(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _ray(work: Work, numbers: list[int], address: str | None, cores: int) -> Ite
 
 
 def _spark(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
-    """Spark: a partition for each number, `mapInArrow` on each."""
+    """Use Spark: one partition per number, and `mapInArrow` on each."""
     import pyarrow as pa
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
@@ -127,7 +130,7 @@ def _spark(work: Work, numbers: list[int], address: str | None, cores: int) -> I
 
 @contextmanager
 def _python_of_workers() -> Iterator[None]:
-    """Spark starts the Python of its workers by the name in ``PYSPARK_PYTHON``: this one."""
+    """Make Spark start its workers with this Python, by setting ``PYSPARK_PYTHON``."""
     if "PYSPARK_PYTHON" in os.environ:
         yield
         return
@@ -139,7 +142,7 @@ def _python_of_workers() -> Iterator[None]:
 
 
 def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
-    """Dask: a task for each number."""
+    """Use Dask: one task per number."""
     import distributed  # pyright: ignore[reportMissingImports]
 
     cluster = address or distributed.LocalCluster(
@@ -157,7 +160,7 @@ def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> It
 
 
 def _need_java() -> None:
-    """Refuse where no Java of the age that Spark needs is found."""
+    """Raise if there is no Java, or only a version that is too old for Spark."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=os.path.join(home, "bin") if home else None)
     told = "none was found"
@@ -176,7 +179,7 @@ def _need_java() -> None:
 
 
 def _attempt(work: Work, number: int) -> dict[str, Any]:
-    """What `work` gives, or its error as a dict: engines wrap errors, each in its own way."""
+    """Call `work`, and return an error as a dict, because engines wrap errors differently."""
     try:
         return work(number)
     except SynthgenError as error:

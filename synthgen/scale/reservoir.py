@@ -1,4 +1,4 @@
-"""What is kept of a stream to learn from: every row of a rare class, some of the others."""
+"""Sample a stream to learn from: keep every row of a rare class and some rows of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute
 from synthgen.errors import DataError, UsageError
 from synthgen.scale.sources import Source
 
-pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
+pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
 
 KEEP = 200_000
 # A target with more values than this is a number to predict, not a class.
@@ -23,15 +23,15 @@ MOST_CLASSES = 1_000
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows of a stream, and how many it has.
+    """The kept rows of a stream, and the size of the whole stream.
 
     Attributes:
         frame: The kept rows in the order of the stream.
-        counts: Rows of each class in the whole stream.
+        counts: Number of rows of each class in the whole stream.
         whole: Classes of which every row is kept.
-        numbered: Columns of whole numbers that count the rows of the stream: as many numbers from
-            the least to the greatest as there are rows, and no two alike among the kept rows. A
-            part of such numbers shows gaps, so that they could be taken for quantities.
+        numbered: Integer columns that number the rows of the stream: their range has as many
+            integers as the stream has rows, and all kept values differ. The kept rows alone show
+            only part of these numbers, with gaps, and could be mistaken for quantities.
     """
 
     frame: pd.DataFrame
@@ -41,7 +41,7 @@ class Kept:
 
     @property
     def rows(self) -> int:
-        """Rows of the whole stream."""
+        """Number of rows of the whole stream."""
         return sum(self.counts.values())
 
 
@@ -54,21 +54,24 @@ def keep_rows(
 ) -> Kept:
     """Read a stream once; keep all rows of the rare classes and a random sample of the others.
 
-    Each row draws a number as it passes; the rows with the smallest are kept (a bottom-k sample).
-    So which rows are kept depends on the seed and the order of the rows, not on the batches.
+    Each row receives a random number; the rows with the smallest numbers are kept (bottom-k
+    sampling). The sample depends on the seed and the order of the rows, not on the batches.
 
     Args:
         source: The stream.
-        target: Its column of classes.
-        labels: Classes to keep whole, by their text; None: the rarest one.
-        keep: Rows of the other classes that are kept. With no `labels`, also the most rows that
-            the rarest class may have to be kept whole.
+        target: Name of the column that holds the classes.
+        labels: Classes to keep completely, as text. None: the rarest class.
+        keep: Number of rows to keep of the other classes. Without `labels`, it is also the largest
+            number of rows that the rarest class may have.
         seed: Seed of the sample.
 
+    Returns:
+        The kept rows, with the class counts of the whole stream.
+
     Raises:
-        DataError: The target is no column (E362), has a missing cell (E363), or has more than
+        DataError: The target is not a column (E362), has a missing cell (E363), or has more than
             1,000 values (E366).
-        UsageError: A label is no class, or the rarest class has more rows than `keep` (E229).
+        UsageError: A label is not a class, or the rarest class has more rows than `keep` (E229).
     """
     if target not in source.schema.names:
         known = ", ".join(map(repr, source.schema.names[:10]))
@@ -90,7 +93,7 @@ def keep_rows(
 
 
 class _Kept:
-    """The rows kept so far, and the largest number that a row of each class may draw."""
+    """The rows kept so far, and each class's threshold for the random numbers of new rows."""
 
     def __init__(self, keep: int, whole: set[str]) -> None:
         self._keep, self._whole = keep, whole
@@ -104,7 +107,7 @@ class _Kept:
     def add(
         self, batch: pa.RecordBatch, cells: pa.Array, drawn: np.ndarray, first: int, target: str
     ) -> None:
-        """Take from a batch, whose rows drew the numbers `drawn`, what may be kept."""
+        """Keep rows of a batch whose random numbers `drawn` are below the threshold."""
         self._note_ranges(batch)
         if not pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_encode()
@@ -120,7 +123,7 @@ class _Kept:
             self._prune()
 
     def _note_ranges(self, batch: pa.RecordBatch) -> None:
-        """The least and greatest of each column of whole numbers; None where a cell is missing."""
+        """Update the range of each integer column; None if it has a missing cell."""
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if not batch.num_rows or not pa.types.is_integer(column.type):
                 continue
@@ -150,7 +153,7 @@ class _Kept:
         return pa.concat_tables(tables), drawn, codes, rows
 
     def _prune(self) -> None:
-        """Let go of what cannot be among the smallest of its class any more."""
+        """Drop rows whose random numbers can no longer be among the smallest of their class."""
         table, drawn, codes, rows = self._joined()
         for value, code in self._classes.items():
             own = drawn[codes == code]
@@ -172,7 +175,7 @@ class _Kept:
         self._held = len(here)
 
     def result(self, labels: Sequence[str] | None) -> Kept:
-        """All rows of the classes that are kept whole, and the sample of the others."""
+        """Return all rows of the complete classes, and the sample of the others."""
         counts = {value: int(self._counts[code]) for value, code in self._classes.items()}
         named = {str(value): value for value in counts}
         if labels is None:
@@ -205,7 +208,7 @@ class _Kept:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Rows as pandas: every column a column, and integers with a missing cell exact."""
+    """Convert to pandas; integers with missing cells stay exact, and no column becomes an index."""
     frame = table.to_pandas(ignore_metadata=True)
     for place, column in enumerate(table.columns):
         if pa.types.is_integer(column.type) and column.null_count:

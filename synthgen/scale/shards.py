@@ -1,8 +1,8 @@
-"""Rows in shards: each shard is made alone, anywhere, again if need be, and comes out the same.
+"""Generate rows in shards; each shard is independent and reproducible on any machine.
 
-Rows are made in blocks of `BLOCK`, each from the seed of its place in the whole. A shard is some
-blocks in a row, and one Parquet file. So a row depends on the model file, the seed and its place,
-and on nothing else: not on the size of a shard, the number of processes or the engine.
+Rows are generated in blocks of `BLOCK` rows; the seed of a block follows from its position. A shard
+consists of consecutive blocks and is one Parquet file. Therefore a row depends only on the model
+file, the seed and its position, not on the shard size, the number of processes or the engine.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from synthgen.tables.disk import json_text, sha256_of, write_together
 from synthgen.tables.schema import Schema
 from synthgen.threads import threads_for
 
-# Rows made at once: 65,536 rows of 15 columns take about 100 MB while they are made.
+# Rows per block: 65,536 rows of 15 columns take about 100 MB while they are generated.
 BLOCK = 65_536
-# Rows of a file unless told otherwise: about 7 MB of Adult.
+# Default number of rows per file: about 7 MB for Adult.
 SHARD_ROWS = 4 * BLOCK
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rows are to be made; all that a shard depends on.
+    """Which rows to generate: everything that a shard depends on.
 
     Attributes:
-        model: The model file. Each worker reads it under this path.
-        sha256: Its SHA-256, so that no worker takes another file for it.
-        rows: Rows in all, at least 1.
-        seed: From 0.
-        label: Class to make, by its text; None: classes as frequent as in training.
-        where: Levels by column, see `TabFlow.sample`; each column by its text.
-        rules: What must hold in every row, see `Rule`.
-        device: Where each worker puts the network.
-        shard_rows: Rows of each file but the last, a multiple of `BLOCK`.
+        model: Path of the model file; each worker reads it under this path.
+        sha256: SHA-256 of the model file, so that no worker uses a different one.
+        rows: Total number of rows, at least 1.
+        seed: Seed, a whole number of at least 0.
+        label: The class of all rows, as text. None: each class with its frequency in training.
+        where: Fixed values of categorical columns, by column name as text (see `TabFlow.sample`).
+        rules: Rules that every row must satisfy (see `Rule`).
+        device: Device of the network in each worker.
+        shard_rows: Rows of each file except the last, a multiple of `BLOCK`.
     """
 
     model: str
@@ -69,29 +69,29 @@ class Plan:
         return -(-self.rows // self.shard_rows)
 
     def rows_of(self, shard: int) -> int:
-        """Rows of one file."""
+        """Number of rows of one file."""
         return min(self.shard_rows, self.rows - shard * self.shard_rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that identify the rows: without the place of the model and the device."""
+        """Give plain values that identify the rows; model path and device are left out."""
         found = asdict(self) | {"rules": list(self.rules), "where": dict(self.where or {})}
         kept = {k: v for k, v in found.items() if k not in ("model", "device", "sha256")}
         return {"model_sha256": self.sha256, **kept}
 
 
 def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:
-    """The rows of one shard, block by block.
+    """Generate the rows of one shard, block by block.
 
     Args:
-        plan: Which rows are to be made.
+        plan: Which rows to generate.
         shard: Number of the shard, from 0.
 
     Yields:
-        Batches of `BLOCK` rows, the last one of the whole maybe shorter, all of the same schema.
+        Record batches of `BLOCK` rows with the same schema; the very last one can be shorter.
 
     Raises:
-        ModelFileError: The model file cannot be read, or is another one than the plan names (E423).
-        ConvergenceError: Too few of the rows drawn keep to the limits and rules.
+        ModelFileError: The model file cannot be read, or differs from the one in the plan (E423).
+        ConvergenceError: Too few of the drawn rows satisfy the limits and rules.
 
     Example:
         >>> import tempfile
@@ -110,7 +110,7 @@ def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:
 
 
 def _blocks(plan: Plan, shard: int) -> Iterator[tuple[pa.RecordBatch, dict[str, Any]]]:
-    """The blocks of a shard, each with the summary of its guard."""
+    """Generate the blocks of a shard, each with a summary of the rejected rows."""
     model = _loaded(plan.model, plan.sha256, plan.device)
     schema = arrow_schema(model.schema_)
     guard = Guard(None, plan.label, rules=plan.rules, limits=model.schema_)
@@ -128,14 +128,14 @@ def _blocks(plan: Plan, shard: int) -> Iterator[tuple[pa.RecordBatch, dict[str, 
 
 
 def wishes(where: Mapping[str, Any] | None, schema: Schema) -> dict[Any, Any]:
-    """The levels of a plan by the names that the columns of the model have."""
+    """Translate the column names in `where` from text to those of the model's columns."""
     named = {str(column.name): column.name for column in schema.features}
     return {named[name]: value for name, value in (where or {}).items()}
 
 
 @lru_cache(maxsize=1)
 def _loaded(path: str, sha256: str, device: str) -> Synthesizer:
-    """The model, which a worker that makes many shards reads once."""
+    """Load the model; it is cached for workers that generate many shards."""
     found = sha256_of(path)
     if found != sha256:
         raise ModelFileError(
@@ -150,7 +150,7 @@ def _loaded(path: str, sha256: str, device: str) -> Synthesizer:
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """The Arrow schema of new rows: the same for every shard, whatever its cells are.
+    """Make the Arrow schema of generated rows, which is the same for every shard.
 
     Raises:
         OutputError: Arrow has no type for the cells of a column (E508).
@@ -175,7 +175,7 @@ def arrow_schema(schema: Schema) -> pa.Schema:
 
 
 def _specimen(column: Column) -> pd.Series:
-    """Cells that show the type of a column: every level, or one number."""
+    """Make example cells from which Arrow infers the type: every level, or one number."""
     if column.kind in LEVELS and column.categories:
         return column.restore(np.arange(len(column.categories)))
     if column.kind in NUMBERS:
@@ -185,7 +185,7 @@ def _specimen(column: Column) -> pd.Series:
 
 
 def _batch(frame: pd.DataFrame, schema: Schema, arrow: pa.Schema, first: int) -> pa.RecordBatch:
-    """A block as Arrow, with the levels of the whole schema and IDs of its own."""
+    """Convert a block to Arrow, with all levels of the schema and IDs unique to the block."""
     arrays = []
     for place, field in enumerate(arrow):
         column = [*schema.features, schema[schema.target]][place]
@@ -202,24 +202,24 @@ def _batch(frame: pd.DataFrame, schema: Schema, arrow: pa.Schema, first: int) ->
 
 
 def part_of(folder: Path, shard: int) -> tuple[Path, Path]:
-    """The file of a shard, and its manifest. Readers of folders pass over names with ``_``."""
+    """Give the paths of a shard and of its manifest, in a folder with ``_`` that readers ignore."""
     name = f"part-{shard:06d}"
     return folder / f"{name}.parquet", folder / "_manifests" / f"{name}.json"
 
 
 def write_shard(plan: Plan, folder: str | os.PathLike[str], shard: int) -> dict[str, Any]:
-    """Make one shard, and write it with its manifest: whole, or not at all.
+    """Generate one shard and write it with its manifest, completely or not at all.
 
-    Written twice, it is the same file. One block at a time is in memory.
+    Writing it again gives the same bytes. Only one block at a time is in memory.
 
     Args:
-        plan: Which rows are to be made.
-        folder: Where to. It holds a folder ``_manifests``.
+        plan: Which rows to generate.
+        folder: Output folder; it must contain a folder ``_manifests``.
         shard: Number of the shard, from 0.
 
     Returns:
-        The manifest: name, rows, bytes and SHA-256 of the file, rows drawn, refused and of each
-        class.
+        The manifest: name, rows, bytes and SHA-256 of the file, and number of rows drawn, rejected,
+        and of each class.
 
     Raises:
         OutputError: The file cannot be written.

@@ -1,4 +1,4 @@
-"""Sources: tables that are read as streams of Arrow record batches, as often as need be."""
+"""Sources: tables that can be read repeatedly as streams of Arrow record batches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ROWS_AT_ONCE = 131_072
 
 @dataclass(frozen=True)
 class Source:
-    """A table that can be read from its start again and again.
+    """A table that can be read repeatedly as a stream.
 
     Attributes:
         schema: Names, types, order and metadata of the columns.
-        read: Called with names of columns, or None for all; gives the rows from the first on, in
-            the same order each time.
-        name: What messages call it.
+        read: Function of a list of column names (None: all) that yields record batches from the
+            first row on, in the same order at each call.
+        name: Name of the table in messages.
     """
 
     schema: pa.Schema
@@ -36,20 +36,24 @@ class Source:
 
     @classmethod
     def of(cls, data: Any, *, sql: str | None = None) -> Source:
-        """The source behind what a user gives.
+        """Make a source from a path, a dataset, a lazy frame or a database.
 
         Args:
-            data: Path of a Parquet or Arrow file, of a folder of Parquet files, or a pattern such
-                as ``sales/*.parquet``, whose files are read in the order of their names; an Arrow
-                dataset; a polars LazyFrame; or a Parquet path or DuckDB file for `sql`.
-            sql: A SELECT, in DuckDB's SQL. `data` is the database, which is opened for reading
-                only, or a Parquet path, which the statement calls ``data``. Its rows come in an
-                order of their own unless it has an ORDER BY.
+            data: One of: the path of a Parquet or Arrow file, or of a folder of Parquet files; a
+                pattern such as ``sales/*.parquet``, whose files are read in the order of their
+                names; an Arrow dataset; a polars LazyFrame; with `sql`, a DuckDB file or Parquet
+                path.
+            sql: A SELECT statement in DuckDB's SQL. If `data` is a DuckDB file, it is opened
+                read-only; if it is a Parquet path, the statement refers to it as ``data``. Without
+                ORDER BY, the order of the rows is undefined.
+
+        Returns:
+            The source.
 
         Raises:
-            DataError: There is no such file (E310), it is no table (E323), or the statement
+            DataError: The file does not exist (E310) or is not a table (E323), or the statement
                 fails (E359).
-            UsageError: duckdb is not installed (E298), or `data` is none of these (E220).
+            UsageError: duckdb is not installed (E298), or `data` has none of these types (E220).
 
         Example:
             >>> import pyarrow as pa
@@ -75,7 +79,7 @@ class Source:
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder, a pattern or a database, which only a stream can be read from.
+    """Whether a path is a folder, a pattern or a database, which must be read as a stream.
 
     Example:
         >>> is_stream("sales/*.parquet"), is_stream("sales.parquet")
@@ -86,7 +90,7 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
 
 
 def _dataset(path: str) -> ds.Dataset:
-    """The Parquet or Arrow files that a path names, in the order of their names."""
+    """Open the Parquet or Arrow files of a path or pattern, in the order of their names."""
     files: Any = path
     if glob.has_magic(path) and not os.path.exists(path):
         files = sorted(glob.glob(path))
@@ -107,7 +111,7 @@ def _dataset(path: str) -> ds.Dataset:
 
 def _of_dataset(dataset: ds.Dataset, name: str) -> Source:
     def read(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-        # What is read ahead is in memory: little is enough to keep the decoder busy.
+        # Batches that are read ahead take memory; a few are enough to keep the decoder busy.
         try:
             yield from dataset.to_batches(
                 columns=columns,

@@ -1,4 +1,4 @@
-"""`augment` for tables that do not fit in memory: read as a stream, copied as a stream."""
+"""`augment` for tables that do not fit in memory: they are read and copied as streams."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from synthgen.tables.disk import json_text, sha256_of, write_together
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
-pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
-_FRESH = "synthetic-"  # how IDs of text begin that synthgen made
+pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
+_FRESH = "synthetic-"  # prefix of synthetic text IDs
 
 
 def augment_stream(
@@ -60,38 +60,44 @@ def augment_stream(
     random_state: int | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Write a table of any size with new rows of its rare class below its own.
+    """Copy a table of any size to a file, followed by synthetic rows of its rare class.
 
-    The table is read twice: all rows of the rare class and a sample of the others are kept to learn
-    from; then all are copied as they are, and new rows follow. Memory depends on the kept rows.
+    The table is read twice. The first pass keeps all rows of the rare class and a sample of the
+    others, to learn from. The second pass copies all rows unchanged; then the synthetic rows are
+    written. Memory depends on the number of kept rows only.
 
     Args:
-        data: Path of a file, folder or pattern, an Arrow dataset, or such; see `Source.of`.
-        output: Parquet file to write, with its manifest beside it.
-        target: Column of the classes.
-        sql: A SELECT over `data`, in DuckDB's SQL.
-        labels: Classes to make, by their text; None: the rarest one.
+        data: Path of a file or folder, a pattern, an Arrow dataset or another source (see
+            `Source.of`).
+        output: Path of the Parquet file to write; its manifest is written beside it.
+        target: Name of the column that holds the classes.
+        sql: A SELECT statement over `data`, in DuckDB's SQL. None: the whole table.
+        labels: Classes to generate rows of, as text. None: the rarest class.
         synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
-        model: A fitted synthesizer to use as it is.
-        ratio: Wanted rows of the class over those of the most frequent one; or "double" them.
-        n_samples: New rows of each class. It or `ratio` is needed: a sample validates no amount.
-        keep: Rows of the other classes to learn from, at least 1.
-        only_new: Whether to write the new rows alone.
-        mark: Name of a last column that is true for new rows; None: no such column.
-        weights: Name of a last column, see `Augmented.sample_weight`; None: no such column.
-        rules: What must hold in every new row, see `Rule`.
-        found_rules: Whether new rows also keep the rules that all kept rows keep.
-        random_state: Seed; None draws one, which the manifest tells.
+        model: A fitted synthesizer, used without training. None: `synthesizer` is trained.
+        ratio: Wanted number of rows of the class, relative to the most frequent class; or "double",
+            which doubles the rows of the class.
+        n_samples: Number of synthetic rows of each class. Either this or `ratio` is required; no
+            amount is chosen by validation here.
+        keep: Number of rows of the other classes to learn from, at least 1.
+        only_new: Whether to write only the synthetic rows.
+        mark: Name of an additional column that is true for synthetic rows. None: no such column.
+        weights: Name of an additional column of weights (see `Augmented.sample_weight`). None: no
+            such column.
+        rules: Rules that every synthetic row must satisfy (see `Rule`).
+        found_rules: Whether synthetic rows must also satisfy the rules that all kept rows satisfy.
+        random_state: Seed. None: a fresh seed, which the manifest records.
         verbose: Whether to show progress.
 
     Returns:
-        The manifest: rows and classes before and after, rows learned from, what was refused.
+        The manifest: rows and classes before and after, number of rows learned from, and number of
+        rejected rows.
 
     Raises:
         DataError: The table cannot be used as it is.
-        UsageError: An argument has a wrong value; no amount is given (E230).
+        UsageError: An argument has a value that is not allowed, or no amount is given (E230).
         OutputError: The file cannot be written.
-        ConvergenceError: Training diverged, or limits and rules left too few rows.
+        ConvergenceError: Training diverged, or too few rows satisfy the limits and rules.
 
     Example:
         >>> import tempfile, pyarrow.dataset as ds
@@ -122,7 +128,7 @@ def augment_stream(
 
 
 def _without(source: Source, added: dict[str, str | None]) -> Source:
-    """The source, which has none of the columns to add."""
+    """Check that the source has none of the columns to add, and return it."""
     for option, name in added.items():
         if name in source.schema.names:
             raise UsageError(
@@ -148,7 +154,7 @@ def _check_arguments(
 
 
 def _decided(kept: Kept, target: str) -> Schema | None:
-    """What the whole table tells of its columns and the kept rows do not."""
+    """Decide kinds of columns that follow from the whole table but not from the kept rows."""
     counted = "consecutive numbers, one for each row"
     found = tuple(
         Column(name, "id", kept.frame[name].dtype, reason=counted)
@@ -161,7 +167,7 @@ def _decided(kept: Kept, target: str) -> Schema | None:
 def _additions(
     table: Table, kept: Kept, ratio: float | str | None, n_samples: int | None
 ) -> list[Addition]:
-    """How many rows to make of each class, by its rows in the whole table."""
+    """Compute how many rows of each class to generate, from its count in the whole table."""
     classes = table.schema.classes
     named = {classes[class_position(classes, value)]: value for value in kept.counts}
     counts = {label: kept.counts[named[label]] for label in classes}
@@ -175,7 +181,7 @@ def _after(kept: Kept, additions: Sequence[Addition]) -> dict[Any, int]:
 
 
 def _about(kept: Kept, rows: _Rows, only_new: bool) -> dict[str, Any]:
-    """What the manifest says before a row is written."""
+    """Collect the entries of the manifest that are known before any row is written."""
     added, table = rows.additions, rows.table
     return {
         "target": str(table.schema.target),
@@ -205,7 +211,7 @@ def _learned(
     found_rules: bool,
     seed: int,
 ) -> _Rows:
-    """The new rows, once rules are checked and the synthesizer is trained, in this order."""
+    """Check the rules, train the synthesizer, and return the source of synthetic rows."""
     limits = None if model is None else model.schema_
     guards = {
         a.label: Guard(table, a.label, rules=rules, limits=limits, found_rules=found_rules)
@@ -224,7 +230,7 @@ def _learned(
 
 @dataclass
 class _Rows:
-    """The new rows, block by block, with IDs that the whole table lacks."""
+    """Generates synthetic rows block by block, with IDs that do not occur in the table."""
 
     fitted: Synthesizer
     guards: dict[Any, Guard]
@@ -238,13 +244,13 @@ class _Rows:
         self.drawn = {str(a.label): 0 for a in self.additions}
 
     def see(self, batch: pa.RecordBatch) -> None:
-        """Take note of the IDs of the table."""
+        """Remember the IDs of a batch of the table."""
         for name in self.ids:
             cells = batch.column(batch.schema.get_field_index(name))
             self.ids[name] = _above(self.ids[name], cells)
 
     def batches(self, schema: pa.Schema) -> Iterator[tuple[Addition, pa.RecordBatch]]:
-        """The new rows with the types of the table, each block with the addition it is of."""
+        """Generate blocks of synthetic rows with the types of the table, and their `Addition`."""
         done = 0
         for place, addition in enumerate(self.additions):
             seed = child_seed(seed_sequence(self.seed), 7, place)
@@ -274,7 +280,7 @@ class _Rows:
 
 
 def _above(column: Column, cells: pa.Array) -> Column:
-    """An ID column whose limits hold these cells as well."""
+    """Extend the limits of an ID column so that they include these cells."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary
     if pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type):
@@ -296,7 +302,7 @@ def _above(column: Column, cells: pa.Array) -> Column:
 
 
 def _cells(cells: pd.Series, field: pa.Field) -> pa.Array:
-    """New cells in the type of their column."""
+    """Convert synthetic cells to the type of their column."""
     try:
         if pa.types.is_dictionary(field.type):
             plain = pa.Array.from_pandas(cells.astype(object), type=field.type.value_type)
@@ -318,7 +324,7 @@ def _write(
     only_new: bool,
     added: dict[str, str | None],
 ) -> dict[str, Any]:
-    """Copy the table, add the new rows, and write the manifest, which is returned."""
+    """Copy the table, append the synthetic rows, and write and return the manifest."""
     whole = schema = source.schema
     for (_, name), kind in zip(added.items(), (pa.bool_(), pa.float64()), strict=True):
         if name is not None:
@@ -354,7 +360,7 @@ def _write(
 
 
 def _marked(batch: pa.RecordBatch, schema: pa.Schema, new: bool, weight: float) -> pa.RecordBatch:
-    """The batch with the schema of the output, and the mark and weight where that has them."""
+    """Convert a batch to the output schema; fill the mark and weight columns if it has them."""
     columns = batch.columns
     for field in list(schema)[len(columns) :]:
         value = new if pa.types.is_boolean(field.type) else weight
