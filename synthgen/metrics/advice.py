@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from synthgen.metrics.verdicts import Verdict
 from synthgen.report.answer import Card, Recommendation, Tone
 
-# What rows are good for whose part passes, and not for where it does not.
+# The use of the rows that each part decides: allowed if the part passes, otherwise not.
 USES = {
     "fidelity": "show them and test software with them",
     "utility": "train a classifier on them in place of the real rows",
     "privacy": "hand them on",
 }
-# Synthesizers that are tried next: the one whose rows look most real, and the one that gives away
-# least (evaluation/trees.md, evaluation/evaluate_adult.json).
+# Synthesizers to try next: the one with the highest fidelity, and the one with the best privacy
+# (evaluation/trees.md, evaluation/evaluate_adult.json).
 LIKELIEST, MOST_PRIVATE = "trees", "tabflow"
 TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 
@@ -23,12 +23,15 @@ TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": 
 def recommend(
     verdicts: Sequence[Verdict], *, target: str, label: str, held_out: bool
 ) -> Recommendation:
-    """One thing to do with the rows: what passes says what for, what fails what not for.
+    """Recommend one action for the rows: use them where they pass, avoid uses where they fail.
 
     Args:
-        verdicts: Of fidelity, utility and privacy.
-        target, label: Names, for the sentence and the command.
-        held_out: Whether rows that the synthesizer never saw were given.
+        verdicts: The verdicts of fidelity, utility and privacy.
+        target, label: Names of the target and of the class, for the sentence and the command.
+        held_out: Whether a holdout was given that the synthesizer has not seen.
+
+    Returns:
+        The recommendation, with its certainty and the command.
 
     Example:
         >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
@@ -67,7 +70,7 @@ def recommend(
 
 
 def cards(verdicts: Sequence[Verdict]) -> tuple[Card, ...]:
-    """A card for each verdict."""
+    """Make a card for each verdict."""
     return tuple(
         Card(v.part.capitalize(), v.outcome, v.sentence, TONES.get(v.outcome, "quiet"))
         for v in verdicts
@@ -75,7 +78,7 @@ def cards(verdicts: Sequence[Verdict]) -> tuple[Card, ...]:
 
 
 def _listed(uses: Sequence[str], word: str = "and") -> str:
-    """Uses as one clause.
+    """Join uses to one clause.
 
     Example:
         >>> _listed(["look", "train", "share"], "or")

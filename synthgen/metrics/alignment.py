@@ -1,4 +1,4 @@
-"""Alignment: three tables with one schema, their columns by name and their rows in one order."""
+"""Align three tables: one schema, columns matched by name, rows in a canonical order."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 
 LEFT_OUT = ("id", "text", "missing")
-SHOWN = 5  # of the levels that only synthetic rows hold
-OVERLAP = 0.01  # share of equal rows from which on two tables may hold the same records
+SHOWN = 5  # number of levels to list that only synthetic rows have
+OVERLAP = 0.01  # two tables with this share of equal rows may contain the same records
 
 
 def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
-    """Bring all tables to one schema, which has the levels of each.
+    """Convert all tables to one schema, which contains the levels of all of them.
 
     Args:
         train: The table whose columns are compared.
-        others: Frames by name: ``"synthetic"`` and perhaps ``"holdout"``.
+        others: Frames by name: ``"synthetic"`` and, if given, ``"holdout"``.
 
     Returns:
         All tables by name, train first, and notes about columns and values that differ.
 
     Raises:
-        DataError: One of the `others` lacks a column, holds a cell that is not of its kind, or a
-            row without a class or of one that train lacks.
+        DataError: A frame lacks a column, has a cell of the wrong kind, or has a row whose class is
+            missing or does not occur in train.
     """
     notes: list[str] = []
     compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
@@ -70,7 +70,7 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
 def _cells(
     which: str, frame: pd.DataFrame, compared: list[Column], schema: Schema
 ) -> tuple[dict[Hashable, pd.Series], list[str]]:
-    """The columns of one table that are compared, and the names of those that train lacks."""
+    """Select the columns of a table to compare; also return the columns that train lacks."""
     check_frame(frame, None)
     by_text = {str(c): c for c in frame.columns}
     lacking = [str(c.name) for c in compared if str(c.name) not in by_text]
@@ -99,7 +99,7 @@ def _cells(
 def _one_kind(
     column: Column, rows: dict[str, pd.Series], is_target: bool
 ) -> tuple[Column, dict[str, pd.Series], list[str]]:
-    """A column with the levels, precision and kind of all tables, their cells, and notes."""
+    """Unify a column over all tables: return it with common levels, precision, kind; and notes."""
     notes: list[str] = []
     try:
         if column.kind in LEVELS:
@@ -114,7 +114,7 @@ def _one_kind(
 
 
 def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
-    """Refuse rows without a class, and rows of a class that train does not have, even as text."""
+    """Raise if a row has no class, or a class that train does not have (compared as text)."""
     gone = series.isna().to_numpy(dtype=bool)
     if gone.any():
         raise no_class(series, gone)
@@ -132,7 +132,7 @@ def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
 
 
 def _as_numbers(series: pd.Series) -> pd.Series:
-    """Texts that spell numbers as these numbers; the first that spells none is an error.
+    """Convert texts to numbers; raise for the first text that is not a number.
 
     Example:
         >>> _as_numbers(pd.Series(["1.5", None, "2"])).tolist()
@@ -146,9 +146,9 @@ def _as_numbers(series: pd.Series) -> pd.Series:
 
 
 def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
-    """Texts that spell dates, such as 2024-05-31, as these dates; another text is an error.
+    """Convert texts such as 2024-05-31 to dates; raise for the first text that is not a date.
 
-    Spans of time stay as they are.
+    Durations are returned unchanged.
 
     Example:
         >>> _as_dates(pd.Series(["2024-05-31", None]), np.dtype("datetime64[ns]")).dt.month.tolist()
@@ -167,7 +167,7 @@ def _any_text(series: pd.Series) -> bool:
 
 
 def _all_read(texts: pd.Series, found: pd.Series, code: int, what: str) -> pd.Series:
-    """The values that were found in texts; a text without one is an error."""
+    """Return the values parsed from texts; raise if a text could not be parsed."""
     wrong = found.isna().to_numpy(dtype=bool) & texts.notna().to_numpy(dtype=bool)
     if wrong.any():
         row, value = cell.row_of(texts, wrong)
@@ -176,7 +176,7 @@ def _all_read(texts: pd.Series, found: pd.Series, code: int, what: str) -> pd.Se
 
 
 def in_order(table: Table) -> Table:
-    """The rows in the order of their cells, so that no draw depends on the order they came in."""
+    """Sort rows by their cells, so that no random draw depends on the order of the input."""
     cells = Matrix.fitted_on(table, with_target=True).cells(table)
     return table.rows(np.lexsort(cells.T)) if cells.size else table
 
@@ -184,9 +184,9 @@ def in_order(table: Table) -> Table:
 def _of_levels(
     column: Column, rows: dict[str, pd.Series], is_target: bool
 ) -> tuple[Column, dict[str, pd.Series]]:
-    """The column with the levels of all tables.
+    """Give the column the levels of all tables.
 
-    A level of train that another table writes as text, or as a number, is that level.
+    Levels are equal if they differ only in being text or number, such as "1" and 1.
     """
     known = set(column.categories)
     by_text = {str(level): level for level in column.categories}
@@ -208,7 +208,7 @@ def _of_levels(
 
 
 def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
-    """A note about levels of synthetic rows that train does not have, where there are some."""
+    """Note levels of synthetic rows that do not occur in train, if there are any."""
     known = set(rows["train"].dropna())
     found = Counter(str(v) for v in rows["synthetic"].dropna() if v not in known)
     if not found:
@@ -224,9 +224,9 @@ def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
 def _as_precise(
     column: Column, rows: dict[str, pd.Series], notes: list[str]
 ) -> tuple[Column, dict[str, pd.Series]]:
-    """The column with all tables rounded to float32 where one table holds no more.
+    """Round a column to float32 in all tables if one table has only float32 precision.
 
-    Otherwise a copied value would differ from the original by its rounding.
+    Otherwise a copied value would differ from the original by a rounding error.
     """
     floats = [which for which, s in rows.items() if pd.api.types.is_float_dtype(s.dtype)]
     short = [which for which in floats if getattr(rows[which].dtype, "itemsize", 8) < 8]
@@ -248,7 +248,7 @@ def _as_precise(
 
 
 def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) -> Column:
-    """The column; a numeric one where train has whole numbers and another table fractions."""
+    """Make an integer column a float column if another table has fractions in it."""
     for which, series in rows.items():
         try:
             column.numbers(series)
@@ -262,10 +262,11 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
 
 
 def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
-    """Look for rows that stand in two of the tables.
+    """Find rows that occur in two of the tables.
 
     Returns:
-        Notes about them; and, for each part of an evaluation whose figures do not hold then, why.
+        Notes about such rows; and a dict with the parts of the evaluation whose scores are invalid
+        because of them, each with the reason.
     """
     keys = _keys(tables)
     spoilt: dict[str, str] = {}
@@ -279,7 +280,7 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
             f"{copied:,} of {len(made):,} synthetic rows are equal to a row of train"
             f"{beside if fresh else ''}"
         )
-    # Rows of few levels are often equal: as often as those of train are to each other.
+    # With few levels, equal rows occur by chance: expect the share of duplicates within train.
     usual = sum(n for n in Counter(train).values() if n > 1) / len(train)
     if fresh and seen / len(fresh) > OVERLAP + usual:
         notes.append(
@@ -300,13 +301,14 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
 
 
 def new_rows(tables: dict[str, Table]) -> tuple[dict[str, Table], int]:
-    """Leave the rows of train out of an augmented table, which holds every one of them and more.
+    """If the synthetic table is an augmented one, leave the training rows out of it.
 
-    It begins with them, or holds them in any order; the latter is not looked for where most rows of
-    train repeat, since rows of few levels hold each other by chance.
+    An augmented table contains every row of train and more; train comes first, or its rows are
+    anywhere. The second case is not checked if most rows of train have duplicates, because tables
+    with few levels contain each other by chance.
 
     Returns:
-        The tables, the synthetic one with its new rows only, and how many rows were left out.
+        The tables, where the synthetic one has its new rows only, and the number of rows left out.
     """
     keys = _keys({which: tables[which] for which in ("train", "synthetic")})
     train, made = keys["train"], keys["synthetic"]
@@ -327,7 +329,7 @@ def new_rows(tables: dict[str, Table]) -> tuple[dict[str, Table], int]:
 
 
 def _keys(tables: dict[str, Table]) -> dict[str, list[bytes]]:
-    """Of each row, what equal rows share; the first table must be train."""
+    """Compute a key for each row, which equal rows share; the first table must be train."""
     matrix = Matrix.fitted_on(tables["train"], with_target=True)
     return {
         which: [row.tobytes() for row in np.ascontiguousarray(matrix.cells(table) + 0.0)]

@@ -9,26 +9,27 @@ import numpy as np
 
 from synthgen.encoding.matrix import Matrix
 
-# Columns that are compared with one another, at most: 435 pairs.
+# Largest number of columns that are compared pairwise: 435 pairs.
 MOST_COLUMNS = 30
 # Two numbers whose standard deviations differ by no more than this may have the same unit.
 SAME_UNIT = 10.0
-# A value that occurs more often than this counts as one that occurs so often. Larger counts differ
-# between two samples of real rows, too, and would tell one sample from the other.
+# Counts of a value are clipped here. Larger counts also differ between two samples of real rows, so
+# a detector could use them to separate two real samples.
 MOST_COUNTED = 4
-# Decimals that are looked at; a value with more counts as one with one more.
+# Largest numbers of decimals and of final zeros; a value with more decimals counts as having
+# MOST_DECIMALS + 1.
 MOST_DECIMALS, MOST_ZEROS = 8, 6
 
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic:
-    """The columns whose cells are compared, and their pairs.
+    """Columns to compare pairwise, and the pairs.
 
     Attributes:
-        matrix: Where the cells come from.
-        columns: Positions in the matrix of the columns that are compared, at most `MOST_COLUMNS`.
-        differences: Pairs of numbers, as positions in the matrix.
-        equalities: Pairs of columns that can hold the same value.
+        matrix: The matrix that the cells come from.
+        columns: Positions in the matrix of the compared columns, at most `MOST_COLUMNS`.
+        differences: Pairs of number columns, as positions in the matrix.
+        equalities: Pairs of columns that can have the same value.
         spread: Standard deviation of each number, 1 for levels. Shape (columns of the matrix,).
         shared: For each column of levels, one code for each of its levels, the same code for the
             same text in every column; else an empty array.
@@ -43,7 +44,7 @@ class Arithmetic:
 
     @classmethod
     def of(cls, matrix: Matrix) -> Arithmetic:
-        """Numbers first, those with the most others of a comparable scale foremost, then levels.
+        """Choose columns: first numbers (most columns of similar scale first), then levels.
 
         Example:
             >>> import pandas as pd
@@ -80,27 +81,30 @@ class Arithmetic:
 
     @property
     def pairs(self) -> int:
-        """How many of the last columns of `features` describe pairs of columns."""
+        """Number of columns at the end of `features` that describe pairs of columns."""
         return len(self.equalities) + len(self.differences)
 
     def features(self, cells: np.ndarray) -> np.ndarray:
-        """All features: of single cells (counts, last digits), then of pairs of columns.
+        """Compute all features: of single cells (counts, last digits), then of pairs of columns.
 
         Args:
-            cells: All rows of one sample.
+            cells: All rows of one sample, shape (rows, columns of the matrix).
+
+        Returns:
+            Features of shape (rows, features).
         """
         numbers = [j for j in self.columns if not self.matrix.is_level[j]]
         single = [self.counts(cells), last_digits(cells[:, numbers])]
         return np.hstack([*single, self.equal(cells), self.difference(cells)])
 
     def in_one_unit(self, pair: tuple[int, int]) -> bool:
-        """Whether the difference of the two is one of the values themselves."""
+        """Whether both columns seem to have the same unit, so that their difference has it too."""
         return _in_one_unit(self.spread, *pair)
 
     def difference(self, cells: np.ndarray) -> np.ndarray:
-        """The difference of each pair of columns, shape (rows, pairs).
+        """Compute the difference of each pair of columns, shape (rows, pairs).
 
-        It is in the unit of the two, or in standard deviations if their units differ.
+        The difference is in the unit of both columns, or in standard deviations if units differ.
         """
         out = np.empty((len(cells), len(self.differences)))
         for k, (i, j) in enumerate(self.differences):
@@ -109,7 +113,7 @@ class Arithmetic:
         return out
 
     def equal(self, cells: np.ndarray) -> np.ndarray:
-        """1 where the cells of a pair are equal, 0 where not or missing. Shape (rows, pairs)."""
+        """Give 1 if the two cells of a pair are equal, otherwise 0; shape (rows, pairs)."""
         out = np.empty((len(cells), len(self.equalities)))
         texts = {
             j: np.append(codes, -1 - j)[np.nan_to_num(cells[:, j], nan=len(codes)).astype(np.int64)]
@@ -121,9 +125,9 @@ class Arithmetic:
         return out
 
     def counts(self, cells: np.ndarray) -> np.ndarray:
-        """How many rows have the value of each cell, shape (rows, columns).
+        """Count how many rows share the value of each cell, shape (rows, columns).
 
-        At most `MOST_COUNTED`; NaN where the cell is missing.
+        Counts are clipped to `MOST_COUNTED`; they are NaN for missing cells.
 
         Args:
             cells: All rows of one sample: counts of larger samples are larger.
@@ -137,7 +141,7 @@ class Arithmetic:
 
 
 def last_digits(values: np.ndarray) -> np.ndarray:
-    """Decimals that each value is written with; below 0 the zeros that it ends in.
+    """Count the decimals of each value; a negative number counts the zeros before the point.
 
     Example:
         >>> last_digits(np.array([0.25, 3.0, 1200.0, np.nan, 1 / 3])).tolist()

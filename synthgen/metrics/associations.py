@@ -1,4 +1,4 @@
-"""How columns of a class go together in train, synthetic and holdout rows: maps and a table."""
+"""Associations between columns in train, synthetic and holdout rows: maps and a table."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from synthgen.report.template import clean
 from synthgen.tables.table import Table
 
 MAX_ASSOCIATED, PAIR_ROWS, SHOWN_PAIRS = 24, 5000, 10
-FEWEST = 10  # rows that have both, or nothing is known of a pair
-FULL = 0.5  # a difference of associations this great has the full colour
+FEWEST = 10  # smallest number of rows in which both cells of a pair are present
+FULL = 0.5  # a difference of this size has the full colour
 
 
 def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | None:
-    """Maps and the pairs that differ most; None where there is nothing to compare.
+    """Draw the maps, and list the pairs that differ most; None if nothing can be compared.
 
     Args:
         tables: Rows of one class in train, synthetic and holdout.
-        figures: Makes the maps.
+        figures: Draws the maps.
     """
     matrix = Matrix.fitted_on(tables[0], with_target=False)
     rng = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | 
 def _beside(
     names: list[str], train: np.ndarray, made: np.ndarray, fresh: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Each pair of columns: how they go together in the three tables, and how far that differs."""
+    """List each pair of columns with its association in the three tables, and the differences."""
     return [
         {
             "pair": f"{names[a]} · {names[b]}",
@@ -98,7 +98,7 @@ def _beside(
 
 
 def _interval(value: float, again: list[float]) -> tuple[float, ...]:
-    """95 % interval of a difference from its values on half-samples; all of -2 to 2 without any."""
+    """Compute a difference's 95 % interval from half-samples; it is -2 to 2 if there are none."""
     if len(again) < 2:
         return (-2.0, 2.0)
     error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
@@ -111,15 +111,18 @@ def _pairs(columns: int) -> list[tuple[int, int]]:
 
 
 def associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
-    """The association of each pair of columns, shape (columns, columns).
+    """Compute the association of each pair of columns on the rows that have both cells.
+
+    It is Spearman's ρ for two number columns, Cramér's V for two level columns, and the correlation
+    ratio of ranks for one of each. It is 0 if a column is constant, and NaN for fewer than `FEWEST`
+    rows.
 
     Args:
-        cells: Of a `Matrix`, shape (rows, columns).
+        cells: Cells of a `Matrix`, shape (rows, columns).
         is_level: Which columns hold levels, bool of shape (columns,).
 
-    It is Spearman's ρ of two number columns, Cramér's V of two columns of levels, and the
-    correlation ratio of ranks of one of each, on the rows that have both cells. 0 if one of the two
-    does not vary, NaN if there are fewer than `FEWEST` rows.
+    Returns:
+        Associations of shape (columns, columns).
     """
     ranks = pd.DataFrame(cells).rank().to_numpy()
     found = np.eye(cells.shape[1])
@@ -162,15 +165,12 @@ def _ratio(level: np.ndarray, number: np.ndarray) -> float:
 
 
 def _draw_map(axes: Axes, far: np.ndarray, names: list[str]) -> None:
-    """The colours below the diagonal: of synthetic rows if their association is stronger.
-
-    Otherwise the colour of real rows.
-    """
+    """Draw the differences below the diagonal, in the colour of the rows that associate more."""
     size = len(names)
     for a in range(size):
         for b in range(a):
             depth = min(1.0, abs(far[a, b]) / FULL)
-            if not depth >= 0.02:  # as little, or unknown
+            if not depth >= 0.02:  # too small to see, or NaN
                 continue
             axes.fill(
                 [b, b + 1, b + 1, b],

@@ -1,4 +1,4 @@
-"""Membership attacks: how well training rows can be told from other rows by synthetic ones."""
+"""Membership attacks: how well synthetic rows reveal which real rows were training rows."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FALSE_POSITIVE_RATES = (0.01, 0.1)
 MAX_ATTACKED = 2500
 MAX_MADE = 10000
 # Rows of a kind that are attacked, and synthetic rows that the attackers see, at most.
-# Up to FEW rows are split into more folds, more often, as a single split moves figures by chance.
+# Up to FEW rows, more folds and more repeats are used, because a single split is too noisy.
 FEW = 300
 FOLDS = (4, 3)
 REPEATS = (5, 2)
-# Lines are sought among so many synthetic rows around a record; the clearest of them count.
+# Number of nearest synthetic rows among which lines through a record are searched.
 LINE_ROWS = 128
 CLEAREST = 5
-# Added to distances before their logarithm; the rounding of float32.
+# Added to distances before taking the logarithm; about the rounding error of float32.
 TINY = 1e-6
 
 
@@ -41,13 +41,14 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class Attacked:
-    """Suspicion that each attack has of each real row; the first half of the rows are members.
+    """Each attack's suspicion of each real row; the first half of the rows are members.
 
     Attributes:
-        synthetic: From the synthetic rows, shape (attacks, rows).
-        fresh: From fresh real rows in their place, for each repeat; shape (repeats, attacks, rows).
-        made: Number of synthetic rows that the attackers saw.
-        real: Number of real rows in their place.
+        synthetic: Suspicions if the attacker has the synthetic rows, shape (attacks, rows).
+        fresh: Suspicions if the attacker has fresh real rows instead, shape (repeats, attacks,
+            rows).
+        made: Number of synthetic rows that the attackers had.
+        real: Number of real rows that they had instead.
     """
 
     synthetic: np.ndarray
@@ -77,7 +78,7 @@ class Attacked:
         return cls(synthetic, np.stack(fresh), len(made), size)
 
     def note(self) -> str:
-        """How the references were measured."""
+        """A note on how the references were measured."""
         few = "" if self.real == self.made else " (there are no more)"
         return (
             f"what attacks reach on real rows is the mean of {len(self.fresh)} draws of "
@@ -156,14 +157,14 @@ class Attacked:
 
 
 def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each attack for each weighting of the rows.
+    """Compute the area under the ROC curve of each attack for each weighting of the rows.
 
     Args:
-        suspicion: Shape (attacks, rows), members first.
-        weights: Shape (weightings, rows).
+        suspicion: Suspicions of shape (attacks, rows), members first.
+        weights: Row weights of shape (weightings, rows).
 
     Returns:
-        Shape (attacks, weightings).
+        Areas of shape (attacks, weightings).
     """
     member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
     return np.stack([Ranked.of(member, row).steps(weights).roc_auc() for row in suspicion])
@@ -175,14 +176,14 @@ def worst_attack(suspicion: np.ndarray) -> np.ndarray:
 
 
 def share_found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """The share of members that an attack finds at given false-positive rates.
+    """Compute the true positive rate of an attack at given false positive rates.
 
     Args:
-        suspicion: Of one attack, shape (draws, rows), members first.
-        rates: Shape (rates,).
+        suspicion: Suspicions of one attack, shape (draws, rows), members first.
+        rates: False positive rates from 0 to 1, shape (rates,).
 
     Returns:
-        Shape (draws, rates).
+        True positive rates of shape (draws, rates).
     """
     rows = suspicion.shape[1] // 2
     others = np.sort(np.pad(suspicion[:, rows:], ((0, 0), (1, 0)), constant_values=-np.inf), axis=1)
@@ -193,12 +194,13 @@ def share_found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class AttackFold:
-    """Positions of real rows; no row is in two of these sets.
+    """Positions of real rows in one fold; the sets are disjoint.
 
     Attributes:
-        members: Rows of train that are attacked.
-        outsiders: Rows of the holdout that are attacked.
-        mine, theirs: Rows of train and of the holdout in the place of the synthetic rows.
+        members: Rows of train to attack.
+        outsiders: Rows of the holdout to attack.
+        mine, theirs: Rows of train and of the holdout that replace the synthetic rows in the
+            reference.
         known: Rows of the holdout that the attackers know.
     """
 
@@ -212,15 +214,18 @@ class AttackFold:
 def attack_folds(
     real: int, other: int, rows: int, wanted: int, folds: int, rng: np.random.Generator
 ) -> list[AttackFold]:
-    """Folds in which each of the first `rows` rows of train and of the holdout is attacked once.
+    """Make folds that attack each of the first `rows` rows of train and of the holdout once.
 
     Args:
-        real, other: Rows of train and of the holdout.
-        rows: Rows of each to attack.
-        wanted: Rows to put in the place of the synthetic ones; fewer, where train and holdout do
-            not have as many to spare.
+        real, other: Number of rows of train and of the holdout.
+        rows: Number of rows of each to attack.
+        wanted: Number of real rows to replace the synthetic ones; fewer are used if train and
+            holdout have too few left.
         folds: Number of folds.
-        rng: Deals the rows.
+        rng: Generator that assigns rows to folds.
+
+    Returns:
+        The folds.
     """
     parts = (np.array_split(rng.permutation(rows), folds) for _ in range(2))
     out = []
@@ -230,7 +235,7 @@ def attack_folds(
             for size, asked in ((real, members), (other, outsiders))
         )
         more = max(0, wanted - len(rest))
-        more = more if more <= len(spare) // 2 else 0  # half of them are the attackers' to know
+        more = more if more <= len(spare) // 2 else 0  # half of them are for `known`
         known = spare[more:][:rows]
         out.append(AttackFold(members, outsiders, rest[:wanted], spare[:more], known))
     return out
@@ -239,12 +244,12 @@ def attack_folds(
 def _suspicion(
     made: Sample | None, real: Sample, other: Sample, folds: Sequence[AttackFold]
 ) -> np.ndarray:
-    """The suspicion that each attack has of each row, as ranks within its fold.
+    """Compute each attack's suspicion of each row, as ranks within the fold.
 
-    Without `made` the attackers see real rows in the place of the synthetic ones.
+    If `made` is None, the attackers have real rows instead of the synthetic ones.
 
     Returns:
-        Shape (attacks, members + outsiders), from 0 to 1.
+        Suspicions from 0 to 1, shape (attacks, members + outsiders).
     """
     rows = sum(len(fold.members) for fold in folds)
     found = np.zeros((len(ATTACKS) if real.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
@@ -259,7 +264,7 @@ def _suspicion(
 
 
 def _attack(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
-    """Each attack's score of the judged rows, shape (attacks, rows): see `privacy`."""
+    """Score the rows `judged` with each attack, shape (attacks, rows); see `privacy`."""
     near = nearest(judged.rows, source.rows).distance
     usual = nearest(judged.rows, reference.rows).distance
     density = np.log((usual + TINY) / (near + TINY))
@@ -284,10 +289,11 @@ def _classified(source: Sample, reference: Sample, judged: Sample) -> np.ndarray
 
 
 def on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
-    """How nearly each row lies on lines through two synthetic rows; shape (rows,).
+    """Score how close each row lies to lines through two synthetic rows; shape (rows,).
 
-    Seen from the judged row, the two rows of a line stand behind each other or on opposite sides,
-    at an angle whose sine is near 0. The score is the mean of −log(sine) over the clearest lines.
+    If a row lies on such a line, the directions from it to the two synthetic rows are equal or
+    opposite, so the sine of the angle between them is near 0. The score is the mean of −log(sine)
+    over the lines with the smallest sines.
     """
     source = torch.unique(source, dim=0)
     rows = min(LINE_ROWS, len(source))
@@ -299,7 +305,7 @@ def on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
         near = torch.cdist(part, source).topk(rows, dim=1, largest=False).indices
         way = source[near] - part[:, None]
         length = way.norm(dim=2, keepdim=True)
-        # A synthetic row that is the judged row lies in no direction.
+        # A synthetic row equal to the scored row has no direction.
         way = torch.where(length > 1e-9, way / length.clamp_min(1e-9), 0.0)
         cosine = (way @ way.mT).abs_()
         cosine.diagonal(dim1=1, dim2=2).zero_()

@@ -1,4 +1,4 @@
-"""The battery: several detectors try to tell synthetic from held-out rows; the best one counts."""
+"""The battery: several detectors separate synthetic from held-out rows; the best one counts."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 
 FOLDS = 3
 MOST_ROWS = 10_000
-# On few rows one assignment to folds moves the AUC as much as chance does: mean of several.
+# Up to FEW rows, the AUC depends strongly on the folds, so it is averaged over REPEATS splits.
 FEW, REPEATS = 500, 3
-# Rows of a fold are scored by one classifier, so AUCs spread 1.05 to 1.5 times as wide as those of
-# as many independent scores do (measured on 40 to 1,000 rows of each side).
+# All rows of a fold are scored by one classifier. The standard error of the AUC is therefore 1.05
+# to 1.5 times that of independent scores (measured with 40 to 1,000 rows per side).
 DEPENDENT = 1.4
-# Of each sample; fewer cannot be told apart whatever they are.
+# Smallest number of rows per sample; with fewer, no detector has any power.
 FEWEST = 10
 
 
 @dataclass(frozen=True)
 class Told:
-    """How well one detector tells one sample from the held-out rows.
+    """How well one detector separates one sample from the held-out rows.
 
     Attributes:
-        area: ROC-AUC; 0.5 where it cannot.
-        error: Half of the length of its 95 % interval.
+        area: ROC-AUC; 0.5 if it cannot separate them.
+        error: Half the width of the 95 % interval of `area`.
     """
 
     area: float
@@ -39,7 +39,7 @@ class Told:
 
     @property
     def score(self) -> float:
-        """2 (1 − max(0.5, AUC)): 1 if it cannot tell the samples apart, 0 if it always can."""
+        """2 (1 − max(0.5, AUC)): 1 if samples cannot be separated, 0 if they always can."""
         return _score(self.area)
 
     @property
@@ -54,14 +54,15 @@ class Told:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one detector says of the synthetic rows.
+    """The result of one detector.
 
     Attributes:
-        detector: Its name: ``"boosting"``, ``"arithmetic"``, ``"mlp"`` or ``"neighbours"``.
-        words: What it is, for the reader.
-        rows: Of each sample.
-        made, real, independent: How well it tells from the held-out rows the synthetic rows, as
-            many other real rows, and as many of these with each column shuffled by itself.
+        detector: Name: ``"boosting"``, ``"arithmetic"``, ``"mlp"`` or ``"neighbours"``.
+        words: Description of the detector for reports.
+        rows: Number of rows per sample.
+        made: How well it separates the synthetic rows from the held-out rows.
+        real: The same for an equal number of other real rows.
+        independent: The same for these real rows with each column shuffled independently.
     """
 
     detector: str
@@ -73,28 +74,28 @@ class Finding:
 
     @property
     def has_power(self) -> bool:
-        """Whether it tells independent columns from real rows: its positive control."""
+        """Whether it separates independent columns from real rows (positive control)."""
         return self.independent.interval[1] < self.real.interval[0]
 
     @property
     def quoted(self) -> bool:
-        """Whether its figure is informative.
+        """Whether its value is informative and counts.
 
-        That is so if it tells independent columns, or the synthetic rows, from real rows.
+        It is if the detector separates independent columns, or the synthetic rows, from real rows.
         """
         return self.has_power or self.made.interval[1] < self.real.interval[0]
 
     @property
     def floor(self) -> float:
-        """The score that counts as 0: of independent columns, where it tells these from real."""
+        """The score that maps to 0: that of independent columns if it has power on them."""
         return self.independent.score if self.has_power else 0.0
 
     @property
     def value(self) -> float:
         """(score − independent) / (real − independent).
 
-        It is 1 for rows as good as real ones, 0 for independent columns, less for worse ones, and
-        NaN if it is not quoted.
+        The value is 1 for rows as good as real ones, 0 for independent columns, below 0 for worse
+        rows, and NaN if it is not informative.
         """
         if not self.quoted:
             return float("nan")
@@ -102,11 +103,12 @@ class Finding:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of `value` (delta method on the three AUCs); None where not quoted."""
+        """95 % interval of `value` by the delta method; None if it is not informative."""
         if not self.quoted:
             return None
         share = self.value
-        # The derivatives of the share by the three scores; a score moves twice as far as its AUC.
+        # Derivatives of the value with respect to the scores; a score changes twice as fast as
+        # its AUC.
         parts = [self.made.error, share * self.real.error]
         parts += [(1 - share) * self.independent.error] if self.has_power else []
         error = 2 * float(np.linalg.norm(parts)) / (self.real.score - self.floor)
@@ -115,13 +117,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Battery:
-    """What all detectors say.
+    """The results of all detectors.
 
     Attributes:
-        group: What was measured: ``"all"``, or a class.
-        findings: One for each detector.
-        fact: What gave the synthetic rows away, of all that the detector that found most can see;
-            None where no fact parts them from held-out rows further than other real rows are.
+        group: The measured rows: ``"all"`` or a class.
+        findings: One result for each detector.
+        fact: The fact that separates synthetic from held-out rows best, among those that the best
+            detector can use. None if no fact separates them better than it separates other real
+            rows.
     """
 
     group: str
@@ -130,18 +133,18 @@ class Battery:
 
     @property
     def worst(self) -> Finding | None:
-        """The detector that found most; None where none is quoted."""
+        """The result with the lowest value; None if no detector is informative."""
         quoted = [f for f in self.findings if f.quoted]
         return min(quoted, key=lambda f: f.value) if quoted else None
 
     @property
     def value(self) -> float:
-        """The least of the detectors' figures; NaN where none is quoted."""
+        """The lowest value of the detectors; NaN if none is informative."""
         return float("nan") if self.worst is None else self.worst.value
 
     @property
     def sentence(self) -> str:
-        """What the worst detector is, and what gave the rows away."""
+        """Name the best detector, and the fact that separates the rows."""
         if not self.findings:
             return f"Nothing was measured: it needs a column and {FEWEST} rows of each table"
         if self.worst is None:
@@ -157,7 +160,7 @@ class Battery:
         return f"{start}: {self.fact}"
 
     def scores(self) -> list[Score]:
-        """The headline, then a score for each detector."""
+        """The headline score, then one score for each detector."""
         worst = self.worst
         out = [
             Score(
@@ -191,29 +194,31 @@ def battery(
     most_rows: int = MOST_ROWS,
     random_state: RandomState = 0,
 ) -> Battery:
-    """Let four detectors tell synthetic rows from held-out real ones.
+    """Train four detectors to separate synthetic rows from held-out real rows.
 
     - boosting, mlp, neighbours: histogram boosting, an MLP on ranks, nearest neighbours;
-    - arithmetic: boosting that is also given the difference of two columns, whether two cells are
-      equal, how often a value occurs in its sample, and its decimals or final zeros.
+    - arithmetic: boosting with additional features: the difference of two columns, whether two
+      cells are equal, how often a value occurs in its sample, and its decimals or final zeros.
 
-    Each is cross-fitted in 3 folds, on equally many rows of both sides. Its two-sample score,
-    2 (1 − max(0.5, AUC)), is set between those of two controls: as many other real rows, drawn from
-    train, and these with each column shuffled by itself. The figure is (score − independent) /
-    (real − independent); the least is the headline. A detector that tells neither independent
-    columns nor the synthetic rows from real rows has no power here and is not quoted.
+    Each detector is cross-fitted in 3 folds on equal numbers of synthetic and real rows. Its
+    two-sample score, 2 (1 − max(0.5, AUC)), is placed on a scale between two controls: an equal
+    number of other real rows, drawn from train, and these rows with each column shuffled
+    independently. The value is (score − independent) / (real − independent); the lowest value of
+    all detectors is the headline. A detector that separates neither independent columns nor the
+    synthetic rows from real rows has no power here and does not count.
 
     Args:
-        draws: The cells of train, synthetic and held-out rows, in any order.
-        boosting: ``"histogram"`` (scikit-learn) or ``"xgboost"`` (as published; if installed).
-        most_rows: Rows of each sample, at most; nearest neighbours look at no more than 4,000.
+        draws: Cells of train, synthetic and held-out rows, in any order.
+        boosting: ``"histogram"`` (scikit-learn) or ``"xgboost"`` (as in the literature; needs the
+            xgboost package).
+        most_rows: Largest number of rows per sample; nearest neighbours use at most 4,000.
         random_state: Seed of samples, folds and classifiers.
 
     Returns:
-        A finding for each detector, and what gave the rows away.
+        A finding for each detector, and the fact that separates the rows.
 
     Raises:
-        UsageError: XGBoost is asked for and not installed.
+        UsageError: XGBoost is requested but not installed.
 
     Example:
         >>> import pandas as pd
@@ -258,13 +263,13 @@ def _given_away(
     real: np.ndarray,
     kinds: tuple[str, ...],
 ) -> Fact | None:
-    """The strongest fact, unless one parts other real rows from the held-out ones as far."""
+    """Find the strongest fact, unless facts separate other real rows from held-out ones as well."""
     fact, usual = (strongest(arithmetic, held, other, kinds) for other in (made, real))
     return None if fact is None or usual is None or fact.gap <= usual.gap else fact
 
 
 def in_order(cells: np.ndarray) -> np.ndarray:
-    """The rows in the order of their cells, so that no draw depends on the order they came in."""
+    """Sort rows by their cells, so that no random draw depends on the order of the input."""
     return cells[np.lexsort(cells.T)] if cells.shape[1] else cells
 
 
@@ -274,12 +279,12 @@ def _finding(
     samples: tuple[np.ndarray, np.ndarray, np.ndarray],
     seed: np.random.SeedSequence,
 ) -> Finding:
-    """What one detector says of the synthetic rows and of both controls."""
+    """Run one detector on the synthetic rows and on both controls."""
     rows = min(len(held), detector.rows)
     real = detector.features(held[:rows])
     y = np.repeat([False, True], rows)
     told = []
-    # The same folds for all samples: what they add to the AUC cancels in the figure.
+    # Use the same folds for all samples, so that their effect on the AUC cancels in the value.
     rng = np.random.default_rng(seed)
     partings = [
         (_folds(y, rng), int(rng.integers(2**31))) for _ in range(REPEATS if rows <= FEW else 1)
@@ -293,7 +298,7 @@ def _finding(
 
 
 def _folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row, both sides spread evenly; shape (rows,)."""
+    """Assign each row to a fold, stratified by side; shape (rows,)."""
     fold = np.empty(len(y), dtype=np.int64)
     for side in (y, ~y):
         fold[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % FOLDS
@@ -301,13 +306,13 @@ def _folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _area(y: np.ndarray, told: np.ndarray) -> tuple[float, float]:
-    """ROC-AUC and the half-width of its interval (DeLong et al. 1988).
+    """Compute the ROC-AUC and the half-width of its interval (DeLong et al. 1988).
 
-    The half-width is at least what two samples of this size give by chance.
+    The half-width is at least that of two samples of this size from the same distribution.
     """
     m, n = int(y.sum()), int((~y).sum())
     whole = rankdata(told)
-    # Of each row, the share of the other side that lies below it, or above.
+    # For each row, the share of the other side below it (or above it).
     above = (whole[y] - rankdata(told[y])) / n
     below = 1 - (whole[~y] - rankdata(told[~y])) / m
     area = float(above.mean())

@@ -22,21 +22,21 @@ from synthgen.metrics.score import Score
 
 MOST_PAIRS, BINS = 600, 10
 HUGE = 1e100  # its square is still finite
-# Extremes spread less in halves than in all rows: on 50 rows the intervals held in 81 to 92 % of
-# the cases, so the interval of the range is wider by this.
+# Factor on the interval of the range. Half-samples underestimate the spread of extremes: with 50
+# rows, the plain intervals covered the truth in only 81 to 92 % of cases.
 ENDS = 1.5
 
 
 @dataclass(frozen=True, eq=False)
 class _Coded:
-    """Rows of three tables, one above the other, as codes.
+    """Rows of three tables, stacked and coded.
 
     Attributes:
-        cells: See `Matrix.cells`.
-        fine: Rank of each cell among all values of its column, -1 where missing.
-        wide, even: Codes from 0: the bin of a number, of `BINS` bins of equal width (wide) or of
-            equal share (even) of train; the level; missing is a code of its own.
-        numbers: Numbers over the greatest of train, NaN where missing.
+        cells: Cells as in `Matrix.cells`.
+        fine: Rank of each cell among all values of its column; -1 if missing.
+        wide, even: Codes from 0: the level, or the bin of a number, one of `BINS` bins of equal
+            width (wide) or of equal frequency in train (even). Missing cells have their own code.
+        numbers: Numbers divided by the largest absolute value in train; NaN if missing.
         sizes: Number of codes of each column in `wide` and `even`.
     """
 
@@ -61,7 +61,7 @@ class _Coded:
             real = train[~np.isnan(train[:, j]), j]
             if not len(real):
                 real = np.zeros(1)
-            # Halved, so that the width of a range up to 1e308 is still a number.
+            # Halve the values, so that the width of a range up to 1e308 does not overflow.
             half = real / 2
             edges = np.linspace(half.min(), half.max(), BINS + 1)[1:-1]
             cuts = np.unique(np.quantile(half, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
@@ -73,7 +73,7 @@ class _Coded:
         return cls(cells, fine, wide, even, numbers, sizes)
 
 
-# Of all columns or pairs: the name, and whether it has a floor (independent columns).
+# Means over columns or pairs: name of the score, and whether it has a floor (independent columns).
 MEANS = (
     ("column_shapes", False),
     ("pair_trends", True),
@@ -84,20 +84,20 @@ MEANS = (
     ("category_coverage", False),
     ("in_range", False),
 )
-Alike = dict[str, np.ndarray]  # likeness of each column or pair, by measure
+Alike = dict[str, np.ndarray]  # similarity of each column or pair, by measure
 
 
 @dataclass(frozen=True, eq=False)
 class _Likeness:
-    """How alike real and other rows are, column by column and pair by pair.
+    """Similarity of real and other rows, by column and by pair of columns.
 
     Attributes:
-        rows: Synthetic rows of each draw.
-        made: Train against draws of synthetic rows.
-        fresh: Train against draws of holdout rows: the reference.
-        shuffled: Train against holdout rows with each column shuffled: the floor.
-        halves: Half of train against half of the synthetic rows, again and again.
-        known: Cells of each column that are not missing, in train or in the synthetic rows,
+        rows: Number of synthetic rows in each draw.
+        made: Similarity of train to draws of synthetic rows.
+        fresh: Similarity of train to draws of holdout rows (the reference).
+        shuffled: Similarity of train to holdout rows with each column shuffled (the floor).
+        halves: Similarity of random halves of train and of the synthetic rows, for intervals.
+        known: Number of non-missing cells of each column, in train or in the synthetic rows,
             whichever is less; shape (columns,).
     """
 
@@ -136,7 +136,7 @@ class _Likeness:
         )
 
     def mean(self, name: str, group: str, floored: bool) -> Score | None:
-        """The mean over columns or pairs; None where no column has the measure."""
+        """Compute the mean over columns or pairs; None if no column has this measure."""
         value = float(np.mean([_average(one[name]) for one in self.made]))
         if value != value:
             return None
@@ -152,7 +152,7 @@ class _Likeness:
         )
 
     def shape(self, j: int, group: str) -> Score:
-        """The likeness of the values of column `j`."""
+        """Compute the similarity of the distributions of column `j`."""
         name = "fidelity.column_shape"
         value, reference = (
             _average(np.array([one["column_shapes"][j] for one in side]))
@@ -167,7 +167,7 @@ class _Likeness:
 
 
 def columns_and_pairs(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
-    """The likeness of columns and of pairs of columns, as means and for each column."""
+    """Compute similarity scores of columns and pairs: means, and one score for each column."""
     likeness = _Likeness.of(draws, np.random.default_rng(seed))
     means = [likeness.mean(name, draws.group, floored) for name, floored in MEANS]
     shapes = [
@@ -177,7 +177,7 @@ def columns_and_pairs(draws: Samples, seed: np.random.SeedSequence) -> list[Scor
 
 
 def _pairs(matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of columns, shape (pairs, 2); `MOST_PAIRS` at most."""
+    """List pairs of columns, shape (pairs, 2); at most `MOST_PAIRS`, drawn at random."""
     pairs = list(combinations(range(len(matrix.columns)), 2))
     if len(pairs) > MOST_PAIRS:
         pairs = [pairs[k] for k in np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])]
@@ -185,7 +185,7 @@ def _pairs(matrix: Matrix, rng: np.random.Generator) -> np.ndarray:
 
 
 def _average(values: np.ndarray) -> float:
-    """The mean of what is known; NaN where nothing is."""
+    """Compute the mean without NaN; NaN if all values are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
@@ -193,7 +193,7 @@ def _average(values: np.ndarray) -> float:
 def _comparison(
     matrix: Matrix, coded: _Coded, pairs: np.ndarray, spikes: list[tuple[int, int]]
 ) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
-    """A function from the positions of real and of other rows to their likeness."""
+    """Return a function that computes the similarity of rows from their positions."""
     columns = matrix.columns
     number_of = np.cumsum(~matrix.is_level) - 1
     both = np.array(
@@ -224,8 +224,8 @@ def _comparison(
         for k, (a, b) in enumerate(pairs):
             if both[k]:
                 one, two = (found[number_of[a], number_of[b]] for found in linear)
-                # NOTE[DIFF]: the r of a constant column is 0; SDMetrics leaves it out, and so
-                # never sees that all rows have one value.
+                # NOTE[DIFF]: the correlation of a constant column is 0. SDMetrics leaves such a
+                # column out, so it does not notice that all rows have one value.
                 trends[k] = 1 - abs(one - two) / 2
             else:
                 one, two = (joint(codes, a, b, sizes) for codes in wide)
@@ -254,7 +254,7 @@ def _comparison(
 
 
 def _correlations(numbers: np.ndarray) -> np.ndarray:
-    """Pearson's r of all pairs, each on the rows that have both; 0 where one is constant."""
+    """Compute Pearson's r of all pairs on the rows that have both; 0 if a column is constant."""
     there = ~np.isnan(numbers)
     m, rows = there.astype(np.float64), np.maximum(there.sum(axis=0), 1)
     x = np.where(there, numbers, 0.0)
@@ -270,13 +270,13 @@ def _correlations(numbers: np.ndarray) -> np.ndarray:
 
 
 def joint(codes: np.ndarray, a: int, b: int, sizes: np.ndarray) -> np.ndarray:
-    """The share of rows of each pair of codes of two columns, shape (sizes[a] * sizes[b],)."""
+    """Compute the joint frequencies of the codes of two columns, shape (sizes[a] * sizes[b],)."""
     size = int(sizes[a] * sizes[b])
     return np.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=size) / len(codes)
 
 
 def _shared(joint: np.ndarray, width: int) -> float:
-    """Mutual information over the geometric mean of the entropies; 0 where one has none."""
+    """Compute mutual information over the geometric mean entropy; 0 if a column is constant."""
 
     def entropy(p: np.ndarray) -> float:
         p = p[p > 0]
@@ -290,7 +290,7 @@ def _shared(joint: np.ndarray, width: int) -> float:
 
 
 def _spikes(matrix: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int, int]]:
-    """Column and code of each spike that occurs."""
+    """List column and code of each spike that occurs."""
     out = []
     for j in np.flatnonzero(~matrix.is_level):
         for value in matrix.columns[j].spikes:
@@ -303,10 +303,10 @@ def _spikes(matrix: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int,
 def _coverage(
     matrix: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Coverage and validity of each column.
+    """Compute coverage and validity of each column.
 
-    The first is the share of the real range, or of the real levels, that the other rows cover; the
-    second the share of the other cells that lies within the real range or levels.
+    Coverage is the share of the real range, or of the real levels, that the other rows cover.
+    Validity is the share of the other rows' cells that lie within the real range or levels.
     """
     columns = len(matrix.columns)
     ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))

@@ -1,4 +1,4 @@
-"""The classifiers of the battery: each tells synthetic rows from real ones by something else."""
+"""The classifiers of the battery, which use different features to find synthetic rows."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ from synthgen.metrics.facts import SEEN_BY_ALL, SEEN_BY_ARITHMETIC, parted
 
 Boosting = Literal["histogram", "xgboost"]
 HISTOGRAM: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.1, "early_stopping": False}
-# On so many rows half as many trees, of twice the rate, tell as much in half of the time.
+# Up to this many rows, half as many trees with twice the learning rate are as good, in half the
+# time.
 SMALL_TABLE, FOR_SMALL = 6_000, {"max_iter": 50, "learning_rate": 0.2}
-# Of differences and equalities, those that a fold's boosting is given, and the rows of the fold
-# that choose them.
+# Number of differences and equalities that boosting uses in a fold, and number of training rows of
+# the fold on which they are selected.
 MOST_PAIRS, CHOOSING_ROWS = 60, 4_000
 MLP: dict[str, Any] = {"hidden_layer_sizes": (64, 64), "learning_rate_init": 2e-3}
-# Of an MLP: rows of an update, updates that a small table gets, too, and passes over the rows.
+# MLP: batch size, smallest number of updates, and smallest and largest number of epochs.
 BATCH, UPDATES, PASSES = 200, 400, (15, 60)
 NEIGHBOURS = 10
-# Of a column, the levels that an MLP and kNN tell from the others.
+# Number of most frequent levels of a column that the MLP and kNN encode separately.
 HOT = 30
 
 
 @dataclass(frozen=True)
 class Detector:
-    """One of the battery.
+    """One detector of the battery.
 
     Attributes:
-        name: As in the names of the scores.
-        words: What it is, for the reader.
-        rows: Of each sample, at most: those that it is given.
-        features: From all cells of one sample to what it learns from; shape (rows, features).
-        model: From a seed, and the rows to learn from, to a classifier that has not learned yet.
-        kinds: Of the facts of `synthgen.metrics.facts`, those that it can see.
+        name: Name as in the names of the scores.
+        words: Description of the detector for reports.
+        rows: Largest number of rows per sample.
+        features: Function from the cells of one sample to features of shape (rows, features).
+        model: Function from a seed and the number of training rows to an unfitted classifier.
+        kinds: Kinds of facts in `synthgen.metrics.facts` that the detector can use.
     """
 
     name: str
@@ -60,17 +61,20 @@ class Detector:
 def detectors(
     matrix: Matrix, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
 ) -> tuple[Detector, ...]:
-    """The battery.
+    """Make the detectors of the battery.
 
     Args:
-        matrix: Where the cells come from.
-        arithmetic: The pairs of columns to look at.
-        train: Cells whose ranks are learned. Shape (rows, columns).
-        boosting: What the first is: scikit-learn's histogram boosting, or XGBoost as it is
-            published.
+        matrix: The matrix that the cells come from.
+        arithmetic: The pairs of columns to compare.
+        train: Cells from which ranks are learned, shape (rows, columns).
+        boosting: The first detector: scikit-learn's histogram boosting, or XGBoost with the
+            published settings.
+
+    Returns:
+        The detectors.
 
     Raises:
-        UsageError: XGBoost is asked for and not installed.
+        UsageError: XGBoost is requested but not installed.
     """
     if boosting == "xgboost" and find_spec("xgboost") is None:
         raise UsageError(
@@ -80,7 +84,7 @@ def detectors(
         level and len(column.categories) > 2
         for column, level in zip(matrix.columns, matrix.is_level, strict=True)
     ]
-    # Two levels are one cut of a number.
+    # A column with two levels can be treated as a number.
     is_level = np.array(several, dtype=bool)
     ranks = _ranks(matrix, train)
     named = ("XGBoost as published", _xgboost(matrix))
@@ -110,13 +114,13 @@ def detectors(
 
 
 class _Boosted:
-    """Histogram boosting on all features but the last few, and on the best of those.
+    """Histogram boosting on all single-column features and on the best pair features.
 
     Args:
-        is_level: Whether each of the first features is of levels.
-        seed: Of its own draws.
-        pairs: How many of the last features are of pairs of columns; `MOST_PAIRS` of them are
-            kept, those that part the training rows best by one cut.
+        is_level: Whether each of the first features is categorical.
+        seed: Seed of the classifier.
+        pairs: Number of pair features, which come last. The `MOST_PAIRS` of them that separate the
+            training rows best by a single threshold are kept.
     """
 
     def __init__(self, is_level: np.ndarray, seed: int, pairs: int = 0) -> None:
@@ -130,7 +134,7 @@ class _Boosted:
             gaps, _ = parted(features[rows, first:], y[rows])
             best = np.argsort(-gaps, kind="stable")[:MOST_PAIRS]
             self.kept = np.append(self.kept[:first], first + np.sort(best))
-        # Histogram boosting cannot bin a feature that holds no value at all.
+        # Histogram boosting cannot bin a feature whose values are all missing.
         self.kept = self.kept[~np.isnan(features[:, self.kept]).all(axis=0)]
         own = self.kept[self.kept < len(self.is_level)]
         # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
@@ -154,7 +158,7 @@ def _mlp(seed: int, rows: int) -> MLPClassifier:
 
 
 def _xgboost(matrix: Matrix) -> Callable[[int, int], Any]:
-    """XGBoost as the detector of Zhang et al. (2024).
+    """Make the XGBoost detector of Zhang et al. (2024).
 
     It is SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True, random_state=0).
     """
@@ -166,10 +170,10 @@ def _xgboost(matrix: Matrix) -> Callable[[int, int], Any]:
 def _ranks(
     matrix: Matrix, train: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """From cells to ranks of numbers and to levels.
+    """Return a function that converts cells to ranks of numbers and one-hot levels.
 
-    A rank is the share of smaller values in train, from −0.5 to 0.5; 0 where missing. Levels are a
-    feature each, as is "missing" of a number that misses some; two levels lie 1 apart.
+    A rank is the share of smaller values in train minus 0.5; it is 0 for missing cells. Each level
+    is one feature, and so is "missing" of a number column; two levels have distance 1.
     """
     known = [np.sort(column[~np.isnan(column)]) for column in train.T]
 
@@ -194,7 +198,7 @@ def _ranks(
 
 
 def _scaled(parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
-    """Ranks of standard deviation 1, the same as normal scores with wider tails, and levels."""
+    """Scale features: ranks to standard deviation 1, the same as normal scores, and levels."""
     ranks, levels = parts
     return [np.sqrt(12) * ranks, ndtri(np.clip(ranks + 0.5, 1e-3, 1 - 1e-3)), 2 * levels]
 
@@ -202,21 +206,24 @@ def _scaled(parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
 def out_of_fold(
     detector: Detector, features: np.ndarray, y: np.ndarray, folds: np.ndarray, seed: int
 ) -> np.ndarray:
-    """The probability that each row is synthetic, from a model that has not seen its fold.
+    """Predict for each row, out of fold, the probability that it is synthetic.
 
     Args:
-        detector: Whose model.
-        features: Shape (rows, features).
-        y: Whether a row is synthetic. Shape (rows,).
-        folds: The fold of each row. Shape (rows,).
-        seed: Of the models' own draws.
+        detector: The detector.
+        features: Features of shape (rows, features).
+        y: Whether each row is synthetic, bool of shape (rows,).
+        folds: Fold of each row, shape (rows,).
+        seed: Seed of the classifiers.
+
+    Returns:
+        Probabilities of shape (rows,).
     """
     out = np.empty(len(y))
     for k in range(int(folds.max()) + 1):
         test = folds == k
         model = detector.model(seed + k, int((~test).sum()))
         with warnings.catch_warnings():
-            # An MLP that has not converged is the same judge for every sample.
+            # An MLP that has not converged treats all samples alike, so no warning is needed.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features[~test], y[~test])
         out[test] = model.predict_proba(features[test])[:, 1]

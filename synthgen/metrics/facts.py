@@ -1,4 +1,4 @@
-"""What gives rows away, in words: yes-or-no facts about a row, and how many rows they hold for."""
+"""What separates synthetic from real rows, in words: binary facts, and how often they hold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from synthgen.encoding.matrix import HOT_LEVELS
 from synthgen.metrics.arithmetic import Arithmetic, last_digits
 from synthgen.tables.column import Column
 
-# Facts about single cells and differences of two, and those that only arithmetic shows.
+# Kinds of facts that every detector can use, and kinds that only the arithmetic detector can.
 SEEN_BY_ALL = ("missing", "level", "value", "difference")
 SEEN_BY_ARITHMETIC = ("equal", "repeats", "digits")
-# A plainer fact is told where its shares differ by this part of the largest difference.
+# A simpler fact is preferred if its gap is at least this share of the largest gap.
 NEARLY = 0.8
 
 
@@ -23,7 +23,7 @@ class Fact(NamedTuple):
 
     Attributes:
         text: The statement, such as ``"`paid` equals `due`"``.
-        real, made: Share of real and of synthetic rows that it holds for.
+        real, made: Share of real and of synthetic rows for which it holds, from 0 to 1.
 
     Example:
         >>> str(Fact("`paid` equals `due`", 0.145, 0.013))
@@ -36,7 +36,7 @@ class Fact(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """How far the shares differ: 2 AUC − 1 of whoever goes by this fact alone."""
+        """Difference of the shares, which is 2 AUC − 1 of a detector using only this fact."""
         return abs(self.real - self.made)
 
     def __str__(self) -> str:
@@ -46,17 +46,19 @@ class Fact(NamedTuple):
 def strongest(
     arithmetic: Arithmetic, real: np.ndarray, made: np.ndarray, kinds: tuple[str, ...]
 ) -> Fact | None:
-    """The fact whose shares of real and other rows differ most; None if there is no column.
+    """Find the fact with the largest gap between real and synthetic rows.
 
-    A number is turned into the fact that it is at most some value: the value that parts the two
-    samples best (the place of the Kolmogorov-Smirnov statistic). Differences of two columns are
-    the last of `_families`: a fact of an earlier family is told instead where its shares differ
-    nearly as much.
+    For a number, the fact is that it is at most the value at which the two distributions differ
+    most (where the Kolmogorov-Smirnov statistic is reached). Differences of two columns come last
+    in `_families`; a fact of an earlier family is preferred if its gap is nearly as large.
 
     Args:
-        arithmetic: The columns, and the pairs of them that are compared.
-        real, made: Cells of as many rows, shape (rows, columns of the matrix).
-        kinds: Of `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`, those to look at.
+        arithmetic: The columns, and the pairs of columns to compare.
+        real, made: Cells of equal numbers of rows, shape (rows, columns of the matrix).
+        kinds: Kinds of facts to consider, from `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`.
+
+    Returns:
+        The fact, or None if there is no column.
     """
     found = []
     which = np.repeat([False, True], [len(real), len(made)])
@@ -78,13 +80,16 @@ def strongest(
 
 
 def parted(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The Kolmogorov-Smirnov statistic of each column, and the value where it is reached.
+    """Compute the Kolmogorov-Smirnov statistic of each column, and the value that reaches it.
 
-    The statistic is the largest difference between the shares of two samples up to some value.
+    The statistic is the largest difference between the distribution functions of two samples.
 
     Args:
-        values: Shape (rows, columns); NaN is at most nothing.
-        which: Whether a row is of the second sample. Shape (rows,).
+        values: Values of both samples, shape (rows, columns); NaN counts as larger than any value.
+        which: Whether each row belongs to the second sample, bool of shape (rows,).
+
+    Returns:
+        Statistics and values, each of shape (columns,).
 
     Example:
         >>> values = np.array([[1.0], [2.0], [2.0], [3.0]])
@@ -108,7 +113,7 @@ _Text = Callable[[int, float], str]
 
 
 def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
-    """Each kind of fact: how to say it of a column of what is measured, and how to measure it."""
+    """Yield each kind of fact with functions that describe it in words and that measure it."""
     matrix = arithmetic.matrix
     names = [f"`{name}`" for name in matrix.names]
     numbers = np.flatnonzero(~matrix.is_level)
@@ -164,14 +169,14 @@ def _rounded(decimals: int) -> str:
 
 
 def _shown(column: Column, cut: float) -> str:
-    """A cut of a column of numbers or dates."""
+    """Format a threshold of a number or date column."""
     if column.kind != "datetime":
         return f"{cut:,.6g}"
     return str(column.restore(np.array([round(cut)], dtype=np.int64)).iloc[0])
 
 
 def _percent(share: float) -> str:
-    """A share with one decimal, but never 0 or 100 % for what is only nearly so.
+    """Format a share with one decimal; 0 % and 100 % are shown only if they are exact.
 
     Example:
         >>> _percent(0.145), _percent(0.00002), _percent(1.0)

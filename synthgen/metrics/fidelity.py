@@ -31,31 +31,31 @@ def fidelity(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """How much synthetic rows are like real ones.
+    """Measure how similar synthetic rows are to real ones.
 
-    Whole rows are judged by `synthgen.metrics.battery.battery`: four detectors try to tell them
-    from holdout rows, and ``battery`` is the figure of the one that tells most: 1 for rows as good
-    as real ones, 0 for independent columns. Its note says what gave the rows away.
+    Whole rows are compared by `synthgen.metrics.battery.battery`: four detectors try to separate
+    them from holdout rows. The score ``battery`` is the value of the best detector: 1 for rows as
+    good as real ones, 0 for independent columns. Its note names the fact that separates the rows.
 
-    Columns and pairs are compared as SDMetrics does (with the bins of train for pairs): 1 minus the
+    Columns and pairs are compared as in SDMetrics (with the bins of train for pairs): 1 minus the
     Kolmogorov-Smirnov statistic, 1 minus the total variation distance, 1 minus half the difference
     of Pearson correlations. Whole rows are also compared by a two-sample test, with boosting and
     with logistic regression (Lopez-Paz & Oquab 2017): 1 - abs(2 AUC - 1) of out-of-fold scores,
-    which is 1 where the rows cannot be told apart; and by alpha-precision and beta-recall (Alaa et
-    al. 2022), in the standardised columns and not in a learned embedding.
+    which is 1 if the rows cannot be separated; and by alpha-precision and beta-recall (Alaa et al.
+    2022), in the standardised columns instead of a learned embedding.
 
-    The reference of each score is the same score of as many holdout rows in the place of the
-    synthetic ones. Its floor, for tests, pairs and beta-recall, is that of holdout rows with each
-    column shuffled by itself (independent columns). Intervals come from halves drawn without
-    replacement (delete-half jackknife), those of tests from a bootstrap of the out-of-fold scores.
+    The reference of each score is the same score for an equal number of holdout rows in place of
+    the synthetic ones. The floor, for tests, pairs and beta-recall, is the score of holdout rows
+    with each column shuffled independently. Intervals come from half-samples drawn without
+    replacement (delete-half jackknife); for tests, from a bootstrap of the out-of-fold scores.
 
     Args:
-        train, synthetic, holdout: Rows of one schema, with the levels of all three.
-        group: What the rows are, for the scores: ``"all"`` or a class.
+        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
+        group: Name of the rows in the scores: ``"all"`` or a class.
         random_state: Seed of subsamples, folds and bootstrap.
 
     Returns:
-        Scores ``fidelity.*`` and notes.
+        A part with the scores ``fidelity.*`` and notes.
 
     Example:
         >>> import pandas as pd
@@ -93,18 +93,21 @@ def target_correlation(
     label: int,
     random_state: RandomState = 0,
 ) -> Part:
-    """Whether columns go with the class as they do in real rows.
+    """Compare the association of each column with the class in synthetic and in real rows.
 
-    Rows of the class are compared with real rows of the other classes: by the rank-biserial
-    correlation of a number (2 AUC - 1), and by Cramér's V of levels, at the share of the class in
-    train. ``column_target`` has that of each column, in synthetic rows (value), in holdout rows
-    (reference) and in train (note); ``target_correlation`` is 1 minus the mean difference from
-    train, halved for numbers.
+    Rows of the class are compared with real rows of the other classes. The association is the
+    rank-biserial correlation (2 AUC - 1) for a number and Cramér's V for levels, at the share of
+    the class in train. The scores ``column_target`` give it for each column: in synthetic rows
+    (value), in holdout rows (reference) and in train (note). The score ``target_correlation`` is 1
+    minus the mean absolute difference from train, halved for numbers.
 
     Args:
-        train, synthetic, holdout: All rows, of one schema.
+        train, synthetic, holdout: Tables with one common schema and the rows of all classes.
         label: Position of the class in ``schema.classes``.
         random_state: Seed of subsamples.
+
+    Returns:
+        A part with these scores.
     """
     rng = np.random.default_rng(seed_sequence(random_state))
     matrix = Matrix.fitted_on(train, with_target=False)
@@ -156,7 +159,7 @@ def target_correlation(
 def _column_target(
     group: str, in_train: float, value: float, reference: float, error: float
 ) -> Score:
-    """How one column goes with the class."""
+    """Make the score of one column's association with the class."""
     interval = (max(-1.0, value - error), min(1.0, value + error))
     note = f"in train {in_train:.3f}".replace("-", "−")
     name = "fidelity.column_target"
@@ -164,7 +167,7 @@ def _column_target(
 
 
 def _associations(matrix: Matrix, rare: np.ndarray, rest: np.ndarray, share: float) -> np.ndarray:
-    """How each column goes with a class of that share; shape (columns,)."""
+    """Compute each column's association with a class of the given share; shape (columns,)."""
     out = np.zeros(len(matrix.columns))
     for j in range(len(out)):
         one, two = (cells[~np.isnan(cells[:, j]), j] for cells in (rare, rest))

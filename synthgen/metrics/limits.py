@@ -1,14 +1,14 @@
-"""The limits that decide about fidelity, utility and privacy, as numbers and in words."""
+"""The thresholds of the verdicts on fidelity, utility and privacy, as numbers and in words."""
 
 from __future__ import annotations
 
-# The battery, 1 for rows as good as real ones and 0 for independent columns: at most so far below 1
-# passes; below the second it fails, which a pass has to rule out.
+# The battery score is 1 for rows as good as real ones, 0 for independent columns. It passes if it
+# is at most LIKE_REAL below 1 and its interval lies above HALF_REAL; below HALF_REAL it fails.
 LIKE_REAL, HALF_REAL = 0.05, 0.5
-# Shares of the average precision that synthetic rows in the place of the real ones have to keep, to
-# pass and not to fail; an interval wider than the third does not show which.
+# Share of the average precision that remains if synthetic rows replace the real ones: it passes
+# from KEEPS, fails below KEEPS_SOME, and is undecided if the interval is wider than SURE.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
-# Rows of the class in the test below which no average precision means anything.
+# Smallest number of test rows of the class for a meaningful average precision.
 FEW = 5
 # Excess of an attack, its ROC-AUC minus that of the same attack on fresh real rows: above the first
 # it fails, and a pass rules out more than the second. With 40 rows against 40 a ROC-AUC is off by

@@ -1,4 +1,4 @@
-"""Alpha-precision and beta-recall: whether rows lie where real rows lie, and everywhere they do."""
+"""Alpha-precision and beta-recall: whether rows lie among real rows, and cover all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDING = 1e-5  # a smaller distance is the rounding of matrix products
 
 
 def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
-    """Alpha-precision and beta-recall (Alaa et al. 2022)."""
+    """Compute the scores alpha-precision and beta-recall (Alaa et al. 2022)."""
     rng = np.random.default_rng(seed)
     matrix = draws.matrix
     sides = (draws.train, draws.made, draws.fresh)
@@ -35,7 +35,7 @@ def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]
     ]
     shuffled = matrix.dense(independent(rng, some(rng, draws.fresh, rows)))
     value, reference = _figures(real, made, own), np.mean(fresh, axis=0)
-    # Independent columns lie as near to the centre as real rows, so precision has no floor.
+    # Independent columns are as close to the centre as real rows, so precision has no floor.
     floor = _figures(real, shuffled, own)[1] if len(matrix.columns) > 1 else None
     again = []
     for a, b in zip(half_sampled(rng, rows), half_sampled(rng, rows), strict=True):
@@ -56,7 +56,7 @@ def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]
 
 
 def _figures(real: np.ndarray, other: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Alpha-precision and beta-recall; `own` is the distance of each real row to the next one."""
+    """Compute both; `own` is the distance of each real row to its nearest real neighbour."""
     # NOTE[DIFF]: the centre is the mean in the standardised columns, not in an embedding that
     # was trained to be a ball.
     center, own_center = real.mean(axis=0), other.mean(axis=0)
@@ -69,11 +69,14 @@ def _figures(real: np.ndarray, other: np.ndarray, own: np.ndarray) -> np.ndarray
 
 
 def nearest_of(rows: np.ndarray, others: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest row: its position, and the distance to it, both of shape (rows,).
+    """Find the nearest neighbour of each row.
 
     Args:
-        rows: Shape (rows, dimensions).
-        others: Where to look, shape (others, dimensions); None: among the other rows of `rows`.
+        rows: Points of shape (rows, dimensions).
+        others: Candidates of shape (others, dimensions). None: the other rows of `rows`.
+
+    Returns:
+        Position of the nearest neighbour and distance to it, both of shape (rows,).
 
     Example:
         >>> place, distance = nearest_of(np.array([[0.0], [1.0], [3.0]]))
@@ -90,5 +93,5 @@ def nearest_of(rows: np.ndarray, others: np.ndarray | None = None) -> tuple[np.n
 
 
 def _along(shares: np.ndarray) -> float:
-    """How near the shares are to `ALPHAS`: 1 if they are equal, 0 if all shares are 0."""
+    """Score how close the shares are to `ALPHAS`: 1 if they are equal, 0 if all shares are 0."""
     return float(1 - np.abs(shares - ALPHAS).sum() / ALPHAS.sum())

@@ -1,4 +1,4 @@
-"""What the measures of an evaluation are called and mean, and their scores as tables."""
+"""Titles and meanings of the measures of an evaluation, and tables of their scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY_FIGURES = (
     "privacy.nearer_to_train",
     "privacy.mia_excess",
 )
-# What a measure is called, and what it means, by the part of its name after the last dot.
+# Title and meaning of each measure, by the part of its name after the last dot.
 MEASURES = {
     "battery": (
         "Battery of detectors",
@@ -174,7 +174,7 @@ TITLES = {
 
 
 def key_scores(report: Report) -> list[Score]:
-    """The scores that decided a verdict, and the key figures of the rare class or first judge."""
+    """List scores that decided a verdict, and key scores of the rare class or first classifier."""
     deciding = {(v.key.name, v.key.group) for v in report.verdicts if v.key is not None}
     seen, out = set(), []
     for score in report.scores:
@@ -186,12 +186,12 @@ def key_scores(report: Report) -> list[Score]:
 
 
 def part_tables(name: str, scores: Sequence[Score], plain: set[str]) -> list[dict[str, Any]]:
-    """The tables of a part: a row for each measure, a column for each group or use of the rows.
+    """Make the tables of a part: one row per measure, one column per group or use of the rows.
 
     Args:
-        name: Of the part.
-        scores: All of it.
-        plain: Classes, as text, and ``"all"``.
+        name: Name of the part.
+        scores: All scores of the part.
+        plain: Names of the classes, as text, and ``"all"``.
     """
     whole = [score for score in scores if not _is_of_column(score)]
     columns = [score for score in scores if _is_of_column(score)]
@@ -230,14 +230,14 @@ def _measure_and_use(score: Score) -> tuple[str, str]:
 def _matrix(
     scores: Sequence[Score], places: Sequence[tuple[str, str]], *, measured: bool = True
 ) -> dict[str, Any]:
-    """A table of scores, its rows and columns in the order in which they first occur.
+    """Arrange scores in a table, with rows and columns in the order of first occurrence.
 
-    If all cells of a column have the same note, the head of the column holds it.
+    If all cells of a column have the same note, it is shown once, in the head of the column.
 
     Args:
-        scores: To be shown.
-        places: Row and column of each.
-        measured: Whether rows are measures, and not groups or columns of a table.
+        scores: The scores to show.
+        places: Row and column of each score.
+        measured: Whether the rows of the table are measures; otherwise they are groups or columns.
     """
     cells: dict[str, dict[str, Score]] = {}
     notes: dict[str, Counter[str]] = {}
@@ -270,7 +270,7 @@ def _matrix(
 
 
 def _head(column: str) -> str:
-    """Title of a column: a class, a use of the rows, or a measure of a class."""
+    """Give the title of a column: a class, a use of the rows, or a measure of a class."""
     if column.startswith(("fidelity.", "utility.", "privacy.")):
         name, _, group = column.partition("@")
         return f"{title(name)}, {_all(group)}" if group else title(name)
@@ -290,7 +290,7 @@ def _is_of_column(score: Score) -> bool:
 
 
 def _split(group: str, plain: set[str]) -> tuple[str, str]:
-    """The class or judge, and what it stands before: ``"CLASS: COLUMN"``."""
+    """Split a group such as ``"CLASS: COLUMN"`` into class (or classifier) and the rest."""
     if group in plain:
         return group, ""
     heads = [head for head in plain if group.startswith(f"{head}: ")]
@@ -308,7 +308,7 @@ def title(name: str) -> str:
 
 
 def score_row(score: Score, *, said: str = "") -> dict[str, Any]:
-    """A score for a page; `said` is a note that need not be repeated."""
+    """Format a score for a page; `said` is a note that is not repeated."""
     return {
         "id": clean(f"{score.name}@{score.group}"),
         "name": clean(score.name),
@@ -326,7 +326,7 @@ def score_row(score: Score, *, said: str = "") -> dict[str, Any]:
 
 
 def _strip(score: Score) -> dict[str, Any] | None:
-    """Places, from 0 to 100, of the figures of a score on one line."""
+    """Compute positions from 0 to 100 of value, reference and interval on one line."""
     figures = {"value": score.value, "reference": score.reference, "floor": score.floor}
     low, high = score.interval or (None, None)
     figures |= {"low": low, "high": high}

@@ -1,4 +1,4 @@
-"""The names of all scores of an evaluation, and of what else a gate on it can ask for."""
+"""The names of all scores of an evaluation, and of other values that a gate can use."""
 
 from __future__ import annotations
 
