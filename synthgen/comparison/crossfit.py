@@ -1,4 +1,4 @@
-"""Members fitted on all rows, and on folds for out-of-fold scores, within a time budget."""
+"""Fit members on all rows, and on folds for out-of-fold scores, within a time budget."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 
 FOLDS = 5
-LEAST_RARE = 4  # rows of the class; fewer cannot be judged by folds
-PROBE = 1_000  # rows that members are first fitted on to reckon how long all of them take
-PLANNED = 0.7  # of a budget: fits are never as long as was reckoned
+LEAST_RARE = 4  # rows of the class; with fewer, cross-validation is impossible
+PROBE = 1_000  # rows of a first fit that estimates the time of all fits
+PLANNED = 0.7  # share of a budget to plan with, because estimates are inexact
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFit:
-    """Fitted members, and what they say of rows that they have not seen.
+    """Fitted members, and their out-of-fold scores.
 
     Attributes:
-        fitted: Each member on all rows that the budget allows.
-        shift: Share of each class in these rows, over its natural share; shape (classes,).
+        fitted: Each member, fitted on all rows that the budget allows.
+        shift: For each class, its share in these rows divided by its natural share; shape
+            (classes,).
         rows: Positions of the rows with out-of-fold scores, shape (scored,).
-        fold: Of these rows, shape (scored,).
-        scores: Of these rows by each member, fitted without their fold; shape (members, scored,
-            classes).
-        plain: The same of plain boosting, shape (scored, classes).
-        weight: How many natural rows each of them stands for, times its weight; shape (scored,).
-        notes: What was left out, in words.
+        fold: Fold of each of these rows, shape (scored,).
+        scores: Out-of-fold probabilities of each member, shape (members, scored, classes).
+        plain: Out-of-fold probabilities of plain boosting, shape (scored, classes).
+        weight: Number of rows of the table that each row represents, times its sample weight; shape
+            (scored,).
+        notes: What was left out, in sentences.
     """
 
     fitted: list[Fitted]
@@ -73,17 +74,20 @@ def cross_fit(
 
     Args:
         part: All rows.
-        together: Rows with the same number share a fold, shape (rows,).
-        members: What to fit.
-        seed: Of all draws.
-        weight: Of each row, shape (rows,); None: no weights.
-        n_jobs: Processes (joblib).
-        deadline: Of `time.perf_counter`. Rows of frequent classes are left out, so that all folds
-            are done before it; where that is not enough, folds are.
-        verbose: Show progress on standard error.
+        together: Group number of each row, shape (rows,); rows of a group are in the same fold.
+        members: Classifiers to fit.
+        seed: Seed of all random draws.
+        weight: Weight of each row, shape (rows,). None: no weights.
+        n_jobs: Number of processes (joblib).
+        deadline: Time limit on the clock of `time.perf_counter`. To meet it, rows of frequent
+            classes are left out; if that is not enough, folds are. None: no limit.
+        verbose: Whether to show progress on standard error.
+
+    Returns:
+        The fitted members with their out-of-fold scores.
 
     Raises:
-        DataError: Groups leave a fold without rows of both kinds.
+        DataError: Because of the groups, a fold lacks rows of the class or other rows.
     """
     fold = _folds(part, together, child_seed(seed, 0))
     folds = int(fold.max()) + 1 if len(fold) else 0
@@ -116,7 +120,7 @@ def cross_fit(
 
 
 def _left_out(kept: int, rows: int, done: int, folds: int) -> tuple[str, ...]:
-    """What a time budget left out, in words."""
+    """Describe in sentences what was left out because of the time budget."""
     notes = []
     if kept < rows:
         notes.append(
@@ -130,7 +134,7 @@ def _left_out(kept: int, rows: int, done: int, folds: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is to be fitted: everything, and everything but each fold."""
+    """The fits to make: one on all rows, and one without each fold."""
 
     part: Part
     weight: np.ndarray | None
@@ -183,15 +187,15 @@ class _Plan:
 
 
 def held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
-    """Probabilities of each fold by members and calibrators that the other folds chose.
+    """Predict each fold with members and calibrators that were selected on the other folds.
 
     Args:
-        y: Codes of the rows that have scores, shape (scored,).
-        found: What was fitted, with the out-of-fold scores.
-        rare: Code of the class that matters.
+        y: Class codes of the rows with out-of-fold scores, shape (scored,).
+        found: The fitted members with their out-of-fold scores.
+        rare: Code of the class of interest.
 
     Returns:
-        Shape (rows, classes).
+        Probabilities of shape (scored, classes).
     """
     out = np.empty(found.scores.shape[1:])
     for k in np.unique(found.fold):
@@ -206,7 +210,7 @@ def held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
 
 
 def _folds(part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> np.ndarray:
-    """The fold of each row; empty where the class has too few rows, or groups of them."""
+    """Assign rows to folds; empty if the class has too few rows or groups."""
     is_rare = part.y == part.rare
     groups = len(np.unique(together[is_rare]))
     if is_rare.sum() < LEAST_RARE or groups < 2:
@@ -227,9 +231,9 @@ def _affordable(
     deadline: float,
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Positions of the rows that can be learned from until the deadline, sorted.
+    """Choose the rows that can be fitted before the deadline; return sorted positions.
 
-    A class keeps its rows before a more frequent one does.
+    Rows are left out of the most frequent classes first.
     """
     probe = part.rows(_at_most(part, PROBE, np.random.default_rng(child_seed(seed, 0))))
     began = time.perf_counter()
@@ -244,7 +248,7 @@ def _affordable(
 
 
 def _at_most(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """At most so many rows: all of the rare classes, and a draw of the frequent ones."""
+    """Choose at most `rows` rows: all of the rare classes and a sample of the frequent ones."""
     if rows >= len(part):
         return np.arange(len(part))
     counts = np.sort(part.counts)

@@ -1,4 +1,4 @@
-"""A training part, and a classifier that was fitted on one."""
+"""`Part`, a training part of a table, and `Fitted`, a classifier fitted on one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from synthgen.tables.schema import Schema
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Training rows, as given and as places.
+    """Training rows, as given and as numbers.
 
     Attributes:
         frame: Features as given, shape (rows, columns).
-        places: See `Matrix.cells`, shape (rows, features).
-        y: Class of each row, a code from 0, shape (rows,).
-        known: What the columns of `places` are.
-        classes: How many there are in the whole table.
-        rare: Code of the class that matters.
-        cost: Money lost by a missed row of it, and by a false alarm.
-        schema: What the user says that columns of `frame` are; the rest is guessed from these rows.
-        made: What strategies share that learned these rows and no others; see
+        places: Features as numbers, shape (rows, features); see `Matrix.cells`.
+        y: Class code of each row, from 0, shape (rows,).
+        known: Description of the columns of `places`.
+        classes: Number of classes in the whole table.
+        rare: Code of the class of interest.
+        cost: Cost of a missed row of the class, and cost of a false alarm.
+        schema: Kinds of columns of `frame` that the user has set; the others are inferred.
+        made: Cache of objects fitted to exactly these rows, which strategies share; see
             `synthgen.comparison.synthetic.new_rows`.
     """
 
@@ -46,7 +46,7 @@ class Part:
         return len(self.y)
 
     def rows(self, where: np.ndarray) -> Part:
-        """Those rows, as a part of their own."""
+        """Select rows as a new part."""
         return replace(
             self,
             frame=self.frame.iloc[where],
@@ -61,12 +61,13 @@ class Part:
 
 
 class Fitted(BaseEstimator):
-    """A classifier of places that gives probabilities at the natural shares of the classes.
+    """A classifier of `Part.places` whose probabilities refer to the natural class shares.
 
     Args:
-        coder: Fitted on the training part.
-        model: Fitted on what `coder` makes of it; its `classes_` are codes.
-        shift: Share of each class in what the model learned from, over its natural share.
+        coder: Matrix encoder, fitted on the training part.
+        model: Classifier, fitted on the encoded rows; its `classes_` are class codes.
+        shift: For each class, its share in the rows that the model was fitted on, divided by its
+            natural share; shape (classes,).
     """
 
     def __init__(self, coder: Matrix, model: Any, shift: np.ndarray) -> None:
@@ -75,7 +76,7 @@ class Fitted(BaseEstimator):
         self.shift = shift
 
     def predict_proba(self, places: np.ndarray) -> np.ndarray:
-        """Shape (rows, classes), for all classes of the table."""
+        """Predict probabilities of all classes of the table, shape (rows, classes)."""
         raw = np.asarray(self.model.predict_proba(self.coder.transform(places)), dtype=np.float64)
         out = np.zeros((len(places), len(self.shift)))
         out[:, np.asarray(self.model.classes_, dtype=np.int64)] = raw
@@ -83,10 +84,13 @@ class Fitted(BaseEstimator):
 
 
 def checked_weight(given: Any, rows: int) -> np.ndarray | None:
-    """Weights of so many rows, float64 of shape (rows,); a single number is that of every row.
+    """Check weights and convert them to float64 of shape (rows,).
+
+    A single number is the weight of every row.
 
     Raises:
-        DataError: They are not one for each row, below 0, not finite, or all zero.
+        DataError: The number of weights is not that of the rows, or a weight is negative or not
+            finite, or all are zero.
     """
     if given is None:
         return None

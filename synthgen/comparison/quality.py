@@ -1,4 +1,4 @@
-"""What cross-validation says of a fitted classifier, beside plain boosting on the same folds."""
+"""Cross-validated quality of a fitted classifier, compared with plain boosting."""
 
 from __future__ import annotations
 
@@ -40,24 +40,26 @@ WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Quality(Shown):
-    """How a classifier does on rows that it has not seen.
+    """Cross-validated scores of a classifier.
 
-    Every figure comes from folds: a row is judged by models, by a choice of members and by a
-    recalibration that have not learned from it. The threshold was chosen on all of these rows.
+    Each row is scored out of fold: models, selection of members and calibration have not used it.
+    The threshold is the exception; it was chosen on all of these rows.
 
     Attributes:
-        recommendation: What to do with the classifier.
-        label: The class that matters.
-        rows, rare: Rows that were judged, and how many of them are of the class.
-        folds: How many folds were finished.
-        figures: For this classifier and for plain boosting (scikit-learn's defaults, not
-            recalibrated), each metric by name.
-        gain: Average precision of this classifier less that of plain boosting, mean over the folds.
+        recommendation: How to use the classifier.
+        label: The class of interest.
+        rows, rare: Number of scored rows, and number of rows of the class among them.
+        folds: Number of finished folds.
+        figures: Metrics by name, for this classifier and for plain boosting (scikit-learn's
+            defaults, not calibrated).
+        gain: Average precision of this classifier minus that of plain boosting, mean over folds.
         interval: 95 % interval of the gain.
-        recall, precision, false_alarms: At the threshold: the share of the class that is found, the
-            share of the alarms that are right, and the share of the other rows with an alarm.
-        reliability: For both, a list of (mean probability given, share of the class, rows).
-        notes: What to know beside.
+        recall: Share of the rows of the class that are predicted as such, at the threshold.
+        precision: Share of the predictions of the class that are right, at the threshold.
+        false_alarms: False positive rate at the threshold: share of the other rows.
+        reliability: For both classifiers, a list of bins (mean predicted probability, observed
+            share of the class, number of rows).
+        notes: Further notes, one sentence each.
     """
 
     recommendation: Recommendation
@@ -76,7 +78,7 @@ class Quality(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """Ranking, the threshold, and whether probabilities come true; each beside boosting."""
+        """Three findings: ranking, threshold and calibration, each compared with boosting."""
         own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
         right = "no alarm" if np.isnan(self.precision) else f"{self.precision:.0%} of its alarms"
         better: Tone = "good" if self.gain > 0 else "middling"
@@ -112,22 +114,22 @@ class Quality(Shown):
         return repr_lines(self.recommendation, [*lines, "to_frame() has all figures"])
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """Each metric, of this classifier and of plain boosting."""
+        """Each metric for this classifier and for plain boosting."""
         own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
         rows = [[WORDS[name], f"{own[name]:.3f}", f"{plain[name]:.3f}"] for name in own]
         return ["metric", OWN, PLAIN_NAME], rows
 
     def note_lines(self) -> list[str]:
-        """What to know beside."""
+        """Further notes, one line each."""
         return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns ``metric``, ``this classifier`` and ``plain boosting``, a row for each metric."""
+        """Make a frame with columns ``metric``, ``this classifier`` and ``plain boosting``."""
         frame = pd.DataFrame(self.figures)[[OWN, PLAIN_NAME]]
         return frame.rename_axis("metric").reset_index()
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values."""
+        """Convert the quality to plain values for `json.dumps`."""
         return asdict(self)
 
     def _page(self) -> str:
@@ -154,7 +156,7 @@ class Quality(Shown):
 def _by_fold(
     is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
 ) -> np.ndarray:
-    """Average precision among the rows of each fold, shape (folds,)."""
+    """Compute the average precision in each fold, shape (folds,)."""
     found = [
         average_precision_score(is_rare[test], score[test], sample_weight=weight[test])
         for test in tests
@@ -165,7 +167,7 @@ def _by_fold(
 def _decided(
     is_rare: np.ndarray, alarm: np.ndarray, weight: np.ndarray
 ) -> tuple[float, float, float]:
-    """Recall, precision (NaN without an alarm), and the share of the other rows with an alarm."""
+    """Compute recall, precision (NaN if no row is predicted), and false positive rate."""
     hits, false = weight[alarm & is_rare].sum(), weight[alarm & ~is_rare].sum()
     precision = float(hits / (hits + false)) if hits + false else float("nan")
     return float(hits / weight[is_rare].sum()), precision, float(false / weight[~is_rare].sum())
@@ -182,18 +184,18 @@ def quality(
     threshold: float,
     notes: tuple[str, ...],
 ) -> Quality:
-    """Judge out-of-fold probabilities.
+    """Score out-of-fold probabilities.
 
     Args:
-        y: Codes of the classes, shape (rows,).
-        rare: Code of the class that matters.
-        label: The class itself.
-        fold: Of each row, shape (rows,).
-        p, plain: Probabilities of all classes by models that have not seen the row, by this
-            classifier (recalibrated) and by plain boosting; shape (rows, classes).
-        weight: Of each row, shape (rows,).
-        threshold: From where on a row is predicted to be of the class.
-        notes: What to know beside.
+        y: Class codes of shape (rows,).
+        rare: Code of the class of interest.
+        label: The class of interest.
+        fold: Fold of each row, shape (rows,).
+        p, plain: Out-of-fold probabilities of this classifier (calibrated) and of plain boosting,
+            each of shape (rows, classes).
+        weight: Weight of each row, shape (rows,).
+        threshold: Smallest probability with which a row is predicted as the class.
+        notes: Further notes, one sentence each.
     """
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
@@ -272,7 +274,7 @@ def _figures(
 def _reliability(
     is_rare: np.ndarray, p: np.ndarray, weight: np.ndarray
 ) -> list[tuple[float, float, int]]:
-    """Rows in the order of their probability, in bins that hold about as much of its sum."""
+    """Bin rows by probability; all bins have about the same sum of probabilities."""
     order = np.argsort(p, kind="stable")
     mass = np.cumsum((p * weight)[order])
     bins = np.minimum((mass / max(mass[-1], 1e-300) * BINS).astype(int), BINS - 1)

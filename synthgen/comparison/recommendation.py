@@ -1,4 +1,4 @@
-"""From the scores of all strategies on common splits to one thing to do."""
+"""Derive one recommendation from the scores of all strategies on common splits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from synthgen.model_selection.scoring import FALSE_ALARMS, METRICS
 from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_value
 from synthgen.report.answer import Recommendation
 
-LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # of the metric, and of what doing nothing reaches
-SURE = 0.8  # a change is recommended from this probability that it helps
-# The one strategy that is judged by its own interval: it was established on tables that had no say
-# (`evaluation/benchmark.md`). The others are judged all at once, since the best of many looks good.
+LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # in the metric; share of the score of nothing
+SURE = 0.8  # a strategy is recommended if it helps with at least this probability
+# This strategy alone is tested by its own interval: it was confirmed on tables that were not used
+# to choose it (`evaluation/benchmark.md`). The others need simultaneous intervals, because the best
+# of many looks good by chance.
 FIRST = "auto"
-DRAWS = 20_000  # of all true gains at once: probabilities are good to 0.004
+DRAWS = 20_000  # joint draws of the true gains: probabilities are accurate to 0.004
 # What does a strategy; those without an entry are told in Python's words by their summary.
 COMMANDS = {
     "auto": "synthgen auto DATA --target {target} --label {label} -o model.skops",
@@ -33,18 +34,19 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Chances:
-    """What a strategy does to the metric, and how probably.
+    """The expected gain of a strategy, and the probabilities that it helps or harms.
 
     Attributes:
-        strategy: Its name.
-        gain: Expected gain over doing nothing; positive is better, whatever the metric.
+        strategy: Name of the strategy.
+        gain: Expected gain over doing nothing; positive is better for every metric.
         interval: 95 % credible interval of the gain, of this strategy alone.
         helps, equal, harms: Probability that the true gain is above the margin, within it, or
             below; they sum to 1.
         best: Probability that it is the best of all strategies, nothing included.
-        regret: How much less it gains than the best of them, expected; in the metric.
-        established: Whether the gain is above 0 beyond chance: the 95 % interval lies above 0, for
-            `auto` its own, for the others one that holds for all of them at once.
+        regret: Expected difference between the gain of the best strategy and its gain, in the unit
+            of the metric.
+        established: Whether the gain is significantly above 0: the 95 % interval lies above 0; for
+            `auto` its own interval, for all others a simultaneous one.
     """
 
     strategy: str
@@ -59,7 +61,7 @@ class Chances:
 
 
 def margin_of(metric: str, level: float) -> float:
-    """The least gain that matters, where doing nothing reaches `level`.
+    """Compute the smallest relevant gain if doing nothing scores `level`.
 
     Example:
         >>> margin_of("average_precision", 0.1), margin_of("average_precision", 0.5)
@@ -77,19 +79,22 @@ def chances_of(
     ratio: float,
     margin: float,
 ) -> list[Chances]:
-    """The Bayesian correlated t-test (Corani & Benavoli 2015) of each strategy.
+    """Run the Bayesian correlated t-test (Corani & Benavoli 2015) for each strategy.
 
     The true gain has a t distribution around the mean difference, with J - 1 degrees of freedom for
-    J splits; its scale is the standard error corrected for splits that share training rows (Nadeau
+    J splits. Its scale is the standard error corrected for splits that share training rows (Nadeau
     & Bengio 2003). All gains together have a multivariate t distribution with the covariance of the
-    differences over the splits: who is best, and by how much, is drawn from it.
+    differences over the splits. Draws from it give the probability of being best, and the regret.
 
     Args:
-        names: Of the strategies.
-        scores: Shape (strategies, splits); higher is better.
+        names: Names of the strategies.
+        scores: Scores of shape (strategies, splits); higher is better.
         reference: Scores of doing nothing on the same splits, shape (splits,).
         ratio: n_test / n_train of a split.
-        margin: A gain or a loss below this is practically none.
+        margin: Smallest relevant gain or loss, in the unit of the metric.
+
+    Returns:
+        One `Chances` for each strategy.
 
     Example:
         >>> nothing = np.array([0.50, 0.52, 0.49, 0.51])
@@ -115,7 +120,7 @@ def chances_of(
 
 
 def _joint(differences: np.ndarray, ratio: float) -> tuple[list[float], list[float]]:
-    """Of each strategy: the probability that it is the best of all, and its expected regret."""
+    """Estimate, per strategy, the probability that it is the best, and its expected regret."""
     count, splits = differences.shape
     if not count:
         return [], []
@@ -139,7 +144,7 @@ def _established(names: Sequence[str], differences: np.ndarray, ratio: float) ->
 
 
 def guessing(metric: str, prevalence: float) -> float | None:
-    """What a ranking without any information reaches; None: not told for this metric."""
+    """Give the score of a random ranking; None if it is not known for this metric."""
     known = {"average_precision": prevalence, "roc_auc": 0.5, **FALSE_ALARMS}
     return known.get(metric)
 
@@ -157,22 +162,26 @@ def recommend(
     label: str,
     summaries: dict[str, str],
 ) -> Recommendation:
-    """One thing to do.
+    """Recommend one action.
 
-    A strategy is recommended if it probably helps and its gain is established; of those, the
-    simplest that is practically as good as the one with the greatest expected gain. Where doing
-    nothing may rank no better than guessing, differences are noise, and none is recommended.
+    Candidates are the strategies that probably help and whose gain is established. The simplest
+    candidate that is practically as good as the one with the largest expected gain is recommended.
+    If doing nothing may rank no better than chance, differences are noise and no strategy is
+    recommended.
 
     Args:
-        chances: Of the strategies, the simplest first.
-        nothing: Scores of doing nothing on each split, in the metric's own sign.
-        metric: What strategies are ranked by.
-        margin: See `margin_of`.
+        chances: Chances of the strategies, the simplest first.
+        nothing: Scores of doing nothing on each split, in the sign of the metric.
+        metric: Name of the metric by which strategies are ranked.
+        margin: Smallest relevant gain, see `margin_of`.
         ratio: n_test / n_train of a split.
-        prevalence: Share of the class.
-        threshold: From where on a row is called rare if the classifier is kept.
-        target, label: Names, for the command.
-        summaries: What each strategy is, in words.
+        prevalence: Share of the class among all rows, from 0 to 1.
+        threshold: Probability threshold to use if the classifier stays as it is.
+        target, label: Names of the target and of the class, for the command.
+        summaries: Description of each strategy in words, by name.
+
+    Returns:
+        The recommendation.
     """
     about = METRICS[metric]
     (level,), (error,) = corrected(nothing[None], ratio)

@@ -1,4 +1,4 @@
-"""Every strategy on every split: what is finished, what a budget leaves out, and how long yet."""
+"""Schedule of all strategies and splits: finished work, time budget, and time left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried y
 
 
 def check_budget(seconds: Any) -> None:
-    """Refuse a time budget that is no time."""
+    """Raise a `UsageError` unless a time budget is None or a positive number of seconds."""
     if seconds is not None and not 0 < seconds < math.inf:
         raise UsageError(246, f"time_budget must be seconds above 0, not {seconds!r}")
 
@@ -42,10 +42,10 @@ def check_jobs(n_jobs: Any) -> None:
 
 
 class Schedule:
-    """What is finished, kept in a file if one is given; every change is a whole file.
+    """The finished work, stored in a file if one is given; each update replaces the whole file.
 
-    What a budget leaves out is not kept: it follows from how long the finished parts took, so that
-    another budget may decide otherwise.
+    The file does not say what a budget leaves out. This follows from the times of the finished
+    work, so a later call with another budget can decide differently.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, fingerprint: str) -> None:
@@ -170,17 +170,17 @@ def _left_to_do(
 
 
 def failed(schedule: Schedule, name: str, before: float = math.inf) -> bool:
-    """Whether a strategy turned out not to work here, on a split before that one."""
+    """Whether a strategy failed on an earlier split."""
     return any("reason" in d for d in told(schedule, name, before))
 
 
 def told(schedule: Schedule, name: str, before: float = math.inf) -> list[dict[str, Any]]:
-    """What is known of a strategy from the splits before that one, in their order."""
+    """List the results of a strategy on earlier splits, in order."""
     return [d for (i, n), d in sorted(schedule.done.items()) if n == name and i < before]
 
 
 def _seconds(schedule: Schedule, name: str, before: float = math.inf) -> float:
-    """Mean seconds of a strategy on a split."""
+    """Compute the mean time of a strategy per split, in seconds."""
     found = [d["seconds"] for d in told(schedule, name, before)]
     return float(np.mean(found)) if found else 0.0
 
@@ -191,7 +191,7 @@ def going(schedule: Schedule, plan: Plan, before: float = math.inf) -> list[str]
 
 
 def _left(schedule: Schedule, plan: Plan, jobs: int) -> tuple[int, float]:
-    """Tasks that are left, and their seconds."""
+    """Count the tasks that are left, and estimate their time in seconds."""
     last = len(plan.tests) if schedule.splits is None else schedule.splits
     todo = {n: last - len(told(schedule, n, last)) for n in going(schedule, plan)}
     return sum(todo.values()), sum(k * _seconds(schedule, n) for n, k in todo.items()) / jobs

@@ -1,4 +1,4 @@
-"""How a table is split: its rows as one part, which rows share a fold, and the test rows."""
+"""Split a table: its rows as one part, groups that share a fold, and test rows of each split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synthgen.tables.table import Table
 
 
 def label_of(table: Table, label: Any = None) -> Any:
-    """The class that matters, as the table has it; None: the rarest."""
+    """Find the class of interest in the table; for None, the rarest class."""
     counts, classes = table.counts, table.schema.classes
     if label is None:
         return min((c for c in classes if counts[c]), key=lambda c: counts[c])
@@ -30,16 +30,16 @@ def training_part(
     cost: tuple[float, float] | None = None,
     schema: Schema | None = None,
 ) -> tuple[Any, Part]:
-    """The class that matters and all rows of a table as one part.
+    """Return the class of interest, and all rows of a table as one part.
 
     Args:
-        table: All rows.
-        label: The class; None: the rarest.
-        cost: See `Part`.
-        schema: What the user said of the table.
+        table: The table.
+        label: The class of interest. None: the rarest.
+        cost: Costs of errors, see `Part`.
+        schema: Kinds of columns that the user has set.
 
     Raises:
-        DataError: No column can be learned from, or the class has too few rows.
+        DataError: No column can be used as a feature, or the class has too few rows.
     """
     counts = table.counts
     there = [c for c in table.schema.classes if counts[c]]
@@ -47,7 +47,7 @@ def training_part(
     if not known.columns:
         raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
     label = label_of(table, label)
-    # Classes that the table names and does not hold have no code.
+    # Classes of the schema that do not occur in the table have no code.
     code = np.full(len(table.schema.classes), -1)
     code[[table.schema.classes.index(c) for c in there]] = np.arange(len(there))
     features = table.frame.drop(columns=[table.schema.target])
@@ -70,10 +70,10 @@ def training_part(
 
 
 def group_ids(part: Part, groups: Any = None) -> np.ndarray:
-    """Which rows share a fold: a number for each row.
+    """Number the groups of rows that must share a fold; shape (rows,).
 
-    Without `groups`, equal rows: one of them in the training part would give the others away. Where
-    most rows repeat, that says nothing, and every row is its own.
+    Without `groups`, equal rows form a group: if one of them were in the training part, its copies
+    in the test part would be leaked. If most rows have duplicates, each row is its own group.
     """
     if groups is not None:
         found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
@@ -88,10 +88,10 @@ def group_ids(part: Part, groups: Any = None) -> np.ndarray:
 def outer_splits(
     part: Part, together: np.ndarray, folds: int, repeats: int, seed: np.random.SeedSequence
 ) -> list[np.ndarray]:
-    """The test rows of each split, bool of shape (rows,), repeat by repeat.
+    """Make the test mask of each split, bool of shape (rows,), repeat by repeat.
 
     Raises:
-        DataError: Groups are such that a fold lacks the class, or holds nothing else.
+        DataError: Because of the groups, a fold lacks the class or other rows.
     """
     found = []
     is_rare = part.y == part.rare

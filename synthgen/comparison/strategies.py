@@ -1,7 +1,7 @@
-"""Every strategy against a rare class that the field knows, in order of simplicity.
+"""The known strategies for a rare class, in order of simplicity.
 
-A strategy sees a training part and nothing else. It becomes a classifier that gives probabilities
-at the natural shares of the classes.
+A strategy sees the training part only. It makes a classifier whose probabilities refer to the
+natural class shares.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ class Strategy:
     """A way to train a classifier for a rare class.
 
     Attributes:
-        name: What the user calls it.
-        family: nothing, decision, loss, learner, data or hybrid.
-        summary: One line.
-        build: Makes the classifiers of a training part; see `builders.Build`.
-        needs: A package that must be installed.
-        settings: How many settings of its own inner folds choose from; 0: those of the classifier.
-        sized: Gives the `build` of an amount; None: the strategy has no amount.
+        name: Name by which users select it.
+        family: "nothing", "decision", "loss", "learner", "data" or "hybrid".
+        summary: One-line description.
+        build: Function that makes the classifiers of a training part (see `builders.Build`).
+        needs: Name of a package that must be installed; empty if none.
+        settings: Number of settings of the strategy that inner folds choose from. 0: the settings
+            of the classifier are used.
+        sized: Function that gives `build` for an amount. None: the strategy has no amount.
     """
 
     name: str
@@ -49,10 +50,10 @@ class Strategy:
     settings: int = 0
 
     def at(self, amount: Amount) -> Strategy:
-        """The same strategy with a given amount of rows.
+        """Return the same strategy with a given amount of rows.
 
         Args:
-            amount: A share of the most frequent class, from above 0 to 1, "double" or "balance".
+            amount: Share of the most frequent class, above 0 and up to 1; or "double" or "balance".
 
         Raises:
             UsageError: The strategy has no amount.
@@ -74,15 +75,15 @@ class Strategy:
 
     @property
     def synthesizer(self) -> str:
-        """The synthesizer of a strategy, or "".
+        """Name of the strategy's synthesizer, or "".
 
-        Strategies with the same one run together, so that it is trained once for each part.
+        Strategies with the same synthesizer run together, so that it is trained once per part.
         """
         return self.build.name if isinstance(self.build, Synthetic) else ""
 
     @property
     def on_gpu(self) -> bool:
-        """Whether a network of the strategy learns on a GPU."""
+        """Whether the strategy trains a network on a GPU."""
         return isinstance(self.build, Synthetic) and self.build.on_gpu
 
     def build_all(
@@ -98,7 +99,7 @@ class Strategy:
             yield self.build(part, estimator, seed)
 
     def missing(self) -> str:
-        """Why it cannot run on this machine, or nothing."""
+        """The reason why it cannot run on this machine, or ""."""
         if self.needs and importlib.util.find_spec(self.needs) is None:
             return f"{self.needs} is not installed: pip install 'synthgen[{self.needs}]'"
         return ""
@@ -248,20 +249,24 @@ DEFAULT = (
     "smote",
     "synthgen",
 )
-# Old names, such as tabflow_30, that stand for a strategy and an amount.
+# Old names such as tabflow_30, which combine a strategy and an amount.
 _OLD = re.compile(r"(bootstrap|tabflow|ctgan|tvae)_(10|30|double|balance)")
 _OLD_AMOUNTS = {"10": "0.1", "30": "0.3"}
 
 
 def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
-    """The strategies that were asked for, in order of simplicity; always `nothing` and `threshold`.
+    """Select strategies, in order of simplicity; `nothing` and `threshold` are always included.
 
     Args:
-        strategies: "default", "all", or a list of names, import paths (``package.module:Class``) of
-            samplers, classifiers or synthesizers (also ``sdv:GaussianCopula`` and its like), such
-            objects, and `Strategy` values. An amount may follow a name that makes rows:
-            ``tabflow:0.3`` (30 % of the most frequent class), ``bootstrap:double`` (the class
-            doubled), ``smote:balance`` (as many as the most frequent class).
+        strategies: "default", "all", or a list. Its elements are names, `Strategy` values,
+            samplers, classifiers and synthesizers, or import paths of these
+            (``package.module:Class``, ``sdv:GaussianCopula``). An amount may follow the name of a
+            strategy that adds rows: ``tabflow:0.3`` (30 % of the most frequent class),
+            ``bootstrap:double`` (twice the rows of the class), ``smote:balance`` (as many rows as
+            the most frequent class).
+
+    Returns:
+        The strategies.
 
     Raises:
         UsageError: A name is unknown, an amount is not allowed, two strategies have the same name,
@@ -294,7 +299,7 @@ def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
 
 
 def _named(text: str, known: dict[str, Strategy]) -> Strategy:
-    """The strategy of a name, an import path, or either with an amount."""
+    """Find the strategy for a name or an import path, with or without an amount."""
     if old := _OLD.fullmatch(text):
         text = f"{old[1]}:{_OLD_AMOUNTS.get(old[2], old[2])}"
     base, _, last = text.rpartition(":")
@@ -322,7 +327,7 @@ def _amount(text: str) -> Amount | None:
 
 
 def _users(given: Any, known: dict[str, Strategy]) -> Strategy:
-    """A strategy of the user's: a synthesizer, a sampler or a classifier."""
+    """Make a strategy from a user's synthesizer, sampler or classifier."""
     if isinstance(given, Strategy):
         return given
     if isinstance(given, str) and given.startswith("sdv:"):

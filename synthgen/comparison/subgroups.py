@@ -1,4 +1,4 @@
-"""How strategies do on the rows that share one value of a column."""
+"""Scores of strategies on the rows that share one value of a column."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class GroupResult:
     Attributes:
         strategy: Name of the strategy.
         mean: Mean of the metric over the splits.
-        mean_interval: 95 % interval of the mean, for this figure alone.
+        mean_interval: 95 % interval of the mean.
         difference: Gain over doing nothing on the same splits; positive is better.
-        interval: 95 % interval of the gain, for all strategies of the group at once.
+        interval: 95 % interval of the gain, simultaneous over all strategies of the group.
     """
 
     strategy: str
@@ -35,15 +35,15 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Group:
-    """The metric on test rows that have one value in common.
+    """The metric on test rows that share one value of the column.
 
     Attributes:
-        value: What they share, as text.
-        rows, rare: Of the table, and of the class among them.
-        splits: Splits whose test part holds rows of the class and others with this value.
-        results: One for each strategy, without "threshold", which changes no ranking; empty where
-            rows are too few.
-        too_few: Why there are no results; empty where there are.
+        value: The value, as text.
+        rows, rare: Number of rows of the table with this value, and of the class among them.
+        splits: Number of splits whose test part has, with this value, rows of the class and others.
+        results: One result per strategy except "threshold", which does not change the ranking;
+            empty if there are too few rows.
+        too_few: The reason why there are no results; empty if there are some.
     """
 
     value: str
@@ -54,12 +54,12 @@ class Group:
     too_few: str = ""
 
     def result(self, strategy: str) -> GroupResult:
-        """The result of that strategy."""
+        """Look up the result of a strategy."""
         return next(r for r in self.results if r.strategy == strategy)
 
     @property
     def best(self) -> GroupResult | None:
-        """The strategy with the greatest gain, "nothing" left out; None if there is no other."""
+        """The result with the largest gain, without "nothing"; None if there is no other."""
         others = [r for r in self.results if r.strategy != "nothing"]
         return max(others, key=lambda r: r.difference, default=None)
 
@@ -69,8 +69,8 @@ class Groups:
     """The metric of every strategy for each value of a column.
 
     Attributes:
-        column: Its name.
-        groups: One for each value, missing cells included.
+        column: Name of the column.
+        groups: One group for each value; missing cells form a group.
     """
 
     column: str
@@ -78,7 +78,7 @@ class Groups:
 
 
 def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -> tuple[Group, ...]:
-    """The metric of each strategy in each group, over the splits that can tell."""
+    """Compute the metric of each strategy in each group, over the splits that allow it."""
     if plan.groups is None:
         return ()
     is_rare = plan.part.y == plan.part.rare
@@ -89,7 +89,7 @@ def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -
 
 
 def _order(value: str) -> tuple[float, str]:
-    """Numbers by size, before all else."""
+    """Sort key of a value: numbers first, by size."""
     try:
         return float(value), value
     except ValueError:

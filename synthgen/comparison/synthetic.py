@@ -1,4 +1,4 @@
-"""Strategies that add the rows of a synthesizer to a training part, with their weights."""
+"""Strategies that add weighted synthetic rows to a training part."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ TUNED: tuple[Amount, ...] = tuple(a for a in reversed(AMOUNTS) if a != "balance"
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A `Build` that adds rows of a synthesizer, with their weights.
+    """A `Build` that adds weighted synthetic rows.
 
     Attributes:
-        synthesizer: Name, or unfitted synthesizer.
-        amount: How many rows to add; None: each setting tries one amount of `TUNED`.
-        under: Whether rows of frequent classes are dropped, too.
-        weigh: Whether all classes weigh the same, too.
+        synthesizer: Name of a synthesizer, or an unfitted one.
+        amount: Amount of rows to add. None: each setting tries one amount of `TUNED`.
+        under: Whether frequent classes are also undersampled.
+        weigh: Whether classes are also weighted so that all have the same total weight.
     """
 
     synthesizer: Any
@@ -47,12 +47,12 @@ class Synthetic:
 
     @property
     def name(self) -> str:
-        """The same for all that can share what was trained."""
+        """Name of the synthesizer, equal for strategies that can share a fitted one."""
         return repr(resolve(self.synthesizer))
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the synthesizer learns on a GPU."""
+        """Whether the synthesizer trains on a GPU."""
         device = resolve(self.synthesizer).get_params(deep=False).get("device", "cpu")
         return resolve_device(device).type == "cuda"
 
@@ -113,7 +113,7 @@ class Synthetic:
 
 
 def _more(part: Part, size: Amount) -> dict[int, int]:
-    """New rows of each class that an amount asks for; a class of one row cannot be learned."""
+    """Compute the number of new rows per class for an amount; none for a class of one row."""
     goals = wanted_rows(part.counts, size)
     return {c: n - int(part.counts[c]) for c, n in goals.items() if part.counts[c] > 1}
 
@@ -121,7 +121,7 @@ def _more(part: Part, size: Amount) -> dict[int, int]:
 def _to_fit(
     part: Part, unfitted: Synthesizer, seed: np.random.SeedSequence
 ) -> tuple[Synthesizer, Table]:
-    """A copy of a synthesizer, and the rows of a part that it is to learn from."""
+    """Return a copy of a synthesizer, and the rows of a part that it has to learn from."""
     own = cast(Synthesizer, clone(cast(Any, unfitted)))
     most = int(part.counts.argmax())
     own.set_params(classes=[c for c, n in enumerate(part.counts) if n > 1 and c != most])
@@ -143,16 +143,16 @@ def _labelled(part: Part, schema: Schema | None) -> Table:
 def new_rows(
     part: Part, synthesizer: Any, wanted: dict[int, int], seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a synthesizer that learned this part: it is trained once for all who ask.
+    """Generate rows with a synthesizer fitted on this part; it is fitted once and cached.
 
     Args:
         part: Training rows.
-        synthesizer: Name, or unfitted synthesizer.
-        wanted: New rows of each class.
-        seed: The same whoever asks.
+        synthesizer: Name of a synthesizer, or an unfitted one.
+        wanted: Number of new rows by class code.
+        seed: Seed, the same for every caller.
 
     Returns:
-        Places of shape (rows, features) and codes of shape (rows,).
+        Features as numbers of shape (rows, features), and class codes of shape (rows,).
     """
     places, codes = [np.empty((0, part.places.shape[1]))], [np.empty(0, dtype=np.int64)]
     if not any(wanted.values()):

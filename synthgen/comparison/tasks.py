@@ -1,7 +1,7 @@
-"""The unit of work of a comparison: strategies that share a synthesizer, tried on one split.
+"""The unit of work of a comparison: strategies that share a synthesizer, on one split.
 
-A task takes a `Plan` and gives plain values, so that it can run in another process, and its result
-can be written to a file and read again.
+A task takes a `Plan` and returns plain values, so that it can run in another process and its result
+can be stored in a file.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a comparison does, decided before the first fit.
+    """The plan of a comparison, made before the first fit.
 
     Attributes:
         part: All rows.
-        together: Rows with the same number share a fold, shape (rows,).
-        estimator: The classifier that strategies are tried with.
-        metric: What strategies are tuned and ranked by.
-        decision: The metric of decisions, such as "recall_at_5pct" or "cost".
-        strategies: All but "threshold", whose scores follow from those of "nothing".
-        tests: The test rows of each split, bool of shape (rows,).
-        seed: What the seeds of all splits are derived from.
-        groups: The value of the column `by` in each row, shape (rows,); None: no such column.
+        together: Group number of each row, shape (rows,); rows of a group are in the same fold.
+        estimator: The classifier that all strategies use.
+        metric: Name of the metric for tuning and ranking.
+        decision: Name of the metric for decisions, such as "recall_at_5pct" or "cost".
+        strategies: All strategies except "threshold", whose scores follow from those of "nothing".
+        tests: For each split, a mask of its test rows, bool of shape (rows,).
+        seed: Seed from which the seeds of all splits are derived.
+        groups: Value of the column `by` in each row, shape (rows,). None: there is no such column.
     """
 
     part: Part
@@ -59,7 +59,7 @@ class Plan:
     groups: np.ndarray | None
 
     def fingerprint(self) -> str:
-        """A hash of what decides the splits and their results; the strategies are left out."""
+        """Hash of everything that determines splits and results, except the strategies."""
         digest = hashlib.sha256()
         for array in (self.part.places, self.part.y, self.together, *self.tests):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -75,7 +75,7 @@ class Plan:
 def task(
     plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
 ) -> list[dict[str, Any]]:
-    """Strategies that share a synthesizer, on one split, as plain values."""
+    """Run strategies that share a synthesizer on one split; return plain values."""
     limits = nullcontext() if threads is None else threadpool_limits(threads)
     with limits:
         test, seed = plan.tests[split], child_seed(plan.seed, 2, split)
