@@ -1,1 +1,1 @@
-"""What is wrong with a table, before anything is trained on it."""
+"""Audits: checks of a table before any model is trained on it."""

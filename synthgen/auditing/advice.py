@@ -1,4 +1,4 @@
-"""What to do with a table first, and what else to try, with what is known about each remedy.
+"""Advice after an audit: what to do first, and which methods to try, with their evidence.
 
 The figures are differences of average precision at the shares of the table, with 95 % intervals
 over the means of tables. Those of `auto` are of ``evaluation/benchmark.md``: 24 tables, 10 to 100
@@ -17,11 +17,11 @@ from synthgen.auditing.findings import Finding, said
 from synthgen.auditing.model import LISTED
 from synthgen.report.answer import Recommendation
 
-# Average precision whose lower end leaves too little to gain.
+# If the lower bound of average precision is above this, too little is left to gain.
 LITTLE_LEFT = 0.9
-# Rows of the most frequent class for each one of the rare, from which on a table is imbalanced.
+# A table counts as imbalanced from this ratio of the most frequent to the rare class.
 IMBALANCED = 1.5
-# Rows of the class from which trees learn enough, and the most that the benchmark's classes had.
+# From this many rows of the class, trees learn well; the benchmark's largest class size.
 ROWS_FOR_TREES, BENCHMARKED = 200, 100
 BROKEN = ("leak_column", "leak_pair", "too_easy", "copied_class", "contradictions")
 NAMED = 3  # columns that a sentence names

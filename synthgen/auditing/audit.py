@@ -1,4 +1,4 @@
-"""`audit`: what is wrong with a table, before anything is trained on it."""
+"""`audit`: check a table for problems before any model is trained on it."""
 
 from __future__ import annotations
 
@@ -33,29 +33,32 @@ _TONES: dict[str, Tone] = {"error": "bad", "warning": "middling", "note": "quiet
 
 @dataclass(frozen=True, repr=False)
 class Audit(Shown):
-    """What `audit` found; `to_json` has the same names.
+    """The result of `audit`: facts about the table, findings, and what to do first.
+
+    In a notebook it draws itself as a page. `to_json` uses the names of the attributes.
 
     Attributes:
         recommendation: What to do first.
-        target: Name of the target.
-        rows: Rows of the table.
-        features: Columns of the table without the target.
-        classes: ``label``, ``rows`` and ``share`` of each class, in order.
-        ratio: Rows of the most frequent class for each row of the rare one.
+        target: Name of the target column.
+        rows: Number of rows.
+        features: Number of columns without the target.
+        classes: A dictionary per class, with ``label``, ``rows`` and ``share`` (0 to 1).
+        ratio: Rows of the most frequent class divided by rows of the rare class.
         minority: The rare class.
-        always_no: ``accuracy``, ``balanced_accuracy`` and ``recall`` of always answering no.
-        model: A quick boosting model, judged out of fold; None where the class, or the rest, has
+        always_no: ``accuracy``, ``balanced_accuracy`` and ``recall`` of a classifier that never
+            predicts the rare class.
+        model: Cross-validated scores of a quick boosting model. None if the class, or the rest, has
             fewer than 2 distinct rows, or there is no feature.
-        duplicates: ``rows`` that repeat an earlier one and their ``share``; ``contradictions``:
-            sets of rows with equal features and different classes, with their
+        duplicates: ``rows`` (number of rows equal to an earlier one) and their ``share``;
+            ``contradictions`` (number of groups of rows with equal features and different classes),
             ``contradictory_rows`` and ``contradictory_rare_rows``.
-        columns: ``name``, ``kind``, ``reason``, ``missing`` (share), ``missing_rows``,
-            ``distinct``, ``top_share`` and ``average_precision`` (of it alone, an `Estimate`) of
-            each feature.
-        counts: Findings of each severity.
-        findings: Errors first.
-        remedies: ``remedy`` and ``why``, in the order in which to try them.
-        seen: The rows, for figures; `to_json` leaves them out.
+        columns: A dictionary per feature, with ``name``, ``kind``, ``reason``, ``missing``
+            (fraction), ``missing_rows``, ``distinct``, ``top_share`` (fraction of the most frequent
+            value) and ``average_precision`` (of a small tree on this column alone, an `Estimate`).
+        counts: Number of findings per severity.
+        findings: The findings, errors first.
+        remedies: Methods to try, in this order: dictionaries with ``remedy`` and ``why``.
+        seen: The rows behind the figures; not part of `to_json`.
     """
 
     recommendation: Recommendation
@@ -76,7 +79,7 @@ class Audit(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """The class, the worst finding, and what a quick model makes of the columns."""
+        """Cards for the rare class, the worst finding, and the quick model."""
         rare, model = self.minority, self.model
         counts = [f"{n} {s}{'s' * (n != 1)}" for s, n in self.counts.items() if n]
         worst = self.findings[0] if self.findings else None
@@ -123,11 +126,11 @@ class Audit(Shown):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """The findings, a row each, errors first.
+        """The findings as a table.
 
         Returns:
-            Columns ``severity`` ("error", "warning" or "note"), ``code``, ``column`` (None: the
-            finding is about the whole table) and ``message``.
+            One row per finding, errors first, with the columns ``severity`` ("error", "warning" or
+            "note"), ``code``, ``column`` (None for the whole table) and ``message``.
 
         Example:
             >>> frame = pd.DataFrame({"dose": range(200), "ill": [0] * 180 + [1] * 20})
@@ -140,10 +143,10 @@ class Audit(Shown):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain values, for `json.dumps`.
+        """The audit as plain values for `json.dumps`.
 
         Returns:
-            The attributes by name: finite numbers, texts, None, lists and dicts.
+            A dictionary with the attributes by name, except `seen`. NaN becomes None.
         """
         found = asdict(replace(self, seen=None))
         found.pop("seen")
@@ -152,12 +155,12 @@ class Audit(Shown):
     def to_html(
         self, path: str | os.PathLike[str], *, source: str = "", drift: Drift | None = None
     ) -> None:
-        """Write the audit as a page: one HTML file that needs no network.
+        """Write the audit as a single HTML file that loads nothing from the network.
 
         Args:
-            path: The file; an existing one is replaced.
-            source: Name of the table, for the reader.
-            drift: What changed since an earlier delivery, from `compare_audits`.
+            path: Output file; an existing one is replaced.
+            source: Name of the table, shown on the page.
+            drift: Changes since an earlier version of the table, from `compare_audits`.
 
         Raises:
             OutputError: The file cannot be written.
@@ -175,7 +178,7 @@ class Audit(Shown):
         return audit_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The columns that alone tell most of the class."""
+        """Column names and rows for a terminal: the columns that alone predict the class best."""
         known = [c for c in self.columns if c["average_precision"] is not None]
         best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:MOST_COLUMNS]
         rows = [
@@ -190,7 +193,7 @@ class Audit(Shown):
         return ["column", "kind", "missing", "average precision of it alone"], rows
 
     def note_lines(self) -> list[str]:
-        """The audit in sentences: the class, the model, the findings, the remedies."""
+        """Sentences on the class, the model, the findings, and the methods to try."""
         lines = [self._size(), self.minority.lesson]
         if self.model is not None:
             lines += self._model_lines(self.model)
@@ -230,31 +233,33 @@ def audit(
     random_state: RandomState = 0,
     verbose: bool = False,
 ) -> Audit:
-    """Look at a table before anything is trained on it.
+    """Check a table for problems before any model is trained on it.
 
-    Call it as ``audit(X, y)`` or as ``audit(frame, target="outcome")``.
+    It looks for leaks, duplicates, contradictory and missing values, and cross-validates a quick
+    model. Call it as ``audit(X, y)`` or as ``audit(frame, target="outcome")``.
 
     Args:
         X: Frame (any dtypes, missing cells) or array, shape (rows, features); never changed. With
-            `target`: the frame that also holds the classes.
-        y: Series or array of classes, shape (rows,).
+            `target`, the frame that also holds the classes.
+        y: Classes as series or array, shape (rows,).
         target: Name of the column of `X` that holds the classes.
-        schema: Kinds and limits of the columns; what it says is not inferred from the cells.
-        label: The class to look at, against all others; None: the rarest one.
-        groups: The group of each row, such as the patient of a visit, shape (rows,); or the name
-            of a column of `X`, which is then not a feature. Rows of a group share a fold. None:
-            only equal rows share a fold.
-        now: Later dates count as dates in the future. UTC, if it has no time zone; None: the clock.
-        random_state: Seed of folds, subsamples and bootstrap.
-        verbose: Show progress on standard error, or below the cell of a notebook.
+        schema: Kinds and limits of the columns. It replaces what would be inferred from the cells.
+        label: The class of interest, against all others. None (default): the rarest class.
+        groups: Group of each row (such as the patient of a visit), shape (rows,); or the name of a
+            column of `X`, which then is not a feature. Rows of a group stay in one fold. None
+            (default): only equal rows stay together.
+        now: Dates after this time are reported as future dates. Taken as UTC if it has no time
+            zone. None (default): the current time.
+        random_state: Seed of folds, subsamples and bootstrap. Default 0.
+        verbose: Whether to show progress, on standard error or below the notebook cell.
 
     Returns:
-        The findings, the quick model and what to try, see `Audit`.
+        The findings, the scores of the quick model, and what to do, see `Audit`.
 
     Raises:
-        DataError: The table cannot be used as it is, or there is not one group for each row.
-        UsageError: The label is not a class, `random_state` is not a seed, or not exactly one of
-            `y` and `target` is given.
+        DataError: The table cannot be used, or the number of groups differs from that of rows.
+        UsageError: `label` is not a class, `random_state` is not a seed, or not exactly one of `y`
+            and `target` is given.
 
     Example:
         >>> frame = pd.DataFrame({"dose": range(200), "site": [7] * 200})
@@ -295,7 +300,7 @@ def audit(
 
 
 def plain(value: Any) -> Any:
-    """Tuples as lists, all the way down."""
+    """`value` with all tuples, also nested ones, turned into lists."""
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value

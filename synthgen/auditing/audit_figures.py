@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from synthgen.auditing.audit import Audit
     from synthgen.auditing.examine import Examined
 
-# Columns that are drawn, rows of each side in the map of missing cells, rows that are associated.
+# Columns per figure, rows per side in the map of missing cells, rows used for correlations.
 HISTOGRAMS, BARS, GAPS, SIDE_ROWS, ROWS = 6, 12, 14, 300, 20_000
 SMALL = (3.6, 2.3)
 
 
 def audit_figures(found: Audit) -> list[dict[str, Any]]:
-    """Sections of figures: ``name``, ``title``, ``how`` to read them, and ``figures``.
+    """Sections of figures as dictionaries: ``name``, ``title``, ``how`` (to read), ``figures``.
 
-    Each figure has ``svg``, ``title`` and ``caption``. Empty where the rows are not at hand.
+    Each figure has ``svg``, ``title`` and ``caption``. Empty if the audit keeps no rows.
     """
     seen = found.seen
     if seen is None:
@@ -140,7 +140,7 @@ def _histograms(found: Audit, seen: Examined, figures: Figures) -> list[dict[str
 
 
 def _correlations(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]]:
-    """Spearman's ρ of each number with being of the class; Cramér's V of each column of levels."""
+    """Association with the class: Spearman's ρ of numbers, Cramér's V of categorical columns."""
     matrix = Matrix.of(seen.table.schema)
     some = np.sort(np.random.default_rng(0).permutation(len(seen.table))[:ROWS])
     cells = matrix.cells(seen.table.frame.iloc[some])
@@ -220,7 +220,7 @@ def _gap(gone: np.ndarray, is_rare: np.ndarray) -> float:
 
 
 def _doubts(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]]:
-    """Out-of-fold scores of both sides, on a scale of log odds."""
+    """Histograms of the out-of-fold scores of the class and the rest, on a log-odds scale."""
     if seen.scored is None:
         return []
     scores, is_rare = seen.scored

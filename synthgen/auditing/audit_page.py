@@ -1,4 +1,4 @@
-"""The page of an audit: what a table can tell, and what is broken, before anything is trained."""
+"""The HTML page of an audit, and its figure for notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from synthgen.auditing.drift import Drift
 
 MAX_COLUMNS = 200
-CARD_COLUMNS = 8  # that a notebook shows
+CARD_COLUMNS = 8  # columns shown in a notebook
 ESTIMATES = {
     "average_precision": "average precision",
     "balanced_accuracy": "balanced accuracy",
@@ -32,12 +32,15 @@ ESTIMATES = {
 
 
 def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
-    """The page as text.
+    """The page as HTML text.
 
     Args:
         found: The audit.
-        source: Name of the table, for the reader.
-        drift: What changed since an earlier delivery, from `compare_audits`.
+        source: Name of the table, shown on the page.
+        drift: Changes since an earlier version of the table, from `compare_audits`.
+
+    Returns:
+        A complete HTML document.
     """
     content = _clean(found.to_json())
     nothing = {"value": 0.0}
@@ -69,7 +72,7 @@ def _clean(value: Any) -> Any:
 
 
 def audit_picture(found: Audit) -> Picture | None:
-    """The columns that alone tell most of the class."""
+    """A figure of the columns that alone predict the class best."""
     known = [c for c in found.columns if c["average_precision"] is not None]
     best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:CARD_COLUMNS]
     if not best:

@@ -1,4 +1,4 @@
-"""Drift: how two deliveries of a table differ in classes, missing cells, columns and kinds."""
+"""Drift: how two versions of a table differ in classes, missing cells, columns and kinds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from synthgen.model_selection.intervals import CONFIDENCE
 
 @dataclass(frozen=True)
 class ShareDrift:
-    """A share in the old and in the new table.
+    """A fraction of rows, in the old and in the new table.
 
     Attributes:
-        name: Of the class, or of the column with missing cells.
-        old, new: The shares, from 0 to 1.
-        low, high: 95 % interval of their difference, which holds for all shares at once.
+        name: The class, or the column with missing cells.
+        old: Fraction in the old table, 0 to 1.
+        new: Fraction in the new table, 0 to 1.
+        low: Lower bound of the difference new - old.
+        high: Upper bound. The interval holds for all compared fractions at once with 95 %.
         drifted: Whether the interval excludes 0.
     """
 
@@ -32,7 +34,7 @@ class ShareDrift:
     drifted: bool
 
     def sentence(self) -> str:
-        """The shares and the interval of their difference, in words."""
+        """Both fractions and the interval of their difference, in words."""
         found = "drift" if self.drifted else "no drift is shown"
         return (
             f"{self.name}: {self.old:.3%} before, {self.new:.3%} now "
@@ -42,15 +44,17 @@ class ShareDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """How two deliveries of a table differ.
+    """Differences between two versions of a table, from `compare_audits`.
 
     Attributes:
-        old_rows, rows: Rows of the old and of the new table.
-        classes: Share of each class.
-        missing: Share of missing cells of each column that both tables have.
-        new_columns, vanished_columns: Names of columns that only one of the tables has.
-        kinds: ``name``, ``old`` and ``new`` of columns that are now taken for another kind.
-        differences: Number of differences: shares that drifted, columns and kinds.
+        old_rows: Number of rows of the old table.
+        rows: Number of rows of the new table.
+        classes: Fraction of each class.
+        missing: Fraction of missing cells, for each column that both tables have.
+        new_columns: Columns that only the new table has.
+        vanished_columns: Columns that only the old table has.
+        kinds: Columns whose inferred kind changed, as dictionaries: ``name``, ``old``, ``new``.
+        differences: Total number of differences: drifted fractions, columns and kinds.
     """
 
     old_rows: int
@@ -63,11 +67,11 @@ class Drift:
     differences: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as `Audit.to_json`."""
+        """The differences as plain values for `json.dumps`, by name of the attribute."""
         return plain(asdict(self))
 
     def summary_lines(self) -> list[str]:
-        """A sentence for each class, drifted or not, and for each other difference."""
+        """One sentence per class, whether it drifted or not, and one per other difference."""
         lines = [
             f"{self.old_rows:,} rows before, {self.rows:,} now; differences: {self.differences}"
         ]
@@ -81,18 +85,18 @@ class Drift:
 
 
 def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
-    """What changed between an earlier audit and a new one.
+    """Compare two audits to find drift between two versions of a table.
 
-    Each difference of two shares has Newcombe's interval (1998). The intervals are widened for
-    the number of shares (Bonferroni), so that two samples of one source show drift in at most 5 %
-    of all calls.
+    Differences of fractions have Newcombe's intervals (1998), widened for the number of
+    comparisons (Bonferroni): for two samples of the same source, at most 5 % of calls report any
+    drift.
 
     Args:
-        old: The earlier audit, or its JSON (`Audit.to_json`).
-        new: The new audit.
+        old: Audit of the old table, or its JSON form (`Audit.to_json`).
+        new: Audit of the new table.
 
     Returns:
-        The differences, see `Drift`.
+        Drift in class shares and missing cells, and changed columns and kinds.
 
     Raises:
         UsageError: `old` is not an audit.
@@ -110,7 +114,7 @@ def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
     columns = {c["name"]: (c["kind"], c["missing_rows"]) for c in new.columns}
     labels = [*classes, *(label for label in old_classes if label not in classes)]
     both = [name for name in columns if name in old_columns]
-    # The shares of two classes are one figure; a column that was and is full has none.
+    # Two class shares are one comparison; columns without missing cells need none.
     figures = len(labels) - (len(labels) == 2)
     figures += sum(columns[name][1] + old_columns[name][1] > 0 for name in both)
     confidence = 1 - (1 - CONFIDENCE) / figures
@@ -133,7 +137,7 @@ def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
 
 
 def _read(old: Mapping[str, Any]) -> tuple[int, dict[str, int], dict[str, tuple[str, int]]]:
-    """Rows, rows of each class, and kind and missing cells of each column, of an audit's JSON."""
+    """From an audit's JSON: rows, rows per class, and kind and missing cells per column."""
     try:
         rows = int(old["rows"])
         classes = {c["label"]: int(c["rows"]) for c in old["classes"]}
@@ -151,7 +155,7 @@ def _read(old: Mapping[str, Any]) -> tuple[int, dict[str, int], dict[str, tuple[
 def _share_drift(
     name: str, before: tuple[int, int], now: tuple[int, int], confidence: float
 ) -> ShareDrift:
-    """The difference of two shares, each given as (rows with it, all rows)."""
+    """Compare two fractions, each given as (matching rows, all rows)."""
     p, p_low, p_high = share_of(*before, confidence)
     q, q_low, q_high = share_of(*now, confidence)
     low = q - p - math.hypot(q - q_low, p_high - p)

@@ -1,4 +1,4 @@
-"""What an audit measures on a table: the class, each column, equal rows, leaks, a quick model."""
+"""The measurements of an audit: the class, each column, equal rows, leaks, a quick model."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import class_position
 from synthgen.tables.table import Table
 
-# Below these rows of a class no network is trained, and none is held out to stop it early. Facts of
-# synthesizers.network, which lies above this floor; a test compares them.
+# Fewest rows of a class to train a network, and to hold rows out for early stopping. Copied from
+# synthesizers.network, which this module must not import; a test compares them.
 NETWORK_ROWS, EARLY_STOP_ROWS = 10, 200
 
 
 @dataclass(frozen=True)
 class Minority:
-    """The class that is looked at, the rarest one if none is named.
+    """The class of interest: the rarest one unless `label` is given.
 
     Attributes:
         label: The class, as text.
-        rows: Its rows.
-        share: Its share of all rows, from 0 to 1.
-        duplicates: Rows that repeat another row of the class; IDs are not compared.
-        distinct: Rows that are left without these.
-        rows_per_feature: Rows for each column that a classifier can use.
-        lesson: What so many rows allow, in a sentence.
+        rows: Number of its rows.
+        share: Fraction of all rows, 0 to 1.
+        duplicates: Number of rows equal to an earlier row of the class, IDs ignored.
+        distinct: Number of rows without these duplicates.
+        rows_per_feature: Rows of the class divided by the number of usable features.
+        lesson: What this number of rows allows, in one or two sentences.
     """
 
     label: str
@@ -59,14 +59,15 @@ class Minority:
 
 @dataclass(frozen=True, eq=False)
 class ExaminedColumn:
-    """One feature and what was measured on it.
+    """One feature and its measurements.
 
     Attributes:
-        column: What it was taken for.
-        series: Its cells, of shape (rows,).
-        codes: Equal cells have equal codes, missing ones share one; int64 of shape (rows,).
+        column: Kind and limits.
+        series: The cells, shape (rows,).
+        codes: Codes of the cells, int64 of shape (rows,): equal cells have equal codes, and all
+            missing cells share one.
         gone: Whether a cell is missing, bool of shape (rows,).
-        alone: Average precision of a small tree on this column only; None if none was grown.
+        alone: Average precision of a small tree on this column only; None if none was fitted.
     """
 
     column: Column
@@ -86,11 +87,11 @@ class ExaminedColumn:
 
     @property
     def top_share(self) -> float:
-        """Share of the rows that hold the most frequent value, from 0 to 1."""
+        """Fraction of rows with the most frequent value, 0 to 1."""
         return float(np.bincount(self.codes).max() / len(self.codes))
 
     def facts(self) -> dict[str, Any]:
-        """What `Audit.columns` holds of it."""
+        """Its entry in `Audit.columns`."""
         return {
             "name": self.name,
             "kind": self.column.kind,
@@ -105,21 +106,23 @@ class ExaminedColumn:
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """A table and everything that was measured on it; findings are drawn from this.
+    """A table and all its measurements, from which the findings are derived.
 
     Attributes:
         table: The whole table.
-        minority: The class that is looked at.
+        minority: The class of interest.
         is_rare: Whether a row is of this class, bool of shape (rows,).
         columns: The features, in the order of the table.
-        equal: Rows with the same number have equal features (IDs apart), int of shape (rows,).
-        is_coarse: Whether most rows of the other classes repeat. Then the columns are coarse and a
-            repeated row is a new case, not a copy.
-        leaks: Columns, or pairs of them, that alone predict the class too well; the worst first.
-        model: None where the class, or the rest, has fewer than 2 distinct rows or no feature.
-        moment: Dates after it lie in the future.
-        scored: Out-of-fold scores of the rows that the model saw, and whether they are of the
-            class, both of shape (rows,).
+        equal: Group number of each row, int of shape (rows,): rows with equal features, IDs
+            ignored, share a number.
+        is_coarse: Whether most rows of the other classes have an equal row. If so, the columns are
+            too coarse to tell cases apart, and equal rows count as separate cases.
+        leaks: Columns, or pairs, that alone predict the class too well; the worst first.
+        model: Scores of the quick model; None if the class, or the rest, has fewer than 2 distinct
+            rows, or there is no feature.
+        moment: Later dates are future dates.
+        scored: Out-of-fold scores of the model's rows, and whether they are of the class; both of
+            shape (rows,).
     """
 
     table: Table
@@ -143,19 +146,22 @@ def examine(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> Examined:
-    """Measure everything that an audit reports.
+    """Make all measurements of an audit.
 
     Args:
-        table: With a target.
-        label: The class to look at; None: the rarest one.
-        groups: Rows of one group share a fold, shape (rows,); None: equal rows do.
-        moment: Dates after it lie in the future.
-        seed: Of folds, samples and bootstrap.
-        progress: Shows the stages.
+        table: A table with a target.
+        label: The class of interest; None: the rarest class.
+        groups: Group of each row, shape (rows,); a group stays in one fold. None: equal rows do.
+        moment: Later dates are future dates.
+        seed: Seed of folds, samples and bootstrap.
+        progress: Progress bar.
+
+    Returns:
+        The table with its measurements.
 
     Raises:
-        DataError: There is not one group for each row.
-        UsageError: `label` is no class.
+        DataError: The number of groups differs from that of rows.
+        UsageError: `label` is not a class.
     """
     counts = {c: n for c, n in table.counts.items() if n}
     chosen = min(counts, key=lambda c: counts[c])
@@ -203,10 +209,10 @@ def examine(
 
 
 def _kin(equal: np.ndarray, groups: Any, is_coarse: bool) -> np.ndarray:
-    """Rows with the same number share a fold; int of shape (rows,).
+    """Group number of each row for cross-validation, int of shape (rows,).
 
-    Equal rows share one, or a model would be asked about a row that it has seen. Where the columns
-    are coarse, an equal row is a new case, and each row is by itself.
+    Equal rows share a number, so that no test row has a copy in the training part. If the columns
+    are coarse, equal rows are separate cases and each row is its own group.
     """
     rows = len(equal)
     if groups is None:
@@ -224,7 +230,7 @@ def _modelled(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> tuple[Model | None, list[Leak], list[Estimate | None], tuple[np.ndarray, np.ndarray] | None]:
-    """The quick model, the leaks, the average precision of each column alone, and the scores."""
+    """The quick model, the leaks, the average precision of each single column, and the scores."""
     features = table.schema.features
     places = [ranks_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
@@ -239,7 +245,7 @@ def _modelled(
         model = judge(scores, drawn, share, len(table), child_seed(seed, 2))
 
     def importance() -> np.ndarray:
-        assert boosted is not None  # leaks asks only where there is a good model
+        assert boosted is not None  # `find_leaks` calls this only if there is a good model
         lost = np.zeros(len(features))
         lost[learned] = boosted[0].importance(boosted[1], child_seed(seed, 4))
         return lost
@@ -259,7 +265,7 @@ def _modelled(
 
 
 def lesson(label: str, rows: int, distinct: int, features: int) -> str:
-    """What can be learned from so many rows of a class.
+    """A sentence on what the number of rows of a class allows.
 
     Example:
         >>> lesson("ill", 9, 9, 4)

@@ -1,6 +1,7 @@
-"""The findings of an audit: a list of functions, each of which looks for one kind of fault.
+"""The findings of an audit: one function for each kind of problem.
 
-A new finding is one function, added to `OF_COLUMN` (asked about each feature) or to `OF_TABLE`.
+To add a finding, write a function and add it to `OF_COLUMN` (called for each feature) or to
+`OF_TABLE` (called once).
 """
 
 from __future__ import annotations
@@ -23,31 +24,32 @@ from synthgen.tables.inference import ID_NAME
 from synthgen.tables.notes import READS_AS
 
 SEVERITIES = ("error", "warning", "note")
-# Of a column: share of its most frequent value; different values; rows that a level should have;
-# different values over cells; share of missing cells.
+# Thresholds for one column: share of the most frequent value, number of categories, rows per
+# category, distinct values divided by cells, share of missing cells.
 NEAR_CONSTANT, MANY_LEVELS, LEVEL_ROWS, ID_SHARE, MUCH_MISSING = 0.995, 50, 5, 0.95, 0.5
-# What the reason of a column says of texts that look like numbers or dates.
+# Matches the reason of a text column that looks like numbers or dates.
 READ_AS = re.compile(r"most (?:look )?like (numbers|dates)")
-# Of cells that are missing more often in one class: p (over the number of columns) and ratio.
+# Missing cells that depend on the class: largest p (Bonferroni-corrected) and smallest ratio.
 MISSING_P, MISSING_RATIO = 0.01, 1.5
-# Share of rows that repeat, or contradict, another from which on that is a warning.
+# Duplicates or contradictions give a warning from this fraction of the rows.
 WORTH_A_WARNING = 0.01
-# Average precision from which on a leak is likelier than an easy class.
+# From this average precision, a leak is more likely than an easy class.
 TOO_EASY = 0.97
-# Share of the class that scores below the median of the others, from which on that is a warning.
+# Hard rows give a warning if this fraction of the class scores below the median of the others.
 HARD_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about the table before training on it.
+    """One problem or fact found by an audit.
 
     Attributes:
-        code: A stable name, such as ``leak_column``.
-        severity: ``error`` (no figure can be trusted), ``warning`` (likely harm) or ``note``.
-        column: Where; a pair as ``"a, b"``; None for the whole table.
+        code: A stable identifier, such as ``leak_column``.
+        severity: ``error`` (scores on this table cannot be trusted), ``warning`` (likely to harm a
+            model) or ``note``.
+        column: The affected column, a pair as ``"a, b"``; None for the whole table.
         message: What was found, and what to do about it.
-        evidence: The figures behind it.
+        evidence: The numbers behind the message.
     """
 
     code: str
@@ -58,7 +60,7 @@ class Finding:
 
 
 def find(examined: Examined) -> list[Finding]:
-    """All findings, errors first; those of one severity in the order of the lists below."""
+    """All findings, errors first; within a severity, in the order of `OF_COLUMN`, `OF_TABLE`."""
     found = of_leaks(examined)
     for column in examined.columns:
         for look in OF_COLUMN:
@@ -72,7 +74,7 @@ def find(examined: Examined) -> list[Finding]:
 
 
 def of_values(column: ExaminedColumn, examined: Examined) -> list[Finding]:
-    """Columns that are empty, constant or nearly so, or miss many cells."""
+    """Columns that are empty, constant or nearly constant, or have many missing cells."""
     kind, reason = column.column.kind, column.column.reason
     if kind in ("missing", "constant"):
         code = {"missing": "all_missing", "constant": "constant"}[kind]
@@ -89,7 +91,7 @@ def of_values(column: ExaminedColumn, examined: Examined) -> list[Finding]:
 
 
 def of_kind(column: ExaminedColumn, examined: Examined) -> list[Finding]:
-    """IDs, free texts, levels with few rows, and codes that were taken for categories."""
+    """IDs, free text, categories with few rows, and numeric codes taken for categories."""
     kind, reason, distinct = column.column.kind, column.column.reason, column.distinct
     rows = int((~column.gone).sum())
     if kind == "id":
@@ -112,7 +114,7 @@ def of_kind(column: ExaminedColumn, examined: Examined) -> list[Finding]:
 
 
 def of_texts(column: ExaminedColumn, examined: Examined) -> list[Finding]:
-    """Columns of numbers or dates that a few other cells turn into text."""
+    """Text columns in which most cells, but not all, are numbers or dates."""
     what = READ_AS.search(column.column.reason)
     if what is None or column.column.kind not in ("categorical", "id", "text"):
         return []
@@ -131,7 +133,7 @@ def of_texts(column: ExaminedColumn, examined: Examined) -> list[Finding]:
 
 
 def of_levels(column: ExaminedColumn) -> list[Finding]:
-    """Categories with many levels or with levels of few rows, and numbers taken for categories."""
+    """Columns with many or rare categories, and numbers taken for categories."""
     distinct, found = column.distinct, []
     levels = np.unique(column.codes[~column.gone], return_inverse=True)[1]
     few = int((np.bincount(levels) < LEVEL_ROWS).sum())
@@ -157,7 +159,7 @@ def of_dates(column: ExaminedColumn, examined: Examined) -> list[Finding]:
     values, gone = column.column.numbers(column.series)
     stamps, moment = values[~gone].astype(unit), examined.moment
     moment = moment.tz_convert("UTC").tz_localize(None) if moment.tzinfo else moment
-    # Compared in seconds: the year 9999 does not fit into 64 bits of nanoseconds.
+    # Compare in seconds, because the year 9999 overflows 64-bit nanoseconds.
     later = int((stamps.astype("datetime64[s]") > np.datetime64(moment, "s")).sum())
     if not later:
         return []
@@ -168,9 +170,9 @@ def of_dates(column: ExaminedColumn, examined: Examined) -> list[Finding]:
 
 
 def of_missing(column: ExaminedColumn, examined: Examined) -> list[Finding]:
-    """Whether cells are missing more often in one class.
+    """Columns whose cells are missing more often in one class.
 
-    Fisher's exact test, with a bound that is divided by the number of columns that are tested.
+    Fisher's exact test, with a Bonferroni correction for the number of columns.
     """
     gone, is_rare = column.gone, examined.is_rare
     if not 0 < gone.sum() < len(gone):
@@ -216,7 +218,7 @@ def _of_leak(leak: Leak) -> Finding:
 
 
 def of_duplicates(examined: Examined) -> list[Finding]:
-    """Rows that repeat another one."""
+    """Rows equal to an earlier row."""
     again = duplicates(examined)
     if not again["rows"]:
         return []
@@ -244,7 +246,7 @@ def of_contradictions(examined: Examined) -> list[Finding]:
 
 
 def duplicates(examined: Examined) -> dict[str, float]:
-    """How many rows repeat or contradict another one; see `Audit.duplicates`."""
+    """Numbers of duplicate and contradictory rows, see `Audit.duplicates`."""
     labels, groups = examined.table.labels, examined.equal
     size = labels.max() + 1
     pairs = np.unique(groups * size + labels)
@@ -260,7 +262,7 @@ def duplicates(examined: Examined) -> dict[str, float]:
 
 
 def of_labels(examined: Examined) -> list[Finding]:
-    """Classes that a person would read as one."""
+    """Class names that differ only in case, spaces or invisible characters."""
     counts, read = examined.table.counts, {}
     for label, rows in counts.items():
         if rows:
@@ -277,14 +279,14 @@ def of_labels(examined: Examined) -> list[Finding]:
 
 
 def _as_read(label: str) -> str:
-    """The label without what a reader does not see: case, spaces, zero-width characters."""
+    """The label without case, spaces and zero-width characters."""
     plain = unicodedata.normalize("NFKC", label)
     seen = "".join(c for c in plain if unicodedata.category(c) != "Cf")
     return " ".join(seen.split()).casefold()
 
 
 def of_size(examined: Examined) -> list[Finding]:
-    """Classes of very few rows, or of copies."""
+    """A class with very few rows or many duplicates."""
     rare, found = examined.minority, []
     if rare.rows < NETWORK_ROWS:
         severity = "error" if rare.rows < 2 else "warning"
@@ -300,7 +302,7 @@ def of_size(examined: Examined) -> list[Finding]:
 
 
 def of_model(examined: Examined) -> list[Finding]:
-    """What the quick model shows: how accuracy misleads, too much signal, or none."""
+    """Findings from the quick model: misleading accuracy, too much signal, or none."""
     model, rare = examined.model, examined.minority
     if model is None:
         text = "no model was trained: too few distinct rows, or no feature to learn from"
@@ -334,7 +336,7 @@ def of_model(examined: Examined) -> list[Finding]:
     return found
 
 
-# Functions that look at each feature, and at the table; findings appear in this order.
+# Called for each feature, and once for the table; findings appear in this order.
 OF_COLUMN: tuple[Callable[[ExaminedColumn, Examined], list[Finding]], ...] = (
     of_values,
     of_kind,
@@ -352,7 +354,7 @@ OF_TABLE: tuple[Callable[[Examined], list[Finding]], ...] = (
 
 
 def said(estimate: Estimate, form: str = ".3g") -> str:
-    """A figure with its 95 % interval, as text.
+    """An estimate with its 95 % interval, as text.
 
     Example:
         >>> said(Estimate(0.5, 0.25, 0.75, 0.1))

@@ -24,13 +24,13 @@ from synthgen.seeds import child_seed
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.table import Table
 
-# What the trees on one column see: rows at most, and cells of all columns together.
+# Limits for the trees on single columns: rows, and cells of all columns together.
 SCREEN_ROWS, SCREEN_CELLS = 20_000, 500_000
 # The gain of a column is (average precision - share of the class) / (1 - share): 0 is guessing, 1
-# is knowing. On 16 real tables without known leaks, three hormones that all but define a disease
-# gain 0.66 to 0.79 alone, and no other column above 0.41. So 0.6 is worth a question, and honest
-# columns do not reach 0.9. Two honest columns reach 0.83, and two out of three columns always hold
-# most of the information, so pairs are tried from four columns on.
+# is perfect. On 16 real tables without known leaks, three hormones that almost define a disease
+# gain 0.66 to 0.79 alone, and no other column gains more than 0.41. So a gain of 0.6 is suspicious,
+# and one of 0.9 is a leak. Two legitimate columns together reach 0.83. Two of three columns always
+# hold most of the information, so pairs are tried only if there are at least four columns.
 LEAK_GAIN, STRONG_GAIN, FEW_COLUMNS = 0.9, 0.6, 4
 
 
@@ -39,9 +39,9 @@ class Leak:
     """One or two columns that alone predict the class too well.
 
     Attributes:
-        columns: Their names.
+        columns: Names of the one or two columns.
         precision: Average precision of a small tree on them.
-        certain: Whether honest columns are not known to reach that; otherwise it is a question.
+        certain: True if no legitimate column is known to reach it; False if it is only suspicious.
     """
 
     columns: tuple[str, ...]
@@ -59,19 +59,22 @@ def find_leaks(
     importance: Callable[[], np.ndarray],
     seed: np.random.SeedSequence,
 ) -> tuple[list[Leak], list[Estimate | None]]:
-    """What tells too much, the worst first; and the average precision of each column alone.
+    """Find columns, or pairs of columns, that alone predict the class too well.
 
-    Pairs are tried where the model is good and no column alone is: among the 3 best columns and
-    the 4 that the model misses most when they are shuffled.
+    If the model of all columns is good but no single column is, pairs are tried among the 3 best
+    columns and the 4 with the highest permutation importance.
 
     Args:
-        table: The whole of it.
-        places: Of the cells of each feature, see `synthgen.encoding.matrix.ranks_of`.
-        is_rare: Of the class, bool of shape (rows,).
-        groups: Rows of one group share a fold, int of shape (rows,).
-        precision: Average precision of a model of all columns; 0 if there is none.
-        importance: Gives what that model loses without each feature, shape (features,).
-        seed: Of samples and folds.
+        table: The whole table.
+        places: Ranks of the cells of each feature, see `synthgen.encoding.matrix.ranks_of`.
+        is_rare: Whether a row is of the class, bool of shape (rows,).
+        groups: Group of each row, int of shape (rows,); a group stays in one fold.
+        precision: Average precision of the model of all columns; 0 if there is none.
+        importance: Returns the permutation importances in that model, shape (features,).
+        seed: Seed of samples and folds.
+
+    Returns:
+        The leaks, the worst first, and the average precision of each single column.
     """
     features, share = table.schema.features, float(is_rare.mean())
     cap = int(np.clip(SCREEN_CELLS // max(1, len(features)), 2000, SCREEN_ROWS))
@@ -88,7 +91,7 @@ def find_leaks(
     ]
     found = _too_good({(i,): e for i, e in enumerate(alone) if e is not None}, features, share)
     able = [i for i, column in enumerate(features) if is_learned(column)]
-    # A model of few rows may miss what two columns predict only together.
+    # With few rows, the model may miss what two columns predict only together.
     if found or len(able) < FEW_COLUMNS or precision <= 0:
         return found, alone
     missed, best_alone = importance(), {i: e.value for i, e in enumerate(alone) if e is not None}
@@ -99,7 +102,7 @@ def find_leaks(
         both = _combined([(features[i], table.frame[features[i].name]) for i in (a, b)])
         both = [(p[rows.index], is_level) for p, is_level in both]
         scores[a, b] = _tree_scores([parts[a], parts[b], *both], rows)
-    # Only the best pair: other pairs with one of its columns would show the same leak again.
+    # Report only the best pair; other pairs with one of its columns show the same leak.
     best = max(scores, key=lambda p: average_precision(rows.y, scores[p], rows.weight))
     pair = estimated_precision(scores[best], rows, share, again)
     return _too_good({best: pair}, features, share), alone
@@ -112,11 +115,11 @@ def _gain(precision: float, share: float) -> float:
 def _too_good(
     estimates: dict[tuple[int, ...], Estimate], features: tuple[Column, ...], share: float
 ) -> list[Leak]:
-    """The columns or pairs whose gain is too high, the best first."""
+    """The columns or pairs whose gain is too high, highest first."""
     found = []
     for members, estimate in sorted(estimates.items(), key=lambda item: -item[1].value):
         gain = _gain(estimate.value, share)
-        # Two honest columns together may well predict much.
+        # Two legitimate columns together may well predict the class, so pairs need a higher gain.
         if gain >= (STRONG_GAIN if len(members) == 1 else LEAK_GAIN):
             names = tuple(str(features[i].name) for i in members)
             found.append(Leak(names, estimate, gain >= LEAK_GAIN))
@@ -124,7 +127,7 @@ def _too_good(
 
 
 def _combined(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bool]]:
-    """What two columns hold together: the gap between two numbers, each combination of levels."""
+    """Joint features of two columns: the difference of numbers, each combination of categories."""
     if all(c.kind in LEVELS for c, _ in pair):
         crossed = groups_of([codes_of(series) for _, series in pair], 0)
         return [(crossed.astype(np.float64), True)]
@@ -138,13 +141,13 @@ def _combined(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bo
 
 
 def _tree_scores(parts: list[tuple[np.ndarray, bool]], rows: FoldedRows) -> np.ndarray:
-    """Out-of-fold scores of a small tree on a few columns; shape (rows,).
+    """Out-of-fold scores of a small tree on a few columns, shape (rows,).
 
-    Levels are ordered by their share of the class among the rows that the tree learns from.
+    Categories are ordered by the fraction of the class among their training rows.
 
     Args:
-        parts: For each column its ranks, shape (rows,), and whether they are levels.
-        rows: The rows with these ranks.
+        parts: For each column, its ranks of shape (rows,) and whether it is categorical.
+        rows: The rows with these ranks, and their folds.
     """
     scores = np.empty(len(rows.y))
     leaf = int(np.clip(rows.y.sum() // 4, 1, 5))
@@ -154,13 +157,13 @@ def _tree_scores(parts: list[tuple[np.ndarray, bool]], rows: FoldedRows) -> np.n
         weight, y, columns = rows.weight[train], rows.y[train], []
         for places, is_level in parts:
             if is_level:
-                codes = np.nan_to_num(places + 1).astype(np.int64)  # missing is a level too
+                codes = np.nan_to_num(places + 1).astype(np.int64)  # missing is a category too
                 of_class = np.bincount(codes[train], weight * y, codes.max() + 1)
                 of_all = np.bincount(codes[train], weight, codes.max() + 1)
                 places = ((of_class + np.average(y, weights=weight)) / (of_all + 1))[codes]
             columns.append(places)
         matrix = np.column_stack(columns).astype(np.float32)
-        checks = bool(np.isnan(matrix).any())  # needed for NaN only: it costs more than the tree
+        checks = bool(np.isnan(matrix).any())  # the checks cost more than the tree
         tree = DecisionTreeClassifier(
             max_depth=2 + len(parts), min_samples_leaf=leaf, random_state=0
         )

@@ -14,22 +14,24 @@ from synthgen.model_selection.classifiers import AUDIT, boosting
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
 from synthgen.model_selection.ranking import Ranked, Steps, average_precision
 
-# Rows that the model sees. At most half of them are of the rare class, unless the other classes
+# Most rows for the model. At most half of them are of the rare class, unless the other classes
 # have fewer; weights restore the class shares of the table.
 MODEL_ROWS = 30_000
 FOLDS = 5
-REPLICATES = 500  # of the bootstrap
-LISTED = 20  # positions of hard rows and look-alikes, at most
-MAX_BINS = 254  # histogram boosting takes no more
+REPLICATES = 500  # bootstrap replicates
+LISTED = 20  # most hard rows, and most look-alikes, to list
+MAX_BINS = 254  # the limit of histogram boosting
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval.
+    """A score with its 95 % interval.
 
     Attributes:
-        value, low, high: The figure and the ends of its interval.
-        reference: The figure of a guess that knows only the class shares.
+        value: The score.
+        low: Lower bound of its interval.
+        high: Upper bound of its interval.
+        reference: The score of a random guess that knows only the class shares.
     """
 
     value: float
@@ -40,27 +42,32 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Model:
-    """Out-of-fold figures of a quick boosting model, at the class shares of the table.
+    """Cross-validated scores of a quick boosting model, at the class shares of the table.
 
-    Equal rows share a fold. If most rows of the other classes have an equal one, the columns are
-    too coarse for that; each row then counts as a case of its own.
+    Equal rows share a fold. If most rows of the other classes have an equal row, the columns are
+    too coarse for that, and each row counts as a separate case.
 
-    Recall, accuracy, balanced accuracy (all at the threshold 0.5) and the share of hard rows have
-    Wilson intervals, which have a width even if no row is found. The intervals of the other figures
-    come from a bootstrap of the rows of each class; the model is not trained again.
+    Accuracy, balanced accuracy, recall (all at threshold 0.5) and the fraction of hard rows have
+    Wilson intervals, which keep a width even if no row is found. The other intervals come from a
+    bootstrap of the scored rows within each class, without retraining.
 
     Attributes:
-        rows: Rows that the model saw.
-        sampled: Whether the table has more rows.
+        rows: Number of rows used.
+        sampled: Whether these are a sample of a larger table.
         folds: Number of folds.
-        settings: Settings of the boosting, and the threshold.
-        accuracy, balanced_accuracy, recall, average_precision, roc_auc, log_loss: The figures.
-        hard_share: Share of the class that scores below the median of the other classes.
+        settings: Hyperparameters of the boosting, and the threshold.
+        accuracy: Fraction of correct predictions.
+        balanced_accuracy: Mean recall of the class and of the rest.
+        recall: Recall of the class.
+        average_precision: Average precision.
+        roc_auc: Area under the ROC curve.
+        log_loss: Log loss, in nats.
+        hard_share: Fraction of the class that scores below the median of the other classes.
         false_alarms: False alarms per hit, at the threshold that finds half of the class.
-        hard_rows: Positions (from 0) of the at most 20 rows of the class with the lowest scores, if
-            these are below the median of the other classes.
-        lookalikes: Positions of the at most 20 rows of other classes with the highest scores, if
-            these are above the median of the class. Their label may be wrong.
+        hard_rows: Row positions (from 0) of up to 20 rows of the class with the lowest scores, all
+            below the median of the other classes.
+        lookalikes: Row positions of up to 20 rows of other classes with the highest scores, all
+            above the median of the class. Their label may be wrong.
     """
 
     rows: int
@@ -84,13 +91,13 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class FoldedRows:
-    """Rows to learn from and their folds; all arrays are of shape (rows,).
+    """The sampled rows and their folds; all arrays have shape (rows,).
 
     Attributes:
-        index: Position of each row in the table.
+        index: Position of the row in the table.
         y: Whether the row is of the class.
-        weight: Number of rows of the table that the row stands for.
-        fold: Number of the row's fold, from 0.
+        weight: Number of table rows that this row represents.
+        fold: Fold number, from 0.
     """
 
     index: np.ndarray
@@ -100,17 +107,17 @@ class FoldedRows:
 
 
 def codes_of(series: pd.Series) -> np.ndarray:
-    """A code for each cell: equal cells have equal codes, and all missing cells have one."""
+    """Integer code of each cell; equal cells share a code, and so do all missing cells."""
     return pd.factorize(series, use_na_sentinel=False)[0].astype(np.int64)
 
 
 def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
-    """A number for each row: rows with equal cells have the same one.
+    """Group number of each row; rows with equal cells share a number.
 
-    Without columns, each row has a number of its own.
+    Without columns, each row is its own group.
 
     Args:
-        cells: Codes of each column, shape (rows,).
+        cells: One array of codes per column, each of shape (rows,).
         rows: Number of rows.
 
     Example:
@@ -128,13 +135,13 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
 def draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> FoldedRows | None:
-    """At most `cap` rows with their folds; a group lies in one fold.
+    """Sample at most `cap` rows and assign them to folds, without splitting groups.
 
     Args:
         is_rare: Whether a row is of the class, bool of shape (rows,).
-        groups: Rows with the same number share a fold, int of shape (rows,).
-        cap: Most rows to draw.
-        seed: For the draw and the folds.
+        groups: Group of each row, int of shape (rows,).
+        cap: Largest number of rows.
+        seed: Seed of the sample and the folds.
 
     Returns:
         The rows; None if all rows of the class, or all others, are in one group.
@@ -150,8 +157,7 @@ def draw(
     folds = min(FOLDS, int(has_rare.sum()), int(has_rest.sum()))
     if folds < 2:
         return None
-    # Groups go to the folds in turn, those of the other classes first, so that every fold has rows
-    # of both.
+    # Assign groups to folds in turn, those without the class first, so that every fold has both.
     order = np.lexsort([rng.random(len(has_rare)), 2 * has_rare - has_rest])
     deal = np.empty(len(order), dtype=np.int64)
     deal[order] = np.arange(len(order)) % folds
@@ -164,12 +170,12 @@ def draw(
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """Out-of-fold scores, and what they came from.
+    """Out-of-fold scores, with the feature matrix and one of the models.
 
     Attributes:
         scores: Out-of-fold probabilities of the class, shape (rows,).
-        matrix: What the models learned from, shape (rows, columns).
-        first: The model that has not seen fold 0.
+        matrix: Feature matrix of the models, shape (rows, columns).
+        first: The model trained without fold 0.
     """
 
     scores: np.ndarray
@@ -194,13 +200,16 @@ class Boosted:
 def boost(
     parts: list[tuple[np.ndarray, bool]], rows: FoldedRows, seed: np.random.SeedSequence
 ) -> Boosted:
-    """Score each fold with a model that was trained on the other folds.
+    """Cross-validate boosting: score each fold with a model trained on the other folds.
 
     Args:
-        parts: (ranks, whether they are levels) of each column; ranks of shape (rows,), see
-            `encoding.matrix.ranks_of`.
-        rows: The rows with these ranks.
-        seed: For the models.
+        parts: For each column, its ranks of shape (rows,), see `encoding.matrix.ranks_of`, and
+            whether it is categorical.
+        rows: The rows with these ranks, and their folds.
+        seed: Seed of the models.
+
+    Returns:
+        The out-of-fold scores.
     """
     scores, first = np.empty(len(rows.y)), None
     matrix = np.column_stack([_binned(places, level) for places, level in parts])
@@ -218,10 +227,10 @@ def boost(
 
 
 def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
-    """Ranks reduced to the number of bins that histogram boosting has.
+    """Reduce ranks to the number of bins of histogram boosting.
 
-    Levels are ranked by frequency, so the rarest share the last bin. Numbers are cut at quantiles.
-    Boosting would cut them alike, but takes forty times as long if rows have weights.
+    Categories are ranked by frequency, so the rarest share the last bin. Numbers are binned at
+    quantiles. Boosting would do the same, but takes forty times as long with sample weights.
     """
     if is_level:
         return places.clip(max=MAX_BINS - 1)
@@ -236,21 +245,21 @@ def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
 
 
 def share_of(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """A share of rows, and the lower and upper end of its Wilson interval."""
+    """A fraction of rows, with the lower and upper bound of its Wilson interval."""
     return hits / rows, *wilson(hits / rows, rows, confidence)
 
 
 def judge(
     scores: np.ndarray, rows: FoldedRows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
-    """All figures of a `Model`.
+    """Compute all scores of a `Model`.
 
     Args:
         scores: Out-of-fold probabilities of the class, shape (rows,).
         rows: The rows with these scores.
-        share: Share of the class in the table.
-        total: Rows of the table.
-        seed: For the bootstrap.
+        share: Fraction of the class in the table, 0 to 1.
+        total: Number of rows of the table.
+        seed: Seed of the bootstrap.
     """
     y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
     rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
@@ -320,9 +329,9 @@ def estimated_precision(
 
 
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
-    """A figure and its interval from bootstrap replicates."""
-    # A row of the class that is drawn twice ranks beside itself, which raises the replicates: their
-    # mean is moved back to the value.
+    """A score with its interval from bootstrap replicates."""
+    # A row of the class that is drawn twice ranks beside itself, which biases the replicates
+    # upwards; so their mean is shifted to the value.
     tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
     low, high = map(float, np.quantile(again, [tail, 1 - tail]))
     return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)
@@ -331,7 +340,7 @@ def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> 
 def _mixed(
     part: float, a: tuple[float, float, float], b: tuple[float, float, float], reference: float
 ) -> Estimate:
-    """``part * a + (1 - part) * b`` of two independent shares (Zou & Donner 2008)."""
+    """Interval of ``part * a + (1 - part) * b`` for independent shares (Zou & Donner 2008)."""
     value = part * a[0] + (1 - part) * b[0]
     below = math.hypot(part * (a[0] - a[1]), (1 - part) * (b[0] - b[1]))
     above = math.hypot(part * (a[2] - a[0]), (1 - part) * (b[2] - b[0]))

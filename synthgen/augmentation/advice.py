@@ -1,4 +1,4 @@
-"""What to do with an augmented table: a recommendation, and the findings behind it."""
+"""Advice on an augmented table: the recommendation and the cards that support it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from synthgen.augmentation.amount import Addition, Validated
 from synthgen.report.answer import Card, Recommendation
 from synthgen.tables.dtypes import shown
 
-MOST_LABELS = 3  # that a sentence names
-# evaluation/benchmark.md: `auto` less default boosting, at 10 to 100 rows of the class.
+MOST_LABELS = 3  # classes, rules or columns named in one sentence
+# From evaluation/benchmark.md: `auto` against default boosting, with 10 to 100 rows of the class.
 AUTO = "On 23 of 24 tables synthgen auto ranked a class of 10 to 100 rows better than boosting"
 
 
 def recommend(
     additions: Sequence[Addition], target: object, *, validated: Validated | None, copies: bool
 ) -> Recommendation:
-    """What the new rows are for, and what finds the class.
+    """Recommend how to use the new rows, and how to train a classifier for the class.
 
     Args:
-        additions: The new rows of each class.
-        target: Name of the target.
-        validated: What validation found; None if nothing was validated.
-        copies: Whether the new rows are real rows, each moved a little.
+        additions: Number of new rows per class.
+        target: Name of the target column.
+        validated: Validation results; None if nothing was validated.
+        copies: Whether the new rows are resampled real rows with noise (`SmoothedBootstrap`).
+
+    Returns:
+        The action, its reason and the command to run.
 
     Example:
         >>> added = [Addition("ill", 5, "as asked for")]
@@ -77,7 +80,7 @@ def cards(
     guard: Mapping[Any, Mapping[str, Any]],
     not_learned: Mapping[Any, str],
 ) -> tuple[Card, ...]:
-    """How many rows were made and why, what was refused, and which columns are not learned."""
+    """Cards for the number of new rows, the rejected rows, and the columns not learned."""
     rows, labels = sum(a.rows for a in additions), _named([a.label for a in additions])
     most = max(before.values())
     shares = "; ".join(
@@ -113,7 +116,7 @@ def cards(
 
 
 def found_rules(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    """The rules that all rows of the table keep, and so do the new ones."""
+    """Texts of the rules that all real rows and all new rows satisfy."""
     return list(
         dict.fromkeys(rule for found in guard.values() for rule in found.get("found_rules", ()))
     )
@@ -125,7 +128,7 @@ def _some(rules: Sequence[str]) -> str:
 
 
 def refused_lines(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    """How many drawn rows were refused of each class, and why."""
+    """Number of rejected rows per class and reason, one line each."""
     lines = []
     for label, found in guard.items():
         if found["refused"]:
@@ -137,7 +140,7 @@ def refused_lines(guard: Mapping[Any, Mapping[str, Any]]) -> list[str]:
 
 
 def _named(labels: Sequence[Any]) -> str:
-    """Classes in a sentence."""
+    """The first classes, comma-separated, and the number of the others."""
     names = [shown(label) for label in labels[:MOST_LABELS]]
     more = len(labels) - len(names)
     return ", ".join(names) + (f" and {more} more classes" if more else "")

@@ -1,4 +1,4 @@
-"""How many rows to make: as many as asked for, or the amount that validation chooses."""
+"""How many rows to add: the number given by the user, or one chosen by cross-validation."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from synthgen.tables.table import Table
 from synthgen.training.device import resolve
 
 Amount = float | str
-# In order of simplicity: of two that are as good, the first is taken.
+# Sorted by simplicity: of two amounts that are equally good, the first is chosen.
 AMOUNTS: tuple[Amount, ...] = (0.0, 0.1, "double", 0.3, "balance")
 RATIO = 0.3  # of the largest class: see `default_amount`
 FOLDS, LEAST = 5, 10  # a class with fewer rows than LEAST cannot be validated
-MOST_ROWS = 20_000  # of a class; to make more of them in each fold would take too long
-# On a CPU a network would take minutes in each fold. A stand-in is validated in its place: trained
-# for a share of the steps, at least BRIEF_STEPS, on at most BRIEF_ROWS rows of each other class.
+MOST_ROWS = 20_000  # new rows per class; sampling more in each fold would take too long
+# On a CPU, training a network takes minutes per fold. Validation therefore trains it for
+# BRIEF_SHARE of its steps, at least BRIEF_STEPS, on at most BRIEF_ROWS rows per other class.
 BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
 BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
 @dataclass(frozen=True)
 class Addition:
-    """New rows of one class.
+    """Number of new rows of one class.
 
     Attributes:
-        label: The class, as it stands in the target.
-        rows: How many rows were made.
+        label: The class, a value of the target column.
+        rows: Number of new rows.
         reason: How the number was chosen, in words.
     """
 
@@ -57,15 +57,15 @@ class Addition:
 
 @dataclass(frozen=True)
 class Validated:
-    """The amount that validation chose.
+    """The amount of new rows chosen by cross-validation.
 
     Attributes:
-        amount: One of `AMOUNTS`: a share of the most frequent class, "double" or "balance".
-        rows: New rows of each class, by label.
-        curve: Mean average precision over the folds for each amount tried; empty if a class has too
-            few rows to validate.
+        amount: One of `AMOUNTS`: a fraction of the most frequent class, "double" or "balance".
+        rows: Number of new rows per class.
+        curve: Average precision of each amount tried, averaged over the folds; empty if nothing
+            could be validated.
         reason: How the amount was chosen, in words.
-        finding: Whether new rows helped a classifier, in one sentence.
+        finding: Whether new rows improved a classifier, in one sentence.
     """
 
     amount: Amount
@@ -76,19 +76,20 @@ class Validated:
 
     @property
     def helps(self) -> bool:
-        """Whether an amount was found to rank better than no new row."""
+        """Whether validation chose to add rows."""
         return bool(self.curve) and self.amount != 0
 
 
 def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
-    """Rows that each class should have: classes below the amount are raised, none is lowered.
+    """Target size of each class that is smaller than `amount` asks for.
 
     Args:
-        counts: Rows of each class, shape (classes,).
-        amount: Share of the most frequent class; "double" (at most that class) or "balance".
+        counts: Number of rows per class, shape (classes,).
+        amount: Fraction of the most frequent class; "balance" for its size; "double" for twice the
+            own size, at most that of the most frequent class.
 
     Returns:
-        Rows by position of the class, for the classes that are raised.
+        Number of rows (real and new) by position of the class; larger classes are left out.
 
     Example:
         >>> wanted_rows(np.array([1000, 60]), 0.3), wanted_rows(np.array([1000, 60]), "double")
@@ -110,16 +111,16 @@ def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
 def default_amount(
     counts: dict[Any, int], labels: Sequence[Any], found: Validated | None = None
 ) -> list[Addition]:
-    """How many rows to make of each label when nobody says how many: set here and nowhere else.
+    """Number of new rows per class if the user gives none; the only place with this default.
 
-    The amount that validation found to help. If none was, rows up to 0.3 of the largest class, and
-    at least as many as the class has, so that no new row weighs more than a real one: with their
-    weights, such rows lose little on the tables of ``evaluation/benchmark.md``.
+    If an amount helped in validation, it is used. Otherwise the class is raised to 0.3 of the
+    largest class, and at least doubled, so that no new row weighs more than a real one. Weighted in
+    this way, new rows cost little average precision on the tables of ``evaluation/benchmark.md``.
 
     Args:
-        counts: Rows of every class of the table.
-        labels: Classes to make.
-        found: What validation found; None: nothing was validated.
+        counts: Number of rows of every class of the table.
+        labels: Classes to add rows to.
+        found: Validation results; None if nothing was validated.
 
     Example:
         >>> [default_amount({"no": 1000, "yes": n}, ["yes"])[0].rows for n in (60, 200)]
@@ -146,17 +147,18 @@ def amounts(
     ratio: float | str | None = None,
     n_samples: int | None = None,
 ) -> list[Addition]:
-    """How many rows to make of each label when nothing is validated.
+    """Number of new rows per class, without validation.
 
     Args:
-        counts: Rows of every class of the table.
-        labels: Classes to make.
-        ratio: Wanted rows of the class, real and new, over the rows of the most frequent class;
-            "double": as many new rows as there are real ones. None: `default_amount`.
-        n_samples: New rows of each class, in place of `ratio`.
+        counts: Number of rows of every class of the table.
+        labels: Classes to add rows to.
+        ratio: Rows of the class afterwards (real and new), divided by the rows of the most frequent
+            class; "double": as many new rows as real ones. None: `default_amount`.
+        n_samples: New rows per class; use it instead of `ratio`.
 
     Raises:
-        UsageError: Both are given, one is not such a number, or the class has that share already.
+        UsageError: Both `ratio` and `n_samples` are given, one of them is invalid, or a class
+            already has that ratio.
 
     Example:
         >>> amounts({"no": 1000, "yes": 60}, ["yes"])
@@ -212,16 +214,16 @@ def brief(
     whole: Sequence[int],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Shorten the training of a network on a CPU, unless its number of steps was given.
+    """Shorten the training of a network on a CPU, unless the user set its `steps`.
 
     Args:
-        synthesizer: Unfitted; its `steps` change.
-        codes: Class of each row that it may learn from, shape (rows,).
-        whole: Classes of which it learns every row.
-        seed: For drawing rows.
+        synthesizer: Unfitted; its `steps` are changed.
+        codes: Class of each training row, shape (rows,).
+        whole: Classes that keep all of their rows.
+        seed: Seed for drawing the rows of the other classes.
 
     Returns:
-        Positions of the rows that it should learn from.
+        Positions of the rows to train on.
 
     Example:
         >>> from synthgen import TabFlow
@@ -261,28 +263,28 @@ def validated_amount(
     found_rules: bool = True,
     verbose: bool = False,
 ) -> Validated:
-    """Choose one of `AMOUNTS` on five inner folds: the smallest within one error of the best.
+    """Choose one of `AMOUNTS` by 5-fold cross-validation: the smallest within one standard error.
 
-    In each fold the synthesizer learns the training part, its rows pass the same `Guard` as the
-    delivered ones, and boosting with fixed settings is trained on the training part with each
-    amount of them, weighted so that they together count as much as the real rows of their class.
-    It ranks the test part, where classes keep their natural shares. Equal rows lie in one fold. The
-    score is the mean average precision of the labels, each against all others.
-    Amounts of more than 20,000 new rows of a class are not tried.
+    In each fold a synthesizer is fitted to the training part, and its rows pass the same `Guard` as
+    the final ones. A boosting classifier with fixed settings is trained on the training part plus
+    each amount of new rows, whose total weight equals that of the real rows of their class. The
+    score is its average precision on the test part, which holds real rows at their natural class
+    shares; with several labels, the mean of one-against-rest scores. Equal rows share a fold.
+    Amounts that need more than 20,000 new rows of a class are not tried.
 
-    On a CPU a network would train for minutes in each fold, so a network trained for fewer steps on
-    fewer rows is validated in its place, unless its `steps` are given; the reason says so.
+    On a CPU, training a network takes minutes per fold. Unless the user set its `steps`, a network
+    trained for fewer steps on fewer rows is validated instead, and `reason` says so.
 
-    A class of fewer than 10 rows cannot be validated and is doubled; so is one of which a fold
-    leaves a network fewer rows than it learns from.
+    A class cannot be validated, and is doubled, if it has fewer than 10 rows or if the training
+    parts have too few for the network.
 
     Args:
-        table: All rows that may be learned from.
-        labels: Classes to make.
-        synthesizer: Unfitted; a copy of it is trained in each fold.
-        seed: For folds, synthesizers and boosting.
-        rules: What every new row must satisfy, see `Rule`.
-        found_rules: Whether new rows keep the rules that all rows of a training part keep.
+        table: The training rows.
+        labels: Classes to add rows to.
+        synthesizer: Unfitted; a copy is trained in each fold.
+        seed: Seed of folds, synthesizers and boosting.
+        rules: Conditions that every new row must satisfy, see `Rule`.
+        found_rules: Whether new rows must satisfy the rules that all training rows satisfy.
         verbose: Whether to show progress.
     """
     trial = _Trial(table, labels, synthesizer, rules, found_rules, seed)
@@ -311,14 +313,14 @@ def validated_amount(
 
 
 class _Trial:
-    """Amounts tried on the folds of one table.
+    """Cross-validation of the amounts on one table.
 
     Attributes:
-        counts: Rows of each class.
-        wanted: Positions of the classes to make.
-        too_few: Whether a class has too few rows for validation.
-        amounts: Those of `AMOUNTS` that differ and are not too many rows.
-        stand_in: What was trained in place of the synthesizer, in words; empty if nothing was.
+        counts: Number of rows per class.
+        wanted: Positions of the classes to add rows to.
+        too_few: Whether a class has too few rows to be validated.
+        amounts: The `AMOUNTS` to try, without duplicates and those of too many rows.
+        stand_in: The shortened network that was validated instead, in words; otherwise "".
     """
 
     def __init__(
@@ -348,7 +350,7 @@ class _Trial:
             self._fold = deal(self.codes, equal_rows(self._places), FOLDS, rng)
 
     def new_rows(self, counts: np.ndarray, amount: Amount) -> dict[int, int]:
-        """New rows of each class to make, where classes have so many."""
+        """Number of rows to add, by position of the class, to classes of sizes `counts`."""
         goals = wanted_rows(counts, amount)
         return {c: goals[c] - int(counts[c]) for c in self.wanted if c in goals}
 
@@ -366,7 +368,7 @@ class _Trial:
         return tried
 
     def scores(self, f: int) -> list[float]:
-        """Mean average precision of the labels on fold `f`, for each amount."""
+        """Average precision on fold `f` for each amount, averaged over the labels."""
         train = self._fold != f
         counts = np.bincount(self.codes[train], minlength=len(self._classes))
         asked = [self.new_rows(counts, amount) for amount in self.amounts]
@@ -376,15 +378,15 @@ class _Trial:
         return [self._score(f, train, coder, rows, made) for rows in asked]
 
     def _made(self, f: int, train: np.ndarray, wanted: dict[int, int]) -> dict[int, np.ndarray]:
-        """So many guarded rows of each class, from a synthesizer that learned the fold."""
+        """`wanted[c]` guarded rows per class, from a synthesizer fitted to the training part."""
         own = cast(Synthesizer, clone(cast(Any, self._synthesizer)))
         own.set_params(classes=[self._classes[c] for c in self.wanted])
         own.set_params(random_state=int(child_seed(self._seed, 1, f).generate_state(1)[0]))
         params = own.get_params(deep=False)
         if "checkpoint" in params:
-            own.set_params(checkpoint=None)  # it is for the training on all rows
+            own.set_params(checkpoint=None)  # only the final training writes a checkpoint
         if "verbose" in params:
-            own.set_params(verbose=False)  # the folds have one bar
+            own.set_params(verbose=False)  # all folds share one progress bar
         shortened = _is_shortened(own)
         learned = brief(own, self.codes[train], self.wanted, child_seed(self._seed, 4, f))
         part = self._part(np.flatnonzero(train))
@@ -410,7 +412,7 @@ class _Trial:
         }
 
     def _part(self, rows: np.ndarray) -> Table:
-        """These rows as a table of its own: no limit of the other rows is known in it."""
+        """Some rows as a table whose schema is inferred from them alone, to avoid leakage."""
         frame, target = (
             self._table.frame.iloc[rows].reset_index(drop=True),
             self._table.schema.target,
@@ -429,7 +431,7 @@ class _Trial:
         X = np.vstack([self._places[train], *(made[c][:n] for c, n in new.items())])
         real = self.codes[train]
         target = np.concatenate([real, *(np.full(n, c) for c, n in new.items())])
-        weight = np.ones(len(target))  # as of the delivered rows
+        weight = np.ones(len(target))  # the same weights as `Augmented.sample_weight`
         weight[len(real) :] = np.repeat(
             [(real == c).sum() / n for c, n in new.items()], [*new.values()]
         )
@@ -440,7 +442,7 @@ class _Trial:
             min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
             random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1,
         )
-        with np.errstate(over="ignore"):  # sums of numbers near the greatest one there is
+        with np.errstate(over="ignore"):  # sums of values close to the largest float
             model.fit(coder.transform(X), target, sample_weight=weight)
         p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
         column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
@@ -451,7 +453,7 @@ class _Trial:
 
 
 def words(amount: Amount) -> str:
-    """An amount as a reader sees it.
+    """An amount as text for reports.
 
     Example:
         >>> [words(amount) for amount in (0.0, 0.3, "double")]

@@ -1,4 +1,4 @@
-"""The main job: a table with a rare class, and new rows of that class below its own."""
+"""`augment`: adds synthetic rows of the rare class to a table."""
 
 from __future__ import annotations
 
@@ -52,40 +52,40 @@ def augment(
     random_state: int | None = None,
     verbose: bool = False,
 ) -> Augmented:
-    """Add new rows of the rare class below the rows of a table.
+    """Add synthetic rows of the rare class to a table.
 
-    Call it as ``augment(X, y)`` or as ``augment(frame, target="outcome")``. New rows keep the
-    limits of the columns and all `rules`; those of a network or of trees come no nearer to a
-    training row than training rows come to each other. IDs are new.
+    Call it as ``augment(X, y)`` or as ``augment(frame, target="outcome")``. Every new row respects
+    the limits of the columns and all `rules`, and gets a new ID. Networks and trees also reject
+    near copies of training rows, see `Guard`.
 
     Args:
-        X: Features of shape (rows, features), or with `target` the frame that also holds the
-            classes; never changed.
-        y: Classes of shape (rows,), if `X` holds the features only.
+        X: Features, shape (rows, features), or with `target` the whole frame; never changed.
+        y: Classes, shape (rows,). Leave it out with `target`.
         target: Name of the column of `X` that holds the classes.
-        labels: Classes that get rows, also as text ("1" for 1); None: the rarest one.
-        synthesizer: Name, import path or unfitted synthesizer; a copy of it is trained.
-        model: A fitted synthesizer to use as it is, with the limits that it learned or `schema`.
-        ratio: Rows of the class afterwards, real and new, divided by the rows of the most frequent
-            class. "double": as many new rows as real ones. "auto": validation chooses none, 10 %,
-            30 %, double or balance, see `validated_amount`; that trains the synthesizer five more
-            times. None: as "auto", but if no amount helps, rows are added anyway, see
-            `default_amount`, and `Augmented.finding` says that they do not help. A `model` has
-            seen all rows, so with it nothing is validated.
-        n_samples: New rows of each class, instead of `ratio`.
-        schema: Kinds and limits of columns; what it says is not inferred from the cells.
-        rules: What every new row must satisfy, such as ``"start <= end"``, see `Rule`.
-        found_rules: Whether new rows also keep what all real rows keep, such as sums of columns.
-        random_state: Seed; None draws one, see `Augmented.seed`.
-        verbose: Show progress, on standard error or below the cell of a notebook.
+        labels: Classes to add rows to; text works too ("1" for 1). None: the rarest class.
+        synthesizer: Name, import path or unfitted synthesizer, of which a copy is trained.
+            "auto" (default): see `synthgen.synthesizers.lookup.resolve`.
+        model: A fitted synthesizer, used without training, with its own limits unless `schema`.
+        ratio: Rows of the class afterwards (real and new), divided by the rows of the most
+            frequent class. "double": as many new rows as real ones. "auto": cross-validation
+            chooses among none, 10 %, 30 %, double and balance, see `validated_amount`; this trains
+            the synthesizer five more times. None (default): like "auto", but rows are added even
+            if no amount helps, see `default_amount`, and `Augmented.finding` then says so. With
+            `model` nothing is validated, because the model has seen all rows.
+        n_samples: New rows per class; use it instead of `ratio`.
+        schema: Kinds and limits of columns, used instead of inferring them from the cells.
+        rules: Conditions that every new row must satisfy, such as ``"start <= end"``; see `Rule`.
+        found_rules: Whether new rows must also satisfy the rules that all real rows satisfy.
+        random_state: Seed. None draws one and keeps it in `Augmented.seed`.
+        verbose: Whether to show progress, on standard error or below the notebook cell.
 
     Returns:
-        The table with the new rows last, their weights, and what was done, see `Augmented`.
+        The table with the new rows at its end, sample weights, and a record of the run.
 
     Raises:
-        DataError: The table cannot be used as it is, or does not fit the model.
-        UsageError: An argument is wrong, a class has one row, or most real rows break a rule.
-        ConvergenceError: Training diverged, or limits and rules left too few rows.
+        DataError: The table cannot be used, or its columns differ from the model's.
+        UsageError: An argument is invalid, a class has one row, or most real rows break a rule.
+        ConvergenceError: Training diverged, or too few rows passed the limits and rules.
 
     Example:
         >>> frame = pd.DataFrame({"dose": [1, 1.5, 2.5, 9, 9.5, 7.25], "ill": [0, 0, 0, 0, 1, 1]})
@@ -121,7 +121,7 @@ def augment(
 def _as_validated(
     table: Table, labels: list[Any], found: Validated, *, may_be_none: bool
 ) -> list[Addition]:
-    """The rows that validation chose; where it chose none, those of `default_amount` if wanted."""
+    """The validated number of rows, or that of `default_amount` unless adding none is allowed."""
     if not may_be_none:
         return default_amount(table.counts, labels, found)
     return [Addition(label, found.rows[label], found.reason) for label in labels]
@@ -134,7 +134,7 @@ def _unfitted(
     seed: int,
     verbose: bool,
 ) -> Synthesizer:
-    """A copy of a synthesizer that will learn these classes."""
+    """An unfitted copy of the synthesizer, set to learn `labels`."""
     own = cast(Synthesizer, clone(resolve(synthesizer)))
     own.set_params(classes=labels, random_state=seed)
     if schema is not None:
@@ -156,7 +156,7 @@ def _augmented(
     bar: Progress,
     train: bool,
 ) -> Augmented:
-    """Train where rows are wanted, make them, and join them below `frame`."""
+    """Train if any rows are wanted, sample them, and append them to `frame`."""
     check_memory(sum(a.rows for a in additions), frame.shape[1])
     started = time.perf_counter()
     some = [a for a in additions if a.rows]
@@ -186,7 +186,7 @@ def _augmented(
 
 
 def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
-    """The given table as one frame, its cells and dtypes untouched."""
+    """The user's table as one frame, with its cells and dtypes unchanged."""
     if isinstance(data, Table):
         return data.frame
     if y is None or is_name(y):
@@ -197,7 +197,7 @@ def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
 def choose_labels(
     table: Table, labels: Sequence[Any] | None, model: Synthesizer | None = None
 ) -> list[Any]:
-    """The classes to make: those asked for, else the rarest one (of those that `model` learned)."""
+    """The classes to add rows to: `labels`, or the rarest class (that `model` has learned)."""
     counts, classes = table.counts, table.schema.classes
     if labels is not None and not len(labels):
         raise UsageError(274, "labels is empty: name a class, or leave it out for the rarest one")
@@ -244,7 +244,7 @@ def _validated(
 
 
 def check_fit(model: Synthesizer, table: Table) -> None:
-    """Raise a `DataError` that names how the model's columns and the table's differ."""
+    """Raise a `DataError` that lists the differences if the table does not fit the model."""
     check_is_fitted(model, "schema_")
     learned, found = model.schema_, table.schema
     if learned.target != found.target:
@@ -269,7 +269,7 @@ def check_fit(model: Synthesizer, table: Table) -> None:
 
 
 def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> pd.DataFrame:
-    """The rows of `frame`, then those of `parts`, with the columns, names and dtypes of `frame`."""
+    """`frame` with the rows of `parts` appended; columns and dtypes are those of `frame`."""
     rows = sum(map(len, parts))
     series = []
     for place, name in enumerate(frame.columns):
@@ -299,7 +299,7 @@ def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> p
 
 
 def _misfit(learned: Column, dtype: Any) -> str:
-    """Why values of a learned column cannot stand in a column of this dtype, or nothing."""
+    """Why a column of this dtype cannot hold the learned column's values; "" if it can."""
     if _plain(learned.dtype) != _plain(dtype):
         return f"is {dtype}, the model learned {learned.dtype}"
     holds_missing = not (isinstance(dtype, np.dtype) and dtype.kind in "iub")
@@ -309,7 +309,7 @@ def _misfit(learned: Column, dtype: Any) -> str:
 
 
 def _plain(dtype: Any) -> str:
-    """A dtype without its levels, and without whether it can hold missing cells."""
+    """Name of a dtype, ignoring its categories and whether it is nullable."""
     if isinstance(dtype, pd.CategoricalDtype):
         return f"category of {_plain(dtype.categories.dtype)}"
     if isinstance(dtype, pd.SparseDtype):

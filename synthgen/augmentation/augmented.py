@@ -1,4 +1,4 @@
-"""`Augmented`: the table with its new rows, and what was done to make them."""
+"""`Augmented`: a table with its new rows, and a record of how they were made."""
 
 from __future__ import annotations
 
@@ -24,20 +24,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Augmented(Shown):
-    """A table and its new rows.
+    """A table with its new rows, and a record of how they were made.
+
+    `augment` returns it. In a notebook it draws itself as a page; `to_frame` and `to_json` export
+    it.
 
     Attributes:
-        frame: The given rows, unchanged and first, then the new ones, with the given columns and
-            dtypes and a RangeIndex.
-        is_synthetic: True for the new rows, bool of shape (rows,).
-        schema: What the columns were taken for.
-        additions: The new rows of each class, in the order in which they stand in `frame`.
-        before, after: Rows of every class of the target.
-        synthesizer: The fitted synthesizer.
-        guard: Rows refused for each class, see `Guarded.summary`.
-        seed: The same call with this seed gives the same rows.
-        seconds: Wall time of ``fit`` and ``sample``.
-        validated: What validation found about each amount; None if nothing was validated.
+        frame: The real rows, unchanged, followed by the new ones. Columns and dtypes are those of
+            the given table; the index is a RangeIndex.
+        is_synthetic: True for new rows, bool of shape (rows,).
+        schema: Kinds and limits of the columns.
+        additions: Number of new rows per class and its reason, in the order of the rows of `frame`.
+        before: Number of rows per class in the given table.
+        after: Number of rows per class in `frame`.
+        synthesizer: The fitted synthesizer; it stays unfitted if no rows were wanted.
+        guard: Rejected rows per class, see `Guarded.summary`.
+        seed: Seed of the run; the same call with ``random_state=seed`` gives the same rows.
+        seconds: Wall time in seconds, for "fit" and "sample".
+        validated: Validation results for each amount; None if nothing was validated.
+
+    Example:
+        >>> from synthgen import augment
+        >>> frame = pd.DataFrame({"dose": [1, 1.5, 2.5, 9, 9.5, 7.25], "ill": [0, 0, 0, 0, 1, 1]})
+        >>> made = augment(frame, target="ill", synthesizer="bootstrap", n_samples=3)
+        >>> made.before, made.after, made.is_synthetic.sum().item()
+        ({0: 4, 1: 2}, {0: 4, 1: 5}, 3)
     """
 
     frame: pd.DataFrame
@@ -54,19 +65,19 @@ class Augmented(Shown):
 
     @property
     def finding(self) -> str:
-        """What validation found about new rows, in one sentence; "" if nothing was validated."""
+        """Whether new rows helped in validation, in one sentence; "" if nothing was validated."""
         return "" if self.validated is None else self.validated.finding
 
     @property
     def recommendation(self) -> Recommendation:
-        """What to use the new rows for, and what to use to find the class."""
+        """Whether to train on the new rows, and what to do next to detect the rare class."""
         copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
         known = {"validated": self.validated, "copies": copies}
         return advice.recommend(self.additions, self.schema.target, **known)
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """The new rows, what was refused, and what is not learned."""
+        """Cards that count the new rows, the rejected rows, and the columns not learned."""
         known = {"before": self.before, "after": self.after, "guard": self.guard}
         return advice.cards(self.additions, **known, not_learned=self.not_learned)
 
@@ -76,11 +87,11 @@ class Augmented(Shown):
         return repr_lines(self.recommendation, [*(f"- {c.line()}" for c in self.cards), last])
 
     def to_frame(self) -> pd.DataFrame:
-        """The table with its new rows, and which they are.
+        """The table with its new rows, and a column that marks them.
 
         Returns:
-            `frame` with a last column ``is_synthetic``, true for new rows; its name ends in "_"
-            where the table has such a column.
+            `frame` with ``is_synthetic`` as its last column, True for new rows. If the table
+            already has a column of that name, "_" is appended to the name.
 
         Example:
             >>> from synthgen import augment
@@ -100,21 +111,21 @@ class Augmented(Shown):
         return self.frame.assign(**{name: self.is_synthetic})
 
     def to_json(self) -> dict[str, Any]:
-        """What was done, in plain values for `json.dumps`; the rows themselves are not in it.
+        """The record of the run as plain values for `json.dumps`, without the rows.
 
         Returns:
-            "recommendation", "target", "counts", "added", "validation", "amounts_tried",
-            "synthesizer", "guard", "seed", "device", "seconds" and "not_learned"; classes, columns
-            and objects appear as text.
+            A dictionary with the keys "recommendation", "target", "counts", "added", "validation",
+            "amounts_tried", "synthesizer", "guard", "seed", "device", "seconds" and "not_learned".
+            Classes, column names and objects are converted to text.
         """
         return json.loads(json.dumps(self.summary(), default=str))
 
     @property
     def sample_weight(self) -> np.ndarray:
-        """Weights with which the new rows of a class together count as much as its real ones.
+        """Sample weights that give the new rows of a class the same total weight as its real rows.
 
-        Unweighted, synthetic rows lower the average precision of most classifiers; with these
-        weights they lose little. Float64 of shape (rows,): 1 for real rows.
+        Without weights, synthetic rows lower the average precision of most classifiers; with these
+        weights the loss is small. Float64 of shape (rows,); real rows have weight 1.
         """
         weight = np.ones(len(self.frame))
         start = len(self.frame) - sum(a.rows for a in self.additions)
@@ -125,7 +136,7 @@ class Augmented(Shown):
 
     @property
     def real(self) -> pd.DataFrame:
-        """The rows that were given."""
+        """The real rows, as given."""
         return self.frame[~self.is_synthetic]
 
     @property
@@ -135,7 +146,7 @@ class Augmented(Shown):
 
     @property
     def not_learned(self) -> dict[Hashable, str]:
-        """Columns that carry nothing to learn, and what the new rows hold there."""
+        """Columns that are not learned, each with what the new rows contain in it."""
         what = {
             "id": "new numbers or names, as of an ID ({reason})",
             "text": "nothing, as free text is not handed on ({reason})",
@@ -151,12 +162,12 @@ class Augmented(Shown):
         return augmented_page(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """Rows of each class, before and after."""
+        """Number of rows of each class, before and after."""
         rows = [[str(c), n, self.after[c] - n, self.after[c]] for c, n in self.before.items()]
         return [f"class of {self.schema.target}", "before", "new", "after"], rows
 
     def note_lines(self) -> list[str]:
-        """How the number of rows was chosen, what was refused, and what is not learned."""
+        """How the number of rows was chosen, what was rejected, and which columns not learned."""
         lines = [f"{a.rows:,} new rows of {a.label!r}: {a.reason}" for a in self.additions]
         lines += advice.refused_lines(self.guard)
         return lines + [
@@ -170,7 +181,7 @@ class Augmented(Shown):
         return augmented_picture(self)
 
     def summary(self) -> dict[str, Any]:
-        """What happened, in plain values for JSON; classes appear as text."""
+        """The record of the run; keys are text, but some values still need ``default=str``."""
         synthesizer = self.synthesizer
         params = synthesizer.get_params(deep=False)
         for name in ("classes", "schema", "random_state", "verbose"):
@@ -200,7 +211,7 @@ class Augmented(Shown):
 
 
 def training_of(synthesizer: Synthesizer) -> dict[str, dict[str, Any]]:
-    """Scope, steps, best step and seconds of each network, by label."""
+    """Scope, steps, best step and training time in seconds of each network, by class."""
     if not isinstance(synthesizer, NetworkSynthesizer) or not _is_fitted(synthesizer):
         return {}
     found: dict[str, dict[str, Any]] = {
@@ -222,5 +233,5 @@ def device_of(synthesizer: Synthesizer) -> str:
 
 
 def _is_fitted(synthesizer: Synthesizer) -> bool:
-    """Not where no row was wanted."""
+    """False if no rows were wanted, because then nothing was trained."""
     return "schema_" in vars(synthesizer)

@@ -1,4 +1,4 @@
-"""What every new row must satisfy: the limits of the columns, and the rules of the user."""
+"""Constraints on new rows: limits of the columns, and rules given by the user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYNTAX = (
     *(ast.Constant, ast.List, ast.Tuple, ast.boolop, ast.operator, ast.unaryop, ast.cmpop),
 )
 _REFUSED = ast.MatMult | ast.Pow | ast.LShift | ast.RShift
-# A short rule could ask for gigabytes: 'x' * 1000000000, or '%1000000000d' % 1.
+# With text, these operators could allocate gigabytes: 'x' * 1000000000, or '%1000000000d' % 1.
 _TIMES = "* and % take numbers only"
 RowRule = str | Callable[[pd.DataFrame], Any]
 
@@ -30,16 +30,17 @@ class Rule:
     """A condition that every row must satisfy.
 
     Args:
-        rule: An expression in the columns, or a function. An expression is text such as
-            ``start <= end`` or ``stage in (1, 2) or not relapse``. It may hold column names,
-            numbers, texts, arithmetic, comparisons, and, or and not. A name with spaces or other
-            signs goes in backticks. Times with a time zone are compared in UTC. As in SQL's CHECK,
-            a row in which a named column is missing satisfies the rule. A function takes a copy of
-            the frame, target included, and returns a boolean for each row; a missing boolean counts
-            as false.
+        rule: An expression or a function. An expression is text such as ``start <= end`` or
+            ``stage in (1, 2) or not relapse``. It may contain column names, numbers, quoted text,
+            arithmetic, comparisons, ``and``, ``or`` and ``not``. Put names with spaces or
+            punctuation in backticks. Times with a time zone are compared in UTC. As in SQL's CHECK,
+            a row with a missing cell in a named column satisfies the rule. A function takes a copy
+            of the frame (including the target) and returns one boolean per row; a missing boolean
+            counts as False.
 
     Raises:
-        UsageError: The rule is neither text nor a function, or the expression holds anything else.
+        UsageError: The rule is neither text nor a function, or the expression contains anything
+            other than the above.
 
     Example:
         >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
@@ -59,14 +60,14 @@ class Rule:
         """Which rows satisfy the rule.
 
         Args:
-            frame: Rows with all columns that the rule names; never changed.
+            frame: Rows with all columns named in the rule; never changed.
 
         Returns:
-            bool of shape (rows,).
+            True for rows that satisfy the rule, shape (rows,).
 
         Raises:
-            UsageError: The rule names a column that is not there, raises an error, or does not give
-                one boolean for each row.
+            UsageError: The rule names an unknown column, raises an exception, or does not return
+                one boolean per row.
         """
         judged = np.ones(len(frame), dtype=bool)
         listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
@@ -94,7 +95,7 @@ class Rule:
         except KeyError as error:
             what = f"rule {self.text!r} names column {error}, but there is none"
             raise UsageError(252, f"{what}: the columns are {listed}") from error
-        except Exception as error:  # whatever a user's function or comparison may raise
+        except Exception as error:  # a user's function or comparison may raise anything
             what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
             raise UsageError(253, f"{what}. The columns are {listed}") from error
         holds = ~judged
@@ -106,14 +107,14 @@ class Rule:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
-    """Check the syntax of a rule, and replace the names in backticks by plain ones.
+    """Check the syntax of a rule, and replace names in backticks by identifiers.
 
-    Only the syntax in `_SYNTAX` reaches `pandas.DataFrame.eval`, which would also read variables
-    (``@name``), call methods and assign.
+    Only the syntax in `_SYNTAX` is passed to `pandas.DataFrame.eval`, which would otherwise read
+    variables (``@name``), call methods and assign.
 
     Returns:
-        The text with plain names; the column of each name; the names of columns that must be
-        boolean; and the names of columns that must be numeric.
+        The expression with identifiers, the column of each identifier, the identifiers that must
+        be boolean, and those that must be numeric.
     """
     names: dict[str, str] = {}
     flags: list[str] = []
@@ -151,12 +152,12 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
             ):
                 wrong = _TIMES
             factors += [n.id for n in inner if isinstance(n, ast.Name)]
-        for joined in _joined(node):  # pandas would take numbers bit by bit
+        for joined in _joined(node):  # on numbers pandas would compute a bitwise result
             if isinstance(joined, ast.Name):
                 flags.append(joined.id)
             elif not isinstance(joined, ast.Compare) and not _joined(joined):
                 wrong = "and, or, not, & and | join comparisons: put these in parentheses"
-    if len(expression.splitlines()) > 1:  # which pandas would run one by one
+    if len(expression.splitlines()) > 1:  # pandas would evaluate each line separately
         wrong = "it has several lines"
     if wrong or not names:
         what = f"rule {text!r} cannot be used ({wrong or 'it names no column'})"
@@ -165,7 +166,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
 
 
 def _within_a_column(node: ast.Compare) -> bool:
-    """Whether a value is looked up in a whole column: then a row depends on the other rows."""
+    """Whether `in` searches a whole column, so that the result for a row depends on other rows."""
     return any(
         isinstance(sign, ast.In | ast.NotIn) and not isinstance(of, ast.List | ast.Tuple)
         for sign, of in zip(node.ops, node.comparators, strict=True)
@@ -185,7 +186,7 @@ def _joined(node: ast.AST) -> list[ast.expr]:
 
 
 def _comparable(series: pd.Series) -> pd.Series:
-    """The cells (none missing) in a dtype that can be compared; times with a zone in UTC."""
+    """The cells (none missing) in a dtype that supports comparison; zoned times in UTC."""
     series = cell.tidy(series)
     if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
         series = series.astype(series.dtype.categories.dtype)
@@ -200,7 +201,7 @@ def _comparable(series: pd.Series) -> pd.Series:
 def violations(
     column: Column, series: pd.Series, may_miss: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The name of each limit, and a mask of the cells that break it, bool of shape (rows,)."""
+    """Yield the name of each limit, and a bool mask of the cells that break it, shape (rows,)."""
     series = cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
     if not may_miss:

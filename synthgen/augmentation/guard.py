@@ -1,4 +1,4 @@
-"""The checks of new rows: limits, rules given and found, and no copies of training rows."""
+"""`Guard`: checks new rows for column limits, rules, and copies of training rows."""
 
 from __future__ import annotations
 
@@ -19,47 +19,49 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
-# Fewer rows of a class than this say nothing about how close two of them come by chance.
+# A smaller class is too small to estimate how close two of its rows come by chance.
 MIN_CLASS_ROWS, MAX_REAL_ROWS = 20, 5_000
 NEAR_SHARE = 0.05
 
 
 @final
 class Guard:
-    """Checks new rows of one class against its real rows. Fitted once.
+    """Checks new rows of one class: limits, rules and copies of its training rows.
 
-    - Limits: bounds, steps, decimals and categories come from the schema. A cell may be missing
-      only where the rows that the synthesizer learned from have a missing cell.
-    - Rules: given by the user. A rule that more than half of the real rows break is refused as a
-      mistake.
-    - Found rules: those that all real rows keep and that do not hold by chance, see `find_rules`.
-      They are found in the rows of all classes, and in those of the class. What a row breaks is
-      restored where other columns determine the cell (`mended`); it is refused otherwise.
-    - Copies: rows equal to a training row of the class. Near copies: rows nearer to a training row
-      than 95 % of the real rows are to each other, and also much nearer to it than to the next one.
-      So rows close to several training rows do not count as copies, and almost equal rows of one
-      person hide each other. Distances are Euclidean on normal scores of the numbers. Another
-      category, or a cell missing on one side only, counts as sqrt(2), the usual distance of two
-      normal numbers. Constants, IDs and text do not count. The reference is the distance of each
-      real row of the class to the others; below 20 rows, of up to 5,000 rows of all classes.
+    - Limits: bounds, steps, decimals and categories of the schema. A cell may be missing only in a
+      column in which the synthesizer's training rows have missing cells.
+    - Rules: given by the user. A rule that more than half of the real rows break is taken for a
+      mistake and raises an error.
+    - Found rules: rules that all real rows satisfy, and not by chance, see `find_rules`. They are
+      searched in the rows of all classes and in those of this class. If other columns determine a
+      cell that breaks a found rule, `mended` restores the cell; otherwise the row is rejected.
+    - Copies: rows equal to a training row of the class. Near copies: rows closer to a training row
+      than 95 % of the real rows are to their nearest neighbour, and much closer to it than to the
+      second nearest. So rows close to several training rows do not count as copies; for the same
+      reason, a copy of one of several almost equal rows (such as one person's) is not detected.
+
+    Distances are Euclidean on normal scores of the numbers. A different category, or a cell missing
+    in one row only, adds sqrt(2), the typical distance between two standard normal numbers.
+    Constants, IDs and text are ignored. The 95 % are estimated from the rows of the class, or, if
+    it has fewer than 20, from up to 5,000 rows of all classes.
 
     Args:
-        table: The training rows of all classes. None: no training row is known, so only `limits`
-            and `rules` are checked.
-        label: The class.
-        rules: See `Rule`.
-        limits: Schema whose limits replace the table's, such as that of a model that learned from
-            other rows.
-        found_rules: Whether to look for rules in the training rows.
+        table: Training rows of all classes. None: there are no training rows to compare with, so
+            only `limits` and `rules` are checked.
+        label: The class to check.
+        rules: Conditions that every row must satisfy, see `Rule`.
+        limits: Schema whose limits replace those of `table`, for instance the schema of a model
+            trained on other rows.
+        found_rules: Whether to search the training rows for rules.
 
     Attributes:
         label: The class.
-        broken: Share of the real rows of the class that break each rule, by its text.
-        found: The rules that were found.
-        near: Distance up to which a row is a near copy; -1 until `learn_distances`.
+        broken: Fraction of the real rows of the class that break each rule, by text of the rule.
+        found: The found rules.
+        near: Largest distance of a near copy; -1 before `learn_distances`.
 
     Raises:
-        UsageError: A rule cannot be used, or more than half of the real rows break it.
+        UsageError: A rule cannot be evaluated, or more than half of the real rows break it.
 
     Example:
         >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
@@ -106,7 +108,7 @@ class Guard:
         self._rules = [Rule(rule) for rule in ([rules] if isinstance(rules, str) else rules)]
         self.broken: dict[str, float] = {}
         for place, rule in enumerate(self._rules):
-            if rule.text in self.broken:  # such as a second <lambda>
+            if rule.text in self.broken:  # for instance, a second <lambda>
                 rule.text = f"{rule.text} ({place + 1})"
             share = float(1 - rule.holds(rows).mean()) if len(rows) else 0.0
             self.broken[rule.text] = share
@@ -123,7 +125,7 @@ class Guard:
 
     @property
     def columns(self) -> tuple[Hashable, ...]:
-        """Names of the columns that are checked."""
+        """Names of the checked columns."""
         return tuple(column.name for column in self._columns)
 
     def reasons(self, frame: pd.DataFrame, *, learned_from_all: bool = False) -> np.ndarray:
@@ -131,11 +133,11 @@ class Guard:
 
         Args:
             frame: Rows to check.
-            learned_from_all: Whether the synthesizer learned from the rows of all classes, so that
-                a cell may be missing where any row of the table has a missing cell.
+            learned_from_all: Whether the synthesizer was trained on all classes. If so, a cell may
+                be missing in any column in which some row of the table has a missing cell.
 
         Returns:
-            Texts of shape (rows,); "" where nothing is broken.
+            Reasons as text, shape (rows,); "" for a row that passes.
         """
         found = np.full(len(frame), "", dtype=object)
         may_miss = self._missing_in_all if learned_from_all else self._missing_in_class
@@ -143,7 +145,7 @@ class Guard:
             for what, wrong in violations(column, frame[column.name], may_miss[column.name]):
                 found[wrong & (found == "")] = f"{what}: {column.name}"
         for rule in self._rules:
-            fine = np.flatnonzero(found == "")  # a rule need not cope with what is wrong anyway
+            fine = np.flatnonzero(found == "")  # a rule is not evaluated on rows already rejected
             if len(fine):
                 holds = rule.holds(frame.iloc[fine].reset_index(drop=True))
                 found[fine[~holds]] = f"rule: {rule.text}"
@@ -154,10 +156,13 @@ class Guard:
         return found
 
     def mended(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """The rows with cells restored that found rules determine, and how many rows changed.
+        """Restore the cells that found rules determine.
 
         Args:
             frame: New rows; never changed.
+
+        Returns:
+            The rows with restored cells, and the number of rows that changed.
         """
         if not any(rule.value for rule in self.found):
             return frame, 0
@@ -173,19 +178,20 @@ class Guard:
         return frame, int(changed.any(axis=1).sum())
 
     def without_found_rules(self) -> Self:
-        """The same guard, for rows that hardly ever keep the rules that were found."""
+        """A copy of the guard that does not check found rules."""
         other = copy.copy(self)
         other.found = []
         return other
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
-        """Distance of each row to the one training row of the class that it resembles.
+        """Distance of each row to its nearest training row of the class.
 
-        Infinite where a second training row is about as near, and before `learn_distances`. Rows
-        must keep the limits.
+        Args:
+            frame: Rows that respect the limits of the columns.
 
         Returns:
-            Distances of shape (rows,).
+            Distances, shape (rows,). Infinite if the second nearest training row is about as
+            close, and before `learn_distances` was called.
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
@@ -193,24 +199,25 @@ class Guard:
         return np.where(ratio <= self._lonely, found, np.inf)
 
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
-        """How many of `rows` new rows may be copies, and how many near copies.
+        """Number of copies and of near copies allowed among `rows` new rows.
 
-        The share is that of the real rows. It is rounded at random, so that many small samples
-        together have the same share as a large one.
+        Their fractions equal those among real rows. The numbers are rounded at random, so that
+        many small samples have the same expected fraction as one large sample.
         """
         spare = int(np.random.default_rng(seed).integers(self._judged))
         copies, nears = (n * rows + spare for n in (self._copies, self._nears))
         return copies // self._judged, nears // self._judged
 
     def admitted(self, distances: np.ndarray, allowance: tuple[int, int]) -> np.ndarray:
-        """Which candidates are kept: all that are far, and the farthest of the near ones.
+        """Which candidates to keep: all far ones, and the allowed number of copies and near copies.
 
         Args:
-            distances: Of the candidates, shape (candidates,).
-            allowance: See `allowance`.
+            distances: Distances of the candidates as from `distances`, shape (candidates,).
+            allowance: Allowed number of copies and of near copies. The near copies farthest from
+                training rows are kept first.
 
         Returns:
-            Bool of shape (candidates,).
+            True for candidates to keep, shape (candidates,).
         """
         fine = distances > self.near
         fine[np.flatnonzero(distances == 0)[: allowance[0]]] = True
@@ -219,7 +226,7 @@ class Guard:
         return fine
 
     def learn_distances(self, device: str | torch.device = "cpu") -> None:
-        """Measure how near real rows are to each other; done once, however often it is called."""
+        """Measure the distances between real rows; later calls do nothing."""
         table, own = self._table, self._own
         if self.near >= 0 or table is None or not len(own):
             return
@@ -239,14 +246,14 @@ class Guard:
             found, ratio = found[~twin], ratio[~twin]
             self.near = float(np.quantile(found, NEAR_SHARE, method="inverted_cdf"))
             self._lonely = float(np.quantile(ratio, NEAR_SHARE, method="inverted_cdf"))
-            # Ties reach beyond the 5 %, so what is as near is counted.
+            # With ties, more than 5 % of the rows can be this close, so count them.
             self._nears = int((found <= self.near).sum())
 
 
 def _with_cells(
     column: Column, series: pd.Series, values: np.ndarray, changed: np.ndarray
 ) -> pd.Series:
-    """The series with other cells where they changed; `values` as in `Matrix.cells`."""
+    """The series with the cells at `changed` replaced; `values` are coded as in `Matrix.cells`."""
     values, gone = values[changed], np.isnan(values[changed])
     if column.kind in LEVELS:
         new = column.restore(np.where(gone, -1, values).astype(np.int64))
@@ -264,5 +271,5 @@ def _with_cells(
 
 
 def farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """`positions`, ordered by falling distance."""
+    """`positions`, sorted by decreasing distance."""
     return positions[np.argsort(-distances[positions], kind="stable")]

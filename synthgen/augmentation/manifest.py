@@ -1,4 +1,4 @@
-"""The manifest of an augmented table: from what it was made, how, and with which versions."""
+"""The manifest of an augmented table: its input, options, results and library versions."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ def manifest(
     seconds: Mapping[str, float] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What made the rows of a file, in plain values: enough to make them again.
+    """Record everything needed to reproduce an output file, as plain values.
 
     Args:
-        result: What `augment` returned.
-        data: ``path``, ``sha256``, ``rows`` and ``columns`` of the table that was read.
-        output: ``path``, ``sha256``, ``rows`` and ``defused`` (cells) of the table that was
-            written.
-        model: The model file, where nothing was trained.
-        options: Of the run; those that are empty, false or None are left out.
-        seconds: Wall time of each stage; by default those of `result`.
-        warnings: What the run noted.
+        result: The result of `augment`.
+        data: ``path``, ``sha256``, ``rows`` and ``columns`` of the input table.
+        output: ``path``, ``sha256``, ``rows`` and ``defused`` (number of cells) of the output.
+        model: Path of the model file, if a fitted model was used.
+        options: Options of the run; those that are empty, False or None are left out.
+        seconds: Wall time of each stage in seconds; default: those of `result`.
+        warnings: Warnings of the run.
+
+    Returns:
+        A dictionary that `write_json` can write.
     """
     given = {
         k: v
         for k, v in (options or {}).items()
-        if v not in (None, {}, []) and v is not False  # a seed of 0 stays
+        if v not in (None, {}, []) and v is not False  # keeps a seed of 0
     }
     return {
         "synthgen": versions(),
@@ -58,7 +60,7 @@ def manifest(
 
 
 def versions() -> dict[str, str]:
-    """The version of synthgen, of Python, and of the libraries that decide what rows are made."""
+    """Versions of synthgen, Python, and the libraries that influence the generated rows."""
     return {
         "version": __version__,
         "python": platform.python_version(),

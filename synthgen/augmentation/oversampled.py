@@ -1,4 +1,4 @@
-"""A classifier that learns from real and synthetic rows, each with its weight."""
+"""`OversampledClassifier`: a classifier trained on real and weighted synthetic rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from synthgen.errors import UsageError
 
 
 def _has(method: str) -> Any:
-    """Whether the estimator has a method; scikit-learn then shows it on the outside as well."""
+    """Decorator that exposes a method only if the wrapped estimator has it."""
 
     def check(self: OversampledClassifier) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)  # or its AttributeError
+        getattr(getattr(self, "estimator_", self.estimator), method)  # raises AttributeError
         return True
 
     return available_if(check)
@@ -26,16 +26,17 @@ def _has(method: str) -> Any:
 
 @final
 class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Adds synthetic rows inside `fit`, and hands their weights to the classifier.
+    """A classifier that adds weighted synthetic rows to its training data.
 
-    The synthetic rows of a class together weigh as much as its real ones: without weights they harm
-    most classifiers. An imbalanced-learn pipeline drops the weights that `Oversampler` computes;
-    this does not. In cross-validation, rows are made of the training folds only.
+    `fit` runs the oversampler and passes its sample weights to the classifier. The synthetic rows
+    of a class have the same total weight as its real rows; without weights they harm most
+    classifiers. (An imbalanced-learn pipeline drops these weights.) In cross-validation, synthetic
+    rows are made from the training folds only.
 
     Args:
-        estimator: A classifier whose `fit` takes `sample_weight`; a pipeline is given as
-            ``make_pipeline(..., OversampledClassifier(...))``, with its steps before this one.
-        oversampler: An `Oversampler`. None: one with its defaults and ``ratio=0.3``.
+        estimator: A classifier whose `fit` takes `sample_weight`. A pipeline does not; put the
+            preprocessing in front: ``make_pipeline(..., OversampledClassifier(...))``.
+        oversampler: An `Oversampler`. None (default): ``Oversampler(ratio=0.3)``.
 
     Attributes:
         estimator_: The fitted classifier.
@@ -66,7 +67,7 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.oversampler = oversampler
 
     def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
-        """Make rows, and fit the classifier on all of them with their weights.
+        """Add synthetic rows, and fit the classifier on all rows with their weights.
 
         Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
 
@@ -80,8 +81,9 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             The classifier itself, fitted.
 
         Raises:
-            UsageError: The classifier takes no `sample_weight`.
-            DataError: See `Oversampler.fit_resample`.
+            UsageError: The classifier's `fit` takes no `sample_weight`, or see
+                `Oversampler.fit_resample`.
+            DataError, ConvergenceError: See `Oversampler.fit_resample`.
         """
         if not has_fit_parameter(self.estimator, "sample_weight"):
             raise UsageError(
@@ -102,13 +104,13 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The classes that the classifier predicts.
+        """Predict a class for each row.
 
         Args:
             X: Frame or array, shape (rows, features).
 
         Returns:
-            Of `classes_`, shape (rows,).
+            Predicted classes, shape (rows,).
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -118,13 +120,13 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     @_has("predict_proba")
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of the classes, as the classifier gives them.
+        """Predict the probability of each class; the classifier's output, not recalibrated.
 
         Args:
             X: Frame or array, shape (rows, features).
 
         Returns:
-            Shape (rows, classes), in the order of `classes_`.
+            Probabilities, shape (rows, classes), columns in the order of `classes_`.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -134,13 +136,13 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     @_has("decision_function")
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores of the classifier.
+        """Decision scores of the classifier.
 
         Args:
             X: Frame or array, shape (rows, features).
 
         Returns:
-            Shape (rows,) for two classes, else (rows, classes).
+            Scores, shape (rows,) for two classes, otherwise (rows, classes).
 
         Raises:
             NotFittedError: `fit` was not called.

@@ -1,4 +1,4 @@
-"""Any synthesizer as an imbalanced-learn sampler, for pipelines around scikit-learn estimators."""
+"""`Oversampler`: any synthesizer as an imbalanced-learn sampler, for use in pipelines."""
 
 from __future__ import annotations
 
@@ -36,50 +36,52 @@ from synthgen.tables.table import Table, as_frame, native
 class Oversampler(BaseOverSampler):
     """Adds synthetic rows to the rare classes, inside imbalanced-learn and scikit-learn.
 
-    Takes missing cells, text, categories, dates, nullable and Arrow dtypes. The original rows come
-    first and unchanged, then the new rows, class by class, with the columns and dtypes that came
-    in. As in imbalanced-learn, a frame comes back with a RangeIndex. Rows of `X` and `y` are
-    paired by position; if their indexes pair them differently, that is an error.
+    It accepts missing cells, text, categories, dates, and nullable and Arrow dtypes. The result
+    holds the original rows, unchanged, followed by the new rows class by class; columns and dtypes
+    stay the same. As in imbalanced-learn, a returned frame has a RangeIndex. `X` and `y` are
+    matched by position; it is an error if their indexes imply a different order.
 
-    **Do not balance the classes.** Balance, which is imbalanced-learn's default and so the default
-    here, was never shown to be better than fewer synthetic rows on the tables of ``evaluation/``.
-    Use ``ratio="auto"``: it chooses the number of rows by cross-validation, and may choose none.
-    Give `sample_weight_` to the classifier; an imbalanced-learn pipeline drops it, and
-    `OversampledClassifier` does not.
+    **Do not balance the classes.** Balancing is imbalanced-learn's default and therefore the
+    default here, but on the tables of ``evaluation/`` it was never shown to beat fewer synthetic
+    rows. Use ``ratio="auto"``: cross-validation chooses the number of rows, which may be none.
+    Pass `sample_weight_` to the classifier. An imbalanced-learn pipeline drops these weights;
+    `OversampledClassifier` passes them on.
 
     Args:
         synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "trees", "tabflow",
-            "tvae", "ctgan", "bootstrap", an import path (``package.module:Class``) or an instance,
-            of which a clone is fitted. Only an instance has parameters to tune
-            (``synthesizer__steps``). The clone's `classes` are those that get rows; its
-            `random_state` is set if it is None.
-        ratio: Rows of each rare class afterwards, real and synthetic, divided by the rows of the
-            most frequent class; above 0. A class that is above this already gets none. "auto":
-            validation chooses, see `validated_amount`, and `amount_` gives the reason. None:
+            "tvae", "ctgan", "bootstrap", an import path (``package.module:Class``) or an instance.
+            A clone is fitted; its `classes` are set to the classes that get rows, and its
+            `random_state` is set if it is None. Give an instance to tune its parameters
+            (``synthesizer__steps``).
+        ratio: Rows of each rare class afterwards (real and synthetic), divided by the rows of the
+            most frequent class; above 0. A class that already exceeds it gets no rows. "auto":
+            validation chooses, see `validated_amount` and `amount_`. None (default):
             `sampling_strategy` decides.
-        sampling_strategy: As in imbalanced-learn. "auto" makes every class as large as the most
-            frequent one, because imbalanced-learn's checks demand that.
-        rules: What every new row must satisfy, such as ``"start <= end"`` or a function of a frame;
-            see `Rule`. New rows also keep the limits of the columns, and those of a network or
-            of trees come no nearer to a training row than training rows come to each other.
-        random_state: A number gives the same rows each time; None gives others each time, and does
-            not use numpy's global generator.
-        verbose: Whether to show progress, on standard error or below the cell of a notebook.
+        sampling_strategy: As in imbalanced-learn. "auto" (default) makes every class as large as
+            the most frequent one, as imbalanced-learn's checks require.
+        rules: Conditions that every new row must satisfy, such as ``"start <= end"`` or a function
+            of a frame; see `Rule`. Limits of columns are always respected, and networks and trees
+            also reject near copies of training rows, see `Guard`.
+        found_rules: Whether new rows must also satisfy the rules that all real rows satisfy.
+        random_state: Seed. None gives different rows each time, without using numpy's global
+            generator.
+        verbose: Whether to show progress, on standard error or below the notebook cell.
 
     Raises:
-        UsageError, DataError: By `fit_resample`.
+        UsageError, DataError: Raised by `fit_resample`, not by the constructor.
 
     Attributes:
-        sampling_strategy_: Rows to make of each class.
-        synthesizer_: The fitted synthesizer; None if no row was wanted.
-        guard_: What was refused of each class, see `Guarded.summary`.
-        sample_is_synthetic_: True for the new rows of the result, bool of shape (rows,).
-        sample_weight_: 1 for a real row; for a new row, the real rows of its class divided by
-            the new ones, so that both count equally. Float64 of shape (rows,).
-        ratio_: With ``ratio="auto"``: the chosen ratio of the rarest class; 0: no new rows.
-        amount_: With ``ratio="auto"``: the choice, its curve and the reason in words.
-        n_features_in_: Columns of `X`.
-        feature_names_in_: Their names, if all of them are strings.
+        sampling_strategy_: Number of rows to add to each class.
+        synthesizer_: The fitted synthesizer; None if no rows were wanted.
+        guard_: Rejected rows per class, see `Guarded.summary`.
+        sample_is_synthetic_: True for new rows, bool of shape (rows,).
+        sample_weight_: Float64 of shape (rows,): 1 for a real row; for a new row, the number of
+            real rows of its class divided by the number of new ones, so both have equal total
+            weight.
+        ratio_: With ``ratio="auto"``: the chosen ratio of the rarest class; 0 means no new rows.
+        amount_: With ``ratio="auto"``: the chosen amount, the scores of all amounts, the reason.
+        n_features_in_: Number of columns of `X`.
+        feature_names_in_: Names of the columns of `X`; set only if all of them are strings.
 
     Example:
         >>> X = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 3.0, 9.0, 7.25], "sex": list("fmfmfm")})
@@ -132,7 +134,7 @@ class Oversampler(BaseOverSampler):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
-        """Check parameters and target and count the rows to make; `fit_resample` makes them.
+        """Check parameters and target, and count the rows to add; `fit_resample` adds them.
 
         Args:
             X, y, target: See `fit_resample`.
@@ -149,29 +151,29 @@ class Oversampler(BaseOverSampler):
     def fit_resample(
         self, X: Any, y: Any = None, *, target: Hashable | None = None
     ) -> tuple[Any, Any]:
-        """The rows of `X` and `y`, and synthetic rows after them.
+        """Append synthetic rows to `X` and `y`.
 
-        Call it as ``fit_resample(X, y)`` or as ``fit_resample(frame, target="outcome")``; both give
-        features and classes.
+        Call it as ``fit_resample(X, y)`` or as ``fit_resample(frame, target="outcome")``; both
+        return features and classes separately.
 
         Args:
             X: Frame, array or list of rows, shape (rows, features); never changed. Sparse columns
-                of a frame are made dense to learn from them, and come back sparse. With `target`:
-                the frame that also holds the classes.
-            y: Classes as series, frame of one column, array or list, shape (rows,), or an array
-                with a 0/1 column for each class.
+                of a frame are made dense for training and returned sparse. With `target`, the
+                frame that also holds the classes.
+            y: Classes, shape (rows,), as a series, one-column frame, array or list; or a one-hot
+                array of shape (rows, classes).
             target: Name of the column of `X` that holds the classes.
 
         Returns:
-            Features and classes, in the containers and dtypes of `X` and `y`; copies, even
-            if no row is added. New rows have new IDs and no free text, see `Encoder`.
+            Features and classes, in the containers and dtypes of `X` and `y`. They are copies
+            even if no row is added. New rows have new IDs and no free text, see `Encoder`.
 
         Raises:
-            UsageError: A parameter has a wrong value. A class should end with fewer rows than it
-                has, or with more than fit in memory. A class that should get rows has only one. A
-                rule cannot be used, or most real rows of a class break it.
-            ConvergenceError: Training diverged, or limits and rules left too few rows.
-            DataError: The table cannot be used as it is, or `X` is a SciPy sparse matrix.
+            UsageError: A parameter is invalid; `sampling_strategy` asks for fewer rows than a
+                class has, or for more than fit in memory; a class to add rows to has only one row;
+                a rule cannot be evaluated, or more than half of the real rows of a class break it.
+            ConvergenceError: Training diverged, or too few rows passed the limits and rules.
+            DataError: The table cannot be used, or `X` is a SciPy sparse matrix.
         """
         X, y = features_and_classes(X, y, target=target)
         frame, labels, classes = self._checked(X, y)
@@ -199,14 +201,14 @@ class Oversampler(BaseOverSampler):
         return _appended(X, made), _taken(y, positions.astype(np.int64))
 
     def _fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """What imbalanced-learn's own `fit_resample` would call."""
+        """Hook that imbalanced-learn's `fit_resample` calls; required by its base class."""
         return self.fit_resample(X, y)
 
     def _choose_amount(self, table: Table, synthesizer: Synthesizer) -> None:
-        """Set `ratio_`, `amount_` and with them `sampling_strategy_`."""
+        """Validate amounts; set `amount_`, `ratio_` and `sampling_strategy_` to the choice."""
         seed = child_seed(seed_sequence(self.random_state), 2)
         counts = table.counts
-        # A class of one row cannot be made; if there is no other class, no row is made.
+        # No rows can be made of a class that has a single row.
         made = [label for label in self.sampling_strategy_ if counts[label] > 1]
         self.ratio_ = 0.0
         if made:
@@ -226,14 +228,14 @@ class Oversampler(BaseOverSampler):
                 self.ratio_ = rows / max(counts.values())
 
     def _made(self, table: Table, synthesizer: Synthesizer, wanted: dict[Any, int]) -> pd.DataFrame:
-        """So many new rows of each class, features only; sets `synthesizer_` and `guard_`."""
+        """Features of the new rows, `wanted[label]` per class; sets `synthesizer_`, `guard_`."""
         seed = seed_sequence(self.random_state)
         synthesizer.set_params(classes=list(wanted))
         if self.verbose and "verbose" in synthesizer.get_params(deep=False):
             synthesizer.set_params(verbose=True)
         if synthesizer.random_state is None:
             synthesizer.set_params(random_state=int(child_seed(seed, 0).generate_state(1)[0]))
-        # What is wrong with a rule is known before any training.
+        # The guards come before training, so that an invalid rule fails at once.
         guards = {
             label: Guard(table, label, rules=self.rules, found_rules=self.found_rules)
             for label in wanted
@@ -247,7 +249,7 @@ class Oversampler(BaseOverSampler):
             parts.append(guarded.frame)
         made = pd.concat(parts, ignore_index=True)
         features = synthesizer.schema_.features
-        # Each class numbers its IDs from the same start, so they are numbered again.
+        # IDs of every class start at the same number, so they are numbered anew here.
         series = [
             unlearned(column, len(made)) if column.kind == "id" else made.iloc[:, i]
             for i, column in enumerate(features)
@@ -255,9 +257,9 @@ class Oversampler(BaseOverSampler):
         return as_frame(series, [c.name for c in features], len(made))
 
     def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Column]:
-        """`X` as a frame, `y` as a series, and the column of the classes.
+        """Check the input; return `X` as a frame, `y` as a series, and the target column.
 
-        Sets what `fit` of imbalanced-learn sets.
+        Sets the fitted attributes that imbalanced-learn's `fit` sets.
         """
         try:
             self._validate_params()
@@ -273,10 +275,10 @@ class Oversampler(BaseOverSampler):
             lengths = f"X has {len(frame)} rows and y has {len(labels)}"
             raise DataError(334, f"{lengths}: give one label for each row")
         if not (isinstance(X, pd.DataFrame) and isinstance(y, pd.Series | pd.DataFrame)):
-            labels.index = frame.index  # one of the two has no index that could say otherwise
+            labels.index = frame.index  # only one of the two has an index, so they cannot differ
         name = labels.name if isinstance(labels.name, str) else "target"
         target = infer_target(name, native(labels.to_frame(name))[name])
-        # Only names that all are strings become `feature_names_in_`; a mixture would be an error.
+        # scikit-learn sets `feature_names_in_` if all names are strings, and rejects mixed types.
         named = all(isinstance(column, str) for column in frame.columns)
         empty = frame.iloc[:0] if named else np.empty((0, frame.shape[1]))
         validate_data(self, cast(Any, empty), skip_check_array=True)
@@ -284,7 +286,7 @@ class Oversampler(BaseOverSampler):
         return frame, labels, target
 
     def _strategy(self, target: Column, labels: pd.Series) -> dict[Any, int]:
-        """Rows to make of each class."""
+        """Number of rows to add to each class."""
         values = pd.Series(list(target.categories)).to_numpy()[target.codes(labels)]
         try:
             check_classification_targets(values)
@@ -293,7 +295,7 @@ class Oversampler(BaseOverSampler):
             raise DataError(351, f"{what} Make the classes text or whole numbers.") from error
         counts = {label: n for label, n in _counts(target, labels).items() if n}
         most = max(counts.values())
-        if self.ratio == "auto":  # `fit_resample` chooses; none are wanted until then
+        if self.ratio == "auto":  # 0 until `fit_resample` has chosen
             return {label: 0 for label, n in counts.items() if n < most}
         if self.ratio is not None:
             goal = round(cast(float, self.ratio) * most)
@@ -331,7 +333,7 @@ class Oversampler(BaseOverSampler):
 
 
 def _counts(target: Column, labels: pd.Series) -> dict[Any, int]:
-    """Rows of each class."""
+    """Number of rows of each class."""
     found = np.bincount(target.codes(labels), minlength=len(target.categories))
     return dict(zip(target.categories, found.tolist(), strict=True))
 
@@ -342,7 +344,7 @@ def _described(data: Any) -> str:
 
 
 def _frame(X: Any) -> pd.DataFrame:
-    """`X` as a frame that shares its cells."""
+    """`X` as a frame, without copying its cells."""
     if issparse(X):
         raise DataError(352, "X is a SciPy sparse matrix: make it dense, with X.toarray()")
     refuse_foreign(X, "X")
@@ -367,7 +369,7 @@ def _frame(X: Any) -> pd.DataFrame:
 
 
 def _labels(y: Any) -> pd.Series:
-    """`y` as a series of its own; 0/1 columns become the number of the column."""
+    """`y` as a new series; a one-hot array becomes the index of the column that holds 1."""
     refuse_foreign(y, "y")
     series = None
     if isinstance(y, pd.Series):
@@ -397,7 +399,7 @@ def _appended(X: Any, made: pd.DataFrame) -> Any:
     if isinstance(X, pd.DataFrame):
         whole = pd.concat([X, made.set_axis(X.columns, axis=1)], ignore_index=True)
         for place, (old, new) in enumerate(zip(X.dtypes, made.dtypes, strict=True)):
-            if isinstance(old, pd.CategoricalDtype) and old != new:  # the new IDs are new levels
+            if isinstance(old, pd.CategoricalDtype) and old != new:  # new IDs are new categories
                 values = made.iloc[:, place].astype(object).unique()
                 levels = old.categories.union(pd.Index(values), sort=False)
                 whole.isetitem(place, pd.Categorical(whole.iloc[:, place], levels, old.ordered))
@@ -410,7 +412,7 @@ def _appended(X: Any, made: pd.DataFrame) -> Any:
 
 
 def _taken(y: Any, positions: np.ndarray) -> Any:
-    """`y` at `positions`; a column vector becomes flat, as in imbalanced-learn."""
+    """`y` at `positions`; shape (rows, 1) becomes (rows,), as in imbalanced-learn."""
     if isinstance(y, pd.DataFrame | pd.Series):
         return y.iloc[positions].reset_index(drop=True)
     if isinstance(y, list):

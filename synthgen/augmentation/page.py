@@ -1,4 +1,4 @@
-"""The page of an augmented table: what was made, and how it looks beside the real rows."""
+"""The HTML page of an augmented table: its new rows compared with the real ones."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ if TYPE_CHECKING:
     from synthgen.augmentation.amount import Addition
     from synthgen.augmentation.augmented import Augmented
 
-MAX_FIGURES = 24  # of columns, on one page
+MAX_FIGURES = 24  # column figures on one page
 SCORED_ROWS, SPLITS = 5000, 10
 COMPARED = ("numeric", "integer", "datetime", "categorical", "boolean")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How alike the values of one column are in real and in new rows of a class.
+    """Similarity of one column's distribution in the real and the new rows of a class.
 
     Attributes:
         column: The column.
         value: 1 minus the Kolmogorov-Smirnov statistic (numbers, dates) or the total variation
-            distance (categories) between new rows and one half of the real ones; 1 is alike, 0
-            shares nothing. Missing counts as a value.
-        reference: The same between the other half and that half, with as many rows.
-        missing_real, missing_made: Share of missing cells.
+            distance (categories) between new rows and one half of the real rows. 1: equal
+            distributions; 0: no overlap. Missing counts as a value.
+        reference: The same score between the two halves of the real rows, with equal row counts.
+        missing_real: Fraction of missing cells in real rows.
+        missing_made: Fraction of missing cells in new rows.
     """
 
     column: Column
@@ -61,13 +62,14 @@ def write_report(
     manifest: dict[str, Any],
     evaluation: Report | None = None,
 ) -> None:
-    """Write ``report.html`` and ``report.json`` of a result and of its evaluation into `folder`.
+    """Write ``report.html`` and ``report.json`` into a folder.
 
     Args:
-        result: What `augment` returned.
-        folder: It must exist.
-        manifest: What the command wrote beside the table.
-        evaluation: What `evaluate` found of the new rows.
+        result: The result of `augment`.
+        folder: An existing folder.
+        manifest: The manifest of the run, see `manifest`.
+        evaluation: The report of `evaluate` on the new rows; if given, ``evaluation.html`` and
+            ``evaluation.json`` are written too.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -105,13 +107,16 @@ def augmented_page(
     evaluation: Report | None = None,
     shapes: dict[Any, list[Shape]] | None = None,
 ) -> str:
-    """The page as text; the same result gives the same text.
+    """The page as HTML text; equal results give equal text.
 
     Args:
-        result: What `augment` returned.
-        manifest: What the command wrote beside the table; by default what `result` knows itself.
-        evaluation: What `evaluate` found of the new rows; the page links to its own page.
-        shapes: Of each class, from `column_shapes`, where they are known already.
+        result: The result of `augment`.
+        manifest: The manifest of the run; default: ``result.summary()``.
+        evaluation: The report of `evaluate` on the new rows; the page links to its page.
+        shapes: Results of `column_shapes` per class, if already computed.
+
+    Returns:
+        A complete HTML document.
     """
     manifest = result.summary() if manifest is None else manifest
     shapes = _shapes(result) if shapes is None else shapes
@@ -160,7 +165,7 @@ def augmented_page(
 def _class_content(
     result: Augmented, addition: Addition, found: list[Shape], figures: Figures, room: int
 ) -> dict[str, Any]:
-    """What the page says of one class; `room` is for so many figures of columns."""
+    """Template values for one class, with at most `room` column figures."""
     real, made = _rows_of(result, addition.label)
     least_alike = sorted(found, key=lambda s: s.value)[:room]
     drawn = [
@@ -196,7 +201,7 @@ def _class_content(
 
 
 def augmented_picture(result: Augmented) -> Picture | None:
-    """The column that differs most from the real rows, of the first class with new rows."""
+    """A figure of the column that differs most from the real rows, for the first class."""
     for label, found in _shapes(result).items():
         if found:
             worst = min(found, key=lambda s: s.value)
@@ -213,15 +218,23 @@ def augmented_picture(result: Augmented) -> Picture | None:
 
 
 def _shapes(result: Augmented) -> dict[Any, list[Shape]]:
-    """The shapes of each class that new rows were made of."""
+    """The column shapes of each class that has new rows."""
     return {a.label: column_shapes(result, a.label) for a in result.additions if a.rows}
 
 
 def column_shapes(result: Augmented, label: Any) -> list[Shape]:
-    """The shape of every learned column, in the table's order, over the rows of one class.
+    """Compare real and new rows of one class, column by column.
 
-    Real rows are cut into halves ten times, always the same way. New rows and the first half are
-    both compared with the second, in equal numbers, so that chance moves both figures alike.
+    The real rows are split into halves ten times, with a fixed seed. The new rows and the first
+    half are each compared with the second half, with equal numbers of rows, so that both scores
+    have the same sampling noise.
+
+    Args:
+        result: The result of `augment`.
+        label: A class that has new rows.
+
+    Returns:
+        One `Shape` per compared column, in the order of the table.
     """
     real, made = _rows_of(result, label)
     rng = np.random.default_rng(0)
@@ -255,7 +268,7 @@ def _rows_of(result: Augmented, label: Any) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _comparable(column: Column, series: pd.Series) -> np.ndarray:
-    """Codes, or numbers with missing as the greatest; float64 of shape (rows,)."""
+    """Category codes, or numbers with infinity for missing cells; float64 of shape (rows,)."""
     if column.kind in LEVELS:
         return codes(column, series).astype(np.float64)
     values, gone = column.numbers(series)
@@ -263,7 +276,7 @@ def _comparable(column: Column, series: pd.Series) -> np.ndarray:
 
 
 def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest distance between the two empirical distribution functions."""
+    """Largest difference between the two empirical distribution functions."""
     a, b = np.sort(a), np.sort(b)
     both = np.concatenate([a, b])
     gap = np.searchsorted(a, both, "right") / len(a) - np.searchsorted(b, both, "right") / len(b)
@@ -271,7 +284,7 @@ def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _variation(a: np.ndarray, b: np.ndarray) -> float:
-    """Half the sum of the distances between the shares of each value."""
+    """Half the sum, over all values, of the absolute difference of their frequencies."""
     values = np.unique(np.concatenate([a, b]))
     shares = [
         np.bincount(np.searchsorted(values, x), minlength=len(values)) / len(x) for x in (a, b)
@@ -283,7 +296,7 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _amounts(result: Augmented, figures: Figures) -> str:
-    """Average precision in validation for each amount of new rows; empty if none was tried."""
+    """SVG of the validated average precision for each amount; "" if nothing was validated."""
     found = result.validated
     if found is None or not found.curve:
         return ""
@@ -301,7 +314,7 @@ def _amounts(result: Augmented, figures: Figures) -> str:
 
 
 def _training(result: Augmented, label: Any, figures: Figures) -> dict[str, Any] | None:
-    """Curves of the network that made the rows of a class, if one did."""
+    """Training curves of the network of a class; None if no network was trained."""
     synthesizer = result.synthesizer
     if not isinstance(synthesizer, NetworkSynthesizer) or label not in synthesizer.history_:
         return None
@@ -344,7 +357,7 @@ def _draw_losses(axes: Axes, history: History) -> None:
 
 def _draw_held_out(axes: Axes, history: History) -> None:
     steps = history.steps[-1]
-    every = -(-steps // 20)  # the runner looks 20 times
+    every = -(-steps // 20)  # the runner evaluates 20 times
     looked = [min((i + 1) * every, steps) for i in range(len(history.held_out))]
     axes.plot(looked, history.held_out, color=REAL, linewidth=1.4, marker=".")
     axes.axvline(history.best_step, color=MADE, linewidth=1.2, linestyle="--")
@@ -352,7 +365,7 @@ def _draw_held_out(axes: Axes, history: History) -> None:
 
 
 def _first_rows(made: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Names and texts of a few new rows."""
+    """Column names, and the cells of the first five new rows as text."""
     head = made.head(5)
     cells = [
         ["" if pd.isna(v) else clean(v)[:40] for v in row]
@@ -362,7 +375,7 @@ def _first_rows(made: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
-    """What else to know of the guard, in sentences."""
+    """Sentences on near copies and on rules that real rows break."""
     if found["near_copies"] == "allowed":
         yield (
             f"Rows of “{clean(label)}” are real rows, each moved a little, so near copies of "

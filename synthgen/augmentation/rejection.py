@@ -1,4 +1,4 @@
-"""Rows drawn again and again until enough of them pass the guard."""
+"""`guarded_sample`: draws rows until enough of them pass the guard (rejection sampling)."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.trees import SequentialTrees
 
 ROUNDS = 20
-# A round draws at most so many times the rows asked for: a wrong rule must not run for hours.
+# A round draws at most MOST_DRAWN times the rows wanted, so that a wrong rule cannot take hours.
 MOST_DRAWN, SMALL = 5, 200
-# After so many rounds, found rules that leave a smaller share of the rows are given up.
+# If after PATIENCE rounds fewer than LEAST_VALID of the rows are valid, found rules are dropped.
 PATIENCE, LEAST_VALID = 3, 0.1
-REDRAW = 1 << 20  # beyond the keys that `sample` derives from a seed
+REDRAW = 1 << 20  # larger than any key that `sample` derives from a seed
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
 
 @dataclass(frozen=True, eq=False)
 class Guarded:
-    """New rows of one class, and how many were refused.
+    """New rows of one class, and the number of rejected rows.
 
     Attributes:
-        frame: Exactly the rows asked for, as `Synthesizer.sample` gives them.
-        refused: Number of rows refused, by reason. A row that breaks several limits or rules
+        frame: Exactly the number of rows wanted, in the format of `Synthesizer.sample`.
+        refused: Number of rejected rows, by reason. A row that breaks several limits or rules
             counts for the first.
         drawn: Number of rows drawn; the last round may draw a few more than needed.
         rounds: Number of draws, 1 to 20.
-        near_copies: "refused"; "accepted" if 20 rounds gave too few other rows, so that the result
-            holds some near copies; "allowed" if distances were not measured.
-        note: A sentence if near copies were accepted, else empty.
-        broken: Share of the real rows of the class that break each rule.
-        found_rules: Rules that all real rows keep, and so do these rows.
-        restored: Number of rows drawn in which a cell was restored to keep a found rule.
+        near_copies: "refused" if near copies were rejected; "accepted" if 20 rounds gave too few
+            other rows, so that `frame` contains some; "allowed" if distances were not measured.
+        note: Warning if near copies were accepted or found rules dropped, otherwise "".
+        broken: Fraction of the real rows of the class that break each rule.
+        found_rules: Rules that all real rows satisfy, and that the new rows satisfy too.
+        restored: Number of drawn rows in which a cell was restored to satisfy a found rule.
     """
 
     frame: pd.DataFrame
@@ -79,33 +79,35 @@ def guarded_sample(
     near_copies: bool | None = None,
     where: Mapping[Any, Any] | None = None,
 ) -> Guarded:
-    """Exactly `n_samples` rows of a class, each within the limits and rules of its `Guard`.
+    """Sample exactly `n_samples` rows of a class that pass a `Guard`.
 
-    The share of copies and near copies may be as large as among real rows. Beyond that share they
-    are refused, the closest first. Refused rows are drawn again, in up to 20 rounds. If rows are
-    still missing, the near copies that are farthest from training rows fill the gap, with a
-    warning. A row that breaks a limit or a rule is never accepted. Cells that rules found by the
-    guard determine are restored; should fewer than one row in ten keep the other found rules, these
-    are given up, with a warning. If nothing is refused or restored, the rows are those of
-    ``synthesizer.sample`` with the same seed.
+    - Limits and rules: a row that breaks one is always rejected, and another row is drawn, in up
+      to 20 rounds.
+    - Copies and near copies: their fraction may be as large as among real rows; beyond that, the
+      closest are rejected first. If 20 rounds give too few rows, the near copies farthest from
+      training rows fill the gap, with a warning.
+    - Found rules: cells that such a rule determines are restored. If after 3 rounds fewer than 10 %
+      of the rows are valid, found rules are dropped, with a warning.
+
+    If no row is rejected or restored, the result equals ``synthesizer.sample`` with the same seed.
 
     Args:
-        synthesizer: Fitted.
-        n_samples: Rows to make, at least 1.
-        guard: Limits and rules of the rows; its `label` is the class to make. None: rows of any
-            class, within the limits that the synthesizer learned.
-        random_state: Seed; None is fresh entropy.
-        near_copies: Whether to refuse near copies. None: yes, unless a `SmoothedBootstrap` makes
-            the rows, since its rows are near copies by design.
-        where: See `TabFlow.sample`; no other synthesizer supports it.
+        synthesizer: A fitted synthesizer.
+        n_samples: Number of rows, at least 1.
+        guard: Limits and rules; its `label` is the class to sample. None: rows of any class,
+            within the limits that the synthesizer learned.
+        random_state: Seed. None gives different rows each time.
+        near_copies: Whether to reject near copies. None (default): yes, except for rows of a
+            `SmoothedBootstrap`, which are near copies by design.
+        where: Condition on columns, see `TabFlow.sample`; only `TabFlow` supports it.
 
     Returns:
-        The rows, and how many were refused for what reason.
+        The rows, and the number of rejected rows by reason.
 
     Raises:
-        UsageError: The synthesizer does not support `where`; or see `Synthesizer.sample`.
+        UsageError: The synthesizer does not support `where`, or see `Synthesizer.sample`.
         DataError: The guard's table has a column that the synthesizer did not learn.
-        ConvergenceError: After 20 rounds too few rows keep to the limits and rules.
+        ConvergenceError: After 20 rounds too few rows respect the limits and rules.
 
     Example:
         >>> from synthgen import Table
@@ -164,7 +166,7 @@ def _filled(
     label: Any,
     seed: np.random.SeedSequence,
 ) -> tuple[_Draws, str]:
-    """Draws until there are enough rows, and why found rules were given up, if they were."""
+    """Draw until there are enough rows; return the draws, and why found rules were dropped."""
     given_up = ""
     draws.add(made)
     while draws.missing > 0 and draws.rounds < ROUNDS:
@@ -179,7 +181,7 @@ def _filled(
 
 
 def _given_up(label: Any, draws: _Draws) -> str:
-    """Why the found rules are no longer asked for."""
+    """Warning that says why found rules were dropped."""
     prefix = "found rule: "
     worst = next((why for why, _ in draws.seen.most_common() if why.startswith(prefix)), prefix)
     return (
@@ -204,21 +206,22 @@ def _drawing(
 
 
 class _Draws:
-    """The rows drawn so far: which of them are accepted, and why the others were refused.
+    """The rows drawn so far, which of them are accepted, and why the others were rejected.
 
     Args:
         guard: Checks the rows.
-        rows: Number of rows asked for.
-        seed: For rounding the number of near copies that is allowed.
-        near_copies: Whether near copies are refused.
-        of_all: Whether the synthesizer learned from the rows of all classes.
+        rows: Number of rows wanted.
+        seed: Seed for rounding the allowed number of near copies.
+        near_copies: Whether near copies are rejected.
+        of_all: Whether the synthesizer was trained on the rows of all classes.
 
     Attributes:
         measured: Whether distances to training rows are known.
-        drawn, valid: Rows drawn, and those of them that keep to limits and rules.
-        restored: Rows of which a cell was restored.
-        accepted: Whether near copies filled a gap.
-        rounds: Draws so far.
+        drawn: Number of rows drawn.
+        valid: Number of drawn rows that respect limits and rules.
+        restored: Number of rows with a restored cell.
+        accepted: Whether near copies were accepted because too few other rows were left.
+        rounds: Number of draws so far.
     """
 
     def __init__(
@@ -242,7 +245,7 @@ class _Draws:
         self.accepted = False
 
     def without_found_rules(self) -> _Draws:
-        """A new start, in which the rules that were found are not asked for."""
+        """A fresh start that does not check found rules."""
         return _Draws(self.guard.without_found_rules(), *self._given)
 
     @property
@@ -250,13 +253,13 @@ class _Draws:
         return self.rows - int(self.fine.sum())
 
     def wanted(self) -> int:
-        """Rows to draw in the next round, from the share that was good so far."""
+        """Number of rows to draw next, estimated from the fraction accepted so far."""
         good, valid = ((n + 1) / (self.drawn + 2) for n in (self.fine.sum(), self.valid))
         most = max(self.rows, SMALL)
         return math.ceil(min(1.1 * self.missing / good, most / valid, MOST_DRAWN * most))
 
     def add(self, made: pd.DataFrame) -> None:
-        """Check another draw; keep its rows, and the best of the earlier ones."""
+        """Check one more draw; keep its valid rows and the best of the earlier ones."""
         made, mended = self.guard.mended(made)
         self.restored += mended
         reasons = self.guard.reasons(made, learned_from_all=self._of_all)
@@ -274,7 +277,7 @@ class _Draws:
         self.fine = self.guard.admitted(self.distances, self.allowance)
 
     def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
-        """The rows, the number refused for each reason, and a note if near copies were accepted."""
+        """The rows, the number rejected by reason, and a warning if near copies were accepted."""
         note, accepted = "", self._next()
         who = "" if label is None else f"class {label!r}: "
         if len(accepted) < self.missing:
@@ -300,7 +303,7 @@ class _Draws:
         return self.frame.iloc[chosen].reset_index(drop=True), refused, note
 
     def _next(self) -> np.ndarray:
-        """Positions of the refused rows to accept if too few are left: the farthest first."""
+        """Positions of rejected near copies to accept if rows are missing, the farthest first."""
         rest = farthest(np.flatnonzero(~self.fine), self.distances)
         return rest[: max(self.missing, 0)]
 

@@ -1,1 +1,1 @@
-"""Files, schemas, columns and cells."""
+"""Tables: reading and writing files, schemas, columns and cells."""

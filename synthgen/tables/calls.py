@@ -1,4 +1,4 @@
-"""How public functions are called: with features and classes, or with a frame and its target."""
+"""The two ways to call public functions: ``f(X, y)`` and ``f(frame, target="name")``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from synthgen.tables.checks import check_frame
 
 
 def is_name(y: Any) -> bool:
-    """Whether `y` can only be the name of a column: no list of labels is a text or a number."""
+    """Whether `y` is the name of a column rather than labels, that is, a text or a number."""
     return pdt.is_scalar(y) and not pd.isna(y)
 
 
 def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
-    """Classes and the name of the target, one of them None; a text as `y` names the target.
+    """Split the arguments into (classes, None) or (None, target name); text `y` is a name.
 
     Raises:
         UsageError: Both are given (E216).
@@ -41,7 +41,7 @@ def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
 
 
 def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = None) -> Any:
-    """Features and classes of a call such as ``fit(X, y)`` or ``fit(frame, target="ill")``.
+    """Features and classes from a call ``fit(X, y)`` or ``fit(frame, target="ill")``.
 
     Args:
         X: Features; with `target`, the frame that also holds the classes.
@@ -52,7 +52,7 @@ def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = Non
         The pair (X, y). `y` is None if neither it nor `target` was given.
 
     Raises:
-        DataError: With `target`, `X` is no frame.
+        DataError: `target` is given and `X` is not a frame.
         UsageError: Both are given (E216), or there is no such column.
 
     Example:
@@ -69,14 +69,14 @@ def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = Non
 
 
 def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
-    """Features and groups: a column of `X` that `groups` names is no feature.
+    """Separate the group column from the features, if `groups` is the name of one.
 
     Args:
-        X: Frame or array.
-        groups: A group for each row, shape (rows,); the name of a column of `X`; or None.
+        X: Frame or array, shape (rows, features).
+        groups: Group of each row, shape (rows,); or the name of a column of `X`; or None.
 
     Returns:
-        `X` without that column, and the groups.
+        `X` without the group column, and the groups of shape (rows,) or None.
 
     Raises:
         UsageError: There is no such column (E245).
@@ -94,7 +94,7 @@ def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
 
 
 def column_named(frame: pd.DataFrame, name: str | None) -> Any:
-    """The column of that name, or the only one that reads so; else the name itself.
+    """The column whose name is `name`, or the only one whose name prints as it; else `name`.
 
     Example:
         >>> column_named(pd.DataFrame({2019: [1]}), "2019")

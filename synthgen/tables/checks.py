@@ -1,4 +1,4 @@
-"""Checks of tables and columns, with an error for each thing that cannot be used."""
+"""Checks of tables and columns: an error names what cannot be used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError, UsageError
 from synthgen.tables.dtypes import INT64, floats, row_of, tidy, types_of
 
-# Packages with frames of their own; each frame has a method that makes a pandas one.
+# Packages with their own frame type; each has a method to convert it to pandas.
 FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibis", "narwhals")
 
 
@@ -25,8 +25,8 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
     """Raise unless `frame` is a pandas frame with rows, uniquely named columns and a `target`.
 
     Raises:
-        DataError: It is no pandas frame, it is empty, or a column has no name or that of another.
-        UsageError: It has no column `target`.
+        DataError: `frame` is not a pandas frame, is empty, or a column name is missing or repeated.
+        UsageError: `frame` has no column `target`.
     """
     if not isinstance(frame, pd.DataFrame):
         refuse_foreign(frame, "the table")
@@ -56,11 +56,11 @@ def check_column(frame: pd.DataFrame, name: Hashable, role: str) -> None:
 
     Args:
         frame: The table.
-        name: Of the column.
-        role: What it was named for, such as "target".
+        name: Name of the column.
+        role: Role of the column for the message, such as "target".
 
     Raises:
-        UsageError: There is none; the message has the names that are nearest to it.
+        UsageError: There is no such column; the message suggests similar names.
     """
     if isinstance(name, Hashable) and name in frame.columns:
         return
@@ -76,7 +76,7 @@ def check_column(frame: pd.DataFrame, name: Hashable, role: str) -> None:
 
 
 def listed(frame: pd.DataFrame) -> str:
-    """The names of the first columns, as a message quotes them."""
+    """The names of the first columns, quoted for a message."""
     names = [repr(n) for n in frame.columns[:12]]
     return f"it has {', '.join(names)}{', ...' if frame.shape[1] > 12 else ''}"
 
@@ -85,11 +85,11 @@ def refuse_foreign(data: Any, what: str) -> None:
     """Raise for a frame or series of another package, such as polars, and say how to convert it.
 
     Args:
-        data: What was given.
-        what: How the message calls it, such as "X".
+        data: The argument to check.
+        what: Name of the argument for the message, such as "X".
 
     Raises:
-        DataError: It is of polars, PyArrow or the like.
+        DataError: `data` is a frame of polars, PyArrow or another package.
     """
     package = type(data).__module__.partition(".")[0]
     if package not in FOREIGN:
@@ -106,7 +106,7 @@ def refuse_foreign(data: Any, what: str) -> None:
 
 
 def plain_name(name: Any) -> Any:
-    """A column's name as a Python value: pandas gives 1 as `numpy.int64` in some places."""
+    """A column's name as a Python value; pandas sometimes returns 1 as `numpy.int64`."""
     return name.item() if isinstance(name, np.generic) else name
 
 
@@ -117,7 +117,7 @@ def check(name: Hashable, series: pd.Series) -> None:
     """Raise if the cells of a column cannot be synthesised and restored.
 
     Raises:
-        DataError: a cell is infinite, beyond 64 bits, or of a type that cannot be used.
+        DataError: A cell is infinite, exceeds 64 bits, or has an unsupported type.
     """
     dtype = series.dtype
     inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
@@ -198,7 +198,7 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
     flags = {t for t in types if issubclass(t, bool | np.bool_)}
     numbers = {t for t in types if issubclass(t, int | float | np.integer | np.floating)} - flags
     if flags and numbers:
-        # True equals 1, so the two would be merged without a word.
+        # True equals 1, so the two would be merged silently.
         gone = series.isna().to_numpy(dtype=bool)
         wrong = (
             np.fromiter((type(v) in flags for v in series), dtype=bool, count=len(series)) & ~gone

@@ -1,4 +1,4 @@
-"""A column: its kind and limits, and the conversion of its cells to numbers or codes and back."""
+"""`Column`: its kind and limits, and conversion of its cells to numbers or codes and back."""
 
 from __future__ import annotations
 
@@ -33,26 +33,29 @@ NUMBERS: tuple[Kind, ...] = ("numeric", "integer", "datetime")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one column is.
+    """Kind and limits of one column.
 
     Attributes:
-        name: As in the frame; any hashable.
-        kind: One of `KINDS`. ``constant`` and ``missing`` (nothing but missing) carry no
-            information.
-        dtype: The pandas dtype to give back.
-        reason: Why this kind was chosen, for the reader.
-        missing: Share of missing cells, 0 to 1.
-        lower, upper: Least and greatest value; whole numbers for ``integer``, and for ``datetime``
-            ticks of the dtype's own unit since 1970 (time spans: ticks). Of an ``id`` the least and
-            greatest number, for texts such as ``synthetic-000007`` the greatest only.
-        step: Every ``integer`` or ``datetime`` value is ``lower`` plus a multiple of it.
-        decimals: ``numeric`` values are rounded to so many decimals; None: not rounded.
-        spikes: Values that hold at least 2 % (and 5) of the rows of some class, such as 0.
-        categories: The levels of a ``categorical``, ``boolean`` or ``constant`` column, in order;
-            for a pandas categorical all of its levels, unused ones included.
-        cells: Type of the cells of a column of dtype object, if it must be restored: floats, dates,
-            datetimes, timestamps, timedeltas or (of pandas) spans.
-        empty: How a missing cell of a column of dtype object is written: None, nan, NaT or NA.
+        name: Name in the frame; any hashable value.
+        kind: One of `KINDS`: "numeric", "integer", "datetime", "categorical", "boolean", "id",
+            "text", "constant" or "missing" (no value at all).
+        dtype: The pandas dtype, which new rows get too.
+        reason: Why this kind was inferred, in words.
+        missing: Fraction of missing cells, 0 to 1.
+        lower: Smallest value. Whole numbers for ``integer``; for ``datetime``, ticks in the dtype's
+            unit since 1970 (time spans: in length); for ``id``, the smallest number, if IDs are
+            numbers.
+        upper: Largest value, as `lower`. For text IDs such as ``synthetic-000007``, their largest
+            number.
+        step: ``integer`` and ``datetime`` values are ``lower`` plus a multiple of `step`.
+        decimals: Decimals to which ``numeric`` values are rounded; None: not rounded.
+        spikes: Frequent single values such as 0: each has at least 2 %, and 5, of the rows of some
+            class.
+        categories: Values of a ``categorical``, ``boolean`` or ``constant`` column, in order. A
+            pandas categorical keeps its unused categories.
+        cells: Python type of the cells of an object column, if it must be restored: "float",
+            "date", "datetime", "timestamp", "timedelta" or "span" (`pd.Timedelta`).
+        empty: Missing value of an object column: "None", "nan", "NaT" or "NA".
 
     Example:
         >>> column = Column("sex", "categorical", pd.Series(["f"]).dtype, categories=("f", "m"))
@@ -83,10 +86,10 @@ class Column:
 
         Returns:
             The values, int64 (``integer``, ``datetime``) or float64 (``numeric``), with 0 for
-            missing; and the mask. Both have shape (rows,).
+            missing cells; and the mask, bool. Both have shape (rows,).
 
         Raises:
-            DataError: A cell is no number (E331) or date (E348).
+            DataError: A cell is not a number (E331) or not a date (E348).
 
         Example:
             >>> values, missing = Column("age", "integer", "Int64").numbers(pd.Series([31, None]))
@@ -113,10 +116,10 @@ class Column:
         """The position of each cell in `categories`.
 
         Args:
-            series: The cells of a column of levels, shape (rows,).
+            series: The cells of a column with categories, shape (rows,).
 
         Returns:
-            int64 of shape (rows,), -1 for missing cells and unknown levels.
+            int64 of shape (rows,), -1 for missing cells and unknown values.
 
         Example:
             >>> column = Column("sex", "categorical", "object", categories=("f", "m"))
@@ -128,23 +131,23 @@ class Column:
         if isinstance(series.dtype, pd.CategoricalDtype):
             levels = series.dtype.categories.astype(object)
             place = known.get_indexer(pd.Index(levels, dtype=object, tupleize_cols=False))
-            place = np.append(place, -1)  # where the code of a missing cell, -1, looks
+            place = np.append(place, -1)  # a missing cell has code -1 and so reads the last entry
             return place[series.cat.codes.to_numpy()].astype(np.int64)
         found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
         codes = known.get_indexer(found).astype(np.int64)
         return np.where(series.isna().to_numpy(dtype=bool), -1, codes)
 
     def codes(self, series: pd.Series) -> np.ndarray:
-        """The position of each cell in `categories`; an unknown level is an error.
+        """Like `positions`, but an unknown value is an error.
 
         Args:
-            series: The cells of a column of levels, shape (rows,).
+            series: The cells of a column with categories, shape (rows,).
 
         Returns:
             int64 of shape (rows,), -1 for missing cells.
 
         Raises:
-            DataError: A value is none of the categories (E332).
+            DataError: A value is not among the categories (E332).
         """
         series = cell.tidy(series)
         codes = self.positions(series)
@@ -163,11 +166,12 @@ class Column:
         return codes
 
     def restore(self, values: np.ndarray, missing: np.ndarray | None = None) -> pd.Series:
-        """The inverse of `numbers` and `codes`: cells of the column's own dtype.
+        """The inverse of `numbers` and `codes`: cells in the column's dtype.
 
         Args:
-            values: For `LEVELS` the codes (-1: missing), else the numbers. Shape (rows,).
-            missing: Mask of the missing cells, shape (rows,); None: none.
+            values: Codes of a column with categories (-1: missing), otherwise numbers; shape
+                (rows,).
+            missing: Mask of the missing cells, shape (rows,); None: no cell is missing.
 
         Returns:
             A series of shape (rows,) with a RangeIndex.
@@ -199,10 +203,10 @@ class Column:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The column as plain JSON values, which `from_json` reads back.
+        """The column as plain JSON values; `from_json` is the inverse.
 
         Returns:
-            A dict of the fields that are not empty. Dates are texts: ``"lower": "1984-02-29"``.
+            A dictionary of all non-empty fields. Dates are text: ``"lower": "1984-02-29"``.
 
         Example:
             >>> Column("age", "integer", np.dtype("int64"), lower=18).to_json()
@@ -240,13 +244,13 @@ class Column:
         """Read one column from its JSON form.
 
         Args:
-            data: What `to_json` gives; a file that a user edited may hold something else.
+            data: A dictionary as from `to_json`; every value is checked, as users edit these files.
 
         Returns:
             The column.
 
         Raises:
-            UsageError: A key, kind, dtype or value cannot be used (E261, E262, E267, E268).
+            UsageError: A key, kind, dtype or value is invalid (E261, E262, E267, E268).
 
         Example:
             >>> Column.from_json({"name": "age", "kind": "integer", "dtype": "int64"}).kind
@@ -285,7 +289,7 @@ class Column:
             raise UsageError(
                 262, f"schema, column {name!r}: pandas does not know dtype {dtype!r}"
             ) from error
-        # A user who edits the kind may leave fields of the old kind.
+        # A user who edits the kind may leave fields of the old kind behind.
         if values["kind"] not in LEVELS:
             values.pop("categories", None)
         if values["kind"] not in (*NUMBERS, "id"):
@@ -297,7 +301,7 @@ class Column:
 
 
 def joined(columns: Sequence[Column]) -> Column:
-    """One column that covers the levels and limits of several of the same name and kind.
+    """One column whose limits and categories cover those of several columns of the same kind.
 
     Example:
         >>> low, high = (
@@ -342,7 +346,7 @@ def _undate(values: dict[str, Any]) -> None:
         try:
             ticks = np.datetime64(value).astype(plain).astype(np.int64)
         except ValueError:
-            return value  # refused with all else that is no number
+            return value  # `_check_values` rejects it
         return int(ticks)
 
     plain = cell.tick_type(values["dtype"], values.get("cells", ""))
@@ -360,12 +364,12 @@ def _undate(values: dict[str, Any]) -> None:
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    """Raise for a value in an edited schema that its field cannot hold."""
+    """Raise if a field of an edited schema has an invalid value."""
     whole = values["kind"] in ("integer", "datetime", "id")
 
     def number(value: Any) -> bool:
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        # A whole number may be too large for a float, and then `isfinite` fails.
+        # `isfinite` raises for a whole number too large for a float.
         return (
             fits and abs(value) <= sys.float_info.max and (not whole or -(2**63) <= value < 2**63)
         )

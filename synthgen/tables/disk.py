@@ -1,4 +1,4 @@
-"""Files on disk: only regular files are read, and output files appear whole or not at all."""
+"""File access: reads only regular files, and writes output files atomically."""
 
 import errno
 import hashlib
@@ -22,7 +22,7 @@ import pandas as pd
 
 from synthgen.errors import DataError, OutputError, SynthgenError
 
-# Settings, schemas and results in JSON or TOML: far more than any of them needs.
+# Size limit in bytes for JSON and TOML files: settings, schemas and results are far smaller.
 TEXT_LIMIT = 256 * 2**20
 
 
@@ -33,15 +33,15 @@ TEXT_LIMIT = 256 * 2**20
 def reading(
     path: str | os.PathLike[str], *, limit: int | None = None
 ) -> Iterator[io.BufferedReader]:
-    """Open a file of the user's for reading; synthgen opens none in any other way.
+    """Open a user's file for reading; every file that synthgen reads is opened here.
 
     Args:
-        path: Folders, named pipes, sockets and devices are refused without waiting for them.
-        limit: Bytes that the file may have at most; None: any number.
+        path: A regular file. Folders, named pipes, sockets and devices are rejected at once.
+        limit: Largest size in bytes; None: any size.
 
     Raises:
-        DataError: There is no such file (E310), it is no regular file (E311), may not be read
-            (E312), has more bytes than `limit` (E356), or the file system fails (E313).
+        DataError: There is no such file (E310), it is not a regular file (E311), permission is
+            denied (E312), it is larger than `limit` (E356), or the file system fails (E313).
     """
 
     def refuse_irregular(mode: int) -> None:
@@ -57,7 +57,7 @@ def reading(
         refuse_irregular(os.stat(path).st_mode)
         with open(path, "rb", opener=at_once) as file:
             status = os.fstat(file.fileno())
-            refuse_irregular(status.st_mode)  # it may have been exchanged in between
+            refuse_irregular(status.st_mode)  # the file may have been replaced since
             if limit is not None and status.st_size > limit:
                 raise DataError(
                     356,
@@ -72,22 +72,22 @@ def reading(
         raise DataError(312, f"{path}: no permission to read it: try chmod u+r") from None
     except SynthgenError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: no path can be like this
+    except (OSError, ValueError) as error:  # ValueError: an invalid path
         why = getattr(error, "strerror", None) or error
         raise DataError(313, f"{path}: cannot be read: check path and disk ({why})") from error
 
 
 def read_bytes(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
-    """All bytes of a regular file; raises what `reading` does."""
+    """All bytes of a regular file; raises the errors of `reading`."""
     with reading(path, limit=limit) as file:
         return file.read()
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A text file in UTF-8, with or without a mark, of at most 256 MiB.
+    """Read a UTF-8 text file of at most 256 MiB, with or without a byte-order mark.
 
     Raises:
-        DataError: It is not UTF-8 (E318), or what `reading` raises.
+        DataError: The file is not UTF-8 (E318), or see `reading`.
     """
     data = read_bytes(path, limit=TEXT_LIMIT)
     try:
@@ -101,7 +101,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """The content of a JSON file.
 
     Raises:
-        DataError: It is no JSON (E357), or what `read_text` raises.
+        DataError: The file is not JSON (E357), or see `read_text`.
     """
     text = read_text(path)
     try:
@@ -111,7 +111,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def machine_memory() -> int:
-    """Bytes of memory of this machine."""
+    """Memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -122,13 +122,16 @@ def machine_memory() -> int:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file that replaces ``path`` if the block ends without an exception.
 
-    The bytes go to a temporary name of their own in the same folder, are synced, and are renamed.
-    After any exception ``path`` is as before and the temporary file is gone. An existing file
-    keeps its permission bits, a new one gets the umask's; a symbolic link stays a link.
+    The bytes are written to a temporary file in the same folder, synced, and renamed. After an
+    exception, ``path`` is unchanged and the temporary file is deleted. An existing file keeps its
+    permission bits, a new one gets those of the umask; a symbolic link stays a link.
+
+    Args:
+        path: The output file.
 
     Raises:
-        OutputError: There is no such folder (E502), the place is not a file (E503), no permission
-            (E504), the disk is full (E505), or another fault of the file system (E506).
+        OutputError: There is no such folder (E502), ``path`` is not a file (E503), permission is
+            denied (E504), the disk is full (E505), or the file system fails (E506).
 
     Example:
         >>> import tempfile
@@ -144,14 +147,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
-    """Open several binary files that all appear if the block ends without an exception, or none.
+    """Open several binary files that all replace their paths if the block succeeds, or none does.
 
-    All are written to temporary names and synced before the first is renamed; if a later one cannot
-    be renamed, the earlier ones become what they were. (A power cut between two renames can still
-    leave the first new and the second old.) In the block, ``file.name`` is the temporary path.
+    All files are written under temporary names and synced before the first is renamed. If a rename
+    fails, the earlier ones are undone. (A power failure between two renames can still leave one
+    file new and another old.) Inside the block, ``file.name`` is the temporary path.
+
+    Args:
+        *paths: The output files.
 
     Raises:
-        OutputError: What `atomic_write` raises, for any of the paths.
+        OutputError: See `atomic_write`.
 
     Example:
         >>> import tempfile
@@ -162,7 +168,7 @@ def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
         ...     sorted(os.listdir(folder))
         ['table.csv', 'table.json']
     """
-    at = Path(paths[0])  # what an error is about
+    at = Path(paths[0])  # the path named in an error
     moves: list[tuple[Path, Path]] = []
     try:
         places = [_place(Path(path)) for path in paths]
@@ -235,7 +241,7 @@ def _rename(moves: list[tuple[Path, Path]]) -> None:
 
 
 def _place(path: Path) -> tuple[Path, int | None]:
-    """The file behind all links, and its permission bits if it exists."""
+    """The file that `path` resolves to, and its permission bits if it exists."""
     try:
         target = Path(os.path.realpath(path))
         mode: int | None = os.stat(target).st_mode
@@ -274,7 +280,7 @@ def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8, whole or not at all; raises what `atomic_write` does, and E507.
+    """Write text as UTF-8, atomically; raises the errors of `atomic_write`, and E507.
 
     Example:
         >>> import tempfile
@@ -295,8 +301,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     """Write JSON, indented by 2; to standard output if ``path`` is ``-``.
 
-    Numpy numbers and arrays become plain ones, dates ISO text, paths text; NaN, infinities, NA and
-    NaT become null. Raises what `atomic_write` does.
+    NumPy numbers and arrays become plain values, dates ISO text, paths text; NaN, infinities, NA
+    and NaT become null. Raises the errors of `atomic_write`.
 
     Example:
         >>> write_json("-", {"mean": np.float32(0.5), "worst": float("nan"), "n": np.int64(3)})
@@ -313,7 +319,7 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 
 
 def json_text(obj: Any, encoding: str = "utf-8") -> str:
-    """The text that `write_json` writes, with an escape where `encoding` lacks a character."""
+    """`obj` as JSON text as in `write_json`, escaping characters that `encoding` lacks."""
     plain = _plain(obj)
     text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
     try:
@@ -324,7 +330,7 @@ def json_text(obj: Any, encoding: str = "utf-8") -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value in the types that JSON knows."""
+    """The value converted to JSON types."""
     if isinstance(value, dict):
         keys = [_plain(key) for key in value]
         keys = [key if isinstance(key, str) else json.dumps(key) for key in keys]
@@ -347,7 +353,7 @@ def _plain(value: Any) -> Any:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in 64 hexadecimal digits; raises E310 to E313 as `read_table` does.
+    """SHA-256 of a file as 64 hexadecimal digits; raises E310 to E313, see `reading`.
 
     Example:
         >>> sha256_of(os.devnull)

@@ -1,4 +1,4 @@
-"""Conversion of cells between pandas dtypes and plain NumPy numbers, without loss both ways."""
+"""Lossless conversion of cells between pandas dtypes and plain NumPy numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import DataError
 
-# The type of the cells of an object column, if they must be restored to it ...
+# Python type of the cells of an object column, if new cells must have it too;
 Cells = Literal["", "float", "date", "datetime", "timestamp", "timedelta", "span"]
 CELLS: tuple[Cells, ...] = Cells.__args__
 _CELLS: dict[type, Cells] = {
@@ -24,13 +24,13 @@ _CELLS: dict[type, Cells] = {
     pd.Timedelta: "span",
 }
 _SPANS = ("timedelta", "span")
-# ... and the value of its missing cells: for scikit-learn's encoders NaN and None differ.
+# and its missing value, because scikit-learn's encoders distinguish NaN from None.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 INT64 = np.iinfo(np.int64)
 
 
 def shown(value: Any) -> str:
-    """`value` as a message quotes it: its repr, without numpy's type and not endless."""
+    """`value` quoted for a message: its repr, shortened and without NumPy's type name."""
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
         value = value.item()
     text = repr(value)
@@ -38,7 +38,7 @@ def shown(value: Any) -> str:
 
 
 def row_of(series: pd.Series, wrong: np.ndarray) -> tuple[str, str]:
-    """Index label and value of the first cell where `wrong` is set, as a message quotes them."""
+    """Index label and value of the first cell where `wrong` is True, quoted for a message."""
     position = int(np.argmax(wrong))
     return shown(series.index[position]), shown(series.iloc[position])
 
@@ -77,12 +77,12 @@ def types_of(series: pd.Series) -> set[type]:
 
 
 def cells_of(types: set[type]) -> Cells:
-    """What an object column with cells of these types is restored to."""
+    """The type to restore in an object column that has cells of these types."""
     return _CELLS.get(next(iter(types)), "") if len(types) == 1 else ""
 
 
 def empty_of(series: pd.Series, gone: np.ndarray) -> str:
-    """How the first missing cell of an object column is written, a key of `EMPTY`; or nothing."""
+    """The first missing value of an object column as a key of `EMPTY`; "" if there is none."""
     if series.dtype != object or not gone.any():
         return ""
     value = series.iloc[int(np.argmax(gone))]
@@ -97,7 +97,7 @@ def tidy(series: pd.Series) -> pd.Series:
     if isinstance(dtype, pd.SparseDtype):
         return series.sparse.to_dense()
     if isinstance(dtype, np.dtype) and not dtype.isnative:
-        return series.astype(dtype.newbyteorder("="))  # pandas looks into no other
+        return series.astype(dtype.newbyteorder("="))  # pandas supports only native order
     if not isinstance(dtype, np.dtype) and pdt.is_float_dtype(dtype):
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         wrong = np.isnan(values) & ~series.isna().to_numpy(dtype=bool)
@@ -112,19 +112,22 @@ def tidy(series: pd.Series) -> pd.Series:
 
 
 def floats(series: pd.Series) -> np.ndarray:
-    """The values of a column of numbers, of any dtype, as float64; NaN where missing."""
+    """The values of a numeric column of any dtype as float64, NaN for missing cells."""
     if isinstance(series.dtype, np.dtype):
         return series.to_numpy(dtype=np.float64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def numbers(series: pd.Series, gone: np.ndarray, *, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The values as int64 (if `whole`) or float64, and a mask of the cells that do not fit it.
+    """Convert cells to int64 (if `whole`) or float64.
 
     Args:
         series: The cells, shape (rows,).
-        gone: Which are missing, bool of shape (rows,); they become 0 and are not in the mask.
-        whole: Whether the values must be whole numbers of 64 bits.
+        gone: Mask of the missing cells, shape (rows,); their value becomes 0.
+        whole: Whether the values must be 64-bit whole numbers.
+
+    Returns:
+        The values, and a mask of the non-missing cells that cannot be converted.
     """
     wanted = np.dtype(np.int64 if whole else np.float64)
     series = tidy(series)
@@ -149,7 +152,7 @@ def _converted(values: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, np.nda
     if values.dtype.kind == "u":
         return values.astype(wanted), values > INT64.max
     values = values.astype(np.float64)
-    # 2**63 is a float, but beyond int64: only what is less may be converted.
+    # 2**63 is representable as a float but exceeds int64, so it is excluded.
     wrong = ~((values == np.floor(values)) & (values >= -(2.0**63)) & (values < 2.0**63))
     return np.where(wrong, 0, values).astype(wanted), wrong
 
@@ -174,9 +177,9 @@ def _object_numbers(
 
 
 def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.ndarray:
-    """Dates or time spans as int64 ticks, 0 where `gone`.
+    """Dates or time spans as int64 ticks, 0 for missing cells.
 
-    A tick is one unit of `dtype`, and a microsecond for an object column.
+    A tick is one unit of `dtype`; in an object column, one microsecond.
     """
     plain = tick_type(dtype, cells)
     if not is_time(series.dtype):
@@ -259,7 +262,7 @@ def from_ticks(
     cells: Cells = "",
     empty: str = "",
 ) -> pd.Series:
-    """The inverse of `ticks`, with NaT (or what `empty` names) where `missing`."""
+    """The inverse of `ticks`; missing cells become NaT or the value that `empty` names."""
     plain = tick_type(dtype, cells)
     stamps = values.astype(np.int64).astype(plain)
     if cells == "date":
@@ -293,9 +296,9 @@ def as_dtype(
     cells: Cells = "",
     empty: str = "",
 ) -> pd.Series:
-    """`values` as a series of `dtype`, missing where the mask `missing` is set.
+    """`values` as a series of `dtype`, with the cells in the mask `missing` set to missing.
 
-    In an object column the missing value is the one that `empty` names, see `EMPTY`.
+    In an object column, `empty` names the missing value, see `EMPTY`.
     """
     sparse = dtype if isinstance(dtype, pd.SparseDtype) else None
     target = dtype.subtype if sparse is not None else dtype
@@ -319,7 +322,7 @@ def as_dtype(
 
 
 def all_missing(rows: int, dtype: Any, name: Hashable, empty: str) -> pd.Series:
-    """A column without a value."""
+    """A column in which every cell is missing."""
     if dtype == object:
         return pd.Series([EMPTY.get(empty)] * rows, dtype=object, name=name)
     if isinstance(dtype, pd.SparseDtype):

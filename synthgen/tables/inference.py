@@ -1,4 +1,4 @@
-"""Infer what a column is from its cells: its kind, with the reason, and its levels or limits."""
+"""Inference of a column's kind, with the reason, and of its categories or limits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from synthgen.tables.column import Column, Kind
 from synthgen.tables.limits import as_whole, decimals_of, limited, spikes_of, step_of
 from synthgen.tables.notes import SAMPLE, looks_like
 
-# A target with more distinct values than MAX_CLASSES is refused; one of numbers from SURE_CLASSES
-# on, if the distinct values are more than a fifth of the rows.
+# A target may have at most MAX_CLASSES distinct values. A numeric target with SURE_CLASSES or more
+# is rejected if more than a fifth of its rows are distinct.
 MAX_CLASSES, SURE_CLASSES = 100, 20
 
 CODE_NAME = re.compile(
@@ -30,7 +30,7 @@ CODE_NAME = re.compile(
 ID_NAME = re.compile(r"(^|[\W_])(id|uuid|guid|key|index|row|number|no|nr)$", re.IGNORECASE)
 NEW_ID = re.compile(r"synthetic-(\d{1,15})")
 
-# The kinds that an edited schema may set, by what the cells hold.
+# The kinds that an edited schema may set, by content of the cells.
 _MAY_BE: dict[str, tuple[Kind, ...]] = {
     "numbers": ("numeric", "integer", "categorical", "id"),
     "true and false": ("boolean", "categorical"),
@@ -41,7 +41,7 @@ _MAY_BE: dict[str, tuple[Kind, ...]] = {
 
 
 def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
-    """The error for a target without a class where the mask `gone`, of shape (rows,), is set."""
+    """The error for a target with missing cells; `gone` is their mask, shape (rows,)."""
     row, value = cell.row_of(target, gone)
     return DataError(
         339,
@@ -51,15 +51,15 @@ def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
 
 
 def infer_target(name: Hashable, series: pd.Series) -> Column:
-    """The column of the classes.
+    """Infer the target column.
 
     Args:
-        name: Of the column.
-        series: Its cells, shape (rows,).
+        name: Name of the column.
+        series: The cells, shape (rows,).
 
     Raises:
-        DataError: missing cells, one class only, labels of several types, or a quantity instead of
-            classes.
+        DataError: The target has missing cells, only one class, labels of several types, or looks
+            like a quantity (regression).
     """
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
@@ -114,16 +114,16 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """The cells of a column, and what several steps need to know of them.
+    """The cells of a column, with facts that several steps need.
 
     Attributes:
-        name: Of the column.
+        name: Name of the column.
         series: All cells.
-        gone: Which are missing, shape (rows,).
-        present: Those that are not.
-        unique: The first of each different one.
-        types: Python types in an object column, else empty.
-        holds: What they are, a key of `_MAY_BE`.
+        gone: Mask of the missing cells, shape (rows,).
+        present: The non-missing cells.
+        unique: The distinct non-missing cells.
+        types: Python types in an object column, otherwise empty.
+        holds: Content of the cells, a key of `_MAY_BE`.
         labels: Class of each row, shape (rows,), or None.
     """
 
@@ -140,18 +140,18 @@ class _Cells:
 def infer_column(
     name: Hashable, series: pd.Series, labels: np.ndarray | None, given: Column | None
 ) -> Column:
-    """The kind of a column and its levels or limits.
+    """Infer the kind of a column and its categories or limits.
 
     Args:
-        name: Of the column.
-        series: Its cells.
-        labels: Class of each row, shape (rows,): a value that is frequent in one class counts as a
-            spike. None: all rows are one class.
-        given: The column in a schema that was edited; it decides the kind and the limits. None:
-            they are guessed from the cells.
+        name: Name of the column.
+        series: The cells, shape (rows,).
+        labels: Class of each row, shape (rows,). A value that is frequent in one class becomes a
+            spike. None: all rows count as one class.
+        given: The column in a user's schema, whose kind and limits are used. None: they are
+            inferred from the cells.
 
     Raises:
-        DataError: The cells cannot be used, or `given` does not fit them.
+        DataError: The cells cannot be used, or contradict `given`.
     """
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
@@ -173,10 +173,10 @@ def infer_column(
 
 
 def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
-    """What the cells are, a key of `_MAY_BE`."""
+    """Content of the cells, a key of `_MAY_BE`."""
     dtype = present.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return "texts"  # its levels may be of any type, but nothing else than levels
+        return "texts"  # categories of any type can only be categories
     if pdt.is_bool_dtype(dtype):
         return "true and false"
     if cell.is_time(dtype):
@@ -211,7 +211,7 @@ def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
 
 
 def _guess(cells: _Cells) -> tuple[Kind, str]:
-    """The kind of a column, and why."""
+    """The inferred kind of a column, and the reason."""
     if len(cells.unique) == 1 and not cells.gone.any():
         return "constant", "one value in all rows"
     if isinstance(cells.present.dtype, pd.CategoricalDtype):
@@ -221,7 +221,7 @@ def _guess(cells: _Cells) -> tuple[Kind, str]:
 
 
 def _kept_as_float(kind: Kind, cells: _Cells) -> Kind:
-    """Whole numbers in cells that are Python floats are numeric, so that they stay floats."""
+    """Replace "integer" by "numeric" if the cells are Python floats, so that they stay floats."""
     return "numeric" if kind == "integer" and cells.types == {float} else kind
 
 
@@ -269,7 +269,7 @@ def _guess_texts(cells: _Cells) -> tuple[Kind, str]:
 
 
 def _reads_as(texts: list[str]) -> str:
-    """What to do with texts of which most look like dates or numbers, or nothing."""
+    """Advice for texts that mostly look like dates or numbers; "" for other texts."""
     what = looks_like([text.strip() for text in texts])
     cure = {"dates": "to_datetime", "numbers": "to_numeric"}
     return f", most like {what}: pandas.{cure[what]} makes them such" if what else ""
@@ -285,7 +285,7 @@ _GUESSES: dict[str, Callable[[_Cells], tuple[Kind, str]]] = {
 
 
 def _by_hand(cells: _Cells, dtype: Any, given: Column) -> Kind:
-    """The kind that was set by hand, if the cells can be that."""
+    """The kind in the user's schema; raises if the cells do not allow it."""
     holds = cells.holds
     if given.kind not in _MAY_BE[holds]:
         if isinstance(dtype, pd.CategoricalDtype):
@@ -317,7 +317,7 @@ def _as_is(column: Column, cells: _Cells, given: Column | None) -> Column:
 
 
 def _with_last_id(column: Column, cells: _Cells, given: Column | None) -> Column:
-    """An ID column with what new IDs must differ from: the limits of its numbers."""
+    """An ID column with the limits of its numbers, so that new IDs can differ from them."""
     if cells.holds == "numbers":
         values, gone = column.numbers(cells.series)
         return _between(column, values[~gone])
@@ -347,7 +347,7 @@ def _between(column: Column, known: np.ndarray) -> Column:
 
 
 def _with_levels(column: Column, cells: _Cells, given: Column | None) -> Column:
-    """`column` with the levels of its cells, or those of a schema if that has all of these."""
+    """`column` with the categories of its cells, or those of the schema, which must cover them."""
     if (
         column.kind != "constant"
         and given is not None
@@ -356,9 +356,9 @@ def _with_levels(column: Column, cells: _Cells, given: Column | None) -> Column:
     ):
         column = replace(column, categories=given.categories)
         if isinstance(column.dtype, pd.CategoricalDtype):
-            # The dtype to give back is the table's own, so its levels are those of the table.
+            # Results have the table's own dtype, and so its categories.
             column = replace(column, categories=tuple(_plain_cells(column.dtype.categories)))
-        column.codes(cells.series)  # a level that the schema lacks is an error
+        column.codes(cells.series)  # raises for a category that the schema lacks
         return column
     if column.kind != "constant" and isinstance(column.dtype, pd.CategoricalDtype):
         return replace(column, categories=tuple(_plain_cells(column.dtype.categories)))

@@ -1,4 +1,4 @@
-"""The limits of number and date columns: spikes, decimals, steps, and what was set by hand."""
+"""Limits of number and date columns: spikes, decimals, steps, and limits set by the user."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from synthgen.errors import DataError
 from synthgen.tables import dtypes as cell
 from synthgen.tables.column import Column
 
-# A value is a spike, a point mass on a continuous scale, if at least this share of the rows of some
-# class has it, and at least so many of them.
+# A spike is a point mass on a continuous scale: a value that at least SPIKE_SHARE and at least
+# SPIKE_ROWS of the rows of some class have.
 SPIKE_SHARE, SPIKE_ROWS = 0.02, 5
-# More decimals than this are the noise of binary fractions, not rounding.
+# More decimals than this are binary rounding noise.
 MAX_DECIMALS = 6
-# A column counts as rounded if at most this share of its rows, and of its distinct values, is not.
+# A rounded column may have at most these fractions of unrounded rows and of unrounded values.
 ODD_ROWS, ODD_VALUES = 0.002, 0.05
 
 
 def spikes_of(
     values: np.ndarray, gone: np.ndarray, labels: np.ndarray | None
 ) -> tuple[int | float, ...]:
-    """The values that hold 2 % of the rows of some class, and at least 5, in order.
+    """Values that at least 2 % and at least 5 of the rows of some class have, sorted.
 
     Args:
         values: The numbers of a column, shape (rows,).
-        gone: Which cells are missing, bool of shape (rows,).
-        labels: Class of each row, shape (rows,); None: all rows are one class.
+        gone: Mask of the missing cells, shape (rows,).
+        labels: Class of each row, shape (rows,); None: all rows count as one class.
     """
     groups = np.zeros(len(values), dtype=np.int64) if labels is None else labels
     order = np.argsort(groups, kind="stable")
@@ -38,21 +38,21 @@ def spikes_of(
     for part in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         distinct, counts = np.unique(values[part][~gone[part]], return_counts=True)
         enough = max(SPIKE_ROWS, SPIKE_SHARE * len(part))
-        # Among few distinct values each is frequent, and none is a spike.
+        # With few distinct values all are frequent, so none is a spike.
         if len(distinct) > 10:
             found.update(distinct[counts >= enough].tolist())
     return tuple(sorted(found))
 
 
 def decimals_of(values: np.ndarray, dtype: Any) -> int | None:
-    """The decimals to which nearly all `values` are rounded, at most 6; None: they are not."""
+    """Decimals to which nearly all `values` are rounded, at most 6; None if they are not."""
     if np.abs(values).max() > 1e9:
         return None
-    # A float32 is rounded when the float32 nearest to its rounded value is itself.
+    # A float32 counts as rounded if rounding it in float32 does not change it.
     narrow = np.float64 if dtype == object else cell.numpy_type(dtype)
     for decimals in range(MAX_DECIMALS + 1):
         odd = np.round(values, decimals).astype(narrow) != values.astype(narrow)
-        # A few unrounded cells do not count, unless they are most of the distinct values.
+        # A few unrounded cells are tolerated, unless they are many of the distinct values.
         others = len(np.unique(values[odd])) / len(np.unique(values))
         if odd.mean() <= ODD_ROWS and others <= ODD_VALUES:
             return decimals
@@ -60,15 +60,15 @@ def decimals_of(values: np.ndarray, dtype: Any) -> int | None:
 
 
 def step_of(values: np.ndarray, lower: int) -> int:
-    """The greatest step such that each value is `lower` plus a multiple of it."""
+    """The largest step such that every value is `lower` plus a multiple of it."""
     gaps = np.unique(values).view(np.uint64) - np.int64(lower).view(np.uint64)
-    # Only the gap between two extreme values can exceed int64; it is no step.
+    # Only the gap between two extreme values can overflow int64; such a gap is not a step.
     step = int(np.gcd.reduce(gaps)) or 1
     return step if step < 2**63 else 1
 
 
 def as_whole(given: Column) -> Column:
-    """Limits that were set for decimal numbers, rounded inwards to whole ones."""
+    """The column with decimal limits rounded inwards to whole numbers."""
     return replace(
         given,
         lower=None if given.lower is None else math.ceil(given.lower),
@@ -81,7 +81,7 @@ def as_whole(given: Column) -> Column:
 def limited(
     column: Column, given: Column, series: pd.Series, values: np.ndarray, gone: np.ndarray
 ) -> Column:
-    """`column` with the limits that were set by hand; a row beyond them is an error."""
+    """`column` with the user's limits; a row outside them is an error."""
     wanted = {
         key: getattr(given, key)
         for key in ("lower", "upper", "decimals", "spikes")

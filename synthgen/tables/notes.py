@@ -1,4 +1,4 @@
-"""Warnings about tables that can be used but look wrong, one sentence each."""
+"""Warnings about usable tables that look wrong, one sentence each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pandas as pd
 from synthgen.tables import dtypes as cell
 from synthgen.tables.column import Column
 
-# A text column looks like dates or numbers if a share of MOST of its first SAMPLE distinct texts
-# does, and there are at least FEWEST of them.
+# A text column looks like dates or numbers if a fraction MOST of its first SAMPLE distinct texts
+# do, and there are at least FEWEST texts.
 SAMPLE, MOST, FEWEST = 2000, 0.9, 5
 _NUMBER = re.compile(r"[-+(]?\s?[$€£]?\s?\d[\d.,' ]*\s?[%€$£)]?")
 _CODE = re.compile(r"0\d+")  # 00123 is a name, not a quantity
@@ -25,12 +25,12 @@ _DATE = re.compile(
     r"([ T].*)?"
 )
 
-# A text that reads as one of these, whole.
+# Patterns that match the whole text.
 READS_AS = {"numbers": _NUMBER, "dates": _DATE}
 
 
 def looks_like(texts: Sequence[str]) -> str:
-    """What 90 % of some distinct texts look like: "dates", "numbers", or "" for neither.
+    """Whether 90 % of the distinct texts look like "dates" or "numbers"; "" for neither.
 
     Example:
         >>> looks_like(["1.5", "2.5", "1,234.50", "3", "4"]), looks_like(["007", "008"] * 3)
@@ -45,14 +45,14 @@ def looks_like(texts: Sequence[str]) -> str:
 
 
 def as_read(label: str) -> str:
-    """A label as a reader sees it: without case, extra spaces, widths and invisible characters."""
+    """A label normalised for comparison: no case, extra spaces, widths, invisible characters."""
     plain = unicodedata.normalize("NFKC", label)
     seen = "".join(c for c in plain if unicodedata.category(c) != "Cf")
     return " ".join(seen.split()).casefold()
 
 
 def of_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """A sentence for each text column in which most cells look like numbers or dates."""
+    """One warning per text column in which most cells look like numbers or dates."""
     found = []
     for column in columns:
         series = frame[column.name]
@@ -88,7 +88,7 @@ def _text_note(column: Column, unique: pd.Series, what: str) -> str:
 
 
 def of_classes(classes: Sequence[Any]) -> list[str]:
-    """A sentence for each set of classes whose names look the same to a reader.
+    """One warning per set of classes whose names look the same to a reader.
 
     Example:
         >>> of_classes(["no", "yes", "YES "])
@@ -107,7 +107,7 @@ kept apart: if they mean the same, merge them"]
 
 
 def of_schema(given: Any, schema: Any) -> list[str]:
-    """A sentence for each point in which a given schema contradicts the table."""
+    """One warning per point in which a given schema contradicts the table."""
     found = []
     if given.target is not None and given.target != schema.target:
         found.append(
@@ -132,6 +132,6 @@ def _named(dtype: Any) -> str:
 
 
 def tell(notes: Sequence[str], stacklevel: int = 3) -> None:
-    """Give each note as a `UserWarning`, which the command line shows as one line."""
+    """Issue each note as a `UserWarning`; the command line prints it as one line."""
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=stacklevel)

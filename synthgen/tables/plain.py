@@ -17,10 +17,10 @@ from synthgen.tables.dtypes import shown
 
 
 def to_plain(value: Any) -> Any:
-    """A value as plain JSON; anything but text, numbers and booleans becomes ``{tag: ...}``.
+    """A value as plain JSON; any type except text, number and boolean becomes ``{tag: ...}``.
 
     Raises:
-        DataError: It has no JSON form (E349).
+        DataError: The value has no JSON form (E349).
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -31,7 +31,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, pd.Interval):
         return {"interval": [to_plain(value.left), to_plain(value.right), value.closed]}
     if isinstance(value, pd.Timestamp):
-        # A zone such as Europe/Berlin is more than the offset that ISO 8601 has.
+        # ISO 8601 stores only the offset, not a zone such as Europe/Berlin.
         zone = [] if value.tz is None else [str(value.tz)]
         return {"timestamp": [value.isoformat(), value.unit, *zone]}
     if isinstance(value, pd.Timedelta):
@@ -83,11 +83,11 @@ def from_plain(value: Any) -> Any:
 
 
 def dtype_to_plain(dtype: Any, categories: tuple[Any, ...] = ()) -> Any:
-    """A dtype as plain JSON: its pandas name, or a name of our own where that is ambiguous.
+    """A dtype as plain JSON: its pandas name, or an own name if that is ambiguous.
 
     Args:
-        dtype: Of pandas or numpy.
-        categories: The levels of the column; a categorical dtype with these does not repeat them.
+        dtype: A pandas or NumPy dtype.
+        categories: Categories of the column; a categorical dtype with the same ones omits them.
     """
     if isinstance(dtype, pd.CategoricalDtype):
         if dtype.categories is None:

@@ -1,7 +1,7 @@
-"""Read tables from files, exactly or not at all.
+"""Read tables from files, without guessing or dropping rows.
 
-The content of a file decides how it is read, not its name. A row, a quote or a byte that does not
-fit is a `DataError` (E310 to E324) that names the line.
+The content of a file, not its name, determines the format. Any malformed row, quote or byte raises
+a `DataError` (E310 to E324) that names the line.
 """
 
 import codecs
@@ -29,7 +29,7 @@ from synthgen.errors import DataError
 from synthgen.tables.disk import machine_memory, reading
 from synthgen.tables.write import DELIMITERS
 
-pc: Any = pyarrow.compute  # its functions are made when it is imported: no checker sees them
+pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
 
 _MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "."])
 _INTEGER = "^(0|-?[1-9][0-9]*)$"
@@ -43,12 +43,12 @@ _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = "(?P<offset>Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)$"
 
-_SAMPLE = 1 << 22  # bytes that decide the delimiter
-_BLOCK = 1 << 26  # bytes that pyarrow parses at once, and so the longest record
+_SAMPLE = 1 << 22  # bytes used to detect the delimiter
+_BLOCK = 1 << 26  # bytes that pyarrow parses at once, which limits the length of a record
 _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is, and what to do
+_OTHER_FORMATS = {  # first bytes, stripped and in lower case: the format, and what to do
     b"pk\x03\x04": "an Excel workbook or a zip archive: save the sheet as CSV UTF-8, or unpack it",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
     b"sqliteformat3\0": "an SQLite database: export one of its tables as CSV",
@@ -66,11 +66,12 @@ _OTHER_FORMATS = {  # first bytes, without spaces and in lower case: what it is,
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table from CSV, gzipped CSV, Parquet or Arrow (Feather); the content decides.
+    """Read a table from CSV, gzipped CSV, Parquet or Arrow (Feather).
 
-    CSV may be UTF-8, UTF-16 (with its mark) or Western European (cp1252, latin-1), with commas,
-    semicolons, TABs or ``|`` between the cells. The first row holds the names. A column gets the
-    first type that *all* its cells fit:
+    The format is detected from the content. CSV may be UTF-8, UTF-16 (with a byte-order mark) or
+    Western European (cp1252, latin-1), and separated by commas, semicolons, TABs or ``|``. The
+    first row holds the column names. A column gets the first type in this table that fits *all* of
+    its cells:
 
     ==========================  ================================================================
     cells                       dtype (when some cells are missing)
@@ -90,16 +91,16 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     skipped. Parquet and Arrow keep the types and the index that they store.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
 
     Returns:
-        At least one row and one column; the column names are unique.
+        A frame with at least one row and one column, and unique column names.
 
     Raises:
-        DataError: The file is missing, no file, or unreadable (E310 to E313), empty (E314, E315),
-            no table (E316), damaged (E317, E323), in an unknown encoding (E318), without a header
-            (E319), repeats a name (E320), has a ragged row (E321), a broken quote (E322), or a
-            record that cannot be parsed (E324), or is too large for the memory (E350).
+        DataError: The file is missing or unreadable (E310 to E313), empty (E314, E315), not a table
+            (E316), damaged (E317, E323), in an unknown encoding (E318), without a header (E319),
+            or too large for memory (E350); a column name is repeated (E320), a row has too many or
+            too few cells (E321), a quote is malformed (E322), or a record cannot be parsed (E324).
 
     Example:
         >>> import tempfile
@@ -132,7 +133,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def _refuse_too_large(path: Path, size: int) -> None:
     there = machine_memory()
-    if size > there / 4:  # bytes, texts and the frame are there at once
+    if size > there / 4:  # bytes, text and frame are in memory together
         raise DataError(
             350,
             f"{path}: {size / 2**30:,.1f} GiB of text or more are too much for the "
@@ -158,7 +159,7 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    """The table as a frame; integer columns with missing cells stay integers (Int64 and so on)."""
+    """Convert to pandas; integer columns with missing cells become nullable (such as Int64)."""
     frame = table.to_pandas()
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     names = [name for name in table.column_names if name not in index]
@@ -173,7 +174,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
-    """Warn if the header has several levels, since each column then has a tuple as its name."""
+    """Warn if the header has several levels, because column names are then tuples."""
     if frame.columns.nlevels > 1:
         warnings.warn(
             f"{path}: the header has {frame.columns.nlevels} levels; each column is called by all "
@@ -188,7 +189,7 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
         data = _unpacked(path, data)
     data = _as_utf8(path, data)
     if not re.search(rb"[\r\n]", data):
-        data += b"\n"  # pyarrow takes one line without an end for no line
+        data += b"\n"  # pyarrow ignores a single line without a newline
     named, data = _named_delimiter(data)
     _refuse_comments(path, data)
     delimiter, header = _layout(path, data, named or DELIMITERS)
@@ -244,7 +245,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 
 
 def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
-    """Raise for what is not text; ``found`` begins the sentence."""
+    """Raise if the data are in another format; ``found`` begins the message."""
     head = data[: 1 << 16]
     if head.startswith(_UTF_16):
         return
@@ -253,7 +254,7 @@ def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
     for start, what in _OTHER_FORMATS.items():
         if squeezed.startswith(start) and (controls or start[:1] in b"<{["):
             raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
-    # NUL may stand in a cell; in the names, or among bytes that are not UTF-8, it means binary.
+    # A cell may contain NUL; in the header, or if the data are not UTF-8, NUL means binary.
     lost = len(head) - len(head.decode("utf-8", "ignore").encode())
     is_utf8 = lost <= (3 if len(data) > len(head) else 0)  # the last character may be cut
     if b"\0" in head.split(b"\n", 1)[0] or (not is_utf8 and controls > len(head) / 100):
@@ -262,7 +263,7 @@ def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
 
 
 def _as_utf8(path: Path, data: bytes) -> bytes:
-    """The text of a CSV file as UTF-8 without a mark, whatever its encoding was."""
+    """The text of a CSV file of any supported encoding, as UTF-8 without a byte-order mark."""
     _refuse_other_formats(path, data, "this is")
     data = data.removeprefix(codecs.BOM_UTF8)
     encoding = "utf-16" if data.startswith(_UTF_16) else "utf-8"
@@ -287,16 +288,16 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
 
 
 def _named_delimiter(data: bytes) -> tuple[str, bytes]:
-    """The delimiter in a first line such as ``sep=;``, which Excel writes, and the data without it.
+    """The delimiter from a first line ``sep=;``, as Excel writes it, and the data without it.
 
-    The line is emptied, not removed, so that line numbers in errors stay right.
+    The line is emptied, not removed, so that line numbers in errors stay correct.
     """
     found = re.match(rb'"?sep=([,;\t|])"?[ ;,\t]*(?=\r?\n|\r)', data, re.IGNORECASE)
     return (found[1].decode(), data[found.end() :]) if found else ("", data)
 
 
 def _refuse_comments(path: Path, data: bytes) -> None:
-    """Refuse comment lines before the header; a name may begin with #, as in ``#id,dose``."""
+    """Raise for comment lines before the header; names may begin with #, as in ``#id,dose``."""
     lines = data[: 1 << 16].splitlines()[:1000]
     count = next((n for n, line in enumerate(lines) if not line.startswith(b"#")), len(lines))
     if not count:
@@ -313,7 +314,7 @@ def _refuse_comments(path: Path, data: bytes) -> None:
 
 
 def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
-    """The delimiter for which most of the first records are as wide as the header; the header."""
+    """The delimiter that gives the most records of the header's width, and the header."""
     sample = data[:_SAMPLE].decode("utf-8", "ignore")
     best, layout = (0.0, False, 0), None
     for delimiter in delimiters:
@@ -390,7 +391,7 @@ def _refuse_bad_record(path: Path, data: bytes, delimiter: str) -> None:
 
 
 def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
-    """One CSV column as the first type that all its cells fit; see `read_table`."""
+    """Convert a CSV column to the first type that fits all of its cells, see `read_table`."""
     empty = pc.equal(cells, "")
     if pc.all(empty).as_py():
         return pd.Series(np.full(len(cells), np.nan))
@@ -424,7 +425,7 @@ def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
 
 
 def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
-    """Whether all cells that are not missing match, and there are some."""
+    """Whether there are non-missing cells and all of them match."""
     head = cells.slice(0, 100)  # most columns fail here, which saves reading the rest
     if pc.all(pc.match_substring_regex(head, pattern)).as_py() is False:
         return False

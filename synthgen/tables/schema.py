@@ -1,4 +1,4 @@
-"""What the columns of a table are, and which of them is the target."""
+"""`Schema`: the kinds and limits of a table's columns, and its target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 from synthgen.tables.disk import read_json
 from synthgen.tables.inference import infer_column, infer_target
 
-# SDV's types that say what we want to know; "numerical" and "unknown" leave it to the cells.
+# Kinds for SDV's types; "numerical" and "unknown" are inferred from the cells.
 _SDV_KINDS: dict[str, Kind | None] = {
     "numerical": None,
     "categorical": "categorical",
@@ -27,7 +27,7 @@ _SDV_KINDS: dict[str, Kind | None] = {
     "datetime": "datetime",
     "unknown": None,
 }
-# SDV's type of each kind of column; the others have none.
+# SDV's type for each kind of column; kinds that are not listed have none.
 _SDTYPES: dict[Kind, str] = {
     **{"numeric": "numerical", "integer": "numerical", "boolean": "boolean"},
     **{"categorical": "categorical", "datetime": "datetime", "id": "id"},
@@ -36,11 +36,11 @@ _SDTYPES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table and which of them is the target.
+    """Kinds and limits of all columns of a table, and the name of its target.
 
     Attributes:
-        columns: In the order of the table.
-        target: Name of the column that holds the classes; None: there is none.
+        columns: The columns, in the order of the table.
+        target: Name of the column that holds the classes; None: no target.
 
     Example:
         >>> ill = ["no", "no", "no", "yes"] * 10
@@ -81,23 +81,23 @@ class Schema:
     def infer(
         cls, frame: pd.DataFrame, *, target: Hashable | None = None, given: Schema | None = None
     ) -> Schema:
-        """Infer the kind, and the levels or limits, of each column.
+        """Infer the kind, and the categories or limits, of each column.
 
         Args:
-            frame: Shape (rows, columns), at least one of each; never changed.
-            target: Name of the column that holds the classes; None: the target of `given`.
-            given: Kinds, bounds, steps, decimals, spikes and categories to take instead of
-                guessing, from a schema that was edited; columns it lacks are inferred. Dtypes are
-                always the table's own.
+            frame: The table, shape (rows, columns), at least one of each; never changed.
+            target: Name of the column that holds the classes. None: the target of `given`, if any.
+            given: A schema (for instance, an edited one) whose kinds, bounds, steps, decimals,
+                spikes and categories are used. Columns that it lacks are inferred. Dtypes always
+                come from `frame`.
 
         Returns:
             The schema, with the columns in the order of the frame.
 
         Raises:
-            DataError: A column name appears twice; a cell is infinite or of a type that cannot be
-                synthesised; the target is missing, has missing cells or one class only, or looks
-                like a regression target; or `given` names a column that the table lacks, or gives
-                one a kind that its cells do not allow.
+            DataError: A column name appears twice; a cell is infinite or of an unsupported type;
+                the target has missing cells, has only one class, or looks like a regression target;
+                `given` names a column that the table lacks, or a kind that the cells do not allow.
+            UsageError: `frame` has no column `target`.
 
         Example:
             >>> frame = pd.DataFrame({"dose": [1.5, 2.0, 9.5], "ill": ["no", "no", "yes"]})
@@ -134,23 +134,23 @@ class Schema:
     def from_sdv(
         cls, metadata: Any, frame: pd.DataFrame, *, target: Hashable | None = None
     ) -> Schema:
-        """The schema of `frame`, with the kinds that SDV metadata gives its columns.
+        """Infer the schema of `frame`, with column kinds from SDV metadata.
 
-        SDV's ``numerical`` leaves whole numbers whole; ``id`` and personal data become ``id``,
-        which is never learned from. Nothing of sdv is imported.
+        Whole numbers that SDV calls ``numerical`` stay whole. ``id`` and personal data become
+        ``id``, which is never learned. The package sdv is not needed.
 
         Args:
-            metadata: An SDV ``Metadata`` of one table, or what its ``to_dict()`` gives.
+            metadata: SDV ``Metadata`` of a single table, or the result of its ``to_dict()``.
             frame: The table, shape (rows, columns).
-            target: Name of the column that holds the classes; None: there is none.
+            target: Name of the column that holds the classes; None: no target.
 
         Returns:
             The schema, with the columns in the order of the frame.
 
         Raises:
-            UsageError: It is no metadata of one table (E263).
-            DataError: It names a column that `frame` lacks (E333), or gives one a kind that its
-                cells do not allow (E325).
+            UsageError: `metadata` is not SDV metadata of a single table (E263).
+            DataError: `metadata` names a column that `frame` lacks (E333), or a kind that the cells
+                do not allow (E325).
 
         Example:
             >>> metadata = {"columns": {"code": {"sdtype": "categorical"}}}
@@ -171,11 +171,11 @@ class Schema:
             sdtype = described.get(column.name, "unknown")
             kind = _SDV_KINDS.get(sdtype, "id")
             if sdtype == "numerical" and column.kind == "boolean":
-                kind = None  # true and false stay what they are
+                kind = None  # keeps the inferred boolean kind
             elif sdtype == "numerical" and column.kind not in NUMBERS:
                 kind = "integer" if pdt.is_integer_dtype(frame[column.name].dtype) else "numeric"
             if sdtype == "boolean" and column.kind != "boolean":
-                kind = "categorical"  # two texts or numbers are true and false to SDV
+                kind = "categorical"  # SDV calls any two texts or numbers boolean
             if kind and kind != column.kind and column.kind not in ("constant", "missing"):
                 column = replace(
                     column,
@@ -192,8 +192,8 @@ class Schema:
         """The schema as SDV metadata, for ``sdv.metadata.Metadata.load_from_dict``.
 
         Returns:
-            A dict with one table; the target is an ordinary column of it. Nothing of sdv is
-            imported.
+            A dictionary with one table, in which the target is an ordinary column. The package sdv
+            is not needed.
 
         Example:
             >>> frame = pd.DataFrame({"dose": [1.5, 2.25, 3.5], "ill": ["n", "n", "y"]})
@@ -204,10 +204,10 @@ class Schema:
         return {"tables": {"table": {"columns": columns}}, "relationships": []}
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as plain JSON values, which a user may edit and `from_json` reads back.
+        """The schema as plain JSON values, for editing; `from_json` is the inverse.
 
         Returns:
-            A dict with the keys "target" and "columns".
+            A dictionary with the keys "target" and "columns".
 
         Example:
             >>> Schema.infer(pd.DataFrame({"age": [31, 47]})).to_json()["columns"][0]["kind"]
@@ -223,14 +223,14 @@ class Schema:
         """The inverse of `to_json`.
 
         Args:
-            data: ``{"target": ..., "columns": [...]}``.
+            data: A dictionary ``{"target": ..., "columns": [...]}``.
 
         Returns:
             The schema.
 
         Raises:
-            UsageError: It is no schema, names a column twice, or has a target that is none of its
-                columns (E264), or a column cannot be read (E261 to E268).
+            UsageError: `data` is not a schema, names a column twice, or has a target that is not
+                among its columns (E264); or a column is invalid (E261 to E268).
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("columns"), list):
             raise UsageError(
@@ -252,16 +252,16 @@ class Schema:
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Read a schema from a JSON file that ``synthgen schema`` wrote and a user may have edited.
+        """Read a schema from a JSON file as written by ``synthgen schema``, possibly edited.
 
         Args:
-            path: Of the file.
+            path: Path of the file.
 
         Returns:
             The schema.
 
         Raises:
-            UsageError: The file cannot be read (E265), or holds no schema (see `from_json`).
+            UsageError: The file cannot be read (E265) or is not a schema (see `from_json`).
 
         Example:
             >>> import tempfile
@@ -284,7 +284,8 @@ class Schema:
 def class_position(classes: tuple[Any, ...], label: Any) -> int:
     """The position of `label` among `classes`.
 
-    A label may also be given as text, as on the command line, if exactly one class reads so.
+    Text also matches a class of another type that prints as it, if there is exactly one (the
+    command line gives labels as text).
 
     Raises:
         UsageError: There is no such class (E201).
@@ -307,7 +308,7 @@ def class_position(classes: tuple[Any, ...], label: Any) -> int:
 
 
 def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
-    """One row of text for each column, for a terminal or a page."""
+    """One dictionary of texts per column, for a terminal or a page."""
     out = []
     for c in columns:
         if c.kind in LEVELS:

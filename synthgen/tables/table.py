@@ -1,6 +1,6 @@
-"""A frame that was checked against its schema, which all other packages work on.
+"""`Table`: a frame checked against its schema, on which all other packages work.
 
-Public functions take pandas and NumPy and build a `Table` first; after that, nothing checks again.
+Public functions take pandas and NumPy data and build a `Table` first; later code checks no more.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from synthgen.tables.schema import Schema
 
 @dataclass(frozen=True)
 class Table:
-    """A frame that was checked against its schema. Make one with `Table.of`.
+    """A frame checked against its schema. Create it with `Table.of`.
 
     Attributes:
         frame: The rows, with a RangeIndex and the columns in the order of the schema.
-        schema: What the columns are, and which of them is the target.
+        schema: Kinds and limits of the columns, and the name of the target.
 
     Example:
         >>> frame = pd.DataFrame({"dose": [1.5, 2.5, 2.0, 9.0], "ill": ["n", "n", "n", "y"]})
@@ -48,25 +48,25 @@ class Table:
         target: Hashable | None = None,
         schema: Schema | None = None,
     ) -> Table:
-        """A checked table from features and classes, or from one frame and the name of its target.
+        """Check features and classes, or one frame and its target, and build a table.
 
         Args:
             data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
-                The columns of an array are named 0, 1, ... A `Table` is returned unchanged.
-            y: The classes: series, one-column frame or array, shape (rows,). `data` then holds
-                the features only, and `y` becomes the last column, under its own name. If it has
-                none, or a feature has the same, its name is that of the schema's target, else
-                "target". A text or a number is read as `target`.
-            target: The column of `data` that holds the classes.
-            schema: Kinds and limits; what it says is not inferred, see `Schema.infer`.
+                Array columns are named 0, 1, ... A `Table` is returned unchanged.
+            y: Classes as series, one-column frame or array, shape (rows,); `data` then holds the
+                features only. `y` becomes the last column, under its own name; if it has no name,
+                or a feature has the same, under that of the schema's target or "target". Text or a
+                number is taken as `target`.
+            target: Name of the column of `data` that holds the classes.
+            schema: Kinds and limits of columns, used instead of inferring them, see `Schema.infer`.
 
         Returns:
-            The table, its cells in this machine's byte order. Without `y` and `target` it has the
-            schema's target, or none.
+            The table, with cells in this machine's byte order. Without `y` and `target`, its target
+            is that of `schema`, or None.
 
         Raises:
-            DataError: The data are neither a pandas frame nor a dense array, `y` is not one column,
-                or the two differ in their rows; also see `Schema.infer`.
+            DataError: `data` is neither a pandas frame nor a dense array, `y` has more than one
+                column, or their numbers of rows or indexes differ; also see `Schema.infer`.
             UsageError: `target` is not a column, or both `y` and `target` are given.
 
         Example:
@@ -95,7 +95,7 @@ class Table:
         target: Hashable | None = None,
         schema: Schema | None = None,
     ) -> Table:
-        """As `of`, but a table without a target is an error.
+        """Like `of`, but requires a target.
 
         Args:
             data, y, target, schema: See `of`.
@@ -105,7 +105,7 @@ class Table:
 
         Raises:
             DataError: See `of`.
-            UsageError: See `of`; or nothing says which column holds the classes (E217).
+            UsageError: See `of`; or no target is given (E217).
         """
         table = cls.of(data, y, target=target, schema=schema)
         if table.schema.target is None:
@@ -118,22 +118,22 @@ class Table:
 
     @classmethod
     def of_xy(cls, X: Any, y: Any, *, schema: Schema | None = None) -> Table:
-        """As `of`, for callers that take features and classes only.
+        """Like `of`, for callers that accept features and classes only.
 
         Args:
             X: Features, see `of`.
-            y: Classes, see `of`; a text is not taken for the name of a column.
+            y: Classes, see `of`; text is not taken as the name of a column.
             schema: See `of`.
 
         Returns:
-            The table, the target last.
+            The table, with the target as its last column.
         """
         frame, target = joined(X, y, schema)
         return cls._inferred(frame, target, schema)
 
     @classmethod
     def _inferred(cls, frame: pd.DataFrame, target: Hashable | None, given: Schema | None) -> Table:
-        """The table, after a warning for each thing that looks wrong in it."""
+        """Build the table, and warn about everything in it that looks wrong."""
         schema = Schema.infer(frame, target=target, given=given)
         decided = set() if given is None else set(given.names)
         columns = [c for c in schema.features if c.name not in decided]
@@ -143,7 +143,7 @@ class Table:
         return cls(_tidy(frame), schema)
 
     def _as(self, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
-        """This table, unless another target or schema is asked for."""
+        """Return this table; raise if another target or schema is given."""
         if y is not None or schema is not None or target not in (None, self.schema.target):
             raise UsageError(
                 216, "a Table has its target and schema already: give it alone, or give its frame"
@@ -155,22 +155,22 @@ class Table:
 
     @property
     def labels(self) -> np.ndarray:
-        """The class of each row as a position in ``schema.classes``, int64 of shape (rows,)."""
+        """Class of each row as its position in ``schema.classes``, int64 of shape (rows,)."""
         if self.schema.target is None:
             raise UsageError(266, "the table has no target column: name one with target=...")
         return self.schema[self.schema.target].codes(self.frame[self.schema.target])
 
     @property
     def counts(self) -> dict[Any, int]:
-        """Rows of each class."""
+        """Number of rows of each class."""
         found = np.bincount(self.labels, minlength=len(self.schema.classes))
         return dict(zip(self.schema.classes, found.tolist(), strict=True))
 
     def rows(self, mask: np.ndarray) -> Table:
-        """Some rows as a table with the same schema.
+        """Select rows; the schema stays the same.
 
         Args:
-            mask: bool of shape (rows,), or positions of rows.
+            mask: Bool mask of shape (rows,), or row positions.
 
         Returns:
             A table with a new RangeIndex.
@@ -182,7 +182,7 @@ class Table:
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy with a RangeIndex, dense columns, and one kind of missing cell in each."""
+    """A copy with a RangeIndex, dense columns, and a single missing value per column."""
     whole = frame.reset_index(drop=True)
     series = [frame.iloc[:, i] for i in range(frame.shape[1])]
     tidied = [cell.tidy(s) for s in series]
@@ -218,7 +218,7 @@ def joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashabl
 
 
 def native(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with its cells in this machine's byte order and its names as Python values."""
+    """`frame` with cells in this machine's byte order and column names as Python values."""
     foreign = [i for i, dtype in enumerate(frame.dtypes) if not _is_native(dtype)]
     names = [plain_name(name) for name in frame.columns]
     if not foreign and not any(isinstance(name, np.generic) for name in frame.columns):
@@ -279,7 +279,7 @@ def _labels(y: Any) -> pd.Series:
 
 
 def _check_alignment(X: pd.Index, y: pd.Index) -> None:
-    """Raise if pairing rows by index would give other pairs than pairing them by position."""
+    """Raise if matching rows by index and by position would give different pairs."""
     if X.equals(y):
         return
     default = [isinstance(i, pd.RangeIndex) and i.equals(pd.RangeIndex(len(i))) for i in (X, y)]
@@ -295,7 +295,7 @@ def _check_alignment(X: pd.Index, y: pd.Index) -> None:
 
 
 def as_frame(series: list[pd.Series], names: list[Any], rows: int) -> pd.DataFrame:
-    """A frame with the names as they are, tuples too."""
+    """A frame of these columns; tuples as names do not become a MultiIndex."""
     frame = pd.DataFrame(dict(enumerate(series)), index=pd.RangeIndex(rows))
     frame.columns = pd.Index(names, tupleize_cols=False)
     return frame

@@ -1,4 +1,4 @@
-"""Tables to files: CSV, Parquet, Arrow; whole or not at all."""
+"""Write tables to CSV, Parquet or Arrow files, atomically."""
 
 import gzip
 import os
@@ -25,14 +25,14 @@ _ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
 DELIMITERS = ",;\t|"
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
-_CHUNK = 50_000  # rows turned into text at once
+_CHUNK = 50_000  # rows converted to text at once
 
 
 def ending_of(path: Path) -> str:
-    """The ending that says how a table is written.
+    """The file extension that determines the output format.
 
     Raises:
-        OutputError: It is another.
+        OutputError: The extension is unknown (E501).
     """
     found = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
     if found is None:
@@ -41,25 +41,26 @@ def ending_of(path: Path) -> str:
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
-    """Write a table to a file, in the format that the ending of its name says.
+    """Write a table to a file, in the format of the file extension.
 
-    The endings are .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather and .arrow. The index is
-    not written. CSV is UTF-8 without a byte-order mark, cells are quoted only if they must be,
-    missing cells are empty, and floats read back equal. The same frame gives the same bytes.
+    Extensions: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather and .arrow. The index is not
+    written. CSV is UTF-8 without a byte-order mark; cells are quoted only where necessary, missing
+    cells are empty, and floats read back equal. Equal frames give equal bytes.
 
     Args:
-        frame: At least one column; column names that differ as text. No rows is allowed.
-        path: An existing file is replaced in one step, and keeps its permission bits.
-        defuse: Put a ``'`` before text cells and names that begin with ``=``, ``+``, ``-``,
-            ``@``, TAB or CR and are not numbers: a spreadsheet would run them as formulas.
-            Parquet and Arrow are never changed.
+        frame: The table; it needs at least one column, and column names that differ as text. It may
+            have no rows.
+        path: Output file; an existing one is replaced atomically and keeps its permission bits.
+        defuse: Whether to put a ``'`` before text cells and column names that begin with ``=``,
+            ``+``, ``-``, ``@``, TAB or CR and are not numbers, because a spreadsheet would run them
+            as formulas. Default True. Applies to CSV and TSV only.
 
     Returns:
-        The number of cells and names that were defused.
+        Number of defused cells and column names.
 
     Raises:
-        OutputError: An unknown ending (E501), a place that cannot be written (E502 to E506), text
-            with half a character (E507), or a frame that the format cannot hold (E508).
+        OutputError: The extension is unknown (E501), the file cannot be written (E502 to E506), a
+            text contains a lone surrogate (E507), or the format cannot store the frame (E508).
 
     Example:
         >>> import tempfile
@@ -79,12 +80,15 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
 def write_into(
     file: BinaryIO, frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True
 ) -> int:
-    """`write_table` into a file that is open already, as that of `write_together` is.
+    """Like `write_table`, but into an open file, such as one from `write_together`.
 
     Args:
-        file: Binary and writable.
+        file: A writable binary file.
         frame, defuse: See `write_table`.
-        path: Its ending decides the format, and messages name it.
+        path: Path for the format (its extension) and for error messages.
+
+    Returns:
+        Number of defused cells and column names.
     """
     path = Path(path)
     ending = ending_of(path)
@@ -120,7 +124,7 @@ def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) ->
 
 
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
-    """Write a header and the rows in chunks; return how many cells were defused."""
+    """Write the header, then the rows in chunks; return the number of defused cells."""
     # Not DataFrame.to_csv: it quotes no other delimiter in the header or in a table of one column,
     # so a reader that looks for the delimiter there would find the wrong one.
     header, defused = _escaped(map(str, frame.columns), f'[{DELIMITERS}"\r\n]', defuse)
@@ -151,7 +155,7 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
 
 
 def _is_day_only(column: pd.Series) -> bool:
-    """Whether a column of dates holds no times of day; raise for years that ISO dates lack."""
+    """Whether all dates of a column are at midnight; raises for years beyond ISO dates."""
     if column.dtype.kind != "M":
         return False
     unwritable = (~column.dt.year.fillna(1).between(1, 9999)).to_numpy(bool)
@@ -174,7 +178,7 @@ def _cell(value: Any, missing: bool) -> str:
 
 
 def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str], int]:
-    """The cells as CSV text, and how many of them were defused."""
+    """The cells as CSV text, and the number of defused cells."""
     needs_quotes, escaped, defused = re.compile(special).search, [], 0
     for cell in cells:
         if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
