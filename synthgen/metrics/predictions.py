@@ -1,4 +1,4 @@
-"""Predictions for test rows, and their figures, also for every sample of a bootstrap."""
+"""Predictions for test rows, and their metrics, also for every bootstrap sample."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from synthgen.model_selection.classifiers import LEAST
 from synthgen.model_selection.intervals import wilson
 from synthgen.model_selection.ranking import Ranked, slope
 
-PRECISION = 0.5  # recall is also given where this share of the alarms is right
+PRECISION = 0.5  # recall is also reported at this precision
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions of a classifier for the test rows after learning from one set of rows.
+    """Predictions for the test rows by a classifier trained on one set of rows.
 
     Attributes:
         p: Probabilities after prior correction, shape (repeats, rows).
-        threshold: With the best F1 on out-of-fold real rows, followed by those of bootstrap samples
-            of these rows; shape (1 or 1 + replicates, 1), or (1, rows) with one for each test row.
-            Empty: not sought.
-        halves: Probabilities of classifiers that learned from halves of the rows, drawn without
-            replacement; shape (halves, rows). Empty: there are none.
+        threshold: The threshold with the best F1 on out-of-fold real rows, followed by those on
+            bootstrap samples of these rows: shape (1 or 1 + replicates, 1); or one for each test
+            row, shape (1, rows). Empty if no threshold is needed.
+        halves: Probabilities of classifiers trained on half of the rows, drawn without replacement;
+            shape (halves, rows). Empty if there are none.
     """
 
     p: np.ndarray
@@ -70,17 +70,21 @@ def between(
     rows: int,
     share: bool = False,
 ) -> tuple[float, float]:
-    """The 95 % interval of a figure, with the variance of the test rows and of the training rows.
+    """Compute the 95 % interval of a metric, with the variance due to test and training rows.
 
     Args:
-        value: On all rows.
-        again: On bootstrap samples of the test rows, without training again; shape (samples,).
-        halves: Of classifiers that learned from halves of the rows, on all test rows. Their spread
-            is the standard error over training sets (delete-half jackknife).
-        bounds: Smallest and greatest possible value.
-        rows: Test rows that can change the value.
-        share: Whether the value is a share of these rows; the interval is then at least Wilson's
-            (1927).
+        value: The metric on all rows.
+        again: The metric on bootstrap samples of the test rows, without training again; shape
+            (samples,).
+        halves: The metric on all test rows for classifiers trained on halves of the rows. Its
+            spread is the standard error over training sets (delete-half jackknife).
+        bounds: Smallest and largest possible value.
+        rows: Number of test rows that can change the value.
+        share: Whether the value is a share of these rows; the interval is then at least as wide as
+            Wilson's (1927).
+
+    Returns:
+        Lower and upper end.
 
     Example:
         >>> between(1.0, np.ones(9), np.empty(0), (0.0, 1.0), rows=10)
@@ -103,10 +107,10 @@ def between(
 def ranking(
     y: np.ndarray, predicted: Predictions, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision, ROC-AUC and recall at `PRECISION`, as means over the repeats.
+    """Compute average precision, ROC-AUC and recall at `PRECISION`, as means over the repeats.
 
-    There is one value for each row of `weights`, which has the shape (replicates, rows). Rows of
-    equal score count at once.
+    Each has one value per row of `weights`, which has shape (replicates, rows). Rows with equal
+    scores are handled as ties.
     """
     found = []
     for p in predicted.p:
@@ -117,7 +121,7 @@ def ranking(
 
 
 def figures(y: np.ndarray, predicted: Predictions, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """All figures for each row of `weights`; shape (replicates,)."""
+    """Compute all metrics for each row of `weights`; each has shape (replicates,)."""
     ap, area, enough = ranking(y, predicted, weights)
     out = {"average_precision": ap, "roc_auc": area, "recall_at_precision": enough}
     total = weights.sum(axis=1, dtype=np.float64)
@@ -157,7 +161,7 @@ def figures(y: np.ndarray, predicted: Predictions, weights: np.ndarray) -> dict[
 
 
 def recall_of(rows: np.ndarray, predicted: Predictions, weights: np.ndarray) -> np.ndarray:
-    """Recall among these rows; NaN where none was drawn."""
+    """Compute the recall among these rows; NaN if a replicate has none of them."""
     drawn = weights[:, rows].sum(axis=1, dtype=np.float64)
     shares = []
     for alarm in predicted.alarms(len(weights)):

@@ -1,4 +1,4 @@
-"""The rows that an evaluation compares: aligned, split where no holdout is given, and by class."""
+"""Prepare the rows of an evaluation: align tables, split off a holdout, and group by class."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
 
 EVERYTHING = "all"
-# Share of train that is held out where no holdout is given; classes that fidelity looks at one by
-# one, at most; a difference in the share of the class from which on a note says so.
+# Share of train to hold out if no holdout is given; largest number of classes that fidelity
+# measures separately; difference in class shares from which a note is given.
 HELD_OUT, MOST_CLASSES, OTHER_SHARE = 0.3, 4, 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The rows of an evaluation: one schema, and no order that depends on the files.
+    """The rows of an evaluation, with one schema and in a canonical order.
 
     Attributes:
-        train, synthetic, holdout: All rows.
-        position: Of the rare class in ``schema.classes``.
-        groups: Train, synthetic and holdout rows of each class that is synthetic, the rare one
-            first, and of all of these classes (``"all"``).
-        held_out: Whether `holdout` was given, and not split off from train.
-        notes: What was left out, split off or noticed.
-        spoilt: Parts whose figures do not hold because tables share rows, each with the reason.
-        left_out: Rows of train that stood in the synthetic table and are not judged.
+        train, synthetic, holdout: Tables with all rows.
+        position: Position of the rare class in ``schema.classes``.
+        groups: For each synthetic class, the rare one first, its rows in train, synthetic and
+            holdout; and ``"all"``, the rows of all these classes.
+        held_out: Whether `holdout` was given; otherwise it was split off from train.
+        notes: Sentences about what was left out, split off or noticed.
+        spoilt: Parts whose scores are invalid because tables share rows, each with the reason.
+        left_out: Number of training rows in the synthetic table, which are not evaluated.
     """
 
     train: Table
@@ -65,12 +65,12 @@ def prepare(
     schema: Schema | None,
     seed: np.random.SeedSequence,
 ) -> Compared:
-    """Check the tables against each other and arrange them; arguments are those of `evaluate`.
+    """Check the tables against each other and align them; arguments are those of `evaluate`.
 
     Raises:
-        DataError: A table cannot be used, lacks a column or holds a row without a class or of an
-            unknown one, or `synthetic` has no row of the class.
-        UsageError: Pairs and frames are mixed, or nothing says which column holds the classes.
+        DataError: A table cannot be used, lacks a column, has a row with a missing or unknown
+            class, or `synthetic` has no row of the class.
+        UsageError: Pairs and frames are mixed, or `target` is missing.
     """
     others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     given = {"train": train} | others
@@ -113,7 +113,7 @@ def prepare(
 def _joined(
     given: dict[str, Any], target: Hashable | None, schema: Schema | None
 ) -> tuple[dict[str, Any], Hashable]:
-    """Pairs of features and classes as frames, and the name that the target has in all of them."""
+    """Join pairs of features and classes to frames; also return the common name of the target."""
     if target is not None:
         raise UsageError(
             216,
@@ -141,7 +141,7 @@ def _joined(
 
 
 def _rare(train: Table, synthetic: Table, label: Any) -> int:
-    """The position of the class that is looked at first."""
+    """Find the position of the class to report first."""
     classes, counts, made = train.schema.classes, train.counts, synthetic.counts
     if label is not None:
         position = class_position(classes, label)
@@ -156,7 +156,7 @@ def _rare(train: Table, synthetic: Table, label: Any) -> int:
 
 
 def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, str]:
-    """Train, holdout, and a note; each class in its share. A class of one row stays in train."""
+    """Split off a stratified holdout; return both and a note. A single row stays in train."""
     rng = np.random.default_rng(seed)
     labels, held = table.labels, np.zeros(len(table), dtype=bool)
     for position in range(len(table.schema.classes)):
@@ -174,7 +174,7 @@ def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, st
 def _groups(
     train: Table, synthetic: Table, holdout: Table, position: int
 ) -> dict[str, tuple[Table, Table, Table]]:
-    """The rows of each class that is synthetic, the rare one first, and of all of them."""
+    """Group the rows by synthetic class, the rare one first, and all of these together."""
     classes, groups = train.schema.classes, {}
 
     def rows_of(held: list[int]) -> tuple[Table, Table, Table]:
@@ -190,7 +190,7 @@ def _groups(
 
 
 def _other_classes(train: Table, synthetic: Table, position: int) -> list[int]:
-    """Positions of the other classes that are synthetic, the rarest first."""
+    """List the positions of the other synthetic classes, the rarest first."""
     classes, counts, made = train.schema.classes, train.counts, synthetic.counts
     there = [k for k, c in enumerate(classes) if made[c] and k != position]
     return sorted(there, key=lambda k: counts[classes[k]])
@@ -199,7 +199,7 @@ def _other_classes(train: Table, synthetic: Table, position: int) -> list[int]:
 def _class_notes(
     train: Table, groups: dict[str, tuple[Table, Table, Table]], position: int
 ) -> list[str]:
-    """Sentences about classes that are not looked at by themselves, or have another share."""
+    """Note classes that are not measured separately, and class shares that differ."""
     if EVERYTHING not in groups:
         return []
     real, made, _ = groups[EVERYTHING]

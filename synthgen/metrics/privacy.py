@@ -1,35 +1,36 @@
-"""Privacy: whether synthetic rows give away the rows that they were learned from.
+"""Privacy: whether synthetic rows reveal the rows that they were learned from.
 
 Distances are those of `synthgen.encoding.distances.Space`, on one scale learned on all real rows:
 
 - ``copies``: share of synthetic rows that are equal to a training row.
-- ``near_copies``: share that is as near to a training row as only 5 % of the training rows are to
-  another, and as much nearer to it than to the second nearest.
-- ``nearer_to_train``: share that is nearer to a training row than to any of as many holdout rows;
-  ties count half. 0.5 is best; the floor is what copies reach, below 1 where train is larger.
-- ``memorised``: share at most a third as far from the nearest training row as from the second
-  nearest (Yoon et al., 2023); ``nndr``: the median of that ratio.
+- ``near_copies``: share whose distance to the nearest training row, and whose ratio of this
+  distance to that of the second nearest, are both as small as those of only 5 % of training rows.
+- ``nearer_to_train``: share that is closer to a training row than to any of an equal number of
+  holdout rows; ties count half. 0.5 is best. The floor is the value for copies of train, which is
+  below 1 if train is larger.
+- ``nndr``: median ratio of the distances to the nearest and to the second nearest training row;
+  ``memorised``: share with a ratio of at most one third (Yoon et al., 2023).
 - ``distance_q05``, ``distance_median``: quantiles of the distance to the nearest training row.
 
-Their reference is the holdout in the place of the synthetic rows: as many rows, and the mean of a
-few draws where the holdout has more. The reference of ``nearer_to_train`` is training rows in that
-place, which are then not among the rows to be near to.
+For the reference, an equal number of holdout rows replaces the synthetic rows; if the holdout has
+more rows, the reference is the mean of a few draws. For ``nearer_to_train``, training rows replace
+the synthetic rows and are removed from the rows to compare with.
 
-Membership attacks score each training and each holdout row by the synthetic rows, and (density,
-classifier) by other holdout rows that the attacker knows:
+Membership attacks score each training and each holdout row by the synthetic rows. The attacks
+density and classifier also use other holdout rows that the attacker knows:
 
-- ``distance``: to the nearest synthetic row (Chen et al., GAN-Leaks, 2020).
-- ``density``: that distance beside the one to the nearest known row, which is the ratio of two
+- ``distance``: distance to the nearest synthetic row (Chen et al., GAN-Leaks, 2020).
+- ``density``: this distance relative to that of the nearest known row, which is the ratio of two
   nearest-neighbour densities (van Breugel et al., DOMIAS, 2023).
-- ``classifier``: boosting that tells synthetic from known rows.
-- ``line``: how nearly the row lies on a line through two synthetic rows, over the five clearest
-  lines of the 128 nearest synthetic rows, with numbers only. SMOTE's rows lie on lines that meet in
-  the rows it was given.
+- ``classifier``: boosting that separates synthetic from known rows.
+- ``line``: how close the row lies to lines through two synthetic rows, on numbers only, for the
+  five best lines among the 128 nearest synthetic rows. Rows of SMOTE lie on lines that meet in
+  training rows.
 
-``mia_auc`` is the ROC-AUC of the worst attack. ``mia_excess`` is what it has above the worst of the
-same attacks on fresh real rows in the place of the synthetic ones, since the best of four attacks
-is above 0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the shares of training rows that
-the worst attack finds while it suspects 1 % and 10 % of the holdout rows.
+``mia_auc`` is the ROC-AUC of the strongest attack. ``mia_excess`` is its difference from that of
+the same attacks if fresh real rows replace the synthetic ones; the best of four attacks is above
+0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the true positive rates of the strongest
+attack at false positive rates of 1 % and 10 %.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.table import Table
 from synthgen.training.device import resolve
 
-# Rows at most whose nearest training row is sought, and real rows to be nearer to.
+# Largest number of rows whose nearest neighbour is computed, and of real rows to compare with.
 MAX_ASKED = 5000
 MAX_SIDE = 20000
 NEAR_SHARE = 0.05
@@ -91,27 +92,28 @@ def privacy(
     random_state: RandomState,
     device: str | torch.device = "auto",
 ) -> Part:
-    """What synthetic rows tell about the training rows, beside what fresh real rows would tell.
+    """Measure what synthetic rows, compared with fresh real rows, reveal about the training rows.
 
-    The measures are described at the head of this module.
+    The measures are described at the top of this module.
 
     Args:
-        train: The rows that the synthetic rows were learned from (of the class, for one class).
-        synthetic: At least one row.
-        holdout: Real rows that nothing was learned from, with at least two rows; with fewer there
-            are no attacks and no references.
-        group: What the rows are, for the scores: ``"all"`` or a class.
-        random_state: Seed of subsamples, folds and bootstraps. The order of rows and columns does
-            not matter.
-        device: Where distances are computed; "auto" is a GPU where there is one.
+        train: The rows that the synthesizer learned from (for one class: its rows).
+        synthetic: The synthetic rows, at least one.
+        holdout: Real rows that were not used in training, at least two; with fewer, there are no
+            attacks and no references.
+        group: Name of the rows in the scores: ``"all"`` or a class.
+        random_state: Seed of subsamples, folds and bootstraps. The result does not depend on the
+            order of rows and columns.
+        device: Device for computing distances: "auto" (a GPU if there is one), "cpu" or "cuda".
 
     Returns:
-        Scores ``privacy.*``; the curves "attack roc synthetic" and "attack roc fresh", and
-        "nearest train row synthetic" and "nearest train row holdout" (distance, share of rows).
+        A part with the scores ``privacy.*`` and the curves "attack roc synthetic", "attack roc
+        fresh", "nearest train row synthetic" and "nearest train row holdout" (share of rows by
+        distance).
 
     Raises:
-        UsageError: The machine does not have the device, or `random_state` is no seed.
-        DataError: A cell is not of the kind that the schema gives.
+        UsageError: This machine does not have the device, or `random_state` is not a seed.
+        DataError: A cell does not have the kind in the schema.
 
     Example:
         >>> import pandas as pd
@@ -168,12 +170,12 @@ _NAMES = (
 
 @dataclass(frozen=True, eq=False)
 class _Near:
-    """What makes a near-copy, and the training rows to be near to.
+    """Thresholds for near-copies, and the distinct training rows.
 
     Attributes:
-        apart: Each different training row once.
-        near: Distance that only `NEAR_SHARE` of the training rows have to another one.
-        lonely: The same of the ratio to the distance to the second nearest.
+        apart: The distinct training rows.
+        near: Quantile `NEAR_SHARE` of the training rows' distances to their nearest neighbours.
+        lonely: The same quantile of the ratio of nearest to second nearest distance.
     """
 
     apart: Rows
@@ -196,7 +198,7 @@ class _Near:
         return cls(apart, near, lonely)
 
     def measured(self, sample: Sample) -> dict[str, np.ndarray]:
-        """What each row of the sample contributes to each score, shape (rows,)."""
+        """Compute each row's contribution to each score, shape (rows,)."""
         distance, ratio, _ = nearest(sample.rows, self.apart)
         return {
             "copies": distance == 0,
@@ -211,7 +213,7 @@ class _Near:
 def _nearness(
     real: Sample, made: Sample, other: Sample, group: str, seed: np.random.SeedSequence
 ) -> tuple[list[Score], dict[str, dict[str, np.ndarray]], list[str]]:
-    """Scores, curves and notes of the distances to training rows."""
+    """Compute scores, curves and notes from distances to training rows."""
     rng = np.random.default_rng(seed)
     train = _Near.of(real, rng)
     asked = min(len(made), MAX_ASKED)
@@ -245,7 +247,7 @@ def _nearness(
 def _interval(
     rows: np.ndarray, part: float | None, rng: np.random.Generator
 ) -> tuple[tuple[float, float] | None, str]:
-    """The 95 % interval of a share (`part` None) or of a quantile, and a note."""
+    """Compute the 95 % interval of a share (`part` None) or of a quantile, with a note."""
     if part is None:
         return wilson(float(rows.mean()), len(rows)), ""
     picks = rng.integers(len(rows), size=(DRAWS, len(rows)))
@@ -258,7 +260,7 @@ def _interval(
 
 
 def _drawn(rows: int, asked: int, draws: int) -> str:
-    """How the reference of distances was measured."""
+    """Note how the reference of distances was measured."""
     few = "" if rows == asked else f" (there are no more; of synthetic rows {asked:,})"
     mean = "" if draws == 1 else f", the mean of {draws} draws without replacement"
     return f"copies and distances of real rows are those of {rows:,} holdout rows{mean}{few}"
@@ -267,12 +269,12 @@ def _drawn(rows: int, asked: int, draws: int) -> str:
 def _nearer_to_train(
     real: Sample, made: Sample, other: Sample, group: str, rng: np.random.Generator
 ) -> Score:
-    """The share of synthetic rows that are nearer to train than to the holdout.
+    """Compute the share of synthetic rows that are closer to train than to the holdout.
 
-    Each real row votes with the share of synthetic rows that it is nearest to. Many synthetic rows
-    near the same real row tell no more than one does, so the interval is that of the effective
-    number of votes. For the reference, training rows stand in the place of the synthetic ones and
-    are left out of the rows to be near to.
+    Many synthetic rows close to the same real row give no more information than one. Therefore each
+    real row has a weight, the share of synthetic rows that it is nearest to, and the interval uses
+    the effective sample size of these weights. For the reference, training rows replace the
+    synthetic ones and are removed from the rows to compare with.
     """
     rows = min(len(real), len(other), MAX_SIDE)
     equal = len(real) == len(other) == rows
@@ -313,7 +315,7 @@ def _nearer_to_train(
 
 
 def _typical(rows: np.ndarray, part: float | None) -> float:
-    """The quantile at `part`; None: the mean."""
+    """Compute the quantile at `part`, or the mean if `part` is None."""
     return float(rows.mean() if part is None else np.quantile(rows, part))
 
 
@@ -322,6 +324,6 @@ _QUANTILES = {"nndr": 0.5, "distance_q05": 0.05, "distance_median": 0.5}
 
 
 def _cumulated(distance: np.ndarray) -> dict[str, np.ndarray]:
-    """The curve of the share of rows up to each distance."""
+    """Compute the cumulative distribution of distances as a curve."""
     share = np.linspace(0, 1, 101)
     return {"x": np.quantile(distance, share), "y": share}

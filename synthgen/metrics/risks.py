@@ -1,16 +1,16 @@
 """The three risks of the Article 29 Working Party: singling out, linkability, inference.
 
-The definitions are those of Giomi et al. 2023 (Anonymeter). Each attack is made with the synthetic
-rows on training rows, and in the same way on as many holdout rows, which were not learned: what it
-reaches there is not due to learning. The risk is what it reaches more, as a share of what was left
-to reach: (train - control) / (1 - control).
+The definitions are those of Giomi et al. 2023 (Anonymeter). Each attack uses the synthetic rows
+against training rows and, as a control, against an equal number of holdout rows. Success on the
+control is not due to training. The risk is the excess success as a share of the possible excess:
+(train - control) / (1 - control).
 
-- ``singling_out``: a condition on up to five columns that exactly one synthetic row fulfils is also
-  fulfilled by exactly one real row.
-- ``linkability``: two halves of a real row's columns, looked up apart, have a synthetic row in
-  common among the five nearest of each: who holds both halves in two tables can join them.
-- ``inference``: a real row's cell in one column is that of the synthetic row that is nearest in all
-  others; numbers count as equal within 5 %. The mean over columns.
+- ``singling_out``: a condition on up to five columns that exactly one synthetic row satisfies is
+  also satisfied by exactly one real row.
+- ``linkability``: the two halves of a real row's columns share a synthetic row among the five
+  nearest to each half. An attacker who has the halves in two tables can then link them.
+- ``inference``: in one column, a real row has the value of the synthetic row that is nearest in all
+  other columns; numbers count as equal within 5 %. The success is the mean over columns.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from synthgen.tables.column import NUMBERS, Column
 from synthgen.tables.table import Table
 
 RISKS = ("singling_out", "linkability", "inference")
-# Rows of train and of the holdout that are attacked, synthetic rows that the attacker sees, rows of
-# a table among which a condition must single out one, conditions, and columns of one, at most.
+# Upper limits: attacked rows of train and of the holdout; synthetic rows that the attacker has;
+# rows of a table among which a condition must single out one; conditions; columns of a condition.
 MOST_TARGETS, MOST_SEEN, MOST_AMONG = 400, 2500, 4000
 CONDITIONS, TRIED, MOST_COLUMNS = 400, 3000, 5
-# Nearest synthetic rows of a half, pairs of halves, inferred columns, closeness of numbers.
+# Nearest synthetic rows per half; number of splits into halves; largest number of inferred columns;
+# relative tolerance of numbers.
 NEIGHBOURS, SPLITS, MOST_SECRETS, TOLERANCE = 5, 3, 24, 0.05
 FEWEST = 10  # rows of train and of the holdout
 
 
 class Success(NamedTuple):
-    """How often an attack was right.
+    """The success rates of an attack.
 
     Attributes:
-        train, control: Share of attacks that succeed on learned rows, and on others.
-        guess: The same of attacks by guessing, on learned rows.
-        attacks: Number of attacks on either.
-        said: What else there is to say.
+        train, control: Share of successful attacks on training rows, and on holdout rows.
+        guess: Share of successful attacks on training rows by guessing.
+        attacks: Number of attacks on each side.
+        said: An additional note.
     """
 
     train: float
@@ -56,7 +57,7 @@ class Success(NamedTuple):
 
 
 def risk(success: Success) -> tuple[float, tuple[float, float]]:
-    """The risk and its 95 % interval (Giomi et al. 2023, equations 2 to 4).
+    """Compute the risk and its 95 % interval (Giomi et al. 2023, equations 2 to 4).
 
     Example:
         >>> value, (low, high) = risk(Success(0.30, 0.10, 0.02, 400))
@@ -82,13 +83,13 @@ def risks(
     group: str,
     seed: np.random.SeedSequence,
 ) -> list[Score]:
-    """The three risks as scores, each beside 0, the risk of rows that were not learned.
+    """Compute scores of the three risks; the reference is 0, the risk without training.
 
     Args:
-        columns: Those that are compared.
+        columns: The compared columns.
         tables: Train, synthetic and holdout.
-        group: What the rows are.
-        seed: Of the rows, columns and conditions that are drawn.
+        group: Name of the rows in the scores: ``"all"`` or a class.
+        seed: Seed for drawing rows, columns and conditions.
     """
     rows = min(len(tables[0]), len(tables[2]))
     if len(columns) < 2 or rows < FEWEST or len(tables[1]) < FEWEST:
@@ -133,7 +134,7 @@ def singled_out(
     other: np.ndarray,
     rng: np.random.Generator,
 ) -> Success:
-    """How often a condition that one synthetic row fulfils singles out one real row.
+    """Compute how often a condition that one synthetic row satisfies singles out one real row.
 
     Args:
         is_level: Which columns hold levels; a number is compared with the median: at least as large
@@ -241,7 +242,7 @@ def _apart(
 
 
 def linked(near: _Near, rng: np.random.Generator) -> Success:
-    """How often both halves of a row's columns have a near synthetic row in common."""
+    """Compute how often both halves of a row's columns share a near synthetic row."""
     width, rows = near.apart[0].shape[:2]
     few = min(NEIGHBOURS, len(near.made))
     hits, guesses = np.zeros((2, SPLITS, rows)), 0.0
@@ -260,7 +261,7 @@ def linked(near: _Near, rng: np.random.Generator) -> Success:
 
 
 def inferred(near: _Near, names: Sequence[str], rng: np.random.Generator) -> Success:
-    """How often the nearest synthetic row in all other columns has a row's cell."""
+    """Compute how often the synthetic row nearest in all other columns has the same cell."""
     secrets = rng.permutation(len(names))[:MOST_SECRETS]
     whole = [apart.sum(0) for apart in near.apart]
     hits = np.zeros((2, len(secrets), len(near.cells[0])))
@@ -283,7 +284,7 @@ def _of_rows(hits: np.ndarray, guess: float, said: str = "") -> Success:
     of_rows = hits.mean(1)
     train, control = of_rows.mean(1).tolist()
     rows = of_rows.shape[1]
-    # As many independent attacks as give the means the error that rows show.
+    # Effective number of independent attacks, from the variance between rows.
     spread = of_rows.var(axis=1).mean()
     chance = (train * (1 - train) + control * (1 - control)) / 2
     attacks = rows * (min(chance / spread, hits.shape[1]) if spread > 0 else 1.0)
@@ -295,5 +296,5 @@ def _equal(one: np.ndarray, two: np.ndarray, is_level: bool) -> np.ndarray:
     both_gone = np.isnan(one) & np.isnan(two)
     if is_level:
         return (one == two) | both_gone
-    # Halves, as the difference of two large numbers is none.
+    # Halve the values, because the difference of two huge numbers overflows.
     return (np.abs(one / 2 - two / 2) <= TOLERANCE * np.abs(one / 2)) | both_gone

@@ -1,4 +1,4 @@
-"""Samples of equal size of three tables, and the intervals of what is measured on them."""
+"""Samples of equal size of three tables, and jackknife intervals of scores."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Samples:
     """The cells of train (`train`), synthetic (`made`) and holdout rows (`fresh`) of a group.
 
     Attributes:
-        matrix: Turns cells into numbers for classifiers and distances.
-        train, made, fresh: Cells, shape (rows, columns), see `Matrix.cells`.
-        group: What the rows are: ``"all"`` or a class.
+        matrix: Converts cells to numbers for classifiers and distances.
+        train, made, fresh: Cells of shape (rows, columns), see `Matrix.cells`.
+        group: Name of the rows: ``"all"`` or a class.
     """
 
     matrix: Matrix
@@ -53,9 +53,9 @@ def some(rng: np.random.Generator, cells: np.ndarray, rows: int) -> np.ndarray:
 
 
 def independent(rng: np.random.Generator, cells: np.ndarray) -> np.ndarray:
-    """The rows with each column shuffled by itself: independent columns.
+    """Shuffle each column independently.
 
-    Made of the holdout they are a floor that holds no row it is compared with.
+    Applied to the holdout, this gives a floor that contains no row it is compared with.
     """
     return np.column_stack([rng.permutation(column) for column in cells.T])
 
@@ -72,14 +72,14 @@ def jackknifed(
     wider: float = 1.0,
     rows: int = 0,
 ) -> Score:
-    """A score from 0 to 1 with the interval that its halves give (delete-half jackknife).
+    """Make a score from 0 to 1 with an interval from half-samples (delete-half jackknife).
 
     Args:
         name, group, value, reference, floor, better: See `Score`.
-        halves: The value of each half.
-        wider: Factor of the interval's width.
-        rows: Rows of the smaller table. Where the halves are all alike, `UNSEEN` of these rows
-            could be otherwise, and the interval is as wide. 0: not known.
+        halves: Value of the score on each half-sample.
+        wider: Factor on the width of the interval.
+        rows: Number of rows of the smaller table. If all halves have the same value, the rule of
+            three with these rows gives the width of the interval. 0: not known.
 
     Example:
         >>> jackknifed("fidelity.missing", "all", 1.0, None, [1.0, 1.0], rows=30).interval
@@ -97,9 +97,9 @@ def jackknifed(
 
 
 def half_sampled(rng: np.random.Generator, rows: int) -> list[np.ndarray]:
-    """Halves of the rows, drawn without replacement.
+    """Draw halves of the rows without replacement.
 
-    The spread of a statistic over such halves is its standard error on all rows (delete-half
-    jackknife, Shao & Wu 1989).
+    The standard deviation of a statistic over such halves estimates its standard error on all rows
+    (delete-half jackknife, Shao & Wu 1989).
     """
     return [rng.permutation(rows)[: max(1, rows // 2)] for _ in range(HALVES)]

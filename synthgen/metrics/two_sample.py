@@ -1,4 +1,4 @@
-"""Two-sample tests: whether a classifier tells synthetic rows from real ones."""
+"""Two-sample tests: whether a classifier can separate synthetic rows from real ones."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from synthgen.model_selection.classifiers import DEFAULT_JUDGES, out_of_fold, se
 from synthgen.model_selection.ranking import Ranked
 
 FOLDS = 3
-# Up to FEW rows are dealt into folds so many times, as a single deal moves the area as much as
-# chance does. The floor is drawn so many times instead, and each draw is dealt once.
+# Up to FEW rows, the AUC depends strongly on the split into folds, so PARTINGS splits are averaged.
+# For the floor, PARTINGS draws are averaged instead, each with one split.
 FEW, PARTINGS = 500, 3
-# Draws of real rows for the reference, where there are more rows than are compared.
+# Number of draws of real rows for the reference, if there are more rows than needed.
 REAL_DRAWS = 4
-# All rows of a fold are scored by one classifier, so areas spread 1.05 to 1.5 times as much as with
-# independent scores (measured on 40 to 1,000 rows of each side).
+# All rows of a fold are scored by one classifier. The standard error of the AUC is therefore 1.05
+# to 1.5 times that of independent scores (measured with 40 to 1,000 rows per side).
 DEPENDENT = 1.4
 BELOW = "; below 0.5, as synthetic rows are nearer to these real rows than new real rows would be"
 
 
 def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
-    """Two-sample tests of synthetic rows against train and against the holdout.
+    """Run two-sample tests of synthetic rows against train and against the holdout.
 
-    The reference is the test of train against the holdout, the floor that of train against holdout
-    rows with each column shuffled. A classifier that has seen a row's twin on the other side would
-    take the row for one of that side, so copies would seem harder to tell apart than real rows.
-    Therefore twins share a fold; and an area that is still below one half counts as much as one
-    that is as far above it.
+    The reference is the test of train against the holdout. The floor is the test of train against
+    holdout rows with each column shuffled. If a classifier is trained on a row's copy from the
+    other side, it assigns the row to that side, and copies look more real than real rows. Therefore
+    a row and its copy share a fold, and an AUC below 0.5 counts as one equally far above 0.5.
     """
     rng = np.random.default_rng(seed)
     sides = (draws.train, draws.made, draws.fresh)
@@ -69,14 +68,14 @@ def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
 
 
 def _scores(name: str, group: str, areas: list[list[tuple[float, float]]]) -> tuple[Score, Score]:
-    """The scores of one classifier against train and against the holdout.
+    """Make the scores of one classifier against train and against the holdout.
 
     Args:
-        name: Of the first; the second ends in ``_holdout``.
-        group: Of both.
-        areas: ROC-AUC and half the length of its interval, of one or several draws each: train and
-            synthetic, holdout and synthetic, train and holdout, and, where there is a floor, train
-            and independent columns.
+        name: Name of the first score; that of the second ends in ``_holdout``.
+        group: Group of both scores.
+        areas: For each comparison, one or several draws of (ROC-AUC, half-width of its interval).
+            The comparisons are train and synthetic, holdout and synthetic, train and holdout, and,
+            if there is a floor, train and independent columns.
     """
     (against_train, *_), (against_holdout, *_), real, *shuffled = areas
     reference = float(np.mean([_untold(area) for area, _ in real]))
@@ -103,10 +102,10 @@ def _untold(area: float) -> float:
 def _partings(
     matrix: Matrix, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
 ) -> np.ndarray:
-    """The fold of each row of both tables, dealt several times; shape (times, rows).
+    """Split the rows of both tables into folds several times; shape (times, rows).
 
-    A row of `other` shares the fold of its twin: a row of `real` to which it is nearer than half
-    the distance from there to the next row of `real`.
+    A row of `other` is in the same fold as its copy: a row of `real` that is closer to it than half
+    the distance from this row to its nearest neighbour in `real`.
     """
     rows, near = len(real), matrix.dense(real)
     place, far = nearest_of(matrix.dense(other), near)
@@ -139,9 +138,9 @@ def _out_of_fold(
     partings: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are of `other`, and their out-of-fold probabilities of being so.
+    """Return a mask of the rows of `other`, and out-of-fold probabilities of being one.
 
-    Shapes (rows,) and (partings, rows).
+    Their shapes are (rows,) and (splits, rows).
     """
     cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
     given = {"rng": rng, "settings": settings_for(judge, len(y))}
@@ -150,10 +149,10 @@ def _out_of_fold(
 
 
 def _area(y: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """The mean ROC-AUC over several partings into folds, and the half-width of its interval.
+    """Compute the mean ROC-AUC over several splits into folds, and its interval's half-width.
 
-    The interval is a bootstrap of the out-of-fold scores, and at least as wide as two samples of
-    one distribution and of this size give by chance.
+    The interval is a bootstrap of the out-of-fold scores, and at least as wide as that of two
+    samples of this size from the same distribution.
     """
     sides = (np.flatnonzero(y), np.flatnonzero(~y))
     weights = np.ones((1 + REPLICATES, len(y)))

@@ -1,7 +1,7 @@
-"""Verdicts: whether each part passes, in a sentence with the figure that decided.
+"""Verdicts: whether each part passes, in a sentence with the deciding score.
 
-How a verdict is reached is written in `synthgen.metrics.limits.RULES`; what follows from all of
-them, in `synthgen.metrics.advice`.
+The rules of the verdicts are in `synthgen.metrics.limits.RULES`; the recommendation that follows
+from all verdicts is made in `synthgen.metrics.advice`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Verdict:
     Attributes:
         part: ``"fidelity"``, ``"utility"`` or ``"privacy"``.
         outcome: ``"passes"``, ``"falls short"``, ``"fails"`` or ``"undecided"``.
-        sentence: With the figure that decided, its interval and its reference.
-        key: The `Score` that decided; None where there is none.
-        known: What is known, as a clause that ends no sentence; where the part is undecided, with
-            what would tell more.
+        sentence: A sentence with the deciding score, its interval and its reference.
+        key: The deciding `Score`, or None.
+        known: A clause that says what is known; if the part is undecided, also what would decide
+            it.
     """
 
     part: str
@@ -59,9 +59,9 @@ class Verdict:
 
 
 def unless(verdict: Verdict, reason: str) -> Verdict:
-    """The verdict, or, with a reason why its figures do not hold, an undecided one.
+    """Turn a verdict into an undecided one if there is a reason why its scores are invalid.
 
-    A failure stays one.
+    A failure remains a failure.
     """
     if not reason:
         return verdict
@@ -76,9 +76,9 @@ class _Tested(NamedTuple):
 
     Attributes:
         outcome: One of `Outcome`.
-        score: What was tested.
-        known: What is known, for a recommendation.
-        why: Why it is undecided, where the sentence about the score does not say so.
+        score: The tested score.
+        known: A clause that says what is known, for a recommendation.
+        why: The reason why it is undecided, if the sentence about the score does not give it.
     """
 
     outcome: Outcome
@@ -95,11 +95,11 @@ def _worst(tests: Sequence[_Tested]) -> _Tested:
 
 
 def of_fidelity(part: Part, label: str) -> Verdict:
-    """Whether the battery of detectors tells the rows from held-out ones: the worst of all groups.
+    """Decide on fidelity from the battery of detectors; the worst group decides.
 
     Args:
         part: The scores of fidelity.
-        label: The rare class, which must be among the groups that were tested.
+        label: The rare class, which must be among the tested groups.
     """
     tests = [s for s in part.scores if s.name == BATTERY and s.value == s.value]
     if not any(score.group == label for score in tests):
