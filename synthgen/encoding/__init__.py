@@ -1,1 +1,1 @@
-"""From rows to numbers: tensors for networks, a matrix for trees."""
+"""Encoding of tables as numbers: tensors for networks, matrices for classifiers."""

@@ -1,4 +1,4 @@
-"""What an encoder learns about one column: its levels, or its quantiles."""
+"""The encoding of one column: category codes, or quantiles of numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LEARNED_LEVELS: tuple[Kind, ...] = ("categorical", "boolean")
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A column that is encoded as one code.
+    """A column encoded as one categorical code.
 
     Attributes:
-        column: What it is.
-        values: Of each code: the position in the column's categories, or the number itself.
-        frequent: The most frequent code, which also stands for values never seen.
-        missing: Whether there is one more code, for missing cells.
+        column: Kind and limits.
+        values: For each code, its position in the column's categories, or the number itself.
+        frequent: The most frequent code; unseen values are encoded as it.
+        missing: Whether one more code stands for missing cells.
     """
 
     column: Column
@@ -63,14 +63,14 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """A column that is encoded as a quantile-normal number, and as a code if it has spikes or gaps.
+    """A column encoded as a quantile-normal number, plus a code if it has spikes or missing cells.
 
     Attributes:
-        column: What it is.
-        knots: Values in ascending order, int64 or float64, shape (knots,).
-        grid: Share of the rows below each knot, strictly ascending, shape (knots,).
-        spikes: Values with a code of their own, from 1 on; code 0 means "see the number".
-        missing: Whether there is one more code, for missing cells.
+        column: Kind and limits.
+        knots: Sorted values, int64 or float64, shape (knots,).
+        grid: Fraction of rows below each knot, strictly increasing, shape (knots,).
+        spikes: Values with their own codes 1, 2, ...; code 0 means "use the number".
+        missing: Whether one more code stands for missing cells.
     """
 
     column: Column

@@ -1,4 +1,4 @@
-"""Encoding of a table as two tensors, quantile-normal numbers and codes of levels, and back."""
+"""`Encoder`: a table as two tensors, quantile-normal numbers and category codes, and back."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from synthgen.tables.table import as_frame
 
 
 class Encoder:
-    """Turns tables into tensors and back; all it learns comes from the rows it is fitted on.
+    """Encodes tables as tensors and decodes them; create it with `Encoder.fit`.
 
-    A number column with few distinct values (at most 128, each in 5 rows on average) becomes
-    levels. Any other is mapped through its quantiles to a standard normal number, with levels for
-    spikes and missing cells. The quantiles are interpolated between up to 1,000 knots.
+    A number column with few distinct values (at most 128, with 5 rows each on average) is encoded
+    as categories. Any other number column is mapped through its quantiles to a standard normal
+    number, with codes for spikes and missing cells. The quantiles are interpolated between up to
+    1,000 knots.
 
-    Decoding returns a knot exactly, and any other value to within 1e-4 of the gap between its two
-    knots, then rounded to the step or decimals of the column. So whole numbers and decimals are
-    exact, unless two neighbouring knots are 5,000 steps apart. Constant, ID and text columns are
-    not learned: constants are repeated, IDs are new, and text is left empty.
+    Decoding returns knots exactly. Other values are accurate to 1e-4 of the gap between their two
+    knots, and then rounded to the step or decimals of the column; so whole numbers and decimals are
+    exact unless neighbouring knots are more than 5,000 steps apart. Constant, ID and text columns
+    are not learned: constants are repeated, IDs are new, and text is left empty.
 
     Attributes:
-        columns: In the order of the table.
-        parts: What was learned of each column; None for one that is not learned.
-        n_numbers: Width of `Encoded.numbers`.
-        widths: Levels of each column of `Encoded.codes`.
-        scale_code: For each number, the position of its code, whose level 0 means "see the number";
-            -1 if it has none.
+        columns: The columns, in the order of the table.
+        parts: The encoding of each column; None for a column that is not learned.
+        n_numbers: Number of columns of `Encoded.numbers`.
+        widths: Number of codes in each column of `Encoded.codes`.
+        scale_code: For each number, the position of its code column, in which 0 means "use the
+            number"; -1 if it has none.
 
     Example:
         >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
@@ -90,12 +91,13 @@ class Encoder:
     def fit(
         cls, frame: pd.DataFrame, columns: tuple[Column, ...], *, max_levels: int = MAX_LEVELS
     ) -> Encoder:
-        """Learn the levels and quantiles of `columns` from training rows.
+        """Learn the categories and quantiles of `columns` from training rows.
 
         Args:
             frame: The training rows, shape (rows, columns).
-            columns: What they are.
-            max_levels: Distinct values up to which a number column has levels.
+            columns: Kind and limits of each column, such as `Schema.columns`.
+            max_levels: A number column with at most this many distinct values is encoded as
+                categories. Default 128.
 
         Returns:
             The fitted encoder.
@@ -106,16 +108,16 @@ class Encoder:
     def transform(
         self, frame: pd.DataFrame, rng: np.random.Generator, *, device: torch.device | str = "cpu"
     ) -> Encoded:
-        """Encode `frame`.
+        """Encode the rows of a frame.
 
-        What the fitted rows do not contain is replaced: a category by the most frequent one, a
-        number beyond their range by its nearer end, and a missing cell by the median or the most
-        frequent level.
+        Values that the training rows do not contain are replaced: a category by the most frequent
+        one, a number outside the training range by the nearest bound, and a missing cell (if there
+        was none in training) by the median or the most frequent category.
 
         Args:
-            frame: Shape (rows, columns), with at least the encoder's columns.
-            rng: Draws a place for values that occupy several knots.
-            device: Where the tensors go.
+            frame: Rows with at least the encoder's columns, shape (rows, columns).
+            rng: Source of randomness: a value that spans several knots gets a random quantile.
+            device: Device of the tensors. Default "cpu".
 
         Returns:
             Numbers of shape (rows, n_numbers) and codes of shape (rows, n_codes).
@@ -160,10 +162,10 @@ class Encoder:
         """Decode rows.
 
         Args:
-            rows: As `transform` gives them, or as a network generates them.
+            rows: Encoded rows from `transform`, or generated by a network.
 
         Returns:
-            Frame of shape (rows, columns), with the columns' own dtypes and a RangeIndex.
+            Frame of shape (rows, columns), with the original dtypes and a RangeIndex.
         """
         device, narrow = rows.numbers.device, torch.from_numpy(np.empty(0, code_type(self.widths)))
         codes = rows.codes.to(narrow.dtype).cpu().numpy().T
@@ -215,17 +217,17 @@ class Encoder:
                 yield group[start : start + SIDE_BY_SIDE]
 
     def place(self, name: Any, value: Any) -> tuple[int | None, int]:
-        """The code and the level of a value, in a column that is encoded by levels.
+        """The code of a value in a column that is encoded as categories.
 
         Args:
-            name: A column of categories, booleans, or numbers with few distinct values.
-            value: One of its values, or text that reads like one; None: a missing cell.
+            name: Name of a categorical or boolean column, or of numbers with few distinct values.
+            value: One of its values, or its text; None for a missing cell.
 
         Returns:
-            Position of the code, None for a column with one level, and the level.
+            Position of the column in `Encoded.codes` (None if it has a single code), and the code.
 
         Raises:
-            UsageError: The column has no levels, or not this one (E238).
+            UsageError: The column is not encoded as categories, or lacks this value (E238).
 
         Example:
             >>> frame = pd.DataFrame({"dose": np.arange(500) / 10, "sex": ["f", "m"] * 250})
@@ -276,8 +278,8 @@ class Encoder:
         """The inverse of `state`.
 
         Args:
-            described: The JSON values of `state`, or these as `Stored`.
-            arrays: The arrays of `state`.
+            described: The JSON values from `state`, plain or as `Stored`.
+            arrays: The arrays from `state`, by name.
 
         Returns:
             The encoder.

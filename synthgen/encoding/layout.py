@@ -19,8 +19,8 @@ class Layout:
     """The columns of encoded rows: those of one table, or a shared layout of several tables.
 
     Attributes:
-        n_numbers: Width of `Encoded.numbers`.
-        widths: Levels of each column of `Encoded.codes`.
+        n_numbers: Number of columns of `Encoded.numbers`.
+        widths: Number of codes in each column of `Encoded.codes`.
         scale_code: See `Encoder.scale_code`.
         own: In a shared layout, the number of levels of each code that this table has, 0 if it
             lacks the code. None: the layout is not shared.
@@ -102,13 +102,13 @@ def common(slots: list[Slots]) -> list[Layout]:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows as tensors on one device.
+    """Encoded rows as two tensors on one device.
 
     Attributes:
-        numbers: float32 of shape (rows, n_numbers), about standard normal; 0 where the code says
-            that the value is a spike or missing.
-        codes: Whole numbers of shape (rows, n_codes), each column in ``range(widths[j])``. From an
-            encoder they have the smallest type that holds them, from a network int64.
+        numbers: float32 of shape (rows, n_numbers), approximately standard normal; 0 if the value
+            is a spike or missing.
+        codes: Integers of shape (rows, n_codes), column j in ``range(widths[j])``. An encoder
+            returns the smallest integer type that fits, a network int64.
     """
 
     numbers: torch.Tensor

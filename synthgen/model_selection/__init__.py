@@ -1,1 +1,1 @@
-"""Folds, classifiers, scores and intervals: one answer each."""
+"""Model selection: folds, classifiers, scores and confidence intervals."""

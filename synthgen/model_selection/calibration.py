@@ -1,4 +1,4 @@
-"""From scores to probabilities that come true: Platt's logistic curve, and isotonic regression."""
+"""Calibration of scores to probabilities: Platt scaling and isotonic regression."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CLOSE = 1e-6  # scores are moved away from 0 and 1 by this much
 
 
 class Calibrator(BaseEstimator):
-    """Turns scores into probabilities at the prevalence of the rows it learned from.
+    """Calibrates scores to probabilities, at the prevalence of the rows it is fitted on.
 
-    Platt's logistic curve (Platt 1999) where the class has fewer than 1,000 rows, else isotonic
-    regression (Zadrozny & Elkan 2002). A greater score always gets a greater probability, so that
-    average precision does not change.
+    With fewer than 1,000 rows of the class it uses Platt scaling (Platt 1999), otherwise isotonic
+    regression (Zadrozny & Elkan 2002). The map is strictly increasing, so average precision does
+    not change.
 
     Attributes:
         curve_: Intercept and slope of Platt's curve on the log odds of the score, shape (2,).
@@ -36,12 +36,12 @@ class Calibrator(BaseEstimator):
     """
 
     def fit(self, is_rare: np.ndarray, score: np.ndarray, weight: Any = None) -> Self:
-        """Learn from rows that the model behind the scores has not seen.
+        """Fit to rows that the scoring model was not trained on.
 
         Args:
-            is_rare: Bool, shape (rows,), both values present.
-            score: Between 0 and 1, shape (rows,).
-            weight: Of each row, shape (rows,); None: 1.
+            is_rare: Whether a row is of the class, bool of shape (rows,); both values must occur.
+            score: Scores between 0 and 1, shape (rows,).
+            weight: Sample weights, shape (rows,); None: all 1.
         """
         weight = np.ones(len(score)) if weight is None else np.asarray(weight, dtype=float)
         self.curve_ = _platt(is_rare, _log_odds(score), weight)
@@ -52,7 +52,7 @@ class Calibrator(BaseEstimator):
         return self
 
     def probability(self, score: np.ndarray) -> np.ndarray:
-        """Of the class, in the order of the scores; shape (rows,)."""
+        """Calibrated probability of the class for each score, shape (rows,)."""
         smooth = expit(self.curve_[0] + self.curve_[1] * _log_odds(score))
         if self.steps_ is None:
             return smooth

@@ -1,4 +1,4 @@
-"""Classifiers that judge rows: for audits, evaluation and the choice of amounts."""
+"""Evaluation classifiers: for audits, for `evaluate`, and for choosing the amount of rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASSIFIERS = {
     "mlp": "MLPClassifier",
     "xgboost": "XGBClassifier",
 }
-# The settings of each judge unless it is tuned, and the grid over which it is tuned.
+# Settings of each evaluation classifier unless it is tuned, and the grid for tuning.
 SETTINGS: dict[str, dict[str, Any]] = {
     "boosting": {
         "learning_rate": 0.1,
@@ -64,10 +64,10 @@ LEAST = 1e-6  # a probability is never nearer to 0 or 1
 
 
 def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
-    """The names of judges, checked and without repetition.
+    """Check the names of evaluation classifiers, and drop repeated ones.
 
     Raises:
-        UsageError: One is not known (E294), or not installed (E295).
+        UsageError: A name is unknown (E294), or its package is not installed (E295).
 
     Example:
         >>> check_judges(["forest", "forest"])
@@ -89,7 +89,7 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
 
 
 def settings_for(judge: str, rows: int) -> dict[str, Any]:
-    """The settings that replace those of the judge on a table of so many rows.
+    """Settings of the classifier that depend on the number of rows; they replace the default ones.
 
     Example:
         >>> settings_for("boosting", 200), settings_for("boosting", 10_000)
@@ -99,7 +99,7 @@ def settings_for(judge: str, rows: int) -> dict[str, Any]:
 
 
 def described(judge: str, settings: dict[str, Any] | None = None) -> str:
-    """A judge and its settings in words; None: those of a judge that is not tuned.
+    """A classifier and its settings in words; None: its default settings.
 
     Example:
         >>> described("logistic", {"C": 0.1})

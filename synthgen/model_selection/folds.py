@@ -15,7 +15,7 @@ def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row; groups are not split, and classes are spread as evenly as possible.
+    """Split rows into stratified folds without splitting groups.
 
     Args:
         y: Class codes from 0, shape (rows,).
@@ -62,12 +62,12 @@ def deal(y: np.ndarray, together: np.ndarray, folds: int, rng: np.random.Generat
 
 
 def equal_rows(matrix: np.ndarray) -> np.ndarray:
-    """A group number for each row; equal rows share one, so that they go to the same fold.
+    """Group number of each row; equal rows share a number, so that they stay in one fold.
 
-    If more than half of the rows repeat another one, each row is a group of its own.
+    If more than half of the rows have an equal row, each row is its own group.
 
     Args:
-        matrix: Shape (rows, columns).
+        matrix: Encoded rows, shape (rows, columns).
 
     Example:
         >>> equal_rows(np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])).tolist()

@@ -1,4 +1,4 @@
-"""What every result leads with: a recommendation, and the three findings behind it."""
+"""`Recommendation` and `Card`: every result begins with one recommendation and three cards."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ CARDS = 3  # behind each recommendation
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to do, how sure that is, and the command that does it.
+    """What to do next, the evidence, and the command to run.
 
     Attributes:
-        action: What to do, in a word or two that a script can compare: "mend", "collect",
-            "use auto".
-        text: What to do, in one sentence.
-        certainty: How sure that is, in one sentence.
-        command: A command, or a line of Python, that does it; "" where nothing needs to be run.
-            Names in capitals (DATA, SYNTHETIC, MODEL, OUT) stand for files.
+        action: The action as a short keyword for scripts, such as "mend", "collect" or "use auto".
+        text: The action in one sentence.
+        certainty: The evidence for it, in a sentence or two.
+        command: A shell command or a line of Python to run; "" if there is nothing to run. Names in
+            capitals (DATA, SYNTHETIC, MODEL, OUT) stand for files.
 
     Example:
         >>> advice = Recommendation("use auto", "Use auto.", "It helps.", "synthgen auto DATA")
@@ -36,25 +35,25 @@ class Recommendation:
     command: str = ""
 
     def about(self, **files: object) -> Recommendation:
-        """The same with the names of files in the command, such as ``DATA="table.csv"``."""
+        """A copy whose command contains the given files, such as ``DATA="table.csv"``."""
         words = [shlex.quote(str(files[w])) if w in files else w for w in self.command.split(" ")]
         return replace(self, command=" ".join(words))
 
     def lines(self) -> list[str]:
-        """What a terminal and a `repr` begin with."""
+        """The lines that begin the terminal output and the `repr`."""
         out = [self.text, f"How sure: {self.certainty}"]
         return [*out, f"Run: {self.command}"] if self.command else out
 
 
 @dataclass(frozen=True)
 class Card:
-    """One finding.
+    """One finding of a result, shown as a card.
 
     Attributes:
-        title: What was judged, such as ``"Privacy"``.
-        outcome: What was found, in a word or two.
-        text: The finding in a sentence or two.
-        tone: The colour: good, middling, bad, or quiet where nothing is judged.
+        title: The subject, such as ``"Privacy"``.
+        outcome: The result in a word or two, such as ``"passes"``.
+        text: The result in a sentence or two.
+        tone: Colour: "good", "middling", "bad", or "quiet" for a neutral fact.
     """
 
     title: str
@@ -63,7 +62,7 @@ class Card:
     tone: Tone = "quiet"
 
     def line(self) -> str:
-        """The finding as a line of a terminal.
+        """The finding as one line of text.
 
         Example:
             >>> Card("Privacy", "passes", "No attack finds training rows.").line()

@@ -1,4 +1,4 @@
-"""What every result can do: show itself in a notebook, and write itself as a page."""
+"""`Shown`: the base class of results, with their notebook display and their HTML page."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Shown(ABC):
             ...
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the result as a page: one HTML file that needs no network.
+        """Write the result as a single HTML file that loads nothing from the network.
 
         Args:
-            path: The file; an existing one is replaced.
+            path: Output file; an existing one is replaced.
 
         Raises:
             OutputError: The file cannot be written.
@@ -68,30 +68,30 @@ class Shown(ABC):
     @property
     @abstractmethod
     def cards(self) -> tuple[Card, ...]:
-        """The three findings behind the recommendation: no other place words them differently."""
+        """The three findings behind the recommendation, worded once for all outputs."""
 
     @abstractmethod
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The figures that a terminal shows: names of the columns, and rows of texts and counts."""
+        """The main figures for a terminal: column names, and rows of texts and numbers."""
 
     @abstractmethod
     def note_lines(self) -> list[str]:
-        """What else to know, a sentence each; a terminal shows it with ``--verbose``."""
+        """Further sentences, which a terminal shows with ``--verbose``."""
 
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """The result as a table.
 
         Returns:
-            A frame with a row for each thing that was found; each result says which columns.
+            A frame; each result class documents its rows and columns.
         """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """The result in plain values, for `json.dumps`.
+        """The result as plain values for `json.dumps`.
 
         Returns:
-            Numbers, texts, None, lists and dicts; NaN is None.
+            A dictionary of numbers, texts, None, lists and dictionaries; NaN becomes None.
         """
 
     @abstractmethod
