@@ -1,4 +1,4 @@
-"""What a command reads: the table, the schema and the seed."""
+"""Inputs of commands: the table, the schema and the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that makes rows: the main job on a table."""
+"""The command `augment`."""
 
 from __future__ import annotations
 

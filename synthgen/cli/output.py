@@ -1,4 +1,4 @@
-"""Results as a terminal shows them: tables, and a line for each thing to know."""
+"""Terminal output of results: the recommendation, findings and tables."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MOST_ROWS, MOST_CHARACTERS = 12, 380
 
 
 def say_result(found: Shown, *, err: bool = False, **files: object) -> dict[str, str]:
-    """What to do, the findings behind it, and the key figures; all else with ``--verbose``.
+    """Print the recommendation, the findings and the key figures; the rest with ``--verbose``.
 
     Args:
         found: The result.
-        err: Whether standard output is taken.
-        files: Names of files for the command, by the words that stand for them.
+        err: Whether to print on standard error, because standard output is in use.
+        files: File names to put into the command, by placeholder (such as DATA).
 
     Returns:
-        The recommendation with these names, for the JSON.
+        The recommendation with these file names, for the JSON output.
     """
     advice = found.recommendation.about(**files)
     for line in advice.lines():

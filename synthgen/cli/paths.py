@@ -1,4 +1,4 @@
-"""Checks of output paths before any work, so that no long run ends in an error."""
+"""Checks of output paths before any work, so that a long run does not fail at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line prints, and how it ends: one line and an exit status."""
+"""Printing on the terminal, and exit statuses: an error is one line and a status."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 
 class Main(click.Group):
-    """Turns what goes wrong into one line and an exit status."""
+    """The command group; it turns errors into one line and an exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

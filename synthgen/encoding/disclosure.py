@@ -1,4 +1,4 @@
-"""Coarsening of an encoder for a model file: it keeps no value that fewer than 5 rows share."""
+"""Coarsening of an encoder for a model file: it stores no value that fewer than 5 rows have."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PRIVATE_ROWS = 5
 
 
 def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
-    """An encoder that tells nothing about single training rows.
+    """Coarsen an encoder so that it stores no value of a single training row.
 
-    Its quantiles are rounded and at least 5 rows apart, the extremes are left out, and so is every
-    value that fewer than 5 rows have.
+    Quantiles are rounded and at least 5 rows apart; extremes, and values that fewer than 5 rows
+    have, are dropped.
 
     Args:
         encoder: Fitted on training rows.
@@ -45,7 +45,7 @@ def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]
 
 
 def rounded_count(rows: int) -> int:
-    """A number of rows, rounded for a file: to a multiple of 5, from 100 on to two digits.
+    """Round a number of rows for a model file: to a multiple of 5, from 100 to two digits.
 
     1 to 4 rows become 5.
 

@@ -1,4 +1,4 @@
-"""Distances between rows of a table, on a scale that is learned from real rows."""
+"""Distances between rows of a table, on a scale fitted to real rows."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Nearest(NamedTuple):
     """The nearest real row of each row; all arrays have shape (rows,).
 
     Attributes:
-        distance: To the nearest real row.
-        ratio: The distance to the nearest row over that to the second nearest.
+        distance: Distance to the nearest real row.
+        ratio: Distance to the nearest real row divided by that to the second nearest.
         place: Position of the nearest row among the real rows.
     """
 
@@ -149,7 +149,7 @@ def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nea
     """The nearest of `real` to each row of `asked`.
 
     Args:
-        asked: The rows in question.
+        asked: The query rows.
         real: At least one row.
         itself: For each row of `asked`, the position in `real` to leave out, or -1; shape (rows,).
             None: none is left out.

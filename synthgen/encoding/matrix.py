@@ -24,7 +24,7 @@ ABSENT = 2**31  # the rank of a level that no training row holds
 
 
 def is_learned(column: Column) -> bool:
-    """Whether a classifier may see it: no ID, free text, constant or empty column."""
+    """Whether classifiers use the column: not an ID, free text, constant or empty column."""
     return column.kind in NUMBERS or column.kind in ("categorical", "boolean")
 
 
@@ -70,12 +70,12 @@ class Matrix(BaseEstimator):
 
     @classmethod
     def of(cls, schema: Schema) -> Matrix:
-        """Unfitted, of the features that a classifier may see, in their order."""
+        """An unfitted matrix of the features that classifiers use, in the order of the schema."""
         return cls._of([c for c in schema.features if is_learned(c)])
 
     @classmethod
     def fitted_on(cls, train: Table, *, with_target: bool) -> Matrix:
-        """Fitted on all rows of `train`, of all its columns but IDs, texts and empty ones.
+        """A matrix fitted on all rows of `train`, with all columns except IDs, text and empty ones.
 
         The columns are sorted by name, so draws and folds do not depend on their order.
 
@@ -102,10 +102,10 @@ class Matrix(BaseEstimator):
         return [str(c.name) for c in self.columns]
 
     def cells(self, rows: pd.DataFrame | Table) -> np.ndarray:
-        """Numbers as they are, levels as positions in `Column.categories`; nothing is learned.
+        """Convert rows to numbers without fitting: categories become their position in the column.
 
         Args:
-            rows: Must have those of `columns`; other columns are ignored.
+            rows: Rows with all of `columns`; other columns are ignored.
 
         Returns:
             float64 of shape (rows, columns), NaN for missing cells and unknown levels.
@@ -250,7 +250,7 @@ class Matrix(BaseEstimator):
 
 
 def _ranks(levels: np.ndarray) -> np.ndarray:
-    """The rank of each level by its rows, ties in the order of the levels; int64."""
+    """Frequency rank of each category (0: most frequent), ties in order of the codes; int64."""
     counts = np.bincount(levels.astype(np.int64))
     ranks = np.empty(len(counts), dtype=np.int64)
     ranks[np.argsort(-counts, kind="stable")] = np.arange(len(counts))

@@ -39,10 +39,10 @@ Broken = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class FoundRule:
-    """A rule that every row keeps.
+    """A rule that every row of a table satisfies.
 
     Attributes:
-        text: Such as ``start <= end``.
+        text: The rule as text, such as ``start <= end``.
         columns: Positions of its columns in the matrix.
         rows: Rows that could have broken it.
         broken: From cells to the rows that break it, bool of shape (rows,). A row with a missing
@@ -61,10 +61,10 @@ class FoundRule:
 
 
 def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
-    """The rules that every row keeps and that would not hold by chance.
+    """Find the rules that every row satisfies and that would not hold by chance.
 
-    Sums and other weighted sums of numbers, equal columns, one never above another, a column whose
-    values decide those of another, cells that are missing together or with a level.
+    Kinds of rules: weighted sums of numbers, equal columns, a column never above another, a column
+    that determines another, and cells that are missing together or with a category.
 
     Args:
         matrix: What the columns are; need not be fitted.
@@ -98,7 +98,7 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
 
 
 def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> list[FoundRule]:
-    """The rules that every row keeps, and the further ones that the rows of one class keep.
+    """The rules that all rows satisfy, and further ones that the rows of one class satisfy.
 
     Args:
         matrix, cells: See `find_rules`.
@@ -111,14 +111,14 @@ def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> l
 
 
 def restored(rules: Sequence[FoundRule], cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cells in which the targets of broken rules have the values that keep them.
+    """Repair rows that break rules: set the target cell of each broken rule to its value.
 
     Args:
         rules: From `find_rules`.
         cells: Shape (rows, columns).
 
     Returns:
-        The cells, and which of them were changed. What no target can mend is as it was.
+        The cells, and a mask of the changed ones. Rows that no target can repair stay unchanged.
 
     Example:
         >>> double = lambda c: 2 * c[:, 0]

@@ -1,4 +1,4 @@
-"""Classifiers that strategies are compared with, and that `ImbalancedClassifier` averages."""
+"""Classifiers used to compare strategies, and as members of `ImbalancedClassifier`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Estimator:
-    """A classifier: that strategies are compared with, or a member of an average.
+    """A classifier for comparing strategies, or a member of an average of classifiers.
 
     Attributes:
-        name: For the reader.
+        name: Name for reports.
         model: The unfitted scikit-learn classifier.
         settings: Hyperparameters of `model` to tune over; every strategy tries the same ones.
         leaf: The least rows of a leaf, from the number of training rows; None: as `model` says.

@@ -78,7 +78,7 @@ def score(
     thresholds: dict[str, float],
     cost: tuple[float, float] | None,
 ) -> dict[str, float]:
-    """All metrics of one test part.
+    """Compute all metrics on one test part.
 
     Args:
         is_rare: Whether a row is of the rare class, bool of shape (rows,); both must occur.
@@ -237,12 +237,12 @@ def alarm_threshold(
     cost: tuple[float, float] | None,
     false_alarms: float | None,
 ) -> float:
-    """The probability from which on a row gets an alarm.
+    """The alarm threshold: rows with at least this probability get an alarm.
 
     Args:
         is_rare: Bool, shape (rows,).
         p: Probability of the class for rows that were not learned from, shape (rows,).
-        weight: Of each row, shape (rows,).
+        weight: Sample weights, shape (rows,).
         cost: Money lost by a missed row of the class, and by a false alarm; None: the threshold has
             the best F1.
         false_alarms: Share of the other rows that may get an alarm; then `cost` is not used.

@@ -1,4 +1,4 @@
-"""Clouds of rows: the pairs of columns that matter as contours, and all columns on two axes."""
+"""Figures of row clouds: contours of the main column pairs, and all columns on two axes."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ _CSS = {
 
 
 class Figures:
-    """Makes SVG for a page: it takes fonts and colours from the page, and its ids are unique.
+    """Draws SVG figures that inherit the page's fonts and colours and have unique ids.
 
     Args:
-        prefix: What every id begins with.
+        prefix: Prefix of every id.
     """
 
     def __init__(self, prefix: str = "") -> None:

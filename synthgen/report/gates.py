@@ -27,7 +27,7 @@ _GATE = re.compile(
 
 
 def gate(report: Mapping[str, Any], expression: str) -> bool:
-    """Whether a report fulfils a condition.
+    """Whether a report satisfies a condition.
 
     Args:
         report: The JSON form of a report; the names within are joined by dots.
