@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, final
@@ -33,12 +34,13 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.model_file import building_model, under, write_model
 
-# A class with fewer rows disappears in leaves of 20 rows or more, so it is resampled instead.
-MIN_ROWS = 10
-# Default smallest leaf: MIN_LEAF rows, or the number of all rows divided by LEAF_PART if that is
-# more. With leaves of 20, 58 % of 4,707 synthetic rows of Adult's rare class were closer to the
-# training rows than to the same number of other real rows (`evaluation/trees.md`).
-MIN_LEAF, LEAF_PART = 20, 200
+# Default smallest leaf: a tenth of the smallest learned class, so that the class does not disappear
+# among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
+# if that is more. Larger leaves give fewer training rows away (`evaluation/trees.md`).
+MIN_LEAF, MAX_LEAF, LEAF_PART = 20, 100, 200
+# A class is learned from 10 rows, or 1.5 leaves if that is more: with 1 leaf, a quarter to a half
+# of what sets the class apart was lost. A smaller class is resampled instead.
+MIN_ROWS, CLASS_LEAVES = 10, 1.5
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
 # How often a code is drawn again if it would copy a cell that is missing.
@@ -71,8 +73,10 @@ class SequentialTrees(Synthesizer):
     Args:
         trees: Number of trees for each column; each cell is drawn from one of them. A single tree
             is trained on all rows without bootstrap: its rows are more faithful and less private.
-        min_leaf: Smallest number of training rows in a leaf. None: 20, or 0.5 % of the rows if that
-            is more. Smaller leaves give rows that are more faithful and less private.
+        min_leaf: Smallest number of training rows in a leaf. None: a tenth of the rows of the
+            smallest learned class, at least 20 and at most 100, or 0.5 % of all rows if that is
+            more. Smaller leaves give rows that are more faithful and less private. A class of fewer
+            rows than 10 and 1.5 leaves (30 by default) is resampled (`SmoothedBootstrap`).
         classes: Labels of the classes to learn. None: every class except the most frequent one.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         random_state: Seed of `fit`. None: a fresh seed at each call.
@@ -113,8 +117,9 @@ class SequentialTrees(Synthesizer):
         self._check_params()
         classes, labels = table.schema.classes, table.labels
         counts = np.bincount(labels, minlength=len(classes))
-        few = [p for p in positions if counts[p] < MIN_ROWS]
-        self._bootstrap = fallback(table, few, "trees learn", MIN_ROWS, stacklevel=4)
+        needed = max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
+        few = [p for p in positions if counts[p] < needed]
+        self._bootstrap = fallback(table, few, "trees learn", needed, stacklevel=4)
         self.fallback_ = tuple(classes[p] for p in few)
         self.scope_ = {classes[p]: "class" if p in few else "all" for p in positions}
         response = (labels != np.argmax(counts)).astype(float)
@@ -132,17 +137,19 @@ class SequentialTrees(Synthesizer):
         cells = [part.values(table.frame[part.column.name]) for part in self._bins]
         self._relations = find_relations(self._bins, cells, int(_rng(seed, 1).integers(2**31)))
         codes = _encoded(self._bins, cells, seed)
-        self._grow(codes, cells, child_seed(seed, 3))
+        least = min((counts[p] for p in positions if p not in few), default=len(labels))
+        min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))
+        self._grow(codes, cells, min_leaf, child_seed(seed, 3))
         self._stored = storable(table, self._bins)
 
     def _grow(
         self,
         codes: np.ndarray,
         cells: list[tuple[np.ndarray, np.ndarray]],
+        min_leaf: int,
         seed: np.random.SeedSequence,
     ) -> None:
         """Train the trees of each column, and those of its last digits."""
-        min_leaf = int(self.min_leaf or max(MIN_LEAF, len(codes) // LEAF_PART))
         settings: dict[str, Any] = {"trees": int(self.trees), "min_leaf": min_leaf}
         features, width = np.empty((len(codes), 2 * len(self._bins)), np.uint16), 0
         self._forests, self._digits = [], []
@@ -363,6 +370,11 @@ class SequentialTrees(Synthesizer):
         model.fallback_, model._bootstrap = (), None
         model._stored = columns, target, header["coarsened"]
         return model
+
+
+def _default_leaf(rows: int, least: int) -> int:
+    """Smallest leaf for a table of so many rows whose smallest learned class has `least` rows."""
+    return int(np.clip(least // 10, MIN_LEAF, max(MAX_LEAF, rows // LEAF_PART)))
 
 
 def _rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:

@@ -26,7 +26,7 @@ from synthgen.training.model_file import read_model, write_model
 
 
 def trees(**params: Any) -> Synthesizer:
-    return SequentialTrees(**params)
+    return SequentialTrees(**{"min_leaf": 6} | params)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -222,9 +222,9 @@ def test_bins_of_a_leaf_give_way_to_those_between_them_and_exact_values_do_not()
 
 
 @pytest.mark.parametrize(
-    ("given", "rows", "least"), [(None, 500, 20), (None, 6000, 30), (7, 6000, 7)]
+    ("given", "rows", "least"), [(None, 500, 20), (None, 2000, 60), (None, 6000, 100), (7, 6000, 7)]
 )
-def test_leaves_grow_with_the_table_unless_their_size_is_given(
+def test_leaves_grow_with_the_class_unless_their_size_is_given(
     given: int | None, rows: int, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -236,9 +236,30 @@ def test_leaves_grow_with_the_table_unless_their_size_is_given(
     monkeypatch.setattr(module, "grow", seen)
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.normal(size=rows)})
-    y = pd.Series(rng.random(rows) < 0.3)
+    y = pd.Series(np.arange(rows) < 0.3 * rows)
     SequentialTrees(trees=1, min_leaf=given, random_state=0).fit(X, y)
     assert asked == [least]
+
+
+@pytest.mark.parametrize(("rows", "rare"), [(3000, 30), (40_000, 60)])
+def test_a_rare_class_does_not_disappear_among_the_others(rows: int, rare: int) -> None:
+    rng = np.random.default_rng(0)
+    ill = np.arange(rows) < rare
+    X = pd.DataFrame({f"x{i}": rng.normal(size=rows) + 3 * ill for i in range(3)})
+    model = SequentialTrees(random_state=0).fit(X, pd.Series(ill, name="ill"))
+    made = model.sample(1000, label=True, random_state=0)
+    kept = made.mean() / X[ill].mean()
+    assert kept.mean() > 0.8
+
+
+def test_a_class_that_leaves_would_swallow_is_resampled() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=400)})
+    y = pd.Series(np.arange(400) < 35, name="ill")
+    with pytest.warns(UserWarning, match="trees learn nothing from fewer than 60 rows"):
+        model = SequentialTrees(min_leaf=40, random_state=0).fit(X, y)
+    assert model.fallback_ == (True,)
+    assert SequentialTrees(random_state=0).fit(X, y).fallback_ == ()
 
 
 def test_a_file_gives_the_same_rows_and_the_same_file(tmp_path: Path) -> None:
@@ -295,7 +316,7 @@ def test_a_class_of_few_rows_is_resampled_and_not_saved(tmp_path: Path) -> None:
 def test_a_table_in_which_nothing_is_shared_is_not_saved(tmp_path: Path) -> None:
     X = pd.DataFrame({"kind": [f"k{i % 8}" for i in range(24)], "x": np.arange(24.0)})
     y = pd.Series(np.repeat([0, 1], 12))
-    model = SequentialTrees(classes=[1], random_state=0).fit(X, y)
+    model = SequentialTrees(min_leaf=8, classes=[1], random_state=0).fit(X, y)
     assert len(model.sample(5, random_state=0)) == 5
     with pytest.raises(ModelFileError, match="column 'kind': no value or range is shared"):
         model.save(tmp_path / "m")
@@ -385,7 +406,7 @@ def test_hard_tables_are_learned() -> None:
     y = pd.Series(np.repeat(["a", "b"], [40, 20]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = SequentialTrees(classes=["a", "b"], random_state=0).fit(X, y).sample(500)
+        rows = SequentialTrees(min_leaf=8, classes=["a", "b"], random_state=0).fit(X, y).sample(500)
     for name in ("huge", "wide", "float"):
         assert rows[name].between(X[name].min(), X[name].max()).all(), name
 
