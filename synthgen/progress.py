@@ -13,7 +13,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, Self, TextIO, final
 
 # Seconds between two redraws; fewer redraws keep notebooks small.
@@ -54,15 +54,15 @@ class Progress:
         self._stage, self._done, self._total, self._left = "", 0, 0, ""
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self._outer: Progress | None = None
-        self._token: Token[Progress | None] | None = None
+        self._closed = False
         self._began = 0.0
         self._span: tuple[float, float] | None = None  # current part, from 0 to 1
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
+        self._began, self._closed = time.monotonic(), False
         if self._shown:
-            self._outer = _OPEN.get()
-            self._token = _OPEN.set(self)
+            self._outer = _innermost()
+            _OPEN.set(self)
         if self._outer is not None:
             self._stream = self._outer._stream
         elif self._shown and _in_notebook():
@@ -72,9 +72,8 @@ class Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._token is not None:
-            _OPEN.reset(self._token)
-            self._token = None
+        self._closed = True
+        _OPEN.set(_innermost())
         if self._drawn is not None:
             self._drawn.close()
             self._drawn = None
@@ -176,6 +175,14 @@ class Progress:
         if now or time.monotonic() - self._drawn_at >= REDRAW:
             self._drawn.draw(self._stage, self._done, self._total, self._left)
             self._drawn_at = time.monotonic()
+
+
+def _innermost() -> Progress | None:
+    """The display opened last that is still open; those of two fits may close in any order."""
+    display = _OPEN.get()
+    while display is not None and display._closed:
+        display = display._outer
+    return display
 
 
 def in_words(seconds: float) -> str:

@@ -108,6 +108,18 @@ def test_a_job_has_one_bar_whatever_it_calls(clock: Clock):
     assert "7/7" in stream.getvalue()
 
 
+def test_displays_that_close_out_of_order_leave_nothing_behind():
+    first, second = Progress(stream=io.StringIO()), Progress(stream=io.StringIO())
+    first.__enter__()
+    second.__enter__()
+    first.__exit__()
+    second.__exit__()
+    stream = io.StringIO()
+    with Progress(stream=stream) as later:
+        later.note("a sentence")
+    assert stream.getvalue() == "a sentence\n"
+
+
 def test_the_callers_own_time_left_counts(clock: Clock):
     stream = Terminal()
     with Progress(stream=stream) as progress:
