@@ -234,11 +234,15 @@ def test_only_the_adapter_imports_sdv_and_its_kin():
 
 # --- Length ---------------------------------------------------------------------------------
 
-LONGEST_MODULE, LONGEST_FUNCTION = 500, 80  # lines
+LONGEST_MODULE, LONGEST_FUNCTION = 500, 60  # lines, of functions without their docstring
 
 
 def longest() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """The lines and names of all modules and of all functions, the longest first."""
+    """The lines and names of all modules and of all functions, the longest first.
+
+    Docstrings of functions do not count: who describes every argument should not have to split a
+    function of ten lines.
+    """
     long_modules, functions = [], []
     for name, path in modules().items():
         text = path.read_text()
@@ -246,6 +250,8 @@ def longest() -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if ast.get_docstring(node) is not None:
+                    lines -= (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
                 functions.append((lines, f"{name}:{node.name}"))
     return sorted(long_modules, reverse=True), sorted(functions, reverse=True)
 

@@ -251,10 +251,9 @@ def _concluded(
     scores = {name: [d["scores"] for d in found] for name, found in rows.items()}
     scores["threshold"] = scores["nothing"]
     scores["nothing"] = [d["at_half"] for d in rows["nothing"]]
-    families = {s.name: s.family for s in chosen}
     names = [s.name for s in chosen if s.name in scores]
     ratio = 1 / (folds - 1)
-    found = results(scores, names, families, ratio, plan.decision)
+    found = results(scores, names, {s.name: s.family for s in chosen}, ratio, plan.decision)
     both = {
         "ranking": verdict_on(plan, rows, scores, names, plan.metric, "nothing", ratio),
         "decision": verdict_on(plan, rows, scores, names, plan.decision, "threshold", ratio),
