@@ -1,4 +1,4 @@
-"""Commands that choose: compare strategies, keep the best as a classifier, predict with it."""
+"""Commands for classifiers: `compare`, `auto` and `predict`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def compare(
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Try every strategy for the rare class of DATA, and say which helps.
+    """Compare strategies for the rare class of DATA, and say which helps.
 
     \b
     Example:
@@ -131,9 +131,9 @@ def auto(
     json_file: str | None,
     **how: Any,
 ) -> None:
-    """Fit an average of unlike learners on DATA, and write it as a classifier.
+    """Train an ensemble of different classifiers on DATA, and write it to a file.
 
-    Its probabilities are recalibrated and its threshold is chosen on rows that were held out.
+    Its probabilities are calibrated and its threshold is chosen on held-out rows.
 
     \b
     Example:
@@ -187,9 +187,9 @@ def auto(
 @no_defuse_option
 @json_option
 def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: str | None) -> None:
-    """Write DATA with what a MODEL of synthgen auto predicts, in two columns more.
+    """Write DATA with the predictions of a MODEL that synthgen auto wrote.
 
-    They are called predicted (the class) and probability (of the class that matters).
+    Two columns are added: predicted (the class) and probability (of the class that auto was trained to find).
 
     \b
     Example:

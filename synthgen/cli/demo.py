@@ -1,4 +1,4 @@
-"""The demonstration: rows that are made and judged, and a classifier with its score."""
+"""The command `demo`: synthetic rows with their evaluation, and a classifier with its score."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ LEAF = 40
 )
 @json_option
 def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
-    """Make, judge and use rows of a table that is part of synthgen, in about a minute.
+    """Make and evaluate rows of a table that is part of synthgen, in about a minute.
 
     The table is a sample of UCI Adult: 7,500 people of the census of 1994, of whom a quarter earns
-    more than 50,000 dollars. Rows of that class are learned from 5,000 of them. The other 2,500 are
-    set aside: they judge the new rows, and the classifiers.
+    more than 50,000 dollars. The synthesizer is trained on 5,000 of them. The other 2,500 are held
+    out to evaluate the new rows and the classifiers.
 
     \b
     Example:

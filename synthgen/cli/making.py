@@ -102,9 +102,9 @@ def augment(
     no_defuse: bool,
     json_file: str | None,
 ) -> None:
-    """Write DATA with new rows of its rarest class below its own.
+    """Add synthetic rows of the rarest class to DATA, and write the result.
 
-    A manifest, OUT.manifest.json, says how they were made, and with which seed.
+    A manifest, OUT.manifest.json, records how they were made, and with which seed.
 
     \b
     Example:

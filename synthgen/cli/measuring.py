@@ -1,4 +1,4 @@
-"""Commands that measure: what a table can tell, what its columns are, what new rows are worth."""
+"""Commands that measure: `schema`, `audit`, `evaluate` and `privacy`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def schema(
     data: Path, target: str | None, given: Path | None, output: Path | None, json_file: str | None
 ) -> None:
-    """Show what each column of DATA is taken for, and why.
+    """Show the inferred kind of each column of DATA, and the reason.
 
     \b
     Example:
@@ -107,7 +107,7 @@ def audit(
     html: Path | None,
     json_file: str | None,
 ) -> None:
-    """Look at DATA before anything is trained on it: what it can tell, and what is broken.
+    """Check DATA before training: leaks, duplicates, missing cells, and a quick model.
 
     \b
     Example:
@@ -202,10 +202,10 @@ def evaluate(
     device: str,
     json_file: str | None,
 ) -> None:
-    """Measure synthetic rows, from anywhere, beside real ones: fidelity, utility, privacy.
+    """Evaluate synthetic rows of any origin: fidelity, utility, privacy.
 
-    Each number has a reference: the same for as many real rows. The fields of the JSON are those of
-    synthgen.Report.to_json; how each part is judged stands there as limits, and on the page.
+    Every score stands beside the same score of as many real rows. The JSON has the fields of
+    synthgen.Report.to_json; its limits, and the page, say how each part is assessed.
 
     \b
     Example:
@@ -298,10 +298,10 @@ def privacy(
     device: str,
     json_file: str | None,
 ) -> None:
-    """Attack a MODEL file, and rows made with it: may they be given away?
+    """Attack a MODEL file and its rows, to see whether they can be shared.
 
-    Nothing here is a proof. It shows how many of the learned rows the strongest known attacks find,
-    beside what the same attacks find where nothing leaks.
+    This is a test, not a proof of privacy. It shows how many training rows the strongest known
+    attacks find, beside how many the same attacks find if nothing leaks.
 
     \b
     Example:
@@ -345,7 +345,7 @@ def _check_gates(
     path: Path,
     unknown: Callable[[str], str] | None = None,
 ) -> None:
-    """Raise if one does not hold: after all else is written, so that it can be looked at."""
+    """Raise if a gate does not hold; called last, so that all results are written before."""
     failed = [f"{g} (it is {value_of(report, g, unknown)})" for g in gates if not gate(report, g)]
     if failed:
         raise GateError(701, f"{path} does not pass {', '.join(failed)}")

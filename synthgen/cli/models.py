@@ -1,4 +1,4 @@
-"""Commands on model files: train one, make rows with it, show what it holds."""
+"""Commands for model files: `fit`, `sample` and `show`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fit(
     keep_class_names: bool,
     json_file: str | None,
 ) -> None:
-    """Train on DATA and keep the model in one file, which holds no training row.
+    """Train on DATA, and write the model to one file, which contains no training row.
 
     \b
     Example:
@@ -143,7 +143,7 @@ def sample(
     no_defuse: bool,
     json_file: str | None,
 ) -> None:
-    """Make rows with a MODEL that synthgen fit wrote.
+    """Sample synthetic rows from a MODEL that synthgen fit wrote.
 
     \b
     Example:
@@ -241,7 +241,7 @@ def _sample_folder(
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:
-    """Show everything that a MODEL file holds.
+    """Show everything that a MODEL file contains.
 
     With --json: also every quantile and level that was learned from the rows.
 

@@ -1,4 +1,4 @@
-"""The options that commands share, and the checks that can be made before any work."""
+"""Options shared by several commands, and checks before any work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ path_type = click.Path(path_type=Path)
 
 @dataclass(frozen=True)
 class Training:
-    """What `augment` and `fit` share."""
+    """The options that `augment` and `fit` share."""
 
     target: str
     labels: tuple[str, ...] | None

@@ -17,7 +17,7 @@ _CONFIG, _FROM_CONFIG = "synthgen.config", "synthgen.settings"
 
 
 def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take the values of a run file as defaults of this command."""
+    """Use the values of a run file as defaults of this command's options."""
     import tomllib
 
     if path is None:

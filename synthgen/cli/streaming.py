@@ -1,4 +1,4 @@
-"""`augment` on tables that are read as streams: folders, patterns, databases."""
+"""`augment` for tables that are read as streams: folders, file patterns, databases."""
 
 from __future__ import annotations
 
