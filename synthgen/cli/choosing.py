@@ -189,7 +189,7 @@ def auto(
 def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: str | None) -> None:
     """Write DATA with the predictions of a MODEL that synthgen auto wrote.
 
-    Two columns are added: predicted (the class) and probability (of the class that auto was trained to find).
+    Two columns are added: predicted (the class) and probability (of the class of interest).
 
     \b
     Example:
