@@ -69,40 +69,34 @@ def compare(
 ) -> Comparison:
     """Compare strategies for a rare class by nested cross-validation on common splits.
 
-    Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. In each split,
-    everything is fitted on the training part: levels, medians, synthesizers, amounts, settings and
-    thresholds. Every strategy tries the same number of settings on the same inner folds. A
-    threshold is chosen on training rows that the classifier has not seen. Equal rows are kept in
-    the same fold, unless most rows have duplicates.
+    Call it as ``compare(X, y)`` or as ``compare(frame, target="outcome")``. Everything is fitted on
+    the training part of a split: levels, synthesizers, amounts, settings and thresholds. Every
+    strategy tries the same number of settings on the same inner folds. A threshold is chosen on
+    rows that the classifier has not seen. Equal rows share a fold, unless most have duplicates.
 
     Args:
-        X: Features: a frame or array of shape (rows, features). Text, dates and missing cells are
-            allowed. With `target`, a frame that also holds the classes.
+        X: Frame or array of shape (rows, features), with text, dates and missing cells if need be.
+            With `target`, a frame that also holds the classes.
         y: Classes of shape (rows,). None if `target` is given.
         target: Name of the column of `X` that holds the classes.
-        label: The class of interest, compared with all other classes together. None: the rarest.
-        strategies: "default", "all", or a list. Its elements are names (see `STRATEGIES`), import
-            paths, or objects: samplers with ``fit_resample``, classifiers with ``predict_proba``,
-            or synthesizers.
-        estimator: The classifier that all strategies use: "hgb" (histogram gradient boosting), "rf"
-            (random forest), "lr" (logistic regression), an import path, or a classifier object.
+        label: The class of interest, compared with all others together. None: the rarest.
+        strategies: "default", "all", or a list of names (`STRATEGIES`), import paths or objects:
+            samplers with fit_resample, classifiers with predict_proba, synthesizers.
+        estimator: The classifier that all strategies use: "hgb" (histogram boosting), "rf" (random
+            forest), "lr" (logistic regression), an import path, or a classifier object.
         metric: Name of the metric for tuning and ranking; it must not need a threshold.
-        folds: Largest number of folds of the outer loop. Fewer are used if a test part would have
-            fewer than 5 rows of the class.
+        folds: Folds of the outer loop; fewer if a test part would have under 5 rows of the class.
         repeats: Repeats of the outer loop. None: enough for 10 splits.
-        groups: Group of each row, shape (rows,), or the name of a column of `X`, which is then not
-            a feature. Rows of a group are kept in the same fold.
+        groups: Group of each row, shape (rows,), or a column of `X`, which is then not a feature.
+            Rows of a group are kept in the same fold.
         by: Name of a column of `X` with at most 50 values; the metric is also reported for each.
-        cost: ``{"fn": cost of a missed row of the class, "fp": cost of a false alarm}``, in any
-            currency. Decisions are then compared by their cost.
-        time_budget: Time limit in seconds. First the number of splits is reduced, to no fewer than
-            4; then strategies are left out (never nothing, auto or synthgen). A note says how long
-            the full comparison would take.
+        cost: {"fn": cost of a missed row, "fp": cost of a false alarm}, to compare decisions by.
+        time_budget: Time limit in seconds. First the number of splits is reduced, to at least 4;
+            then strategies are left out (never nothing, auto or synthgen).
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
         random_state: Seed. None: a fresh seed, which `Comparison.seed` then holds.
-        resume: Path of a JSON file that stores finished work. If it exists, the comparison
-            continues from it.
+        resume: Path of a JSON file of finished work; if it exists, the comparison continues.
         verbose: Whether to show progress and the time left, on standard error.
 
     Returns:
@@ -110,8 +104,7 @@ def compare(
 
     Raises:
         DataError: The table cannot be used, or has fewer than 6 rows of the class.
-        UsageError: An argument has a value that is not allowed, or the file `resume` belongs to
-            another comparison.
+        UsageError: A value is not allowed, or the file `resume` belongs to another comparison.
 
     Example:
         >>> rng = np.random.default_rng(0)

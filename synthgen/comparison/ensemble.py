@@ -1,4 +1,4 @@
-"""The average of unlike learners: its members, how they are fitted, averaged and calibrated."""
+"""The average of different classifiers: members, fitting, selection and calibration."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ BAGS = 10
 
 
 class Bagged(ClassifierMixin, BaseEstimator):
-    """The mean of copies of a classifier, each fitted on a bootstrap of every class.
+    """The mean of copies of a classifier, each fitted on a class-stratified bootstrap.
 
-    Scikit-learn's `BaggingClassifier` (Breiman 1996) would leave a rare class out of some draws,
-    and draws by weights, with which histogram boosting takes much longer.
+    Scikit-learn's `BaggingClassifier` (Breiman 1996) would leave a rare class out of some samples.
+    It also samples by weights, which makes histogram boosting much slower.
 
     Args:
-        estimator: Unfitted; takes missing cells.
-        n_estimators: Copies.
-        random_state: A whole number.
+        estimator: Unfitted classifier that supports missing cells.
+        n_estimators: Number of copies.
+        random_state: Seed, a whole number.
     """
 
     def __init__(self, estimator: Any, n_estimators: int = BAGS, random_state: int = 0) -> None:
@@ -46,7 +46,7 @@ class Bagged(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
-        """Learn from `X` of shape (rows, columns) and `y` of shape (rows,)."""
+        """Fit all copies to `X` of shape (rows, columns) and `y` of shape (rows,)."""
         rng = np.random.default_rng(self.random_state)
         self.classes_ = np.unique(y)
         self.estimators_ = []
@@ -65,12 +65,12 @@ class Bagged(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Mean over the copies, shape (rows, classes)."""
+        """Average the probabilities of the copies, shape (rows, classes)."""
         return np.mean([model.predict_proba(X) for model in self.estimators_], axis=0)
 
 
 def small_boosting() -> HistGradientBoostingClassifier:
-    """Histogram boosting with small trees and a low rate, which does not overfit few rows."""
+    """Make histogram boosting with small trees and a low learning rate, for few rows."""
     return HistGradientBoostingClassifier(
         max_leaf_nodes=8,
         learning_rate=0.05,
@@ -82,11 +82,11 @@ def small_boosting() -> HistGradientBoostingClassifier:
 
 
 def forest_leaf(rows: int) -> int:
-    """The least rows of a leaf of a forest, so that a file can hold 300 trees of any table."""
+    """Choose the smallest leaf of a forest, so that 300 trees of any table fit in a file."""
     return max(3, rows // LARGEST_TREE)
 
 
-LARGEST_TREE = 10_000  # leaves of a tree of a forest, about
+LARGEST_TREE = 10_000  # approximate number of leaves of a forest's tree
 MEMBERS = {
     member.name: member
     for member in (
@@ -96,8 +96,8 @@ MEMBERS = {
         Estimator("logistic", LogisticRegression(max_iter=1000)),
     )
 }
-ALL_SETS = 6  # members; of more, only the best one, two, three, ... are tried
-# The usual choice, against which an average is told.
+ALL_SETS = 6  # up to this many members, all sets are tried; else the best 1, 2, 3, ...
+# The usual classifier, with which an average is compared.
 PLAIN = Estimator(
     "plain boosting",
     HistGradientBoostingClassifier(early_stopping=False),  # pyright: ignore[reportArgumentType]
@@ -105,14 +105,17 @@ PLAIN = Estimator(
 
 
 def members_of(given: Any) -> tuple[Estimator, ...]:
-    """The members of an average.
+    """Make the members of an average.
 
     Args:
         given: None (all of `MEMBERS`), or a list of names of `MEMBERS`, import paths
             (``package.module:Class``) and unfitted classifiers with ``predict_proba``.
 
+    Returns:
+        The members.
+
     Raises:
-        UsageError: There is none of that name, one gives no probabilities, or one stands twice.
+        UsageError: A name is unknown, a member has no ``predict_proba``, or one occurs twice.
 
     Example:
         >>> [member.name for member in members_of(["forest", "sklearn.naive_bayes:GaussianNB"])]
@@ -163,10 +166,10 @@ class Mean(ClassifierMixin, BaseEstimator):
 
 
 def sets_of(own: np.ndarray) -> list[tuple[int, ...]]:
-    """The sets of members that may be averaged, the largest first.
+    """List the sets of members that may be averaged, the largest first.
 
     Args:
-        own: A figure of each member, shape (members,); more is better.
+        own: Score of each member, shape (members,); higher is better.
 
     Example:
         >>> sets_of(np.array([0.1, 0.3]))
@@ -182,19 +185,19 @@ def sets_of(own: np.ndarray) -> list[tuple[int, ...]]:
 def best_members(
     is_rare: np.ndarray, scores: np.ndarray, fold: np.ndarray, weight: np.ndarray
 ) -> tuple[int, ...]:
-    """The members whose mean ranks the class best on rows that they have not seen.
+    """Select the members whose mean has the best out-of-fold average precision.
 
-    NOTE[DIFF]: Caruana et al. (2004) add members one by one, with repeats; of a few members all
-    sets can be tried, and each member of a set counts the same.
+    NOTE[DIFF]: Caruana et al. (2004) add members one by one, with repeats. Here there are few
+    members, so all sets are tried, and the members of a set have equal weights.
 
     Args:
-        is_rare: Bool, shape (rows,).
-        scores: Of the class by each member, shape (members, rows).
-        fold: Of each row, shape (rows,); average precision is the mean over the folds.
-        weight: Of each row, shape (rows,).
+        is_rare: Whether each row is of the class, bool of shape (rows,).
+        scores: Out-of-fold score of the class by each member, shape (members, rows).
+        fold: Fold of each row, shape (rows,); average precision is the mean over the folds.
+        weight: Weight of each row, shape (rows,).
 
     Returns:
-        Places of the members, in their order; of sets that do equally well, the largest.
+        Positions of the selected members, in order. Of equally good sets, the largest.
     """
     tests = [fold == k for k in np.unique(fold)]
     tests = [test for test in tests if 0 < is_rare[test].sum() < test.sum()]
@@ -215,9 +218,9 @@ class Job:
 
     Attributes:
         part: The rows.
-        members: What to fit; all learn from the same coded rows.
-        seed: Each member draws from a child of it, by its place in `members`.
-        weight: Of each row, shape (rows,); None: no weights.
+        members: Classifiers to fit; all use the same encoded rows.
+        seed: Seed; each member uses a child of it, by its position in `members`.
+        weight: Weight of each row, shape (rows,). None: no weights.
     """
 
     part: Part
@@ -229,15 +232,15 @@ class Job:
 def fit_jobs(
     jobs: Sequence[Job], n_jobs: int | None = None, told: Callable[[str], None] | None = None
 ) -> list[list[Fitted]]:
-    """The members of each job, fitted; all fits are one queue.
+    """Fit the members of all jobs; all fits share one queue.
 
     Args:
-        jobs: What to fit.
-        n_jobs: Processes (joblib); None: 1, or what a joblib context says.
-        told: Called with the name of a member when a fit of it has ended.
+        jobs: The jobs.
+        n_jobs: Number of processes (joblib). None: 1, or as set by joblib.
+        told: Function that receives the name of a member when one of its fits has ended.
 
     Returns:
-        For each job, its members in their order; each predicts places.
+        For each job, its fitted members in order; they predict from `Part.places`.
     """
     coders = [Matrix(job.part.known.is_level).fit(job.part.places) for job in jobs]
     tasks = []
@@ -276,22 +279,23 @@ def _fit(
 
 
 def mean_of(fitted: Sequence[Fitted], shift: np.ndarray) -> Fitted:
-    """The average of members that were fitted on the same rows.
+    """Average members that were fitted on the same rows.
 
     Args:
-        fitted: Of one job.
-        shift: Share of each class in these rows, over its natural share; shape (classes,).
+        fitted: The fitted members of one job.
+        shift: For each class, its share in these rows divided by its natural share; shape
+            (classes,).
     """
     return Fitted(fitted[0].coder, Mean([f.model for f in fitted], len(shift)), shift)
 
 
 class Calibrated(BaseEstimator):
-    """An average whose probabilities are recalibrated.
+    """An average with calibrated probabilities.
 
     Args:
-        average: Gives the scores of all classes at their natural shares.
-        calibrators: One for each class; None leaves the scores of the class as they are.
-        rare: Code of the class that matters.
+        average: Classifier that gives scores of all classes at their natural shares.
+        calibrators: One calibrator per class; None leaves the scores of a class unchanged.
+        rare: Code of the class of interest.
     """
 
     def __init__(self, average: Fitted, calibrators: list[Calibrator | None], rare: int) -> None:
@@ -300,21 +304,22 @@ class Calibrated(BaseEstimator):
         self.rare = rare
 
     def predict_proba(self, places: np.ndarray) -> np.ndarray:
-        """Shape (rows, classes); rows sum to 1."""
+        """Predict probabilities of shape (rows, classes); rows sum to 1."""
         return recalibrated(self.average.predict_proba(places), self.calibrators, self.rare)
 
 
 def recalibrated(
     score: np.ndarray, calibrators: Sequence[Calibrator | None], rare: int
 ) -> np.ndarray:
-    """Probabilities from the scores of all classes.
+    """Calibrate the scores of all classes to probabilities.
 
-    The class that matters keeps the order of its scores; the others share what it leaves.
+    The order of rows by the class of interest does not change; the other classes share the
+    remaining probability.
 
     Args:
-        score: Shape (rows, classes).
-        calibrators: One for each class; None: its scores stay as they are.
-        rare: Code of the class that matters.
+        score: Scores of shape (rows, classes).
+        calibrators: One calibrator per class; None leaves the scores of a class unchanged.
+        rare: Code of the class of interest.
     """
     out = np.array(score, dtype=np.float64)
     for c, calibrator in enumerate(calibrators):
@@ -331,16 +336,16 @@ def recalibrated(
 def calibrators_of(
     y: np.ndarray, score: np.ndarray, rare: int, weight: np.ndarray
 ) -> list[Calibrator | None]:
-    """What makes probabilities of out-of-fold scores.
+    """Fit a calibrator for each class on out-of-fold scores.
 
-    With two classes the other one follows from the class that matters. A class with fewer than two
-    rows among these keeps its scores.
+    With two classes, the probability of the other class follows from that of the class of interest.
+    A class with fewer than two rows gets no calibrator.
 
     Args:
-        y: Codes, shape (rows,).
-        score: Shape (rows, classes).
-        rare: Code of the class that matters.
-        weight: Of each row, shape (rows,).
+        y: Class codes of shape (rows,).
+        score: Out-of-fold scores of shape (rows, classes).
+        rare: Code of the class of interest.
+        weight: Weight of each row, shape (rows,).
     """
     found: list[Calibrator | None] = []
     for c in range(score.shape[1]):

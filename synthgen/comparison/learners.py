@@ -1,4 +1,4 @@
-"""Classifiers for rare classes that our dependencies lack: self-paced ensembles, focal losses."""
+"""Classifiers for rare classes that no dependency has: self-paced ensembles, focal losses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from synthgen.training.device import torch_generator
 
 
 def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:
-    """Class-balanced weights by the effective number of rows (Cui et al. 2019), mean 1 over rows.
+    """Compute class weights from effective numbers of rows (Cui et al. 2019), mean 1 over rows.
 
     Args:
-        counts: Rows of each class, shape (classes,); classes without rows get weight 0.
-        beta: With 0 all rows weigh the same; towards 1 all classes do.
+        counts: Number of rows of each class, shape (classes,); empty classes get weight 0.
+        beta: From 0 (all rows have the same weight) to below 1 (all classes have the same total
+            weight in the limit).
 
     Example:
         >>> effective_weights(np.array([90, 10]), beta=0.99).round(2).tolist()
@@ -33,18 +34,18 @@ def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:
 
 
 class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
-    """Trees on balanced draws whose hardness adapts while training (Liu et al. 2020).
+    """An ensemble of trees on balanced samples that become harder in training (Liu et al. 2020).
 
-    Each tree learns from all rows of the rarest class and from as many rows of each other class.
-    These are drawn by hardness, the error of the trees so far: early trees get easy and hard rows
-    alike, late trees mostly hard ones.
+    Each tree learns from all rows of the rarest class and from an equal number of rows of each
+    other class. The latter are sampled by hardness, the error of the previous trees: early trees
+    get easy and hard rows alike, late trees get mostly hard rows.
 
     Args:
         n_estimators: Number of trees.
-        bins: Number of bins of hardness from which rows are drawn.
-        max_depth: Depth of a tree; None: no limit.
-        min_samples_leaf: Rows that each leaf of a tree holds at least.
-        random_state: Seed; None draws one.
+        bins: Number of hardness bins from which rows are sampled.
+        max_depth: Largest depth of a tree. None: no limit.
+        min_samples_leaf: Smallest number of rows in a leaf.
+        random_state: Seed. None: a fresh seed.
 
     Example:
         >>> X = np.arange(40.0)[:, None]
@@ -69,7 +70,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Learn from `X` of shape (rows, features), without missing cells, and `y` (rows,)."""
+        """Fit to `X` of shape (rows, features), without missing cells, and `y` (rows,)."""
         X = np.asarray(X)
         self.classes_, codes = np.unique(y, return_inverse=True)
         counts = np.bincount(codes)
@@ -161,7 +162,7 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Learn from `X` of shape (rows, features), standardised, and `y` of shape (rows,)."""
+        """Fit to standardised `X` of shape (rows, features) and `y` of shape (rows,)."""
         self.classes_, codes = np.unique(y, return_inverse=True)
         seed = seed_sequence(self.random_state)
         generator = torch_generator(child_seed(seed, 0), torch.device("cpu"))
@@ -241,7 +242,7 @@ class FocalBoosting(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Learn from `X` of shape (rows, features) and two classes `y` of shape (rows,)."""
+        """Fit to `X` of shape (rows, features) and `y` of shape (rows,) with two classes."""
         xgboost: Any = __import__("xgboost")
         self.classes_, codes = np.unique(y, return_inverse=True)
         counts = np.bincount(codes)

@@ -1,4 +1,4 @@
-"""From the scores of every strategy on every split to verdicts in words."""
+"""Turn the scores of all strategies on all splits into verdicts in words."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Result:
     """One metric of one strategy.
 
     Attributes:
-        strategy, family, metric: Names.
-        mean: Mean of the metric over the splits. Rows of different splits are never pooled, since
+        strategy, family, metric: Names of the strategy, its family and the metric.
+        mean: Mean of the metric over the splits. Rows of different splits are never pooled, because
             their scores have different scales.
-        difference: Gain over the strategy `against`, on the same splits; positive is better,
-            whatever the metric.
-        interval: 95 % interval of the difference, for all strategies at once.
+        difference: Gain over the strategy `against` on the same splits; positive is better for
+            every metric.
+        interval: 95 % interval of the difference, simultaneous over all strategies.
         against: "threshold" for metrics of decisions, "nothing" for all others.
         values: The metric on each split.
     """
@@ -53,17 +53,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the comparison says.
+    """A conclusion of the comparison.
 
     Attributes:
         outcome: "helps", "no worthwhile gain" or "not enough data to tell".
-        strategy: The one to use; `against` where none is established.
-        metric, against: By what, and compared with what.
-        difference: Gain of choosing a strategy on the training part, measured on the test part: a
+        strategy: The strategy to use; `against` if no strategy is established.
+        metric, against: The metric, and the strategy compared with.
+        difference: Gain of selecting a strategy on the training part, measured on the test part: a
             nested estimate, not the winner's own score.
         interval: 95 % interval of this gain.
-        chosen: How often each strategy was chosen that way.
-        text: All of it in words.
+        chosen: How often each strategy was selected in this way.
+        text: The verdict in words.
     """
 
     outcome: str
@@ -77,20 +77,20 @@ class Verdict:
 
 
 def card_of(title: str, verdict: Verdict) -> Card:
-    """A verdict as a card, whose text does not begin with the outcome again."""
+    """Make a card of a verdict; the text of the card does not repeat the outcome."""
     text = verdict.text.removeprefix(f"{verdict.outcome}: ")
     return Card(title, verdict.outcome, f"{text}.", TONES[verdict.outcome])
 
 
 @dataclass(frozen=True)
 class RealRows:
-    """What more real rows would be worth: an estimate, from training on fewer.
+    """The estimated gain from more real rows, extrapolated from a learning curve.
 
     Attributes:
-        shares: Shares of the training part that were used.
-        means: The metric of doing nothing with each of these shares.
-        doubling: Mean gain of twice as many rows along this curve.
-        interval: 95 % interval of `doubling`. It assumes that the curve goes on like this.
+        shares: Shares of the training part that were used, from 0 to 1.
+        means: Mean metric of doing nothing, for each share.
+        doubling: Mean gain from doubling the number of rows along this curve.
+        interval: 95 % interval of `doubling`, which assumes that the curve continues like this.
     """
 
     shares: tuple[float, ...]
@@ -192,9 +192,9 @@ def verdict_on(
 
 
 def _chosen_inside(rows: dict[str, list[dict[str, Any]]], metric: str) -> list[str]:
-    """The strategy that the inner folds choose in each split.
+    """Select, in each split, the strategy that is best on the inner folds.
 
-    The test part then shows what that choice was worth, since it took no part in it.
+    The test part is not used for this selection, so it gives an honest estimate of its gain.
     """
     chosen = []
     for of_split in zip(*rows.values(), strict=True):

@@ -65,26 +65,19 @@ def privacy(
 
     Call it as ``privacy("m.synthgen", (X, y), (X_holdout, y_holdout))`` or as
     ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and wants to
-    know whether the model was trained on it. There are two attackers:
-
-    - An attacker with the *file* computes how likely the model finds the row: from shares in leaves
-      (trees), from losses (TabFlow), or from the loss at the best latent point (TVAE, whose file
-      contains the decoder only). CTGAN's file contains no critic and gives no likelihood, so the
-      attacker draws many rows from it.
-    - An attacker with *rows* measures how close they come (see `synthgen.metrics.attacks`).
-
-    Both also train shadow models: the same synthesizer on random halves of train and holdout
-    together. These show how a model treats the rows it was trained on (Shokri et al. 2017; Carlini
-    et al. 2022). The same attacks on the shadow models, and on fresh real rows, give the success
-    that chance alone reaches.
+    know whether the model was trained on it. With the *file*, the attacker computes the likelihood
+    of the row: from shares in leaves (trees), losses (TabFlow), or the loss at the best latent
+    point (TVAE). CTGAN's file gives no likelihood, so the attacker draws many rows from it. With
+    *rows*, the attacker measures how close they come (see `synthgen.metrics.attacks`). Both also
+    train shadow models: the same synthesizer on random halves of train and holdout together, which
+    show how a model treats its training rows (Shokri et al. 2017; Carlini et al. 2022). The same
+    attacks on shadow models, and on fresh real rows, give the success that chance alone reaches.
 
     Args:
-        model: Path of a model file, or a fitted synthesizer, which is attacked in the form that its
-            file would have.
+        model: Path of a model file, or a fitted synthesizer, attacked in the form of its file.
         train: The rows that the model was trained on: a frame of shape (rows, columns), or a pair
             ``(X, y)`` of features and classes.
-        holdout: Real rows of the same kind that the model was not trained on, ideally as many as in
-            `train`.
+        holdout: Real rows that the model was not trained on, ideally as many as in `train`.
         target: Name of the column that holds the classes, if the tables are frames.
         label: The class to audit. None: the rarest class that the model generates.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
@@ -94,14 +87,12 @@ def privacy(
         verbose: Whether to show progress, on standard error or below the cell of a notebook.
 
     Returns:
-        A `PrivacyAudit` with the recommendation, the worst attacks with their chance levels, and
-        the most exposed rows.
+        The recommendation, the worst attacks with their chance levels, and the most exposed rows.
 
     Raises:
         ModelFileError: The file cannot be read.
         DataError: A table cannot be used.
-        UsageError: The class has fewer than 40 rows in both tables together, or none in one of them
-            (E284).
+        UsageError: The class has fewer than 40 rows in both tables, or none in one (E284).
 
     Example:
         >>> from synthgen import SequentialTrees

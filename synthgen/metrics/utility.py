@@ -1,4 +1,4 @@
-"""Utility: what synthetic rows of a class are worth to a classifier that is tested on real rows.
+"""Utility: how well classifiers trained on synthetic rows of a class do on real test rows.
 
 Four ways to use the rows, each beside the same classifier trained on real rows only:
 
@@ -98,22 +98,24 @@ def utility(
 ) -> Part:
     """Train classifiers on synthetic rows and test them on real ones: the class against all others.
 
-    The scores are described at the head of this module.
+    The scores are described at the top of this module.
 
     Args:
-        train, synthetic, holdout: Rows of one schema, with the levels of all three.
+        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
         label: The class.
-        judges: Classifiers, of boosting, logistic, forest, mlp and xgboost; they are the groups of
-            the scores.
-        thorough: Tune each classifier on real rows by inner validation, then train it three times.
-        by: Column by whose values recall is also given, with the gap between them; not the target.
+        judges: Classifiers, from "boosting", "logistic", "forest", "mlp" and "xgboost"; their names
+            are the groups of the scores.
+        thorough: Whether to tune each classifier on real rows by inner validation, and to train it
+            three times.
+        by: Name of a column other than the target. Recall is also reported for each of its values,
+            with the largest gap between them.
         random_state: Seed of subsamples, folds, classifiers and bootstrap.
 
     Returns:
-        Scores ``utility.*``, curves and notes.
+        A part with the scores ``utility.*``, curves and notes.
 
     Raises:
-        UsageError: A classifier, the label or `by` is not known, or `by` is the target.
+        UsageError: A classifier, the label or `by` is unknown, or `by` is the target.
 
     Example:
         >>> import pandas as pd
@@ -165,7 +167,7 @@ def utility(
 
 
 def _lacking(data: UtilityData, name: str) -> str:
-    """Why nothing can be tested; empty where something can."""
+    """Give the reason why no test is possible; empty if there is none."""
     tested, made = int(data.y_test.sum()), len(data.made_rare)
     if tested and tested < len(data.y_test) and made and len(data.rest):
         return ""

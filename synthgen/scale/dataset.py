@@ -52,19 +52,16 @@ def sample_dataset(
 
     Args:
         model: Path of a file that `Synthesizer.save` wrote.
-        n_samples: Number of rows, at least 1. Memory does not depend on it: about 0.5 GB per
-            process.
+        n_samples: Number of rows, at least 1; memory is about 0.5 GB per process for any number.
         folder: Output folder; it is created if it does not exist. With an engine on several
             machines, all of them must have access to folder and model under the same paths.
         label: The class of all rows. None: each class with its frequency in training.
         where: Fixed values of categorical columns, by column name (see `TabFlow.sample`).
         rules: Rules that every row must satisfy (see `Rule`).
-        random_state: Seed. None: the seed of the rows that are already in the folder, otherwise a
-            fresh one.
+        random_state: Seed. None: that of the rows in the folder, if there are any, or a fresh one.
         device: Device of the network in each process. Different devices give different rows.
         shard_rows: Rows per file, a multiple of 65,536.
-        n_jobs: Number of processes; -1 means one per core. None: 1, or -1 with an engine on this
-            machine.
+        n_jobs: Number of processes, -1: one per core. None: 1, with an engine on this machine -1.
         engine: "ray", "spark" or "dask" on this machine, or with the address of a cluster, such as
             "dask=tcp://head:8786". None: joblib, with the backend of `joblib.parallel_config`.
         verbose: Whether to show progress.
@@ -75,8 +72,7 @@ def sample_dataset(
         file, and one SHA-256 for all files (of the output of ``sha256sum part-*.parquet``).
 
     Raises:
-        UsageError: An argument has a value that is not allowed, or an engine is not installed
-            (E298, E299).
+        UsageError: A value is not allowed, or an engine is not installed (E298, E299).
         ModelFileError: The model cannot be read.
         OutputError: The folder contains other files (E510) or rows of another call (E511), or
             cannot be written.

@@ -67,31 +67,26 @@ def augment_stream(
     written. Memory depends on the number of kept rows only.
 
     Args:
-        data: Path of a file or folder, a pattern, an Arrow dataset or another source (see
-            `Source.of`).
+        data: Path of a file or folder, a pattern, or an Arrow dataset (see `Source.of`).
         output: Path of the Parquet file to write; its manifest is written beside it.
         target: Name of the column that holds the classes.
         sql: A SELECT statement over `data`, in DuckDB's SQL. None: the whole table.
         labels: Classes to generate rows of, as text. None: the rarest class.
         synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
         model: A fitted synthesizer, used without training. None: `synthesizer` is trained.
-        ratio: Wanted number of rows of the class, relative to the most frequent class; or "double",
-            which doubles the rows of the class.
-        n_samples: Number of synthetic rows of each class. Either this or `ratio` is required; no
-            amount is chosen by validation here.
+        ratio: Wanted rows of the class relative to the most frequent class; or "double" its rows.
+        n_samples: Number of synthetic rows of each class; either this or `ratio` is required.
         keep: Number of rows of the other classes to learn from, at least 1.
         only_new: Whether to write only the synthetic rows.
         mark: Name of an additional column that is true for synthetic rows. None: no such column.
-        weights: Name of an additional column of weights (see `Augmented.sample_weight`). None: no
-            such column.
+        weights: Name of an additional column, see `Augmented.sample_weight`. None: no such column.
         rules: Rules that every synthetic row must satisfy (see `Rule`).
         found_rules: Whether synthetic rows must also satisfy the rules that all kept rows satisfy.
         random_state: Seed. None: a fresh seed, which the manifest records.
         verbose: Whether to show progress.
 
     Returns:
-        The manifest: rows and classes before and after, number of rows learned from, and number of
-        rejected rows.
+        The manifest: rows and classes before and after, rows learned from, and rejected rows.
 
     Raises:
         DataError: The table cannot be used as it is.
