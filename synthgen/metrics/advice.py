@@ -10,9 +10,9 @@ from synthgen.report.answer import Card, Recommendation, Tone
 
 # The use of the rows that each part decides: allowed if the part passes, otherwise not.
 USES = {
-    "fidelity": "show them and test software with them",
-    "utility": "train a classifier on them in place of the real rows",
-    "privacy": "hand them on",
+    "fidelity": "demonstrations and software tests",
+    "utility": "training a classifier in place of the real rows",
+    "privacy": "sharing",
 }
 # Synthesizers to try next: the one with the highest fidelity, and the one with the best privacy
 # (evaluation/trees.md, evaluation/evaluate_adult.json).
@@ -37,7 +37,7 @@ def recommend(
         >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
         >>> advice = recommend(found, target="ill", label="yes", held_out=True)
         >>> advice.lines()[:2]
-        ['Do not hand on the synthetic rows of “yes”: they give training rows away.',
+        ['Do not share the synthetic rows of “yes”: they give training rows away.',
          'How sure: Half of them are copies.']
     """
     outcomes = {v.part: v.outcome for v in verdicts}
@@ -46,15 +46,19 @@ def recommend(
     unsure = [USES[p] for p, outcome in outcomes.items() if outcome == "undecided"]
     rows = f"the synthetic rows of “{label}”"
     if outcomes.get("privacy") == "fails":
-        action, text = "do not share", f"Do not hand on {rows}: they give training rows away"
-        text += f". Inside, {_listed(good)}" if good else ""
+        action, text = "do not share", f"Do not share {rows}: they give training rows away"
+        text += f". Where the real rows may be used, they can serve {_listed(good)}" if good else ""
     elif good:
         action = "use" if not bad and not unsure else "use in part"
-        text = f"With {rows}, {_listed(good)}"
-        text += f"; do not {_listed(bad, 'or')}" if bad else ""
-        text += f"; not yet shown: whether to {_listed(unsure, 'or')}" if unsure else ""
+        text = f"Use {rows} for {_listed(good)}"
+        text += f"; do not use them for {_listed(bad, 'or')}" if bad else ""
+        text += (
+            f"; it is not known yet whether they are fit for {_listed(unsure, 'or')}"
+            if unsure
+            else ""
+        )
     elif bad:
-        action, text = "make others", f"Make other rows: do not use {rows} to {_listed(bad, 'or')}"
+        action, text = "make others", f"Make other rows: do not use {rows} for {_listed(bad, 'or')}"
     else:
         action, text = "wait", f"Do not rely on {rows} before more real rows have judged them"
     known = "; ".join(v.known for v in verdicts)

@@ -116,8 +116,8 @@ def test_a_third_real_sample_passes_all(fresh: Report):
     assert excess.interval[0] <= 0 <= excess.interval[1]
     assert fresh.scores[0].group == "yes"
     advice = fresh.recommendation
-    assert advice.text.startswith("With the synthetic rows of “yes”, show them and test software")
-    assert "train a classifier on them in place of the real rows" in advice.text
+    assert advice.text.startswith("Use the synthetic rows of “yes” for demonstrations")
+    assert "training a classifier in place of the real rows" in advice.text
     assert fresh.to_json()["recommendation"] == asdict(advice)
     assert list(fresh.parts) == ["fidelity", "utility", "privacy"]
 
@@ -287,8 +287,8 @@ def test_what_is_undecided_is_said_as_what_is_known():
     advice = recommend([real, few, unsure], target="ill", label="yes", held_out=True)
     assert advice.action == "use in part"
     assert advice.text == (
-        "With the synthetic rows of “yes”, show them and test software with them; not yet shown: "
-        "whether to train a classifier on them in place of the real rows or hand them on."
+        "Use the synthetic rows of “yes” for demonstrations and software tests; it is not known yet "
+        "whether they are fit for training a classifier in place of the real rows or sharing."
     )
     assert advice.certainty == (
         "No detector tells more than a few of them from real rows; to a classifier they are worth "
