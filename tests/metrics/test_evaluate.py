@@ -287,8 +287,8 @@ def test_what_is_undecided_is_said_as_what_is_known():
     advice = recommend([real, few, unsure], target="ill", label="yes", held_out=True)
     assert advice.action == "use in part"
     assert advice.text == (
-        "Use the synthetic rows of “yes” for demonstrations and software tests; it is not known yet "
-        "whether they are fit for training a classifier in place of the real rows or sharing."
+        "Use the synthetic rows of “yes” for demonstrations and software tests; it is not known "
+        "yet whether they are fit for training a classifier in place of the real rows or sharing."
     )
     assert advice.certainty == (
         "No detector tells more than a few of them from real rows; to a classifier they are worth "
