@@ -49,6 +49,7 @@ TABLES = (
 )
 SYNTHESIZERS: dict[str, Callable[[], Any]] = {
     "trees": lambda: SequentialTrees(classes=[True], random_state=0),
+    "trees, leaves of 20": lambda: SequentialTrees(classes=[True], min_leaf=20, random_state=0),
     "trees, leaves of 200": lambda: SequentialTrees(classes=[True], min_leaf=200, random_state=0),
     "tvae, 300 steps": lambda: TVAE(classes=[True], steps=300, random_state=0),
     "tabflow, 200 steps": lambda: TabFlow(classes=[True], steps=200, random_state=0),

@@ -368,7 +368,7 @@ def test_graphs_are_gone_before_a_state_is_restored(gpu: GPU) -> None:
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-def test_five_fits_leave_no_more_on_the_device_than_two(
+def test_many_fits_leave_no_more_on_the_device_than_two(
     make: type[NetworkSynthesizer], gpu: GPU
 ) -> None:
     made: Any = make
@@ -380,7 +380,7 @@ def test_five_fits_leave_no_more_on_the_device_than_two(
 
     counts = []
     X, y = table(6, 150)
-    for fits in (2, 3):  # the first of a process imports more of torch
+    for fits in (2, 18 if make is TVAE else 3):  # the first of a process imports more of torch
         for _ in range(fits):
             model.fit(X, y)
         counts.append(held())
