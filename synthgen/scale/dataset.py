@@ -83,7 +83,7 @@ def sample_dataset(
         >>> import pandas as pd
         >>> from synthgen import SequentialTrees
         >>> frame = pd.DataFrame({"age": np.arange(200) % 70})
-        >>> ill = pd.Series(np.arange(200) % 10 == 0, name="ill")
+        >>> ill = pd.Series(np.arange(200) % 5 == 0, name="ill")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "model.synthgen")
         ...     notes = SequentialTrees(random_state=0).fit(frame, ill).save(path)

@@ -97,7 +97,7 @@ def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:
         >>> import tempfile
         >>> from synthgen import SequentialTrees
         >>> frame = pd.DataFrame({"age": np.arange(200) % 70})
-        >>> ill = pd.Series(np.arange(200) % 10 == 0, name="ill")
+        >>> ill = pd.Series(np.arange(200) % 5 == 0, name="ill")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = os.path.join(folder, "model.synthgen")
         ...     notes = SequentialTrees(random_state=0).fit(frame, ill).save(path)

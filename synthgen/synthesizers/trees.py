@@ -117,7 +117,7 @@ class SequentialTrees(Synthesizer):
         self._check_params()
         classes, labels = table.schema.classes, table.labels
         counts = np.bincount(labels, minlength=len(classes))
-        needed = max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
+        needed = self._needed()
         few = [p for p in positions if counts[p] < needed]
         self._bootstrap = fallback(table, few, "trees learn", needed, stacklevel=4)
         self.fallback_ = tuple(classes[p] for p in few)
@@ -278,7 +278,11 @@ class SequentialTrees(Synthesizer):
     # --- the file ---------------------------------------------------------------------------------
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        check_rows_to_save(counts, MIN_ROWS)
+        check_rows_to_save(counts, self._needed())
+
+    def _needed(self) -> int:
+        """Number of rows from which a class is learned."""
+        return max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         # A class that only the bootstrap knows cannot go into a file.

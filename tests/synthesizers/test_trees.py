@@ -309,7 +309,7 @@ def test_a_class_of_few_rows_is_resampled_and_not_saved(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"smoothed bootstrap makes the rows of 'rare' \(9\)"):
         model = SequentialTrees(classes=["rare"], random_state=0).fit(X, y)
     assert model.fallback_ == ("rare",)
-    with pytest.raises(ModelFileError, match="class 'rare' has fewer than 10 rows"):
+    with pytest.raises(ModelFileError, match="class 'rare' has fewer than 30 rows"):
         model.save(tmp_path / "m")
 
 
