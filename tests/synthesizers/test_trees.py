@@ -26,7 +26,8 @@ from synthgen.training.model_file import read_model, write_model
 
 
 def trees(**params: Any) -> Synthesizer:
-    return SequentialTrees(**{"min_leaf": 6} | params)
+    settings: dict[str, Any] = {"min_leaf": 6, **params}
+    return SequentialTrees(**settings)
 
 
 @pytest.mark.parametrize("check", CHECKS)
