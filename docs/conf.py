@@ -61,7 +61,9 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say what each argument takes
 autodoc_member_order = "bysource"
 # scikit-learn writes these, with references into its own documentation.
-autodoc_default_options = {"exclude-members": "set_fit_request, set_score_request"}
+autodoc_default_options = {
+    "exclude-members": "set_fit_request, set_score_request, set_fit_resample_request"
+}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
