@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from synthgen.auditing.audit_figures import audit_figures
 from synthgen.report.card import Picture, plain_cards
 from synthgen.report.figures import FIFTH, INK, MADE, REAL, short
-from synthgen.report.template import clean, fill
+from synthgen.report.template import clean, clean_all, fill
 
 if TYPE_CHECKING:
     from synthgen.auditing.audit import Audit
@@ -42,7 +42,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
     Returns:
         A complete HTML document.
     """
-    content = _clean(found.to_json())
+    content = clean_all(found.to_json())
     nothing = {"value": 0.0}
     columns = sorted(
         content["columns"], key=lambda c: -(c["average_precision"] or nothing)["value"]
@@ -56,16 +56,8 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
         cards=plain_cards(found.cards),
         columns=columns[:MAX_COLUMNS],
         left_out=max(0, len(columns) - MAX_COLUMNS),
-        drift=None if drift is None else _clean(drift.to_json()),
+        drift=None if drift is None else clean_all(drift.to_json()),
     )
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _clean(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_clean(v) for v in value]
-    return clean(value) if isinstance(value, str) else value
 
 
 # --- for a notebook -------------------------------------------------------------------------------

@@ -114,8 +114,8 @@ def default_amount(
     """Number of new rows per class if the user gives none; the only place with this default.
 
     If an amount helped in validation, it is used. Otherwise the class is raised to 0.3 of the
-    largest class, and at least doubled, so that no new row weighs more than a real one. Weighted in
-    this way, new rows cost little average precision on the tables of ``evaluation/benchmark.md``.
+    largest class, and at least doubled, so that no new row weighs more than a real one.
+    ``evaluation/benchmark.md`` lists the classifiers that lose average precision by such rows.
 
     Args:
         counts: Number of rows of every class of the table.

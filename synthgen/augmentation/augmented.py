@@ -70,7 +70,7 @@ class Augmented(Shown):
 
     @property
     def recommendation(self) -> Recommendation:
-        """Whether to train on the new rows, and what to do next to detect the rare class."""
+        """What to do with the new rows, how sure that is, and the next command."""
         copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
         known = {"validated": self.validated, "copies": copies}
         return advice.recommend(self.additions, self.schema.target, **known)

@@ -34,6 +34,13 @@ from synthgen.report.gates import check_gates, gate, value_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_gate_option = click.option(
+    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+)
+_seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
+)
+
 
 @click.command()
 @data_argument
@@ -90,9 +97,7 @@ def schema(
 @click.option(
     "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
 )
-@click.option(
-    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
-)
+@_gate_option
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @how_much_options
 @json_option
@@ -177,12 +182,8 @@ def audit(
 @click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
 @click.option("--by", metavar="COL", help="Recall for each value of this column.")
 @click.option("--html", type=path_type, metavar="FILE", help="Also write a page with figures.")
-@click.option(
-    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
-)
+@_gate_option
+@_seed_option
 @device_option
 @how_much_options
 @json_option
@@ -275,12 +276,8 @@ def evaluate(
     help="For shadow models; at least four are trained.",
 )
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
-@click.option(
-    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
-)
+@_gate_option
+@_seed_option
 @device_option
 @how_much_options
 @json_option

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from synthgen.exposure.membership import TITLES
-from synthgen.report.template import clean, fill
+from synthgen.report.template import clean_all, fill
 
 if TYPE_CHECKING:
     from synthgen.exposure.found import PrivacyAudit
@@ -15,14 +15,6 @@ def privacy_page(found: PrivacyAudit) -> str:
     """Render the page of an audit as HTML text."""
     return fill(
         "privacy.html.j2",
-        found=_clean(found.to_json()),
+        found=clean_all(found.to_json()),
         titles=TITLES,
     )
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _clean(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_clean(v) for v in value]
-    return clean(value) if isinstance(value, str) else value

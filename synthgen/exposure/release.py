@@ -29,7 +29,7 @@ from synthgen.exposure.shadows import (
 from synthgen.metrics.attacks import ATTACKS, Attacked
 from synthgen.metrics.privacy_rows import counted_columns, samples_of
 from synthgen.progress import Progress
-from synthgen.seeds import child_seed, seed_sequence
+from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import load
 from synthgen.tables.schema import Schema, class_position
@@ -108,9 +108,8 @@ def privacy(
         (['file', 'rows', 'file'], 10)
     """
     started = time.perf_counter()
-    seed_sequence(random_state)
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seed = seed if random_state is None else int(random_state)
+    check_seed(random_state)
+    seed = fresh_seed() if random_state is None else int(random_state)
     source = seed_sequence(seed)
     path = None if isinstance(model, Synthesizer) else Path(model)
     place = resolve(device)

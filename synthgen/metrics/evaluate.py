@@ -22,7 +22,7 @@ from synthgen.metrics.utility_rows import column_of
 from synthgen.metrics.verdicts import of_fidelity, of_privacy, of_utility, unless
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
-from synthgen.seeds import child_seed, seed_sequence
+from synthgen.seeds import child_seed, fresh_seed, seed_sequence
 from synthgen.tables.schema import Schema
 from synthgen.threads import TREES, threads_for
 from synthgen.training.device import resolve
@@ -93,7 +93,7 @@ def evaluate(
     """
     judges = check_judges(judges)
     seed_sequence(random_state)  # raises if it is not a seed
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seed = fresh_seed()
     seed = seed if random_state is None else int(random_state)
     source = seed_sequence(seed)
     device = resolve(device)  # raises early if this machine has no such device

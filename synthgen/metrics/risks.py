@@ -218,7 +218,11 @@ class _Near(NamedTuple):
 def _apart(
     rows: np.ndarray, made: np.ndarray, scale: np.ndarray, is_level: np.ndarray
 ) -> torch.Tensor:
-    """Of numbers the difference of their ranks among real rows, from 0 to 1; of levels 0 or 1."""
+    """Compute the distance of each cell to each synthetic cell of its column.
+
+    The distance of two numbers is the difference of their ranks among the real rows, from 0 to 1.
+    That of two levels is 0 if they are equal, otherwise 1.
+    """
     out = torch.empty(rows.shape[1], len(rows), len(made))
     for j in range(rows.shape[1]):
         one, two = rows[:, j], made[:, j]

@@ -17,6 +17,15 @@ def clean(value: object) -> str:
     return _CONTROL.sub("�", str(value))
 
 
+def clean_all(value: Any) -> Any:
+    """Apply `clean` to every text in a JSON value."""
+    if isinstance(value, dict):
+        return {k: clean_all(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean_all(v) for v in value]
+    return clean(value) if isinstance(value, str) else value
+
+
 def figure(value: float | None) -> str:
     """A measured number for a table; a dash where there is none."""
     if value is None or not math.isfinite(value):

@@ -19,7 +19,7 @@ from synthgen.errors import DataError, OutputError, UsageError
 from synthgen.progress import Progress
 from synthgen.scale.engines import check_engine, on_engine
 from synthgen.scale.shards import BLOCK, SHARD_ROWS, Plan, arrow_schema, part_of, write_shard
-from synthgen.seeds import check_seed
+from synthgen.seeds import check_seed, fresh_seed
 from synthgen.synthesizers.lookup import load
 from synthgen.tables.disk import read_json, sha256_of, write_json
 
@@ -132,7 +132,7 @@ def _plan(
     if seed is None:
         seed = seed_of(folder)
     if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = fresh_seed()
     fitted = load(model, device=device)
     arrow_schema(fitted.schema_)
     text = None if label is None else str(fitted.learned_class(label))

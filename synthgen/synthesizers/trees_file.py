@@ -1,4 +1,4 @@
-"""What of the columns that trees learned a model file may hold."""
+"""Reduce what trees learned about columns to what a model file may hold."""
 
 from __future__ import annotations
 
