@@ -11,17 +11,12 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from synthgen.augmentation.amount import (
-    Addition,
-    Validated,
-    amounts,
-    default_amount,
-    validated_amount,
-)
+from synthgen.augmentation.amount import Addition, Validated, amounts, default_amount
 from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
+from synthgen.augmentation.validation import validated_amount
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.progress import Progress

@@ -16,10 +16,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from synthgen.augmentation.amount import Validated, validated_amount
+from synthgen.augmentation.amount import Validated
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
+from synthgen.augmentation.validation import validated_amount
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence

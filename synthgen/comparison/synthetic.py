@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from synthgen.augmentation.amount import AMOUNTS, Amount, brief, wanted_rows
+from synthgen.augmentation.amount import AMOUNTS, Amount, wanted_rows
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
+from synthgen.augmentation.validation import brief
 from synthgen.comparison.builders import Tunable, coder_of, fitted_on, under_rows
 from synthgen.comparison.parts import Fitted, Part
 from synthgen.model_selection.estimators import Estimator

@@ -1,9 +1,8 @@
 """Rules that every row of a table keeps: found in real rows, asked of new ones, and restored.
 
-A rule is believed if all rows keep it, `FEWEST` rows or more could break it, and it would not hold
-by chance: columns without connection would break it in `CHANCE` rows or more, or keep it with odds
-below exp(-`CHANCE`). By the rule of three, at most 3 in n further rows break what n rows keep
-(95 %).
+A rule is believed if all rows keep it, enough rows could break it, and it would not hold by chance
+(`synthgen.encoding.evidence`). By the rule of three, at most 3 in n further rows break what n rows
+keep (95 %).
 """
 
 from __future__ import annotations
@@ -16,19 +15,24 @@ from itertools import combinations, permutations
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.evidence import (
+    FEWEST,
+    PROBE,
+    ROWS_PER_VALUE,
+    apart,
+    decides,
+    is_surprising,
+    may_decide,
+    never_below,
+    rounding,
+    weighted_sum,
+)
 from synthgen.encoding.matrix import Matrix
 from synthgen.tables.column import Column
 from synthgen.tables.dtypes import tick_type
 
-# Rows that are looked at first, since most rules fail there, and the fewest that show anything.
-PROBE, FEWEST = 2_000, 50
-CHANCE = 30.0
-# One column decides another only if each of its values has so many rows on average; a value that
-# fewer rows hold than the second says nothing about new rows.
-ROWS_PER_VALUE, ROWS_OF_VALUE = 20, 5
-# Weights are tried with so many digits; a part of less than this share of the spread is noise.
-DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
-GREATEST = 1e100  # beyond it squares overflow
+# A value that fewer rows hold says nothing about what it decides in new rows.
+ROWS_OF_VALUE = 5
 # How far beyond half a unit a sum may be off by a tie in rounding.
 TIE = 1.00001
 # Columns of each kind that are looked at, the first ones.
@@ -155,116 +159,6 @@ def _with_one_target(rules: Sequence[FoundRule]) -> Iterator[FoundRule]:
             yield FoundRule(rule.text, rule.columns, rule.rows, rule.broken)
 
 
-# --- tests that trees share ------------------------------------------------------------------
-
-
-def decides(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether rows with the same code in one column have the same in the other.
-
-    Args:
-        one, other: Codes of shape (rows,), int from 0.
-    """
-    first = np.zeros(int(one.max(initial=0)) + 1, other.dtype)
-    first[one] = other
-    return bool((first[one] == other).all())
-
-
-def may_decide(values: int, rows: int) -> bool:
-    """Whether a column of so many values has enough rows of each to decide another."""
-    return values >= 2 and values * ROWS_PER_VALUE <= rows
-
-
-def is_surprising(repeats: int, codes: np.ndarray) -> bool:
-    """Whether `repeats` rows would hardly all have, by chance, the code that is predicted."""
-    shares = np.bincount(codes) / len(codes)
-    return bool(-np.log((shares**2).sum()) * repeats >= CHANCE)
-
-
-def never_below(one: np.ndarray, other: np.ndarray, probe: np.ndarray, rows: int) -> bool:
-    """Whether one column of numbers is never below the other, and not by chance.
-
-    Args:
-        one, other: Numbers of shape (rows,), NaN where missing.
-        probe: Positions that are looked at first, in which none is missing.
-        rows: Rows of all in which none is missing.
-    """
-    first, second = one[probe], other[probe]
-    if (first < second).any():
-        return False
-    by_chance = (first < np.roll(second, 1)).mean() * rows
-    return bool(by_chance >= CHANCE and not (one < other).any())
-
-
-def weighted_sum(
-    X: np.ndarray,
-    wanted: np.ndarray,
-    probe: np.ndarray,
-    unit: float,
-    cents: np.ndarray | None = None,
-) -> tuple[list[int], np.ndarray, float] | None:
-    """The weighted sum of numbers that a number is, with the fewest digits.
-
-    Args:
-        X: Numbers of shape (rows, columns), none missing.
-        wanted: The number, shape (rows,), none missing.
-        probe: Positions that are looked at first.
-        unit: What `wanted` is rounded to; 0: not rounded.
-        cents: What each of `X` is rounded to, shape (columns,); 0: not rounded. What is not rounded
-            may be the sum of numbers that are rounded to decimals. None: it may not.
-
-    Returns:
-        The columns that count, their weights, and the constant; None: it is no such sum.
-
-    Example:
-        >>> a, b = np.random.default_rng(0).integers(1, 99, (2, 300)).astype(float)
-        >>> weighted_sum(np.stack([a, b], 1), 2 * a - b + 5, np.arange(300), 1.0)
-        ([0, 1], array([ 2., -1.]), 5.0)
-    """
-    if max(np.abs(X).max(initial=0), np.abs(wanted).max(initial=0)) > GREATEST:
-        return None
-    inputs, part = list(range(X.shape[1])), wanted[probe]
-    weights = np.zeros(0)
-    cents = np.zeros(X.shape[1]) if cents is None else cents
-    slack = 2 * (unit or max((u for u in cents if u < 1), default=0.0)) + 1e-9 * float(
-        np.abs(wanted).max(initial=0)
-    )
-    for _ in range(2):  # with all columns, then with those that count
-        if not inputs or len(probe) < len(inputs) + FEWEST:
-            return None
-        some = X[probe][:, inputs]
-        centre, spread = some.mean(0), some.std(0)
-        spread[spread == 0] = 1.0
-        scaled = (some - centre) / spread
-        found = np.linalg.lstsq(scaled, part - part.mean(), rcond=1e-10)[0]
-        if np.abs(scaled @ found + part.mean() - part).max() > slack:
-            return None
-        counts = np.abs(found) > NOISE * part.std()
-        weights = (found / spread)[counts]
-        inputs = [k for k, keep in zip(inputs, counts, strict=True) if keep]
-    if not inputs:
-        return None
-    chosen = X[:, inputs]
-    unit = _rounding(unit, cents[inputs])
-    for digits in DIGITS:
-        tried = np.array([float(f"{w:.{digits}g}") for w in weights])
-        constant = float(f"{np.median(wanted - chosen @ tried):.{digits + 3}g}")
-        if not _apart(chosen @ tried + constant, wanted, unit).any():
-            return inputs, tried, constant
-    return None
-
-
-def _rounding(unit: float, cents: np.ndarray) -> float:
-    """What a sum is rounded to: as it says itself, or as all its parts are, if to decimals."""
-    return unit or (float(cents.max()) if cents.all() and (cents < 1).all() else 0.0)
-
-
-def _apart(made: np.ndarray, wanted: np.ndarray, unit: float) -> np.ndarray:
-    """Where both are there and differ by more than rounding."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        size = np.maximum(np.abs(made), np.abs(wanted))
-        return np.abs(made - wanted) > np.maximum(unit * 0.4999999, 1e-9 * size)
-
-
 # --- the kinds of rules ----------------------------------------------------------------------
 
 
@@ -329,14 +223,14 @@ def _sum(
     others = [k for k in columns if k != target]
     theirs = np.array([signs[columns.index(k)] for k in others]) / own
     shift = constant / own
-    unit = _rounding(units[-1], units[found[0]])
+    unit = rounding(units[-1], units[found[0]])
 
     def value(rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             return rows[:, others] @ theirs + shift
 
     def broken(rows: np.ndarray) -> np.ndarray:
-        return _apart(value(rows), rows[:, target], unit)
+        return apart(value(rows), rows[:, target], unit)
 
     names = matrix.names
     text = _equation([(names[k], w) for k, w in zip(others, theirs, strict=True)], shift)

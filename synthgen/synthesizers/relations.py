@@ -1,6 +1,6 @@
 """What ties the columns of a table exactly: found on all training rows, kept in every new row.
 
-What is believed is what `synthgen.encoding.rules` believes, by the same tests; here each column
+What is believed passes the same tests as a rule (`synthgen.encoding.evidence`); here each column
 owes something to the columns before it only, so that rows can be drawn column by column.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthgen.encoding.disclosure import PRIVATE_ROWS
-from synthgen.encoding.rules import (
+from synthgen.encoding.evidence import (
     FEWEST,
     PROBE,
     decides,

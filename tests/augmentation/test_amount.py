@@ -18,8 +18,9 @@ from synthgen import (
     Table,
     augment,
 )
-from synthgen.augmentation import amount
-from synthgen.augmentation.amount import AMOUNTS, default_amount, validated_amount, wanted_rows
+from synthgen.augmentation import validation
+from synthgen.augmentation.amount import AMOUNTS, default_amount, wanted_rows
+from synthgen.augmentation.validation import validated_amount
 from synthgen.errors import ConvergenceError, UsageError
 from synthgen.seeds import seed_sequence
 from synthgen.synthesizers.network import NetworkSynthesizer
@@ -116,8 +117,8 @@ def test_validated_rows_pass_the_guard_of_the_delivered_ones() -> None:
 
 
 def test_a_stand_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amount, "BRIEF_SHARE", 0)
-    monkeypatch.setattr(amount, "BRIEF_STEPS", 3)
+    monkeypatch.setattr(validation, "BRIEF_SHARE", 0)
+    monkeypatch.setattr(validation, "BRIEF_STEPS", 3)
     found = chosen(*table(30), TVAE(device="cpu", scope="class"))
     assert "validated with a TVAE of 3 steps on 504 rows" in found.reason
     asked = chosen(*table(30), TVAE(device="cpu", scope="class", steps=3))
@@ -188,11 +189,11 @@ def test_unasked_augment_adds_rows_and_says_that_they_do_not_help() -> None:
 def test_more_rows_than_can_be_made_in_each_fold_are_not_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(amount, "MOST_ROWS", 100)
+    monkeypatch.setattr(validation, "MOST_ROWS", 100)
     X, y = table(60)
     found = chosen(X, y, SmoothedBootstrap())
     assert [*found.curve] == ["none", "double"]  # 10 % is there already; 30 % and balance are more
-    monkeypatch.setattr(amount, "MOST_ROWS", 10)
+    monkeypatch.setattr(validation, "MOST_ROWS", 10)
     found = chosen(X, y, SmoothedBootstrap())
     assert (found.amount, found.rows) == (0.0, {1: 0})
     assert "each other amount is more than 10 rows" in found.reason
@@ -204,11 +205,11 @@ def test_a_network_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for(
 ) -> None:
     codes = np.repeat([0, 1, 2], [9000, 2000, 1300])
     model = make(device="cpu")
-    rows = amount.brief(model, codes, [2], seed_sequence(0))
-    few = amount.BRIEF_ROWS
+    rows = validation.brief(model, codes, [2], seed_sequence(0))
+    few = validation.BRIEF_ROWS
     assert np.bincount(codes[rows]).tolist() == [few, few, 1300]
     assert model.steps == steps
     for other in (make(device="cpu", steps=900), SmoothedBootstrap()):
         params = other.get_params()
-        assert len(amount.brief(other, codes, [2], seed_sequence(0))) == len(codes)
+        assert len(validation.brief(other, codes, [2], seed_sequence(0))) == len(codes)
         assert other.get_params() == params

@@ -1,0 +1,306 @@
+"""Validation of the amount: which number of new rows helps a classifier, by cross-validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import average_precision_score
+
+from synthgen.augmentation.amount import AMOUNTS, Amount, Validated, wanted_rows, words
+from synthgen.augmentation.constraints import RowRule
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.rejection import guarded_sample
+from synthgen.encoding.matrix import Matrix
+from synthgen.model_selection.folds import deal, equal_rows
+from synthgen.model_selection.selection import choose
+from synthgen.progress import Progress
+from synthgen.seeds import child_seed
+from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
+from synthgen.training.device import resolve
+
+FOLDS, LEAST = 5, 10  # a class with fewer rows than LEAST cannot be validated
+MOST_ROWS = 20_000  # new rows per class; sampling more in each fold would take too long
+# On a CPU, training a network takes minutes per fold. Validation therefore trains it for
+# BRIEF_SHARE of its steps, at least BRIEF_STEPS, on at most BRIEF_ROWS rows per other class.
+BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
+BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
+
+
+def brief(
+    synthesizer: Synthesizer,
+    codes: np.ndarray,
+    whole: Sequence[int],
+    seed: np.random.SeedSequence,
+) -> np.ndarray:
+    """Shorten the training of a network on a CPU, unless the user set its `steps`.
+
+    Args:
+        synthesizer: Unfitted; its `steps` are changed.
+        codes: Class of each training row, shape (rows,).
+        whole: Classes that keep all of their rows.
+        seed: Seed for drawing the rows of the other classes.
+
+    Returns:
+        Positions of the rows to train on.
+
+    Example:
+        >>> from synthgen import TabFlow
+        >>> model, codes = TabFlow(device="cpu"), np.repeat([0, 1], [9000, 50])
+        >>> len(brief(model, codes, [1], np.random.SeedSequence(0))), model.steps
+        (650, 200)
+    """
+    if not _is_shortened(synthesizer):
+        return np.arange(len(codes))
+    order = np.random.default_rng(seed).permutation(len(codes))
+    kept = [
+        rows if c in whole else rows[:BRIEF_ROWS]
+        for c in np.unique(codes).tolist()
+        for rows in (order[codes[order] == c],)
+    ]
+    rows = np.sort(np.concatenate(kept))
+    steps = round(BRIEF_SHARE * cast(NetworkSynthesizer, synthesizer).default_steps(len(rows)))
+    synthesizer.set_params(steps=max(BRIEF_STEPS, steps))
+    return rows
+
+
+def _is_shortened(synthesizer: Synthesizer) -> bool:
+    return (
+        isinstance(synthesizer, NetworkSynthesizer)
+        and synthesizer.steps is None
+        and resolve(synthesizer.device).type == "cpu"
+    )
+
+
+def validated_amount(
+    table: Table,
+    labels: Sequence[Any],
+    synthesizer: Synthesizer,
+    seed: np.random.SeedSequence,
+    *,
+    rules: Sequence[RowRule] = (),
+    found_rules: bool = True,
+    verbose: bool = False,
+) -> Validated:
+    """Choose one of `AMOUNTS` by 5-fold cross-validation: the smallest within one standard error.
+
+    In each fold a synthesizer is fitted to the training part, and its rows pass the same `Guard` as
+    the final ones. A boosting classifier with fixed settings is trained on the training part plus
+    each amount of new rows, whose total weight equals that of the real rows of their class. The
+    score is its average precision on the test part, which holds real rows at their natural class
+    shares; with several labels, the mean of one-against-rest scores. Equal rows share a fold.
+    Amounts that need more than 20,000 new rows of a class are not tried.
+
+    On a CPU, training a network takes minutes per fold. Unless the user set its `steps`, a network
+    trained for fewer steps on fewer rows is validated instead, and `reason` says so.
+
+    A class cannot be validated, and is doubled, if it has fewer than 10 rows or if the training
+    parts have too few for the network.
+
+    Args:
+        table: The training rows.
+        labels: Classes to add rows to.
+        synthesizer: Unfitted; a copy is trained in each fold.
+        seed: Seed of folds, synthesizers and boosting.
+        rules: Conditions that every new row must satisfy, see `Rule`.
+        found_rules: Whether new rows must satisfy the rules that all training rows satisfy.
+        verbose: Whether to show progress.
+    """
+    trial = _Trial(table, labels, synthesizer, rules, found_rules, seed)
+    if trial.too_few:
+        rows = min(trial.counts[trial.wanted])
+        why = f"{rows} rows are too few to validate an amount"
+        finding = f"Nothing was validated: {why}."
+        return Validated("double", trial.by_label("double"), {}, f"{why}: doubled", finding)
+    tried = trial.amounts
+    if len(tried) == 1:
+        why = f"each other amount is more than {MOST_ROWS:,} rows: ask for a number of rows"
+        finding = f"Nothing was validated: {why}."
+        return Validated(0.0, trial.by_label(0.0), {}, f"none: {why}", finding)
+    scores = np.empty((len(tried), FOLDS))
+    with Progress(verbose) as progress:
+        progress.start("choosing an amount", total=FOLDS)
+        for f in range(FOLDS):
+            progress.update(f, stage=f"choosing an amount, fold {f + 1} of {FOLDS}")
+            scores[:, f] = trial.scores(f)
+    place = choose(scores, ratio=1 / (FOLDS - 1))
+    curve = {words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
+    chosen = tried[place]
+    reason = _explained(curve, words(chosen), trial.stand_in)
+    finding = _finding(curve, words(chosen), trial.stand_in)
+    return Validated(chosen, trial.by_label(chosen), curve, reason, finding)
+
+
+class _Trial:
+    """Cross-validation of the amounts on one table.
+
+    Attributes:
+        counts: Number of rows per class.
+        wanted: Positions of the classes to add rows to.
+        too_few: Whether a class has too few rows to be validated.
+        amounts: The `AMOUNTS` to try, without duplicates and those of too many rows.
+        stand_in: The shortened network that was validated instead, in words; otherwise "".
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        labels: Sequence[Any],
+        synthesizer: Synthesizer,
+        rules: Sequence[RowRule],
+        found_rules: bool,
+        seed: np.random.SeedSequence,
+    ) -> None:
+        self._table, self._labels, self._rules, self._seed = table, labels, rules, seed
+        self._synthesizer, self._found_rules = synthesizer, found_rules
+        self.codes, self._classes = table.labels, table.schema.classes
+        self.counts = np.bincount(self.codes, minlength=len(self._classes))
+        self.wanted = [self._classes.index(label) for label in labels]
+        self.stand_in = ""
+        self._known = Matrix.of(table.schema)
+        few = int(self.counts[self.wanted].min())
+        in_folds = few - math.ceil(few / FOLDS)
+        unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
+        self.too_few = few < LEAST or unlearned or not self._known.columns
+        self.amounts = self._amounts()
+        if not self.too_few:
+            self._places = self._known.cells(table.frame.drop(columns=[table.schema.target]))
+            rng = np.random.default_rng(child_seed(seed, 0))
+            self._fold = deal(self.codes, equal_rows(self._places), FOLDS, rng)
+
+    def new_rows(self, counts: np.ndarray, amount: Amount) -> dict[int, int]:
+        """Number of rows to add, by position of the class, to classes of sizes `counts`."""
+        goals = wanted_rows(counts, amount)
+        return {c: goals[c] - int(counts[c]) for c in self.wanted if c in goals}
+
+    def by_label(self, amount: Amount) -> dict[Any, int]:
+        made = self.new_rows(self.counts, amount)
+        return {label: made.get(c, 0) for label, c in zip(self._labels, self.wanted, strict=True)}
+
+    def _amounts(self) -> list[Amount]:
+        tried: list[Amount] = []
+        for amount in AMOUNTS:
+            made = self.new_rows(self.counts, amount)
+            before = [self.new_rows(self.counts, other) for other in tried]
+            if max(made.values(), default=0) <= MOST_ROWS and made not in before:
+                tried.append(amount)
+        return tried
+
+    def scores(self, f: int) -> list[float]:
+        """Average precision on fold `f` for each amount, averaged over the labels."""
+        train = self._fold != f
+        counts = np.bincount(self.codes[train], minlength=len(self._classes))
+        asked = [self.new_rows(counts, amount) for amount in self.amounts]
+        most = {c: max(rows.get(c, 0) for rows in asked) for c in self.wanted}
+        made = self._made(f, train, {c: n for c, n in most.items() if n})
+        coder = Matrix(self._known.is_level).fit(self._places[train])
+        return [self._score(f, train, coder, rows, made) for rows in asked]
+
+    def _made(self, f: int, train: np.ndarray, wanted: dict[int, int]) -> dict[int, np.ndarray]:
+        """`wanted[c]` guarded rows per class, from a synthesizer fitted to the training part."""
+        own = cast(Synthesizer, clone(cast(Any, self._synthesizer)))
+        own.set_params(classes=[self._classes[c] for c in self.wanted])
+        own.set_params(random_state=int(child_seed(self._seed, 1, f).generate_state(1)[0]))
+        params = own.get_params(deep=False)
+        if "checkpoint" in params:
+            own.set_params(checkpoint=None)  # only the final training writes a checkpoint
+        if "verbose" in params:
+            own.set_params(verbose=False)  # all folds share one progress bar
+        shortened = _is_shortened(own)
+        learned = brief(own, self.codes[train], self.wanted, child_seed(self._seed, 4, f))
+        part = self._part(np.flatnonzero(train))
+        own._fit_table(part.rows(learned))
+        if shortened:
+            kind, steps = type(own).__name__, cast(NetworkSynthesizer, own).steps
+            self.stand_in = f"a {kind} of {steps:,} steps on {len(learned):,} rows"
+        return {
+            c: self._known.cells(
+                guarded_sample(
+                    own,
+                    n,
+                    Guard(
+                        part,
+                        self._classes[c],
+                        rules=self._rules,
+                        found_rules=self._found_rules,
+                    ),
+                    random_state=child_seed(self._seed, 2, f),
+                ).frame
+            )
+            for c, n in wanted.items()
+        }
+
+    def _part(self, rows: np.ndarray) -> Table:
+        """Some rows as a table whose schema is inferred from them alone, to avoid leakage."""
+        frame, target = (
+            self._table.frame.iloc[rows].reset_index(drop=True),
+            self._table.schema.target,
+        )
+        return Table(frame, Schema.infer(frame, target=target, given=self._synthesizer.schema))
+
+    def _score(
+        self,
+        f: int,
+        train: np.ndarray,
+        coder: Matrix,
+        rows: dict[int, int],
+        made: dict[int, np.ndarray],
+    ) -> float:
+        new = {c: n for c, n in rows.items() if n}
+        X = np.vstack([self._places[train], *(made[c][:n] for c, n in new.items())])
+        real = self.codes[train]
+        target = np.concatenate([real, *(np.full(n, c) for c, n in new.items())])
+        weight = np.ones(len(target))  # the same weights as `Augmented.sample_weight`
+        weight[len(real) :] = np.repeat(
+            [(real == c).sum() / n for c, n in new.items()], [*new.values()]
+        )
+        is_level = self._known.is_level
+        model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
+            early_stopping=False,
+            categorical_features=is_level if is_level.any() else None,
+            min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
+            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1,
+        )
+        with np.errstate(over="ignore"):  # sums of values close to the largest float
+            model.fit(coder.transform(X), target, sample_weight=weight)
+        p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
+        column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
+        truth = self.codes[~train]
+        return float(
+            np.mean([average_precision_score(truth == c, p[:, column[c]]) for c in self.wanted])
+        )
+
+
+def _explained(curve: dict[str, float], chosen: str, stand_in: str) -> str:
+    how = f"average precision on {FOLDS} folds: {_told(curve)}"
+    how += f"; validated with {stand_in}" if stand_in else ""
+    if chosen != "none":
+        return f"{chosen}: the smallest amount within one error of the best ({how})"
+    return (
+        "none: in validation no amount improved average precision by more than one error "
+        f"({how}). To add rows anyway, ask for a number of rows or a ratio"
+    )
+
+
+def _told(curve: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in curve.items())
+
+
+def _finding(curve: dict[str, float], chosen: str, stand_in: str) -> str:
+    by = f" with {stand_in}" if stand_in else ""
+    if chosen == "none":
+        return (
+            f"In validation{by}, new rows did not improve a classifier (average precision: "
+            f"{_told(curve)})."
+        )
+    return (
+        f"In validation{by}, new rows improved a classifier: average precision "
+        f"{curve[chosen]:.3f} with {chosen}, {curve['none']:.3f} with none."
+    )
