@@ -65,6 +65,7 @@ def fit(
         frame = read_frame(data)
         from synthgen.augmentation.augment import choose_labels
         from synthgen.augmentation.augmented import device_of, training_of
+        from synthgen.synthesizers.contents import to_share
         from synthgen.tables.calls import column_named
         from synthgen.tables.table import Table
 
@@ -78,6 +79,8 @@ def fit(
         say(f"coarsened in the file: {line}", err=aside)
     what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
     say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
+    share = to_share(type(synthesizer).__name__)
+    say(share, err=aside)
     say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
     write_result(
         json_file,
@@ -89,6 +92,7 @@ def fit(
             "device": device_of(synthesizer),
             "training": training_of(synthesizer),
             "coarsened": coarsened,
+            "share": share,
             "warnings": notes,
         },
     )
@@ -165,6 +169,7 @@ def sample(
     with collect_notes() as notes, drawn_seed(seed) as seed:
         from synthgen.augmentation.guard import Guard
         from synthgen.augmentation.rejection import guarded_sample
+        from synthgen.synthesizers.contents import to_share
         from synthgen.synthesizers.lookup import load
         from synthgen.tables.write import write_table
 
@@ -185,6 +190,7 @@ def sample(
     say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
     result = {"model": model, "output": output, "rows": rows, "counts": counts}
     result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
+    result["share"] = to_share(type(synthesizer).__name__)
     from synthgen.augmentation.advice import refused_lines
 
     for line in refused_lines({None: guarded.summary()}):
@@ -251,7 +257,7 @@ def show(model: Path, json_file: str | None) -> None:
       synthgen show model.synthgen --json -
     """
     from synthgen.comparison.archive import is_classifier
-    from synthgen.synthesizers.contents import DISCLOSURE, contents
+    from synthgen.synthesizers.contents import DISCLOSURE, contents, to_share
 
     try:
         found = contents(model)
@@ -271,6 +277,7 @@ def show(model: Path, json_file: str | None) -> None:
             say(f"coarsened: {line}")
         say(DISCLOSURE)
         say(f"who could be recognised: {found.recognised}")
+        say(to_share(found.header["class"]))
         say(f"measure it: synthgen privacy {model} --train TRAIN --holdout HOLDOUT")
         names = ["name", "dtype", "shape", "bytes"]
         show_table(["array", "type", *names[2:]], [[a[n] for n in names] for a in found.arrays])

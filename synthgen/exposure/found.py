@@ -11,6 +11,7 @@ import pandas as pd
 from synthgen.exposure.membership import TITLES, Attack
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
+from synthgen.synthesizers.contents import TO_SHARE
 
 # The audit passes if an attack recognises at most MAY of the training rows at 10 % false alarms and
 # the interval ends below SURE. Guessing recognises 10 %; attacks on published diffusion models
@@ -136,6 +137,8 @@ class PrivacyAudit(Shown):
             f"{self.shadows} shadow models on random halves of train and holdout only calibrate "
             "the attacks; what the attacks reach on them is the null",
         ]
+        if self.outcome("file") != "passes" and self.synthesizer in TO_SHARE:
+            out.append(TO_SHARE[self.synthesizer])
         if not self.keepable:
             out.append(f"a {self.synthesizer} has no file, as it would hold training rows")
         elif not self.likelihood:

@@ -20,8 +20,10 @@ from synthgen.progress import Progress
 from synthgen.scale.engines import check_engine, on_engine
 from synthgen.scale.shards import BLOCK, SHARD_ROWS, Plan, arrow_schema, part_of, write_shard
 from synthgen.seeds import check_seed, fresh_seed
+from synthgen.synthesizers.contents import to_share
 from synthgen.synthesizers.lookup import load
 from synthgen.tables.disk import read_json, sha256_of, write_json
+from synthgen.training.model_file import read_model
 
 # The plan is written first, the manifest last. Readers of Parquet folders ignore names that begin
 # with ``_``.
@@ -69,7 +71,8 @@ def sample_dataset(
     Returns:
         The manifest, which is also written as ``_manifest.json``: number of rows in total and per
         class, number of rows drawn and rejected, seed, versions, rows, bytes and SHA-256 of each
-        file, and one SHA-256 for all files (of the output of ``sha256sum part-*.parquet``).
+        file, one SHA-256 for all files (of the output of ``sha256sum part-*.parquet``), and what
+        may be shared of the model.
 
     Raises:
         UsageError: A value is not allowed, or an engine is not installed (E298, E299).
@@ -221,6 +224,7 @@ def _whole(folder: Path, plan: Plan) -> dict[str, Any]:
         **sums,
         "bytes": sum(f["bytes"] for f in files),
         "sha256_of_files": digest.hexdigest(),
+        "share": to_share(read_model(plan.model)[0]["class"]),
         "files": files,
     }
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from synthgen import TVAE, ImbalancedClassifier
 from synthgen.cli.main import main
+from synthgen.synthesizers.contents import to_share
 
 
 @pytest.fixture
@@ -42,6 +43,33 @@ def test_a_model_file_tells_what_it_holds(table: pd.DataFrame) -> None:
     assert "synthgen privacy m --train" in " ".join(shown.split())
     model.save("m", keep_class_names=True)
     assert "perhaps" in run("show", "m")
+
+
+def test_trees_tell_to_share_rows_and_not_the_file(table: pd.DataFrame) -> None:
+    run("fit", "t.csv", "--target", "ill", "--label", "no", "-o", "m", "--synthesizer", "trees")
+    told = to_share("SequentialTrees")
+    assert told.startswith("share the rows, not the model file")
+    assert told in " ".join(run("show", "m").split())
+    run("sample", "m", "-n", "9", "-o", "rows.csv", "--json", "rows.json")
+    assert json.loads(Path("rows.json").read_text())["share"] == told
+
+
+def test_what_is_told_of_trees_was_measured() -> None:
+    path = Path(__file__).parents[2] / "evaluation" / "privacy.json"
+    measured = [r for r in json.loads(path.read_text()) if r.get("synthesizer") == "trees"]
+    told = to_share("SequentialTrees")
+    assert len(measured) == 8
+    assert "on eight tables" in told
+    for opponent in ("file", "rows"):
+        found = [
+            max(
+                a["tpr_10"]
+                for a in r["attacks"]
+                if (a["opponent"], a["group"]) == (opponent, "True")
+            )
+            for r in measured
+        ]
+        assert f"{100 * min(found):.0f} to {100 * max(found):.0f} %" in told
 
 
 def test_the_command_keeps_class_names_on_demand(table: pd.DataFrame) -> None:
