@@ -2,7 +2,8 @@
 
 A loss is larger for rows that a model finds less likely. The attacks use it in these ways:
 
-- ``loss``: the loss itself (Yeom et al. 2018).
+- ``loss``: the loss itself (Yeom et al. 2018); of trees it is relative to the attacked rows (Homer
+  et al. 2008).
 - ``calibrated``: the loss minus its mean over shadow models that did not learn the row (Watson et
   al. 2022).
 - ``ratio``: the likelihood ratio of the loss between shadow models that learned the row and those

@@ -66,12 +66,13 @@ def privacy(
     Call it as ``privacy("m.synthgen", (X, y), (X_holdout, y_holdout))`` or as
     ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and wants to
     know whether the model was trained on it. With the *file*, the attacker computes the likelihood
-    of the row: from shares in leaves (trees), losses (TabFlow), or the loss at the best latent
-    point (TVAE). CTGAN's file gives no likelihood, so the attacker draws many rows from it. With
-    *rows*, the attacker measures how close they come (see `synthgen.metrics.attacks`). Both also
-    train shadow models: the same synthesizer on random halves of train and holdout together, which
-    show how a model treats its training rows (Shokri et al. 2017; Carlini et al. 2022). The same
-    attacks on shadow models, and on fresh real rows, give the success that chance alone reaches.
+    of the row: from shares in leaves, beside the same shares of the other attacked rows (trees),
+    losses (TabFlow), or the loss at the best latent point (TVAE). CTGAN's file gives no likelihood,
+    so the attacker draws many rows from it. With *rows*, the attacker measures how close they come
+    (see `synthgen.metrics.attacks`). Both also train shadow models: the same synthesizer on random
+    halves of train and holdout together, which show how a model treats its training rows (Shokri et
+    al. 2017; Carlini et al. 2022). The same attacks on shadow models, and on fresh real rows, give
+    the success that chance alone reaches.
 
     Args:
         model: Path of a model file, or a fitted synthesizer, attacked in the form of its file.

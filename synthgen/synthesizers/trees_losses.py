@@ -13,6 +13,8 @@ from synthgen.synthesizers.relations import Relation, copied
 
 # A code that a leaf does not hold counts as if half a unit of the leaf's shares were its own.
 UNSEEN_SHARE = 0.5 / SHARE_UNITS
+# Added to the share that a code has among other rows, so that rare codes do not decide alone.
+LEAST_SHARE = 0.01
 
 
 def tree_losses(
@@ -22,7 +24,13 @@ def tree_losses(
     digits: Sequence[Forest | None],
     frame: pd.DataFrame,
 ) -> np.ndarray:
-    """Negative log-likelihoods of rows, by column, and the share of trees without such a cell.
+    """Losses of rows: relative to the other rows, and by column.
+
+    The relative loss compares shares in the file with shares among the rows that are asked about: a
+    learned row raises the share of its codes in its leaves. So Homer et al. 2008 ("Resolving
+    individuals contributing trace amounts of DNA to highly complex mixtures") found people by
+    allele frequencies. It needs no shadow model, and finds more than the likelihood does, as much
+    of a likelihood is how common a row is.
 
     Args:
         parts: The codes of the class and of each learned column.
@@ -32,16 +40,20 @@ def tree_losses(
         frame: The rows, with the columns of `parts`.
 
     Returns:
-        Shape (rows, 2 + 4 * columns): the sum of both kinds of figure; the first kind of each
+        Shape (rows, 3 + 4 * columns): first the relative loss. Then negative log-likelihoods and
+        shares of trees whose leaf lacks the row's cell: the sum of each; the first kind of each
         column and of its last digits, then the second. 0 where there are no trees.
     """
     cells: list[tuple[np.ndarray, np.ndarray]] = []
     known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # what trees look at
     width = 0
     each = np.zeros((len(frame), 2, len(parts), 2))
+    relative = np.zeros(len(frame))
 
     def ask(forest: Forest, own: np.ndarray, place: tuple[int, int]) -> None:
         shares = forest.shares_of(known[:, :width], own)
+        others = _shares_of_others(forest, known[:, :width], own)
+        relative[:] -= np.nansum((shares - others) / (others + LEAST_SHARE), axis=0)
         each[:, 0, *place] = -np.log(np.maximum(shares.mean(0), UNSEEN_SHARE))
         each[:, 1, *place] = (shares == 0).mean(0)
 
@@ -65,7 +77,28 @@ def tree_losses(
             ask(last, zeros, (j, 1))
             known[:, width] = zeros
             width += 1
-    return np.hstack([each.sum((2, 3)), each.reshape(len(frame), -1)])
+    return np.hstack([relative[:, None], each.sum((2, 3)), each.reshape(len(frame), -1)])
+
+
+def _shares_of_others(forest: Forest, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The share of each row's code among the other rows of its leaf; NaN if there are none.
+
+    Args:
+        forest: The trees.
+        codes: What they look at, shape (rows, columns).
+        own: The code of each row, shape (rows,).
+
+    Returns:
+        From 0 to 1, shape (trees, rows).
+    """
+    codes = np.ascontiguousarray(codes)
+    found = np.full((len(forest.roots), len(own)), np.nan)
+    for tree in range(len(forest.roots)):
+        leaves = forest.leaves(codes, np.full(len(own), tree)).astype(np.int64)
+        rows = np.bincount(leaves)[leaves]
+        _, place, count = np.unique(leaves * 2**16 + own, return_inverse=True, return_counts=True)
+        np.divide(count[place] - 1, rows - 1, out=found[tree], where=rows > 1)
+    return found
 
 
 def _cells(bins: Bins, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
