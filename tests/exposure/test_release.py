@@ -106,7 +106,11 @@ def test_what_is_its_rows_has_no_file():
     model.fit(TRAIN.drop(columns="ill"), TRAIN["ill"])
     found = privacy(model, TRAIN, HOLDOUT, target="ill", time_budget=0)
     assert found.outcome("file") == "fails"
-    assert found.worst("rows").auc > 0.9
+    assert found.worst("file").auc > 0.9
+    # A bootstrap of n rows draws 63 % of them; the others leave no trace, so rows alone reach at most
+    # .63 + .37 / 2 = .82.
+    assert 0.7 < found.worst("rows").auc < 0.85
+    assert found.outcome("rows") == "fails"
     assert found.recommendation.text.startswith("Give neither")
     assert any("would hold training rows" in note for note in found.notes)
 
