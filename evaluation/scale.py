@@ -2,12 +2,19 @@
 
     python evaluation/scale.py --data-dir DIR --out DIR --rows 1e6 1e7
         [--makers loop processes ray spark dask] [--python ray=/envs/ray/bin/python ...]
+    python evaluation/scale.py --out DIR --augment 2e7 [--format csv]
+    python evaluation/scale.py --out DIR --sketches 2e7 --python sketches=/envs/extra/bin/python
 
 Fits trees to ``adult_train`` once, then samples with each maker in a process of its own, one after
 the other, into a folder that is deleted once it is measured. `processes` and the engines have two
 workers. Memory is that of all processes of a run together (shared pages shared out: PSS), looked at
 every half second. Prints a line for each run, adds it to ``scale.json`` in OUT, and exits with 1
 when two hashes of as many rows differ. Linux only.
+
+``--augment`` writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with Arrow
+and augments it by 20,000 rows of trees, each in a process of its own, checks that the copied rows
+are those of the table, and deletes all three files. ``--sketches`` tells, on such a table, how far
+quantiles of a reservoir and of KLL sketches (``datasketches``) are from the exact ones.
 """
 
 from __future__ import annotations
@@ -23,6 +30,11 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
 MAKERS = ("loop", "processes", "ray", "spark", "dask")
 TICKS = os.sysconf("SC_CLK_TCK")
 MAKE = """
@@ -33,6 +45,51 @@ if __name__ == "__main__":
     own = maker in ("loop", "processes")
     sample_dataset(model, int(rows), folder, random_state=0, n_jobs=1 if maker == "loop" else 2,
                    engine=None if own else maker)
+"""
+COPY = """
+import sys, pyarrow.dataset as ds, pyarrow.csv, pyarrow.parquet as pq
+table, copy = sys.argv[1:]
+if table.endswith(".csv"):
+    batches = pyarrow.csv.open_csv(table)
+    schema = batches.schema
+else:
+    data = ds.dataset(table)
+    schema = data.schema
+    batches = data.to_batches(batch_size=131_072, batch_readahead=2, cache_metadata=False)
+with pq.ParquetWriter(copy, schema) as writer:
+    for batch in batches:
+        writer.write_batch(batch)
+"""
+AUGMENT = """
+import sys
+from synthgen.scale.stream import augment_stream
+table, copy = sys.argv[1:]
+augment_stream(table, copy, target="fraud", synthesizer="trees", n_samples=20_000, random_state=0)
+"""
+SKETCH = """
+import json, sys
+import datasketches, numpy as np, pyarrow.parquet as pq
+path, keep = sys.argv[1], 200_000
+ranks = np.linspace(0.001, 0.999, 999)
+found = {}
+for name in ("amount", "income", "score", "age"):
+    values = pq.read_table(path, columns=[name])[name].to_numpy().astype(float)
+    ordered = np.sort(values)
+    rng = np.random.default_rng(0)
+
+    def off(quantiles):
+        low, high = (np.searchsorted(ordered, quantiles, side) for side in ("left", "right"))
+        low, high, wanted = low / len(ordered), high / len(ordered), ranks
+        return float(np.maximum(np.maximum(low - wanted, wanted - high), 0).max())
+
+    sample = rng.choice(values, keep, replace=False)
+    told = {"reservoir of 200,000": off(np.quantile(sample, ranks, method="inverted_cdf"))}
+    for k in (200, 1000, 4096):
+        sketch = datasketches.kll_doubles_sketch(k)
+        sketch.update(values)
+        told[f"KLL, k = {k}"] = off(np.array(sketch.get_quantiles(ranks)))
+    found[name] = told
+print(json.dumps(found))
 """
 
 
@@ -106,18 +163,114 @@ def fitted(data: Path, out: Path) -> Path:
     return path
 
 
+def write_table(path: Path, rows: int, rare: int = 20_000) -> None:
+    """A table of 15 columns, 35 bytes a row in Parquet, written batch by batch."""
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.choice(rows, rare, replace=False))
+    levels = [f"{kind} {i}" for kind in ("shop", "site", "bank") for i in range(12)]
+    is_csv, writer = path.suffix == ".csv", None
+    for first in range(0, rows, 131_072):
+        n = min(131_072, rows - first)
+        fraud = np.zeros(n, dtype=bool)
+        fraud[chosen[(chosen >= first) & (chosen < first + n)] - first] = True
+        shift = 0.5 * fraud
+        batch = pa.RecordBatch.from_pydict(
+            {
+                "id": np.arange(first, first + n),
+                "amount": np.exp(rng.normal(3 + shift, 1, n)).round(2),
+                "income": rng.lognormal(10, 0.7, n),
+                "score": rng.normal(shift, 1, n),
+                "distance": rng.exponential(20 + 20 * fraud, n).astype(np.float32).round(1),
+                "age": rng.integers(18, 90, n),
+                "visits": rng.poisson(3 + 2 * fraud, n),
+                "hour": rng.integers(0, 24, n),
+                "month": rng.integers(1, 13, n),
+                **{
+                    name: rng.choice(levels[12 * i : 12 * i + 12], n)
+                    for i, name in enumerate(("shop", "site", "bank"))
+                },
+                "abroad": rng.random(n) < 0.05 + 0.2 * fraud,
+                "day": (np.datetime64("2020-01-01") + rng.integers(0, 1500, n)).astype("M8[D]"),
+                "fraud": np.where(fraud, "yes", "no"),
+            }
+        )
+        if writer is None:
+            kind = pyarrow.csv.CSVWriter if is_csv else pq.ParquetWriter
+            writer = kind(str(path), batch.schema)
+        writer.write_batch(batch)
+    assert writer is not None
+    writer.close()
+
+
+def same_rows(table: Path, copy: Path, rows: int) -> bool:
+    """Whether the first rows of a Parquet file are those of the table, read batch by batch."""
+    if table.suffix == ".csv":
+        return pq.ParquetFile(copy).metadata.num_rows == rows + 20_000
+    one, other = pq.ParquetFile(table), pq.ParquetFile(copy)
+    pairs = zip(one.iter_batches(100_000), other.iter_batches(100_000), strict=False)
+    alike = one.schema_arrow.equals(other.schema_arrow, check_metadata=True)
+    return alike and all(a.equals(b.slice(0, a.num_rows)) for a, b in pairs)
+
+
+def augmented(out: Path, rows: int, ending: str) -> dict[str, Any]:
+    """Memory and time of `augment` on a large table, beside those of an Arrow batch copy."""
+    table, copy, made = (out / f"{name}-{rows}.{ending}" for name in ("table", "copy", "made"))
+    copy, made = copy.with_suffix(".parquet"), made.with_suffix(".parquet")
+    try:
+        write_table(table, rows)
+        run: dict[str, Any] = {"augment": ending, "rows": rows, "bytes": table.stat().st_size}
+        run["load"] = [os.getloadavg()[0]]
+        run["copy"] = measured([sys.executable, "-c", COPY, str(table), str(copy)])
+        copy.unlink()
+        run["load"].append(os.getloadavg()[0])
+        run |= measured([sys.executable, "-c", AUGMENT, str(table), str(made)])
+        run["load"].append(os.getloadavg()[0])
+        run["parts"] = json.loads(Path(f"{made}.manifest.json").read_text())["seconds"]
+        run["same_rows"] = same_rows(table, made, rows)
+        beside = run["seconds"] - run["parts"]["fit"]
+        run["times_the_copy"] = round(beside / run["copy"]["seconds"], 2)
+        return run
+    finally:
+        for path in (table, copy, made, Path(f"{made}.manifest.json")):
+            path.unlink(missing_ok=True)
+
+
+def sketched(out: Path, rows: int, python: str) -> dict[str, Any]:
+    """Largest error in rank of quantiles from a reservoir and from sketches."""
+    table = out / f"table-{rows}.parquet"
+    try:
+        write_table(table, rows)
+        found = subprocess.run([python, "-c", SKETCH, str(table)], capture_output=True, check=True)
+        return {"sketches": rows, "rank_error": json.loads(found.stdout)}
+    finally:
+        table.unlink(missing_ok=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, help="needed but for --augment and --sketches")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
     parser.add_argument("--makers", nargs="+", choices=MAKERS, default=MAKERS)
     parser.add_argument("--python", nargs="*", default=[], metavar="MAKER=PATH")
+    parser.add_argument("--augment", type=float, metavar="ROWS")
+    parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    parser.add_argument("--sketches", type=float, metavar="ROWS")
     args = parser.parse_args()
     pythons = dict(pair.split("=", 1) for pair in args.python)
     args.out.mkdir(exist_ok=True)
-    model, results = fitted(args.data_dir, args.out), args.out / "scale.json"
+    results = args.out / "scale.json"
     runs: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
+    if args.augment or args.sketches:
+        if args.augment:
+            runs.append(augmented(args.out, int(args.augment), args.format))
+        else:
+            python = pythons.get("sketches", sys.executable)
+            runs.append(sketched(args.out, int(args.sketches), python))
+        results.write_text(json.dumps(runs, indent=1) + "\n")
+        print(json.dumps(runs[-1], indent=1))
+        return int(not runs[-1].get("same_rows", True))
+    model = fitted(args.data_dir, args.out)
     for rows in map(int, args.rows):
         for maker in args.makers:
             folder = args.out / f"{maker}-{rows}"
@@ -138,7 +291,7 @@ def main() -> int:
                 f"{run['hash'][:12]}, load {run['load']:.1f}",
                 flush=True,
             )
-    hashes = {(run["rows"], run["hash"]) for run in runs}
+    hashes = {(run["rows"], run["hash"]) for run in runs if "hash" in run}
     return int(len(hashes) > len({rows for rows, _ in hashes}))
 
 

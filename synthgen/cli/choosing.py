@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ from synthgen.cli.terminal import (
 )
 from synthgen.errors import UsageError
 from synthgen.progress import Progress
+
+
+def _on_engine(engine: str | None, n_jobs: int | None) -> AbstractContextManager[None]:
+    """Check the engine, before any work; fits in this context run on it."""
+    if engine is None:
+        return nullcontext()
+    from synthgen.scale.engines import joblib_on
+
+    return joblib_on(engine, n_jobs)
 
 
 @click.command()
@@ -61,6 +71,7 @@ def compare(
     by: str | None,
     at: list[float] | None,
     groups: str | None,
+    engine: str | None,
     html: Path | None,
     json_file: str | None,
     **how: Any,
@@ -77,6 +88,7 @@ def compare(
     check_places([data, how["given"]], [html, json_file, how["resume"]])
     if at is not None and by is not None:
         raise UsageError(245, "--by and --sweep cannot go together: leave one out")
+    on_engine = _on_engine(engine, how["n_jobs"])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
     bar = Progress(not is_quiet())
@@ -91,12 +103,13 @@ def compare(
         how["schema"] = read_schema(how.pop("given"))
         how |= {"target": column_named(frame, target), "groups": column_named(frame, groups)}
         how |= {"label": label, "verbose": not is_quiet()}
-        if at is not None:
-            from synthgen.comparison.sweep import sweep
+        with on_engine:
+            if at is not None:
+                from synthgen.comparison.sweep import sweep
 
-            found = sweep(frame, at=at, **how)
-        else:
-            found = compare(frame, by=column_named(frame, by), **how)
+                found = sweep(frame, at=at, **how)
+            else:
+                found = compare(frame, by=column_named(frame, by), **how)
     advice = say_result(found, err=aside, DATA=data)
     if isinstance(found, Comparison):
         if is_verbose():
@@ -127,6 +140,7 @@ def auto(
     label: str | None,
     output: Path,
     groups: str | None,
+    engine: str | None,
     html: Path | None,
     json_file: str | None,
     **how: Any,
@@ -142,6 +156,7 @@ def auto(
       synthgen auto data.csv --target outcome --false-alarms 0.05 -o model.skops
     """
     check_places([data, how["given"]], [output, html, json_file])
+    on_engine = _on_engine(engine, how["n_jobs"])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
     bar = Progress(not is_quiet())
@@ -155,7 +170,8 @@ def auto(
         how["random_state"] = seed
         how["schema"] = read_schema(how.pop("given"))
         model = ImbalancedClassifier(label=label, verbose=not is_quiet(), **how)
-        model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))
+        with on_engine:
+            model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))
         model.save(output)
     found = model.quality_
     files = {"MODEL": output}

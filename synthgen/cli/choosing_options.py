@@ -66,6 +66,11 @@ _choosing_options = [
         help="Processes; -1 is one for each core.",
     ),
     click.option(
+        "--engine",
+        metavar="NAME[=ADDRESS]",
+        help="Fit on ray or dask: in --jobs processes of this machine, or on a cluster at ADDRESS.",
+    ),
+    click.option(
         "--schema",
         "given",
         type=path_type,

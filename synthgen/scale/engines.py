@@ -1,7 +1,8 @@
 """Engines: call a function for many numbers, in processes of this machine or on Ray, Spark, Dask.
 
 A worker receives the function and a number, and returns a small dict. Rows are never transferred:
-each worker writes its own. All engines repeat a call if its worker is lost.
+each worker writes its own. All engines repeat a call if its worker is lost. Ray and Dask can also
+run what joblib runs, such as the fits of `compare`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
 from synthgen import errors
 from synthgen.errors import SynthgenError, UsageError
@@ -62,8 +63,8 @@ def on_engine(
     if not name:
         jobs = (delayed(work)(n) for n in numbers)
         return iter(Parallel(n_jobs=n_jobs or 1, return_as="generator_unordered")(jobs))  # pyright: ignore[reportReturnType]
-    cores = (os.cpu_count() or 1) if n_jobs in (None, -1) else n_jobs
     run = {"ray": _ray, "spark": _spark, "dask": _dask}[name]
+    cores = _cores(n_jobs)
     return map(_or_error, run(partial(_attempt, work), list(numbers), address or None, cores))
 
 
@@ -79,6 +80,65 @@ def check_engine(engine: str | None) -> tuple[str, str]:
     return name, address
 
 
+def joblib_on(engine: str | None, n_jobs: int | None = None) -> AbstractContextManager[None]:
+    """Run everything that a block runs through joblib on Ray or Dask.
+
+    Args:
+        engine: "ray" or "dask" on this machine, or followed by ``=`` and the address of a cluster.
+            None: the block runs as it would without this call.
+        n_jobs: Number of processes to start on this machine. None or -1: one per core.
+            Ignored for a cluster.
+
+    Returns:
+        A context manager, which starts and stops the processes.
+
+    Raises:
+        UsageError: The engine is unknown or runs no joblib (E218), or is not installed (E298).
+
+    Example:
+        >>> with joblib_on(None):
+        ...     Parallel(n_jobs=1)(delayed(abs)(n) for n in (-1, 2))
+        [1, 2]
+    """
+    if engine is not None and engine.partition("=")[0] == "spark":
+        raise UsageError(218, "engine 'spark' generates rows only: use ray or dask")
+    name, address = check_engine(engine)
+    return _joblib_on(name, address or None, _cores(n_jobs)) if name else nullcontext()
+
+
+@contextmanager
+def _joblib_on(name: str, address: str | None, cores: int) -> Iterator[None]:
+    with {"ray": _ray_running, "dask": _dask_running}[name](address, cores):
+        if name == "ray":
+            from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
+
+            register_ray()
+        with parallel_config(name):
+            yield
+
+
+def _cores(n_jobs: int | None) -> int:
+    """Count processes as joblib does: -1 means one per core, -2 one fewer."""
+    wanted = -1 if n_jobs is None else n_jobs
+    return wanted if wanted > 0 else max(1, (os.cpu_count() or 1) + 1 + wanted)
+
+
+@contextmanager
+def _ray_running(address: str | None, cores: int) -> Iterator[None]:
+    """Connect to Ray, or start it on this machine, unless it is running."""
+    import ray  # pyright: ignore[reportMissingImports]
+
+    started = not ray.is_initialized()
+    if started:
+        own: dict[str, Any] = {} if address else {"num_cpus": cores, "include_dashboard": False}
+        ray.init(address, log_to_driver=False, logging_level="error", **own)
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
 def _ray(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
     """Use Ray Data: one row per number, and `map_batches` with batches of one row."""
     import ray  # pyright: ignore[reportMissingImports]
@@ -86,20 +146,15 @@ def _ray(work: Work, numbers: list[int], address: str | None, cores: int) -> Ite
     def batch(numbers: dict[str, Any]) -> dict[str, Any]:
         return {"found": [json.dumps(work(int(n))) for n in numbers["item"]]}
 
-    started = not ray.is_initialized()
-    if started:
-        own: dict[str, Any] = {} if address else {"num_cpus": cores, "include_dashboard": False}
-        ray.init(address, log_to_driver=False, logging_level="error", **own)
-    context = ray.data.DataContext.get_current()
-    bars, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
-        data = ray.data.from_items(numbers, override_num_blocks=len(numbers))
-        for row in data.map_batches(batch, batch_size=1).iter_rows():
-            yield json.loads(row["found"])
-    finally:
-        context.enable_progress_bars = bars
-        if started:
-            ray.shutdown()
+    with _ray_running(address, cores):
+        context = ray.data.DataContext.get_current()
+        bars, context.enable_progress_bars = context.enable_progress_bars, False
+        try:
+            data = ray.data.from_items(numbers, override_num_blocks=len(numbers))
+            for row in data.map_batches(batch, batch_size=1).iter_rows():
+                yield json.loads(row["found"])
+        finally:
+            context.enable_progress_bars = bars
 
 
 def _spark(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
@@ -141,8 +196,9 @@ def _python_of_workers() -> Iterator[None]:
         del os.environ["PYSPARK_PYTHON"]
 
 
-def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
-    """Use Dask: one task per number."""
+@contextmanager
+def _dask_running(address: str | None, cores: int) -> Iterator[Any]:
+    """Connect to a Dask cluster, or start one on this machine; give the client."""
     import distributed  # pyright: ignore[reportMissingImports]
 
     cluster = address or distributed.LocalCluster(
@@ -150,13 +206,21 @@ def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> It
     )
     with distributed.Client(cluster) as client:
         try:
-            tasks = client.map(work, numbers, pure=False, retries=RETRIES)
-            for task in distributed.as_completed(tasks):
-                yield task.result()
-                task.release()
+            yield client
         finally:
             if not isinstance(cluster, str):
                 cluster.close()
+
+
+def _dask(work: Work, numbers: list[int], address: str | None, cores: int) -> Iterator[dict]:
+    """Use Dask: one task per number."""
+    import distributed  # pyright: ignore[reportMissingImports]
+
+    with _dask_running(address, cores) as client:
+        tasks = client.map(work, numbers, pure=False, retries=RETRIES)
+        for task in distributed.as_completed(tasks):
+            yield task.result()
+            task.release()
 
 
 def _need_java() -> None:

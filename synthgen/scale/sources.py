@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from synthgen.errors import DataError, UsageError
+from synthgen.scale.text import ENDINGS, csv_stream
 
 ROWS_AT_ONCE = 131_072
 
@@ -39,8 +40,8 @@ class Source:
         """Make a source from a path, a dataset, a lazy frame or a database.
 
         Args:
-            data: One of: the path of a Parquet or Arrow file, or of a folder of Parquet files; a
-                pattern such as ``sales/*.parquet``, whose files are read in the order of their
+            data: One of: the path of a Parquet, Arrow or CSV file, or of a folder of Parquet files;
+                a pattern such as ``sales/*.parquet``, whose files are read in the order of their
                 names; an Arrow dataset; a polars LazyFrame; with `sql`, a DuckDB file or Parquet
                 path.
             sql: A SELECT statement in DuckDB's SQL. If `data` is a DuckDB file, it is opened
@@ -51,8 +52,8 @@ class Source:
             The source.
 
         Raises:
-            DataError: The file does not exist (E310) or is not a table (E323), or the statement
-                fails (E359).
+            DataError: The file does not exist (E310) or is not a table (E323; of CSV, see
+                `csv_stream`), or the statement fails (E359).
             UsageError: duckdb is not installed (E298), or `data` has none of these types (E220).
 
         Example:
@@ -70,7 +71,10 @@ class Source:
         if type(data).__module__.startswith("polars.") and type(data).__name__ == "LazyFrame":
             return _of_polars(data)
         if isinstance(data, str | os.PathLike):
-            return _of_dataset(_dataset(str(data)), str(data))
+            files = _files(str(data))
+            if files[0].lower().endswith(ENDINGS):
+                return cls(*csv_stream(files), str(data))
+            return _of_dataset(_dataset(files), str(data))
         raise UsageError(
             220,
             f"a {type(data).__name__} cannot be read as a stream: give a Parquet file, folder or "
@@ -89,24 +93,27 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(text) or (glob.has_magic(text) and not os.path.exists(text))
 
 
-def _dataset(path: str) -> ds.Dataset:
-    """Open the Parquet or Arrow files of a path or pattern, in the order of their names."""
-    files: Any = path
-    if glob.has_magic(path) and not os.path.exists(path):
-        files = sorted(glob.glob(path))
-    elif os.path.isdir(path):
+def _files(path: str) -> list[str]:
+    """The files of a path or pattern, in the order of their names."""
+    files = [path] if os.path.exists(path) else []
+    if os.path.isdir(path):
         files = sorted(str(p) for p in Path(path).rglob("*.parquet") if p.name[0] not in "_.")
-    if not files or not (isinstance(files, list) or os.path.exists(files)):
+    elif not files and glob.has_magic(path):
+        files = sorted(glob.glob(path))
+    if not files:
         raise DataError(310, f"{path}: no such file: check the path and the working directory")
-    first = files if isinstance(files, str) else files[0]
-    kind = "ipc" if first.endswith((".arrow", ".feather")) else "parquet"
+    return files
+
+
+def _dataset(files: list[str]) -> ds.Dataset:
+    """Open Parquet or Arrow files."""
+    kind = "ipc" if files[0].endswith((".arrow", ".feather")) else "parquet"
     try:
-        found = ds.dataset(files, format=kind)
+        return ds.dataset(files, format=kind)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            323, f"{first}: damaged, or no Parquet file: copy or write it again ({error})"
+            323, f"{files[0]}: damaged, or no Parquet file: copy or write it again ({error})"
         ) from error
-    return found
 
 
 def _of_dataset(dataset: ds.Dataset, name: str) -> Source:
@@ -148,7 +155,7 @@ def _of_sql(path: str, sql: str) -> Source:
         raise UsageError(298, "--sql needs duckdb: pip install 'synthgen[duckdb]'")
     duckdb: Any = import_module("duckdb")
     is_table = is_stream(path) or path.endswith(".parquet")
-    files = _dataset(path).files if is_table else []
+    files = _files(path) if is_table else []
     if not is_table and not os.path.isfile(path):
         raise DataError(310, f"{path}: no such file: check the path and the working directory")
 

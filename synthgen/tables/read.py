@@ -31,7 +31,7 @@ from synthgen.tables.write import DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
 
-_MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "."])
+MISSING = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "."])
 _INTEGER = "^(0|-?[1-9][0-9]*)$"
 _DIGITS = "^[+-]?[0-9]+$"
 _FLOAT = (
@@ -43,7 +43,7 @@ _DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = "(?P<offset>Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)$"
 
-_SAMPLE = 1 << 22  # bytes used to detect the delimiter
+SAMPLE = 1 << 22  # bytes used to detect the delimiter
 _BLOCK = 1 << 26  # bytes that pyarrow parses at once, which limits the length of a record
 _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -190,23 +190,8 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     data = _as_utf8(path, data)
     if not re.search(rb"[\r\n]", data):
         data += b"\n"  # pyarrow ignores a single line without a newline
-    named, data = _named_delimiter(data)
-    _refuse_comments(path, data)
-    delimiter, header = _layout(path, data, named or DELIMITERS)
-    if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
-        shown = ", ".join(map(repr, header[:5]))
-        raise DataError(
-            319, f"{path}: line 1 names no column ({shown}): add a first line with the names"
-        )
-    values = [cell for cell in header if re.fullmatch(r"[-+]?\d*\.\d+", cell.strip())]
-    if values:
-        warnings.warn(
-            f"{path}: line 1 is taken for the names of the columns, though {values[0]!r} in it "
-            f"looks like a value: if the file has no names, add a first line with them",
-            UserWarning,
-            stacklevel=4,
-        )
-    _refuse_duplicates(path, header)
+    delimiter, header, _ = csv_layout(path, data)
+    data = _named_delimiter(data)[1]
     if b'"' in data and not _quotes_pair_up(data, delimiter):
         _refuse_bad_record(path, data, delimiter)
     types = {f"f{position}": pa.string() for position in range(len(header))}
@@ -224,8 +209,46 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
         _refuse_bad_record(path, data, delimiter)
         raise DataError(324, f"{path}: not CSV ({problem}): look for a very long row or cell")
     comma = delimiter == ";"
-    columns = [_typed(cells.slice(1), decimal_comma=comma) for cells in table.columns]
+    columns = [typed_cells(cells.slice(1), decimal_comma=comma) for cells in table.columns]
     return pd.DataFrame(dict(zip(header, columns, strict=True)))
+
+
+def csv_layout(path: str | os.PathLike[str], data: bytes) -> tuple[str, list[str], int]:
+    """Find the delimiter and the header of a CSV file.
+
+    Args:
+        path: Path of the file, for messages.
+        data: Its first bytes, as UTF-8: all of them, or more than `SAMPLE`.
+
+    Returns:
+        The delimiter, the names of the columns, and the number of lines above them.
+
+    Raises:
+        DataError: There is no usable header (E314, E316, E319, E358), or a name is repeated (E320).
+
+    Example:
+        >>> csv_layout("people.csv", b"zip;age\\n00123;41\\n")
+        (';', ['zip', 'age'], 0)
+    """
+    path = Path(path)
+    named, data = _named_delimiter(data)
+    _refuse_comments(path, data)
+    delimiter, header = _layout(path, data, named or DELIMITERS)
+    if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
+        shown = ", ".join(map(repr, header[:5]))
+        raise DataError(
+            319, f"{path}: line 1 names no column ({shown}): add a first line with the names"
+        )
+    values = [cell for cell in header if re.fullmatch(r"[-+]?\d*\.\d+", cell.strip())]
+    if values:
+        warnings.warn(
+            f"{path}: line 1 is taken for the names of the columns, though {values[0]!r} in it "
+            f"looks like a value: if the file has no names, add a first line with them",
+            UserWarning,
+            stacklevel=5,
+        )
+    _refuse_duplicates(path, header)
+    return delimiter, header, int(bool(named))
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
@@ -315,7 +338,7 @@ def _refuse_comments(path: Path, data: bytes) -> None:
 
 def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
     """The delimiter that gives the most records of the header's width, and the header."""
-    sample = data[:_SAMPLE].decode("utf-8", "ignore")
+    sample = data[:SAMPLE].decode("utf-8", "ignore")
     best, layout = (0.0, False, 0), None
     for delimiter in delimiters:
         records: list[list[str]] = []
@@ -325,7 +348,7 @@ def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
                 if len(records) > 100:
                     break
             else:
-                records = records[: len(records) - (len(data) > _SAMPLE)]  # the last may be cut
+                records = records[: len(records) - (len(data) > SAMPLE)]  # the last may be cut
         if not records:
             continue
         header, widths = records[0], [len(record) for record in records]
@@ -390,13 +413,13 @@ def _refuse_bad_record(path: Path, data: bytes, delimiter: str) -> None:
         ) from None
 
 
-def _typed(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
+def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     """Convert a CSV column to the first type that fits all of its cells, see `read_table`."""
     empty = pc.equal(cells, "")
     if pc.all(empty).as_py():
         return pd.Series(np.full(len(cells), np.nan))
     bare = pc.utf8_trim_whitespace(cells)
-    bare = pc.if_else(pc.is_in(bare, _MISSING), None, bare)
+    bare = pc.if_else(pc.is_in(bare, MISSING), None, bare)
     if decimal_comma and _all_match(bare, _COMMA_FLOAT):
         bare = pc.replace_substring(bare, ",", ".")
     with suppress(pa.ArrowInvalid):  # beyond 64 bits, or not in the calendar: text

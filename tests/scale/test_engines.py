@@ -3,14 +3,19 @@
 An engine that is not installed is not tested; ``NEED_ENGINE=ray`` fails where it is missing.
 """
 
+import json
 import os
 import shutil
 import signal
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from synthgen.cli.main import main
 from synthgen.errors import ConvergenceError, UsageError
 from synthgen.scale import engines
 from synthgen.scale.dataset import sample_dataset
@@ -82,6 +87,62 @@ def test_engine_makes_the_files_of_the_loop_though_a_worker_is_killed(
     assert made["sha256_of_files"] == straight["sha256_of_files"]
 
 
+MANY = [
+    pytest.param(engine, marks=found.marks)
+    for found in params()
+    if (engine := found.values[0]) != "spark"
+]
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    ill = np.arange(240) % 8 == 0
+    columns = {
+        "dose": rng.normal(size=240).round(3) + ill,
+        "ward": rng.choice(["north", "south"], 240),
+        "ill": np.where(ill, "yes", "no"),
+    }
+    path = tmp_path_factory.mktemp("patients") / "patients.csv"
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+def command(*arguments: object) -> None:
+    result = CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+
+
+def untimed(file: Path) -> bytes:
+    """The bytes of a JSON file without what tells seconds."""
+    found = json.loads(file.read_text())
+    assert found.pop("seconds")
+    return json.dumps(found).encode()
+
+
+@pytest.mark.parametrize("engine", MANY)
+def test_compare_on_an_engine_is_the_plain_one_to_the_byte(
+    engine: str, patients: Path, tmp_path: Path
+):
+    how = ["compare", patients, "--target", "ill", "--seed", 0, "--estimator", "lr", "--folds", 2]
+    how += ["--repeats", 2, "--strategies", "class_weight,smote,bootstrap"]
+    plain, made = tmp_path / "plain.json", tmp_path / "made.json"
+    command(*how, "--jobs", 1, "--json", plain)
+    command(*how, "--jobs", 2, "--engine", engine, "--json", made)
+    assert untimed(made) == untimed(plain)
+
+
+@pytest.mark.parametrize("engine", MANY)
+def test_auto_on_an_engine_is_the_plain_one_to_the_byte(
+    engine: str, patients: Path, tmp_path: Path
+):
+    how = ["auto", patients, "--target", "ill", "--seed", 0, "--members", "logistic,extra_trees"]
+    plain, made = tmp_path / "plain.skops", tmp_path / "made.skops"
+    command(*how, "--jobs", 1, "-o", plain)
+    command(*how, "--jobs", 2, "--engine", engine, "-o", made)
+    assert made.read_bytes() == plain.read_bytes()
+
+
 # --- what is missing --------------------------------------------------------------------------
 
 
@@ -97,6 +158,15 @@ def test_missing_engine_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch)
         told = f"engine {name} is not installed: pip install 'synthgen[{name}]'"
         assert refusal(f"{name}=somewhere:1") == (298, told)
     assert refusal("flink") == (218, "engine 'flink': use one of ray, spark, dask")
+
+
+@pytest.mark.parametrize("what", ["compare", "auto"])
+def test_spark_runs_no_fits(what: str, patients: Path, tmp_path: Path):
+    output = ["-o", tmp_path / "model.skops"] if what == "auto" else []
+    asked = [what, patients, "--target", "ill", "--engine", "spark=somewhere:1", *output]
+    result = CliRunner().invoke(main, list(map(str, asked)))
+    assert result.exit_code == 2
+    assert result.stderr == "error E218: engine 'spark' generates rows only: use ray or dask\n"
 
 
 def test_missing_or_old_java_is_told_in_one_sentence(

@@ -1,21 +1,28 @@
 """Tables as streams: copied exactly, all rare rows kept, new rows below."""
 
 import json
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from synthgen.errors import DataError, OutputError, SynthgenError, UsageError
-from synthgen.scale.reservoir import keep_rows
+from synthgen.scale import text
+from synthgen.scale.reservoir import keep_rows, to_frame
 from synthgen.scale.sources import Source, is_stream
 from synthgen.scale.stream import augment_stream
+from synthgen.tables.read import read_table
 
 pc: Any = pyarrow.compute
 
@@ -197,6 +204,52 @@ def test_duckdb_select(folder: Path, table: pa.Table, tmp_path: Path):
     assert stored.equals(made)
     assert refusal(DataError, 359, folder, tmp_path / "o.parquet", sql="select nothing from x")
     assert refusal(DataError, 359, folder, tmp_path / "o.parquet", sql="drop view data")
+
+
+CELLS = ["", "NA", "12", "-3", "007", "1.5", "True", "False", "x", "2020-01-31", "9" * 20]
+CELLS += ["2020-01-31T10:00:00+01:00", "2020-01-31 10:00:00Z", "2020-01-31 10:00:00.123456789"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(CELLS), min_size=40, max_size=40), st.booleans())
+def test_a_csv_stream_has_the_cells_of_read_table(cells: list[str], ordered: bool):
+    """Of each column the type too, or it is text, exactly; with 10 rows or fewer in a block."""
+    cells = sorted(cells) if ordered else cells
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder, "table.csv")
+        path.write_text("row,cell\n" + "".join(f"{i},{c}\n" for i, c in enumerate(cells)))
+        patch.setattr(text, "_BLOCK", 150)
+        schema, read = text.csv_stream([str(path)])
+        batches = list(read(None))
+        wanted = read_table(path)
+    assert len(batches) > 1
+    found = to_frame(pa.Table.from_batches(batches, schema))
+    assert found["row"].tolist() == list(range(40))
+    if schema.field("cell").type == pa.string():
+        assert found["cell"].tolist() == [cell or None for cell in cells]
+    else:
+        pd.testing.assert_series_equal(found["cell"], wanted["cell"])
+
+
+def test_a_csv_stream_goes_through_blocks_as_one_table(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(text, "_BLOCK", 1 << 16)
+    plain = table.cast(pa.schema([f.with_metadata(None) for f in table.schema]))
+    plain = plain.set_column(3, "site", plain["site"].cast(pa.string()))
+    for name, part in (("a.csv", plain.slice(0, 9000)), ("b.csv", plain.slice(9000))):
+        with pa.CompressedOutputStream(str(tmp_path / f"{name}.gz"), "gzip") as file:
+            pyarrow.csv.write_csv(part, file)
+    made, about = make(f"{tmp_path}/*.csv.gz", tmp_path / "o.parquet")
+    assert about["rows_read"] == ROWS
+    assert made.num_rows == ROWS + 50
+    for name in ("patient", "age", "dose", "site", "ill"):
+        assert made[name].to_pylist()[:ROWS] == table[name].to_pylist(), name
+    (tmp_path / "c.csv").write_text("age,ill\n1,yes\n2\n")
+    assert "c.csv: not UTF-8 CSV" in refusal(DataError, 324, tmp_path / "c.csv", "o.parquet")
+    (tmp_path / "d.csv").write_text("age;ill\n1;yes\n")
+    said = refusal(DataError, 323, f"{tmp_path}/[cd].csv", "o.parquet")
+    assert said == f"{tmp_path}/d.csv: its header or delimiter is not that of {tmp_path}/c.csv"
 
 
 # --- refusals ---------------------------------------------------------------------------------

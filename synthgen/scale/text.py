@@ -1,0 +1,152 @@
+"""CSV files as streams: they are read once for the types of the columns, then block by block."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+
+from synthgen.errors import DataError
+from synthgen.tables.read import MISSING, SAMPLE, csv_layout, typed_cells
+
+pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
+
+ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_BLOCK = 1 << 23  # bytes of text in one batch, which limits the length of a record
+_WORDS = pa.binary()  # stands for the type of cells such as NA, which are missing among numbers
+
+
+def csv_stream(
+    files: list[str],
+) -> tuple[pa.Schema, Callable[[list[str] | None], Iterator[pa.RecordBatch]]]:
+    """Read CSV files of one header as a stream.
+
+    A column has the type that `read_table` gives it, found in a first pass over all blocks of 8 MB.
+    Where blocks differ in a way that numbers or dates cannot hold exactly, it is text, so no cell
+    loses a digit.
+
+    Args:
+        files: Paths of UTF-8 files, which may be gzipped; each begins with the same header.
+
+    Returns:
+        The schema, and a function of column names (None: all) that yields record batches.
+
+    Raises:
+        DataError: A file has no usable header (E314 to E320), differs from the first (E323), or a
+            record cannot be parsed (E324).
+
+    Example:
+        >>> import tempfile, os
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "people.csv")
+        ...     with open(path, "w") as file:
+        ...         print("zip,age\\n00123,41\\n99999,NA", file=file)
+        ...     schema, read = csv_stream([path])
+        ...     [batch.to_pylist() for batch in read(None)]
+        [[{'zip': '00123', 'age': 41}, {'zip': '99999', 'age': None}]]
+    """
+    layouts = [_layout_of(file) for file in files]
+    delimiter, header, _ = layouts[0]
+    for file, (other, names, _) in zip(files, layouts, strict=True):
+        if (other, names) != (delimiter, header):
+            raise DataError(323, f"{file}: its header or delimiter is not that of {files[0]}")
+    comma = delimiter == ";"
+    kinds = [pa.null()] * len(header)
+    for file, layout in zip(files, layouts, strict=True):
+        for batch in _text(file, *layout):
+            found = (_kind(cells, comma) for cells in batch.columns)
+            kinds = [_joined(old, new) for old, new in zip(kinds, found, strict=True)]
+    final = {pa.null(): pa.float64(), _WORDS: pa.string()}
+    schema = pa.schema([(n, final.get(k, k)) for n, k in zip(header, kinds, strict=True)])
+
+    def read(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = schema if columns is None else pa.schema([schema.field(n) for n in columns])
+        for file, layout in zip(files, layouts, strict=True):
+            for batch in _text(file, *layout):
+                cells = [_cells(batch.column(f.name), f.type, comma) for f in wanted]
+                yield pa.RecordBatch.from_arrays(cells, schema=wanted)
+
+    return schema, read
+
+
+@contextmanager
+def _parsing(file: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise DataError(
+            324,
+            f"{file}: not UTF-8 CSV that can be read as a stream ({error}): correct the record, or "
+            f"write it again as Parquet",
+        ) from error
+
+
+def _layout_of(file: str) -> tuple[str, list[str], int]:
+    """Find the delimiter, the header, and the number of lines above the header."""
+    with _parsing(file), pa.input_stream(file) as stream:
+        head = stream.read(SAMPLE + 1).removeprefix(codecs.BOM_UTF8)
+        head.partition(b"\n")[0].decode()
+    return csv_layout(file, head)
+
+
+def _text(file: str, delimiter: str, header: list[str], skip: int) -> Iterator[pa.RecordBatch]:
+    """Yield blocks of a file with every cell as text."""
+    with _parsing(file), pa.input_stream(file) as stream:
+        reader = pyarrow.csv.open_csv(
+            stream,
+            pyarrow.csv.ReadOptions(
+                column_names=header, skip_rows=skip, skip_rows_after_names=1, block_size=_BLOCK
+            ),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+        )
+        yield from (batch for batch in reader if batch.num_rows)
+
+
+def _kind(cells: pa.Array, comma: bool) -> pa.DataType:
+    """Find the type of a block's cells: null if all are empty, `_WORDS` if all are missing."""
+    if pc.all(pc.equal(cells, "")).as_py():
+        return pa.null()
+    if _all_missing(cells):
+        return _WORDS
+    return _typed(cells, comma).type
+
+
+def _all_missing(cells: pa.Array) -> bool:
+    return pc.all(pc.is_in(pc.utf8_trim_whitespace(cells), MISSING)).as_py()
+
+
+def _typed(cells: pa.Array, comma: bool) -> pa.Array:
+    found = typed_cells(pa.chunked_array([cells]), decimal_comma=comma)
+    return pa.Array.from_pandas(found)
+
+
+def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Find the type of a column, one block of which has `one` type and another the `other`."""
+    text = pa.string()
+    if one == other or other == pa.null():
+        return one
+    if one == pa.null():
+        return other
+    if _WORDS in (one, other):
+        known = other if one == _WORDS else one
+        return text if pa.types.is_boolean(known) else known
+    if {one, other} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    both = all(pa.types.is_timestamp(kind) and kind.tz for kind in (one, other))
+    return pa.timestamp(one.unit, "UTC") if both and one.unit == other.unit else text
+
+
+def _cells(cells: pa.Array, kind: pa.DataType, comma: bool) -> pa.Array:
+    """Convert a block's cells to the type of their column."""
+    if pa.types.is_string(kind):
+        values, empty = cells.to_numpy(zero_copy_only=False), pc.equal(cells, "")
+        return pa.array(values, kind, mask=empty.to_numpy(zero_copy_only=False))
+    if _all_missing(cells):
+        return pa.nulls(len(cells), kind)
+    return _typed(cells, comma).cast(kind, safe=False)
