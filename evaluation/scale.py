@@ -167,7 +167,7 @@ def write_table(path: Path, rows: int, rare: int = 20_000) -> None:
     """A table of 15 columns, 35 bytes a row in Parquet, written batch by batch."""
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.choice(rows, rare, replace=False))
-    levels = [f"{kind} {i}" for kind in ("shop", "site", "bank") for i in range(12)]
+    levels = {k: pa.array([f"{k} {i}" for i in range(12)]) for k in ("shop", "site", "bank")}
     is_csv, writer = path.suffix == ".csv", None
     for first in range(0, rows, 131_072):
         n = min(131_072, rows - first)
@@ -185,10 +185,7 @@ def write_table(path: Path, rows: int, rare: int = 20_000) -> None:
                 "visits": rng.poisson(3 + 2 * fraud, n),
                 "hour": rng.integers(0, 24, n),
                 "month": rng.integers(1, 13, n),
-                **{
-                    name: rng.choice(levels[12 * i : 12 * i + 12], n)
-                    for i, name in enumerate(("shop", "site", "bank"))
-                },
+                **{k: v.take(pa.array(rng.integers(0, 12, n))) for k, v in levels.items()},
                 "abroad": rng.random(n) < 0.05 + 0.2 * fraud,
                 "day": (np.datetime64("2020-01-01") + rng.integers(0, 1500, n)).astype("M8[D]"),
                 "fraud": np.where(fraud, "yes", "no"),
