@@ -28,8 +28,8 @@ _options = [
         type=Rows(min=1),
         metavar="ROWS",
         help="Read DATA (Parquet or UTF-8 CSV) as a stream, in bounded memory: all rows of the "
-        "class and so many of the others are learned from. Folders, patterns and --sql always are streams.  "
-        "[default for them: 200000]",
+        "class and so many of the others are learned from. Folders, patterns and --sql always are "
+        "streams.  [default for them: 200000]",
     ),
 ]
 
