@@ -4,6 +4,7 @@
         [--makers loop processes ray spark dask] [--python ray=/envs/ray/bin/python ...]
     python evaluation/scale.py --out DIR --augment 2e7 [--format csv]
     python evaluation/scale.py --out DIR --sketches 2e7 --python sketches=/envs/extra/bin/python
+    python evaluation/scale.py --out DIR --data-dir DIR --keeps
 
 Fits trees to ``adult_train`` once, then samples with each maker in a process of its own, one after
 the other, into a folder that is deleted once it is measured. `processes` and the engines have two
@@ -14,7 +15,9 @@ when two hashes of as many rows differ. Linux only.
 ``--augment`` writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with Arrow
 and augments it by 20,000 rows of trees, each in a process of its own, checks that the copied rows
 are those of the table, and deletes all three files. ``--sketches`` tells, on such a table, how far
-quantiles of a reservoir and of KLL sketches (``datasketches``) are from the exact ones.
+quantiles of a reservoir and of KLL sketches (``datasketches``) are from the exact ones. ``--keeps``
+learns the cancelled flights of ``nycflights_cancelled`` with few and with all of the other flights,
+and tells how well boosting separates new rows from 2,000 real ones that were held out.
 """
 
 from __future__ import annotations
@@ -247,6 +250,50 @@ def sketched(out: Path, rows: int, python: str) -> dict[str, Any]:
         table.unlink(missing_ok=True)
 
 
+def told_apart(new: Any, real: Any) -> float:
+    """ROC-AUC, out of fold, of boosting that tells new rows of a class from real ones."""
+    import pandas as pd
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import cross_val_predict
+
+    both = pd.concat([new, real], ignore_index=True).drop(columns="target")
+    for name in both.columns:
+        if not pd.api.types.is_numeric_dtype(both[name]):
+            both[name] = pd.factorize(both[name], sort=True)[0]
+    is_new = np.arange(len(both)) < len(new)
+    boosting = HistGradientBoostingClassifier(random_state=0)
+    scores = cross_val_predict(boosting, both, is_new, cv=5, method="predict_proba")[:, 1]
+    return round(float(roc_auc_score(is_new, scores)), 3)
+
+
+def keeps(data: Path) -> dict[str, Any]:
+    """How real new rows of the class are, by how many rows of the others were learned from."""
+    import pandas as pd
+
+    from synthgen import SequentialTrees, read_table
+
+    frame = read_table(data / "nycflights_cancelled.parquet")
+    rare, others = (
+        frame[frame["target"].eq("cancelled") == is_rare].sample(frac=1, random_state=0)
+        for is_rare in (True, False)
+    )
+    held, learned = rare.iloc[:2000], rare.iloc[2000:]
+    found: dict[str, Any] = {"train": told_apart(learned.iloc[:2000], held)}
+    for keep in (5_000, 20_000, 80_000, len(others)):
+        part = pd.concat([learned, others.iloc[:keep]], ignore_index=True)
+        areas, seconds = [], []
+        for seed in range(3):
+            began = time.perf_counter()
+            trees = SequentialTrees(classes=["cancelled"], random_state=seed)
+            trees.fit(part, target="target")
+            seconds.append(round(time.perf_counter() - began, 1))
+            areas.append(told_apart(trees.sample(2000, random_state=seed), held))
+        found[f"{keep:,} others"] = {"auc": areas, "fit_seconds": seconds}
+        print(keep, areas, seconds, flush=True)
+    return {"keeps": "nycflights_cancelled", "learned": len(learned), "found": found}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, help="needed but for --augment and --sketches")
@@ -257,13 +304,16 @@ def main() -> int:
     parser.add_argument("--augment", type=float, metavar="ROWS")
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     parser.add_argument("--sketches", type=float, metavar="ROWS")
+    parser.add_argument("--keeps", action="store_true")
     args = parser.parse_args()
     pythons = dict(pair.split("=", 1) for pair in args.python)
     args.out.mkdir(exist_ok=True)
     results = args.out / "scale.json"
     runs: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
-    if args.augment or args.sketches:
-        if args.augment:
+    if args.augment or args.sketches or args.keeps:
+        if args.keeps:
+            runs.append(keeps(args.data_dir))
+        elif args.augment:
             runs.append(augmented(args.out, int(args.augment), args.format))
         else:
             python = pythons.get("sketches", sys.executable)
