@@ -4,20 +4,23 @@
         [--makers loop processes ray spark dask] [--python ray=/envs/ray/bin/python ...]
     python evaluation/scale.py --out DIR --augment 2e7 [--format csv]
     python evaluation/scale.py --out DIR --sketches 2e7 --python sketches=/envs/extra/bin/python
-    python evaluation/scale.py --out DIR --data-dir DIR --keeps
+    python evaluation/scale.py --data-dir DIR --out DIR --keeps
+    python evaluation/scale.py --data-dir DIR --out DIR --parts
 
 Fits trees to ``adult_train`` once, then samples with each maker in a process of its own, one after
-the other, into a folder that is deleted once it is measured. `processes` and the engines have two
-workers. Memory is that of all processes of a run together (shared pages shared out: PSS), looked at
-every half second. Prints a line for each run, adds it to ``scale.json`` in OUT, and exits with 1
-when two hashes of as many rows differ. Linux only.
+the other, into a folder that is deleted once it is measured. `processes` and the engines have
+``--workers``, 2 by default. Memory is that of all processes of a run together (shared pages shared
+out: PSS), looked at every half second. Prints a line for each run, adds it to ``scale.json`` in
+OUT, and exits with 1 when two hashes of as many rows differ. Linux only.
 
-``--augment`` writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with Arrow
-and augments it by 20,000 rows of trees, each in a process of its own, checks that the copied rows
-are those of the table, and deletes all three files. ``--sketches`` tells, on such a table, how far
-quantiles of a reservoir and of KLL sketches (``datasketches``) are from the exact ones. ``--keeps``
-learns the cancelled flights of ``nycflights_cancelled`` with few and with all of the other flights,
-and tells how well boosting separates new rows from 2,000 real ones that were held out.
+- ``--parts``: what the CPU time of a shard goes into.
+- ``--augment``: writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with
+  Arrow and augments it by 20,000 rows of trees, each in a process of its own, checks that the
+  copied rows are those of the table, and deletes all three files.
+- ``--sketches``: on such a table, how far quantiles of a reservoir and of KLL sketches
+  (``datasketches``) are from the exact ones.
+- ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and with all of the
+  other flights; how well boosting separates new rows from 2,000 real ones that were held out.
 """
 
 from __future__ import annotations
@@ -43,10 +46,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 MAKE = """
 import sys
 from synthgen import sample_dataset
-model, rows, folder, maker = sys.argv[1:]
+model, rows, folder, maker, workers = sys.argv[1:]
 if __name__ == "__main__":
     own = maker in ("loop", "processes")
-    sample_dataset(model, int(rows), folder, random_state=0, n_jobs=1 if maker == "loop" else 2,
+    sample_dataset(model, int(rows), folder, random_state=0, n_jobs=int(workers),
                    engine=None if own else maker)
 """
 COPY = """
@@ -164,6 +167,30 @@ def fitted(data: Path, out: Path) -> Path:
         trees = SequentialTrees(random_state=0)
         trees.fit(frame.drop(columns="target"), frame["target"]).save(path)
     return path
+
+
+def parts(model: Path) -> dict[str, Any]:
+    """CPU seconds of what a shard is made of: drawing rows, writing Parquet, and the hash."""
+    from synthgen.scale.shards import SHARD_ROWS, Plan, shard_batches
+    from synthgen.tables.disk import sha256_of
+
+    plan = Plan(str(model), sha256_of(model), rows=2 * SHARD_ROWS, seed=0)
+    batches = shard_batches(plan, 0)
+    first = next(batches)  # the model is loaded once in each worker
+    path = model.with_name("parts.parquet")
+    began = time.process_time()
+    rest = list(batches)
+    drawn = time.process_time()
+    with pq.ParquetWriter(path, first.schema, write_page_checksum=True) as writer:
+        for batch in rest:
+            writer.write_batch(batch)
+    written = time.process_time()
+    sha256_of(path)
+    hashed = time.process_time()
+    path.unlink()
+    seconds = {"draw": drawn - began, "write": written - drawn, "hash": hashed - written}
+    rounded = {name: round(value, 3) for name, value in seconds.items()}
+    return {"parts": rounded, "rows": sum(batch.num_rows for batch in rest)}
 
 
 def write_table(path: Path, rows: int, rare: int = 20_000) -> None:
@@ -301,6 +328,8 @@ def main() -> int:
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
     parser.add_argument("--makers", nargs="+", choices=MAKERS, default=MAKERS)
     parser.add_argument("--python", nargs="*", default=[], metavar="MAKER=PATH")
+    parser.add_argument("--workers", type=int, default=2, help="of all makers but loop")
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--augment", type=float, metavar="ROWS")
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     parser.add_argument("--sketches", type=float, metavar="ROWS")
@@ -310,8 +339,10 @@ def main() -> int:
     args.out.mkdir(exist_ok=True)
     results = args.out / "scale.json"
     runs: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
-    if args.augment or args.sketches or args.keeps:
-        if args.keeps:
+    if args.augment or args.sketches or args.keeps or args.parts:
+        if args.parts:
+            runs.append(parts(fitted(args.data_dir, args.out)))
+        elif args.keeps:
             runs.append(keeps(args.data_dir))
         elif args.augment:
             runs.append(augmented(args.out, int(args.augment), args.format))
@@ -324,11 +355,13 @@ def main() -> int:
     model = fitted(args.data_dir, args.out)
     for rows in map(int, args.rows):
         for maker in args.makers:
+            workers = 1 if maker == "loop" else args.workers
             folder = args.out / f"{maker}-{rows}"
             shutil.rmtree(folder, ignore_errors=True)
             python = pythons.get(maker, sys.executable)
-            command = [python, "-c", MAKE, str(model), str(rows), str(folder), maker]
-            run: dict[str, Any] = {"maker": maker, "rows": rows} | measured(command)
+            command = [python, "-c", MAKE, str(model), str(rows), str(folder), maker, str(workers)]
+            run: dict[str, Any] = {"maker": maker, "workers": workers, "rows": rows}
+            run |= measured(command)
             about = json.loads((folder / "_manifest.json").read_text())
             run |= {"bytes": about["bytes"], "hash": about["sha256_of_files"]}
             run["load"] = os.getloadavg()[0]
@@ -336,7 +369,7 @@ def main() -> int:
             runs.append(run)
             results.write_text(json.dumps(runs, indent=1) + "\n")
             print(
-                f"{maker:9} {rows:>11,} rows: {rows / run['seconds']:>7,.0f} rows/s, "
+                f"{maker:9} {workers} {rows:>11,} rows: {rows / run['seconds']:>7,.0f} rows/s, "
                 f"{rows / run['cpu_seconds']:>7,.0f} a CPU second, {run['peak_mib']:,} MiB in all, "
                 f"{run['peak_mib_of_one']:,} of one process, {run['bytes']:,} bytes, hash "
                 f"{run['hash'][:12]}, load {run['load']:.1f}",

@@ -112,18 +112,10 @@ def _kind(cells: pa.Array, comma: bool) -> pa.DataType:
     """Find the type of a block's cells: null if all are empty, `_WORDS` if all are missing."""
     if pc.all(pc.equal(cells, "")).as_py():
         return pa.null()
-    if _all_missing(cells):
+    if pc.all(pc.is_in(pc.utf8_trim_whitespace(cells), MISSING)).as_py():
         return _WORDS
-    return _typed(cells, comma).type
-
-
-def _all_missing(cells: pa.Array) -> bool:
-    return pc.all(pc.is_in(pc.utf8_trim_whitespace(cells), MISSING)).as_py()
-
-
-def _typed(cells: pa.Array, comma: bool) -> pa.Array:
     found = typed_cells(pa.chunked_array([cells]), decimal_comma=comma)
-    return pa.Array.from_pandas(found)
+    return pa.Array.from_pandas(found).type
 
 
 def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -143,10 +135,15 @@ def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def _cells(cells: pa.Array, kind: pa.DataType, comma: bool) -> pa.Array:
-    """Convert a block's cells to the type of their column."""
-    if pa.types.is_string(kind):
-        values, empty = cells.to_numpy(zero_copy_only=False), pc.equal(cells, "")
-        return pa.array(values, kind, mask=empty.to_numpy(zero_copy_only=False))
-    if _all_missing(cells):
-        return pa.nulls(len(cells), kind)
-    return _typed(cells, comma).cast(kind, safe=False)
+    """Convert a block's cells to the type of their column, which all of them fit."""
+    if pa.types.is_string(kind) or pa.types.is_boolean(kind):
+        empty = pc.equal(cells, "").to_numpy(zero_copy_only=False)
+        values = cells if pa.types.is_string(kind) else pc.equal(cells, "True")
+        return pa.array(values.to_numpy(zero_copy_only=False), kind, mask=empty)
+    bare = pc.utf8_trim_whitespace(cells)
+    bare = pc.if_else(pc.is_in(bare, MISSING), pa.scalar(None, pa.string()), bare)
+    if pa.types.is_floating(kind):
+        bare = pc.utf8_ltrim(pc.replace_substring(bare, ",", ".") if comma else bare, "+")
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return pc.cast(bare, pa.timestamp(kind.unit, "UTC")).cast(kind)
+    return pc.cast(bare, kind)
