@@ -1,4 +1,4 @@
-"""The number of threads of a computation: one, if it is too small to benefit from more.
+"""Threads and processes of a computation: one thread, if it is too small to benefit from more.
 
 The OpenMP threads of torch, boosting and BLAS wait for one another in a busy loop after each small
 operation. If another process uses the cores, this wait takes far longer than the work: on two busy
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from joblib import Parallel
 from threadpoolctl import threadpool_info, threadpool_limits
 
 # Amount of work per thread from which an additional thread is worthwhile.
@@ -55,3 +56,28 @@ def threads_for(work: float, each: float) -> Iterator[int]:
             yield threads
         finally:
             torch.set_num_threads(before)
+
+
+def results_of(jobs: Iterable[Any], n_jobs: int | None, *, ordered: bool = True) -> Iterator[Any]:
+    """Run joblib's delayed calls, and give each result as soon as it is there.
+
+    With a backend that returns lists only (Ray's, multiprocessing's), all results come at the end.
+
+    Args:
+        jobs: The calls, see `joblib.delayed`.
+        n_jobs: Number of processes. None: 1, or as set by `joblib.parallel_config`.
+        ordered: Whether results come in the order of the jobs. False: as they end, if possible.
+
+    Example:
+        >>> from joblib import delayed
+        >>> list(results_of((delayed(abs)(n) for n in (-1, 2)), 1))
+        [1, 2]
+    """
+    how: Any = "generator" if ordered else "generator_unordered"
+    try:
+        run = Parallel(n_jobs=n_jobs, return_as=how)
+    except ValueError as error:
+        if "return_as" not in str(error):
+            raise
+        run = Parallel(n_jobs=n_jobs)
+    return iter(run(jobs))

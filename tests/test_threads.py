@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from joblib import delayed, parallel_config
+from joblib.parallel import ThreadingBackend
 from threadpoolctl import threadpool_info
 
 from synthgen import TVAE
-from synthgen.threads import NETWORK, threads_for
+from synthgen.threads import NETWORK, results_of, threads_for
 
 
 @pytest.fixture
@@ -64,3 +66,16 @@ def test_a_small_network_is_trained_and_sampled_with_one_thread(monkeypatch: pyt
     assert set(seen) == {1}
     assert len(seen) == 3
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("yields", [True, False])
+def test_a_backend_that_returns_lists_only_gives_the_same(
+    yields: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ThreadingBackend, "supports_return_generator", yields)
+    with parallel_config("threading", n_jobs=2):
+        jobs = [delayed(abs)(number) for number in (-3, 1, -2)]
+        assert list(results_of(jobs, None)) == [3, 1, 2]
+        assert sorted(results_of(jobs, None, ordered=False)) == [1, 2, 3]
+        with pytest.raises(TypeError, match="bad operand"):
+            list(results_of([delayed(abs)("x")], None))

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -24,6 +24,7 @@ from synthgen.model_selection.calibration import Calibrator
 from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.model_selection.ranking import average_precision
 from synthgen.seeds import child_seed
+from synthgen.threads import results_of
 
 BAGS = 10
 
@@ -250,7 +251,7 @@ def fit_jobs(
             seed = child_seed(job.seed, place)
             tasks.append((member, X, coder.is_level_, job.part.y, seed, job.weight))
     models = []
-    queue = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_fit)(*t) for t in tasks)
+    queue = results_of((delayed(_fit)(*task) for task in tasks), n_jobs)
     for task, model in zip(tasks, queue, strict=True):
         models.append(model)
         if told is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import delayed, effective_n_jobs
 
 from synthgen.comparison.strategies import Strategy
 from synthgen.comparison.tasks import Plan, task
@@ -18,6 +18,7 @@ from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
 from synthgen.tables.disk import read_json, write_json
+from synthgen.threads import results_of
 
 KEPT = ("nothing", "auto", "synthgen")  # never left out: a budget then has fewer splits
 LEAST_SPLITS = 4  # a budget has so many splits of every strategy before it leaves one out
@@ -128,8 +129,7 @@ def run(
                 for split, several in _left_to_do(schedule, plan, splits, budget)
             )
             schedule.last = time.perf_counter()
-            finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs_of_round)
-            for several in cast(Iterator[list[dict[str, Any]]], finished):
+            for several in results_of(jobs_of_round, n_jobs, ordered=False):
                 schedule.add(several)
                 done, (todo, seconds) = len(schedule.done), _left(schedule, plan, jobs)
                 name = several[-1]["strategy"]

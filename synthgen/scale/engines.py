@@ -18,10 +18,11 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import delayed, parallel_config
 
 from synthgen import errors
 from synthgen.errors import SynthgenError, UsageError
+from synthgen.threads import results_of
 
 Work = Callable[[int], dict[str, Any]]
 
@@ -62,7 +63,7 @@ def on_engine(
         return iter(())
     if not name:
         jobs = (delayed(work)(n) for n in numbers)
-        return iter(Parallel(n_jobs=n_jobs or 1, return_as="generator_unordered")(jobs))  # pyright: ignore[reportReturnType]
+        return results_of(jobs, n_jobs or 1, ordered=False)
     run = {"ray": _ray, "spark": _spark, "dask": _dask}[name]
     cores = _cores(n_jobs)
     return map(_or_error, run(partial(_attempt, work), list(numbers), address or None, cores))
@@ -87,7 +88,6 @@ def joblib_on(engine: str | None, n_jobs: int | None = None) -> AbstractContextM
         engine: "ray" or "dask" on this machine, or followed by ``=`` and the address of a cluster.
             None: the block runs as it would without this call.
         n_jobs: Number of processes to start on this machine. None or -1: one per core.
-            Ignored for a cluster.
 
     Returns:
         A context manager, which starts and stops the processes.
@@ -97,7 +97,7 @@ def joblib_on(engine: str | None, n_jobs: int | None = None) -> AbstractContextM
 
     Example:
         >>> with joblib_on(None):
-        ...     Parallel(n_jobs=1)(delayed(abs)(n) for n in (-1, 2))
+        ...     list(results_of((delayed(abs)(n) for n in (-1, 2)), n_jobs=1))
         [1, 2]
     """
     if engine is not None and engine.partition("=")[0] == "spark":
