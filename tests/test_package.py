@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from email.parser import Parser
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
+from inspect import isabstract
 from pathlib import Path
 
 import click
@@ -288,7 +289,7 @@ def test_classes_are_abstract_or_final():
         for each in classes()
         for base in each.__bases__
         if base.__module__.partition(".")[0] == "synthgen"
-        and not inspect.isabstract(base)
+        and not isabstract(base)
         and not issubclass(base, Exception)
     }
     assert not open_ones, "\n".join(sorted(open_ones))
@@ -323,6 +324,23 @@ def test_public_signatures_say_what_they_take():
         if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     ]
     assert not vague
+
+
+# Done in a moment: there is nothing to show.
+QUICK = {"Encoder", "SmoothedBootstrap", "compare_audits", "load", "read_table", "write_table"}
+
+
+def test_what_takes_long_shows_its_progress_if_asked():
+    """Functions, and classes that are fitted."""
+    verbose = {
+        name: inspect.signature(value).parameters.get("verbose")
+        for name in set(synthgen.__all__) - {"__version__"}
+        for value in (getattr(synthgen, name),)
+        if inspect.isfunction(value) or (getattr(value, "fit", None) and not isabstract(value))
+    }
+    assert {name for name, parameter in verbose.items() if parameter is None} == QUICK
+    given = [parameter for parameter in verbose.values() if parameter is not None]
+    assert {(p.kind, p.default) for p in given} == {(inspect.Parameter.KEYWORD_ONLY, False)}
 
 
 # --- What is shipped ------------------------------------------------------------------------

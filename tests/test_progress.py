@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.naive_bayes import GaussianNB
 
+from synthgen import (
+    TVAE,
+    OversampledClassifier,
+    Oversampler,
+    SequentialTrees,
+    SmoothedBootstrap,
+    fit_many,
+)
 from synthgen import progress as module
 from synthgen.progress import Progress
 
@@ -47,6 +59,43 @@ def test_a_terminal_sees_the_stage_the_count_and_the_time_left(clock: Clock):
     # The first step took 30 s and says nothing: 10 s for 100 steps, and 890 are left.
     assert "about 89 s left" in text
     assert text.index("training on 'no'") < text.index("checking") < text.index("7/7")
+
+
+X, Y = pd.DataFrame({"dose": np.arange(100) % 17}), np.repeat([0, 1], [60, 40])
+TREES = SequentialTrees(random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda **how: OversampledClassifier(
+                GaussianNB(), Oversampler(TREES, ratio=0.9, random_state=0), **how
+            ).fit(X, Y),
+            "growing trees, column by column",
+        ),
+        (lambda **how: SequentialTrees(**how).fit(X, Y), "growing trees, column by column"),
+        (
+            lambda **how: fit_many([(SmoothedBootstrap(), X, Y), (TREES, X, Y)], **how),
+            "fitting SequentialTrees, job 2",
+        ),
+        (
+            lambda **how: fit_many(
+                [(TVAE(steps=1, device="cpu", scope="all"), X, Y)], together=True, **how
+            ),
+            "networks side by side: 1",
+        ),
+    ],
+)
+def test_who_asks_sees_progress_and_nobody_else(
+    call: Callable[..., Any], says: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    for how in ({}, {"verbose": True}):
+        monkeypatch.setattr(sys, "stderr", screen := Terminal())
+        call(**how)
+        assert (says in screen.getvalue()) is bool(how)
 
 
 def test_where_nobody_watches_only_notes_are_written():

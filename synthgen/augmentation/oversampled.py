@@ -37,6 +37,8 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         estimator: A classifier whose `fit` takes `sample_weight`. A pipeline does not; put the
             preprocessing in front: ``make_pipeline(..., OversampledClassifier(...))``.
         oversampler: An `Oversampler`. None (default): ``Oversampler(ratio=0.3)``.
+        verbose: Whether to show the progress of the oversampler, on standard error or below the
+            notebook cell.
 
     Attributes:
         estimator_: The fitted classifier.
@@ -62,9 +64,12 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     n_features_in_: int
     feature_names_in_: np.ndarray
 
-    def __init__(self, estimator: Any, oversampler: Oversampler | None = None) -> None:
+    def __init__(
+        self, estimator: Any, oversampler: Oversampler | None = None, *, verbose: bool = False
+    ) -> None:
         self.estimator = estimator
         self.oversampler = oversampler
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
         """Add synthetic rows, and fit the classifier on all rows with their weights.
@@ -93,6 +98,8 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
         sampler = Oversampler(ratio=0.3) if self.oversampler is None else self.oversampler
         self.oversampler_ = cast(Oversampler, clone(cast(Any, sampler)))
+        if self.verbose:
+            self.oversampler_.set_params(verbose=True)
         more, classes = self.oversampler_.fit_resample(X, y, target=target)
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(more, classes, sample_weight=self.oversampler_.sample_weight_)

@@ -23,7 +23,7 @@ from synthgen.comparison.synthetic import Synthetic
 from synthgen.errors import UsageError
 from synthgen.model_selection.estimators import Estimator, named
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.lookup import HOMES, resolve
+from synthgen.synthesizers.lookup import SHORT, resolve
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     *(
         _synthetic(kind, f"rows of {kind}; inner folds choose how many, or none", kind)
-        for kind in ("bootstrap", *(name.lower() for name in HOMES if name != "SmoothedBootstrap"))
+        for kind in SHORT
     ),
     Strategy(
         "synthgen_under",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from synthgen.errors import ConvergenceError, SynthgenError, UsageError
+from synthgen.progress import Progress
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
@@ -19,6 +20,7 @@ def fit_many(
     *,
     together: bool | None = None,
     say: Callable[[str], None] | None = None,
+    verbose: bool = False,
 ) -> list[Synthesizer]:
     """Fit several synthesizers, each to its own rows; similar networks are trained side by side.
 
@@ -37,6 +39,8 @@ def fit_many(
         together: Whether to train similar networks side by side. None: on a GPU only; on a CPU it
             saves no time (``evaluation/speed.md``).
         say: A function that receives one sentence per training run: how it was trained, and why.
+        verbose: Whether to show how many jobs are done, on standard error or below the notebook
+            cell.
 
     Returns:
         The fitted synthesizers, in the order of `jobs`.
@@ -77,14 +81,17 @@ def fit_many(
                 alone[i] = table
         except SynthgenError as error:
             raise _of_job(i, error) from error
-    for i, table in alone.items():
-        synthesizer = jobs[i][0]
-        say(f"{type(synthesizer).__name__} trained by itself: {_alone(synthesizer, together)}")
-        try:
-            synthesizer._fit_table(table)
-        except SynthgenError as error:
-            failed[i] = error
-    failed |= _train(fits, say)
+    with Progress(verbose) as progress:
+        progress.start("fitting", total=len(jobs))
+        for done, (i, table) in enumerate(alone.items()):
+            synthesizer = jobs[i][0]
+            say(f"{type(synthesizer).__name__} trained by itself: {_alone(synthesizer, together)}")
+            progress.update(done, stage=f"fitting {type(synthesizer).__name__}, job {i + 1}")
+            try:
+                synthesizer._fit_table(table)
+            except SynthgenError as error:
+                failed[i] = error
+        failed |= _train(fits, say, progress, len(alone))
     for i in sorted(failed):
         raise _of_job(i, failed[i]) from failed[i]
     return [synthesizer for synthesizer, _, _ in jobs]
@@ -107,11 +114,19 @@ def _of_job(i: int, error: SynthgenError) -> SynthgenError:
 
 
 def _train(
-    fits: dict[int, Generator[Task, History, None]], say: Callable[[str], None]
+    fits: dict[int, Generator[Task, History, None]],
+    say: Callable[[str], None],
+    progress: Progress,
+    done: int,
 ) -> dict[int, SynthgenError]:
     """Run the trainings of several fits in rounds, similar networks side by side.
 
     In each round, every unfinished fit runs one training.
+
+    Args:
+        fits: The fits, by position of the job.
+        say, progress: See `fit_many`.
+        done: Number of jobs that were done before.
 
     Returns:
         The errors of the fits that failed, by position of the job.
@@ -138,6 +153,8 @@ def _train(
         for i, task in tasks.items():
             groups.setdefault(_key(task), []).append(i)
         for members in groups.values():
+            over = done + len(fits) - len(tasks)
+            progress.update(over, stage=f"networks side by side: {len(members)}")
             histories = run_together([tasks[i] for i in members])
             many = f"{len(members)} networks trained side by side"
             say(many if len(members) > 1 else "1 network trained by itself: no other is like it")

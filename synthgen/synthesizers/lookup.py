@@ -19,6 +19,9 @@ HOMES = {
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "SequentialTrees": "synthgen.synthesizers.trees",
 }
+# Short names; that of any other class is its own name in lower case.
+SHORT = {"bootstrap": "SmoothedBootstrap", "trees": "SequentialTrees"}
+SHORT |= {name.lower(): name for name in HOMES if name not in SHORT.values()}
 SDV_HOME = "synthgen.synthesizers.sdv"
 
 
@@ -87,11 +90,8 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     """
     if isinstance(synthesizer, Synthesizer):
         return synthesizer
-    names = {name.lower(): name for name in HOMES} | {
-        "bootstrap": "SmoothedBootstrap",
-        "trees": "SequentialTrees",
-        "auto": "TabFlow",  # it uses a bootstrap for classes of fewer than 10 rows
-    }
+    # "auto" uses a bootstrap for classes of fewer than 10 rows.
+    names = {name.lower(): name for name in HOMES} | SHORT | {"auto": "TabFlow"}
     if (short := names.get(str(synthesizer).lower())) is not None:
         return getattr(import_module(HOMES[short]), short)()
     module, _, name = str(synthesizer).partition(":")
@@ -102,10 +102,8 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             raise UsageError(205, _unknown(synthesizer, offered, f"use {', '.join(offered)}"))
         return home.SDV(model=name)
     if not name:
-        use = (
-            "use auto, bootstrap, ctgan, tabflow, trees, tvae, sdv:GaussianCopula, or "
-            "package.module:Class"
-        )
+        short = ", ".join(sorted(SHORT))
+        use = f"use auto, {short}, sdv:GaussianCopula, or package.module:Class"
         raise UsageError(205, _unknown(synthesizer, [*names], use))
     try:
         found = getattr(import_module(module), name)

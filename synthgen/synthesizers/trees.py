@@ -13,6 +13,7 @@ import pandas as pd
 from synthgen.encoding.disclosure import rounded_count
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer, check_rows_to_save
 from synthgen.synthesizers.binning import fit_bins
@@ -80,6 +81,7 @@ class SequentialTrees(Synthesizer):
         classes: Labels of the classes to learn. None: every class except the most frequent one.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         random_state: Seed of `fit`. None: a fresh seed at each call.
+        verbose: Whether `fit` shows a progress bar, on standard error or in a notebook.
 
     Attributes:
         scope_: The rows used for each label: "all" if trees learned it, "class" if a bootstrap did.
@@ -106,10 +108,12 @@ class SequentialTrees(Synthesizer):
         classes: Sequence[Any] | None = None,
         schema: Schema | None = None,
         random_state: RandomState = None,
+        verbose: bool = False,
     ) -> None:
         super().__init__(classes=classes, schema=schema, random_state=random_state)
         self.trees = trees
         self.min_leaf = min_leaf
+        self.verbose = verbose
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -139,7 +143,8 @@ class SequentialTrees(Synthesizer):
         codes = _encoded(self._bins, cells, seed)
         least = min((counts[p] for p in positions if p not in few), default=len(labels))
         min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))
-        self._grow(codes, cells, min_leaf, child_seed(seed, 3))
+        with Progress(self.verbose) as progress:
+            self._grow(codes, cells, min_leaf, child_seed(seed, 3), progress)
         self._stored = storable(table, self._bins)
 
     def _grow(
@@ -148,8 +153,10 @@ class SequentialTrees(Synthesizer):
         cells: list[tuple[np.ndarray, np.ndarray]],
         min_leaf: int,
         seed: np.random.SeedSequence,
+        progress: Progress,
     ) -> None:
         """Train the trees of each column, and those of its last digits."""
+        progress.start("growing trees, column by column", total=len(self._bins))
         settings: dict[str, Any] = {"trees": int(self.trees), "min_leaf": min_leaf}
         features, width = np.empty((len(codes), 2 * len(self._bins)), np.uint16), 0
         self._forests, self._digits = [], []
@@ -175,6 +182,7 @@ class SequentialTrees(Synthesizer):
                     width += 1
             self._forests.append(forest)
             self._digits.append(digits)
+            progress.update(j + 1)
 
     def _check_params(self) -> None:
         for name, least in (("trees", 1), ("min_leaf", 2)):

@@ -240,6 +240,7 @@ def test_names_are_in_order_and_once() -> None:
         pick(["sdv:Nothing"])
     for old, new in (("tabflow_30", "tabflow:0.3"), ("ctgan_double", "ctgan:double")):
         assert pick([old, new])[-1].name == new
+    assert pick(["tabflow", "trees:double"])[2].name == "trees:double"
     assert pick("sdv:GaussianCopula:balance")[-1].name == "sdv:GaussianCopula:balance"
     for wrong in ("class_weight:0.3", "smote:1.5", "smote:lots", "undersample:double"):
         with pytest.raises(UsageError, match="E226"):

@@ -1,6 +1,7 @@
 """Every public function takes features and classes, or a frame and the name of its target."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 import synthgen
+from synthgen.augmentation import validation
+from synthgen.augmentation.guard import Guard
+from synthgen.augmentation.validation import FOLDS
+from synthgen.comparison.tuning import INNER_FOLDS
 from synthgen.errors import UsageError
 from synthgen.tables.calls import features_and_classes, without_groups
 
@@ -137,6 +142,65 @@ def test_both_styles_of_call_say_the_same(name: str, monkeypatch: pytest.MonkeyP
         call(X, y, target="ill")
     with pytest.raises(UsageError, match="no column 'iil'"):
         call(frame, target="iil")
+
+
+# The rows that something is fitted on: the whole table and, if an amount is validated, the training
+# part of each fold. A comparison has three inner folds in each of two splits, and their whole.
+PARTS: dict[str, tuple[Callable[[pd.DataFrame], Any], int]] = {
+    "augment": (
+        lambda frame: synthgen.augment(frame, "ill", synthesizer="bootstrap", random_state=0),
+        1 + FOLDS,
+    ),
+    "Oversampler": (
+        lambda frame: synthgen.Oversampler("bootstrap", ratio="auto", random_state=0).fit_resample(
+            frame, target="ill"
+        ),
+        1 + FOLDS,
+    ),
+    "ImbalancedClassifier": (lambda frame: fitted(frame, "ill"), 1),
+    "compare": (
+        lambda frame: synthgen.compare(
+            frame,
+            "ill",
+            strategies=["bootstrap", "bootstrap:double"],
+            estimator="lr",
+            folds=2,
+            repeats=1,
+            random_state=0,
+        ),
+        1 + 2 * (1 + INNER_FOLDS),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_schema_is_inferred_and_a_guard_fitted_once_for_each_training_part(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    call, parts = PARTS[name]
+    monkeypatch.setitem(validation.BOOSTING, "max_iter", 5)
+    inferred, guarded = Counter[Any](), Counter[Any]()
+    infer, guard = synthgen.Schema.infer, Guard.__init__
+
+    def rows(frame: pd.DataFrame) -> tuple[int, ...]:
+        return tuple(pd.util.hash_pandas_object(frame["dose"], index=False))
+
+    def noted(frame: pd.DataFrame, **how: Any) -> synthgen.Schema:
+        inferred[rows(frame)] += 1
+        return infer(frame, **how)
+
+    def seen(self: Guard, known: synthgen.Table, label: Any, **how: Any) -> None:
+        guarded[rows(known.frame), label] += 1
+        guard(self, known, label, **how)
+
+    monkeypatch.setattr(synthgen.Schema, "infer", noted)
+    monkeypatch.setattr(Guard, "__init__", seen)
+    call(table())
+    assert len(inferred) == parts
+    assert set(inferred.values()) == {1}
+    assert set(guarded.values()) <= {1}
+    assert {part for part, _ in guarded} <= set(inferred)
+    assert bool(guarded) == (name != "ImbalancedClassifier")
 
 
 def test_jobs_of_fit_many_and_frames_of_evaluate_are_given_in_both_styles():
