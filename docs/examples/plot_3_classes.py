@@ -3,7 +3,7 @@ Several classes
 ===============
 
 Five kinds of steel, two of them rare. Every class that is asked for gets exactly as many rows
-as it should, in one call, and inside an imbalanced-learn pipeline too.
+as it should, in one call. In an imbalanced-learn pipeline, validation chooses how many.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from synthgen import Oversampler, SequentialTrees, augment
 
 rng = np.random.default_rng(0)
-counts = {"A": 500, "B": 300, "C": 150, "D": 30, "E": 15}
+counts = {"A": 500, "B": 300, "C": 150, "D": 60, "E": 40}
 kind = np.repeat(list(counts), list(counts.values()))
 place = np.repeat(range(5), list(counts.values()))
 steel = pd.DataFrame(
@@ -62,18 +62,20 @@ plt.show()
 # %%
 # In a pipeline
 # -------------
-# ``sampling_strategy`` is imbalanced-learn's: a dictionary of wanted rows of each class. It serves
-# where the numbers are given; to find a class, ``ratio="auto"`` validates them, and may add none.
+# Do rows help to find the classes, and how many? ``ratio="auto"`` validates the number on folds of
+# the training rows. It may choose none, and says why. Where the numbers are given,
+# ``sampling_strategy={"D": 100, "E": 100}`` makes them.
 
 X, y = steel.drop(columns="kind"), steel["kind"]
-sampler = Oversampler(SequentialTrees(), sampling_strategy={"D": 100, "E": 100}, random_state=0)
+sampler = Oversampler(SequentialTrees(), ratio="auto", random_state=0)
 _, y_new = sampler.fit_resample(X, y)
+print(sampler.amount_.reason)
 y_new.value_counts()
 
 # %%
-# Unweighted synthetic rows harm most classifiers. ``sample_weight_`` lets the new rows of a
-# class count together as much as its real ones:
+# Unweighted synthetic rows harm most classifiers. ``sample_weight`` (of a sampler,
+# ``sample_weight_``) lets the new rows of a class count together as much as its real ones:
 
 pd.DataFrame(
-    {"class": y_new, "new": sampler.sample_is_synthetic_, "weight": sampler.sample_weight_}
+    {"class": done.frame["kind"], "new": done.is_synthetic, "weight": done.sample_weight}
 ).pivot_table("weight", "class", "new", aggfunc="sum").round(1)
