@@ -107,8 +107,8 @@ def test_what_is_its_rows_has_no_file():
     found = privacy(model, TRAIN, HOLDOUT, target="ill", time_budget=0)
     assert found.outcome("file") == "fails"
     assert found.worst("file").auc > 0.9
-    # A bootstrap of n rows draws 63 % of them; the others leave no trace, so rows alone reach at most
-    # .63 + .37 / 2 = .82.
+    # A bootstrap of n rows draws 63 % of them; the others leave no trace, so rows alone reach at
+    # most .63 + .37 / 2 = .82.
     assert 0.7 < found.worst("rows").auc < 0.85
     assert found.outcome("rows") == "fails"
     assert found.recommendation.text.startswith("Give neither")
