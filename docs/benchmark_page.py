@@ -328,11 +328,12 @@ def scale(results: Sequence[dict[str, Any]]) -> str:
         [
             f"{found['rows']:,}",
             found["maker"],
+            str(found["workers"]),
             number(found["seconds"], 0),
             number(found["cpu_seconds"], 0),
             number(found["peak_mib"], 0),
         ]
         for found in results
-        if {"maker", "cpu_seconds", "peak_mib"} <= found.keys()
+        if {"maker", "workers", "cpu_seconds", "peak_mib"} <= found.keys()
     ]
-    return table(["rows", "made by", "seconds", "CPU seconds", "memory of all, MiB"], rows)
+    return table(["rows", "made by", "workers", "seconds", "CPU seconds", "memory of all, MiB"], rows)
