@@ -336,4 +336,6 @@ def scale(results: Sequence[dict[str, Any]]) -> str:
         for found in results
         if {"maker", "workers", "cpu_seconds", "peak_mib"} <= found.keys()
     ]
-    return table(["rows", "made by", "workers", "seconds", "CPU seconds", "memory of all, MiB"], rows)
+    return table(
+        ["rows", "made by", "workers", "seconds", "CPU seconds", "memory of all, MiB"], rows
+    )
