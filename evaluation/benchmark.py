@@ -41,7 +41,6 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from synthgen.comparison.ensemble import MEMBERS, PLAIN, small_boosting
 from synthgen.comparison.parts import Part
-from synthgen.comparison.recommendation import SURE, Chances, chances_of, margin_of
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.encoding.matrix import MAX_LEVELS, Matrix
 from synthgen.errors import SynthgenError
@@ -171,7 +170,7 @@ def learners(cell: Cell) -> Iterator[dict[str, Any]]:
         recalibrated = Calibrator().fit(is_rare, score).probability(p)
         folds = within(score)
         told: dict[str, Any] = {"inner_ap": round(float(np.mean(folds)), 5)}
-        if len(names) == 1 or names in (MEAN, PRODUCT):  # remedies whose chances are judged
+        if len(names) == 1 or set(names) <= set(PRODUCT):  # for `compare_rules.py`
             told["inner_folds"] = folds
         told["recalibrated"] = cell.figures(recalibrated)["log_loss"]
         if len(names) == 1:
@@ -480,125 +479,7 @@ def bars(gains: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-# Of `compare`, with default boosting as the classifier: what has inner folds in every new line.
 AVERAGES = ("mean of three", "mean of four (with logistic regression)")
-REMEDIES = ("small", "bagged", "forest", "extra_trees", "logistic", *AVERAGES)
-# Which remedies may be recommended: the rule of `compare`, and others beside it.
-CHOICES: dict[str, Callable[[Chances], bool]] = {
-    "helps probably, and established": lambda c: c.helps >= SURE and c.established,
-    "helps with 0.8": lambda c: c.helps >= 0.8,
-    "helps with 0.9": lambda c: c.helps >= 0.9,
-    "helps with 0.95": lambda c: c.helps >= 0.95,
-}
-BINS = ((0.0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01))
-
-
-def foretold(found: Found) -> tuple[float, list[Chances]] | None:
-    """The margin, and the chances of each remedy by the inner folds of a cell; None: not kept."""
-    if "inner_folds" not in found[BOOSTING]:
-        return None
-    folds = {name: np.array(found[name]["inner_folds"]) for name in (BOOSTING, *REMEDIES)}
-    nothing = folds.pop(BOOSTING)
-    margin = margin_of("average_precision", float(nothing.mean()))
-    ratio = 1 / (FOLDS - 1)
-    return margin, chances_of(
-        [*folds], np.array([*folds.values()]), nothing, ratio=ratio, margin=margin
-    )
-
-
-def reliability(cells: dict[tuple[str, str, int], Found]) -> dict[str, Any]:
-    """Do the probabilities of `compare` come true on rows that had no part in them?"""
-    rows, choices = [], []
-    for (table, size, _), found in cells.items():
-        expected = foretold(found)
-        if expected is None or size not in (*FEW, "300"):
-            continue
-        margin, chances = expected
-        gain = {c.strategy: found[c.strategy]["ap"] - found[BOOSTING]["ap"] for c in chances}
-        rows += [(table, c.helps, gain[c.strategy] > margin) for c in chances]
-        choice: dict[str, Any] = {"table": table, **gain}
-        for name, rule in CHOICES.items():
-            best = max(filter(rule, chances), key=lambda c: c.gain, default=None)
-            choice["used: " + name] = best is not None
-            choice["got: " + name] = gain[best.strategy] if best else 0.0
-        choices.append(choice)
-    if not rows:
-        return {}
-    frame = pd.DataFrame(rows, columns=["table", "told", "helped"])
-    chosen = pd.DataFrame(choices)
-    safe = frame["told"].clip(0.01, 0.99)
-    share = float(frame["helped"].mean())
-    right = np.where(frame["helped"], safe, 1 - safe)
-    base = np.where(frame["helped"], share, 1 - share)
-    means = chosen.groupby("table").mean()
-    best = str(means[[*REMEDIES]].mean().idxmax())
-    return {
-        "cells": len(choices),
-        "bins": [
-            {
-                "from": low,
-                "to": min(high, 1.0),
-                "told": round(float(part["told"].mean()), 3),
-                "helped": round(float(part["helped"].mean()), 3),
-                "rows": len(part),
-            }
-            for low, high in BINS
-            if len(part := frame[(frame["told"] >= low) & (frame["told"] < high)])
-        ],
-        "log_score": round(float(np.log(right).mean()), 3),
-        "log_score_of_the_share": round(float(np.log(base).mean()), 3),
-        "best remedy": best,
-        "rules": {
-            name: {
-                "changed": int(chosen["used: " + name].sum()),
-                "recommended less nothing": interval(means["got: " + name]),
-                "regret": interval(means[best] - means["got: " + name]),
-            }
-            for name in CHOICES
-        },
-    }
-
-
-def reliability_text(found: dict[str, Any]) -> list[str]:
-    if not found:
-        return []
-    rows = [
-        [f"{b['from']:g} to {b['to']:g}", f"{b['told']:.2f}", f"{b['helped']:.2f}", b["rows"]]
-        for b in found["bins"]
-    ]
-    rules = [
-        [
-            name,
-            f"{r['changed']} of {found['cells']}",
-            told(r["recommended less nothing"]),
-            interval_text(r["regret"]),
-        ]
-        for name, r in found["rules"].items()
-    ]
-    head = ["rule", "recommends a change", "recommended less nothing", "regret"]
-    return [
-        "## Do the probabilities of `compare` come true?",
-        "",
-        f"{found['cells']} cells in which the scores of the five inner folds were kept. The "
-        f"remedies are {', '.join(REMEDIES)}, in the place of default boosting; `auto` is not "
-        "among them, as it would need folds within folds. *Told*: the probability, by the inner "
-        "folds, that a remedy helps by more than the margin; *helped*: the share that did so on "
-        "the judged rows. A cell's judged rows are few where the table is small, so *helped* is "
-        "itself noisy.",
-        "",
-        markdown(["told", "mean", "helped", "remedies"], rows),
-        "",
-        f"Mean log score {found['log_score']:.3f}; of telling the same share to all "
-        f"{found['log_score_of_the_share']:.3f}.",
-        "",
-        "What is recommended, judged. The first rule is that of `compare`; the regret is the "
-        f"remedy with the highest mean over these tables ({found['best remedy']}) less the "
-        "recommended. How often each rule recommends a change where none can help: "
-        "`compare_null.json`.",
-        "",
-        markdown(head, rules),
-        "",
-    ]
 
 
 def interval_text(found: dict[str, Any]) -> str:
@@ -618,6 +499,8 @@ GROUPS = {"10 to 100": FEW, "10": ("10",), "30": ("30",), "100": ("100",)} | {
 
 def report(path: Path) -> None:
     """Write benchmark.md and benchmark.json from the results."""
+    import compare_rules  # it imports this file
+
     lines = load(path)
     cells = cells_of(lines)
     singles = [name for name in LEARNERS if name != BOOSTING]
@@ -645,7 +528,7 @@ def report(path: Path) -> None:
     figures["nested"] = nested(cells)
     figures["synthesis"] = synthesis_gains(lines, cells)
     figures["bars"] = bars(figures["synthesis"])
-    figures["reliability"] = reliability(cells)
+    figures["compare"] = compare_rules.study(cells)
     done = pd.DataFrame([(size, split, table) for table, size, split in cells])
     counts = done.groupby([0, 1]).size()
     figures["cells"] = {
@@ -685,7 +568,7 @@ def report(path: Path) -> None:
         table(figures["log-loss"]),
         "",
     ]
-    text += reliability_text(figures["reliability"])
+    text += compare_rules.section(figures["compare"])
     if figures["bars"]:
         rows = [
             [f["origin"], f["learner"], told(f["gain"]), "yes" if f["holds"] else "**no**"]

@@ -107,6 +107,12 @@ _compare_options = [
         type=click.IntRange(min=1),
         help="Repeats of the folds.  [default: as many as make 10 splits]",
     ),
+    click.option(
+        "--prior/--no-prior",
+        default=True,
+        show_default=True,
+        help="Whether to use what auto gained on other tables, beside the scores on this one.",
+    ),
     *_choosing_options,
 ]
 

@@ -17,6 +17,7 @@ from synthgen.comparison.recommendation import (
     Chances,
     chances_of,
     margin_of,
+    priors_for,
     recommend,
 )
 from synthgen.comparison.schedule import Schedule, check_budget, check_jobs, going, run, told
@@ -61,6 +62,7 @@ def compare(
     by: Hashable | None = None,
     cost: Mapping[str, float] | None = None,
     time_budget: float | None = None,
+    prior: bool = True,
     schema: Schema | None = None,
     n_jobs: int | None = None,
     random_state: RandomState = None,
@@ -93,6 +95,9 @@ def compare(
         cost: {"fn": cost of a missed row, "fp": cost of a false alarm}, to compare decisions by.
         time_budget: Time limit in seconds. First the number of splits is reduced, to at least 4;
             then strategies are left out (never nothing, auto or synthgen).
+        prior: Whether the probabilities also use what `auto` gained on other tables (for average
+            precision, "hgb", "rf" and "lr", and 10 to 300 training rows of the class). With it,
+            too, a strategy is recommended only if the scores on this table alone support it.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
         random_state: Seed. None: a fresh seed, which `Comparison.seed` then holds.
@@ -125,7 +130,7 @@ def compare(
     folds, repeats = _folds(folds, repeats, int(part.counts[part.rare]))
     plan = _plan(part, Estimator.of(estimator), metric, chosen, folds, repeats, groups, by, root)
     schedule = run(plan, n_jobs, time_budget, resume, verbose)
-    return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by)
+    return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by, prior)
 
 
 def _plan(
@@ -237,6 +242,7 @@ def _concluded(
     seed: int,
     chosen: list[Strategy],
     by: Hashable | None,
+    prior: bool,
 ) -> Comparison:
     splits = len(plan.tests) if schedule.splits is None else schedule.splits
     left = going(schedule, plan, splits)
@@ -251,7 +257,9 @@ def _concluded(
         "ranking": verdict_on(plan, rows, scores, names, plan.metric, "nothing", ratio),
         "decision": verdict_on(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
-    advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen)
+    told_by = {note for several in rows.values() for d in several for note in d["notes"]}
+    rare = int(plan.part.counts[plan.part.rare])
+    advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen, prior)
     reasons = {
         s.name: next(d["reason"] for d in told(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies
@@ -261,7 +269,7 @@ def _concluded(
         target=table.schema.target if table.schema.target is not None else "target",
         label=label,
         rows=len(plan.part),
-        rare=int(plan.part.counts[plan.part.rare]),
+        rare=rare,
         estimator=plan.estimator.name,
         metric=plan.metric,
         decision=plan.decision,
@@ -280,11 +288,7 @@ def _concluded(
         curves={name: mean_curves(found) for name, found in rows.items()},
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
-        notes=(
-            *_few(int(plan.part.counts[plan.part.rare]), folds),
-            *_cut_short(schedule, len(plan.tests)),
-            *sorted({note for several in rows.values() for d in several for note in d["notes"]}),
-        ),
+        notes=(*_few(rare, folds), *_cut_short(schedule, len(plan.tests)), *sorted(told_by)),
         seed=seed,
     )
 
@@ -298,6 +302,7 @@ def _advice(
     table: Table,
     label: Any,
     chosen: list[Strategy],
+    prior: bool,
 ) -> tuple[Recommendation, list[Chances]]:
     """Give the recommendation, and the `Chances` of every strategy that changes the ranking."""
     about = METRICS[plan.metric]
@@ -307,15 +312,18 @@ def _advice(
     margin = margin_of(plan.metric, level)
     reference = about.sign * value["nothing"]
     own = np.array([about.sign * value[n] for n in tried]).reshape(len(tried), len(reference))
-    chances = chances_of(tried, own, reference, ratio=ratio, margin=margin)
+    how = {"ratio": ratio, "margin": margin}
+    # A training part has 1 / (1 + ratio) of all rows.
+    rare = float(plan.part.counts[plan.part.rare]) / (1 + ratio)
+    priors = priors_for(plan.estimator.name, plan.metric, rare) if prior else None
+    chances = chances_of(tried, own, reference, **how, priors=priors)
     deciding = "f1" if plan.part.cost is None else "cost"
     thresholds = [d["thresholds"][deciding] for d in rows["nothing"]]
     advice = recommend(
         chances,
         value["nothing"],
         metric=plan.metric,
-        margin=margin,
-        ratio=ratio,
+        **how,
         prevalence=float((plan.part.y == plan.part.rare).mean()),
         threshold=float(np.median(thresholds)),
         target=str(table.schema.target),

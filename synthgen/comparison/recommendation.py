@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t as student
@@ -15,10 +15,16 @@ from synthgen.report.answer import Recommendation
 
 LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # in the metric; share of the score of nothing
 SURE = 0.8  # a strategy is recommended if it helps with at least this probability
-# This strategy alone is tested by its own interval: it was confirmed on tables that were not used
-# to choose it (`evaluation/benchmark.md`). The others need simultaneous intervals, because the best
-# of many looks good by chance.
+# Of this strategy alone enough is known from other tables (`evaluation/benchmark.md`): it has a
+# prior, and is judged by itself. The others need simultaneous intervals, because the best of many
+# looks good by chance.
 FIRST = "auto"
+ALONE = 0.9  # it must also help with this probability by the scores on the table at hand alone
+# Student-t prior (location, scale) of its gain in average precision, by classifier, fitted to the
+# tables of the benchmark. The scale holds extra variance: other tables may come from elsewhere.
+PRIORS = {"hgb": (0.018, 0.033), "rf": (0.011, 0.03), "lr": (0.018, 0.052)}
+PRIOR_FREEDOM = 4
+PRIOR_ROWS = 10, 300  # training rows of the class for which the prior was fitted
 DRAWS = 20_000  # joint draws of the true gains: probabilities are accurate to 0.004
 # What does a strategy; those without an entry are told in Python's words by their summary.
 COMMANDS = {
@@ -30,6 +36,8 @@ COMMANDS = {
     "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier()",
     "smote": "imblearn.over_sampling.SMOTENC(..., sampling_strategy=0.3)",
 }
+
+Prior = tuple[float, float]  # location and scale
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,11 @@ class Chances:
         best: Probability that it is the best of all strategies, nothing included.
         regret: Expected difference between the gain of the best strategy and its gain, in the unit
             of the metric.
-        established: Whether the gain is significantly above 0: the 95 % interval lies above 0; for
-            `auto` its own interval, for all others a simultaneous one.
+        established: Whether the scores on this table, without a prior, show a gain: for `auto` it
+            helps with a probability of at least 0.9, for all others the simultaneous 95 % interval
+            lies above 0.
+        alone: Probability that it helps by the scores on this table alone, if `helps` also uses a
+            prior; otherwise None.
     """
 
     strategy: str
@@ -58,6 +69,28 @@ class Chances:
     best: float = 0.0
     regret: float = 0.0
     established: bool = True
+    alone: float | None = None
+
+
+def priors_for(estimator: str, metric: str, rows: float) -> dict[str, Prior]:
+    """Look up the priors of the gains that were measured on other tables.
+
+    Args:
+        estimator: Name of the classifier that all strategies use.
+        metric: Name of the metric by which strategies are ranked.
+        rows: Rows of the class in a training part.
+
+    Returns:
+        The prior (location, scale) of each strategy that has one.
+
+    Example:
+        >>> priors_for("rf", "average_precision", 80), priors_for("rf", "average_precision", 8000)
+        ({'auto': (0.009, 0.029)}, {})
+    """
+    low, high = PRIOR_ROWS
+    if metric != "average_precision" or estimator not in PRIORS or not low <= rows <= high:
+        return {}
+    return {FIRST: PRIORS[estimator]}
 
 
 def margin_of(metric: str, level: float) -> float:
@@ -78,6 +111,7 @@ def chances_of(
     *,
     ratio: float,
     margin: float,
+    priors: Mapping[str, Prior] | None = None,
 ) -> list[Chances]:
     """Run the Bayesian correlated t-test (Corani & Benavoli 2015) for each strategy.
 
@@ -85,6 +119,8 @@ def chances_of(
     J splits. Its scale is the standard error corrected for splits that share training rows (Nadeau
     & Bengio 2003). All gains together have a multivariate t distribution with the covariance of the
     differences over the splits. Draws from it give the probability of being best, and the regret.
+    With priors the same draws are weighted by the prior densities (a hierarchical model as in
+    Benavoli et al. 2017, whose upper level is fixed): all values then come from the draws.
 
     Args:
         names: Names of the strategies.
@@ -92,6 +128,8 @@ def chances_of(
         reference: Scores of doing nothing on the same splits, shape (splits,).
         ratio: n_test / n_train of a split.
         margin: Smallest relevant gain or loss, in the unit of the metric.
+        priors: Location and scale of a Student-t prior of the gain of some strategies, by name. The
+            others have a flat prior. None: all have.
 
     Returns:
         One `Chances` for each strategy.
@@ -103,10 +141,9 @@ def chances_of(
         >>> round(found.gain, 3), round(found.helps, 2), round(found.harms, 2)
         (0.05, 1.0, 0.0)
     """
-    found = []
     differences = scores - reference
-    joint = zip(*_joint(differences, ratio), _established(names, differences, ratio), strict=True)
-    for name, own, more in zip(names, differences, joint, strict=True):
+    found = []
+    for name, own in zip(names, differences, strict=True):
         (mean,), (error,) = corrected(own[None], ratio)
         if error > 0:
             posterior = student(len(reference) - 1, mean, error)
@@ -114,33 +151,72 @@ def chances_of(
             low, high = (float(end) for end in posterior.interval(CONFIDENCE))
         else:  # no split differs
             helps, harms, low, high = 0.0, 0.0, float(mean), float(mean)
-        equal = 1 - helps - harms
-        found.append(Chances(name, float(mean), (low, high), helps, equal, harms, *more))
-    return found
+        found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
+    found = _established(found, differences, ratio)
+    if not found:
+        return []
+    gains = _joint(differences, ratio)
+    known = {name: prior for name, prior in (priors or {}).items() if name in names}
+    weights = np.ones(DRAWS)
+    for name, (location, scale) in known.items():
+        weights *= student.pdf(gains[names.index(name)], PRIOR_FREEDOM, location, scale)
+    weights /= weights.sum()
+    if known:
+        found = [
+            replace(
+                _weighted(c, own, weights, margin), alone=c.helps if c.strategy in known else None
+            )
+            for c, own in zip(found, gains, strict=True)
+        ]
+    most = np.maximum(gains.max(axis=0), 0.0)  # doing nothing gains 0
+    best = ((gains.argmax(axis=0) == np.arange(len(gains))[:, None]) & (most > 0)) @ weights
+    regret = (most - gains) @ weights
+    return [
+        replace(c, best=float(p), regret=float(lost))
+        for c, p, lost in zip(found, best, regret, strict=True)
+    ]
 
 
-def _joint(differences: np.ndarray, ratio: float) -> tuple[list[float], list[float]]:
-    """Estimate, per strategy, the probability that it is the best, and its expected regret."""
-    count, splits = differences.shape
-    if not count:
-        return [], []
+def _joint(differences: np.ndarray, ratio: float) -> np.ndarray:
+    """Draw the true gains of all strategies together, shape (strategies, draws)."""
+    splits = differences.shape[1]
     rng = np.random.default_rng(2017)  # the same draws each time
     mean = differences.mean(axis=1, keepdims=True)
     spread = (differences - mean) * np.sqrt((1 / splits + ratio) / (splits - 1))
     stretch = np.sqrt((splits - 1) / rng.chisquare(splits - 1, DRAWS))
-    gains = mean + spread @ rng.standard_normal((splits, DRAWS)) * stretch
-    most = np.maximum(gains.max(axis=0), 0.0)  # doing nothing gains 0
-    first = (gains.argmax(axis=0) == np.arange(count)[:, None]) & (most > 0)
-    return first.mean(axis=1).tolist(), (most - gains).mean(axis=1).tolist()
+    return mean + spread @ rng.standard_normal((splits, DRAWS)) * stretch
 
 
-def _established(names: Sequence[str], differences: np.ndarray, ratio: float) -> list[bool]:
-    mean, error = corrected(differences, ratio)
-    others = np.array([name != FIRST for name in names], dtype=bool)
-    times = np.full(len(names), student.ppf((1 + CONFIDENCE) / 2, differences.shape[1] - 1))
+def _weighted(chances: Chances, gains: np.ndarray, weights: np.ndarray, margin: float) -> Chances:
+    """Replace the gain, its interval and the three probabilities by those of weighted draws."""
+    order = np.argsort(gains)
+    reached = np.cumsum(weights[order])
+    ends = np.searchsorted(reached, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = gains[order][ends.clip(max=len(gains) - 1)].tolist()
+    helps, harms = float(weights @ (gains > margin)), float(weights @ (gains < -margin))
+    return replace(
+        chances,
+        gain=float(weights @ gains),
+        interval=(low, high),
+        helps=helps,
+        equal=1 - helps - harms,
+        harms=harms,
+    )
+
+
+def _established(
+    chances: Sequence[Chances], differences: np.ndarray, ratio: float
+) -> list[Chances]:
+    """Tell of each strategy whether the scores on this table alone show a gain."""
+    others = np.array([c.strategy != FIRST for c in chances], dtype=bool)
+    least = np.full(len(chances), -np.inf)
     if others.any():
-        times[others] = critical_value(differences[others])
-    return [bool(low > 0) for low in mean - times * error]
+        mean, error = corrected(differences[others], ratio)
+        least[others] = mean - critical_value(differences[others]) * error
+    return [
+        replace(c, established=bool(low > 0 if c.strategy != FIRST else c.helps >= ALONE))
+        for c, low in zip(chances, least, strict=True)
+    ]
 
 
 def guessing(metric: str, prevalence: float) -> float | None:
@@ -164,8 +240,9 @@ def recommend(
 ) -> Recommendation:
     """Recommend one action.
 
-    Candidates are the strategies that probably help and whose gain is established. The simplest
-    candidate that is practically as good as the one with the largest expected gain is recommended.
+    Candidates are the strategies that probably help and whose gain is established by this table, so
+    that a prior alone is never enough. The simplest candidate that is practically as good as the
+    one with the largest expected gain is recommended.
     If doing nothing may rank no better than chance, differences are noise and no strategy is
     recommended.
 
@@ -204,7 +281,7 @@ def recommend(
             sure = (
                 f"No strategy is established to help: {best.strategy} has the greatest expected "
                 f"gain, {about.text(best.gain, signed=True)}, and helps with probability "
-                f"{best.helps:.2f}; {reached}."
+                f"{best.helps:.2f}{_alone(best)}; {reached}."
             )
         return Recommendation(
             "keep",
@@ -223,9 +300,17 @@ def recommend(
     return Recommendation(
         f"use {best.strategy}",
         f"Use {best.strategy}: {about.text(best.gain, signed=True)} {about.words} expected.",
-        f"It helps with probability {best.helps:.2f}, makes no difference that matters (less than "
+        f"It helps with probability {best.helps:.2f}{_alone(best)}, makes no difference that "
+        f"matters (less than "
         f"{about.text(margin)}) with {best.equal:.2f} and harms with {best.harms:.2f}; 95 % "
         f"interval [{low}, {high}], {reached}. The best strategy of all would gain "
         f"{about.text(best.regret)} more, expected.",
         command,
     )
+
+
+def _alone(chances: Chances) -> str:
+    """What the scores on this table alone say, if a prior was used."""
+    if chances.alone is None:
+        return ""
+    return f" ({chances.alone:.2f} by this table alone, without what other tables showed)"

@@ -203,6 +203,7 @@ def sweep(
     groups: Any = None,
     cost: Mapping[str, float] | None = None,
     time_budget: float | None = None,
+    prior: bool = True,
     schema: Schema | None = None,
     n_jobs: int | None = None,
     random_state: RandomState = None,
@@ -224,7 +225,7 @@ def sweep(
         time_budget: Time limit in seconds for all points together.
         resume: Path of a JSON file; each point adds its number of rows of the class to the name and
             has a file of its own.
-        label, strategies, estimator, metric, folds, repeats, groups, cost, schema, n_jobs,
+        label, strategies, estimator, metric, folds, repeats, groups, cost, prior, schema, n_jobs,
             random_state, verbose: See `compare`.
 
     Returns:
@@ -259,6 +260,7 @@ def sweep(
         "folds": folds,
         "repeats": repeats,
         "cost": cost,
+        "prior": prior,
         "schema": schema,
         "n_jobs": n_jobs,
         "verbose": verbose,
