@@ -334,6 +334,22 @@ def test_a_strategy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None
     assert f"{sharp.gain:+.3f} average precision expected" in advice.text
 
 
+def test_what_other_tables_showed_can_be_left_out() -> None:
+    X, y = table(gap=2.5)
+    auto = replace(pick(["class_weight"])[-1], name="auto")  # quick, and known by its name
+    plain_lr = Estimator("lr", LogisticRegression())
+    how: dict[str, Any] = {"strategies": [auto], "estimator": plain_lr}
+    with_prior, without = quick(X, y, **how), quick(X, y, **how, prior=False)
+    assert with_prior.results == without.results
+    (known,), (plain,) = with_prior.chances, without.chances
+    assert (known.alone, plain.alone) == (plain.helps, None)
+    low, high = plain.interval
+    assert known.interval[1] - known.interval[0] < high - low
+    told = f"({plain.helps:.2f} by this table alone, without what other tables showed)"
+    assert told in with_prior.recommendation.certainty
+    assert "other tables" not in without.recommendation.certainty
+
+
 def test_the_threshold_changes_decisions_and_never_the_ranking() -> None:
     X, y = table(gap=1.0)
     found = quick(X, y, cost={"fn": 50, "fp": 1})
