@@ -11,6 +11,9 @@ A loss is larger for rows that a model finds less likely. The attacks use it in 
 - ``classifier``: logistic regression on all losses relative to their means, trained on the shadow
   models to recognise members (Shokri et al. 2017).
 
+Generated rows are attacked in the same ways by their distances and frequencies, and by frequencies
+alone (``frequencies``).
+
 The null of each attack is the same attack on each shadow model. A shadow model learned half of
 train and half of the holdout, so there only chance, or a difference between the tables, separates
 train from holdout.

@@ -309,8 +309,9 @@ def _attacked(
         rows, target, shadows = rows[known], target[known], shadows[:, known]
         seed = child_seed(source, 4, number)
         found = suspicions(target, shadows, learned[:, rows], child_seed(seed, 0))
-        if opponent == "rows":
+        if figures[opponent][1] is not mine.losses:  # known by generated rows
             found = {f"shadow {name}": rows for name, rows in found.items()}
+            found["frequencies"] = -np.concatenate([target[None], shadows])[:, :, 1]
         groups = {str(label): rare[rows], ALL: np.ones(len(rows), dtype=bool)}
         for group, which in groups.items():
             if group == ALL and (which == groups[str(label)]).all():

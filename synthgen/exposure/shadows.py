@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from synthgen.encoding.distances import Space, nearest
 from synthgen.errors import ModelFileError
+from synthgen.exposure.frequencies import frequency_losses
 from synthgen.metrics.privacy_rows import counted_columns
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
@@ -61,8 +62,9 @@ class Answers:
     Attributes:
         losses: Losses of shape (rows, n_losses), the total loss in column 0. None: the file gives
             no likelihood.
-        near: Distance to the nearest of `Audited.made` generated rows, shape (near rows, 1).
-        drawn: The same distance for many more generated rows; None if there are losses.
+        near: Distance to the nearest of `Audited.made` generated rows, and the loss by their
+            frequencies, shape (near rows, 2).
+        drawn: The same for many more generated rows; None if there are losses.
     """
 
     losses: np.ndarray | None
@@ -106,18 +108,22 @@ def shadow(
 
 
 def answers(model: Synthesizer, audited: Audited, seed: np.random.SeedSequence) -> Answers:
-    """Compute losses and distances of all attacked rows for a model."""
+    """Compute losses, distances and frequencies of all attacked rows for a model."""
     rows = audited.rows
     losses = model._losses(rows, child_seed(seed, 0))
     columns, _ = counted_columns(rows)
     space = Space(columns, rows.frame, device=audited.device)
-    judged = space.rows(rows.frame.iloc[audited.near])
+    near = rows.rows(audited.near)
+    judged = space.rows(near.frame)
     more = 0 if losses is not None else min(MOST_DRAWN, DRAWN_MORE * audited.made)
     made = model.sample(max(audited.made, more), random_state=child_seed(seed, 1))
     found = space.rows(made[[c.name for c in rows.schema.columns]])
-    few = nearest(judged, found.take(np.arange(audited.made))).distance
-    many = nearest(judged, found).distance if more else None
-    return Answers(losses, few[:, None], None if many is None else many[:, None])
+
+    def looked_up(number: int) -> np.ndarray:
+        distance = nearest(judged, found.take(np.arange(number))).distance
+        return np.column_stack([distance, frequency_losses(near, made.iloc[:number])])
+
+    return Answers(losses, looked_up(audited.made), looked_up(len(made)) if more else None)
 
 
 def stacked(figures: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -32,7 +32,7 @@ RECOGNISED = {
 # What may be shared, by what was measured (`evaluation/privacy.md`).
 TO_SHARE = {
     "SequentialTrees": (
-        "share the rows, not the model file: on eight tables, attacks found 48 to 92 % of the "
+        "share the rows, not the model file: on eight tables, attacks found 63 to 98 % of the "
         "learned rows with the file and 14 to 19 % with as many new rows, at 10 % false alarms "
         "(guessing finds 10 %)"
     ),
