@@ -164,12 +164,15 @@ def page(results: list[dict[str, Any]]) -> str:
         "interval]; guessing finds 10 %. *Null* is what the same attacks reach where nothing "
         "leaks. A file passes at 15 % or less, with an interval that ends at 20 % or below.",
         "",
+        "What less exact leaves would cost is in [trees.md](trees.md).",
+        "",
         "| synthesizer | table | rows | with the file | null | AUC | so the file | with rows "
         "| null | so rows |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in sorted(audits, key=lambda r: (list(SYNTHESIZERS).index(r["synthesizer"]), r["table"])):
-        cells = [r["synthesizer"], r["table"], f"{r['rows']:,}"]
+        mark = "*" if r.get("without frequencies") else ""
+        cells = [r["synthesizer"] + mark, r["table"], f"{r['rows']:,}"]
         of = {a["opponent"]: a for a in r["attacks"] if a["group"] == "True"}
         for opponent, outcome in r["outcome"].items():
             a = of[opponent]
@@ -177,6 +180,8 @@ def page(results: list[dict[str, Any]]) -> str:
             cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
         lines.append(f"| {' | '.join(cells)} |")
+    if any(r.get("without frequencies") for r in audits):
+        lines += ["", "\\* Measured before frequencies were attacked: more may be found now."]
     lines += ["", "| synthesizer | tables | files that pass, fail | found with the file, median |"]
     lines.append("|---|---|---|---|")
     for name in SYNTHESIZERS:

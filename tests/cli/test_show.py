@@ -45,10 +45,10 @@ def test_a_model_file_tells_what_it_holds(table: pd.DataFrame) -> None:
     assert "perhaps" in run("show", "m")
 
 
-def test_trees_tell_to_share_rows_and_not_the_file(table: pd.DataFrame) -> None:
+def test_trees_tell_not_to_share_the_file(table: pd.DataFrame) -> None:
     run("fit", "t.csv", "--target", "ill", "--label", "no", "-o", "m", "--synthesizer", "trees")
     told = to_share("SequentialTrees")
-    assert told.startswith("share the rows, not the model file")
+    assert told.startswith("do not share the model file")
     assert told in " ".join(run("show", "m").split())
     run("sample", "m", "-n", "9", "-o", "rows.csv", "--json", "rows.json")
     assert json.loads(Path("rows.json").read_text())["share"] == told

@@ -44,7 +44,7 @@ def test_small_leaves_are_caught(leaky: PrivacyAudit):
     assert worst.auc > worst.auc_null + 0.3
     assert leaky.outcome("file") == "fails"
     assert leaky.recommendation.text.startswith(("Keep the file", "Give neither"))
-    assert any("share the rows, not the model file" in note for note in leaky.notes)
+    assert any("do not share the model file" in note for note in leaky.notes)
 
 
 def test_a_model_of_other_rows_is_not():

@@ -48,7 +48,7 @@ def test_manifest_tells_the_files_and_one_hash(whole: Path):
     assert about["sha256_of_files"] == hashlib.sha256(listing.encode()).hexdigest()
     counts = pd.read_parquet(whole)["outcome"].value_counts().to_dict()
     assert about["classes"] == counts
-    assert about["share"].startswith("share the ")
+    assert "share the model file" in about["share"]
     assert sum(counts.values()) == about["rows"] == ROWS
     # 50 and 30 training rows, of which the file keeps two digits.
     assert counts["maybe"] / ROWS == pytest.approx(50 / 80, abs=0.01)
