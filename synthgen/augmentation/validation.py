@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 
 from synthgen.augmentation.amount import AMOUNTS, Amount, Validated, wanted_rows, words
@@ -16,6 +15,7 @@ from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.matrix import Matrix
+from synthgen.model_selection.classifiers import VALIDATION, boosting
 from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.model_selection.selection import choose
 from synthgen.progress import Progress
@@ -31,7 +31,6 @@ MOST_ROWS = 20_000  # new rows per class; sampling more in each fold would take 
 # On a CPU, training a network takes minutes per fold. Validation therefore trains it for
 # BRIEF_SHARE of its steps, at least BRIEF_STEPS, on at most BRIEF_ROWS rows per other class.
 BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
-BOOSTING = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 
 
 def brief(
@@ -261,12 +260,8 @@ class _Trial:
         weight[len(real) :] = np.repeat(
             [(real == c).sum() / n for c, n in new.items()], [*new.values()]
         )
-        is_level = self._known.is_level
-        model = HistGradientBoostingClassifier(**cast(Any, BOOSTING)).set_params(
-            early_stopping=False,
-            categorical_features=is_level if is_level.any() else None,
-            min_samples_leaf=int(np.clip(len(target) // 50, 2, 20)),
-            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1,
+        model = boosting(len(target), self._known.is_level, VALIDATION).set_params(
+            random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1
         )
         with np.errstate(over="ignore"):  # sums of values close to the largest float
             model.fit(coder.transform(X), target, sample_weight=weight)

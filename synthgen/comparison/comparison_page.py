@@ -330,7 +330,7 @@ def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float)
 
 
 def _chance_bars(comparison: Comparison, figures: Figures) -> str:
-    """For each remedy the probabilities that it helps, is equal, or harms, as one bar."""
+    """For each strategy the probabilities that it helps, is equal, or harms, as one bar."""
     told = comparison.chances
     if not told:
         return ""
@@ -345,7 +345,7 @@ def _chance_bars(comparison: Comparison, figures: Figures) -> str:
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(percent)
 
-    title = "Probability that a remedy helps, makes no difference, or harms"
+    title = "Probability that a strategy helps, makes no difference, or harms"
     return figures.svg(draw, title, (5.0, 0.7 + 0.26 * max(len(told), 3)))
 
 

@@ -58,8 +58,9 @@ GRIDS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 # Up to SMALL_TABLE rows, half as many trees with twice the rate are as good in half of the time.
 SMALL_TABLE, FOR_SMALL = 1_000, {"learning_rate": 0.2, "max_iter": 50}
-# The quick model of an audit.
+# Boosting as the quick model of an audit, and to validate how many new rows to add.
 AUDIT = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
+VALIDATION = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
 LEAST = 1e-6  # a probability is never nearer to 0 or 1
 
 
@@ -254,7 +255,7 @@ def boosting(
     Args:
         rows: Number of training rows.
         is_level: Which columns hold categories, shape (columns,).
-        settings: Of scikit-learn's class; `AUDIT` or a setting of ``ESTIMATORS["hgb"]``.
+        settings: Of scikit-learn's class; `AUDIT`, `VALIDATION` or one of ``ESTIMATORS["hgb"]``.
     """
     levels = np.asarray(is_level, dtype=bool)
     return HistGradientBoostingClassifier(**settings).set_params(

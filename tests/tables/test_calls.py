@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 import synthgen
-from synthgen.augmentation import validation
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.validation import FOLDS
 from synthgen.comparison.tuning import INNER_FOLDS
 from synthgen.errors import UsageError
+from synthgen.model_selection import classifiers
 from synthgen.tables.calls import features_and_classes, without_groups
 
 
@@ -178,7 +178,7 @@ def test_a_schema_is_inferred_and_a_guard_fitted_once_for_each_training_part(
     name: str, monkeypatch: pytest.MonkeyPatch
 ):
     call, parts = PARTS[name]
-    monkeypatch.setitem(validation.BOOSTING, "max_iter", 5)
+    monkeypatch.setitem(classifiers.VALIDATION, "max_iter", 5)
     inferred, guarded = Counter[Any](), Counter[Any]()
     infer, guard = synthgen.Schema.infer, Guard.__init__
 
