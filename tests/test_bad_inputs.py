@@ -106,7 +106,7 @@ def odd(result: Augmented) -> None:
 
 def new_ids(result: Augmented) -> None:
     assert result.frame["c"].is_unique
-    assert dict(result.not_learned)["c"].startswith("new numbers or names, as of an ID (")
+    assert dict(result.not_learned)["c"].startswith("new IDs (")
 
 
 def classes_of(*counts: int) -> list[str]:
@@ -485,7 +485,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
     "a column missing after fit": (
         lambda: with_model(base().drop(columns="kind")),
         361,
-        "column 'kind' is missing.*train anew",
+        "column 'kind' is missing.*train again",
     ),
     "a column added after fit": (
         lambda: with_model(base(more=1)),
@@ -495,7 +495,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
     "a column retyped after fit": (
         lambda: with_model(base().assign(x=lambda f: "x" + f["x"].astype(str))),
         361,
-        "column 'x' is (object|str), the model learned float64.*train anew",
+        "column 'x' is (object|str), the model learned float64.*train again",
     ),
     "0 steps": (lambda: network(steps=0), 232, "steps must be .* from 1, not 0"),
     "-1 steps": (lambda: network(steps=-1), 232, "not -1"),

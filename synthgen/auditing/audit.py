@@ -83,10 +83,10 @@ class Audit(Shown):
         rare, model = self.minority, self.model
         counts = [f"{n} {s}{'s' * (n != 1)}" for s, n in self.counts.items() if n]
         worst = self.findings[0] if self.findings else None
-        told, reached, tone = "none", "No model could be trained.", "middling"
+        outcome, reached, tone = "none", "No model could be trained.", "middling"
         if model is not None:
             precision = model.average_precision
-            told = f"average precision {precision.value:.3g}"
+            outcome = f"average precision {precision.value:.3g}"
             reached = (
                 f"A quick boosting model has {said(precision)}, guessing {precision.reference:.3g};"
                 f" at the threshold 0.5 it finds {said(model.recall, '.0%')} of the class."
@@ -96,18 +96,18 @@ class Audit(Shown):
             Card(
                 "Class",
                 f"{rare.rows:,} rows of {rare.label!r}",
-                f"{rare.share:.3%} of {self.rows:,} rows, 1 to {self.ratio:.1f} of the most "
-                f"frequent class, {self.features} features.",
+                f"{rare.share:.3%} of {self.rows:,} rows; the most frequent class has "
+                f"{self.ratio:.1f} rows for each of them. {self.features} features.",
             ),
             Card(
                 "Findings",
                 ", ".join(counts) or "none",
-                "Nothing speaks against training."
+                "No problem was found."
                 if worst is None
                 else worst.message + "." * (not worst.message.endswith("?")),
                 "good" if worst is None else _TONES[worst.severity],
             ),
-            Card("Signal", told, reached, tone),
+            Card("Signal", outcome, reached, tone),
         )
 
     def __repr__(self) -> str:
@@ -122,7 +122,8 @@ class Audit(Shown):
         rare = self.minority
         return (
             f"{self.rows:,} rows, {self.features} features, {len(self.classes)} classes; "
-            f"{rare.label!r} has {rare.rows:,} rows ({rare.share:.3%}), 1 to {self.ratio:.1f}."
+            f"{rare.label!r} has {rare.rows:,} rows ({rare.share:.3%}), one for every "
+            f"{self.ratio:.1f} of the most frequent class."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -190,7 +191,7 @@ class Audit(Shown):
             ]
             for c in best
         ]
-        return ["column", "kind", "missing", "average precision of it alone"], rows
+        return ["column", "kind", "missing", "average precision alone"], rows
 
     def note_lines(self) -> list[str]:
         """Sentences on the class, the model, the findings, and the methods to try."""
@@ -203,20 +204,19 @@ class Audit(Shown):
     def _model_lines(self, model: Model) -> list[str]:
         label = self.minority.label
         lines = [
-            f"Always answering 'not {label}' is right in {self.always_no['accuracy']:.3%} of the "
-            f"rows, a quick boosting model in {said(model.accuracy, '.3%')}. These tell more:"
+            f"Never predicting {label!r} is right in {self.always_no['accuracy']:.3%} of the rows, "
+            f"a quick boosting model in {said(model.accuracy, '.3%')}. These scores say more:"
         ]
         for name in ("balanced_accuracy", "average_precision", "recall", "log_loss"):
             estimate = getattr(model, name)
             lines.append(
-                f"{name.replace('_', ' ')} {said(estimate)}; whoever knows only the shares of the "
-                f"classes has {estimate.reference:.3g}"
+                f"{name.replace('_', ' ')} {said(estimate)}, guessing by the class shares "
+                f"{estimate.reference:.3g}"
             )
         lines.append(
             f"{said(model.hard_share, '.0%')} of {label!r} score below the median of the other "
-            f"rows (50% by chance). To find half of {label!r}, each hit costs "
-            f"{said(model.false_alarms, '.2g')} false alarms "
-            f"({model.false_alarms.reference:.2g} by chance)."
+            f"rows (50% by chance). At 50% recall there are {said(model.false_alarms, '.2g')} "
+            f"false alarms per hit ({model.false_alarms.reference:.2g} by chance)."
         )
         return lines
 

@@ -24,9 +24,10 @@ SMALL = (3.6, 2.3)
 
 
 def audit_figures(found: Audit) -> list[dict[str, Any]]:
-    """Sections of figures as dictionaries: ``name``, ``title``, ``how`` (to read), ``figures``.
+    """Draw the figures, in sections: dictionaries with ``name``, ``title``, ``how``, ``figures``.
 
-    Each figure has ``svg``, ``title`` and ``caption``. Empty if the audit keeps no rows.
+    ``how`` says how to read them. Each figure has ``svg``, ``title`` and ``caption``. The list is
+    empty if the audit keeps no rows.
     """
     seen = found.seen
     if seen is None:
@@ -41,14 +42,15 @@ def audit_figures(found: Audit) -> list[dict[str, Any]]:
         },
         {
             "name": "by-class",
-            "title": f"What tells “{label}” from the others",
-            "how": f"The columns that predict “{label}” best by themselves. Bars and steps are "
-            f"shares of the rows of each side; the outermost bins hold all values beyond them.",
+            "title": f"How “{label}” differs from the other rows",
+            "how": f"The columns that alone predict “{label}” best. Bars and steps are shares of "
+            f"the rows of “{label}” and of the other rows; the outermost bins also hold all values "
+            f"beyond them.",
             "figures": [*_correlations(seen, label, figures), *_histograms(found, seen, figures)],
         },
         {
             "name": "gaps-and-doubts",
-            "title": "Missing cells, and rows to look at",
+            "title": "Missing cells, and rows to check",
             "how": "",
             "figures": [*_gaps(seen, label, figures), *_doubts(seen, label, figures)],
         },
@@ -88,7 +90,7 @@ def _classes(found: Audit, figures: Figures) -> dict[str, str]:
 
     title = "Rows of each class"
     size = (SMALL[0], max(1.3, 0.5 + 0.3 * len(classes)))
-    said = f"1 row of “{clean(rare)}” to {found.ratio:.1f} of the most frequent class."
+    said = f"the most frequent class has {found.ratio:.1f} rows for each row of “{clean(rare)}”."
     return _figure(figures.svg(draw, title, size), title, said)
 
 
@@ -96,16 +98,16 @@ def _paradox(found: Audit, figures: Figures) -> list[dict[str, str]]:
     model = found.model
     if model is None:
         return []
-    told = [
-        ("always “no”: right", found.always_no["accuracy"], REAL),
-        ("quick model: right", model.accuracy.value, REAL),
-        ("always “no”: found", 0.0, MADE),
-        ("quick model: found", model.recall.value, MADE),
+    bars = [
+        ("always “no”: accuracy", found.always_no["accuracy"], REAL),
+        ("quick model: accuracy", model.accuracy.value, REAL),
+        ("always “no”: recall", 0.0, MADE),
+        ("quick model: recall", model.recall.value, MADE),
     ]
 
     def draw(axes: Axes) -> None:
-        _bars(axes, [t[0] for t in told], [t[1] for t in told], [t[2] for t in told])
-        for place, (_, value, _) in enumerate(told):
+        _bars(axes, [t[0] for t in bars], [t[1] for t in bars], [t[2] for t in bars])
+        for place, (_, value, _) in enumerate(bars):
             axes.text(value, place, f" {100 * value:.3g} %", va="center", fontsize=8, color=INK)
         axes.set_xlim(0, 1.25)
         axes.set_xticks([])
@@ -116,9 +118,10 @@ def _paradox(found: Audit, figures: Figures) -> list[dict[str, str]]:
         _figure(
             figures.svg(draw, title, (SMALL[0], 1.7)),
             title,
-            f"“right” is the share of all rows, “found” the share of the "
-            f"{found.minority.rows:,} rows of the class, both at the threshold 0.5. Who never "
-            f"looks is right almost as often, and finds nobody.",
+            f"accuracy is the share of all rows predicted correctly, recall the share of the "
+            f"{found.minority.rows:,} rows of the class that are found, both at the threshold 0.5. "
+            f"A model that never predicts the class finds none of it, but still has a high "
+            f"accuracy.",
         )
     ]
 
@@ -134,41 +137,41 @@ def _histograms(found: Audit, seen: Examined, figures: Figures) -> list[dict[str
         sides = [c.series[side].reset_index(drop=True) for side in (~seen.is_rare, seen.is_rare)]
         name, alone = clean(c.name), 0.0 if c.alone is None else c.alone.value
         svg = figures.svg(partial(draw_column, column=c.column, sides=sides), name, SMALL)
-        said = f"average precision {alone:.3f} by itself; guessing {found.minority.share:.3f}."
+        said = f"average precision {alone:.3f} alone, guessing {found.minority.share:.3f}."
         out.append(_figure(svg, name, said))
     return out
 
 
 def _correlations(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]]:
-    """Association with the class: Spearman's ρ of numbers, Cramér's V of categorical columns."""
+    """Draw the association with the class: Spearman's ρ of numbers, Cramér's V of categories."""
     matrix = Matrix.of(seen.table.schema)
-    some = np.sort(np.random.default_rng(0).permutation(len(seen.table))[:ROWS])
-    cells = matrix.cells(seen.table.frame.iloc[some])
-    rare = seen.is_rare[some].astype(np.float64)
+    sample = np.sort(np.random.default_rng(0).permutation(len(seen.table))[:ROWS])
+    cells = matrix.cells(seen.table.frame.iloc[sample])
+    rare = seen.is_rare[sample].astype(np.float64)
     is_level = np.asarray(matrix.is_level)
-    told = []
+    strongest = []
     for j, name in enumerate(matrix.names):
         pair = np.column_stack([cells[:, j], rare])
         value = associated(pair, np.array([is_level[j], is_level[j]]))[0, 1]
         if np.isfinite(value):
-            told.append((name, float(value), bool(is_level[j])))
-    told = sorted(told, key=lambda t: -abs(t[1]))[:BARS]
-    if not told:
+            strongest.append((name, float(value), bool(is_level[j])))
+    strongest = sorted(strongest, key=lambda t: -abs(t[1]))[:BARS]
+    if not strongest:
         return []
 
     def draw(axes: Axes) -> None:
-        colours = [FIFTH if level else MADE if value > 0 else REAL for _, value, level in told]
-        _bars(axes, [t[0] for t in told], [t[1] for t in told], colours)
+        colours = [FIFTH if level else MADE if value > 0 else REAL for _, value, level in strongest]
+        _bars(axes, [t[0] for t in strongest], [t[1] for t in strongest], colours)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.locator_params(axis="x", nbins=5)
 
     title = f"Correlation with “{label}”"
     return [
         _figure(
-            figures.svg(draw, title, (SMALL[0], max(1.5, 0.6 + 0.2 * len(told)))),
+            figures.svg(draw, title, (SMALL[0], max(1.5, 0.6 + 0.2 * len(strongest)))),
             title,
-            "orange: greater numbers, more of the class; blue: smaller ones (Spearman’s ρ). "
-            "Grey: categories, without a direction (Cramér’s V).",
+            "orange: the class is more frequent among larger numbers; blue: among smaller ones "
+            "(Spearman’s ρ). Grey: categories, without a direction (Cramér’s V).",
         )
     ]
 
@@ -206,10 +209,10 @@ def _gaps(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]]:
     worst = max(columns, key=lambda c: abs(_gap(c.gone, seen.is_rare)))
     far = _gap(worst.gone, seen.is_rare)
     said = (
-        f"a row is a vertical line, filled where its cell is missing; equal gaps stand together. "
-        f"“{clean(worst.name)}” differs most: missing in "
-        f"{worst.gone[seen.is_rare].mean():.1%} of “{label}”, {abs(far):.1%} "
-        f"{'more' if far > 0 else 'less'} than elsewhere."
+        f"each row is a vertical line, coloured where its cell is missing; rows are sorted so that "
+        f"equal patterns are adjacent. “{clean(worst.name)}” differs most: it is missing in "
+        f"{worst.gone[seen.is_rare].mean():.1%} of “{label}”, {100 * abs(far):.1f} points "
+        f"{'more' if far > 0 else 'less'} than in the other rows."
     )
     size = (4.2, max(1.5, 0.7 + 0.2 * len(columns)))
     return [_figure(figures.svg(draw, title, size), title, said)]
@@ -240,13 +243,13 @@ def _doubts(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]
         axes.set_xlabel("score of the quick model", color=INK, fontsize=8)
 
     hard = int((odds[is_rare] < middle).sum())
-    title = "How sure the quick model is"
+    title = "Scores of the quick model"
     return [
         _figure(
             figures.svg(draw, title, (4.2, 2.5)),
             title,
-            f"out of fold. {hard:,} rows of “{label}” lie left of the dashed line, the median of "
-            f"the other rows: they are hard, or their label is wrong.",
+            f"they are out of fold. The dashed line is the median of the other rows. {hard:,} rows "
+            f"of “{label}” lie left of it: they are hard to recognise, or their label is wrong.",
         )
     ]
 

@@ -26,13 +26,13 @@ ESTIMATES = {
     "roc_auc": "area under the ROC curve",
     "log_loss": "log-loss",
     "accuracy": "accuracy",
-    "hard_share": "share of the class that looks less like it than half of the others",
-    "false_alarms": "false alarms for each hit, to find half of the class",
+    "hard_share": "share of the class that scores below the median of the other rows",
+    "false_alarms": "false alarms per hit at 50 % recall",
 }
 
 
 def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
-    """The page as HTML text.
+    """Render the page of an audit as HTML text.
 
     Args:
         found: The audit.
@@ -64,7 +64,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
 
 
 def audit_picture(found: Audit) -> Picture | None:
-    """A figure of the columns that alone predict the class best."""
+    """Make the figure for notebooks: the columns that alone predict the class best."""
     known = [c for c in found.columns if c["average_precision"] is not None]
     best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:CARD_COLUMNS]
     if not best:
@@ -72,8 +72,8 @@ def audit_picture(found: Audit) -> Picture | None:
     return Picture(
         partial(_draw_columns, columns=best, guess=found.minority.share),
         "Average precision of single columns",
-        "The average precision of each column alone, with its 95 % interval; the dashed line is "
-        "guessing. Higher tells more of the class.",
+        "Average precision of each column alone, with its 95 % interval; higher predicts the class "
+        "better. The dashed line is guessing.",
         (5.0, 0.8 + 0.26 * len(best)),
     )
 

@@ -137,13 +137,13 @@ def compare_audits(old: Audit | Mapping[str, Any], new: Audit) -> Drift:
 
 
 def _read(old: Mapping[str, Any]) -> tuple[int, dict[str, int], dict[str, tuple[str, int]]]:
-    """From an audit's JSON: rows, rows per class, and kind and missing cells per column."""
+    """Read from an audit's JSON the rows, the rows per class, and kind and missing per column."""
     try:
         rows = int(old["rows"])
         classes = {c["label"]: int(c["rows"]) for c in old["classes"]}
         columns = {c["name"]: (c["kind"], int(c["missing_rows"])) for c in old["columns"]}
         if rows < 1 or sum(classes.values()) != rows:
-            raise ValueError("the rows of its classes do not add up")
+            raise ValueError("the rows of its classes do not add up to its rows")
     except (KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
         raise UsageError(

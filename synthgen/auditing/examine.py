@@ -175,8 +175,8 @@ def examine(
     equal = groups_of([k for k, c in zip(codes, features, strict=True) if c.kind != "id"], rows)
     others = equal[~is_rare]
     is_coarse = len(np.unique(others)) < len(others) / 2
-    kin = _kin(equal, groups, is_coarse)
-    model, leaks, alone, scored = _modelled(table, is_rare, kin, seed, progress)
+    fold_groups = _fold_groups(equal, groups, is_coarse)
+    model, leaks, alone, scored = _modelled(table, is_rare, fold_groups, seed, progress)
 
     distinct = len(np.unique(equal[is_rare]))
     learned = sum(map(is_learned, features))
@@ -208,7 +208,7 @@ def examine(
     )
 
 
-def _kin(equal: np.ndarray, groups: Any, is_coarse: bool) -> np.ndarray:
+def _fold_groups(equal: np.ndarray, groups: Any, is_coarse: bool) -> np.ndarray:
     """Group number of each row for cross-validation, int of shape (rows,).
 
     Equal rows share a number, so that no test row has a copy in the training part. If the columns
@@ -217,24 +217,31 @@ def _kin(equal: np.ndarray, groups: Any, is_coarse: bool) -> np.ndarray:
     rows = len(equal)
     if groups is None:
         return np.arange(rows) if is_coarse else equal
-    kin = codes_of(pd.Series(np.asarray(groups)))
-    if len(kin) != rows:
-        raise DataError(374, f"groups has {len(kin)} rows and X has {rows}: give one for each row")
-    return kin
+    codes = codes_of(pd.Series(np.asarray(groups)))
+    if len(codes) != rows:
+        raise DataError(
+            374, f"groups has {len(codes)} rows and X has {rows}: give one for each row"
+        )
+    return codes
 
 
 def _modelled(
     table: Table,
     is_rare: np.ndarray,
-    kin: np.ndarray,
+    groups: np.ndarray,
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> tuple[Model | None, list[Leak], list[Estimate | None], tuple[np.ndarray, np.ndarray] | None]:
-    """The quick model, the leaks, the average precision of each single column, and the scores."""
+    """Train the quick model and look for leaks.
+
+    Returns:
+        The model's scores, the leaks, the average precision of each single column, and
+        `Examined.scored`.
+    """
     features = table.schema.features
     places = [ranks_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
-    drawn = draw(is_rare, kin, MODEL_ROWS, child_seed(seed, 0))
+    drawn = draw(is_rare, groups, MODEL_ROWS, child_seed(seed, 0))
     progress.update(1, stage="training a quick model")
     boosted: tuple[Boosted, FoldedRows] | None = None
     model = None
@@ -246,16 +253,16 @@ def _modelled(
 
     def importance() -> np.ndarray:
         assert boosted is not None  # `find_leaks` calls this only if there is a good model
-        lost = np.zeros(len(features))
-        lost[learned] = boosted[0].importance(boosted[1], child_seed(seed, 4))
-        return lost
+        losses = np.zeros(len(features))
+        losses[learned] = boosted[0].importance(boosted[1], child_seed(seed, 4))
+        return losses
 
-    progress.update(2, stage="looking for columns that give the class away")
+    progress.update(2, stage="looking for leaks")
     leaks, alone = find_leaks(
         table,
         places,
         is_rare,
-        kin,
+        groups,
         precision=model.average_precision.value if model else 0.0,
         importance=importance,
         seed=child_seed(seed, 3),
@@ -270,20 +277,20 @@ def lesson(label: str, rows: int, distinct: int, features: int) -> str:
     Example:
         >>> lesson("ill", 9, 9, 4)
         "'ill' has 9 rows (9 distinct) and 4 usable features: one row is 11.11% of recall. With \
-fewer than 10 rows no network is trained, and new rows are resampled from these."
+fewer than 10 rows, no network is trained; new rows are resampled from the real ones."
     """
     size = f"{label!r} has {rows:,} rows ({distinct:,} distinct) and {features} usable features: "
     if rows < 2:
-        return size + "one row is too few to learn from and to test on; collect more."
+        return size + "one row is too few to train and to test on; collect more."
     size += f"one row is {1 / rows:.2%} of recall. "
     if rows < NETWORK_ROWS:
         return (
-            f"{size}With fewer than {NETWORK_ROWS} rows no network is trained, and new rows are "
-            f"resampled from these."
+            f"{size}With fewer than {NETWORK_ROWS} rows, no network is trained; new rows are "
+            f"resampled from the real ones."
         )
     if rows < EARLY_STOP_ROWS:
         return (
             f"{size}A network can be trained, but with fewer than {EARLY_STOP_ROWS} rows none is "
-            f"held out to stop its training early, so it may memorise rows."
+            f"held out for early stopping, so it may memorise rows."
         )
-    return f"{size}That is enough to train a network and to hold rows out to stop it early."
+    return f"{size}That is enough to train a network with held-out rows for early stopping."

@@ -63,10 +63,10 @@ def find(examined: Examined) -> list[Finding]:
     """All findings, errors first; within a severity, in the order of `OF_COLUMN`, `OF_TABLE`."""
     found = of_leaks(examined)
     for column in examined.columns:
-        for look in OF_COLUMN:
-            found += look(column, examined)
-    for look in OF_TABLE:
-        found += look(examined)
+        for check in OF_COLUMN:
+            found += check(column, examined)
+    for check in OF_TABLE:
+        found += check(examined)
     return sorted(found, key=lambda f: SEVERITIES.index(f.severity))
 
 
@@ -82,7 +82,7 @@ def of_values(column: ExaminedColumn, examined: Examined) -> list[Finding]:
         return [_of(column, code, "warning", text)]
     found, top, missing = [], column.top_share, float(column.gone.mean())
     if top >= NEAR_CONSTANT:
-        text = f"{top:.2%} of the rows hold one value, and the others are too few to learn from"
+        text = f"{top:.2%} of the rows have the same value, so there is little to learn from it"
         found.append(_of(column, "near_constant", "warning", text, top_share=top))
     if missing >= MUCH_MISSING:
         text = f"{missing:.1%} of the cells are missing"
@@ -98,7 +98,7 @@ def of_kind(column: ExaminedColumn, examined: Examined) -> list[Finding]:
         text = f"an ID ({reason}): never use it as a feature"
         return [_of(column, "id", "warning", text, distinct=distinct)]
     if kind == "text":
-        text = f"free text ({reason}): it is not learned, and is empty in synthetic rows"
+        text = f"free text ({reason}): no model uses it, and it is empty in synthetic rows"
         return [_of(column, "text", "note", text, distinct=distinct)]
     if kind not in ("integer", "categorical"):
         return []
@@ -107,8 +107,8 @@ def of_kind(column: ExaminedColumn, examined: Examined) -> list[Finding]:
         text += "id in the schema"
         return [_of(column, "id_like", "warning", text, distinct=distinct, cells=rows)]
     if distinct >= max(20, rows / 10) and ID_NAME.search(column.name):
-        text = f"its name and its {distinct:,} values look like entities with several rows each: "
-        text += "give it as groups (--groups), so that rows of one entity share a fold"
+        text = f"its name and its {distinct:,} values suggest entities with several rows each: "
+        text += "use it as groups (--groups), so that rows of one entity share a fold"
         return [_of(column, "entity", "warning", text, distinct=distinct)]
     return of_levels(column) if kind == "categorical" else []
 
@@ -127,8 +127,8 @@ def of_texts(column: ExaminedColumn, examined: Examined) -> list[Finding]:
     if any(odd):
         row, value = row_of(column.series, np.array(odd))
         where = f", but not row {row}: {value}"
-    text = f"taken for text, though most cells look like {what[1]}{where}: mend the cells, or read "
-    text += f"them with pandas.{'to_numeric' if what[1] == 'numbers' else 'to_datetime'}"
+    text = f"read as text, though most cells look like {what[1]}{where}: correct the cells, or "
+    text += f"convert them with pandas.{'to_numeric' if what[1] == 'numbers' else 'to_datetime'}"
     return [_of(column, f"{what[1]}_as_text", "note", text, cells=int(sum(odd)))]
 
 
@@ -138,12 +138,12 @@ def of_levels(column: ExaminedColumn) -> list[Finding]:
     levels = np.unique(column.codes[~column.gone], return_inverse=True)[1]
     few = int((np.bincount(levels) < LEVEL_ROWS).sum())
     if distinct >= MANY_LEVELS or few:
-        text = f"{distinct} levels, {few} of them in fewer than {LEVEL_ROWS} rows: merge those"
-        text = text if few else f"{distinct} levels: check that each has enough rows"
+        text = f"{distinct} categories, {few} of them in fewer than {LEVEL_ROWS} rows: merge those"
+        text = text if few else f"{distinct} categories: check that each has enough rows"
         figures = {"levels": distinct, "rare_levels": few}
         found.append(_of(column, "many_levels", "note", text, **figures))
     if pdt.is_numeric_dtype(column.column.dtype):
-        text = f"taken for categories ({column.column.reason}): if these are quantities, give it "
+        text = f"treated as categories ({column.column.reason}): if these are quantities, give it "
         text += "the kind integer in the schema"
         found.append(_of(column, "codes", "note", text, levels=distinct))
     return found
@@ -164,8 +164,8 @@ def of_dates(column: ExaminedColumn, examined: Examined) -> list[Finding]:
     if not later:
         return []
     newest = str(stamps.max())
-    text = f"{later:,} dates lie after {moment:%Y-%m-%d}, the latest {newest}: planned, mistyped, "
-    text += "or entered after the outcome?"
+    text = f"{later:,} dates lie after {moment:%Y-%m-%d}, the latest on {newest}: check whether "
+    text += "they are planned dates, typing errors, or entered after the outcome"
     return [_of(column, "future_date", "warning", text, rows=later, newest=newest)]
 
 
@@ -185,8 +185,8 @@ def of_missing(column: ExaminedColumn, examined: Examined) -> list[Finding]:
     if p >= MISSING_P / tests or max(empty, filled) < MISSING_RATIO * min(empty, filled):
         return []
     text = f"the class makes up {said(gaps, '.2%')} of the rows where it is missing and "
-    text += f"{said(cells, '.2%')} of the others: does that tell something, or is it how the data "
-    text += "was collected?"
+    text += f"{said(cells, '.2%')} of the others: check that this is not only due to how the data "
+    text += "were collected"
     figures = {"share_missing": empty, "share_present": filled, "p": p}
     return [_of(column, "missing_informative", "warning", text, **figures)]
 
@@ -208,12 +208,12 @@ def _of_leak(leak: Leak) -> Finding:
     code, subject = "leak_pair", f"columns {name} together predict"
     if len(leak.columns) == 1:
         code, subject = "leak_column", f"column {name} alone predicts"
-    figure = f"average precision {said(estimate)}; guessing has {estimate.reference:.3g}"
+    figure = f"average precision {said(estimate)}, guessing {estimate.reference:.3g}"
     evidence = {"average_precision": asdict(estimate)}
     if leak.certain:
-        text = f"{subject} the class ({figure}): drop what is known only after the outcome"
+        text = f"{subject} the class ({figure}): drop columns known only after the outcome"
         return Finding(code, "error", name, text, evidence)
-    text = f"{subject} much of the class ({figure}): is it known before the outcome?"
+    text = f"{subject} the class well ({figure}): check that it is known before the outcome"
     return Finding("strong_column", "warning", name, text, evidence)
 
 
@@ -222,8 +222,8 @@ def of_duplicates(examined: Examined) -> list[Finding]:
     again = duplicates(examined)
     if not again["rows"]:
         return []
-    text = f"{again['rows']:,} rows ({again['share']:.2%}) repeat another row: keep equal rows on "
-    text += "one side of every split"
+    text = f"{again['rows']:,} rows ({again['share']:.2%}) repeat another row: keep equal rows in "
+    text += "the same part of every split"
     severity = "warning" if again["share"] >= WORTH_A_WARNING else "note"
     evidence = {name: again[name] for name in ("rows", "share")}
     return [Finding("duplicates", severity, None, text, evidence)]
@@ -236,8 +236,8 @@ def of_contradictions(examined: Examined) -> list[Finding]:
         return []
     of_rare = found["contradictory_rare_rows"]
     text = (
-        f"{found['contradictory_rows']:,} rows ({of_rare:,} of the rare class) have the features "
-        f"of a row of another class: labels are wrong, or the column that would tell them apart is "
+        f"{found['contradictory_rows']:,} rows ({of_rare:,} of the rare class) have the same "
+        f"features as a row of another class: labels are wrong, or a column that separates them is "
         f"not in the table"
     )
     severity = "warning" if of_rare >= WORTH_A_WARNING * examined.minority.rows else "note"
@@ -271,8 +271,8 @@ def of_labels(examined: Examined) -> list[Finding]:
     for same in read.values():
         if len(same) > 1:
             named = " and ".join(f"{label!r} ({counts[label]:,} rows)" for label in same)
-            text = f"classes {named} differ only in case, spaces or invisible characters: if they "
-            text += "mean the same, merge them"
+            text = f"classes {named} differ only in case, spaces or invisible characters: merge "
+            text += "them if they mean the same"
             evidence = {str(label): counts[label] for label in same}
             found.append(Finding("classes_alike", "warning", None, text, evidence))
     return found
@@ -293,8 +293,8 @@ def of_size(examined: Examined) -> list[Finding]:
         found.append(Finding("tiny_class", severity, None, rare.lesson, {"rows": rare.rows}))
     if rare.duplicates > rare.rows / 2 and not examined.is_coarse:
         text = (
-            f"{rare.duplicates:,} of {rare.rows:,} rows of {rare.label!r} are copies, as "
-            f"over-sampling leaves them: use the table as it was before"
+            f"{rare.duplicates:,} of {rare.rows:,} rows of {rare.label!r} are copies, as if the "
+            f"class had been oversampled: use the table before oversampling"
         )
         evidence = {"duplicates": rare.duplicates}
         found.append(Finding("copied_class", "error", None, text, evidence))
@@ -305,7 +305,7 @@ def of_model(examined: Examined) -> list[Finding]:
     """Findings from the quick model: misleading accuracy, too much signal, or none."""
     model, rare = examined.model, examined.minority
     if model is None:
-        text = "no model was trained: too few distinct rows, or no feature to learn from"
+        text = "no model was trained: there are too few distinct rows, or no usable feature"
         return [Finding("no_model", "warning", None, text, {})]
     found: list[Finding] = []
 
@@ -315,22 +315,23 @@ def of_model(examined: Examined) -> list[Finding]:
     precision, share = model.average_precision, rare.share
     figure = f"average precision {said(precision)}"
     if model.sampled:
-        text = f"the quick model saw {model.rows:,} rows, weighted to the shares of the table"
+        text = f"the quick model used {model.rows:,} rows, weighted to the natural class shares"
         add("sampled", "note", text, rows=model.rows)
     if share <= 0.1:
-        text = f"accuracy misleads: always answering 'not {rare.label}' has {1 - share:.3%}"
+        text = f"accuracy is misleading: never predicting {rare.label!r} has {1 - share:.3%}"
         add("accuracy", "note", text, always_no=1 - share, model=model.accuracy.value)
     if precision.value >= TOO_EASY:
-        text = f"suspiciously easy ({figure}): look for a leak before you believe it"
+        text = f"the class is suspiciously easy to predict ({figure}): look for a leak first"
         add("too_easy", "warning", text, average_precision=precision.value)
     if precision.low <= share or model.roc_auc.low <= 0.5:
-        text = f"the columns are not shown to predict the class: {figure}; guessing has {share:.3g}"
+        text = f"the columns are not shown to predict the class: {figure}, guessing {share:.3g}"
         add("no_signal", "warning", text, low=precision.low, reference=share)
     elif model.hard_share.value >= HARD_SHARE:
         rows = ", ".join(map(str, model.hard_rows[:5]))
         text = (
-            f"{said(model.hard_share, '.0%')} of {rare.label!r} look like the other classes (50% "
-            f"by chance): labels are wrong, or a column is not in the table; see rows {rows}"
+            f"{said(model.hard_share, '.0%')} of {rare.label!r} score below the median of the "
+            f"other rows (50% by chance): labels may be wrong, or a column is missing from the "
+            f"table; check rows {rows}"
         )
         add("hard_rows", "warning", text, share=asdict(model.hard_share))
     return found

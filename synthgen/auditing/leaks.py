@@ -29,8 +29,8 @@ SCREEN_ROWS, SCREEN_CELLS = 20_000, 500_000
 # The gain of a column is (average precision - share of the class) / (1 - share): 0 is guessing, 1
 # is perfect. On 16 real tables without known leaks, three hormones that almost define a disease
 # gain 0.66 to 0.79 alone, and no other column gains more than 0.41. So a gain of 0.6 is suspicious,
-# and one of 0.9 is a leak. Two legitimate columns together reach 0.83. Two of three columns always
-# hold most of the information, so pairs are tried only if there are at least four columns.
+# and one of 0.9 is a leak. Two legitimate columns together reach 0.83. If there are only three
+# columns, two of them naturally hold most of the information, so pairs need at least four.
 LEAK_GAIN, STRONG_GAIN, FEW_COLUMNS = 0.9, 0.6, 4
 
 

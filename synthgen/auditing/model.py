@@ -19,7 +19,7 @@ from synthgen.model_selection.ranking import Ranked, Steps, average_precision
 MODEL_ROWS = 30_000
 FOLDS = 5
 REPLICATES = 500  # bootstrap replicates
-LISTED = 20  # most hard rows, and most look-alikes, to list
+LISTED = 20  # largest number of hard rows, and of look-alikes, to list
 MAX_BINS = 254  # the limit of histogram boosting
 
 
@@ -185,16 +185,16 @@ class Boosted:
     def importance(self, rows: FoldedRows, seed: np.random.SeedSequence) -> np.ndarray:
         """Loss of average precision on fold 0 when each column is shuffled, shape (columns,)."""
         rng = np.random.default_rng(seed)
-        some = rng.permutation(np.flatnonzero(rows.fold == 0))[:4000]
-        y, weight, part = rows.y[some], rows.weight[some], self.matrix[some]
-        whole, lost = average_precision(y, self.scores[some], weight), []
+        sample = rng.permutation(np.flatnonzero(rows.fold == 0))[:4000]
+        y, weight, part = rows.y[sample], rows.weight[sample], self.matrix[sample]
+        whole, losses = average_precision(y, self.scores[sample], weight), []
         for j in range(part.shape[1]):
             column = part[:, j].copy()
             part[:, j] = rng.permutation(column)
             shuffled = self.first.predict_proba(part)[:, 1]
-            lost.append(whole - average_precision(y, shuffled, weight))
+            losses.append(whole - average_precision(y, shuffled, weight))
             part[:, j] = column
-        return np.array(lost)
+        return np.array(losses)
 
 
 def boost(
@@ -330,8 +330,8 @@ def estimated_precision(
 
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:
     """A score with its interval from bootstrap replicates."""
-    # A row of the class that is drawn twice ranks beside itself, which biases the replicates
-    # upwards; so their mean is shifted to the value.
+    # A row of the class that is drawn twice raises the precision at its own rank, which biases the
+    # replicates upwards; so their mean is shifted to the value.
     tail, again = (1 - CONFIDENCE) / 2, again + value - again.mean()
     low, high = map(float, np.quantile(again, [tail, 1 - tail]))
     return Estimate(value, max(0.0, min(value, low)), min(top, max(value, high)), reference)

@@ -99,11 +99,12 @@ def augment(
     seed = fresh_seed() if random_state is None else int(random_state)
     wanted = choose_labels(table, labels, model)
     limits = None if model is None or schema is not None else model.schema_
-    held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}  # wrong ones fail here
+    held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}
+    # The guards come before training, so that an invalid rule fails at once.
     guards, found = {c: Guard(table, c, limits=limits, **held) for c in wanted}, None
     with Progress(verbose) as bar:
         if ratio == "auto" or (ratio is None and n_samples is None and model is None):
-            bar.part("choosing an amount", 0.75)  # five fits of four fifths of the rows
+            bar.part("choosing an amount", 0.75)  # it fits five times, on 80 % of the rows
             found = _validated(table, wanted, synthesizer, model, n_samples, seed, held, verbose)
             additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
         else:
@@ -116,7 +117,7 @@ def augment(
 def _as_validated(
     table: Table, labels: list[Any], found: Validated, *, may_be_none: bool
 ) -> list[Addition]:
-    """The validated number of rows, or that of `default_amount` unless adding none is allowed."""
+    """Return the validated number of rows; that of `default_amount` if it must not be 0."""
     if not may_be_none:
         return default_amount(table.counts, labels, found)
     return [Addition(label, found.rows[label], found.reason) for label in labels]
@@ -129,7 +130,7 @@ def _unfitted(
     seed: int,
     verbose: bool,
 ) -> Synthesizer:
-    """An unfitted copy of the synthesizer, set to learn `labels`."""
+    """Copy the synthesizer, unfitted, and set it to learn `labels`."""
     own = cast(Synthesizer, clone(resolve(synthesizer)))
     own.set_params(classes=labels, random_state=seed)
     if schema is not None:
@@ -181,7 +182,7 @@ def _augmented(
 
 
 def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
-    """The user's table as one frame, with its cells and dtypes unchanged."""
+    """Return the user's table as one frame, with its cells and dtypes unchanged."""
     if isinstance(data, Table):
         return data.frame
     if y is None or is_name(y):
@@ -192,7 +193,7 @@ def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
 def choose_labels(
     table: Table, labels: Sequence[Any] | None, model: Synthesizer | None = None
 ) -> list[Any]:
-    """The classes to add rows to: `labels`, or the rarest class (that `model` has learned)."""
+    """Choose the classes to add rows to: `labels`, or the rarest class that `model` learned."""
     counts, classes = table.counts, table.schema.classes
     if labels is not None and not len(labels):
         raise UsageError(274, "labels is empty: name a class, or leave it out for the rarest one")
@@ -203,7 +204,9 @@ def choose_labels(
         there = [c for c in there if c in model.classes_]
         if not there:
             learned = ", ".join(map(repr, model.classes_))
-            raise DataError(361, f"the model learned class {learned}, of which the table has none")
+            raise DataError(
+                361, f"the model learned class {learned}, and the table has no row of it"
+            )
     return [min(there, key=lambda c: counts[c])]
 
 
@@ -221,7 +224,7 @@ def _validated(
         raise UsageError(
             257,
             "ratio auto trains on parts of the table, but the model has seen all of it: give a "
-            "number, or leave the model out",
+            "number, or leave out the model",
         )
     if n_samples is not None:
         raise UsageError(275, f"ratio auto and {n_samples} rows were both asked for: give one")
@@ -256,7 +259,7 @@ def check_fit(model: Synthesizer, table: Table) -> None:
         raise DataError(
             361,
             f"the table does not fit the model: {'; '.join(wrong[:5])}{more}: "
-            f"give it the columns of the training table, or train anew",
+            f"give it the columns of the training table, or train again",
         )
 
 
@@ -275,7 +278,7 @@ def _joined(frame: pd.DataFrame, parts: list[pd.DataFrame], schema: Schema) -> p
             new = [part.iloc[:, list(part.columns).index(name)] for part in parts]
         if isinstance(old.dtype, pd.CategoricalDtype):
             levels = old.dtype.categories
-            for part in new:  # new IDs are new levels; a model may know levels the table lacks
+            for part in new:  # IDs are new levels, and a model may know levels the table lacks
                 levels = levels.append(
                     part.astype(object)[~part.isin(levels) & part.notna()].pipe(pd.Index).unique()
                 )

@@ -72,7 +72,7 @@ class Augmented(Shown):
     def recommendation(self) -> Recommendation:
         """What to do with the new rows, how sure that is, and the next command."""
         copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
-        known = {"validated": self.validated, "copies": copies}
+        known = {"before": self.before, "validated": self.validated, "copies": copies}
         return advice.recommend(self.additions, self.schema.target, **known)
 
     @property
@@ -148,8 +148,8 @@ class Augmented(Shown):
     def not_learned(self) -> dict[Hashable, str]:
         """Columns that are not learned, each with what the new rows contain in it."""
         what = {
-            "id": "new numbers or names, as of an ID ({reason})",
-            "text": "nothing, as free text is not handed on ({reason})",
+            "id": "new IDs ({reason})",
+            "text": "nothing, because free text is never generated ({reason})",
             "constant": "the constant",
             "missing": "missing",
         }

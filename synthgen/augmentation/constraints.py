@@ -82,18 +82,20 @@ class Rule:
                 rows = pd.DataFrame({key: _comparable(s[judged]) for key, s in used.items()})
                 for key in self._factors:
                     if not pd.api.types.is_numeric_dtype(used[key].dtype):
-                        raise TypeError(f"{self._names[key]!r} holds no numbers: {_TIMES}")
+                        raise TypeError(f"column {self._names[key]!r} is not numeric: {_TIMES}")
                 for key in self._flags:
                     if len(rows) and not pd.api.types.is_bool_dtype(rows[key].dtype):
-                        raise TypeError(f"{self._names[key]!r} is not a boolean: compare it")
+                        raise TypeError(
+                            f"column {self._names[key]!r} is not boolean: use a comparison"
+                        )
                 found = rows.eval(self._expression, engine="python", local_dict={}, global_dict={})
             wanted = int(judged.sum())
             if not isinstance(found, pd.Series | np.ndarray) or found.shape != (wanted,):
-                raise TypeError(f"it gives a {type(found).__name__}, not one boolean for each row")
+                raise TypeError(f"it returns {type(found).__name__}, not one boolean for each row")
             if wanted and not pd.api.types.is_bool_dtype(found.dtype):
-                raise TypeError(f"it gives {found.dtype}, not booleans: compare it")
+                raise TypeError(f"it returns {found.dtype}, not booleans: use a comparison")
         except KeyError as error:
-            what = f"rule {self.text!r} names column {error}, but there is none"
+            what = f"rule {self.text!r} names column {error}, but there is no such column"
             raise UsageError(252, f"{what}: the columns are {listed}") from error
         except Exception as error:  # a user's function or comparison may raise anything
             what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
@@ -122,7 +124,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
 
     def stand_in(found: re.Match[str]) -> str:
         if found[1] is None:
-            return found[0]  # a text
+            return found[0]  # quoted text, not a name
         key = f"column{len(names)}{'_' * len(text)}"  # longer than any name in the rule
         names[key] = found[1]
         return key
@@ -156,7 +158,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str], list[str], list[str]]:
             if isinstance(joined, ast.Name):
                 flags.append(joined.id)
             elif not isinstance(joined, ast.Compare) and not _joined(joined):
-                wrong = "and, or, not, & and | join comparisons: put these in parentheses"
+                wrong = "and, or, not, & and | combine comparisons: put these in parentheses"
     if len(expression.splitlines()) > 1:  # pandas would evaluate each line separately
         wrong = "it has several lines"
     if wrong or not names:
@@ -207,7 +209,7 @@ def violations(
     if not may_miss:
         yield "missing", gone
     if column.kind == "missing":
-        yield "value where the table has none", ~gone
+        yield "value in an empty column", ~gone
     elif column.kind in LEVELS:
         known = pd.Index(list(column.categories), dtype=object, tupleize_cols=False)
         found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)

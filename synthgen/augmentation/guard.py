@@ -19,7 +19,7 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
-# A smaller class is too small to estimate how close two of its rows come by chance.
+# Below MIN_CLASS_ROWS, a class is too small to estimate how close two of its rows are by chance.
 MIN_CLASS_ROWS, MAX_REAL_ROWS = 20, 5_000
 NEAR_SHARE = 0.05
 
@@ -114,7 +114,7 @@ class Guard:
             self.broken[rule.text] = share
             if share > 0.5:
                 what = f"rule {rule.text!r} is broken by {share:.0%} of the {len(rows)} real rows"
-                raise UsageError(254, f"{what} of class {label!r}: mend it, or the table")
+                raise UsageError(254, f"{what} of class {label!r}: correct the rule or the table")
         self.found: list[FoundRule] = []
         if found_rules and table is not None:
             known = {c.name for c in self._columns}
@@ -253,7 +253,7 @@ class Guard:
 def _with_cells(
     column: Column, series: pd.Series, values: np.ndarray, changed: np.ndarray
 ) -> pd.Series:
-    """The series with the cells at `changed` replaced; `values` are coded as in `Matrix.cells`."""
+    """Replace the cells at `changed` by `values`, which are coded as in `Matrix.cells`."""
     values, gone = values[changed], np.isnan(values[changed])
     if column.kind in LEVELS:
         new = column.restore(np.where(gone, -1, values).astype(np.int64))
@@ -271,5 +271,5 @@ def _with_cells(
 
 
 def farthest(positions: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """`positions`, sorted by decreasing distance."""
+    """Sort `positions` by decreasing distance."""
     return positions[np.argsort(-distances[positions], kind="stable")]

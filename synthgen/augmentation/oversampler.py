@@ -209,7 +209,7 @@ class Oversampler(BaseOverSampler):
         """Validate amounts; set `amount_`, `ratio_` and `sampling_strategy_` to the choice."""
         seed = child_seed(seed_sequence(self.random_state), 2)
         counts = table.counts
-        # No rows can be made of a class that has a single row.
+        # A class with a single row cannot be learned.
         made = [label for label in self.sampling_strategy_ if counts[label] > 1]
         self.ratio_ = 0.0
         if made:
@@ -266,7 +266,7 @@ class Oversampler(BaseOverSampler):
             self._validate_params()
         except ValueError as error:
             raise UsageError(241, str(error)) from None
-        resolve(self.synthesizer)  # an unknown name is an error even where no row is wanted
+        resolve(self.synthesizer)  # an unknown name is an error even if no row is wanted
         strategy = self.sampling_strategy
         if self.ratio is not None and strategy != "auto":
             both = f"ratio={self.ratio!r} and sampling_strategy={strategy!r}"
@@ -306,7 +306,10 @@ class Oversampler(BaseOverSampler):
         if callable(asked):
             asked = asked(values)
             if not isinstance(asked, Mapping):
-                raise UsageError(244, f"sampling_strategy returned {asked!r}, no dict of rows")
+                raise UsageError(
+                    244,
+                    f"sampling_strategy returned {asked!r}, not a dict with the rows of each class",
+                )
         if isinstance(asked, Mapping):
             asked = dict(asked)
             for label, rows in asked.items():
@@ -407,7 +410,7 @@ def _appended(X: Any, made: pd.DataFrame) -> Any:
         return whole
     if isinstance(X, list):
         return [*map(list, X), *made.astype(object).to_numpy().tolist()]
-    if X.dtype.kind == "U":  # as wide as the IDs of new rows need
+    if X.dtype.kind == "U":  # a wider dtype, if the IDs of new rows are longer
         return np.concatenate([X, made.to_numpy(dtype=object).astype(str)])
     return np.concatenate([X, made.to_numpy(dtype=X.dtype)])
 

@@ -107,7 +107,7 @@ def augmented_page(
     evaluation: Report | None = None,
     shapes: dict[Any, list[Shape]] | None = None,
 ) -> str:
-    """The page as HTML text; equal results give equal text.
+    """Render the page as HTML text; equal results give equal text.
 
     Args:
         result: The result of `augment`.
@@ -165,7 +165,7 @@ def augmented_page(
 def _class_content(
     result: Augmented, addition: Addition, found: list[Shape], figures: Figures, room: int
 ) -> dict[str, Any]:
-    """Template values for one class, with at most `room` column figures."""
+    """Make the template values for one class, with at most `room` column figures."""
     real, made = _rows_of(result, addition.label)
     least_alike = sorted(found, key=lambda s: s.value)[:room]
     drawn = [
@@ -201,7 +201,7 @@ def _class_content(
 
 
 def augmented_picture(result: Augmented) -> Picture | None:
-    """A figure of the column that differs most from the real rows, for the first class."""
+    """Make the figure for notebooks: the column of the first class that differs most."""
     for label, found in _shapes(result).items():
         if found:
             worst = min(found, key=lambda s: s.value)
@@ -209,8 +209,8 @@ def augmented_picture(result: Augmented) -> Picture | None:
             return Picture(
                 partial(draw_column, column=worst.column, sides=(real, made)),
                 f"{worst.column.name}: real and new rows of {label}",
-                f"{worst.column.name}, of all columns the one that differs most: "
-                f"{worst.value:.2f}, real half against half {worst.reference:.2f}.",
+                f"{worst.column.name}, the column that differs most: similarity "
+                f"{worst.value:.2f}; between halves of the real rows {worst.reference:.2f}.",
                 (4.4, 2.6),
                 ((f"{len(real):,} real rows", "real"), (f"{len(made):,} new rows", "made")),
             )
@@ -307,7 +307,7 @@ def _amounts(result: Augmented, figures: Figures) -> str:
         axes.plot(places, list(curve.values()), color=REAL, linewidth=1.4, marker="o")
         axes.plot([*curve].index(chosen), curve[chosen], color=MADE, marker="o", markersize=8)
         axes.set_xticks(places, [*curve])
-        axes.set_xlabel("rows of the class over those of the largest", color=INK, fontsize=8)
+        axes.set_xlabel("amount of new rows", color=INK, fontsize=8)
         axes.set_ylabel("average precision", color=INK, fontsize=8)
 
     return figures.svg(draw, "Average precision for each amount of new rows", (5, 2.4))
@@ -358,8 +358,8 @@ def _draw_losses(axes: Axes, history: History) -> None:
 def _draw_held_out(axes: Axes, history: History) -> None:
     steps = history.steps[-1]
     every = -(-steps // 20)  # the runner evaluates 20 times
-    looked = [min((i + 1) * every, steps) for i in range(len(history.held_out))]
-    axes.plot(looked, history.held_out, color=REAL, linewidth=1.4, marker=".")
+    evaluated = [min((i + 1) * every, steps) for i in range(len(history.held_out))]
+    axes.plot(evaluated, history.held_out, color=REAL, linewidth=1.4, marker=".")
     axes.axvline(history.best_step, color=MADE, linewidth=1.2, linestyle="--")
     axes.set_xlabel("step", color=INK, fontsize=8)
 
@@ -375,18 +375,22 @@ def _first_rows(made: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
-    """Sentences on near copies and on rules that real rows break."""
+    """Yield sentences on near copies, found rules, and rules that real rows break."""
     if found["near_copies"] == "allowed":
         yield (
-            f"Rows of “{clean(label)}” are real rows, each moved a little, so near copies of "
+            f"New rows of “{clean(label)}” are real rows with a little noise, so near copies of "
             f"training rows were not refused."
         )
     elif found["note"]:
         yield clean(found["note"]) + "."
     if found["found_rules"]:
         yield (
-            f"New rows keep what all real rows keep: {clean('; '.join(found['found_rules']))}."
-            + (f" In {found['restored']:,} rows a cell was restored." * bool(found["restored"]))
+            f"New rows satisfy the rules that all real rows satisfy: "
+            f"{clean('; '.join(found['found_rules']))}."
+            + (
+                f" In {found['restored']:,} rows a cell was corrected accordingly."
+                * bool(found["restored"])
+            )
         )
     for rule, share in found["broken_by_real_rows"].items():
         if share:

@@ -138,16 +138,16 @@ def guarded_sample(
     draws, given_up = _filled(draws, made, partial(draw, label=label), label, seed)
     frame, refused, note = draws.result(label)
     note = " ".join(filter(None, (given_up, note)))
-    if draws.rounds > 1:  # each draw counts its IDs from the same number
+    if draws.rounds > 1:  # each draw numbers its IDs from the same start, so number them anew
         for place, column in enumerate(synthesizer.schema_.features):
             if column.kind == "id":
                 frame.isetitem(place, cast(Any, unlearned(column, n_samples)))
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
     state = "accepted" if draws.accepted else "refused" if draws.measured else "allowed"
-    told = tuple(rule.text for rule in draws.guard.found)
+    rules = tuple(rule.text for rule in draws.guard.found)
     return Guarded(
-        frame, refused, draws.drawn, draws.rounds, state, note, guard.broken, told, draws.restored
+        frame, refused, draws.drawn, draws.rounds, state, note, guard.broken, rules, draws.restored
     )
 
 
@@ -181,20 +181,20 @@ def _filled(
 
 
 def _given_up(label: Any, draws: _Draws) -> str:
-    """Warning that says why found rules were dropped."""
+    """Write the warning that says why found rules were dropped."""
     prefix = "found rule: "
     worst = next((why for why, _ in draws.seen.most_common() if why.startswith(prefix)), prefix)
     return (
-        f"class {label!r}: {draws.valid:,} of {draws.drawn:,} rows keep the rules that all real "
-        f"rows keep (most break {worst.removeprefix(prefix)!r}), so these rules are not enforced. "
-        f"Trees keep more of them: synthesizer='trees'."
+        f"class {label!r}: only {draws.valid:,} of {draws.drawn:,} rows satisfy the rules that all "
+        f"real rows satisfy (most break {worst.removeprefix(prefix)!r}), so these rules are not "
+        f"enforced. Trees satisfy more of them: synthesizer='trees'."
     )
 
 
 def _drawing(
     synthesizer: Synthesizer, where: Mapping[Any, Any] | None
 ) -> Callable[..., pd.DataFrame]:
-    """`sample` of the synthesizer, with `where` filled in."""
+    """Return the synthesizer's `sample`, with `where` filled in."""
     if not where:
         return synthesizer.sample
     if not isinstance(synthesizer, TabFlow):
@@ -285,7 +285,7 @@ class _Draws:
             raise ConvergenceError(
                 611,
                 f"{who}{self.valid} of {self.drawn} rows drawn in {self.rounds} rounds "
-                f"keep to the table's limits and the rules, but {self.rows} are needed. Refused: "
+                f"satisfy the table's limits and the rules, but {self.rows} are needed. Refused: "
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer rows",
             )
         if len(accepted):
@@ -294,8 +294,9 @@ class _Draws:
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
                 f"{who}{len(accepted)} of {self.rows} new rows are nearer to training "
-                f"rows than real rows are to each other ({copies} are copies): {self.rounds} "
-                f"rounds gave too few others. Train on more rows or for fewer steps"
+                f"rows than real rows are to each other ({copies} are copies), because "
+                f"{self.rounds} rounds gave too few other rows. Train on more rows or for fewer "
+                f"steps"
             )
         self.seen.subtract(self._near(self.distances[self.fine]))
         refused = {why: n for why, n in self.seen.most_common() if n > 0}

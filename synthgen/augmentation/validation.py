@@ -17,7 +17,7 @@ from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.matrix import Matrix
 from synthgen.model_selection.classifiers import VALIDATION, boosting
 from synthgen.model_selection.folds import deal, equal_rows
-from synthgen.model_selection.selection import choose
+from synthgen.model_selection.selection import CONFIDENCE, Difference, choose, compare_to
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
@@ -129,11 +129,15 @@ def validated_amount(
         for f in range(FOLDS):
             progress.update(f, stage=f"choosing an amount, fold {f + 1} of {FOLDS}")
             scores[:, f] = trial.scores(f)
-    place = choose(scores, ratio=1 / (FOLDS - 1))
+    ratio = 1 / (FOLDS - 1)
+    position = choose(scores, ratio=ratio)
     curve = {words(a): float(v) for a, v in zip(tried, scores.mean(axis=1), strict=True)}
-    chosen = tried[place]
+    chosen = tried[position]
     reason = _explained(curve, words(chosen), trial.stand_in)
-    finding = _finding(curve, words(chosen), trial.stand_in)
+    # The intervals are simultaneous over all amounts, since the best of several looks too good.
+    gains = compare_to(scores[1:], scores[0], ratio=ratio, bounds=(0.0, 1.0))
+    gain = gains[position - 1] if position else None
+    finding = _finding(curve, words(chosen), gain, trial.stand_in)
     return Validated(chosen, trial.by_label(chosen), curve, reason, finding)
 
 
@@ -274,28 +278,31 @@ class _Trial:
 
 
 def _explained(curve: dict[str, float], chosen: str, stand_in: str) -> str:
-    how = f"average precision on {FOLDS} folds: {_told(curve)}"
+    how = f"average precision on {FOLDS} folds: {_listed(curve)}"
     how += f"; validated with {stand_in}" if stand_in else ""
     if chosen != "none":
-        return f"{chosen}: the smallest amount within one error of the best ({how})"
+        return f"{chosen}: the smallest amount within one standard error of the best ({how})"
     return (
-        "none: in validation no amount improved average precision by more than one error "
+        "none: in validation no amount improved average precision by more than one standard error "
         f"({how}). To add rows anyway, ask for a number of rows or a ratio"
     )
 
 
-def _told(curve: dict[str, float]) -> str:
+def _listed(curve: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in curve.items())
 
 
-def _finding(curve: dict[str, float], chosen: str, stand_in: str) -> str:
+def _finding(curve: dict[str, float], chosen: str, gain: Difference | None, stand_in: str) -> str:
+    """Say whether new rows improved a classifier; `gain` is that of the chosen amount."""
     by = f" with {stand_in}" if stand_in else ""
-    if chosen == "none":
+    if gain is None:
         return (
-            f"In validation{by}, new rows did not improve a classifier (average precision: "
-            f"{_told(curve)})."
+            f"In validation{by}, new rows did not improve a classifier by more than one standard "
+            f"error (average precision: {_listed(curve)})."
         )
+    verb = "improved" if gain.low > 0 else "may have improved"
     return (
-        f"In validation{by}, new rows improved a classifier: average precision "
-        f"{curve[chosen]:.3f} with {chosen}, {curve['none']:.3f} with none."
+        f"In validation{by}, new rows {verb} a classifier: the amount {chosen!r} changed average "
+        f"precision by {gain.mean:+.3f} from {curve['none']:.3f} ({CONFIDENCE:.0%} interval "
+        f"[{gain.low:+.3f}, {gain.high:+.3f}], simultaneous over all amounts tried)."
     )

@@ -122,8 +122,9 @@ def _refuse_strategies(context: click.Context, parameter: click.Parameter, value
     if value:
         raise UsageError(
             225,
-            f"{parameter.opts[0]}: auto averages unlike learners and compares nothing: choose them "
-            f"with --members; to try strategies use synthgen compare",
+            f"{parameter.opts[0]}: auto averages several classifiers and does not compare "
+            f"strategies: choose the classifiers with --members; to compare strategies, use "
+            f"synthgen compare",
         )
 
 

@@ -297,7 +297,7 @@ def _show_classifier(model: Path, json_file: str | None) -> None:
     if json_file != "-":
         say(f"classifier of {', '.join(map(str, loaded.classes_))}")
         say(f"the mean of {', '.join(loaded.members_)}")
-        say(f"{loaded.label_!r} from a probability of {loaded.threshold_:.3g} on")
+        say(f"predicts {loaded.label_!r} if its probability is at least {loaded.threshold_:.3g}")
         rows = content["columns"]
         show_table(list(rows[0]), [list(row.values()) for row in rows])
         say(content["disclosure"])

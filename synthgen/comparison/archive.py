@@ -1,4 +1,4 @@
-"""The archive that a classifier's file is, checked before anything in it is unpacked."""
+"""Checks of a classifier's file, a zip archive, before anything in it is unpacked."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_MEMBERS = 100_000
 
 
 def read_archive(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file whose archive unpacks to a size that memory can hold.
+    """Read the bytes of a classifier's file, and check its archive.
 
     Args:
-        path: A file of `ImbalancedClassifier.save`.
+        path: A file that `ImbalancedClassifier.save` wrote.
 
     Raises:
-        ModelFileError: it cannot be read (E432), is no such archive (E433), or unpacks to more
-            than 2 GiB, or to other sizes than it states (E436).
+        ModelFileError: The file cannot be read (E432), is not such an archive (E433), or unpacks to
+            more than 2 GiB (E436).
     """
     try:
         data = read_bytes(path, limit=MAX_UNPACKED)
@@ -44,7 +44,7 @@ def read_archive(path: str | os.PathLike[str]) -> bytes:
 
 
 def is_classifier(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is an archive as skops writes it; torch's pickles are archives, too."""
+    """Whether a file is an archive written by skops; files of torch are zip archives, too."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -52,14 +52,14 @@ def is_classifier(path: str | os.PathLike[str]) -> bool:
 
 
 def check_archive(data: bytes, what: str) -> None:
-    """Add up what an archive unpacks to, and hold the shape of each array against its bytes.
+    """Check the unpacked size of an archive, and that each array is as large as its header says.
 
     Args:
-        data: The whole file.
-        what: Its path, for an error.
+        data: Content of the file.
+        what: Path of the file, for errors.
 
     Raises:
-        ModelFileError: see `read_archive`.
+        ModelFileError: See `read_archive`.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -68,25 +68,25 @@ def check_archive(data: bytes, what: str) -> None:
             if total > MAX_UNPACKED or len(members) > MAX_MEMBERS:
                 raise ModelFileError(
                     436,
-                    f"{what}: its {len(members):,} parts unpack to {total:,} bytes, and a file of "
-                    f"synthgen auto to {MAX_UNPACKED:,} at most: check where it is from",
+                    f"{what}: its {len(members):,} parts unpack to {total:,} bytes, but those of a "
+                    f"file of synthgen auto to at most {MAX_UNPACKED:,}: check where it comes from",
                 )
             for member in members:
                 if member.filename.endswith(".npy"):
                     with archive.open(member) as file:
                         _check_array(file, member.file_size)
                 elif member.filename != "schema.json" or member.file_size > MAX_SCHEMA:
-                    raise ValueError(f"it has a part {member.filename!r}")
+                    raise ValueError(f"it has an unexpected part {member.filename!r}")
     except ModelFileError:
         raise
     except Exception as error:  # a damaged archive fails in any of many ways
         raise ModelFileError(
-            433, f"{what} is damaged, or no file of synthgen auto: {error}"
+            433, f"{what} is damaged, or was not written by synthgen auto: {error}"
         ) from error
 
 
 def _check_array(file: IO[bytes], size: int) -> None:
-    """Refuse an array that claims another size than the bytes that hold it."""
+    """Reject an array whose header states another size than it has."""
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     shape, _, dtype = read[npy.read_magic(file)](file)
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - file.tell():
@@ -94,15 +94,15 @@ def _check_array(file: IO[bytes], size: int) -> None:
 
 
 def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) -> None:
-    """Hold the values of a file against what they may be, and predict one row.
+    """Check that the values of a file are allowed and that its classifier can predict a row.
 
     Args:
-        content: By name, as `ImbalancedClassifier.save` writes it.
-        n_columns: Columns that the file describes.
-        n_classes: Classes that it names.
+        content: Values by name, as `ImbalancedClassifier.save` writes them.
+        n_columns: Number of columns that the file describes.
+        n_classes: Number of classes that the file names.
 
     Raises:
-        ModelFileError: a value is none that `save` writes, or the classifier cannot predict (E418).
+        ModelFileError: A value is not allowed, or the classifier cannot predict (E418).
     """
     Stored(content["threshold"], "threshold").number(0, 1)
     Stored(content["rare"], "rare").whole(0, n_classes - 1)

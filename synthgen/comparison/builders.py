@@ -1,7 +1,7 @@
 """How each family of strategies makes a classifier of a training part.
 
-Where a strategy changed the shares of the classes to train on, the change is taken out of the
-probabilities again (Saerens et al. 2002).
+If a strategy trains on other class shares than the table has, the predicted probabilities are
+corrected to the natural shares (Saerens et al. 2002).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from synthgen.errors import UsageError
 from synthgen.model_selection.estimators import Estimator, NotApplicable, fit_model
 from synthgen.seeds import child_seed
 
-SHARE = 0.3  # what resampling aims at: rows of a class over those of the most frequent one
+SHARE = 0.3  # default goal of resampling: rows of a class / rows of the most frequent class
 
 # A `Build` is called once for each training part. It returns a function that takes the number of a
 # setting and trains the classifier.
@@ -45,7 +45,7 @@ Build = Callable[[Part, Estimator, np.random.SeedSequence], Tunable]
 
 
 def shift_of(y: np.ndarray, part: Part) -> np.ndarray:
-    """Share of each class in `y` over its share in `part`."""
+    """For each class, its share in `y` divided by its share in `part`."""
     now = np.bincount(y, minlength=part.classes) / len(y)
     natural = part.counts / len(part)
     return np.where((now > 0) & (natural > 0), now / np.where(natural > 0, natural, 1), 1.0)
@@ -64,7 +64,10 @@ def fitted_on(
     coder: Matrix,
     weight: np.ndarray | None = None,
 ) -> Tunable:
-    """The estimator, trained on the rows that a strategy made; weights change class shares too."""
+    """Make a function that trains the estimator on rows `X`, `y` of a strategy.
+
+    The class shares of these rows, in which `weight` counts, are corrected in its probabilities.
+    """
     shift = shift_of(y, part)
     if weight is not None:
         mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
@@ -98,7 +101,7 @@ def balanced(part: Part) -> np.ndarray:
 
 def by_cost(part: Part) -> np.ndarray:
     if part.cost is None:
-        raise NotApplicable("without costs there is no cost matrix: give cost")
+        raise NotApplicable("class weights from costs need the costs: give cost")
     weights = np.full(part.classes, part.cost[1], dtype=float)
     weights[part.rare] = part.cost[0]
     return weights
@@ -119,7 +122,7 @@ def _redrawn(rows: Callable[[Part, np.random.Generator], np.ndarray]) -> Build:
 
 
 def undersampled(amount: Amount) -> Build:
-    """Rows of frequent classes dropped until the rarest class has this share of each."""
+    """Drop rows of frequent classes until the rarest class has `amount` times as many as each."""
     if amount == "double":
         raise UsageError(226, "undersample drops rows: use a share or balance, not double")
     share = 1.0 if amount == "balance" else float(amount)
@@ -127,12 +130,12 @@ def undersampled(amount: Amount) -> Build:
 
 
 def oversampled(amount: Amount) -> Build:
-    """Rows of rare classes repeated."""
+    """Repeat rows of rare classes until they reach `amount`."""
     return _redrawn(lambda part, rng: over_rows(part, rng, amount))
 
 
 def under_rows(part: Part, rng: np.random.Generator, share: float = SHARE) -> np.ndarray:
-    """Positions of the rows that undersampling keeps, sorted."""
+    """Draw the rows that undersampling keeps; return their positions, sorted."""
     rarest = part.counts[part.counts > 0].min()
     most = max(int(rarest), round(rarest / share))
     parts = [np.flatnonzero(part.y == c) for c in range(part.classes)]
@@ -142,7 +145,7 @@ def under_rows(part: Part, rng: np.random.Generator, share: float = SHARE) -> np
 
 
 def over_rows(part: Part, rng: np.random.Generator, amount: Amount = SHARE) -> np.ndarray:
-    """Positions of the rows that oversampling gives: all of them, then those it repeats."""
+    """Return the positions of the rows after oversampling: all rows, then the repeated ones."""
     goals = wanted_rows(part.counts, amount)
     more = [
         rng.choice(np.flatnonzero(part.y == c), goal - part.counts[c]) for c, goal in goals.items()
@@ -153,7 +156,7 @@ def over_rows(part: Part, rng: np.random.Generator, amount: Amount = SHARE) -> n
 def imblearn(
     make: Callable[[Part, Matrix, dict[int, int], int], Any],
 ) -> Callable[[Amount], Build]:
-    """A sampler of imbalanced-learn; it gets numbers and codes without missing cells."""
+    """Resample with imbalanced-learn, which gets numbers and codes without missing cells."""
 
     def sized(amount: Amount) -> Build:
         def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
@@ -226,9 +229,12 @@ def smote_tomek(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> 
 
 
 def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
-    """A classifier of its own with four settings, in place of the estimator.
+    """Use another classifier, with four settings, instead of the estimator.
 
-    Without `keeps_shares` it learns as if all classes were equally frequent.
+    Args:
+        make: Function that makes the unfitted classifier for the number of a setting.
+        keeps_shares: Whether its probabilities refer to the natural class shares. If not, it
+            balances the classes itself, and its probabilities are corrected.
     """
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
@@ -245,7 +251,9 @@ def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
             except ValueError as error:
                 if "worse than random" not in str(error):
                     raise
-                raise NotApplicable("boosting cannot begin: its first tree only guesses") from None
+                raise NotApplicable(
+                    "boosting cannot start: its first tree is no better than guessing"
+                ) from None
             return Fitted(coder, model, shift)
 
         return tuned
@@ -281,7 +289,8 @@ def easy(setting: int) -> Any:
 
 
 def rusboost(setting: int) -> Any:
-    # A stump of a balanced draw is often wrong on most rows of the whole, and boosting ends there.
+    # A stump fitted on a balanced sample is often wrong on most rows of the table, and boosting
+    # then stops; so the smallest depth is 3.
     stages, depth = ((50, 3), (100, 3), (50, 5), (100, 5))[setting % 4]
     return RUSBoostClassifier(DecisionTreeClassifier(max_depth=depth), n_estimators=stages)
 
@@ -298,7 +307,7 @@ def focal_mlp(setting: int) -> Any:
 
 def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
     if part.classes > 2:
-        raise NotApplicable("this loss is written for two classes")
+        raise NotApplicable("the focal loss for xgboost supports two classes only")
 
     def make(setting: int) -> Any:
         gamma, depth = ((1.0, 4), (2.0, 4), (1.0, 6), (2.0, 6))[setting % 4]
@@ -308,7 +317,7 @@ def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequenc
 
 
 def sampled(sampler: Any) -> Build:
-    """A user's sampler: it sees the training part as it was given, frame and codes."""
+    """Resample with a user's sampler, which gets the training frame as given, and class codes."""
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = coder_of(part)

@@ -221,14 +221,14 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             average = mean_of(found.fitted, found.shift)
             self._fitted = Calibrated(average, [None] * part.classes, part.rare)
             rows = int(part.counts[part.rare])
-            why = f"class {label!r} has {rows} rows, and {LEAST_RARE} are the least"
+            why = f"class {label!r} has {rows} rows, and at least {LEAST_RARE} are needed"
             if rows >= LEAST_RARE:
-                why = "the time budget left none, or all rows of the class are one group"
+                why = "the time budget allowed no fold, or all rows of the class are in one group"
             self.recommendation_ = Recommendation(
                 "use with care",
-                f"Use it with care: it could not be judged on rows that it has not seen ({why}).",
-                "That is not known; probabilities are not recalibrated, and the threshold is one "
-                "half.",
+                f"Use it with care: it could not be scored on held-out rows, because {why}.",
+                "Its scores are not known, its probabilities are not calibrated, and its threshold "
+                "is 0.5.",
                 PREDICT,
             )
             return
@@ -311,7 +311,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         for name in ("predicted", "probability"):
             if name in map(str, frame.columns):
-                raise UsageError(287, f"the table has a column {name!r} already: rename it")
+                raise UsageError(287, f"the table already has a column {name!r}: rename it")
         p = self.predict_proba(self.known_columns(frame))
         return frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
 
@@ -330,7 +330,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         names = [*getattr(self, "feature_names_in_", frame.columns)]
         missing = [name for name in names if name not in frame.columns]
         if missing:
-            raise DataError(371, f"column {missing[0]!r} is missing: the model needs it")
+            raise DataError(
+                371, f"column {missing[0]!r} is missing: the classifier was trained on it; add it"
+            )
         return frame[names]
 
     def measured(
@@ -389,7 +391,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, **how)
         check_classification_targets(y)
         if len(np.unique(y)) < 2:
-            raise DataError(376, "y has one class: there is nothing to tell apart")
+            raise DataError(376, "y has only one class: a classifier needs rows of at least two")
         return pd.DataFrame(X), y
 
     def __sklearn_tags__(self) -> Any:

@@ -1,4 +1,4 @@
-"""What a file of an `ImbalancedClassifier` may hold, and which members it can hold."""
+"""The file of an `ImbalancedClassifier`: writing, reading, and the types that it may hold."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from synthgen.tables.plain import from_plain, to_plain
 from synthgen.tables.schema import Schema
 from synthgen.training.model_file import naming
 
-FORMAT = 6  # 5 held the recommendation as one text; 1 to 4 one strategy, not an average
+FORMAT = 6  # 5 stored the recommendation as one text; 1 to 4 stored one strategy, not an average
 
-# What a file may hold beside what skops trusts by itself.
+# Types that a file may hold in addition to those that skops trusts by default.
 TRUSTED = [
-    "functools.partial",  # of check_array, below, around the levels that boosting takes
+    "functools.partial",  # of check_array, below, in the encoder of boosting's categories
     "imblearn.ensemble._easy_ensemble.EasyEnsembleClassifier",
     "imblearn.ensemble._forest.BalancedRandomForestClassifier",
     "imblearn.ensemble._weight_boosting.RUSBoostClassifier",
@@ -50,9 +50,9 @@ TRUSTED = [
 
 
 DISCLOSURE = (
-    "in this file: no training row, but the names of all classes, since it predicts them, and of "
-    "all levels, and the least and greatest values of the columns, also where a single row holds "
-    "them: share it only with those who may see these"
+    "this file holds no training row, but it does hold the names of all classes and of all "
+    "categories, and the smallest and largest value of each column, even if only one row has them: "
+    "share it only with people who may see these"
 )
 
 
@@ -78,7 +78,7 @@ def write(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The attributes of a fitted `ImbalancedClassifier`; see `ImbalancedClassifier.load`."""
+    """Read the attributes of a fitted `ImbalancedClassifier`; see `ImbalancedClassifier.load`."""
     from skops import io as skops
 
     data = read_archive(path)
@@ -110,17 +110,17 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         return found
     except (ModelFileError, MemoryError):
         raise
-    except Exception as error:  # a damaged archive fails in any of many ways
+    except Exception as error:  # a damaged archive can fail in any way
         raise ModelFileError(
-            433, f"{path} is damaged, or no file of synthgen auto: {error}"
+            433, f"{path} is damaged, or was not written by synthgen auto: {error}"
         ) from error
 
 
 def to_bytes(content: dict[str, Any], what: str) -> bytes:
-    """The content of a file, checked as `check_types` does when it is read.
+    """Convert the content of a file to bytes, and check its types as a reader will.
 
     Raises:
-        ModelFileError: It cannot be written, or holds a type that is not trusted.
+        ModelFileError: The content cannot be written, or holds a type that is not trusted.
     """
     from skops import io as skops
 
@@ -133,14 +133,14 @@ def to_bytes(content: dict[str, Any], what: str) -> bytes:
 
 
 def check_types(data: bytes, what: str) -> None:
-    """Refuse a file that holds a type which is neither trusted by skops nor in `TRUSTED`.
+    """Reject a file that holds a type which is neither trusted by skops nor in `TRUSTED`.
 
     Args:
-        data: The whole file.
-        what: Its path, for an error.
+        data: Content of the file.
+        what: Path of the file, for errors.
 
     Raises:
-        ModelFileError: It holds another type, is damaged, or is of an older version.
+        ModelFileError: The file holds another type, is damaged, or is of an older version.
     """
     from skops import io as skops
 
@@ -148,7 +148,7 @@ def check_types(data: bytes, what: str) -> None:
         there = set(skops.get_untrusted_types(data=data))
     except Exception as error:  # a damaged archive can fail in any way
         raise ModelFileError(
-            433, f"{what} is damaged, or no file of synthgen auto: {error}"
+            433, f"{what} is damaged, or was not written by synthgen auto: {error}"
         ) from error
     other = sorted(there - {*TRUSTED})
     if other and all(name.startswith("synthgen.") for name in other):
@@ -164,10 +164,10 @@ def check_types(data: bytes, what: str) -> None:
 
 
 def check_format(content: dict[str, Any], what: str) -> None:
-    """Refuse a file of another format.
+    """Reject a file of another format.
 
     Raises:
-        ModelFileError: It is of an older or a newer version.
+        ModelFileError: An older or a newer version wrote it.
     """
     if content["format"] != FORMAT:
         raise ModelFileError(
@@ -178,10 +178,10 @@ def check_format(content: dict[str, Any], what: str) -> None:
 
 
 def cannot_be_saved(member: Estimator) -> str:
-    """Why `ImbalancedClassifier.save` would refuse this member, or nothing.
+    """The reason why `ImbalancedClassifier.save` would reject this member, or "".
 
-    It is fitted on a few made-up rows, since only a fitted classifier shows what a file would hold.
-    A member that fails on these rows is given the benefit of the doubt.
+    The member is fitted on a few made-up rows, since only a fitted classifier has the types that a
+    file would hold. If that fails, only the types of the unfitted member are checked.
     """
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [30, 10])

@@ -20,7 +20,14 @@ from synthgen.comparison.recommendation import (
     priors_for,
     recommend,
 )
-from synthgen.comparison.schedule import Schedule, check_budget, check_jobs, going, run, told
+from synthgen.comparison.schedule import (
+    Schedule,
+    check_budget,
+    check_jobs,
+    outcomes_of,
+    remaining,
+    run,
+)
 from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import Strategy, pick
 from synthgen.comparison.subgroups import Groups, by_groups
@@ -144,7 +151,7 @@ def _plan(
     by: Hashable | None,
     seed: np.random.SeedSequence,
 ) -> Plan:
-    """Decide everything before the first fit; the arguments are those of `compare`."""
+    """Make the plan of a comparison, before the first fit; see `compare` for the arguments."""
     if metric not in RANKED:
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
@@ -166,14 +173,14 @@ def _few(rare: int, folds: int) -> list[str]:
     held = rare // folds
     if held >= TEST_ROWS:
         return []
-    return [f"a test part holds only {held} rows of the class, so single splits say little"]
+    return [f"each test part has only {held} rows of the class, so scores of single splits vary"]
 
 
 def _cut_short(schedule: Schedule, planned: int) -> list[str]:
     if schedule.needs is None:
         return []
     minutes = max(1, math.ceil(schedule.needs / 60))
-    return [f"all strategies on all {planned} splits need about {minutes} min: give more time"]
+    return [f"all strategies on all {planned} splits need about {minutes} min: allow more time"]
 
 
 def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
@@ -183,7 +190,7 @@ def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
     if (count := column.nunique(dropna=False)) > MOST_GROUPS:
         raise UsageError(
             245,
-            f"by: column {by!r} has {count:,} values, and at most {MOST_GROUPS} can be told: "
+            f"by: column {by!r} has {count:,} values, and at most {MOST_GROUPS} can be reported: "
             f"put them into a few groups first, for example with pandas.cut",
         )
     return column.astype(object).where(column.notna(), "(missing)").astype(str).to_numpy()
@@ -207,7 +214,9 @@ def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None
         for v in found.values()
     ):
         raise UsageError(
-            247, f'cost must be {{"fn": above 0, "fp": above 0}}, such as fn=500, not {found}'
+            247,
+            f'cost must hold "fn" and "fp", two numbers above 0, such as {{"fn": 500, "fp": 2}}, '
+            f"not {found}",
         )
     return float(found["fn"]), float(found["fp"])
 
@@ -222,14 +231,15 @@ def _folds(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
     if rare < LEAST_ROWS:
         raise DataError(
             373,
-            f"the class has {rare} rows: below {LEAST_ROWS} nothing can be compared; collect more",
+            f"the class has {rare} rows, and a comparison needs at least {LEAST_ROWS}: collect "
+            f"more",
         )
     used = min(folds, max(2, rare // TEST_ROWS))
     splits = SPLITS if repeats is None else folds * repeats
     return used, max(1, math.ceil(splits / used))
 
 
-# --- what follows -------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------------
 
 
 def _concluded(
@@ -245,7 +255,7 @@ def _concluded(
     prior: bool,
 ) -> Comparison:
     splits = len(plan.tests) if schedule.splits is None else schedule.splits
-    left = going(schedule, plan, splits)
+    left = remaining(schedule, plan, splits)
     rows = {name: [schedule.done[i, name] for i in range(splits)] for name in left}
     scores = {name: [d["scores"] for d in found] for name, found in rows.items()}
     scores["threshold"] = scores["nothing"]
@@ -261,7 +271,7 @@ def _concluded(
     rare = int(plan.part.counts[plan.part.rare])
     advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen, prior)
     reasons = {
-        s.name: next(d["reason"] for d in told(schedule, s.name, splits) if "reason" in d)
+        s.name: next(d["reason"] for d in outcomes_of(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies
         if s.name not in {*left, *schedule.pruned}
     }

@@ -103,15 +103,15 @@ class Comparison(Shown):
         """Three findings: the ranking, the decision, and the gain from more real rows."""
         kinds = {"ranking": "Ranking", "decision": "Decision"}
         found = [card_of(f"{kinds[kind]} of {self.label!r}", v) for kind, v in self.verdict.items()]
-        told, text = "not estimated", "There were too few rows to train on parts of them."
+        outcome, text = "not estimated", "There were too few rows to train on subsets of them."
         if self.real_rows is not None:
             low, high = self.real_rows.interval
-            told = f"{self.real_rows.doubling:+.3f} for twice as many"
+            outcome = f"{self.real_rows.doubling:+.3f} for twice as many"
             text = (
-                f"In {METRICS[self.metric].words}, an estimate from training on fewer rows "
-                f"[{low:+.3f}, {high:+.3f}]."
+                f"Gain in {METRICS[self.metric].words}, extrapolated from training on fewer rows; "
+                f"95 % interval [{low:+.3f}, {high:+.3f}]."
             )
-        return (*found, Card("More real rows", told, text))
+        return (*found, Card("More real rows", outcome, text))
 
     def __repr__(self) -> str:
         about = METRICS[self.metric]
@@ -193,7 +193,7 @@ class Comparison(Shown):
         """What was compared, what was left out, and further notes."""
         lines = [
             f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
-            f"{self.estimator}, {self.splits} splits, natural shares in every test part"
+            f"{self.estimator}, {self.splits} splits; every test part has the natural class shares"
         ]
         lines += [f"not applicable: {name}: {why}" for name, why in self.not_applicable.items()]
         lines += [f"left out: {name}: {why}" for name, why in self.pruned.items()]

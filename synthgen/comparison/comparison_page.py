@@ -1,4 +1,4 @@
-"""The page of a comparison: both verdicts, each strategy and its interval, and what was run."""
+"""The page of a comparison: two verdicts, each strategy with its interval, and what was run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOURS = {"real": REAL, "made": MADE, "third": THIRD, "fourth": FOURTH}
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """The page of a comparison as text; the same comparison gives the same text."""
+    """Render the page of a comparison as HTML text; the same comparison gives the same text."""
     figures = Figures()
     metrics = list(dict.fromkeys(r.metric for r in comparison.results))
     judged = list(dict.fromkeys(m for m in (comparison.metric, comparison.decision)))
@@ -82,15 +82,15 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def comparison_picture(comparison: Comparison) -> Picture:
-    """The gain of each strategy by the metric, with its interval."""
+    """Make the figure for notebooks: the gain of each strategy with its interval."""
     results = _ordered(comparison, comparison.metric)
     words, money = METRICS[comparison.metric].words, comparison.metric == "cost"
-    against = "doing nothing" if results[0].against == "nothing" else "the threshold alone"
+    against = "doing nothing" if results[0].against == "nothing" else "moving the threshold alone"
     return Picture(
         partial(_draw_forest, results=results, money=money),
         f"Gain in {words} over {against}, with intervals",
-        f"Gain in {words} over {against}: a bar is the 95 % interval, and holds for all "
-        f"strategies at once. A bar right of zero helps.",
+        f"Gain in {words} over {against}. Bars are simultaneous 95 % intervals. A strategy helps "
+        f"if its bar lies right of zero.",
         (4.8, 0.9 + 0.26 * len(results)),
     )
 
@@ -124,7 +124,7 @@ def _strategy(comparison: Comparison, name: str, metrics: Sequence[str]) -> dict
 def _groups(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
     if comparison.by is None:
         return None
-    told = [group for group in comparison.by.groups if not group.too_few]
+    scored = [group for group in comparison.by.groups if not group.too_few]
     about = METRICS[comparison.metric]
     return {
         "column": clean(comparison.by.column),
@@ -140,7 +140,7 @@ def _groups(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
                 "interval": r.interval,
                 "reference": r.strategy == "nothing",
             }
-            for group in told
+            for group in scored
             for r in group.results
         ],
         "too_few": [
@@ -149,11 +149,11 @@ def _groups(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
             if group.too_few
         ],
         "svg": figures.svg(
-            partial(_draw_groups, groups=told, words=about.words),
+            partial(_draw_groups, groups=scored, words=about.words),
             f"{about.words} of doing nothing within each group, with intervals",
-            (4.6, 0.9 + 0.26 * len(told)),
+            (4.6, 0.9 + 0.26 * len(scored)),
         )
-        if told
+        if scored
         else "",
     }
 
@@ -196,7 +196,7 @@ def _ranking(comparison: Comparison, metric: str, figures: Figures) -> dict[str,
 
 
 def _lines(axes: Axes, names: Sequence[str]) -> None:
-    """A line for each name, the first on top."""
+    """Label the y axis with one line per name, the first at the top."""
     axes.set_yticks(np.arange(len(names)), [short(clean(name)) for name in names])
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
@@ -220,8 +220,8 @@ def _strategies(axes: Axes, results: Sequence[Result], money: bool) -> None:
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
 
 
-def _look_near(axes: Axes, results: Sequence[Result], spans: Sequence[tuple[float, float]]) -> None:
-    """Draw an arrow towards doing nothing if it is too far away to be shown on the same scale."""
+def _zoom(axes: Axes, results: Sequence[Result], spans: Sequence[tuple[float, float]]) -> None:
+    """If doing nothing lies far away, leave it out of the x axis and draw an arrow towards it."""
     near = [s for r, s in zip(results, spans, strict=True) if r.strategy != "nothing"]
     if not near:
         return
@@ -246,7 +246,7 @@ def _draw_forest(axes: Axes, results: Sequence[Result], money: bool) -> None:
             continue
         axes.plot(r.interval, [place, place], color=MADE, linewidth=2.2, solid_capstyle="butt")
         axes.plot(r.difference, place, marker="o", markersize=5, color=MADE)
-    _look_near(axes, results, [r.interval for r in results])
+    _zoom(axes, results, [r.interval for r in results])
     _strategies(axes, results, money)
     axes.set_xlabel("gain, to the right is better", color=INK, fontsize=8)
 
@@ -257,7 +257,7 @@ def _draw_dots(axes: Axes, results: Sequence[Result], money: bool) -> None:
         values = np.array(r.values)
         axes.plot(values, np.full(len(values), place), "o", markersize=4, color=colour, alpha=0.4)
         axes.plot([r.mean, r.mean], [place - 0.3, place + 0.3], color=colour, linewidth=2)
-    _look_near(axes, results, [(min(r.values), max(r.values)) for r in results])
+    _zoom(axes, results, [(min(r.values), max(r.values)) for r in results])
     _strategies(axes, results, money)
     axes.set_xlabel(METRICS[results[0].metric].words, color=INK, fontsize=8)
 
@@ -265,7 +265,7 @@ def _draw_dots(axes: Axes, results: Sequence[Result], money: bool) -> None:
 def _curves(
     comparison: Comparison, shown: Sequence[str], figures: Figures
 ) -> list[tuple[str, str, str]]:
-    """Precision and recall, calibration, and money lost at each threshold."""
+    """Draw precision over recall, calibration, and the cost at each threshold."""
     curves = {name: comparison.curves[name] for name in shown}
     if not curves:
         return []
@@ -296,16 +296,16 @@ def _draw_pr(axes: Axes, curves: dict[str, dict[str, list[Any]]], share: float) 
     axes.set_ylim(-0.01, 1.02)
     axes.xaxis.set_major_formatter(percent)
     axes.yaxis.set_major_formatter(percent)
-    _named(axes, "found, of the class (recall)", "right, of the alarms (precision)")
+    _named(axes, "recall", "precision")
 
 
 def _draw_calibration(axes: Axes, curves: dict[str, dict[str, list[Any]]]) -> None:
-    """On logarithmic axes, since most probabilities of a rare class are small."""
+    """Draw calibration on logarithmic axes, since most probabilities of a rare class are small."""
     lowest = 1.0
     for found, colour in zip(curves.values(), COLOURS.values(), strict=False):
-        rows, told, rare = (np.array(part, dtype=float) for part in found["calibration"])
-        there = (rows > 0) & (rare > 0) & (told > 0)
-        x, y = told[there] / rows[there], rare[there] / rows[there]
+        rows, predicted, rare = (np.array(part, dtype=float) for part in found["calibration"])
+        there = (rows > 0) & (rare > 0) & (predicted > 0)
+        x, y = predicted[there] / rows[there], rare[there] / rows[there]
         axes.plot(x, y, color=colour, linewidth=1.5, marker=".", markersize=5)
         lowest = min([lowest, *x.tolist(), *y.tolist()])
     axes.plot([lowest, 1], [lowest, 1], color=FIFTH, linewidth=1, linestyle="--")
@@ -314,7 +314,7 @@ def _draw_calibration(axes: Axes, curves: dict[str, dict[str, list[Any]]]) -> No
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
     axes.minorticks_off()
-    _named(axes, "probability given", "share of the class among them")
+    _named(axes, "predicted probability", "observed share of the class")
 
 
 def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float) -> None:
@@ -330,27 +330,27 @@ def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float)
 
 
 def _chance_bars(comparison: Comparison, figures: Figures) -> str:
-    """For each strategy the probabilities that it helps, is equal, or harms, as one bar."""
-    told = comparison.chances
-    if not told:
+    """Draw one bar per strategy: the probabilities that it helps, is equal, or harms."""
+    chances = comparison.chances
+    if not chances:
         return ""
 
     def draw(axes: Axes) -> None:
-        left = np.zeros(len(told))
+        left = np.zeros(len(chances))
         for name, colour in (("helps", THIRD), ("equal", FIFTH), ("harms", MADE)):
-            share = np.array([getattr(c, name) for c in told])
-            axes.barh(np.arange(len(told)), share, left=left, color=colour, height=0.6)
+            share = np.array([getattr(c, name) for c in chances])
+            axes.barh(np.arange(len(chances)), share, left=left, color=colour, height=0.6)
             left += share
-        _lines(axes, [c.strategy for c in told])
+        _lines(axes, [c.strategy for c in chances])
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(percent)
 
-    title = "Probability that a strategy helps, makes no difference, or harms"
-    return figures.svg(draw, title, (5.0, 0.7 + 0.26 * max(len(told), 3)))
+    title = "Probability that a strategy helps, makes no relevant difference, or harms"
+    return figures.svg(draw, title, (5.0, 0.7 + 0.26 * max(len(chances), 3)))
 
 
 def _amounts(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
-    """The metric over the amounts of rows, where a strategy was tried with several."""
+    """Draw the metric over the amount of new rows, for strategies tried with several amounts."""
     found: dict[str, list[Result]] = {}
     for r in comparison.results:
         base, _, amount = r.strategy.rpartition(":")
@@ -381,7 +381,7 @@ def _amounts(comparison: Comparison, figures: Figures) -> dict[str, Any] | None:
 
 
 def _amount(strategy: str) -> tuple[float, str]:
-    """An amount, in the order of shares, then double, then balance."""
+    """Return a sort key (shares first, then double, then balance) and the amount as text."""
     text = strategy.rpartition(":")[2]
     try:
         return float(text), f"{100 * float(text):g} %"
@@ -399,10 +399,10 @@ def _real_rows(comparison: Comparison, figures: Figures) -> dict[str, Any] | Non
         axes.plot(rare, found.means, color=REAL, linewidth=1.5, marker="o", markersize=4)
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
         axes.locator_params(nbins=5)
-        _named(axes, "rows of the class to learn from", METRICS[comparison.metric].words)
+        _named(axes, "training rows of the class", METRICS[comparison.metric].words)
 
     return {
-        "svg": figures.svg(draw, "What more real rows are worth: an estimate", (4.4, 2.6)),
+        "svg": figures.svg(draw, "Estimated gain from more real rows", (4.4, 2.6)),
         "doubling": found.doubling,
         "interval": found.interval,
     }

@@ -124,11 +124,11 @@ def _left_out(kept: int, rows: int, done: int, folds: int) -> tuple[str, ...]:
     notes = []
     if kept < rows:
         notes.append(
-            f"to keep to the time budget, it learned from {kept:,} of {rows:,} rows: "
-            f"all of the rare class, and fewer of the frequent ones"
+            f"to stay within the time budget, the classifier was trained on {kept:,} of {rows:,} "
+            f"rows; rows of frequent classes were left out at random"
         )
     if done < folds:
-        notes.append(f"to keep to the time budget, {done} of {folds} folds were done")
+        notes.append(f"to stay within the time budget, only {done} of {folds} folds were run")
     return tuple(notes)
 
 
@@ -145,7 +145,10 @@ class _Plan:
     shift: np.ndarray
 
     def job(self, k: int) -> Job:
-        """All rows for k = -1, else those outside a fold, on which plain boosting is fitted too."""
+        """Make the job of fold `k`: members and plain boosting on the rows outside the fold.
+
+        For k = -1, the job is to fit the members on all rows.
+        """
         seen = np.ones(len(self.part), dtype=bool) if k < 0 else self.fold != k
         who = self.members if k < 0 else (*self.members, PLAIN)
         weight = None if self.weight is None else self.weight[seen]
@@ -154,9 +157,14 @@ class _Plan:
     def fitted(
         self, n_jobs: int | None, deadline: float | None, verbose: bool
     ) -> tuple[list[Fitted], dict[int, np.ndarray]]:
-        """The members on all rows; for each fold the scores of all and of plain boosting."""
+        """Fit the members on all rows, and score each fold with the members and plain boosting.
+
+        Returns:
+            The members fitted on all rows. For each finished fold, scores of shape (members + 1,
+            rows, classes), those of plain boosting last.
+        """
         everything = [*range(-1, self.folds)]
-        # With a deadline, it is decided before each fold whether there is time for it.
+        # With a deadline, each fold is a round of its own, which starts only if there is time.
         rounds = [everything] if deadline is None else [[k] for k in everything]
         whole: list[Fitted] = []
         scores: dict[int, np.ndarray] = {}
@@ -165,7 +173,7 @@ class _Plan:
             progress.start("fitting", total=fits)
             done, last = 0, 0.0
 
-            def told(name: str) -> None:
+            def finished(name: str) -> None:
                 nonlocal done
                 done += 1
                 progress.update(done, fits, stage=f"fitting {name}")
@@ -174,7 +182,7 @@ class _Plan:
                 began = time.perf_counter()
                 if deadline is not None and some[0] >= 0 and began + last > deadline:
                     break
-                found = fit_jobs([self.job(k) for k in some], n_jobs, told)
+                found = fit_jobs([self.job(k) for k in some], n_jobs, finished)
                 for k, models in zip(some, found, strict=True):
                     if k < 0:
                         whole = models
@@ -219,7 +227,11 @@ def _folds(part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> np
     fold = deal(part.y, together, folds, np.random.default_rng(seed))
     held = [is_rare[fold == k] for k in range(folds)]
     if any(one.all() or not one.any() for one in held):
-        raise DataError(375, "groups leave a fold without rows of both kinds: use smaller groups")
+        raise DataError(
+            375,
+            "groups leave a fold without rows of the class, or without other rows: use smaller "
+            "groups",
+        )
     return fold
 
 

@@ -97,7 +97,7 @@ MEMBERS = {
         Estimator("logistic", LogisticRegression(max_iter=1000)),
     )
 }
-ALL_SETS = 6  # up to this many members, all sets are tried; else the best 1, 2, 3, ...
+ALL_SETS = 6  # with more members, only the best 1, 2, 3, ... are tried, not all sets
 # The usual classifier, with which an average is compared.
 PLAIN = Estimator(
     "plain boosting",
@@ -135,11 +135,11 @@ def members_of(given: Any) -> tuple[Estimator, ...]:
 
 
 class Mean(ClassifierMixin, BaseEstimator):
-    """The mean probability of fitted classifiers; each may know some of the classes only.
+    """The mean probability of fitted classifiers, some of which may lack some of the classes.
 
     Args:
-        models: Fitted on codes.
-        n_classes: Codes are smaller than this.
+        models: Classifiers, fitted on class codes.
+        n_classes: Number of classes; codes are from 0 to ``n_classes - 1``.
 
     Example:
         >>> from sklearn.dummy import DummyClassifier
@@ -205,12 +205,12 @@ def best_members(
     if not tests:
         return tuple(range(len(scores)))
 
-    def figure(some: tuple[int, ...]) -> float:
-        mean = scores[list(some)].mean(axis=0)
+    def mean_precision(members: tuple[int, ...]) -> float:
+        mean = scores[list(members)].mean(axis=0)
         return float(np.mean([average_precision(is_rare[t], mean[t], weight[t]) for t in tests]))
 
-    own = np.array([figure((place,)) for place in range(len(scores))])
-    return max(sets_of(own), key=figure)
+    own = np.array([mean_precision((member,)) for member in range(len(scores))])
+    return max(sets_of(own), key=mean_precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,14 +231,14 @@ class Job:
 
 
 def fit_jobs(
-    jobs: Sequence[Job], n_jobs: int | None = None, told: Callable[[str], None] | None = None
+    jobs: Sequence[Job], n_jobs: int | None = None, finished: Callable[[str], None] | None = None
 ) -> list[list[Fitted]]:
     """Fit the members of all jobs; all fits share one queue.
 
     Args:
         jobs: The jobs.
         n_jobs: Number of processes (joblib). None: 1, or as set by joblib.
-        told: Function that receives the name of a member when one of its fits has ended.
+        finished: Function that receives the name of a member when one of its fits has ended.
 
     Returns:
         For each job, its fitted members in order; they predict from `Part.places`.
@@ -254,8 +254,8 @@ def fit_jobs(
     queue = results_of((delayed(_fit)(*task) for task in tasks), n_jobs)
     for task, model in zip(tasks, queue, strict=True):
         models.append(model)
-        if told is not None:
-            told(task[0].name)
+        if finished is not None:
+            finished(task[0].name)
     found, left = [], iter(models)
     for job, coder in zip(jobs, coders, strict=True):
         same = np.ones(job.part.classes)

@@ -1,4 +1,4 @@
-"""Classifiers for rare classes that no dependency has: self-paced ensembles, focal losses."""
+"""Classifiers for rare classes that no dependency provides: self-paced ensembles, focal losses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
 
     Each tree learns from all rows of the rarest class and from an equal number of rows of each
     other class. The latter are sampled by hardness, the error of the previous trees: early trees
-    get easy and hard rows alike, late trees get mostly hard rows.
+    get rows of every hardness, late trees get mostly hard rows.
 
     Args:
         n_estimators: Number of trees.
@@ -129,11 +129,11 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
     Classes are weighted by their effective numbers of rows (Cui et al. 2019).
 
     Args:
-        gamma: Focusing parameter: the larger, the less count rows that are predicted well already;
-            0 is cross-entropy.
+        gamma: Focusing parameter. A larger value reduces the weight of rows that are already
+            predicted well; 0 is cross-entropy.
         beta: Strength of the class weights, see `effective_weights`; None: no weights.
         width: Units of both hidden layers.
-        epochs: Passes over the rows, and more until 500 steps are reached.
+        epochs: Number of passes over the rows. More are made if they take fewer than 500 steps.
         learning_rate: Learning rate of AdamW.
         random_state: Seed; None draws one, never from torch's global generator.
 
@@ -186,7 +186,7 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
             for part in order[: len(codes) // batch * batch].split(batch):
                 logs = _forward(rows[part], parameters).log_softmax(1)
                 log = logs.gather(1, target[part, None])[:, 0]
-                # The weight of a row is a function of its probability, and has a gradient too.
+                # The gradient includes that of the focal weight, which depends on the probability.
                 loss = -(alpha[target[part]] * (1 - log.exp()).clamp_min(1e-6) ** self.gamma * log)
                 optimizer.zero_grad()
                 loss.mean().backward()
@@ -217,8 +217,8 @@ class FocalBoosting(ClassifierMixin, BaseEstimator):
     """xgboost's boosted trees with the focal loss, for two classes (Lin et al. 2017).
 
     Args:
-        gamma: Focusing parameter: the larger, the less count rows that are predicted well already;
-            0 is the logistic loss.
+        gamma: Focusing parameter. A larger value reduces the weight of rows that are already
+            predicted well; 0 is the logistic loss.
         beta: Strength of the class weights, see `effective_weights`; None: no weights.
         rounds, learning_rate, max_depth: As in xgboost.
         random_state: Seed, a whole number.
@@ -296,7 +296,7 @@ def focal_derivatives(
     q = 1 - p
     log = np.log(p)
     gradient = sign * q**gamma * (gamma * p * log - q)
-    # NOTE[DIFF]: the exact curvature is negative far from the solution, where trees need a positive
-    # one; this is the part of it that never is.
+    # NOTE[DIFF]: far from the solution the exact curvature is negative, but trees need a positive
+    # one. So the terms that can be negative are left out.
     curvature = np.maximum(q**gamma * p * q * (1 + gamma), 1e-6)
     return gradient, curvature if gamma else p * q

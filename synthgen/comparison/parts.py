@@ -99,13 +99,17 @@ def checked_weight(given: Any, rows: int) -> np.ndarray | None:
         weight = np.full(rows, float(weight))
     if weight.shape != (rows,):
         raise DataError(
-            374, f"sample_weight has shape {weight.shape} and X has {rows} rows: give one for each"
+            374,
+            f"sample_weight has shape {weight.shape} and X has {rows} rows: give one weight for "
+            f"each row",
         )
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
     if len(wrong):
         raise DataError(
-            374, f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give numbers from 0"
+            374,
+            f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give finite numbers, at "
+            f"least 0",
         )
     if rows and not weight.any():
-        raise DataError(374, "sample_weight is zero for every row: no row is left")
+        raise DataError(374, "sample_weight is zero for every row: give some rows a weight above 0")
     return weight

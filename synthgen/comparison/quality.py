@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PREDICT = "synthgen predict MODEL NEW -o OUT"
 OWN, PLAIN_NAME = "this classifier", "plain boosting"
-BINS = 8  # of a reliability diagram, with about as many rows of the class in each
+BINS = 8  # of a reliability diagram; each has about the same expected number of rows of the class
 WORDS = {
     "average_precision": "average precision",
     "roc_auc": "area under the ROC curve",
@@ -80,13 +80,18 @@ class Quality(Shown):
     def cards(self) -> tuple[Card, ...]:
         """Three findings: ranking, threshold and calibration, each compared with boosting."""
         own, plain = self.figures[OWN], self.figures[PLAIN_NAME]
-        right = "no alarm" if np.isnan(self.precision) else f"{self.precision:.0%} of its alarms"
+        alarms = "It raises no alarm."
+        if not np.isnan(self.precision):
+            alarms = (
+                f"{self.precision:.0%} of its alarms are right, and {self.false_alarms:.2%} of the "
+                f"other rows get a false alarm."
+            )
         better: Tone = "good" if self.gain > 0 else "middling"
         sharper: Tone = "good" if own["log_loss"] < plain["log_loss"] else "middling"
         return (
             Card(
                 "Ranking",
-                f"{self.gain:+.3f} on plain boosting",
+                f"{self.gain:+.3f} over plain boosting",
                 f"Average precision {own['average_precision']:.3f}, plain boosting "
                 f"{plain['average_precision']:.3f}; area under the ROC curve "
                 f"{own['roc_auc']:.3f}, plain boosting {plain['roc_auc']:.3f}.",
@@ -95,8 +100,7 @@ class Quality(Shown):
             Card(
                 "Threshold",
                 f"finds {self.recall:.0%} of the class",
-                f"{right[:1].upper()}{right[1:]} are right, and {self.false_alarms:.2%} of the "
-                f"other rows get one.",
+                alarms,
             ),
             Card(
                 "Probabilities",
@@ -146,9 +150,9 @@ class Quality(Shown):
 
         return Picture(
             partial(_draw, reliability=self.reliability),
-            "Reliability: probability given and share of the class",
-            "Probability given (across) and share of the class among these rows (up): on the "
-            "diagonal, probabilities come true. Both axes are logarithmic.",
+            "Reliability: predicted probability and observed share of the class",
+            "Predicted probability (horizontal) and observed share of the class (vertical). On the "
+            "diagonal, probabilities are right. Both axes are logarithmic.",
             key=((OWN, "made"), (PLAIN_NAME, "real")),
         )
 
@@ -211,7 +215,7 @@ def quality(
         ratio = 1 / (len(there) - 1)
         (gain,) = compare_to(own_ap[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
         mean, error = corrected(own_ap[None] - prevalence, ratio)
-        above = float(mean[0] - 2 * error[0])  # less than 0: guessing may do as well
+        above = float(mean[0] - 2 * error[0])  # at most 0: it may be no better than guessing
     recall, precision, false_alarms = _decided(is_rare, p[:, rare] >= threshold, weight)
     advice = _in_words(
         label, figures, gain, above, prevalence, threshold, recall, precision, len(there)
@@ -253,7 +257,7 @@ def _figures(
         "log_loss": float(log_loss(is_rare, safe, sample_weight=weight)),
         "brier": float(brier_score_loss(is_rare, safe, sample_weight=weight)),
         "calibration_error": float(
-            sum(abs(told - share) * n for told, share, n in rows) / sum(n for *_, n in rows)
+            sum(abs(mean - share) * n for mean, share, n in rows) / sum(n for *_, n in rows)
         ),
     }
     if p.shape[1] > 2:
@@ -302,8 +306,8 @@ def _in_words(
     if gain is None or above is None:
         return Recommendation(
             "use with care",
-            f"Use it with care: one fold alone could be judged, with {said}.",
-            "That cannot be said from one fold.",
+            f"Use it with care: only one fold could be scored, with {said}.",
+            "One fold gives no confidence interval.",
             PREDICT,
         )
     sure = (
@@ -313,15 +317,17 @@ def _in_words(
     if above <= 0:
         return Recommendation(
             "collect",
-            f"Do not rely on it yet, collect more rows of {label!r} or better columns: that it "
-            f"beats guessing is not established.",
+            f"Do not rely on it yet: it is not shown to be better than guessing. Collect more rows "
+            f"of {label!r}, or better columns.",
             sure,
         )
-    right = "none of its alarms" if np.isnan(precision) else f"{precision:.0%} of its alarms"
+    alarms = "it raises no alarm"
+    if not np.isnan(precision):
+        alarms = f"{precision:.0%} of its alarms are right"
     return Recommendation(
         "use",
-        f"Predict {label!r} from a probability of {threshold:.3g} on: this finds {recall:.0%} of "
-        f"the class, and {right} are right.",
+        f"Predict {label!r} if its probability is at least {threshold:.3g}: this finds "
+        f"{recall:.0%} of the class, and {alarms}.",
         sure,
         PREDICT,
     )
@@ -332,7 +338,7 @@ def _draw(axes: Axes, reliability: dict[str, list[tuple[float, float, int]]]) ->
 
     lowest = 1.0
     for (_, points), colour in zip(reliability.items(), (MADE, REAL), strict=True):
-        shown = [(told, share) for told, share, _ in points if told > 0 and share > 0]
+        shown = [(mean, share) for mean, share, _ in points if mean > 0 and share > 0]
         if shown:
             x, y = zip(*shown, strict=True)
             axes.plot(x, y, color=colour, linewidth=1.5, marker=".", markersize=5)
@@ -343,5 +349,5 @@ def _draw(axes: Axes, reliability: dict[str, list[tuple[float, float, int]]]) ->
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
     axes.minorticks_off()
-    axes.set_xlabel("probability given", color=INK, fontsize=8)
-    axes.set_ylabel("share of the class", color=INK, fontsize=8)
+    axes.set_xlabel("predicted probability", color=INK, fontsize=8)
+    axes.set_ylabel("observed share of the class", color=INK, fontsize=8)

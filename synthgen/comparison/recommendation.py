@@ -9,24 +9,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import t as student
 
-from synthgen.model_selection.scoring import FALSE_ALARMS, METRICS
+from synthgen.model_selection.scoring import FALSE_ALARMS, METRICS, Metric
 from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_value
 from synthgen.report.answer import Recommendation
 
-LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # in the metric; share of the score of nothing
+LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # absolute; relative to the score of doing nothing
 SURE = 0.8  # a strategy is recommended if it helps with at least this probability
-# Of this strategy alone enough is known from other tables (`evaluation/benchmark.md`): it has a
-# prior, and is judged by itself. The others need simultaneous intervals, because the best of many
+# Only this strategy was measured on enough other tables (`evaluation/benchmark.md`), so it has a
+# prior and an interval of its own. The others need simultaneous intervals, because the best of many
 # looks good by chance.
 FIRST = "auto"
-ALONE = 0.9  # it must also help with this probability by the scores on the table at hand alone
+ALONE = 0.9  # without the prior, it must still help with at least this probability
 # Student-t prior (location, scale) of its gain in average precision, by classifier, fitted to the
 # tables of the benchmark. The scale holds extra variance: other tables may come from elsewhere.
 PRIORS = {"hgb": (0.018, 0.033), "rf": (0.011, 0.03), "lr": (0.018, 0.052)}
 PRIOR_FREEDOM = 4
 PRIOR_ROWS = 10, 300  # training rows of the class for which the prior was fitted
 DRAWS = 20_000  # joint draws of the true gains: probabilities are accurate to 0.004
-# What does a strategy; those without an entry are told in Python's words by their summary.
+# The command or class that applies a strategy. Without an entry, its summary is shown instead.
 COMMANDS = {
     "auto": "synthgen auto DATA --target {target} --label {label} -o model.skops",
     "synthgen": "synthgen augment DATA --target {target} --label {label} --weights weight -o OUT",
@@ -207,7 +207,7 @@ def _weighted(chances: Chances, gains: np.ndarray, weights: np.ndarray, margin: 
 def _established(
     chances: Sequence[Chances], differences: np.ndarray, ratio: float
 ) -> list[Chances]:
-    """Tell of each strategy whether the scores on this table alone show a gain."""
+    """Mark the strategies for which the scores on this table alone show a gain."""
     others = np.array([c.strategy != FIRST for c in chances], dtype=bool)
     least = np.full(len(chances), -np.inf)
     if others.any():
@@ -279,38 +279,49 @@ def recommend(
         sure = f"{reached[0].upper()}{reached[1:]}."
         if best is not None:
             sure = (
-                f"No strategy is established to help: {best.strategy} has the greatest expected "
-                f"gain, {about.text(best.gain, signed=True)}, and helps with probability "
+                f"No strategy is shown to help. {best.strategy} has the largest expected gain, "
+                f"{about.text(best.gain, signed=True)}, and helps with probability "
                 f"{best.helps:.2f}{_alone(best)}; {reached}."
             )
         return Recommendation(
             "keep",
-            f"Keep the classifier as it is, and call a row {label!r} from a probability of "
-            f"{threshold:.3g} on.",
+            f"Keep the classifier as it is, and predict {label!r} if its probability is at least "
+            f"{threshold:.3g}.",
             sure,
             f"predict_proba(X)[:, 1] >= {threshold:.3g}",
         )
     most = max(c.gain for c in helping)
     best = next(c for c in helping if c.gain >= most - margin)
-    low, high = (about.text(end, signed=True) for end in best.interval)
     command = summaries.get(best.strategy, "")
     if best.strategy in COMMANDS:
         names = {"target": shlex.quote(target), "label": shlex.quote(label)}
         command = COMMANDS[best.strategy].format(**names)
     return Recommendation(
         f"use {best.strategy}",
-        f"Use {best.strategy}: {about.text(best.gain, signed=True)} {about.words} expected.",
-        f"It helps with probability {best.helps:.2f}{_alone(best)}, makes no difference that "
-        f"matters (less than "
-        f"{about.text(margin)}) with {best.equal:.2f} and harms with {best.harms:.2f}; 95 % "
-        f"interval [{low}, {high}], {reached}. The best strategy of all would gain "
-        f"{about.text(best.regret)} more, expected.",
+        f"Use {best.strategy}: its expected gain in {about.words} is "
+        f"{about.text(best.gain, signed=True)}.",
+        _certainty(best, about, margin, reached),
         command,
     )
 
 
+def _certainty(best: Chances, about: Metric, margin: float, reached: str) -> str:
+    """Say how certain the gain of the recommended strategy is."""
+    low, high = (about.text(end, signed=True) for end in best.interval)
+    text = (
+        f"The 95 % interval of the gain is [{low}, {high}]; {reached}. {best.strategy} helps with "
+        f"probability {best.helps:.2f}{_alone(best)}, makes no relevant difference (less than "
+        f"{about.text(margin)}) with probability {best.equal:.2f}, and harms with probability "
+        f"{best.harms:.2f}."
+    )
+    regret = about.text(best.regret)
+    if regret == about.text(0.0):
+        return text
+    return f"{text} Another strategy may be better: the expected loss by this choice is {regret}."
+
+
 def _alone(chances: Chances) -> str:
-    """What the scores on this table alone say, if a prior was used."""
+    """Give the probability by the scores on this table alone, if a prior was used."""
     if chances.alone is None:
         return ""
-    return f" ({chances.alone:.2f} by this table alone, without what other tables showed)"
+    return f" ({chances.alone:.2f} by this table alone, without the results of other tables)"

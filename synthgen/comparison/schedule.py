@@ -20,9 +20,9 @@ from synthgen.progress import Progress
 from synthgen.tables.disk import read_json, write_json
 from synthgen.threads import results_of
 
-KEPT = ("nothing", "auto", "synthgen")  # never left out: a budget then has fewer splits
-LEAST_SPLITS = 4  # a budget has so many splits of every strategy before it leaves one out
-TRYING = 0.5  # of a time budget: then no strategy is begun that was not tried yet
+KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
+LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
+TRYING = 0.5  # share of a time budget after which no untried strategy is started
 
 
 def check_budget(seconds: Any) -> None:
@@ -45,7 +45,7 @@ def check_jobs(n_jobs: Any) -> None:
 class Schedule:
     """The finished work, stored in a file if one is given; each update replaces the whole file.
 
-    The file does not say what a budget leaves out. This follows from the times of the finished
+    The file does not store what a budget leaves out. This is derived from the times of the finished
     work, so a later call with another budget can decide differently.
     """
 
@@ -53,9 +53,9 @@ class Schedule:
         self.path = None if path is None else Path(path)
         self.done: dict[tuple[int, str], dict[str, Any]] = {}
         self.pruned: dict[str, str] = {}
-        self.splits: int | None = None  # fewer than planned, where the budget said so
-        self.needs: float | None = None  # seconds of all on every split, where the budget has fewer
-        self.let_in: set[tuple[int, str]] = set()  # what the budget allows, finished or not
+        self.splits: int | None = None  # number of splits, if the budget reduces it
+        self.needs: float | None = None  # seconds that all splits need, if the budget reduces them
+        self.allowed: set[tuple[int, str]] = set()  # work that the budget allows, finished or not
         self.last = time.perf_counter()  # when the last part was added
         self.fingerprint = fingerprint
         if self.path is not None and self.path.exists():
@@ -67,14 +67,15 @@ class Schedule:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UsageError(
                     248,
-                    f"{path}: cannot read what was finished: {error!r}: delete it to begin anew",
+                    f"{path}: cannot read the finished work ({error!r}): delete the file to start "
+                    f"again",
                 ) from error
             if not same:
                 raise UsageError(
                     249,
-                    f"{path} is of another comparison (table, seed, folds, estimator, metric, "
-                    f"cost, groups, by or version differ): give the same arguments, or another "
-                    f"file",
+                    f"{path} belongs to another comparison: the table, seed, folds, estimator, "
+                    f"metric, cost, groups, by or version differ. Give the same arguments, or "
+                    f"another file",
                 )
             self.done = finished
 
@@ -90,9 +91,9 @@ class Schedule:
 
     @property
     def spent(self) -> float:
-        """Seconds that went by for what the budget has let in."""
-        # Other threads may add to it meanwhile: a list is made in one step.
-        return sum(d["wall"] for key, d in [*self.done.items()] if key in self.let_in)
+        """Seconds spent on the work that the budget allows, in this call and earlier ones."""
+        # Another thread may add to `done` meanwhile; a copy to a list is made in one step.
+        return sum(d["wall"] for key, d in [*self.done.items()] if key in self.allowed)
 
 
 def run(
@@ -103,19 +104,19 @@ def run(
     verbose: bool,
 ) -> Schedule:
     schedule = Schedule(resume, plan.fingerprint())
-    # An object of the user's may have the name of another one.
+    # Finished work counts only if the strategy is still the same: a user's object may reuse a name.
     strategy = {s.name: s.summary for s in plan.strategies}
     schedule.done = {
         key: d
         for key, d in schedule.done.items()
         if d["summary"] == strategy.get(key[1], d["summary"])
     }
-    # Each process would have a CUDA context of its own, of half a GB, and they would wait for one
-    # another.
+    # Each process would need its own CUDA context of half a GB, and they would share one GPU.
     n_jobs = 1 if any(s.on_gpu for s in plan.strategies) else n_jobs
     jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-    # With a budget, what goes on is decided after each split; else all are in one queue.
+    # With a budget, each split ends before it is decided what runs on the next one. Without a
+    # budget, all splits share one queue.
     rounds = [[i] for i in range(len(plan.tests))]
     if budget is None:
         rounds = [list(range(len(plan.tests)))]
@@ -142,9 +143,10 @@ def run(
 def _left_to_do(
     schedule: Schedule, plan: Plan, splits: Sequence[int], budget: float | None
 ) -> Iterator[tuple[int, list[Strategy]]]:
-    """What is not finished on some splits; strategies that share a synthesizer are one task.
+    """Yield the unfinished tasks of some splits; strategies that share a synthesizer are one task.
 
-    Finished parts are passed in their turn, so that time and budget are as they were then.
+    Finished tasks are visited in their original order, so that a resumed call leaves out the same
+    strategies.
     """
     tasks: dict[tuple[int, str], list[Strategy]] = {}
     for split in splits:
@@ -154,15 +156,15 @@ def _left_to_do(
     for place, ((split, _), several) in enumerate(tasks.items()):
         names = [s.name for s in several if s.name not in schedule.pruned]
         names = [n for n in names if not failed(schedule, n, before=split)]
-        schedule.let_in.update((split, n) for n in names)
+        schedule.allowed.update((split, n) for n in names)
         todo = [s for s in several if s.name in names and (split, s.name) not in schedule.done]
         spare = not any(s.name in KEPT for s in todo)
         spent = schedule.spent + time.perf_counter() - schedule.last
-        # Doing nothing and one strategy are the least that can be compared.
+        # The first two tasks always run: a comparison needs one strategy beside doing nothing.
         if budget is not None and split == 0 and place > 1 and spare and spent > TRYING * budget:
             schedule.pruned |= {
-                s.name: f"no time to try it once: {spent:.0f} of {budget:.0f} s were spent on "
-                f"simpler strategies"
+                s.name: f"it was not tried, because simpler strategies took {spent:.0f} of "
+                f"{budget:.0f} s"
                 for s in todo
             }
         elif todo:
@@ -171,21 +173,21 @@ def _left_to_do(
 
 def failed(schedule: Schedule, name: str, before: float = math.inf) -> bool:
     """Whether a strategy failed on an earlier split."""
-    return any("reason" in d for d in told(schedule, name, before))
+    return any("reason" in d for d in outcomes_of(schedule, name, before))
 
 
-def told(schedule: Schedule, name: str, before: float = math.inf) -> list[dict[str, Any]]:
+def outcomes_of(schedule: Schedule, name: str, before: float = math.inf) -> list[dict[str, Any]]:
     """List the results of a strategy on earlier splits, in order."""
     return [d for (i, n), d in sorted(schedule.done.items()) if n == name and i < before]
 
 
 def _seconds(schedule: Schedule, name: str, before: float = math.inf) -> float:
     """Compute the mean time of a strategy per split, in seconds."""
-    found = [d["seconds"] for d in told(schedule, name, before)]
+    found = [d["seconds"] for d in outcomes_of(schedule, name, before)]
     return float(np.mean(found)) if found else 0.0
 
 
-def going(schedule: Schedule, plan: Plan, before: float = math.inf) -> list[str]:
+def remaining(schedule: Schedule, plan: Plan, before: float = math.inf) -> list[str]:
     names = [s.name for s in plan.strategies]
     return [n for n in names if n not in schedule.pruned and not failed(schedule, n, before)]
 
@@ -193,22 +195,22 @@ def going(schedule: Schedule, plan: Plan, before: float = math.inf) -> list[str]
 def _left(schedule: Schedule, plan: Plan, jobs: int) -> tuple[int, float]:
     """Count the tasks that are left, and estimate their time in seconds."""
     last = len(plan.tests) if schedule.splits is None else schedule.splits
-    todo = {n: last - len(told(schedule, n, last)) for n in going(schedule, plan)}
+    todo = {n: last - len(outcomes_of(schedule, n, last)) for n in remaining(schedule, plan)}
     return sum(todo.values()), sum(k * _seconds(schedule, n) for n, k in todo.items()) / jobs
 
 
 def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) -> None:
-    """Fewer splits of all; if too few are left, keep the best on inner folds that still fit.
+    """Reduce the splits; if too few would remain, keep the strategies best on inner folds instead.
 
-    Only what the first `done` splits told counts, whatever else is finished.
+    Only results of the first `done` splits are used, so that a resumed call decides the same.
     """
     sign = METRICS[plan.metric].sign
     left = budget - schedule.spent
     splits = len(plan.tests) if schedule.splits is None else schedule.splits
-    names = going(schedule, plan, done)
+    names = remaining(schedule, plan, done)
 
     def inner(name: str) -> float:
-        found = told(schedule, name, done)
+        found = outcomes_of(schedule, name, done)
         return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
 
     def needed(name: str) -> float:
@@ -230,17 +232,17 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
         if total + needed(name) <= left:
             kept.append(name)
             total += needed(name)
-    if always == ["nothing"] and not kept and ranked:  # the least that can be compared
+    if always == ["nothing"] and not kept and ranked:  # a comparison needs one strategy
         kept = ranked[:1]
         total += needed(kept[0])
-    if total > left:  # fewer splits of what is never left out, two at the least
+    if total > left:  # also reduce the splits of the strategies that are kept, to 2 or more
         each = total / (splits - done)
         schedule.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
     for name in ranked:
         if name not in kept:
             schedule.pruned[name] = (
-                f"no time left for it: it takes {_seconds(schedule, name, done):.0f} s for each "
-                f"split. On inner folds of {done} split{'s' * (done > 1)} it reached "
-                f"{inner(name):.3f} {METRICS[plan.metric].words}, doing nothing "
+                f"too little time was left: one split takes {_seconds(schedule, name, done):.0f} "
+                f"s. On the inner folds of {done} split{'s' * (done > 1)} it reached "
+                f"{inner(name):.3f} {METRICS[plan.metric].words}; doing nothing reached "
                 f"{inner('nothing'):.3f}"
             )

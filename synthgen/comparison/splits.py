@@ -45,7 +45,9 @@ def training_part(
     there = [c for c in table.schema.classes if counts[c]]
     known = Matrix.of(table.schema)
     if not known.columns:
-        raise DataError(372, "no column can be learned from: all are IDs, free text or constant")
+        raise DataError(
+            372, "no column can be used as a feature: all are IDs, free text or constant"
+        )
     label = label_of(table, label)
     # Classes of the schema that do not occur in the table have no code.
     code = np.full(len(table.schema.classes), -1)
@@ -102,8 +104,8 @@ def outer_splits(
             if is_rare[test].all() or not is_rare[test].any() or is_rare[~test].sum() < 3:
                 raise DataError(
                     375,
-                    f"groups leave fold {f + 1} of {folds} without rows of both kinds: "
-                    f"use fewer folds, or smaller groups",
+                    f"groups leave fold {f + 1} of {folds}, or its training part, with too few "
+                    f"rows of the class or no other rows: use fewer folds, or smaller groups",
                 )
             found.append(test)
     return found

@@ -133,7 +133,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         "class_weight",
         "loss",
-        "all classes weigh the same in the loss",
+        "equal total weight for all classes in the loss",
         builders.weighted(builders.balanced),
     ),
     _resampled("undersample", "rows of frequent classes dropped, to 30 %", builders.undersampled),
@@ -147,7 +147,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         "auto",
         "learner",
-        "the mean of unlike learners, whatever the classifier is: synthgen auto",
+        "synthgen auto: the average of boosting, a random forest, extra trees and logistic "
+        "regression, or of those that rank the class best",
         builders.average,
         settings=len(builders.AVERAGES),
     ),
@@ -162,12 +163,12 @@ STRATEGIES: tuple[Strategy, ...] = (
         "auto",
     ),
     Strategy(
-        "cost_matrix", "loss", "classes weigh what they cost", builders.weighted(builders.by_cost)
+        "cost_matrix", "loss", "class weights from the costs", builders.weighted(builders.by_cost)
     ),
     Strategy(
         "class_balanced",
         "loss",
-        "classes weigh by their effective numbers of rows (Cui et al. 2019)",
+        "class weights from effective numbers of rows (Cui et al. 2019)",
         builders.weighted(builders.effective),
     ),
     Strategy(
@@ -197,7 +198,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     ),
     _learner(
         "self_paced",
-        "an ensemble whose draws turn from easy rows to hard ones (Liu et al. 2020)",
+        "an ensemble trained first on easy rows, then on hard ones (Liu et al. 2020)",
         builders.self_paced,
         family="learner",
     ),
@@ -234,7 +235,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         "synthgen_weight",
         "hybrid",
-        "synthetic rows, and all classes weigh the same",
+        "synthetic rows, and equal total weight for all classes",
         Synthetic("auto", None, weigh=True),
     ),
 )
@@ -308,7 +309,7 @@ def _named(text: str, known: dict[str, Strategy]) -> Strategy:
     if amount is None and base in known and not importable:
         raise UsageError(
             226,
-            f"strategy {text!r}: {last!r} is no amount: use a share above 0 and up to 1, "
+            f"strategy {text!r}: {last!r} is not an amount: use a share above 0 and up to 1, "
             f"double or balance, such as {base}:0.3",
         )
     name = text if amount is None else base
@@ -335,7 +336,7 @@ def _users(given: Any, known: dict[str, Strategy]) -> Strategy:
     else:
         name, found = named(given, "strategy", [*known, "default", "all"])
     what = repr(found)
-    if " at 0x" in what:  # an address, which differs in the next process
+    if " at 0x" in what:  # a memory address, which differs between processes
         what = type(found).__name__
     if isinstance(found, Synthesizer):
         return _synthetic(name, f"rows of {what}; inner folds choose how many, or none", found)
@@ -345,5 +346,7 @@ def _users(given: Any, known: dict[str, Strategy]) -> Strategy:
         build = builders.learner(lambda setting: clone(found), keeps_shares=True)
         return Strategy(name, "learner", what, build)
     raise UsageError(
-        226, f"strategy {name}: it has neither fit_resample nor predict_proba: give one that has"
+        226,
+        f"strategy {name}: the object has neither fit_resample nor predict_proba: give a sampler, "
+        f"a classifier or a synthesizer",
     )

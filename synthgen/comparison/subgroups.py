@@ -40,7 +40,8 @@ class Group:
     Attributes:
         value: The value, as text.
         rows, rare: Number of rows of the table with this value, and of the class among them.
-        splits: Number of splits whose test part has, with this value, rows of the class and others.
+        splits: Number of splits whose test part has rows of the class and other rows with this
+            value.
         results: One result per strategy except "threshold", which does not change the ranking;
             empty if there are too few rows.
         too_few: The reason why there are no results; empty if there are some.
@@ -78,7 +79,10 @@ class Groups:
 
 
 def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -> tuple[Group, ...]:
-    """Compute the metric of each strategy in each group, over the splits that allow it."""
+    """Compute the metric of each strategy in each group.
+
+    A split counts if its test part has both rows of the class and other rows of the group.
+    """
     if plan.groups is None:
         return ()
     is_rare = plan.part.y == plan.part.rare
@@ -98,34 +102,40 @@ def _order(value: str) -> tuple[float, str]:
 
 def _group(
     value: str,
-    there: np.ndarray,
+    in_group: np.ndarray,
     is_rare: np.ndarray,
     metric: str,
     rows: dict[str, list[dict[str, Any]]],
     ratio: float,
 ) -> Group:
-    rare = int((there & is_rare).sum())
-    others = int(there.sum()) - rare
-    places = [i for i, d in enumerate(rows["nothing"]) if value in d["by"]]
+    rare = int((in_group & is_rare).sum())
+    others = int(in_group.sum()) - rare
+    splits = [i for i, d in enumerate(rows["nothing"]) if value in d["by"]]
     too_few = ""
     if min(rare, others) < LEAST_ROWS:
-        too_few = f"{rare} rows of the class and {others} others; each needs {LEAST_ROWS}"
-    elif len(places) < 2:
-        too_few = f"{len(places)} of {len(rows['nothing'])} test parts held rows of both kinds"
+        too_few = (
+            f"{rare} rows of the class and {others} other rows; at least {LEAST_ROWS} of each are "
+            f"needed"
+        )
+    elif len(splits) < 2:
+        too_few = (
+            f"only {len(splits)} of {len(rows['nothing'])} test parts have rows of the class and "
+            f"other rows; at least 2 are needed"
+        )
     found = []
     if not too_few:
         about = METRICS[metric]
-        scores = {n: np.array([of[i]["by"][value] for i in places]) for n, of in rows.items()}
+        scores = {n: np.array([of[i]["by"][value] for i in splits]) for n, of in rows.items()}
         others_of = {n: about.sign * s for n, s in scores.items() if n != "nothing"}
         gains = dict.fromkeys(scores, Difference(0.0, 0.0, 0.0, 0.0))
         if others_of:
             nothing, every = about.sign * scores["nothing"], np.array([*others_of.values()])
-            told = compare_to(every, nothing, ratio=ratio, bounds=about.bounds)
-            gains |= dict(zip(others_of, told, strict=True))
+            compared = compare_to(every, nothing, ratio=ratio, bounds=about.bounds)
+            gains |= dict(zip(others_of, compared, strict=True))
         for name, own in scores.items():
             mean, gain = float(own.mean()), gains[name]
             (around,) = compare_to(own[None] - mean, np.zeros(len(own)), ratio=ratio)
             least, most = sorted((about.worst, about.best))
             ends = max(mean + around.low, least), min(mean + around.high, most)
             found.append(GroupResult(name, mean, ends, gain.mean, gain.interval))
-    return Group(value, rare + others, rare, len(places), tuple(found), too_few)
+    return Group(value, rare + others, rare, len(splits), tuple(found), too_few)

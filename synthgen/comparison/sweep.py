@@ -161,7 +161,7 @@ class Sweep(Shown):
         return sweep_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The main table of the result: its heads, and its rows as text.
+        """The main table of the result: its column heads, and its rows as text.
 
         Returns:
             The column heads (name of the metric, then one per rate) and the rows (the accuracy if
@@ -182,7 +182,8 @@ class Sweep(Shown):
             nothing, ranking = point.result("nothing").mean, point.verdict["ranking"]
             lines.append(
                 f"{rate:.3%} ({point.rare:,} rows): doing nothing reaches {nothing:.3f} {words} "
-                f"(guessing {rate:.3f}); always no is right on {accuracy:.2%} of rows; "
+                f"(guessing {rate:.3f}); a classifier that never predicts the class is right on "
+                f"{accuracy:.2%} of rows; "
                 f"ranking: {ranking.text}"
             )
         return lines
@@ -322,7 +323,7 @@ def _thinned(
     rare, others = table.counts[label], len(table) - table.counts[label]
     sizes = sorted({_rows_at(value, rare, others) for value in at}, reverse=True)
     if not sizes:
-        raise UsageError(258, "the sweep has no rate: give one at least, such as 0.01")
+        raise UsageError(258, "the sweep has no rate: give at least one, such as 0.01")
     is_rare = table.labels == table.schema.classes.index(label)
     order = np.random.default_rng(child_seed(seed, 0)).permutation(np.flatnonzero(is_rare))
     kept = np.flatnonzero(~is_rare)
@@ -345,15 +346,15 @@ def _rows_at(value: Any, rare: int, others: int) -> int:
     if rows > rare:
         raise UsageError(
             259,
-            f"sweep: {value:g} asks for {rows:,} rows of the class and there are {rare:,}, "
-            f"{rare / (rare + others):.3g} of all rows: rows can only be left out",
+            f"sweep: {value:g} asks for {rows:,} rows of the class, but the table has {rare:,} "
+            f"({rare / (rare + others):.3g} of all rows): use a lower rate, since a sweep only "
+            f"leaves rows out",
         )
     if rows < LEAST_ROWS:
         raise UsageError(
             260,
-            f"sweep: {value:g} leaves {rows} row{'s' * (rows != 1)} of the class, and below "
-            f"{LEAST_ROWS} nothing can be compared: use {LEAST_ROWS / (LEAST_ROWS + others):.2g} "
-            f"or more",
+            f"sweep: {value:g} leaves {rows} row{'s' * (rows != 1)} of the class, and a comparison "
+            f"needs at least {LEAST_ROWS}: use {LEAST_ROWS / (LEAST_ROWS + others):.2g} or more",
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""The page of a sweep: what becomes of every strategy as the class gets rarer."""
+"""The page of a sweep: how every strategy does as the class gets rarer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def render_sweep(sweep: Sweep) -> str:
-    """The page of a sweep as text; the same sweep gives the same text."""
+    """Render the page of a sweep as HTML text; the same sweep gives the same text."""
     figures, first = Figures(), sweep.points[0]
     about = METRICS[first.metric]
     shown = coloured(sweep)
@@ -57,7 +57,7 @@ def render_sweep(sweep: Sweep) -> str:
 
 
 def sweep_picture(sweep: Sweep) -> Picture:
-    """The metric of the best strategies at each rate."""
+    """Make the figure for notebooks: the metric of the best strategies at each rate."""
     about = METRICS[sweep.points[0].metric]
     words = f"{about.words[:1].upper()}{about.words[1:]}"
     return Picture(
@@ -69,7 +69,7 @@ def sweep_picture(sweep: Sweep) -> Picture:
 
 
 def coloured(sweep: Sweep) -> list[str]:
-    """Doing nothing and the strategies with the greatest gains on average; the rest stays grey."""
+    """List the strategies drawn in colour: nothing, and those with the largest average gains."""
     gains: dict[str, list[float]] = {}
     for point in sweep.points:
         for name in point.strategies:
@@ -104,7 +104,10 @@ def rate_text(rate: float, _: object = None) -> str:
 
 
 def draw_curves(axes: Axes, sweep: Sweep) -> None:
-    """The metric of every strategy at each rate, beside guessing and the accuracy of always no."""
+    """Draw the metric of every strategy at each rate, with guessing and the accuracy of always no.
+
+    "Always no" is a classifier that never predicts the class.
+    """
     shown = coloured(sweep)
     for name in sweep.strategies:
         if name not in (*shown, "threshold"):
@@ -119,12 +122,12 @@ def draw_curves(axes: Axes, sweep: Sweep) -> None:
         axes.set_ylim(-0.02, 1.03)
     if sweep.points[0].metric == "average_precision":
         axes.plot(sweep.rates, sweep.rates, color=FIFTH, linewidth=1.2, linestyle=":")
-    _rarer(axes, sweep)
+    _rate_axis(axes, sweep)
     axes.set_ylabel(metric.words, color=INK, fontsize=8)
 
 
 def _draw_gains(axes: Axes, sweep: Sweep) -> None:
-    """Gains of the coloured strategies with their intervals, side by side at each rate."""
+    """Draw the gains of the coloured strategies with their intervals, side by side at each rate."""
     names = coloured(sweep)[1:]
     axes.axhline(0, color=COLOURS["real"], linewidth=1.2)
     for i, (name, colour) in enumerate(zip(names, [*COLOURS.values()][1:], strict=False)):
@@ -134,14 +137,14 @@ def _draw_gains(axes: Axes, sweep: Sweep) -> None:
                 x = rate * 1.08 ** (i - (len(names) - 1) / 2)
                 axes.plot([x, x], found.interval, color=colour, linewidth=2)
                 axes.plot(x, found.difference, marker="o", markersize=4, color=colour)
-    _rarer(axes, sweep)
+    _rate_axis(axes, sweep)
     words = METRICS[sweep.points[0].metric].words
     axes.set_ylabel(f"gain in {short(words, 40)}", color=INK, fontsize=8)
 
 
-def _rarer(axes: Axes, sweep: Sweep) -> None:
+def _rate_axis(axes: Axes, sweep: Sweep) -> None:
     axes.set_xscale("log")
     axes.set_xticks(sweep.rates, [rate_text(rate) for rate in sweep.rates])
     axes.minorticks_off()
     axes.set_xlim(min(sweep.rates) / 1.3, max(sweep.rates) * 1.3)
-    axes.set_xlabel("rate of the class, rarer to the left", color=INK, fontsize=8)
+    axes.set_xlabel("share of the class (rarer to the left)", color=INK, fontsize=8)

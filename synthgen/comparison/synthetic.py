@@ -25,8 +25,8 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.device import resolve as resolve_device
 
-# The amounts of `augment` but balance, the largest first. Each goes with one setting of the
-# classifier, so that synthetic rows are tuned over no more candidates than doing nothing is.
+# The amounts of `augment` except balance, the largest first. Each setting of the classifier is
+# paired with one amount, so that synthetic rows have as many candidates as doing nothing.
 TUNED: tuple[Amount, ...] = tuple(a for a in reversed(AMOUNTS) if a != "balance")
 
 
@@ -69,7 +69,7 @@ class Synthetic:
                 kept = part.rows(under_rows(part, np.random.default_rng(child_seed(seed, 2))))
             y = np.concatenate([kept.y, codes])
             weight = None
-            if len(codes):  # those of a class together weigh as much as its real rows
+            if len(codes):  # new rows of a class have the same total weight as its real rows
                 made = np.bincount(codes, minlength=part.classes)
                 each = part.counts / np.maximum(made, 1)
                 weight = np.concatenate([np.ones(len(kept)), each[codes]])
@@ -88,16 +88,16 @@ class Synthetic:
         return tuned
 
     def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
-        """Train what several parts need side by side, each from its own rows, if that pays.
+        """Train the synthesizers of several parts side by side, if that is faster.
 
-        On a CPU it does not. There each is trained when it is first needed, which may be never.
-        Side by side, four short TabFlow took 0.91 of the time on ``wilt``, 1.05 on
-        ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). Where adding no rows is
-        best, not training on the whole part saves more.
+        On a CPU it is not: side by side, four short TabFlow fits took 0.91 of the time on ``wilt``,
+        1.05 on ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). So on a CPU each
+        synthesizer is trained when it is first needed. If adding no rows is best, the one for the
+        whole part is never needed, which saves more time.
 
         Args:
             parts: Training parts.
-            seeds: Those that `__call__` gets with each.
+            seeds: For each part, the seed that `__call__` gets with it.
         """
         unfitted = resolve(self.synthesizer)
         if not pays_together(unfitted):
@@ -136,7 +136,7 @@ def _to_fit(
 
 
 def _labelled(part: Part, schema: Schema | None) -> Table:
-    """The rows of a part with their classes; the name of the target is that of no column."""
+    """Return a part as a table whose target is the class codes; no column has the target's name."""
     y = pd.Series(part.y, index=part.frame.index, name="__class__")
     return Table.of_xy(part.frame, y, schema=schema)
 

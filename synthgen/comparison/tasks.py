@@ -27,7 +27,7 @@ from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.model_selection.scoring import DECIDED, curves, rank, score
 from synthgen.seeds import child_seed
 
-# What a synthesizer says of classes, which are codes to it.
+# Names of classes in a synthesizer's warning. They are codes here, which mean nothing to a user.
 _CODES = re.compile(r"the rows of \d+ \(\d+\)(, \d+ \(\d+\))*")
 SHARES = (0.25, 0.5, 0.75)  # of the training part, for the learning curve
 
@@ -96,7 +96,7 @@ def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str
                 found |= _scored(plan, split, inner, strategy)
             except NotApplicable as error:
                 found["reason"] = str(error)
-            # Anything can go wrong in somebody's sampler: the others go on, and it is told.
+            # A user's sampler can fail in any way: report the error and run the other strategies.
             except Exception as error:
                 if strategy.name == "nothing":
                     raise
@@ -143,7 +143,7 @@ def _by_group(
 def _thinned(
     plan: Plan, inner: Inner, strategy: Strategy, setting: int, test: np.ndarray
 ) -> list[float]:
-    """The metric of doing nothing with fewer training rows, at each of `SHARES`."""
+    """Score doing nothing with fewer training rows, for each of `SHARES`."""
     train, seed = inner.part, inner.seed
     rng = np.random.default_rng(child_seed(seed, 3))
     order = rng.permutation(len(train))

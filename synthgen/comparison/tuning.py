@@ -15,11 +15,8 @@ from synthgen.model_selection.folds import deal
 from synthgen.model_selection.scoring import DECIDED, METRICS, best_threshold, rank, score
 from synthgen.seeds import child_seed
 
-LEAST_ROWS = 6  # fewer of the class cannot be compared
+LEAST_ROWS = 6  # rows of the class that a comparison needs
 INNER_FOLDS = 3
-
-
-# --- one strategy on one split --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +24,10 @@ class Tuned:
     """A strategy with the setting and the thresholds that inner folds chose.
 
     Attributes:
-        fitted: On the whole training part.
-        setting: Number of the setting.
-        inner: Metrics on each inner fold, with that setting.
-        thresholds: Of the metrics that need one.
+        fitted: The classifier, fitted on the whole training part.
+        setting: Number of the setting, from 0.
+        inner: Each metric on each inner fold, with this setting.
+        thresholds: The threshold for each metric that needs one.
     """
 
     fitted: Fitted
@@ -46,9 +43,9 @@ class Inner:
     Attributes:
         part: All training rows.
         tests: Test rows of each inner fold, bool of shape (rows,).
-        trains: The other rows of each.
-        seed: Of the split; what is drawn by chance is the same for every strategy, so that luck
-            cancels out in their differences.
+        trains: Training rows of each inner fold.
+        seed: Seed of the split. It is the same for every strategy, so that random variation
+            partly cancels out in their differences.
     """
 
     part: Part
@@ -58,10 +55,10 @@ class Inner:
 
     @classmethod
     def of(cls, part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> Inner:
-        """Deal the rows of `part`; those with the same number in `together` share a fold.
+        """Assign the rows of `part` to folds; rows with equal numbers in `together` share one.
 
         Raises:
-            DataError: Groups leave a fold without rows of both kinds.
+            DataError: Because of the groups, a fold lacks the class or other rows.
         """
         is_rare = part.y == part.rare
         groups = len(np.unique(together[is_rare]))
@@ -70,7 +67,9 @@ class Inner:
         tests = [fold == f for f in range(folds)]
         if any(is_rare[test].all() or not is_rare[test].any() for test in tests):
             raise DataError(
-                375, "groups leave an inner fold without rows of both kinds: use smaller groups"
+                375,
+                "groups leave an inner fold without rows of the class, or without other rows: use "
+                "smaller groups",
             )
         return cls(part, tests, [part.rows(~test) for test in tests], seed)
 
@@ -81,10 +80,10 @@ def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequen
     Args:
         inner: The part and its folds.
         strategy, estimator: What to tune.
-        metrics: The first chooses the setting; all are told for each inner fold.
+        metrics: Names of metrics. The first selects the setting; all are reported per inner fold.
 
     Raises:
-        NotApplicable: The strategy cannot work here.
+        NotApplicable: The strategy cannot be used on these rows.
     """
     part, tests = inner.part, inner.tests
     is_rare = part.y == part.rare

@@ -112,15 +112,15 @@ def results(
         values = np.array([[s[metric] for s in scores[name]] for name in names])
         against = "threshold" if metric in DECIDED or metric == decision else "nothing"
         reference = sign * values[names.index(against)]
-        # Intervals hold at once for the strategies that the verdict is about. Doing nothing and
-        # moving the threshold are none of them.
+        # The intervals are simultaneous over the strategies of the verdict, which does not include
+        # doing nothing and moving the threshold.
         plain = np.array([name in ("nothing", "threshold") for name in names])
         gains: dict[str, Difference] = {}
         for some in (np.flatnonzero(plain), np.flatnonzero(~plain)):
             if len(some):
                 own = sign * values[some]
-                told = compare_to(own, reference, ratio=ratio, bounds=METRICS[metric].bounds)
-                gains |= {names[place]: gain for place, gain in zip(some, told, strict=True)}
+                compared = compare_to(own, reference, ratio=ratio, bounds=METRICS[metric].bounds)
+                gains |= {names[i]: gain for i, gain in zip(some, compared, strict=True)}
         for name, own in zip(names, values, strict=True):
             gain = gains[name]
             result = Result(
@@ -134,8 +134,7 @@ def results(
                 tuple(own.tolist()),
             )
             found.append(result)
-    order = {name: place for place, name in enumerate(names)}
-    return sorted(found, key=lambda r: order[r.strategy])
+    return sorted(found, key=lambda r: names.index(r.strategy))
 
 
 def verdict_on(
@@ -153,7 +152,7 @@ def verdict_on(
         n: about.sign * np.array([s[metric] for s in scores[n]]) for n in (against, *candidates)
     }
     reference = outer[against]
-    # Of money nobody knows the unit: the margin is a share of what deciding costs anyway.
+    # The unit of a cost is not known, so its margin is a share of the cost of the reference.
     margin = MARGIN * (abs(float(reference.mean())) or 1) if metric == "cost" else MARGIN
     outcome, found = verdict(
         np.array([outer[n] for n in candidates]).reshape(len(candidates), len(reference)),
@@ -223,9 +222,9 @@ def _in_words(
     def signed(value: float) -> str:
         return about.text(value, signed=True)
 
-    at_once = f"{CONFIDENCE:.0%} intervals of all {candidates} strategies at once"
-    hopes = f"{hopeful}, the most hopeful of {candidates} strategies,"
-    leader = f"{best}, on average the best of {candidates} strategies,"
+    at_once = f"simultaneous {CONFIDENCE:.0%} intervals of {candidates} strategies"
+    hopes = f"even {hopeful}, which has the highest upper bound of {candidates} strategies,"
+    leader = f"{best}, the best of {candidates} strategies on average,"
     if candidates == 1:
         at_once, leader, hopes = f"{CONFIDENCE:.0%} interval", best, hopeful
     if not candidates:
@@ -235,19 +234,19 @@ def _in_words(
     if outcome == HELPS:
         return (
             f"{best} helps: it gains {signed(own.mean)} [{first}, {last}] over {level_text} "
-            f"({at_once}). A strategy that was chosen on the training part alone gained {nested} "
-            f"on the test part"
+            f"({at_once}). Choosing a strategy on the training part alone gained {nested} on the "
+            f"test part"
         )
     if outcome == NO_GAIN:
         return (
-            f"no worthwhile gain: over {level_text} even {hopes} gains at most {signed(highest)}; "
-            f"below {about.text(margin)} a gain is too small to matter ({at_once})"
+            f"no worthwhile gain: {hopes} gains at most {signed(highest)} over {level_text}; a "
+            f"gain below {about.text(margin)} is too small to matter ({at_once})"
         )
     assert outcome == UNCLEAR
-    more = "" if hopeful == best else f", that of {hopeful} up to {signed(highest)}"
+    more = "" if hopeful == best else f"; {hopeful} may gain up to {signed(highest)}"
     return (
-        f"not enough data to tell: {leader} gains {signed(own.mean)} over {level_text}; its true "
-        f"gain lies between {first} and {last}{more} ({at_once})"
+        f"not enough data to tell: {leader} gains {signed(own.mean)} [{first}, {last}] over "
+        f"{level_text}{more} ({at_once})"
     )
 
 

@@ -1,1 +1,1 @@
-"""What synthetic rows are worth: fidelity, utility and privacy."""
+"""Evaluation of synthetic rows: fidelity, utility and privacy."""

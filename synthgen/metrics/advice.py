@@ -37,7 +37,7 @@ def recommend(
         >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
         >>> advice = recommend(found, target="ill", label="yes", held_out=True)
         >>> advice.lines()[:2]
-        ['Do not share the synthetic rows of “yes”: they give training rows away.',
+        ['Do not share the synthetic rows of “yes”: they reveal training rows.',
          'How sure: Half of them are copies.']
     """
     outcomes = {v.part: v.outcome for v in verdicts}
@@ -46,8 +46,9 @@ def recommend(
     unsure = [USES[p] for p, outcome in outcomes.items() if outcome == "undecided"]
     rows = f"the synthetic rows of “{label}”"
     if outcomes.get("privacy") == "fails":
-        action, text = "do not share", f"Do not share {rows}: they give training rows away"
-        text += f". Where the real rows may be used, they can serve {_listed(good)}" if good else ""
+        action, text = "do not share", f"Do not share {rows}: they reveal training rows"
+        if good:
+            text += f". Use them only where the real rows may be used, for {_listed(good)}"
     elif good:
         action = "use" if not bad and not unsure else "use in part"
         text = f"Use {rows} for {_listed(good)}"
@@ -58,9 +59,11 @@ def recommend(
             else ""
         )
     elif bad:
-        action, text = "make others", f"Make other rows: do not use {rows} for {_listed(bad, 'or')}"
+        action = "make others"
+        text = f"Generate other rows: do not use {rows} for {_listed(bad, 'or')}"
     else:
-        action, text = "wait", f"Do not rely on {rows} before more real rows have judged them"
+        action = "wait"
+        text = f"Do not rely on {rows} yet: evaluate them with more real rows"
     known = "; ".join(v.known for v in verdicts)
     names = f"--target {shlex.quote(target)}"
     again = f"synthgen augment TRAIN {names} --label {shlex.quote(label)} --synthesizer"

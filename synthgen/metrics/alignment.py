@@ -42,7 +42,7 @@ def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Ta
     notes: list[str] = []
     compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
     if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
-        notes.append(f"not compared, as IDs, texts and empty columns are: {', '.join(left)}")
+        notes.append(f"columns not compared (IDs, texts, empty columns): {', '.join(left)}")
     cells: dict[str, dict[Hashable, pd.Series]] = {
         "train": {c.name: train.frame[c.name] for c in compared}
     }
@@ -126,8 +126,9 @@ def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
         some = ", ".join(map(cell.shown, classes[:8])) + (", ..." if len(classes) > 8 else "")
         raise DataError(
             332,
-            f"column {series.name!r}, row {row}: {value} is no class of train ({some}), "
-            f"{lost.sum()} rows have such: drop them, or give a train that holds their classes",
+            f"column {series.name!r}, row {row}: {value} is not a class of train ({some}); "
+            f"{lost.sum()} rows have such classes: drop these rows, or add rows of their classes "
+            f"to train",
         )
 
 
@@ -141,7 +142,7 @@ def _as_numbers(series: pd.Series) -> pd.Series:
     if not _any_text(series):
         return series
     numbers = pd.to_numeric(series, errors="coerce")
-    what = "not a number, but those of train are: mend the cell"
+    what = "not a number, but the column holds numbers in train: correct the cell"
     return _all_read(series, numbers, 331, what)
 
 
@@ -158,8 +159,8 @@ def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
         return series
     zoned = isinstance(dtype, pd.DatetimeTZDtype)
     dates = pd.to_datetime(series, errors="coerce", format="ISO8601", utc=zoned)
-    what = "no date such as 2024-05-31, but those of train are dates: mend the cell, or read the "
-    return _all_read(series, dates, 348, f"{what}column with pandas.to_datetime")
+    what = "not a date such as 2024-05-31, but the column holds dates in train: correct the cell, "
+    return _all_read(series, dates, 348, f"{what}or convert the column with pandas.to_datetime")
 
 
 def _any_text(series: pd.Series) -> bool:
@@ -216,8 +217,8 @@ def _made_up(column: Column, rows: dict[str, pd.Series]) -> list[str]:
     shown = [f"{value!r} ({n:,})" for value, n in found.most_common(SHOWN)]
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     return [
-        f"column {column.name}: {found.total():,} synthetic rows hold a value that no row of train "
-        f"does: {', '.join(shown)}{more}"
+        f"column {column.name}: {found.total():,} synthetic rows have a value that is not in "
+        f"train: {', '.join(shown)}{more}"
     ]
 
 
@@ -238,7 +239,9 @@ def _as_precise(
     same = all((r == v)[~gone].all() for r, (v, gone) in zip(rounded, found, strict=True))
     if same or not all(np.isfinite(r).all() for r in rounded):
         return column, rows
-    notes.append(f"column {column.name}: compared as the 32 bits that {' and '.join(short)} holds")
+    notes.append(
+        f"column {column.name}: compared in 32-bit precision, that of {' and '.join(short)}"
+    )
     out = {
         which: pd.Series(np.where(gone, np.nan, r), name=column.name)
         for (which, (_, gone)), r in zip(zip(rows, found, strict=True), rounded, strict=True)
@@ -275,7 +278,7 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     copied, notes = sum(k in known for k in made), []
     seen = sum(k in known for k in fresh)
     if copied:
-        beside = f"; of holdout rows {seen:,} of {len(fresh):,}"
+        beside = f"; of the holdout rows, {seen:,} of {len(fresh):,} are"
         notes.append(
             f"{copied:,} of {len(made):,} synthetic rows are equal to a row of train"
             f"{beside if fresh else ''}"
@@ -284,16 +287,18 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
     usual = sum(n for n in Counter(train).values() if n > 1) / len(train)
     if fresh and seen / len(fresh) > OVERLAP + usual:
         notes.append(
-            f"{seen:,} of {len(fresh):,} holdout rows are equal to a row of train: where they are "
-            f"the same records, utility is too good and privacy cannot be measured; give other rows"
+            f"{seen:,} of {len(fresh):,} holdout rows are equal to a row of train. If they are the "
+            f"same records, utility is too high and privacy cannot be measured: give other rows as "
+            f"the holdout"
         )
         why = "holdout rows are also in train"
         spoilt = {"utility": why, "privacy": why}
     of_fresh = len(set(made) & set(fresh) - known)
     if of_fresh > max(1, OVERLAP * len(set(made))) and of_fresh > 2 * len(set(made) & known):
         notes.append(
-            f"{of_fresh:,} different synthetic rows are equal to a holdout row that train lacks: "
-            f"if the synthesizer has seen the holdout, no figure here holds"
+            f"{of_fresh:,} different synthetic rows are equal to a holdout row that is not in "
+            f"train. If the synthesizer has seen the holdout, no score here is valid: give other "
+            f"rows as the holdout"
         )
         why = "synthetic rows are also in the holdout"
         spoilt = dict.fromkeys(("fidelity", "utility", "privacy"), why)
@@ -303,9 +308,9 @@ def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
 def new_rows(tables: dict[str, Table]) -> tuple[dict[str, Table], int]:
     """If the synthetic table is an augmented one, leave the training rows out of it.
 
-    An augmented table contains every row of train and more; train comes first, or its rows are
-    anywhere. The second case is not checked if most rows of train have duplicates, because tables
-    with few levels contain each other by chance.
+    An augmented table contains every row of train and more, with train first or its rows anywhere.
+    The latter is not checked if most rows of train have duplicates, because tables with few levels
+    contain each other by chance.
 
     Returns:
         The tables, where the synthetic one has its new rows only, and the number of rows left out.

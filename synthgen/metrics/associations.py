@@ -98,12 +98,12 @@ def _beside(
 
 
 def _interval(value: float, again: list[float]) -> tuple[float, ...]:
-    """Compute a difference's 95 % interval from half-samples; it is -2 to 2 if there are none."""
+    """Compute a difference's 95 % interval from half-samples; -2 to 2 if there are too few."""
     if len(again) < 2:
         return (-2.0, 2.0)
     error = float(stdtrit(len(again) - 1, 0.975) * np.std(again, ddof=1))
     ends = (max(-2.0, value - error), min(2.0, value + error))
-    return tuple(round(end, 9) + 0.0 for end in ends)  # no 1e−16 where it is 0
+    return tuple(round(end, 9) + 0.0 for end in ends)  # round 1e−16 and −0 to 0
 
 
 def _pairs(columns: int) -> list[tuple[int, int]]:

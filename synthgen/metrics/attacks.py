@@ -22,9 +22,10 @@ from synthgen.model_selection.ranking import Ranked
 
 ATTACKS = ("distance", "density", "classifier", "line")
 FALSE_POSITIVE_RATES = (0.01, 0.1)
+# Largest numbers of attacked rows of train and of the holdout, and of synthetic rows that the
+# attackers have.
 MAX_ATTACKED = 2500
 MAX_MADE = 10000
-# Rows of a kind that are attacked, and synthetic rows that the attackers see, at most.
 # Up to FEW rows, more folds and more repeats are used, because a single split is too noisy.
 FEW = 300
 FOLDS = (4, 3)
@@ -78,19 +79,19 @@ class Attacked:
         return cls(synthetic, np.stack(fresh), len(made), size)
 
     def note(self) -> str:
-        """A note on how the references were measured."""
-        few = "" if self.real == self.made else " (there are no more)"
+        """Describe how the references were measured."""
+        few = "" if self.real == self.made else " (all there are)"
         return (
-            f"what attacks reach on real rows is the mean of {len(self.fresh)} draws of "
-            f"{self.real:,} real rows{few} in the place of {self.made:,} synthetic ones. These are "
-            f"rows of train, or of train and holdout, that are not attacked in the same draw. The "
-            f"excess of real rows is 0 by definition"
+            f"the reference of an attack is its mean over {len(self.fresh)} draws of "
+            f"{self.real:,} real rows{few} instead of {self.made:,} synthetic ones. These are rows "
+            f"of train, or of train and holdout, that are not attacked in the same draw. The "
+            f"reference of the excess is 0 by definition"
         )
 
     def scores(self, group: str, seed: np.random.SeedSequence) -> list[Score]:
         rng = np.random.default_rng(seed)
         rows = self.synthetic.shape[1] // 2
-        weights = np.ones((1 + DRAWS, 2 * rows))  # the first are all rows, as they are
+        weights = np.ones((1 + DRAWS, 2 * rows))  # the first weighting counts each row once
         for side in (slice(rows), slice(rows, None)):
             weights[1:, side] = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
         mine = _areas(self.synthetic, weights)
@@ -116,7 +117,7 @@ class Attacked:
         )
         excess = mine.max(0) - theirs.max(1).mean(0)
         interval = percentile_interval(excess[1:], rows, -1.0)
-        said = f"{note}; the excess of real rows is 0 by definition, as theirs is subtracted"
+        said = f"{note}; the reference is 0 by definition, since that of real rows is subtracted"
         scores.append(
             Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
         )
@@ -143,8 +144,8 @@ class Attacked:
             [share_found(worst_attack(repeat)[None], rates)[0, 0] for repeat in self.fresh]
         )
         if rate * rows < 1:
-            note += f"; {rate:.0%} of {rows:,} holdout rows is less than one: the share at no "
-            note += "false alarm"
+            note += f"; {rate:.0%} of {rows:,} holdout rows is less than one row, so this is the "
+            note += "share without a false alarm"
         return Score(
             f"privacy.mia_tpr_at_{100 * rate:.0f}",
             group,
@@ -271,7 +272,7 @@ def _attack(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
     scores = [-near, density, _classified(source, reference, judged)]
     if judged.raw.shape[1] > 1:
         scores.append(on_lines(source.raw, judged.raw))
-    return np.stack(scores).round(9)  # the last digits differ between two orders of summing
+    return np.stack(scores).round(9)  # the last digits depend on the order of summation
 
 
 def _classified(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
@@ -281,7 +282,7 @@ def _classified(source: Sample, reference: Sample, judged: Sample) -> np.ndarray
         max_iter=30,
         max_leaf_nodes=15,
         min_samples_leaf=int(np.clip(rows // 20, 1, 20)),
-        early_stopping=cast(Any, False),  # "auto" would be another attack above 10,000 rows
+        early_stopping=cast(Any, False),  # "auto" would change the attack above 10,000 rows
         random_state=0,
     )
     model.fit(np.concatenate([source.flat(), reference.flat()]), is_made)

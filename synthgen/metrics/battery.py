@@ -149,15 +149,15 @@ class Battery:
             return f"Nothing was measured: it needs a column and {FEWEST} rows of each table"
         if self.worst is None:
             return (
-                "No detector tells even independent columns from real rows: too few rows, or the "
-                "columns are independent"
+                "No detector separates even independent columns from real rows: there are too few "
+                "rows, or the columns are independent"
             )
-        start = f"{self.worst.words[:1].upper()}{self.worst.words[1:]} found most"
+        start = f"The best detector is {self.worst.words}"
         if self.worst.made.interval[1] >= self.worst.real.interval[0]:
-            return f"{start}, and tells these rows from real ones no better than other real rows"
+            return f"{start}; it separates these rows from real ones no better than other real rows"
         if self.fact is None:
-            return f"{start}: several columns together, none of them and no pair by itself"
-        return f"{start}: {self.fact}"
+            return f"{start}; it uses several columns together, as no column or pair is enough"
+        return f"{start}. What it can use: {self.fact}"
 
     def scores(self) -> list[Score]:
         """The headline score, then one score for each detector."""
@@ -176,11 +176,11 @@ class Battery:
         ]
         for one in self.findings:
             note = (
-                f"{one.words}, {one.rows:,} rows of each sample: two-sample score {one.made}; of "
-                f"real rows {one.real}, of independent columns {one.independent}"
+                f"{one.words}, {one.rows:,} rows of each sample: two-sample score {one.made}; real "
+                f"rows {one.real}, independent columns {one.independent}"
             )
             if not one.quoted:
-                note = f"not quoted, as it cannot tell independent columns from real rows: {note}"
+                note = f"not used, as it cannot separate independent columns from real rows: {note}"
             name = f"fidelity.battery_{one.detector}"
             known = (1.0, one.interval, 0.0) if one.quoted else (None, None, None)
             out.append(Score(name, self.group, one.value, known[0], "higher", *known[1:], note))

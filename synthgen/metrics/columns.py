@@ -159,7 +159,7 @@ class _Likeness:
             for side in (self.made, self.fresh)
         )
         if value != value:
-            why = "it holds no value in train, or none in the synthetic rows"
+            why = "the column has no value in train, or none in the synthetic rows"
             return Score(name, group, np.nan, None, "higher", None, None, why)
         beside = None if reference != reference else reference
         halves = [float(half["column_shapes"][j]) for half in self.halves]

@@ -78,7 +78,9 @@ def detectors(
     """
     if boosting == "xgboost" and find_spec("xgboost") is None:
         raise UsageError(
-            295, "boosting='xgboost' is not installed: pip install xgboost-cpu, or use 'histogram'"
+            295,
+            "boosting='xgboost' needs xgboost, which is not installed: pip install xgboost-cpu, or "
+            "use 'histogram'",
         )
     several = [
         level and len(column.categories) > 2
@@ -137,7 +139,7 @@ class _Boosted:
         # Histogram boosting cannot bin a feature whose values are all missing.
         self.kept = self.kept[~np.isnan(features[:, self.kept]).all(axis=0)]
         own = self.kept[self.kept < len(self.is_level)]
-        # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
+        # With the usual 20 rows per leaf, a table of 30 rows could not be split at all.
         leaf = int(np.clip(len(y) // 20, min(5, max(1, len(y) // 4)), 20))
         settings: dict[str, Any] = HISTOGRAM | (FOR_SMALL if len(y) <= SMALL_TABLE else {})
         settings |= {"categorical_features": np.flatnonzero(self.is_level[own])}
@@ -223,7 +225,7 @@ def out_of_fold(
         test = folds == k
         model = detector.model(seed + k, int((~test).sum()))
         with warnings.catch_warnings():
-            # An MLP that has not converged treats all samples alike, so no warning is needed.
+            # The MLP is trained equally briefly on all samples, so no warning is needed.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features[~test], y[~test])
         out[test] = model.predict_proba(features[test])[:, 1]

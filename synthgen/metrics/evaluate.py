@@ -136,9 +136,9 @@ def _steps(
         rows = dict(zip(every, tables, strict=True)) | {"group": group}
         add("fidelity", f"fidelity of {group}", fidelity, 1, number, **rows)
         if not number:
-            words = f"how columns go with {group}"
+            words = f"association of columns with {group}"
             add("fidelity", words, target_correlation, 2, **every, label=compared.position)
-        add("fidelity", f"SDMetrics' report of {group}", quality_report, 5, number, **rows)
+        add("fidelity", f"SDMetrics' report on {group}", quality_report, 5, number, **rows)
     add("utility", "utility", utility, 3, **every, label=compared.label, **of_utility)
     for number, (group, tables) in enumerate(compared.groups.items()):
         if group in (str(compared.label), EVERYTHING):

@@ -1,4 +1,4 @@
-"""The page of an evaluation: verdicts, and every figure beside its reference."""
+"""The page of an evaluation: verdicts, and every score beside its reference."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ PARTS = {
     ),
     "utility": (
         "Utility: does a classifier learn from them?",
-        "Every classifier is tested on held-out real rows, with the classes as frequent as they "
-        "are. For the reference, it learns from real rows instead of the synthetic ones: from rows "
-        "of train, or from rows of the holdout if the synthetic rows are added to train. For the "
-        "floor, it learns from noise.",
+        "Every classifier is tested on held-out real rows at their natural class shares. For the "
+        "reference, it is trained on real rows instead of the synthetic ones: on rows of train, "
+        "or, if the synthetic rows are added to train, on added rows of the holdout. For the "
+        "floor, it is trained on noise instead.",
     ),
     "privacy": (
-        "Privacy: do they give training rows away?",
-        "The reference is the same score of fresh real rows, from which nothing was learned. They "
-        "cannot give training rows away, so only a worse score than theirs is a sign of a leak.",
+        "Privacy: do they reveal training rows?",
+        "The reference is the same score of fresh real rows, which no model was trained on. They "
+        "cannot reveal training rows, so only a worse score than theirs is a sign of a leak.",
     ),
 }
 _CURVE = re.compile(r"(roc|pr|calibration) (.+) (real|replace|augment|whole)", re.DOTALL)
 
 
 def render_evaluation(report: Report) -> str:
-    """The page of a report as text; the same report gives the same text."""
+    """Render the page of a report as HTML text; the same report gives the same text."""
     figures, rows = Figures(), _of_class(report)
     plain = {"all", report.label, *(str(c["label"]) for c in report.classes)}
     parts = []
@@ -83,7 +83,7 @@ def render_evaluation(report: Report) -> str:
                 "notes": [
                     *map(clean, part.notes),
                     *(
-                        clean(f"{judge}: {text}, the same for every training set")
+                        clean(f"{judge}: {text}; the same settings for every training set")
                         for judge, text in part.judges.items()
                     ),
                 ],
@@ -120,7 +120,7 @@ def render_evaluation(report: Report) -> str:
 
 
 def evaluation_picture(report: Report) -> Picture | None:
-    """Precision and recall by the first classifier, where it was measured."""
+    """Make the figure for notebooks: precision and recall of the first classifier, if measured."""
     curves: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     for name, curve in report.utility.curves.items():
         match = _CURVE.fullmatch(name)
@@ -142,7 +142,7 @@ def evaluation_picture(report: Report) -> Picture | None:
 
 
 def _of_class(report: Report) -> list[Table] | None:
-    """Rows of the rare class in train, synthetic and holdout; None if one table has none."""
+    """Select the rows of the rare class in all three tables; None if one of them has none."""
     names = [str(c) for c in report.train.schema.classes]
     if report.label not in names:
         return None
@@ -195,7 +195,7 @@ def _column_figures(report: Report, tables: list[Table] | None, figures: Figures
 
 
 def _utility_curves(part: Part, figures: Figures) -> list[dict[str, Any]]:
-    """ROC, precision-recall and calibration, for each judge."""
+    """Draw ROC, precision-recall and calibration curves for each classifier."""
     found: dict[str, dict[str, dict[str, dict[str, np.ndarray]]]] = {}
     for name, curve in part.curves.items():
         match = _CURVE.fullmatch(name)
@@ -262,16 +262,16 @@ def _diagonal(axes: Axes, end: float = 1.0) -> None:
 def _draw_roc(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     _diagonal(axes)
     _lines(axes, curves)
-    _square(axes, "false alarms among the other rows", "found among the class")
+    _square(axes, "false positive rate", "true positive rate (recall)")
 
 
 def _draw_pr(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     ends = [_thinned(curve)[1] for curve in curves.values()]
     share = next((float(y[-1]) for y in ends if len(y)), None)
-    if share is not None:  # where every row is an alarm, the share of the class is right
+    if share is not None:  # with every row as an alarm, precision is the share of the class
         axes.axhline(share, color=FIFTH, linewidth=1, linestyle="--")
     _lines(axes, curves)
-    _square(axes, "found among the class (recall)", "right among the alarms (precision)")
+    _square(axes, "recall", "precision")
 
 
 def _draw_calibration(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
@@ -285,7 +285,7 @@ def _draw_calibration(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> N
 
 
 def _privacy_curves(part: Part, rare: str, figures: Figures) -> list[dict[str, Any]]:
-    """ROC of the worst attack, and distances to the nearest training row, for each group."""
+    """Draw the ROC of the worst attack and the distances to training rows, for each group."""
     out: dict[str, dict[str, dict[str, dict[str, np.ndarray]]]] = {}
     for name, curve in part.curves.items():
         for kind, sides in (
@@ -317,7 +317,7 @@ def _draw_attack(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:
     for side, colour in (("fresh", REAL), ("synthetic", MADE)):
         if side in curves:
             axes.plot(*_thinned(curves[side]), color=colour, linewidth=1.5)
-    _square(axes, "false alarms among other rows", "training rows found")
+    _square(axes, "false positive rate", "true positive rate (training rows found)")
 
 
 def _draw_distances(axes: Axes, curves: dict[str, dict[str, np.ndarray]]) -> None:

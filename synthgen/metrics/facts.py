@@ -27,7 +27,7 @@ class Fact(NamedTuple):
 
     Example:
         >>> str(Fact("`paid` equals `due`", 0.145, 0.013))
-        '`paid` equals `due` in 14.5 % of real rows, 1.3 % of these'
+        '`paid` equals `due` in 14.5 % of real rows, 1.3 % of synthetic rows'
     """
 
     text: str
@@ -40,7 +40,10 @@ class Fact(NamedTuple):
         return abs(self.real - self.made)
 
     def __str__(self) -> str:
-        return f"{self.text} in {_percent(self.real)} of real rows, {_percent(self.made)} of these"
+        return (
+            f"{self.text} in {_percent(self.real)} of real rows, {_percent(self.made)} of "
+            f"synthetic rows"
+        )
 
 
 def strongest(

@@ -77,8 +77,8 @@ def fidelity(
         note = f"{group}: {sizes} rows of train, synthetic and holdout: fidelity needs two of each"
         return Part([Score("fidelity.battery", group, np.nan, None, "higher", None, None, note)])
     draws = Samples(matrix, *cells, group=group)
-    told = battery(draws, most_rows=TEST_ROWS, random_state=child_seed(seed, 4))
-    scores = told.scores() + two_sample(draws, child_seed(seed, 0))
+    detected = battery(draws, most_rows=TEST_ROWS, random_state=child_seed(seed, 4))
+    scores = detected.scores() + two_sample(draws, child_seed(seed, 0))
     scores += columns_and_pairs(draws, child_seed(seed, 1))
     scores += manifold_scores(draws, child_seed(seed, 2))
     rules, notes = broken_rules(draws)

@@ -10,35 +10,35 @@ LIKE_REAL, HALF_REAL = 0.05, 0.5
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
 # Smallest number of test rows of the class for a meaningful average precision.
 FEW = 5
-# Excess of an attack, its ROC-AUC minus that of the same attack on fresh real rows: above the first
-# it fails, and a pass rules out more than the second. With 40 rows against 40 a ROC-AUC is off by
-# 0.065 by chance.
+# Excess of an attack: its ROC-AUC minus that of the same attack on fresh real rows. A significant
+# excess above the first fails; a pass needs an interval that ends at or below the second. The
+# standard error of a ROC-AUC of 40 rows against 40 is 0.065.
 SOME_EXCESS, MOST_EXCESS = 0.03, 0.1
-# Copies beyond the share that real rows have: near-copies from the first on, equal rows from the
-# second on, as each of them may be a person.
+# Share of copies in excess of that of real rows: the first limits near-copies, the second equal
+# rows, since each equal row may reveal a person.
 SOME_COPIES, A_COPY = 0.05, 0.005
-# Share of synthetic rows that are nearer to train than to as many other real rows; 0.5 is best.
-# Above the first, and not by chance, it fails: SMOTE beside thousands of rows is no farther from
-# 0.5. A pass rules out more than the second.
+# Share of synthetic rows that are nearer to train than to an equal number of other real rows; 0.5
+# is best. It fails if it is above the first and significantly above 0.5; SMOTE with thousands of
+# rows is not farther from 0.5. A pass needs an interval that ends at or below the second.
 NEARER, MOST_NEARER = 0.53, 0.6
 
-# Before an interval can fail fidelity or privacy, the distance from the figure to its end is taken
-# so many times: of 15 tests at once, chance then fails one in at most 5 of 100 cases.
+# Factor on the half-width of an interval before it can fail fidelity or privacy. With it, of 15
+# tests at once at least one fails by chance in at most 5 of 100 cases.
 WIDER = 1.5
 
-# How verdicts are reached: a row for each figure that decides, and what holds for all of them.
+# The rules of the verdicts: one for each deciding score, then those that hold for all scores.
 RULES: tuple[dict[str, str], ...] = (
     {
         "part": "fidelity",
-        "figure": "the best of four detectors: 1 if it takes them for real rows, 0 for independent "
-        "columns",
+        "figure": "the best of four detectors: 1 if synthetic rows look like real ones to it, 0 "
+        "if they look like independent columns",
         "passes": f"interval reaches {1 - LIKE_REAL:g} and begins at {HALF_REAL:g} or above",
         "falls short": f"interval ends below {1 - LIKE_REAL:g}, figure {HALF_REAL:g} or more",
         "fails": f"interval ends below {1 - LIKE_REAL:g}, figure below {HALF_REAL:g}",
     },
     {
         "part": "utility",
-        "figure": "average precision kept if they replace the real rows of the class",
+        "figure": "average precision kept if synthetic rows replace the real rows of the class",
         "passes": f"{KEEPS:.0%} or more",
         "falls short": f"{KEEPS_SOME:.0%} or more, or interval reaches {KEEPS:.0%}",
         "fails": f"below {KEEPS_SOME:.0%}, interval ends below {KEEPS:.0%}",
@@ -67,19 +67,20 @@ RULES: tuple[dict[str, str], ...] = (
     },
     {
         "part": "privacy",
-        "figure": "near-copies of training rows, beyond the share of real rows that are",
+        "figure": "near-copies of training rows, beyond the share of real rows that are "
+        "near-copies",
         "passes": f"interval ends at {100 * SOME_COPIES:.0f} points or below",
         "falls short": "",
         "fails": f"interval begins above {100 * SOME_COPIES:.0f} points",
     },
 )
 ALL_RULES = (
-    "The worst figure decides a part, and the worst class decides a figure. What neither passes "
-    "nor fails is undecided.",
-    f"Several tests are made: an interval that would fail fidelity or privacy is first taken "
-    f"{WIDER:g} times as wide.",
+    "The worst score decides a part, and the worst class decides a score. A part that neither "
+    "passes nor fails is undecided.",
+    f"Since several tests are made, fidelity and privacy fail only if they also fail with an "
+    f"interval that is {WIDER:g} times as wide.",
     f"Utility is undecided if the interval is wider than {SURE:.0%} and contains {KEEPS:.0%}, if "
-    f"noise keeps {KEEPS:.0%} too, or with fewer than {FEW} test rows.",
-    "Without a holdout utility and privacy can fail but not pass; nor can a part whose tables "
-    "share rows.",
+    f"noise also keeps {KEEPS:.0%}, or if the class has fewer than {FEW} test rows.",
+    "Without a holdout, utility and privacy can fail but not pass. The same holds for a part whose "
+    "tables share rows.",
 )

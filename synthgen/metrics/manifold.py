@@ -17,7 +17,7 @@ from synthgen.metrics.samples import (
 from synthgen.metrics.score import Score
 
 ALPHAS = np.linspace(0, 1, 31)[1:]
-ROUNDING = 1e-5  # a smaller distance is the rounding of matrix products
+ROUNDING = 1e-5  # smaller distances are rounding errors of matrix products
 
 
 def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
@@ -56,7 +56,7 @@ def manifold_scores(draws: Samples, seed: np.random.SeedSequence) -> list[Score]
 
 
 def _figures(real: np.ndarray, other: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Compute both; `own` is the distance of each real row to its nearest real neighbour."""
+    """Compute both scores; `own` is each real row's distance to its nearest real neighbour."""
     # NOTE[DIFF]: the centre is the mean in the standardised columns, not in an embedding that
     # was trained to be a ball.
     center, own_center = real.mean(axis=0), other.mean(axis=0)

@@ -27,27 +27,27 @@ KEY_FIGURES = (
 MEASURES = {
     "battery": (
         "Battery of detectors",
-        "what four classifiers leave of the likeness to holdout rows, by the one that tells most: "
-        "1 as real rows, 0 as independent columns",
+        "whether the best of four classifiers separates synthetic from holdout rows: 1 no better "
+        "than other real rows, 0 as well as independent columns",
     ),
     "battery_boosting": ("Detector: boosting", "on the cells as they are"),
     "battery_arithmetic": (
         "Detector: boosting with arithmetic",
-        "that also sees differences and equality of columns, repeated values and last digits",
+        "which also uses differences and equality of columns, repeated values and last digits",
     ),
     "battery_mlp": ("Detector: MLP", "on the ranks of numbers"),
-    "battery_neighbours": ("Detector: nearest neighbours", "ten of them, by ranks"),
+    "battery_neighbours": ("Detector: nearest neighbours", "ten neighbours, on the ranks"),
     "c2st_boosting": (
         "Two-sample test, boosting",
-        "whether boosting tells synthetic from train rows: 1 never, 0 always",
+        "whether boosting separates synthetic from train rows: 1 never, 0 always",
     ),
     "c2st_logistic": (
         "Two-sample test, logistic regression",
-        "the same with a linear model, which sees little more than shifted columns",
+        "the same with a linear model, which mainly detects shifted columns",
     ),
     "c2st_boosting_holdout": (
         "Two-sample test against the holdout, boosting",
-        "rows that are near copies of train rows look less real here than above",
+        "near-copies of train rows score lower here than against train",
     ),
     "c2st_logistic_holdout": (
         "Two-sample test against the holdout, logistic regression",
@@ -82,8 +82,8 @@ MEASURES = {
     "category_coverage": ("Categories covered", "share of the real categories that occur"),
     "in_range": ("Within the real range", "share of synthetic numbers within the real range"),
     "alpha_precision": ("α-precision", "whether synthetic rows lie where real rows lie"),
-    "beta_recall": ("β-recall", "whether synthetic rows reach every place where real rows lie"),
-    "rules_kept": ("Rules kept", "share of rows that keep every rule that holds in all real rows"),
+    "beta_recall": ("β-recall", "whether synthetic rows cover every region where real rows lie"),
+    "rules_kept": ("Rules kept", "share of rows that satisfy all rules that hold in real rows"),
     "target_correlation": (
         "Columns and the class",
         "similarity of each column’s association with the class, mean over columns",
@@ -92,9 +92,9 @@ MEASURES = {
     "column_target": ("with the class", ""),
     "ap_ratio": (
         "Average precision, ratio",
-        "average precision divided by that of real rows instead",
+        "average precision divided by that with real rows instead",
     ),
-    "ap_gain": ("Average precision, gain", "average precision minus that of the real rows"),
+    "ap_gain": ("Average precision, gain", "average precision minus that with real rows only"),
     "average_precision": ("Average precision", "area under the precision-recall curve"),
     "roc_auc": ("ROC-AUC", "area under the ROC curve; 0.5 is guessing"),
     "recall_at_precision": (
@@ -131,11 +131,20 @@ MEASURES = {
         "Nearer to train than to the holdout",
         "share of rows; 0.5 if nothing was memorised",
     ),
-    "mia_distance_auc": ("Attack by distance", "how well it tells training rows from others"),
-    "mia_density_auc": ("Attack by density ratio", "the same, beside how common such rows are"),
+    "mia_distance_auc": ("Attack by distance", "how well it separates training from other rows"),
+    "mia_density_auc": (
+        "Attack by density ratio",
+        "the same, relative to how common a row is",
+    ),
     "mia_classifier_auc": ("Attack by classifier", "the same, by boosting"),
-    "mia_line_auc": ("Attack by lines", "the same, by lines that meet; finds SMOTE’s inputs"),
-    "mia_auc": ("Worst attack", "ROC-AUC of telling training rows from others; 0.5 is guessing"),
+    "mia_line_auc": (
+        "Attack by lines",
+        "the same, by lines through synthetic rows, which meet in the rows that SMOTE learned from",
+    ),
+    "mia_auc": (
+        "Worst attack",
+        "ROC-AUC of separating training rows from other rows; 0.5 is guessing",
+    ),
     "mia_excess": (
         "Worst attack, excess",
         "its ROC-AUC minus that of the worst attack on fresh real rows",
@@ -150,17 +159,17 @@ MEASURES = {
     ),
     "singling_out": (
         "Risk of singling out",
-        "conditions that fit one synthetic row fit exactly one training row, above the same for "
-        "holdout rows",
+        "how often a condition that fits one synthetic row fits exactly one training row, in "
+        "excess of holdout rows",
     ),
     "linkability": (
         "Risk of linking",
-        "two halves of a training row lead to the same synthetic row, above the same for holdout "
-        "rows",
+        "how often both halves of a training row lead to the same synthetic row, in excess of "
+        "holdout rows",
     ),
     "inference": (
         "Risk of inference",
-        "a training row’s cell is that of the nearest synthetic row, above the same for holdout "
+        "how often a training row has the cell of its nearest synthetic row, in excess of holdout "
         "rows",
     ),
 }
@@ -213,10 +222,10 @@ def part_tables(name: str, scores: Sequence[Score], plain: set[str]) -> list[dic
     for (judge, kind), found in judges.items():
         if kind == "groups":
             of = [(_split(s.group, plain)[1], s.name) for s in found]
-            add(f"Groups of the test, judged by {judge}", found, of, measured=False)
+            add(f"Groups of test rows, tested with {judge}", found, of, measured=False)
         else:
-            text = "Judged" if kind == "rows" else "Control: fresh real rows, judged"
-            add(f"{text} by {judge}", found, [_measure_and_use(s) for s in found])
+            text = "Tested" if kind == "rows" else "Control: fresh real rows, tested"
+            add(f"{text} with {judge}", found, [_measure_and_use(s) for s in found])
     of = [(_split(s.group, plain)[1], f"{s.name}@{_split(s.group, plain)[0]}") for s in columns]
     add("Column by column", columns, of, measured=False)
     return tables

@@ -49,7 +49,7 @@ class Predictions:
         )
 
     def of_half(self, k: int) -> Predictions:
-        """The predictions after learning from half `k`, at the threshold of all rows."""
+        """The predictions of the classifier trained on half `k`, at the threshold of all rows."""
         return Predictions(self.halves[[k]], self.threshold[:1])
 
     def alarms(self, replicates: int) -> Iterator[np.ndarray]:

@@ -90,8 +90,8 @@ def prepare(
     tables, left_out = new_rows(tables)
     if left_out:
         notes.append(
-            f"the synthetic table holds the {left_out:,} rows of train: judged are its other "
-            f"{len(tables['synthetic']):,} rows"
+            f"the synthetic table contains the {left_out:,} rows of train: only its other "
+            f"{len(tables['synthetic']):,} rows are evaluated"
         )
     shared, spoilt = shared_rows(tables)
     notes += shared
@@ -133,7 +133,7 @@ def _joined(
             frame, name = joined(*pair, schema)
         except DataError as error:
             raise DataError(error.code, f"{which} table: {error.message}") from error
-        # The classes of another table may have another name, or none: the place says what they are.
+        # In other tables the classes may have another name or none; their position identifies them.
         target = name if which == "train" else target
         frame.columns = pd.Index([*frame.columns[:-1], target], dtype=object, tupleize_cols=False)
         frames[which] = frame
@@ -148,7 +148,8 @@ def _rare(train: Table, synthetic: Table, label: Any) -> int:
         if not made[classes[position]]:
             held = ", ".join(str(c) for c in classes if made[c])
             raise DataError(
-                365, f"the synthetic table has no row of {label!r}, it holds {held}: name that"
+                365,
+                f"the synthetic table has no row of {label!r}: choose a class that it has ({held})",
             )
         return position
     there = [k for k, c in enumerate(classes) if made[c] and counts[c]]
@@ -165,8 +166,8 @@ def _split(table: Table, seed: np.random.SeedSequence) -> tuple[Table, Table, st
             held[rows[: max(1, round(HELD_OUT * len(rows)))]] = True
     note = (
         f"no holdout was given: {held.sum():,} of {len(table):,} rows of train are held out. The "
-        f"synthesizer has seen them, so its rows look more like them, and attacks find less, than "
-        f"with rows it never saw: keep some rows from it and give them as holdout"
+        f"synthesizer has seen them, so fidelity looks better and attacks look weaker than they "
+        f"are: keep some rows out of training and give them as the holdout"
     )
     return table.rows(~held), table.rows(held), note
 
@@ -206,14 +207,14 @@ def _class_notes(
     notes, classes = [], train.schema.classes
     held = len(set(made.labels.tolist()) | {position})
     if held > MOST_CLASSES:
-        notes.append(f"fidelity looks at {MOST_CLASSES} of {held} classes by themselves")
+        notes.append(f"fidelity is measured separately for {MOST_CLASSES} of {held} classes")
     shares = [len(rows) and (rows.labels == position).mean() for rows in (real, made)]
     if abs(shares[0] - shares[1]) > OTHER_SHARE:
         notes.append(
-            f"{classes[position]} is {shares[0]:.1%} of the rows of train and {shares[1]:.1%} "
-            f"of the synthetic rows: a detector can tell {EVERYTHING} rows apart by that alone, so "
-            f"look at the classes one by one"
+            f"{classes[position]} makes up {shares[0]:.1%} of the rows of train and "
+            f"{shares[1]:.1%} of the synthetic rows. That alone lets a detector separate "
+            f"“{EVERYTHING}” rows, so use the scores of single classes"
         )
     if held < sum(n > 0 for n in train.counts.values()):
-        notes.append(f"{EVERYTHING}: rows of the classes that the synthetic table holds")
+        notes.append(f"{EVERYTHING}: only rows of the classes that the synthetic table has")
     return notes

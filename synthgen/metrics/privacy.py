@@ -70,16 +70,16 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.table import Table
 from synthgen.training.device import resolve
 
-# Largest number of rows whose nearest neighbour is computed, and of real rows to compare with.
+# Largest number of rows whose nearest neighbour is computed, and of real rows to search.
 MAX_ASKED = 5000
 MAX_SIDE = 20000
 NEAR_SHARE = 0.05
 MEMORISED_RATIO = 1 / 3
 
 NOT_SHOWN = (
-    "privacy here is evidence, not a guarantee and not differential privacy: it shows how well "
-    "these four attacks tell training rows from other rows of this group, and nothing about "
-    "attacks that know more, about rows of another kind, or about single persons"
+    "these privacy scores are evidence, not a guarantee and not differential privacy: they show "
+    "how well four attacks separate training rows from other rows of this group. They say nothing "
+    "about attacks with more knowledge, other kinds of rows, or single persons"
 )
 
 
@@ -136,10 +136,11 @@ def privacy(
     real, made, other = samples_of(columns, (train, synthetic, holdout), resolve(device))
     if max(len(real), len(other)) > MAX_ATTACKED or len(made) > MAX_ASKED:
         notes.append(
-            f"{group}: of {len(real):,} training, {len(made):,} synthetic and {len(other):,} "
-            f"holdout rows random ones are used, at most {MAX_ASKED:,} of a table to look for the "
-            f"nearest training row, {MAX_SIDE:,} real ones of a table to be nearer to, and "
-            f"{MAX_ATTACKED:,} of a table to attack, by {MAX_MADE:,} synthetic ones"
+            f"{group}: random samples of the {len(real):,} training, {len(made):,} synthetic and "
+            f"{len(other):,} holdout rows are used: at most {MAX_ASKED:,} rows of a table whose "
+            f"nearest training row is searched, {MAX_SIDE:,} rows of train and of the holdout to "
+            f"search in, {MAX_ATTACKED:,} rows of each to attack, and {MAX_MADE:,} synthetic rows "
+            f"for the attacks"
         )
     scores, curves, said = _nearness(real, made, other, group, child_seed(seed, 0))
     notes += said
@@ -253,17 +254,17 @@ def _interval(
     picks = rng.integers(len(rows), size=(DRAWS, len(rows)))
     low, high = percentile_interval(np.quantile(rows[picks], part, axis=1))
     if high - low < ALIKE and len(rows) * part < UNSEEN:
-        if len(rows) * (1 - part) < UNSEEN:  # rows that were not seen may be nearer, or farther
-            return None, f"no interval: {len(rows):,} rows show no spread"
-        low = 0.0  # they may be nearer
+        if len(rows) * (1 - part) < UNSEEN:  # other rows may be nearer or farther
+            return None, f"no interval: the scores of all {len(rows):,} rows are equal"
+        low = 0.0  # other rows may be nearer
     return (low, high), ""
 
 
 def _drawn(rows: int, asked: int, draws: int) -> str:
-    """Note how the reference of distances was measured."""
-    few = "" if rows == asked else f" (there are no more; of synthetic rows {asked:,})"
+    """Describe how the reference of copies and distances was measured."""
+    few = "" if rows == asked else f" (all there are, for {asked:,} synthetic rows)"
     mean = "" if draws == 1 else f", the mean of {draws} draws without replacement"
-    return f"copies and distances of real rows are those of {rows:,} holdout rows{mean}{few}"
+    return f"the reference of copies and distances uses {rows:,} holdout rows{few}{mean}"
 
 
 def _nearer_to_train(
@@ -290,8 +291,8 @@ def _nearer_to_train(
         votes.append(1 / (np.concatenate(weights) ** 2).sum())
     share = float(np.mean(shares))
     interval = wilson(share, float(np.mean(votes)))
-    copies = (1 + rows / len(real)) / 2  # copies of rows that were not drawn are on neither side
-    note = "floor: what copies of train reach; real rows: "
+    copies = (1 + rows / len(real)) / 2  # copies of rows that were not drawn are near neither side
+    note = "floor: copies of train; reference: "
     fresh = min(len(made), len(real) // 2)
     if fresh:
         beside = []
@@ -305,10 +306,10 @@ def _nearer_to_train(
             )
             beside.append((1 + np.sign(far - near).mean()) / 2)
         reference = float(np.mean(beside))
-        note += f"{fresh:,} of train in the place of synthetic ones, mean of {DRAWN} draws"
+        note += f"{fresh:,} rows of train instead of synthetic ones, mean of {DRAWN} draws"
     else:
         reference = 0.5
-        note += "0.5 by definition, as too few are there to measure it"
+        note += "0.5 by definition, since train has too few rows to measure it"
     return Score(
         "privacy.nearer_to_train", group, share, reference, "reference", interval, copies, note=note
     )

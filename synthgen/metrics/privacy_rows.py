@@ -16,7 +16,7 @@ from synthgen.tables.table import Table
 
 # Bootstrap draws; draws of a larger sample for a reference.
 DRAWS, DRAWN = 300, 5
-ALIKE = 1e-12  # draws that differ by less are all the same
+ALIKE = 1e-12  # draws that differ by less count as equal
 
 # Scores of distances, and which values of them are better.
 DISTANCE_SCORES: tuple[tuple[str, Better], ...] = (
@@ -38,9 +38,9 @@ class Sample:
     """Rows in two forms.
 
     Attributes:
-        rows: For distances, see `synthgen.encoding.distances`.
-        raw: The numbers only, standardised but not made normal, so that lines stay lines; float64
-            of shape (rows, numbers).
+        rows: Rows for distances, see `synthgen.encoding.distances`.
+        raw: Number columns only, scaled linearly so that straight lines remain straight; float64 of
+            shape (rows, numbers).
     """
 
     rows: Rows
@@ -63,12 +63,12 @@ class Sample:
         return Sample(rows, torch.cat([self.raw, other.raw]))
 
     def flat(self) -> np.ndarray:
-        """Shape (rows, numbers + codes)."""
+        """Numbers and codes as one array of shape (rows, numbers + codes)."""
         return np.hstack([self.rows.numbers.cpu().numpy(), self.rows.codes.cpu().numpy().T])
 
 
 def counted_columns(*tables: Table) -> tuple[list[Column], list[str]]:
-    """The columns with a distance, sorted by name, and the names of IDs and texts."""
+    """Return the columns used in distances, sorted by name, and the names of IDs and texts."""
     columns, left_out = [], []
     for column in sorted(tables[0].schema.columns, key=lambda c: (str(c.name), repr(c.name))):
         if column.kind in COUNTED:
@@ -82,7 +82,7 @@ def counted_columns(*tables: Table) -> tuple[list[Column], list[str]]:
 def samples_of(
     columns: list[Column], tables: Sequence[Table], device: torch.device
 ) -> tuple[Sample, Sample, Sample]:
-    """Train, synthetic and holdout, each sorted by its cells."""
+    """Convert train, synthetic and holdout to samples, each sorted by its cells."""
     train, _, holdout = tables
     space = Space(columns, train.frame, holdout.frame, device=device)
     numbers = [c for c in columns if c.kind in NUMBERS]
@@ -90,7 +90,7 @@ def samples_of(
     cells = [matrix.cells(table) for table in tables]
     real = np.concatenate([cells[0], cells[2]])
     matrix.fit(real)
-    # A column without a real number has no scale.
+    # A column without any real number has no scale, so it is set to 0.
     known = ~np.isnan(real).all(axis=0)
     raw = [np.nan_to_num(matrix.numbers(c, farthest=np.inf)) * known for c in cells]
     samples = []
@@ -105,13 +105,13 @@ def samples_of(
 def percentile_interval(
     drawn: np.ndarray, rows: int = 0, least: float = 0.0
 ) -> tuple[float, float]:
-    """The 95 % interval of bootstrap draws, from their quantiles.
+    """Compute the 95 % interval of bootstrap draws from their quantiles.
 
     Args:
         drawn: The draws, shape (draws,).
-        rows: Rows behind the figure. Where all draws are alike, `UNSEEN` of them could still be
-            otherwise, and the interval is as wide. 0: it may have no width.
-        least: Smallest value of the figure; the greatest is 1.
+        rows: Number of rows of the score. If all draws are equal, the rule of three with these rows
+            (`UNSEEN`) gives the width of the interval. 0: the interval may have width 0.
+        least: Smallest possible value of the score; the largest is 1.
     """
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     if rows and high - low < ALIKE:
@@ -120,6 +120,6 @@ def percentile_interval(
 
 
 def unmeasured(name: str, group: str, why: str) -> Score:
-    """A score of privacy without a value, and the reason."""
+    """Make a privacy score without a value, with the reason as its note."""
     better: Better = dict(DISTANCE_SCORES).get(name, "lower")
     return Score(f"privacy.{name}", group, float("nan"), None, better, None, note=why)

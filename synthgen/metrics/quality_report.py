@@ -1,4 +1,4 @@
-"""The quality report of SDMetrics on the same rows, beside our own figures."""
+"""The quality report of SDMetrics on the same rows, for comparison with our own scores."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def quality_report(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """Both figures of SDMetrics' QualityReport: column shapes and pair trends.
+    """Compute the two scores of SDMetrics' QualityReport: column shapes and pair trends.
 
-    Its shapes are our `column_shapes`. Its trends leave out pairs that hardly go together in train,
-    where our `pair_trends` take all pairs; and they cut each table into bins of its own, where ours
-    are those of train. The value is that of a whole report. The reference (holdout rows), the floor
-    of the trends (independent columns) and the halves of the interval are what a report would give:
-    computed by SDMetrics' functions, for the columns and pairs that count in the report, and, for
-    pairs of levels, by our own count, which takes a fraction of the time.
+    Its column shapes are defined as our `column_shapes`. Its pair trends differ from our
+    `pair_trends`: pairs that are hardly associated in train are left out, and each table has bins
+    of its own instead of those of train. The value is that of the report. The reference (holdout
+    rows), the floor of the trends (independent columns) and the half-samples of the interval are
+    computed by SDMetrics' functions, for the columns and pairs that count in the report. For pairs
+    of categories our own, faster function is used.
 
     Args:
-        train, synthetic, holdout: Rows of one schema, with the levels of all three.
-        group: What the rows are, for the scores: ``"all"`` or a class.
+        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
+        group: Name of the rows in the scores: ``"all"`` or a class.
         random_state: Seed of subsamples.
 
     Returns:
-        The scores; none, and a note, where SDMetrics is not installed.
+        The scores. If SDMetrics is not installed, there are none, and a note says so.
     """
     try:
         with warnings.catch_warnings():
@@ -94,22 +94,22 @@ def quality_report(
 
 
 def _note(columns: int) -> str:
-    """Whose figures these are."""
+    """Explain which scores come from SDMetrics, and which are our own."""
     note = (
-        f"figures named “SDMetrics” come from the quality report of SDMetrics "
-        f"{version('sdmetrics')} itself; reference and floor are what it would give for the same "
-        f"pairs. Its trends are those of pairs that go together in train. Column shapes and pair "
-        f"trends without that name are synthgen's own, as SDMetrics defines them, with the trends "
-        f"of all pairs"
+        f"scores named “SDMetrics” come from the quality report of SDMetrics "
+        f"{version('sdmetrics')}; their reference and floor are computed in the same way, for the "
+        f"same pairs. Its trends use only pairs that are associated in train. Column shapes and "
+        f"pair trends without that name are computed by synthgen with SDMetrics' definition, for "
+        f"all pairs"
     )
     if columns > MOST_COLUMNS:
-        note += f". SDMetrics' figures are of {MOST_COLUMNS} of {columns} columns"
+        note += f". SDMetrics' scores use {MOST_COLUMNS} of {columns} columns"
     return note
 
 
 @dataclass(frozen=True, eq=False)
 class _Report:
-    """One report of SDMetrics, and its figures for other rows.
+    """A report of SDMetrics, which can compute the same scores for other rows.
 
     Attributes:
         value: The score of each property.
@@ -131,7 +131,7 @@ class _Report:
         about = {"tables": {"rows": {"columns": kinds}}, "relationships": []}
         report = QualityReport()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about columns that hold one value
+            warnings.simplefilter("ignore")  # SDMetrics warns of constant columns
             report.generate({"rows": real}, {"rows": made}, about, verbose=False)
         found = report.get_properties()
         value = dict(zip(found["Property"], found["Score"].astype(float), strict=True))
@@ -142,7 +142,7 @@ class _Report:
         return cls(value, list(columns), list(zip(*pairs, strict=True)), numbers)
 
     def of_others(self, one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:
-        """Both figures for other rows, of the columns and pairs that count in the report."""
+        """Compute both scores for other rows, from columns and pairs that count in the report."""
         from sdmetrics import column_pairs, single_column
 
         binned = [_binned(part, self.numbers) for part in (one, two)]
@@ -151,14 +151,14 @@ class _Report:
             alone = [_metric(single_column, metric, one[j], two[j]) for j, metric in self.shapes]
             paired = []
             for a, b, metric in self.trends:
-                # Two numbers are correlated as they are; beside levels, a number is its bin.
+                # Numbers are binned if the other column of the pair holds categories.
                 sides = (one, two) if metric == "CorrelationSimilarity" else binned
                 paired.append(_metric(column_pairs, metric, *(side[[a, b]] for side in sides)))
         return {SHAPES: _mean(alone), TRENDS: _mean(paired)}
 
 
 def _metric(package: Any, metric: str, one: Any, two: Any) -> float:
-    """A metric of SDMetrics; NaN where it cannot be computed."""
+    """Compute a metric of SDMetrics; NaN if it cannot be computed."""
     from sdmetrics.errors import ConstantInputError, IncomputableMetricError
 
     if metric == "ContingencySimilarity":
@@ -170,12 +170,12 @@ def _metric(package: Any, metric: str, one: Any, two: Any) -> float:
 
 
 def _known(found: dict[str, float], key: str) -> float | None:
-    """A figure; None where it is missing or NaN."""
+    """Look up a score; None if it is missing or NaN."""
     return None if np.isnan(found.get(key, np.nan)) else found[key]
 
 
 def _binned(rows: pd.DataFrame, numbers: set[str]) -> pd.DataFrame:
-    """Numbers as one of ten bins of equal width of these rows, as in SDMetrics."""
+    """Replace each number by its bin, one of ten of equal width in these rows, as in SDMetrics."""
     out = rows.copy()
     for name in out.columns.intersection(list(numbers)):
         cells = rows[name].to_numpy()
@@ -184,7 +184,7 @@ def _binned(rows: pd.DataFrame, numbers: set[str]) -> pd.DataFrame:
 
 
 def contingency_similarity(one: pd.DataFrame, two: pd.DataFrame) -> float:
-    """SDMetrics' ContingencySimilarity of codes from 0, in a fraction of the time."""
+    """Compute SDMetrics' ContingencySimilarity of codes from 0, in a fraction of the time."""
     codes = np.nan_to_num(np.vstack([one, two]), nan=-1).astype(np.int64) + 1
     sizes = codes.max(axis=0) + 1
     p, q = (joint(part, 0, 1, sizes) for part in np.split(codes, [len(one)]))
@@ -192,6 +192,6 @@ def contingency_similarity(one: pd.DataFrame, two: pd.DataFrame) -> float:
 
 
 def _mean(found: list[float]) -> float:
-    """The mean without NaN; NaN where nothing else is left."""
+    """Compute the mean without NaN; NaN if all are NaN."""
     known = [one for one in found if not np.isnan(one)]
     return float(np.mean(known)) if known else float("nan")

@@ -255,8 +255,8 @@ class Report(Shown):
         if not self.left_out:
             return found
         judged = (
-            f" Judged are the {self.sizes['synthetic']:,} new rows of the augmented table, not the "
-            f"{self.left_out:,} of train."
+            f" Only the {self.sizes['synthetic']:,} new rows of the augmented table were "
+            f"evaluated, not its {self.left_out:,} rows of train."
         )
         return replace(found, certainty=found.certainty + judged)
 

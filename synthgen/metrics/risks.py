@@ -101,7 +101,7 @@ def risks(
     matrix = Matrix(np.array([c.kind not in NUMBERS for c in columns]), tuple(columns))
     real, made, other = (matrix.cells(table) for table in tables)
     rng = np.random.default_rng(child_seed(seed, 0))
-    # Rows come in no order that depends on the files; here they are dealt at random.
+    # Sort the rows first, so that random draws do not depend on their order in the files.
     real, made, other = (
         side[np.lexsort(np.nan_to_num(side, nan=np.inf).T)] for side in (real, made, other)
     )
@@ -157,12 +157,12 @@ def singled_out(
             hits += [
                 _fulfil(side, row, chosen, is_level, middle).sum() == 1 for side in (real, other)
             ]
-        if guessed < CONDITIONS:  # a guess puts together cells of different rows
+        if guessed < CONDITIONS:  # to guess, combine cells of different rows
             mixed = made[rng.integers(len(made), size=made.shape[1]), np.arange(made.shape[1])]
             guessed += 1
             guesses += float(_fulfil(real, mixed, chosen, is_level, middle).sum() == 1)
     if not asked:
-        return Success(0.0, 0.0, guesses / guessed, 1, "; no condition fits one synthetic row only")
+        return Success(0.0, 0.0, guesses / guessed, 1, "; no condition fits one synthetic row")
     train, control = (hits / asked).tolist()
     return Success(train, control, guesses / guessed, asked)
 
@@ -174,7 +174,7 @@ def _fulfil(
     is_level: np.ndarray,
     middle: np.ndarray,
 ) -> np.ndarray:
-    """Which rows fulfil the condition that `row` gives in the `chosen` columns."""
+    """Mark the rows that fulfil the condition set by `row` in the `chosen` columns."""
     there = np.ones(len(rows), dtype=bool)
     for j in chosen:
         cells, value = rows[:, j], row[j]
@@ -284,7 +284,15 @@ def inferred(near: _Near, names: Sequence[str], rng: np.random.Generator) -> Suc
 
 
 def _of_rows(hits: np.ndarray, guess: float, said: str = "") -> Success:
-    """Successes of shape (2, attacks on a row, rows), those of one row counted as they agree."""
+    """Average the successes over rows and over the attacks on each row.
+
+    Attacks on the same row are correlated, so an effective number of attacks is computed.
+
+    Args:
+        hits: Whether each attack succeeded, shape (2 sides, attacks on a row, rows).
+        guess: Share of successes by guessing.
+        said: An additional note.
+    """
     of_rows = hits.mean(1)
     train, control = of_rows.mean(1).tolist()
     rows = of_rows.shape[1]

@@ -1,4 +1,4 @@
-"""The rules that every real row keeps, and the synthetic rows that break them."""
+"""Rules that every real row satisfies, and the synthetic rows that break them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ SHOWN = 5  # rules that a note names
 
 
 def broken_rules(draws: Samples) -> tuple[list[Score], list[str]]:
-    """The share of synthetic rows that keep all rules of the real rows, and notes about others."""
+    """Compute the share of synthetic rows that satisfy all rules of the real rows.
+
+    Returns:
+        The score, if there are rules, and a note for each of the rules broken most often.
+    """
     rules = find_rules(draws.matrix, np.vstack([draws.train, draws.fresh]))
     if not rules:
         return [], []
-    # All real rows keep the rules that were found in them. For the reference, rules are found in
-    # train and asked of the holdout.
+    # Real rows satisfy the rules that were found in them by construction. For the reference, rules
+    # are found in train and checked on the holdout.
     apart = [rule.broken(draws.fresh) for rule in find_rules(draws.matrix, draws.train)]
     reference = float(1 - np.any(apart, axis=0).mean()) if apart else 1.0
     broken = np.column_stack([rule.broken(draws.made) for rule in rules])
@@ -28,12 +32,12 @@ def broken_rules(draws: Samples) -> tuple[list[Score], list[str]]:
     worst = np.argsort(-counts, kind="stable")[:SHOWN]
     notes = [
         f"{draws.group}: {counts[k]:,} of {rows:,} synthetic rows break the rule "
-        f"“{rules[k].text}”, which every real row keeps"
+        f"“{rules[k].text}”, which every real row satisfies"
         for k in worst
         if counts[k]
     ]
-    note = f"{len(rules)} rules hold in all real rows; reference: holdout rows that keep the rules "
-    note += "of train"
+    note = f"{len(rules)} rules hold in all real rows; reference: holdout rows that satisfy the "
+    note += "rules found in train"
     name = "fidelity.rules_kept"
     score = Score(name, draws.group, value, reference, "higher", wilson(value, rows), None, note)
     return [score], notes

@@ -10,9 +10,9 @@ from scipy.special import stdtrit
 from synthgen.encoding.matrix import Matrix
 from synthgen.metrics.score import UNSEEN, Better, Score
 
-# Rows of each table that a measure uses, at most; drawn without replacement.
+# Largest numbers of rows per table: for columns and pairs, and for whole rows.
 COLUMN_ROWS, TEST_ROWS = 10_000, 4_000
-# Bootstrap samples of per-row results; halves of the rows; draws of a larger table.
+# Numbers of bootstrap samples, of half-samples, and of draws from a larger table.
 REPLICATES, HALVES, DRAWS = 200, 20, 5
 
 
@@ -42,8 +42,9 @@ class Samples:
             )
         if len(self.fresh) < len(self.made):
             out.append(
-                f"{self.group}: {len(self.fresh):,} real rows are held out and {len(self.made):,} "
-                f"are synthetic; both are compared with train {len(self.fresh):,} rows at a time"
+                f"{self.group}: the holdout has {len(self.fresh):,} rows and the synthetic table "
+                f"{len(self.made):,}; both are compared with train in samples of "
+                f"{len(self.fresh):,} rows"
             )
         return out
 
@@ -87,7 +88,7 @@ def jackknifed(
     """
     known = np.array([h for h in halves if h == h])
     if value != value or len(known) < 2:
-        why = "no interval: too few halves of the rows hold a value" if value == value else ""
+        why = "no interval: too few half-samples have a value" if value == value else ""
         return Score(name, group, value, reference, better, None, floor, why)
     error = wider * float(stdtrit(len(known) - 1, 0.975) * known.std(ddof=1))
     if error < 1e-9 and rows:

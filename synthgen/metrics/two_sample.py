@@ -52,7 +52,7 @@ def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
     ]
     scores, held = [], []
     for judge in DEFAULT_JUDGES:
-        # A linear classifier does not see connections between columns, and one column has none.
+        # The floor needs associations: one column has none, and a linear model cannot use them.
         kinds = 4 if judge != "logistic" and len(draws.matrix.columns) > 1 else 3
         areas = [
             [
@@ -88,7 +88,7 @@ def _scores(name: str, group: str, areas: list[list[tuple[float, float]]]) -> tu
         low, high = max(0.0, area - error), min(1.0, area + error)
         ends = sorted((_untold(low), _untold(high)))
         interval = (ends[0], 1.0 if low <= 0.5 <= high else ends[1])
-        note = f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; of real against real {beside}"
+        note = f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; real against real rows {beside}"
         note += BELOW if high < 0.5 else ""
         return Score(name, group, _untold(area), reference, "higher", interval, floor, note)
 
@@ -111,7 +111,7 @@ def _partings(
     place, far = nearest_of(matrix.dense(other), near)
     _, own = nearest_of(near)
     twin = far < own[place] / 2
-    # Equal rows of `real` take turns in having the rows that are equal to them.
+    # If several rows of `real` are equal, they share out the rows of `other` equal to them in turn.
     _, same = np.unique(near, axis=0, return_inverse=True)
     same = same.reshape(-1)
     alike = np.argsort(same, kind="stable")

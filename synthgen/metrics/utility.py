@@ -1,18 +1,18 @@
 """Utility: how well classifiers trained on synthetic rows of a class do on real test rows.
 
-Four ways to use the rows, each beside the same classifier trained on real rows only:
+The rows are used in four ways, each compared with the same classifier trained on real rows:
 
-- ``replace``: real rows of the other classes and synthetic rows of the class, no more than there
-  are real ones. The reference has as many real rows of the class; the floor has noise instead (each
-  column drawn by itself from the real rows of the other classes).
-- ``augment``: all real and all synthetic rows. The reference is all real rows and as many fresh
-  ones of the class, or as many as there are (real rows alone where these are too few, as the note
-  says); the floor has as much noise in the place of the synthetic rows.
-- ``whole``: synthetic rows only, if they hold other classes too. The reference has as many real
-  rows, the floor as many rows of noise.
-- ``fresh``, ``fresh_augment``: the control, with fresh real rows in the place of the synthetic
-  ones. They are the rows of the class in one half of the holdout, and the test is the other half;
-  both halves take turns, so all of the holdout is tested.
+- ``replace``: real rows of the other classes, and synthetic rows of the class, at most as many as
+  there are real ones. The reference has an equal number of real rows of the class; the floor has
+  rows of noise instead (each column drawn independently from the real rows of the other classes).
+- ``augment``: all real and all synthetic rows. The reference has all real rows and an equal number
+  of fresh rows of the class, or fewer if there are not enough. If there are too few, it has the
+  real rows alone, and a note says so. The floor has rows of noise instead of the synthetic ones.
+- ``whole``: synthetic rows only, if other classes are synthetic too. The reference has an equal
+  number of real rows, the floor of noise rows.
+- ``fresh``, ``fresh_augment``: the control, with fresh real rows instead of synthetic ones. They
+  are the rows of the class in one half of the holdout, and the other half is the test. The halves
+  are then swapped, so that all of the holdout is tested.
 
 Names of scores are ``utility.replace.average_precision`` and so on, with ``roc_auc``;
 ``recall_at_precision`` (of 0.5); ``balanced_accuracy``, ``recall``, ``f1`` and ``mcc`` at the
@@ -21,10 +21,10 @@ threshold with the best F1 on out-of-fold real rows; ``brier``, ``log_loss`` and
 ``ap_ratio`` and ``ap_gain``, the average precision over and minus that of real rows (for
 ``augment``: of real rows alone) on the same test. A calibration slope of 1 is best; below it,
 probabilities are too extreme. The test keeps the class shares of the holdout. The reference of
-``ap_ratio`` and ``ap_gain`` is that of the control; where there is none, it is 1 and 0 by
-definition, as the note says. Intervals hold the variance of the test (a bootstrap of its rows of
-each class, and of the out-of-fold rows that set the threshold) and of training (classifiers that
-learn from halves).
+``ap_ratio`` and ``ap_gain`` is that of the control; without a control it is 1 and 0 by definition,
+and the note says so. Intervals include the variance of the test (a bootstrap of the test rows
+within each class, and of the out-of-fold rows that set the threshold) and of training (classifiers
+trained on half-samples).
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ def utility(
     groups = {} if by is None else groups_by(train, holdout, by, data)
     tested = int(data.y_test.sum())
     notes = [
-        f"“{name}” is {data.y_test.mean():.2%} of the test ({tested:,} of {len(data.y_test):,} "
-        f"real rows), as in the holdout; it is {data.natural:.2%} of train. Average precision "
-        f"depends on this share.",
+        f"“{name}” makes up {data.y_test.mean():.2%} of the test ({tested:,} of "
+        f"{len(data.y_test):,} real rows), as in the holdout, and {data.natural:.2%} of train. "
+        f"Average precision depends on this share.",
         *data.notes,
     ]
     if lacking := _lacking(data, name):
@@ -154,37 +154,39 @@ def utility(
         curves |= trial.curves()
         used[judge] = described(judge, trial.settings if thorough else None)
         if thorough:
-            notes.append(f"{judge} tuned on real rows: {trial.settings or 'its own settings'}")
+            notes.append(f"{judge} tuned on real rows: {trial.settings or 'the default settings'}")
     notes.append(
-        f"Fresh real rows are those of {name} in one half of the test; the classifier that learns "
-        f"from them is tested on the other half."
+        f"Fresh real rows are those of {name} in one half of the test; classifiers trained on them "
+        f"are tested on the other half."
         if data.has_fresh
         else f"no control with fresh real rows: {tested} test rows of {name} are too few to halve"
     )
     if not data.has_whole:
-        notes.append("the whole table is not tested: the synthetic rows are of one class")
+        notes.append(
+            "training on synthetic rows alone is not tested, because they are of one class"
+        )
     return Part(scores, curves, notes, used)
 
 
 def _lacking(data: UtilityData, name: str) -> str:
-    """Give the reason why no test is possible; empty if there is none."""
+    """The reason why no test is possible; empty if a test is possible."""
     tested, made = int(data.y_test.sum()), len(data.made_rare)
     if tested and tested < len(data.y_test) and made and len(data.rest):
         return ""
     return (
-        f"{tested:,} test rows of {name} and {len(data.y_test) - tested:,} others, {made:,} "
-        f"synthetic rows: utility needs some of each"
+        f"{tested:,} test rows of {name}, {len(data.y_test) - tested:,} other test rows and "
+        f"{made:,} synthetic rows: utility needs some of each"
     )
 
 
 class _Beside(NamedTuple):
-    """The real rows that synthetic ones are compared with, by their name in `_Trial.predictions`.
+    """The sets of real rows that a set of synthetic rows is compared with.
 
     Attributes:
-        rows: Rows of the reference.
-        real: Rows that ratios are over: the same, without fresh ones.
-        note: About these rows.
-        fresh: The rows of the control, in words.
+        rows: Name, in `_Trial.predictions`, of the set of the reference.
+        real: Name of the set without fresh rows; ratios and gains are relative to it.
+        note: A note about these sets.
+        fresh: Description of the fresh rows of the control.
         control: Scores of the control.
     """
 
@@ -195,7 +197,7 @@ class _Beside(NamedTuple):
     control: Sequence[Score] = ()
 
     def noted(self, alone: float) -> str:
-        """The note of a figure whose value for `real` is `alone`."""
+        """Make the note of a score whose value for the set `real` is `alone`."""
         if self.rows == self.real:
             return self.note
         return f"real rows alone: {alone:.3f}; reference: {self.fresh}"
@@ -203,15 +205,15 @@ class _Beside(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """One classifier and its predictions after learning from each set of rows.
+    """One classifier, and its predictions when it is trained on each set of rows.
 
     Attributes:
-        data: The rows in hand.
+        data: All rows of the utility part.
         judge: Name of the classifier.
-        settings: In the place of its own.
-        sets: The sets of rows.
-        predictions: For the test rows, by the name of the set.
-        picks: How often each test row counts in each bootstrap sample; (samples, rows).
+        settings: Settings that replace its defaults.
+        sets: The sets of training rows.
+        predictions: Predictions for the test rows, by name of the training set.
+        picks: How often each test row occurs in each bootstrap sample, shape (samples, rows).
     """
 
     data: UtilityData
@@ -235,7 +237,7 @@ class _Trial:
                 draws = [draws[k % len(draws)] for k in range(REPEATS)]
             thresholds = 1 + REPLICATES if name in ("replace", "augment", "whole") else 1
             if name in ("few", "fresh 0", "fresh 1"):
-                thresholds = 0  # only how they rank rows is looked at
+                thresholds = 0  # only their ranking of the rows is used
             test = sets.tests.get(name, data.test)
             predicted[name] = predict(data, judge, settings, draws, test, thresholds, rng)
         firsts = {name: draws[0] for name, draws in sets.draws.items()}
@@ -252,13 +254,13 @@ class _Trial:
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
         made, as_many = len(self.data.made_rare), self._named("as many", "real")
-        many = f"{self.sets.kept:,} rows of the class, as there are synthetic ones"
+        many = f"{self.sets.kept:,} real rows of the class, the number of synthetic ones"
         replaced = _Beside(as_many, as_many, "" if as_many == "real" else many)
-        augmented = _Beside("real", "real", "reference: real rows alone, as none are fresh")
+        augmented = _Beside("real", "real", "reference: real rows alone, since none are fresh")
         control: list[Score] = []
         if self.data.has_fresh:
             few, added = (
-                f"{rows:,} fresh real rows{', as there are no more' if rows < wanted else ''}"
+                f"{rows:,} fresh real rows{' (all there are)' if rows < wanted else ''}"
                 for rows, wanted in ((self.sets.few, self.sets.kept), (self.sets.added, made))
             )
             beside = self._named("few", as_many)
@@ -279,9 +281,10 @@ class _Trial:
 
     @cached_property
     def _precision(self) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
-        """Average precision on the test, on bootstrap samples of it, and of halves of the training.
+        """Average precision for each training set, in three forms.
 
-        The last comes from classifiers that learned from half of the rows.
+        They are the value on the test rows, the values on bootstrap samples of these rows, and the
+        values on the test rows of classifiers trained on half-samples.
         """
         y = self.data.y_test
         ones = np.ones((1, len(y)), dtype=np.float32)
@@ -329,7 +332,7 @@ class _Trial:
                 rows=int(y.sum()),
                 share=figure in ("recall", "recall_at_precision"),
             )
-            # With noise nearly all rows are alarms, so nearly all of the class is found.
+            # With noise nearly all rows are alarms, so recall is near 1 and is no floor.
             bottom = None if figure == "recall" else float(floor[figure][0])
             given = float(reference[figure][0]), better, interval, bottom
             note = beside.noted(float(alone[figure][0]))
@@ -337,7 +340,7 @@ class _Trial:
         return out
 
     def _compared(self, name: str, beside: _Beside) -> list[Score]:
-        """Average precision over, and minus, that of real rows, on the same test rows."""
+        """Compare average precision with that of real rows on the same test: ratio and gain."""
         y, noise = self.data.y_test, self.predictions.get(f"{name} noise")
         ones = np.ones((1, len(y)), dtype=np.float32)
         bottom = None if noise is None else float(ranking(y, noise, ones)[0][0])
@@ -351,7 +354,7 @@ class _Trial:
             interval = between(
                 value, compare(*again), compare(*halves), _BOUNDS[figure], rows=int(y.sum())
             )
-            reference, why = base, f"that of real rows is {base:.0f} by definition"
+            reference, why = base, f"for real rows it is {base:.0f} by definition"
             if beside.control:
                 reference, why = beside.control[place].value, f"reference: {beside.fresh}"
             floor = None if bottom is None else float(compare(bottom, two))
@@ -361,7 +364,7 @@ class _Trial:
         return out
 
     def _by(self, name: str, beside: _Beside, groups: dict[str, np.ndarray]) -> list[Score]:
-        """Recall of each group, and the gap between the best and the worst of them."""
+        """Compute the recall of each group, and the gap between the best and the worst group."""
         y, predicted, out = self.data.y_test, self.predictions[name], []
         ones = np.ones((1, len(y)), dtype=np.float32)
         halves = [predicted.of_half(k) for k in range(len(predicted.halves))]

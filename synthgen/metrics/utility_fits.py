@@ -1,4 +1,4 @@
-"""Classifiers of the utility part: tuned, trained on sets of rows, asked about the test."""
+"""Classifiers of the utility part: tuning, training on sets of rows, and predicting the test."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ from synthgen.model_selection.scoring import best_thresholds
 def tuned_settings(
     data: UtilityData, judge: str, usual: dict[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Changes to the usual settings that give the best average precision on real rows.
-
-    Average precision is that of out-of-fold probabilities.
-    """
+    """Find the changes to the usual settings with the best out-of-fold AP on real rows."""
     part = min(1.0, TUNE_ROWS / (len(data.rare) + len(data.rest)))
     rare = data.rare[: max(FOLDS, round(part * len(data.rare)))]
     rest = data.rest[: max(FOLDS, round(part * len(data.rest)))]
@@ -47,24 +44,24 @@ def predict(
     thresholds: int,
     rng: np.random.Generator,
 ) -> Predictions:
-    """The predictions of a classifier for the test, trained once on each draw of the rows.
+    """Predict the test rows with a classifier that is trained once on each draw of the rows.
 
     Args:
-        data: The rows in hand.
+        data: All rows of the utility part.
         judge: Name of the classifier.
-        settings: In the place of its own.
-        draws: Rows to learn from.
+        settings: Settings that replace its defaults.
+        draws: Draws of the training rows.
         test: Cells of the test rows.
-        thresholds: Thresholds to find on out-of-fold real rows: the first on all of them, the
-            others on bootstrap samples. 0: none.
-        rng: Of folds, seeds and samples.
+        thresholds: Number of thresholds to find on out-of-fold real rows: the first on all of them,
+            the others on bootstrap samples.
+        rng: Generator of folds, seeds and samples.
     """
     judged = [trained(data, judge, settings, rows, rng) for rows in draws]
     p = np.array([model(test) for model in judged])
     if not thresholds:
         return Predictions(p, np.empty((0, 1)))
-    # Out-of-fold probabilities of the real rows. Where the rows have several draws, each fold is
-    # predicted by the classifier of another draw.
+    # Out-of-fold probabilities of the real rows. If there are several draws of the training rows,
+    # the folds use them in turn.
     real = np.vstack([data.rare, data.rest])
     y = np.repeat([True, False], [len(data.rare), len(data.rest)])
     of_rare, of_rest = (rng.permutation(n) % FOLDS for n in (len(data.rare), len(data.rest)))
@@ -77,7 +74,7 @@ def predict(
             )
             seen = trained(data, judge, settings, part, rng)
         scores[fold == k] = seen(real[fold == k])
-    # Rows that were left out of a subsample are replaced by the weight of the others.
+    # A subsample may have other class shares than train; weights restore those of train.
     share = len(data.rare) / len(y)
     weight = np.where(y, data.natural / share, (1 - data.natural) / (1 - share))
     found = best_thresholds(y, scores, weight * bootstrap_counts(y, rng, thresholds))
@@ -92,10 +89,20 @@ def predict_from_halves(
     tests: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Predictions of classifiers that learn from halves of each set of rows, but for noise.
+    """Predict the test rows with classifiers trained on half-samples of each set, except noise.
 
-    All sets are halved in the same way. Shape of each: (halves, test rows); `tests` holds the test
-    of the sets that are not tested on all test rows.
+    All sets are halved in the same way.
+
+    Args:
+        data: All rows of the utility part.
+        judge: Name of the classifier.
+        settings: Settings that replace its defaults.
+        sets: The sets of training rows, by name.
+        tests: Test rows of the sets that are tested on half of the test rows.
+        rng: Generator of halves and seeds.
+
+    Returns:
+        Probabilities for each set, shape (halves, test rows).
     """
     out: dict[str, list[np.ndarray]] = {n: [] for n in sets if not n.endswith("noise")}
     for seeds in rng.integers(2**31, size=(HALVES, len(TrainingRows._fields))):
@@ -115,7 +122,10 @@ def trained(
     rows: TrainingRows,
     rng: np.random.Generator,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from cells to probabilities, corrected to the share of the class in train."""
+    """Train a classifier; return a function from cells to probabilities.
+
+    The probabilities are corrected to the share of the class in train.
+    """
     cells = np.vstack([data.rare[rows.rare], rows.made, data.rest[rows.rest], rows.made_rest])
     y = np.arange(len(cells)) < len(rows.rare) + len(rows.made)
     order, seed = rng.permutation(len(y)), int(rng.integers(2**31))
@@ -125,9 +135,10 @@ def trained(
 
 
 def bootstrap_counts(y: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
-    """How often each row counts in bootstrap samples of each class; float32, (samples, rows).
+    """Count how often each row occurs in bootstrap samples within each class.
 
-    The first sample is the rows as they are.
+    Returns:
+        Counts, float32 of shape (samples, rows). In the first sample each row occurs once.
     """
     out = np.zeros((samples, len(y)), dtype=np.float32)
     out[0] = 1

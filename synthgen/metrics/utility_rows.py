@@ -16,15 +16,15 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-# Rows to learn from and to test on, at most; rows of the class that are kept where there are as
-# many; rows to tune on.
+# Largest numbers of training rows, of test rows, of rows of the class that a subsample always
+# keeps, and of rows for tuning.
 TRAIN_ROWS = 20000
 TEST_ROWS = 20000
 KEPT_ROWS = 2000
 TUNE_ROWS = 6000
 FOLDS = 3
 REPEATS = 3
-# Halves of its rows that each classifier learns from; draws of as many real rows, and of noise.
+# Numbers of half-samples that each classifier is trained on, of draws of real rows, and of noise.
 HALVES = 8
 DRAWS = 3
 NOISE = 4
@@ -32,24 +32,24 @@ FEWEST_FRESH = 10
 MOST_GROUPS = 8
 
 
-# --- rows in hand -------------------------------------------------------------------------------
+# --- all rows -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class UtilityData:
-    """Cells to learn from and to test on.
+    """Cells of the rows to train on and to test on.
 
     Attributes:
-        matrix: Turns cells into the numbers of each classifier.
+        matrix: Converts cells to the numbers that a classifier needs.
         rare, rest: Real rows of the class and of the others.
         made_rare, made_rest: Synthetic rows of the class and of the others.
         test, y_test: Rows of the holdout, and whether they are of the class.
         test_rows: Positions of the test rows in the holdout.
         half: Whether a test row is in the first of two halves; shape (test rows,).
-        fresh: Test rows of the class in the second half, and in the first: to learn from for
-            classifiers that are tested on the first half, and on the second.
+        fresh: Fresh rows for two classifiers: the test rows of the class in the second half, for
+            the one tested on the first half; and those in the first half, for the other.
         natural: Share of the class in train.
-        notes: About subsamples.
+        notes: Notes about subsamples.
     """
 
     matrix: Matrix
@@ -86,9 +86,9 @@ class UtilityData:
             part = of_rare / len(rare)
             rare, rest = rare[:of_rare], rest[: TRAIN_ROWS - of_rare]
             notes.append(
-                f"Classifiers learn from {len(rare):,} of {is_rare.sum():,} real rows of the class "
-                f"and {len(rest):,} of {(~is_rare).sum():,} others, and from the same share of the "
-                f"synthetic rows; probabilities are corrected to the shares in train."
+                f"Classifiers are trained on {len(rare):,} of {is_rare.sum():,} real rows of the "
+                f"class, {len(rest):,} of {(~is_rare).sum():,} other rows, and the same share of "
+                f"the synthetic rows; probabilities are corrected to the class shares in train."
             )
             made_rare = made_rare[: max(1, round(part * len(made_rare)))]
             made_rest = made_rest[: round(len(made_rest) * len(rest) / (~is_rare).sum())]
@@ -96,10 +96,10 @@ class UtilityData:
             part = 2 * TRAIN_ROWS / len(synthetic)
             made_rare = made_rare[: max(1, round(part * len(made_rare)))]
             made_rest = made_rest[: round(part * len(made_rest))]
-            notes.append(f"Classifiers learn from {part:.0%} of the synthetic rows.")
+            notes.append(f"Classifiers are trained on {part:.0%} of the synthetic rows.")
         rows = np.sort(rng.permutation(len(holdout))[:TEST_ROWS])
         if len(holdout) > TEST_ROWS:
-            notes.append(f"{TEST_ROWS:,} of {len(holdout):,} holdout rows are the test.")
+            notes.append(f"Classifiers are tested on {TEST_ROWS:,} of {len(holdout):,} rows.")
         half, test, y_test = folds_of(y_test[rows], 2, rng) == 1, cells[2][rows], y_test[rows]
         return cls(
             matrix,
@@ -117,9 +117,9 @@ class UtilityData:
         )
 
     def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        """Rows of noise: each column drawn by itself from the real rows of the other classes.
+        """Make rows of noise: each column is drawn independently from rows of the other classes.
 
-        Draws from all rows would hold some information about the class.
+        Draws from all rows would contain some information about the class.
         """
         return np.column_stack([rng.choice(column, size=rows) for column in self.rest.T])
 
@@ -133,7 +133,7 @@ class UtilityData:
 
 
 def column_of(schema: Schema, by: Hashable) -> Column:
-    """The column that `by` names.
+    """Find the column that `by` names.
 
     Raises:
         UsageError: There is no such column, or it is the target.
@@ -149,13 +149,17 @@ def column_of(schema: Schema, by: Hashable) -> Column:
                 f"there are no groups to compare; give one of {known}",
             )
         return column
-    raise UsageError(296, f"by {by!r} is no column that can be compared: there are {known}")
+    raise UsageError(296, f"by {by!r} is not a column that can be compared: use one of {known}")
 
 
 def groups_by(
     train: Table, holdout: Table, by: Hashable, data: UtilityData
 ) -> dict[str, np.ndarray]:
-    """The test rows of each value of a column, bool of shape (test rows,); numbers in quarters."""
+    """Mark the test rows of each value of a column; numbers are binned at the quartiles of train.
+
+    Returns:
+        Masks by name of the group, each bool of shape (test rows,).
+    """
     column = column_of(train.schema, by)
     series = holdout.frame[column.name]
     if column.kind in LEVELS:
@@ -177,7 +181,7 @@ def groups_by(
 
 
 class TrainingRows(NamedTuple):
-    """Rows that a classifier learns from.
+    """Rows that a classifier is trained on.
 
     Attributes:
         rare, rest: Positions of real rows of the class and of the others.
@@ -190,15 +194,15 @@ class TrainingRows(NamedTuple):
     made_rest: np.ndarray
 
 
-# --- one judge ----------------------------------------------------------------------------------
+# --- training sets --------------------------------------------------------------------------------
 
 
 class TrainingSets(NamedTuple):
-    """The sets of rows that a classifier learns from, see `synthgen.metrics.utility.utility`.
+    """The sets of rows that a classifier is trained on, see `synthgen.metrics.utility`.
 
     Attributes:
         draws: One or several draws of each set, by name.
-        tests: Cells of the test, for the sets that are not tested on all test rows.
+        tests: Cells of the test rows, for the sets that are tested on half of the test rows.
         kept, whole: Number of synthetic rows in ``"replace"`` and ``"whole"``.
         few, added: Number of fresh rows in ``"fresh"`` and ``"fresh_augment"``.
     """
@@ -222,7 +226,7 @@ class TrainingSets(NamedTuple):
             return [rng.permutation(places)[:size] for _ in range(draws)]
 
         def noise(as_in: TrainingRows) -> list[TrainingRows]:
-            """Several draws: one may separate the classes by chance where columns are few."""
+            """Make several draws, since one of few columns may separate the classes by chance."""
             return [
                 as_in._replace(
                     made=data.noise(rng, len(as_in.made)),

@@ -108,12 +108,12 @@ def of_fidelity(part: Part, label: str) -> Verdict:
         return Verdict("fidelity", "undecided", why, None, known)
     tested = sorted(map(_told_apart, tests), key=lambda one: one.score.value)
     outcome, key, known, why = _worst(tested)
-    told = "It is undecided whether a detector tells them from real rows"
+    decided = "It is undecided whether a detector can separate them from real rows"
     if outcome != "undecided":
-        told = f"{known[:1].upper()}{known[1:]}"
+        decided = f"{known[:1].upper()}{known[1:]}"
     known += "" if key.group == label else f" (the worst: {_quoted(key.group)})"
     sentence = (
-        f"{told} ({_of(key.group)}). {key.note}. Battery {_shown(key)}; 1: as real rows, 0: as "
+        f"{decided} ({_of(key.group)}). {key.note}. Battery {_shown(key)}; 1: as real rows, 0: as "
         f"independent columns"
     )
     trends = _score(part, "fidelity.pair_trends", key.group)
@@ -122,8 +122,8 @@ def of_fidelity(part: Part, label: str) -> Verdict:
     rules = _score(part, "fidelity.rules_kept", key.group)
     real = None if rules is None else rules.reference
     if rules is not None and real is not None and rules.interval and rules.interval[1] < real:
-        sentence += f". {_shown(rules, '.1%')} of them keep the rules that hold in train; of real "
-        sentence += f"rows {real:.1%} do"
+        sentence += f". {_shown(rules, '.1%')} of them satisfy the rules that hold in train, and "
+        sentence += f"{real:.1%} of real rows"
     sentence += f". {why}" if why else ""
     return Verdict("fidelity", outcome, f"{sentence}.", key, known)
 
@@ -133,31 +133,34 @@ def _score(part: Part, name: str, group: str) -> Score | None:
 
 
 def _told_apart(score: Score) -> _Tested:
-    """The outcome of one battery."""
+    """Decide on one battery."""
     low, high = score.interval or (-1.0, 1.0)
     if score.value + WIDER * (high - score.value) < 1 - LIKE_REAL:
         some = score.value >= HALF_REAL
-        known = f"a detector tells {'part' if some else 'most'} of them from real rows"
+        known = f"a detector separates {'part' if some else 'most'} of them from real rows"
         return _Tested("falls short" if some else "fails", score, known)
     if low < HALF_REAL:
         known = f"the battery is between {low:.2f} and {high:.2f} (1: as real rows, 0: as "
-        known += "independent columns), and more rows of the class would tell"
-        why = f"The interval begins at {low:.2f}; below {HALF_REAL:g} it decides nothing"
+        known += "independent columns), and more rows of the class would decide"
+        why = f"The interval begins at {low:.2f}; a pass needs {HALF_REAL:g} or more"
         return _Tested("undecided", score, known, why)
-    return _Tested("passes", score, "no detector tells more than a few of them from real rows")
+    return _Tested("passes", score, "no detector separates more than a few of them from real rows")
 
 
 # --- utility ------------------------------------------------------------------------------------
 
 
 def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
-    """Whether synthetic rows can replace the real rows of the class: the worst of all classifiers.
+    """Decide whether synthetic rows can replace the real rows of the class.
+
+    The classifier with the worst outcome decides.
 
     Args:
         part: The scores of utility.
         label: The class.
-        tested: Test rows of the class.
-        held_out: Whether the synthesizer has not seen the test rows; otherwise it cannot pass.
+        tested: Number of test rows of the class.
+        held_out: Whether a holdout was given that the synthesizer has not seen; otherwise utility
+            cannot pass.
     """
     name = "utility.replace.ap_ratio"
     ratios = [s for s in part.scores if s.name == name and ": " not in s.group]
@@ -186,21 +189,22 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
 
 
 def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
-    """The outcome of one classifier."""
+    """Decide on one classifier."""
     low, high = ratio.interval or (0.0, 1.0)
-    worth = f"to a classifier they are worth between {low:.0%} and {high:.0%} of real rows"
-    few = f"{worth}; {tested:,} real test rows do not tell more, a larger holdout would"
+    worth = f"a classifier trained on them keeps between {low:.0%} and {high:.0%} of its "
+    worth += "average precision"
+    few = f"{worth}; a holdout with more than {tested:,} rows of the class would decide"
     if tested < FEW:
-        why = f"Fewer than {FEW} test rows of the class decide nothing"
+        why = f"Fewer than {FEW} test rows of the class are too few to decide"
         return _Tested("undecided", ratio, few, why)
     if (ratio.floor or 0.0) >= KEEPS:
-        why = f"Noise in the place of the real rows keeps {KEEPS:.0%} too, so this decides nothing"
-        return _Tested("undecided", ratio, f"{worth}, but noise is worth as much here", why)
+        why = f"Noise instead of the real rows also keeps {KEEPS:.0%}, so this test shows nothing"
+        return _Tested("undecided", ratio, f"{worth}, but with noise it keeps as much", why)
     if low < KEEPS <= high and high - low > SURE:
         why = f"The interval contains the {KEEPS:.0%} that a pass needs and is wider than "
         return _Tested("undecided", ratio, few, f"{why}{SURE:.0%}: more test rows would decide")
     if ratio.value >= KEEPS:
-        seen = f"{worth}, tested on rows that the synthesizer has seen: a holdout would tell"
+        seen = f"{worth}, but on test rows that the synthesizer has seen: a holdout would decide"
         return _Tested("passes" if held_out else "undecided", ratio, worth if held_out else seen)
     some = high >= KEEPS or ratio.value >= KEEPS_SOME
     return _Tested("falls short" if some else "fails", ratio, worth)
@@ -210,11 +214,13 @@ def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
 
 
 def of_privacy(part: Part, held_out: bool) -> Verdict:
-    """Whether attacks or equal rows give training rows away: the worst test of all groups.
+    """Decide whether synthetic rows reveal training rows, by attacks and copies.
+
+    The test with the worst outcome decides.
 
     Args:
         part: The scores of privacy.
-        held_out: Whether a holdout was given; otherwise it cannot pass.
+        held_out: Whether a holdout was given; otherwise privacy cannot pass.
     """
     tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
     tested = [_attacked(s, held_out) if s.name == EXCESS else _near(s) for s in tests]
@@ -231,33 +237,34 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         sentence += f". {attack}"
     sentence += f". {why}" if why else ""
     if not held_out:
-        sentence += ". Without rows that the synthesizer never saw, privacy can fail but not pass"
+        sentence += ". Without rows that the synthesizer has not seen, privacy can fail but not "
+        sentence += "pass"
     return Verdict("privacy", outcome, f"{sentence}.", key, known)
 
 
 def _attacked(excess: Score, held_out: bool) -> _Tested:
-    """The outcome of the worst attack."""
+    """Decide on the worst attack."""
     low, high = excess.interval or (-1.0, 1.0)
     if excess.value != excess.value:
         return _Tested("undecided", excess, "no attack could be made")
     if excess.value - WIDER * (excess.value - low) > 0:
         known = (
-            f"an attack finds training rows, {excess.value:.2f} of ROC-AUC better than by chance"
+            f"an attack recognises training rows, with a ROC-AUC {excess.value:.2f} above chance"
         )
         return _Tested("fails" if excess.value > SOME_EXCESS else "falls short", excess, known)
     if high > MOST_EXCESS:
         why = f"An excess of up to {high:.2f} is possible, and a pass needs {MOST_EXCESS:g} or less"
-        known = f"no attack is shown to find training rows, but an excess of up to {high:.2f} is "
-        known += "possible: more rows would tell"
+        known = f"no attack is shown to recognise training rows, but an excess of up to {high:.2f} "
+        known += "is possible: more rows would decide"
         return _Tested("undecided", excess, known, why)
     if held_out:
-        return _Tested("passes", excess, "no attack that was tried finds training rows")
-    known = "no attack is shown to find training rows, but only a holdout would prove that"
+        return _Tested("passes", excess, "no attack that was tried recognises training rows")
+    known = "no attack is shown to recognise training rows, but only a holdout could confirm that"
     return _Tested("undecided", excess, known)
 
 
 def _near(share: Score) -> _Tested | None:
-    """The outcome of a share of copies, or of rows nearer to train; None where it is harmless."""
+    """Decide on a share of copies, or of rows nearer to train; None if it is harmless."""
     if share.value != share.value or share.interval is None:
         return None
     least, known = share.interval[0], _range(share)
@@ -267,28 +274,27 @@ def _near(share: Score) -> _Tested | None:
             return _Tested("fails", share, known)
         return _not_ruled_out(share, MOST_NEARER)
     if share.reference is None:
-        why = "No holdout row shows whether real rows are so as often"
+        why = "There are no holdout rows to show how often real rows are"
         return None if share.value == 0 else _Tested("undecided", share, known, why)
-    # More than fresh real rows that are equal, or as near, to a row of train.
-    usual = share.reference
+    usual = share.reference  # share of fresh real rows that are equal, or as near, to a train row
     if low - usual > SOME_COPIES:
         return _Tested("fails", share, known)
     if share.name == COPIES and low - usual > A_COPY:
         return _Tested("falls short", share, known)
-    if share.name == COPIES and least > usual:  # where real rows have none, a single copy does it
-        why = f"That is more than the {usual:.1%} of real rows: look at the equal rows"
+    if share.name == COPIES and least > usual:  # one copy is enough if no real row is one
+        why = f"That is more than the {usual:.1%} of real rows: check the equal rows"
         return _Tested("undecided", share, known, why)
     return _not_ruled_out(share, usual + SOME_COPIES)
 
 
 def _not_ruled_out(share: Score, bound: float) -> _Tested | None:
-    """Undecided where the interval of a share ends above a bound."""
+    """Leave a share undecided if its interval ends above a bound; None if it does not."""
     most = (share.interval or (0.0, 1.0))[1]
     if most <= bound:
         return None
-    why = f"A pass needs an interval that ends at {bound:.1%}; it ends at {most:.1%}, and more "
-    known = f"{_range(share)}: more synthetic and held-out rows would tell"
-    return _Tested("undecided", share, known, f"{why}synthetic and held-out rows would tell")
+    why = f"A pass needs an interval that ends at {bound:.1%} or below; it ends at {most:.1%}, and "
+    known = f"{_range(share)}: more synthetic and held-out rows would decide"
+    return _Tested("undecided", share, known, f"{why}more synthetic and held-out rows would decide")
 
 
 _KINDS = {
@@ -299,7 +305,7 @@ _KINDS = {
 
 
 def _of_rows(key: Score) -> str:
-    """A share of copies, or of rows nearer to train, in a sentence; empty for other scores."""
+    """Describe a share of copies, or of rows nearer to train; empty for other scores."""
     if key.name not in _KINDS:
         return ""
     sentence = f"{_shown(key, '.1%')} of them ({_of(key.group)}) are {_KINDS[key.name]}; "
@@ -317,7 +323,7 @@ def _range(share: Score) -> str:
 
 
 def _attack(part: Part, group: str) -> str:
-    """What the worst attack on a group reaches; empty where none was made."""
+    """Describe the success of the worst attack on a group; empty if there was no attack."""
     found = {s.name.removeprefix("privacy."): s for s in part.scores if s.group == group}
     excess = found.get("mia_excess")
     if excess is None or excess.value != excess.value:
@@ -332,8 +338,8 @@ def _attack(part: Part, group: str) -> str:
     far = f"{abs(excess.value):.2f}"
     beside = f"{far} {'above' if excess.value > 0 else 'below'}" if far != "0.00" else "as high as"
     return (
-        f"The worst attack on {_of(group)}{which} finds training rows with a ROC-AUC {beside} that "
-        f"of the worst attack on fresh real rows: excess {_shown(excess, '+.2f')}"
+        f"The worst attack on {_of(group)}{which} recognises training rows with a ROC-AUC {beside} "
+        f"that of the worst attack on fresh real rows: excess {_shown(excess, '+.2f')}"
     )
 
 

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.isotonic import IsotonicRegression
 
 ISOTONIC_ROWS = 1_000  # rows of the class from which isotonic regression takes over
-SMOOTH = 0.01  # weight of Platt's curve beside isotonic steps: it keeps the order within a step
-SLOPES = (-3.0, 10.0)  # the logarithm of the slope lies between these
+SMOOTH = 0.01  # weight of Platt's curve in isotonic calibration; it orders scores within a step
+SLOPES = (-3.0, 10.0)  # bounds of the logarithm of the slope
 CLOSE = 1e-6  # scores are moved away from 0 and 1 by this much
 
 
@@ -66,9 +66,9 @@ def _log_odds(score: np.ndarray) -> np.ndarray:
 def _platt(is_rare: np.ndarray, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Intercept and slope of the logistic curve, with Platt's targets instead of 0 and 1.
 
-    NOTE[DIFF]: the logarithm of the slope is drawn towards 0 with the strength of one observation:
-    a few rows of the class would make the curve as steep as they can be told apart, and noise would
-    turn the order around.
+    NOTE[DIFF]: the slope is positive, so that noise cannot reverse the order of the scores. Its
+    logarithm is penalised towards 0 with the weight of one observation, so that a few rows of the
+    class that are easy to separate do not make the curve arbitrarily steep.
     """
     rare, others = float(is_rare.sum()), float((~is_rare).sum())
     target = np.where(is_rare, (rare + 1) / (rare + 2), 1 / (others + 2))

@@ -61,7 +61,7 @@ SMALL_TABLE, FOR_SMALL = 1_000, {"learning_rate": 0.2, "max_iter": 50}
 # Boosting as the quick model of an audit, and to validate how many new rows to add.
 AUDIT = {"learning_rate": 0.1, "max_iter": 100, "max_leaf_nodes": 16, "l2_regularization": 1.0}
 VALIDATION = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1}
-LEAST = 1e-6  # a probability is never nearer to 0 or 1
+LEAST = 1e-6  # smallest distance of a probability from 0 and from 1
 
 
 def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
@@ -78,13 +78,15 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
         raise UsageError(294, f"judges is {judges!r}: give a list of {', '.join(SETTINGS)}")
     for name in judges:
         if name not in SETTINGS:
-            raise UsageError(294, f"judge {name!r} is not known: there are {', '.join(SETTINGS)}")
+            raise UsageError(294, f"judge {name!r} is not known: use one of {', '.join(SETTINGS)}")
     if "xgboost" in judges:
         try:
             import_module("xgboost")
         except ImportError as error:
             raise UsageError(
-                295, "judge 'xgboost' is not installed: pip install xgboost, or leave it out"
+                295,
+                "judge 'xgboost' needs xgboost, which is not installed: pip install xgboost, or "
+                "leave it out",
             ) from error
     return tuple(dict.fromkeys(judges))
 
@@ -100,7 +102,11 @@ def settings_for(judge: str, rows: int) -> dict[str, Any]:
 
 
 def described(judge: str, settings: dict[str, Any] | None = None) -> str:
-    """A classifier and its settings in words; None: its default settings.
+    """Describe a classifier and its settings in words.
+
+    Args:
+        judge: Name of the classifier, one of `SETTINGS`.
+        settings: Settings that replace the default ones. None: the default settings.
 
     Example:
         >>> described("logistic", {"C": 0.1})
@@ -135,8 +141,8 @@ def learn(
         matrix: The fitted matrix that `cells` come from.
         cells: Shape (rows, columns), see `Matrix.cells`.
         y: Whether a row is of the class, bool of shape (rows,).
-        seed: Of the classifier.
-        settings: These replace the default ones of `SETTINGS`.
+        seed: Seed of the classifier.
+        settings: Settings that replace the default ones of `SETTINGS`.
 
     Returns:
         A function from cells to the probabilities of the class, shape (rows,).
@@ -146,7 +152,7 @@ def learn(
         return lambda other: np.full(len(other), share)
     model, prepare = _classifier(judge, matrix, len(y), seed, SETTINGS[judge] | (settings or {}))
     with warnings.catch_warnings():
-        # A classifier that has not converged is still the same one for every training set.
+        # All training sets get the same number of iterations, so no warning is needed.
         warnings.simplefilter("ignore", ConvergenceWarning)
         learned = prepare(cells)
         model.fit(fill_empty(learned) if judge == "boosting" else learned, y)
@@ -156,11 +162,14 @@ def learn(
 def _classifier(
     judge: str, matrix: Matrix, rows: int, seed: int, settings: dict[str, Any]
 ) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
-    """An unfitted classifier for so many rows, and how cells become its input."""
+    """Make an unfitted classifier for this number of rows, and the function that makes its input.
+
+    The function converts cells of `matrix` to the numbers that the classifier needs.
+    """
     if judge == "boosting":
-        # 20 rows in a leaf is the usual setting; a table of 30 rows could not be split at all.
+        # With the usual 20 rows per leaf, a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(**settings)
-        # A column of two levels serves as a number: one cut separates them.
+        # A column with two levels can be treated as a number.
         several = [
             level and len(column.categories) > 2
             for column, level in zip(matrix.columns, matrix.is_level, strict=True)
@@ -199,7 +208,7 @@ def out_of_fold(
     rng: np.random.Generator,
     settings: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """Out-of-fold probabilities of the rows, shape (rows,)."""
+    """Predict each row with a classifier trained on the other folds; shape (rows,)."""
     out = np.empty(len(y))
     for k in range(int(folds.max()) + 1):
         test = folds == k
@@ -250,12 +259,13 @@ def moved(p: np.ndarray, seen: float, natural: float) -> np.ndarray:
 def boosting(
     rows: int, is_level: Sequence[bool] | np.ndarray, settings: dict[str, Any]
 ) -> HistGradientBoostingClassifier:
-    """An unfitted histogram boosting for what `Matrix.transform` gives.
+    """Make unfitted histogram boosting for the output of `Matrix.transform`.
 
     Args:
         rows: Number of training rows.
         is_level: Which columns hold categories, shape (columns,).
-        settings: Of scikit-learn's class; `AUDIT`, `VALIDATION` or one of ``ESTIMATORS["hgb"]``.
+        settings: Parameters of scikit-learn's class: `AUDIT`, `VALIDATION` or one of
+            ``ESTIMATORS["hgb"]``.
     """
     levels = np.asarray(is_level, dtype=bool)
     return HistGradientBoostingClassifier(**settings).set_params(
@@ -266,5 +276,5 @@ def boosting(
 
 
 def boosting_leaf(rows: int) -> int:
-    """The least rows of a leaf of boosting: 20 is usual, but few rows could not be split then."""
+    """Smallest number of rows in a leaf of boosting: the usual 20, or fewer for small tables."""
     return int(np.clip(rows // 50, 2, 20))

@@ -34,7 +34,8 @@ class Estimator:
         name: Name for reports.
         model: The unfitted scikit-learn classifier.
         settings: Hyperparameters of `model` to tune over; every strategy tries the same ones.
-        leaf: The least rows of a leaf, from the number of training rows; None: as `model` says.
+        leaf: Function from the number of training rows to the smallest number of rows in a leaf.
+            None: the setting of `model`.
     """
 
     name: str
@@ -50,12 +51,12 @@ class Estimator:
         *,
         what: str = "estimator",
     ) -> Estimator:
-        """An estimator from its name, an import path, or an unfitted classifier.
+        """Make an estimator from its name, an import path, or an unfitted classifier.
 
         Args:
             given: A name of `known`, ``package.module:Class``, or a classifier.
-            known: Estimators by name; None: `ESTIMATORS`, which are "hgb", "rf" and "lr".
-            what: What it is to be, for an error.
+            known: Estimators by name. None: `ESTIMATORS`, which are "hgb", "rf" and "lr".
+            what: What errors call it, such as "member".
 
         Raises:
             UsageError: There is no such classifier, or it gives no probabilities.
@@ -87,18 +88,21 @@ class Estimator:
         setting: int = 0,
         weight: np.ndarray | None = None,
     ) -> Any:
-        """A fitted copy of the model, with one of its settings.
+        """Fit a copy of the model with one of its settings.
 
         Args:
-            X: What `Matrix.transform` gives, shape (rows, columns).
+            X: Output of `Matrix.transform`, shape (rows, columns).
             is_level: Which columns hold levels, shape (columns,).
             y: Classes, shape (rows,).
-            seed: Of the classifier.
+            seed: Seed of the classifier.
             setting: Position in `settings`.
-            weight: Of each row, shape (rows,); None: all weigh the same.
+            weight: Weight of each row, shape (rows,). None: no weights.
+
+        Returns:
+            The fitted model.
 
         Raises:
-            NotApplicable: There are weights, and the model takes none.
+            NotApplicable: Weights are given, and the model does not support them.
         """
         model: Any = clone(self.model)
         model.set_params(**self.settings[setting])
@@ -111,7 +115,7 @@ class Estimator:
 
 
 def wrapped(model: Any) -> Any:
-    """What a model wraps, such as boosting in a bag of it; or the model itself."""
+    """Return the classifier inside a wrapper such as `Bagged`, or the model itself."""
     return getattr(model, "estimator", model)
 
 
@@ -155,7 +159,7 @@ def fit_model(
     try:
         return whole.fit(X, y, model__sample_weight=weight)
     except TypeError:
-        raise NotApplicable(f"{type(model).__name__} takes no weights") from None
+        raise NotApplicable(f"{type(model).__name__} does not support sample weights") from None
 
 
 ESTIMATORS = {
@@ -184,15 +188,18 @@ ESTIMATORS = {
 
 
 def named(given: Any, what: str, known: list[str]) -> tuple[str, Any]:
-    """The name and the object behind an import path, a class or an object.
+    """Find the name and the object for an import path, a class or an object.
 
     Args:
         given: An import path (``package.module:Name``), a class or an object.
-        what: What it should be, for an error.
-        known: The names that could have been meant.
+        what: What errors call it, such as "strategy".
+        known: Known names, which errors suggest.
+
+    Returns:
+        The name and the object; a class is called without arguments.
 
     Raises:
-        UsageError: The text is no import path, or nothing can be imported from there.
+        UsageError: The text is not an import path, or the import fails.
     """
     found = given
     if isinstance(given, str):

@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def folds_of(y: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row, with both classes spread evenly over the folds; shape (rows,)."""
+    """Assign each row to a fold at random, both classes evenly; shape (rows,)."""
     fold = np.empty(len(y), dtype=np.int64)
     for side in (y, ~y):
         fold[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % folds

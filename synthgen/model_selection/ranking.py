@@ -106,18 +106,18 @@ def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 
 def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The slope of the logistic regression of `y` on `score`, for each row of `weights`.
+    """Compute the slope of the logistic regression of `y` on `score`, for each row of `weights`.
 
-    Each slope is two Newton steps from the fit to all rows. A weak L2 penalty keeps it finite if
-    the score separates the classes.
+    Each slope is found by two Newton steps from the fit with equal weights. A weak L2 penalty keeps
+    it finite if the score separates the classes.
 
     Args:
-        y: Bool, shape (rows,).
+        y: Whether a row is of the class, bool of shape (rows,).
         score: Log odds, shape (rows,).
-        weights: Shape (weightings, rows).
+        weights: Weights of shape (weightings, rows).
 
     Returns:
-        Shape (weightings,).
+        Slopes of shape (weightings,).
     """
     fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
     a = np.full(len(weights), float(fit.intercept_[0]))

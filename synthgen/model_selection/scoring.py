@@ -14,7 +14,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-# Shares of false alarms at which the recall of the rare class is read off.
+# False positive rates at which the recall of the rare class is measured.
 FALSE_ALARMS = {"recall_at_1pct": 0.01, "recall_at_5pct": 0.05}
 RECALLS = np.linspace(0.05, 1, 20)
 CALIBRATION = np.array(
@@ -28,9 +28,9 @@ class Metric:
     """A metric of predicted probabilities of the rare class.
 
     Attributes:
-        words: Its name for the reader.
-        sign: 1 where higher is better, -1 where lower is.
-        best, worst: The ends of its range.
+        words: Name for reports.
+        sign: 1 if higher is better, -1 if lower is better.
+        best, worst: The best and the worst possible value.
     """
 
     words: str
@@ -44,7 +44,7 @@ class Metric:
         return self.sign * self.worst, self.sign * self.best
 
     def text(self, value: float, *, signed: bool = False) -> str:
-        """A value as text: three decimals, or whole units of money for a cost."""
+        """Format a value: three decimals, or whole units for a cost."""
         return (
             f"{value:{'+' if signed else ''}{',.0f' if self.words.startswith('cost') else '.3f'}}"
         )
@@ -83,8 +83,9 @@ def score(
     Args:
         is_rare: Whether a row is of the rare class, bool of shape (rows,); both must occur.
         p: Probability of the rare class, shape (rows,).
-        thresholds: For each metric of `DECIDED`, the probability from which a row is called rare.
-        cost: Money lost by a missed rare row and by a false alarm; None leaves "cost" out.
+        thresholds: For each metric of `DECIDED`, the probability from which a row is predicted as
+            rare.
+        cost: Cost of a missed rare row, and of a false alarm. None: "cost" is not computed.
 
     Example:
         >>> found = score(np.array([False, False, True]), np.array([0.1, 0.6, 0.8]),
@@ -102,7 +103,7 @@ def score(
 
 
 def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
-    """One metric of `RANKED`, which need no threshold."""
+    """Compute one metric of `RANKED`, which needs no threshold."""
     if name == "average_precision":
         return float(average_precision_score(is_rare, p))
     if name == "roc_auc":
@@ -113,7 +114,7 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
         known = np.where(is_rare, p, 1 - p)
         return float(-np.log(np.clip(known, 1e-7, 1)).mean())
     alarms, hits, _ = roc_curve(is_rare, p)
-    # Of a vertical step of the curve, the last point is the recall at that share of false alarms.
+    # Where the curve rises vertically, the last point is the recall at this false positive rate.
     last = np.append(np.diff(alarms) > 0, True)
     return float(np.interp(FALSE_ALARMS[name], alarms[last], hits[last]))
 
@@ -121,7 +122,7 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
 def best_threshold(
     is_rare: np.ndarray, p: np.ndarray, name: str, cost: tuple[float, float] | None = None
 ) -> float:
-    """The threshold on the probability that is best for a metric of `DECIDED`.
+    """Find the threshold on the probability that is best for a metric of `DECIDED`.
 
     Args:
         is_rare, p: Class and probability of rows that the model was not trained on, shape (rows,).
@@ -129,8 +130,8 @@ def best_threshold(
         cost: See `score`.
 
     Returns:
-        The middle between two probabilities that occur, or a value above the highest if calling no
-        row rare is best.
+        The midpoint between two occurring probabilities, or a value above the highest one if it is
+        best to predict no row as rare.
 
     Example:
         >>> best_threshold(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.6]),
@@ -147,18 +148,18 @@ def best_thresholds(
     name: str = "f1",
     cost: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """`best_threshold` for each weighting of the rows.
+    """Find the `best_threshold` for each of several weightings of the rows.
 
     Args:
         is_rare, p, name, cost: See `best_threshold`.
-        weights: Shape (weightings, rows).
+        weights: Weights of shape (weightings, rows).
 
     Returns:
-        Shape (weightings,).
+        Thresholds of shape (weightings,).
     """
     order = np.argsort(-p, kind="stable")
     ranked, rare = p[order], is_rare[order]
-    ends = np.flatnonzero(np.diff(ranked, append=-np.inf))  # ties cannot be parted
+    ends = np.flatnonzero(np.diff(ranked, append=-np.inf))  # tied rows get the same decision
     at, found = ranked[ends], np.empty(len(weights))
     cuts = np.concatenate([[np.nextafter(at[0], 2)], (at[:-1] + at[1:]) / 2, at[-1:] / 2])
     for k, weight in enumerate(weights):
@@ -170,7 +171,7 @@ def best_thresholds(
 
 
 def counts_at(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
-    """Hits and false alarms if rows with at least this probability are called rare."""
+    """Count hits and false alarms if rows with at least this probability are predicted as rare."""
     called = p >= threshold
     return int((called & is_rare).sum()), int((called & ~is_rare).sum())
 
@@ -182,12 +183,12 @@ def decided(
     totals: tuple[float, float],
     cost: tuple[float, float] | None,
 ) -> Any:
-    """A metric of `DECIDED` from numbers of hits and false alarms, floats or arrays.
+    """Compute a metric of `DECIDED` from numbers of hits and false alarms, floats or arrays.
 
     Args:
         name: The metric.
-        hits, alarms: Rare rows and other rows that are called rare.
-        totals: All rare rows, and all others.
+        hits, alarms: Numbers of rare rows, and of other rows, that are predicted as rare.
+        totals: Number of all rare rows, and of all other rows.
         cost: See `score`.
     """
     rare, others = totals
@@ -202,15 +203,15 @@ def decided(
 def curves(
     is_rare: np.ndarray, p: np.ndarray, cost: tuple[float, float] | None
 ) -> dict[str, list[Any]]:
-    """The curves of one test part, at points that are the same for all parts.
+    """Compute the curves of one test part, at fixed points.
 
     Returns:
         "precision" at each of `RECALLS`; "calibration": for each bin between two of `CALIBRATION`,
-        the rows, the sum of their probabilities and the rare rows; and "cost" at each of
-        `THRESHOLDS`, if costs are given.
+        the number of rows, the sum of their probabilities and the number of rare rows; and, if
+        costs are given, "cost" at each of `THRESHOLDS`.
     """
-    precision, recall, _ = precision_recall_curve(is_rare, p)  # recall falls
-    best = np.maximum.accumulate(precision)  # at this recall or a greater one
+    precision, recall, _ = precision_recall_curve(is_rare, p)  # sorted by decreasing recall
+    best = np.maximum.accumulate(precision)  # best precision at this recall or a higher one
     place = np.searchsorted(-recall, -(RECALLS - 1e-9), side="right") - 1
     bins = np.clip(np.searchsorted(CALIBRATION, p, side="right") - 1, 0, len(CALIBRATION) - 2)
     size = len(CALIBRATION) - 1
@@ -237,15 +238,15 @@ def alarm_threshold(
     cost: tuple[float, float] | None,
     false_alarms: float | None,
 ) -> float:
-    """The alarm threshold: rows with at least this probability get an alarm.
+    """Choose the probability from which a row gets an alarm.
 
     Args:
-        is_rare: Bool, shape (rows,).
-        p: Probability of the class for rows that were not learned from, shape (rows,).
+        is_rare: Whether a row is of the class, bool of shape (rows,).
+        p: Probability of the class for rows that the model was not trained on, shape (rows,).
         weight: Sample weights, shape (rows,).
-        cost: Money lost by a missed row of the class, and by a false alarm; None: the threshold has
-            the best F1.
-        false_alarms: Share of the other rows that may get an alarm; then `cost` is not used.
+        cost: Cost of a missed row of the class, and of a false alarm; the threshold has the lowest
+            total cost. None: it has the best F1.
+        false_alarms: Largest allowed share of the other rows with an alarm; then `cost` is ignored.
 
     Example:
         >>> is_rare = np.array([False, False, False, True])
@@ -261,5 +262,5 @@ def alarm_threshold(
     order = np.argsort(-p[~is_rare], kind="stable")
     others = p[~is_rare][order]
     share = np.cumsum(weight[~is_rare][order]) / weight[~is_rare].sum()
-    first = int(np.searchsorted(share, false_alarms, side="right"))  # the first that is too many
+    first = int(np.searchsorted(share, false_alarms, side="right"))  # first row beyond the limit
     return float(np.nextafter(others[first], 2)) if first < len(others) else 0.0

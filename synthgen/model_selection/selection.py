@@ -19,7 +19,7 @@ from synthgen.errors import UsageError
 
 MARGIN = 0.01  # a gain below this does not matter
 CONFIDENCE = 0.95
-_DRAWS = 4_000  # the quantile of their maximum is good to a hundredth
+_DRAWS = 4_000  # with these, the quantile of the maximum is accurate to 0.01
 
 HELPS = "helps"
 NO_GAIN = "no worthwhile gain"
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and corrected standard error of paired differences (Nadeau & Bengio 2003).
+    """Compute mean and corrected standard error of paired differences (Nadeau & Bengio 2003).
 
     The variance of the mean of J splits is s²(1/J + n_test/n_train); the second term accounts for
     the rows that training parts share. If all differences are equal and not 0, the error is that of
@@ -100,7 +100,7 @@ def compare_to(
     confidence: float = CONFIDENCE,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[Difference]:
-    """The differences of all candidates to the reference, with simultaneous intervals.
+    """Compute the differences of all candidates to the reference, with simultaneous intervals.
 
     The intervals come from the largest |t| of the candidates, under a multivariate t distribution
     with J − 1 degrees of freedom. Its correlation is that of the differences, shrunk towards 0,
@@ -142,7 +142,7 @@ def _most(room: np.ndarray, ratio: float, most: float) -> float:
 
 
 def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> float:
-    """The half-width, in corrected errors, of intervals that hold for all candidates at once.
+    """Compute the half-width of simultaneous intervals, in units of the corrected error.
 
     Args:
         differences: Shape (candidates, splits).
@@ -153,7 +153,7 @@ def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> f
     moving = differences[np.ptp(differences, axis=1) > 1e-12]
     if len(moving) < 2:
         return float(student.ppf((1 + confidence) / 2, free))
-    # Schäfer & Strimmer 2005: as much shrinkage as the noise of the correlations asks for.
+    # The amount of shrinkage follows from the noise of the correlations (Schäfer & Strimmer 2005).
     z = moving - moving.mean(axis=1, keepdims=True)
     z /= np.sqrt((z**2).mean(axis=1, keepdims=True))
     products = z[:, None, :] * z[None, :, :]
@@ -162,10 +162,10 @@ def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> f
     noise = products.var(axis=2, ddof=1)[apart].sum() / splits
     strength = (correlation[apart] ** 2).sum()
     shrinkage = float(np.clip(noise / strength, 0, 1)) if strength > 0 else 1.0
-    if splits < 3:  # between two points every correlation is 1, which says nothing
+    if splits < 3:  # with two splits every correlation is 1 or −1, whatever the candidates
         shrinkage = 1.0
     correlation = (1 - shrinkage) * correlation + shrinkage * np.eye(len(z))
-    # The square root by eigenvalues also takes a correlation without full rank.
+    # Unlike a Cholesky factor, this square root exists for a correlation without full rank.
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(values.clip(0))
     draws = _normal(splits * _DRAWS, len(z)) @ np.ascontiguousarray(root.T, dtype=np.float32)
@@ -181,7 +181,7 @@ def _normal(rows: int, columns: int) -> np.ndarray:
 
 
 def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = None) -> int:
-    """The simplest candidate within one error of the best (Breiman et al. 1984).
+    """Choose the simplest candidate within one error of the best (Breiman et al. 1984).
 
     The error is the corrected error of the *difference* to the best. Since splits are paired, it is
     much smaller than the error of a score.
@@ -189,7 +189,11 @@ def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = No
     Args:
         scores: Shape (candidates, splits); higher is better.
         ratio: n_test / n_train of a split.
-        order: How simple each candidate is, less is simpler; None: as they stand.
+        order: Rank of each candidate by simplicity, the simplest first. None: the order of
+            `scores`.
+
+    Returns:
+        Position of the chosen candidate.
 
     Example:
         >>> scores = np.array([[0.50, 0.52, 0.49], [0.51, 0.51, 0.50], [0.60, 0.62, 0.58]])
@@ -214,7 +218,7 @@ def verdict(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     order: Sequence[int] | None = None,
 ) -> tuple[Outcome, list[Difference]]:
-    """Whether any candidate beats the reference.
+    """Decide whether any candidate beats the reference.
 
     `HELPS`: the lower bound of a candidate is above 0. `NO_GAIN`: the upper bounds of all are below
     the margin. Otherwise `UNCLEAR`.
@@ -225,11 +229,15 @@ def verdict(
         ratio: n_test / n_train of a split.
         margin: Gains below this are too small to matter.
         confidence: Probability that all intervals hold together.
-        bounds: The worst and the best score there is.
-        order: How simple each candidate is, less is simpler; None: as they stand.
+        bounds: The worst and the best possible score.
+        order: Rank of each candidate by simplicity, the simplest first. None: the order of
+            `scores`.
+
+    Returns:
+        The conclusion, and the difference of each candidate to the reference.
 
     Raises:
-        UsageError: There are less than 2 splits.
+        UsageError: There are fewer than 2 splits.
 
     Example:
         >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])

@@ -119,8 +119,8 @@ def test_another_class_can_be_looked_at():
 @pytest.mark.parametrize(
     ("rare", "code", "says"),
     [
-        (1, ("tiny_class", "no_model"), "one row is too few to learn from and to test on"),
-        (9, ("tiny_class",), "fewer than 10 rows no network is trained"),
+        (1, ("tiny_class", "no_model"), "one row is too few to train and to test on"),
+        (9, ("tiny_class",), "fewer than 10 rows, no network is trained"),
         (10, (), "fewer than 200 rows none is held out"),
         (199, (), "fewer than 200 rows none is held out"),
         (200, (), "enough to train a network"),
@@ -588,9 +588,12 @@ def test_seeds_that_are_none_are_refused():
 
 def test_summary_and_json_are_stable(plain: Audit):
     lines = plain.note_lines()
-    size = "1,000 rows, 6 features, 2 classes; 'yes' has 100 rows (10.000%), 1 to 9.0."
+    size = (
+        "1,000 rows, 6 features, 2 classes; 'yes' has 100 rows (10.000%), one for every 9.0 of the "
+        "most frequent class."
+    )
     assert lines[0] == size
-    assert any("Always answering 'not yes' is right in 90.000%" in line for line in lines)
+    assert any("Never predicting 'yes' is right in 90.000%" in line for line in lines)
     assert any(line.startswith("try: average several classifiers") for line in lines)
     assert any(
         line.startswith("try: move the threshold: at 0.5 the quick model finds ") for line in lines
@@ -638,14 +641,16 @@ def test_remedies_answer_what_was_found(plain: Audit):
     assert plain.remedies[0]["remedy"] == "look at the hard rows"
     few = audit(*table(1000, 9)).remedies
     assert few[0]["remedy"] == "collect rows or columns"
-    assert few[-1]["why"].startswith("with fewer than 10 rows they are resampled")
+    assert few[-1]["why"].startswith(
+        "with fewer than 10 rows of the class, new rows are only resampled"
+    )
 
 
 def test_synthetic_rows_are_not_advised_for_a_better_ranking(plain: Audit):
     """On tables that had no say in any choice, they lost average precision."""
     why = {r["remedy"]: r["why"] for r in plain.remedies}
     assert "not to rank better" in why["synthetic rows"]
-    assert "cost boosting 0.028" in why["synthetic rows"]
+    assert "average precision of boosting by 0.028" in why["synthetic rows"]
     assert "synthgen auto" in why["average several classifiers"]
     said = " ".join([*plain.note_lines(), advice.__doc__ or ""])
     assert "30 %" not in said
@@ -663,7 +668,7 @@ def test_a_terminal_sees_what_is_being_measured(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr("sys.stderr", seen)
         audit(*table(), verbose=verbose)
         assert ("training a quick model" in seen.getvalue()) == verbose
-        assert ("looking for columns" in seen.getvalue()) == verbose
+        assert ("looking for leaks" in seen.getvalue()) == verbose
 
 
 def test_it_is_shown_in_twelve_lines_that_lead_with_what_to_do(plain: Audit):

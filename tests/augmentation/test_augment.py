@@ -64,7 +64,7 @@ def test_new_rows_keep_what_all_rows_keep_unless_told_otherwise(found_rules: boo
     kept = np.isclose(new.net + new.tax, new.gross, atol=1e-6)
     told = result.guard[True]["found_rules"]
     assert (
-        "keep what all real rows keep: net + tax = gross" in augmented_page(result)
+        "satisfy the rules that all real rows satisfy: net + tax = gross" in augmented_page(result)
     ) == found_rules
     assert (kept.all(), told) == ((True, ["net + tax = gross"]) if found_rules else (False, []))
     X, y = frame.drop(columns="ill"), frame["ill"]

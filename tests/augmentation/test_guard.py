@@ -401,7 +401,8 @@ def test_names_from_outside_are_unknown_columns():
     frame = pd.DataFrame({"a": [1, 2]})
     for rule in ("a < Timestamp", "a < inf", "a < rule", "np < a", "`pd.options` < a"):
         with pytest.raises(
-            UsageError, match=r"names column .*, but there is none: the columns are 'a' \(int64\)"
+            UsageError,
+            match=r"names column .*, but there is no such column: the columns are 'a' \(int64\)",
         ):
             Rule(rule).holds(frame)
 
@@ -409,15 +410,15 @@ def test_names_from_outside_are_unknown_columns():
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("a + 1", "gives int64, not booleans"),
+        ("a + 1", "returns int64, not booleans"),
         (
             "a and k == 'x'",
-            r"fails: TypeError: 'a' is not a boolean: .*The columns are 'a' \(int64\), 'k' "
+            r"fails: TypeError: column 'a' is not boolean: .*The columns are 'a' \(int64\), 'k' "
             r"\((object|str)\)",
         ),
         ("a < k", "fails: TypeError"),
-        (lambda frame: True, "gives a bool, not one boolean for each row"),
-        (lambda frame: frame["a"].iloc[:1] > 0, "gives a Series"),
+        (lambda frame: True, "returns bool, not one boolean for each row"),
+        (lambda frame: frame["a"].iloc[:1] > 0, "returns Series"),
         (lambda frame: 1 / 0, "fails: ZeroDivisionError"),
         (lambda frame: frame["nope"] > 1, "names column 'nope'"),
         (7, "a rule is text or a function, not 7"),

@@ -137,7 +137,7 @@ def test_what_the_guard_refused():
     assert re.search(r"rule: dose < 0 or sex == 'f' ?\d+", text)
     assert re.search(r"\d+\.0% of the real rows of “True” break “dose < 0 or sex == 'f'”", text)
     assert "near copies of training rows were not refused" in text
-    assert "Nothing: every row that was made" in page_of(made(table())).text
+    assert "Nothing: all drawn rows satisfy" in page_of(made(table())).text
 
 
 def test_hostile_names_and_values_are_text():
@@ -182,7 +182,7 @@ def test_dates_of_old_are_not_moved():
 
 def test_the_smallest_class():
     frame = table(20).assign(ill=np.arange(20) < 2)
-    assert "chance moves both figures much" in " ".join(page_of(made(frame)).text.split())
+    assert "both scores vary much by chance" in " ".join(page_of(made(frame)).text.split())
 
 
 def test_no_column_to_compare():
@@ -208,7 +208,7 @@ def test_a_notebook_shows_the_new_rows_and_the_column_that_differs_most(tmp_path
     result = replaced(made(table().rename(columns={"dose": "<b>dose"})), "<b>dose", 99.0)
     page = cards_of(result)
     assert "New rows: 50 of True" in " ".join(page.text.split())
-    assert "<b>dose, of all columns the one that differs most: 0.00" in page.text
+    assert "<b>dose, the column that differs most: similarity 0.00" in page.text
     assert columns_drawn(page) == 1
     result.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text() == augmented_page(result)

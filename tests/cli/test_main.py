@@ -30,7 +30,7 @@ from synthgen.metrics import evaluate as evaluate_module
 from synthgen.synthesizers.tvae import TVAE
 
 ROOT = Path(__file__).resolve().parents[2]
-AN_ID = "new numbers or names, as of an ID (consecutive numbers, one for each row)"
+AN_ID = "new IDs (consecutive numbers, one for each row)"
 CLASSES = {"no": 60, "yes": 12, "maybe": 20}
 
 
@@ -508,7 +508,7 @@ def test_a_model_refuses_a_table_that_does_not_fit(table: Path, frame: pd.DataFr
     assert fail(3, *use, "--seed", 0) == (
         "error E361: the table does not fit the model: column 'dose' is missing; column 'amount' "
         "is unknown to the model; column 'smoker' is object, the model learned bool: give it the "
-        "columns of the training table, or train anew"
+        "columns of the training table, or train again"
     )
     assert fail(2, *use, "--synthesizer", "tvae") == (
         "error E288: --synthesizer is for training, but --model trains nothing: leave one of them "

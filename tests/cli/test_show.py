@@ -84,7 +84,7 @@ def test_a_classifier_tells_what_it_holds(table: pd.DataFrame) -> None:
     rows = table[table["ill"] != "perhaps"]
     model.fit(rows.drop(columns="ill"), rows["ill"]).save("auto.skops")
     shown = " ".join(run("show", "auto.skops").split())
-    assert "the names of all classes, since it predicts them" in shown
-    assert "where a single row holds them" in shown
+    assert "it does hold the names of all classes" in shown
+    assert "even if only one row has them" in shown
     content = json.loads(run("show", "auto.skops", "--json", "-"))
     assert content["classes"] == ["no", "yes"]

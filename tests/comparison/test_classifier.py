@@ -1,4 +1,4 @@
-"""The average of unlike learners: scikit-learn's checks, its probabilities, its file."""
+"""`ImbalancedClassifier`: scikit-learn's checks, its probabilities, its file."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_the_result_leads_with_what_to_do(tmp_path: Path) -> None:
     found = quick().fit(X, y).quality_
     assert isinstance(found, Quality)
     lead = " ".join(repr(found).split())
-    assert lead.startswith("Predict 'yes' from a probability of 0.")
+    assert lead.startswith("Predict 'yes' if its probability is at least 0.")
     assert "plain boosting reaches" in lead
     assert found.interval[0] < found.gain < found.interval[1]
     assert set(found.figures) == {OWN, PLAIN_NAME}
@@ -189,7 +189,7 @@ def test_the_result_leads_with_what_to_do(tmp_path: Path) -> None:
     assert (rows, round(shares)) == (1000, 100)
     found.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Predict &#39;yes&#39; from a probability of" in page
+    assert "Predict &#39;yes&#39; if its probability is at least" in page
     assert "log-loss" in page
 
 
@@ -220,7 +220,7 @@ def test_a_weight_counts_as_that_many_rows() -> None:
     none = np.where(np.arange(1000) < 700, 1.0, 0.0)
     without = quick().fit(X[:700], y[:700]).predict_proba(X)
     assert np.array_equal(quick().fit(X, y, sample_weight=none).predict_proba(X), without)
-    with pytest.raises(UsageError, match="KNeighborsClassifier takes no weights"):
+    with pytest.raises(UsageError, match="KNeighborsClassifier does not support sample weights"):
         quick(members=[KNeighborsClassifier()], savable=False).fit(X, y, sample_weight=weight)
     with pytest.raises(DataError, match="row 1 has -1"):
         quick().fit(X[:3], y[:3], sample_weight=[1, -1, 1])

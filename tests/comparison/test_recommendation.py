@@ -198,7 +198,7 @@ def test_the_simplest_of_the_best_is_recommended_with_its_command() -> None:
     near = [chance("class_weight", 0.01, 0.3), chance("auto", 0.05, 0.9), chance("smote", 0.06, 1)]
     advice = advised(near)
     assert advice.action == "use auto"  # smote is no 0.0123 better
-    assert advice.text == "Use auto: +0.050 average precision expected."
+    assert advice.text == "Use auto: its expected gain in average precision is +0.050."
     assert "helps with probability 0.90" in advice.certainty
     assert advice.command == "synthgen auto DATA --target 'out come' --label yes -o model.skops"
     far = [*near[:2], chance("smote", 0.07, 1), chance("mine", 0.09, 0.5)]
@@ -209,8 +209,8 @@ def test_the_simplest_of_the_best_is_recommended_with_its_command() -> None:
 def test_without_a_probable_gain_the_classifier_is_kept() -> None:
     advice = advised([chance("auto", 0.03, 0.7), chance("smote", -0.01, 0.1)])
     assert advice.action == "keep"
-    assert "from a probability of 0.035 on" in advice.text
-    assert "auto has the greatest expected gain, +0.030, and helps with probability 0.70" in (
+    assert "if its probability is at least 0.035" in advice.text
+    assert "auto has the largest expected gain, +0.030, and helps with probability 0.70" in (
         advice.certainty
     )
     assert advised([]).action == "keep"

@@ -135,7 +135,7 @@ def test_broken_arithmetic_is_found_by_arithmetic_alone(
     assert found.value < 0.6
     assert of(found, "neighbours").value > 0.8
     assert words in found.sentence
-    assert found.sentence.endswith(" of these")
+    assert found.sentence.endswith(" of synthetic rows")
 
 
 def test_the_plainest_fact_is_told():
@@ -165,7 +165,7 @@ def test_a_blind_detector_is_not_quoted():
     assert np.isnan(mlp.value)
     assert mlp.interval is None
     score = next(s for s in found.scores() if s.name == "fidelity.battery_mlp")
-    assert score.note.startswith("not quoted")
+    assert score.note.startswith("not used")
     assert found.worst is None or found.worst.quoted
 
 

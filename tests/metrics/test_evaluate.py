@@ -173,12 +173,12 @@ def test_shuffled_columns_fail_fidelity():
     assert outcomes(report)["fidelity"] == "fails"
     verdict = report.verdicts[0]
     assert verdict.key == report.score("fidelity.battery")
-    assert "A detector tells most of them from real rows (yes)" in verdict.sentence
-    assert "found most: " in verdict.sentence
+    assert "A detector separates most of them from real rows (yes)" in verdict.sentence
+    assert "The best detector is " in verdict.sentence
 
 
 def test_the_worst_group_decides_and_what_gave_it_away_is_told():
-    given = "`paid` equals `due` in 14.5 % of real rows, 1.3 % of these"
+    given = "`paid` equals `due` in 14.5 % of real rows, 1.3 % of synthetic rows"
 
     def test(group: str, value: float) -> Score:
         near = (value - 0.03, value + 0.03)
@@ -272,7 +272,7 @@ def test_the_recommendation_names_the_rows_that_decided():
     advice = recommend([found], target="ill", label="yes", held_out=True)
     assert advice.action == "make others"
     assert advice.certainty == (
-        "A detector tells most of them from real rows (the worst: “other”)."
+        "A detector separates most of them from real rows (the worst: “other”)."
     )
     assert "--synthesizer trees" in advice.command
 
@@ -291,16 +291,16 @@ def test_what_is_undecided_is_said_as_what_is_known():
         "yet whether they are fit for training a classifier in place of the real rows or sharing."
     )
     assert advice.certainty == (
-        "No detector tells more than a few of them from real rows; to a classifier they are worth "
-        "between 86% and 107% of real rows; 45 real test rows do not tell more, a larger holdout "
-        "would; no attack is shown to find training rows, but an excess of up to 0.14 is possible: "
-        "more rows would tell."
+        "No detector separates more than a few of them from real rows; a classifier trained on "
+        "them keeps between 86% and 107% of its average precision; a holdout with more than 45 "
+        "rows of the class would decide; no attack is shown to recognise training rows, but an "
+        "excess of up to 0.14 is possible: more rows would decide."
     )
     test = told("fidelity.battery", 0.7, 0.44, 0.96, floor=0.0)
     blind = verdicts.of_fidelity(Part([test]), "yes")
     assert blind.known == (
         "the battery is between 0.44 and 0.96 (1: as real rows, 0: as independent columns), and "
-        "more rows of the class would tell"
+        "more rows of the class would decide"
     )
     spoilt = verdicts.unless(blind, "the tables share rows")
     advice = recommend([spoilt], target="ill", label="yes", held_out=False)
@@ -442,11 +442,18 @@ def test_the_limits_of_utility_are_those_that_are_told(
         ("copies", 0.2, 0.149, 0.3, "falls short", "equal to a training row"),
         ("copies", 0.2, 0.104, 0.3, "undecided", "more than the 10.0% of real rows"),
         ("copies", 0.101, 0.1, 0.15, "passes", ""),
-        ("copies", 0.101, 0.1, 0.151, "undecided", "ends at 15.0%; it ends at 15.1%"),
+        ("copies", 0.101, 0.1, 0.151, "undecided", "ends at 15.0% or below; it ends at 15.1%"),
         ("near_copies", 0.2, 0.151, 0.3, "fails", "nearly equal to a training row"),
-        ("near_copies", 0.2, 0.149, 0.3, "undecided", "ends at 15.0%; it ends at 30.0%"),
+        ("near_copies", 0.2, 0.149, 0.3, "undecided", "ends at 15.0% or below; it ends at 30.0%"),
         ("near_copies", 0.12, 0.11, 0.15, "passes", ""),
-        ("nearer_to_train", 0.52, 0.49, 0.61, "undecided", "ends at 60.0%; it ends at 61.0%"),
+        (
+            "nearer_to_train",
+            0.52,
+            0.49,
+            0.61,
+            "undecided",
+            "ends at 60.0% or below; it ends at 61.0%",
+        ),
     ],
 )
 def test_the_limits_of_privacy_are_those_that_are_told(
@@ -492,7 +499,7 @@ def test_broken_rules_are_told_with_the_fidelity():
         )
     ]
     assert (
-        "20.0% [10.0%, 30.0%] of them keep the rules that hold in train; of real rows 100.0% do"
+        "20.0% [10.0%, 30.0%] of them satisfy the rules that hold in train, and 100.0% of real rows"
         in both[0]
     )
     assert "rules" not in both[1]
@@ -526,7 +533,7 @@ def test_the_worst_attack_is_named():
     scores.append(Score("privacy.mia_auc", "yes", 0.7, 0.5, "lower", (0.6, 0.8)))
     scores.append(Score("privacy.mia_excess", "yes", 0.2, 0.0, "lower", (0.1, 0.3)))
     verdict = verdicts.of_privacy(Part(scores), held_out=True)
-    assert "The worst attack on yes (classifier) finds training rows" in verdict.sentence
+    assert "The worst attack on yes (classifier) recognises training rows" in verdict.sentence
 
 
 def private(train: np.ndarray, made: np.ndarray, held: np.ndarray, seed: int) -> verdicts.Verdict:
@@ -575,7 +582,7 @@ def test_dates_that_another_table_writes_as_text_are_dates():
     found = [evaluate(train, of, **options).scores for of in (made, as_text)]
     assert found[0] == found[1]
     as_text.loc[as_text.index[3], "seen"] = "soon"
-    with pytest.raises(DataError, match=r"synthetic table: column 'seen'.*'soon' is no date"):
+    with pytest.raises(DataError, match=r"synthetic table: column 'seen'.*'soon' is not a date"):
         evaluate(train, as_text, **options)
 
 
@@ -599,14 +606,12 @@ def test_tables_that_do_not_quite_match():
     made.loc[7, "site"] = "mars"
     report = judged(made)
     notes = " ".join(report.notes)
-    assert "not compared, as IDs, texts and empty columns are: key" in notes
+    assert "columns not compared (IDs, texts, empty columns): key" in notes
     assert "columns of synthetic that train lacks are left out: is_synthetic" in notes
     assert "column visits: whole numbers in train, fractions in synthetic" in notes
-    said = (
-        "column site: 3 synthetic rows hold a value that no row of train does: 'moon' (2), 'mars'"
-    )
+    said = "column site: 3 synthetic rows have a value that is not in train: 'moon' (2), 'mars'"
     assert said in notes
-    assert "hold a value" not in " ".join(judged(rare(frame(3))).notes)
+    assert "a value that is not" not in " ".join(judged(rare(frame(3))).notes)
     assert "moon" in report.train.schema["site"].categories
     assert "key" not in report.synthetic.frame
 
@@ -617,7 +622,7 @@ def test_rows_that_stand_in_two_tables_are_told():
     notes = " ".join(judged(rare(frame(3)), holdout=held).notes)
     assert "40 of 360 holdout rows are equal to a row of train" in notes
     notes = " ".join(judged(rare(frame(2))).notes)
-    assert "160 different synthetic rows are equal to a holdout row that train lacks" in notes
+    assert "160 different synthetic rows are equal to a holdout row that is not in train" in notes
     assert "equal to" not in " ".join(judged(rare(frame(3))).notes)
     few = [table[["site", "ill"]] for table in (frame(1), rare(frame(3)), frame(2))]
     report = evaluate(few[0], few[1], holdout=few[2], target="ill")  # rows of few levels are equal
@@ -630,7 +635,7 @@ def test_single_precision_is_no_difference():
     report = judged(short)
     notes = " ".join(report.notes)
     assert "320 of 320 synthetic rows are equal to a row of train" in notes
-    assert "column a: compared as the 32 bits that synthetic holds" in notes
+    assert "column a: compared in 32-bit precision, that of synthetic" in notes
     assert "column c:" not in notes
     for name in ("a", "b"):
         most = report.train.frame[name].max()
@@ -655,10 +660,10 @@ def test_of_an_augmented_table_the_new_rows_are_judged():
         report = judged(given)
         assert (report.left_out, report.sizes) == (320, alone.sizes)
         assert report.spoilt == {}
-        assert "Judged are the 160 new rows of the augmented table, not the 320 of train." in (
+        assert "Only the 160 new rows of the augmented table were evaluated" in (
             report.recommendation.certainty
         )
-        assert any("holds the 320 rows of train" in note for note in report.notes)
+        assert any("contains the 320 rows of train" in note for note in report.notes)
         pd.testing.assert_frame_equal(report.synthetic.frame, alone.synthetic.frame)
     part = judged(whole[5:])  # not all of train: these are rows that give train away
     assert part.left_out == 0
@@ -675,12 +680,12 @@ def test_of_an_augmented_table_the_new_rows_are_judged():
             {"ill": "maybe"},
             {},
             DataError,
-            "synthetic table: column 'ill', row 0: 'maybe' is no class",
+            "synthetic table: column 'ill', row 0: 'maybe' is not a class",
         ),
         ({"a": "high"}, {}, DataError, "column 'a', row 0: 'high' is not a number"),
-        ({}, {"label": "no"}, DataError, "no row of 'no', it holds yes"),
+        ({}, {"label": "no"}, DataError, "no row of 'no': choose a class"),
         ({}, {"label": "perhaps"}, UsageError, "is no class of the target"),
-        ({}, {"by": "colour"}, UsageError, "by 'colour' is no column"),
+        ({}, {"by": "colour"}, UsageError, "by 'colour' is not a column"),
         ({}, {"by": "ill"}, UsageError, "by 'ill' is the target"),
         ({}, {"judges": ["oracle"]}, UsageError, "judge 'oracle' is not known"),
         ({}, {"random_state": -1}, UsageError, "random_state must be a whole number"),
@@ -715,8 +720,9 @@ def test_a_row_without_a_class_or_of_another_one_is_named_with_its_table():
             error = refused(which, "maybe")
             assert error.code == 332
             assert error.message == (
-                f"{which} table: column 'ill', row 4: 'maybe' is no class of train ('no', "
-                f"'yes'), 2 rows have such: drop them, or give a train that holds their classes"
+                f"{which} table: column 'ill', row 4: 'maybe' is not a class of train ('no', "
+                f"'yes'); 2 rows have such classes: drop these rows, or add rows of their classes "
+                f"to train"
             )
 
 
@@ -781,7 +787,7 @@ def test_a_gate_on_what_was_not_measured_says_why(fresh: Report):
     assert gate(spoilt.to_json(), "fidelity.column_shapes>=0")
     assert "unknown: it needs --by" in said(fresh, "utility.replace.recall_gap<=1")
     assert "as the notes say" in said(fresh, "utility.whole.average_precision>=0")
-    assert "the synthetic rows are of one class" in " ".join(fresh.note_lines())
+    assert "because they are of one class" in " ".join(fresh.note_lines())
     few = Score("fidelity.column_shapes", "yes", np.nan, None, "higher", None, None, "one row")
     few = replace(fresh, fidelity=Part([few]))
     for name in ("column_shapes", "pair_trends"):

@@ -162,9 +162,9 @@ def test_verdicts_notes_and_sizes(text: str):
         "What yes says of utility.",
         "no holdout was given",
         "every real row keeps <b>a</b>",
-        "boosting: a tree with depth=3, the same for every tr",
+        "boosting: a tree with depth=3; the same settings for",
         "This is evidence, not a guarantee",
-        "60 synthetic rows, learned from 90 rows of train",
+        "60 synthetic rows are compared with the 90 rows of train",
         "split off from train",
     ):
         assert expected in said
@@ -179,7 +179,7 @@ def test_it_says_how_the_parts_are_judged(text: str):
     for line in ALL_RULES:
         assert line in page.text
     assert len(RULES) + len(ALL_RULES) <= 10
-    assert "How this is judged" in page.text
+    assert "How the verdicts are reached" in page.text
     assert fake().to_json()["limits"] == {"rules": list(RULES), "all": list(ALL_RULES)}
 
 

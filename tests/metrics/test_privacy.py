@@ -200,7 +200,7 @@ def test_the_reference_of_the_nearer_side_is_measured():
     score = near(train, made, holdout)["nearer_to_train"]
     assert score.reference == pytest.approx(0.5, abs=0.06)
     assert score.reference != 0.5
-    assert "120 of train in the place of synthetic ones" in score.note
+    assert "120 rows of train instead of synthetic ones" in score.note
     # Where the holdout is of other rows, new rows of the kind of train are nearer to train too.
     drifted = near(train, made, holdout + 2)["nearer_to_train"]
     assert drifted.reference == pytest.approx(drifted.value, abs=0.05)
@@ -301,9 +301,9 @@ def test_small_samples_widen_intervals():
 def test_one_percent_of_fewer_than_a_hundred_rows_is_told_to_be_none(rows: int):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3 * rows, 3)), columns=list("abc"))
     scores = named(measured(*thirds(frame)))
-    said = f"1% of {rows} holdout rows is less than one: the share at no false alarm"
+    said = f"1% of {rows} holdout rows is less than one row, so this is the share without a false"
     assert (said in scores["mia_tpr_at_1"].note) == (rows < 100)
-    assert "no false alarm" not in scores["mia_tpr_at_10"].note
+    assert "without a false alarm" not in scores["mia_tpr_at_10"].note
 
 
 @pytest.mark.parametrize("rows", [(1, 1, 0), (1, 3, 1), (5, 1, 1), (2, 1, 2), (2, 2, 2), (3, 0, 3)])
@@ -382,9 +382,11 @@ def test_large_tables_are_subsampled_and_say_so(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(0)
     train, holdout = (pd.DataFrame(rng.normal(size=(n, 5))) for n in (80, 80))
     part = measured(train, train, holdout)
-    assert "rare: of 80 training, 80 synthetic and 80 holdout rows" in part.notes[1]
-    assert "of 30 holdout rows, the mean of 5 draws without replacement" in part.notes[2]
-    assert "the mean of 5 draws of 40 real rows in the place of 40 synthetic ones" in part.notes[3]
+    assert (
+        "rare: random samples of the 80 training, 80 synthetic and 80 holdout rows" in part.notes[1]
+    )
+    assert "uses 30 holdout rows, the mean of 5 draws without replacement" in part.notes[2]
+    assert "its mean over 5 draws of 40 real rows instead of 40 synthetic ones" in part.notes[3]
     scores = named(part)
     assert scores["copies"].value == scores["nearer_to_train"].value == 1
     assert scores["copies"].interval == wilson(1, 30)
@@ -445,7 +447,7 @@ def test_notes_say_what_is_not_shown():
     for words in (
         "not a guarantee",
         "not differential privacy",
-        "these four attacks",
+        "how well four attacks",
         "this group",
     ):
         assert words in text

@@ -123,7 +123,7 @@ def test_what_is_not_applicable_is_said(fresh: Part):
     assert not [s for s in part.scores if ".whole." in s.name or ".fresh." in s.name]
     assert any("of one class" in note for note in part.notes)
     assert any("18 test rows of yes are too few to halve" in note for note in part.notes)
-    assert any("“yes” is 25.71% of the test" in note for note in part.notes)
+    assert any("“yes” makes up 25.71% of the test" in note for note in part.notes)
     assert [s for s in fresh.scores if ".whole." in s.name]
 
 
@@ -264,7 +264,7 @@ def test_floors_are_those_of_noise_and_references_of_ratios_are_measured(fresh: 
         for name in ("ap_ratio", "ap_gain"):
             score = of(fresh, f"{use}.{name}")
             assert score.reference == of(fresh, f"{control}.{name}").value
-            many = "75 fresh real rows, as there are no more"
+            many = "75 fresh real rows (all there are)"
             text = f"reference: {many}" if use == "replace" else f"reference: train and {many}"
             assert score.note == text
     assert "1 by definition" in of(fresh, "whole.ap_ratio").note
@@ -272,7 +272,7 @@ def test_floors_are_those_of_noise_and_references_of_ratios_are_measured(fresh: 
     assert of(few, "augment.ap_gain").reference == 0
     assert "0 by definition" in of(few, "augment.ap_gain").note
     for name in ("average_precision", "brier"):
-        assert of(few, f"augment.{name}").note == "reference: real rows alone, as none are fresh"
+        assert of(few, f"augment.{name}").note == "reference: real rows alone, since none are fresh"
 
 
 def scarce(seed: int, rows: int = 400) -> pd.DataFrame:
@@ -410,13 +410,13 @@ def test_the_reference_of_a_group_is_that_of_fresh_rows_where_there_are_some(fre
     assert [head for head, _ in heads] == [f"{n} test rows of the class" for n in rows]
     lone = [float(rest.split()[3].rstrip(";")) for _, rest in heads]
     assert np.average(lone, weights=rows) == pytest.approx(alone(whole), abs=1e-3)
-    assert all(s.note.endswith("train and 75 fresh real rows, as there are no more") for s in parts)
+    assert all(s.note.endswith("train and 75 fresh real rows (all there are)") for s in parts)
     gap = of(fresh, "augment.recall_gap", "boosting")
     apart = [s.reference for s in parts]
     assert gap.reference == pytest.approx(abs(apart[0] - apart[1]))  # type: ignore[operator]
     few = measured(frame(1), rare(frame(2)), frame(3)[:70], by="site")
     score = of(few, "augment.recall", "logistic: site=south")
-    assert score.note.endswith("; reference: real rows alone, as none are fresh")
+    assert score.note.endswith("; reference: real rows alone, since none are fresh")
 
 
 def test_the_target_makes_no_groups():
@@ -472,14 +472,14 @@ def test_all_judges_know_the_class():
 
 
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UsageError, match="judge 'oracle' is not known: there are boosting"):
+    with pytest.raises(UsageError, match="judge 'oracle' is not known: use one of boosting"):
         check_judges(["boosting", "oracle"])
     with pytest.raises(UsageError, match="give a list"):
         check_judges("boosting")
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(UsageError, match="pip install xgboost"):
         check_judges(["xgboost"])
-    with pytest.raises(UsageError, match="by 'colour' is no column"):
+    with pytest.raises(UsageError, match="by 'colour' is not a column"):
         measured(frame(1), frame(2), frame(3), by="colour")
 
 
@@ -489,6 +489,9 @@ def test_large_tables_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(utility_rows, "TEST_ROWS", 300)
     part = measured(frame(1), frame(2), frame(3))
     notes = " ".join(part.notes)
-    assert "Classifiers learn from 50 of 150 real rows of the class and 150 of 450 others" in notes
-    assert "300 of 600 holdout rows are the test" in notes
+    assert (
+        "Classifiers are trained on 50 of 150 real rows of the class, 150 of 450 other rows"
+        in notes
+    )
+    assert "Classifiers are tested on 300 of 600 rows" in notes
     assert of(part, "replace.ap_ratio").value == pytest.approx(1, abs=0.15)
