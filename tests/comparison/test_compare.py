@@ -345,7 +345,7 @@ def test_what_other_tables_showed_can_be_left_out() -> None:
     assert (known.alone, plain.alone) == (plain.helps, None)
     low, high = plain.interval
     assert known.interval[1] - known.interval[0] < high - low
-    told = f"({plain.helps:.2f} by this table alone, without what other tables showed)"
+    told = f"({plain.helps:.2f} by this table alone, without the results of other tables)"
     assert told in with_prior.recommendation.certainty
     assert "other tables" not in without.recommendation.certainty
 
