@@ -69,9 +69,9 @@ def test_good_rows_are_added_and_the_curve_says_so() -> None:
     X, y = table(60)
     found = chosen(X, y, Oracle())
     assert found.amount != 0
-    assert "new rows improved a classifier" in found.finding
+    assert "new rows may have improved a classifier" in found.finding  # five folds prove little
     gain = found.curve[words(found.amount)] - found.curve["none"]
-    assert f"by {gain:+.3f} from {found.curve['none']:.3f} (95% interval [+0.0" in found.finding
+    assert f"by {gain:+.3f} from {found.curve['none']:.3f} (95% interval [" in found.finding
     assert default_amount({0: 600, 1: 60}, [1], found)[0].rows == found.rows[1]
     assert [*found.curve] == ["none", "double", "30 %", "balance"]  # 10 % is there already
     assert max(found.curve.values()) > found.curve["none"] + 0.02

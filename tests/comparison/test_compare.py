@@ -462,7 +462,7 @@ def test_a_file_of_another_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="to another comparison"):
         quick(other, y, strategies=[], resume=kept)
     kept.write_text("{}")
-    with pytest.raises(UsageError, match="delete it"):
+    with pytest.raises(UsageError, match="delete the file"):
         quick(X, y, strategies=[], resume=kept)
 
 
