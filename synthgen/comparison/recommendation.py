@@ -85,7 +85,7 @@ def priors_for(estimator: str, metric: str, rows: float) -> dict[str, Prior]:
 
     Example:
         >>> priors_for("rf", "average_precision", 80), priors_for("rf", "average_precision", 8000)
-        ({'auto': (0.009, 0.029)}, {})
+        ({'auto': (0.011, 0.03)}, {})
     """
     low, high = PRIOR_ROWS
     if metric != "average_precision" or estimator not in PRIORS or not low <= rows <= high:
