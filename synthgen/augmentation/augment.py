@@ -25,6 +25,7 @@ from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.calls import is_name
 from synthgen.tables.column import Column
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame, joined, native
 
@@ -111,7 +112,7 @@ def augment(
             additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
         own = model or _unfitted(synthesizer, wanted, schema, seed, verbose)
         known = given_frame(X, y, table), table, additions, guards, own, seed, found
-        return _augmented(*known, bar=bar, train=model is None)
+        return _augmented(*known, given=X, bar=bar, train=model is None)
 
 
 def _as_validated(
@@ -149,6 +150,7 @@ def _augmented(
     seed: int,
     validated: Validated | None,
     *,
+    given: Any,
     bar: Progress,
     train: bool,
 ) -> Augmented:
@@ -167,7 +169,8 @@ def _augmented(
     for addition in additions:
         after[addition.label] += addition.rows
     return Augmented(
-        frame=whole,
+        pandas_frame=whole,
+        given=given,
         is_synthetic=np.arange(len(whole)) >= len(frame),
         schema=table.schema,
         additions=tuple(additions),
@@ -186,7 +189,7 @@ def given_frame(data: Any, y: Any, table: Table) -> pd.DataFrame:
     if isinstance(data, Table):
         return data.frame
     if y is None or is_name(y):
-        return native(data)
+        return native(as_pandas(data))
     return joined(data, y, table.schema)[0]
 
 

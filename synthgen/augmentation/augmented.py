@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from synthgen.report.answer import Card, Recommendation
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.tables.foreign import as_given
 from synthgen.tables.schema import Schema
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ class Augmented(Shown):
     it.
 
     Attributes:
-        frame: The real rows, unchanged, followed by the new ones. Columns and dtypes are those of
-            the given table; the index is a RangeIndex.
+        pandas_frame: The real rows, unchanged, followed by the new ones, with a RangeIndex. Columns
+            and dtypes are those of the given table, or those that `as_pandas` gives it.
+        given: The table that `augment` was given, or the features of (X, y).
         is_synthetic: True for new rows, bool of shape (rows,).
         schema: Kinds and limits of the columns.
         additions: Number of new rows per class and its reason, in the order of the rows of `frame`.
@@ -51,7 +54,8 @@ class Augmented(Shown):
         ({0: 4, 1: 2}, {0: 4, 1: 5}, 3)
     """
 
-    frame: pd.DataFrame
+    pandas_frame: pd.DataFrame
+    given: Any
     is_synthetic: np.ndarray
     schema: Schema
     additions: tuple[Addition, ...]
@@ -62,6 +66,11 @@ class Augmented(Shown):
     seed: int
     seconds: dict[str, float]
     validated: Validated | None = None
+
+    @cached_property
+    def frame(self) -> Any:
+        """`pandas_frame` as the kind of table that was given: polars, Arrow or pandas."""
+        return as_given(self.pandas_frame, self.given, kept=int((~self.is_synthetic).sum()))
 
     @property
     def finding(self) -> str:
@@ -86,7 +95,7 @@ class Augmented(Shown):
         last = f"{name}, seed {self.seed}, {seconds:.1f} s; new rows: .synthetic"
         return repr_lines(self.recommendation, [*(f"- {c.line()}" for c in self.cards), last])
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> Any:
         """The table with its new rows, and a column that marks them.
 
         Returns:
@@ -106,9 +115,10 @@ class Augmented(Shown):
             {'before': 2, 'after': 3}
         """
         name = "is_synthetic"
-        while name in self.frame.columns:
+        while name in self.pandas_frame.columns:
             name = f"{name}_"
-        return self.frame.assign(**{name: self.is_synthetic})
+        whole = self.pandas_frame.assign(**{name: self.is_synthetic})
+        return as_given(whole, self.given, kept=int((~self.is_synthetic).sum()))
 
     def to_json(self) -> dict[str, Any]:
         """The record of the run as plain values for `json.dumps`, without the rows.
@@ -127,22 +137,24 @@ class Augmented(Shown):
         Without weights, synthetic rows lower the average precision of most classifiers; with these
         weights the loss is small. Float64 of shape (rows,); real rows have weight 1.
         """
-        weight = np.ones(len(self.frame))
-        start = len(self.frame) - sum(a.rows for a in self.additions)
+        weight = np.ones(len(self.pandas_frame))
+        start = len(self.pandas_frame) - sum(a.rows for a in self.additions)
         for a in self.additions:
             weight[start : start + a.rows] = self.before[a.label] / max(a.rows, 1)
             start += a.rows
         return weight
 
     @property
-    def real(self) -> pd.DataFrame:
+    def real(self) -> Any:
         """The real rows, as given."""
-        return self.frame[~self.is_synthetic]
+        rows = self.pandas_frame[~self.is_synthetic]
+        return as_given(rows, self.given, kept=len(rows))
 
     @property
-    def synthetic(self) -> pd.DataFrame:
-        """The new rows, with a RangeIndex."""
-        return self.frame[self.is_synthetic].reset_index(drop=True)
+    def synthetic(self) -> Any:
+        """The new rows, as the kind of table that was given; in pandas with a RangeIndex."""
+        rows = self.pandas_frame[self.is_synthetic].reset_index(drop=True)
+        return as_given(rows, self.given)
 
     @property
     def not_learned(self) -> dict[Hashable, str]:

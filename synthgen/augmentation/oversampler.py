@@ -26,9 +26,9 @@ from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
-from synthgen.tables.calls import features_and_classes
-from synthgen.tables.checks import refuse_foreign
+from synthgen.tables.calls import features_and_classes, is_name
 from synthgen.tables.column import Column
+from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.inference import infer_target
 from synthgen.tables.table import Table, as_frame, native
 
@@ -146,7 +146,8 @@ class Oversampler(BaseOverSampler):
         Raises:
             UsageError, DataError: See `fit_resample`.
         """
-        self._checked(*features_and_classes(X, y, target=target))
+        X, y = features_and_classes(X, y, target=target)
+        self._checked(as_pandas(X, "X"), as_pandas(y, "y"))
         return self
 
     def fit_resample(
@@ -176,7 +177,9 @@ class Oversampler(BaseOverSampler):
             ConvergenceError: Training diverged, or too few rows passed the limits and rules.
             DataError: The table cannot be used, or `X` is a SciPy sparse matrix.
         """
+        given = X, X if y is None or is_name(y) else y
         X, y = features_and_classes(X, y, target=target)
+        X, y = as_pandas(X, "X"), as_pandas(y, "y")
         frame, labels, classes = self._checked(X, y)
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         table = None
@@ -199,7 +202,8 @@ class Oversampler(BaseOverSampler):
         each = [counts[label] / n for label, n in wanted.items()]
         self.sample_weight_ = np.ones(len(positions))
         self.sample_weight_[len(frame) :] = np.repeat(each, list(wanted.values()))
-        return _appended(X, made), _taken(y, positions.astype(np.int64))
+        more, of = _appended(X, made), _taken(y, positions.astype(np.int64))
+        return as_given(more, given[0], kept=len(frame)), as_given(of, given[1])
 
     def _fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Hook that imbalanced-learn's `fit_resample` calls; required by its base class."""
@@ -351,7 +355,6 @@ def _frame(X: Any) -> pd.DataFrame:
     """`X` as a frame, without copying its cells."""
     if issparse(X):
         raise DataError(352, "X is a SciPy sparse matrix: make it dense, with X.toarray()")
-    refuse_foreign(X, "X")
     frame = pd.DataFrame()
     if isinstance(X, pd.DataFrame):
         frame = X
@@ -374,7 +377,6 @@ def _frame(X: Any) -> pd.DataFrame:
 
 def _labels(y: Any) -> pd.Series:
     """`y` as a new series; a one-hot array becomes the index of the column that holds 1."""
-    refuse_foreign(y, "y")
     series = None
     if isinstance(y, pd.Series):
         series = y

@@ -150,7 +150,7 @@ def augmented_page(
         guard_notes=[text for k, v in result.guard.items() for text in _guard_notes(k, v)],
         target=clean(result.schema.target),
         synthesizer=type(result.synthesizer).__name__,
-        rows=len(result.frame),
+        rows=len(result.pandas_frame),
         not_learned={clean(k): v for k, v in result.not_learned.items()},
         source=clean((manifest.get("data") or {}).get("path", "")),
         versions=manifest.get("synthgen"),
@@ -262,9 +262,11 @@ def column_shapes(result: Augmented, label: Any) -> list[Shape]:
 def _rows_of(result: Augmented, label: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Real and new rows of one class."""
     column = result.schema[result.schema.target]
-    of_class = column.codes(result.frame[column.name]) == column.categories.index(label)
+    of_class = column.codes(result.pandas_frame[column.name]) == column.categories.index(label)
     real, made = of_class & ~result.is_synthetic, of_class & result.is_synthetic
-    return result.frame[real].reset_index(drop=True), result.frame[made].reset_index(drop=True)
+    return result.pandas_frame[real].reset_index(drop=True), result.pandas_frame[made].reset_index(
+        drop=True
+    )
 
 
 def _comparable(column: Column, series: pd.Series) -> np.ndarray:

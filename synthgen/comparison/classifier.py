@@ -34,6 +34,7 @@ from synthgen.model_selection.scoring import alarm_threshold, rank
 from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import features_and_classes, without_groups
+from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
 
@@ -156,7 +157,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         """
         started = time.perf_counter()
         X, y = features_and_classes(X, y, target=target)
-        X, groups = without_groups(X, groups)
+        X, groups = without_groups(as_pandas(X, "X"), groups)
+        y = as_pandas(y, "y")
         frame, labels = self._checked(X, y)
         weight = checked_weight(sample_weight, len(frame))
         if weight is not None and not weight.all():  # rows of weight 0 are left out
@@ -268,7 +270,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             ValueError: Columns are missing or unknown; scikit-learn's message names them.
         """
         check_is_fitted(self)
-        frame = self._checked(X)[0]
+        frame = self._checked(as_pandas(X, "X"))[0]
         return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
@@ -294,28 +296,30 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         others = np.where(np.arange(p.shape[1]) == self._rare, np.where(rare, 2, -1), p)
         return self.classes_[others.argmax(axis=1)]
 
-    def with_predictions(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def with_predictions(self, frame: Any) -> Any:
         """Add the predictions to a frame in two new columns.
 
         Args:
             frame: A frame with the feature columns of `fit` by name; other columns are kept.
 
         Returns:
-            A copy of the frame with the new columns "predicted" (the class) and "probability" (of
-            the class of interest, rounded to six decimals).
+            A copy of the frame, of the same kind, with the new columns "predicted" (the class) and
+            "probability" (of the class of interest, rounded to six decimals).
 
         Raises:
             UsageError: The frame already has a column with one of these names.
             DataError: The frame lacks a feature column of `fit`.
         """
         check_is_fitted(self)
+        given, frame = frame, as_pandas(frame)
         for name in ("predicted", "probability"):
             if name in map(str, frame.columns):
                 raise UsageError(287, f"the table already has a column {name!r}: rename it")
         p = self.predict_proba(self.known_columns(frame))
-        return frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
+        more = frame.assign(predicted=self._decided(p), probability=p[:, self._rare].round(6))
+        return as_given(more, given, kept=len(frame))
 
-    def known_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def known_columns(self, frame: Any) -> pd.DataFrame:
         """Select the columns that the classifier was trained on, in the order of training.
 
         Args:
@@ -327,6 +331,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             DataError: `frame` lacks a column that the classifier learned from.
         """
+        frame = as_pandas(frame)
         names = [*getattr(self, "feature_names_in_", frame.columns)]
         missing = [name for name in names if name not in frame.columns]
         if missing:
@@ -353,7 +358,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             of interest and another class.
         """
         X, y = features_and_classes(X, y, target=target)
-        y = pd.Series(np.asarray(y), dtype=object)
+        y = pd.Series(np.asarray(as_pandas(y, "y")), dtype=object)
         known = y.notna().to_numpy()
         is_rare = (y == self.label_).to_numpy(bool)
         if not is_rare.any():  # types can differ if it was read from a file: 1 and 1.0

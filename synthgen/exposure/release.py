@@ -32,6 +32,7 @@ from synthgen.progress import Progress
 from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import load
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
 from synthgen.threads import TREES, threads_for
@@ -184,6 +185,7 @@ def _both(
             given, name = joined(*given, schema)
             target = name if which == "train" else target
             given.columns = pd.Index([*given.columns[:-1], target], dtype=object)
+        given = as_pandas(given, f"the {which} table")
         if not isinstance(given, pd.DataFrame):
             raise UsageError(217, f"the {which} table is a {type(given).__name__}: give a frame")
         if not len(given):
@@ -336,7 +338,7 @@ def _by_rows(
 ) -> list[Attack]:
     """Run the attacks of `evaluate` on generated rows and, as a null, on fresh real rows."""
     table = audited.rows
-    made = model.sample(audited.made, random_state=child_seed(seed, 0))
+    made = as_pandas(model.sample(audited.made, random_state=child_seed(seed, 0)))
     is_rare = table.labels == class_position(table.schema.classes, label)
     rare_made = (made[table.schema.target] == label).to_numpy(dtype=bool)
     near = np.zeros(len(table), dtype=bool)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from synthgen.errors import DataError, UsageError
 from synthgen.metrics.alignment import aligned, in_order, new_rows, shared_rows
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
 
@@ -86,7 +87,8 @@ def prepare(
         whole = Table.of(given.pop("train"), target=target, schema=schema)
     except DataError as error:
         raise DataError(error.code, f"train table: {error.message}") from error
-    tables, notes = aligned(whole, given)
+    others = {which: as_pandas(table, f"the {which} table") for which, table in given.items()}
+    tables, notes = aligned(whole, others)
     tables, left_out = new_rows(tables)
     if left_out:
         notes.append(

@@ -13,6 +13,7 @@ import pyarrow.compute
 
 from synthgen.errors import DataError, UsageError
 from synthgen.scale.sources import Source
+from synthgen.tables.foreign import of_arrow
 
 pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
 
@@ -201,18 +202,7 @@ class _Kept:
         if len(others):
             good |= drawn <= others[min(self._keep, len(others)) - 1]
         self._choose(table, drawn, codes, rows, good)
-        frame, seen = to_frame(self._joined()[0]), sum(counts.values())
+        frame, seen = of_arrow(self._joined()[0]), sum(counts.values())
         spans = {name: found[1] - found[0] + 1 for name, found in self._ranges.items() if found}
         numbered = tuple(n for n, span in spans.items() if span == seen and frame[n].is_unique)
         return Kept(frame, counts, tuple(whole), numbered)
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Convert to pandas; integers with missing cells stay exact, and no column becomes an index."""
-    frame = table.to_pandas(ignore_metadata=True)
-    for place, column in enumerate(table.columns):
-        if pa.types.is_integer(column.type) and column.null_count:
-            name = str(column.type).replace("int", "Int").replace("uInt", "UInt")
-            dtype: Any = pd.api.types.pandas_dtype(name)
-            frame.isetitem(place, column.to_pandas(types_mapper={column.type: dtype}.get))
-    return frame

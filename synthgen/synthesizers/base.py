@@ -17,6 +17,7 @@ from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.disk import machine_memory
+from synthgen.tables.foreign import as_given, none_of
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.graph import out_of_memory
@@ -51,6 +52,7 @@ class Synthesizer(BaseEstimator, ABC):
     schema_: Schema
     classes_: tuple[Any, ...]
     counts_: dict[Any, int]
+    _given: Any = None  # the kind of frame that `fit` was given, which `sample` gives back
 
     def __init__(
         self,
@@ -82,7 +84,9 @@ class Synthesizer(BaseEstimator, ABC):
             UsageError: A hyperparameter has a wrong value, or a class to learn has fewer than two
                 rows (E202).
         """
-        return self._fit_table(Table.labelled(X, y, target=target, schema=self.schema))
+        table = Table.labelled(X, y, target=target, schema=self.schema)
+        self._given = none_of(X)
+        return self._fit_table(table)
 
     def _fit_table(self, table: Table) -> Self:
         """Fit to a `Table`, whose schema is already known and is not inferred again.
@@ -115,9 +119,7 @@ class Synthesizer(BaseEstimator, ABC):
         self.counts_ = counts
         return table, [known.index(c) for c in wanted], seed_sequence(self.random_state)
 
-    def sample(
-        self, n_samples: int, *, label: Any = None, random_state: RandomState = None
-    ) -> pd.DataFrame:
+    def sample(self, n_samples: int, *, label: Any = None, random_state: RandomState = None) -> Any:
         """Generate exactly `n_samples` new rows.
 
         Args:
@@ -128,8 +130,9 @@ class Synthesizer(BaseEstimator, ABC):
                 begins with the rows of a shorter one.
 
         Returns:
-            Frame of shape (n_samples, features + 1) with the dtypes of the training frame, the
-            target as its last column, and a RangeIndex.
+            Frame of shape (n_samples, features + 1) with the dtypes of the training frame and the
+            target as its last column: polars or Arrow if that was given to `fit`, otherwise, and
+            after `load`, pandas with a RangeIndex.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -137,7 +140,8 @@ class Synthesizer(BaseEstimator, ABC):
                 not fit in memory (E204), or the class was not learned (E206).
             ConvergenceError: Memory ran out while rows were generated (E603).
         """
-        return self._rows(n_samples, label, random_state, self._sample)
+        rows = self._rows(n_samples, label, random_state, self._sample)
+        return as_given(rows, self._given)
 
     def _rows(
         self,

@@ -24,6 +24,7 @@ from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.flow_network import WAVES, Flow, width
 from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role, Scope
 from synthgen.synthesizers.training_rows import Data
+from synthgen.tables.foreign import as_given
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import Spans
 from synthgen.training.device import torch_generator
@@ -281,9 +282,8 @@ class TabFlow(NetworkSynthesizer):
         """
         if not where:
             return super().sample(n_samples, label=label, random_state=random_state)
-        return self._rows(
-            n_samples, label, random_state, partial(self._sample_where, where=dict(where))
-        )
+        make = partial(self._sample_where, where=dict(where))
+        return as_given(self._rows(n_samples, label, random_state, make), self._given)
 
     def _sample_where(
         self, position: int, rows: int, seed: np.random.SeedSequence, where: dict[Any, Any]

@@ -10,6 +10,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import UsageError
 from synthgen.tables.checks import check_frame
+from synthgen.tables.foreign import as_pandas
 
 
 def is_name(y: Any) -> bool:
@@ -64,6 +65,7 @@ def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = Non
     y, target = as_called(y, target)
     if target is None:
         return X, y
+    X = as_pandas(X)
     check_frame(X, target)
     return X.drop(columns=[target]), X[target]
 
@@ -87,7 +89,8 @@ def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
         (['dose'], [3, 4])
     """
     if groups is None or not is_name(groups):
-        return X, groups
+        return X, as_pandas(groups, "groups")
+    X = as_pandas(X, "X")
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise UsageError(245, f"groups: there is no column {groups!r}")
     return X.drop(columns=[groups]), X[groups]

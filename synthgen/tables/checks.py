@@ -14,10 +14,6 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError, UsageError
 from synthgen.tables.dtypes import INT64, floats, row_of, tidy, types_of
 
-# Packages with their own frame type; each has a method to convert it to pandas.
-FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibis", "narwhals")
-
-
 # --- tables ---------------------------------------------------------------------------------------
 
 
@@ -29,7 +25,6 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
         UsageError: `frame` has no column `target`.
     """
     if not isinstance(frame, pd.DataFrame):
-        refuse_foreign(frame, "the table")
         raise DataError(
             335,
             f"the table is a {type(frame).__name__}: give a pandas DataFrame (to make one of an "
@@ -79,30 +74,6 @@ def listed(frame: pd.DataFrame) -> str:
     """The names of the first columns, quoted for a message."""
     names = [repr(n) for n in frame.columns[:12]]
     return f"it has {', '.join(names)}{', ...' if frame.shape[1] > 12 else ''}"
-
-
-def refuse_foreign(data: Any, what: str) -> None:
-    """Raise for a frame or series of another package, such as polars, and say how to convert it.
-
-    Args:
-        data: The argument to check.
-        what: Name of the argument for the message, such as "X".
-
-    Raises:
-        DataError: `data` is a frame of polars, PyArrow or another package.
-    """
-    package = type(data).__module__.partition(".")[0]
-    if package not in FOREIGN:
-        return
-    kind = type(data).__name__
-    lazy = ".collect()" if kind == "LazyFrame" else ""
-    name = "y" if what == "y" else "frame"
-    convert = {"dask": "compute", "pyspark": "toPandas"}.get(package, "to_pandas")
-    raise DataError(
-        355,
-        f"{what} is a {package} {kind}, and only pandas and NumPy are read: give "
-        f"{name}{lazy}.{convert}()",
-    )
 
 
 def plain_name(name: Any) -> Any:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from synthgen.errors import DataError
 from synthgen.tables.disk import machine_memory, reading
+from synthgen.tables.foreign import of_arrow
 from synthgen.tables.write import DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
@@ -150,27 +151,12 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
                 table = pyarrow.ipc.open_file(file).read_all()
                 table.validate(full=True)  # without it damage could reach beyond the memory
         if len(set(table.column_names)) == table.num_columns:
-            return _to_pandas(table)
+            return of_arrow(table, indexed=True)
         return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
     except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
         raise DataError(
             323, f"{path}: damaged or truncated {kind}: copy or write it again ({error})"
         ) from error
-
-
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Convert to pandas; integer columns with missing cells become nullable (such as Int64)."""
-    frame = table.to_pandas()
-    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    names = [name for name in table.column_names if name not in index]
-    for place, name in enumerate(names):
-        cells = table.column(name)
-        if pa.types.is_integer(cells.type) and cells.null_count and len(names) == frame.shape[1]:
-            values = pc.fill_null(cells, 0).to_numpy().copy()
-            gone = pc.is_null(cells).to_numpy().copy()
-            exact = pd.Series(pd.arrays.IntegerArray(values, gone), index=frame.index)
-            frame.isetitem(place, exact)
-    return frame
 
 
 def _tell_levels(path: Path, frame: pd.DataFrame) -> None:

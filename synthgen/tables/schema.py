@@ -17,6 +17,7 @@ from synthgen.tables import plain
 from synthgen.tables.checks import check_frame, listed, plain_name
 from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 from synthgen.tables.disk import read_json
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.inference import infer_column, infer_target
 
 # Kinds for SDV's types; "numerical" and "unknown" are inferred from the cells.
@@ -107,6 +108,7 @@ class Schema:
         if target is None and given is not None:
             target = given.target
         target = plain_name(target)
+        frame = as_pandas(frame)
         check_frame(frame, target)
         if given is not None:
             for name in given.names:

@@ -17,7 +17,8 @@ from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables import notes
 from synthgen.tables.calls import as_called
-from synthgen.tables.checks import check_frame, plain_name, refuse_foreign
+from synthgen.tables.checks import check_frame, plain_name
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema
 
 
@@ -82,6 +83,7 @@ class Table:
             return data._as(y, target, schema)
         if y is not None:
             return cls.of_xy(data, y, schema=schema)
+        data = as_pandas(data)
         check_frame(data, None)
         frame = native(data)
         return cls._inferred(frame, target, schema)
@@ -244,9 +246,9 @@ def _is_native(dtype: Any) -> bool:
 
 
 def _features(X: Any) -> pd.DataFrame:
+    X = as_pandas(X, "X")
     if isinstance(X, pd.DataFrame):
         return X
-    refuse_foreign(X, "X")
     try:
         array = np.asarray(X)
     except ValueError:
@@ -261,11 +263,11 @@ def _features(X: Any) -> pd.DataFrame:
 
 
 def _labels(y: Any) -> pd.Series:
+    y = as_pandas(y, "y")
     if isinstance(y, pd.Series):
         return y
     if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
         return y.iloc[:, 0]
-    refuse_foreign(y, "y")
     if pdt.is_list_like(y) and not isinstance(y, Mapping | set | pd.DataFrame):
         series = y if isinstance(y, pd.Index | pd.api.extensions.ExtensionArray) else np.asarray(y)
         if isinstance(series, np.ndarray) and series.ndim == 2 and series.shape[1] == 1:

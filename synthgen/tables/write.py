@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from synthgen.errors import OutputError
 from synthgen.tables.disk import atomic_write
+from synthgen.tables.foreign import as_pandas
 
 _ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".gz": ","}
 _ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
@@ -40,7 +41,7 @@ def ending_of(path: Path) -> str:
     return found
 
 
-def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
+def write_table(frame: Any, path: str | os.PathLike[str], *, defuse: bool = True) -> int:
     """Write a table to a file, in the format of the file extension.
 
     Extensions: .csv, .csv.gz, .gz, .tsv, .tsv.gz, .parquet, .feather and .arrow. The index is not
@@ -48,8 +49,8 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
     cells are empty, and floats read back equal. Equal frames give equal bytes.
 
     Args:
-        frame: The table; it needs at least one column, and column names that differ as text. It may
-            have no rows.
+        frame: The table, of pandas, polars or Arrow; it needs at least one column, and column names
+            that differ as text. It may have no rows.
         path: Output file; an existing one is replaced atomically and keeps its permission bits.
         defuse: Whether to put a ``'`` before text cells and column names that begin with ``=``,
             ``+``, ``-``, ``@``, TAB or CR and are not numbers, because a spreadsheet would run them
@@ -74,7 +75,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bo
     """
     ending_of(Path(path))  # an unknown one is an error before the folder is looked at
     with atomic_write(path) as file:
-        return write_into(file, frame, path, defuse=defuse)
+        return write_into(file, as_pandas(frame), path, defuse=defuse)
 
 
 def write_into(
