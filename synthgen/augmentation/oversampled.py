@@ -71,7 +71,15 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.oversampler = oversampler
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, *, target: Hashable | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Hashable | None = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+    ) -> Self:
         """Add synthetic rows, and fit the classifier on all rows with their weights.
 
         Call it as ``fit(X, y)`` or as ``fit(frame, target="outcome")``.
@@ -81,6 +89,7 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 classes.
             y: Classes, shape (rows,).
             target: Name of the column of `X` that holds the classes.
+            groups, sample_weight: See `Oversampler.fit_resample`.
 
         Returns:
             The classifier itself, fitted.
@@ -100,7 +109,9 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.oversampler_ = cast(Oversampler, clone(cast(Any, sampler)))
         if self.verbose:
             self.oversampler_.set_params(verbose=True)
-        more, classes = self.oversampler_.fit_resample(X, y, target=target)
+        more, classes = self.oversampler_.fit_resample(
+            X, y, target=target, groups=groups, sample_weight=sample_weight
+        )
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(more, classes, sample_weight=self.oversampler_.sample_weight_)
         self.classes_ = self.estimator_.classes_

@@ -26,7 +26,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
-from synthgen.tables.calls import features_and_classes, is_name
+from synthgen.tables.calls import checked_weight, features_and_classes, group_numbers, is_name
 from synthgen.tables.column import Column
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.inference import infer_target
@@ -76,9 +76,8 @@ class Oversampler(BaseOverSampler):
         synthesizer_: The fitted synthesizer; None if no rows were wanted.
         guard_: Rejected rows per class, see `Guarded.summary`.
         sample_is_synthetic_: True for new rows, bool of shape (rows,).
-        sample_weight_: Float64 of shape (rows,): 1 for a real row; for a new row, the number of
-            real rows of its class divided by the number of new ones, so both have equal total
-            weight.
+        sample_weight_: Float64 of shape (rows,): 1 or the given weight for a real row; the new rows
+            of a class share the total weight of its real rows equally.
         ratio_: With ``ratio="auto"``: the chosen ratio of the rarest class; 0 means no new rows.
         amount_: With ``ratio="auto"``: the chosen amount, the scores of all amounts, the reason.
         n_features_in_: Number of columns of `X`.
@@ -151,7 +150,13 @@ class Oversampler(BaseOverSampler):
         return self
 
     def fit_resample(
-        self, X: Any, y: Any = None, *, target: Hashable | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Hashable | None = None,
+        groups: Any = None,
+        sample_weight: Any = None,
     ) -> tuple[Any, Any]:
         """Append synthetic rows to `X` and `y`.
 
@@ -165,6 +170,11 @@ class Oversampler(BaseOverSampler):
             y: Classes, shape (rows,), as a series, one-column frame, array or list; or a one-hot
                 array of shape (rows, classes).
             target: Name of the column of `X` that holds the classes.
+            groups: Group of each row, shape (rows,). With ``ratio="auto"``, rows of a group share a
+                fold of the validation; otherwise without effect. None: equal rows share one.
+            sample_weight: Weight of each given row, at least 0, shape (rows,), which
+                `sample_weight_` then begins with. Rows are learned and amounts validated without
+                weights. None: all weights are 1.
 
         Returns:
             Features and classes, in the containers and dtypes of `X` and `y`. They are copies
@@ -181,11 +191,13 @@ class Oversampler(BaseOverSampler):
         X, y = features_and_classes(X, y, target=target)
         X, y = as_pandas(X, "X"), as_pandas(y, "y")
         frame, labels, classes = self._checked(X, y)
+        weight = checked_weight(sample_weight, len(frame))
+        held = None if groups is None else group_numbers(groups, len(frame))
         synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
         table = None
         if self.ratio == "auto":
             table = Table.of_xy(frame, labels, schema=synthesizer.schema)
-            self._choose_amount(table, synthesizer)
+            self._choose_amount(table, synthesizer, held)
         codes, known, counts = classes.codes(labels), classes.categories, _counts(classes, labels)
         wanted = {known[known.index(c)]: n for c, n in self.sampling_strategy_.items() if n > 0}
         for label in wanted:
@@ -199,9 +211,9 @@ class Oversampler(BaseOverSampler):
         first = [int(np.argmax(codes == known.index(label))) for label in wanted]
         positions = np.append(range(len(frame)), np.repeat(first, list(wanted.values())))
         self.sample_is_synthetic_ = np.arange(len(positions)) >= len(frame)
-        each = [counts[label] / n for label, n in wanted.items()]
-        self.sample_weight_ = np.ones(len(positions))
-        self.sample_weight_[len(frame) :] = np.repeat(each, list(wanted.values()))
+        weight = np.ones(len(frame)) if weight is None else weight
+        each = [weight[codes == known.index(label)].sum() / n for label, n in wanted.items()]
+        self.sample_weight_ = np.append(weight, np.repeat(each, list(wanted.values())))
         more, of = _appended(X, made), _taken(y, positions.astype(np.int64))
         return as_given(more, given[0], kept=len(frame)), as_given(of, given[1])
 
@@ -209,7 +221,9 @@ class Oversampler(BaseOverSampler):
         """Hook that imbalanced-learn's `fit_resample` calls; required by its base class."""
         return self.fit_resample(X, y)
 
-    def _choose_amount(self, table: Table, synthesizer: Synthesizer) -> None:
+    def _choose_amount(
+        self, table: Table, synthesizer: Synthesizer, groups: np.ndarray | None
+    ) -> None:
         """Validate amounts; set `amount_`, `ratio_` and `sampling_strategy_` to the choice."""
         seed = child_seed(seed_sequence(self.random_state), 2)
         counts = table.counts
@@ -224,6 +238,7 @@ class Oversampler(BaseOverSampler):
                 seed,
                 rules=self.rules,
                 found_rules=self.found_rules,
+                groups=groups,
                 verbose=self.verbose,
             )
             self.sampling_strategy_ = self.sampling_strategy_ | self.amount_.rows

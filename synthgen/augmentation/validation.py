@@ -15,6 +15,7 @@ from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
 from synthgen.encoding.matrix import Matrix
+from synthgen.errors import DataError
 from synthgen.model_selection.classifiers import VALIDATION, boosting
 from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.model_selection.selection import CONFIDENCE, Difference, choose, compare_to
@@ -86,6 +87,7 @@ def validated_amount(
     *,
     rules: Sequence[RowRule] = (),
     found_rules: bool = True,
+    groups: np.ndarray | None = None,
     verbose: bool = False,
 ) -> Validated:
     """Choose one of `AMOUNTS` by 5-fold cross-validation: the smallest within one standard error.
@@ -110,9 +112,13 @@ def validated_amount(
         seed: Seed of folds, synthesizers and boosting.
         rules: Conditions that every new row must satisfy, see `Rule`.
         found_rules: Whether new rows must satisfy the rules that all training rows satisfy.
+        groups: Group of each row, shape (rows,), which shares a fold. None: equal rows do.
         verbose: Whether to show progress.
+
+    Raises:
+        DataError: Because of the groups, a class would be missing from a fold or from the rest.
     """
-    trial = _Trial(table, labels, synthesizer, rules, found_rules, seed)
+    trial = _Trial(table, labels, synthesizer, rules, found_rules, groups, seed)
     if trial.too_few:
         rows = min(trial.counts[trial.wanted])
         why = f"{rows} rows are too few to validate an amount"
@@ -159,6 +165,7 @@ class _Trial:
         synthesizer: Synthesizer,
         rules: Sequence[RowRule],
         found_rules: bool,
+        groups: np.ndarray | None,
         seed: np.random.SeedSequence,
     ) -> None:
         self._table, self._labels, self._rules, self._seed = table, labels, rules, seed
@@ -176,7 +183,21 @@ class _Trial:
         if not self.too_few:
             self._places = self._known.cells(table.frame.drop(columns=[table.schema.target]))
             rng = np.random.default_rng(child_seed(seed, 0))
-            self._fold = deal(self.codes, equal_rows(self._places), FOLDS, rng)
+            together = equal_rows(self._places) if groups is None else groups
+            self._fold = deal(self.codes, together, FOLDS, rng)
+            if groups is not None:
+                self._check_folds()
+
+    def _check_folds(self) -> None:
+        """Raise if groups leave a fold without a class, or its training part with one row."""
+        for c in self.wanted:
+            rows = np.bincount(self._fold[self.codes == c], minlength=FOLDS)
+            if rows.min() == 0 or rows.sum() - rows.max() < 2:
+                raise DataError(
+                    375,
+                    f"groups leave a fold of {FOLDS} without rows of class {self._classes[c]!r}: "
+                    "use smaller groups, or ask for a number of rows or a ratio",
+                )
 
     def new_rows(self, counts: np.ndarray, amount: Amount) -> dict[int, int]:
         """Number of rows to add, by position of the class, to classes of sizes `counts`."""

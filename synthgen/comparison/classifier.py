@@ -24,7 +24,7 @@ from synthgen.comparison.ensemble import (
     members_of,
     recalibrated,
 )
-from synthgen.comparison.parts import Part, checked_weight
+from synthgen.comparison.parts import Part
 from synthgen.comparison.quality import PREDICT, Quality, quality
 from synthgen.comparison.schedule import check_budget, check_jobs
 from synthgen.comparison.splits import group_ids, training_part
@@ -33,7 +33,7 @@ from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.scoring import alarm_threshold, rank
 from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, child_seed, seed_sequence
-from synthgen.tables.calls import features_and_classes, without_groups
+from synthgen.tables.calls import checked_weight, features_and_classes, without_groups
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table

@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from synthgen.encoding.matrix import Matrix
-from synthgen.errors import DataError
 from synthgen.model_selection.classifiers import natural_shares
 from synthgen.tables.schema import Schema
 
@@ -81,35 +80,3 @@ class Fitted(BaseEstimator):
         out = np.zeros((len(places), len(self.shift)))
         out[:, np.asarray(self.model.classes_, dtype=np.int64)] = raw
         return natural_shares(out, self.shift)
-
-
-def checked_weight(given: Any, rows: int) -> np.ndarray | None:
-    """Check weights and convert them to float64 of shape (rows,).
-
-    A single number is the weight of every row.
-
-    Raises:
-        DataError: The number of weights is not that of the rows, or a weight is negative or not
-            finite, or all are zero.
-    """
-    if given is None:
-        return None
-    weight = np.asarray(given, dtype=np.float64)
-    if weight.shape == () and rows:
-        weight = np.full(rows, float(weight))
-    if weight.shape != (rows,):
-        raise DataError(
-            374,
-            f"sample_weight has shape {weight.shape} and X has {rows} rows: give one weight for "
-            f"each row",
-        )
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
-    if len(wrong):
-        raise DataError(
-            374,
-            f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give finite numbers, at "
-            f"least 0",
-        )
-    if rows and not weight.any():
-        raise DataError(374, "sample_weight is zero for every row: give some rows a weight above 0")
-    return weight

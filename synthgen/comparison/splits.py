@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from synthgen.comparison.parts import Part
 from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError
 from synthgen.model_selection.folds import deal, equal_rows
 from synthgen.seeds import child_seed
+from synthgen.tables.calls import group_numbers
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
@@ -78,12 +78,7 @@ def group_ids(part: Part, groups: Any = None) -> np.ndarray:
     in the test part would be leaked. If most rows have duplicates, each row is its own group.
     """
     if groups is not None:
-        found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
-        if len(found) != len(part):
-            raise DataError(
-                374, f"groups has {len(found)} rows and X has {len(part)}: give one for each row"
-            )
-        return found
+        return group_numbers(groups, len(part))
     return equal_rows(part.places)
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -135,7 +136,7 @@ def fit_model(
         if weight is None:
             return model.fit(X, y)
         whole = Pipeline([("bins", Binned(is_level)), ("model", model)])
-        return whole.fit(X, y, model__sample_weight=weight)
+        return _fit_weighted(whole, X, y, weight)
     numbers, levels = np.flatnonzero(~is_level), np.flatnonzero(is_level)
     parts: list[Any] = [
         (
@@ -157,9 +158,15 @@ def fit_model(
     if weight is None:
         return whole.fit(X, y)
     try:
-        return whole.fit(X, y, model__sample_weight=weight)
+        return _fit_weighted(whole, X, y, weight)
     except TypeError:
         raise NotApplicable(f"{type(model).__name__} does not support sample weights") from None
+
+
+def _fit_weighted(whole: Pipeline, X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Pipeline:
+    """Fit a pipeline whose step "model" gets weights, whether or not the user routes metadata."""
+    with config_context(enable_metadata_routing=False):  # it would refuse model__sample_weight
+        return whole.fit(X, y, model__sample_weight=weight)
 
 
 ESTIMATORS = {

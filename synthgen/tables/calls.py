@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api import types as pdt
 
-from synthgen.errors import UsageError
+from synthgen.errors import DataError, UsageError
 from synthgen.tables.checks import check_frame
 from synthgen.tables.foreign import as_pandas
 
@@ -94,6 +95,56 @@ def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
         raise UsageError(245, f"groups: there is no column {groups!r}")
     return X.drop(columns=[groups]), X[groups]
+
+
+def checked_weight(given: Any, rows: int) -> np.ndarray | None:
+    """Check weights and convert them to float64 of shape (rows,).
+
+    A single number is the weight of every row.
+
+    Raises:
+        DataError: The number of weights is not that of the rows, or a weight is negative or not
+            finite, or all are zero.
+    """
+    if given is None:
+        return None
+    weight = np.asarray(given, dtype=np.float64)
+    if weight.shape == () and rows:
+        weight = np.full(rows, float(weight))
+    if weight.shape != (rows,):
+        raise DataError(
+            374,
+            f"sample_weight has shape {weight.shape} and X has {rows} rows: give one weight for "
+            f"each row",
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise DataError(
+            374,
+            f"sample_weight: row {wrong[0]} has {weight[wrong[0]]}: give finite numbers, at "
+            f"least 0",
+        )
+    if rows and not weight.any():
+        raise DataError(374, "sample_weight is zero for every row: give some rows a weight above 0")
+    return weight
+
+
+def group_numbers(groups: Any, rows: int) -> np.ndarray:
+    """Number the groups of rows that must share a fold, int64 of shape (rows,).
+
+    Rows without a group (a missing value) are one group.
+
+    Raises:
+        DataError: The number of groups is not that of the rows.
+
+    Example:
+        >>> group_numbers(["north", "south", "north"], 3).tolist()
+        [0, 1, 0]
+    """
+    found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
+    if len(found) != rows:
+        raise DataError(374, f"groups has {len(found)} rows and X has {rows}: give one for each")
+    return found
 
 
 def column_named(frame: pd.DataFrame, name: str | None) -> Any:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
+from imblearn.pipeline import make_pipeline as make_imblearn_pipeline
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score, cross_validate
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from synthgen import OversampledClassifier, Oversampler
-from synthgen.errors import UsageError
+from synthgen.augmentation import validation
+from synthgen.errors import DataError, UsageError
+from synthgen.model_selection.folds import deal
 
 
 def table() -> tuple[pd.DataFrame, pd.Series]:
@@ -72,3 +77,90 @@ def test_the_same_seed_gives_the_same_classifier_and_nothing_is_fitted_from_outs
     assert np.array_equal(one, two)
     assert not hasattr(estimator, "classes_")
     assert not hasattr(oversampler, "sample_weight_")
+
+
+# --- metadata routing -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def routed() -> Iterator[None]:
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+class Weighing(GaussianNB):
+    """Keeps the weights that it was fitted with."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        self.seen_ = sample_weight
+        return super().fit(X, y, sample_weight)
+
+
+def test_new_rows_share_the_given_weight_of_their_class() -> None:
+    X, y = table()
+    weight = np.where(y == "yes", np.arange(200) % 3, 0.5)
+    oversampler = sampler()
+    plain = sampler().fit_resample(X, y)
+    found = oversampler.fit_resample(X, y, sample_weight=weight)
+    pd.testing.assert_frame_equal(found[0], plain[0])
+    assert np.array_equal(oversampler.sample_weight_[:200], weight)
+    new = oversampler.sample_weight_[200:]
+    assert np.ptp(new) == 0
+    assert new.sum() == pytest.approx(weight[y == "yes"].sum())
+    with pytest.raises(DataError, match="sample_weight: row 3 has -1"):
+        sampler().fit_resample(X, y, sample_weight=[1, 1, 1, -1, *[1] * 196])
+
+
+@pytest.mark.usefixtures("routed")
+def test_weights_are_routed_through_pipelines_and_cross_validation() -> None:
+    X, y = table()
+    weight = np.linspace(0.5, 2, 200)
+    inner = OversampledClassifier(Weighing(), sampler())
+    inner.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
+    whole = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), inner)
+    whole.set_output(transform="pandas").fit(X, y, sample_weight=weight)
+    seen = whole[-1].estimator_.seen_
+    assert np.array_equal(seen[:200], weight)
+    assert seen[200:].sum() == pytest.approx(weight[y == "yes"].sum())
+    fits = cross_validate(
+        inner, X, y, cv=StratifiedKFold(4), params={"sample_weight": weight}, return_estimator=True
+    )["estimator"]
+    assert {*np.concatenate([fit.estimator_.seen_[:150] for fit in fits])} == {*weight}
+
+
+@pytest.mark.usefixtures("routed")
+def test_a_pipeline_of_imbalanced_learn_routes_to_the_sampler_and_keeps_its_output() -> None:
+    X, y = table()
+    weight = np.linspace(0.5, 2, 200)
+    oversampler = sampler().set_fit_resample_request(sample_weight=True)
+    scaler = StandardScaler().set_fit_request(sample_weight=False)
+    steps = [scaler, oversampler, GaussianNB().set_fit_request(sample_weight=False)]
+    whole = make_imblearn_pipeline(*steps).set_output(transform="pandas")
+    whole.fit(X, y, sample_weight=weight)
+    assert np.array_equal(whole[1].sample_weight_[:200], weight)
+    assert whole[-1].feature_names_in_.tolist() == [
+        "dose",
+        "age",
+    ]  # it was given a frame
+
+
+def test_groups_share_a_fold_of_the_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def spy(codes: Any, together: np.ndarray, *rest: Any) -> np.ndarray:
+        fold = deal(codes, together, *rest)
+        seen.append((together, fold))
+        return fold
+
+    monkeypatch.setattr(validation, "deal", spy)
+    X, y = table()
+    wards = np.arange(200) // 4
+    Oversampler("bootstrap", ratio="auto", random_state=0).fit_resample(X, y, groups=wards)
+    together, fold = seen[0]
+    assert len(np.unique(together)) == 50
+    assert all(len(set(fold[wards == ward])) == 1 for ward in range(50))
+    auto = Oversampler("bootstrap", ratio="auto", random_state=0)
+    with pytest.raises(DataError, match="groups leave a fold of 5 without rows of class 'yes'"):
+        auto.fit_resample(X, y, groups=np.arange(200) // 50)
+    with pytest.raises(DataError, match="groups has 3 rows and X has 200"):
+        auto.fit_resample(X, y, groups=[1, 2, 3])

@@ -11,9 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
+from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -209,6 +211,29 @@ def test_several_classes_have_figures_over_all_of_them() -> None:
     assert own["macro_average_precision"] > 0.85
     assert own["macro_f1"] > 0.8
     assert "macro_f1" not in quick().fit(*table()).quality_.figures[OWN]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_weights_and_groups_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table()
+    weight, ward = np.linspace(0.5, 2, 400), np.arange(400) // 4
+    seen: list[tuple[Any, Any]] = []
+    fit = ImbalancedClassifier.fit
+
+    def spy(self: Any, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Any:
+        seen.append((groups, sample_weight))
+        return fit(self, X, y, groups=groups, sample_weight=sample_weight)
+
+    monkeypatch.setattr(ImbalancedClassifier, "fit", spy)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = quick(members=[GaussianNB()]).set_fit_request(groups=True, sample_weight=True)
+        model.set_score_request(sample_weight=True)
+        params = {"groups": ward, "sample_weight": weight}
+        cross_validate(model, X, y, cv=GroupKFold(2), params=params, error_score="raise")
+    assert len(seen) == 2
+    for groups, given in seen:  # the groups split off the test fold, and share folds inside
+        assert len(groups) == len(given) == 200
+        assert len(set(groups)) == 50
+        assert set(given) <= set(weight)
 
 
 def test_a_weight_counts_as_that_many_rows() -> None:
