@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from synthgen.cli.choosing_options import auto_options, compare_options, read_sweep
-from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
+from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result, write_rows
 from synthgen.cli.options import (
     data_argument,
     json_option,
@@ -20,7 +20,7 @@ from synthgen.cli.options import (
     table_output,
 )
 from synthgen.cli.output import say_defused, say_groups, say_result, say_strategies
-from synthgen.cli.paths import check_ending, check_places
+from synthgen.cli.paths import check_ending, check_places, is_taken
 from synthgen.cli.terminal import (
     collect_notes,
     how_much_options,
@@ -210,14 +210,14 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
     \b
     Example:
       synthgen predict model.skops new.csv -o predicted.csv
+      synthgen predict model.skops - -o - < new.csv > predicted.csv
     """
     check_ending(output)
     check_places([model, data], [output, json_file])
-    aside = json_file == "-"
+    aside = is_taken(json_file, output)
     with collect_notes() as notes:
         from synthgen.comparison.classifier import ImbalancedClassifier
         from synthgen.tables.calls import column_named
-        from synthgen.tables.write import write_table
 
         loaded = ImbalancedClassifier.load(model)
         frame = read_frame(data)
@@ -225,7 +225,7 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
         target = column_named(frame, loaded.target_)
         if target in frame.columns:
             measured = loaded.measured(loaded.known_columns(frame), frame[target])
-        defused = write_table(out, output, defuse=not no_defuse)
+        defused = write_rows(out, output, defuse=not no_defuse)
     say_defused(defused)
     rare = int((out["predicted"] == loaded.label_).sum())
     say(f"wrote {output}: {len(out):,} rows, {rare:,} predicted {loaded.label_}", err=aside)

@@ -1,11 +1,14 @@
-"""Inputs of commands: the table, the schema and the seed."""
+"""Inputs of commands: the table, the schema and the seed; and the tables that they write."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from synthgen.cli.terminal import tell
@@ -24,12 +27,37 @@ def write_result(path: str | None, content: dict[str, Any]) -> None:
         write_json(path, content)
 
 
+@contextmanager
+def as_file(path: Path) -> Iterator[Path]:
+    """The path itself, or for ``-`` a temporary file that holds standard input."""
+    if str(path) != "-":
+        yield path
+        return
+    with TemporaryDirectory(prefix="synthgen-") as folder:
+        kept = Path(folder, "standard-input")
+        kept.write_bytes(sys.stdin.buffer.read())
+        yield kept
+
+
+def write_rows(frame: pd.DataFrame, output: Path, *, defuse: bool) -> int:
+    """Write a table to a file, or for ``-`` as CSV to standard output; see `write_table`."""
+    from synthgen.tables.write import write_into, write_table
+
+    if str(output) != "-":
+        return write_table(frame, output, defuse=defuse)
+    whole = BytesIO()
+    defused = write_into(whole, frame, "standard-output.csv", defuse=defuse)
+    sys.stdout.buffer.write(whole.getvalue())
+    return defused
+
+
 def read_frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     from synthgen.tables.read import read_table
 
-    frame = read_table(path)
+    with as_file(path) as file:
+        frame = read_table(file)
     if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
         names = ", ".join(repr(name) for name in frame.index.names)
         warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)

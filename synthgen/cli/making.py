@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
+from synthgen.cli.inputs import (
+    as_file,
+    drawn_seed,
+    read_frame,
+    read_schema,
+    write_result,
+    write_rows,
+)
 from synthgen.cli.options import (
     Training,
     build,
@@ -27,7 +34,7 @@ from synthgen.cli.options import (
     training_options,
 )
 from synthgen.cli.output import say_defused, say_result, say_weights
-from synthgen.cli.paths import check_ending, check_folder, check_places, make_folder
+from synthgen.cli.paths import check_ending, check_folder, check_places, is_taken, make_folder
 from synthgen.cli.streaming import run_stream, stream_options
 from synthgen.cli.terminal import collect_notes, how_much_options, is_quiet, say, tell
 from synthgen.errors import UsageError
@@ -109,6 +116,7 @@ def augment(
     \b
     Example:
       synthgen augment data.csv --target outcome -o augmented.csv
+      synthgen augment - --target outcome -o - < data.csv > augmented.csv
       synthgen augment data.csv --target outcome --label yes -n 500 --seed 0 -o augmented.parquet
       synthgen augment data.csv --target outcome --synthesizer tvae --set steps=500 -o augmented.csv
       synthgen augment 'sales/*.parquet' --target fraud -n 5000 -o augmented.parquet
@@ -169,8 +177,10 @@ class Job:
     defuse: bool = True
 
     @property
-    def manifest_file(self) -> Path:
-        """The manifest, beside the table that is written."""
+    def manifest_file(self) -> Path | None:
+        """The manifest, beside the table that is written; none beside standard output."""
+        if is_taken(self.output):
+            return None
         return self.output.with_name(f"{self.output.name}.manifest.json")
 
     def check(self, json_file: str | None) -> None:
@@ -192,6 +202,12 @@ class Job:
             raise UsageError(287, f"--mark and --weights are both {self.mark!r}: rename one")
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The files of a recommended command, by placeholder; of ``-`` the placeholder stays."""
+        both = {"DATA": self.data, "OUT": self.output}
+        return {name: path for name, path in both.items() if str(path) != "-"}
+
+    @property
     def columns(self) -> dict[str, str]:
         """Names of the columns to add, by option."""
         asked = {"--mark": self.mark, "--weights": self.weights}
@@ -207,7 +223,7 @@ def _run(job: Job, json_file: str | None) -> None:
     """Read, make, write, and say what was done."""
     started = time.perf_counter()
     job.check(json_file)
-    aside = json_file == "-"
+    aside = is_taken(json_file, job.output)
     drawn = drawn_seed(job.training.seed, resume=job.training.resume)
     notes_later, bar = collect_notes(later=True), Progress(not is_quiet())
     with notes_later as notes, resumable(job.training), drawn as seed, bar:
@@ -235,13 +251,14 @@ def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any]
     training = job.training
     fitted = None if job.model is None else load(job.model, device=training.device)
     synthesizer, decided = fitted or build(training), read_schema(training.schema)
-    frame = read_frame(job.data)
-    source = {
-        "path": job.data,
-        "sha256": sha256_of(job.data),
-        "rows": len(frame),
-        "columns": frame.shape[1],
-    }
+    with as_file(job.data) as file:
+        frame = read_frame(file)
+        source = {
+            "path": job.data,
+            "sha256": sha256_of(file),
+            "rows": len(frame),
+            "columns": frame.shape[1],
+        }
     read = time.perf_counter()
     bar.part("looking at the table", 0.5 if job.report else 0.95)
     for option, name in job.columns.items():
@@ -277,30 +294,35 @@ def _write(
 
     began = time.perf_counter()
     table = _table_of(result, job)
-    with write_together(job.output, job.manifest_file) as (table_file, about):
-        defused = write_into(table_file, table, job.output, defuse=job.defuse)
-        table_file.flush()
+
+    def found(defused: int, sha256: str | None) -> dict[str, Any]:
         writing = time.perf_counter() - began
-        output = {"path": job.output, "sha256": sha256_of(table_file.name)}
-        found = manifest(
+        output = {"path": job.output, "sha256": sha256, "rows": len(table), "defused": defused}
+        about = manifest(
             result,
             data=source,
-            output=output | {"rows": len(table), "defused": defused},
+            output=output,
             model=job.model,
             options=job.options(),
             seconds={"read": reading, **result.seconds, "write": writing},
             warnings=notes,
         )
-        advice = result.recommendation.about(DATA=job.data, OUT=job.output)
-        found["recommendation"] = asdict(advice)
-        about.write((json_text(found) + "\n").encode())
-    return found
+        return about | {"recommendation": asdict(result.recommendation.about(**job.files))}
+
+    if job.manifest_file is None:
+        return found(write_rows(table, job.output, defuse=job.defuse), None)
+    with write_together(job.output, job.manifest_file) as (table_file, about):
+        defused = write_into(table_file, table, job.output, defuse=job.defuse)
+        table_file.flush()
+        written = found(defused, sha256_of(table_file.name))
+        about.write((json_text(written) + "\n").encode())
+    return written
 
 
 def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) -> None:
     """Say what was made and where it is."""
     say_defused(written["output"]["defused"])
-    say_result(result, err=err, DATA=job.data, OUT=job.output)
+    say_result(result, err=err, **job.files)
     new = sum(a.rows for a in result.additions)
     if new:
         say_weights(job.weights, err=err)
@@ -308,7 +330,8 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
     if not job.only_new:
         what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"
     what += f", made on {written['device']}" if new else ""
-    tell(f"wrote {job.output}: {what}; manifest {job.manifest_file.name}", err=err)
+    about = "" if job.manifest_file is None else f"; manifest {job.manifest_file.name}"
+    tell(f"wrote {job.output}: {what}{about}", err=err)
 
 
 def _judged(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report | None:

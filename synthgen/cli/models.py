@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result
+from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result, write_rows
 from synthgen.cli.options import (
     Rows,
     Training,
@@ -26,7 +26,7 @@ from synthgen.cli.options import (
     training_options,
 )
 from synthgen.cli.output import say_defused
-from synthgen.cli.paths import check_ending, check_places, folder_meant
+from synthgen.cli.paths import check_ending, check_places, folder_meant, is_taken
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
 
@@ -124,9 +124,9 @@ def fit(
     "place",
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; or, with / at the end, a "
-    "folder for Parquet files: for more rows than fit in memory. The same command goes on with a "
-    "folder where it was stopped.",
+    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV); "
+    "or, with / at the end, a folder for Parquet files: for more rows than fit in memory. The same "
+    "command goes on with a folder where it was stopped.",
 )
 @shard_options
 @rule_option
@@ -165,13 +165,12 @@ def sample(
         raise UsageError(219, f"--{name} is for a folder: write -o {place}/, or leave it out")
     check_ending(output)
     check_places([model], [output, json_file])
-    aside = json_file == "-"
+    aside = is_taken(json_file, output)
     with collect_notes() as notes, drawn_seed(seed) as seed:
         from synthgen.augmentation.guard import Guard
         from synthgen.augmentation.rejection import guarded_sample
         from synthgen.synthesizers.contents import to_share
         from synthgen.synthesizers.lookup import load
-        from synthgen.tables.write import write_table
 
         synthesizer = load(model, device=device)
         guarded = guarded_sample(
@@ -182,7 +181,7 @@ def sample(
             where=read_where(wishes, synthesizer.schema_),
         )
         frame = guarded.frame
-        defused = write_table(frame, output, defuse=not no_defuse)
+        defused = write_rows(frame, output, defuse=not no_defuse)
     target = synthesizer.schema_.target
     counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
     say_defused(defused)

@@ -203,7 +203,7 @@ table_output = click.option(
     type=path_type,
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather.",
+    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV).",
 )
 json_option = click.option(
     "--json",

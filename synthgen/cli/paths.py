@@ -18,8 +18,10 @@ def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | 
     config = click.get_current_context().meta.get(_CONFIG)
     # Not Path.resolve, which fails where symbolic links lead in a circle.
     seen = {os.path.realpath(path) for path in (*sources, config) if path is not None}
+    if sum(str(output) == "-" for output in outputs) > 1:
+        raise UsageError(289, "- is standard output, and was given twice: name a file for one")
     for output in outputs:
-        if output is None or output == "-":
+        if output is None or str(output) == "-":
             continue
         if os.path.realpath(output) in seen:
             raise UsageError(
@@ -30,9 +32,16 @@ def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | 
 
 
 def check_ending(path: Path) -> None:
+    """Raise if no format belongs to the ending of an output; ``-`` is CSV."""
     from synthgen.tables.write import ending_of
 
-    ending_of(path)
+    if str(path) != "-":
+        ending_of(path)
+
+
+def is_taken(*outputs: Path | str | None) -> bool:
+    """Whether one of the outputs is standard output, so that messages go to standard error."""
+    return any(str(output) == "-" for output in outputs)
 
 
 def folder_meant(place: str) -> bool:

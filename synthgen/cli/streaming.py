@@ -49,6 +49,8 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
     from synthgen.synthesizers.lookup import load
 
     training, aside = job.training, json_file == "-"
+    if str(job.data) == "-" or job.manifest_file is None:
+        raise UsageError(242, "-: not for a table that is read as a stream: name a file")
     for name, given in (("--report", job.report), ("--schema", training.schema)):
         if given is not None:
             raise UsageError(242, f"{name}: not for a table that is read as a stream: leave it out")

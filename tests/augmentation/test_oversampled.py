@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -115,9 +115,10 @@ def test_new_rows_share_the_given_weight_of_their_class() -> None:
 def test_weights_are_routed_through_pipelines_and_cross_validation() -> None:
     X, y = table()
     weight = np.linspace(0.5, 2, 200)
-    inner = OversampledClassifier(Weighing(), sampler())
+    inner: Any = OversampledClassifier(Weighing(), sampler())
     inner.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
-    whole = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), inner)
+    scaler: Any = StandardScaler()
+    whole = make_pipeline(scaler.set_fit_request(sample_weight=False), inner)
     whole.set_output(transform="pandas").fit(X, y, sample_weight=weight)
     seen = whole[-1].estimator_.seen_
     assert np.array_equal(seen[:200], weight)
@@ -132,9 +133,10 @@ def test_weights_are_routed_through_pipelines_and_cross_validation() -> None:
 def test_a_pipeline_of_imbalanced_learn_routes_to_the_sampler_and_keeps_its_output() -> None:
     X, y = table()
     weight = np.linspace(0.5, 2, 200)
-    oversampler = sampler().set_fit_resample_request(sample_weight=True)
-    scaler = StandardScaler().set_fit_request(sample_weight=False)
-    steps = [scaler, oversampler, GaussianNB().set_fit_request(sample_weight=False)]
+    oversampler = cast(Any, sampler()).set_fit_resample_request(sample_weight=True)
+    steps: list[Any] = [StandardScaler(), oversampler, GaussianNB()]
+    for step in (steps[0], steps[2]):
+        step.set_fit_request(sample_weight=False)
     whole = make_imblearn_pipeline(*steps).set_output(transform="pandas")
     whole.fit(X, y, sample_weight=weight)
     assert np.array_equal(whole[1].sample_weight_[:200], weight)

@@ -225,10 +225,11 @@ def test_weights_and_groups_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ImbalancedClassifier, "fit", spy)
     with sklearn.config_context(enable_metadata_routing=True):
-        model = quick(members=[GaussianNB()]).set_fit_request(groups=True, sample_weight=True)
+        model: Any = quick(members=[GaussianNB()])
+        model.set_fit_request(groups=True, sample_weight=True)
         model.set_score_request(sample_weight=True)
         params = {"groups": ward, "sample_weight": weight}
-        cross_validate(model, X, y, cv=GroupKFold(2), params=params, error_score="raise")
+        cross_validate(model, X, y, cv=GroupKFold(2), params=params, error_score=cast(Any, "raise"))
     assert len(seen) == 2
     for groups, given in seen:  # the groups split off the test fold, and share folds inside
         assert len(groups) == len(given) == 200
