@@ -118,7 +118,7 @@ def test_weights_are_routed_through_pipelines_and_cross_validation() -> None:
     inner: Any = OversampledClassifier(Weighing(), sampler())
     inner.set_fit_request(sample_weight=True).set_score_request(sample_weight=False)
     scaler: Any = StandardScaler()
-    whole = make_pipeline(scaler.set_fit_request(sample_weight=False), inner)
+    whole: Any = make_pipeline(scaler.set_fit_request(sample_weight=False), inner)
     whole.set_output(transform="pandas").fit(X, y, sample_weight=weight)
     seen = whole[-1].estimator_.seen_
     assert np.array_equal(seen[:200], weight)
@@ -137,7 +137,7 @@ def test_a_pipeline_of_imbalanced_learn_routes_to_the_sampler_and_keeps_its_outp
     steps: list[Any] = [StandardScaler(), oversampler, GaussianNB()]
     for step in (steps[0], steps[2]):
         step.set_fit_request(sample_weight=False)
-    whole = make_imblearn_pipeline(*steps).set_output(transform="pandas")
+    whole: Any = make_imblearn_pipeline(*steps).set_output(transform="pandas")
     whole.fit(X, y, sample_weight=weight)
     assert np.array_equal(whole[1].sample_weight_[:200], weight)
     assert whole[-1].feature_names_in_.tolist() == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -29,7 +30,10 @@ from synthgen.errors import DataError
 from synthgen.tables.calls import without_groups
 from synthgen.tables.foreign import as_given, as_pandas, none_of
 
-NEED = pytest.mark.skipif(find_spec("polars") is None, reason="polars is not installed")
+NEED = pytest.mark.skipif(
+    find_spec("polars") is None and not os.environ.get("NEED_OTHERS"),
+    reason="polars is not installed",
+)
 rng = np.random.default_rng(0)
 ILL = np.repeat(["no", "yes"], [40, 10])
 DOSE = np.where(ILL == "yes", 9, 0) + rng.normal(size=50).round(3)
