@@ -19,7 +19,7 @@ OUT, and exits with 1 when two hashes of as many rows differ. Linux only.
   copied rows are those of the table, and deletes all three files.
 - ``--sketches``: on such a table, how far quantiles of a reservoir and of KLL sketches
   (``datasketches``) are from the exact ones.
-- ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and with all of the
+- ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and with many of the
   other flights; how well boosting separates new rows from 2,000 real ones that were held out.
 """
 
@@ -307,17 +307,20 @@ def keeps(data: Path) -> dict[str, Any]:
     )
     held, learned = rare.iloc[:2000], rare.iloc[2000:]
     found: dict[str, Any] = {"train": told_apart(learned.iloc[:2000], held)}
-    for keep in (5_000, 20_000, 80_000, len(others)):
+    for keep, leaf in ((5_000, None), (20_000, None), (80_000, None), (80_000, 100)):
         part = pd.concat([learned, others.iloc[:keep]], ignore_index=True)
         areas, seconds = [], []
         for seed in range(3):
             began = time.perf_counter()
-            trees = SequentialTrees(classes=["cancelled"], random_state=seed)
+            trees = SequentialTrees(min_leaf=leaf, classes=["cancelled"], random_state=seed)
             trees.fit(part, target="target")
             seconds.append(round(time.perf_counter() - began, 1))
             areas.append(told_apart(trees.sample(2000, random_state=seed), held))
-        found[f"{keep:,} others"] = {"auc": areas, "fit_seconds": seconds}
-        print(keep, areas, seconds, flush=True)
+        found[f"{keep:,} others" + f", leaves of {leaf}" * bool(leaf)] = {
+            "auc": areas,
+            "fit_seconds": seconds,
+        }
+        print(keep, leaf, areas, seconds, flush=True)
     return {"keeps": "nycflights_cancelled", "learned": len(learned), "found": found}
 
 
