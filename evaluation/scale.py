@@ -19,7 +19,7 @@ OUT, and exits with 1 when two hashes of as many rows differ. Linux only.
   copied rows are those of the table, and deletes all three files.
 - ``--sketches``: on such a table, how far quantiles of a reservoir and of KLL sketches
   (``datasketches``) are from the exact ones.
-- ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and with many of the
+- ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and many of the
   other flights; how well boosting separates new rows from 2,000 real ones that were held out.
 """
 
