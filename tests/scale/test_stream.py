@@ -174,6 +174,32 @@ def test_pattern_file_and_dataset_are_the_same_source(folder: Path, table: pa.Ta
     assert not is_stream(folder / "part-0.parquet")
 
 
+def test_parquet_is_not_read_ahead(tmp_path: Path):
+    cells = np.random.default_rng(0).normal(size=1_000_000)
+    pq.write_table(pa.table({"dose": cells}), tmp_path / "a.parquet", row_group_size=20_000)
+    before, most = pa.total_allocated_bytes(), 0
+    found = []
+    for batch in Source.of(tmp_path / "a.parquet").read(None):
+        most = max(most, pa.total_allocated_bytes() - before)
+        found.append(batch.column("dose").to_numpy().copy())
+        del batch
+    assert np.array_equal(np.concatenate(found), cells)
+    assert most < cells.nbytes / 10
+
+
+def test_filtered_and_partitioned_datasets(table: pa.Table, tmp_path: Path):
+    ds.write_dataset(table, tmp_path, format="parquet", partitioning=["ill"])
+    parted = ds.dataset(tmp_path, partitioning=["ill"])
+    some = Source.of(parted.filter(ds.field("age") > 60)).read(["patient", "ill"])
+    ids = pa.Table.from_batches(list(some)).sort_by("patient")
+    wanted = table.filter(pc.greater(table["age"], 60)).select(["patient", "ill"])
+    assert ids.equals(wanted.sort_by("patient").replace_schema_metadata(None))
+    whole = pa.Table.from_batches(list(Source.of(parted).read(None)))
+    assert whole.num_rows == ROWS
+    counts = {c["values"]: c["counts"] for c in table["ill"].value_counts().to_pylist()}
+    assert {c["values"]: c["counts"] for c in whole["ill"].value_counts().to_pylist()} == counts
+
+
 @pytest.mark.skipif(find_spec("polars") is None, reason="polars is not installed")
 def test_polars_lazy_frame(folder: Path, table: pa.Table, tmp_path: Path):
     import polars as pl  # pyright: ignore[reportMissingImports]
