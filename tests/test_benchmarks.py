@@ -1,11 +1,16 @@
 """The benchmarks in evaluation/: what they share must cope with any table."""
 
 import importlib.util
+import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pytest
+
+from synthgen.comparison.recommendation import PRIORS
 
 EVALUATION = Path(__file__).resolve().parents[1] / "evaluation"
 
@@ -28,3 +33,19 @@ def test_a_column_of_more_levels_than_boosting_takes():
     assert features["city"].nunique() <= 255
     chance = scope.boosting().fit(features, frame["target"]).predict_proba(features)
     assert chance.shape == (1200, 2)
+
+
+def test_what_compare_knows_of_auto_is_what_the_benchmark_found():
+    found = json.loads((EVALUATION / "benchmark.json").read_text())["compare"]
+    assert {name: tuple(prior) for name, prior in found["priors"].items()} == PRIORS
+
+
+def test_a_choice_on_folds_never_sees_the_fold_that_it_is_judged_on(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(sys, "path", [str(EVALUATION), *sys.path])
+    rules = benchmark("compare_rules")
+    # The best on the other folds is never the best on the fold itself.
+    found = {name: {"inner_folds": folds} for name, folds in (("a", [9, 1, 0]), ("b", [0, 2, 3]))}
+    assert rules.on_folds(found, ["a", "b"]).tolist() == [0, 1, 0]
+    assert rules.on_folds(found, ["b"]).tolist() == [0, 2, 3]
