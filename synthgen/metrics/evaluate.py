@@ -19,7 +19,7 @@ from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part
 from synthgen.metrics.utility import utility
 from synthgen.metrics.utility_rows import column_of
-from synthgen.metrics.verdicts import of_fidelity, of_privacy, of_utility, unless
+from synthgen.metrics.verdicts import of_each_class, of_fidelity, of_privacy, of_utility, unless
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, fresh_seed, seed_sequence
@@ -171,6 +171,8 @@ def _report(
     name, held_out, spoilt = str(compared.label), compared.held_out, compared.spoilt
     real, made, fresh = compared.tables
     tested = int((fresh.labels == compared.position).sum())
+    groups = [group for group in compared.groups if group != EVERYTHING]
+    each = of_each_class(parts["fidelity"], groups)
     verdicts = (
         of_fidelity(parts["fidelity"], name),
         of_utility(parts["utility"], name, tested, held_out),
@@ -186,7 +188,7 @@ def _report(
         utility=parts["utility"],
         privacy=parts["privacy"],
         verdicts=tuple(unless(v, spoilt.get(v.part, "")) for v in verdicts),
-        notes=compared.notes,
+        notes=(*compared.notes, each) if each else compared.notes,
         sizes={"train": len(real), "synthetic": len(made), "holdout": len(fresh)},
         classes=tuple(
             {

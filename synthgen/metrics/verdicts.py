@@ -128,6 +128,34 @@ def of_fidelity(part: Part, label: str) -> Verdict:
     return Verdict("fidelity", outcome, f"{sentence}.", key, known)
 
 
+def of_each_class(part: Part, classes: Sequence[str]) -> str:
+    """Say for each synthetic class whether its fidelity passes, and the mean of their batteries.
+
+    Args:
+        part: The scores of fidelity.
+        classes: The classes that have synthetic rows, the reported one first.
+
+    Returns:
+        A note; empty if there is one class only.
+    """
+    if len(classes) < 2:
+        return ""
+    told, values = [], []
+    for label in classes:
+        score = _score(part, BATTERY, label)
+        if score is None or score.value != score.value:
+            told.append(f"{_quoted(label)} has too few rows")
+            continue
+        values.append(score.value)
+        told.append(f"{_quoted(label)} {_told_apart(score).outcome}, battery {_shown(score)}")
+    mean = f"; their mean is {sum(values) / len(values):.2f}" if len(values) > 1 else ""
+    first = _quoted(classes[0])
+    return (
+        f"fidelity of each class: {'; '.join(told)}{mean}. Utility and privacy are those of "
+        f"{first}: --label (in Python, label=...) measures another class"
+    )
+
+
 def _score(part: Part, name: str, group: str) -> Score | None:
     return next((s for s in part.scores if (s.name, s.group) == (name, group)), None)
 

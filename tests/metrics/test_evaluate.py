@@ -128,6 +128,9 @@ def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     assert {s.group for s in copied.privacy.scores} == {"yes", "all"}
     groups = [s.group for s in copied.fidelity.scores if s.name == "fidelity.pair_trends"]
     assert groups == ["yes", "no", "all"]
+    (each,) = [note for note in copied.notes if note.startswith("fidelity of each class: “yes” ")]
+    mean = np.mean([copied.score("fidelity.battery", group).value for group in ("yes", "no")])
+    assert f"; their mean is {mean:.2f}." in each
 
 
 def test_every_group_has_the_figures_of_sdmetrics_beside_ours(copied: Report):
@@ -193,6 +196,18 @@ def test_the_worst_group_decides_and_what_gave_it_away_is_told():
         assert "from real rows (no)" in found.sentence
         assert given in found.sentence
     assert verdicts.of_fidelity(Part([test("no", 0.99)]), "yes").outcome == "undecided"
+
+
+def test_each_class_has_its_fidelity_and_their_mean_is_told():
+    def test(group: str, value: float) -> Score:
+        near = (value - 0.03, value + 0.03)
+        return Score("fidelity.battery", group, value, 1.0, "higher", near, 0.0)
+
+    part = Part([test("yes", 0.98), test("no", 0.2), test("maybe", float("nan")), test("all", 0.5)])
+    note = verdicts.of_each_class(part, ["yes", "no", "maybe"])
+    assert "“yes” passes, battery 0.98 [0.95, 1.01]; “no” fails, battery 0.20" in note
+    assert "“maybe” has too few rows; their mean is 0.59. Utility and privacy are those of" in note
+    assert verdicts.of_each_class(part, ["yes"]) == ""
 
 
 def test_rows_of_the_other_class_do_not_pass_utility():
