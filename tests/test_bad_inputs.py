@@ -119,18 +119,18 @@ def sized(target: list[Any], **columns: Any) -> pd.DataFrame:
 
 
 TABLES: dict[str, Case] = {
-    "no rows": Case(lambda: base().iloc[:0], 336, "0 rows.*check what made it", cli_code=315),
+    "no rows": Case(lambda: base().iloc[:0], 336, "0 rows.*check how it was made", cli_code=315),
     "no columns": Case(
-        lambda: pd.DataFrame(index=range(9)), 336, "0 columns.*check what", cli_code=315
+        lambda: pd.DataFrame(index=range(9)), 336, "0 columns.*check how", cli_code=315
     ),
     "the target alone": Case(lambda: base()[["y"]]),
-    "one row": Case(lambda: base().iloc[:1], 341, "one class only, 'no'.*choose another"),
+    "one row": Case(lambda: base().iloc[:1], 341, "only one class, 'no'.*choose another"),
     "one minority row": Case(
         lambda: sized(["n"] * 30 + ["m"]), 202, "'m' has 1 row.*collect more", audit_code=0
     ),
     "two minority rows": Case(lambda: sized(["n"] * 30 + ["m"] * 2)),
     "one class only": Case(
-        lambda: base().assign(y="no"), 341, "one class only, 'no'.*choose another target"
+        lambda: base().assign(y="no"), 341, "only one class, 'no'.*choose another target"
     ),
     "a class of 1 among twenty": Case(
         lambda: sized(classes_of(1, *[9] * 19)), 202, "'k00' has 1 row.*collect", audit_code=0
@@ -440,7 +440,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], int, str]] = {
     "a network's sample(10^9)": (
         lambda: network().sample(10**9),
         204,
-        "at most .*several times, each with a new seed",
+        "at most .*several times, each time with a new seed",
     ),
     "sample(10^12)": (lambda: bootstrap().sample(10**12), 204, "need about .*ask for at most"),
     "sample of an unknown class": (

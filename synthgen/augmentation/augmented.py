@@ -179,7 +179,7 @@ class Augmented(Shown):
         return [f"class of {self.schema.target}", "before", "new", "after"], rows
 
     def note_lines(self) -> list[str]:
-        """How the number of rows was chosen, what was rejected, and which columns not learned."""
+        """How the amount was chosen, which rows were rejected, and which columns not learned."""
         lines = [f"{a.rows:,} new rows of {a.label!r}: {a.reason}" for a in self.additions]
         lines += advice.refused_lines(self.guard)
         return lines + [

@@ -59,7 +59,7 @@ def _on_engine(engine: str | None, n_jobs: int | None) -> AbstractContextManager
     "--resume",
     type=path_type,
     metavar="FILE",
-    help="File that keeps finished parts; if it exists, the comparison goes on from it.",
+    help="File that keeps finished parts; if it exists, the comparison continues from it.",
 )
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @how_much_options
@@ -87,7 +87,7 @@ def compare(
     """
     check_places([data, how["given"]], [html, json_file, how["resume"]])
     if at is not None and by is not None:
-        raise UsageError(245, "--by and --sweep cannot go together: leave one out")
+        raise UsageError(245, "--by and --sweep cannot be combined: leave one out")
     on_engine = _on_engine(engine, how["n_jobs"])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
@@ -192,8 +192,8 @@ def auto(
         "recommendation": asdict(model.recommendation_.about(**files)),
         "seed": seed,
     }
-    told = None if found is None else found.to_json()
-    write_result(json_file, kept | {"quality": told, "warnings": notes})
+    quality = None if found is None else found.to_json()
+    write_result(json_file, kept | {"quality": quality, "warnings": notes})
 
 
 @click.command()

@@ -15,7 +15,7 @@ from synthgen.errors import UsageError
 def read_sweep(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> list[float] | None:
-    """Rates and numbers of rows, with commas between."""
+    """Parse rates and numbers of rows that are separated by commas."""
     if text is None:
         return None
     try:
@@ -29,7 +29,7 @@ def read_sweep(
 def _read_cost(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, float] | None:
-    """``fn=500`` and ``fp=2``."""
+    """Parse ``fn=500`` and ``fp=2``."""
     found = {}
     for pair in pairs:
         key, _, text = pair.partition("=")
@@ -46,15 +46,15 @@ _choosing_options = [
         metavar="fn=X|fp=Y",
         multiple=True,
         callback=_read_cost,
-        help="Money lost by a missed row of the class (fn) and by a false alarm (fp); give both.",
+        help="Cost of a missed row of the class (fn) and of a false alarm (fp); give both.",
     ),
     click.option(
         "--groups",
         metavar="COL",
-        help="Rows with the same value here share a fold; nothing is learned from the column.",
+        help="Rows with the same value in this column share a fold; the column is not a feature.",
     ),
     click.option(
-        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to keep to."
+        "--time-budget", type=click.FloatRange(min=0, min_open=True), help="Time limit in seconds."
     ),
     click.option(
         "--jobs",
@@ -63,7 +63,7 @@ _choosing_options = [
         default=-1,
         show_default=True,
         callback=read_jobs,
-        help="Processes; -1 is one for each core.",
+        help="Number of processes; -1: one per core.",
     ),
     click.option(
         "--engine",
@@ -75,7 +75,7 @@ _choosing_options = [
         "given",
         type=path_type,
         metavar="FILE",
-        help="What the columns are; see synthgen schema.",
+        help="Schema file with the kinds of the columns; see synthgen schema.",
     ),
     seed_option,
 ]
@@ -86,21 +86,21 @@ _compare_options = [
         multiple=True,
         default=("default",),
         show_default=True,
-        help="default, all, or names and import paths with commas between; repeatable.",
+        help="default, all, or names and import paths, separated by commas; may be repeated.",
     ),
     click.option(
         "--estimator",
         metavar="NAME",
         default="hgb",
         show_default=True,
-        help="Classifier to try strategies with: hgb, rf, lr or package.module:Class.",
+        help="Classifier for trying the strategies: hgb, rf, lr or package.module:Class.",
     ),
     click.option(
         "--folds",
         type=click.IntRange(min=2),
         default=5,
         show_default=True,
-        help="Folds at most: each test part should hold 5 rows of the class.",
+        help="Largest number of folds; each test part should hold 5 rows of the class.",
     ),
     click.option(
         "--repeats",
@@ -118,7 +118,7 @@ _compare_options = [
 
 
 def _refuse_strategies(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Options of `auto` in an older version."""
+    """Reject options that `auto` had in an older version, and say what replaces them."""
     if value:
         raise UsageError(
             225,
@@ -134,13 +134,13 @@ _auto_options = [
         metavar="LIST",
         multiple=True,
         help="Learners that may be averaged: boosting, forest, extra_trees, logistic, and import "
-        "paths of classifiers, with commas between.  [default: these four]",
+        "paths of classifiers, separated by commas.  [default: these four]",
     ),
     click.option(
         "--false-alarms",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="SHARE",
-        help="Choose the threshold so that this share of the other rows gets an alarm.",
+        help="Choose the threshold at which this share of the other rows is a false alarm.",
     ),
     *_choosing_options,
     *(
@@ -157,12 +157,12 @@ _auto_options = [
 
 
 def _names(several: Sequence[str]) -> list[str]:
-    """The parts of lists with commas."""
+    """Split lists of names at the commas, and join them."""
     return [name for some in several for name in map(str.strip, some.split(",")) if name]
 
 
 def compare_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of `compare`."""
+    """Add the options of `compare` to a command."""
 
     @functools.wraps(command)
     def run(strategies: tuple[str, ...], **others: Any) -> None:
@@ -174,7 +174,7 @@ def compare_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def auto_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of `auto`."""
+    """Add the options of `auto` to a command."""
 
     @functools.wraps(command)
     def run(members: tuple[str, ...], **others: Any) -> None:

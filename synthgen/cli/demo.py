@@ -68,7 +68,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
         )
         made = found.additions[0].rows
         say(f"made {made:,} new people of {TARGET} {LABEL!r}: {out / 'new.csv'}", err=aside)
-        report = _judged(train, found.synthetic, test, seed, out)
+        report = _evaluated(train, found.synthetic, test, seed, out)
         for line in [report.recommendation.text, *(card.line() for card in report.cards)]:
             say(line, err=aside)
         say(f"every figure behind it: {out / 'evaluation.html'} (open it in a browser)", err=aside)
@@ -86,7 +86,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 
 
 def _tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The people to learn from and those set aside; both are written into the folder."""
+    """Split the people into training and held-out rows; also write both into the folder."""
     import gzip
     import io
     from importlib.resources import files
@@ -107,7 +107,7 @@ def _tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return train, test
 
 
-def _judged(
+def _evaluated(
     train: pd.DataFrame, new: pd.DataFrame, test: pd.DataFrame, seed: int, out: Path
 ) -> Report:
     from synthgen.metrics.evaluate import evaluate
@@ -120,23 +120,23 @@ def _judged(
 
 
 def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Average precision of `auto` and of plain boosting on the people set aside."""
+    """Average precision of `auto` and of plain boosting on the held-out people."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import average_precision_score
 
     from synthgen.comparison.classifier import ImbalancedClassifier
 
     X, y = train.drop(columns=TARGET), train[TARGET]
-    asked, truth = test.drop(columns=TARGET), test[TARGET] == LABEL
+    X_test, truth = test.drop(columns=TARGET), test[TARGET] == LABEL
     auto = ImbalancedClassifier(label=LABEL, random_state=seed, savable=False).fit(X, y)
     dtypes = X.select_dtypes("object").astype("category").dtypes.to_dict()
     plain = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed)
     plain.fit(X.astype(dtypes), y == LABEL)
-    chances = auto.predict_proba(asked)[:, list(auto.classes_).index(LABEL)]
+    chances = auto.predict_proba(X_test)[:, list(auto.classes_).index(LABEL)]
     return {
         "auto": float(average_precision_score(truth, chances)),
         "plain boosting": float(
-            average_precision_score(truth, plain.predict_proba(asked.astype(dtypes))[:, 1])
+            average_precision_score(truth, plain.predict_proba(X_test.astype(dtypes))[:, 1])
         ),
         "guessing": float(truth.mean()),
     }

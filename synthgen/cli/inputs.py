@@ -60,7 +60,9 @@ def read_frame(path: Path) -> pd.DataFrame:
         frame = read_table(file)
     if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
         names = ", ".join(repr(name) for name in frame.index.names)
-        warnings.warn(f"the index of {path} ({names}) is no column and is left out", stacklevel=2)
+        warnings.warn(
+            f"the index of {path} ({names}) is not a column and is left out", stacklevel=2
+        )
     return frame
 
 
@@ -74,14 +76,14 @@ def read_schema(path: Path | None) -> Schema | None:
 
 @contextmanager
 def drawn_seed(given: int | None, *, resume: Path | None = None) -> Iterator[int]:
-    """The seed of a run: the given one, that of the run which is resumed, or a new one.
+    """The seed of a run: the given seed, that of the resumed run, or a new one.
 
-    A new one is printed on standard error when the run has ended, or was stopped: not where a
-    mistake in the options or the table kept it from starting.
+    A new seed is printed on standard error when the run ends or is interrupted, but not if the
+    options or the table are wrong.
 
     Args:
-        given: ``--seed``.
-        resume: ``--resume``.
+        given: Value of ``--seed``.
+        resume: Value of ``--resume``.
     """
     seed = given
     if seed is None and resume is not None:
@@ -105,4 +107,4 @@ def drawn_seed(given: int | None, *, resume: Path | None = None) -> Iterator[int
 
 
 def _say_seed(seed: int) -> None:
-    tell(f"seed {seed} (drawn; the same rows again: --seed {seed})", err=True)
+    tell(f"seed {seed} (drawn at random; --seed {seed} gives the same rows again)", err=True)

@@ -57,31 +57,32 @@ WEIGHTS = "sample_weight"
     "--ratio",
     metavar="X|auto|double",
     callback=read_ratio,
-    help="Wanted rows of the class, real and new, over those of the largest class; auto: chosen by "
-    "validation, which may be none.  [default: what validation finds to help, else 0.3]",
+    help="Wanted rows of the class, real and new, relative to the largest class; double: twice the "
+    "real rows; auto: the amount that helps in validation, or none.  [default: the amount that "
+    "helps in validation; if none does, up to 0.3]",
 )
 @click.option(
     "-n",
     "--rows",
     type=click.IntRange(min=1),
     metavar="ROWS",
-    help="New rows of each class, in place of a ratio.",
+    help="Number of new rows of each class, instead of a ratio.",
 )
 @click.option("--only-new", is_flag=True, help="Write the new rows only.")
 @click.option("--mark", metavar="COL", help="Add a column that is true for new rows.")
 @click.option(
     "--weights",
     metavar="COL",
-    help="Name of the last column, of weights for a classifier's sample_weight: 1 for real rows; "
-    "the new rows of a class together weigh as much as its real ones. With --only-new it is "
-    f"written if it is named.  [default: {WEIGHTS}]",
+    help="Name of the last column, which holds weights for a classifier's sample_weight: real rows "
+    "weigh 1, and the new rows of a class together as much as its real rows. With --only-new, it "
+    f"is written only if this option is given.  [default: {WEIGHTS}]",
 )
 @click.option("--no-weights", is_flag=True, help="Leave the column of weights out.")
 @click.option(
     "--model",
     type=path_type,
     metavar="MODEL",
-    help="Use a model of synthgen fit; nothing is trained.",
+    help="Use this model file of synthgen fit, and train nothing.",
 )
 @click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
 @stream_options
@@ -123,7 +124,7 @@ def augment(
       synthgen augment shop.duckdb --sql "select * from sales" --target fraud -n 99 -o o.parquet
     """
     context = click.get_current_context()
-    if ratio is not None and rows is not None:  # of two amounts that of the command line wins
+    if ratio is not None and rows is not None:  # the command line overrides the run file
         if context.get_parameter_source("ratio") is ParameterSource.DEFAULT_MAP:
             ratio = None
         elif context.get_parameter_source("rows") is ParameterSource.DEFAULT_MAP:
@@ -160,7 +161,7 @@ def augment(
 
 @dataclass(frozen=True)
 class Job:
-    """What `augment` is asked for: a table, how to make rows, and where they go."""
+    """The options of one `augment` command: the table, how to make rows, and the output."""
 
     data: Path
     training: Training
@@ -178,13 +179,13 @@ class Job:
 
     @property
     def manifest_file(self) -> Path | None:
-        """The manifest, beside the table that is written; none beside standard output."""
+        """Path of the manifest, beside the output table; None if that is standard output."""
         if is_taken(self.output):
             return None
         return self.output.with_name(f"{self.output.name}.manifest.json")
 
     def check(self, json_file: str | None) -> None:
-        """Refuse what can be refused before any work."""
+        """Raise for each mistake that can be found before any work."""
         training = self.training
         check_ending(self.output)
         check_places(
@@ -197,7 +198,7 @@ class Job:
             refuse_training(training)
         for option, name in self.columns.items():
             if not (name.strip() and name.isprintable()):
-                raise UsageError(287, f"{option} {name!r}: give a name that can be read")
+                raise UsageError(287, f"{option} {name!r}: give a name that can be printed")
         if self.mark is not None and self.mark == self.weights:
             raise UsageError(287, f"--mark and --weights are both {self.mark!r}: rename one")
 
@@ -214,13 +215,13 @@ class Job:
         return {option: name for option, name in asked.items() if name is not None}
 
     def options(self) -> dict[str, Any]:
-        """What the manifest says of the options."""
+        """The options as the manifest records them."""
         own = {field.name: getattr(self, field.name) for field in fields(self)[3:]}
         return {**asdict(self.training), **own, "rules": list(self.rules)}
 
 
 def _run(job: Job, json_file: str | None) -> None:
-    """Read, make, write, and say what was done."""
+    """Read the table, make the rows, write the files, and print what was done."""
     started = time.perf_counter()
     job.check(json_file)
     aside = is_taken(json_file, job.output)
@@ -230,8 +231,8 @@ def _run(job: Job, json_file: str | None) -> None:
         result, source, read = _make(job, seed, bar)
         bar.part(f"writing {job.output.name}", 0.6 if job.report else 1.0)
         written = _write(job, result, source, read - started, notes)
-        bar.part("judging the new rows", 1.0)
-        evaluation = None if job.report is None else _judged(job, result, written)
+        bar.part("evaluating the new rows", 1.0)
+        evaluation = None if job.report is None else _evaluated(job, result, written)
     _tell(job, result, written, err=aside)
     for card in () if evaluation is None or is_quiet() else evaluation.cards:
         say(card.line(), err=aside)
@@ -241,7 +242,7 @@ def _run(job: Job, json_file: str | None) -> None:
 
 
 def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any], float]:
-    """The table with its new rows, what was read, and when the reading ended."""
+    """Augment the table; return the result, facts about the input, and when reading ended."""
     bar.part(f"reading {job.data.name}", 0.05)
     from synthgen.augmentation.augment import augment
     from synthgen.synthesizers.lookup import load
@@ -287,7 +288,7 @@ def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any]
 def _write(
     job: Job, result: Augmented, source: dict[str, Any], reading: float, notes: list[str]
 ) -> dict[str, Any]:
-    """Write the table and its manifest, which is returned; `reading` is in seconds."""
+    """Write the table and its manifest, and return the manifest; `reading` is in seconds."""
     from synthgen.augmentation.manifest import manifest
     from synthgen.tables.disk import json_text, sha256_of, write_together
     from synthgen.tables.write import write_into
@@ -320,7 +321,7 @@ def _write(
 
 
 def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) -> None:
-    """Say what was made and where it is."""
+    """Print what was made and where it was written."""
     say_defused(written["output"]["defused"])
     say_result(result, err=err, **job.files)
     new = sum(a.rows for a in result.additions)
@@ -328,14 +329,14 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
         say_weights(job.weights, err=err)
     what = f"{new:,} new rows"
     if not job.only_new:
-        what = f"{written['data']['rows']:,} rows as they were, then {new:,} new"
+        what = f"{written['data']['rows']:,} original rows, then {new:,} new"
     what += f", made on {written['device']}" if new else ""
     about = "" if job.manifest_file is None else f"; manifest {job.manifest_file.name}"
     tell(f"wrote {job.output}: {what}{about}", err=err)
 
 
-def _judged(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report | None:
-    """Measure the new rows, if there are any, beside the real ones; write the pages."""
+def _evaluated(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report | None:
+    """Evaluate the new rows, if there are any, and write the pages."""
     from synthgen.augmentation.page import write_report
     from synthgen.metrics.evaluate import evaluate
 

@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _gate_option = click.option(
-    "--gate", "gates", multiple=True, metavar="RULE", help="Exit 7 unless it holds; repeatable."
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="RULE",
+    help="Exit with status 7 unless this condition holds; may be repeated.",
+)
+_schema_option = click.option(
+    "--schema",
+    "given",
+    type=path_type,
+    metavar="FILE",
+    help="Schema file with the kinds of the columns; see synthgen schema.",
 )
 _seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same page."
@@ -91,9 +102,11 @@ def schema(
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
 @click.option(
-    "--groups", metavar="COL", help="Rows with the same value here share a fold; it is no feature."
+    "--groups",
+    metavar="COL",
+    help="Rows with the same value in this column share a fold; the column is not a feature.",
 )
-@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@_schema_option
 @click.option(
     "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
 )
@@ -155,32 +168,33 @@ def audit(
 
 @click.command()
 @click.option(
-    "--train", type=path_type, metavar="FILE", required=True, help="Rows that were learned from."
+    "--train", type=path_type, metavar="FILE", required=True, help="Rows the synthesizer learned."
 )
 @click.option(
-    "--synthetic", type=path_type, metavar="FILE", required=True, help="Rows to judge: new ones."
+    "--synthetic", type=path_type, metavar="FILE", required=True, help="New rows to evaluate."
 )
 @click.option(
     "--holdout",
     type=path_type,
     metavar="FILE",
-    help="Real rows that were not learned from.  [default: split off from --train]",
+    help="Real rows that the synthesizer has not seen.  [default: split off from --train]",
 )
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option(
     "--label", metavar="CLASS", help="Class to look at.  [default: the rarest of the synthetic]"
 )
-@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@_schema_option
 @click.option(
     "--judges",
     metavar="NAMES",
     multiple=True,
     default=("boosting,logistic",),
     show_default=True,
-    help="Of boosting, logistic, forest, mlp and xgboost, with commas; repeatable.",
+    help="Classifiers that measure utility: boosting, logistic, forest, mlp, xgboost; separated by "
+    "commas, may be repeated.",
 )
 @click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
-@click.option("--by", metavar="COL", help="Recall for each value of this column.")
+@click.option("--by", metavar="COL", help="Also give recall for each value of this column.")
 @click.option("--html", type=path_type, metavar="FILE", help="Also write a page with figures.")
 @_gate_option
 @_seed_option
@@ -260,20 +274,20 @@ def evaluate(
     "--train", type=path_type, metavar="FILE", required=True, help="Rows that MODEL learned from."
 )
 @click.option(
-    "--holdout", type=path_type, metavar="FILE", required=True, help="Real rows it did not see."
+    "--holdout", type=path_type, metavar="FILE", required=True, help="Real rows it has not seen."
 )
 @click.option(
     "--target", metavar="COL", help="Column that holds the classes.  [default: that of MODEL]"
 )
 @click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest in MODEL]")
-@click.option("--schema", "given", type=path_type, metavar="FILE", help="What the columns are.")
+@_schema_option
 @click.option(
     "--time-budget",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
     default=600.0,
     show_default=True,
-    help="For shadow models; at least four are trained.",
+    help="Time limit for training shadow models; at least four are trained.",
 )
 @click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
 @_gate_option
@@ -342,7 +356,7 @@ def _check_gates(
     path: Path,
     unknown: Callable[[str], str] | None = None,
 ) -> None:
-    """Raise if a gate does not hold; called last, so that all results are written before."""
+    """Raise if a gate does not hold; called last, after all results are written."""
     failed = [f"{g} (it is {value_of(report, g, unknown)})" for g in gates if not gate(report, g)]
     if failed:
         raise GateError(701, f"{path} does not pass {', '.join(failed)}")

@@ -41,7 +41,7 @@ from synthgen.errors import ModelFileError, UsageError
 @click.option(
     "--keep-class-names",
     is_flag=True,
-    help="Name also classes of fewer than 5 rows in the file.",
+    help="Also name classes with fewer than 5 rows in the file.",
 )
 def fit(
     data: Path,
@@ -116,7 +116,7 @@ def fit(
     "wishes",
     multiple=True,
     metavar="COL=VALUE",
-    help="Level that a column has in every row (tabflow); repeatable.",
+    help="Value of a categorical column in every row (tabflow); may be repeated.",
 )
 @click.option(
     "-o",
@@ -124,9 +124,9 @@ def fit(
     "place",
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV); "
-    "or, with / at the end, a folder for Parquet files: for more rows than fit in memory. The same "
-    "command goes on with a folder where it was stopped.",
+    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV). "
+    "With / at the end: a folder of Parquet files, for more rows than fit in memory; if the command "
+    "is stopped, the same command continues.",
 )
 @shard_options
 @rule_option
@@ -209,7 +209,7 @@ def _sample_folder(
     device: str,
     json_file: str | None,
 ) -> None:
-    """`sample` into a folder of Parquet files."""
+    """Run `sample` with a folder of Parquet files as output."""
     from synthgen.augmentation.advice import refused_lines
     from synthgen.scale.dataset import sample_dataset, seed_of
     from synthgen.synthesizers.lookup import load
@@ -275,7 +275,7 @@ def show(model: Path, json_file: str | None) -> None:
         for line in found.coarsened:
             say(f"coarsened: {line}")
         say(DISCLOSURE)
-        say(f"who could be recognised: {found.recognised}")
+        say(f"what it reveals: {found.recognised}")
         say(to_share(found.header["class"]))
         say(f"measure it: synthgen privacy {model} --train TRAIN --holdout HOLDOUT")
         names = ["name", "dtype", "shape", "bytes"]
@@ -288,7 +288,7 @@ def show(model: Path, json_file: str | None) -> None:
 
 
 def _show_classifier(model: Path, json_file: str | None) -> None:
-    """Show what a file of synthgen auto holds."""
+    """Show the contents of a file that synthgen auto wrote."""
     from synthgen.comparison.classifier import ImbalancedClassifier
 
     loaded = ImbalancedClassifier.load(model)

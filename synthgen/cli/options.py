@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer
     from synthgen.tables.schema import Schema
 
-# Constructor arguments that have an option of their own.
+# Constructor arguments that cannot be given with --set, and the option of each.
 _OWN_OPTIONS = {
     "classes": "--label",
     "schema": "--schema",
@@ -85,7 +85,7 @@ _training_options = [
         "--schema",
         type=path_type,
         metavar="FILE",
-        help="What the columns are; see synthgen schema.",
+        help="Schema file with the kinds of the columns; see synthgen schema.",
     ),
     device_option,
     seed_option,
@@ -93,7 +93,7 @@ _training_options = [
         "--resume",
         type=path_type,
         metavar="FILE",
-        help="Checkpoint of the training; if the file exists, training goes on from it.",
+        help="Checkpoint of the training; if the file exists, training continues from it.",
     ),
     click.option(
         "--config",
@@ -102,7 +102,7 @@ _training_options = [
         is_eager=True,
         expose_value=False,
         callback=_read_config,
-        help="Run file (TOML) with these options; the command line wins.",
+        help="Run file (TOML) with these options; the command line overrides it.",
     ),
 ]
 
@@ -133,7 +133,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
 def read_ratio(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> float | str | None:
-    """A number, or the word auto or double."""
+    """Parse a number, or the word auto or double."""
     if text is None or text in ("auto", "double"):
         return text
     try:
@@ -143,7 +143,7 @@ def read_ratio(
 
 
 def read_jobs(context: click.Context, parameter: click.Parameter, jobs: int | None) -> int | None:
-    """A number of processes: from 1, or negative, counted from the cores."""
+    """Check a number of processes: from 1, or negative for joblib's count from the cores."""
     if jobs == 0:
         raise UsageError(269, "--jobs 0: give a number from 1, or -1 for one for each core")
     return jobs
@@ -165,25 +165,25 @@ _shard_options = [
         "n_jobs",
         type=int,
         callback=read_jobs,
-        help="Processes for a folder, of about .5 GB each; -1 is one for each core.  [default: 1, "
-        "with an engine on this machine -1]",
+        help="Number of processes that write a folder, about 0.5 GB each; -1: one per core.  "
+        "[default: 1, with an engine on this machine -1]",
     ),
     click.option(
         "--engine",
         metavar="NAME[=ADDRESS]",
-        help="Make a folder with ray, spark or dask: on this machine, or on a cluster at ADDRESS.",
+        help="Write a folder with ray, spark or dask: on this machine, or on a cluster at ADDRESS.",
     ),
     click.option(
         "--shard-rows",
         type=Rows(min=1),
         metavar="ROWS",
-        help="Rows of each file of a folder, a multiple of 65,536.  [default: 262144]",
+        help="Rows per file of a folder, a multiple of 65,536.  [default: 262144]",
     ),
 ]
 
 
 def shard_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Who makes the files of a folder, and how long they are."""
+    """Add the options for writing a folder: processes, engine and rows per file."""
 
     @functools.wraps(command)
     def run(n_jobs: int | None, engine: str | None, shard_rows: int | None, **others: Any) -> None:
@@ -216,7 +216,7 @@ rule_option = click.option(
     "rules",
     metavar="RULE",
     multiple=True,
-    help="What must hold in every new row, such as 'start <= end'; may be repeated.",
+    help="Rule that must hold in every new row, such as 'start <= end'; may be repeated.",
 )
 no_found_rules_option = click.option(
     "--no-found-rules",
@@ -224,7 +224,7 @@ no_found_rules_option = click.option(
     help="Do not enforce the rules that all rows of the table keep, such as sums of columns.",
 )
 no_defuse_option = click.option(
-    "--no-defuse", is_flag=True, help="Write CSV cells that begin with = + - @ as they are."
+    "--no-defuse", is_flag=True, help="Write CSV cells that begin with = + - @ unchanged."
 )
 
 
@@ -232,7 +232,7 @@ no_defuse_option = click.option(
 
 
 def build(training: Training) -> Synthesizer:
-    """The synthesizer with the values of --set."""
+    """Make the synthesizer that the options describe."""
     from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER
     from synthgen.synthesizers.lookup import resolve
     from synthgen.training.device import resolve as resolve_device
@@ -244,7 +244,7 @@ def build(training: Training) -> Synthesizer:
         if key not in params or key in _OWN_OPTIONS:
             known = ", ".join(sorted({*params} - {*_OWN_OPTIONS}))
             own = f"use {_OWN_OPTIONS[key]}; " if _OWN_OPTIONS.get(key) else ""
-            raise UsageError(285, f"--set {key}: {own}{name} takes {known}")
+            raise UsageError(285, f"--set {key}: {own}{name} has {known}")
     synthesizer.set_params(**training.settings)
     place = resolve_device(training.device)
     if "device" in params:
@@ -254,7 +254,7 @@ def build(training: Training) -> Synthesizer:
     if "verbose" in params:
         synthesizer.set_params(verbose=True)
     if training.resume is not None and "checkpoint" not in params:
-        raise UsageError(290, f"--resume: {name} keeps no checkpoint: leave it out")
+        raise UsageError(290, f"--resume: {name} writes no checkpoint: leave it out")
     if training.resume is not None:
         synthesizer.set_params(checkpoint=training.resume)
     return synthesizer
@@ -262,7 +262,7 @@ def build(training: Training) -> Synthesizer:
 
 @contextmanager
 def resumable(training: Training) -> Iterator[None]:
-    """What training has reached stays until the block has ended well; else it is said where."""
+    """Keep the checkpoint until the block ends without error; after an error, print its path."""
     if training.resume is None:
         yield
         return
@@ -276,23 +276,23 @@ def resumable(training: Training) -> Iterator[None]:
             isinstance(error, SynthgenError) and error.code in (236, 421)
         ):
             say(
-                f"note: {training.resume} holds what training has reached: the same command goes "
-                f"on from there",
+                f"note: {training.resume} holds the state of the training: the same command "
+                f"continues from there",
                 err=True,
             )
         raise
 
 
 def read_where(wishes: Sequence[str], schema: Schema) -> dict[Any, Any]:
-    """Values by column, of `--where COL=VALUE`; nothing behind the sign is a missing cell.
+    """Parse `--where COL=VALUE` to values by column; an empty value is a missing cell.
 
     Raises:
-        UsageError: There is no such column, or no sign.
+        UsageError: There is no such column, or no ``=``.
     """
     found: dict[Any, Any] = {}
     named = {str(column.name): column.name for column in schema.features}
     for wish in wishes:
-        # A name may hold the sign: the longest that fits is meant.
+        # A name may contain "=", so the longest name that fits is the column.
         fits = [name for name in named if wish.startswith(f"{name}=")]
         if not fits:
             what = f"there is no column {wish.partition('=')[0]!r}" if "=" in wish else "no ="

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from synthgen.comparison.subgroups import Groups
     from synthgen.report.shown import Shown
 
-# Of what a terminal shows at first: rows of the table, and characters of a card.
+# Without --verbose, a terminal shows at most this many rows of a table and characters of a card.
 MOST_ROWS, MOST_CHARACTERS = 12, 380
 
 
@@ -32,12 +32,12 @@ def say_result(found: Shown, *, err: bool = False, **files: object) -> dict[str,
     for line in advice.lines():
         say(line, err=err)
     if not is_quiet():
-        _say_behind(found, err=err)
+        _say_evidence(found, err=err)
     return asdict(advice)
 
 
-def _say_behind(found: Shown, *, err: bool) -> None:
-    """The findings and figures behind a recommendation."""
+def _say_evidence(found: Shown, *, err: bool) -> None:
+    """Print the findings and figures behind a recommendation."""
     for card in found.cards:
         most = len(card.line()) if is_verbose() else MOST_CHARACTERS
         say(textwrap.shorten(card.line(), most, placeholder=" ..."), err=err)
@@ -55,7 +55,7 @@ def _say_behind(found: Shown, *, err: bool) -> None:
 
 
 def say_strategies(found: Comparison, *, err: bool = False) -> None:
-    """Each strategy with its two metrics and its gains."""
+    """Print each strategy with its two metrics and its gains."""
     from synthgen.model_selection.scoring import METRICS
 
     names = list(dict.fromkeys([found.metric, found.decision]))
@@ -75,7 +75,7 @@ def say_strategies(found: Comparison, *, err: bool = False) -> None:
 
 
 def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
-    """What doing nothing reaches for each group, and what does best there."""
+    """Print the metric of doing nothing for each group, and the best strategy there."""
     from synthgen.model_selection.scoring import METRICS
 
     about = METRICS[metric]
@@ -102,7 +102,7 @@ def say_groups(by: Groups, metric: str, *, err: bool = False) -> None:
 
 
 def say_weights(column: str | None, *, err: bool) -> None:
-    """What the column of weights is for."""
+    """Print the purpose of the column of weights."""
     if column is not None:
         tell(
             f"column {column}: give it to the classifier as sample_weight, and leave it out of the "
@@ -112,7 +112,7 @@ def say_weights(column: str | None, *, err: bool) -> None:
 
 
 def say_defused(defused: int) -> None:
-    """How many cells were changed for the sake of spreadsheets."""
+    """Print how many cells were changed so that no spreadsheet runs them."""
     if defused:
         tell(
             f"note: {defused:,} cells or names that begin with = + - @ now begin with ' so that no "

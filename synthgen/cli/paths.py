@@ -16,7 +16,7 @@ from synthgen.errors import OutputError, UsageError
 def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
     """Raise if an output cannot be written, or is the same file as an input or another output."""
     config = click.get_current_context().meta.get(_CONFIG)
-    # Not Path.resolve, which fails where symbolic links lead in a circle.
+    # `Path.resolve` would fail if symbolic links lead in a circle.
     seen = {os.path.realpath(path) for path in (*sources, config) if path is not None}
     if sum(str(output) == "-" for output in outputs) > 1:
         raise UsageError(289, "- is standard output, and was given twice: name a file for one")
@@ -54,7 +54,7 @@ class _Rehearsed(Exception):
 
 
 def _check_output(path: Path) -> None:
-    """Raise if the file cannot be written; takes every step of writing but the last."""
+    """Raise if the file cannot be written; does every step of writing except the last."""
     from synthgen.tables.disk import atomic_write
 
     with suppress(_Rehearsed), atomic_write(path):

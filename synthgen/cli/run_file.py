@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from synthgen.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    pass
-# Keys in a click context's meta: the run file, and its table [set].
+# Keys in the `meta` of a click context: the path of the run file, and its table [set].
 _CONFIG, _FROM_CONFIG = "synthgen.config", "synthgen.settings"
 
 
@@ -46,7 +44,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
         if not isinstance(option, click.Option) or key == "set":
             known = ", ".join(sorted({*options} - {"set"}))
             raise UsageError(
-                282, f"{path}: {key!r} is not known; there are {known}, and a table [set]"
+                282, f"{path}: {key!r} is not known; the options are {known}, and a table [set]"
             )
         values = value if isinstance(value, list) and option.multiple else [value]
         wanted = bool if option.is_flag else str | int | float
@@ -56,7 +54,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
         ):
             what = "true or false" if option.is_flag else "a text or a number"
             raise UsageError(283, f"{path}: {key} must be {what}, not {value!r}")
-        # As text, so that it meets the same checks as on the command line: 2.7 is no whole number.
+        # As text, a value is checked as on the command line: 2.7 is not a whole number.
         plain = values if option.is_flag else [str(v) for v in values]
         defaults[option.name] = plain if option.multiple else plain[0]
     context.default_map = defaults
@@ -65,7 +63,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
 def _read_settings(
     context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, Any]:
-    """``key=value`` pairs; a value is TOML, or a bare word."""
+    """Parse ``key=value`` pairs; a value is TOML or a bare word."""
     import tomllib
 
     found: dict[str, Any] = dict(context.meta.get(_FROM_CONFIG, {}))

@@ -21,28 +21,28 @@ _options = [
     click.option(
         "--sql",
         metavar="SELECT",
-        help="Rows to take, in DuckDB's SQL: from a DuckDB file, or from Parquet files as `data`.",
+        help="SELECT statement in DuckDB's SQL, over a DuckDB file, or Parquet files as `data`.",
     ),
     click.option(
         "--keep",
         type=Rows(min=1),
         metavar="ROWS",
-        help="Read DATA (Parquet or UTF-8 CSV) as a stream, in bounded memory: all rows of the "
-        "class and so many of the others are learned from. Folders, patterns and --sql always are "
-        "streams.  [default for them: 200000]",
+        help="Read DATA (Parquet or UTF-8 CSV) as a stream, in bounded memory, and learn from all "
+        "rows of the class and this many of the others. Folders, patterns and --sql are always "
+        "read as streams.  [default for these: 200000]",
     ),
 ]
 
 
 def stream_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Which part of a large table is read, and how many of its rows are learned from."""
+    """Add the options for large tables: which part to read, and how many rows to learn from."""
     for option in reversed(_options):
         command = option(command)
     return command
 
 
 def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | None) -> None:
-    """`augment` with the table read as a stream."""
+    """Run `augment` with a table that is read as a stream."""
     from synthgen.augmentation.advice import refused_lines
     from synthgen.scale.reservoir import KEEP
     from synthgen.scale.stream import augment_stream

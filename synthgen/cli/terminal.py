@@ -20,9 +20,9 @@ import click
 
 from synthgen.errors import SynthgenError, UsageError
 
-# What the system says where an output takes no more: disk or quota full, or a device that fails.
+# Errors of an output that accepts no more: the disk or the quota is full, or the device fails.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
-_CLOSED = 141  # as the shell reports a command that ended because its reader went away
+_CLOSED = 141  # the status that a shell reports if the reader of a pipe has gone
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class _Terminated(BaseException):
-    """SIGTERM: unwinds like Ctrl-C does, so that no half file stays."""
+    """SIGTERM as an exception: it unwinds like Ctrl-C, so that no incomplete file stays."""
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
@@ -59,14 +59,14 @@ class Main(click.Group):
 
 
 def _status_of(run: Callable[[], Any]) -> int:
-    """Run a command; the exit status, after one line on standard error if something went wrong."""
+    """Run a command and return its exit status; print an error as one line on standard error."""
     in_main_thread = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
     try:
         status = run()
-        sys.stdout.flush()  # here, where it can still be said that this failed
+        sys.stdout.flush()  # here, because a failure at exit could not be reported
         return status if isinstance(status, int) else 0
-    except (BrokenPipeError, SystemExit):  # click turns the one into the other
+    except (BrokenPipeError, SystemExit):  # click turns BrokenPipeError into SystemExit
         _discard_output()
         return _CLOSED
     except SynthgenError as error:
@@ -81,15 +81,15 @@ def _status_of(run: Callable[[], Any]) -> int:
         say(f"error E200: {error.format_message()}", err=True)
         return 2
     except click.Abort:
-        say("interrupted; every file is as before or whole", err=True)
+        say("interrupted; every file is unchanged or complete", err=True)
         return 130
     except _Terminated:
-        say("terminated; every file is as before or whole", err=True)
+        say("terminated; every file is unchanged or complete", err=True)
         return 143
     except MemoryError as error:
         more = f" ({error})" if str(error) else ""
         advice = "ask for fewer rows at once, or use a machine with more memory"
-        say(f"error E604: the memory is not enough{more}: {advice}", err=True)
+        say(f"error E604: there is not enough memory{more}: {advice}", err=True)
         return 6
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
@@ -106,7 +106,7 @@ def _status_of(run: Callable[[], Any]) -> int:
 
 
 def _discard_output() -> None:
-    """Lead standard output into nothing, so that what is still held back fails no more at exit."""
+    """Redirect standard output to the null device, so that its buffer cannot fail at exit."""
     with suppress(OSError, ValueError):  # a stream without a file
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
@@ -118,7 +118,7 @@ def collect_notes(*, later: bool = False) -> Iterator[list[str]]:
     """Show each Python warning that is meant for the user as one line, and collect them.
 
     Args:
-        later: Show them at the end, for what should stand above them.
+        later: Whether to show them at the end of the block, below its other output.
     """
     found: list[str] = []
 
@@ -144,14 +144,14 @@ _HOW_MUCH = "synthgen.how_much"  # a key in a click context's meta
 
 
 def how_much_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--verbose`` and ``--quiet`` of a command."""
+    """Add the options ``--verbose`` and ``--quiet`` to a command."""
 
     def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value and context.meta.setdefault(_HOW_MUCH, parameter.name) != parameter.name:
             raise UsageError(255, "--verbose and --quiet were both given: drop one")
 
     for name, words in (
-        ("--quiet", "Print what to do and nothing else: no progress, no notes."),
+        ("--quiet", "Print only the recommendation: no progress, no notes."),
         ("--verbose", "Print every figure and note, not only the first screen."),
     ):
         option = click.option(name, is_flag=True, expose_value=False, callback=keep, help=words)
@@ -160,12 +160,12 @@ def how_much_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_verbose() -> bool:
-    """Whether the running command was asked for every figure."""
+    """Whether the running command has the option ``--verbose``."""
     return _how_much() == "verbose"
 
 
 def is_quiet() -> bool:
-    """Whether the running command was asked for its answer only."""
+    """Whether the running command has the option ``--quiet``."""
     return _how_much() == "quiet"
 
 
@@ -178,7 +178,7 @@ def _how_much() -> str:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line; characters that would break it, or cannot be shown, become escapes."""
+    """Print one line; control characters, and those that cannot be shown, are escaped."""
     stream = sys.stderr if err else sys.stdout
     text = _visible(text)
     encoding = stream.encoding or "utf-8"
@@ -186,7 +186,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def tell(text: str, *, err: bool = False) -> None:
-    """`say`, unless the command was asked to be quiet."""
+    """Print one line like `say`, but not with ``--quiet``."""
     if not is_quiet():
         say(text, err=err)
 
@@ -202,13 +202,13 @@ def show_table(
     err: bool = False,
     cut: bool = False,
 ) -> None:
-    """A table, numbers to the right.
+    """Print a table; columns of numbers are aligned to the right.
 
     Args:
-        names: Of the columns.
-        rows: Cells, a row each.
-        err: Print on standard error.
-        cut: Each row is one line: cells that are too wide end in "…".
+        names: The names of the columns.
+        rows: The cells of each row.
+        err: Whether to print on standard error.
+        cut: Whether each row is one line, in which cells that are too wide end in "…".
     """
     from io import StringIO
 

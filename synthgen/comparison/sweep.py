@@ -97,7 +97,7 @@ class Sweep(Shown):
 
     @property
     def cards(self) -> tuple[Card, ...]:
-        """The ranking at the lowest rate, in the middle, and at the highest."""
+        """Three cards: the ranking of strategies at the lowest, a middle and the highest rate."""
         last = len(self.points) - 1
         chosen = [self.points[place] for place in sorted({0, last // 2, last})]
         return tuple(

@@ -17,7 +17,7 @@ from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 # ROWS_PER_LEVEL rows for each on average.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
-# Columns of levels that carry information.
+# Kinds with categories that are learned; a constant needs no learning.
 LEARNED_LEVELS: tuple[Kind, ...] = ("categorical", "boolean")
 
 
@@ -44,11 +44,11 @@ class Levels:
     def encode(self, series: pd.Series) -> np.ndarray:
         absent = len(self.values) if self.missing else self.frequent
         if self.column.kind in LEVELS:
-            # The code of each category; the last entry is that of a missing cell (-1).
-            places = np.full(len(self.column.categories) + 1, self.frequent)
-            places[self.values[::-1]] = np.arange(len(self.values))[::-1]
-            places[-1] = absent
-            return places[self.column.codes(series)]
+            # The code of each category; a missing cell (-1) reads the last entry.
+            code_of = np.full(len(self.column.categories) + 1, self.frequent)
+            code_of[self.values[::-1]] = np.arange(len(self.values))[::-1]
+            code_of[-1] = absent
+            return code_of[self.column.codes(series)]
         found, gone = self.column.numbers(series)
         order = np.argsort(self.values, kind="stable")
         return np.where(gone, absent, order[nearest(self.values[order], found)])
@@ -105,7 +105,7 @@ def part_from_state(
         entry: The description of the column, as `Encoder.state` writes it.
         column: The column that `entry` describes.
         arrays: All arrays of the encoder.
-        prefix: Of the names of the column's own arrays.
+        prefix: First part of the names of this column's arrays.
 
     Raises:
         ModelFileError: A value is missing, or no encoder could have written it (E418).
@@ -123,8 +123,8 @@ def part_from_state(
     def array(name: str, dtype: np.dtype, least: int) -> np.ndarray:
         found = arrays.get(f"{prefix}{name}")
         if found is None or found.dtype != dtype or found.ndim != 1 or len(found) < least:
-            said = None if found is None else f"{found.dtype} of shape {found.shape}"
-            raise wrong(f"{prefix}{name}", said, f"{dtype} of shape (n,) with n from {least}")
+            given = None if found is None else f"{found.dtype} of shape {found.shape}"
+            raise wrong(f"{prefix}{name}", given, f"{dtype} of shape (n,) with n from {least}")
         check_finite({f"{prefix}{name}": found})
         return found
 
@@ -150,9 +150,10 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
     """Learn the levels or quantiles of a column from its cells; None if it is not learned.
 
     Args:
-        column: What it is.
+        column: Kind and limits of the column.
         series: The cells of the training rows, shape (rows,).
-        max_levels: Distinct numbers up to which a column has levels.
+        max_levels: A number column with at most this many distinct values is encoded as
+            categories.
     """
     if column.kind in LEARNED_LEVELS:
         codes = column.codes(series)
@@ -174,7 +175,7 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
     places = np.arange(len(rest))
     ends = np.flatnonzero(np.append(rest[1:] != rest[:-1], True))
     if len(rest) > KNOTS and 2 * len(ends) <= KNOTS:
-        # The first and the last row of each value, so that its share is exact.
+        # Knots at the first and the last row of each value keep the share of each value exact.
         places = np.unique(np.concatenate([ends, np.append(0, ends[:-1] + 1)]))
     elif len(rest) > KNOTS:
         places = np.linspace(0, len(rest) - 1, KNOTS).round().astype(np.int64)
@@ -184,5 +185,5 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
 def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> Levels | None:
     distinct, counts = np.unique(values[~gone], return_counts=True)
     if not len(distinct):
-        return None  # all of these rows are missing
+        return None  # all cells are missing
     return Levels(column, distinct, int(np.argmax(counts)), bool(gone.any()))

@@ -16,7 +16,7 @@ from synthgen.encoding.quantiles import nearest
 from synthgen.errors import ModelFileError
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
-# A stored value was seen in at least so many rows, and knots are at least so many rows apart.
+# At least this many rows hold a stored value, and neighbouring knots are as many rows apart.
 PRIVATE_ROWS = 5
 
 
@@ -81,11 +81,11 @@ def shareable_counts(counts: np.ndarray) -> np.ndarray:
     """
     counts = np.asarray(counts)
     few = counts < PRIVATE_ROWS
-    told = np.array([float(rounded_count(int(rows))) for rows in counts])
+    rounded = np.array([float(rounded_count(int(rows))) for rows in counts])
     together = int(counts[few].sum())
     # A total of one or two rows becomes 0: rounded to 5, it could make up half of a class.
-    told[few] = rounded_count(together) / few.sum() if together > PRIVATE_ROWS // 2 else 0.0
-    return told if told.any() else np.ones(len(told))
+    rounded[few] = rounded_count(together) / few.sum() if together > PRIVATE_ROWS // 2 else 0.0
+    return rounded if rounded.any() else np.ones(len(rounded))
 
 
 def shareable_classes(
@@ -113,7 +113,7 @@ def shareable_classes(
     names = tuple(target.categories[position] for position in kept)
     dtype = target.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        # Levels without a row are dropped as well: they may stem from rows that were left out.
+        # Categories without a row are dropped too: rows that were left out may have held them.
         levels = dtype.categories[dtype.categories.isin(pd.Index(names))]
         dtype = pd.CategoricalDtype(levels, ordered=dtype.ordered)
     column = replace(target, categories=names, dtype=dtype)
@@ -132,7 +132,7 @@ def _coarse(
 ) -> tuple[Column, Levels | Scale | None, str]:
     """A column and its part, coarsened, and a note of what was left out."""
     if isinstance(column.dtype, pd.CategoricalDtype) and column.kind in ("id", "text", "missing"):
-        column = replace(column, dtype=pd.CategoricalDtype())  # its levels are the training cells
+        column = replace(column, dtype=pd.CategoricalDtype())  # its categories are training cells
     gone = int(series.isna().sum())
     rare = 0 < gone < PRIVATE_ROWS
     column = replace(column, missing=0.0 if rare else float(f"{column.missing:.2g}"))
@@ -145,12 +145,12 @@ def _coarse(
     elif column.kind == "id":
         column, note = _coarse_id(column)
     else:
-        # The bounds of a column that is not learned are values of single rows, and of no use.
+        # A column that is not learned needs no bounds, and bounds are values of single rows.
         column, note = replace(column, lower=None, upper=None, step=None, spikes=()), ""
     if part is not None:
         part = replace(part, column=column)
         if rare and part.missing:
-            # Another value takes the code of missing, so that the widths of the network stay.
+            # The code of missing cells gets another meaning: without it, the network would not fit.
             if isinstance(part, Levels):
                 part = replace(
                     part, values=np.append(part.values, part.values[part.frequent]), missing=False
@@ -172,8 +172,8 @@ def _coarse_id(column: Column) -> tuple[Column, str]:
     if above >= 2**63 or below < -(2**63):
         raise ModelFileError(
             405,
-            f"column {column.name!r}: its IDs reach {len(str(above)) - 1} digits, so a file cannot "
-            f"tell where new ones may start: drop the column, or make it text",
+            f"column {column.name!r}: its IDs have up to {len(str(above)) - 1} digits, so new IDs "
+            f"from the next power of ten on do not fit 64 bits: drop the column, or make it text",
         )
     column = replace(column, lower=None if column.lower is None else below, upper=above)
     return column, f"new numbers start above {above}"
@@ -190,7 +190,7 @@ def _coarse_categories(
         raise _nothing_shared(column)
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        # Levels without a row are dropped as well: a subset of a frame keeps those of all rows.
+        # pandas keeps unused categories when rows are selected, so they are dropped here.
         kept = column.restore(np.flatnonzero(keep)).to_numpy(dtype=object)
         used = dtype.categories[dtype.categories.isin(kept)]
         dtype = pd.CategoricalDtype(used, ordered=dtype.ordered)
@@ -223,7 +223,7 @@ def _coarse_numbers(column: Column, part: Levels, series: pd.Series) -> tuple[Co
     column = _with_limits(column, shared, distinct[counts >= PRIVATE_ROWS])
     changed = int((merged != part.values).sum())
     note = (
-        f"{changed} values that fewer than {PRIVATE_ROWS} rows hold moved to the nearest other"
+        f"{changed} values that fewer than {PRIVATE_ROWS} rows hold became the nearest other value"
         if changed
         else ""
     )
@@ -238,7 +238,7 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
     rows = round(0.5 / part.grid[0])
     places = np.round(part.grid * rows - 0.5).astype(np.int64)
     knots = part.knots
-    if rows < 3 * PRIVATE_ROWS:  # too few of this class: take the quantiles of all rows
+    if rows < 3 * PRIVATE_ROWS:  # too few rows of this class: use the quantiles of all rows
         knots = np.sort(values[~gone & ~np.isin(values, part.spikes)])
         rows = len(knots)
         places = np.arange(rows)
@@ -272,11 +272,11 @@ def _file_knots(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rounded knots, at least 5 rows apart and 5 rows from each end, and their grid.
 
-    A knot is rounded to the power of ten below the gap to its nearer neighbour. Knots without a gap
-    are values that 5 rows share, and stay.
+    A knot is rounded to the power of ten below the gap to its nearer neighbour. Equal knots are a
+    value that 5 rows share, and are not rounded.
 
     Args:
-        column: Has the step or the decimals of the values.
+        column: The column, with its step or decimals.
         values: Some of the sorted values, shape (n,).
         places: Their positions among all values, shape (n,).
         rows: Number of all values.
@@ -287,11 +287,11 @@ def _file_knots(
     Raises:
         ModelFileError: Fewer than two knots remain (E405).
     """
-    # Shares are multiples of one over a rounded number of rows, so that neither they nor the number
-    # of knots tells the exact number: 123 and 124 rows give the same ones.
-    told = max(PRIVATE_ROWS, rows // _unit(rows) * _unit(rows))
-    shares = (places + 0.5) * told // max(rows, 1)
-    apart = -(-PRIVATE_ROWS * told // max(rows, 1))
+    # Shares are computed for a rounded number of rows. Otherwise they, or the number of knots,
+    # would reveal the exact number of rows; now 123 and 124 rows give the same shares.
+    rounded = max(PRIVATE_ROWS, rows // _unit(rows) * _unit(rows))
+    shares = (places + 0.5) * rounded // max(rows, 1)
+    apart = -(-PRIVATE_ROWS * rounded // max(rows, 1))
     chosen: list[int] = []
     last = last_share = -1
     for i, (place, share) in enumerate(zip(places.tolist(), shares.tolist(), strict=True)):
@@ -303,9 +303,9 @@ def _file_knots(
     if len(chosen) < 2:
         raise _nothing_shared(column)
     knots = values[chosen].tolist()
-    grid = (shares[chosen] + 0.5) / told
-    # Rows beyond the outermost knots count as lying within them, or they would pile up there.
-    grid[0], grid[-1] = 0.5 / told, 1 - 0.5 / told
+    grid = (shares[chosen] + 0.5) / rounded
+    # The outermost knots get the outermost shares; otherwise new values would pile up on them.
+    grid[0], grid[-1] = 0.5 / rounded, 1 - 0.5 / rounded
     out = []
     for i, knot in enumerate(knots):
         gaps = [
@@ -337,13 +337,13 @@ def _coarse_number(column: Column, value: int | float, gap: Decimal, rounding: s
         ROUND_CEILING: -((start - value) // unit),
         ROUND_HALF_EVEN: (value - start + unit // 2) // unit,
     }[rounding]
-    # Outermost knots are rounded inwards; one in the middle may be rounded beyond 64 bits.
+    # Outermost knots are rounded inwards, but rounding may move an inner knot beyond 64 bits.
     return min(max(start + steps * unit, -(2**63)), 2**63 - 1)
 
 
 def _nothing_shared(column: Column) -> ModelFileError:
     return ModelFileError(
         405,
-        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a file "
-        f"that holds it would hold training rows: drop the column, or train on more rows",
+        f"column {column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, so a model "
+        f"file would reveal its training values: drop the column, or train on more rows",
     )

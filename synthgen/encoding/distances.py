@@ -16,10 +16,10 @@ from synthgen.tables.column import NUMBERS, Column, Kind
 
 # The columns that count in a distance: no constants, no IDs, no text.
 COUNTED: tuple[Kind, ...] = (*NUMBERS, "categorical", "boolean")
-# One knot for so many rows. With a knot for each row the scale follows single rows, and up to 88 %
-# of fresh real rows (one column, 200 rows) count as near copies.
+# One knot per this many rows. With a knot for each row, the scale would follow single rows, and up
+# to 88 % of new real rows (one column, 200 rows) would count as near copies.
 ROWS_PER_KNOT, MAX_KNOTS = 20, 50
-# Pairs of rows that are compared at once.
+# Pairs of rows that are compared at once, which limits the memory.
 PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
 
 
@@ -29,8 +29,8 @@ class Rows(NamedTuple):
     numbers: torch.Tensor
     codes: torch.Tensor
 
-    def take(self, places: np.ndarray) -> Rows:
-        return Rows(self.numbers[places], self.codes[:, places])
+    def take(self, positions: np.ndarray) -> Rows:
+        return Rows(self.numbers[positions], self.codes[:, positions])
 
 
 class Nearest(NamedTuple):
@@ -104,7 +104,7 @@ class Space:
 
 
 def _codes(column: Column, series: pd.Series) -> np.ndarray:
-    """As `Column.codes`, but unknown levels share one more code."""
+    """Like `Column.codes`, but all unknown categories get one additional code."""
     known = (series.isin(list(column.categories)) | series.isna()).to_numpy(dtype=bool)
     if known.all():
         return column.codes(series)
@@ -131,7 +131,7 @@ def _normal_scores(column: Column, series: list[pd.Series]) -> _NormalScores | N
 
 
 def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
-    """The distinct rows, and the position of each row among them, -1 if another row equals it."""
+    """The distinct rows, and each row's position among them; -1 for rows that are not unique."""
     numbers, codes = rows
     flat = [np.zeros((len(numbers), 1)), numbers.cpu().numpy(), codes.cpu().numpy().T]
     _, first, place, counts = np.unique(
@@ -145,20 +145,20 @@ def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
     return rows.take(first), np.where(counts[place] > 1, -1, place)
 
 
-def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nearest:
-    """The nearest of `real` to each row of `asked`.
+def nearest(queries: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nearest:
+    """The row of `real` that is nearest to each row of `queries`.
 
     Args:
-        asked: The query rows.
+        queries: The rows whose nearest real row is wanted.
         real: At least one row.
-        itself: For each row of `asked`, the position in `real` to leave out, or -1; shape (rows,).
-            None: none is left out.
+        itself: For each query, the position in `real` to leave out, or -1; shape (rows,). None:
+            none is left out.
     """
-    (numbers, codes), (others, other_codes) = asked, real
+    (numbers, codes), (others, other_codes) = queries, real
     device = numbers.device
     chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
     kind = torch.uint8 if len(codes) < 256 else torch.int16
-    exact = "donot_use_mm_for_euclid_dist"  # matrix products leave no zero between equal rows
+    exact = "donot_use_mm_for_euclid_dist"  # else equal rows would not be exactly 0 apart
     found, ratio = [torch.zeros(0, device=device)], [torch.zeros(0, device=device)]
     places = [torch.zeros(0, dtype=torch.int64, device=device)]
     for start in range(0, len(numbers), chunk):
@@ -187,11 +187,10 @@ def nearest(asked: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nea
 def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """Twice the mean distance between the samples minus the mean distances within them.
 
-    See Szekely & Rizzo 2013.
+    See Szekely & Rizzo 2013. Up to noise, it is 0 for two samples of one distribution.
 
     Args:
-        a, b: Shapes (rows, width) and (other rows, width). 0 for samples of one distribution, up
-            to noise.
+        a, b: Shapes (rows, width) and (other rows, width).
 
     Example:
         >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))

@@ -237,8 +237,8 @@ class Encoder:
         """
         named = {p.column.name: i for i, p in enumerate(self.parts) if isinstance(p, Levels)}
         if name not in named:
-            use = f"use one of {', '.join(map(repr, named))}" if named else "there is none here"
-            raise UsageError(238, f"{name!r} is not a learned column of levels: {use}")
+            use = f"use one of {', '.join(map(repr, named))}" if named else "no column is"
+            raise UsageError(238, f"column {name!r} is not encoded as categories: {use}")
         part = cast(Levels, self.parts[named[name]])
         _, code = self._places[named[name]]
         levels = part.column.restore(part.values).tolist()
@@ -292,7 +292,7 @@ class Encoder:
         for i, found in enumerate(entry["columns"].entries()):
             column = found["column"].column()
             if column.name in [c.name for c in columns]:
-                raise found["column"].wrong("a column with a name of its own")
+                raise found["column"].wrong("a column whose name is not used twice")
             columns.append(column)
             parts.append(part_from_state(found, column, arrays, f"{i}."))
         return cls(tuple(columns), tuple(parts))

@@ -1,25 +1,26 @@
-"""Evidence for rules: whether rows show that columns are tied, or whether chance would do so.
+"""Evidence for rules: whether the rows show that columns are related, or chance explains it.
 
-Rules (`synthgen.encoding.rules`) and sequential trees believe in a tie between columns by the same
-tests. Columns without connection would break it in `CHANCE` rows or more, or keep it with odds
-below exp(-`CHANCE`).
+Rules (`synthgen.encoding.rules`) and sequential trees accept a relation between columns by the same
+tests: independent columns would be expected to break it in at least `CHANCE` rows, or would satisfy
+it with a probability below exp(-`CHANCE`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Rows that are looked at first, since most rules fail there, and the fewest that show anything.
+# Rows that are tested first, because most rules fail there, and the fewest rows that are tested.
 PROBE, FEWEST = 2_000, 50
 CHANCE = 30.0
-ROWS_PER_VALUE = 20  # one column decides another only if each value has so many rows on average
-# Weights are tried with so many digits; a part of less than this share of the spread is noise.
+ROWS_PER_VALUE = 20  # one column decides another only with this many rows per value on average
+# Numbers of digits with which weights are tried; a column that contributes less than this share of
+# the standard deviation is noise.
 DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
-GREATEST = 1e100  # beyond it squares overflow
+GREATEST = 1e100  # the squares of larger numbers could overflow
 
 
 def decides(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether rows with the same code in one column have the same in the other.
+    """Whether rows with the same code in one column also have the same code in the other.
 
     Args:
         one, other: Codes of shape (rows,), int from 0.
@@ -30,12 +31,12 @@ def decides(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def may_decide(values: int, rows: int) -> bool:
-    """Whether a column of so many values has enough rows of each to decide another."""
+    """Whether a column with this many values has enough rows per value to decide another one."""
     return values >= 2 and values * ROWS_PER_VALUE <= rows
 
 
 def is_surprising(repeats: int, codes: np.ndarray) -> bool:
-    """Whether `repeats` rows would hardly all have, by chance, the code that is predicted."""
+    """Whether it is unlikely that `repeats` rows all have their predicted code by chance."""
     shares = np.bincount(codes) / len(codes)
     return bool(-np.log((shares**2).sum()) * repeats >= CHANCE)
 
@@ -45,8 +46,8 @@ def never_below(one: np.ndarray, other: np.ndarray, probe: np.ndarray, rows: int
 
     Args:
         one, other: Numbers of shape (rows,), NaN where missing.
-        probe: Positions that are looked at first, in which none is missing.
-        rows: Rows of all in which none is missing.
+        probe: Row positions that are tested first, without missing cells.
+        rows: Number of all rows without missing cells.
     """
     first, second = one[probe], other[probe]
     if (first < second).any():
@@ -62,18 +63,19 @@ def weighted_sum(
     unit: float,
     cents: np.ndarray | None = None,
 ) -> tuple[list[int], np.ndarray, float] | None:
-    """The weighted sum of numbers that a number is, with the fewest digits.
+    """Express a column as a weighted sum of other columns, with the fewest digits.
 
     Args:
-        X: Numbers of shape (rows, columns), none missing.
-        wanted: The number, shape (rows,), none missing.
-        probe: Positions that are looked at first.
-        unit: What `wanted` is rounded to; 0: not rounded.
-        cents: What each of `X` is rounded to, shape (columns,); 0: not rounded. What is not rounded
-            may be the sum of numbers that are rounded to decimals. None: it may not.
+        X: The other columns, shape (rows, columns), without missing cells.
+        wanted: The column to express, shape (rows,), without missing cells.
+        probe: Row positions that are tested first.
+        unit: The unit to which `wanted` is rounded; 0: not rounded.
+        cents: The unit to which each column of `X` is rounded, shape (columns,); 0: not rounded. An
+            unrounded column may be the sum of columns with decimals. None: it may not.
 
     Returns:
-        The columns that count, their weights, and the constant; None: it is no such sum.
+        The positions of the columns that contribute, their weights, and the constant; None if
+        `wanted` is not such a sum.
 
     Example:
         >>> a, b = np.random.default_rng(0).integers(1, 99, (2, 300)).astype(float)
@@ -88,7 +90,7 @@ def weighted_sum(
     slack = 2 * (unit or max((u for u in cents if u < 1), default=0.0)) + 1e-9 * float(
         np.abs(wanted).max(initial=0)
     )
-    for _ in range(2):  # with all columns, then with those that count
+    for _ in range(2):  # with all columns, then with those that contribute
         if not inputs or len(probe) < len(inputs) + FEWEST:
             return None
         some = X[probe][:, inputs]
@@ -114,12 +116,12 @@ def weighted_sum(
 
 
 def rounding(unit: float, cents: np.ndarray) -> float:
-    """What a sum is rounded to: as it says itself, or as all its parts are, if to decimals."""
+    """The unit of a sum: `unit` if not 0, else the largest of `cents` if all parts are decimals."""
     return unit or (float(cents.max()) if cents.all() and (cents < 1).all() else 0.0)
 
 
 def apart(made: np.ndarray, wanted: np.ndarray, unit: float) -> np.ndarray:
-    """Where both are there and differ by more than rounding."""
+    """Where both numbers are present and differ by more than rounding."""
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.maximum(np.abs(made), np.abs(wanted))
         return np.abs(made - wanted) > np.maximum(unit * 0.4999999, 1e-9 * size)

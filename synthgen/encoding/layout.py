@@ -64,7 +64,7 @@ class Layout:
 
 
 def code_type(widths: list[int]) -> np.dtype:
-    """The smallest type that holds codes of so many levels."""
+    """The smallest integer type that holds the codes of columns with `widths` levels."""
     most = max(widths, default=0)
     return np.dtype(np.uint8 if most <= 2**8 else np.int16 if most <= 2**15 else np.int32)
 
@@ -108,7 +108,7 @@ class Encoded:
         numbers: float32 of shape (rows, n_numbers), approximately standard normal; 0 if the value
             is a spike or missing.
         codes: Integers of shape (rows, n_codes), column j in ``range(widths[j])``. An encoder
-            returns the smallest integer type that fits, a network int64.
+            returns the smallest integer type that fits, a network returns int64.
     """
 
     numbers: torch.Tensor

@@ -15,11 +15,11 @@ from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
-MAX_LEVELS = 254  # histogram boosting takes no more levels, and no more bins of a number
-# `Matrix.trees` has one code for the rarest levels, the one before this, and this for unknown ones.
+MAX_LEVELS = 254  # limit of histogram boosting for levels, and for bins of a number
+# In `Matrix.trees` this code stands for unknown levels, and the code before it for the rarest ones.
 MOST_LEVELS = 253
-HOT_LEVELS = 100  # columns that `Matrix.dense` gives to the levels of one column, at most
-FARTHEST = 10.0  # standard deviations; a greater number counts as this
+HOT_LEVELS = 100  # levels of a column that get a one-hot column in `Matrix.dense`
+FARTHEST = 10.0  # standard deviations from the mean at which numbers are cut off
 ABSENT = 2**31  # the rank of a level that no training row holds
 
 
@@ -33,14 +33,14 @@ class Matrix(BaseEstimator):
 
     First `cells` turns rows into plain numbers, which needs no statistics and is done once for a
     table. Then a matrix that was fitted on the cells of a training part turns the cells of any part
-    into what a model takes: `transform` and `trees` for trees, `dense` for linear models and
+    into the input of a model: `transform` and `trees` for trees, `dense` for linear models and
     distances, `numbers` for the numeric columns alone.
 
     Args:
         is_level: Which columns hold levels (categories, booleans), bool of shape (columns,).
-        columns: What the columns are; needed by `cells` and `names` alone, so a saved classifier
-            holds none of them.
-        filled: Whether `transform` leaves no cell missing, as interpolation between rows needs it.
+        columns: Kind and limits of the columns. Only `cells` and `names` need them, so a saved
+            classifier holds none of them.
+        filled: Whether `transform` fills missing cells, which interpolation between rows needs.
 
     Attributes:
         is_level_: Which columns of the result of `transform` hold levels.
@@ -115,16 +115,16 @@ class Matrix(BaseEstimator):
         """
         frame = rows.frame if isinstance(rows, Table) else rows
         out = np.empty((len(frame), len(self.columns)))
-        there: dict[Any, int] = {
-            (type(name), name): place for place, name in enumerate(frame.columns)
+        positions: dict[Any, int] = {
+            (type(name), name): position for position, name in enumerate(frame.columns)
         }
         for j, column in enumerate(self.columns):
-            place = there.get((type(column.name), column.name))
-            if place is None:
+            position = positions.get((type(column.name), column.name))
+            if position is None:
                 raise DataError(
-                    371, f"column {column.name!r} is missing: give the columns of the training"
+                    371, f"column {column.name!r} is missing: give all columns of the training data"
                 )
-            series = frame.iloc[:, place]
+            series = frame.iloc[:, position]
             if column.kind in NUMBERS:
                 values, gone = column.numbers(series)
                 out[:, j] = np.where(gone, np.nan, values.astype(np.float64))
@@ -160,11 +160,11 @@ class Matrix(BaseEstimator):
         return self
 
     def transform(self, cells: np.ndarray) -> np.ndarray:
-        """Numbers as they are, levels as their ranks in training.
+        """Numbers unchanged, levels as their frequency ranks in training.
 
-        Levels that are not among the 254 most frequent of training are missing. If `filled`,
-        numbers are standardised, a missing number is the median with a flag in a column of its own,
-        and a missing level is one more level.
+        Levels that are not among the 254 most frequent of training become missing. If `filled`,
+        numbers are standardised, a missing number becomes the median and an extra column flags it,
+        and a missing level becomes an additional level.
 
         Args:
             cells: Shape (rows, columns).
@@ -187,7 +187,7 @@ class Matrix(BaseEstimator):
         return np.hstack([out, gone[:, self.flagged_]])
 
     def trees(self, cells: np.ndarray) -> np.ndarray:
-        """As `transform`, but the rarest levels share one code, and the unknown ones another."""
+        """Like `transform`, but the rarest levels share one code, and unknown levels another."""
         out = self._ranked(cells)
         for j in np.flatnonzero(self.is_level):
             rank = out[:, j]
@@ -213,9 +213,9 @@ class Matrix(BaseEstimator):
     def dense(self, cells: np.ndarray) -> np.ndarray:
         """Standardised numbers and one-hot levels, for linear models and distances.
 
-        A missing number is 0, with a flag in a column of its own if it can be missing in training.
-        The levels of a column have a place for each of the 100 most frequent, one for all others
-        and one for missing.
+        A missing number becomes 0; if the column has missing cells in training, an extra column
+        flags it. A column of levels becomes one-hot columns: one for each of its 100 most frequent
+        levels, one for all other levels, and one for missing cells.
 
         Args:
             cells: Shape (rows, columns).
@@ -229,7 +229,7 @@ class Matrix(BaseEstimator):
             gone = np.isnan(cells[:, j])
             if self.is_level[j]:
                 wide = min(HOT_LEVELS, int((self.known_[j] < ABSENT).sum()))
-                # Levels, all others (unknown or rare), missing.
+                # Codes: the frequent levels, then all other levels, then missing cells.
                 codes = np.where(gone, wide + 1, np.minimum(np.nan_to_num(ranks[:, j]), wide))
                 hot = np.zeros((len(cells), wide + 2))
                 hot[np.arange(len(cells)), codes.astype(np.int64)] = 1.0
@@ -260,9 +260,9 @@ def _ranks(levels: np.ndarray) -> np.ndarray:
 def ranks_of(column: Column, series: pd.Series) -> np.ndarray:
     """The rank of each cell among the values of its column; float64 of shape (rows,).
 
-    Missing cells are NaN, levels are ranked by their frequency. Trees use nothing but the order of
-    values, and ranks do not overflow where values near 1e308 do. Unlike the cells of a `Matrix`,
-    IDs and texts have ranks too: an audit looks for leaks in them.
+    Missing cells are NaN, and levels are ranked by their frequency. Trees use only the order of the
+    values, and ranks cannot overflow as values near 1e308 do. Unlike in the cells of a `Matrix`,
+    IDs and texts have ranks too, because an audit looks for leaks in them.
     """
     if column.kind in NUMBERS:
         values, gone = column.numbers(series)
@@ -279,7 +279,7 @@ def ranks_of(column: Column, series: pd.Series) -> np.ndarray:
 
 
 class Binned(TransformerMixin, BaseEstimator):
-    """Replaces numbers by the index of their quantile, of 254; levels and missing cells stay.
+    """Replaces each number by the index of its quantile bin (254 bins); other cells stay.
 
     Histogram boosting does the same, but takes forty times as long if rows have weights.
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# A value this near to a knot, as a share of the gap to the next one, is the knot: the limit of
-# float32.
+# A value closer to a knot than this fraction of the gap to the next knot becomes the knot, because
+# float32 is no more precise.
 SNAP = 5e-5
 LOWEST = -(2**63)
-# Columns, and cells, that are encoded at once: so the memory needed does not grow with the table.
+# Columns and cells that are encoded at once, so that memory use does not grow with the table.
 SIDE_BY_SIDE, CELLS_CPU, CELLS_GPU = 8, 2**17, 2**22
 CELL = 100  # bytes of working memory for a cell
 
@@ -45,9 +45,9 @@ class Scales:
     Attributes:
         knots, grid: Shape (columns, knots).
         last: Position of the last knot, shape (columns, 1).
-        ends: Of each knot the position of the last one that is equal; shape (columns, knots).
+        ends: For each knot, the position of the last knot equal to it; shape (columns, knots).
         tied: Whether any knots are equal.
-        spikes: Shape (columns, spikes); there are `n_spikes` of each.
+        spikes: Shape (columns, spikes); column j has ``n_spikes[j]`` of them.
         sorted, order: The spikes in ascending order, and their positions in `spikes`.
         missing: Code of a missing cell, 0 if there is none; shape (columns, 1).
         start, step: Whole numbers are rounded to `start` plus a multiple of `step`; a step of 1
@@ -104,9 +104,9 @@ class Scales:
         """Normal numbers, and codes for spikes and missing cells; both of shape (columns, rows).
 
         Args:
-            values: Of the type of `knots`, shape (columns, rows).
+            values: Values of the same type as `knots`, shape (columns, rows).
             gone: Whether a cell is missing, shape (columns, rows).
-            generator: Draws a place for a value that occupies several knots.
+            generator: Draws the quantile of a value that spans several knots.
 
         Returns:
             The numbers, float32, 0 where the code is not 0; and the codes, int64.
@@ -135,7 +135,7 @@ class Scales:
         return torch.where((codes > 0) | gone, 0.0, normal).float(), codes
 
     def decode(self, normal: Tensor, codes: Tensor) -> Tensor:
-        """The values of normal numbers and codes, shape (columns, rows); any value where missing.
+        """The inverse of `encode`: values, shape (columns, rows), arbitrary for missing cells.
 
         Args:
             normal: Shape (columns, rows).
@@ -174,7 +174,7 @@ def chunks(columns: int, rows: int, device: torch.device) -> list[slice]:
 
 
 def working(rows: int, device: torch.device) -> int:
-    """The most bytes of working memory that a chunk of `chunks` takes."""
+    """Upper limit of the working memory for one slice of `chunks`, in bytes."""
     return CELL * min(SIDE_BY_SIDE * rows, _cells(device))
 
 
@@ -218,7 +218,7 @@ def between(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
 
 
 def nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The position in the sorted `values` nearest to each of `wanted`; of two, the lower."""
+    """For each of `wanted`, the position of the nearest sorted value; of two, the lower one."""
     known, sought = torch.from_numpy(values), torch.from_numpy(wanted)
     above = torch.searchsorted(known, sought).clamp(max=len(known) - 1)
     below = (above - 1).clamp(min=0)

@@ -1,8 +1,8 @@
-"""Rules that every row of a table keeps: found in real rows, asked of new ones, and restored.
+"""Rules that every row of a table satisfies: found in real rows, checked and restored in new rows.
 
-A rule is believed if all rows keep it, enough rows could break it, and it would not hold by chance
-(`synthgen.encoding.evidence`). By the rule of three, at most 3 in n further rows break what n rows
-keep (95 %).
+A rule is accepted if all rows satisfy it, enough rows could break it, and it would not hold by
+chance (`synthgen.encoding.evidence`). By the rule of three, if all of n rows satisfy a rule, at
+most 3 in n further rows break it (95 % confidence).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from synthgen.encoding.matrix import Matrix
 from synthgen.tables.column import Column
 from synthgen.tables.dtypes import tick_type
 
-# A value that fewer rows hold says nothing about what it decides in new rows.
+# A value that fewer rows hold decides nothing in new rows.
 ROWS_OF_VALUE = 5
-# How far beyond half a unit a sum may be off by a tie in rounding.
+# Factor on the units of rounding, so that ties in rounding do not break a sum.
 TIE = 1.00001
-# Columns of each kind that are looked at, the first ones.
+# At most this many columns of each kind, the first ones, are searched for rules.
 MOST_COLUMNS = 40
 
 Broken = Callable[[np.ndarray], np.ndarray]
@@ -49,11 +49,11 @@ class FoundRule:
         text: The rule as text, such as ``start <= end``.
         columns: Positions of its columns in the matrix.
         rows: Rows that could have broken it.
-        broken: From cells to the rows that break it, bool of shape (rows,). A row with a missing
-            cell keeps the rule, unless the rule is about missing cells.
+        broken: Function from cells to the rows that break the rule, bool of shape (rows,). A row
+            with a missing cell satisfies the rule, unless the rule is about missing cells.
         target: Position of the column that the others determine; -1: none.
-        value: From cells to the value of the target that keeps the rule, shape (rows,); NaN:
-            missing.
+        value: Function from cells to the target's value that satisfies the rule, shape (rows,);
+            NaN: missing.
     """
 
     text: str
@@ -71,11 +71,11 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     that determines another, and cells that are missing together or with a category.
 
     Args:
-        matrix: What the columns are; need not be fitted.
-        cells: Of `matrix`, shape (rows, columns).
+        matrix: The matrix of the columns; it need not be fitted.
+        cells: The cells from `matrix`, shape (rows, columns).
 
     Returns:
-        The rules. Each column is the target of one of them at most.
+        The rules. Each column is the target of at most one of them.
 
     Example:
         >>> import pandas as pd
@@ -94,7 +94,7 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     probe = np.random.default_rng(0).permutation(len(cells))[:PROBE]
     sums = list(_sums(matrix, cells, numbers, probe))
     orders = _orders(matrix, cells, numbers, probe)
-    # The order of two columns of one sum follows from that sum and the limits of the third.
+    # The order of two columns in a sum follows from the sum and the limits of the third column.
     rules = sums + [r for r in orders if not any(set(r.columns) <= set(s.columns) for s in sums)]
     rules += _decisions(matrix, cells, probe)
     rules += _missing(matrix, cells)
@@ -102,7 +102,7 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
 
 
 def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> list[FoundRule]:
-    """The rules that all rows satisfy, and further ones that the rows of one class satisfy.
+    """The rules that all rows satisfy, and further rules that the rows of one class satisfy.
 
     Args:
         matrix, cells: See `find_rules`.
@@ -131,7 +131,7 @@ def restored(rules: Sequence[FoundRule], cells: np.ndarray) -> tuple[np.ndarray,
         [[1.0, 2.0], [3.0, 6.0]]
     """
     out = cells.copy()
-    for _ in range(3):  # what one rule restores, another may build on
+    for _ in range(3):  # a restored cell may be an input of another rule
         before = out.copy()
         for rule in rules:
             if rule.value is not None:
@@ -146,7 +146,7 @@ def _with_one_target(rules: Sequence[FoundRule]) -> Iterator[FoundRule]:
     taken: set[int] = set()
     for rule in rules:
         free = rule.target >= 0 and rule.target not in taken
-        # Of two columns that decide each other, one is free and the other follows.
+        # Of two columns that decide each other, only one becomes a target.
         circle = any(
             r.target in rule.columns and rule.target in r.columns
             for r in rules
@@ -163,7 +163,7 @@ def _with_one_target(rules: Sequence[FoundRule]) -> Iterator[FoundRule]:
 
 
 def _unit(column: Column) -> float:
-    """What the numbers of a column are rounded to; 0: not rounded."""
+    """The unit to which the numbers of a column are rounded; 0: not rounded."""
     if column.kind == "integer":
         return 1.0
     return 0.0 if column.decimals is None else 10.0**-column.decimals
@@ -211,7 +211,7 @@ def _sum(
         return None
     inputs, weights, constant = [inputs[k] for k in found[0]], found[1], found[2]
     columns, signs = [*inputs, j], np.append(weights, -1.0)
-    # What is restored must hold the decimals of the others.
+    # The target needs at least as many decimals as the other columns.
     fine = {k: _unit(matrix.columns[k]) for k in columns}
     target = j if fine[j] == min(fine.values()) else min(columns, key=lambda k: fine[k])
     for sign in (1.0, -1.0):
@@ -244,7 +244,7 @@ def _sum(
 
 
 def _equation(terms: Sequence[tuple[str, float]], constant: float) -> str:
-    """Such as ``a - 2 b + 5``."""
+    """A sum as text, such as ``a - 2 b + 5``."""
     said = ""
     for name, weight in sorted(terms, key=lambda term: term[1] < 0):
         size = "" if abs(weight) == 1 else f"{abs(weight):g} "
@@ -269,7 +269,7 @@ def _orders(
                 if (cells[:, high] > cells[:, low]).any():
                     text = f"{matrix.names[low]} <= {matrix.names[high]}"
                     yield FoundRule(text, (low, high), rows, _above(low, high))
-                else:  # dates: no sum says so
+                else:  # equal dates; equal numbers are found as a sum
                     text = f"{matrix.names[a]} = {matrix.names[b]}"
                     same = partial(_column, a)
                     yield FoundRule(text, (a, b), rows, _unequal(a, b), b, same)
@@ -277,7 +277,7 @@ def _orders(
 
 
 def _comparable(column: Column) -> str:
-    """Columns of numbers with the same one can be compared."""
+    """The scale of a number column; columns with the same scale can be compared."""
     if column.kind == "datetime":
         return str(tick_type(column.dtype, column.cells))
     return "number"
@@ -296,7 +296,7 @@ def _unequal(a: int, b: int) -> Broken:
 
 
 def _decisions(matrix: Matrix, cells: np.ndarray, probe: np.ndarray) -> Iterator[FoundRule]:
-    """Columns of few values that decide columns of levels or of few numbers."""
+    """Find columns with few values that decide another column with few values."""
     known = [_values(column, probe) for column in cells.T]
     able = [j for j in range(len(known)) if may_decide(len(known[j]), len(cells))][:MOST_COLUMNS]
     some = {j: _codes(known[j], cells[probe, j]) for j in able}
@@ -311,7 +311,7 @@ def _decisions(matrix: Matrix, cells: np.ndarray, probe: np.ndarray) -> Iterator
         one, two = codes[a][both], codes[b][both]
         if not (is_surprising(len(one) - len(known[a]), two) and decides(one, two)):
             continue
-        partner = np.full(len(known[a]) + 1, np.nan)  # last: of values that no real row holds
+        partner = np.full(len(known[a]) + 1, np.nan)  # the last entry: values that no real row has
         partner[one] = known[b][two]
         partner[:-1][np.bincount(one, minlength=len(known[a])) < ROWS_OF_VALUE] = np.nan
         if len(np.unique(partner[~np.isnan(partner)])) > 1:
@@ -319,7 +319,7 @@ def _decisions(matrix: Matrix, cells: np.ndarray, probe: np.ndarray) -> Iterator
 
 
 def _values(column: np.ndarray, probe: np.ndarray) -> np.ndarray:
-    """The distinct values of a column, or those of the probe if these are too many already."""
+    """The distinct values of a column; only those of the probe if these are already too many."""
     distinct = pd.unique(column[probe])
     if len(distinct) * ROWS_PER_VALUE <= len(column):
         distinct = pd.unique(column)
@@ -327,7 +327,7 @@ def _values(column: np.ndarray, probe: np.ndarray) -> np.ndarray:
 
 
 def _codes(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Positions in `known`, -1 for other values and for missing ones."""
+    """Positions in `known`; -1 for other values and for missing cells."""
     places = np.searchsorted(known, values).clip(0, len(known) - 1)
     return np.where(known[places] == values, places, -1)
 
@@ -359,7 +359,7 @@ def _missing(matrix: Matrix, cells: np.ndarray) -> Iterator[FoundRule]:
         for b in np.flatnonzero(np.asarray(matrix.is_level))[:MOST_COLUMNS].tolist():
             row = int(np.argmax(gone[:, a]))
             level = cells[row, b]
-            # The rows before the first missing cell are quick to look at.
+            # Checking the rows before the first missing cell is fast and rejects most levels.
             if a == b or (cells[:row, b] == level).any():
                 continue
             if np.array_equal(gone[:, a], cells[:, b] == level):
@@ -370,7 +370,7 @@ def _missing(matrix: Matrix, cells: np.ndarray) -> Iterator[FoundRule]:
                 )
 
 
-# A cell that should be missing can be taken out; one that should be there cannot be made up.
+# A cell that should be missing can be removed; a cell that should have a value cannot be invented.
 
 
 def _not_together(a: int, b: int) -> Broken:

@@ -1,8 +1,8 @@
 """Values read from a model file, each checked before it is used.
 
-The checksum of a file finds damage, not manipulation: who edits a file can also write a new
-checksum. So every value and every size is checked before anything is built from it. All of these
-errors have the code 418.
+The checksum of a file finds damage, not manipulation: whoever edits a file can also write a new
+checksum. So every value and every size is checked before anything is built from it. All errors of
+this module have the code 418.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def unreadable(error: Exception) -> ModelFileError:
     """The error for a file whose values are allowed one by one but fail together."""
     return ModelFileError(
         CODE,
-        f"this file's values make no model ({type(error).__name__}: {error}): it was changed after "
-        "synthgen wrote it. Copy it again, or train again",
+        f"this file's values do not fit together ({type(error).__name__}: {error}): it was changed "
+        "after synthgen wrote it. Copy it again, or train again",
     )
 
 
 @final
 class Stored:
-    """One value of a file's header, with its place in the header for error messages.
+    """One value of a file's header, with its path in the header for error messages.
 
     Args:
         value: A JSON value.
-        place: Where it stands, such as ``models[0].label``; empty for the header itself.
+        place: Path of the value, such as ``models[0].label``; empty for the header itself.
 
     Example:
         >>> header = Stored({"models": [{"label": 2}]})
@@ -65,7 +65,7 @@ class Stored:
         """The value of a key.
 
         Raises:
-            ModelFileError: This is no JSON object, or lacks the key.
+            ModelFileError: The value is not a JSON object, or lacks the key.
         """
         if not isinstance(self.value, dict) or key not in self.value:
             raise self.wrong(f"an object with the key {key!r}")
@@ -120,7 +120,7 @@ class Stored:
         """A column of a table."""
         try:
             return Column.from_json(self.value)
-        except Exception as error:  # an edited description fails in any of many ways
+        except Exception as error:  # an edited description can fail in many ways
             raise self.wrong(f"a column ({error})") from error
 
     def wrong(self, wanted: str) -> ModelFileError:
@@ -132,7 +132,7 @@ def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise for a weight or quantile that is infinite or NaN.
 
     Raises:
-        ModelFileError: an array holds such a value.
+        ModelFileError: An array holds such a value.
     """
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -13,16 +13,16 @@ from synthgen.tables.column import Column
 def unlearned(column: Column, rows: int, *, after: int = 0) -> pd.Series:
     """Cells for a column that no model learns.
 
-    A constant is repeated, IDs are new ones that the table lacks, text is empty, and a column
-    without values is missing.
+    A constant is repeated, IDs are new ones that the table does not hold, texts are empty, and a
+    column without values stays without values.
 
     Args:
         column: Of kind ``constant``, ``id``, ``text`` or ``missing``.
-        rows: How many cells.
-        after: New rows that stand before these; their IDs are not used again.
+        rows: Number of cells.
+        after: Number of new rows made before these; their IDs are not used again.
 
     Raises:
-        DataError: The dtype of a column of IDs has no room for so many new ones (E329).
+        DataError: The dtype of an ID column has no room for so many new IDs (E329).
     """
     if column.kind == "constant":
         return column.restore(np.zeros(rows, dtype=np.int64))
@@ -44,7 +44,7 @@ def _new_numbers(column: Column, rows: int, after: int) -> np.ndarray:
     lowest, highest = -(2**63), 2**63 - 1
     if cell.is_numeric(column.dtype):
         dtype = cell.numpy_type(column.dtype)
-        if dtype.kind == "f":  # up to here a float holds each whole number
+        if dtype.kind == "f":  # floats hold every whole number up to this limit only
             highest = 2 ** (np.finfo(dtype).nmant + 1)
             lowest = -highest
         else:
@@ -61,6 +61,6 @@ def _new_numbers(column: Column, rows: int, after: int) -> np.ndarray:
         raise DataError(
             329,
             f"ID column {column.name!r} ({column.dtype}) has no room for {after + rows} new "
-            f"numbers beside {column.lower} to {upper}: drop the column, or make it a wider type",
+            f"IDs outside {column.lower} to {upper}: drop the column, or give it a wider dtype",
         )
     return np.arange(rows, dtype=np.int64) + first

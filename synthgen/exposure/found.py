@@ -13,11 +13,13 @@ from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.contents import TO_SHARE
 
-# The audit passes if an attack recognises at most MAY of the training rows at 10 % false alarms and
-# the interval ends below SURE. Guessing recognises 10 %; attacks on published diffusion models
-# recognised 46 % (MIDST, arXiv 2603.19185).
+# The audit passes if an attack recognises at most MAY of the training rows at 10 % false alarms,
+# and the upper end of the interval is at most SURE. Guessing recognises 10 %; attacks on published
+# diffusion models recognised 46 % (MIDST, arXiv 2603.19185).
 MAY, SURE = 0.15, 0.20
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
+FILE_VERB = {"passes": "passes", "undecided": "is undecided", "fails": "fails"}
+ROWS_VERB = {"passes": "pass", "undecided": "are undecided", "fails": "fail"}
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,16 @@ class PrivacyAudit(Shown):
     def recommendation(self) -> Recommendation:
         """Whether the file and the rows may be shared, with certainty and command."""
         file, rows = self.outcome("file"), self.outcome("rows")
-        said = {
-            ("passes", "passes"): ("share", "The file may be given away"),
-            ("undecided", "passes"): ("share rows", "Keep the file; rows may be given away"),
-            ("fails", "passes"): ("share rows", "Keep the file; rows may be given away"),
+        texts = {
+            ("passes", "passes"): ("share", "The file may be shared"),
+            ("undecided", "passes"): ("share rows", "Keep the file; rows may be shared"),
+            ("fails", "passes"): ("share rows", "Keep the file; rows may be shared"),
         }
-        action, text = said.get((file, rows), ("keep", "Give neither the file nor rows away"))
-        told = f"{_share(self.worst('file'))} with the file, {_share(self.worst('rows'))} with rows"
+        action, text = texts.get((file, rows), ("keep", "Share neither the file nor rows"))
         certainty = (
-            f"At 10 % false alarms the attacks find {told}, where guessing finds 10 %: the file "
-            f"{file}, rows {rows if rows != 'undecided' else 'are undecided'}."
+            f"At 10 % false alarms, the attacks find {_share(self.worst('file'))} of the training "
+            f"rows with the file, and {_share(self.worst('rows'))} with generated rows; guessing "
+            f"finds 10 %. The file {FILE_VERB[file]}; rows {ROWS_VERB[rows]}."
         )
         return Recommendation(action, f"{text}.", certainty, self._command(rows))
 
@@ -111,13 +113,14 @@ class PrivacyAudit(Shown):
         for opponent, title in TITLES.items():
             worst, outcome = self.worst(opponent), self.outcome(opponent)
             text = (
-                f"{_share(worst)} of the learned rows are found at 10 % false alarms; where "
-                f"nothing leaks {worst.tpr_10_null:.0%}. Worst attack: {worst.attack}."
+                f"At 10 % false alarms, {_share(worst)} of the training rows are found; if nothing "
+                f"leaked, {worst.tpr_10_null:.0%}. Worst attack: {worst.attack}."
             )
             found.append(Card(title, outcome, text, TONES[outcome]))
-        named = ", ".join(str(e.row) for e in self.exposed)
-        told = f"{len(self.exposed)} rows of train"
-        return (*found, Card("Most exposed", told, f"For their owner, counted from 0: {named}."))
+        rows = ", ".join(str(e.row) for e in self.exposed)
+        how_many = f"{len(self.exposed)} rows of train"
+        text = f"For the owner of the table, counted from 0: {rows}."
+        return (*found, Card("Most exposed", how_many, text))
 
     def _command(self, rows: str) -> str:
         path = "MODEL" if self.path is None else shlex.quote(self.path)
@@ -132,19 +135,21 @@ class PrivacyAudit(Shown):
     def notes(self) -> list[str]:
         """Limitations: what the numbers do not show."""
         out = [
-            "evidence of these attacks, not a guarantee and not differential privacy; an attacker "
+            "the attacks are evidence, not a guarantee, and not differential privacy; an attacker "
             "who knows more may find more",
-            f"{self.shadows} shadow models on random halves of train and holdout only calibrate "
-            "the attacks; what the attacks reach on them is the null",
+            f"{self.shadows} shadow models, trained on random halves of train and holdout, only "
+            "calibrate the attacks; the success of the attacks on them is the null",
         ]
         if self.outcome("file") != "passes" and self.synthesizer in TO_SHARE:
             out.append(TO_SHARE[self.synthesizer])
         if not self.keepable:
-            out.append(f"a {self.synthesizer} has no file, as it would hold training rows")
+            out.append(
+                f"a {self.synthesizer} cannot be saved: a file of it would hold training rows"
+            )
         elif not self.likelihood:
             out.append(
-                f"the file of a {self.synthesizer} holds no likelihood of a row (CTGAN's critic is "
-                "not in it): the attack on it draws four times as many rows"
+                f"the file of a {self.synthesizer} gives no likelihood of a row (CTGAN's critic is "
+                "not in it), so the attack on the file draws four times as many rows"
             )
         return out
 
@@ -197,7 +202,7 @@ class PrivacyAudit(Shown):
 
         The result has this form::
 
-            {"recommendation": {"action": "share rows", "text": "Keep the file; ...",
+            {"recommendation": {"action": "share rows", "text": "Keep the file; rows ...",
                                 "certainty": "...", "command": "synthgen sample ..."},
              "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees", "label": "yes",
              "attacks": [{"opponent": "file", "group": "yes", "members": 300, "others": 300,

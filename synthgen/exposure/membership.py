@@ -109,18 +109,18 @@ def suspicions(
     models = np.concatenate([target[None], shadows])
     inside, outside = (_means(shadows, side) for side in (learned, ~learned))
     spread = (models - outside).std(axis=(0, 1)) + 1e-12
-    beside = np.clip((outside - models) / spread, -MOST_SPREAD, MOST_SPREAD)
+    relative = np.clip((outside - models) / spread, -MOST_SPREAD, MOST_SPREAD)
     gain = np.clip((outside - inside) / spread, -MOST_SPREAD, MOST_SPREAD)
     # Log-likelihood ratio of two normals with equal variance; it grows as the loss falls below the
     # midpoint of the two means.
-    ratio = (gain * (beside - gain / 2)).mean(axis=2)
+    ratio = (gain * (relative - gain / 2)).mean(axis=2)
     found = {
         "loss": -models[:, :, 0],
         "calibrated": (outside - models)[:, :, 0],
         "ratio": ratio,
     }
     if models.shape[2] > 1:
-        found["classifier"] = _classified(beside, learned, seed)
+        found["classifier"] = _classified(relative, learned, seed)
     return found
 
 
@@ -144,20 +144,20 @@ def _means(shadows: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _classified(
-    beside: np.ndarray, learned: np.ndarray, seed: np.random.SeedSequence
+    relative: np.ndarray, learned: np.ndarray, seed: np.random.SeedSequence
 ) -> np.ndarray:
     """Compute suspicions of a classifier trained on the shadow models, (1 + models, rows)."""
-    width = beside.shape[2]
-    taught, member = beside[1:].reshape(-1, width), learned.reshape(-1)
+    width = relative.shape[2]
+    taught, member = relative[1:].reshape(-1, width), learned.reshape(-1)
     some = np.random.default_rng(seed).permutation(len(taught))[:MOST_TAUGHT]
     scaler = StandardScaler().fit(taught[some])
     model = LogisticRegression(C=0.1, max_iter=200)
     model.fit(scaler.transform(taught[some]), member[some])
-    flat = model.decision_function(scaler.transform(beside.reshape(-1, width)))
-    return flat.reshape(beside.shape[:2])
+    flat = model.decision_function(scaler.transform(relative.reshape(-1, width)))
+    return flat.reshape(relative.shape[:2])
 
 
-def judged(
+def strongest(
     found: dict[str, np.ndarray],
     member: np.ndarray,
     *,
@@ -168,7 +168,7 @@ def judged(
     """Find the strongest of several attacks, with its null and its intervals.
 
     Args:
-        found: Suspicions of each attack by name, shape (1 + nulls, rows), as of `suspicions`.
+        found: Suspicions of each attack by name, shape (1 + nulls, rows); see `suspicions`.
         member: Whether each row belongs to train, bool of shape (rows,).
         opponent, group: See `Attack`.
         seed: Seed of the bootstrap.

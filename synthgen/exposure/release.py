@@ -15,7 +15,7 @@ import torch
 
 from synthgen.errors import DataError, UsageError
 from synthgen.exposure.found import Exposed, PrivacyAudit
-from synthgen.exposure.membership import Attack, alarms, judged, suspicions
+from synthgen.exposure.membership import Attack, alarms, strongest, suspicions
 from synthgen.exposure.shadows import (
     MOST_MADE,
     Answers,
@@ -62,7 +62,7 @@ def privacy(
     random_state: int | None = 0,
     verbose: bool = False,
 ) -> PrivacyAudit:
-    """Run membership attacks on a model file and on its rows, to tell whether to share them.
+    """Run membership attacks on a model file and on its rows, to decide whether to share them.
 
     Call it as ``privacy("m.synthgen", (X, y), (X_holdout, y_holdout))`` or as
     ``privacy("m.synthgen", train, holdout, target="outcome")``. The attacker has a row and wants to
@@ -198,7 +198,8 @@ def _both(
     first, second = frames
     if lacking := [str(c) for c in first.columns if c not in set(second.columns)]:
         raise DataError(
-            364, f"the holdout table lacks {', '.join(lacking[:8])} of train: add or rename it"
+            364,
+            f"the holdout table lacks {', '.join(lacking[:8])}, which train has: add or rename it",
         )
     frame = pd.concat([first, second[list(first.columns)]], ignore_index=True)
     member = np.arange(len(frame)) < len(first)
@@ -228,8 +229,8 @@ def _audited(
         if few < LEAST_ROWS // 2:
             raise UsageError(
                 284,
-                f"the {which} table has {few} rows of {label!r}: an attack on fewer than "
-                f"{LEAST_ROWS // 2} shows nothing; hold out more",
+                f"the {which} table has {few} rows of {label!r}, but an attack on fewer than "
+                f"{LEAST_ROWS // 2} shows nothing: give more rows",
             )
     # First the audited class, then other learned classes, then the rest; from train and holdout
     # the same number of rows.
@@ -319,7 +320,7 @@ def _attacked(
             if group == ALL and (which == groups[str(label)]).all():
                 continue
             some = {name: suspected[:, which] for name, suspected in found.items()}
-            attack = judged(
+            attack = strongest(
                 some, member[rows][which], opponent=opponent, group=group, seed=child_seed(seed, 1)
             )
             attacks.append(attack)
@@ -357,7 +358,7 @@ def _by_rows(
         both = np.concatenate([found.synthetic[:, None], found.fresh.swapaxes(0, 1)], axis=1)
         there = np.arange(both.shape[2]) < both.shape[2] // 2
         some: dict[str, np.ndarray] = dict(zip(ATTACKS, both, strict=False))
-        attack = judged(some, there, opponent="rows", group=group, seed=child_seed(seed, 2))
+        attack = strongest(some, there, opponent="rows", group=group, seed=child_seed(seed, 2))
         attacks.append(attack)
     return attacks
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Tone = Literal["good", "middling", "bad", "quiet"]
-CARDS = 3  # behind each recommendation
+CARDS = 3  # number of cards of each result
 
 
 @dataclass(frozen=True)

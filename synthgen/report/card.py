@@ -18,9 +18,9 @@ class Picture:
     """The main figure of a result.
 
     Attributes:
-        draw: Draws it.
-        title: For readers who cannot see it.
-        caption: How to read it.
+        draw: Function that draws the figure.
+        title: Title of the figure, for screen readers.
+        caption: Sentence that says how to read the figure.
         size: Width and height in inches.
         key: The colour (``"real"``, ``"made"``, ``"third"``, ``"fourth"``, ``"fifth"``) of each
             named set or strategy.
@@ -41,7 +41,7 @@ def render_cards(
     It is a ``<div>`` that needs no network and does not change the style of the notebook.
 
     Args:
-        advice: What the result leads with.
+        advice: The recommendation.
         cards: The findings behind it.
         picture: The main figure, if there is one.
 

@@ -18,21 +18,21 @@ from synthgen.report.template import clean
 from synthgen.tables.column import NUMBERS
 from synthgen.tables.table import Table
 
-# Pairs that are drawn, points of each side, rows that are looked at, and cells of a density.
+# Pairs to draw, points and rows of each set, grid cells per axis, and columns to choose pairs from.
 PAIRS, POINTS, ROWS, GRID, MOST_COLUMNS = 4, 250, 5_000, 48, 30
-GREATEST = 1e100  # beyond it squares overflow
-FEWEST = 30  # rows that have both cells
+GREATEST = 1e100  # the squares of larger numbers could overflow
+FEWEST = 30  # smallest number of rows with both cells of a pair
 WITHIN = (0.5, 0.9)  # shares of the rows that the contours enclose
 COLOURS = (REAL, MADE, THIRD)
 
 
 def clouds(train: Table, frames: Sequence[pd.DataFrame], figures: Figures) -> list[dict[str, str]]:
-    """Figures of rows that stand in two or more sets: each with its SVG, a title and a caption.
+    """Figures that compare two or three sets of rows; each has an SVG, a title and a caption.
 
     Args:
-        train: The real rows that were learned from, which fix the axes.
-        frames: Rows of one class: real, synthetic, and held out where there are some.
-        figures: Makes the SVG.
+        train: The training rows, which determine the axes.
+        frames: Rows of one class: real, synthetic and, if there are any, held-out rows.
+        figures: Draws the SVG.
     """
     matrix = Matrix.fitted_on(train, with_target=False)
     rng = np.random.default_rng(0)
@@ -59,13 +59,13 @@ def _scatter(
         return None
     pca = PCA(n_components=2, random_state=0).fit(dense[0][:, varies])
     points = [pca.transform(part[:, varies]) for part in dense]
-    told = float(pca.explained_variance_ratio_.sum())
+    explained = float(pca.explained_variance_ratio_.sum())
     title = "All columns on the two main axes of the real rows"
     return {
         "svg": figures.svg(partial(_draw_points, sides=points), title, (4.6, 3.4)),
         "title": title,
-        "caption": f"principal components, which hold {told:.0%} of the spread of the real rows. "
-        f"Where only one colour lies, the other rows miss something.",
+        "caption": f"principal components, which explain {explained:.0%} of the variance of the "
+        "real rows. An area with only one colour is missing from the other rows.",
     }
 
 
@@ -116,7 +116,10 @@ def _signed(value: float) -> str:
 def _pairs_that_matter(
     matrix: Matrix, sides: Sequence[np.ndarray]
 ) -> list[tuple[int, int, float, float]]:
-    """The pairs of numbers that go together most in real rows, and those that differ most."""
+    """The pairs of number columns to draw, each with its correlation in real and in new rows.
+
+    Half of them correlate most in real rows; the others differ most between real and new rows.
+    """
     numbers = [j for j, c in enumerate(matrix.columns) if c.kind in NUMBERS]
     numbers = [j for j in numbers if _is_spread(sides[0][:, j])][:MOST_COLUMNS]
     known = []
@@ -130,7 +133,7 @@ def _pairs_that_matter(
 
 
 def _is_spread(values: np.ndarray) -> bool:
-    """Whether a contour can show the values: they are many, and no single one is half of them."""
+    """Whether contours can show the values: there are many, and none is half of all cells."""
     known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     fits = len(counts) > 5 and 2 * counts.max() < counts.sum()
     return bool(fits and np.abs(known).max() < GREATEST)
@@ -157,7 +160,7 @@ def _draw_contours(
     middle = [(e[1:] + e[:-1]) / 2 for e in edges]
     for part, colour in zip(cells, COLOURS, strict=False):
         counts = np.histogram2d(part[:, 0], part[:, 1], bins=edges)[0]
-        # Scott's rule, as of a kernel density estimate, in cells of the grid.
+        # The bandwidth by Scott's rule for kernel density estimates, in cells of the grid.
         width = np.clip(GRID / 4 * max(len(part), 2) ** (-1 / 6) / 1.2, 1.0, 6.0)
         density = gaussian_filter(counts, width, mode="constant")
         levels = _levels(density)
@@ -181,7 +184,7 @@ def _draw_contours(
 
 
 def _levels(density: np.ndarray) -> list[float]:
-    """The densities above which the shares `WITHIN` of all rows lie, rising."""
+    """The densities above which the shares `WITHIN` of all rows lie, ascending."""
     falling = np.sort(density.ravel())[::-1]
     inside = np.cumsum(falling)
     if not inside[-1] > 0:

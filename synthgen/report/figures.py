@@ -22,7 +22,7 @@ from synthgen.tables.column import LEVELS, Column
 
 BINS, BARS, LABEL = 24, 8, 22
 
-# Each stands for a colour that the page's style chooses, one for light and one for dark.
+# Placeholders for the colours of the page's style, which differ between light and dark mode.
 REAL, MADE, THIRD, INK = "#010101", "#020202", "#030303", "#040404"
 FOURTH, FIFTH = "#050505", "#060606"
 _CSS = {
@@ -49,7 +49,7 @@ class Figures:
     def svg(
         self, draw: Callable[[Axes], None], title: str, size: tuple[float, float] = (3.4, 2.1)
     ) -> str:
-        """What `draw` draws, `size` in inches; `title` is for those who cannot see it."""
+        """Draw a figure as SVG; `size` is in inches, and `title` is for screen readers."""
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_facecolor("none")
@@ -69,7 +69,7 @@ class Figures:
 
 @contextmanager
 def _svg_settings() -> Iterator[None]:
-    """Text as text, and the same ids each time; the user's own settings come back afterwards."""
+    """Keep text as text, with the same ids each time; restore the user's settings at the end."""
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "synthgen",
@@ -102,7 +102,7 @@ def _inline(svg: str, prefix: str, title: str) -> str:
 
 
 def draw_column(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """The values of a column in two or three sets of rows, the first of them real, as shares.
+    """Draw the shares of a column's values in two or three sets of rows; the first set is real.
 
     The sets are drawn in the colours `REAL`, `MADE`, `THIRD`; the third only as an outline.
     """
@@ -111,7 +111,7 @@ def draw_column(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
 
 
 def _draw_levels(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """Bars beside each other for the most frequent values of the real rows."""
+    """Draw bars for the most frequent values of the real rows, those of all sets side by side."""
     names = [clean(c) for c in column.categories] + ["(not in the table)", "(missing)"]
     shares = [
         np.bincount(codes(column, s) % len(names), minlength=len(names)) / max(len(s), 1)
@@ -130,7 +130,7 @@ def _draw_levels(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None
     for i, (height, colour) in enumerate(zip(heights, (REAL, MADE, THIRD), strict=False)):
         middle = places + (i - (len(sides) - 1) / 2) * step
         axes.barh(middle, height, 0.95 * step, color=colour)
-    axes.set_ylim(max(len(labels), 4) - 0.5, -0.5)  # first on top, and few bars stay thin
+    axes.set_ylim(max(len(labels), 4) - 0.5, -0.5)  # the first on top; a few bars stay thin
     axes.set_yticks(places, [short(t) for t in labels])
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
@@ -139,13 +139,16 @@ def _draw_levels(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None
 
 
 def _draw_numbers(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """Shares in common bins; the outermost hold all beyond them, one apart the missing cells."""
+    """Draw shares in common bins; the outer bins include all values beyond them.
+
+    A separate bar at the right shows the missing cells.
+    """
     cells = [column.numbers(series) for series in sides]
     edges = _edges(column, [values[~gone] for values, gone in cells])
     bins = len(edges) - 1
     has_missing = any(gone.any() for _, gone in cells)
-    apart = [bins * 1.08, bins * 1.22]  # where the bar of the missing cells stands
-    # Drawn over bin numbers, not values: any range fits, from 1e-300 to 1e308.
+    apart = [bins * 1.08, bins * 1.22]  # left and right end of the bar of missing cells
+    # The axis has bin numbers instead of values, so that any range fits, from 1e-300 to 1e308.
     for (values, gone), colour in zip(cells, (REAL, MADE, THIRD), strict=False):
         place = np.searchsorted(edges, values[~gone], "right").clip(1, bins) - 1
         counts = np.bincount(
@@ -190,12 +193,12 @@ def _edges(column: Column, sides: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def value_text(column: Column, value: float, *, last: bool = False) -> str:
-    """A value of a column on an axis: four digits have no comma, as they may be a year.
+    """A value of a column for an axis; four digits get no comma, because they may be a year.
 
     Args:
-        column: Of numbers or dates.
-        value: As `Column.numbers` gives it.
-        last: Whether it is the upper edge of a bin, which is rounded down.
+        column: A column of numbers or dates.
+        value: A value as from `Column.numbers`.
+        last: Whether the value is the upper edge of the last bin, which is rounded down.
 
     Example:
         >>> import numpy as np
@@ -204,7 +207,7 @@ def value_text(column: Column, value: float, *, last: bool = False) -> str:
         ('1995', '12,345')
     """
     if column.kind == "datetime":
-        # The greatest tick is no float, and the least one stands for a missing date.
+        # A float cannot hold the largest tick, and the smallest tick stands for a missing date.
         stamp = column.restore(np.array([int(np.clip(value, -9.2e18, 9.2e18))]))
         return str(stamp.iloc[0])[:10]
     if column.kind == "integer":
@@ -215,7 +218,7 @@ def value_text(column: Column, value: float, *, last: bool = False) -> str:
 
 
 def codes(column: Column, series: pd.Series) -> np.ndarray:
-    """`Column.codes`, with one code more for what a model made and the table lacks."""
+    """Like `Column.codes`, with one more code for synthetic values that the table lacks."""
     known = series.isin(list(column.categories)) | series.isna()
     found = np.full(len(series), len(column.categories))
     found[known] = column.codes(series[known].astype(column.dtype))

@@ -18,7 +18,8 @@ _COMPARE = {
     ">": operator.gt,
     "<": operator.lt,
 }
-# The number comes last and has no sign of comparison in it, so a name may: classes.>50K.rows>=9.
+# A name may contain a comparison sign, because the number after the last one cannot: an example is
+# classes.>50K.rows>=9.
 _GATE = re.compile(
     r"\s*(?P<name>\S(?:.*?[^\s<>=!])?)\s*(?P<sign>>=|<=|==|!=|>|<)"
     r"\s*(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*",
@@ -34,8 +35,8 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
         expression: A name, one of ``>= <= > < == !=``, and a number.
 
     Returns:
-        The comparison. False, whatever the sign, where the report has null (or NaN) in that place,
-        or the name up to an @ but not the group after it: what was not measured fulfils nothing.
+        The result of the comparison. It is False for any sign if the number was not measured: the
+        report has null or NaN for the name, or has the name before an @ but not the group after it.
 
     Raises:
         UsageError: The condition cannot be read (E291), or names no number of the report (E292).
@@ -52,7 +53,7 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
     found = _parsed(expression)
     name = found["name"]
     numbers = _numbers(report)
-    # An empty place, such as the model of a table too small for one, empties the names below it.
+    # A null, such as the model of a table that is too small for one, stands for all names below it.
     above = [name[:i] for i, sign in enumerate(name) if sign == "."]
     if any(place in numbers and numbers[place] is None for place in [name, *above]):
         return False
@@ -69,8 +70,8 @@ def check_gates(
     """Check the conditions of gates before the work begins.
 
     Raises:
-        UsageError: One cannot be read (E291), or its name up to an @ is not among those that are
-            `known` (E292; `listed` says where these stand).
+        UsageError: A condition cannot be read (E291), or its name before an @ is not in `known`
+            (E292; `listed` says where to find these names).
 
     Example:
         >>> check_gates(["minority.rows>=50"])
@@ -110,9 +111,9 @@ def _parsed(expression: str) -> re.Match[str]:
 def value_of(
     report: Mapping[str, Any], expression: str, unknown: Callable[[str], str] | None = None
 ) -> str:
-    """The number that a condition of `gate` asks for, as text.
+    """The number to which a condition of `gate` refers, as text.
 
-    If there is none: what `unknown` says of its name, or "unknown".
+    If there is none, it is the result of `unknown` for the name, or "unknown".
 
     Example:
         >>> value_of({"minority": {"rows": 30}}, "minority.rows>=50")

@@ -16,7 +16,7 @@ from synthgen.tables.disk import write_text
 if TYPE_CHECKING:
     from synthgen.report.card import Picture
 
-# Of a `repr`: characters of a line, and lines of what to do, how sure that is, and the command.
+# Limits of a `repr`: characters of a line; lines of the recommendation's text, certainty, command.
 WIDTH, ADVICE_LINES = 100, (2, 3, 2)
 
 
@@ -104,11 +104,11 @@ class Shown(ABC):
 
 
 def repr_lines(advice: Recommendation, below: Sequence[str]) -> str:
-    """A `repr` of at most 12 lines: the recommendation, then one line for each thing below.
+    """A `repr` of at most 12 lines: the recommendation, then the lines `below`.
 
     Args:
-        advice: What the result leads with.
-        below: At most 5 lines; each is cut where it is too long.
+        advice: The recommendation.
+        below: At most 5 lines; a line that is too long is shortened.
     """
     first = [
         line

@@ -1,4 +1,4 @@
-"""Pages from templates: one look, and no text that could be taken for markup."""
+"""Pages from templates, in one style; every text is escaped."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ _ENVIRONMENT.filters |= {
 
 
 def fill(template: str, **values: Any) -> str:
-    """The page that a template of this folder makes of `values`, which it escapes."""
+    """Render a template of this folder with `values`, which are escaped."""
     return _ENVIRONMENT.get_template(template).render(values)

@@ -104,7 +104,7 @@ def sample_dataset(
     with Progress(verbose) as progress:
         progress.start(f"sampling into {folder}", total=plan.rows)
         if done:
-            progress.note(f"{done:,} of {plan.rows:,} rows are there already")
+            progress.note(f"{done:,} of {plan.rows:,} rows exist already")
         work = partial(write_shard, plan, str(folder.absolute()))
         for found in on_engine(engine, work, todo, n_jobs):
             done += found["rows"]

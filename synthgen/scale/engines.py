@@ -27,7 +27,7 @@ from synthgen.threads import results_of
 Work = Callable[[int], dict[str, Any]]
 
 ENGINES = ("ray", "spark", "dask")
-RETRIES = 3  # of a call whose worker was lost
+RETRIES = 3  # how often a call is repeated if its worker is lost
 # Spark returns results per job, so each job has PARTS calls per core.
 PARTS = 8
 JAVA = 17  # the oldest that Spark 4 runs on
@@ -227,17 +227,17 @@ def _need_java() -> None:
     """Raise if there is no Java, or only a version that is too old for Spark."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=os.path.join(home, "bin") if home else None)
-    told = "none was found"
+    why = "but none was found"
     if java is not None:
         shown = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
         words = shown.split('"')
-        told = f"this one is {words[1]}" if len(words) > 2 else f"{java} tells no version"
+        why = f"not {words[1]}" if len(words) > 2 else f"but {java} reports no version"
         first = words[1].split(".")[0] if len(words) > 2 else ""
         if first.isdigit() and int(first) >= JAVA:
             return
     raise UsageError(
         299,
-        f"engine spark needs Java {JAVA} or newer, {told}: install it (apt install "
+        f"engine spark needs Java {JAVA} or newer, {why}: install it (apt install "
         f"openjdk-21-jre-headless), or set JAVA_HOME",
     )
 

@@ -15,7 +15,7 @@ from synthgen.errors import DataError, UsageError
 from synthgen.scale.sources import Source
 from synthgen.tables.foreign import of_arrow
 
-pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
+pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
 
 KEEP = 200_000
 # A target with more values than this is a number to predict, not a class.
@@ -193,7 +193,7 @@ class _Kept:
             if lost := [label for label in labels if label not in named]:
                 known = ", ".join(list(named)[:20])
                 raise UsageError(
-                    201, f"label {lost[0]!r} is no class of the target: it has {known}"
+                    201, f"label {lost[0]!r} is no class of the target: its classes are {known}"
                 )
             whole = [named[label] for label in labels]
         table, drawn, codes, rows = self._joined()

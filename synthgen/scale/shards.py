@@ -140,7 +140,7 @@ def _loaded(path: str, sha256: str, device: str) -> Synthesizer:
     if found != sha256:
         raise ModelFileError(
             423,
-            f"{path} has the SHA-256 {found[:12]}..., the rows are to be made with "
+            f"{path} has the SHA-256 {found[:12]}..., but the rows need the model with "
             f"{sha256[:12]}...: give all workers the same file, or begin in a new folder",
         )
     return load(path, device=device)

@@ -112,7 +112,7 @@ def _dataset(files: list[str]) -> ds.Dataset:
         return ds.dataset(files, format=kind)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            323, f"{files[0]}: damaged, or no Parquet file: copy or write it again ({error})"
+            323, f"{files[0]}: damaged, or not a Parquet file: copy or write it again ({error})"
         ) from error
 
 

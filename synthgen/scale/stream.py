@@ -36,7 +36,7 @@ from synthgen.tables.disk import json_text, sha256_of, write_together
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table
 
-pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
+pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
 _FRESH = "synthetic-"  # prefix of synthetic text IDs
 
 
@@ -140,8 +140,8 @@ def _check_arguments(
     if ratio == "auto" or (ratio is None and n_samples is None):
         raise UsageError(
             230,
-            "no amount is validated on a table that is read as a stream: say how many new rows "
-            "(n_samples, -n) or which share (ratio, --ratio)",
+            "the number of new rows cannot be validated on a table that is read as a stream: give "
+            "it (n_samples, -n), or a ratio (ratio, --ratio)",
         )
     if isinstance(keep, bool) or not isinstance(keep, int | np.integer) or keep < 1:
         raise UsageError(203, f"keep must be a whole number from 1, not {keep!r}")

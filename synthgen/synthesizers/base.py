@@ -150,7 +150,7 @@ class Synthesizer(BaseEstimator, ABC):
         random_state: RandomState,
         make: Callable[[int, int, np.random.SeedSequence], pd.DataFrame],
     ) -> pd.DataFrame:
-        """Do what `sample` does, with `make` in place of `_sample`."""
+        """Do what `sample` does, but generate the features with `make` instead of `_sample`."""
         check_is_fitted(self, "schema_")
         rows = self._checked_rows(n_samples)
         seed = seed_sequence(random_state)
@@ -203,8 +203,8 @@ class Synthesizer(BaseEstimator, ABC):
             learned = ", ".join(map(repr, self.classes_))
             raise UsageError(
                 206,
-                f"class {named!r} was not learned, only {learned}: fit again with it among the "
-                f"classes (--label on the command line)",
+                f"class {named!r} was not learned, only {learned}: fit again with this class among "
+                f"the classes (--label on the command line)",
             )
         return named
 
@@ -299,7 +299,7 @@ class Synthesizer(BaseEstimator, ABC):
 
     @classmethod
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        raise ModelFileError(403, f"a {cls.__name__} has no file")
+        raise ModelFileError(403, f"a {cls.__name__} cannot be stored in a model file")
 
     def _checked_rows(self, n_samples: Any) -> int:
         if (
@@ -357,7 +357,7 @@ def check_memory(rows: int, columns: int) -> None:
     if rows * width > memory:
         raise UsageError(
             204,
-            f"{rows:,} rows need about {rows * width / 2**30:,.0f} GiB, this machine has "
-            f"{memory / 2**30:.0f}: ask for at most {memory // width:,}, or fit once and sample "
-            f"several times, each with a new seed",
+            f"{rows:,} rows need about {rows * width / 2**30:,.0f} GiB, but this machine has "
+            f"{memory / 2**30:.0f}: ask for at most {memory // width:,} rows, or fit once and "
+            f"sample several times, each time with a new seed",
         )

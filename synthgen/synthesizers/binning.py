@@ -22,30 +22,32 @@ from synthgen.synthesizers.bins import (
 from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.limits import MAX_DECIMALS
 
-# A number with at most so many distinct values keeps each that five rows hold. With more, it keeps
-# those that also a 10,000th of the rows hold, and that stand out among so many on either side.
+# In a number column with at most FEW_VALUES distinct values, each value that five rows hold is
+# exact. With more distinct values, an exact value must also have EXACT_SHARE of the rows, and be
+# clearly more frequent than the BESIDE values on either side.
 FEW_VALUES, EXACT_SHARE, BESIDE = 200, 1e-4, 25
-# A bin has so many rows, if that makes so many bins.
+# Rows per bin, unless that gives fewer or more bins than these limits.
 BIN_ROWS, FEWEST_BINS, MOST_BINS = 40, 100, 500
-# Of values that a bin repeats: those drawn less often than this count as drawn anew, the units of
-# their weights.
+# A value is stored as a repeated value if new rows would repeat it more often than LEAST_REPEATED.
+# Weights of items count 1 / REPEAT_UNITS of a row.
 LEAST_REPEATED, REPEAT_UNITS = 0.02, 100
-# Decimals of a column that a schema takes for unrounded: a coordinate may have eight of them.
+# A schema counts at most MAX_DECIMALS decimals. Here more are tried: a coordinate may have eight.
 MORE_DECIMALS = 9
-# Rows share values if they hold less than this share of those that they would by chance.
+# Rows of a bin count as sharing values if they have fewer distinct values than this fraction of the
+# number expected by chance.
 DISTINCT = 0.9
 
 
 def fit_bins(
     column: Column, series: pd.Series, response: np.ndarray, rng: np.random.Generator
 ) -> Bins | None:
-    """The codes of a column; None where no cell is known.
+    """The codes of a column; None if all its cells are missing.
 
     Args:
-        column: What it is: levels or numbers.
-        series: All training rows, whatever their class.
-        response: A number for each row, by whose mean levels are ordered.
-        rng: Draws the values that are repeated.
+        column: Kind and limits of the column, which holds levels or numbers.
+        series: The cells of all training rows, of every class.
+        response: A number for each row; levels are ordered by its mean.
+        rng: Draws the repeated values.
     """
     if column.kind in LEVELS:
         return _fit_levels(column, column.codes(series), response)
@@ -56,7 +58,7 @@ def fit_bins(
 
 
 def _scale_of(column: Column, series: pd.Series) -> int:
-    """The power of ten that makes a column's decimals whole numbers; 0 where none does."""
+    """The power of ten that makes a column's decimals whole numbers; 0 if there is none."""
     if column.kind != "numeric":
         return 0
     values, gone = column.numbers(series)
@@ -73,7 +75,7 @@ def _scale_of(column: Column, series: pd.Series) -> int:
 
 
 def _has_decimals(values: np.ndarray, decimals: int) -> bool:
-    """Whether all numbers are rounded to so many decimals; probed on the first ones."""
+    """Whether all numbers are rounded to `decimals`; the first 100 are tested first."""
     return all(bool((np.round(some, decimals) == some).all()) for some in (values[:100], values))
 
 
@@ -115,7 +117,7 @@ def _fit_numbers(
     if rest[1].sum() >= 2 * PRIVATE_ROWS:
         edges = _edges(*rest, step)
     elif len(points):
-        edges = np.empty((0, 2), distinct.dtype)  # rarer values join the nearest exact one
+        edges = np.empty((0, 2), distinct.dtype)  # rare values get the nearest exact one's code
     else:
         edges, shared = np.array([[distinct[0], distinct[-1]]]), False
     repeats = _repeats(np.bincount(rest[1], minlength=3))
@@ -136,14 +138,14 @@ def _fit_numbers(
 
 
 def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Whether more rows hold a value than the values around it let expect, by four deviations.
+    """Whether a value is more frequent than its neighbours suggest, by four standard deviations.
 
-    Where any value between two others is as likely, those that five rows hold do so by chance.
+    If all values of a range are equally likely, some are held by five rows by chance only.
 
     Args:
-        values: Distinct, in order.
-        counts: Rows of each.
-        step: Of whole numbers; floats have as many values as they like.
+        values: Distinct values, ascending.
+        counts: Number of rows of each value.
+        step: Step of whole numbers. Floats have no step; each repeated float stands out.
     """
     if values.dtype == np.float64:
         return np.ones(len(values), dtype=bool)
@@ -157,13 +159,16 @@ def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray
 
 
 def _repeats(distinct: np.ndarray) -> np.ndarray:
-    """In as many new rows, those expected of a value that k rows hold (Good 1953, Turing's rule).
+    """How often a value that k rows hold is expected in as many new rows (Good 1953, Turing).
 
-    A value that two rows hold is drawn less than twice on average, and one that a single row holds
-    now and then again; otherwise new rows would repeat values more often than the training rows do.
+    A value that two rows hold is expected less than twice, and a value of a single row only now and
+    then. Without this rule, new rows would repeat values more often than training rows do.
 
     Args:
         distinct: Number of values that 0, 1, 2, ... rows hold.
+
+    Returns:
+        The expected number of rows for k = 0, 1, 2, ...; same shape.
 
     Example:
         >>> _repeats(np.array([0, 800, 80, 20, 8])).tolist()
@@ -176,12 +181,12 @@ def _repeats(distinct: np.ndarray) -> np.ndarray:
 
 
 def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Rounded ends of bins of at least five rows, shape (bins, 2); no value is an extreme.
+    """Rounded limits of bins of at least five rows, shape (bins, 2); no limit is an extreme value.
 
     Args:
-        values: Distinct, in order.
-        counts: Rows of each, ten or more in all.
-        step: Of whole numbers.
+        values: Distinct values, ascending.
+        counts: Number of rows of each value, ten or more in all.
+        step: Step of whole numbers.
     """
     below = np.append(0, np.cumsum(counts))
     rows = int(below[-1])
@@ -193,7 +198,7 @@ def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
         if enough and rows - below[start] >= PRIVATE_ROWS:
             starts.append(start)
     stops = [*starts[1:], len(values)]
-    # The outermost values are those of single rows.
+    # The outermost values belong to single rows, so the limits stay five rows inside.
     least = values[np.searchsorted(below, PRIVATE_ROWS) - 1]
     most = values[np.searchsorted(below, rows - PRIVATE_ROWS, side="right") - 1]
     found = []
@@ -208,7 +213,7 @@ def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
 
 
 def _well_filled(edges: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Join bins that hold fewer than five rows once their ends are rounded."""
+    """Join each bin that holds fewer than five rows after rounding with a neighbour."""
     while len(edges) > 1:
         bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
         rows = np.bincount(bins, weights=counts, minlength=len(edges))
@@ -222,7 +227,7 @@ def _well_filled(edges: np.ndarray, values: np.ndarray, counts: np.ndarray) -> n
 
 
 def _rounded(low: Any, high: Any, step: int) -> tuple[Any, Any]:
-    """Two ends, each rounded to a power of ten of at most a quarter of what lies between."""
+    """Both limits of a bin, rounded to a power of ten of at most a quarter of its width."""
     if isinstance(low, float):
         width = high / 4 - low / 4
         if width <= 0:
@@ -249,7 +254,7 @@ def _items(
     repeats: np.ndarray,
     rng: np.random.Generator,
 ) -> list[tuple[np.ndarray, ...]]:
-    """Low, high, steps, spots and weights of the items of each code: points, then bins."""
+    """Low, high, steps, spots and weights of the items of each code: exact values, then bins."""
     one = np.ones(1, np.int64)
     found: list[tuple[np.ndarray, ...]] = [
         (points[i : i + 1], points[i : i + 1], one, 0 * one, one) for i in range(len(points))
@@ -277,8 +282,8 @@ def _bin(
 ) -> tuple[np.ndarray, ...]:
     """The items of one bin, whose distinct values have these steps and numbers of rows.
 
-    Values that no training row holds are as many as those that one row holds let expect (Chao
-    1984), and come as often as these.
+    The number of distinct new values is limited, so that each of them is expected as often as a
+    value that a single training row holds (Chao 1984).
     """
     own, of = np.unique(steps, return_inverse=True)
     first, last = _multiple(ends[0], own, step), np.full(len(own), ends[1])
@@ -290,7 +295,7 @@ def _bin(
     spots = np.rint(fresh / often) if often > LEAST_REPEATED else np.zeros(len(own))
     places = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
     every = np.concatenate([own, steps[again]])
-    order = np.argsort(every, kind="stable")  # those that end in fewer zeros first
+    order = np.argsort(every, kind="stable")  # items with fewer trailing zeros first
     found = (
         np.concatenate([first, places]),
         np.concatenate([last, places]),
@@ -302,7 +307,7 @@ def _bin(
 
 
 def _is_clustered(ends: tuple[Any, Any], step: int, counts: np.ndarray) -> bool:
-    """Whether rows share fewer values of a bin than rows that are drawn from all of it would."""
+    """Whether the rows of a bin have fewer distinct values than uniformly drawn rows would."""
     if isinstance(ends[0], np.floating):
         return True
     slots, rows = (float(ends[1]) - float(ends[0])) / step + 1, counts.sum()
@@ -310,12 +315,12 @@ def _is_clustered(ends: tuple[Any, Any], step: int, counts: np.ndarray) -> bool:
 
 
 def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
-    """The first multiple of each of `steps` from `low` on, which is as good as one of `step`."""
+    """For each of `steps`, its first multiple from `low` on; for `step` itself, `low`."""
     if isinstance(low, np.floating):
         return np.full(len(steps), low)
     return np.where(steps > step, -(-low // steps) * steps, low)
 
 
 def _steps(values: np.ndarray, step: int) -> np.ndarray:
-    """The largest power of ten, times `step`, that each whole number is a multiple of."""
+    """For each whole number, the largest power of ten times `step` of which it is a multiple."""
     return step * 10 ** zeros_of(values, step)

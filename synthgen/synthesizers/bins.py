@@ -1,6 +1,6 @@
 """A column as codes: levels, values that several rows hold, and bins of all other values.
 
-Nothing in it names a value or bin that fewer than five training rows hold, so a file may hold it.
+At least five training rows hold each stored value or bin, so a model file may contain them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import pandas as pd
 
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 
-# What stands for a missing cell among codes of 16 bits, and the most codes beside it.
+# The 16-bit code of a missing cell, and the largest number of other codes.
 MISSING, MOST_CODES = 2**16 - 1, 60_000
-# Up to here a float64 holds each whole number; up to there, ten steps fit into 64 bits.
+# float64 holds every whole number up to EXACT_FLOAT; ten steps of LARGEST_STEP fit into 64 bits.
 EXACT_FLOAT, LARGEST_STEP = 2**53, 2**59
-# Multiples of it, less their whole part, lie unevenly between 0 and 1 and never twice at one place.
+# The fractional parts of its multiples are spread irregularly over 0 to 1, and all differ.
 GOLDEN = 0.6180339887498949
-# Zeros at the end of a number, at most; it may be rounded to so many powers of ten.
+# At most this many trailing zeros of a number are counted.
 MOST_ZEROS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """Weighted items in segments: those of segment s are ``starts[s]`` to ``starts[s + 1]``.
+    """Weighted items in segments; segment s has the items ``starts[s]:starts[s + 1]``.
 
     Attributes:
         starts: int64 of shape (segments + 1,), ascending from 0.
@@ -48,50 +48,50 @@ class Shares:
         return np.concatenate([[0.0], np.cumsum(self.weights, dtype=np.float64)])
 
     def draw(self, segments: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One item of each segment by its weight, and what of the uniform number is left."""
+        """Draw an item of each segment by weight; also return what is left of `uniform`, 0 to 1."""
         return self.draw_between(self.starts[segments], self.starts[segments + 1] - 1, uniform)
 
     def draw_between(
         self, first: np.ndarray, last: np.ndarray, uniform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One item from `first` to `last` by its weight, and what of the uniform number is left."""
+        """Draw an item from `first` to `last` by weight; the second result is as in `draw`."""
         low = self._ends[first]
         place = low + uniform * (self._ends[last + 1] - low)
         items = np.clip(np.searchsorted(self._ends, place, side="right") - 1, first, last)
         return items, np.clip((place - self._ends[items]) / self.weights[items], 0, 1)
 
     def check(self, segments: int, items: int) -> None:
-        """Raise a ValueError unless each of `segments` segments has items, `items` in all."""
+        """Raise a ValueError unless there are `items` items, and `segments` non-empty segments."""
         _check_array("starts", self.starts, np.int64, segments + 1)
         _check_array("weights", self.weights, np.uint16, items)
         ascending = (self.starts[1:] > self.starts[:-1]).all()
         if not (ascending and self.starts[0] == 0 and self.starts[-1] == items):
-            raise ValueError("starts in no order")
+            raise ValueError("starts are not in ascending order")
         if not (self.weights > 0).all():
             raise ValueError("weights of zero")
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """A column as codes, in the order of what they stand for; levels by their share of the class.
+    """A column as codes, in ascending order of their values; levels by their share of the class.
 
-    A code is a level, an exact value, or a bin. A bin has items: ranges in which values are drawn
-    anew, one for each number of digits that its values are rounded to, and single values, drawn
-    once and for all inside the range, that new rows share as training rows share theirs. Of a
-    range, too, only so many values may come. So the column repeats its values, and rounds them, as
-    often as it did, but other ones.
+    A code is a level, an exact value, or a bin. A bin consists of items. An item is either a range,
+    in which each new value is drawn, or a single value, which was drawn in the bin once and which
+    several new rows share, as several training rows share a value. There is a range for each number
+    of trailing zeros, and a range may be limited to a number of distinct values. So new rows repeat
+    and round their values as often as the training rows, but the values differ.
 
     Attributes:
-        column: What it is.
+        column: Kind and limits of the column.
         low, high: Range of each item, int64 (positions of levels, whole numbers, ticks, or
             decimals times `scale`) or float64.
-        steps: Values of an item differ by multiples of it, int64; of floats 1.
-        spots: So many values of an item come at all, uint32; 0: any may.
+        steps: Step of the values of each item, int64; 1 for floats.
+        spots: Number of distinct values that each item can produce, uint32; 0: unlimited.
         shares: The items of each code.
         exact: Whether a code is a level or an exact value; shape (codes,).
         missing: Whether there are missing cells, whose code is `MISSING`.
-        rounded: Whether an item's values are multiples of its step, and of no ten of it.
-        scale: Decimals are kept as whole numbers, times this power of ten; 0: they are not.
+        rounded: Whether an item's values are multiples of its step but not of ten times its step.
+        scale: Power of ten that turns decimals into whole numbers; 0: values are stored unchanged.
         shared: Whether at least five training rows hold each code.
     """
 
@@ -141,7 +141,7 @@ class Bins:
             if len(edges):
                 here = points[above] == values
                 codes[here] = at_point[above[here]]
-            else:  # values that few rows hold join the nearest
+            else:  # without bins, a rare value gets the code of the nearest exact value
                 below = np.maximum(above - 1, 0)
                 far = np.abs(points[above].astype(float) - values)
                 nearer = np.abs(points[below].astype(float) - values) < far
@@ -156,15 +156,15 @@ class Bins:
         ceiling: np.ndarray | None = None,
         zeros: np.ndarray | None = None,
     ) -> np.ndarray:
-        """A value of each code, drawn by `uniform`; shape of all: (rows,).
+        """Draw a value for each code; all arrays have shape (rows,).
 
         Args:
-            codes: From 0 to `width`.
-            uniform: From 0 to 1.
-            floor, ceiling: Values that must be reached, or must not be exceeded; a code that lies
-                beyond them gives the nearest value that does not. None: no limit.
-            zeros: How many zeros a value shall end in, if the bin has such values, or else fewer;
-                None: as often as the bin does.
+            codes: Codes below `width`.
+            uniform: Uniform random numbers from 0 to 1.
+            floor, ceiling: Smallest and largest value allowed. A code outside these limits gives
+                the nearest value inside. None: no limit.
+            zeros: Wanted number of trailing zeros; if the bin has no such values, the next smaller
+                number that it has. None: drawn with the frequencies of the bin.
         """
         if self._all_exact:
             low = high = self.low[codes]
@@ -188,7 +188,7 @@ class Bins:
         return between(low, high, left, steps, rounded=self.rounded)
 
     def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:
-        """The cells that values stand for, in the column's own dtype."""
+        """The values as cells in the column's dtype."""
         if not self.is_number:
             return self.column.restore(np.where(gone, -1, values))
         if self.scale:
@@ -202,7 +202,7 @@ class Bins:
         return values / self.scale if self.scale else values.astype(np.float64)
 
     def from_plain(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of `plain`, rounded to what the column holds."""
+        """The inverse of `plain`, rounded to the decimals of the column."""
         if self.low.dtype == np.float64:
             return values
         wide = np.rint(values * (self.scale or 1))
@@ -210,17 +210,17 @@ class Bins:
 
     @cached_property
     def step(self) -> int:
-        """What all whole numbers in bins are multiples of."""
+        """The step of the whole numbers in bins: the smallest step of their items."""
         inside = ~np.repeat(self.exact, np.diff(self.shares.starts))
         return int(self.steps[inside].min(initial=LARGEST_STEP))
 
     def zeros(self, values: np.ndarray) -> np.ndarray:
-        """How many zeros each value ends in, counted from `step` on; shape of both: (rows,)."""
+        """Number of trailing zeros of each value in units of `step`; shape of both: (rows,)."""
         return zeros_of(values, self.step)
 
     @cached_property
     def _by_zeros(self) -> tuple[np.ndarray, np.ndarray]:
-        """First and last item of each code by the number of zeros, both (codes, numbers)."""
+        """First and last item for each code and number of trailing zeros, both (codes, 7)."""
         wide = MOST_ZEROS + 1
         of = np.repeat(np.arange(self.width), np.diff(self.shares.starts))
         power = np.rint(np.log10(np.maximum(self.steps / self.step, 1))).astype(np.int64)
@@ -252,7 +252,7 @@ class Bins:
 
     @cached_property
     def _level_codes(self) -> np.ndarray:
-        """Code of each category, and last of -1, missing."""
+        """Code of each category; a missing cell (-1) reads the last entry."""
         found = np.full(len(self.column.categories) + 1, -1)
         found[self.low] = np.arange(self.width)
         return found
@@ -280,7 +280,7 @@ class Bins:
         """The inverse of `state`.
 
         Raises:
-            ValueError, KeyError, TypeError: no fit could have made it.
+            ValueError, KeyError, TypeError: No fit could have written these values.
         """
         missing, rounded, scale = (described[k] for k in ("missing", "rounded", "scale"))
         if type(missing) is not bool or type(rounded) is not bool or type(scale) is not int:
@@ -304,7 +304,7 @@ class Bins:
         if rounded and (floats or not small):
             raise ValueError("numbers that are not rounded")
         if not 1 <= len(exact) <= MOST_CODES or (low > high).any() or not np.isfinite(low).all():
-            raise ValueError("ranges in no order")
+            raise ValueError("ranges that are empty, infinite or too many")
         if column.kind in LEVELS:
             names = len(column.categories)
             distinct = len(np.unique(low)) == len(low) == len(exact)
@@ -326,8 +326,8 @@ def between(
 ) -> np.ndarray:
     """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow.
 
-    With `rounded`, multiples of ten steps are left out, where there are others: so many zeros at
-    the end are for items of larger steps.
+    With `rounded`, multiples of ten steps are skipped, unless the range holds nothing else; items
+    with a larger step produce those.
 
     Example:
         >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), np.array([1]))
@@ -349,7 +349,7 @@ def between(
     values = (low.view(np.uint64) + found * by).view(np.int64)
     if not rounded:
         return values
-    # x - x // 10 numbers up to x are no multiples of ten; the k-th of them is k + k // 9 + 1.
+    # Of 1 to x, x - x // 10 numbers are not multiples of ten; number k, from 0, is k + k // 9 + 1.
     before, last = low // steps - 1, high // steps
     first, stop = before - before // 10, last - last // 10
     number = first + np.minimum((share * (stop - first)).astype(np.int64), stop - first - 1)
@@ -358,7 +358,7 @@ def between(
 
 
 def _at_a_spot(share: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """Shares that take one of so many values, which lie about evenly; 0: as they are."""
+    """Restrict shares to `spots` distinct values, spread irregularly over 0 to 1; 0: unchanged."""
     if not spots.any():
         return share
     number = np.floor(share * spots)
@@ -367,7 +367,7 @@ def _at_a_spot(share: np.ndarray, spots: np.ndarray) -> np.ndarray:
 
 
 def _raised(low: np.ndarray, floor: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """The least values from `floor` on that are `low` and a multiple of `steps`."""
+    """The smallest values from `floor` on that are `low` plus a multiple of `steps`."""
     if low.dtype == np.float64:
         return np.maximum(low, floor)
     return low - (-np.maximum(floor - low, 0) // steps) * steps
@@ -379,7 +379,7 @@ def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = 
 
 
 def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
-    """How many zeros each whole number ends in, at most six, as multiples of `step`; 0 for 0.
+    """Number of trailing zeros of each whole number, in units of `step`, at most six; 0 for 0.
 
     Example:
         >>> zeros_of(np.array([25, 300, 0, 12_000_000_000]), 1).tolist()
@@ -395,5 +395,6 @@ def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
 
 
 def numbers_of(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a number column, as whole numbers if there is a `scale`, and the missing mask."""
     values, gone = column.numbers(series)
     return (np.rint(values * scale).astype(np.int64) if scale else values), gone

@@ -1,4 +1,4 @@
-"""What a model file holds, as tables for a reader."""
+"""The contents of a model file, as tables for a reader."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from synthgen.tables.schema import describe
 from synthgen.training.model_file import read_model
 
 DISCLOSURE = (
-    "in this file: no training row; no value and no range that fewer than 5 rows share; classes "
-    "of fewer than 5 rows without their names, unless --keep-class-names asked for them; numbers "
-    "of rows rounded (to 5, from 100 on to two digits)"
+    "this file holds no training row, no value and no range that fewer than 5 rows share, and no "
+    "name of a class with fewer than 5 rows, unless --keep-class-names was given; numbers of rows "
+    "are rounded (below 100 to a multiple of 5, above to two digits)"
 )
 
-# Who could be recognised, by what the file holds of rows.
+# What a holder of the file can find out about training rows, by synthesizer.
 RECOGNISED = {
     "SequentialTrees": (
-        "whoever learns a row of the training table, and holds this file, can often tell that the "
-        "row was learned: a leaf's shares come from few rows, and a row's cells are among those of "
+        "whoever knows a row and holds this file can often tell whether it was a training row: the "
+        "shares of a leaf come from few rows, and the cells of a training row are among those of "
         "its leaves"
     ),
     "CTGAN": (
-        "whoever holds this file can draw as many rows as he likes and look which records they "
-        "come near; the critic, which remembers rows best, is not in the file"
+        "whoever holds this file can draw any number of rows and see which known records they come "
+        "close to; the critic, which memorises rows best, is not in the file"
     ),
 }
 # What may be shared, by what was measured (`evaluation/privacy.md`).
@@ -39,24 +39,24 @@ TO_SHARE = {
 }
 TO_MEASURE = "share the model file only if `synthgen privacy` passes it"
 OF_WEIGHTS = (
-    "whoever holds a record and this file can compute how well the network fits the record; where "
-    "it fits learned records better than others, that gives them away"
+    "whoever holds a record and this file can compute how well the network fits the record; if it "
+    "fits training records better than others, this reveals them"
 )
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a model file holds.
+    """The contents of a model file.
 
     Attributes:
         title: The synthesizer and its target.
         params: Name and value of each hyperparameter.
-        classes: Each class, its rounded rows in training, and the scope of its network.
-        columns: By model, such as " for 'yes'" (or "", for all classes): a row for each column.
-        coarsened: What was left out of the file, in sentences.
+        classes: Each class, its rounded number of training rows, and the scope of its network.
+        columns: For each model, such as " for 'yes'" (or "", for all classes): a row per column.
+        coarsened: Sentences that say what was left out of the file.
         header: The whole header.
-        arrays: Name, dtype, shape and bytes of each array; of those that were learned from the
-            rows also the values.
+        arrays: Name, dtype, shape and bytes of each array; arrays that were learned from rows also
+            have their values.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Contents:
 
     @property
     def recognised(self) -> str:
-        """Who of the training rows could be recognised by who holds the file."""
+        """What a holder of the file can find out about training rows."""
         return RECOGNISED.get(self.header["class"], OF_WEIGHTS)
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def contents(path: str | os.PathLike[str]) -> Contents:
         path: A file that `Synthesizer.save` wrote.
 
     Raises:
-        ModelFileError: It cannot be read, or is no model file of synthgen.
+        ModelFileError: The file cannot be read, or is not a model file of synthgen.
     """
     header, tensors = read_model(path)
     learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"])}

@@ -228,13 +228,13 @@ class _CTGANLearner(StagedLearner):
         # Signs of the critic's scores in its loss: + fake packs, - real packs, 0 mixed packs.
         signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
         self.register_buffer("signs", signs, persistent=False)
-        # Rounded, as the model file holds them.
+        # Level frequencies are rounded as in the model file.
         if data.spans.total:
             parts = data.counts().cpu().split(data.spans.widths, 1)
             counts = [[shareable_counts(of_class) for of_class in part.numpy()] for part in parts]
-            told = torch.from_numpy(np.concatenate(counts, 1)).to(data.labels.device)
-            sampler.frequencies.copy_(_cumulated(told, data.spans).cpu())
-        farthest = torch.linalg.vector_norm(data.numbers, math.inf, 0)  # without a copy of them
+            rounded = torch.from_numpy(np.concatenate(counts, 1)).to(data.labels.device)
+            sampler.frequencies.copy_(_cumulated(rounded, data.spans).cpu())
+        farthest = torch.linalg.vector_norm(data.numbers, math.inf, 0)  # copies no numbers
         sampler.limits.copy_((10 * farthest.clamp(min=0.1).cpu()).round() / 10)
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}
         self.optimizers = [
@@ -273,35 +273,38 @@ class _CTGANLearner(StagedLearner):
 
     def axes(self) -> Axes:
         row = ("numbers", "levels")
-        told = ("levels", self.sampler.n_levels - self.sampler.spans.total)
+        condition = ("levels", self.sampler.n_levels - self.sampler.spans.total)
         return {
-            "sampler.layers.0.linear.table": {0: told},
-            "sampler.layers.1.linear.table": {0: told},
-            "sampler.layers.2.table": {0: told, 1: row},
+            "sampler.layers.0.linear.table": {0: condition},
+            "sampler.layers.1.linear.table": {0: condition},
+            "sampler.layers.2.table": {0: condition, 1: row},
             "sampler.layers.2.dense.weight": {0: row},
             "sampler.layers.2.dense.bias": {0: row},
             "sampler.limits": {0: ("numbers",)},
             "sampler.frequencies": {0: ("levels",) * self.sampler.n_labels},
             "critic.first.rows": {0: row * self.pac},
-            "critic.first.table": {0: told * self.pac},
+            "critic.first.table": {0: condition * self.pac},
         }
 
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        return self._judged(carried) if stage else self._judge(drawn)
+        return self._generator_loss(carried) if stage else self._critic_loss(drawn)
 
-    def _judge(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _critic_loss(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute the critic's Wasserstein loss with gradient penalty (Gulrajani et al. 2017)."""
         sampler, critic = self.sampler, self.critic
         numbers, logits = sampler(drawn["noise"], drawn["condition"])
         soft = sampler.spans.gumbel_softmax(logits, TEMPERATURE, drawn["gumbel"])
         fake = sampler.row(numbers, soft)
         packs = self.batch // self.pac
-        made, true = critic.seen(fake.detach()), critic.known(drawn["real"], drawn["values"])
+        made, true = (
+            critic.soft_part(fake.detach()),
+            critic.real_part(drawn["real"], drawn["values"]),
+        )
         # The first layer is linear, so its output for a mixed pack is the mix of the two outputs.
         between = torch.lerp(true, made, drawn["share"])
-        entered = torch.stack([made, true, between]) + critic.told(drawn["condition"])
+        entered = torch.stack([made, true, between]) + critic.condition_part(drawn["condition"])
         scores, one, two = critic(entered.flatten(0, 1), drawn["kept"][: 3 * packs])
         gap = scores.view(3, packs).mean(1).dot(self.signs)
         norm = critic.slope(one[2 * packs :], two[2 * packs :]).norm(2, 1)
@@ -309,19 +312,21 @@ class _CTGANLearner(StagedLearner):
         carried |= {"fake": fake, "logits": logits, "kept": drawn["kept"][3 * packs :]}
         return gap + PENALTY * ((norm - 1) ** 2).mean(), gap.detach()[None], carried
 
-    def _judged(self, carried: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _generator_loss(
+        self, carried: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute the generator's loss: the critic's score, and how well rows meet the condition.
 
         NOTE[DIFF]: the generator learns from the rows of the critic's update; the paper draws new
         rows.
         """
         critic = self.critic
-        entered = critic.seen(carried["fake"]) + critic.told(carried["condition"])
+        entered = critic.soft_part(carried["fake"]) + critic.condition_part(carried["condition"])
         scores, _, _ = critic(entered, carried["kept"])
-        loss, missed = -scores.mean(), self._missed(carried)
+        loss, missed = -scores.mean(), self._condition_loss(carried)
         return loss + missed, torch.stack([loss.detach(), missed.detach()]), {}
 
-    def _missed(self, carried: dict[str, Tensor]) -> Tensor:
+    def _condition_loss(self, carried: dict[str, Tensor]) -> Tensor:
         """Compute the cross-entropy of the code column that the condition fixes."""
         spans, logits = self.sampler.spans, carried["logits"]
         if not spans.total:
@@ -412,7 +417,7 @@ class CTGAN(NetworkSynthesizer):
         spans = Spans(layout.widths, layout.own)
         return _Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
 
-    def _beside(self, layout: Layout, n_labels: int) -> nn.Module:
+    def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:
         return critic(layout.n_numbers, sum(layout.widths), n_labels, self.pac)
 
     def _index(self, layout: Layout) -> int:

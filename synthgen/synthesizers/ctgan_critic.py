@@ -29,24 +29,24 @@ class Critic(nn.Module):
         self.first = WideLinear(pac * width, pac * n_levels, HIDDEN)
         # The last layer has no bias: it would cancel in the difference of scores.
         self.second, self.last = QuickLinear(HIDDEN, HIDDEN), linear(HIDDEN, 1, bias=False)
-        # Each row of a pack has weights of its own.
+        # Each position in a pack has its own weights.
         row = torch.arange(pac)
         self.register_buffer(
             "starts", row.repeat_interleave(n_conditions) * n_levels, persistent=False
         )
         self.register_buffer("origins", row[:, None] * width, persistent=False)
 
-    def told(self, condition: Tensor) -> Tensor:
-        """The part of the condition in the first layer, shape (packs, HIDDEN)."""
+    def condition_part(self, condition: Tensor) -> Tensor:
+        """What the condition adds to the first layer, shape (packs, HIDDEN)."""
         places = condition.reshape(len(condition) // self.pac, len(self.starts)) + self.starts
         return OneHot(places, len(self.first.table)).times(self.first.table, self.first.bias)
 
-    def seen(self, rows: Tensor) -> Tensor:
-        """The part of soft rows in the first layer, shape (packs, HIDDEN)."""
+    def soft_part(self, rows: Tensor) -> Tensor:
+        """What soft (generated) rows add to the first layer, shape (packs, HIDDEN)."""
         return product(rows.reshape(len(rows) // self.pac, -1), self.first.rows)
 
     def packed(self, rows: Encoded, spans: Spans) -> tuple[Tensor, Tensor]:
-        """Real rows as places in the first layer and the values there, shapes (..., packs, n)."""
+        """Real rows as positions in the first layer and values, both of shape (..., packs, n)."""
         numbers, n = rows.numbers, rows.numbers.shape[-1]
         columns = torch.arange(n, device=numbers.device).expand(numbers.shape)
         places = torch.cat([columns, rows.codes + (spans.offsets + n)], -1)
@@ -55,20 +55,20 @@ class Critic(nn.Module):
         by_pack = places.reshape(*packs, self.pac, places.shape[-1]) + self.origins
         return by_pack.flatten(-2), shares.reshape(by_pack.flatten(-2).shape)
 
-    def known(self, places: Tensor, shares: Tensor) -> Tensor:
-        """The part of real rows, as `packed`, in the first layer, shape (packs, HIDDEN)."""
+    def real_part(self, places: Tensor, shares: Tensor) -> Tensor:
+        """What real rows, as from `packed`, add to the first layer, shape (packs, HIDDEN)."""
         return OneHot(places, len(self.first.rows), shares).times(self.first.rows)
 
     def forward(self, entered: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs.
 
         Args:
-            entered: The sum of both parts of the first layer.
-            kept: What dropout multiplies the hidden units with, shape (packs, 2 * HIDDEN).
+            entered: Input of the first layer: the part of the rows plus that of the condition.
+            kept: Dropout's factors of the hidden units, shape (packs, 2 * HIDDEN).
         """
-        one = _bend(entered, kept[:, :HIDDEN])
+        one = _activation_factor(entered, kept[:, :HIDDEN])
         inner = self.second(entered * one)
-        two = _bend(inner, kept[:, HIDDEN:])
+        two = _activation_factor(inner, kept[:, HIDDEN:])
         return self.last(inner * two), one, two
 
     def slope(self, one: Tensor, two: Tensor) -> Tensor:
@@ -78,10 +78,13 @@ class Critic(nn.Module):
 
 
 def critic(n_numbers: int, n_levels: int, n_labels: int, pac: int) -> Critic:
-    told = n_levels + (n_labels if n_labels > 1 else 0)
-    return Critic(n_numbers + n_levels, told, (n_levels > 0) + (n_labels > 1), pac)
+    condition = n_levels + (n_labels if n_labels > 1 else 0)
+    return Critic(n_numbers + n_levels, condition, (n_levels > 0) + (n_labels > 1), pac)
 
 
-def _bend(x: Tensor, kept: Tensor) -> Tensor:
-    """What leaky ReLU and then dropout multiply `x` with: as they do a gradient, in one kernel."""
+def _activation_factor(x: Tensor, kept: Tensor) -> Tensor:
+    """The factor that leaky ReLU and dropout apply to `x`.
+
+    It is computed as the gradient of leaky ReLU at `x`, because that takes a single kernel.
+    """
     return torch.ops.aten.leaky_relu_backward(kept, x.detach(), LEAK, False)

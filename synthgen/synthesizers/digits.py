@@ -9,11 +9,11 @@ from synthgen.seeds import child_seed
 from synthgen.synthesizers.bins import MISSING, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest, grow
 
-# Trees of last digits are kept if, on held-out rows, they give the digits of a row a log-likelihood
-# higher by so much than a tree that knows the number's own bin alone.
+# Trees of last digits are kept if their mean log-likelihood on held-out rows is higher by at least
+# this than that of a tree that knows only the bin of the number.
 GAIN = 0.01
-# Rows that decide it: one half to learn from, one half to judge by.
-JUDGED_ROWS = 20_000
+# Rows for this comparison: the first half is for training, the other half is held out.
+COMPARED_ROWS = 20_000
 
 
 def learn_digits(
@@ -25,34 +25,39 @@ def learn_digits(
     min_leaf: int,
     seed: np.random.SeedSequence,
 ) -> Forest | None:
-    """Trees that tell how many zeros a number ends in; None where other columns tell nothing of it.
+    """Train trees that predict the number of trailing zeros of a number column.
 
     Args:
-        bins: Of the number.
-        zeros: How many zeros each training cell ends in, as `zeros_of` gives them. Shape (rows,).
-        features: Codes of the columns up to this one, the last. uint16 of shape (rows, columns).
-        trees: How many.
-        min_leaf: Rows of a leaf at the least.
-        seed: Of the bootstraps, and of the rows that decide.
+        bins: Codes of the number column.
+        zeros: Number of trailing zeros of each training cell (see `zeros_of`), shape (rows,).
+        features: Codes of the columns up to this one, which is the last; uint16 of shape (rows,
+            columns).
+        trees: Number of trees.
+        min_leaf: Smallest number of rows in a leaf.
+        seed: Seed of the bootstraps, and of the choice of the held-out rows.
+
+    Returns:
+        The trees; None if the other columns do not help to predict the zeros.
     """
     own = features[:, -1]
     rows = np.flatnonzero((own != MISSING) & ~bins.exact[np.minimum(own, bins.width - 1)])
-    told = zeros[rows].astype(np.uint16)
-    for few in range(MOST_ZEROS, 0, -1):  # numbers of zeros that fewer than five rows have
-        if 0 < (told == few).sum() < PRIVATE_ROWS:
-            told[told == few] = few - 1
-    if len(rows) < 4 * min_leaf or (told == told[0]).all():
+    classes = zeros[rows].astype(np.uint16)
+    for few in range(MOST_ZEROS, 0, -1):  # merge numbers of zeros that fewer than five rows have
+        if 0 < (classes == few).sum() < PRIVATE_ROWS:
+            classes[classes == few] = few - 1
+    if len(rows) < 4 * min_leaf or (classes == classes[0]).all():
         return None
     known = np.ascontiguousarray(features[rows])
-    if not _pays(known, told, min_leaf, child_seed(seed, 0)):
+    if not _improves(known, classes, min_leaf, child_seed(seed, 0)):
         return None
-    return grow(known, told, None, trees=trees, min_leaf=min_leaf, seed=child_seed(seed, 1))
+    return grow(known, classes, None, trees=trees, min_leaf=min_leaf, seed=child_seed(seed, 1))
 
 
-def _pays(
+def _improves(
     features: np.ndarray, zeros: np.ndarray, min_leaf: int, seed: np.random.SeedSequence
 ) -> bool:
-    rows = np.random.default_rng(seed).permutation(len(zeros))[:JUDGED_ROWS]
+    """Whether the other columns improve the prediction by `GAIN` on held-out rows."""
+    rows = np.random.default_rng(seed).permutation(len(zeros))[:COMPARED_ROWS]
     first, second = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     found = []
     for known in (features[:, -1:], features):
@@ -65,7 +70,7 @@ def _pays(
 def _likelihood(
     tree: Forest, features: np.ndarray, zeros: np.ndarray, learned: np.ndarray
 ) -> float:
-    """Mean logarithm of the share of each row's number of zeros in its leaf."""
+    """Mean log-likelihood of the rows: a row's share is that of its number of zeros in its leaf."""
     leaves = len(tree.shares.starts) - 1
     shares = np.zeros((leaves, MOST_ZEROS + 1))
     of = np.repeat(np.arange(leaves), np.diff(tree.shares.starts))

@@ -103,8 +103,8 @@ def _check_once(synthesizers: Sequence[Synthesizer]) -> None:
         if id(synthesizer) in seen:
             raise UsageError(
                 297,
-                f"job {i + 1}: this {type(synthesizer).__name__} has a job already, and would keep "
-                f"the rows of the last one only: give each job its own",
+                f"job {i + 1}: this {type(synthesizer).__name__} is in an earlier job already, and "
+                f"would keep only its last fit: give each job its own synthesizer",
             )
         seen.add(id(synthesizer))
 
@@ -157,7 +157,7 @@ def _train(
             progress.update(over, stage=f"networks side by side: {len(members)}")
             histories = run_together([tasks[i] for i in members])
             many = f"{len(members)} networks trained side by side"
-            say(many if len(members) > 1 else "1 network trained by itself: no other is like it")
+            say(many if len(members) > 1 else "1 network trained by itself: no other is similar")
             for i, history in zip(members, histories, strict=True):
                 go_on(i, history)
     return failed
@@ -176,13 +176,13 @@ def pays_together(synthesizer: Synthesizer) -> bool:
 
 
 def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
-    """Give the reason why a synthesizer is fitted by itself, or "" if there is none."""
+    """Return the reason why a synthesizer is fitted by itself, or "" if there is none."""
     if not isinstance(synthesizer, NetworkSynthesizer):
-        return "it is no network"
+        return "it is not a network"
     if synthesizer.checkpoint is not None:
         return "it writes a checkpoint"
     if together is False or (together is None and resolve(synthesizer.device).type != "cuda"):
-        return "side by side saves no time on a CPU" if together is None else "as was asked for"
+        return "side by side saves no time on a CPU" if together is None else "together=False"
     return ""
 
 

@@ -42,8 +42,8 @@ CLIP, WARM_UP, LEAST_RATE = 1.0, 50, 0.02
 # Location and scale of the logit-normal distribution of training times (Esser et al. 2024). It
 # favours late times, at which the dependence between numbers becomes visible.
 LATE, SPREAD = 0.8, 1.6
-# Share of the rows of a batch in which some levels carry no noise, and the share of levels that
-# carry none in such a row; `where` needs this.
+# `where` needs levels without noise in training: the share of a batch's rows that have some, and
+# the share of levels without noise in such a row.
 SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 SMALL_BATCH, LARGE_BATCH = 256, 4096
 # Level frequencies of a small class are smoothed with this many pseudo-rows from the base.
@@ -75,11 +75,11 @@ def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
     if not counts.sum():
         return base.float()
     shares = base.double().exp()
-    told = torch.from_numpy(shareable_counts(counts.numpy()))
+    rounded = torch.from_numpy(shareable_counts(counts.numpy()))
     few = counts < PRIVATE_ROWS
-    told[few] = told[few].sum() * shares[few] / shares[few].sum()
-    told += BORROWED * shares / shares.sum()
-    return (told / told.sum()).log().float()
+    rounded[few] = rounded[few].sum() * shares[few] / shares[few].sum()
+    rounded += BORROWED * shares / shares.sum()
+    return (rounded / rounded.sum()).log().float()
 
 
 def _drawn(size: int, codes: int) -> int:
@@ -107,7 +107,7 @@ class _FlowLearner(StagedLearner):
         self.dropout = LABEL_DROPOUT if several else 0.0
         tuned = sampler.label is not None and not several
         if tuned:
-            sampler.keep_most()
+            sampler.freeze_most()
         # Weights of the losses. In fine-tuning, all numbers together and all levels together weigh
         # the same; otherwise many number columns would take up the whole clipped gradient.
         sizes = torch.stack([data.used.sum(), data.spans.count.to(data.used)]).clamp(min=1)
@@ -292,8 +292,8 @@ class TabFlow(NetworkSynthesizer):
             label = self.schema_.classes[position]
             raise UsageError(
                 237,
-                f"class {label!r} is resampled, as it has fewer rows than a network learns from: "
-                "leave out where, and choose among the rows",
+                f"class {label!r} has too few rows for a network and is resampled, which does not "
+                "support where: leave out where, and filter the rows",
             )
         model = self._models[position]
         assert isinstance(model.sampler, Flow)
@@ -394,7 +394,7 @@ class TabFlow(NetworkSynthesizer):
         found = torch.stack(figures).reshape(NOISES, 2 * MOMENTS, len(rows)).mean(0).T
         return torch.cat([found.sum(1, keepdim=True), found], 1)
 
-    def _look(
+    def _validation_loss(
         self,
         sampler: Sampler,
         data: Data,
@@ -406,7 +406,7 @@ class TabFlow(NetworkSynthesizer):
         assert isinstance(sampler, Flow)
 
         real = Encoded.cat(list(held.values()))
-        sizes, of = self._told(held, labels)
+        sizes, of = self._held_labels(held, labels)
         # All time points form one batch of shape (MOMENTS * rows, ...).
         moments = (torch.arange(MOMENTS, device=self.device_) + 0.5) / MOMENTS
         times = moments.repeat_interleave(len(real))[:, None]

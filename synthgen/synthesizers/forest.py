@@ -13,28 +13,29 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.bins import MISSING, Shares
 
-# A tree's splits are learned from at most so many rows; its leaves are filled from all.
+# The splits of a tree are learned from at most this many rows; its leaves are filled from all rows.
 STRUCTURE_ROWS = 50_000
-# Up to so many codes are told apart as classes, of levels and of numbers; more by their order.
+# A column with at most this many levels, or codes of numbers, is predicted as classes; a column
+# with more is predicted as a rank.
 MOST_LEVELS, MOST_VALUES = 60, 20
-# The shares of a leaf are rounded to one of so many.
+# The shares of a leaf are rounded to multiples of 1 / SHARE_UNITS.
 SHARE_UNITS = 10_000
-# A bin gives way to another one at most half so far away.
+# A drawn bin may be replaced by another one at most half this many codes away.
 SPREAD = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """Several trees, side by side, as arrays; the node on the left of another one comes next.
+    """Several trees as arrays of nodes; the left child of a node is the next node.
 
     Attributes:
         roots: First node of each tree, int32.
-        feature: Column that a node looks at, int16; -1: it is a leaf.
-        threshold: The greatest code that goes left, uint16.
-        wraps: 1 where a missing cell goes left, uint16: one added to `MISSING` is 0, so that
-            `threshold` then is one more than the code.
-        right: Node on the right, int32; of a leaf itself.
-        leaf: Number of a leaf among all, int32; 0 for other nodes.
+        feature: Column by which a node splits, int16; -1 for a leaf.
+        threshold: Largest code that goes left, uint16; one more if `wraps` is 1.
+        wraps: 1 if missing cells go left, uint16. It is added to the code before the comparison,
+            and `MISSING` + 1 overflows to 0.
+        right: Right child, int32; a leaf has its own position.
+        leaf: Number of a leaf among all leaves, int32; 0 for other nodes.
         shares: The items of each leaf.
         codes: The code of each item, uint16.
     """
@@ -52,9 +53,9 @@ class Forest:
         """The leaf of each row in one of the trees.
 
         Args:
-            codes: Those of the columns before this one, and perhaps more; uint16 of shape
-                (rows, columns), in rows.
-            trees: Shape (rows,).
+            codes: Codes of the columns before this one; later columns are ignored. uint16 of shape
+                (rows, columns), stored row by row.
+            trees: The tree to use for each row, shape (rows,).
         """
         flat, width = codes.reshape(-1), codes.shape[1]
         node = self.roots[trees].astype(np.intp)
@@ -74,7 +75,7 @@ class Forest:
 
     @cached_property
     def _tests(self) -> np.ndarray:
-        """What a node asks, as one number: column, whether a missing cell goes left, threshold."""
+        """The test of a node packed into one number: `feature`, `wraps` and `threshold`."""
         wide = (a.astype(np.int64) for a in (self.feature, self.wraps, self.threshold))
         feature, wraps, threshold = wide
         return (feature << 17) + (wraps << 16) + threshold
@@ -89,10 +90,10 @@ class Forest:
         """A code for each row, from the leaf of a tree that `uniform` chooses.
 
         Args:
-            codes: As of `leaves`.
-            uniform: From 0 to 1. Shape (rows,).
-            is_bin: Whether a code is a bin, which may give way to another one between itself and
-                the next bins of the leaf, up to halfway; None: none may. Shape (codes,).
+            codes: See `leaves`.
+            uniform: Uniform random numbers from 0 to 1, shape (rows,).
+            is_bin: Whether a code is a bin, shape (codes,). A drawn bin may be replaced by one that
+                lies between it and the next code of the leaf, at most halfway. None: never.
         """
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
@@ -117,7 +118,7 @@ class Forest:
         """The share that each row's code has in its leaf of each tree.
 
         Args:
-            codes: As of `leaves`.
+            codes: See `leaves`.
             own: The code of each row, shape (rows,).
 
         Returns:
@@ -148,12 +149,12 @@ class Forest:
         """The inverse of `state`.
 
         Args:
-            arrays: As of `state`.
-            before: Columns before this one.
-            width: Codes from 0 that this one has beside `MISSING`.
+            arrays: The arrays from `state`.
+            before: Number of columns before this one.
+            width: Number of codes of this column, without `MISSING`.
 
         Raises:
-            ValueError, KeyError: no fit could have made it.
+            ValueError, KeyError: No fit could have written these arrays.
         """
         kinds = {"roots": "i4", "feature": "i2", "threshold": "u2", "wraps": "u2", "right": "i4"}
         kinds |= {"codes": "u2"}
@@ -167,14 +168,14 @@ class Forest:
         for name in ("threshold", "wraps", "right"):
             if len(found[name]) != nodes:
                 raise ValueError(f"{name} has {len(found[name])} nodes of {nodes}")
-        right = found["right"]  # onwards, so that every way ends, and past the node on the left
+        right = found["right"]  # children come after their node, so that every path ends in a leaf
         onwards = np.where(is_leaf, right == places, right > places + 1)
         if not onwards.all() or (right >= nodes).any():
-            raise ValueError("right leads nowhere")
+            raise ValueError("a right child that is not a later node")
         if (feature < -1).any() or (feature >= before).any() or (found["wraps"] > 1).any():
             raise ValueError("a split of no column")
         if ((roots < 0) | (roots >= nodes)).any():
-            raise ValueError("a root that is no node")
+            raise ValueError("a root that is not a node")
         shares = Shares(arrays["starts"], arrays["weights"])
         shares.check(int(is_leaf.sum()), len(found["codes"]))
         if ((found["codes"] >= width) & (found["codes"] != MISSING)).any():
@@ -191,20 +192,22 @@ def grow(
     min_leaf: int,
     seed: np.random.SeedSequence,
 ) -> Forest:
-    """Trees that tell the codes of a column from the columns before it, each on a bootstrap.
+    """Train trees that predict the codes of a column, each on its own bootstrap sample.
 
     Args:
-        before: uint16 of shape (rows, columns), in rows.
-        codes: uint16 of shape (rows,), `MISSING` for missing cells.
-        response: What trees predict, shape (rows,) or (rows, outputs); None: the codes as classes.
-        trees: How many; one alone learns from the rows as they are.
-        min_leaf: Rows of a leaf at the least.
-        seed: Of the bootstraps.
+        before: Codes of the columns before this one, uint16 of shape (rows, columns), stored row
+            by row.
+        codes: Codes of the column, uint16 of shape (rows,), `MISSING` for missing cells.
+        response: What the trees predict, shape (rows,) or (rows, outputs); None: the codes as
+            classes.
+        trees: Number of trees; a single tree learns from the rows themselves, without a bootstrap.
+        min_leaf: Smallest number of rows in a leaf.
+        seed: Seed of the bootstraps.
     """
     rows = len(codes)
     some = min(rows, STRUCTURE_ROWS)
     least = max(2, round(min_leaf * some / rows))
-    names, told = np.unique(codes, return_inverse=True)
+    names, classes = np.unique(codes, return_inverse=True)
     parts = []
     for tree in range(trees):
         rng = np.random.default_rng(child_seed(seed, tree))
@@ -216,12 +219,12 @@ def grow(
         settings: dict[str, Any] = {"min_samples_leaf": least, "random_state": 0}
         if response is None:
             model = DecisionTreeClassifier(criterion="entropy", **settings)
-            fitted = model.fit(X, told[chosen]).tree_
+            fitted = model.fit(X, classes[chosen]).tree_
         else:
             model = DecisionTreeRegressor(**settings)
             fitted = model.fit(X, response[chosen]).tree_
         nodes = _nodes(fitted)
-        parts.append((nodes, *_filled(nodes, before, told, drawn, names)))
+        parts.append((nodes, *_filled(nodes, before, classes, drawn, names)))
     return _joined(parts)
 
 
@@ -229,7 +232,7 @@ def _nodes(fitted: Any) -> dict[str, np.ndarray]:
     """The nodes of a fitted tree of scikit-learn."""
     is_leaf = fitted.children_left < 0
     places = np.arange(fitted.node_count, dtype=np.int32)
-    assert (is_leaf | (fitted.children_left == places + 1)).all()  # depth first
+    assert (is_leaf | (fitted.children_left == places + 1)).all()  # scikit-learn stores depth first
     wraps = np.where(is_leaf, 0, fitted.missing_go_to_left).astype(np.uint16)
     below = np.floor(np.clip(np.where(is_leaf, 0, fitted.threshold), 0, MISSING - 1))
     return {
@@ -243,17 +246,17 @@ def _nodes(fitted: Any) -> dict[str, np.ndarray]:
 def _filled(
     nodes: dict[str, np.ndarray],
     before: np.ndarray,
-    told: np.ndarray,
+    classes: np.ndarray,
     drawn: np.ndarray,
     names: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number of items, weights and codes of each leaf, from the rows drawn."""
+    """Fill the leaves of a tree with the drawn rows: numbers of items, weights and codes."""
     leaf = _numbered(nodes["feature"])
     empty = Shares(np.zeros(1, np.int64), np.zeros(0, np.uint16))
     one = Forest(np.zeros(1, np.int32), **nodes, leaf=leaf, shares=empty, codes=names)
     where = one.leaves(before, np.zeros(len(before), np.int64))
     leaves, width = int((nodes["feature"] < 0).sum()), len(names)
-    key = where[drawn].astype(np.int64) * width + told[drawn]
+    key = where[drawn].astype(np.int64) * width + classes[drawn]
     found, counts = np.unique(key, return_counts=True)
     of, item = found // width, found % width
     total = np.bincount(of, weights=counts, minlength=leaves)
@@ -280,6 +283,6 @@ def _joined(
 
 
 def _numbered(feature: np.ndarray) -> np.ndarray:
-    """The leaves in the order of the nodes."""
+    """Number of each leaf, in the order of the nodes; 0 for other nodes."""
     is_leaf = feature < 0
     return np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)

@@ -58,8 +58,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
     if home is None:
         raise ModelFileError(
             404,
-            f"{path} holds a {header['class']!r}, which is not synthgen's: call load of that class "
-            "itself",
+            f"{path} holds a {header['class']!r}, which is not part of synthgen: call the load "
+            "method of that class",
         )
     cls = getattr(import_module(home), header["class"])
     with naming(path):
@@ -111,7 +111,7 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
         raise UsageError(205, f"cannot import the synthesizer {synthesizer!r}: {error}") from error
     if isabstract(found) or not (isinstance(found, type) and issubclass(found, Synthesizer)):
         raise UsageError(
-            205, f"{synthesizer!r} is no synthgen.Synthesizer: derive it from that class"
+            205, f"{synthesizer!r} is not a synthgen.Synthesizer: derive it from that class"
         )
     return found()
 

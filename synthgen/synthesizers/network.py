@@ -54,7 +54,7 @@ KEPT, UNITS = 7, 2048
 # (MOVING).
 ENCODING, MOVING = 120, 48
 # Number of rows whose losses are computed in one batch.
-ASKED_AT_ONCE = 2000
+LOSSES_AT_ONCE = 2000
 
 
 class Plan(NamedTuple):
@@ -123,7 +123,7 @@ class NetworkSynthesizer(SavedNetworks):
     def check_savable(self, counts: Mapping[Any, int]) -> None:
         check_rows_to_save(counts, MIN_ROWS)
 
-    # --- what a subclass says ---------------------------------------------------------------------
+    # --- what a subclass defines ------------------------------------------------------------------
 
     @abstractmethod
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
@@ -133,7 +133,7 @@ class NetworkSynthesizer(SavedNetworks):
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         """Build the learner that trains `sampler` on `data`, without initial weights."""
 
-    def _beside(self, layout: Layout, n_labels: int) -> torch.nn.Module:
+    def _unsaved(self, layout: Layout, n_labels: int) -> torch.nn.Module:
         """Build the networks that are trained but not saved, such as a critic."""
         return torch.nn.Module()
 
@@ -160,8 +160,8 @@ class NetworkSynthesizer(SavedNetworks):
         batch = batch or self._batch(rows, self.device_)
         width = self._drawn(layout)
         with torch.device("meta"):  # networks without memory
-            sampler, beside = self._built(layout, n_labels, size), self._beside(layout, n_labels)
-        own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, beside))
+            sampler, unsaved = self._built(layout, n_labels, size), self._unsaved(layout, n_labels)
+        own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, unsaved))
         levels, codes = sum(layout.widths), len(layout.widths)
         row = 4 * layout.n_numbers + codes * code_type(layout.widths).itemsize
         return Budget(
@@ -266,7 +266,7 @@ class NetworkSynthesizer(SavedNetworks):
         self.scope_ = {classes[p]: scope for p, scope in scopes.items()}
         self.history_ = {classes[p]: m.history for p, m in self._models.items()}
 
-    def _look(
+    def _validation_loss(
         self,
         sampler: Sampler,
         data: Data,
@@ -287,7 +287,7 @@ class NetworkSynthesizer(SavedNetworks):
             seed: Seed of the training.
         """
         like = next(sampler.parameters())
-        sizes, of = self._told(held, labels)
+        sizes, of = self._held_labels(held, labels)
         made_of_classes: Any = sampler.made  # CTGAN and TVAE take the class of each row as well
         flat = [_flat(real, data) for real in held.values()]
 
@@ -304,14 +304,14 @@ class NetworkSynthesizer(SavedNetworks):
 
         return distance
 
-    def _told(
+    def _held_labels(
         self, held: dict[int, Encoded], labels: np.ndarray | None
     ) -> tuple[list[int], torch.Tensor]:
         """Count the held-out rows of each class, and list the class label of each of them."""
         sizes = [len(real) for real in held.values()]
-        told = torch.tensor([0 if labels is None else p for p in held], device=self.device_)
+        of_class = torch.tensor([0 if labels is None else p for p in held], device=self.device_)
         counts = torch.tensor(sizes, device=self.device_)
-        return sizes, told.repeat_interleave(counts, output_size=sum(sizes))
+        return sizes, of_class.repeat_interleave(counts, output_size=sum(sizes))
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):
@@ -371,7 +371,7 @@ class NetworkSynthesizer(SavedNetworks):
         steps = max(1, steps // 2) if role == "adapted" else steps
         return Plan(rows, steps, self._batch(rows, device))
 
-    # --- what a holder of the file can ask --------------------------------------------------------
+    # --- losses of single rows, which a holder of the file can compute ----------------------------
 
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: torch.Tensor, generator: torch.Generator
@@ -395,7 +395,7 @@ class NetworkSynthesizer(SavedNetworks):
         target = self.schema_[self.schema_.target]
         places = target.positions(table.frame[target.name])
         found: np.ndarray | None = None
-        for position, model, told in _asked(self._models, len(known)):
+        for position, model, label in _covered(self._models, len(known)):
             rows = np.flatnonzero(places == position)
             encoder = model.encoder
             frame = table.frame.iloc[rows].reset_index(drop=True)
@@ -403,12 +403,12 @@ class NetworkSynthesizer(SavedNetworks):
                 if column.kind in LEVELS:  # a level that the file lacks counts as missing
                     lost = column.positions(frame[column.name]) < 0
                     frame[column.name] = frame[column.name].mask(lost)
-            for start in range(0, len(rows), ASKED_AT_ONCE):
-                some = slice(start, start + ASKED_AT_ONCE)
+            for start in range(0, len(rows), LOSSES_AT_ONCE):
+                some = slice(start, start + LOSSES_AT_ONCE)
                 rng = np.random.default_rng(child_seed(seed, 0))
                 encoded = encoder.transform(frame.iloc[some], rng, device=self.device_)
                 encoded = Encoded(encoded.numbers, encoded.codes.long())
-                labels = torch.full((len(encoded),), told, device=self.device_)
+                labels = torch.full((len(encoded),), label, device=self.device_)
                 generator = torch_generator(child_seed(seed, 1), self.device_)
                 losses = self._row_losses(model.sampler, encoded, labels, generator)
                 if losses is None:
@@ -438,7 +438,7 @@ class NetworkSynthesizer(SavedNetworks):
         return model.encoder.inverse_transform(found)
 
 
-def _asked(
+def _covered(
     models: dict[int, TrainedNetwork], classes: int
 ) -> Iterator[tuple[int, TrainedNetwork, int]]:
     """List (position of a class, network, label in the network) for each class with a likelihood.

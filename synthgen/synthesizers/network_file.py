@@ -41,10 +41,10 @@ class TrainedNetwork:
     """A trained network that generates rows of one class.
 
     Attributes:
-        encoder: Fitted on its training rows.
-        sampler: Generates encoded rows.
+        encoder: The encoder, fitted on the training rows of the network.
+        sampler: The network, which generates encoded rows.
         label: Position of the class among those of the sampler.
-        history: Of its training.
+        history: The history of its training.
     """
 
     encoder: Encoder
@@ -93,8 +93,8 @@ def write_network(
 
     Args:
         model: The model; it is not changed.
-        path: Where to write.
-        keep_class_names: Whether to name classes of fewer than five rows.
+        path: Path of the file.
+        keep_class_names: Whether the file names classes with fewer than five rows.
 
     Returns:
         A sentence for each column that was coarsened, and for the classes that are not named.
@@ -113,7 +113,7 @@ def write_network(
     entries, notes = [], [*model._notes, *([note] if note else [])]
     for i, (position, network) in enumerate(model._models.items()):
         encoder, state = network.encoder, network.sampler.state_dict()
-        if model._frame is not None:  # what was read from a file is coarse already
+        if model._frame is not None:  # a model from a file is coarsened already
             encoder, coarse = coarsened(encoder, model._frame)
             notes += [note for note in coarse if note not in notes]
         described, arrays = encoder.state()
@@ -126,7 +126,7 @@ def write_network(
                 "n_labels": network.sampler.n_labels,
                 "rows": network.sampler.rows,
                 "encoder": described,
-                # The clock would make two files of one model differ.
+                # The training time would make the files of two equal models differ.
                 "history": asdict(network.history) | {"seconds": 0.0},
             }
         )
@@ -155,9 +155,9 @@ def read_network(
 
     Args:
         cls: The class that the file names.
-        header: Of the file.
-        tensors: Of the file.
-        device: For the networks.
+        header: Header of the file.
+        tensors: Arrays of the file, by name.
+        device: Device of the networks.
 
     Raises:
         ModelFileError: A value is missing, cannot come from `write_network`, or gives a model that
@@ -186,7 +186,8 @@ def _read_parameters(cls: type[N], header: Stored, device: str) -> N:
     try:
         model._check_params()
     except UsageError as error:
-        raise header["params"].wrong(f"what {cls.__name__} takes ({error.message})") from error
+        wanted = f"parameters that {cls.__name__} accepts ({error.message})"
+        raise header["params"].wrong(wanted) from error
     return model
 
 
@@ -202,7 +203,7 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
     for i, entry in enumerate(header["models"].entries()):
         position = entry["position"].whole(0, len(classes) - 1)
         if position in model._models:
-            raise entry["position"].wrong("a class of its own")
+            raise entry["position"].wrong("a class that no other network has")
         header["counts"].entries()[position].whole(1)
         network = _read_network(model, entry, under(tensors, f"{i}/"))
         columns = list(network.encoder.columns)
@@ -210,11 +211,11 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
         if [(c.name, c.kind) for c in columns] != [(c.name, c.kind) for c in first]:
             raise entry["encoder"].wrong("of the same columns as models[0].encoder")
         if target.name in [c.name for c in columns]:
-            raise header["target"].wrong("a column that is no feature")
+            raise header["target"].wrong("a column that is not a feature")
         model._models[position] = network
     if not model._models:
         raise header["models"].wrong("a list of networks")
-    # Each class may have limits of its own; those of the model hold all of them.
+    # Each class may have its own limits; the limits of the model cover those of all classes.
     each = zip(*(m.encoder.columns for m in model._models.values()), strict=True)
     model.schema_ = Schema((*map(joined, each), target), target.name)
     model.counts_ = dict(zip(classes, counts, strict=True))
@@ -227,7 +228,7 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
     model.history_ = {classes[p]: m.history for p, m in model._models.items()}
     model.fallback_ = ()
     model._bootstrap = None
-    model._frame = None  # what a file holds is coarse already
+    model._frame = None  # a model from a file is coarsened already
     model._notes = [note.text() for note in header["coarsened"].entries()]
     model._others = (0, 0)
     if "other_classes" in header:
@@ -245,7 +246,7 @@ def _read_network(
         name: torch.from_numpy(np.array(array))
         for name, array in under(tensors, "sampler/").items()
     }
-    with torch.device("meta"):  # shapes without memory, whatever the file asks for
+    with torch.device("meta"):  # compare shapes before the file can make us allocate memory
         check_arrays(model._built(encoder.layout, n_labels, rows), state)
     sampler = model._built(encoder.layout, n_labels, rows)
     sampler.load_state_dict(state)
@@ -280,7 +281,7 @@ def _try_out(model: SavedNetworks) -> None:
             generator = torch_generator(np.random.SeedSequence(0), model.device_)
             made = network.sampler.generate(TRIED_ROWS, generator, network.label)
         if not made.numbers.isfinite().all():
-            raise wrong(f"models[{i}]", "a network of rows that are not finite", "of finite ones")
+            raise wrong(f"models[{i}]", "a network of infinite numbers", "one of finite numbers")
         places = torch.linspace(-4, 4, rows)[:, None].repeat(1, encoder.n_numbers)
         levels = torch.arange(rows)[:, None] % torch.tensor(encoder.widths, dtype=torch.int64)
         for encoded in (Encoded(places, levels), made):

@@ -27,9 +27,10 @@ from synthgen.training.runner import History, Task
 if TYPE_CHECKING:
     from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role
 
-# Early stopping looks at a tenth of the rows of the class, if that is at least HELD_OUT_MIN rows.
+# For early stopping, a tenth of the rows of the class is held out, at most HELD_OUT_MAX rows; none
+# if that is fewer than HELD_OUT_MIN rows.
 HELD_OUT_SHARE, HELD_OUT_MIN, HELD_OUT_MAX = 0.1, 20, 1000
-LONG_FIT = 20  # seconds from which a fit says beforehand how long it will take
+LONG_FIT = 20  # a training of at least this many seconds says beforehand how long it will take
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,8 @@ class _Training:
         name: For the progress display: a class, or "all rows".
         rows: Positions of its training rows in the table, shape (n,).
         held: Positions of the held-out rows of each class, by position of the class.
-        seed: Of everything random in it.
-        conditional: Whether the class is a condition of the network, and not the same in all rows.
+        seed: Seed of the training.
+        conditional: Whether the class is a condition of the network.
         role: Trained once, pre-trained as a base, or fine-tuned from one.
         base: For a fine-tuned network, the learner and the encoder of its base.
     """
@@ -58,14 +59,14 @@ class _Training:
 class NetworkFit:
     """The trainings that make up one fit.
 
-    Each class with scope "class" has a network of its own. The others share one network that
-    learns from all rows; for scope "adapt" a copy of it is fine-tuned on the rows of the class.
+    Each class with scope "class" has its own network. The other classes share one network that
+    learns from all rows; for scope "adapt", a copy of it is fine-tuned on the rows of the class.
 
     Args:
-        owner: The synthesizer; its hyperparameters say how the networks are built.
+        owner: The synthesizer, whose hyperparameters define the networks.
         table: The training rows.
         scopes: The scope of each class that a network learns, by position of the class.
-        seed: Of the whole fit.
+        seed: Seed of the whole fit.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class NetworkFit:
         self.held = {p: _held_out(self.labels, p, child_seed(seed, p)) for p in scopes}
 
     def runs(self) -> Generator[Task, History, dict[int, TrainedNetwork]]:
-        """A coroutine that yields each training as a `Task` and is sent back its `History`.
+        """Yield each training as a `Task`, and receive its `History`.
 
         Returns:
             The network of each class, by position of the class, in the order of `scopes`.
@@ -123,7 +124,7 @@ class NetworkFit:
         )
 
     def _of_all(self, shared: list[int], *, goes_on: bool) -> _Training:
-        """Training on all rows, the held-out ones of the classes in `shared` left out."""
+        """Training on all rows except the held-out rows of the classes in `shared`."""
         held = {p: self.held[p] for p in shared}
         return _Training(
             "all rows",
@@ -134,62 +135,74 @@ class NetworkFit:
             role="base" if goes_on else "whole",
         )
 
-    def _train(self, of: _Training) -> Generator[Task, History, tuple[Learner, TrainedNetwork]]:
-        """Build one network, have it trained, and give it back with its learner."""
+    def _train(
+        self, training: _Training
+    ) -> Generator[Task, History, tuple[Learner, TrainedNetwork]]:
+        """Build one network, yield its training, and return its learner and the trained network."""
         owner, features = self.owner, self.table.schema.features
-        frame = self._frame(of.rows)
-        rng = np.random.default_rng(child_seed(of.seed, 0))
+        frame = self._frame(training.rows)
+        rng = np.random.default_rng(child_seed(training.seed, 0))
         encoder = (
-            of.base[1] if of.base else Encoder.fit(frame, features, max_levels=owner.max_levels)
+            training.base[1]
+            if training.base
+            else Encoder.fit(frame, features, max_levels=owner.max_levels)
         )
-        n_labels = len(self.table.schema.classes) if of.conditional else 1
-        held = any(len(rows) for rows in of.held.values())
-        plan = owner._plan(len(of.rows), of.role, owner.device_, held=held)
-        plan = plan._replace(size=of.base[0].sampler.rows) if of.base else plan
-        budget = owner.budget(encoder.layout, n_labels, len(of.rows), plan.size, plan.batch)
+        n_labels = len(self.table.schema.classes) if training.conditional else 1
+        held = any(len(rows) for rows in training.held.values())
+        plan = owner._plan(len(training.rows), training.role, owner.device_, held=held)
+        plan = plan._replace(size=training.base[0].sampler.rows) if training.base else plan
+        budget = owner.budget(encoder.layout, n_labels, len(training.rows), plan.size, plan.batch)
         budget.check(owner.device_)
-        labels = self.labels[of.rows] if of.conditional else np.zeros(len(of.rows), np.int64)
+        labels = (
+            self.labels[training.rows]
+            if training.conditional
+            else np.zeros(len(training.rows), np.int64)
+        )
         encoded = encoder.transform(frame, rng, device=owner.device_)
         placed = torch.from_numpy(labels).to(owner.device_)
         data = Data(encoded, placed, n_labels, encoder.layout)
-        learner = self._learner(of, data, encoder.layout, plan)
-        looked = {
+        learner = self._learner(training, data, encoder.layout, plan)
+        held_out = {
             p: encoder.transform(self._frame(rows), rng, device=owner.device_)
-            for p, rows in of.held.items()
+            for p, rows in training.held.items()
             if len(rows)
         }
-        conditions = self.labels if of.conditional else None
+        conditions = self.labels if training.conditional else None
         history = yield Task(
             learner,
             plan.steps,
-            torch_generator(child_seed(of.seed, 1), owner.device_),
+            torch_generator(child_seed(training.seed, 1), owner.device_),
             held_out=(
-                owner._look(learner.sampler, data, looked, conditions, of.seed) if looked else None
+                owner._validation_loss(learner.sampler, data, held_out, conditions, training.seed)
+                if held_out
+                else None
             ),
-            progress=self._reported(of.name, budget),
-            goes_on=of.role == "base",
+            progress=self._reported(training.name, budget),
+            goes_on=training.role == "base",
             alike=self._alike(encoder, data),
             slots=encoder.slots,
             again=self._in_layout(data, plan),
             budget=budget,
         )
-        label = next(iter(of.held)) if of.conditional else 0
+        label = next(iter(training.held)) if training.conditional else 0
         return learner, TrainedNetwork(encoder, learner.sampler, label, history)
 
     def _frame(self, rows: np.ndarray) -> Any:
         return self.table.frame.iloc[rows].reset_index(drop=True)
 
-    def _learner(self, of: _Training, data: Data, layout: Layout, plan: Plan) -> StagedLearner:
-        """A learner with its first weights, or with those of the base, on the device."""
+    def _learner(
+        self, training: _Training, data: Data, layout: Layout, plan: Plan
+    ) -> StagedLearner:
+        """A learner with initial weights, or with those of the base, on the device."""
         owner = self.owner
         learner = owner._learner(owner._built(layout, data.n_labels, plan.size), data, plan.batch)
-        initialise(learner, torch_generator(child_seed(of.seed, 2), torch.device("cpu")))
-        if of.base:
-            learner.start_from(of.base[0])
+        initialise(learner, torch_generator(child_seed(training.seed, 2), torch.device("cpu")))
+        if training.base:
+            learner.start_from(training.base[0])
         return learner.to(owner.device_)
 
     def _alike(self, encoder: Encoder, data: Data) -> tuple[object, ...]:
-        """What another fit must share for one of its networks to be trained beside this one."""
+        """What the networks of two fits must have in common to be trained side by side."""
         params = self.owner.get_params(deep=False)
         for name in ("verbose", "checkpoint", "classes", "schema", "random_state", "steps"):
             params.pop(name, None)
@@ -210,9 +223,9 @@ class NetworkFit:
         return again
 
     def _reported(self, name: str, budget: Budget) -> Callable[[int, int], None]:
-        """What a training calls with (steps done, steps in all).
+        """The function to which a training reports (steps done, steps in all).
 
-        It moves the progress bar, and after a few steps says how long a long training will take.
+        It moves the progress bar, and after a few steps announces the duration of a long training.
         """
         display = self.display
         words = f"training on {name} ({next(self.numbers)} of {self.total})"
@@ -238,7 +251,7 @@ class NetworkFit:
 
 
 def _held_out(labels: np.ndarray, position: int, seed: np.random.SeedSequence) -> np.ndarray:
-    """Rows of one class that no network of the class is trained on; none if there are too few."""
+    """Rows of one class that are held out from its trainings; none if the class is too small."""
     rows = np.flatnonzero(labels == position)
     wanted = min(HELD_OUT_MAX, int(HELD_OUT_SHARE * len(rows)))
     if wanted < HELD_OUT_MIN:

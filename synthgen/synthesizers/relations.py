@@ -1,7 +1,7 @@
-"""What ties the columns of a table exactly: found on all training rows, kept in every new row.
+"""Exact relations between columns: found in all training rows, and kept in every new row.
 
-What is believed passes the same tests as a rule (`synthgen.encoding.evidence`); here each column
-owes something to the columns before it only, so that rows can be drawn column by column.
+A relation is accepted by the same tests as a rule (`synthgen.encoding.evidence`). Here each column
+depends only on the columns before it, so that rows can be drawn column by column.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from synthgen.encoding.evidence import (
 )
 from synthgen.synthesizers.bins import Bins
 
-# Cells that equal another column's: at least this share of the rows, five times as many as by
-# chance, and of a value that at most one row in a hundred holds, as others come out equal anyway.
+# A column copies another one if at least this share and number of rows have equal cells, and five
+# times as many as by chance. Only values that at most one row in a hundred holds are counted,
+# because frequent values are often equal by chance.
 SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.01
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What a column owes to the columns before it.
+    """How a column depends on the columns before it.
 
     Attributes:
-        decided_by: The column whose code decides the one of this; -1: none does.
-        codes: The code of this column for each of that one, and last for its missing cells.
-        inputs, weights, constant: This number is the constant and the weighted sum of those
-            numbers; no inputs: it is not.
+        decided_by: The column whose code determines the code of this column; -1: none.
+        codes: The code of this column for each code of that column, and last for a missing cell.
+        inputs, weights, constant: This column is the constant plus the weighted sum of the input
+            columns; without inputs, it is not a sum.
         floors, ceilings: Columns that this one is never below or never above.
-        gaps: Least distance to each of the floors, then of the ceilings.
-        same: Columns of which some cells of this one are copies.
+        gaps: Smallest distance to each of the floors, then to each of the ceilings.
+        same: Columns from which some cells of this column are copied.
     """
 
     decided_by: int = -1
@@ -55,7 +56,7 @@ class Relation:
 
     @property
     def is_derived(self) -> bool:
-        """Whether nothing of the column is left to draw."""
+        """Whether other columns determine this column completely, so that nothing is drawn."""
         return self.decided_by >= 0 or bool(self.inputs)
 
     def to_json(self) -> dict[str, Any]:
@@ -72,10 +73,10 @@ class Relation:
         """The inverse of `to_json` for the last of `bins`.
 
         Raises:
-            ValueError, TypeError: it is no relation to the columns before it.
+            ValueError, TypeError: The data are not a relation to the columns before it.
         """
         if not isinstance(data, Mapping) or set(data) - set(cls.__dataclass_fields__):
-            raise ValueError(f"{data!r} is no relation")
+            raise ValueError(f"{data!r} is not a relation")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         found = cls(**given)
         own, before = bins[-1], len(bins) - 1
@@ -85,9 +86,9 @@ class Relation:
         ):
             raise ValueError("a relation to no column")
         if not all(
-            bins[k].is_number and own.is_number and _are_alike(bins[k], own) for k in places
+            bins[k].is_number and own.is_number and _can_compare(bins[k], own) for k in places
         ):
-            raise ValueError("a relation between columns that are not alike")
+            raise ValueError("a relation between columns that cannot be compared")
         if found.decided_by >= 0:
             wanted = bins[found.decided_by].width + 1
             codes = all(_is_whole(c, -1, own.width) for c in found.codes)
@@ -95,7 +96,7 @@ class Relation:
                 raise ValueError("codes beyond those of the column")
         numbers = (*found.weights, found.constant, *found.gaps)
         if not all(isinstance(v, int | float) and np.isfinite(v) for v in numbers):
-            raise ValueError("a weight that is no number")
+            raise ValueError("a weight that is not a number")
         bounds = len(found.floors) + len(found.ceilings)
         if len(found.weights) != len(found.inputs) or len(found.gaps) != bounds:
             raise ValueError("weights or gaps of other columns")
@@ -106,7 +107,7 @@ def _is_whole(value: Any, least: int, below: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < below
 
 
-def _are_alike(one: Bins, two: Bins) -> bool:
+def _can_compare(one: Bins, two: Bins) -> bool:
     """Whether values of two columns of numbers can be compared."""
     dates = [bins.column.kind == "datetime" for bins in (one, two)]
     if not any(dates):
@@ -118,7 +119,7 @@ def _are_alike(one: Bins, two: Bins) -> bool:
 
 
 def comparable(bins: Bins, values: np.ndarray) -> np.ndarray:
-    """Values as numbers that alike columns share: ticks of dates, float64 of others."""
+    """Values on a scale that comparable columns share: ticks of dates, float64 of numbers."""
     return values if bins.column.kind == "datetime" else bins.plain(values)
 
 
@@ -136,7 +137,7 @@ class _Cells:
     bins: Bins
     numbers: np.ndarray  # comparable values, or levels
     gone: np.ndarray
-    names: np.ndarray  # which distinct cell each is, missing ones too
+    names: np.ndarray  # the number of each cell's distinct value; missing is one more value
     distinct: int
 
     @property
@@ -145,7 +146,7 @@ class _Cells:
 
     @property
     def is_rounded(self) -> bool:
-        """Whether its numbers are whole, or have a known number of decimals."""
+        """Whether the numbers are whole, or have a known number of decimals."""
         return self.bins.low.dtype == np.int64
 
     @property
@@ -159,9 +160,9 @@ def find_relations(
     """The relation of each column to those before it.
 
     Args:
-        bins: Of each column, the class first.
-        cells: Values and mask of missing cells of each, as `Bins.values` gives them.
-        seed: Of the rows that are looked at first.
+        bins: Codes of each column, the class first.
+        cells: Values and mask of missing cells of each column (see `Bins.values`).
+        seed: Seed for the choice of the rows that are tested first.
     """
     rows = len(cells[0][0])
     probe = np.random.default_rng(seed).permutation(rows)[:PROBE]
@@ -220,7 +221,7 @@ def _codes(cell: _Cells) -> np.ndarray:
 def _linear(
     known: Sequence[_Cells], j: int, free: Sequence[int], probe: np.ndarray
 ) -> Relation | None:
-    """The weighted sum of numbers that a number is, by least squares."""
+    """The relation that makes a column the weighted sum of earlier ones, found by least squares."""
     cell = known[j]
     inputs = [
         k
@@ -252,7 +253,7 @@ def _bounds_and_copies(
     counts = np.bincount(cell.names)
     rare = ~cell.gone & (counts[cell.names] <= max(COMMON * len(cell.names), PRIVATE_ROWS))
     for k, other in enumerate(before):
-        if not (other.is_number and other.varies and _are_alike(other.bins, cell.bins)):
+        if not (other.is_number and other.varies and _can_compare(other.bins, cell.bins)):
             continue
         side, gap = _side(other, cell, probe)
         if side > 0:
@@ -278,7 +279,7 @@ def _equal(other: _Cells, cell: _Cells, rare: np.ndarray) -> np.ndarray:
 
 
 def _side(other: _Cells, cell: _Cells, probe: np.ndarray) -> tuple[int, float]:
-    """1 if a column is never below the other, -1 if never above, else 0; and the least gap."""
+    """1 if `cell` is never below `other`, -1 if it is never above, else 0; and the smallest gap."""
     there = ~(other.gone | cell.gone)
     rows = np.flatnonzero(there)
     some = np.searchsorted(rows, probe[there[probe]])
@@ -300,9 +301,9 @@ def copied(
     """Position in ``relation.same`` of the column that each training cell equals; -1: none.
 
     Args:
-        relation: Of the last column.
+        relation: Relation of the last column.
         cells: Values and masks of the columns up to this one.
-        bins: Of these columns.
+        bins: Codes of these columns.
     """
     cell = _cells(bins[-1], *cells[-1])
     counts = np.bincount(cell.names)

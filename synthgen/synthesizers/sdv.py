@@ -23,7 +23,7 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 
 MODELS = ("GaussianCopula", "CTGAN", "TVAE", "CopulaGAN")
-# From fewer rows SDV's models estimate nothing.
+# A class with fewer rows is resampled, because SDV's models learn nothing from it.
 MIN_ROWS = 10
 # Rows are generated in whole blocks: a longer sample begins with the rows of a shorter one.
 BLOCK = 1024
@@ -34,8 +34,8 @@ class _SDVColumn:
     """One column of one class in the form for SDV: level names, or distances from the minimum."""
 
     column: Column
-    values: np.ndarray  # its distinct values in the class; for levels their codes
-    name: str  # empty for a column that has nothing to learn
+    values: np.ndarray  # the distinct values in the class; for levels, their codes
+    name: str  # the column's name for SDV; empty if there is nothing to learn
 
     @staticmethod
     def of(column: Column, series: pd.Series, place: int) -> tuple[_SDVColumn, pd.Series | None]:
@@ -94,14 +94,14 @@ def _above(values: np.ndarray, lowest: Any) -> np.ndarray:
 class SDV(Synthesizer):
     """A single-table synthesizer of SDV (Patki et al. 2016, "The Synthetic Data Vault").
 
-    One model is trained for each class, on its rows alone. So exact numbers of rows need no
-    conditional sampling, which SDV does by rejection. SDV decides how columns are transformed; the
-    schema of synthgen says which are categories and which are numbers. SDV uses global random
-    states: they are seeded, and restored afterwards.
+    One model is trained for each class, on the rows of that class alone. So exact numbers of rows
+    need no conditional sampling, which SDV does by rejection. SDV decides how columns are
+    transformed; the schema of synthgen says which columns are categories and which are numbers. SDV
+    uses global random states: they are seeded, and restored afterwards.
 
     Args:
         model: "GaussianCopula", "CTGAN", "TVAE" or "CopulaGAN".
-        epochs: Passes of the networks over the rows; None: SDV's default, 300.
+        epochs: Number of passes over the rows to train a network; None: SDV's default, 300.
         classes, schema, random_state: See `Synthesizer`.
 
     Attributes:
@@ -200,7 +200,7 @@ class SDV(Synthesizer):
         return as_frame(series, [part.column.name for part in parts], rows)
 
     def _block(self, model: Any, seed: np.random.SeedSequence) -> pd.DataFrame:
-        """A block of rows from `seed`; SDV alone would always continue from its own seed."""
+        """Generate a block of rows from `seed`; by itself, SDV continues from its own seed."""
         state = cast(int, seed.generate_state(1)[0].item()) >> 1
         with _forked(seed):
             model._set_random_state(state)

@@ -13,16 +13,16 @@ class Data(torch.nn.Module):
 
     Args:
         rows: The encoded rows.
-        labels: Class of each row, int64 of shape (rows,); 0 if the class is no condition.
-        n_labels: Number of classes; 1 if the class is no condition.
+        labels: Class of each row, int64 of shape (rows,); 0 if the class is not a condition.
+        n_labels: Number of classes; 1 if the class is not a condition.
         layout: The columns of the rows.
 
     Attributes:
         size: Number of rows.
-        used: 1 for each number that the table has, 0 for one that only its layout has.
+        used: 1 for each number that the table has, 0 for a number that only the layout has.
         scale_code: See `Layout`; 0 for a number without a code.
         always: Whether a number has no code.
-        parts: How many numbers and codes the table has, at least 1.
+        parts: Number of numbers and codes of the table together, at least 1.
     """
 
     numbers: torch.Tensor
@@ -57,11 +57,11 @@ class Data(torch.nn.Module):
         return len(self.labels)
 
     def at(self, share: torch.Tensor) -> torch.Tensor:
-        """Positions of rows from uniform numbers in [0, 1), float64 since a table may be long."""
+        """Row positions from uniform numbers in [0, 1); float64, because float32 is too coarse."""
         return (share * self.size).long().minimum(self.size.long() - 1)
 
     def there(self, codes: torch.Tensor) -> torch.Tensor:
-        """Whether a row has a value of each number, and no spike or missing cell."""
+        """Whether each number of a row has a value, rather than a spike or a missing cell."""
         if not codes.shape[-1]:
             return self.always.expand(*codes.shape[:-1], -1)
         return self.always | (codes[..., self.scale_code] == 0)
@@ -69,7 +69,7 @@ class Data(torch.nn.Module):
     def counts(self) -> torch.Tensor:
         """Number of rows of each class and level, float64 of shape (n_labels, n_levels).
 
-        It counts column by column: all at once would take eight bytes for each code.
+        Columns are counted one by one, because all at once would take eight bytes for each code.
         """
         counts = [torch.zeros(self.n_labels, 0, dtype=torch.float64, device=self.labels.device)]
         for j, width in enumerate(self.spans.widths):
@@ -78,7 +78,7 @@ class Data(torch.nn.Module):
         return torch.cat(counts, 1) * self.spans.used
 
     def keys(self, code: int) -> torch.Tensor:
-        """One number for the class and the level of each row, for the code at position `code`."""
+        """A key of each row's class and level in the code column at position `code`."""
         return self.labels.int() * self.spans.widths[code] + self.codes[:, code]
 
     def rows(self, places: torch.Tensor) -> tuple[Encoded, torch.Tensor]:

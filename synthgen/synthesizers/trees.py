@@ -44,7 +44,7 @@ MIN_LEAF, MAX_LEAF, LEAF_PART = 20, 100, 200
 MIN_ROWS, CLASS_LEAVES = 10, 1.5
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
-# How often a code is drawn again if it would copy a cell that is missing.
+# How often a code is drawn again if it would copy a missing cell.
 REDRAWS = 8
 
 
@@ -66,8 +66,9 @@ class SequentialTrees(Synthesizer):
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
     # sample, so that no single row determines a leaf. A leaf stores the shares of levels, of values
     # that at least five rows have in common, and of bins; a number is drawn at random within its
-    # bin. The model therefore contains no training row and is saved as it is. Who holds the file
-    # can still tell which rows were learned (`evaluation/privacy.md`): give away rows, not it.
+    # bin. The model therefore contains no training row and is saved as it is. Whoever holds the
+    # file can still tell which rows were learned (`evaluation/privacy.md`): share rows, not the
+    # file.
 
     A class with fewer than 10 rows is learned by a `SmoothedBootstrap` instead, with a warning.
 
@@ -289,7 +290,7 @@ class SequentialTrees(Synthesizer):
         check_rows_to_save(counts, self._needed())
 
     def _needed(self) -> int:
-        """Number of rows from which a class is learned."""
+        """Smallest number of rows from which trees learn a class."""
         return max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
@@ -340,9 +341,9 @@ class SequentialTrees(Synthesizer):
         columns = tuple(map(Column.from_json, header["columns"]))
         learned = header["learned"]
         if not (isinstance(learned, list) and learned == sorted(set(learned))):
-            raise ValueError("learned columns in no order")
+            raise ValueError("learned columns are not in order")
         if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
-            raise ValueError("a learned column that is not there")
+            raise ValueError("a learned column that the table lacks")
         model._bins, model._relations, model._forests, model._digits = [], [], [], []
         used, place = set(), 0
         kinds = [target, *(columns[j] for j in learned)]
@@ -385,7 +386,7 @@ class SequentialTrees(Synthesizer):
 
 
 def _default_leaf(rows: int, least: int) -> int:
-    """Smallest leaf for a table of so many rows whose smallest learned class has `least` rows."""
+    """Smallest leaf for a table of `rows` rows whose smallest learned class has `least` rows."""
     return int(np.clip(least // 10, MIN_LEAF, max(MAX_LEAF, rows // LEAF_PART)))
 
 
@@ -484,4 +485,5 @@ def _limits(
 
 
 def _like(bins: Bins, gap: float) -> int | float:
+    """The gap as a number of the column's type, because ticks are whole numbers."""
     return int(gap) if bins.column.kind == "datetime" else gap

@@ -17,7 +17,7 @@ from synthgen.tables.table import Table
 def storable(
     table: Table, parts: list[Bins]
 ) -> tuple[tuple[Column, ...], Column, list[str]] | ModelFileError:
-    """The columns as a file may hold them, and what was left out of them; or why none may."""
+    """The features and the target as a file may hold them, with notes; or why it may not."""
     schema = table.schema
     target = schema[schema.target]
     for bins in parts:
@@ -25,7 +25,7 @@ def storable(
             return ModelFileError(
                 405,
                 f"column {bins.column.name!r}: no value or range is shared by {PRIVATE_ROWS} rows, "
-                "so a file that holds it would hold training rows: drop the column, or train on "
+                "so a model file would reveal its training values: drop the column, or train on "
                 "more rows",
             )
     columns = (*schema.features, target)
@@ -53,7 +53,7 @@ def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
 
 
 def renamed(bins: Bins, column: Column) -> Bins:
-    """The codes of a column of which a file holds fewer levels."""
+    """`bins` for `column`, which may name fewer categories."""
     if column.kind not in LEVELS:
         return replace(bins, column=column)
     places = {(type(c), c): i for i, c in enumerate(column.categories)}

@@ -1,4 +1,4 @@
-"""How unlikely trees find a row: what a holder of their file can ask about it."""
+"""The loss of trees on a row, which a holder of their file can compute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import SHARE_UNITS, Forest
 from synthgen.synthesizers.relations import Relation, copied
 
-# A code that a leaf does not hold counts as if half a unit of the leaf's shares were its own.
+# A code that a leaf does not hold counts as half a unit of the leaf's shares.
 UNSEEN_SHARE = 0.5 / SHARE_UNITS
 # Added to the share that a code has among other rows, so that rare codes do not decide alone.
 LEAST_SHARE = 0.01
@@ -24,33 +24,34 @@ def tree_losses(
     digits: Sequence[Forest | None],
     frame: pd.DataFrame,
 ) -> np.ndarray:
-    """Losses of rows: relative to the other rows, and by column.
+    """Losses of rows under trees: relative to the other rows, and by column.
 
-    The relative loss compares shares in the file with shares among the rows that are asked about: a
-    learned row raises the share of its codes in its leaves. So Homer et al. 2008 ("Resolving
-    individuals contributing trace amounts of DNA to highly complex mixtures") found people by
-    allele frequencies. It needs no shadow model, and finds more than the likelihood does, as much
-    of a likelihood is how common a row is.
+    The relative loss compares the shares in the file with the shares among the other rows of
+    `frame`: a training row raises the shares of its codes in its leaves. In this way, Homer et al.
+    2008 ("Resolving individuals contributing trace amounts of DNA to highly complex mixtures")
+    found people by allele frequencies. It needs no shadow model, and finds more than the
+    likelihood does, because much of a likelihood only says how common a row is.
 
     Args:
         parts: The codes of the class and of each learned column.
-        relations: What ties each of these columns to those before it.
-        forests: The trees of each; None where another column decides.
-        digits: The trees of the last digits of each; None where there are none.
+        relations: The relation of each of these columns to the columns before it.
+        forests: The trees of each column; None if other columns determine it.
+        digits: The trees of each column's last digits; None if it has none.
         frame: The rows, with the columns of `parts`.
 
     Returns:
-        Shape (rows, 3 + 4 * columns): first the relative loss. Then negative log-likelihoods and
-        shares of trees whose leaf lacks the row's cell: the sum of each; the first kind of each
-        column and of its last digits, then the second. 0 where there are no trees.
+        Shape (rows, 3 + 4 * columns). First the relative loss. Then the sums, over all columns, of
+        the negative log-likelihoods and of the shares of trees whose leaf does not hold the cell's
+        code. Then the log-likelihoods of each column and its last digits, then their shares. 0
+        without trees.
     """
     cells: list[tuple[np.ndarray, np.ndarray]] = []
-    known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # what trees look at
+    known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # predictors of the trees
     width = 0
     each = np.zeros((len(frame), 2, len(parts), 2))
     relative = np.zeros(len(frame))
 
-    def ask(forest: Forest, own: np.ndarray, place: tuple[int, int]) -> None:
+    def score(forest: Forest, own: np.ndarray, place: tuple[int, int]) -> None:
         shares = forest.shares_of(known[:, :width], own)
         others = _shares_of_others(forest, known[:, :width], own)
         relative[:] -= np.nansum((shares - others) / (others + LEAST_SHARE), axis=0)
@@ -68,13 +69,13 @@ def tree_losses(
             if relation.same:
                 place = copied(relation, cells, parts[: j + 1])
                 of_leaf = np.where(place >= 0, bins.width + place, own)
-            ask(forest, of_leaf, (j, 0))
+            score(forest, of_leaf, (j, 0))
         known[:, width] = own
         width += 1
         last = digits[j]
         if last is not None:
             zeros = np.where(gone, MISSING, bins.zeros(values))
-            ask(last, zeros, (j, 1))
+            score(last, zeros, (j, 1))
             known[:, width] = zeros
             width += 1
     return np.hstack([relative[:, None], each.sum((2, 3)), each.reshape(len(frame), -1)])
@@ -85,7 +86,7 @@ def _shares_of_others(forest: Forest, codes: np.ndarray, own: np.ndarray) -> np.
 
     Args:
         forest: The trees.
-        codes: What they look at, shape (rows, columns).
+        codes: Predictors of the trees, shape (rows, columns).
         own: The code of each row, shape (rows,).
 
     Returns:

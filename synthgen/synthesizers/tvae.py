@@ -187,7 +187,7 @@ class TVAE(NetworkSynthesizer):
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         return _Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
 
-    def _beside(self, layout: Layout, n_labels: int) -> nn.Module:
+    def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:
         levels = sum(layout.widths) + (n_labels if n_labels > 1 else 0)
         return nn.ModuleList([OneHotLinear(layout.n_numbers, levels, HIDDEN), _encoder()])
 

@@ -20,7 +20,7 @@ def is_name(y: Any) -> bool:
 
 
 def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
-    """Split the arguments into (classes, None) or (None, target name); text `y` is a name.
+    """Return (classes, None) or (None, target name); a text or number `y` is the target's name.
 
     Raises:
         UsageError: Both are given (E216).
@@ -93,7 +93,9 @@ def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
         return X, as_pandas(groups, "groups")
     X = as_pandas(X, "X")
     if not isinstance(X, pd.DataFrame) or groups not in X.columns:
-        raise UsageError(245, f"groups: there is no column {groups!r}")
+        raise UsageError(
+            245, f"groups: there is no column {groups!r}: name a column of X, or give one per row"
+        )
     return X.drop(columns=[groups]), X[groups]
 
 
@@ -148,7 +150,7 @@ def group_numbers(groups: Any, rows: int) -> np.ndarray:
 
 
 def column_named(frame: pd.DataFrame, name: str | None) -> Any:
-    """The column whose name is `name`, or the only one whose name prints as it; else `name`.
+    """The column name that equals `name` as text, if exactly one does; otherwise `name` itself.
 
     Example:
         >>> column_named(pd.DataFrame({2019: [1]}), "2019")

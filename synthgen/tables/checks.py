@@ -27,14 +27,14 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
             335,
-            f"the table is a {type(frame).__name__}: give a pandas DataFrame (to make one of an "
-            "array, pandas.DataFrame(array))",
+            f"the table is a {type(frame).__name__}: give a pandas DataFrame (for an array: "
+            "pandas.DataFrame(array))",
         )
     if frame.shape[1] == 0 or len(frame) == 0:
         raise DataError(
             336,
             f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to "
-            "learn: check what made it",
+            "learn: check how it was made",
         )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
@@ -104,7 +104,7 @@ def check(name: Hashable, series: pd.Series) -> None:
         raise DataError(343, f"column {name!r} is {inner}: turn it into text, numbers or dates")
     if isinstance(inner, np.dtype) and inner.kind == "f" and inner.itemsize > 8:
         raise DataError(
-            343, f"column {name!r} is {inner}: make it float64, the widest that is exact"
+            343, f"column {name!r} is {inner}: make it float64, the widest type kept exactly"
         )
     nothing = str(inner) == "null[pyarrow]" and series.isna().all()
     if isinstance(inner, pd.ArrowDtype) and inner.kind not in "biufUmM" and not nothing:
@@ -137,8 +137,7 @@ def _check_finite(name: Hashable, series: pd.Series) -> None:
         raise DataError(
             344,
             f"column {name!r}, row {row}: {value} is infinite: replace it by the largest sensible "
-            "value, "
-            f"or leave it empty",
+            "value, or leave it empty",
         )
 
 
@@ -146,7 +145,7 @@ def _check_bits(name: Hashable, series: pd.Series, wrong: np.ndarray) -> None:
     if wrong.any():
         row, value = row_of(series, wrong)
         raise DataError(
-            346, f"column {name!r}, row {row}: {value} does not fit 64 bits: make it text"
+            346, f"column {name!r}, row {row}: {value} does not fit 64 bits: turn it into text"
         )
 
 
@@ -163,13 +162,12 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
         raise DataError(
             345,
             f"column {name!r}, {where} {row}: {value}, a {kind}, cannot be synthesised: turn it "
-            "into text, "
-            f"numbers or dates, or drop the column",
+            "into text, numbers or dates, or drop the column",
         )
     flags = {t for t in types if issubclass(t, bool | np.bool_)}
     numbers = {t for t in types if issubclass(t, int | float | np.integer | np.floating)} - flags
     if flags and numbers:
-        # True equals 1, so the two would be merged silently.
+        # True equals 1, so they would silently become one category.
         gone = series.isna().to_numpy(dtype=bool)
         wrong = (
             np.fromiter((type(v) in flags for v in series), dtype=bool, count=len(series)) & ~gone
@@ -177,8 +175,8 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
         row, value = row_of(series, wrong)
         raise DataError(
             326,
-            f"column {name!r}, {where} {row}: {value} stands among numbers: make all of them one "
-            "type",
+            f"column {name!r}, {where} {row}: {value} is a boolean in a column of numbers: give "
+            "all cells one type",
         )
     if any(issubclass(t, float | np.floating) for t in types):
         wrong = np.fromiter(

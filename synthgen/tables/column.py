@@ -107,8 +107,8 @@ class Column:
             raise DataError(
                 331,
                 f"column {self.name!r}, row {row}: {value} is not a {'whole ' * whole}number, but "
-                "the column is "
-                f"{self.kind}: mend the cell, or make the column categorical in the schema",
+                f"the column is {self.kind}: mend the cell, or make the column categorical in the "
+                "schema",
             )
         return values, missing
 
@@ -130,9 +130,9 @@ class Column:
         known = pd.Index(list(self.categories), dtype=object, tupleize_cols=False)
         if isinstance(series.dtype, pd.CategoricalDtype):
             levels = series.dtype.categories.astype(object)
-            place = known.get_indexer(pd.Index(levels, dtype=object, tupleize_cols=False))
-            place = np.append(place, -1)  # a missing cell has code -1 and so reads the last entry
-            return place[series.cat.codes.to_numpy()].astype(np.int64)
+            positions = known.get_indexer(pd.Index(levels, dtype=object, tupleize_cols=False))
+            positions = np.append(positions, -1)  # a missing cell has code -1: the last entry
+            return positions[series.cat.codes.to_numpy()].astype(np.int64)
         found = pd.Index(series.astype(object), dtype=object, tupleize_cols=False)
         codes = known.get_indexer(found).astype(np.int64)
         return np.where(series.isna().to_numpy(dtype=bool), -1, codes)
@@ -161,7 +161,7 @@ class Column:
                 332,
                 f"column {self.name!r}, row {row}: {value} was not seen when the schema was made "
                 f"(known: {some}{', ...' if len(self.categories) > 8 else ''}): mend the cell, or "
-                f"make the schema from rows that hold it",
+                f"make the schema from rows that hold this value",
             )
         return codes
 
@@ -196,8 +196,9 @@ class Column:
             levels = pd.Index(
                 self.dtype.categories.astype(object), dtype=object, tupleize_cols=False
             )
-            place = np.where(missing, -1, levels.get_indexer(known)[codes])
-            return pd.Series(pd.Categorical.from_codes(place, dtype=self.dtype), name=self.name)
+            positions = np.where(missing, -1, levels.get_indexer(known)[codes])
+            found = pd.Categorical.from_codes(positions, dtype=self.dtype)
+            return pd.Series(found, name=self.name)
         return cell.as_dtype(
             known.to_numpy()[np.maximum(codes, 0)], missing, self.dtype, self.name, empty=self.empty
         )
@@ -258,7 +259,8 @@ class Column:
         """
         if not isinstance(data, Mapping):
             raise UsageError(
-                261, f'schema: {cell.shown(data)} is no column: use {{"name": ..., "kind": ...}}'
+                261,
+                f'schema: {cell.shown(data)} is not a column: use {{"name": ..., "kind": ...}}',
             )
         known = {f.name for f in fields(cls)}
         name = data.get("name")
@@ -269,9 +271,8 @@ class Column:
             )
             raise UsageError(
                 261,
-                f"schema, column {name!r}: cannot use {extra}; kinds are {', '.join(KINDS)}, and a "
-                "column has "
-                f"{', '.join(f.name for f in fields(cls))}",
+                f"schema, column {name!r}: cannot use {extra}; the kinds are {', '.join(KINDS)}, "
+                f"and the fields of a column are {', '.join(f.name for f in fields(cls))}",
             )
         values = {**data, "name": plain.from_plain(name)}
         for key in ("spikes", "categories"):
@@ -338,7 +339,7 @@ def joined(columns: Sequence[Column]) -> Column:
 
 
 def _undate(values: dict[str, Any]) -> None:
-    """Turn dates among the limits into ticks, and whole floats into integers, in place."""
+    """Convert dates among the limits to ticks, and whole floats to integers, in place."""
 
     def undated(value: Any) -> Any:
         if not isinstance(value, str):

@@ -50,19 +50,19 @@ def reading(
         if not stat.S_ISREG(mode):
             raise DataError(311, f"{path}: this is a pipe or a device: save it to a file first")
 
-    def at_once(name: str, flags: int) -> int:
+    def without_waiting(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
     try:
         refuse_irregular(os.stat(path).st_mode)
-        with open(path, "rb", opener=at_once) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             status = os.fstat(file.fileno())
-            refuse_irregular(status.st_mode)  # the file may have been replaced since
+            refuse_irregular(status.st_mode)  # it may have been replaced since the first check
             if limit is not None and status.st_size > limit:
                 raise DataError(
                     356,
-                    f"{path}: the file has {status.st_size:,} bytes, at most {limit:,} are read: "
-                    "check which file it is",
+                    f"{path}: the file has {status.st_size:,} bytes, but at most {limit:,} are "
+                    "read: check that this is the right file",
                 )
             yield file
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(357, f"{path}: this is no JSON: {error}") from None
+        raise DataError(357, f"{path}: this is not JSON: {error}") from None
 
 
 def machine_memory() -> int:
@@ -168,16 +168,17 @@ def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
         ...     sorted(os.listdir(folder))
         ['table.csv', 'table.json']
     """
-    at = Path(paths[0])  # the path named in an error
+    at = Path(paths[0])  # the file in work, which an error names
     moves: list[tuple[Path, Path]] = []
     try:
-        places = [_place(Path(path)) for path in paths]
+        places = [_resolved(Path(path)) for path in paths]
         with ExitStack() as stack:
             files: list[BinaryIO] = []
             for (target, mode), path in zip(places, paths, strict=True):
                 at, temporary = Path(path), _beside(target)
                 moves.append((temporary, target))
-                bits = 0o666 if mode is None else 0o600  # private from the first byte
+                # A file that replaces another stays private until it has the old one's bits.
+                bits = 0o666 if mode is None else 0o600
                 opener = partial(os.open, mode=bits)
                 files.append(stack.enter_context(open(temporary, "xb", opener=opener)))
             at = Path(paths[0])
@@ -198,7 +199,7 @@ def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
             raise _not_written(at, error) from error
         raise
     for folder in {target.parent for _, target in moves}:
-        with suppress(OSError):  # the files are in place; some systems cannot sync a folder
+        with suppress(OSError):  # the files are renamed already; some systems cannot sync folders
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -216,7 +217,7 @@ def _rename(moves: list[tuple[Path, Path]]) -> None:
     olds: list[tuple[Path, Path]] = []
     fresh: list[Path] = []
     try:
-        for _, target in moves[:-1]:  # no backup of the last: nothing fails after it
+        for _, target in moves[:-1]:  # the last needs no backup: nothing can fail after it
             if target.exists():
                 olds.append((_beside(target), target))
                 try:
@@ -240,7 +241,7 @@ def _rename(moves: list[tuple[Path, Path]]) -> None:
                 os.unlink(old)
 
 
-def _place(path: Path) -> tuple[Path, int | None]:
+def _resolved(path: Path) -> tuple[Path, int | None]:
     """The file that `path` resolves to, and its permission bits if it exists."""
     try:
         target = Path(os.path.realpath(path))

@@ -12,7 +12,7 @@ from pandas.api import types as pdt
 
 from synthgen.errors import DataError
 
-# Python type of the cells of an object column, if new cells must have it too;
+# The Python type of an object column's cells, which new cells get too; "": none of these.
 Cells = Literal["", "float", "date", "datetime", "timestamp", "timedelta", "span"]
 CELLS: tuple[Cells, ...] = Cells.__args__
 _CELLS: dict[type, Cells] = {
@@ -24,7 +24,7 @@ _CELLS: dict[type, Cells] = {
     pd.Timedelta: "span",
 }
 _SPANS = ("timedelta", "span")
-# and its missing value, because scikit-learn's encoders distinguish NaN from None.
+# The missing value of an object column; scikit-learn's encoders distinguish NaN from None.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 INT64 = np.iinfo(np.int64)
 
@@ -62,7 +62,7 @@ def is_number(value: Any) -> bool:
 
 
 def numpy_type(dtype: Any) -> np.dtype:
-    """The numpy dtype of the values of a number dtype, such as int64 for ``Int64``."""
+    """The NumPy dtype behind a numeric pandas dtype, such as int64 for ``Int64``."""
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
     return dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
@@ -199,7 +199,8 @@ def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.n
         what = "time spans" if plain.kind == "m" else "dates"
         raise DataError(
             348,
-            f"column {series.name!r} is {series.dtype}, but it should hold {what}: mend the table",
+            f"column {series.name!r} is {series.dtype}, but the schema expects {what}: mend the "
+            "table",
         )
     return np.where(gone, 0, values.astype(plain).astype(np.int64))
 
@@ -215,9 +216,8 @@ def _object_ticks(series: pd.Series, gone: np.ndarray, plain: np.dtype) -> np.nd
         row, value = row_of(series, wrong)
         raise DataError(
             348,
-            f"column {series.name!r}, row {row}: {value} is no {what}: mend the cell, or read the "
-            "column "
-            f"with pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
+            f"column {series.name!r}, row {row}: {value} is not a {what}: mend the cell, or read "
+            f"the column with pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
         )
     wrong = np.fromiter(
         (getattr(v, "tzinfo", None) is not None or getattr(v, "nanosecond", 0) > 0 for v in cells),
@@ -231,9 +231,8 @@ def _object_ticks(series: pd.Series, gone: np.ndarray, plain: np.dtype) -> np.nd
         row, value = row_of(series, wrong)
         raise DataError(
             348,
-            f"column {series.name!r}, row {row}: {value} has a time zone or nanoseconds, which a "
-            "column of "
-            "objects cannot give back: read the column with "
+            f"column {series.name!r}, row {row}: {value} has a time zone or nanoseconds, which "
+            "cannot be restored in an object column: read the column with "
             f"pandas.{'to_timedelta' if plain.kind == 'm' else 'to_datetime'}",
         )
     out = np.zeros(len(cells), dtype=np.int64)

@@ -45,8 +45,8 @@ def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
     row, value = cell.row_of(target, gone)
     return DataError(
         339,
-        f"target {target.name!r}, row {row}: {value} is no class, {int(gone.sum())} rows have "
-        f"none: drop them or give them a class",
+        f"target {target.name!r}, row {row}: {value} is no class; {int(gone.sum())} rows have no "
+        "class: drop them or give them one",
     )
 
 
@@ -74,14 +74,14 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
         row, _ = cell.row_of(series, (series.astype(object) == both[1]).to_numpy(dtype=bool))
         named = " and ".join(f"{v!r} ({type(v).__name__})" for v in both)
         raise DataError(
-            340, f"target {name!r} has {named}, the latter first in row {row}: make them one type"
+            340,
+            f"target {name!r} has {named}, the latter first in row {row}: give all labels one type",
         )
     if len(found) < 2:
         raise DataError(
             341,
-            f"target {name!r} has one class only, {cell.shown(found[0])}, so there is nothing to "
-            "tell apart: "
-            f"choose another target, or add rows of another class",
+            f"target {name!r} has only one class, {cell.shown(found[0])}: choose another target, "
+            "or add rows of another class",
         )
     numeric = cell.is_numeric(series.dtype)
     if len(found) > MAX_CLASSES or (
@@ -93,15 +93,14 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
             else "is it a name, an ID or a text"
         )
         cure = (
-            "cut it into some, for example with pandas.cut"
+            "cut it into intervals, for example with pandas.cut"
             if numeric
-            else "choose another target, or group them"
+            else "choose another target, or group its values"
         )
         raise DataError(
             342,
-            f"target {name!r} has {len(found)} distinct values in {len(series)} rows, the first of "
-            "them "
-            f"{cell.shown(found[0])}: {doubt}? synthgen needs classes: {cure}",
+            f"target {name!r} has {len(found)} distinct values in {len(series)} rows (the first is "
+            f"{cell.shown(found[0])}): {doubt}? synthgen needs classes: {cure}",
         )
     if isinstance(dtype, pd.CategoricalDtype):
         categories = tuple(_plain_cells(dtype.categories))
@@ -165,8 +164,8 @@ def infer_column(
     cells = _Cells(name, series, gone, present, present.drop_duplicates(), types, holds, labels)
     kind, reason = _guess(cells)
     if given is not None and given.kind != kind:
-        told = given.reason if given.reason != reason else ""
-        kind, reason = _by_hand(cells, dtype, given), told or "set by hand"
+        users_reason = given.reason if given.reason != reason else ""
+        kind, reason = _by_hand(cells, dtype, given), users_reason or "set by hand"
         given = replace(given, reason=reason)
     column = Column(name, kind, dtype, reason, missing, empty=empty)
     return _COMPLETED[kind](column, cells, given)
@@ -176,7 +175,7 @@ def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
     """Content of the cells, a key of `_MAY_BE`."""
     dtype = present.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return "texts"  # categories of any type can only be categories
+        return "texts"  # whatever type the categories have, the column stays categorical
     if pdt.is_bool_dtype(dtype):
         return "true and false"
     if cell.is_time(dtype):
@@ -200,14 +199,15 @@ def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:
             row, value = cell.row_of(present, wrong)
             raise DataError(
                 348,
-                f"column {name!r}, row {row}: {value} is no {type(present.iloc[0]).__name__} like "
-                f"those above it: read the column with pandas.to_datetime or pandas.to_timedelta",
+                f"column {name!r}, row {row}: {value} is not a {type(present.iloc[0]).__name__} "
+                "like the cells above: read the column with pandas.to_datetime or "
+                "pandas.to_timedelta",
             )
         return "dates or times"
     return "texts"
 
 
-# --- the kind, by what the cells are --------------------------------------------------------------
+# --- the kind, by the content of the cells --------------------------------------------------------
 
 
 def _guess(cells: _Cells) -> tuple[Kind, str]:
@@ -232,7 +232,7 @@ def _guess_numbers(cells: _Cells) -> tuple[Kind, str]:
         return "numeric", "numbers with decimals"
     floating = pdt.is_float_dtype(cells.present.dtype) or any(map(pdt.is_float, unique))
     if floating and (np.abs(values.astype(np.float64)) >= 2**53).any():
-        return "numeric", "numbers too large for a float to hold each whole one"
+        return "numeric", "whole numbers too large to be exact as floats"
     return _guess_whole(cells.name, values, rows, may_be_id=not floating)
 
 
@@ -245,11 +245,11 @@ def _guess_whole(
         if greatest - least + 1 == rows:
             return "id", "consecutive numbers, one for each row"
         if called and (ID_NAME.search(str(name)) or str(name).endswith("ID")):
-            return "id", "a different number in each row, and its name"
+            return "id", "a different number in each row, and the name of an ID"
     if distinct == 2 and rows >= 10:
         return "categorical", "two whole numbers: a flag"
     if called and distinct <= 31 and distinct <= 0.5 * rows and CODE_NAME.search(str(name)):
-        return "categorical", f"{distinct} whole numbers, and its name: codes, not quantities"
+        return "categorical", f"{distinct} whole numbers, and a name that suggests codes"
     if 2 < distinct <= 12 and distinct <= 0.2 * rows and least < 0 <= greatest:
         return "categorical", f"{distinct} whole numbers, some negative: codes, not quantities"
     return "integer", "whole numbers"
@@ -272,7 +272,7 @@ def _reads_as(texts: list[str]) -> str:
     """Advice for texts that mostly look like dates or numbers; "" for other texts."""
     what = looks_like([text.strip() for text in texts])
     cure = {"dates": "to_datetime", "numbers": "to_numeric"}
-    return f", most like {what}: pandas.{cure[what]} makes them such" if what else ""
+    return f"; most look like {what}: convert them with pandas.{cure[what]}" if what else ""
 
 
 _GUESSES: dict[str, Callable[[_Cells], tuple[Kind, str]]] = {
@@ -300,9 +300,8 @@ def _by_hand(cells: _Cells, dtype: Any, given: Column) -> Kind:
         }.get(given.kind, "turn its cells into text")
         raise DataError(
             325,
-            f"column {cells.name!r} holds {holds} ({dtype}), so it cannot be {given.kind}, as the "
-            f"schema has it: {cure}, or take "
-            f"{' or '.join(_MAY_BE.get(holds, _MAY_BE['texts']))}",
+            f"column {cells.name!r} holds {holds} ({dtype}), so it cannot be {given.kind}: {cure}, "
+            f"or set its kind in the schema to {' or '.join(_MAY_BE.get(holds, _MAY_BE['texts']))}",
         )
     if given.kind == "numeric" and pdt.is_integer_dtype(dtype):
         return "integer"
@@ -356,7 +355,7 @@ def _with_levels(column: Column, cells: _Cells, given: Column | None) -> Column:
     ):
         column = replace(column, categories=given.categories)
         if isinstance(column.dtype, pd.CategoricalDtype):
-            # Results have the table's own dtype, and so its categories.
+            # New rows get the table's dtype, so its categories count, not those of the schema.
             column = replace(column, categories=tuple(_plain_cells(column.dtype.categories)))
         column.codes(cells.series)  # raises for a category that the schema lacks
         return column

@@ -94,8 +94,8 @@ def limited(
         limits = " to ".join(map(str, column.restore(np.array([column.lower, column.upper]))))
         raise DataError(
             347,
-            f"column {column.name!r}, row {row}: {value} lies outside the schema's {limits}: mend "
-            f"the row or the schema",
+            f"column {column.name!r}, row {row}: {value} lies outside the schema's limits, "
+            f"{limits}: mend the row or the schema",
         )
     if column.kind == "numeric":
         return column
@@ -107,7 +107,7 @@ def limited(
         first = column.restore(np.array([column.lower])).iloc[0]
         raise DataError(
             347,
-            f"column {column.name!r}, row {row}: {value} is not the schema's lower, {first}, plus "
-            f"a multiple of its step, {step}: mend the row or the schema",
+            f"column {column.name!r}, row {row}: {value} is not the schema's lower limit, {first}, "
+            f"plus a multiple of its step, {step}: mend the row or the schema",
         )
     return replace(column, step=step)

@@ -13,8 +13,8 @@ import pandas as pd
 from synthgen.tables import dtypes as cell
 from synthgen.tables.column import Column
 
-# A text column looks like dates or numbers if a fraction MOST of its first SAMPLE distinct texts
-# do, and there are at least FEWEST texts.
+# A text column with at least FEWEST distinct texts counts as dates or numbers if at least the
+# fraction MOST of its first SAMPLE distinct texts look like them.
 SAMPLE, MOST, FEWEST = 2000, 0.9, 5
 _NUMBER = re.compile(r"[-+(]?\s?[$€£]?\s?\d[\d.,' ]*\s?[%€$£)]?")
 _CODE = re.compile(r"0\d+")  # 00123 is a name, not a quantity
@@ -45,7 +45,7 @@ def looks_like(texts: Sequence[str]) -> str:
 
 
 def as_read(label: str) -> str:
-    """A label normalised for comparison: no case, extra spaces, widths, invisible characters."""
+    """A label normalised for comparison: without case, extra spaces and invisible characters."""
     plain = unicodedata.normalize("NFKC", label)
     seen = "".join(c for c in plain if unicodedata.category(c) != "Cf")
     return " ".join(seen.split()).casefold()
@@ -80,10 +80,10 @@ def _text_note(column: Column, unique: pd.Series, what: str) -> str:
     odd, example = read.isna().to_numpy(dtype=bool), ""
     if odd.any():
         row, value = cell.row_of(texts, odd)
-        example = f", but not all can be read as such, for example row {row}: {value}"
+        example = f" (row {row}: {value} cannot be converted)"
     return (
-        f"column {column.name!r} is taken for text; most of its cells look like {what}{example}: "
-        f"if they are {what}, mend them and read the column with {cure}"
+        f"column {column.name!r} is read as text; most of its cells look like {what}{example}: "
+        f"if they are {what}, mend them and convert the column with {cure}"
     )
 
 
@@ -111,8 +111,8 @@ def of_schema(given: Any, schema: Any) -> list[str]:
     found = []
     if given.target is not None and given.target != schema.target:
         found.append(
-            f"the schema was made for target {given.target!r}, the target here is "
-            f"{schema.target!r}: kinds and limits are taken from it all the same"
+            f"the schema was made for target {given.target!r}, but the target here is "
+            f"{schema.target!r}: the kinds and limits of the schema are used nevertheless"
         )
     dtypes = {column.name: column.dtype for column in schema.columns}
     for column in given.columns:
@@ -120,7 +120,7 @@ def of_schema(given: Any, schema: Any) -> list[str]:
         if column.name in dtypes and old not in ("object", new):
             found.append(
                 f"column {column.name!r} is {new} in the table and {old} in the schema: the "
-                "table's dtype holds"
+                "table's dtype is used"
             )
     return found
 

@@ -56,7 +56,7 @@ def from_plain(value: Any) -> Any:
     """
     if not isinstance(value, Mapping):
         if isinstance(value, list):
-            raise UsageError(267, f"schema: a list, {shown(value)}, is no value")
+            raise UsageError(267, f"schema: {shown(value)} is a list, but a single value is needed")
         return value
     try:
         [(tag, inner)] = value.items()
@@ -79,15 +79,15 @@ def from_plain(value: Any) -> Any:
             return datetime.timedelta(*inner)
         raise ValueError(tag)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(267, f"schema: {shown(dict(value))} is no value") from error
+        raise UsageError(267, f"schema: {shown(dict(value))} is not a value") from error
 
 
 def dtype_to_plain(dtype: Any, categories: tuple[Any, ...] = ()) -> Any:
-    """A dtype as plain JSON: its pandas name, or an own name if that is ambiguous.
+    """A dtype as plain JSON: its pandas name, or another name if that one is ambiguous.
 
     Args:
         dtype: A pandas or NumPy dtype.
-        categories: Categories of the column; a categorical dtype with the same ones omits them.
+        categories: Categories of the column; a categorical dtype that has just these omits them.
     """
     if isinstance(dtype, pd.CategoricalDtype):
         if dtype.categories is None:
@@ -134,6 +134,6 @@ def dtype_from_plain(text: Any, categories: tuple[Any, ...] = ()) -> Any:
         import pyarrow  # slow to load, and few tables need it
 
         return pd.ArrowDtype(pyarrow.string())
-    if text == "str":  # numpy's own text dtype has a fixed width
+    if text == "str":  # NumPy reads this name as its text dtype of fixed width
         return pd.Series(["a"]).dtype
     return pdt.pandas_dtype(text)

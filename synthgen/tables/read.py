@@ -49,7 +49,7 @@ _BLOCK = 1 << 26  # bytes that pyarrow parses at once, which limits the length o
 _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_OTHER_FORMATS = {  # first bytes, stripped and in lower case: the format, and what to do
+_OTHER_FORMATS = {  # first bytes, lower case without spaces: what the file is, and what to do
     b"pk\x03\x04": "an Excel workbook or a zip archive: save the sheet as CSV UTF-8, or unpack it",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook: save the sheet as CSV UTF-8",
     b"sqliteformat3\0": "an SQLite database: export one of its tables as CSV",
@@ -77,9 +77,10 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     ==========================  ================================================================
     cells                       dtype (when some cells are missing)
     ==========================  ================================================================
-    ``12``, ``-3``              int64 (Int64: still exact). ``007``, ``+1`` and what is beyond
+    ``12``, ``-3``              int64 (Int64: still exact). ``007``, ``+1`` and numbers beyond
                                 64 bits stay text
-    ``1.5``, ``1e-3``, ``inf``  float64 (NaN), correctly rounded. ``1,5`` too, between semicolons
+    ``1.5``, ``1e-3``, ``inf``  float64 (NaN), correctly rounded; ``1,5`` too, if the delimiter
+                                is a semicolon
     ISO dates and times, years  datetime64[us], or [ns] with more than 6 decimals (NaT). With an
     1000 to 9999                offset: in that time zone; with several: in UTC
     ``True``, ``False``         bool (object with None)
@@ -87,9 +88,9 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     anything else               object: each text exactly, as str (None)
     ==========================  ================================================================
 
-    An empty cell is missing. Among numbers and dates so are ``NA``, ``N/A``, ``NaN``, ``nan``,
-    ``null``, ``NULL``, ``None``, ``?`` and ``.``; in a text column these are text. Blank lines are
-    skipped. Parquet and Arrow keep the types and the index that they store.
+    An empty cell is missing. In a column of numbers or dates, ``NA``, ``N/A``, ``NaN``, ``nan``,
+    ``null``, ``NULL``, ``None``, ``?`` and ``.`` are missing too; in a text column they are text.
+    Blank lines are skipped. Parquet and Arrow keep the types and the index that they store.
 
     Args:
         path: Path of the file.
@@ -137,8 +138,8 @@ def _refuse_too_large(path: Path, size: int) -> None:
     if size > there / 4:  # bytes, text and frame are in memory together
         raise DataError(
             350,
-            f"{path}: {size / 2**30:,.1f} GiB of text or more are too much for the "
-            f"{there / 2**30:,.0f} GiB of this machine: take some of its rows or columns",
+            f"{path}: at least {size / 2**30:,.1f} GiB of text do not fit into the memory of this "
+            f"machine, {there / 2**30:,.0f} GiB: keep only some of the rows or columns",
         )
 
 
@@ -149,7 +150,7 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
                 table = pq.ParquetFile(file, page_checksum_verification=True).read()
             else:
                 table = pyarrow.ipc.open_file(file).read_all()
-                table.validate(full=True)  # without it damage could reach beyond the memory
+                table.validate(full=True)  # wrong offsets would be read beyond the buffers
         if len(set(table.column_names)) == table.num_columns:
             return of_arrow(table, indexed=True)
         return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
@@ -163,8 +164,8 @@ def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
     """Warn if the header has several levels, because column names are then tuples."""
     if frame.columns.nlevels > 1:
         warnings.warn(
-            f"{path}: the header has {frame.columns.nlevels} levels; each column is called by all "
-            f"of them, such as {frame.columns[0]!r}: to choose names, give the table one header",
+            f"{path}: the header has {frame.columns.nlevels} levels, so the column names are "
+            f"tuples such as {frame.columns[0]!r}: for plain names, give the table one header",
             UserWarning,
             stacklevel=4,
         )
@@ -181,7 +182,7 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     if b'"' in data and not _quotes_pair_up(data, delimiter):
         _refuse_bad_record(path, data, delimiter)
     types = {f"f{position}": pa.string() for position in range(len(header))}
-    table, problem = None, "the header and the rows differ"
+    table, problem = None, "the header and the rows differ in length"
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
@@ -228,8 +229,8 @@ def csv_layout(path: str | os.PathLike[str], data: bytes) -> tuple[str, list[str
     values = [cell for cell in header if re.fullmatch(r"[-+]?\d*\.\d+", cell.strip())]
     if values:
         warnings.warn(
-            f"{path}: line 1 is taken for the names of the columns, though {values[0]!r} in it "
-            f"looks like a value: if the file has no names, add a first line with them",
+            f"{path}: line 1 is read as the column names, though {values[0]!r} in it looks like a "
+            "value: if the file has no column names, add a first line with them",
             UserWarning,
             stacklevel=5,
         )
@@ -241,9 +242,9 @@ def _unpacked(path: Path, data: bytes) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             head = file.read(1 << 16)
-            _refuse_other_formats(path, head, "inside the gzip is")  # before all is unpacked
+            _refuse_other_formats(path, head, "inside the gzip is")  # before unpacking the rest
             parts, size = [head], len(head)
-            while part := file.read(_BLOCK):  # a few bytes may unpack to any number
+            while part := file.read(_BLOCK):  # a small file may unpack to any size
                 parts.append(part)
                 _refuse_too_large(path, size := size + len(part))
             return b"".join(parts)
@@ -263,7 +264,8 @@ def _refuse_other_formats(path: Path, data: bytes, found: str) -> None:
     for start, what in _OTHER_FORMATS.items():
         if squeezed.startswith(start) and (controls or start[:1] in b"<{["):
             raise DataError(316, f"{path}: not a CSV or Parquet table; {found} {what}")
-    # A cell may contain NUL; in the header, or if the data are not UTF-8, NUL means binary.
+    # NUL is allowed in a cell. NUL in the header means binary data; so do many control characters
+    # in data that are not UTF-8.
     lost = len(head) - len(head.decode("utf-8", "ignore").encode())
     is_utf8 = lost <= (3 if len(data) > len(head) else 0)  # the last character may be cut
     if b"\0" in head.split(b"\n", 1)[0] or (not is_utf8 and controls > len(head) / 100):
@@ -283,14 +285,15 @@ def _as_utf8(path: Path, data: bytes) -> bytes:
         text = data.decode(encoding, "replace")
         line = data[: error.start].decode(encoding, "replace").count("\n") + 1
     if encoding == "utf-16" or len(re.findall(_FOREIGN, text)) >= 2 * text.count("\ufffd"):
-        message = f"line {line} is not {encoding} as the rest is: correct it, or save as UTF-8"
+        message = f"line {line} is not {encoding}, unlike the rest: correct it, or save as UTF-8"
         raise DataError(318, f"{path}: {message}")
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     runs = [len(run) for run in re.findall(f"{_FOREIGN}+", text)]
-    if 2 * sum(length for length in runs if length > 2) > sum(runs):  # whole words, not accents
+    # In Western European text, accented letters stand alone; long runs are words of another script.
+    if 2 * sum(length for length in runs if length > 2) > sum(runs):
         message = f"line {line} is neither UTF-8 nor Western European: save the file as UTF-8"
         raise DataError(318, f"{path}: {message}")
     return text.encode()
@@ -323,7 +326,7 @@ def _refuse_comments(path: Path, data: bytes) -> None:
 
 
 def _layout(path: Path, data: bytes, delimiters: str) -> tuple[str, list[str]]:
-    """The delimiter that gives the most records of the header's width, and the header."""
+    """The delimiter with which most records have as many fields as the header; and the header."""
     sample = data[:SAMPLE].decode("utf-8", "ignore")
     best, layout = (0.0, False, 0), None
     for delimiter in delimiters:
@@ -382,13 +385,13 @@ def _refuse_bad_record(path: Path, data: bytes, delimiter: str) -> None:
             expected = expected or len(record)
             if record and len(record) != expected:
                 comment = " (comments, lines that begin with '#', are not read)"
-                told = comment if record[0].startswith("#") else ""
+                hint = comment if record[0].startswith("#") else ""
                 last = next(reader, None) is None
                 raise DataError(
                     321,
                     f"{path}: line {line}: expected {expected} fields as in the header, found "
                     f"{len(record)}: complete it, or quote the cell that holds a {delimiter!r}"
-                    f"{told}" + (" (it is the last line: is the file cut off?)" if last else ""),
+                    f"{hint}" + (" (it is the last line: is the file cut off?)" if last else ""),
                 )
             line = reader.line_num + 1
     except csv.Error as error:
@@ -408,7 +411,7 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     bare = pc.if_else(pc.is_in(bare, MISSING), None, bare)
     if decimal_comma and _all_match(bare, _COMMA_FLOAT):
         bare = pc.replace_substring(bare, ",", ".")
-    with suppress(pa.ArrowInvalid):  # beyond 64 bits, or not in the calendar: text
+    with suppress(pa.ArrowInvalid):  # beyond 64 bits, or no day of the calendar: stays text
         if _all_match(bare, _INTEGER):
             values = pc.fill_null(pc.cast(bare, pa.int64()), 0).to_numpy().copy()
             missing = pc.is_null(bare).to_numpy().copy()
@@ -416,7 +419,7 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
         if _all_match(bare, _FLOAT) and not _all_match(bare, _DIGITS):
             values = pc.cast(pc.utf8_ltrim(bare, "+"), pa.float64())
             is_inf = pc.equal(pc.is_inf(values), pc.match_substring(bare, "n"))
-            if pc.all(is_inf).as_py():  # else one overflows, such as 1e999: text
+            if pc.all(is_inf).as_py():  # otherwise a cell such as 1e999 overflowed: stays text
                 return pd.Series(values.to_numpy().copy())
         if _all_match(bare, f"^{_DAY}({_TIME})?$"):
             return pc.cast(bare, pa.timestamp(_unit(bare))).to_pandas()
@@ -429,13 +432,13 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     if pc.all(pc.is_in(cells, pa.array(["True", "False", ""]))).as_py():
         flags = pc.if_else(empty, None, pc.equal(cells, "True"))
         return pd.Series(flags.to_numpy().copy(), dtype=object if flags.null_count else bool)
-    # Not by if_else, which spoils the cells of a slice in older pyarrow (apache/arrow#49410).
+    # `if_else` would corrupt the cells of a slice in older pyarrow (apache/arrow#49410).
     return pd.Series(np.where(empty.to_numpy(), None, cells.to_numpy()), dtype=object)
 
 
 def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
     """Whether there are non-missing cells and all of them match."""
-    head = cells.slice(0, 100)  # most columns fail here, which saves reading the rest
+    head = cells.slice(0, 100)  # most columns fail here already, which saves time
     if pc.all(pc.match_substring_regex(head, pattern)).as_py() is False:
         return False
     return pc.all(pc.match_substring_regex(cells, pattern)).as_py() is True

@@ -116,8 +116,7 @@ class Schema:
                     raise DataError(
                         333,
                         f"the schema names column {name!r}, which the table lacks: "
-                        f"{listed(frame)}: rename the "
-                        f"column, or take it out of the schema",
+                        f"{listed(frame)}: rename the column, or take it out of the schema",
                     )
         label = codes = None
         if target is not None:
@@ -165,8 +164,7 @@ class Schema:
                 raise DataError(
                     333,
                     f"the metadata names column {name!r}, which the table lacks: {listed(frame)}: "
-                    "rename the "
-                    f"column, or take it out of the metadata",
+                    "rename the column, or take it out of the metadata",
                 )
         columns = []
         for column in cls.infer(frame, target=target).columns:
@@ -247,8 +245,8 @@ class Schema:
         if target is not None and target not in names:
             raise UsageError(
                 264,
-                f"the schema's target {target!r} is none of its columns: add or rename it, or "
-                f"leave out the target",
+                f"the schema's target {target!r} is not among its columns: add or rename it, or "
+                "leave out the target",
             )
         return cls(columns, target)
 
@@ -286,8 +284,8 @@ class Schema:
 def class_position(classes: tuple[Any, ...], label: Any) -> int:
     """The position of `label` among `classes`.
 
-    Text also matches a class of another type that prints as it, if there is exactly one (the
-    command line gives labels as text).
+    A text also matches the class of another type that prints the same, if there is exactly one,
+    because the command line gives labels as text.
 
     Raises:
         UsageError: There is no such class (E201).
@@ -344,18 +342,18 @@ def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
 
 def _sdv_columns(metadata: Any) -> dict[Hashable, str]:
     """The sdtype of each column of an SDV metadata object or dict."""
-    wanted = 'it is an SDV Metadata of one table, or {"columns": {NAME: {"sdtype": ...}}}'
+    wanted = 'give an SDV Metadata of one table, or {"columns": {NAME: {"sdtype": ...}}}'
     data = metadata
     if not isinstance(metadata, Mapping):
         if not callable(getattr(metadata, "to_dict", None)):
-            raise UsageError(263, f"a {type(metadata).__name__} is no metadata: {wanted}")
+            raise UsageError(263, f"the metadata is a {type(metadata).__name__}: {wanted}")
         data = metadata.to_dict()
     if "tables" in data:
         if len(data["tables"]) != 1:
             raise UsageError(
                 263,
-                f"the metadata has {len(data['tables'])} tables, one is needed: take out the "
-                "others",
+                f"the metadata has {len(data['tables'])} tables, but one is needed: give the "
+                "metadata of one table",
             )
         data = next(iter(data["tables"].values()))
     columns = data.get("columns") if isinstance(data, Mapping) else None

@@ -1,6 +1,6 @@
 """`Table`: a frame checked against its schema, on which all other packages work.
 
-Public functions take pandas and NumPy data and build a `Table` first; later code checks no more.
+Public functions take pandas and NumPy data and first build a `Table`; no later code checks again.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Table:
             data: Frame (any dtypes, missing cells) or array, shape (rows, columns); never changed.
                 Array columns are named 0, 1, ... A `Table` is returned unchanged.
             y: Classes as series, one-column frame or array, shape (rows,); `data` then holds the
-                features only. `y` becomes the last column, under its own name; if it has no name,
-                or a feature has the same, under that of the schema's target or "target". Text or a
-                number is taken as `target`.
+                features only. `y` becomes the last column and keeps its name. If it has no name, or
+                a feature has the same name, it is named after the schema's target, or "target". A
+                text or a number is taken as `target`.
             target: Name of the column of `data` that holds the classes.
             schema: Kinds and limits of columns, used instead of inferring them, see `Schema.infer`.
 
@@ -180,7 +180,7 @@ class Table:
         return Table(self.frame.iloc[mask].reset_index(drop=True), self.schema)
 
 
-# --- doors ----------------------------------------------------------------------------------------
+# --- from the user's data to one frame ------------------------------------------------------------
 
 
 def _tidy(frame: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def joined(X: Any, y: Any, schema: Schema | None) -> tuple[pd.DataFrame, Hashabl
         while name in names:
             name = f"{name}_"
     whole = frame.reset_index(drop=True)
-    # A frame whose columns are a MultiIndex would stretch the name; plain tuples do not.
+    # With a MultiIndex as columns, pandas would pad the target's name to a tuple.
     whole.columns = pd.Index(names, dtype=object, tupleize_cols=False)
     whole[name] = _native_cells(labels).reset_index(drop=True)
     whole.columns = pd.Index([*names, name], dtype=object, tupleize_cols=False)

@@ -73,7 +73,7 @@ def write_table(frame: Any, path: str | os.PathLike[str], *, defuse: bool = True
         >>> defused, text
         (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
     """
-    ending_of(Path(path))  # an unknown one is an error before the folder is looked at
+    ending_of(Path(path))  # rejects an unknown extension before anything is opened
     with atomic_write(path) as file:
         return write_into(file, as_pandas(frame), path, defuse=defuse)
 
@@ -126,14 +126,14 @@ def _write_binary(frame: pd.DataFrame, path: Path, file: BinaryIO, kind: str) ->
 
 def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) -> int:
     """Write the header, then the rows in chunks; return the number of defused cells."""
-    # Not DataFrame.to_csv: it quotes no other delimiter in the header or in a table of one column,
-    # so a reader that looks for the delimiter there would find the wrong one.
+    # `DataFrame.to_csv` does not quote other delimiters in the header or in a table of one column,
+    # so a reader that detects the delimiter could find the wrong one.
     header, defused = _escaped(map(str, frame.columns), f'[{DELIMITERS}"\r\n]', defuse)
-    # One column shows no delimiter: a reader would look for one in the cells, so they are quoted;
-    # and an empty line is no row, so an empty cell is quoted too.
-    lonely = frame.shape[1] == 1
-    special = DELIMITERS if lonely else delimiter
-    header = [name or '""' for name in header] if lonely else header
+    # A table of one column has no delimiter, and a reader would detect one inside its cells: cells
+    # that hold any delimiter are quoted. Empty cells too, because readers skip an empty line.
+    one_column = frame.shape[1] == 1
+    special = DELIMITERS if one_column else delimiter
+    header = [name or '""' for name in header] if one_column else header
     file.write((delimiter.join(header) + "\n").encode())
     columns = [frame.iloc[:, position] for position in range(frame.shape[1])]
     day_only = [_is_day_only(column) for column in columns]
@@ -143,27 +143,27 @@ def _write_csv(frame: pd.DataFrame, file: Any, delimiter: str, *, defuse: bool) 
             part = column.iloc[start : start + _CHUNK]
             if is_day:
                 part = part.dt.date
-            elif str(part.dtype).lower() in ("float16", "float32"):  # 0.1, not 0.100000001490
+            elif str(part.dtype).lower() in ("float16", "float32"):  # as 0.1, not 0.100000001490
                 part = part.astype("string").astype("Float64")
             cells = [*map(_cell, part.astype(object), part.isna())]
             if column.dtype.kind not in "iufbMm":
                 cells, count = _escaped(cells, f'[{special}"\r\n]', defuse)
                 defused += count
-            parts.append([cell or '""' for cell in cells] if lonely else cells)
+            parts.append([cell or '""' for cell in cells] if one_column else cells)
         lines = map(delimiter.join, zip(*parts, strict=True))
         file.write(("\n".join(lines) + "\n").encode())
     return defused
 
 
 def _is_day_only(column: pd.Series) -> bool:
-    """Whether all dates of a column are at midnight; raises for years beyond ISO dates."""
+    """Whether all dates of a column are at midnight; raises for years outside 1 to 9999."""
     if column.dtype.kind != "M":
         return False
     unwritable = (~column.dt.year.fillna(1).between(1, 9999)).to_numpy(bool)
     if unwritable.any():
         row, advice = int(unwritable.argmax()), "correct it, or write .parquet"
         where = f"column {column.name!r}, row {row} (from 0)"
-        raise OutputError(508, f"{where}: CSV has no date beyond the years 1 to 9999: {advice}")
+        raise OutputError(508, f"{where}: CSV dates can only have years 1 to 9999: {advice}")
     is_naive = isinstance(column.dtype, np.dtype)
     return is_naive and bool((column.isna() | (column == column.dt.normalize())).all())
 
@@ -194,8 +194,8 @@ def _half_character(frame: pd.DataFrame) -> str:
     """A sentence that names the cell with half a surrogate pair, which no encoding can write."""
     for position, name in enumerate(frame.columns):
         cells = enumerate(map(str, frame.iloc[:, position].astype(object)))
-        for place, text in [("its name", str(name)), *((f"row {n}", text) for n, text in cells)]:
+        for where, text in [("its name", str(name)), *((f"row {n}", text) for n, text in cells)]:
             if half := re.search("[\ud800-\udfff]", text):
-                found = f"column {name!a}, {place} (from 0): {text[:60]!a} holds {half[0]!a},"
+                found = f"column {name!a}, {where} (from 0): {text[:60]!a} holds {half[0]!a},"
                 return f"{found} half a character: replace or remove it"
     raise AssertionError("a text that cannot be encoded holds a surrogate")

@@ -169,7 +169,7 @@ class Checkpoint:
             self._write(now, good)
         except OutputError as error:
             warnings.warn(
-                f"no checkpoint was written, training goes on without it: {error.message}",
+                f"no checkpoint was written; training continues without one: {error.message}",
                 UserWarning,
                 stacklevel=2,
             )
@@ -263,7 +263,7 @@ class Checkpoint:
         try:
             header, arrays = read_model(self.path)
             if header["class"] != KIND:
-                raise self._refused(f"it is a model ({header['class']}), no checkpoint")
+                raise self._refused(f"it is a model ({header['class']}), not a checkpoint")
             fit, seed, values = header["fit"], header["seed"], header["parts"]
             parts = {name: State(v, {}) for name, v in values.items()}
             for key, array in arrays.items():
@@ -273,10 +273,10 @@ class Checkpoint:
         except ModelFileError as error:
             if error.code == 421:
                 raise
-            why = "it is a folder" if self.path.is_dir() else "it is damaged, or no checkpoint"
+            why = "it is a folder" if self.path.is_dir() else "it is damaged, or not a checkpoint"
             raise self._refused(_WHY.get(error.code, why)) from error
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._refused("it is damaged, or no checkpoint") from error
+            raise self._refused("it is damaged, or not a checkpoint") from error
         differs = [
             "the table"
             if name == "table"

@@ -39,8 +39,8 @@ def resolve(device: str | torch.device = "auto") -> torch.device:
     if found.type not in ("cpu", "cuda"):
         raise UsageError(
             211,
-            f"device {str(device)!r} cannot be used: numbers need 64 bits, as CPUs and CUDA have; "
-            "use --device auto or cpu",
+            f"device {str(device)!r} cannot be used, because it has no 64-bit numbers as CPUs and "
+            "CUDA have: use --device auto or cpu",
         )
     there = 1 if found.type == "cpu" else torch.cuda.device_count()
     if (found.index or 0) >= there:
@@ -98,8 +98,8 @@ class Budget:
         )
         raise UsageError(
             214,
-            f"training needs {self}, but {device} has {in_words(there)}: {fits}, or "
-            f"use a device with more",
+            f"training needs {self}, but {device} has {in_words(there)}: {fits}, or use a device "
+            "with more memory",
         )
 
 

@@ -117,8 +117,8 @@ class CapturedSteps:
             self.captures = False
             self.graphs.clear()
             warnings.warn(
-                f"steps run one by one, which takes longer: they cannot be a CUDA graph here "
-                f"({type(error).__name__}: {error})",
+                f"steps run one by one, which takes longer: they cannot be captured as a CUDA "
+                f"graph here ({type(error).__name__}: {error})",
                 UserWarning,
                 stacklevel=2,
             )

@@ -27,7 +27,7 @@ from synthgen.tables.disk import atomic_write, read_bytes
 FORMAT_VERSION = 1
 MAX_FILE, MAX_HEADER, MAX_TENSORS = 4 * 2**30, 16 * 2**20, 10_000
 _EMPTY = "0" * 64
-_CODES = {311: 411, 356: 412}  # error codes of a model file in place of those of any file
+_CODES = {311: 411, 356: 412}  # error code for a model file, by the code for any file
 _DTYPES = {
     "bool": "BOOL",
     **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
@@ -55,7 +55,7 @@ def write_model(
         text = json.dumps(header, allow_nan=False, default=_plain_number)
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(421, f"{path}: the model cannot be written ({error})") from error
-    # The checksum is the first value of the file, so that its place is known.
+    # The checksum is the first value of the file, so that its position is known.
     metadata = {
         "sha256": _EMPTY,
         "format": "synthgen",
@@ -67,7 +67,7 @@ def write_model(
     for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
         if array.dtype.name not in _DTYPES:
             raise ModelFileError(
-                421, f"{path}: array {name!r} is {array.dtype}, which no file holds"
+                421, f"{path}: array {name!r} is {array.dtype}, which a model file cannot hold"
             )
         block = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C").tobytes()
         start, end = end, end + len(block)
@@ -83,8 +83,8 @@ def write_model(
         raise ModelFileError(
             422,
             f"{path}: the model has {len(blocks):,} arrays, {len(head):,} bytes of names and "
-            f"categories and {end:,} of numbers; a file takes {MAX_TENSORS:,}, {MAX_HEADER:,} and "
-            f"{MAX_FILE:,} in all: leave out columns with many categories",
+            f"categories and {end:,} of numbers; a file holds at most {MAX_TENSORS:,}, "
+            f"{MAX_HEADER:,} and {MAX_FILE:,} in all: leave out columns with many categories",
         )
     head = struct.pack("<Q", len(head)) + head
     digest = hashlib.sha256(head)
@@ -142,13 +142,12 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
         if (data[0] == 0x80 and data[1] <= 5) or data.startswith(b"PK"):
             raise ModelFileError(
                 414,
-                f"{path} is a pickle or zip, no synthgen model. It is not opened, since it can run "
-                "code: "
-                f"train again with synthgen",
+                f"{path} is a pickle or zip, not a synthgen model. It is not opened, because that "
+                "could run code: train again with synthgen",
             )
-        if b"\0" not in data[:8]:  # a true length leaves most of its eight bytes empty
+        if b"\0" not in data[:8]:  # in a real length, most of the eight bytes are 0
             raise ModelFileError(
-                411, f"{path} is no synthgen model: give a file that synthgen fit wrote"
+                411, f"{path} is not a synthgen model: give a file that synthgen fit wrote"
             )
         raise _damaged(path, f"its header claims {length:,} bytes")
     try:
@@ -156,7 +155,7 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
         metadata = header.pop("__metadata__")
         texts = all(isinstance(value, str) for value in metadata.values())
         if not texts or metadata["format"] != "synthgen":
-            raise ValueError("it is of another program")
+            raise ValueError("another program wrote it")
         version, digest = int(metadata["version"]), metadata["sha256"].encode("ascii")
         place = data.find(b'"' + digest + b'"', 8, 8 + length) + 1
         if len(digest) != len(_EMPTY) or not place or "header" not in metadata or version < 1:
@@ -166,16 +165,14 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
     if version > FORMAT_VERSION:
         raise ModelFileError(
             415,
-            f"{path} has format {version}, this synthgen reads up to {FORMAT_VERSION}: install a "
-            "newer "
-            f"synthgen",
+            f"{path} has format {version}, but this synthgen reads formats up to {FORMAT_VERSION}: "
+            "install a newer synthgen",
         )
     if len(header) > MAX_TENSORS:
         raise ModelFileError(
             416,
-            f"{path} lists {len(header):,} tensors, a model at most {MAX_TENSORS:,}: check which "
-            "file "
-            f"it is",
+            f"{path} lists {len(header):,} tensors, but a model has at most {MAX_TENSORS:,}: check "
+            "that this is the right file",
         )
     return metadata, place
 
@@ -183,7 +180,7 @@ def _checked_metadata(path: Path, data: bytes) -> tuple[dict[str, str], int]:
 def _plain_number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{value!r} is no JSON")
+    raise TypeError(f"{value!r} has no JSON form")
 
 
 def _no_constant(name: str) -> Any:
@@ -199,7 +196,8 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _damaged(path: Path, why: str) -> ModelFileError:
     return ModelFileError(
-        417, f"{path} is no intact synthgen model file: {why}. Copy it again, or train again"
+        417,
+        f"{path} is damaged, or not a synthgen model file: {why}. Copy it again, or train again",
     )
 
 

@@ -421,10 +421,12 @@ def test_what_is_odd_about_columns():
     assert facts["empty"]["distinct"] == 0
     assert facts["almost"]["top_share"] == 0.995
     assert facts["fixed"]["average_precision"] is None
-    assert "its name: codes" in next(f.message for f in result.findings if f.column == "month")
+    assert "name that suggests codes" in next(
+        f.message for f in result.findings if f.column == "month"
+    )
 
 
-@pytest.mark.filterwarnings("ignore:column .* is taken for text")
+@pytest.mark.filterwarnings("ignore:column .* is read as text")
 @pytest.mark.usefixtures("quick")
 def test_numbers_and_dates_that_became_text_are_noted():
     X, y = table()

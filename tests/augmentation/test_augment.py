@@ -299,7 +299,7 @@ def test_a_model_takes_a_table_whose_dtype_also_has_missing_cells():
         augment(frame, "ill", model=fitted(wider), random_state=0)
 
 
-@pytest.mark.filterwarnings("ignore:column .* is taken for text")
+@pytest.mark.filterwarnings("ignore:column .* is read as text")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -524,11 +524,11 @@ def test_tables_that_cannot_be_used(X: Any, code: int, says: str) -> None:
 @pytest.mark.parametrize(
     ("y", "code", "says"),
     [
-        (np.where(BINARY == 1, np.nan, 0.0), 339, "20 rows have none"),
+        (np.where(BINARY == 1, np.nan, 0.0), 339, "20 rows have no class"),
         ([1, "1"] * 30, 340, "1 (int) and '1' (str)"),
         ([1, "a"] * 30, 351, "Make the classes text or whole numbers"),
         (np.repeat([0.5, 1.5], 30), 351, "Unknown label type"),
-        (np.zeros(60), 341, "one class only"),
+        (np.zeros(60), 341, "only one class"),
         (NUMBERS[:, 0], 342, "is it a quantity"),
         (np.ones((60, 2), dtype=int), 354, "Multilabel and multioutput targets"),
         (np.zeros((60, 2), dtype=int), 354, "Multilabel and multioutput targets"),

@@ -179,7 +179,7 @@ def test_mistakes_of_auto_are_one_line(arguments: tuple[str, ...], said: str) ->
         (("--groups", "size"), "no column 'size'"),
         (("--sweep", "a,b"), "write rates"),
         (("--sweep", "0.01"), "leaves 2 rows"),
-        (("--sweep", "0.1", "--by", "sex"), "cannot go together"),
+        (("--sweep", "0.1", "--by", "sex"), "cannot be combined"),
         (("--json", "data.csv"), "already an input or another output"),
         (("--time-budget", "0"), "--time-budget"),
     ],

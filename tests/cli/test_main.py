@@ -172,8 +172,7 @@ def test_augment_says_what_it_did(table: Path):
     assert "synthgen auto data.csv --target outcome" in advice["command"]
     assert re.search(r"^ *yes +12 +12 +24$", result.stdout, re.MULTILINE)
     assert result.stdout.splitlines()[-1] == (
-        "wrote out.csv: 92 rows as they were, then 12 new, made on cpu; "
-        "manifest out.csv.manifest.json"
+        "wrote out.csv: 92 original rows, then 12 new, made on cpu; manifest out.csv.manifest.json"
     )
     assert result.stderr == ""
     told = succeed(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--verbose").stdout
@@ -276,7 +275,9 @@ def test_same_seed_same_bytes_other_seed_other_rows(table: Path):
 def test_a_run_without_seed_can_be_repeated_from_its_manifest(table: Path):
     first = succeed(*AUGMENT, *DOUBLE, "--no-weights", "-o", "a.csv")
     seed = json.loads(Path("a.csv.manifest.json").read_text())["seed"]
-    assert f"seed {seed} (drawn; the same rows again: --seed {seed})\n" in first.stderr
+    assert (
+        f"seed {seed} (drawn at random; --seed {seed} gives the same rows again)\n" in first.stderr
+    )
     augment("b.csv", "--seed", seed)
     augment("c.csv")
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes() != Path("c.csv").read_bytes()
@@ -419,7 +420,7 @@ def test_a_schema_of_another_target_or_dtype_is_told(
     frame.assign(age=np.linspace(0.5, 99.5, len(frame))).to_csv("other.csv", index=False)
     succeed("schema", "other.csv", "--target", "sex", "-o", "schema.json")
     told = succeed(*command, "--schema", "schema.json").stderr
-    assert "note: the schema was made for target 'sex', the target here is 'outcome'" in told
+    assert "note: the schema was made for target 'sex', but the target here is 'outcome'" in told
     assert "note: column 'age' is Int64 in the table and float64 in the schema" in told
 
 
@@ -427,7 +428,7 @@ def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
     frame.set_index("patient_id").to_parquet("data.parquet")
     result = succeed("augment", "data.parquet", *AUGMENT[2:], *DOUBLE, "-o", "out.csv", "--seed", 0)
     assert result.stderr == (
-        "note: the index of data.parquet ('patient_id') is no column and is left out\n"
+        "note: the index of data.parquet ('patient_id') is not a column and is left out\n"
     )
 
 
@@ -475,8 +476,8 @@ def test_fit_show_sample_augment(table: Path, frame: pd.DataFrame):
     assert fail(
         2, "sample", "m.synthgen", "-n", 9, "-o", "r.csv", "--label", "no", "--seed", 0
     ) == (
-        "error E206: class 'no' was not learned, only 'yes': fit again with it among the classes "
-        "(--label on the command line)"
+        "error E206: class 'no' was not learned, only 'yes': fit again with this class among the "
+        "classes (--label on the command line)"
     )
     sampled = succeed("sample", "m.synthgen", "-n", 9, "-o", "rows.csv", "--seed", 4)
     assert sampled.stdout == "wrote rows.csv: 9 rows, 9 of yes\n"
@@ -666,12 +667,12 @@ def test_run_file_and_command_line(table: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("sed = 1", "error E282: run.toml: 'sed' is not known; there are device"),
+        ("sed = 1", "error E282: run.toml: 'sed' is not known; the options are device"),
         ("seed = 2.7", "error E200: Invalid value for '--seed': '2.7' is not a valid integer"),
         ("seed = true", "error E283: run.toml: seed must be a text or a number, not True"),
         ("only-new = 1", "error E283: run.toml: only-new must be true or false, not 1"),
         ("seed =", "error E281: run.toml: cannot read the run file: Invalid value (at"),
-        ("[set]\nsteps = 5", "error E285: --set steps: bootstrap takes bandwidth"),
+        ("[set]\nsteps = 5", "error E285: --set steps: bootstrap has bandwidth"),
     ],
 )
 def test_a_bad_run_file_is_refused(table: Path, content: str, message: str):
@@ -739,12 +740,12 @@ HINT = "; see synthgen augment --help"
             "--label perhaps",
             "E201: label 'perhaps' is no class of the target: it has 'maybe', 'no', 'yes'.*",
         ),
-        ("-n 1000000000", "E204: 1,000,000,000 rows need about .* GiB, this machine has .*"),
+        ("-n 1000000000", "E204: 1,000,000,000 rows need about .* GiB, but this machine has .*"),
         (
             "--set steps",
             "E284: --set 'steps': write it as name=value, such as --set steps=2000",
         ),
-        ("--set device=cpu", "E285: --set device: use --device; bootstrap takes bandwidth"),
+        ("--set device=cpu", "E285: --set device: use --device; bootstrap has bandwidth"),
         ("--set bandwidth=wide", "E221: bandwidth must be a number from 0 to 100, not 'wide'"),
         ("--device cuda:99", "E212: device 'cuda:99' was asked for, but this machine .*"),
         ("--json o.csv", "E289: o.csv is already an input or another output: give another name"),
@@ -773,7 +774,7 @@ def test_status_2_for_what_is_missing_or_unknown(table: Path):
     [
         (None, "a", "E310: no.csv: no such file: check the path and the working directory"),
         ("a,b\n1,2,3\n", "a", "E321: no.csv: line 2: expected 2 fields as in the header, .*"),
-        ("a,b\n1,2\n1,3\n", "a", "E341: target 'a' has one class only, 1.*"),
+        ("a,b\n1,2\n1,3\n", "a", "E341: target 'a' has only one class, 1.*"),
     ],
 )
 def test_status_3_for_data(table: Path, content: str | None, target: str, message: str):
@@ -819,7 +820,7 @@ def test_status_4_for_model_files(table: Path):
     ):
         assert re.fullmatch(message, fail(4, *arguments))
     assert fail(4, "show", "data.csv") == (
-        "error E411: data.csv is no synthgen model: give a file that synthgen fit wrote"
+        "error E411: data.csv is not a synthgen model: give a file that synthgen fit wrote"
     )
 
 
@@ -986,8 +987,8 @@ class Endless(Synthesizer):
 @pytest.mark.parametrize(
     ("number", "status", "message"),
     [
-        (signal.SIGINT, 130, "interrupted; every file is as before or whole"),
-        (signal.SIGTERM, 143, "terminated; every file is as before or whole"),
+        (signal.SIGINT, 130, "interrupted; every file is unchanged or complete"),
+        (signal.SIGTERM, 143, "terminated; every file is unchanged or complete"),
     ],
 )
 def test_signals(table: Path, number: int, status: int, message: str):

@@ -39,7 +39,7 @@ def test_a_model_file_tells_what_it_holds(table: pd.DataFrame) -> None:
     assert "perhaps" not in shown
     assert "no value and no range that fewer than 5 rows share" in " ".join(shown.split())
     # What the file is asked by those who hold it: a network's weights, how well they fit a record.
-    assert "who could be recognised: whoever holds a record" in " ".join(shown.split())
+    assert "what it reveals: whoever holds a record" in " ".join(shown.split())
     assert "synthgen privacy m --train" in " ".join(shown.split())
     model.save("m", keep_class_names=True)
     assert "perhaps" in run("show", "m")

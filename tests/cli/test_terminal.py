@@ -64,7 +64,7 @@ def test_too_little_memory_is_named(table: Path, monkeypatch: pytest.MonkeyPatch
     result = run("schema", table)
     assert result.exit_code == 6
     assert result.stderr == (
-        "error E604: the memory is not enough (Unable to allocate 8 TiB): ask for fewer rows at "
+        "error E604: there is not enough memory (Unable to allocate 8 TiB): ask for fewer rows at "
         "once, or use a machine with more memory\n"
     )
 
@@ -98,7 +98,7 @@ def test_a_drawn_seed_is_said_beside_the_result(table: Path):
                  "-o", "new.csv")  # fmt: skip
     assert result.exit_code == 0
     assert result.stderr.startswith("seed ")
-    assert "(drawn; the same rows again: --seed " in result.stderr
+    assert "(drawn at random; --seed " in result.stderr
     again = run("augment", table, "--target", "ill", "--synthesizer", "bootstrap", "-n", 5,
                 "--seed", 7, "-o", "new.csv")  # fmt: skip
     assert "the same rows again" not in again.output

@@ -703,7 +703,7 @@ def test_rare_and_unused_levels_are_left_out():
     assert notes == [
         "a: 1 of 3 values were seen in fewer than 5 rows and left out",
         "b: 2 of 4 values were seen in fewer than 5 rows and left out",
-        "c: 1 values that fewer than 5 rows hold moved to the nearest other",
+        "c: 1 values that fewer than 5 rows hold became the nearest other value",
         "d: 1 of 2 values were seen in fewer than 5 rows and left out",
         "e: 1 of 2 values were seen in fewer than 5 rows and left out",
     ]
@@ -764,7 +764,7 @@ def test_new_ids_do_not_tell_the_last_old_one(values, upper):
 def test_ids_that_fill_64_bits_are_refused():
     frame = pd.DataFrame({"id": np.arange(50) + 2 * 10**18})
     with pytest.raises(
-        ModelFileError, match=r"column 'id': its IDs reach 19 digits.*drop the column"
+        ModelFileError, match=r"column 'id': its IDs have up to 19 digits.*drop the column"
     ):
         coarse_of(frame)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthgen.exposure.membership import alarms, judged, suspicions
+from synthgen.exposure.membership import alarms, strongest, suspicions
 
 SEED = np.random.SeedSequence(0)
 
@@ -27,7 +27,7 @@ def pretended(leak: float, *, rows: int = 800, figures: int = 3, pairs: int = 3,
 def audited(leak: float, seed: int = 0):
     target, shadows, learned, member = pretended(leak, seed=seed)
     found = suspicions(target, shadows, learned, SEED)
-    return judged(found, member, opponent="file", group="all", seed=SEED)
+    return strongest(found, member, opponent="file", group="all", seed=SEED)
 
 
 def test_a_leak_is_found_by_what_is_calibrated():
@@ -37,7 +37,7 @@ def test_a_leak_is_found_by_what_is_calibrated():
 
     def area(name: str) -> float:
         one = {name: found[name]}
-        return judged(one, member, opponent="file", group="all", seed=SEED).auc
+        return strongest(one, member, opponent="file", group="all", seed=SEED).auc
 
     # How hard a row is hides the leak from the bare loss, and not from the others.
     assert area("loss") < 0.7
@@ -68,7 +68,7 @@ def test_shares_at_false_alarms_are_those_of_the_ranks():
     # 80 of 100 members above every other row, the others below all.
     member = np.arange(200) < 100
     rows = np.where(member, np.where(np.arange(200) < 80, 2.0, -2.0), 0.0) + np.arange(200) * 1e-6
-    found = judged({"loss": rows[None].repeat(2, 0)}, member, opponent="f", group="g", seed=SEED)
+    found = strongest({"loss": rows[None].repeat(2, 0)}, member, opponent="f", group="g", seed=SEED)
     assert found.tpr_1 == found.tpr_10 == 0.8
     assert found.auc == pytest.approx(0.8)
     share = alarms(rows, member)
@@ -78,6 +78,6 @@ def test_shares_at_false_alarms_are_those_of_the_ranks():
 
 def test_ties_are_no_finds():
     member = np.arange(200) < 100
-    found = judged({"loss": np.zeros((2, 200))}, member, opponent="f", group="g", seed=SEED)
+    found = strongest({"loss": np.zeros((2, 200))}, member, opponent="f", group="g", seed=SEED)
     assert found.tpr_10 == found.tpr_10_null == 0
     assert found.auc == 0.5

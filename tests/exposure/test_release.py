@@ -79,7 +79,7 @@ def test_what_is_shown(leaky: PrivacyAudit, tmp_path: Path):
     assert content["file"] == "fails"
     leaky.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "May this model be given away?" in page
+    assert "May this model be shared?" in page
     assert f'class="number">{leaky.exposed[0].row}<' in page
     assert "fails" in cards_of(leaky).text
 
@@ -111,7 +111,7 @@ def test_what_is_its_rows_has_no_file():
     # most .63 + .37 / 2 = .82.
     assert 0.7 < found.worst("rows").auc < 0.85
     assert found.outcome("rows") == "fails"
-    assert found.recommendation.text.startswith("Give neither")
+    assert found.recommendation.text.startswith("Share neither")
     assert any("would hold training rows" in note for note in found.notes)
 
 

@@ -728,8 +728,8 @@ def test_a_row_without_a_class_or_of_another_one_is_named_with_its_table():
         error = refused(which, None)
         assert error.code == 339
         assert error.message == (
-            f"{which} table: target 'ill', row 4: {none} is no class, 2 rows have none: "
-            f"drop them or give them a class"
+            f"{which} table: target 'ill', row 4: {none} is no class; 2 rows have no class: "
+            f"drop them or give them one"
         )
         if which != "train":
             error = refused(which, "maybe")

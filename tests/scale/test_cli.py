@@ -31,7 +31,7 @@ def test_sample_into_a_folder(model: Path, tmp_path: Path, monkeypatch: pytest.M
 
     again = run("sample", model, "-n", 2000, "-o", "rows", "--label", "yes")
     assert again.stdout.splitlines() == [wrote]  # the seed is in the folder
-    assert again.stderr == "2,000 of 2,000 rows are there already\n"
+    assert again.stderr == "2,000 of 2,000 rows exist already\n"
 
 
 def test_what_is_for_folders_is_refused_for_a_file(model: Path, tmp_path: Path):
@@ -77,7 +77,9 @@ def test_augment_a_folder(frame: pd.DataFrame, tmp_path: Path, monkeypatch: pyte
     told = json.loads(Path("a.json").read_text())
     assert told == json.loads(Path("o.parquet.manifest.json").read_text())
 
-    assert run("augment", "in", *trees).stderr.startswith("error E230: no amount is validated ")
+    assert run("augment", "in", *trees).stderr.startswith(
+        "error E230: the number of new rows cannot be validated "
+    )
     asked = run("augment", "in", *trees, "-n", 7, "--report", "page")
     assert asked.stderr == (
         "error E242: --report: not for a table that is read as a stream: leave it out\n"

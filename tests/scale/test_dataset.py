@@ -174,7 +174,7 @@ def test_a_file_cut_short_is_made_again(whole: Path, model: Path, tmp_path: Path
 
 def test_progress_says_what_is_there(whole: Path, model: Path, capsys: pytest.CaptureFixture[str]):
     sample_dataset(model, ROWS, whole, shard_rows=BLOCK, verbose=True)
-    assert capsys.readouterr().err == f"{ROWS:,} of {ROWS:,} rows are there already\n"
+    assert capsys.readouterr().err == f"{ROWS:,} of {ROWS:,} rows exist already\n"
 
 
 # --- refusals ---------------------------------------------------------------------------------

@@ -179,10 +179,10 @@ def test_missing_or_old_java_is_told_in_one_sentence(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     install = "install it (apt install openjdk-21-jre-headless), or set JAVA_HOME"
-    told = f"engine spark needs Java 17 or newer, none was found: {install}"
+    told = f"engine spark needs Java 17 or newer, but none was found: {install}"
     assert refusal("spark") == (299, told)
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
     java.chmod(0o755)
-    told = f"engine spark needs Java 17 or newer, this one is 11.0.2: {install}"
+    told = f"engine spark needs Java 17 or newer, not 11.0.2: {install}"
     assert refusal("spark") == (299, told)

@@ -56,7 +56,7 @@ def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> Non
     condition = learner.sampler.condition(torch.zeros(20, dtype=torch.long), torch.arange(20) % 2)
     kept = torch.rand(4, 2 * HIDDEN, dtype=torch.float64, generator=generator(1)) * 2
     critic = learner.critic
-    scores, one, two = critic(critic.seen(rows) + critic.told(condition), kept)
+    scores, one, two = critic(critic.soft_part(rows) + critic.condition_part(condition), kept)
     expected = reference(learner, rows, condition, kept)
     torch.testing.assert_close(scores, expected, atol=1e-12, rtol=1e-10)
     (slope,) = torch.autograd.grad(expected.sum(), rows)
@@ -100,7 +100,7 @@ def test_the_generator_gets_its_gradient_through_the_written_out_critic(
     weights = list(learner.sampler.parameters())
     found = torch.autograd.grad(objective, weights, retain_graph=True)
     loss = -reference(learner, carried["fake"], carried["condition"], drawn["kept"][-4:]).mean()
-    missed = learner._missed(carried)
+    missed = learner._condition_loss(carried)
     expected = torch.autograd.grad(loss + missed, weights)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)

@@ -95,9 +95,9 @@ def test_where_is_kept_and_followed(learned: TabFlow) -> None:
     [
         ({"kind": "c"}, r"column 'kind' has no value 'c': it has 'a', 'b'"),
         ({"kind": None}, r"column 'kind' has no value None"),
-        ({"x": 1.0}, r"'x' is not a learned column of levels: use one of 'kind'"),
-        ({"class": "rare"}, r"'class' is not a learned column of levels"),
-        ({"nowhere": 1}, r"'nowhere' is not a learned column of levels"),
+        ({"x": 1.0}, r"'x' is not encoded as categories: use one of 'kind'"),
+        ({"class": "rare"}, r"'class' is not encoded as categories"),
+        ({"nowhere": 1}, r"'nowhere' is not encoded as categories"),
     ],
 )
 def test_where_names_what_was_not_learned(learned: TabFlow, where, message: str) -> None:
@@ -122,7 +122,7 @@ def test_where_is_refused_for_resampled_classes() -> None:
     with pytest.warns(UserWarning, match="smoothed bootstrap"):
         model = tabflow(classes=["rare"], random_state=0).fit(X, y)
     assert isinstance(model, TabFlow)
-    with pytest.raises(UsageError, match="class 'rare' is resampled"):
+    with pytest.raises(UsageError, match="class 'rare' has too few rows for a network"):
         model.sample(3, where={"flag": True})
 
 

@@ -217,12 +217,12 @@ def test_names_and_import_paths_resolve() -> None:
         UsageError, match="no synthesizer 'gan': use auto, bootstrap, ctgan, tabflow, trees, tvae"
     ):
         resolve("gan")
-    with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
+    with pytest.raises(UsageError, match=r"is not a synthgen\.Synthesizer"):
         resolve("pandas:DataFrame")
     for place in (".:x", ":x", "./x.py:F"):
         with pytest.raises(UsageError, match="cannot import"):
             resolve(place)
-    with pytest.raises(UsageError, match=r"is no synthgen\.Synthesizer"):
+    with pytest.raises(UsageError, match=r"is not a synthgen\.Synthesizer"):
         resolve("synthgen.synthesizers.base:Synthesizer")
     with pytest.raises(UsageError, match="cannot import"):
         resolve("nowhere.at.all:Flow")

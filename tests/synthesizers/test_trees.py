@@ -387,7 +387,7 @@ def test_a_file_that_no_fit_could_have_made_is_refused(tmp_path: Path, how: str)
     header, tensors = read_model(tmp_path / "m")
     _broken(header, tensors := {k: v.copy() for k, v in tensors.items()}, how)
     write_model(tmp_path / "m", header, tensors)
-    with pytest.raises(ModelFileError, match="make no model"):
+    with pytest.raises(ModelFileError, match="do not fit together"):
         SequentialTrees.load(tmp_path / "m")
 
 

@@ -90,7 +90,7 @@ def test_what_is_read_as_text_has_a_limit(tmp_path: Path, monkeypatch: pytest.Mo
     path.write_text(json.dumps(["x" * 100]))
     assert read_json(path) == ["x" * 100]
     monkeypatch.setattr(disk, "TEXT_LIMIT", 50)
-    with pytest.raises(DataError, match=r"the file has 104 bytes, at most 50 are read") as caught:
+    with pytest.raises(DataError, match="has 104 bytes, but at most 50 are read") as caught:
         read_json(path)
     assert caught.value.code == 356
 

@@ -378,7 +378,7 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_read(save, monkeypatch,
     monkeypatch.setattr("synthgen.tables.read.machine_memory", lambda: 4 * len(text))
     assert len(read_table(path)) == 20_000
     monkeypatch.setattr("synthgen.tables.read.machine_memory", lambda: 4 * len(text) - 1)
-    with pytest.raises(DataError, match=r"too much for the .* of this machine: take some"):
+    with pytest.raises(DataError, match=r"do not fit into the memory of this .*: keep only some"):
         read_table(path)
 
 
@@ -980,5 +980,5 @@ def test_sha256(tmp_path):
 
 def test_a_first_line_that_holds_a_value_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("0.126,23,p,yes\n0.5,4,q,no\n")
-    with pytest.warns(UserWarning, match="line 1 is taken for the names .*'0.126' in it looks"):
+    with pytest.warns(UserWarning, match="line 1 is read as the column names.*'0.126' in it looks"):
         assert read_table(tmp_path / "t.csv").columns[0] == "0.126"

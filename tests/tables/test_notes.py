@@ -86,7 +86,7 @@ def test_numbers_and_dates_that_become_text_are_told(case: str) -> None:
         lambda: SmoothedBootstrap(random_state=0).fit(frame.iloc[:, :1], frame["y"]),
         lambda: audit(frame.iloc[:, :1], frame["y"]),
     ):
-        with pytest.warns(UserWarning, match=f"is taken for text; most.*{says}"):
+        with pytest.warns(UserWarning, match=f"is read as text; most.*{says}"):
             call()
 
 
@@ -94,7 +94,7 @@ def test_the_year_1_is_told(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     days = [f"2023-02-{i:02}" for i in range(1, 29)]
     path.write_text("day,y\n" + "".join(f"{d},{d[-1]}\n" for d in [*days, "0001-01-01"]))
-    with pytest.warns(UserWarning, match="column 'day' is taken for text; most.* like dates"):
+    with pytest.warns(UserWarning, match="column 'day' is read as text; most.* like dates"):
         Table.of(read_table(path), target=None)
 
 
@@ -114,7 +114,7 @@ def test_classes_that_read_alike_are_told(other: str) -> None:
 def test_a_schema_of_another_target_or_dtype_is_told() -> None:
     frame = pd.DataFrame({"x": [1, 2, 3, 4] * 9, "b": ["u", "v"] * 18, "y": ["p", "q", "q"] * 12})
     other = Schema.infer(frame, target="b")
-    with pytest.warns(UserWarning, match="made for target 'b', the target here is 'y'"):
+    with pytest.warns(UserWarning, match="made for target 'b', but the target here is 'y'"):
         Table.of(frame, target="y", schema=other)
     schema = Schema.infer(frame, target="y")
     with pytest.warns(UserWarning, match="column 'x' is float64 in the table and int64 in the"):

@@ -187,7 +187,7 @@ def test_many_fits_end_as_fits_that_sample_and_are_saved(scope: Any, tmp_path: A
     jobs.append((SmoothedBootstrap(random_state=0), X, y))
     said: list[str] = []
     models = fit_many(jobs, together=True, say=said.append)
-    assert said[0] == "SmoothedBootstrap trained by itself: it is no network"
+    assert said[0] == "SmoothedBootstrap trained by itself: it is not a network"
     waves = 2 if scope == "adapt" else 1
     assert said[1:] == ["2 networks trained side by side"] * waves
     for model in models:
@@ -211,10 +211,10 @@ def test_what_cannot_be_batched_says_why() -> None:
         (TVAE(steps=2, batch_size=30, random_state=0), X, y),
     ]
     fit_many(jobs, together=True, say=said.append)
-    assert set(said) == {"1 network trained by itself: no other is like it"}
+    assert set(said) == {"1 network trained by itself: no other is similar"}
     said.clear()
     fit_many(jobs[:1], together=False, say=said.append)
-    assert said == ["TVAE trained by itself: as was asked for"]
+    assert said == ["TVAE trained by itself: together=False"]
 
 
 def test_all_jobs_are_checked_before_the_first_fit() -> None:
@@ -242,7 +242,7 @@ def test_a_fit_that_fails_stops_no_other(side_by_side: bool) -> None:
 
 def test_a_synthesizer_with_two_jobs_is_refused() -> None:
     model = TVAE(steps=1)
-    with pytest.raises(UsageError, match="job 2: this TVAE has a job already"):
+    with pytest.raises(UsageError, match="job 2: this TVAE is in an earlier job already"):
         fit_many([(model, X, y) for X, y in ((pd.DataFrame(), pd.Series()),) * 2])
 
 

@@ -390,7 +390,9 @@ def test_a_file_that_is_no_intact_checkpoint_is_refused_and_kept(stopped: Path) 
         assert "Delete it to train from the start, or choose another file" in str(caught.value)
         assert stopped.read_bytes() == content
     # A changed bit that matters reaches the user of a synthesizer just so.
-    with pytest.raises(ModelFileError, match=r"cannot be used: it is damaged, or no checkpoint\."):
+    with pytest.raises(
+        ModelFileError, match=r"cannot be used: it is damaged, or not a checkpoint\."
+    ):
         new("tvae", stopped, classes=["rare"]).fit(*table())
     stopped.write_bytes(intact)
     new("tvae", stopped, classes=["rare"]).fit(*table())
@@ -401,7 +403,7 @@ def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(stopped: Path, tmp_p
     X = pd.DataFrame({"level": rng.integers(0, 4, 200), "kind": rng.choice(["a", "b"], 200)})
     y = pd.Series(np.where(np.arange(200) < 60, "rare", "common"))
     new("tvae").fit(X, y).save(tmp_path / "model")
-    with pytest.raises(ModelFileError, match=r"it is a model \(TVAE\), no checkpoint"):
+    with pytest.raises(ModelFileError, match=r"it is a model \(TVAE\), not a checkpoint"):
         new("tvae", tmp_path / "model").fit(X, y)
     assert isinstance(synthgen.load(tmp_path / "model", device="cpu"), TVAE)
     with pytest.raises(ModelFileError):
@@ -409,7 +411,7 @@ def test_a_model_is_no_checkpoint_and_a_checkpoint_no_model(stopped: Path, tmp_p
     with pytest.raises(ModelFileError, match="it is a folder"):
         new("tvae", tmp_path).fit(X, y)
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ModelFileError, match="it is damaged, or no checkpoint"):
+    with pytest.raises(ModelFileError, match="it is damaged, or not a checkpoint"):
         new("tvae", tmp_path / "data.csv").fit(X, y)
 
 
@@ -443,7 +445,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
         monkeypatch.setattr("synthgen.tables.read.os.fsync", full)
 
     at_step("tvae", 22, fill)
-    with pytest.warns(UserWarning, match="training goes on without it: .*the disk is full"):
+    with pytest.warns(UserWarning, match="training continues without one: .*the disk is full"):
         model = new("tvae", path, classes=["rare"]).fit(X, y)
     expected = bits(new("tvae", classes=["rare"]).fit(X, y))
     assert bits(model) == expected
@@ -459,7 +461,7 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
     at_step("tvae", 22, fill_and_end_later)
     with (
         pytest.raises(Killed),
-        pytest.warns(UserWarning, match="training goes on without it: .*the disk is full"),
+        pytest.warns(UserWarning, match="training continues without one: .*the disk is full"),
     ):
         new("tvae", path, classes=["rare"]).fit(X, y)
     assert path.read_bytes() == kept[-1]
@@ -592,7 +594,7 @@ def test_a_command_goes_on_with_the_seed_that_was_drawn(
     at_step("tvae", 33, interrupt)
     stopped = command("augment", "out.csv", "--resume", "kept")
     assert stopped.exit_code == 130
-    assert "note: kept holds what training has reached: the same command goes" in stopped.stderr
+    assert "note: kept holds the state of the training: the same command" in stopped.stderr
     done = at_step("tvae", 0, kill)
     assert command("augment", "out.csv", "--resume", "kept").exit_code == 0
     assert 0 < done[0] < 60
@@ -638,7 +640,7 @@ def test_what_cannot_be_resumed_is_refused(command: Callable[..., Result]) -> No
         assert found.stderr.startswith(f"error {message}"), found.stderr
     other = ("augment", "data.csv", "--target", "outcome", "--synthesizer", "bootstrap")
     found = CliRunner().invoke(main, [*other, "-o", "out.csv", "--resume", "kept"])
-    assert found.stderr.startswith("error E290: --resume: bootstrap keeps no checkpoint")
+    assert found.stderr.startswith("error E290: --resume: bootstrap writes no checkpoint")
     Path("kept").write_text("no checkpoint")
     found = command("augment", "out.csv", "--resume", "kept")
     assert found.exit_code == 4
