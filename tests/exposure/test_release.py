@@ -43,7 +43,7 @@ def test_small_leaves_are_caught(leaky: PrivacyAudit):
     assert worst.interval[0] > 0.5
     assert worst.auc > worst.auc_null + 0.3
     assert leaky.outcome("file") == "fails"
-    assert leaky.recommendation.text.startswith(("Keep the file", "Give neither"))
+    assert leaky.recommendation.text.startswith(("Keep the file", "Share neither"))
     assert any("do not share the model file" in note for note in leaky.notes)
 
 

@@ -645,7 +645,7 @@ def test_what_cannot_be_resumed_is_refused(command: Callable[..., Result]) -> No
     found = command("augment", "out.csv", "--resume", "kept")
     assert found.exit_code == 4
     assert "error E421: checkpoint kept cannot be used" in found.stderr
-    assert "holds what training" not in found.stderr
+    assert "holds the state of" not in found.stderr
 
 
 # --- processes ----------------------------------------------------------------------------------
