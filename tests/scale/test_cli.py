@@ -27,7 +27,7 @@ def test_sample_into_a_folder(model: Path, tmp_path: Path, monkeypatch: pytest.M
     assert pd.read_parquet("rows")["outcome"].tolist() == ["yes"] * 2000
     told = json.loads(Path("a.json").read_text())
     assert told == json.loads(Path("rows/_manifest.json").read_text())
-    assert f"seed {told['seed']} (drawn; " in result.stderr
+    assert f"seed {told['seed']} (drawn at random; " in result.stderr
 
     again = run("sample", model, "-n", 2000, "-o", "rows", "--label", "yes")
     assert again.stdout.splitlines() == [wrote]  # the seed is in the folder
