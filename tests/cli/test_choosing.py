@@ -146,7 +146,7 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
     assert "column 'dose' is missing" in result.stderr
     result = run("predict", "model.skops", "out.csv", "-o", "out2.csv")
     assert result.exit_code == 2
-    assert "a column 'predicted' already" in result.stderr
+    assert "already has a column 'predicted'" in result.stderr
     assert run("predict", "data.csv", "new.csv", "-o", "out2.csv").exit_code == 4
 
 
