@@ -125,8 +125,8 @@ def fit(
     metavar="OUT",
     required=True,
     help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV). "
-    "With / at the end: a folder of Parquet files, for more rows than fit in memory; if the command "
-    "is stopped, the same command continues.",
+    "With / at the end: a folder of Parquet files, for more rows than fit in memory; after a stop, "
+    "the same command continues.",
 )
 @shard_options
 @rule_option
