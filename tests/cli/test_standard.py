@@ -39,7 +39,7 @@ def test_augment_writes_what_it_writes_to_a_file_and_its_messages_beside(table: 
     assert result.exit_code == 0, result.stderr
     assert run("augment", "data.csv", *AUGMENT[2:], "out.csv").exit_code == 0
     assert result.stdout_bytes == Path("out.csv").read_bytes()
-    assert "wrote -: 80 rows as they were, then 5 new" in result.stderr
+    assert "wrote -: 80 original rows, then 5 new" in result.stderr
     assert "Run: synthgen auto DATA" in result.stderr
     assert {path.name for path in Path().iterdir()} == {
         *("data.csv", "out.csv", "out.csv.manifest.json"),
