@@ -152,6 +152,13 @@ def _rows(kind: str, train: pd.DataFrame, fresh: pd.DataFrame, seed: int) -> pd.
 # --- results --------------------------------------------------------------------------------------
 
 
+def told(result: dict[str, Any]) -> dict[str, str]:
+    """Whether the file and the rows pass; a file is no safer than the rows that it makes."""
+    rows = result["outcome"]["rows"]
+    both = {result["outcome"]["file"], rows}
+    return {"file": next(o for o in ("fails", "undecided", "passes") if o in both), "rows": rows}
+
+
 def page(results: list[dict[str, Any]]) -> str:
     """The results as a page."""
     audits = [r for r in results if "synthesizer" in r]
@@ -174,7 +181,9 @@ def page(results: list[dict[str, Any]]) -> str:
         mark = "*" if r.get("without frequencies") else ""
         cells = [r["synthesizer"] + mark, r["table"], f"{r['rows']:,}"]
         of = {a["opponent"]: a for a in r["attacks"] if a["group"] == "True"}
-        for opponent, outcome in r["outcome"].items():
+        # Who has the file can also make rows with it.
+        of["file"] = max(of.values(), key=lambda a: a["tpr_10"])
+        for opponent, outcome in told(r).items():
             a = of[opponent]
             low, high = a["interval"]
             cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
@@ -188,8 +197,8 @@ def page(results: list[dict[str, Any]]) -> str:
         of_name = [r for r in audits if r["synthesizer"] == name]
         if not of_name:
             continue
-        outcomes = [r["outcome"]["file"] for r in of_name]
-        found = [a["tpr_10"] for r in of_name for a in r["attacks"][:1]]
+        outcomes = [told(r)["file"] for r in of_name]
+        found = [max(a["tpr_10"] for a in r["attacks"] if a["group"] == "True") for r in of_name]
         lines.append(
             f"| {name} | {len(of_name)} | {outcomes.count('passes')}, {outcomes.count('fails')} | "
             f"{np.median(found):.0%} |"

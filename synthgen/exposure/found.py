@@ -75,19 +75,24 @@ class PrivacyAudit(Shown):
         """Decide whether the file or the rows pass, by the group of rows with the worst result.
 
         Args:
-            opponent: ``"file"`` (the attacker has the model file) or ``"rows"`` (generated rows).
+            opponent: ``"file"`` (the attacker has the model file, and can make rows with it) or
+                ``"rows"`` (generated rows).
 
         Returns:
             ``"passes"``, ``"fails"`` or ``"undecided"``.
         """
         if opponent == "file" and not self.keepable:
             return "fails"
-        found = [_outcome(a) for a in self.attacks if a.opponent == opponent]
+        found = [_outcome(a) for a in self._attacks_of(opponent)]
         return next(o for o in ("fails", "undecided", "passes") if o in found)
 
     def worst(self, opponent: str) -> Attack:
-        """The attack on `opponent` with the highest true positive rate at 10 % false alarms."""
-        return max((a for a in self.attacks if a.opponent == opponent), key=lambda a: a.tpr_10)
+        """The attack by `opponent` with the highest true positive rate at 10 % false alarms."""
+        return max(self._attacks_of(opponent), key=lambda a: a.tpr_10)
+
+    def _attacks_of(self, opponent: str) -> list[Attack]:
+        """The attacks that an attacker can make; who has the file can also make rows with it."""
+        return [a for a in self.attacks if a.opponent == opponent or opponent == "file"]
 
     @property
     def recommendation(self) -> Recommendation:

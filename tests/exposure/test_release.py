@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_what_is_shown(leaky: PrivacyAudit, tmp_path: Path):
     assert "May this model be shared?" in page
     assert f'class="number">{leaky.exposed[0].row}<' in page
     assert "fails" in cards_of(leaky).text
+
+
+def test_a_file_is_no_safer_than_the_rows_it_makes(leaky: PrivacyAudit):
+    file, rows = (next(a for a in leaky.attacks if a.opponent == o) for o in ("file", "rows"))
+    safe = replace(file, tpr_10=0.1, interval=(0.05, 0.15))
+    bad = replace(rows, tpr_10=0.9, interval=(0.8, 1.0))
+    found = replace(leaky, attacks=(safe, bad))
+    assert found.outcome("file") == found.outcome("rows") == "fails"
+    assert found.worst("file") == bad
+    assert (
+        replace(leaky, attacks=(safe, replace(safe, opponent="rows"))).outcome("file") == "passes"
+    )
 
 
 @pytest.mark.slow
