@@ -217,7 +217,12 @@ def _draw_groups(axes: Axes, groups: Sequence[Group], words: str) -> None:
 def _strategies(axes: Axes, results: Sequence[Result], money: bool) -> None:
     _lines(axes, [r.strategy for r in results])
     if money:
-        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+        axes.xaxis.set_major_formatter(_money)
+
+
+def _money(value: float, _: object = None) -> str:
+    """A cost at a tick: whole from 10 on, otherwise with the digits that tell ticks apart."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{round(value, 6) or 0.0:.3g}"
 
 
 def _zoom(axes: Axes, results: Sequence[Result], spans: Sequence[tuple[float, float]]) -> None:
@@ -324,7 +329,7 @@ def _draw_cost(axes: Axes, curves: dict[str, dict[str, list[Any]]], best: float)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:g} %")
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+    axes.yaxis.set_major_formatter(_money)
     axes.set_ylim(bottom=0)
     _named(axes, "threshold", "cost of 1,000 rows")
 
