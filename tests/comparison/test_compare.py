@@ -331,7 +331,7 @@ def test_a_strategy_that_helps_is_found_and_quoted_from_the_outer_loop() -> None
     (weight, sharp) = found.chances
     assert sharp.helps > 0.99
     assert weight.helps < 0.2
-    assert f"{sharp.gain:+.3f} average precision expected" in advice.text
+    assert f"expected gain in average precision is {sharp.gain:+.3f}" in advice.text
 
 
 def test_what_other_tables_showed_can_be_left_out() -> None:
