@@ -32,8 +32,9 @@ import torch
 
 from synthgen import CTGAN, TVAE, TabFlow, fit_many
 from synthgen.training import making
+from synthgen.training.batched import SideBySide
 from synthgen.training.learner import AT_ONCE
-from synthgen.training.runner import Task, _Run
+from synthgen.training.runner import History, Task, _Run
 
 HERE = Path(__file__).resolve().parent
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
@@ -160,12 +161,18 @@ class Machine:
             found[f"an update, {columns} columns"] = round(made, 1)
             found[f"products in it, {columns} columns"] = products / AT_ONCE
         self.X, self.y = before
-        task = self.task(make)
+        tasks = [self.task(make, random_state=i) for i in range(3)]
+        if tasks[0].look is not None:
+            at_once = SideBySide(tasks)
+            found["a look of 3 networks"] = self.counted(
+                lambda: at_once._look([0, 1, 2], 1, [History({}) for _ in tasks])
+            )
+        task = tasks[0]
         task.learner.eval()
         sampler: Any = task.learner.sampler
         with torch.inference_mode():
-            if task.held_out is not None:
-                found["a look"] = self.counted(task.held_out)
+            if task.look is not None:
+                found["a look"] = self.counted(task.look.value)
             blocks = []
             for steps in (10, 20):
                 sampler.solver_steps = steps
@@ -198,12 +205,11 @@ class Machine:
     def look(self, make: Any) -> dict[str, Any]:
         task = self.task(make)
         task.learner.eval()
-        held = task.held_out
-        if held is None:
+        if task.look is None:
             return {"rows are held out": False}
         with torch.inference_mode():
-            held()
-            return {"ms a look": round(1e3 * self.seconds(held), 2)}
+            task.look.value()
+            return {"ms a look": round(1e3 * self.seconds(task.look.value), 2)}
 
     def blocks(self, make: Any) -> dict[str, Any]:
         model = self.model(make, steps=10).fit(self.X, self.y)

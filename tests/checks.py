@@ -274,7 +274,7 @@ def check_every_weight_moves(make: Make) -> None:
     def watched(task: Task, checkpoint: Checkpoint | None = None) -> History:
         learned = {k: v for k, v in task.learner.named_parameters() if v.requires_grad}
         before = {k: v.detach().clone() for k, v in learned.items()}
-        task.held_out = None
+        task.look = None
         history = run(task, checkpoint)
         for name, value in learned.items():
             moved = (

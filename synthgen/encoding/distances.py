@@ -184,18 +184,25 @@ def nearest(queries: Rows, real: Rows, *, itself: np.ndarray | None = None) -> N
     )
 
 
-def energy_distance(a: Tensor, b: Tensor) -> Tensor:
+def energy_distance(a: Tensor, b: Tensor, there: Tensor | None = None) -> Tensor:
     """Twice the mean distance between the samples minus the mean distances within them.
 
     See Szekely & Rizzo 2013. Up to noise, it is 0 for two samples of one distribution.
 
     Args:
         a, b: Shapes (rows, width) and (other rows, width).
+        there: For two samples of the same number of rows: 1 for each row that counts and 0 for
+            padding, shape (rows,). None: all rows count.
 
     Example:
         >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))
         tensor(6.)
     """
-    within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
-    within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
-    return 2 * torch.cdist(a, b).mean() - within_a - within_b
+    if there is None:
+        within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
+        within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
+        return 2 * torch.cdist(a, b).mean() - within_a - within_b
+    pairs, n = there[:, None] * there, there.sum()
+    means = [(torch.cdist(one, two) * pairs).sum() for one, two in ((a, b), (a, a), (b, b))]
+    others = (n * (n - 1)).clamp(min=1)
+    return 2 * means[0] / (n * n).clamp(min=1) - means[1] / others - means[2] / others

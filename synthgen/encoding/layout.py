@@ -52,6 +52,21 @@ class Layout:
             "codes": len(self.widths),
         }
 
+    def positions(self, sections: tuple[str | int, ...]) -> torch.Tensor:
+        """Positions in this layout of the entries of a dimension of the table's own layout.
+
+        Args:
+            sections: The dimension's sections in order: "numbers", "levels", "codes", or a width
+                that does not depend on the layout.
+        """
+        places, sizes = self.places, self.sizes()
+        found, start = [], 0
+        for section in sections:
+            own = torch.arange(section) if isinstance(section, int) else places[section]
+            found.append(own + start)
+            start += section if isinstance(section, int) else sizes[section]
+        return torch.cat(found)
+
     def padded(self, rows: Encoded) -> Encoded:
         """Rows of the table in this layout, with 0 where the table lacks a column."""
         n, places = len(rows), self.places

@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -182,6 +181,18 @@ class _Conditions(nn.Module):
         return labels, key - labels * self.spans.total, rows
 
 
+def _told(data: Data) -> Tensor:
+    """Count the rows of each class and level, rounded as the model file holds them."""
+    counts = data.counts().cpu()
+    used = data.spans.used.cpu() > 0  # levels of padding stay without rows
+    for column, own in zip(
+        counts.split(data.spans.widths, 1), used.split(data.spans.widths), strict=True
+    ):
+        for of_class in column:
+            of_class[own] = torch.from_numpy(shareable_counts(of_class[own].numpy()))
+    return counts.to(data.labels.device)
+
+
 def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
     """Normalise weights within each class and code column, then accumulate over all of them.
 
@@ -228,12 +239,8 @@ class _CTGANLearner(StagedLearner):
         # Signs of the critic's scores in its loss: + fake packs, - real packs, 0 mixed packs.
         signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
         self.register_buffer("signs", signs, persistent=False)
-        # Level frequencies are rounded as in the model file.
         if data.spans.total:
-            parts = data.counts().cpu().split(data.spans.widths, 1)
-            counts = [[shareable_counts(of_class) for of_class in part.numpy()] for part in parts]
-            rounded = torch.from_numpy(np.concatenate(counts, 1)).to(data.labels.device)
-            sampler.frequencies.copy_(_cumulated(rounded, data.spans).cpu())
+            sampler.frequencies.copy_(_cumulated(_told(data), data.spans).cpu())
         farthest = torch.linalg.vector_norm(data.numbers, math.inf, 0)  # copies no numbers
         sampler.limits.copy_((10 * farthest.clamp(min=0.1).cpu()).round() / 10)
         options: dict[str, Any] = {"lr": rate, "betas": (0.5, 0.9), "fused": True}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -20,14 +20,14 @@ from torch import Tensor
 from synthgen.encoding.disclosure import PRIVATE_ROWS, rounded_count, shareable_counts
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.errors import UsageError
-from synthgen.seeds import RandomState, child_seed
+from synthgen.seeds import RandomState
 from synthgen.synthesizers.flow_network import WAVES, Flow, width
+from synthgen.synthesizers.looks import MOMENTS, FlowLook
 from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.foreign import as_given
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import Spans
-from synthgen.training.device import torch_generator
 from synthgen.training.learner import Axes, Learner, Sampler, Source, StagedLearner
 
 # Below this number of rows of the class, pre-training on all rows gives better synthetic rows
@@ -48,8 +48,6 @@ SHOWN_ROWS, SHOWN_LEVELS = 0.5, 0.3
 SMALL_BATCH, LARGE_BATCH = 256, 4096
 # Level frequencies of a small class are smoothed with this many pseudo-rows from the base.
 BORROWED = 5
-# Number of time points at which the loss of a row is computed.
-MOMENTS = 8
 # Noise draws per time point when the loss of a single row is computed.
 NOISES = 4
 
@@ -302,6 +300,7 @@ class TabFlow(NetworkSynthesizer):
         return self._made(model, rows, seed, partial(model.sampler.made, fixed=fixed))
 
     may_be_none = ("steps", "batch_size")
+    look = FlowLook
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -393,34 +392,3 @@ class TabFlow(NetworkSynthesizer):
                 figures.append(torch.stack(sampler.losses(noisy)))
         found = torch.stack(figures).reshape(NOISES, 2 * MOMENTS, len(rows)).mean(0).T
         return torch.cat([found.sum(1, keepdim=True), found], 1)
-
-    def _validation_loss(
-        self,
-        sampler: Sampler,
-        data: Data,
-        held: dict[int, Encoded],
-        labels: np.ndarray | None,
-        seed: np.random.SeedSequence,
-    ) -> Callable[[], float]:
-        """Return a function that gives the mean held-out loss at fixed times with fixed noise."""
-        assert isinstance(sampler, Flow)
-
-        real = Encoded.cat(list(held.values()))
-        sizes, of = self._held_labels(held, labels)
-        # All time points form one batch of shape (MOMENTS * rows, ...).
-        moments = (torch.arange(MOMENTS, device=self.device_) + 0.5) / MOMENTS
-        times = moments.repeat_interleave(len(real))[:, None]
-        whole = Encoded(real.numbers.repeat(MOMENTS, 1), real.codes.long().repeat(MOMENTS, 1))
-        # Each class has the same total weight.
-        share = torch.cat([torch.full((n,), 1 / (MOMENTS * n * len(sizes))) for n in sizes])
-        share = share.repeat(MOMENTS).to(self.device_)
-
-        def loss() -> float:
-            generator = torch_generator(child_seed(seed, 3), self.device_)
-            noise = torch.randn(len(whole), sampler.size, device=self.device_, generator=generator)
-            squared, entropy = sampler.losses(
-                sampler.noisy(whole, of.repeat(MOMENTS), times, noise)
-            )
-            return float((squared + entropy) @ share)
-
-        return loss

@@ -14,13 +14,13 @@ import torch
 
 from synthgen.encoding.columns import MAX_LEVELS
 from synthgen.encoding.disclosure import rounded_count
-from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import working
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import check_rows_to_save
 from synthgen.synthesizers.bootstrap import fallback
+from synthgen.synthesizers.looks import EnergyLook
 from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
 from synthgen.synthesizers.network_fit import NetworkFit
 from synthgen.synthesizers.training_rows import Data
@@ -29,7 +29,8 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.checkpoint import Checkpoint, digest, plain_seed
 from synthgen.training.device import Budget, resolve, torch_generator
-from synthgen.training.learner import Sampler, Source, StagedLearner, drawn_at_once
+from synthgen.training.learner import Sampler, StagedLearner, drawn_at_once
+from synthgen.training.looks import Look
 from synthgen.training.making import make_rows
 from synthgen.training.runner import History, Task
 
@@ -96,6 +97,8 @@ class NetworkSynthesizer(SavedNetworks):
     max_levels: ClassVar[int] = MAX_LEVELS
     # Arguments that may be None; their value then follows from the rows and the device.
     may_be_none: ClassVar[tuple[str, ...]] = ("steps",)
+    # The validation loss, for early stopping.
+    look: ClassVar[type[Look]] = EnergyLook
 
     def __init__(
         self,
@@ -146,7 +149,13 @@ class NetworkSynthesizer(SavedNetworks):
         """See `StagedLearner.width`."""
 
     def budget(
-        self, layout: Layout, n_labels: int, rows: int, size: int, batch: int | None = None
+        self,
+        layout: Layout,
+        n_labels: int,
+        rows: int,
+        size: int,
+        batch: int | None = None,
+        held: Sequence[int] = (),
     ) -> Budget:
         """Estimate the memory that training takes on the device.
 
@@ -156,6 +165,7 @@ class NetworkSynthesizer(SavedNetworks):
             rows: Number of training rows.
             size: Number of rows that the sampler is sized for.
             batch: Rows per batch. None: the batch size that `fit` uses for this many rows.
+            held: Number of held-out rows of each class.
         """
         batch = batch or self._batch(rows, self.device_)
         width = self._drawn(layout)
@@ -164,6 +174,7 @@ class NetworkSynthesizer(SavedNetworks):
         own, others = (sum(w.numel() for w in m.parameters()) for m in (sampler, unsaved))
         levels, codes = sum(layout.widths), len(layout.widths)
         row = 4 * layout.n_numbers + codes * code_type(layout.widths).itemsize
+        looked, look = self.look.taken(layout, held)
         return Budget(
             n_rows=rows,
             row=row + (1 if n_labels <= 2**8 else 4) + self._index(layout),
@@ -174,6 +185,8 @@ class NetworkSynthesizer(SavedNetworks):
                 + 4 * batch * width * drawn_at_once(batch, width),
                 working(rows, self.device_),
             ),
+            looked=looked,
+            look=look,
         )
 
     def _built(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
@@ -265,53 +278,6 @@ class NetworkSynthesizer(SavedNetworks):
         self._models = yield from NetworkFit(self, table, scopes, seed).runs()
         self.scope_ = {classes[p]: scope for p, scope in scopes.items()}
         self.history_ = {classes[p]: m.history for p, m in self._models.items()}
-
-    def _validation_loss(
-        self,
-        sampler: Sampler,
-        data: Data,
-        held: dict[int, Encoded],
-        labels: np.ndarray | None,
-        seed: np.random.SeedSequence,
-    ) -> Callable[[], float]:
-        """Return a function that computes the validation loss of the network; lower is better.
-
-        The loss is the energy distance between generated and held-out rows, averaged over classes.
-        Every evaluation uses the same seed.
-
-        Args:
-            sampler: The network.
-            data: Its training rows.
-            held: Encoded held-out rows of each class, by position of the class.
-            labels: Class of each row of the table. None: the network learns a single class.
-            seed: Seed of the training.
-        """
-        like = next(sampler.parameters())
-        sizes, of = self._held_labels(held, labels)
-        made_of_classes: Any = sampler.made  # CTGAN and TVAE take the class of each row as well
-        flat = [_flat(real, data) for real in held.values()]
-
-        def distance() -> float:
-            drawn = []
-            for size in sizes:
-                generator = torch_generator(child_seed(seed, 3), self.device_)
-                drawn.append(sampler.draw(size, Source(generator, like)))
-            # The rows of all classes form one batch.
-            joined = {name: torch.cat([each[name] for each in drawn]) for name in drawn[0]}
-            made = _flat(made_of_classes(joined, of), data).split(sizes)
-            found = [energy_distance(one, two) for one, two in zip(made, flat, strict=True)]
-            return float(torch.stack(found).mean())
-
-        return distance
-
-    def _held_labels(
-        self, held: dict[int, Encoded], labels: np.ndarray | None
-    ) -> tuple[list[int], torch.Tensor]:
-        """Count the held-out rows of each class, and list the class label of each of them."""
-        sizes = [len(real) for real in held.values()]
-        of_class = torch.tensor([0 if labels is None else p for p in held], device=self.device_)
-        counts = torch.tensor(sizes, device=self.device_)
-        return sizes, of_class.repeat_interleave(counts, output_size=sum(sizes))
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):
@@ -461,9 +427,3 @@ def _run_all(runs: Generator[Task, History, None], checkpoint: Checkpoint | None
             task = runs.send(task.run(checkpoint))
     except StopIteration:
         pass
-
-
-def _flat(rows: Encoded, data: Data) -> torch.Tensor:
-    """Join numbers and one-hot codes to one matrix; numbers of spikes and missing cells are 0."""
-    there = data.there(rows.codes)
-    return torch.cat([rows.numbers * there, data.spans.one_hot(rows.codes)], 1)

@@ -151,7 +151,10 @@ class NetworkFit:
         held = any(len(rows) for rows in training.held.values())
         plan = owner._plan(len(training.rows), training.role, owner.device_, held=held)
         plan = plan._replace(size=training.base[0].sampler.rows) if training.base else plan
-        budget = owner.budget(encoder.layout, n_labels, len(training.rows), plan.size, plan.batch)
+        counts = [len(rows) for rows in training.held.values() if len(rows)]
+        budget = owner.budget(
+            encoder.layout, n_labels, len(training.rows), plan.size, plan.batch, counts
+        )
         budget.check(owner.device_)
         labels = (
             self.labels[training.rows]
@@ -162,21 +165,19 @@ class NetworkFit:
         placed = torch.from_numpy(labels).to(owner.device_)
         data = Data(encoded, placed, n_labels, encoder.layout)
         learner = self._learner(training, data, encoder.layout, plan)
-        held_out = {
-            p: encoder.transform(self._frame(rows), rng, device=owner.device_)
+        looked = {
+            p if training.conditional else 0: encoder.transform(
+                self._frame(rows), rng, device=owner.device_
+            )
             for p, rows in training.held.items()
             if len(rows)
         }
-        conditions = self.labels if training.conditional else None
+        asked = list(looked.values()), list(looked), child_seed(training.seed, 3)
         history = yield Task(
             learner,
             plan.steps,
             torch_generator(child_seed(training.seed, 1), owner.device_),
-            held_out=(
-                owner._validation_loss(learner.sampler, data, held_out, conditions, training.seed)
-                if held_out
-                else None
-            ),
+            look=owner.look(learner.sampler, encoder.layout, *asked) if looked else None,
             progress=self._reported(training.name, budget),
             goes_on=training.role == "base",
             alike=self._alike(encoder, data),

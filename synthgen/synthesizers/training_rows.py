@@ -66,6 +66,19 @@ class Data(torch.nn.Module):
             return self.always.expand(*codes.shape[:-1], -1)
         return self.always | (codes[..., self.scale_code] == 0)
 
+    def flat(self, rows: Encoded) -> torch.Tensor:
+        """Join numbers and one-hot codes; numbers of spikes, missing cells and padding are 0.
+
+        Args:
+            rows: Rows in the same layout.
+
+        Returns:
+            A matrix of shape (rows, n_numbers + n_levels).
+        """
+        there = self.there(rows.codes)
+        numbers = rows.numbers * (there * self.used if self.padded else there)
+        return torch.cat([numbers, self.spans.one_hot(rows.codes.long())], 1)
+
     def counts(self) -> torch.Tensor:
         """Number of rows of each class and level, float64 of shape (n_labels, n_levels).
 

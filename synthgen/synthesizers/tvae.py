@@ -5,7 +5,7 @@ See Xu et al. 2019, "Modeling Tabular Data using Conditional GAN".
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ SEARCH_STEPS, SEARCH_RATE = 60, 0.1
 
 
 class _Decoder(Sampler):
+    sections: ClassVar = {"noise": ("numbers",), "codes": ("codes",)}
+
     def __init__(self, n_numbers: int, spans: Spans, n_labels: int) -> None:
         super().__init__()
         self.n_numbers, self.n_labels, self.spans = n_numbers, n_labels, spans

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import time
 from contextlib import closing
 
@@ -30,6 +31,7 @@ from synthgen.training import averages
 from synthgen.training.device import memory
 from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
+from synthgen.training.looks import MOST, LooksTogether, stacked
 from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task
 
 LOOKS = 20
@@ -72,13 +74,17 @@ def _alone(task: Task) -> History | ConvergenceError:
 def _fits(tasks: list[Task]) -> bool:
     """Whether the device has enough memory for all tasks.
 
-    The rows of each task are on the device already. They are copied once into the shared layout,
-    and once more into one tensor for all tasks.
+    The rows of each task, held-out ones included, are on the device already. They are copied once
+    into the shared layout, and once more into one tensor for all tasks.
     """
-    budgets = [task.budget for task in tasks]
+    budgets, k = [task.budget for task in tasks], len(tasks)
     rows = max(b.n_rows for b in budgets) * max(b.row for b in budgets)
-    each = 2 * rows + max(b.weights for b in budgets) + max(b.step for b in budgets)
-    return len(tasks) * each <= memory(tasks[0].generator.device)
+    rows += max(b.looked for b in budgets)
+    look = max(b.look for b in budgets)
+    each = 2 * rows + max(b.weights for b in budgets)
+    # A step and a look are never made at the same time.
+    work = max(k * max(b.step for b in budgets), min(k * look, max(look, MOST)))
+    return k * each + work <= memory(tasks[0].generator.device)
 
 
 def _at_once(tasks: list[Task]) -> list[History | None] | None:
@@ -109,13 +115,13 @@ class SideBySide:
             _take_over(task.learner, learner, layout)
         self.weights = [_Weights(stage, learners) for stage in range(len(self.template.optimizers))]
         # Parameters that no optimiser updates.
-        self.fixed = _stacked(
+        self.fixed = stacked(
             [
                 {n: w.detach() for n, w in each.named_parameters() if not w.requires_grad}
                 for each in learners
             ]
         )
-        self.buffers = _stacked([dict(each.named_buffers()) for each in learners])
+        self.buffers = stacked([dict(each.named_buffers()) for each in learners])
         self.statistics = [
             f"{name}.{kind}"
             for name, module in self.template.named_modules()
@@ -129,6 +135,12 @@ class SideBySide:
         self.total = torch.zeros(self.k, len(self.template.losses), device=self.like.device)
         self.averaged = [each.flat.detach().clone() for each in self.weights]
         self.averaged += [self.buffers[name].clone() for name in self.statistics]
+        # For each learner the averages of its best look; without looks, those of its last step.
+        self.best = [average.clone() for average in self.averaged]
+        each = max(task.budget.look for task in tasks)
+        self.looks = LooksTogether(
+            [task.look for task in tasks], self.layouts, self.template.sampler, each
+        )
         # Share by which the averages move towards the weights at this step.
         self.moved = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
         self.count = torch.zeros_like(self.moved)
@@ -164,7 +176,9 @@ class SideBySide:
         carried: dict[str, Tensor] = {}
         losses = []
         for stage, weights in enumerate(self.weights):
-            views = {k: v for each in self.weights for k, v in each.views().items()} | self.fixed
+            views = {
+                k: v for each in self.weights for k, v in each.views(each.flat).items()
+            } | self.fixed
             calls = (views, self.buffers, drawn, carried)
             objective, found, carried = vmap(self._stage(stage))(*calls)
             (gradient,) = torch.autograd.grad(
@@ -196,7 +210,6 @@ class SideBySide:
         started = time.perf_counter()
         names, tasks = self.template.losses, self.tasks
         histories = [History({n: [] for n in names}, batch=self.template.batch) for _ in tasks]
-        best: list[list[Tensor] | None] = [None] * self.k
         lost: set[int] = set()
         since = 0
         ends = {task.steps for task in tasks}
@@ -226,11 +239,12 @@ class SideBySide:
                         histories[i].losses[name].append(value)
                 self.total.zero_()
                 since = 0
-            for i in going:
-                self._look(i, step, histories[i], best)
+            due = [i for i in going if i not in lost and _due(tasks[i], step)]
+            if due:
+                self._look(due, step, histories)
         for i, (task, history) in enumerate(zip(tasks, histories, strict=True)):
             if i not in lost:
-                self._hand_over(i, best[i])
+                self._hand_over(i)
                 history.best_step = history.best_step or task.steps
                 history.seconds = time.perf_counter() - started
                 task.learner.eval()
@@ -238,42 +252,52 @@ class SideBySide:
                     task.progress(task.steps, task.steps)
         return [None if i in lost else history for i, history in enumerate(histories)]
 
-    def _look(self, i: int, step: int, history: History, best: list[list[Tensor] | None]) -> None:
-        """If due, compute the validation loss of learner `i` and keep its best averages."""
-        task = self.tasks[i]
-        last = step == task.steps
-        if task.held_out is None:
-            if last:
-                best[i] = [average[i].clone() for average in self.averaged]
-            return
-        if step % max(1, math.ceil(task.steps / LOOKS)) and not last:
-            return
-        average = [each[i].clone() for each in self.averaged]
-        # If it diverges later, or memory runs out, it is trained again from these weights.
-        start = {name: value.clone() for name, value in task.learner.state_dict().items()}
-        self._hand_over(i, average)
-        task.learner.eval()
-        with torch.inference_mode():
-            distance = task.held_out()
-        task.learner.load_state_dict(start)
-        history.held_out.append(distance if math.isfinite(distance) else np.finfo(float).max)
-        if history.held_out[-1] <= min(history.held_out):
-            best[i], history.best_step = average, step
+    def _look(self, due: list[int], step: int, histories: list[History]) -> None:
+        """Compute the validation losses of the learners in `due`; keep their averages if best."""
+        kept = torch.zeros(self.k, dtype=torch.bool)
+        looking = [i for i in due if self.tasks[i].look is not None]
+        losses = dict(zip(looking, self.looks(looking, self._samplers()), strict=True))
+        for i in due:
+            history = histories[i]
+            if i in losses:
+                loss = losses[i] if math.isfinite(losses[i]) else sys.float_info.max
+                history.held_out.append(loss)
+            kept[i] = i not in losses or history.held_out[-1] <= min(history.held_out)
+            if kept[i]:
+                history.best_step = step
+        kept = kept.to(self.like.device)[:, None]
+        for best, average in zip(self.best, self.averaged, strict=True):
+            torch.where(kept, average, best, out=best)
 
-    def _hand_over(self, i: int, average: list[Tensor] | None) -> None:
-        """Copy averages to the sampler of learner `i`, and weights to its other networks."""
-        assert average is not None
+    def _samplers(self) -> dict[str, Tensor]:
+        """Tensors of the samplers, with averages in place of weights, each of shape (k, ...)."""
+        flat, statistics = self.averaged[: len(self.weights)], self.averaged[len(self.weights) :]
+        found = self.fixed | self.buffers | dict(zip(self.statistics, statistics, strict=True))
+        for weights, average in zip(self.weights, flat, strict=True):
+            found |= weights.views(average)
+        return {name: tensor for name, tensor in found.items() if name.startswith("sampler.")}
+
+    def _hand_over(self, i: int) -> None:
+        """Copy the best averages to the sampler of a learner, and weights to its other networks."""
         learner = self.tasks[i].learner
         target = dict(learner.named_parameters()) | dict(learner.named_buffers())
+        best = [each[i] for each in self.best]
         with torch.no_grad():
-            for weights, averages in zip(self.weights, average, strict=False):
-                means = weights.of(averages, self.layouts[i])
+            for weights, average in zip(self.weights, best, strict=False):
+                means = weights.of(average, self.layouts[i])
                 last = weights.of(weights.flat[i].detach(), self.layouts[i])
                 for name in means:
                     kept = means if name.startswith("sampler.") else last
                     target[name].copy_(kept[name])
-            for name, value in zip(self.statistics, average[len(self.weights) :], strict=True):
+            for name, value in zip(self.statistics, best[len(self.weights) :], strict=True):
                 target[name].copy_(value)
+
+
+def _due(task: Task, step: int) -> bool:
+    """Whether a learner's validation loss is due after `step`, or without one, its end."""
+    if step == task.steps:
+        return True
+    return task.look is not None and step % max(1, math.ceil(task.steps / LOOKS)) == 0
 
 
 class _Weights:
@@ -294,7 +318,7 @@ class _Weights:
         mine = {id(w) for w in group["params"]}
         named = [(n, w) for n, w in template.named_parameters() if id(w) in mine]
         self.axes = template.axes()
-        # Index tensors on the device, cached because each validation of each model needs them.
+        # Index tensors on the device, by (name, dimension, layout).
         self.places: dict[tuple[str, int, int], Tensor] = {}
         self.names = [name for name, _ in named]
         self.shapes = [w.shape for _, w in named]
@@ -309,8 +333,9 @@ class _Weights:
         decoupled = isinstance(optimizer, torch.optim.AdamW)
         self.shrink, self.pull = (decay, 0.0) if decoupled else (0.0, decay)
 
-    def views(self) -> dict[str, Tensor]:
-        parts = self.flat.split(self.sizes, 1)
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The weights by name, each of shape (k, ...), as views of a matrix such as `flat`."""
+        parts = flat.split(self.sizes, 1)
         shaped = [p.view(len(p), *shape) for p, shape in zip(parts, self.shapes, strict=True)]
         return dict(zip(self.names, shaped, strict=True))
 
@@ -337,10 +362,10 @@ class _Weights:
         out = {}
         for name, shape, part in zip(self.names, self.shapes, row.split(self.sizes), strict=True):
             value = part.view(shape)
-            for dim, blocks in self.axes.get(name, {}).items():
+            for dim, sections in self.axes.get(name, {}).items():
                 key = name, dim, id(layout)
                 if key not in self.places:
-                    self.places[key] = _places(blocks, layout).to(row.device)
+                    self.places[key] = layout.positions(sections).to(row.device)
                 value = value.index_select(dim, self.places[key])
             out[name] = value
         return out
@@ -362,40 +387,10 @@ def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
             continue
         grid = torch.meshgrid(
             *[
-                _places(axes[name][d], layout) if d in axes.get(name, {}) else torch.arange(n)
+                layout.positions(axes[name][d]) if d in axes.get(name, {}) else torch.arange(n)
                 for d, n in enumerate(value.shape)
             ],
             indexing="ij",
         )
         # Buffers of padding keep their values.
         target[name][tuple(g.to(value.device) for g in grid)] = value
-
-
-def _places(blocks: tuple[str | int, ...], layout: Layout) -> Tensor:
-    """Map the entries of one parameter dimension to their positions in the shared layout."""
-    places, sizes = layout.places, layout.sizes()
-    found, start = [], 0
-    for block in blocks:
-        own = torch.arange(block) if isinstance(block, int) else places[block]
-        found.append(own + start)
-        start += block if isinstance(block, int) else sizes[block]
-    return torch.cat(found)
-
-
-def _stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack the tensors of each name; shorter ones are padded with zeros."""
-    out = {}
-    for name, first in tables[0].items():
-        parts = [table[name] for table in tables]
-        dtype = first.dtype
-        for part in parts:
-            dtype = torch.promote_types(dtype, part.dtype)
-        if first.dim():
-            most = max(len(part) for part in parts)
-            parts = [_longer(part, most) for part in parts]
-        out[name] = torch.stack([part.to(dtype) for part in parts])
-    return out
-
-
-def _longer(part: Tensor, rows: int) -> Tensor:
-    return torch.cat([part, part.new_zeros(rows - len(part), *part.shape[1:])])

@@ -63,6 +63,8 @@ class Budget:
         building: Additional bytes per row while the rows are encoded.
         weights: Bytes of all weights, with their gradients, moments, averages and saved copies.
         step: Bytes of a training step or of one chunk in encoding, whichever is more.
+        looked: Bytes of the held-out rows for an evaluation, with their random numbers.
+        look: Bytes that an evaluation takes beside them.
     """
 
     n_rows: int
@@ -70,15 +72,21 @@ class Budget:
     building: int
     weights: int
     step: int
+    looked: int = 0
+    look: int = 0
 
     @property
     def total(self) -> int:
         """Total number of bytes."""
-        return self.n_rows * (self.row + self.building) + self.weights + self.step
+        return self.n_rows * (self.row + self.building) + self.weights + self._work
+
+    @property
+    def _work(self) -> int:
+        return max(self.step, self.looked + self.look)
 
     def __str__(self) -> str:
         whole, rows, step = (
-            in_words(n) for n in (self.total, self.n_rows * (self.row + self.building), self.step)
+            in_words(n) for n in (self.total, self.n_rows * (self.row + self.building), self._work)
         )
         weights = in_words(self.weights)
         return (
@@ -90,7 +98,7 @@ class Budget:
         there = memory(device)
         if self.total <= there:
             return
-        most = (there - self.weights - self.step) // (self.row + self.building)
+        most = (there - self.weights - self._work) // (self.row + self.building)
         fits = (
             f"learn from at most {most:,} rows, drop columns"
             if most > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -60,10 +60,13 @@ class Sampler(nn.Module, ABC):
     Attributes:
         n_labels: Number of classes that it learns; with 1, it has no class condition.
         rows: Number of training rows that it is sized for.
+        sections: The sections of the last dimension of each result of `draw` that depends on the
+            table's layout, as in `Axes`.
     """
 
     n_labels: int
     rows: int
+    sections: ClassVar[dict[str, tuple[str, ...]]] = {"codes": ("codes",)}
 
     @abstractmethod
     def draw(self, rows: int, source: Source) -> dict[str, Tensor]:

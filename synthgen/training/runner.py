@@ -29,6 +29,7 @@ from synthgen.training.checkpoint import Checkpoint, State
 from synthgen.training.device import Budget
 from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Learner, StagedLearner
+from synthgen.training.looks import Look
 
 REPORT_EVERY = 100
 # Steps with early reports, to estimate the time left. The first step also loads libraries, so it
@@ -444,7 +445,8 @@ class Task:
     """One training run of a fit.
 
     Attributes:
-        learner, steps, generator, held_out, progress, goes_on: See `run`.
+        learner, steps, generator, progress, goes_on: See `run`.
+        look: The validation loss. None: no rows are held out.
         alike: A key that runs must share to be trained side by side.
         slots: The slots of the encoded columns, see `Encoder.slots`.
         again: Function that builds the learner in a layout that several tables share.
@@ -454,7 +456,7 @@ class Task:
     learner: StagedLearner
     steps: int
     generator: torch.Generator
-    held_out: Callable[[], float] | None
+    look: Look | None
     progress: Progress | None
     goes_on: bool
     alike: tuple[object, ...]
@@ -470,7 +472,7 @@ class Task:
                 self.learner,
                 self.steps,
                 self.generator,
-                held_out=self.held_out,
+                held_out=None if self.look is None else self.look.value,
                 progress=self.progress,
                 checkpoint=checkpoint,
                 goes_on=self.goes_on,

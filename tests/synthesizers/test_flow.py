@@ -13,7 +13,9 @@ from checks import check_learns_a_known_distribution, mixed, tabflow
 from synthgen import TabFlow
 from synthgen.errors import UsageError
 from synthgen.synthesizers import flow
+from synthgen.synthesizers.flow_network import SHARPEST
 from synthgen.training import runner as training
+from synthgen.training.learner import Source
 
 
 def linked(rows: int = 700, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -143,6 +145,46 @@ def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> No
     assert abs(apart[0]) < 0.8  # without the class
     assert abs(apart[1] - 4) < 0.8
     assert apart[2] > apart[1] + 0.4
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_what_is_computed_once_for_all_moments_changes_no_row(
+    learned: TabFlow, guidance: float
+) -> None:
+    """Rows are those of a solver that runs the whole network at each moment."""
+    sampler = next(iter(learned._models.values())).sampler
+    assert isinstance(sampler, flow.Flow)
+    like, n = sampler.prior, sampler.n_numbers
+    drawn = sampler.draw(50, Source(torch.Generator().manual_seed(0), like))
+    x, steps = drawn["noise"], sampler.solver_steps
+    of_class = torch.tensor([[0.0, 1.0]]).expand(50, -1)
+    with torch.inference_mode():
+        for i in range(steps):
+            t = i / steps
+            entered = torch.cat([x, torch.zeros(50, len(sampler.spans.widths))], 1)
+            moment = sampler.moment(torch.full((50, 1), t))
+            told, untold = (
+                sampler(entered, moment, of).split([n, sampler.spans.total], 1)
+                for of in (of_class, 0 * of_class)
+            )
+            changes = (told[0], sampler.spans.bounded(told[1]))
+            if guidance != 1:
+                others = (untold[0], sampler.spans.bounded(untold[1]))
+                number, logit = (
+                    torch.lerp(b, a, guidance) for a, b in zip(changes, others, strict=True)
+                )
+                changes = (number, sampler.spans.bounded(logit))
+            spread = t**2 + (1 - t) ** 2
+            numbers = t / spread * x[:, :n] + (1 - t) / spread**0.5 * changes[0]
+            sharp = min(t / max(1 - t, 1e-3) ** 2, SHARPEST)
+            shares = sampler.spans.softmax(changes[1] + sampler.prior + sharp * x[:, n:])
+            x = torch.lerp(x, torch.cat([numbers, shares], 1), 1 / steps / (1 - t))
+        sampler.guidance = guidance
+        try:
+            made = sampler.made(drawn, 1)
+        finally:
+            sampler.guidance = 1.0
+    torch.testing.assert_close(made.numbers, x[:, :n], rtol=1e-4, atol=1e-4)
 
 
 def test_adapting_moves_the_modulation_and_the_last_bias(monkeypatch: pytest.MonkeyPatch) -> None:

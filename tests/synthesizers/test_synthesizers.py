@@ -145,19 +145,19 @@ def test_early_stop_looks_at_no_number_that_a_row_lacks() -> None:
     sampler, data = task.learner.sampler, cast(Any, task.learner).data
 
     def distance() -> float:
-        assert task.held_out is not None
+        assert task.look is not None
         with torch.inference_mode():
-            return task.held_out()
+            return task.look.value()
 
-    honest, make = distance(), sampler.generate
+    honest, make = distance(), sampler.made
 
-    def wild(rows: int, generator: torch.Generator, label: int) -> Encoded:
-        made = make(rows, generator, label)
+    def wild(drawn: dict[str, torch.Tensor], label: int) -> Encoded:
+        made = make(drawn, label)
         gone = ~data.there(made.codes)
         assert gone.any()
         return Encoded(torch.where(gone, 1e6, made.numbers), made.codes)
 
-    sampler.generate = wild
+    sampler.made = wild
     assert distance() == honest
 
 

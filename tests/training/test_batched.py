@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from synthgen import CTGAN, TVAE, SmoothedBootstrap, TabFlow
 from synthgen.encoding.layout import Layout
 from synthgen.errors import ConvergenceError, UsageError
 from synthgen.synthesizers.fit_many import fit_many
+from synthgen.synthesizers.looks import EnergyLook
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.training import batched as together
+from synthgen.training import averages, batched, looks
 from synthgen.training.batched import SideBySide
+from synthgen.training.device import Budget
 from synthgen.training.learner import StagedLearner
+from synthgen.training.looks import Part
 from synthgen.training.runner import History, Task
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
@@ -44,16 +48,26 @@ def table(rows: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
     return frame, pd.Series(np.arange(rows) % 3 == 0, name="ill")
 
 
-def asked(make: type[NetworkSynthesizer], scope: str) -> list[Task]:
+FEW = (240, 200, 150)  # no row is held out
+# A third of the rows is the class: 23, 0 and 30 of its rows are held out, and twice as many others.
+MANY = (700, 590, 900)
+
+
+def asked(make: type[NetworkSynthesizer], scope: str, sizes: tuple[int, ...] = FEW) -> list[Task]:
     tasks = []
-    for seed, rows in enumerate((240, 200, 150)):
+    for seed, rows in enumerate(sizes):
         made: Any = make
-        model = made(scope=scope, steps=10, batch_size=40, random_state=seed, device="cpu")
+        classes = [True, False] if scope == "all" else [True]
+        model = made(
+            scope=scope, classes=classes, steps=10, batch_size=40, random_state=seed, device="cpu"
+        )
         runs = model.fit_steps(*table(rows, seed))
         task = next(runs)
         if scope == "adapt":
             task = runs.send(task.run())
         task.learner.double()
+        if task.look is not None:
+            task.look.double()
         task.again = _double(task.again)
         tasks.append(task)
     assert len({repr(t.alike) for t in tasks}) == 1
@@ -103,14 +117,16 @@ def test_ten_steps_side_by_side_are_ten_steps_of_each(
             torch.testing.assert_close(together.buffers[name][i], weights[name], atol=1e-6, rtol=0)
 
 
-def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
+def test_each_stops_at_its_own_end_and_keeps_its_own_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Averages, best looks and ends are those of the single runs, for the same draws."""
-    single, several = asked(TVAE, "class"), asked(TVAE, "class")
+    single, several = asked(TVAE, "class", MANY), asked(TVAE, "class", MANY)
+    assert [task.look is None for task in single] == [False, True, False]
+    monkeypatch.setattr(EnergyLook, "forward", _swinging)
     for tasks in (single, several):
         for steps, task in zip((30, 12, 21), tasks, strict=True):
             task.steps = steps
-            seen: list[float] = []
-            task.held_out = _distances(seen, task)
     together = SideBySide(several)
     drawn: list[dict[str, Tensor]] = []
     draw = together.draw
@@ -125,6 +141,7 @@ def test_each_stops_at_its_own_end_and_keeps_its_own_best() -> None:
         assert history.best_step == expected.best_step
         assert history.held_out == pytest.approx(expected.held_out, rel=1e-6)
         assert history.losses["divergence"][-1] > 0
+        assert (history.best_step < task.steps) is (task.look is not None)
         for one, two in zip(
             several[i].learner.parameters(), task.learner.parameters(), strict=True
         ):
@@ -138,13 +155,79 @@ def _given(learner: StagedLearner, mine: Iterator[dict[str, Tensor]]) -> Any:
     return ahead
 
 
-def _distances(seen: list[float], task: Task) -> Any:
-    def distance() -> float:
-        seen.append(0.0)
-        (first, *_) = task.learner.sampler.parameters()
-        return float(first.detach().sum()) * (-1) ** (len(seen) > 2)
+_energy = EnergyLook.forward
 
-    return distance
+
+def _swinging(self: EnergyLook, parts: list[Part]) -> Tensor:
+    """A loss with many minima on the way of the weights."""
+    (first, *_) = self.sampler.parameters()
+    return _energy(self, parts) + (20 * first.sum()).sin()
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("scope", ["class", "all", "adapt"])
+def test_looks_side_by_side_are_those_of_each(
+    make: type[NetworkSynthesizer], scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of held-out rows, of classes with such rows, and layouts differ."""
+    tasks = asked(make, scope, MANY)
+    looking = [i for i, task in enumerate(tasks) if task.look is not None]
+    assert looking == ([0, 1, 2] if scope == "all" else [0, 2])
+    together = SideBySide(tasks)
+    for _ in range(3):
+        together.moved.fill_(0.5)
+        together.update()
+    samplers = together._samplers()
+    losses = together.looks(looking, samplers)
+    assert len(set(losses)) == len(losses)
+    last = together.looks(looking[-1:], samplers)
+    assert last == pytest.approx(losses[-1:], abs=1e-12)
+    together.looks.at_once = 1
+    blocks = together.looks(looking, samplers)
+    assert blocks == pytest.approx(losses, abs=1e-12)
+    together.best = together.averaged
+    for i, loss in zip(looking, losses, strict=True):
+        together._hand_over(i)
+        look = tasks[i].look
+        assert look is not None
+        with averages.evaluating(tasks[i].learner):
+            assert loss == pytest.approx(look.value(), abs=1e-6)
+
+
+def test_all_networks_that_are_due_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = asked(TVAE, "class", MANY)
+    for task, steps in zip(tasks, (40, 30, 40), strict=True):
+        task.steps = steps
+    calls: list[int] = []
+
+    def counted(self: EnergyLook, parts: list[Part]) -> Tensor:
+        calls.append(len(parts))
+        return _energy(self, parts)
+
+    monkeypatch.setattr(EnergyLook, "forward", counted)
+    histories = SideBySide(tasks).run()
+    assert [len(h.held_out) for h in histories if h is not None] == [20, 0, 20]
+    assert len(calls) == 20
+
+
+def test_looks_run_in_blocks_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = asked(TVAE, "class", MANY)
+    look = max(task.budget.look for task in tasks)
+    for most, at_once in ((5 * look, 5), (look // 2, 1)):
+        monkeypatch.setattr(looks, "MOST", most)
+        assert SideBySide(tasks).looks.at_once == at_once
+
+
+def test_looks_count_in_the_memory_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = asked(TVAE, "class")
+    budget = Budget(n_rows=10, row=3, building=0, weights=50, step=20, looked=7, look=90)
+    for task in tasks:
+        task.budget = budget
+    monkeypatch.setattr(batched, "MOST", 100)  # one look at a time
+    needed = 3 * (2 * (10 * 3 + 7) + 50) + 100
+    for there in (needed, needed - 1):
+        monkeypatch.setattr(batched, "memory", lambda device, there=there: there)
+        assert batched._fits(tasks) is (there == needed)
 
 
 def test_a_run_that_diverges_leaves_the_others_alone() -> None:
@@ -166,11 +249,9 @@ def test_a_run_that_diverges_leaves_the_others_alone() -> None:
 
 def test_a_run_that_diverges_is_done_again_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at held-out rows with averaged weights leave nothing behind."""
-    alone, side_by_side = asked(TVAE, "class"), asked(TVAE, "class")
-    for task in alone + side_by_side:
-        task.held_out = lambda: 0.0
-    monkeypatch.setattr(together, "MAX_LOSS", 0.0)  # at the last of 10 steps, after 10 looks
-    together.run_together(side_by_side)
+    alone, side_by_side = asked(TVAE, "class", MANY), asked(TVAE, "class", MANY)
+    monkeypatch.setattr(batched, "MAX_LOSS", 0.0)  # at the last of 10 steps, after 10 looks
+    batched.run_together(side_by_side)
     for one, two in zip(alone, side_by_side, strict=True):
         one.run()
         for own, other in zip(one.learner.parameters(), two.learner.parameters(), strict=True):
@@ -240,6 +321,19 @@ def test_a_fit_that_fails_stops_no_other(side_by_side: bool) -> None:
     assert len(jobs[1][0].sample(3, label=True)) == 3
 
 
+def test_training_side_by_side_stays_behind_its_seam() -> None:
+    """Nothing but `fit_many` uses it, and both say that it is experimental."""
+    package = Path(batched.__file__).parents[1]
+    users = [
+        path.name
+        for path in package.rglob("*.py")
+        if "training.batched" in (code := path.read_text()) or "import batched" in code
+    ]
+    assert users == ["fit_many.py"]
+    for described in (batched, fit_many):
+        assert "experimental" in str(described.__doc__).lower()
+
+
 def test_a_synthesizer_with_two_jobs_is_refused() -> None:
     model = TVAE(steps=1)
     with pytest.raises(UsageError, match="job 2: this TVAE is in an earlier job already"):
@@ -268,6 +362,6 @@ def test_memory_that_does_not_hold_all_is_given_to_halves(monkeypatch: pytest.Mo
     for task in tasks:
         task.learner.float()
         task.again = (lambda again: lambda layout: again(layout).float())(task.again)
-    histories = together.run_together(tasks)
+    histories = batched.run_together(tasks)
     assert sizes == [3, 2]
     assert all(isinstance(h, History) and h.steps == [10] for h in histories)

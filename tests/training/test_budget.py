@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.encoding.layout import Layout, common
 from synthgen.errors import UsageError
-from synthgen.training import device
+from synthgen.training import device, looks
+from synthgen.training.batched import SideBySide
 from synthgen.training.device import Budget
-from synthgen.training.runner import _Run
+from synthgen.training.runner import Task, _Run
 
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
 
@@ -31,10 +33,15 @@ def table(rows: int, numbers: int, levels: int) -> tuple[pd.DataFrame, np.ndarra
 
 
 class Held(TorchDispatchMode):
-    """Follows which memory the results of operations hold, and the most of it at once."""
+    """Follows which memory the results of operations hold, and the most of it at once.
 
-    def __init__(self) -> None:
+    Args:
+        known: Tensors whose memory does not count.
+    """
+
+    def __init__(self, known: Iterable[Tensor] = ()) -> None:
         super().__init__()
+        self.known = {tensor.untyped_storage().data_ptr() for tensor in known}
         self.live: dict[int, tuple[StorageWeakRef, int]] = {}
         self.most = 0
 
@@ -43,6 +50,8 @@ class Held(TorchDispatchMode):
         for tensor in made if isinstance(made, list | tuple) else [made]:
             if isinstance(tensor, Tensor) and tensor.device.type == "cpu":
                 storage = tensor.untyped_storage()
+                if storage.data_ptr() in self.known:
+                    continue
                 reference = StorageWeakRef(storage)
                 self.live[reference.cdata] = (reference, storage.nbytes())
         self.live = {k: v for k, v in self.live.items() if not v[0].expired()}
@@ -89,12 +98,42 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
         for _ in range(2):
             at.advance()
         states += [at.state(), at.state()]
+        assert task.look is not None
+        with torch.no_grad():
+            task.look.value()
     del states
     # Codes, and what is held while a column is encoded, are not torch's but numpy's.
     (budget,) = budgets
     taken = held.most + task.learner.data.codes.nbytes
     assert taken <= budget.total
     assert budget.total <= 4 * taken
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_a_look_takes_what_the_budget_says(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, and with two other networks: first at once, then in blocks of one."""
+    X, y = table(6_000, 8, 20)
+    tasks: list[Task] = [
+        next(make(scope="all", batch_size=50, device="cpu", random_state=i).fit_steps(X, y))
+        for i in range(3)
+    ]
+    budget, look = tasks[0].budget, tasks[0].look
+    assert look is not None
+    parts = look.parts()
+    held = sum(tensor.nbytes for part in parts for tensor in part.values())
+    assert held <= budget.looked <= 4 * held
+    known = [*look.parameters(), *look.buffers(), *(t for part in parts for t in part.values())]
+    with Held(known) as alone, torch.no_grad():
+        look(parts)
+    assert alone.most <= budget.look <= 4 * alone.most
+    for at_once in (3, 1):
+        monkeypatch.setattr(looks, "MOST", at_once * budget.look)
+        side_by_side = SideBySide(tasks)
+        every, samplers = side_by_side.looks, side_by_side._samplers()
+        known = [t for one in (samplers, every.buffers, *every.parts) for t in one.values()]
+        with Held(known) as together:
+            every([0, 1, 2], samplers)
+        assert together.most <= at_once * budget.look
 
 
 def test_what_does_not_fit_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

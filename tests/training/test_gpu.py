@@ -36,17 +36,21 @@ from synthgen.training import batched, blocks, making, runner
 from synthgen.training import learner as learner_module
 from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner
-from synthgen.training.runner import Task, _Run
+from synthgen.training.runner import History, Task, _Run
 
 if (sys.platform, platform.machine()) != ("linux", "x86_64"):
     pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
 from pretended_gpu import GPU, Pretended, Refused, pretended
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
+AT_ONCE = learner_module.AT_ONCE
 # Launches of an update, with its share in the averages; no table makes it longer.
 MOST = {CTGAN: 212, TVAE: 142, TabFlow: 204}
 MOST_SIDE_BY_SIDE = {CTGAN: 410, TVAE: 211, TabFlow: 356}
+# Of a look of all networks at two classes, with the choice of the best averages.
+MOST_OF_LOOKS = {CTGAN: 184, TVAE: 134, TabFlow: 163}
 # Of one solver step, and of a block of rows beside its solver steps.
+MOST_GUIDED = 70  # of one solver step with guidance
 MOST_OF_A_BLOCK = {CTGAN: (0, 57), TVAE: (0, 41), TabFlow: (40, 70)}
 
 
@@ -173,6 +177,38 @@ def test_many_at_once(
     assert all(len(model.history_[True].losses) for model in models)
 
 
+@pytest.mark.parametrize("make", NETWORKS)
+def test_looks_of_many_networks_are_one_batch(make: type[NetworkSynthesizer], gpu: GPU) -> None:
+    """Not network by network: four looks launch as many kernels as two."""
+    X, _ = table(rows=660)
+    y = np.arange(660) < 210  # 21 of them are held out, and 45 others
+    made: Any = make
+    counts = []
+    for k in (2, 4):
+        tasks = [
+            next(
+                made(
+                    scope="all", classes=[True, False], steps=2, batch_size=20, random_state=i
+                ).fit_steps(X, y)
+            )
+            for i in range(k)
+        ]
+        histories = [History({}) for _ in tasks]
+        side_by_side = batched.SideBySide(tasks)
+        gpu.reset()
+        side_by_side._look(list(range(k)), 1, histories)
+        counts.append(sum(gpu.launches.values()))
+        assert len(gpu.copies) == 2, "the losses to the host, and which of them are the best"
+        losses = [history.held_out[0] for history in histories]
+        assert len(set(losses)) == k
+        for i, task in enumerate(tasks):
+            assert task.look is not None
+            task.learner.eval()
+            with torch.inference_mode():
+                assert losses[i] == pytest.approx(task.look.value(), rel=1e-3)
+    assert counts[0] == counts[1] <= MOST_OF_LOOKS[make]
+
+
 # --- what a graph needs ---------------------------------------------------------------------------
 
 
@@ -242,9 +278,16 @@ def test_between_two_reports_nothing_goes_to_or_from_the_host(
     assert sum(gpu.launches.values()) <= 24 / 4  # the rates of the steps ahead, before a replay
 
 
-def test_a_device_that_is_not_the_current_one() -> None:
+@pytest.mark.parametrize("many", [False, True])
+def test_a_device_that_is_not_the_current_one(many: bool) -> None:
+    X, _ = table()
+    y = np.arange(400) < 210  # enough to hold rows out
+    models = [TVAE(steps=10, batch_size=60, device="cuda:1", random_state=i) for i in range(2)]
     with pretended(devices=2) as gpu:
-        TVAE(steps=20, batch_size=60, device="cuda:1", random_state=0).fit(*table())
+        if many:
+            fit_many([(model, X, y) for model in models])
+        else:
+            models[0].fit(X, y)
     assert gpu.replays
     assert gpu.at == 0
 
@@ -257,12 +300,12 @@ def test_a_device_that_is_not_the_current_one() -> None:
 def test_launches_of_an_update(
     make: type[NetworkSynthesizer], columns: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learner_module, "AT_ONCE", 16)
+    monkeypatch.setattr(learner_module, "AT_ONCE", AT_ONCE)
     at = under_way(make, columns)
     at.advance()
     gpu.reset()
-    at._updates(16)
-    assert sum(gpu.launches.values()) / 16 <= MOST[make]
+    at._updates(AT_ONCE)
+    assert sum(gpu.launches.values()) / AT_ONCE <= MOST[make]
 
 
 @pytest.mark.parametrize("make", NETWORKS)
@@ -276,6 +319,12 @@ def test_launches_of_a_block_of_rows(make: type[NetworkSynthesizer], gpu: GPU) -
     steps = getattr(sampler, "solver_steps", 0)
     assert sum(gpu.launches.values()) <= a_step * steps + beside
     assert not gpu.reads
+    if make is TabFlow:  # with guidance, the network runs twice in each step
+        sampler.guidance = 2.0
+        gpu.reset()
+        with torch.inference_mode():
+            sampler.generate(1024, generator, 0)
+        assert sum(gpu.launches.values()) <= MOST_GUIDED * steps + beside
 
 
 @pytest.mark.parametrize("make", NETWORKS)
@@ -302,6 +351,21 @@ def test_rows_do_not_depend_on_how_many_are_made_at_once(
     assert len(one) == len(two) == 300
     torch.testing.assert_close(one.numbers.cpu(), two.numbers.cpu(), rtol=1e-3, atol=1e-3)
     assert (one.codes == two.codes).double().mean().item() > 0.999
+
+
+def test_sixteen_thousand_rows_are_one_block(gpu: GPU) -> None:
+    model = TVAE(scope="class", classes=[True], steps=1, batch_size=20, random_state=0)
+    (network,) = model.fit(*table(6, 150))._models.values()
+    sizes: list[int] = []
+
+    def made(drawn: dict[str, torch.Tensor], label: int) -> Any:
+        sizes.append(len(drawn["latent"]))
+        return network.sampler.made(drawn, label)
+
+    seed, device = np.random.SeedSequence(0), torch.device("cuda")
+    found = making.make_rows(network.sampler, made, 0, 16_384, seed, device)
+    assert len(found) == 16_384
+    assert sizes == [16_384]
 
 
 # --- faults that were there -----------------------------------------------------------------------
@@ -457,6 +521,11 @@ def test_plans_depend_on_the_device() -> None:
     assert model._plan(40_000, "whole", cuda, held=False)[1:] == (4000, 4096)
     assert model._plan(300, "whole", cuda, held=True).batch == 256
     assert model._plan(9_000, "whole", cuda, held=True).batch == 1024
+    encoder = Encoder.fit(table()[0], Schema.infer(table()[0]).columns)
+    needed = []
+    for model.device_ in (cpu, cuda):
+        needed.append(model.budget(encoder.layout, 1, 40_000, 40_000).step)
+    assert needed[1] > 8 * needed[0]  # 16 times the batch
     asked = TabFlow(batch_size=64, steps=7)
     assert asked._plan(40_000, "whole", cuda, held=True)[1:] == (7, 64)
 
