@@ -10,7 +10,7 @@ from synthgen.progress import Progress
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
-from synthgen.training.batched import run_together
+from synthgen.training.batched import kind, run_together
 from synthgen.training.device import resolve
 from synthgen.training.runner import History, Task
 
@@ -151,7 +151,7 @@ def _train(
     while tasks:
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, task in tasks.items():
-            groups.setdefault(_key(task), []).append(i)
+            groups.setdefault(kind(task), []).append(i)
         for members in groups.values():
             over = done + len(fits) - len(tasks)
             progress.update(over, stage=f"networks side by side: {len(members)}")
@@ -184,13 +184,3 @@ def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
     if together is False or (together is None and resolve(synthesizer.device).type != "cuda"):
         return "side by side saves no time on a CPU" if together is None else "together=False"
     return ""
-
-
-def _key(task: Task) -> tuple[object, ...]:
-    """Compute the key that networks must share to be trained side by side."""
-    axes = task.learner.axes()
-    shapes = [
-        tuple(n for d, n in enumerate(w.shape) if d not in axes.get(name, {}))
-        for name, w in task.learner.named_parameters()
-    ]
-    return (*task.alike, task.goes_on, task.learner.batch, tuple(shapes))

@@ -21,7 +21,7 @@ from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.table import Table
 from synthgen.training.blocks import initialise
 from synthgen.training.device import Budget, torch_generator
-from synthgen.training.learner import Learner, StagedLearner
+from synthgen.training.learner import Beside, Learner, StagedLearner
 from synthgen.training.runner import History, Task
 
 if TYPE_CHECKING:
@@ -180,10 +180,7 @@ class NetworkFit:
             look=owner.look(learner.sampler, encoder.layout, *asked) if looked else None,
             progress=self._reported(training.name, budget),
             goes_on=training.role == "base",
-            alike=self._alike(encoder, data),
-            slots=encoder.slots,
-            again=self._in_layout(data, plan),
-            budget=budget,
+            beside=self._beside(encoder, data, plan, budget),
         )
         label = next(iter(training.held)) if training.conditional else 0
         return learner, TrainedNetwork(encoder, learner.sampler, label, history)
@@ -202,18 +199,15 @@ class NetworkFit:
             learner.start_from(training.base[0])
         return learner.to(owner.device_)
 
-    def _alike(self, encoder: Encoder, data: Data) -> tuple[object, ...]:
-        """What the networks of two fits must have in common to be trained side by side."""
-        params = self.owner.get_params(deep=False)
+    def _beside(self, encoder: Encoder, data: Data, plan: Plan, budget: Budget) -> Beside:
+        """What it takes to train this network beside those of other fits."""
+        owner = self.owner
+        params = owner.get_params(deep=False)
         for name in ("verbose", "checkpoint", "classes", "schema", "random_state", "steps"):
             params.pop(name, None)
         names = tuple(type(c.name).__name__ + repr(c.name) for c in encoder.columns)
         several = len(data.labels.unique()) > 1
-        return type(self.owner), repr(params), names, data.n_labels, several, data.spans.total > 0
-
-    def _in_layout(self, data: Data, plan: Plan) -> Callable[[Layout], StagedLearner]:
-        """A function that builds the learner again in a layout that several tables share."""
-        owner = self.owner
+        kinds = data.n_labels, several, data.spans.total > 0
 
         def again(layout: Layout) -> StagedLearner:
             whole = layout.padded(Encoded(data.numbers, data.codes))
@@ -221,7 +215,7 @@ class NetworkFit:
             sampler = owner._built(layout, data.n_labels, plan.size)
             return owner._learner(sampler, wide, plan.batch).to(owner.device_)
 
-        return again
+        return Beside((type(owner), repr(params), names, *kinds), encoder.slots, again, budget)
 
     def _reported(self, name: str, budget: Budget) -> Callable[[int, int], None]:
         """The function to which a training reports (steps done, steps in all).

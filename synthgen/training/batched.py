@@ -9,6 +9,10 @@ Fits on folds, with several seeds, or on several numbers of rows have networks o
 each too small to use a GPU well. Their tables get a shared layout; levels and columns that a table
 lacks become padding, which contributes nothing. Each network therefore learns as it would alone:
 from its own rows, for its own number of steps, and with its own early stopping.
+
+Only `fit_many` uses this module, by `kind` and `run_together`. Without it, `fit_many` would run
+each task alone, and nothing else would change. Of no use would then be `Beside`, `LooksTogether`,
+`StagedLearner.axes` and `forward`, `Layout.own` and `Layout.padded`.
 """
 
 from __future__ import annotations
@@ -37,6 +41,16 @@ from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task
 LOOKS = 20
 
 
+def kind(task: Task) -> tuple[object, ...]:
+    """Compute the key that tasks must share to be trained side by side."""
+    axes = task.learner.axes()
+    shapes = [
+        tuple(n for d, n in enumerate(w.shape) if d not in axes.get(name, {}))
+        for name, w in task.learner.named_parameters()
+    ]
+    return (*task.beside.alike, task.goes_on, task.learner.batch, tuple(shapes))
+
+
 def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
     """Train the learners of all tasks at once, as if each were trained by its own run.
 
@@ -46,7 +60,7 @@ def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
     two halves.
 
     Args:
-        tasks: At least one task; all have the same `Task.alike` and are on one device.
+        tasks: At least one task; all have the same `kind` and are on one device.
 
     Returns:
         For each task its history, or its error if it also failed alone.
@@ -77,7 +91,7 @@ def _fits(tasks: list[Task]) -> bool:
     The rows of each task, held-out ones included, are on the device already. They are copied once
     into the shared layout, and once more into one tensor for all tasks.
     """
-    budgets, k = [task.budget for task in tasks], len(tasks)
+    budgets, k = [task.beside.budget for task in tasks], len(tasks)
     rows = max(b.n_rows for b in budgets) * max(b.row for b in budgets)
     rows += max(b.looked for b in budgets)
     look = max(b.look for b in budgets)
@@ -108,8 +122,8 @@ class SideBySide:
 
     def __init__(self, tasks: list[Task]) -> None:
         self.tasks, self.k = tasks, len(tasks)
-        self.layouts = common([task.slots for task in tasks])
-        learners = [t.again(layout) for t, layout in zip(tasks, self.layouts, strict=True)]
+        self.layouts = common([task.beside.slots for task in tasks])
+        learners = [t.beside.again(layout) for t, layout in zip(tasks, self.layouts, strict=True)]
         self.template = learners[0].train()
         for task, layout, learner in zip(tasks, self.layouts, learners, strict=True):
             _take_over(task.learner, learner, layout)
@@ -137,7 +151,7 @@ class SideBySide:
         self.averaged += [self.buffers[name].clone() for name in self.statistics]
         # For each learner the averages of its best look; without looks, those of its last step.
         self.best = [average.clone() for average in self.averaged]
-        each = max(task.budget.look for task in tasks)
+        each = max(task.beside.budget.look for task in tasks)
         self.looks = LooksTogether(
             [task.look for task in tasks], self.layouts, self.template.sampler, each
         )

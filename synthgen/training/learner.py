@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from synthgen.encoding.layout import Encoded
+from synthgen.encoding.layout import Encoded, Layout, Slots
+from synthgen.training.device import Budget
 
 # Number of steps whose random numbers are drawn at once: on a GPU, 16 steps take no longer than
 # one. It is also the number of updates in one captured graph.
@@ -224,3 +225,20 @@ class StagedLearner(Learner):
             optimizer.step()
             losses.append(found)
         return torch.cat(losses)
+
+
+@dataclass
+class Beside:
+    """What it takes to train a run beside others: only `fit_many` reads it.
+
+    Attributes:
+        alike: A key that runs must share to be trained side by side.
+        slots: The slots of the encoded columns, see `Encoder.slots`.
+        again: Function that builds the learner in a layout that several tables share.
+        budget: Memory that the run takes on the device.
+    """
+
+    alike: tuple[object, ...]
+    slots: Slots
+    again: Callable[[Layout], StagedLearner]
+    budget: Budget

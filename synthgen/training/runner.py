@@ -21,14 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthgen.encoding.layout import Layout, Slots
 from synthgen.errors import ConvergenceError
 from synthgen.threads import NETWORK, threads_for
 from synthgen.training import averages
 from synthgen.training.checkpoint import Checkpoint, State
-from synthgen.training.device import Budget
 from synthgen.training.graph import CapturedSteps, out_of_memory
-from synthgen.training.learner import Learner, StagedLearner
+from synthgen.training.learner import Beside, Learner, StagedLearner
 from synthgen.training.looks import Look
 
 REPORT_EVERY = 100
@@ -447,10 +445,7 @@ class Task:
     Attributes:
         learner, steps, generator, progress, goes_on: See `run`.
         look: The validation loss. None: no rows are held out.
-        alike: A key that runs must share to be trained side by side.
-        slots: The slots of the encoded columns, see `Encoder.slots`.
-        again: Function that builds the learner in a layout that several tables share.
-        budget: Memory that the run takes on the device.
+        beside: What it takes to train it beside others.
     """
 
     learner: StagedLearner
@@ -459,10 +454,7 @@ class Task:
     look: Look | None
     progress: Progress | None
     goes_on: bool
-    alike: tuple[object, ...]
-    slots: Slots
-    again: Callable[[Layout], StagedLearner]
-    budget: Budget
+    beside: Beside
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
         """Train the learner, with as many threads as are worthwhile for a step of this size."""

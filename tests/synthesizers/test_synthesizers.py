@@ -164,7 +164,7 @@ def test_early_stop_looks_at_no_number_that_a_row_lacks() -> None:
 @pytest.mark.parametrize(("make", "number"), [(ctgan, True), (tvae, True), (tabflow, False)])
 def test_a_hundred_numbers_are_a_scale_where_rows_must_be_narrow(make: Any, number: bool) -> None:
     X = pd.DataFrame({"age": np.arange(2000) % 100, "years": np.arange(2000) % 20})
-    slots = next(make(random_state=0).fit_steps(X, np.arange(2000) < 1200)).slots
+    slots = next(make(random_state=0).fit_steps(X, np.arange(2000) < 1200)).beside.slots
     assert [has for _, has, _ in slots] == [number, False]
 
 

@@ -69,7 +69,7 @@ CALLS: dict[str, Callable[..., Any]] = {
         *xy, **how
     ),
     "NetworkSynthesizer.fit_steps": lambda *xy, **how: sorted(
-        next(synthgen.TVAE(steps=1, device="cpu").fit_steps(*xy, **how)).slots
+        next(synthgen.TVAE(steps=1, device="cpu").fit_steps(*xy, **how)).beside.slots
     ),
     "OversampledClassifier.fit": lambda *xy, **how: (
         synthgen.OversampledClassifier(

@@ -68,9 +68,9 @@ def asked(make: type[NetworkSynthesizer], scope: str, sizes: tuple[int, ...] = F
         task.learner.double()
         if task.look is not None:
             task.look.double()
-        task.again = _double(task.again)
+        task.beside.again = _double(task.beside.again)
         tasks.append(task)
-    assert len({repr(t.alike) for t in tasks}) == 1
+    assert len({repr(t.beside.alike) for t in tasks}) == 1
     return tasks
 
 
@@ -212,7 +212,7 @@ def test_all_networks_that_are_due_look_at_once(monkeypatch: pytest.MonkeyPatch)
 
 def test_looks_run_in_blocks_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = asked(TVAE, "class", MANY)
-    look = max(task.budget.look for task in tasks)
+    look = max(task.beside.budget.look for task in tasks)
     for most, at_once in ((5 * look, 5), (look // 2, 1)):
         monkeypatch.setattr(looks, "MOST", most)
         assert SideBySide(tasks).looks.at_once == at_once
@@ -222,7 +222,7 @@ def test_looks_count_in_the_memory_of_all(monkeypatch: pytest.MonkeyPatch) -> No
     tasks = asked(TVAE, "class")
     budget = Budget(n_rows=10, row=3, building=0, weights=50, step=20, looked=7, look=90)
     for task in tasks:
-        task.budget = budget
+        task.beside.budget = budget
     monkeypatch.setattr(batched, "MOST", 100)  # one look at a time
     needed = 3 * (2 * (10 * 3 + 7) + 50) + 100
     for there in (needed, needed - 1):
@@ -234,7 +234,7 @@ def test_a_run_that_diverges_leaves_the_others_alone() -> None:
     tasks = asked(TVAE, "class")
     for task in tasks:
         task.learner.float()
-        task.again = (lambda again: lambda layout: again(layout).float())(task.again)
+        task.beside.again = (lambda again: lambda layout: again(layout).float())(task.beside.again)
     with torch.no_grad():
         next(tasks[1].learner.parameters()).fill_(float("nan"))
     histories = SideBySide(tasks).run()
@@ -361,7 +361,7 @@ def test_memory_that_does_not_hold_all_is_given_to_halves(monkeypatch: pytest.Mo
     tasks = asked(TVAE, "class")
     for task in tasks:
         task.learner.float()
-        task.again = (lambda again: lambda layout: again(layout).float())(task.again)
+        task.beside.again = (lambda again: lambda layout: again(layout).float())(task.beside.again)
     histories = batched.run_together(tasks)
     assert sizes == [3, 2]
     assert all(isinstance(h, History) and h.steps == [10] for h in histories)

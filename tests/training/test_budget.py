@@ -65,7 +65,7 @@ def test_weights_are_counted_before_they_are_there(make: Any, scope: str) -> Non
     model = make(scope=scope, batch_size=60, device="cpu", random_state=0)
     task = next(model.fit_steps(*table(200, 2, 3)))
     data = task.learner.data
-    (own,) = common([task.slots])
+    (own,) = common([task.beside.slots])
     budget = model.budget(own, data.n_labels, len(data), task.learner.sampler.rows)
     own_weights = sum(w.numel() for w in task.learner.sampler.parameters())
     weights = sum(w.numel() for w in task.learner.parameters())
@@ -117,7 +117,7 @@ def test_a_look_takes_what_the_budget_says(make: Any, monkeypatch: pytest.Monkey
         next(make(scope="all", batch_size=50, device="cpu", random_state=i).fit_steps(X, y))
         for i in range(3)
     ]
-    budget, look = tasks[0].budget, tasks[0].look
+    budget, look = tasks[0].beside.budget, tasks[0].look
     assert look is not None
     parts = look.parts()
     held = sum(tensor.nbytes for part in parts for tensor in part.values())

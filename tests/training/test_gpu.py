@@ -457,8 +457,8 @@ def test_networks_side_by_side_are_fewer_where_memory_is_short(gpu: GPU) -> None
     make: Any = TVAE
     jobs = [(make(scope="class", classes=[True], steps=2, batch_size=20, random_state=i), X, y)
             for i in range(4)]  # fmt: skip
-    task = next(jobs[0][0].fit_steps(X, y))
-    each = 2 * task.budget.n_rows * task.budget.row + task.budget.weights + task.budget.step
+    budget = next(jobs[0][0].fit_steps(X, y)).beside.budget
+    each = 2 * budget.n_rows * budget.row + budget.weights + budget.step
     gpu.free = 2 * each + each // 2
     sizes: list[int] = []
     run = batched.SideBySide.run
