@@ -486,11 +486,11 @@ def test_a_comparison_with_networks_on_a_gpu_is_one_process(
 ) -> None:
     asked: list[int] = []
 
-    def parallel(n_jobs: int, **_: Any) -> Callable[..., Iterator[Any]]:
+    def results_of(jobs: object, n_jobs: int, *, ordered: bool) -> Iterator[Any]:
         asked.append(n_jobs)
-        return lambda tasks: iter(())
+        return iter(())
 
-    monkeypatch.setattr(schedule, "Parallel", parallel)
+    monkeypatch.setattr(schedule, "results_of", results_of)
     strategies = pick(["class_weight", "smote", TVAE(steps=2, device=device)])
     plan: Any = SimpleNamespace(strategies=strategies, tests=[None], fingerprint=lambda: "")
     for budget in (None, 60.0):
