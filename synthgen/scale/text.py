@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
@@ -115,6 +116,8 @@ def _kind(cells: pa.Array, comma: bool) -> pa.DataType:
     if pc.all(pc.is_in(pc.utf8_trim_whitespace(cells), MISSING)).as_py():
         return _WORDS
     found = typed_cells(pa.chunked_array([cells]), decimal_comma=comma)
+    if isinstance(found.dtype, pd.DatetimeTZDtype):  # pandas 3.1 warns where Arrow converts it
+        return pa.timestamp(found.dtype.unit, pa.lib.tzinfo_to_string(found.dtype.tz))
     return pa.Array.from_pandas(found).type
 
 

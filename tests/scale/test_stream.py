@@ -235,6 +235,7 @@ CELLS = ["", "NA", "12", "-3", "007", "1.5", "True", "False", "x", "2020-01-31",
 CELLS += ["2020-01-31T10:00:00+01:00", "2020-01-31 10:00:00Z", "2020-01-31 10:00:00.123456789"]
 
 
+@pytest.mark.filterwarnings("ignore:Series.values returning:DeprecationWarning")
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from(CELLS), min_size=40, max_size=40), st.booleans())
 def test_a_csv_stream_has_the_cells_of_read_table(cells: list[str], ordered: bool):
