@@ -176,7 +176,7 @@ def _coarse_id(column: Column) -> tuple[Column, str]:
             f"from the next power of ten on do not fit 64 bits: drop the column, or make it text",
         )
     column = replace(column, lower=None if column.lower is None else below, upper=above)
-    return column, f"new numbers start above {above}"
+    return column, f"new IDs start above {above}"
 
 
 def _coarse_categories(

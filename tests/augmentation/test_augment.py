@@ -210,9 +210,7 @@ def test_ids_that_lie_as_floats_are_new_whole_numbers():
 
 def test_ids_without_room_are_refused():
     frame = small(256, 20).assign(case_id=np.arange(-128, 128).astype("int8"))
-    with pytest.raises(
-        DataError, match=r"ID column 'case_id' \(int8\) has no room for 3 new numbers"
-    ):
+    with pytest.raises(DataError, match=r"ID column 'case_id' \(int8\) has no room for 3 new IDs"):
         quick(frame, n_samples=3)
 
 

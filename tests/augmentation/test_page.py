@@ -51,7 +51,7 @@ def replaced(result: Augmented, column: str, values: Any) -> Augmented:
     """The result with other new rows."""
     frame = result.frame.copy()
     frame.loc[result.is_synthetic, column] = values
-    return replace(result, frame=frame)
+    return replace(result, pandas_frame=frame)
 
 
 # --- scores -------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_no_new_rows_are_a_page_too():
     result = made(table(), ratio=None, n_samples=1)
     none = replace(
         result,
-        frame=result.real,
+        pandas_frame=result.real,
         is_synthetic=np.zeros(200, dtype=bool),
         additions=(replace(result.additions[0], rows=0),),
         after=result.before,

@@ -680,7 +680,7 @@ def test_each_group_has_its_own_figures_or_a_reason() -> None:
         ["9", "10", "11", "(missing)"],
     )
     nine, ten, eleven, gone = found.groups
-    assert eleven.too_few.startswith("5 rows of the class and 27 others")
+    assert eleven.too_few.startswith("5 rows of the class and 27 other rows")
     assert gone.too_few
     assert not eleven.results
     for group in (nine, ten):

@@ -755,7 +755,7 @@ def test_new_ids_do_not_tell_the_last_old_one(values, upper):
     frame = pd.DataFrame({"id": values})
     coarse, notes = coarse_of(frame)
     assert coarse.columns[0].upper == upper
-    assert notes == [f"id: new numbers start above {upper}"]
+    assert notes == [f"id: new IDs start above {upper}"]
     made = coarse.inverse_transform(at_random(coarse, 500, 0))["id"]
     assert made.is_unique
     assert not made.isin(values).any()

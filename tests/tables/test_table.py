@@ -602,7 +602,7 @@ def test_new_ids_fit_their_dtype(start):
     assert fresh.dtype == "int8"
     assert fresh.is_unique
     assert not fresh.isin(series).any()
-    with pytest.raises(DataError, match=r"no room for 300 new numbers.*drop the column") as caught:
+    with pytest.raises(DataError, match=r"no room for 300 new IDs.*drop the column") as caught:
         unlearned(column_of(series), 300)
     assert caught.value.code == 329
 
