@@ -48,6 +48,7 @@ FLOORS = [
     {"comparison", "scale"},
     {"cli", "__init__", "__main__"},
 ]
+MOST_FLOORS = 10
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -197,6 +198,7 @@ def room(module: str) -> str:
 
 
 def test_every_module_has_a_floor():
+    assert len(FLOORS) <= MOST_FLOORS
     without = {name for name in modules() if room(name) not in FLOOR_OF}
     assert not without, f"give {sorted(without)} a place in FLOORS, and in the design"
 
@@ -588,6 +590,17 @@ def test_reference_lists_every_public_name():
 
 def test_readme_fits_on_three_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/house.md"])
+def test_drawing_of_the_house_has_one_line_for_each_floor(page: str):
+    (drawing,) = re.findall(r"^```text\n(.*?)^```$", (ROOT / page).read_text(), re.M | re.S)
+    lines = [re.split("  +", line, maxsplit=2) for line in drawing.splitlines()]
+    drawn = {int(number): sorted(rooms.split(", ")) for number, rooms, _ in lines}
+    floors = [[name for name in floor if not name.startswith("__")] for floor in FLOORS]
+    assert list(drawn) == [*range(len(FLOORS), 0, -1)]
+    assert drawn == {number: sorted(floor) for number, floor in enumerate(floors, 1)}
+    assert drawing in (ROOT / "README.md").read_text(), "the two drawings differ"
 
 
 def test_readme_leads_to_files_that_are_there():
