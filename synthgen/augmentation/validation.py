@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.metrics import average_precision_score
 
 from synthgen.augmentation.amount import AMOUNTS, Amount, Validated, wanted_rows, words
 from synthgen.augmentation.constraints import RowRule
@@ -18,6 +17,7 @@ from synthgen.encoding.matrix import Matrix
 from synthgen.errors import DataError
 from synthgen.model_selection.classifiers import VALIDATION, boosting
 from synthgen.model_selection.folds import deal, equal_rows
+from synthgen.model_selection.scoring import rank
 from synthgen.model_selection.selection import CONFIDENCE, Difference, choose, compare_to
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
@@ -294,7 +294,7 @@ class _Trial:
         column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
         truth = self.codes[~train]
         return float(
-            np.mean([average_precision_score(truth == c, p[:, column[c]]) for c in self.wanted])
+            np.mean([rank(truth == c, p[:, column[c]], "average_precision") for c in self.wanted])
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.inputs import write_result
-from synthgen.cli.options import json_option, path_type
+from synthgen.cli.options import SYNTHESIZER_NAMES, json_option, path_type
 from synthgen.cli.paths import make_folder
 from synthgen.cli.terminal import collect_notes, say
 
@@ -35,7 +35,7 @@ HELD_OUT = 1 / 3  # the last rows of the table, from the test part of its source
     metavar="NAME",
     default="trees",
     show_default=True,
-    help="auto, ctgan, tvae, tabflow, trees or bootstrap.",
+    help=f"{SYNTHESIZER_NAMES} or auto.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same rows."
@@ -121,23 +121,25 @@ def _evaluated(
 
 def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict[str, float]:
     """Average precision of `auto` and of plain boosting on the held-out people."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import average_precision_score
+    import numpy as np
 
     from synthgen.comparison.classifier import ImbalancedClassifier
+    from synthgen.encoding.matrix import Matrix
+    from synthgen.model_selection.estimators import ESTIMATORS
+    from synthgen.model_selection.scoring import rank
+    from synthgen.tables.table import Table
 
-    X, y = train.drop(columns=TARGET), train[TARGET]
-    X_test, truth = test.drop(columns=TARGET), test[TARGET] == LABEL
-    auto = ImbalancedClassifier(label=LABEL, random_state=seed, savable=False).fit(X, y)
-    dtypes = X.select_dtypes("object").astype("category").dtypes.to_dict()
-    plain = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed)
-    plain.fit(X.astype(dtypes), y == LABEL)
-    chances = auto.predict_proba(X_test)[:, list(auto.classes_).index(LABEL)]
+    auto = ImbalancedClassifier(label=LABEL, random_state=seed, savable=False)
+    auto.fit(train, target=TARGET)
+    matrix = Matrix.fitted_on(Table.of(train, target=TARGET), with_target=False)
+    X, X_test = (matrix.transform(matrix.cells(rows)) for rows in (train, test))
+    is_rare, truth = ((rows[TARGET] == LABEL).to_numpy() for rows in (train, test))
+    plain = ESTIMATORS["hgb"].fit(
+        X, np.asarray(matrix.is_level), is_rare, np.random.SeedSequence(seed)
+    )
     return {
-        "auto": float(average_precision_score(truth, chances)),
-        "plain boosting": float(
-            average_precision_score(truth, plain.predict_proba(X_test.astype(dtypes))[:, 1])
-        ),
+        "auto": auto.measured(test, target=TARGET)["average_precision"],
+        "plain boosting": rank(truth, plain.predict_proba(X_test)[:, 1], "average_precision"),
         "guessing": float(truth.mean()),
     }
 

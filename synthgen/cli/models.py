@@ -9,6 +9,7 @@ import click
 
 from synthgen.cli.inputs import drawn_seed, read_frame, read_schema, write_result, write_rows
 from synthgen.cli.options import (
+    TABLE_ENDINGS,
     Rows,
     Training,
     build,
@@ -124,9 +125,8 @@ def fit(
     "place",
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV). "
-    "With / at the end: a folder of Parquet files, for more rows than fit in memory; after a stop, "
-    "the same command continues.",
+    help=f"{TABLE_ENDINGS} With / at the end: a folder of Parquet files, for more rows than fit in "
+    "memory; after a stop, the same command continues.",
 )
 @shard_options
 @rule_option

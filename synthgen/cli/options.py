@@ -31,6 +31,11 @@ _OWN_OPTIONS = {
 
 
 path_type = click.Path(path_type=Path)
+# What the help of several options says.
+SYNTHESIZER_NAMES = "ctgan, tvae, tabflow, trees, bootstrap"
+TABLE_ENDINGS = (
+    "Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV)."
+)
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ _training_options = [
     click.option(
         "--synthesizer",
         metavar="NAME",
-        help="ctgan, tvae, tabflow, trees, bootstrap, sdv:GaussianCopula or package.module:Class.  "
-        "[default: auto]",
+        help=f"{SYNTHESIZER_NAMES}, sdv:GaussianCopula or package.module:Class.  [default: auto]",
     ),
     click.option(
         "--set",
@@ -203,7 +207,7 @@ table_output = click.option(
     type=path_type,
     metavar="OUT",
     required=True,
-    help="Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV).",
+    help=TABLE_ENDINGS,
 )
 json_option = click.option(
     "--json",

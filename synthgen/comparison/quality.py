@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from sklearn.metrics import (
-    average_precision_score,
-    brier_score_loss,
-    f1_score,
-    log_loss,
-    roc_auc_score,
-)
+from sklearn.metrics import f1_score
 
+from synthgen.model_selection.scoring import rank
 from synthgen.model_selection.selection import Difference, compare_to, corrected
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
@@ -161,10 +156,7 @@ def _by_fold(
     is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
 ) -> np.ndarray:
     """Compute the average precision in each fold, shape (folds,)."""
-    found = [
-        average_precision_score(is_rare[test], score[test], sample_weight=weight[test])
-        for test in tests
-    ]
+    found = [rank(is_rare[t], score[t], "average_precision", weight[t]) for t in tests]
     return np.array(found)
 
 
@@ -249,13 +241,10 @@ def _figures(
     threshold: float,
 ) -> dict[str, float]:
     is_rare = y == rare
-    safe = np.clip(p[:, rare], 1e-9, 1 - 1e-9)
     rows = _reliability(is_rare, p[:, rare], weight)
     found = {
         "average_precision": float(by_fold.mean()),
-        "roc_auc": float(roc_auc_score(is_rare, p[:, rare], sample_weight=weight)),
-        "log_loss": float(log_loss(is_rare, safe, sample_weight=weight)),
-        "brier": float(brier_score_loss(is_rare, safe, sample_weight=weight)),
+        **{n: rank(is_rare, p[:, rare], n, weight) for n in ("roc_auc", "log_loss", "brier")},
         "calibration_error": float(
             sum(abs(mean - share) * n for mean, share, n in rows) / sum(n for *_, n in rows)
         ),
@@ -263,9 +252,7 @@ def _figures(
     if p.shape[1] > 2:
         several = [c for c in range(p.shape[1]) if 0 < (y == c).sum() < len(y)]
         found["macro_average_precision"] = float(
-            np.mean(
-                [average_precision_score(y == c, p[:, c], sample_weight=weight) for c in several]
-            )
+            np.mean([rank(y == c, p[:, c], "average_precision", weight) for c in several])
         )
         called = p.copy()
         called[:, rare] = np.where(p[:, rare] >= threshold, 2, -1)

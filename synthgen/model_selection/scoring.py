@@ -102,18 +102,24 @@ def score(
     return found
 
 
-def rank(is_rare: np.ndarray, p: np.ndarray, name: str) -> float:
-    """Compute one metric of `RANKED`, which needs no threshold."""
+def rank(is_rare: np.ndarray, p: np.ndarray, name: str, weight: np.ndarray | None = None) -> float:
+    """Compute one metric of `RANKED`, which needs no threshold.
+
+    Args:
+        is_rare, p: See `score`.
+        name: The metric.
+        weight: Weight of each row, shape (rows,). None: all rows have the same weight.
+    """
     if name == "average_precision":
-        return float(average_precision_score(is_rare, p))
+        return float(average_precision_score(is_rare, p, sample_weight=weight))
     if name == "roc_auc":
-        return float(roc_auc_score(is_rare, p))
+        return float(roc_auc_score(is_rare, p, sample_weight=weight))
     if name == "brier":
-        return float(np.mean((p - is_rare) ** 2))
+        return float(np.average((p - is_rare) ** 2, weights=weight))
     if name == "log_loss":
         known = np.where(is_rare, p, 1 - p)
-        return float(-np.log(np.clip(known, 1e-7, 1)).mean())
-    alarms, hits, _ = roc_curve(is_rare, p)
+        return float(np.average(-np.log(np.clip(known, 1e-7, 1)), weights=weight))
+    alarms, hits, _ = roc_curve(is_rare, p, sample_weight=weight)
     # Where the curve rises vertically, the last point is the recall at this false positive rate.
     last = np.append(np.diff(alarms) > 0, True)
     return float(np.interp(FALSE_ALARMS[name], alarms[last], hits[last]))

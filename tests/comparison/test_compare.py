@@ -99,6 +99,16 @@ def test_figures_are_those_of_scikit_learn() -> None:
         assert value == pytest.approx(precision[recall >= wanted - 1e-9].max())
 
 
+@pytest.mark.parametrize("name", scoring.RANKED)
+def test_a_weight_of_a_row_ranks_like_as_many_equal_rows(name: str):
+    rng = np.random.default_rng(0)
+    is_rare, p, weight = rng.random(300) < 0.2, rng.random(300), rng.integers(1, 5, 300)
+    repeated = scoring.rank(np.repeat(is_rare, weight), np.repeat(p, weight), name)
+    assert scoring.rank(is_rare, p, name, weight) == pytest.approx(repeated)
+    assert scoring.rank(is_rare, p, name, np.ones(300)) == scoring.rank(is_rare, p, name)
+    assert scoring.rank(is_rare, p, name) != pytest.approx(repeated, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", scoring.DECIDED)
 def test_no_threshold_beats_the_best_one(name: str) -> None:
     rng = np.random.default_rng(1)

@@ -19,11 +19,11 @@ from checks import (
 )
 
 import synthgen
-from synthgen import CTGAN, TVAE, SmoothedBootstrap, Synthesizer, TabFlow
+from synthgen import CTGAN, TVAE, SequentialTrees, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.encoding.layout import Encoded
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.synthesizers import network_fit
-from synthgen.synthesizers.lookup import resolve
+from synthgen.synthesizers.lookup import HOMES, resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model
@@ -53,8 +53,12 @@ def bootstrap(**params: object) -> Synthesizer:
     return SmoothedBootstrap(**params)  # type: ignore[arg-type]
 
 
+def trees(**params: object) -> Synthesizer:
+    return SequentialTrees(**({"min_leaf": 6} | params))  # type: ignore[arg-type]
+
+
 NETWORKS = [ctgan, ctgan_all, tvae, tvae_adapt, tabflow, tabflow_adapt]
-MAKERS: dict[str, Make] = {f.__name__: f for f in (*NETWORKS, bootstrap)}
+MAKERS: dict[str, Make] = {f.__name__: f for f in (*NETWORKS, bootstrap, trees)}
 
 
 # Learning a distribution within a bound is asked of the default scope: with all rows to learn as
@@ -75,6 +79,10 @@ CASES = [
 @pytest.mark.parametrize(("make", "check"), CASES)
 def test_contract(make: Make, check: Callable[[Make], None]) -> None:
     check(make)
+
+
+def test_contract_is_asked_of_every_synthesizer_of_the_package():
+    assert {type(make()).__name__ for make in MAKERS.values()} == set(HOMES)
 
 
 @pytest.mark.slow

@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from checks import CHECKS, Make, mixed
+from checks import mixed
 
 from synthgen.encoding.disclosure import rounded_count
 from synthgen.errors import ModelFileError, UsageError
@@ -28,11 +27,6 @@ from synthgen.training.model_file import read_model, write_model
 def trees(**params: Any) -> Synthesizer:
     settings: dict[str, Any] = {"min_leaf": 6, **params}
     return SequentialTrees(**settings)
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_contract(check: Callable[[Make], None]) -> None:
-    check(trees)
 
 
 def table(rows: int = 3000, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
