@@ -14,11 +14,13 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from email.parser import Parser
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -307,25 +309,59 @@ def test_no_code_asks_hasattr():
     assert not asking, "\n".join(asking)
 
 
-def public_signatures() -> Iterator[tuple[str, inspect.Signature]]:
-    """Every public function, class and public method of the package's own, with its signature."""
+def public_values() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and public method of the package's own."""
     for name in sorted(set(synthgen.__all__) - {"__version__"}):
         value = getattr(synthgen, name)
-        yield name, inspect.signature(value)
+        yield name, value
         if isinstance(value, type):
             for method, found in inspect.getmembers(value, inspect.isroutine):
                 home = str(getattr(found, "__module__", ""))
                 if not method.startswith("_") and home.partition(".")[0] == "synthgen":
-                    yield f"{name}.{method}", inspect.signature(found)
+                    yield f"{name}.{method}", found
 
 
 def test_public_signatures_say_what_they_take():
     vague = [
         name
-        for name, signature in public_signatures()
-        if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        for name, value in public_values()
+        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(value).parameters.values())
     ]
     assert not vague
+
+
+def lacking(name: str, value: Any) -> list[str]:
+    """The sections that the docstring of a public function, class or method lacks.
+
+    A dataclass describes its arguments under "Attributes:"; a method may inherit its docstring.
+    """
+    text, signature = inspect.getdoc(value) or "", inspect.signature(value)
+    sections = set(re.findall(r"^(\w+):$", text, re.MULTILINE))
+    missing = []
+    takes = "Attributes" if is_dataclass(value) else "Args"
+    if set(signature.parameters) - {"self"} and takes not in sections:
+        missing.append(takes)
+    gives = signature.return_annotation not in {None, "None", inspect.Signature.empty}
+    if gives and not isinstance(value, type) and not sections & {"Returns", "Yields"}:
+        missing.append("Returns")
+    if "." not in name and not ("Example" in sections and ">>> " in text):
+        missing.append("Example")
+    return missing
+
+
+def test_public_docstrings_have_their_sections():
+    found = {name: lacking(name, value) for name, value in public_values()}
+    assert len(found) > 100
+    assert {name: missing for name, missing in found.items() if missing} == {}
+
+
+def test_a_docstring_without_sections_is_found():
+    def bare(rows: int) -> int:
+        """Say nothing, as in the Example: of a page."""
+        return rows
+
+    assert lacking("bare", bare) == ["Args", "Returns", "Example"]
+    assert lacking("Table.bare", bare) == ["Args", "Returns"]
 
 
 # Done in a moment: there is nothing to show.

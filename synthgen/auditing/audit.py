@@ -59,6 +59,12 @@ class Audit(Shown):
         findings: The findings, errors first.
         remedies: Methods to try, in this order: dictionaries with ``remedy`` and ``why``.
         seen: The rows behind the figures; not part of `to_json`.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": range(200), "ill": [0] * 180 + [1] * 20})
+        >>> found = audit(frame, target="ill")
+        >>> found.rows, found.ratio, found.minority.label, found.counts["error"]
+        (200, 9.0, '1', 1)
     """
 
     recommendation: Recommendation
@@ -179,7 +185,12 @@ class Audit(Shown):
         return audit_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """Column names and rows for a terminal: the columns that alone predict the class best."""
+        """The columns that alone predict the class best, for a terminal.
+
+        Returns:
+            The column heads, and a row per column: its name, its kind, its share of missing cells,
+            and its average precision with 95 % interval.
+        """
         known = [c for c in self.columns if c["average_precision"] is not None]
         best = sorted(known, key=lambda c: -c["average_precision"]["value"])[:MOST_COLUMNS]
         rows = [
@@ -194,7 +205,11 @@ class Audit(Shown):
         return ["column", "kind", "missing", "average precision alone"], rows
 
     def note_lines(self) -> list[str]:
-        """Sentences on the class, the model, the findings, and the methods to try."""
+        """Sentences on the class, the model, the findings, and the methods to try.
+
+        Returns:
+            One sentence per line.
+        """
         lines = [self._size(), self.minority.lesson]
         if self.model is not None:
             lines += self._model_lines(self.model)

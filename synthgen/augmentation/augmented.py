@@ -174,12 +174,21 @@ class Augmented(Shown):
         return augmented_page(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """Number of rows of each class, before and after."""
+        """Number of rows of each class, before and after.
+
+        Returns:
+            The column heads, and a row per class: its name, and its numbers of real, new and all
+            rows.
+        """
         rows = [[str(c), n, self.after[c] - n, self.after[c]] for c, n in self.before.items()]
         return [f"class of {self.schema.target}", "before", "new", "after"], rows
 
     def note_lines(self) -> list[str]:
-        """How the amount was chosen, which rows were rejected, and which columns not learned."""
+        """How the amount was chosen, which rows were rejected, and which columns not learned.
+
+        Returns:
+            One sentence per line.
+        """
         lines = [f"{a.rows:,} new rows of {a.label!r}: {a.reason}" for a in self.additions]
         lines += advice.refused_lines(self.guard)
         return lines + [
@@ -193,7 +202,12 @@ class Augmented(Shown):
         return augmented_picture(self)
 
     def summary(self) -> dict[str, Any]:
-        """The record of the run; keys are text, but some values still need ``default=str``."""
+        """The record of the run, with values that `json.dumps` may not know.
+
+        Returns:
+            The dictionary of `to_json`, in which values can still be objects; write it with
+            ``json.dumps(..., default=str)``.
+        """
         synthesizer = self.synthesizer
         params = synthesizer.get_params(deep=False)
         for name in ("classes", "schema", "random_state", "verbose"):

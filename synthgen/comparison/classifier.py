@@ -427,7 +427,12 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         write(self, path)
 
     def describe(self) -> dict[str, Any]:
-        """Summarise the classifier in plain values, as anyone with its file can."""
+        """Summarise the classifier in plain values, as anyone with its file can.
+
+        Returns:
+            A dict with the keys "classes", "label", "members", "threshold", "columns" (what the
+            file holds of each column) and "disclosure".
+        """
         check_is_fitted(self)
         return {
             "classes": [str(c) for c in self.classes_],

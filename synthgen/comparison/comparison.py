@@ -47,6 +47,15 @@ class Comparison(Shown):
         seconds: Run time of each strategy in seconds, over all splits.
         notes: Further notes and warnings, one sentence each.
         seed: The seed that was used; the same call with it gives the same results.
+
+    Example:
+        >>> import numpy as np
+        >>> from synthgen import compare
+        >>> X, ill = pd.DataFrame({"dose": np.arange(200.0)}), np.repeat([0, 1], [160, 40])
+        >>> found = compare(X, ill, strategies=["class_weight"], estimator="lr", folds=2,
+        ...                 repeats=1, random_state=0)
+        >>> found.strategies, round(found.result("nothing").mean, 2)
+        (['nothing', 'threshold', 'class_weight'], 1.0)
     """
 
     target: Hashable
@@ -168,7 +177,11 @@ class Comparison(Shown):
         return comparison_picture(self)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The strategies with the largest expected gain in the metric."""
+        """The strategies with the largest expected gain in the metric.
+
+        Returns:
+            The column heads, and a row of texts for doing nothing and for each strategy.
+        """
         about = METRICS[self.metric]
         chances = sorted(self.chances, key=lambda c: -c.gain)[:MOST_STRATEGIES]
         nothing = self.result("nothing")
@@ -190,7 +203,11 @@ class Comparison(Shown):
         return f"{self.seconds[strategy]:.0f} s" if strategy in self.seconds else ""
 
     def note_lines(self) -> list[str]:
-        """What was compared, what was left out, and further notes."""
+        """What was compared, what was left out, and further notes.
+
+        Returns:
+            One sentence per line.
+        """
         lines = [
             f"class {self.label!r} of {self.target}: {self.rare:,} of {self.rows:,} rows; "
             f"{self.estimator}, {self.splits} splits; every test part has the natural class shares"

@@ -42,6 +42,15 @@ class Sweep(Shown):
         points: A comparison for each rate, the lowest rate first. Each uses all rows of the other
             classes; its rows of the class are also used at every higher rate.
         seed: The seed that was used; the same call with it gives the same results.
+
+    Example:
+        >>> import numpy as np
+        >>> from synthgen import sweep
+        >>> X, ill = pd.DataFrame({"dose": np.arange(200.0)}), np.repeat([0, 1], [160, 40])
+        >>> found = sweep(X, ill, at=[20], strategies=["class_weight"], estimator="lr", folds=2,
+        ...               repeats=1, random_state=0)
+        >>> found.strategies, [point.rare for point in found.points]
+        (['nothing', 'threshold', 'class_weight'], [20])
     """
 
     target: Hashable
@@ -63,7 +72,7 @@ class Sweep(Shown):
 
     @property
     def strategies(self) -> list[str]:
-        """Names of all strategies with a result at one point or more, simplest first."""
+        """Names of all strategies that have a result for at least one rate, simplest first."""
         longest = max(self.points, key=lambda point: len(point.strategies)).strategies
         every = [name for point in self.points for name in point.strategies]
         return list(dict.fromkeys([*longest, *every]))
@@ -175,7 +184,11 @@ class Sweep(Shown):
         return heads, rows
 
     def note_lines(self) -> list[str]:
-        """The class, then one line for each of its rates: metric, accuracy and verdict."""
+        """The class, then one line for each of its rates: metric, accuracy and verdict.
+
+        Returns:
+            One sentence per line.
+        """
         words = METRICS[self.points[0].metric].words
         lines = [f"class {self.label!r} of {self.target}, thinned from {self.rare:,} rows"]
         for point, rate, accuracy in zip(self.points, self.rates, self.always_no, strict=True):

@@ -32,9 +32,12 @@ class Encoder:
     exact unless neighbouring knots are more than 5,000 steps apart. Constant, ID and text columns
     are not learned: constants are repeated, IDs are new, and text is left empty.
 
+    Args:
+        columns: The columns, in the order of the table; also an attribute.
+        parts: The encoding of each column, None for a column that is not learned; also an
+            attribute.
+
     Attributes:
-        columns: The columns, in the order of the table.
-        parts: The encoding of each column; None for a column that is not learned.
         n_numbers: Number of columns of `Encoded.numbers`.
         widths: Number of codes in each column of `Encoded.codes`.
         scale_code: For each number, the position of its code column, in which 0 means "use the

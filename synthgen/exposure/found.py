@@ -57,6 +57,16 @@ class PrivacyAudit(Shown):
             were ``"attacked"``.
         seed: The seed that was used; the same call with it gives the same numbers.
         seconds: Run time of the whole audit in seconds.
+
+    Example:
+        >>> import numpy as np
+        >>> from synthgen import SequentialTrees, privacy
+        >>> rows = pd.DataFrame({"dose": np.arange(400.0) % 97, "ill": np.arange(400) % 2 == 0})
+        >>> trees = SequentialTrees(classes=[True], random_state=0)
+        >>> trees = trees.fit(rows[["dose"]][:200], rows["ill"][:200])
+        >>> found = privacy(trees, rows[:200], rows[200:], target="ill", random_state=0)
+        >>> found.worst("rows").opponent, found.outcome("rows") in {"passes", "undecided", "fails"}
+        ('rows', True)
     """
 
     synthesizer: str
@@ -87,7 +97,15 @@ class PrivacyAudit(Shown):
         return next(o for o in ("fails", "undecided", "passes") if o in found)
 
     def worst(self, opponent: str) -> Attack:
-        """The attack by `opponent` with the highest true positive rate at 10 % false alarms."""
+        """Find the attack with the highest true positive rate at 10 % false alarms.
+
+        Args:
+            opponent: What the attacker has: ``"file"`` (the model file, and rows made with it) or
+                ``"rows"`` (generated rows only).
+
+        Returns:
+            The attack, with its rates and their intervals.
+        """
         return max(self._attacks_of(opponent), key=lambda a: a.tpr_10)
 
     def _attacks_of(self, opponent: str) -> list[Attack]:
@@ -166,7 +184,11 @@ class PrivacyAudit(Shown):
         return repr_lines(self.recommendation, lines)
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The success of each attack, and the success of the same attack if nothing leaks."""
+        """The success of each attack, and the success of the same attack if nothing leaks.
+
+        Returns:
+            The column heads, and a row of texts per attack.
+        """
         heads = ["the attacker has", "rows", "found", "null", "ROC-AUC", "null", "attack"]
         rows = [
             [
@@ -183,7 +205,11 @@ class PrivacyAudit(Shown):
         return heads, rows
 
     def note_lines(self) -> list[str]:
-        """Limitations: what the numbers do not show, one line each."""
+        """Limitations: what the numbers do not show.
+
+        Returns:
+            One note per line.
+        """
         return [f"note: {note}" for note in self.notes]
 
     def to_frame(self) -> pd.DataFrame:
@@ -218,6 +244,9 @@ class PrivacyAudit(Shown):
              "exposed": [{"row": 17, "false_alarms": 0.0}, ...], "notes": [...], "shadows": 8,
              "rows_of": {"train": 3000, "holdout": 3000, "attacked": 3000}, "seed": 0,
              "seconds": 41.0}
+
+        Returns:
+            A dict of numbers, texts, None, lists and dicts.
         """
 
         def plain(attack: Attack) -> dict[str, Any]:

@@ -62,6 +62,15 @@ class Report(Shown):
     ``"pr boosting replace"`` and ``"calibration boosting replace"``; the last word (real, replace,
     augment or whole) says which rows the classifier was trained on. In privacy, the name of a curve
     of any group but the rare class ends in the group.
+
+    Example:
+        >>> rows = Table.of(pd.DataFrame({"dose": [1.5, 2.5, 4], "ill": [0, 1, 1]}), target="ill")
+        >>> part = Part([Score("fidelity.column_shapes", "0", 0.93, 0.97, "higher", (0.9, 0.95))])
+        >>> sizes = {"train": 3, "synthetic": 3, "holdout": 3}
+        >>> report = Report("ill", "0", rows, rows, rows, part, Part([]), Part([]), (), (), sizes,
+        ...                 (), held_out=True, spoilt={}, left_out=0, seed=0, seconds={})
+        >>> report.score("fidelity.column_shapes").value, report.key_figures()[0][:3]
+        (0.93, ['key figure', 'of', 'value'])
     """
 
     target: str
@@ -145,6 +154,9 @@ class Report(Shown):
         value is null there, so that no gate passes, if it was not measured for this group, if the
         tables share rows, or if it belongs to an attack and no holdout was given. `unknown` gives
         the reason.
+
+        Returns:
+            A dict of numbers, texts, None, lists and dicts; NaN becomes None.
         """
         out: dict[str, Any] = {
             "target": self.target,
@@ -183,7 +195,7 @@ class Report(Shown):
         return out
 
     def unknown(self, name: str) -> str:
-        """Explain why a value of the JSON is null, or why its group is missing.
+        """Explain why a value of the JSON is null, or why the group in a gate's name is missing.
 
         Args:
             name: Name as in a gate: ``"privacy.mia_excess"`` or ``"privacy.mia_excess@all"``.
@@ -224,6 +236,9 @@ class Report(Shown):
 
         Args:
             scores: The scores to show. None: those that the terminal shows.
+
+        Returns:
+            A list of six texts for each score.
         """
         rows: list[list[Any]] = []
         for score in self.scores if scores is None else scores:
@@ -291,16 +306,29 @@ class Report(Shown):
         return pd.DataFrame(rows, columns=pd.Index(names))
 
     def key_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """The scores that decided the verdicts, and the key scores of each part."""
+        """The scores that decided the verdicts, and the key scores of each part.
+
+        Returns:
+            The six column heads ("key figure", "of" for the group, "value", "95 %" for the
+            interval, "reference" and "floor"), and for each score a row of texts under them.
+        """
         heads = ["key figure", "of", "value", "95 %", "reference", "floor"]
         return heads, self.table_rows(key_scores(self))
 
     def all_figures(self) -> tuple[list[str], list[list[Any]]]:
-        """All scores for the terminal, except those of single columns."""
+        """All scores for the terminal, except those of single columns.
+
+        Returns:
+            The column heads and rows, as `key_figures` gives them.
+        """
         return ["score", *self.key_figures()[0][1:]], self.table_rows()
 
     def note_lines(self) -> list[str]:
-        """The notes, one line each."""
+        """The notes on the whole evaluation and on its parts.
+
+        Returns:
+            One note per line.
+        """
         notes = [*self.notes, *(note for part in self.parts.values() for note in part.notes)]
         return [f"note: {note}" for note in dict.fromkeys(notes)]
 

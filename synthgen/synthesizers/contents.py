@@ -33,7 +33,7 @@ RECOGNISED = {
 TO_SHARE = {
     "SequentialTrees": (
         "do not share the model file; judge rows with `synthgen privacy` before you share them: on "
-        "eight tables, attacks found 63 to 98 % of the learned rows with the file and 16 to 24 % "
+        "eight tables, attacks found 63 to 98 % of the training rows with the file and 16 to 24 % "
         "with as many new rows, at 10 % false alarms (guessing finds 10 %)"
     ),
 }

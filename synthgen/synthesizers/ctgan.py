@@ -346,12 +346,12 @@ class _CTGANLearner(StagedLearner):
 class CTGAN(NetworkSynthesizer):
     """Conditional GAN for mixed tables (Xu et al. 2019).
 
-    Networks and losses are those of the paper: training by sampling over all discrete values,
-    Wasserstein loss with gradient penalty, and a critic that scores packs of rows (PacGAN, Lin et
-    al. 2018). There are four differences from the paper: numbers are quantile-normal instead of
-    mode-specifically normalised; the class is a second condition beside the paper's single value;
-    weights are averaged over training; and training keeps the step at which generated rows are
-    closest to held-out rows of the class.
+    Networks and losses follow the paper: a Wasserstein loss with gradient penalty, and a critic
+    that scores packs of rows (PacGAN, Lin et al. 2018). Training by sampling draws the conditions
+    from all discrete values. There are four differences from the paper: numbers are quantile-normal
+    instead of mode-specifically normalised; the generator is conditioned on the class as well as on
+    the value of one column; weights are averaged over training; and training keeps the step at
+    which generated rows are closest to held-out rows of the class.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 

@@ -329,6 +329,12 @@ class TabFlow(NetworkSynthesizer):
         10,000 rows give 2,000 updates. If rows are held out, training keeps the step with the
         lowest held-out loss. If there are too few rows for that, more steps would only memorise
         them.
+
+        Args:
+            rows: Number of training rows of the network.
+
+        Returns:
+            The number of updates.
         """
         return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 

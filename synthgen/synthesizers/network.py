@@ -166,6 +166,9 @@ class NetworkSynthesizer(SavedNetworks):
             size: Number of rows that the sampler is sized for.
             batch: Rows per batch. None: the batch size that `fit` uses for this many rows.
             held: Number of held-out rows of each class.
+
+        Returns:
+            Rows, and the memory in bytes of each row, of weights, of a step and of a look.
         """
         batch = batch or self._batch(rows, self.device_)
         width = self._drawn(layout)
@@ -316,7 +319,14 @@ class NetworkSynthesizer(SavedNetworks):
 
     @staticmethod
     def default_steps(rows: int) -> int:
-        """Number of updates: 2,000 for up to 10,000 rows, 4,000 for 100,000 rows or more."""
+        """Number of updates: 2,000 for up to 10,000 rows, 4,000 for 100,000 rows or more.
+
+        Args:
+            rows: Number of training rows of the network.
+
+        Returns:
+            The number of updates.
+        """
         return int(np.clip(2000 + 2000 * np.log10(max(rows, 1) / 10_000), 2000, 4000))
 
     def _batch(self, rows: int, device: torch.device) -> int:

@@ -167,7 +167,11 @@ class TVAE(NetworkSynthesizer):
     normalised; weights are averaged over training; and training keeps the step at which generated
     rows are closest to held-out rows of the class. `learning_rate` matters most, then `steps`.
 
-    See `NetworkSynthesizer` for the arguments.
+    See `NetworkSynthesizer` for the arguments that are not listed here.
+
+    Args:
+        batch_size: Number of rows per update.
+        learning_rate: Learning rate of Adam.
 
     Example:
         >>> import numpy as np, pandas as pd

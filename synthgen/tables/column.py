@@ -166,7 +166,7 @@ class Column:
         return codes
 
     def restore(self, values: np.ndarray, missing: np.ndarray | None = None) -> pd.Series:
-        """The inverse of `numbers` and `codes`: cells in the column's dtype.
+        """Turn the results of `numbers` or `codes` back into cells of the column's dtype.
 
         Args:
             values: Codes of a column with categories (-1: missing), otherwise numbers; shape
