@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
@@ -19,6 +19,7 @@ from synthgen.errors import ConvergenceError, DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.synthesizers.contents import to_share
 from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.trees import SequentialTrees
@@ -149,6 +150,52 @@ def guarded_sample(
     return Guarded(
         frame, refused, draws.drawn, draws.rounds, state, note, guard.broken, rules, draws.restored
     )
+
+
+def sample_model(
+    synthesizer: Synthesizer,
+    n_samples: int,
+    *,
+    label: Any = None,
+    where: Mapping[Any, Any] | None = None,
+    rules: Sequence[str] = (),
+    random_state: RandomState = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Sample rows of a model file, without the rows that it was trained on.
+
+    The rows keep the limits that the synthesizer learned, and the rules.
+
+    Args:
+        synthesizer: A fitted synthesizer, such as one that `load` returns.
+        n_samples: Number of rows, at least 1.
+        label: The class of all rows. None: each class with its frequency in training.
+        where, random_state: See `guarded_sample`.
+        rules: Rules that every row must satisfy (see `Rule`).
+
+    Returns:
+        The rows, and a dict of plain values: "rows" and "counts" (number of rows in total, and of
+        each class that occurs), "guard" (`Guarded.summary`), and "share" (what may be shared).
+
+    Raises:
+        UsageError: See `guarded_sample`.
+        ConvergenceError: See `guarded_sample`.
+
+    Example:
+        >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "ill": list("nnnnyy")})
+        >>> model = SmoothedBootstrap().fit(frame[["dose"]], frame["ill"])
+        >>> rows, found = sample_model(model, 3, label="y", rules=["dose < 9"], random_state=0)
+        >>> bool((rows["dose"] < 9).all()), found["counts"]
+        (True, {'y': 3})
+    """
+    guard = Guard(None, label, rules=rules, limits=synthesizer.schema_)
+    guarded = guarded_sample(synthesizer, n_samples, guard, random_state=random_state, where=where)
+    counts = guarded.frame[synthesizer.schema_.target].value_counts()
+    return guarded.frame, {
+        "rows": n_samples,
+        "counts": {str(c): int(n) for c, n in counts.items() if n},
+        "guard": guarded.summary(),
+        "share": to_share(type(synthesizer).__name__),
+    }
 
 
 def _check_columns(guard: Guard, synthesizer: Synthesizer) -> None:

@@ -167,34 +167,24 @@ def sample(
     check_places([model], [output, json_file])
     aside = is_taken(json_file, output)
     with collect_notes() as notes, drawn_seed(seed) as seed:
-        from synthgen.augmentation.guard import Guard
-        from synthgen.augmentation.rejection import guarded_sample
-        from synthgen.synthesizers.contents import to_share
+        from synthgen.augmentation.advice import refused_lines
+        from synthgen.augmentation.rejection import sample_model
         from synthgen.synthesizers.lookup import load
 
         synthesizer = load(model, device=device)
-        guarded = guarded_sample(
-            synthesizer,
-            rows,
-            Guard(None, label, rules=rules, limits=synthesizer.schema_),
-            random_state=seed,
-            where=read_where(wishes, synthesizer.schema_),
+        where = read_where(wishes, synthesizer.schema_)
+        frame, found = sample_model(
+            synthesizer, rows, label=label, where=where, rules=rules, random_state=seed
         )
-        frame = guarded.frame
         defused = write_rows(frame, output, defuse=not no_defuse)
-    target = synthesizer.schema_.target
-    counts = {str(c): int(n) for c, n in frame[target].value_counts().items() if n}
     say_defused(defused)
-    named = ", ".join(f"{n:,} of {c}" for c, n in counts.items())
+    named = ", ".join(f"{n:,} of {c}" for c, n in found["counts"].items())
     say(f"wrote {output}: {rows:,} rows, {named}", err=aside)
-    result = {"model": model, "output": output, "rows": rows, "counts": counts}
-    result |= {"guard": guarded.summary(), "seed": seed, "defused": defused, "warnings": notes}
-    result["share"] = to_share(type(synthesizer).__name__)
-    from synthgen.augmentation.advice import refused_lines
-
-    for line in refused_lines({None: guarded.summary()}):
+    for line in refused_lines({None: found["guard"]}):
         say(line, err=aside)
-    write_result(json_file, result)
+    share = found.pop("share")
+    result = {"model": model, "output": output, **found, "seed": seed, "defused": defused}
+    write_result(json_file, {**result, "warnings": notes, "share": share})
 
 
 def _sample_folder(
