@@ -5,14 +5,15 @@ of all networks, which should save time; that has not been measured. Part ``many
 evaluation/gpu.py`` measures it: this module stays only if 25 networks take at most 3 times as long
 as one.
 
-Fits on folds, with several seeds, or on several numbers of rows have networks of the same shape,
-each too small to use a GPU well. Their tables get a shared layout; levels and columns that a table
-lacks become padding, which contributes nothing. Each network therefore learns as it would alone:
-from its own rows, for its own number of steps, and with its own early stopping.
+Fits on several folds, with several seeds, or on several numbers of rows have networks of the same
+shape, and each network is too small to use a GPU well. Their tables get a shared layout. Levels and
+columns that a table lacks are filled with padding, which has no effect on losses or gradients. Each
+network therefore learns as it would alone: from its own rows, for its own number of steps, and with
+its own early stopping.
 
-Only `fit_many` uses this module, by `kind` and `run_together`. Without it, `fit_many` would run
-each task alone, and nothing else would change. Of no use would then be `Beside`, `LooksTogether`,
-`StagedLearner.axes` and `forward`, `Layout.own` and `Layout.padded`.
+Only `fit_many` uses this module; it calls `kind` and `run_together`. If the module were removed,
+`fit_many` would run each task alone, and nothing else would change. `Beside`, `LooksTogether`,
+`StagedLearner.axes` and `forward`, `Layout.own` and `Layout.padded` would then be unused.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ LOOKS = 20
 
 
 def kind(task: Task) -> tuple[object, ...]:
-    """Compute the key that tasks must share to be trained side by side."""
+    """Compute a key for a task; tasks with equal keys can be trained side by side."""
     axes = task.learner.axes()
     shapes = [
         tuple(n for d, n in enumerate(w.shape) if d not in axes.get(name, {}))
@@ -54,16 +55,16 @@ def kind(task: Task) -> tuple[object, ...]:
 def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
     """Train the learners of all tasks at once, as if each were trained by its own run.
 
-    The random numbers differ from those of single runs, so the results have the same distribution
-    but not the same bits. With the same random numbers, each step would be equal up to rounding. A
-    run that diverges is repeated alone. If memory is too small for all tasks, they are trained in
-    two halves.
+    The random numbers differ from those of single runs, so the results have the same distribution,
+    but the weights are not identical. With the same random numbers, each step would be equal up to
+    rounding. A run that diverges is repeated alone. If memory is too small for all tasks, the two
+    halves of the list are trained one after the other.
 
     Args:
         tasks: At least one task; all have the same `kind` and are on one device.
 
     Returns:
-        For each task its history, or its error if it also failed alone.
+        For each task its history, or the error if training also diverged alone.
     """
     if len(tasks) == 1:
         return [_alone(tasks[0])]
@@ -96,7 +97,7 @@ def _fits(tasks: list[Task]) -> bool:
     rows += max(b.looked for b in budgets)
     look = max(b.look for b in budgets)
     each = 2 * rows + max(b.weights for b in budgets)
-    # A step and a look are never made at the same time.
+    # Training steps and validation never run at the same time.
     work = max(k * max(b.step for b in budgets), min(k * look, max(look, MOST)))
     return k * each + work <= memory(tasks[0].generator.device)
 
@@ -114,10 +115,10 @@ def _at_once(tasks: list[Task]) -> list[History | None] | None:
 
 
 class SideBySide:
-    """Several (k) learners in a shared layout; each optimiser's weights form a matrix of k rows.
+    """Trains k learners in a shared layout; the weights of each optimiser form a matrix of k rows.
 
     Args:
-        tasks: One task for each learner. Only `run` changes the learners.
+        tasks: One task for each learner. The learners are changed by `run` only.
     """
 
     def __init__(self, tasks: list[Task]) -> None:
@@ -149,13 +150,14 @@ class SideBySide:
         self.total = torch.zeros(self.k, len(self.template.losses), device=self.like.device)
         self.averaged = [each.flat.detach().clone() for each in self.weights]
         self.averaged += [self.buffers[name].clone() for name in self.statistics]
-        # For each learner the averages of its best look; without looks, those of its last step.
+        # For each learner the averages with the lowest validation loss; without validation, those
+        # of its last step.
         self.best = [average.clone() for average in self.averaged]
         each = max(task.beside.budget.look for task in tasks)
         self.looks = LooksTogether(
             [task.look for task in tasks], self.layouts, self.template.sampler, each
         )
-        # Share by which the averages move towards the weights at this step.
+        # Weight of this step in the running averages.
         self.moved = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
         self.count = torch.zeros_like(self.moved)
         self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
@@ -167,7 +169,7 @@ class SideBySide:
         return self.template.draw(Source(self.captured.generator, self.like, (self.k,)))
 
     def update(self) -> None:
-        """Make one step of all learners, and update the averages."""
+        """Make one update of all learners, then update the running averages."""
         self.total += self.step(self.draw())
         now = [each.flat.detach() for each in self.weights]
         now += [self.buffers[name] for name in self.statistics]
@@ -178,7 +180,7 @@ class SideBySide:
             self.update()
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:
-        """Make one step of all learners.
+        """Make one update of all learners.
 
         Args:
             drawn: Random numbers by name, each of shape (k, ...).
@@ -214,13 +216,13 @@ class SideBySide:
         return one
 
     def close(self) -> None:
-        """Drop the captured graph, which keeps all tensors alive."""
+        """Free the captured graph, which keeps all tensors in memory."""
         self.captured.close()
 
     # --- a run ------------------------------------------------------------------------------------
 
     def run(self) -> list[History | None]:
-        """Make all steps. Return the history of each learner, or None if it diverged."""
+        """Make all updates. Return the history of each learner, or None if it diverged."""
         started = time.perf_counter()
         names, tasks = self.template.losses, self.tasks
         histories = [History({n: [] for n in names}, batch=self.template.batch) for _ in tasks]
@@ -231,7 +233,7 @@ class SideBySide:
             [t.learner.course(step, t.steps) * (step < t.steps) for t in tasks]
             for step in range(max(ends))
         ]
-        # Copied to the device before training, so that no step waits for the host.
+        # Copied to the device before training, so that no step waits for the CPU.
         shares = torch.tensor(rates, device=self.like.device, dtype=self.like.dtype)
         for step in range(1, max(ends) + 1):
             self.moved.fill_(averages.share_of(step))
@@ -267,7 +269,7 @@ class SideBySide:
         return [None if i in lost else history for i, history in enumerate(histories)]
 
     def _look(self, due: list[int], step: int, histories: list[History]) -> None:
-        """Compute the validation losses of the learners in `due`; keep their averages if best."""
+        """Compute the validation loss of each learner in `due`; keep averages if it is lowest."""
         kept = torch.zeros(self.k, dtype=torch.bool)
         looking = [i for i in due if self.tasks[i].look is not None]
         losses = dict(zip(looking, self.looks(looking, self._samplers()), strict=True))
@@ -284,7 +286,7 @@ class SideBySide:
             torch.where(kept, average, best, out=best)
 
     def _samplers(self) -> dict[str, Tensor]:
-        """Tensors of the samplers, with averages in place of weights, each of shape (k, ...)."""
+        """Give the samplers' tensors, averages in place of weights, each of shape (k, ...)."""
         flat, statistics = self.averaged[: len(self.weights)], self.averaged[len(self.weights) :]
         found = self.fixed | self.buffers | dict(zip(self.statistics, statistics, strict=True))
         for weights, average in zip(self.weights, flat, strict=True):
@@ -292,7 +294,7 @@ class SideBySide:
         return {name: tensor for name, tensor in found.items() if name.startswith("sampler.")}
 
     def _hand_over(self, i: int) -> None:
-        """Copy the best averages to the sampler of a learner, and weights to its other networks."""
+        """Copy to a learner the best averages of its sampler, and the last weights of the rest."""
         learner = self.tasks[i].learner
         target = dict(learner.named_parameters()) | dict(learner.named_buffers())
         best = [each[i] for each in self.best]
@@ -308,7 +310,7 @@ class SideBySide:
 
 
 def _due(task: Task, step: int) -> bool:
-    """Whether a learner's validation loss is due after `step`, or without one, its end."""
+    """Whether, after `step`, a learner's validation is due or its training ends."""
     if step == task.steps:
         return True
     return task.look is not None and step % max(1, math.ceil(task.steps / LOOKS)) == 0
@@ -317,8 +319,9 @@ def _due(task: Task, step: int) -> bool:
 class _Weights:
     """One optimiser's weights for all learners, shape (k, n_weights), with Adam's moments.
 
-    A step is that of torch's Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter
-    2019), but each row has its own learning rate and its own gradient norm.
+    An update is that of Adam in torch (Kingma & Ba 2015; with decoupled weight decay: Loshchilov &
+    Hutter 2019), but each row has its own learning rate, and its gradient is clipped by its own
+    norm.
     """
 
     def __init__(
@@ -348,13 +351,21 @@ class _Weights:
         self.shrink, self.pull = (decay, 0.0) if decoupled else (0.0, decay)
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """The weights by name, each of shape (k, ...), as views of a matrix such as `flat`."""
+        """Give the weights by name, each of shape (k, ...), as views of a matrix such as `flat`."""
         parts = flat.split(self.sizes, 1)
         shaped = [p.view(len(p), *shape) for p, shape in zip(parts, self.shapes, strict=True)]
         return dict(zip(self.names, shaped, strict=True))
 
     @torch.no_grad()
     def descend(self, gradient: Tensor, count: Tensor, shares: Tensor, clip: float | None) -> None:
+        """Make one update of Adam.
+
+        Args:
+            gradient: Gradient of the weights, shape (k, n_weights).
+            count: Number of this update, from 1, as a tensor with no dimension.
+            shares: Factor of the learning rate for each learner, shape (k,).
+            clip: Largest norm of a learner's gradient. None: gradients are not clipped.
+        """
         if clip is not None:
             norm = gradient.norm(dim=1, keepdim=True)
             gradient = gradient * (clip / (norm + 1e-6)).clamp(max=1.0)
@@ -389,7 +400,7 @@ class _Weights:
 def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
     """Copy weights and buffers of a learner to its copy in the shared layout.
 
-    Weights into and out of padding become 0.
+    Weights to and from padded columns and levels become 0.
     """
     axes, target = wide.axes(), dict(wide.named_parameters())
     for weight in target.values():
@@ -406,5 +417,5 @@ def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
             ],
             indexing="ij",
         )
-        # Buffers of padding keep their values.
+        # Where the copy has padding, its buffers keep their values.
         target[name][tuple(g.to(value.device) for g in grid)] = value

@@ -1,10 +1,11 @@
-"""The step runner that every network shares.
+"""The training loop of all networks.
 
-A `Learner` holds its networks, optimisers and rows as static tensors on the device; its `step`
-draws batch, conditions and noise there and makes one update. The runner repeats the step, averages
-the weights, computes the validation loss, keeps the best averages, and reports. Training can stop
-at any step and continue in another process, on a CPU with the same bits. Between two reports,
-nothing is copied from the device. On CUDA up to 16 steps are captured once as a graph and replayed.
+A `Learner` holds its networks, optimisers and rows as tensors on the device; its `step` makes one
+update with a batch, conditions and noise that are drawn on the device too. The training loop
+repeats the step, averages the weights, computes the validation loss, keeps the averages with the
+lowest loss, and reports progress. Training can stop at any step and continue in another process; on
+a CPU the result is then identical. Between two reports, nothing is copied from the device. On CUDA,
+up to 16 steps are captured once as a graph, which is then replayed.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from synthgen.training.learner import Beside, Learner, StagedLearner
 from synthgen.training.looks import Look
 
 REPORT_EVERY = 100
-# Steps with early reports, to estimate the time left. The first step also loads libraries, so it
-# alone would mislead.
+# Steps with an early report of progress, to estimate the time left. The first step also loads
+# libraries, so an estimate from it alone would be too long.
 FIRST_REPORTS = (1, 10)
 RETRIES = 3  # number of reductions of the learning rate before training fails
-# A larger loss counts as divergence: rows are standardised, and float32 has no decimals there.
+# A larger loss means divergence: rows are standardised, and float32 has no decimals above it.
 MAX_LOSS = 1e7
 Progress = Callable[[int, int], None]
 
@@ -44,16 +45,16 @@ class History:
     """The history of one training run.
 
     Attributes:
-        losses: For each loss, by name, a list with its mean between consecutive reports.
+        losses: For each loss, by name, a list with its mean over the steps since the report before.
         steps: The step of each report.
-        held_out: The validation loss at each evaluation, lower is better; empty if no rows are held
+        held_out: The validation loss of each evaluation, lower is better; empty if no rows are held
             out.
         best_step: The step whose averaged weights were kept.
         seconds: Wall-clock time in seconds, including that of an interrupted run that this one
             continued.
         batch: Rows per batch at the end.
         lowered: How many times the learning rate was divided by 10.
-        retries: One sentence for each time that the run was reset.
+        retries: One sentence for each time that the run went back to an earlier step.
     """
 
     losses: dict[str, list[float]]
@@ -80,31 +81,32 @@ def run(
     """Train `learner` for `steps` updates and leave the averaged weights in ``learner.sampler``.
 
     Training has diverged if, at a report, a loss or weight is not finite or a loss exceeds
-    `MAX_LOSS`. The run is then reset, with a tenth of the learning rate, to the previous report or,
-    if it diverges again, to the start; at most three times. If memory is too small for a step, the
-    run is reset to the previous report with half the batch. Each reset gives a warning and is noted
-    in the history.
+    `MAX_LOSS`. The run then goes back to the previous report, or if it has diverged before, to the
+    start, and continues with a tenth of the learning rate; this happens at most three times. If
+    memory is too small for a step, the run goes back to the previous report and continues with half
+    the batch. Each time, a warning is given and the history records it.
 
     Args:
         learner: The learner; it is changed in place. To continue from a checkpoint, pass learner
             and generator in the state in which the run first began.
         steps: Number of updates.
         generator: Random generator of the device, used by this run only.
-        held_out: Function that returns the validation loss. It is called `looks` times, with the
-            averaged weights in place; the best averages are kept. None: the last ones are kept.
+        held_out: Function that returns the validation loss. It is called `looks` times, while the
+            learner has the averaged weights; the averages with the lowest loss are kept. None: the
+            last averages are kept.
         looks: Number of validation evaluations.
         progress: Called with (steps done, total steps) at the start, at each report and, on a CPU,
             after 1 and 10 steps.
-        checkpoint: Checkpoint to write at reports when due, and on Ctrl-C and SIGTERM. If it
+        checkpoint: Checkpoint to write when it is due at a report, and on Ctrl-C and SIGTERM. If it
             already holds a state of this run, the run continues from there. None: no checkpoint.
-        goes_on: Whether another run starts from the whole learner, not only from its sampler.
+        goes_on: Whether a later run starts from the whole learner, not only from its sampler.
 
     Returns:
         The history of the run.
 
     Raises:
-        ConvergenceError: Training diverged at four learning rates (E601), or memory is too small
-            for the smallest batch (E602).
+        ConvergenceError: Training diverged at each of four learning rates (E601), or memory is too
+            small for the smallest batch (E602).
     """
     kept = learner if goes_on else learner.sampler
     result = None if checkpoint is None else checkpoint.begin()
@@ -133,7 +135,7 @@ def _repeat(
     progress: Progress | None,
     checkpoint: Checkpoint | None,
 ) -> None:
-    """Make all steps; reset the run if it diverges or runs out of memory (see `run`)."""
+    """Make all steps; go back if training diverges or memory runs out (see `run`)."""
     start = good = at.state()
     if checkpoint is not None and checkpoint.saved is not None:
         now, good = checkpoint.saved
@@ -184,8 +186,8 @@ class _Run:
         device = self.weights[0].device
         self.captured = CapturedSteps(self._updates, generator, device)
         self.total = torch.zeros(len(learner.losses), device=device)
-        # Inputs of the steps that are drawn in advance; the generator's state before they were
-        # drawn; and how many of these steps are done.
+        # Random numbers of the next steps, drawn in advance; the generator's state before they were
+        # drawn; and how many of the steps drawn together are done.
         self.ahead: list[Any] = []
         self.before, self.within = generator.get_state(), 0
         groups = [o.param_groups for o in learner.optimizers]
@@ -193,8 +195,8 @@ class _Run:
         for group in (g for some in groups for g in some):
             if device.type == "cuda" and "capturable" in group:
                 group["capturable"] = True  # keep the step count on the GPU, for graphs
-        # On CUDA: for each step the averaging share and the learning rates, (steps, 1 + groups).
-        # `course` holds all steps, `pace` those of the next replay.
+        # On CUDA: for each step its weight in the averages and the learning rates, shape
+        # (steps, 1 + groups). `course` has all steps, `pace` those of the next replay of the graph.
         self.course = self.pace = torch.zeros(0, device=device)
         self._apply()
         self.started = time.perf_counter()
@@ -221,14 +223,14 @@ class _Run:
         return True
 
     def _ahead_of(self, step: int) -> int:
-        """Number of steps to draw at once after `step`: up to the next report or evaluation."""
+        """Number of steps to draw at once after `step`: up to the next report or validation."""
         ends = [self.learner.at_once, REPORT_EVERY - step % REPORT_EVERY, self.steps - step]
         if self.look_every is not None:
             ends.append(self.look_every - step % self.look_every)
         return min(ends)
 
     def _one(self) -> None:
-        """Make the next step; if no random numbers are left, draw those of the next steps."""
+        """Make the next step; if no random numbers are left, draw those of several steps first."""
         if not self.ahead:
             first = self.step - self.within
             self.before, count = self.generator.get_state(), self._ahead_of(first)
@@ -244,7 +246,7 @@ class _Run:
             self._update(drawn, i)
 
     def _update(self, drawn: Any, i: int) -> None:
-        """Make a step and update the averages, on tensors that keep their place in memory."""
+        """Make a step and update the averages; all tensors are changed in place, for the graph."""
         if not self.captured.on_cuda:
             self._set_rates(self.learner.course(self.step, self.steps))
             self.total.add_(self.learner.step(drawn))
@@ -257,13 +259,17 @@ class _Run:
         averages.move(self.average, self.weights, share)
 
     def _take_pace(self, count: int) -> None:
-        """Copy the rates of the next `count` steps to where a graph reads them."""
+        """Copy the rates of the next `count` steps to the tensor that the graph reads."""
         if self.captured.on_cuda:
             first = self.step - self.within
             self.pace[:count].copy_(self.course[first : first + count])
 
     def report(self) -> str:
-        """Add the mean losses since the last report to the history; if diverged, say how."""
+        """Add the mean losses since the last report to the history.
+
+        Returns:
+            "" if all is well; if training has diverged, the losses that show it.
+        """
         # The losses were computed before the last update, so check the weights as well.
         norms = torch._foreach_norm([w.detach() for w in self.learner.parameters()] + self.weights)
         size = torch.stack(norms).sum().to(self.total)[None]
@@ -281,12 +287,12 @@ class _Run:
 
     @property
     def looks(self) -> bool:
-        """Whether a validation evaluation is due."""
+        """Whether validation is due."""
         every = self.look_every or self.steps
         return self.step % every == 0 or self.step == self.steps
 
     def look(self, held_out: Callable[[], float]) -> None:
-        """Compute the validation loss, and keep the averaged weights if they are the best."""
+        """Compute the validation loss, and keep the averaged weights if it is the lowest."""
         history = self.history
         with averages.swapped(self.weights, self.average), averages.evaluating(self.learner):
             distance = held_out()
@@ -297,6 +303,7 @@ class _Run:
             history.best_step = self.step
 
     def finish(self) -> History:
+        """Put the best averages into the sampler, and end training."""
         self.history.best_step = self.history.best_step or self.steps
         with torch.no_grad():
             torch._foreach_copy_(self.weights, self.best or self.average)
@@ -306,7 +313,7 @@ class _Run:
         return self.history
 
     def close(self) -> None:
-        """Free graphs, random numbers and gradients, which only training needs."""
+        """Free the memory that only training needs: graphs, random numbers and gradients."""
         self.captured.close()
         self.ahead.clear()
         self.learner.zero_grad(set_to_none=True)
@@ -314,7 +321,7 @@ class _Run:
     # --- saving and restoring ---------------------------------------------------------------------
 
     def state(self) -> State:
-        """Copy, on the device, everything that the next steps depend on."""
+        """Copy everything that the next steps depend on; the copies stay on the device."""
         self.history.seconds = time.perf_counter() - self.started
         values = {
             "step": self.step,
@@ -333,7 +340,7 @@ class _Run:
         return State(values, _copied(tensors))
 
     def resume(self, state: State) -> None:
-        """Continue from a state, which another process may have written."""
+        """Continue from a state that this or another process has saved."""
         self._restore(state)
         self.started = time.perf_counter() - self.history.seconds
 
@@ -372,7 +379,7 @@ class _Run:
         self._again(good, note, batch=half)
 
     def _again(self, good: State, note: str, *, lowered: int = 0, batch: int | None = None) -> None:
-        """Restore `good`, but with the changed learning rate or batch."""
+        """Restore `good`, note why, and change the learning rate or the batch."""
         before = self.history
         self._restore(good)
         self.history.retries = [*before.retries, note]
@@ -404,7 +411,7 @@ class _Run:
                 group["lr"] = share * first / 10**self.history.lowered
 
     def _restore(self, state: State) -> None:
-        # Drop the graphs first: they hold the memory of a step, and their tensors are replaced.
+        # Free the graphs first: they take the memory of a step, and their tensors are replaced.
         self.captured.forget()
         self.ahead.clear()
         parts: dict[str, dict[str, Tensor]] = {"learner": {}, "average": {}, "best": {}}
@@ -417,7 +424,7 @@ class _Run:
             elif rest:
                 parts[part][rest] = tensor
         self.learner.load_state_dict(parts["learner"])
-        self.learner.zero_grad(set_to_none=True)  # left over from a failed step
+        self.learner.zero_grad(set_to_none=True)  # a failed step may have left gradients
         for i, optimizer in enumerate(self.learner.optimizers):
             whole = optimizer.state_dict() | {"state": moments.get(i, {})}
             optimizer.load_state_dict(copy.deepcopy(whole))
@@ -445,7 +452,7 @@ class Task:
     Attributes:
         learner, steps, generator, progress, goes_on: See `run`.
         look: The validation loss. None: no rows are held out.
-        beside: What it takes to train it beside others.
+        beside: What is needed to train it side by side with other learners.
     """
 
     learner: StagedLearner
@@ -457,7 +464,7 @@ class Task:
     beside: Beside
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
-        """Train the learner, with as many threads as are worthwhile for a step of this size."""
+        """Train the learner, with as many threads as speed up a step of this size."""
         weights = sum(weight.numel() for weight in self.learner.parameters())
         with threads_for(self.learner.batch * weights, NETWORK):
             return run(
