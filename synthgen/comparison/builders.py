@@ -317,7 +317,10 @@ def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequenc
 
 
 def sampled(sampler: Any) -> Build:
-    """Resample with a user's sampler, which gets the training frame as given, and class codes."""
+    """Resample with a user's sampler, which gets the training frame as given, and class codes.
+
+    If the sampler has weights of its rows, as `Oversampler` has, the classifier gets them.
+    """
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = coder_of(part)
@@ -328,6 +331,9 @@ def sampled(sampler: Any) -> Build:
         if not isinstance(frame, pd.DataFrame):
             frame = pd.DataFrame(frame, columns=part.frame.columns)
         X = coder.transform(part.known.cells(frame))
-        return fitted_on(part, estimator, seed, X, np.asarray(y, dtype=np.int64), coder)
+        codes = np.asarray(y, dtype=np.int64)
+        return fitted_on(
+            part, estimator, seed, X, codes, coder, getattr(own, "sample_weight_", None)
+        )
 
     return build

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import TVAE, SmoothedBootstrap, Synthesizer
+from synthgen import TVAE, Oversampler, SmoothedBootstrap, Synthesizer
 from synthgen.comparison import synthetic
 from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
 from synthgen.comparison.parts import Part
@@ -228,6 +228,24 @@ def test_the_users_own_joins_by_path_class_or_object() -> None:
     rows = part("mixed")
     for strategy in found[2:]:
         assert built(strategy, rows, 0).predict_proba(rows.places).shape == (300, 2)
+
+
+def test_the_users_oversampler_hands_its_weights_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, seen = part("numbers"), []
+    fit = Estimator.fit
+
+    def watched(self: Estimator, X: Any, is_level: Any, y: Any, *rest: Any) -> Any:
+        seen.append((y, rest[-1]))
+        return fit(self, X, is_level, y, *rest)
+
+    monkeypatch.setattr(Estimator, "fit", watched)
+    for sampler in (Oversampler("bootstrap", ratio=0.5), RandomOverSampler()):
+        built(pick([sampler])[-1], rows, 0)
+    (codes, weight), (_, without) = seen
+    assert len(codes) == len(weight) == 300 + 135 - 30
+    assert (weight[:300] == 1).all()
+    assert weight[300:].sum() == pytest.approx(30)  # that of the 30 real rows of the class
+    assert without is None
 
 
 def test_names_are_in_order_and_once() -> None:
