@@ -25,6 +25,7 @@ from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
+from synthgen.synthesizers.lookup import on_gpu
 
 FOLDS = 5
 LEAST_RARE = 4  # rows of the class; with fewer, cross-validation is impossible
@@ -78,7 +79,7 @@ def cross_fit(
         members: Classifiers to fit.
         seed: Seed of all random draws.
         weight: Weight of each row, shape (rows,). None: no weights.
-        n_jobs: Number of processes (joblib).
+        n_jobs: Number of processes (joblib); 1 if a member uses a GPU.
         deadline: Time limit on the clock of `time.perf_counter`. To meet it, rows of frequent
             classes are left out; if that is not enough, folds are. None: no limit.
         verbose: Whether to show progress on standard error.
@@ -89,6 +90,8 @@ def cross_fit(
     Raises:
         DataError: Because of the groups, a fold lacks rows of the class or other rows.
     """
+    if any(on_gpu(member.model) for member in members):
+        n_jobs = 1
     fold = _folds(part, together, child_seed(seed, 0))
     folds = int(fold.max()) + 1 if len(fold) else 0
     kept = np.arange(len(part))

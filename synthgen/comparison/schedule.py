@@ -17,6 +17,7 @@ from synthgen.comparison.tasks import Plan, task
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
+from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
 from synthgen.threads import results_of
 
@@ -112,7 +113,8 @@ def run(
         if d["summary"] == strategy.get(key[1], d["summary"])
     }
     # Each process would need its own CUDA context of half a GB, and they would share one GPU.
-    n_jobs = 1 if any(s.on_gpu for s in plan.strategies) else n_jobs
+    gpu = any(s.on_gpu for s in plan.strategies) or on_gpu(plan.estimator.model)
+    n_jobs = 1 if gpu else n_jobs
     jobs = effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     # With a budget, each split ends before it is decided what runs on the next one. Without a

@@ -23,7 +23,7 @@ from synthgen.comparison.synthetic import Synthetic
 from synthgen.errors import UsageError
 from synthgen.model_selection.estimators import Estimator, named
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.lookup import SHORT, resolve
+from synthgen.synthesizers.lookup import SHORT, on_gpu, resolve
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Strategy:
         settings: Number of settings of the strategy that inner folds choose from. 0: the settings
             of the classifier are used.
         sized: Function that gives `build` for an amount. None: the strategy has no amount.
+        given: The user's object that `build` uses. None: there is none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Strategy:
     needs: str = ""
     sized: Callable[[Amount], Build] | None = field(default=None, repr=False)
     settings: int = 0
+    given: Any = field(default=None, repr=False, compare=False)
 
     def at(self, amount: Amount) -> Strategy:
         """Return the same strategy with a given amount of rows.
@@ -84,14 +86,14 @@ class Strategy:
     @property
     def on_gpu(self) -> bool:
         """Whether the strategy trains a network on a GPU."""
-        return isinstance(self.build, Synthetic) and self.build.on_gpu
+        return on_gpu(self.given) or (isinstance(self.build, Synthetic) and self.build.on_gpu)
 
     def build_all(
         self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
     ) -> Iterator[Tunable]:
         """Call `build` for each part in turn.
 
-        On a GPU, the networks that the parts need are trained side by side first.
+        If `SIDE_BY_SIDE` is set, the networks that the parts need on a GPU are trained first.
         """
         if isinstance(self.build, Synthetic):
             self.build.learn(parts, seeds)
@@ -341,10 +343,11 @@ def _users(given: Any, known: dict[str, Strategy]) -> Strategy:
     if isinstance(found, Synthesizer):
         return _synthetic(name, f"rows of {what}; inner folds choose how many, or none", found)
     if callable(getattr(found, "fit_resample", None)):
-        return Strategy(name, "data", f"rows as {what} resamples them", builders.sampled(found))
+        build, summary = builders.sampled(found), f"rows as {what} resamples them"
+        return Strategy(name, "data", summary, build, given=found)
     if callable(getattr(found, "predict_proba", None)):
         build = builders.learner(lambda setting: clone(found), keeps_shares=True)
-        return Strategy(name, "learner", what, build)
+        return Strategy(name, "learner", what, build, given=found)
     raise UsageError(
         226,
         f"strategy {name}: the object has neither fit_resample nor predict_proba: give a sampler, "

@@ -19,11 +19,10 @@ from synthgen.comparison.parts import Fitted, Part
 from synthgen.model_selection.estimators import Estimator
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.fit_many import fit_many, pays_together
-from synthgen.synthesizers.lookup import resolve
+from synthgen.synthesizers.fit_many import SIDE_BY_SIDE, fit_many
+from synthgen.synthesizers.lookup import on_gpu, resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
-from synthgen.training.device import resolve as resolve_device
 
 # The amounts of `augment` except balance, the largest first. Each setting of the classifier is
 # paired with one amount, so that synthetic rows have as many candidates as doing nothing.
@@ -54,8 +53,7 @@ class Synthetic:
     @property
     def on_gpu(self) -> bool:
         """Whether the synthesizer trains on a GPU."""
-        device = resolve(self.synthesizer).get_params(deep=False).get("device", "cpu")
-        return resolve_device(device).type == "cuda"
+        return on_gpu(resolve(self.synthesizer))
 
     def __call__(self, part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = coder_of(part)
@@ -88,27 +86,27 @@ class Synthetic:
         return tuned
 
     def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
-        """Train the synthesizers of several parts side by side, if that is faster.
+        """Train the synthesizers of several parts side by side, if that is the default on a GPU.
 
-        On a CPU it is not: side by side, four short TabFlow fits took 0.91 of the time on ``wilt``,
-        1.05 on ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). So on a CPU each
-        synthesizer is trained when it is first needed. If adding no rows is best, the one for the
-        whole part is never needed, which saves more time.
+        On a CPU it saves nothing: side by side, four short TabFlow fits took 0.91 of the time on
+        ``wilt``, 1.05 on ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). By
+        default each synthesizer is trained when it is first needed. If adding no rows is best, the
+        one for the whole part is never needed, which saves more time.
 
         Args:
             parts: Training parts.
             seeds: For each part, the seed that `__call__` gets with it.
         """
-        unfitted = resolve(self.synthesizer)
-        if not pays_together(unfitted):
+        if not (SIDE_BY_SIDE and self.on_gpu):
             return
+        unfitted = resolve(self.synthesizer)
         sizes = TUNED if self.amount is None else (self.amount,)
         asking = [
             (part, _to_fit(part, unfitted, child_seed(seed, 1)))
             for part, seed in zip(parts, seeds, strict=True)
             if self.name not in part.made and any(_more(part, size) for size in sizes)
         ]
-        fit_many([(own, table, None) for _, (own, table) in asking])
+        fit_many([(own, table, None) for _, (own, table) in asking], together=True)
         for part, job in asking:
             part.made[self.name] = job
 

@@ -22,7 +22,9 @@ from synthgen.scale.shards import BLOCK, SHARD_ROWS, Plan, arrow_schema, part_of
 from synthgen.seeds import check_seed, fresh_seed
 from synthgen.synthesizers.contents import to_share
 from synthgen.synthesizers.lookup import load
+from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.disk import read_json, sha256_of, write_json
+from synthgen.training.device import resolve
 from synthgen.training.model_file import read_model
 
 # The plan is written first, the manifest last. Readers of Parquet folders ignore names that begin
@@ -61,9 +63,11 @@ def sample_dataset(
         where: Fixed values of categorical columns, by column name (see `TabFlow.sample`).
         rules: Rules that every row must satisfy (see `Rule`).
         random_state: Seed. None: that of the rows in the folder, if there are any, or a fresh one.
-        device: Device of the network in each process. Different devices give different rows.
+        device: Device of the network in each process. A CPU and a GPU give different rows, so the
+            rest of the rows of a folder need the same kind of device.
         shard_rows: Rows per file, a multiple of 65,536.
         n_jobs: Number of processes, -1: one per core. None: 1, with an engine on this machine -1.
+            It is always 1 for a network on a GPU of this machine.
         engine: "ray", "spark" or "dask" on this machine, or with the address of a cluster, such as
             "dask=tcp://head:8786". None: joblib, with the backend of `joblib.parallel_config`.
         verbose: Whether to show progress.
@@ -96,7 +100,7 @@ def sample_dataset(
     """
     began = time.perf_counter()
     folder = Path(folder)
-    check_engine(engine)
+    _, cluster = check_engine(engine)
     plan = _plan(model, n_samples, label, where, rules, random_state, device, shard_rows, folder)
     _prepare(folder, plan)
     todo = [shard for shard in range(plan.shards) if not _finished(folder, plan, shard)]
@@ -105,6 +109,11 @@ def sample_dataset(
         progress.start(f"sampling into {folder}", total=plan.rows)
         if done:
             progress.note(f"{done:,} of {plan.rows:,} rows exist already")
+        # Each process would need its own CUDA context, and they would share one GPU.
+        if plan.device != "cpu" and not cluster and n_jobs != 1:
+            if n_jobs is not None:
+                progress.note(f"one process, because the network is on {plan.device}")
+            n_jobs = 1
         work = partial(write_shard, plan, str(folder.absolute()))
         for found in on_engine(engine, work, todo, n_jobs):
             done += found["rows"]
@@ -148,7 +157,7 @@ def _plan(
         text,
         where,
         tuple(rules),
-        device,
+        str(resolve(device)) if isinstance(fitted, NetworkSynthesizer) else "cpu",
         int(shard_rows),
     )
 

@@ -49,7 +49,7 @@ class Plan:
         label: The class of all rows, as text. None: each class with its frequency in training.
         where: Fixed values of categorical columns, by column name as text (see `TabFlow.sample`).
         rules: Rules that every row must satisfy (see `Rule`).
-        device: Device of the network in each worker.
+        device: Device of the network in each worker, not "auto"; "cpu" if there is no network.
         shard_rows: Rows of each file except the last, a multiple of `BLOCK`.
     """
 
@@ -73,10 +73,10 @@ class Plan:
         return min(self.shard_rows, self.rows - shard * self.shard_rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values that identify the rows; model path and device are left out."""
+        """Give plain values that identify the rows: not the model's path, nor a GPU's number."""
         found = asdict(self) | {"rules": list(self.rules), "where": dict(self.where or {})}
-        kept = {k: v for k, v in found.items() if k not in ("model", "device", "sha256")}
-        return {"model_sha256": self.sha256, **kept}
+        kept = {k: v for k, v in found.items() if k not in ("model", "sha256")}
+        return {"model_sha256": self.sha256, **kept, "device": self.device.partition(":")[0]}
 
 
 def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:

@@ -11,8 +11,10 @@ from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
 from synthgen.training.batched import kind, run_together
-from synthgen.training.device import resolve
 from synthgen.training.runner import History, Task
+
+# Not before part `many` of ``evaluation/gpu.py`` has passed on a GPU.
+SIDE_BY_SIDE = False  # whether networks on a GPU are trained side by side by default
 
 
 def fit_many(
@@ -22,11 +24,11 @@ def fit_many(
     say: Callable[[str], None] | None = None,
     verbose: bool = False,
 ) -> list[Synthesizer]:
-    """Fit several synthesizers, each to its own rows; similar networks are trained side by side.
+    """Fit several synthesizers, each to its own rows; similar networks can be trained side by side.
 
-    Training side by side is experimental: its benefit on a GPU has not been measured. Part ``many``
-    of ``python evaluation/gpu.py`` measures it; the goal is that 25 networks take at most 3 times
-    as long as one.
+    Training side by side is experimental, and off by default: its benefit on a GPU has not been
+    measured. Part ``many`` of ``python evaluation/gpu.py`` measures it; the goal is that 25
+    networks take at most 3 times as long as one.
 
     Networks are similar if they have the same class, the same arguments except `steps` and
     `random_state`, and tables with the same columns (folds of one table, for example). A result has
@@ -36,8 +38,7 @@ def fit_many(
         jobs: One tuple per synthesizer: (synthesizer, X, y), (synthesizer, frame, name of the
             target column), or (synthesizer, table, None) with a `Table`. Each synthesizer is
             fitted in place and may occur once.
-        together: Whether to train similar networks side by side. None: on a GPU only; on a CPU it
-            saves no time (``evaluation/speed.md``).
+        together: Whether to train similar networks side by side. None: one after the other.
         say: A function that receives one sentence per training run: how it was trained, and why.
         verbose: Whether to show how many jobs are done, on standard error or below the notebook
             cell.
@@ -170,17 +171,12 @@ def _table(synthesizer: Synthesizer, X: Any, y: Any) -> Table:
     return Table.labelled(X, y, schema=synthesizer.schema)
 
 
-def pays_together(synthesizer: Synthesizer) -> bool:
-    """Whether `fit_many` by default trains this synthesizer side by side with similar ones."""
-    return not _alone(synthesizer, None)
-
-
 def _alone(synthesizer: Synthesizer, together: bool | None) -> str:
     """Return the reason why a synthesizer is fitted by itself, or "" if there is none."""
     if not isinstance(synthesizer, NetworkSynthesizer):
         return "it is not a network"
     if synthesizer.checkpoint is not None:
         return "it writes a checkpoint"
-    if together is False or (together is None and resolve(synthesizer.device).type != "cuda"):
-        return "side by side saves no time on a CPU" if together is None else "together=False"
-    return ""
+    if together is None:
+        return "training side by side is experimental"
+    return "" if together else "together=False"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isabstract
+from typing import Any
 
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.training.device import resolve as resolve_device
 from synthgen.training.model_file import naming, read_model
 
 # Modules of synthgen's own synthesizers. A model file may name only these.
@@ -114,6 +117,31 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
             205, f"{synthesizer!r} is not a synthgen.Synthesizer: derive it from that class"
         )
     return found()
+
+
+def on_gpu(estimator: Any) -> bool:
+    """Whether an estimator, or a synthesizer among its parameters, uses a GPU.
+
+    Args:
+        estimator: A synthesizer, or a sampler, classifier or pipeline. Names that are parameters
+            called ``synthesizer`` count too.
+
+    Example:
+        >>> from synthgen import TVAE, Oversampler
+        >>> on_gpu(Oversampler(TVAE(device="cpu")))
+        False
+    """
+    parameters = getattr(estimator, "get_params", dict)()
+    for name, value in {"": estimator, **parameters}.items():
+        found = value
+        if isinstance(value, str) and name.rpartition("__")[2] == "synthesizer":
+            with suppress(UsageError):
+                found = resolve(value)
+        if isinstance(found, Synthesizer):
+            device = found.get_params(deep=False).get("device", "cpu")
+            if resolve_device(device).type == "cuda":
+                return True
+    return False
 
 
 def _unknown(given: object, known: list[str], use: str) -> str:

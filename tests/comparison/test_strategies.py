@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from imblearn.over_sampling import RandomOverSampler
 from scipy.optimize import check_grad
 from sklearn.base import BaseEstimator
@@ -182,7 +181,8 @@ def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
 
     monkeypatch.setattr(many, "run_together", spied)
     if pays:
-        monkeypatch.setattr(many, "resolve", lambda device: torch.device("cuda"))
+        monkeypatch.setattr(synthetic, "SIDE_BY_SIDE", True)
+        monkeypatch.setattr(synthetic, "on_gpu", lambda synthesizer: True)
     strategy = Strategy(
         "own", "data", "", synthetic.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
     )

@@ -296,6 +296,9 @@ def test_what_cannot_be_batched_says_why() -> None:
     said.clear()
     fit_many(jobs[:1], together=False, say=said.append)
     assert said == ["TVAE trained by itself: together=False"]
+    said.clear()
+    fit_many(jobs[:1], say=said.append)
+    assert said == ["TVAE trained by itself: training side by side is experimental"]
 
 
 def test_all_jobs_are_checked_before_the_first_fit() -> None:

@@ -14,6 +14,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -22,11 +23,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from imblearn.pipeline import make_pipeline
+from sklearn.naive_bayes import GaussianNB
 
-from synthgen import CTGAN, TVAE, TabFlow, fit_many
-from synthgen.comparison import schedule
+from synthgen import (
+    CTGAN,
+    TVAE,
+    ImbalancedClassifier,
+    OversampledClassifier,
+    Oversampler,
+    TabFlow,
+    fit_many,
+)
+from synthgen.comparison import crossfit, schedule
 from synthgen.comparison.strategies import pick
 from synthgen.encoding.encoder import Encoder
+from synthgen.errors import OutputError
+from synthgen.model_selection.estimators import Estimator
+from synthgen.scale import dataset
 from synthgen.synthesizers import flow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.tvae import _TVAELearner
@@ -169,7 +183,7 @@ def test_many_at_once(
 
     monkeypatch.setattr(batched.SideBySide, "update", counted)
     jobs = [(made(scope="class", steps=6, batch_size=40, random_state=i), X, y) for i in range(3)]
-    models: list[Any] = fit_many(jobs, say=said.append)
+    models: list[Any] = fit_many(jobs, together=True, say=said.append)
     assert said == ["3 networks trained side by side"]
     assert max(counts) <= MOST_SIDE_BY_SIDE[make]
     assert gpu.captures == 1
@@ -285,7 +299,7 @@ def test_a_device_that_is_not_the_current_one(many: bool) -> None:
     models = [TVAE(steps=10, batch_size=60, device="cuda:1", random_state=i) for i in range(2)]
     with pretended(devices=2) as gpu:
         if many:
-            fit_many([(model, X, y) for model in models])
+            fit_many([(model, X, y) for model in models], together=True)
         else:
             models[0].fit(X, y)
     assert gpu.replays
@@ -468,7 +482,7 @@ def test_networks_side_by_side_are_fewer_where_memory_is_short(gpu: GPU) -> None
         return run(self)
 
     with mock.patch.object(batched.SideBySide, "run", watched):
-        fit_many(jobs, say=said.append)
+        fit_many(jobs, together=True, say=said.append)
     assert sizes == [2, 2]
 
 
@@ -480,9 +494,21 @@ def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.Monk
     assert reported == [0, 4, 8, 12], "no step that the device may not have done"
 
 
-@pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", 3)])
+@pytest.mark.parametrize(
+    ("given", "estimator", "processes"),
+    [
+        (TVAE(steps=2), "lr", 1),
+        (Oversampler(TabFlow()), "lr", 1),
+        (Oversampler("ctgan"), "lr", 1),
+        (make_pipeline(Oversampler("auto"), GaussianNB()), "lr", 1),
+        ("smote", OversampledClassifier(GaussianNB(), Oversampler(TVAE())), 1),
+        (TVAE(steps=2, device="cpu"), "lr", 3),
+        (Oversampler(TabFlow(device="cpu")), "lr", 3),
+        (Oversampler("bootstrap"), OversampledClassifier(GaussianNB(), Oversampler("trees")), 3),
+    ],
+)
 def test_a_comparison_with_networks_on_a_gpu_is_one_process(
-    device: str, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
+    given: Any, estimator: Any, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -491,11 +517,57 @@ def test_a_comparison_with_networks_on_a_gpu_is_one_process(
         return iter(())
 
     monkeypatch.setattr(schedule, "results_of", results_of)
-    strategies = pick(["class_weight", "smote", TVAE(steps=2, device=device)])
-    plan: Any = SimpleNamespace(strategies=strategies, tests=[None], fingerprint=lambda: "")
+    plan: Any = SimpleNamespace(
+        strategies=pick(["class_weight", "smote", given]),
+        estimator=Estimator.of(estimator),
+        tests=[None],
+        fingerprint=lambda: "",
+    )
     for budget in (None, 60.0):
         schedule.run(plan, 3, budget, None, False)
     assert asked == [processes] * 2
+
+
+@pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", -1)])
+def test_an_average_with_networks_on_a_gpu_is_one_process(
+    device: str, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(Exception): ...
+
+    def fit_jobs(jobs: object, n_jobs: int, finished: object) -> None:
+        raise Asked(n_jobs)
+
+    monkeypatch.setattr(crossfit, "fit_jobs", fit_jobs)
+    member = OversampledClassifier(GaussianNB(), Oversampler(TVAE(device=device)))
+    with pytest.raises(Asked) as caught:
+        ImbalancedClassifier(members=["logistic", member], n_jobs=-1, savable=False).fit(
+            *table(6, 150)
+        )
+    assert caught.value.args == (processes,)
+
+
+def test_rows_in_a_folder_are_of_one_process_on_a_gpu_and_of_one_device(
+    gpu: GPU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int | None] = []
+    run = dataset.on_engine
+
+    def on_engine(engine: Any, work: Any, todo: Any, n_jobs: int | None) -> Iterator[Any]:
+        asked.append(n_jobs)
+        return run(engine, work, todo, 1)
+
+    monkeypatch.setattr(dataset, "on_engine", on_engine)
+    path = tmp_path / "m.synthgen"
+    TVAE(steps=1, device="cpu", random_state=0).fit(*table(6, 150)).save(path)
+    how: Any = {"random_state": 0, "n_jobs": 3}
+    made = dataset.sample_dataset(path, 9, tmp_path / "gpu", device="auto", **how)
+    assert made["device"] == "cuda"
+    with pytest.raises(OutputError, match=r"rows of another call \(device differ\)"):
+        dataset.sample_dataset(path, 9, tmp_path / "gpu", device="cpu", **how)
+    made = dataset.sample_dataset(path, 9, tmp_path / "gpu", device="cuda:0", **how)
+    assert made["rows"] == 9
+    dataset.sample_dataset(path, 9, tmp_path / "cpu", device="cpu", **how)
+    assert asked == [1, 1, 3]
 
 
 def test_what_a_plan_leaves_open_is_part_of_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
