@@ -38,6 +38,7 @@ from synthgen.training.runner import History, Task, _Run
 
 HERE = Path(__file__).resolve().parent
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
+MOST_APART = 1e-4  # between weights after captured and after eager steps
 WIDTHS = [9, 16, 7, 15, 6, 5, 2, 42]  # levels of the columns of Adult
 
 
@@ -130,7 +131,12 @@ class Machine:
             at.captured.captures &= captured
             until(at, 3 * AT_ONCE)
             ends.append(torch.cat([w.flatten().double() for w in at.average]))
-        return {"captured and eager averages differ by": float((ends[0] - ends[1]).abs().max())}
+        differ = float((ends[0] - ends[1]).abs().max())
+        if not differ <= MOST_APART:
+            raise AssertionError(
+                f"captured and eager averages differ by {differ:.2g}, more than {MOST_APART}"
+            )
+        return {"captured and eager averages differ by": differ}
 
     def speed(self, make: Any) -> dict[str, Any]:
         at = self.run(make)

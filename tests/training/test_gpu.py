@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import subprocess
 import sys
 import warnings
 import weakref
@@ -600,6 +601,24 @@ def test_plans_depend_on_the_device() -> None:
     assert needed[1] > 8 * needed[0]  # 16 times the batch
     asked = TabFlow(batch_size=64, steps=7)
     assert asked._plan(40_000, "whole", cuda, held=True)[1:] == (7, 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("most", "code"), [("1e-4", 0), ("-1.0", 1)])
+def test_the_first_minutes_on_a_gpu_fail_where_graphs_differ(
+    most: str, code: int, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[2] / "evaluation" / "gpu.py"
+    own = tmp_path / "evaluation" / "gpu.py"
+    own.parent.mkdir()
+    own.write_text(script.read_text().replace("MOST_APART = 1e-4", f"MOST_APART = {most}"))
+    (tmp_path / "tests").symlink_to(Path(__file__).parents[1])
+    options = "--device pretended --quick --parts parity --models TVAE --out found.json"
+    done = subprocess.run(
+        [sys.executable, str(own), *options.split()], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    assert ("captured and eager averages differ by 0, more than -1" in done.stderr) == bool(code)
 
 
 # --- the pretended GPU itself ---------------------------------------------------------------------
