@@ -190,7 +190,7 @@ class Spans(nn.Module):
 
 
 def _one_by_one(values: Tensor) -> bool:
-    """Whether to add up the columns of each block by index, not by a matrix product.
+    """Return whether to sum the columns of each block by index, not by a matrix product.
 
     On a CPU, the cost of a product grows with the square of the number of columns. On a GPU, a
     product is one kernel launch and always gives the same bits; a sum by index does not.
