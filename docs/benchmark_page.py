@@ -187,10 +187,13 @@ def battery(results: Sequence[dict[str, Any]]) -> str:
             low, high = result[name]["interval"]
             values.append(f"{result[name]['value']:.2f} [{low:.2f}, {high:.2f}]")
         took = result.get("seconds")
+        what = named(result["rows"])
+        if prototype := result.get("prototype"):
+            what = f"prototype of {what} ({prototype})"
         rows.append(
             [
                 named(result["table"]),
-                named(result["rows"]),
+                what,
                 *values,
                 f"**{result['minimum']:.2f}**",
                 "" if took is None else f"{took:,.0f}",

@@ -80,7 +80,8 @@ def _trees(
     name: str, train: pd.DataFrame, seed: int, options: argparse.Namespace
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     if find_spec("synthgen.synthesizers.trees") is not None:
-        model = import_module("synthgen.synthesizers.trees").SequentialTrees(random_state=seed)
+        kind = import_module("synthgen.synthesizers.trees").SequentialTrees
+        model = kind(classes=sorted(train["target"].unique()), random_state=seed)
         model.fit(train.drop(columns="target"), train["target"])
         return model.sample(len(train), random_state=seed)[list(train)], {}
     if options.prototype is None:

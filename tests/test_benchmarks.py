@@ -48,3 +48,36 @@ def test_a_choice_on_folds_never_sees_the_fold_that_it_is_judged_on(
     found = {name: {"inner_folds": folds} for name, folds in (("a", [9, 1, 0]), ("b", [0, 2, 3]))}
     assert rules.on_folds(found, ["a", "b"]).tolist() == [0, 1, 0]
     assert rules.on_folds(found, ["b"]).tolist() == [0, 2, 3]
+
+
+def test_bars_tell_cells_that_repeat_are_equal_or_rounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EVALUATION))
+    bars = importlib.import_module("bars")
+    rng = np.random.default_rng(0)
+
+    def rows(equal: float, decimals: int, values: int) -> pd.DataFrame:
+        due = rng.integers(0, 10**6, 2000).astype(float)
+        paid = np.where(rng.random(2000) < equal, due, rng.permutation(due) + 0.5)
+        some = rng.normal(size=2000).round(decimals)
+        code = rng.permutation(np.arange(2000) % values + 10**6)
+        cells = {"due": due, "paid": paid, "some": some, "code": code}
+        return pd.DataFrame(cells | {"target": np.arange(2000) % 2})
+
+    real = rows(0.4, 3, 2000)
+    same = bars.facts_of_cells(rows(0.4, 3, 2000), real)
+    assert max(gap for gap, _ in same.values()) < 0.06
+    other = bars.facts_of_cells(rows(0.1, 2, 1000), real)
+    assert other["equal cells"][0] == pytest.approx(0.3, abs=0.05)
+    assert other["equal cells"][1] == "due = paid"
+    assert other["repeats"] == (1.0, "code")  # each twice, before never
+    # A value of three decimals ends in 0 once in ten.
+    assert other["decimals"] == (pytest.approx(0.9, abs=0.03), "some")
+
+
+def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EVALUATION))
+    bars = importlib.import_module("bars")
+    frame = pd.DataFrame({"x": np.arange(300.0), "target": np.where(np.arange(300) < 90, "a", "b")})
+    made, cost = bars.made_by_trees(frame, 0)
+    assert made["target"].value_counts().to_dict() == pytest.approx({"a": 90, "b": 210}, abs=30)
+    assert set(cost) == {"seconds", "cpu seconds"}

@@ -328,8 +328,9 @@ def test_a_fault_while_writing_leaves_the_old_file(
         assert [p.name for p in model.parent.iterdir()] == [model.name]
 
 
-def test_the_golden_model_still_makes_rows():
-    path = Path(__file__).resolve().parents[2] / "models" / "hypothyroid.synthgen"
+@pytest.mark.parametrize("name", ["hypothyroid", "hypothyroid_trees"])
+def test_golden_models_still_make_rows(name: str):
+    path = Path(__file__).resolve().parents[2] / "models" / f"{name}.synthgen"
     model = load(path, device="cpu")
     rows = model.sample(300, label="hypothyroid", random_state=0)
     assert (rows["target"] == "hypothyroid").all()

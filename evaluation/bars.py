@@ -1,0 +1,371 @@
+"""Where do rows of `SequentialTrees`, as it is by default, stand on their bars?
+
+    python evaluation/bars.py whole --data-dir DIR --seeds 5
+    python evaluation/bars.py evaluate --data-dir DIR --seeds 5
+    python evaluation/bars.py rare --data-dir DIR --rows trees,tabflow
+    python evaluation/bars.py page
+
+`whole`: Adult (the official split), Magic and Default (two random halves); all classes are learned,
+as many rows made as learned. Published figures (`published.py`: SDMetrics with XGBoost; errors of
+shape and trend in percent), the battery (`synthgen.metrics.battery`) against held-out rows, and
+the AUC on held-out rows of XGBoost (100 trees, 6 deep) and of logistic regression that learn from
+these rows. Three facts of cells, each the largest difference over columns, in shares of rows:
+decimals (how many a number is written with), equal cells of two columns, values that occur more
+than once among as many rows. Rows:
+
+- trees: the default of the product;
+- real: the held-out rows in the synthetic rows' place, against the training rows; the AUCs are
+  those of the training rows themselves;
+- independent: the training rows, each column shuffled by itself.
+
+`evaluate`: `synthgen.evaluate` on Adult's >50K, as many rows made as there are, against the
+official test.
+
+`rare`: 300 rows of a class and 2,100 others, as in transfer.py, of the 11 tables that have so many:
+the published score to held-out rows of the class, the worst attack's excess, the rows nearer to
+train, seconds of the fit; one table of another machine load is comparable in CPU seconds only.
+
+Each result is one line of bars.jsonl, written as soon as it is there; what the file holds is not
+measured again. A line says of which commit of `synthgen` it is, and the machine's load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import published
+from battery import halves, measured, plain
+from fidelity import independent, nearer, prepared
+from scope import split as split_rare
+
+from synthgen.encoding.matrix import Matrix
+from synthgen.metrics.arithmetic import Arithmetic, last_digits
+from synthgen.metrics.evaluate import evaluate
+from synthgen.metrics.facts import parted
+from synthgen.metrics.privacy import privacy
+from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
+
+HERE = Path(__file__).parent
+TABLES = ("adult", "magic", "default_credit")
+RARE = {
+    "adult_train": ">50K",
+    "bank_marketing": "yes",
+    "bio_kdd04": "1",
+    "credit_data": "bad",
+    "default_credit": "1",
+    "lending_club": "bad",
+    "magic": "h",
+    "mpls_stops_search": "YES",
+    "nafld_death": "1",
+    "nasscds": "dead",
+    "nycflights_cancelled": "cancelled",
+}
+RARE_ROWS = 300
+Line = dict[str, Any]
+
+
+# --- whole tables ---------------------------------------------------------------------------------
+
+
+def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and held-out rows, in random order."""
+    if name != "adult":
+        return halves(folder, name, seed)
+    train, held = (pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test"))
+    train, held = (f.sample(frac=1, random_state=seed, ignore_index=True) for f in (train, held))
+    return train, held
+
+
+def made_by_trees(train: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Line]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    X, y = train.drop(columns="target"), train["target"]
+    model = resolve("trees").set_params(classes=sorted(y.unique()), random_state=seed)
+    made = model.fit(X, y).sample(len(train), random_state=seed)[list(train)]
+    return made, {
+        "seconds": round(time.perf_counter() - wall, 1),
+        "cpu seconds": round(time.process_time() - cpu, 1),
+    }
+
+
+def logistic(made: pd.DataFrame, test: pd.DataFrame) -> float:
+    """AUC on held-out rows; numbers standardised, missing ones at the median and marked."""
+    from sklearn.compose import make_column_selector, make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    made, test = prepared(made, test)
+    positive = test["target"].cat.categories[-1]
+    of_levels = make_column_selector(dtype_include="category")
+    of_numbers = make_column_selector(dtype_exclude="category")
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    model = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), of_levels), (numbers, of_numbers)
+        ),
+        LogisticRegression(max_iter=1_000),
+    )
+    model.fit(made.drop(columns="target"), made["target"] == positive)
+    told = model.predict_proba(test.drop(columns="target"))[:, 1]
+    return float(roc_auc_score(test["target"] == positive, told))
+
+
+def largest(gaps: np.ndarray, names: list[str]) -> tuple[float, str]:
+    """The largest difference, and where it is."""
+    if not len(gaps):
+        return 0.0, ""
+    return round(float(gaps.max()), 4), names[int(gaps.argmax())]
+
+
+def facts_of_cells(made: pd.DataFrame, held: pd.DataFrame) -> Line:
+    """The three facts of cells: the largest difference between equal numbers of rows."""
+    rows = min(len(made), len(held))
+    frames = [frame.iloc[:rows].reset_index(drop=True) for frame in (made, held)]
+    schema = Schema.infer(pd.concat(frames, ignore_index=True), target="target")
+    tables = [Table(frame, schema) for frame in frames]
+    matrix = Matrix.fitted_on(tables[1], with_target=True)
+    arithmetic = Arithmetic.of(matrix)
+    both = [matrix.cells(table) for table in tables]
+    names, numbers = matrix.names, np.flatnonzero(~matrix.is_level)
+    digits = np.vstack([last_digits(cells[:, numbers]) for cells in both])
+    repeats = [np.nanmean(arithmetic.counts(cells) > 1, axis=0) for cells in both]
+    equal = [arithmetic.equal(cells).mean(axis=0) for cells in both]
+    pairs = [f"{names[i]} = {names[j]}" for i, j in arithmetic.equalities]
+    of_digits = parted(digits, np.repeat([False, True], rows))[0]
+    return {
+        "decimals": largest(of_digits, [names[j] for j in numbers]),
+        "equal cells": largest(np.abs(equal[0] - equal[1]), pairs),
+        "repeats": largest(np.abs(repeats[0] - repeats[1]), [names[j] for j in arithmetic.columns]),
+    }
+
+
+def whole(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+    train, held = parts(options.data_dir, name, seed)
+    cost: Line = {}
+    if kind == "trees":
+        made, cost = made_by_trees(train, seed)
+    else:
+        made = held if kind == "real" else independent(train, seed)
+    teacher = train if kind == "real" else made
+    shape, trend = published.quality(train, made)
+    found = cost | {
+        "rows": len(train),
+        "held rows": len(held),
+        "shape": round(shape, 2),
+        "trend": round(trend, 2),
+        "c2st train": round(published.detection(train, made), 3),
+        "tstr xgboost": round(published.utility(teacher, held, fixed=True), 4),
+        "tstr logistic": round(logistic(teacher, held), 4),
+    }
+    if kind != "real":
+        found["c2st test"] = round(published.detection(held, made), 3)
+        found["nearer"] = round(nearer(made, train, held), 3)
+    found |= facts_of_cells(train if kind == "real" else made, held)
+    if kind == "trees":
+        judged = measured(train, made, held, real=False, seed=seed, xgb=False)
+        found["battery"] = plain(judged)
+    return found
+
+
+# --- a class --------------------------------------------------------------------------------------
+
+
+def evaluated(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+    train, test = (
+        pd.read_parquet(options.data_dir / f"adult_{part}.parquet") for part in ("train", "test")
+    )
+    wall, rare = time.perf_counter(), ">50K"
+    model = resolve(kind).set_params(random_state=seed)
+    model.fit(train.drop(columns="target"), train["target"])
+    made = model.sample(int((train["target"] == rare).sum()), label=rare, random_state=seed)
+    fitted = time.perf_counter()
+    report = evaluate(train, made, holdout=test, target="target", label=rare, random_state=seed)
+    wanted = (
+        "fidelity.battery",
+        "fidelity.c2st_boosting",
+        "fidelity.c2st_boosting_holdout",
+        "utility.replace.ap_ratio",
+        "privacy.nearer_to_train",
+        "privacy.mia_excess",
+        "privacy.near_copies",
+    )
+    scores = {}
+    for wished in wanted:
+        score = report.score(wished)
+        between = None if score.interval is None else [round(v, 4) for v in score.interval]
+        scores[wished] = [round(score.value, 4), between, score.reference]
+    return {
+        "seconds": round(fitted - wall, 1),
+        "seconds to evaluate": round(time.perf_counter() - fitted, 1),
+        "verdicts": {v.part: v.outcome for v in report.verdicts},
+        "said": {v.part: v.sentence for v in report.verdicts},
+        "scores": scores,
+    }
+
+
+def rare_class(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+    label = RARE[name]
+    found = split_rare(options.data_dir / f"{name}.parquet", label, RARE_ROWS, seed)
+    assert found is not None
+    train, test = found
+    rare, fresh = (
+        frame[frame["target"] == label].drop(columns="target").reset_index(drop=True)
+        for frame in (train, test)
+    )
+    cost: Line = {}
+    made = rare
+    if kind != "real":
+        wall, cpu = time.perf_counter(), time.process_time()
+        model = resolve(kind).set_params(classes=[label], random_state=seed)
+        model.fit(train.drop(columns="target"), train["target"])
+        cost["fit seconds"] = round(time.perf_counter() - wall, 1)
+        cost["fit cpu seconds"] = round(time.process_time() - cpu, 1)
+        made = model.sample(max(RARE_ROWS, len(fresh)), label=label, random_state=seed)
+        made = made.drop(columns="target")
+    score = published.detection(fresh, made)
+    frames = [rare, made.iloc[:RARE_ROWS].reset_index(drop=True), fresh]
+    schema = Schema.infer(pd.concat(frames, ignore_index=True))
+    tables = [Table(frame[list(rare)], schema) for frame in frames]
+    part = privacy(*tables, group=label, random_state=seed, device="cpu")
+    of = {s.name: s for s in part.scores}
+    excess = of["privacy.mia_excess"]
+    return cost | {
+        "held rows": len(fresh),
+        "c2st": round(score, 3),
+        "excess": round(excess.value, 4),
+        "excess interval": None
+        if excess.interval is None
+        else [round(float(v), 3) for v in excess.interval],
+        "nearer": round(of["privacy.nearer_to_train"].value, 4),
+    }
+
+
+# --- lines and the page ---------------------------------------------------------------------------
+
+
+def commit() -> str:
+    """The last commit that changed `synthgen`."""
+    asked = ["git", "-C", str(HERE), "log", "-1", "--format=%h", "--", "../synthgen"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
+    usual = {"whole": TABLES, "evaluate": ("adult",), "rare": tuple(RARE)}[options.bar]
+    names = options.tables.split(",") if options.tables else usual
+    kinds = ("trees", "real", "independent") if options.bar == "whole" else ("trees",)
+    kinds = options.rows.split(",") if options.rows else kinds
+    for seed in range(options.seeds):
+        for name in names:
+            for kind in kinds:
+                yield seed, name, kind
+
+
+def over_seeds(values: list[float]) -> str:
+    """Mean and 95 % t-interval over seeds."""
+    from scipy.stats import t
+
+    mean, n = float(np.mean(values)), len(values)
+    digits = 1 if abs(mean) >= 20 else 3
+    if n < 2:
+        return f"{mean:.{digits}f}"
+    half = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return f"{mean:.{digits}f} [{mean - half:.{digits}f}, {mean + half:.{digits}f}]"
+
+
+def page(lines: list[Line]) -> str:
+    """All figures as Markdown, means over seeds."""
+    out: list[str] = []
+
+    def table(title: str, figures: dict[str, Any], some: list[Line]) -> None:
+        if not some:
+            return
+        out.extend(["", title, "", f"| table | rows | seeds | {' | '.join(figures)} |"])
+        out.append("|" + "---|" * (len(figures) + 3))
+        for key in dict.fromkeys((r["table"], r["kind"]) for r in some):
+            runs = [r for r in some if (r["table"], r["kind"]) == key]
+            cells = []
+            for get in figures.values():
+                values = [v for r in runs if (v := get(r)) is not None]
+                cells.append(over_seeds(values) if values else "")
+            out.append(f"| {key[0]} | {key[1]} | {len(runs)} | {' | '.join(cells)} |")
+
+    def field(name: str) -> Any:
+        return lambda r: r.get(name)
+
+    tables = [r for r in lines if r["bar"] == "whole"]
+    real = {(r["table"], r["seed"]): r for r in tables if r["kind"] == "real"}
+
+    def kept(name: str) -> Any:
+        def share(r: Line) -> float | None:
+            other = real.get((r["table"], r["seed"]))
+            return None if other is None else 100 * r[name] / other[name]
+
+        return share
+
+    names = ("c2st train", "c2st test", "shape", "trend", "nearer", "seconds", "cpu seconds")
+    figures = {name: field(name) for name in names}
+    figures["TSTR of real's %, XGBoost"] = kept("tstr xgboost")
+    figures["logistic"] = kept("tstr logistic")
+    table("Published figures, seconds", figures, tables)
+    judged = [r for r in tables if "battery" in r]
+    names = ("boosting", "arithmetic", "mlp", "neighbours")
+    figures = {"minimum": lambda r: r["battery"]["minimum"]}
+    figures |= {name: lambda r, n=name: r["battery"][n]["value"] for name in names}
+    table("Battery, relative to real rows", figures, judged)
+    names = ("decimals", "equal cells", "repeats")
+    table("Facts of cells", {n: lambda r, n=n: r[n][0] for n in names}, tables)
+    names = ("c2st", "excess", "nearer", "fit seconds", "fit cpu seconds")
+    table("Rare class", {n: field(n) for n in names}, [r for r in lines if r["bar"] == "rare"])
+    out.extend(
+        f"- {r['kind']}, seed {r['seed']}: {json.dumps(r['verdicts'])} {json.dumps(r['scores'])}"
+        for r in lines
+        if r["bar"] == "evaluate"
+    )
+    return "\n".join(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Where do the trees stand on their bars?")
+    parser.add_argument("bar", choices=("whole", "evaluate", "rare", "page"))
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--tables")
+    parser.add_argument("--rows", help="trees, real, independent; of a class, any synthesizer")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
+    options = parser.parse_args()
+    lines: list[Line] = []
+    if options.out.exists():
+        lines = [json.loads(line) for line in options.out.read_text().splitlines()]
+    if options.bar == "page":
+        print(page(lines))
+        return
+    measure = {"whole": whole, "evaluate": evaluated, "rare": rare_class}[options.bar]
+    seen = {(r["bar"], r["seed"], r["table"], r["kind"]) for r in lines}
+    for seed, name, kind in jobs(options):
+        if (options.bar, seed, name, kind) in seen:
+            continue
+        start = time.perf_counter()
+        line: Line = {"bar": options.bar, "seed": seed, "table": name, "kind": kind}
+        line |= measure(options, seed, name, kind)
+        line |= {"load": round(os.getloadavg()[0], 1), "commit": commit()}
+        line["seconds in all"] = round(time.perf_counter() - start, 1)
+        with options.out.open("a") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
