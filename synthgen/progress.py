@@ -1,6 +1,7 @@
 """One progress display for every long job: a bar, the stage in words, and the time left.
 
 If a display is opened inside another one, it moves the outer bar, so that a job has a single bar.
+While a stage takes long, a thread redraws the bar every second with the time spent.
 
 The bar is drawn on standard error if that is a terminal, and below the cell in a notebook. In a log
 file or a pipe, only the notes are written.
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 import html
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, Self, TextIO, final
+from typing import Any, NamedTuple, Self, TextIO, final
 
 # Seconds between two redraws; fewer redraws keep notebooks small.
 REDRAW = 0.2
+TICK = 1.0  # seconds after which the bar is redrawn although nothing moved it
 # The time left is estimated from the latest MARKS updates, because the pace changes.
 MARKS = 20
 MOST_WORDS = 60  # longest stage text, in characters
@@ -50,8 +54,15 @@ class Progress:
     def __init__(self, shown: bool = True, *, stream: TextIO | None = None) -> None:
         self._stream, self._shown = stream or sys.stderr, shown
         self._drawn: _Bar | None = None
+        self._lock = threading.Lock()  # of the bar, which the thread of `_tick` draws too
+        self._over = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._stage, self._done, self._total = "", 0, 0
+        self._left: float | None = None  # seconds of this stage, at the last update
+        self._given: float | None = None  # the same, if the caller knows it
+        self._state = _State("", 0, 0, None)
+        self._times = ""  # the times that the bar shows
         self._drawn_at = 0.0
-        self._stage, self._done, self._total, self._left = "", 0, 0, ""
         self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self._outer: Progress | None = None
         self._closed = False
@@ -67,13 +78,21 @@ class Progress:
             self._stream = self._outer._stream
         elif self._shown and _in_notebook():
             self._drawn = _NotebookBar()
-        elif self._shown and self._stream.isatty():
+        elif self._shown and _is_terminal(self._stream):
             self._drawn = _TerminalBar(self._stream)
+        if self._drawn is not None:
+            self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+            self._over.clear()
+            self._ticker.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._closed = True
         _OPEN.set(_innermost())
+        if self._ticker is not None:
+            self._over.set()
+            self._ticker.join()
+            self._ticker = None
         if self._drawn is not None:
             self._drawn.close()
             self._drawn = None
@@ -86,7 +105,7 @@ class Progress:
             upto: Share of the whole job that is done when this part ends, from 0 to 1.
         """
         self._span = (0.0 if self._span is None else self._span[1], upto)
-        self._whole(_one_line(stage), self._span[0], now=True)
+        self._whole(_one_line(stage), self._span[0], None, now=True)
 
     def start(self, stage: str, total: int = 0) -> None:
         """Begin a stage; the bar starts at 0 again.
@@ -95,7 +114,7 @@ class Progress:
             stage: Description of the stage, in a few words.
             total: Units of work in the stage, such as training steps; 0 if not yet known.
         """
-        self._done, self._total, self._left = 0, total, ""
+        self._done, self._total, self._left, self._given = 0, total, None, None
         self._stage = _one_line(stage)
         self._marks.clear()
         self._draw(now=True)
@@ -122,8 +141,8 @@ class Progress:
         changed = stage is not None and _one_line(stage) != self._stage
         self._stage = self._stage if stage is None else _one_line(stage)
         self._marks.append((time.monotonic(), done))
-        left = self._reckoned() if seconds_left is None else seconds_left
-        self._left = "" if left is None else f"{in_words(left)} left"
+        self._given = seconds_left
+        self._left = self._reckoned() if seconds_left is None else seconds_left
         self._draw(now=changed or done == self._total)
 
     def note(self, sentence: str) -> None:
@@ -133,7 +152,8 @@ class Progress:
         if self._outer is not None:
             self._outer.note(sentence)
         elif self._drawn is not None:
-            self._drawn.note(sentence)
+            with self._lock:
+                self._drawn.note(sentence)
         else:
             print(sentence, file=self._stream)
 
@@ -147,18 +167,25 @@ class Progress:
             return None
         return (now - began) / (done - before) * (self._total - done)
 
-    def _whole(self, stage: str, share: float, *, now: bool) -> None:
-        """Draw the share of this job that is done; if there is an outer job, in its bar."""
+    def _whole(self, stage: str, share: float, left: float | None, *, now: bool) -> None:
+        """Draw the share of this job that is done; if there is an outer job, in its bar.
+
+        Args:
+            stage: Description of the stage.
+            share: Share of the job that is done, from 0 to 1.
+            left: Time left of the whole job in seconds. None: it follows from `share`.
+            now: Whether to draw even if the bar was drawn a moment ago.
+        """
         if self._outer is not None:
             low, high = self._outer._within()
-            self._outer._whole(stage, low + (high - low) * share, now=now)
-        elif self._drawn is not None and (now or time.monotonic() - self._drawn_at >= REDRAW):
-            spent = time.monotonic() - self._began
-            left = ""
-            if spent >= EARLY and share >= LITTLE:
-                left = f"{in_words(spent * (1 - share) / share)} left"
-            self._drawn.draw(stage, round(100 * share), 100, left)
-            self._drawn_at = time.monotonic()
+            # Only in the last part, what this job has left is what the outer job has left.
+            left = left if high == 1.0 else None
+            self._outer._whole(stage, low + (high - low) * share, left, now=now)
+            return
+        spent = time.monotonic() - self._began
+        if left is None and spent >= EARLY and share >= LITTLE:
+            left = spent * (1 - share) / share
+        self._show(stage, round(100 * share), 100, left, now=now)
 
     def _within(self) -> tuple[float, float]:
         """Start and end of the part that is running, as shares of this job."""
@@ -169,12 +196,51 @@ class Progress:
 
     def _draw(self, *, now: bool) -> None:
         if self._outer is not None:
-            self._whole(self._stage, min(self._done / max(self._total, 1), 1.0), now=now)
+            share = min(self._done / max(self._total, 1), 1.0)
+            self._whole(self._stage, share, self._given, now=now)
+        self._show(self._stage, self._done, self._total, self._left, now=now)
+
+    def _show(self, stage: str, done: int, total: int, left: float | None, *, now: bool) -> None:
+        """Draw the bar in this state, unless it was drawn a moment ago."""
         if self._drawn is None:
             return
-        if now or time.monotonic() - self._drawn_at >= REDRAW:
-            self._drawn.draw(self._stage, self._done, self._total, self._left)
-            self._drawn_at = time.monotonic()
+        moment = time.monotonic()
+        with self._lock:
+            self._state = _State(stage, done, total, None if left is None else moment + left)
+            if now or moment - self._drawn_at >= REDRAW:
+                self._redraw(moment)
+
+    def _redraw(self, moment: float) -> None:
+        """Draw the bar with the times of this moment; the caller holds the lock."""
+        assert self._drawn is not None
+        state, self._times, self._drawn_at = self._state, self._times_at(moment), moment
+        self._drawn.draw(state.stage, state.done, state.total, self._times)
+
+    def _times_at(self, moment: float) -> str:
+        """The time spent and the time left, in words; the latter only while it is believable."""
+        seconds, ends = int(moment - self._began), self._state.ends
+        times = [f"{seconds // 60}:{seconds % 60:02}"] if seconds else []
+        if ends is not None and ends >= moment:
+            times.append(f"{in_words(ends - moment)} left")
+        return "  ".join(times)
+
+    def _tick(self) -> None:
+        """Redraw the bar whenever its times change, until the job is over."""
+        with suppress(OSError, ValueError):  # the terminal is gone
+            while not self._over.wait(TICK):
+                with self._lock:
+                    moment = time.monotonic()
+                    if self._state.stage and self._times_at(moment) != self._times:
+                        self._redraw(moment)
+
+
+class _State(NamedTuple):
+    """What a bar shows; `ends` is the estimated end of the job, on the clock of `time`."""
+
+    stage: str
+    done: int
+    total: int
+    ends: float | None
 
 
 def _innermost() -> Progress | None:
@@ -226,7 +292,7 @@ class _TerminalBar(_Bar):
 
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(24),
             TextColumn("{task.fields[count]}", markup=False),
             TextColumn("{task.fields[left]}", markup=False),
             console=Console(file=stream),
@@ -280,6 +346,10 @@ class _NotebookBar(_Bar):
 
     def close(self) -> None:
         """Do nothing: the last state remains below the cell."""
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty()
 
 
 def _in_notebook() -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.naive_bayes import GaussianNB
 
 from synthgen import (
@@ -22,6 +25,7 @@ from synthgen import (
     fit_many,
 )
 from synthgen import progress as module
+from synthgen.cli.main import main
 from synthgen.progress import Progress
 
 
@@ -167,6 +171,134 @@ def test_displays_that_close_out_of_order_leave_nothing_behind():
     with Progress(stream=stream) as later:
         later.note("a sentence")
     assert stream.getvalue() == "a sentence\n"
+
+
+def test_a_bar_that_nothing_moves_shows_the_time_that_passes(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "TICK", 0.001)
+    drawn = threading.Event()
+
+    class Watched(Terminal):
+        def write(self, text: str) -> int:
+            if "1:07" in text:
+                drawn.set()
+            return super().write(text)
+
+    with Progress(stream=(stream := Watched())) as progress:
+        progress.start("growing trees", total=10)
+        clock.now = 60.0
+        progress.update(5, seconds_left=30)
+        clock.now = 67.0
+        assert drawn.wait(60), "nothing was drawn though seven seconds have passed"
+        with Progress(stream=io.StringIO()):  # its thread must end with it, too
+            pass
+    assert "about 23 s left" in stream.getvalue()
+    assert not [t for t in threading.enumerate() if t.name == "progress"]
+
+
+def test_a_time_left_that_was_too_short_is_not_shown(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as job:
+        job.part("training", 1.0)
+        with Progress(stream=io.StringIO()) as inner:
+            inner.update(1, 2, stage="a network", seconds_left=10)
+            clock.now = 11.0
+            job._redraw(clock.now)
+    assert "about 10 s left" in stream.getvalue()
+    assert stream.getvalue().rstrip().count("left") == 1
+
+
+def test_what_a_job_has_left_is_what_its_last_part_has_left(clock: Clock):
+    stream = Terminal()
+    with Progress(stream=stream) as job:
+        job.part("reading", 0.1)
+        clock.now = 10.0
+        with Progress(stream=io.StringIO()) as inner:
+            inner.update(1, 2, seconds_left=7)  # of the reading, not of the job
+        assert "about 3 min left" in stream.getvalue()
+        job.part("comparing", 1.0)
+        clock.now = 11.0
+        with Progress(stream=io.StringIO()) as inner:
+            inner.update(1, 2, seconds_left=33)
+    assert "about 33 s left" in stream.getvalue()
+
+
+TREES_FILE = ["fit", "data.csv", "--target", "ill", "--synthesizer", "trees", "-o", "m.synthgen"]
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "stages"),
+    [
+        (
+            [],
+            ["audit", "data.csv", "--target", "ill", "--html", "page.html"],
+            "reading data.csv, looking at the table, comparing rows, training a quick model, "
+            "looking for leaks, looking at each column, writing the page",
+        ),
+        (
+            [],
+            TREES_FILE,
+            "reading data.csv, looking at the table, training SequentialTrees, writing m.synthgen",
+        ),
+        (
+            TREES_FILE,
+            ["sample", "m.synthgen", "-n", "9", "-o", "new.csv"],
+            "reading m.synthgen, sampling 9 rows, writing new.csv",
+        ),
+        (
+            [],
+            ["augment", *TREES_FILE[1:-2], "-n", "9", "-o", "new.csv"],
+            "reading data.csv, looking at the table, training SequentialTrees, making rows, "
+            "writing new.csv",
+        ),
+        pytest.param(
+            TREES_FILE,
+            ["privacy", "m.synthgen", "--train", "data.csv", "--holdout", "data.csv"],
+            "reading the tables, looking at the model and the tables, attacking the file, "
+            "training shadow models, attacking rows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [],
+            ["compare", "data.csv", "--target", "ill", "--strategies", "nothing,class_weight"],
+            "reading data.csv, looking at the table, comparing strategies",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [],
+            ["auto", "data.csv", "--target", "ill", "-o", "model.skops", "--html", "page.html"],
+            "reading data.csv, looking at the table, fitting, scoring, writing the model and its",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value else None,
+)
+def test_a_command_tells_each_of_its_stages(
+    before: list[str],
+    arguments: list[str],
+    stages: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    ill = np.arange(120) % 2 == 0
+    frame = pd.DataFrame({"dose": np.random.default_rng(0).normal(size=120) + ill, "ill": ill})
+    frame.to_csv("data.csv", index=False)
+    if before:
+        assert CliRunner().invoke(main, before).exit_code == 0
+    told: list[str] = []
+
+    def draw(self: Any, stage: str, *rest: object) -> None:
+        told.append(stage)
+
+    monkeypatch.setattr(module._TerminalBar, "draw", draw)
+    monkeypatch.setattr(module, "_is_terminal", lambda stream: True)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    left = iter(told)
+    missing = [s for s in stages.split(", ") if not any(said.startswith(s) for said in left)]
+    assert not missing, f"not told in this order: {missing}; told: {list(dict.fromkeys(told))}"
 
 
 def test_the_callers_own_time_left_counts(clock: Clock):

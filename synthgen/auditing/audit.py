@@ -292,7 +292,8 @@ def audit(
     with Progress(verbose) as progress:
         given = {"label": label, "groups": groups, "moment": moment}
         examined = examine(table, **given, seed=seed, progress=progress)
-    findings = find(examined)
+        progress.update(3, stage="looking at each column")
+        findings = find(examined)
     counts = {c: n for c, n in table.counts.items() if n}
     rare, rows = examined.minority, len(table)
     return Audit(

@@ -170,7 +170,7 @@ def examine(
     is_rare = table.labels == table.schema.classes.index(chosen)
     features, rows = table.schema.features, len(table)
 
-    progress.start("comparing rows", total=3)
+    progress.start("comparing rows", total=4)
     codes = [codes_of(table.frame[c.name]) for c in features]
     equal = groups_of([k for k, c in zip(codes, features, strict=True) if c.kind != "id"], rows)
     others = equal[~is_rare]

@@ -95,7 +95,7 @@ def compare(
     with collect_notes(later=True) as notes, drawn as how["random_state"], bar:
         bar.part(f"reading {data.name}", 0.02)
         frame = read_frame(data)
-        bar.part("looking at the table", 1.0)
+        bar.part("looking at the table", 0.97 if html else 1.0)
         from synthgen.comparison.compare import compare
         from synthgen.comparison.comparison import Comparison
         from synthgen.tables.calls import column_named
@@ -110,6 +110,9 @@ def compare(
                 found = sweep(frame, at=at, **how)
             else:
                 found = compare(frame, by=column_named(frame, by), **how)
+        if html is not None:
+            bar.part("writing the page", 1.0)
+            found.to_html(html)
     advice = say_result(found, err=aside, DATA=data)
     if isinstance(found, Comparison):
         if is_verbose():
@@ -117,7 +120,6 @@ def compare(
         if found.by is not None and not is_quiet():
             say_groups(found.by, found.metric, err=aside)
     if html is not None:
-        found.to_html(html)
         tell(f"wrote {html}", err=aside)
     content = {"data": data, **found.to_json(), "recommendation": advice, "warnings": notes}
     write_result(json_file, content)
@@ -163,7 +165,7 @@ def auto(
     with collect_notes(later=True) as notes, drawn as seed, bar:
         bar.part(f"reading {data.name}", 0.05)
         frame = read_frame(data)
-        bar.part("looking at the table", 1.0)
+        bar.part("looking at the table", 0.97)
         from synthgen.comparison.classifier import ImbalancedClassifier
         from synthgen.tables.calls import column_named
 
@@ -172,8 +174,11 @@ def auto(
         model = ImbalancedClassifier(label=label, verbose=not is_quiet(), **how)
         with on_engine:
             model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))
+        bar.part("writing the model" + " and its page" * (html is not None), 1.0)
         model.save(output)
-    found = model.quality_
+        found = model.quality_
+        if found is not None and html is not None:
+            found.to_html(html)
     files = {"MODEL": output}
     if found is None:
         for line in model.recommendation_.about(**files).lines():
@@ -181,7 +186,6 @@ def auto(
     else:
         say_result(found, err=aside, **files)
     if found is not None and html is not None:
-        found.to_html(html)
         tell(f"wrote {html}", err=aside)
     tell(f"wrote {output}: the mean of {', '.join(model.members_)}", err=aside)
     kept = {
@@ -215,16 +219,19 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
     check_ending(output)
     check_places([model, data], [output, json_file])
     aside = is_taken(json_file, output)
-    with collect_notes() as notes:
+    with collect_notes() as notes, Progress() as bar:
+        bar.part(f"reading {model.name} and {data.name}", 0.4)
         from synthgen.comparison.classifier import ImbalancedClassifier
         from synthgen.tables.calls import column_named
 
         loaded = ImbalancedClassifier.load(model)
         frame = read_frame(data)
+        bar.part("predicting", 0.9)
         out, measured = loaded.with_predictions(frame), {}
         target = column_named(frame, loaded.target_)
         if target in frame.columns:
             measured = loaded.measured(loaded.known_columns(frame), frame[target])
+        bar.part(f"writing {output.name}", 1.0)
         defused = write_rows(out, output, defuse=not no_defuse)
     say_defused(defused)
     rare = int((out["predicted"] == loaded.label_).sum())

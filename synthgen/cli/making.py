@@ -231,8 +231,7 @@ def _run(job: Job, json_file: str | None) -> None:
         result, source, read = _make(job, seed, bar)
         bar.part(f"writing {job.output.name}", 0.6 if job.report else 1.0)
         written = _write(job, result, source, read - started, notes)
-        bar.part("evaluating the new rows", 1.0)
-        evaluation = None if job.report is None else _evaluated(job, result, written)
+        evaluation = None if job.report is None else _evaluated(job, result, written, bar)
     _tell(job, result, written, err=aside)
     for card in () if evaluation is None or is_quiet() else evaluation.cards:
         say(card.line(), err=aside)
@@ -335,12 +334,15 @@ def _tell(job: Job, result: Augmented, written: dict[str, Any], *, err: bool) ->
     tell(f"wrote {job.output}: {what}{about}", err=err)
 
 
-def _evaluated(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report | None:
+def _evaluated(
+    job: Job, result: Augmented, manifest: dict[str, Any], bar: Progress
+) -> Report | None:
     """Evaluate the new rows, if there are any, and write the pages."""
     from synthgen.augmentation.page import write_report
     from synthgen.metrics.evaluate import evaluate
 
     assert job.report is not None
+    bar.part("evaluating the new rows", 0.95)
     make_folder(job.report)
     evaluation = None
     if any(a.rows for a in result.additions):
@@ -353,6 +355,7 @@ def _evaluated(job: Job, result: Augmented, manifest: dict[str, Any]) -> Report 
             random_state=result.seed,
             verbose=not is_quiet(),
         )
+    bar.part("writing the page", 1.0)
     write_report(result, job.report, manifest, evaluation)
     return evaluation
 

@@ -137,7 +137,7 @@ def audit(
     with collect_notes(later=True), Progress(not is_quiet()) as bar:
         bar.part(f"reading {data.name}", 0.1)
         frame = read_frame(data)
-        bar.part("looking at the table", 1.0)
+        bar.part("looking at the table", 0.95 if html else 1.0)
         from synthgen.auditing.audit import audit
         from synthgen.auditing.drift import compare_audits
         from synthgen.tables.calls import column_named
@@ -155,12 +155,14 @@ def audit(
         if old is not None:
             drift = compare_audits(old, found)
             report["drift"] = drift.to_json()
+        if html is not None:
+            bar.part("writing the page", 1.0)
+            found.to_html(html, source=str(data), drift=drift)
     aside = json_file == "-"
     report["recommendation"] = say_result(found, err=aside, DATA=data)
     for line in [] if drift is None or is_quiet() else drift.summary_lines():
         say(line, err=aside)
     if html is not None:
-        found.to_html(html, source=str(data), drift=drift)
         tell(f"wrote {html}", err=aside)
     write_result(json_file, report)
     _check_gates(report, gates, data)
@@ -238,7 +240,7 @@ def evaluate(
             bar.part("reading the tables", 0.05)
             real, made = read_frame(train), read_frame(synthetic)
             fresh = None if holdout is None else read_frame(holdout)
-            bar.part("looking at the tables", 1.0)
+            bar.part("looking at the tables", 0.9 if html else 1.0)
             from synthgen.metrics.evaluate import evaluate
             from synthgen.tables.calls import column_named
 
@@ -256,13 +258,15 @@ def evaluate(
                 random_state=seed,
                 verbose=not is_quiet(),
             )
+            if html is not None:
+                bar.part("writing the page", 1.0)
+                report.to_html(html)
         content = report.to_json() | {"warnings": warned}
         files = {"TRAIN": train, "SYNTHETIC": synthetic}
         content["recommendation"] = say_result(report, err=aside, **files)
         if is_verbose():
             show_table(*report.all_figures(), err=aside)
     if html is not None:
-        report.to_html(html)
         tell(f"wrote {html}", err=aside)
     write_result(json_file, content)
     _check_gates(content, gates, synthetic, report.unknown)
@@ -324,23 +328,26 @@ def privacy(
     check_gates(gates)
     aside = json_file == "-"
     with collect_notes(later=True) as warned:
-        real, fresh = read_frame(train), read_frame(holdout)
-        from synthgen.exposure.release import privacy
-        from synthgen.synthesizers.lookup import load
-        from synthgen.tables.calls import column_named
+        with Progress(not is_quiet()) as bar:
+            bar.part("reading the tables", 0.05)
+            real, fresh = read_frame(train), read_frame(holdout)
+            bar.part("looking at the model and the tables", 1.0)
+            from synthgen.exposure.release import privacy
+            from synthgen.synthesizers.lookup import load
+            from synthgen.tables.calls import column_named
 
-        found = privacy(
-            model,
-            real,
-            fresh,
-            target=load(model).schema_.target if target is None else column_named(real, target),
-            label=label,
-            schema=read_schema(given),
-            time_budget=time_budget,
-            device=device,
-            random_state=seed,
-            verbose=not is_quiet(),
-        )
+            found = privacy(
+                model,
+                real,
+                fresh,
+                target=load(model).schema_.target if target is None else column_named(real, target),
+                label=label,
+                schema=read_schema(given),
+                time_budget=time_budget,
+                device=device,
+                random_state=seed,
+                verbose=not is_quiet(),
+            )
         content = found.to_json() | {"warnings": warned}
         content["recommendation"] = say_result(found, err=aside, TRAIN=train)
     if html is not None:

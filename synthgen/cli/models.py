@@ -30,6 +30,7 @@ from synthgen.cli.output import say_defused
 from synthgen.cli.paths import check_ending, check_places, folder_meant, is_taken
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
+from synthgen.progress import Progress
 
 
 @click.command()
@@ -61,9 +62,11 @@ def fit(
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(training.seed, resume=training.resume)
-    with collect_notes() as notes, resumable(training), drawn as seed:
+    with collect_notes() as notes, resumable(training), drawn as seed, Progress() as bar:
+        bar.part(f"reading {data.name}", 0.05)
         synthesizer, decided = build(training), read_schema(training.schema)
         frame = read_frame(data)
+        bar.part("looking at the table", 0.1)
         from synthgen.augmentation.augment import choose_labels
         from synthgen.augmentation.augmented import device_of, training_of
         from synthgen.synthesizers.contents import to_share
@@ -74,7 +77,9 @@ def fit(
         labels = choose_labels(table, training.labels)
         synthesizer.check_savable({label: table.counts[label] for label in labels})
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
+        bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer._fit_table(table)
+        bar.part(f"writing {output.name}", 1.0)
         coarsened = synthesizer.save(output, keep_class_names=keep_class_names)
     for line in coarsened:
         say(f"coarsened in the file: {line}", err=aside)
@@ -166,16 +171,19 @@ def sample(
     check_ending(output)
     check_places([model], [output, json_file])
     aside = is_taken(json_file, output)
-    with collect_notes() as notes, drawn_seed(seed) as seed:
+    with collect_notes() as notes, drawn_seed(seed) as seed, Progress() as bar:
+        bar.part(f"reading {model.name}", 0.2)
         from synthgen.augmentation.advice import refused_lines
         from synthgen.augmentation.rejection import sample_model
         from synthgen.synthesizers.lookup import load
 
         synthesizer = load(model, device=device)
         where = read_where(wishes, synthesizer.schema_)
+        bar.part(f"sampling {rows:,} rows", 0.8)
         frame, found = sample_model(
             synthesizer, rows, label=label, where=where, rules=rules, random_state=seed
         )
+        bar.part(f"writing {output.name}", 1.0)
         defused = write_rows(frame, output, defuse=not no_defuse)
     say_defused(defused)
     named = ", ".join(f"{n:,} of {c}" for c, n in found["counts"].items())

@@ -179,7 +179,8 @@ class _Plan:
             def finished(name: str) -> None:
                 nonlocal done
                 done += 1
-                progress.update(done, fits, stage=f"fitting {name}")
+                stage = f"fitting {done + 1} of {fits}, after {name}"
+                progress.update(done, fits, stage="scoring" if done == fits else stage)
 
             for some in rounds:
                 began = time.perf_counter()

@@ -123,7 +123,7 @@ def run(
     if budget is None:
         rounds = [list(range(len(plan.tests)))]
     with Progress(verbose) as progress:
-        progress.start("comparing")
+        progress.start("comparing strategies")
         for splits in rounds:
             if schedule.splits is not None and splits[0] >= schedule.splits:
                 break
@@ -136,7 +136,10 @@ def run(
                 schedule.add(several)
                 done, (todo, seconds) = len(schedule.done), _left(schedule, plan, jobs)
                 name = several[-1]["strategy"]
-                progress.update(done, done + todo, stage=name, seconds_left=seconds)
+                if budget is not None:
+                    seconds = min(seconds, max(budget - schedule.spent, 0.0))
+                stage = f"comparing strategies, after {name}"
+                progress.update(done, done + todo, stage=stage, seconds_left=seconds)
             if budget is not None and splits[0] + 1 < len(plan.tests):
                 _prune(schedule, plan, splits[0] + 1, budget, jobs)
     return schedule

@@ -139,7 +139,15 @@ def _steps(
             words = f"association of columns with {group}"
             add("fidelity", words, target_correlation, 2, **every, label=compared.position)
         add("fidelity", f"SDMetrics' report on {group}", quality_report, 5, number, **rows)
-    add("utility", "utility", utility, 3, **every, label=compared.label, **of_utility)
+    add(
+        "utility",
+        "training classifiers on each kind of rows",
+        utility,
+        3,
+        **every,
+        label=compared.label,
+        **of_utility,
+    )
     for number, (group, tables) in enumerate(compared.groups.items()):
         if group in (str(compared.label), EVERYTHING):
             rows = dict(zip(every, tables, strict=True)) | {"group": group}
