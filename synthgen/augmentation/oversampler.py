@@ -177,8 +177,9 @@ class Oversampler(BaseOverSampler):
                 weights. None: all weights are 1.
 
         Returns:
-            Features and classes, in the containers and dtypes of `X` and `y`. They are copies
-            even if no row is added. New rows have new IDs and no free text, see `Encoder`.
+            Features and classes, in the containers and dtypes of `X` and `y`; in a pipeline with
+            ``set_output(transform="polars")`` these are polars frames. They are copies even if no
+            row is added. New rows have new IDs and no free text, see `Encoder`.
 
         Raises:
             UsageError: A parameter is invalid; `sampling_strategy` asks for fewer rows than a

@@ -6,13 +6,15 @@ import datetime
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from imblearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from synthgen import (
@@ -130,6 +132,24 @@ def test_a_polars_series_comes_back_with_its_name() -> None:
     assert y.to_list() == ILL.tolist() + ["yes"] * 10
     made = augment(frame.drop("ill"), frame["ill"], n_samples=2, synthesizer="bootstrap")
     assert made.frame.columns == [*X.columns, "ill"]
+
+
+@pytest.mark.parametrize("kind", ["default", "pandas", pytest.param("polars", marks=NEED)])
+def test_set_output_of_a_pipeline_decides_what_the_classifier_gets(kind: str) -> None:
+    class Tree(DecisionTreeClassifier):
+        def fit(self, X: Any, y: Any) -> Self:
+            got.append(X)
+            return super().fit(X, y)
+
+    got: list[Any] = []
+    pipeline = make_pipeline(StandardScaler(), bootstrap(), Tree(random_state=0))
+    pipeline.set_output(transform=kind)
+    pipeline.fit(np.column_stack([DOSE, DOSE**2]), ILL)
+    expected = {"default": "numpy", "pandas": "pandas", "polars": "polars"}[kind]
+    assert type(got[0]).__module__.split(".")[0] == expected
+    assert got[0].shape == (60, 2)  # the classifier learns from the new rows
+    if kind != "default":
+        assert list(got[0].columns) == ["x0", "x1"]
 
 
 @each_kind
