@@ -171,7 +171,8 @@ def page(results: list[dict[str, Any]]) -> str:
         "interval]; guessing finds 10 %. *Null* is what the same attacks reach where nothing "
         "leaks. A file passes at 15 % or less, with an interval that ends at 20 % or below.",
         "",
-        "What less exact leaves would cost is in [trees.md](trees.md).",
+        "What less exact leaves would cost is in [trees.md](trees.md), what differential privacy "
+        "costs in [dp.md](dp.md).",
         "",
         "| synthesizer | table | rows | with the file | null | AUC | so the file | with rows "
         "| null | so rows |",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from synthgen.synthesizers.fit_many import fit_many
     from synthgen.synthesizers.flow import TabFlow
     from synthgen.synthesizers.lookup import load
+    from synthgen.synthesizers.marginals import PrivateMarginals
     from synthgen.synthesizers.trees import SequentialTrees
     from synthgen.synthesizers.tvae import TVAE
     from synthgen.tables.column import Column
@@ -68,6 +69,7 @@ __all__ = [
     "OversampledClassifier",
     "Oversampler",
     "PrivacyAudit",
+    "PrivateMarginals",
     "Report",
     "Schema",
     "SequentialTrees",
@@ -104,6 +106,7 @@ _HOME = {
     "OversampledClassifier": "synthgen.augmentation.oversampled",
     "Oversampler": "synthgen.augmentation.oversampler",
     "PrivacyAudit": "synthgen.exposure.found",
+    "PrivateMarginals": "synthgen.synthesizers.marginals",
     "Report": "synthgen.metrics.report",
     "Schema": "synthgen.tables.schema",
     "SequentialTrees": "synthgen.synthesizers.trees",

@@ -124,6 +124,11 @@ class Guard:
         self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
 
     @property
+    def has_rows(self) -> bool:
+        """Whether new rows are compared with real ones."""
+        return self._table is not None
+
+    @property
     def columns(self) -> tuple[Hashable, ...]:
         """Names of the checked columns."""
         return tuple(column.name for column in self._columns)

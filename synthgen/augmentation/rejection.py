@@ -19,8 +19,9 @@ from synthgen.errors import ConvergenceError, DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
-from synthgen.synthesizers.contents import to_share
+from synthgen.synthesizers.contents import guarantee_in_words, to_share
 from synthgen.synthesizers.flow import TabFlow
+from synthgen.synthesizers.marginals import PrivateMarginals
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.trees import SequentialTrees
 
@@ -106,7 +107,8 @@ def guarded_sample(
         The rows, and the number of rejected rows by reason.
 
     Raises:
-        UsageError: The synthesizer does not support `where`, or see `Synthesizer.sample`.
+        UsageError: The synthesizer does not support `where`; its rows must not be compared with
+            real ones (E273); or see `Synthesizer.sample`.
         DataError: The guard's table has a column that the synthesizer did not learn.
         ConvergenceError: After 20 rounds too few rows respect the limits and rules.
 
@@ -122,6 +124,13 @@ def guarded_sample(
     seed = seed_sequence(random_state)
     if guard is None:
         guard = Guard(None, None, limits=synthesizer.schema_)
+    if guard.has_rows and isinstance(synthesizer, PrivateMarginals):
+        raise UsageError(
+            273,
+            "new rows are refused here for their distance to real rows, which the differential "
+            "privacy of PrivateMarginals does not cover: fit it and sample (synthgen fit, synthgen "
+            "sample), or choose another synthesizer",
+        )
     label = None if guard.label is None else synthesizer.learned_class(guard.label)
     _check_columns(guard, synthesizer)
     draw = _drawing(synthesizer, where)
@@ -174,7 +183,8 @@ def sample_model(
 
     Returns:
         The rows, and a dict of plain values: "rows" and "counts" (number of rows in total, and of
-        each class that occurs), "guard" (`Guarded.summary`), and "share" (what may be shared).
+        each class that occurs), "guard" (`Guarded.summary`), "share" (what may be shared), and
+        "guarantee" (of a `PrivateMarginals`: its guarantee in words; otherwise "").
 
     Raises:
         UsageError: See `guarded_sample`.
@@ -195,6 +205,7 @@ def sample_model(
         "counts": {str(c): int(n) for c, n in counts.items() if n},
         "guard": guarded.summary(),
         "share": to_share(type(synthesizer).__name__),
+        "guarantee": guarantee_in_words(getattr(synthesizer, "guarantee_", None)),
     }
 
 

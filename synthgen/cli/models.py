@@ -69,17 +69,22 @@ def fit(
         bar.part("looking at the table", 0.1)
         from synthgen.augmentation.augment import choose_labels
         from synthgen.augmentation.augmented import device_of, training_of
-        from synthgen.synthesizers.contents import to_share
+        from synthgen.synthesizers.contents import guarantee_in_words, to_share
+        from synthgen.synthesizers.marginals import PrivateMarginals
         from synthgen.tables.calls import column_named
         from synthgen.tables.table import Table
 
         table = Table.of(frame, target=column_named(frame, training.target), schema=decided)
-        labels = choose_labels(table, training.labels)
-        synthesizer.check_savable({label: table.counts[label] for label in labels})
+        if isinstance(synthesizer, PrivateMarginals):  # to choose the rarest class is to count rows
+            labels = training.labels
+        else:
+            labels = choose_labels(table, training.labels)
+            synthesizer.check_savable({label: table.counts[label] for label in labels})
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer._fit_table(table)
         bar.part(f"writing {output.name}", 1.0)
+        labels = list(synthesizer.classes_)
         coarsened = synthesizer.save(output, keep_class_names=keep_class_names)
     for line in coarsened:
         say(f"coarsened in the file: {line}", err=aside)
@@ -87,6 +92,8 @@ def fit(
     say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
     share = to_share(type(synthesizer).__name__)
     say(share, err=aside)
+    if guarantee := guarantee_in_words(getattr(synthesizer, "guarantee_", None)):
+        say(guarantee, err=aside)
     say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
     write_result(
         json_file,
@@ -99,6 +106,7 @@ def fit(
             "training": training_of(synthesizer),
             "coarsened": coarsened,
             "share": share,
+            "guarantee": guarantee,
             "warnings": notes,
         },
     )
@@ -191,8 +199,11 @@ def sample(
     for line in refused_lines({None: found["guard"]}):
         say(line, err=aside)
     share = found.pop("share")
+    guarantee = found.pop("guarantee")
+    if guarantee:
+        say(guarantee, err=aside)
     result = {"model": model, "output": output, **found, "seed": seed, "defused": defused}
-    write_result(json_file, {**result, "warnings": notes, "share": share})
+    write_result(json_file, {**result, "warnings": notes, "share": share, "guarantee": guarantee})
 
 
 def _sample_folder(
@@ -254,7 +265,7 @@ def show(model: Path, json_file: str | None) -> None:
       synthgen show model.synthgen --json -
     """
     from synthgen.comparison.archive import is_classifier
-    from synthgen.synthesizers.contents import DISCLOSURE, contents, to_share
+    from synthgen.synthesizers.contents import contents, to_share
 
     try:
         found = contents(model)
@@ -272,7 +283,9 @@ def show(model: Path, json_file: str | None) -> None:
             show_table(list(rows[0]), [list(row.values()) for row in rows])
         for line in found.coarsened:
             say(f"coarsened: {line}")
-        say(DISCLOSURE)
+        say(found.disclosure)
+        if found.guarantee:
+            say(f"guarantee: {found.guarantee}")
         say(f"what it reveals: {found.recognised}")
         say(to_share(found.header["class"]))
         say(f"measure it: synthgen privacy {model} --train TRAIN --holdout HOLDOUT")

@@ -32,7 +32,7 @@ _OWN_OPTIONS = {
 
 path_type = click.Path(path_type=Path)
 # What the help of several options says.
-SYNTHESIZER_NAMES = "ctgan, tvae, tabflow, trees, bootstrap"
+SYNTHESIZER_NAMES = "ctgan, tvae, tabflow, trees, bootstrap, private"
 TABLE_ENDINGS = (
     "Table to write: .csv, .csv.gz, .tsv, .parquet or .feather; - is standard output (CSV)."
 )

@@ -99,7 +99,7 @@ def shadow(
 ) -> Synthesizer:
     """Fit the same synthesizer with the same arguments to the rows in `learned`."""
     copy = cast(Synthesizer, clone(model))
-    known: dict[str, Any] = {"classes": list(audited.classes), "schema": None, "random_state": seed}
+    known: dict[str, Any] = {"classes": list(audited.classes), "random_state": seed}
     for name in ("checkpoint", "verbose"):
         if name in copy.get_params(deep=False):
             known[name] = None if name == "checkpoint" else False

@@ -20,7 +20,7 @@ from synthgen.progress import Progress
 from synthgen.scale.engines import check_engine, on_engine
 from synthgen.scale.shards import BLOCK, SHARD_ROWS, Plan, arrow_schema, part_of, write_shard
 from synthgen.seeds import check_seed, fresh_seed
-from synthgen.synthesizers.contents import to_share
+from synthgen.synthesizers.contents import guarantee_in_words, to_share
 from synthgen.synthesizers.lookup import load
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.disk import read_json, sha256_of, write_json
@@ -215,6 +215,7 @@ def _finished(folder: Path, plan: Plan, shard: int) -> bool:
 
 def _whole(folder: Path, plan: Plan) -> dict[str, Any]:
     """Combine the manifests of all shards to that of the dataset."""
+    header = read_model(plan.model)[0]
     files, digest, sums = [], hashlib.sha256(), {"classes": {}, "refused": {}}
     drawn = 0
     for shard in range(plan.shards):
@@ -233,7 +234,8 @@ def _whole(folder: Path, plan: Plan) -> dict[str, Any]:
         **sums,
         "bytes": sum(f["bytes"] for f in files),
         "sha256_of_files": digest.hexdigest(),
-        "share": to_share(read_model(plan.model)[0]["class"]),
+        "share": to_share(header["class"]),
+        "guarantee": guarantee_in_words(header.get("guarantee")),
         "files": files,
     }
 

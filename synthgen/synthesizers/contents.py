@@ -17,12 +17,21 @@ DISCLOSURE = (
     "are rounded (below 100 to a multiple of 5, above to two digits)"
 )
 
+NO_ROW_IS_READ = (
+    "this file holds the schema as it was declared, and noisy counts of columns and of pairs of "
+    "columns, nothing else"
+)
+
 # What a holder of the file can find out about training rows, by synthesizer.
 RECOGNISED = {
     "SequentialTrees": (
         "whoever knows a row and holds this file can often tell whether it was a training row: the "
         "shares of a leaf come from few rows, and the cells of a training row are among those of "
         "its leaves"
+    ),
+    "PrivateMarginals": (
+        "little about any single row, and how little is what the guarantee bounds; much about all "
+        "rows together"
     ),
     "CTGAN": (
         "whoever holds this file can draw any number of rows and see which known records they come "
@@ -35,6 +44,10 @@ TO_SHARE = {
         "do not share the model file; judge rows with `synthgen privacy` before you share them: on "
         "eight tables, attacks found 63 to 98 % of the training rows with the file and 16 to 24 % "
         "with as many new rows, at 10 % false alarms (guessing finds 10 %)"
+    ),
+    "PrivateMarginals": (
+        "the model file and its rows may be shared by whoever accepts the guarantee, which holds "
+        "only if the schema was public"
     ),
 }
 TO_MEASURE = "share the model file only if `synthgen privacy` passes it"
@@ -68,6 +81,16 @@ class Contents:
     arrays: list[dict[str, Any]]
 
     @property
+    def disclosure(self) -> str:
+        """What the file holds and what it does not, in one sentence."""
+        return NO_ROW_IS_READ if "guarantee" in self.header else DISCLOSURE
+
+    @property
+    def guarantee(self) -> str:
+        """The guarantee of differential privacy in words; "" if there is none."""
+        return guarantee_in_words(self.header.get("guarantee"))
+
+    @property
     def recognised(self) -> str:
         """What a holder of the file can find out about training rows."""
         return RECOGNISED.get(self.header["class"], OF_WEIGHTS)
@@ -88,6 +111,25 @@ def to_share(synthesizer: str) -> str:
         'share the model file only if `synthgen privacy` passes it'
     """
     return TO_SHARE.get(synthesizer, TO_MEASURE)
+
+
+def guarantee_in_words(guarantee: dict[str, Any] | None) -> str:
+    """The guarantee of a `PrivateMarginals` in words; "" if there is none.
+
+    Example:
+        >>> guarantee = {"epsilon": 1.0, "delta": 1e-6, "neighbours": "tables that differ by a row"}
+        >>> guarantee_in_words(guarantee | {"spent": {"counts of pairs": 0.02}})
+        '(1, 1e-06)-differential privacy for tables that differ by a row; counted are counts of \
+pairs; not the schema, which must be public, and not other fits of the same rows, whose epsilon \
+and delta add up'
+    """
+    if guarantee is None:
+        return ""
+    return (
+        f"({guarantee['epsilon']:g}, {guarantee['delta']:g})-differential privacy for "
+        f"{guarantee['neighbours']}; counted are {', '.join(guarantee['spent'])}; not the schema, "
+        "which must be public, and not other fits of the same rows, whose epsilon and delta add up"
+    )
 
 
 def contents(path: str | os.PathLike[str]) -> Contents:

@@ -21,9 +21,14 @@ HOMES = {
     "TabFlow": "synthgen.synthesizers.flow",
     "SmoothedBootstrap": "synthgen.synthesizers.bootstrap",
     "SequentialTrees": "synthgen.synthesizers.trees",
+    "PrivateMarginals": "synthgen.synthesizers.marginals",
 }
 # Short names; that of any other class is its own name in lower case.
-SHORT = {"bootstrap": "SmoothedBootstrap", "trees": "SequentialTrees"}
+SHORT = {
+    "bootstrap": "SmoothedBootstrap",
+    "trees": "SequentialTrees",
+    "private": "PrivateMarginals",
+}
 SHORT |= {name.lower(): name for name in HOMES if name not in SHORT.values()}
 SDV_HOME = "synthgen.synthesizers.sdv"
 
