@@ -43,10 +43,10 @@ HEAD = """\
 
 `python evaluation/dp.py --data-dir DIR`: Adult, all 32,561 rows, delta 1e-6; means over fits. Shape
 and trend are errors in percent (0 is best), c2st is 1 where boosting cannot tell the rows from
-others, tstr is the ROC-AUC on the official test of boosting trained on the rows, nearer is the share
-of rows nearer to a training row than to a test row. *independent* has the right columns and no pair,
-*real* are the test rows. *epsilon 1000* shows what a tree of pairs cannot copy even with hardly any
-noise.
+others, tstr is the ROC-AUC on the official test of boosting trained on the rows, nearer is the
+share of rows nearer to a training row than to a test row. *independent* has the right columns and
+no pair, *real* are the test rows. *epsilon 1000* shows what a tree of pairs cannot copy even with
+hardly any noise.
 
 How bins are cut at the ends of a range, and that declared spikes stand alone, was decided after a
 look at means and standard deviations of Adult's columns. Nothing else was.

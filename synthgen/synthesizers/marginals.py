@@ -310,7 +310,7 @@ class PrivateMarginals(Synthesizer):
     # --- the file ---------------------------------------------------------------------------------
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        """Every model may be saved: its file holds the declared schema and noisy counts."""
+        pass  # the file holds the declared schema and noisy counts only
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         classes = self.schema_.classes

@@ -382,9 +382,8 @@ def attacked(epsilon: float, fits: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epsilon", [1.0, 4.0])
-def test_an_attack_on_the_file_stays_under_the_bound(epsilon: float) -> None:
-    assert attacked(epsilon, fits=400) <= epsilon
+def test_an_attack_on_the_file_stays_under_the_bound() -> None:
+    assert attacked(2.0, fits=250) <= 2.0
 
 
 @pytest.mark.slow
@@ -393,4 +392,4 @@ def test_the_attack_catches_noise_that_is_too_small(monkeypatch: pytest.MonkeyPa
         return noisy(counts, variance / 100, randbelow)
 
     monkeypatch.setattr(marginals, "noisy", quiet)
-    assert attacked(1.0, fits=400) > 1.0
+    assert attacked(2.0, fits=250) > 2.0
