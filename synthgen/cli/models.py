@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def fit(
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(training.seed, resume=training.resume)
+    if (training.synthesizer or "").lower() in ("private", "privatemarginals"):
+        drawn = nullcontext(training.seed)  # no seed repeats its noise
     with collect_notes() as notes, resumable(training), drawn as seed, Progress() as bar:
         bar.part(f"reading {data.name}", 0.05)
         synthesizer, decided = build(training), read_schema(training.schema)
