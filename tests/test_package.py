@@ -365,7 +365,8 @@ def test_a_docstring_without_sections_is_found():
 
 
 # Done in a moment: there is nothing to show.
-QUICK = {"Encoder", "SmoothedBootstrap", "compare_audits", "load", "read_table", "write_table"}
+QUICK = {"Encoder", "PrivateMarginals", "SmoothedBootstrap", "compare_audits", "load"}
+QUICK |= {"read_table", "write_table"}
 
 
 def test_what_takes_long_shows_its_progress_if_asked():
