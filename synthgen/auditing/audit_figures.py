@@ -72,6 +72,20 @@ def _bars(axes: Axes, names: list[str], values: list[float], colours: list[str])
     axes.set_ylim(max(len(names), 3) - 0.4, -0.6)
 
 
+def _beside(axes: Axes, values: list[tuple[float, str]]) -> None:
+    """Write the number of each bar at its end; a space in front would not be kept in SVG."""
+    for place, (value, said) in enumerate(values):
+        axes.annotate(
+            said,
+            (value, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=INK,
+        )
+
+
 # --- the class ----------------------------------------------------------------------------------
 
 
@@ -82,8 +96,7 @@ def _classes(found: Audit, figures: Figures) -> dict[str, str]:
     def draw(axes: Axes) -> None:
         colours = [MADE if c["label"] == rare else REAL for c in classes]
         _bars(axes, [c["label"] for c in classes], [c["rows"] for c in classes], colours)
-        for place, c in enumerate(classes):
-            axes.text(c["rows"], place, f" {c['rows']:,}", va="center", fontsize=8, color=INK)
+        _beside(axes, [(c["rows"], f"{c['rows']:,}") for c in classes])
         axes.set_xlim(0, 1.25 * classes[0]["rows"])
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
@@ -107,8 +120,7 @@ def _paradox(found: Audit, figures: Figures) -> list[dict[str, str]]:
 
     def draw(axes: Axes) -> None:
         _bars(axes, [t[0] for t in bars], [t[1] for t in bars], [t[2] for t in bars])
-        for place, (_, value, _) in enumerate(bars):
-            axes.text(value, place, f" {100 * value:.3g} %", va="center", fontsize=8, color=INK)
+        _beside(axes, [(value, f"{100 * value:.3g} %") for _, value, _ in bars])
         axes.set_xlim(0, 1.25)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
@@ -248,8 +260,8 @@ def _doubts(seen: Examined, label: str, figures: Figures) -> list[dict[str, str]
         _figure(
             figures.svg(draw, title, (4.2, 2.5)),
             title,
-            f"they are out of fold. The dashed line is the median of the other rows. {hard:,} rows "
-            f"of “{label}” lie left of it: they are hard to recognise, or their label is wrong.",
+            f"they are out of fold. The dashed line is the median of the other rows. The rows of "
+            f"“{label}” left of it ({hard:,}) are hard to recognise, or their label is wrong.",
         )
     ]
 

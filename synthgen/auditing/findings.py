@@ -222,8 +222,9 @@ def of_duplicates(examined: Examined) -> list[Finding]:
     again = duplicates(examined)
     if not again["rows"]:
         return []
-    text = f"{again['rows']:,} rows ({again['share']:.2%}) repeat another row: keep equal rows in "
-    text += "the same part of every split"
+    what = "row repeats" if again["rows"] == 1 else "rows repeat"
+    text = f"{again['rows']:,} {what} another row ({again['share']:.2%}): keep equal rows in the "
+    text += "same part of every split"
     severity = "warning" if again["share"] >= WORTH_A_WARNING else "note"
     evidence = {name: again[name] for name in ("rows", "share")}
     return [Finding("duplicates", severity, None, text, evidence)]
@@ -318,7 +319,9 @@ def of_model(examined: Examined) -> list[Finding]:
         text = f"the quick model used {model.rows:,} rows, weighted to the natural class shares"
         add("sampled", "note", text, rows=model.rows)
     if share <= 0.1:
-        text = f"accuracy is misleading: never predicting {rare.label!r} has {1 - share:.3%}"
+        text = (
+            f"accuracy is misleading: never predicting {rare.label!r} is right in {1 - share:.3%}"
+        )
         add("accuracy", "note", text, always_no=1 - share, model=model.accuracy.value)
     if precision.value >= TOO_EASY:
         text = f"the class is suspiciously easy to predict ({figure}): look for a leak first"

@@ -90,6 +90,12 @@ def test_figures_show_what_the_table_holds():
     assert "400" not in drawn["Rows of each class"]["svg"]
     assert ">40<" in drawn["Rows of each class"]["svg"].replace(" ", "")
     assert ">90%<" in drawn["The accuracy paradox"]["svg"].replace(" ", "")
+    for title, number in (("Rows of each class", "360"), ("The accuracy paradox", "90 %")):
+        bar = re.search(r'd="M ([\d.]+) [\d.]+\s+L ([\d.]+)[^"]*" clip-path', drawn[title]["svg"])
+        beside = re.search(rf'x="([\d.]+)"[^>]*>\s*{number}<', drawn[title]["svg"])
+        assert bar
+        assert beside
+        assert float(beside[1]) - float(bar[2]) > 2, f"{number} touches its bar"
     said = drawn["Missing cells"]["caption"]
     assert "it is missing in 75.0% of “ill”, 75.0 points more than in the other rows" in said
     assert "seen" not in found.to_json()
