@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from joblib import Parallel
+import numpy as np
+from joblib import Parallel, parallel_config
 from threadpoolctl import threadpool_info, threadpool_limits
+
+from synthgen.errors import UsageError
 
 # Amount of work per thread from which an additional thread is worthwhile.
 NETWORK = 5e8  # multiply-adds of a forward pass: batch rows times weights
@@ -56,6 +59,32 @@ def threads_for(work: float, each: float) -> Iterator[int]:
             yield threads
         finally:
             torch.set_num_threads(before)
+
+
+def check_jobs(n_jobs: Any) -> None:
+    """Raise a `UsageError` unless `n_jobs` is None or a whole number other than 0."""
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0
+    ):
+        raise UsageError(
+            269,
+            f"n_jobs is {n_jobs!r}: give a number of processes from 1, or -1 for one on each core",
+        )
+
+
+def one_process(wanted: bool) -> AbstractContextManager[Any]:
+    """Keep a block in this process, whatever `joblib.parallel_config` says, if `wanted`.
+
+    ``n_jobs=1`` alone does not: joblib's backend for Dask uses all workers of the cluster.
+
+    Example:
+        >>> from joblib import delayed
+        >>> with one_process(True):
+        ...     pids = list(results_of([delayed(os.getpid)()] * 2, None))
+        >>> pids == [os.getpid()] * 2
+        True
+    """
+    return parallel_config("sequential") if wanted else nullcontext()
 
 
 def results_of(jobs: Iterable[Any], n_jobs: int | None, *, ordered: bool = True) -> Iterator[Any]:

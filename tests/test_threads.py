@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
-from joblib import delayed, parallel_config
+from joblib import delayed, parallel_config, register_parallel_backend
 from joblib.parallel import ThreadingBackend
 from threadpoolctl import threadpool_info
 
 from synthgen import TVAE
-from synthgen.threads import NETWORK, results_of, threads_for
+from synthgen.threads import NETWORK, one_process, results_of, threads_for
 
 
 @pytest.fixture
@@ -79,3 +80,20 @@ def test_a_backend_that_returns_lists_only_gives_the_same(
         assert sorted(results_of(jobs, None, ordered=False)) == [1, 2, 3]
         with pytest.raises(TypeError, match="bad operand"):
             list(results_of([delayed(abs)("x")], None))
+
+
+class Cluster(ThreadingBackend):
+    """Takes all its workers whatever is asked for, as joblib's backend for Dask does."""
+
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        return 2
+
+
+def test_one_process_is_one_on_a_cluster_too():
+    register_parallel_backend("cluster", Cluster)
+    here = threading.get_ident()
+    with parallel_config("cluster"):
+        for wanted in (False, True):
+            with one_process(wanted):
+                found = list(results_of([delayed(threading.get_ident)()] * 4, 1))
+            assert (set(found) == {here}) is wanted

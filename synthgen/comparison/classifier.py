@@ -26,7 +26,7 @@ from synthgen.comparison.ensemble import (
 )
 from synthgen.comparison.parts import Part
 from synthgen.comparison.quality import PREDICT, Quality, quality
-from synthgen.comparison.schedule import check_budget, check_jobs
+from synthgen.comparison.schedule import check_budget
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.estimators import Estimator
@@ -37,6 +37,7 @@ from synthgen.tables.calls import checked_weight, features_and_classes, without_
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
+from synthgen.threads import check_jobs
 
 
 @final

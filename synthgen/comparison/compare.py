@@ -23,7 +23,6 @@ from synthgen.comparison.recommendation import (
 from synthgen.comparison.schedule import (
     Schedule,
     check_budget,
-    check_jobs,
     outcomes_of,
     remaining,
     run,
@@ -47,6 +46,7 @@ from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.threads import check_jobs
 
 SPLITS = 10  # default number of splits of the outer loop
 TEST_ROWS = 5  # smallest number of rare rows that a test part should have

@@ -26,6 +26,7 @@ from synthgen.model_selection.folds import deal
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.lookup import on_gpu
+from synthgen.threads import one_process
 
 FOLDS = 5
 LEAST_RARE = 4  # rows of the class; with fewer, cross-validation is impossible
@@ -90,20 +91,22 @@ def cross_fit(
     Raises:
         DataError: Because of the groups, a fold lacks rows of the class or other rows.
     """
-    if any(on_gpu(member.model) for member in members):
-        n_jobs = 1
+    gpu = any(on_gpu(member.model) for member in members)
+    n_jobs = 1 if gpu else n_jobs
     fold = _folds(part, together, child_seed(seed, 0))
     folds = int(fold.max()) + 1 if len(fold) else 0
     kept = np.arange(len(part))
     if deadline is not None:
-        kept = _affordable(part, members, folds, n_jobs, deadline, child_seed(seed, 1))
+        with one_process(gpu):
+            kept = _affordable(part, members, folds, n_jobs, deadline, child_seed(seed, 1))
     fewer = part if len(kept) == len(part) else part.rows(kept)
     own = None if weight is None else weight[kept]
     fold = fold[kept] if folds else np.full(len(kept), -1)
     natural, now = part.counts, fewer.counts
     shift = np.where(now > 0, (now / len(fewer)) / np.maximum(natural / len(part), 1e-300), 1.0)
     plan = _Plan(fewer, own, fold, folds, members, child_seed(seed, 2), shift)
-    fitted, scores = plan.fitted(n_jobs, deadline, verbose)
+    with one_process(gpu):
+        fitted, scores = plan.fitted(n_jobs, deadline, verbose)
     rows = np.flatnonzero(np.isin(fold, [*scores]))
     every = np.empty((len(members) + 1, len(fewer), part.classes))
     for k, found in scores.items():

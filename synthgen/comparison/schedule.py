@@ -19,7 +19,7 @@ from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress
 from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
-from synthgen.threads import results_of
+from synthgen.threads import one_process, results_of
 
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
@@ -30,17 +30,6 @@ def check_budget(seconds: Any) -> None:
     """Raise a `UsageError` unless a time budget is None or a positive number of seconds."""
     if seconds is not None and not 0 < seconds < math.inf:
         raise UsageError(246, f"time_budget must be seconds above 0, not {seconds!r}")
-
-
-def check_jobs(n_jobs: Any) -> None:
-    """Raise a `UsageError` unless `n_jobs` is None or a whole number other than 0."""
-    if n_jobs is not None and (
-        isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0
-    ):
-        raise UsageError(
-            269,
-            f"n_jobs is {n_jobs!r}: give a number of processes from 1, or -1 for one on each core",
-        )
 
 
 class Schedule:
@@ -115,14 +104,14 @@ def run(
     # Each process would need its own CUDA context of half a GB, and they would share one GPU.
     gpu = any(s.on_gpu for s in plan.strategies) or on_gpu(plan.estimator.model)
     n_jobs = 1 if gpu else n_jobs
-    jobs = effective_n_jobs(cast(Any, n_jobs))
+    jobs = 1 if gpu else effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     # With a budget, each split ends before it is decided what runs on the next one. Without a
     # budget, all splits share one queue.
     rounds = [[i] for i in range(len(plan.tests))]
     if budget is None:
         rounds = [list(range(len(plan.tests)))]
-    with Progress(verbose) as progress:
+    with Progress(verbose) as progress, one_process(gpu):
         progress.start("comparing strategies")
         for splits in rounds:
             if schedule.splits is not None and splits[0] >= schedule.splits:

@@ -15,7 +15,6 @@ import pandas as pd
 
 from synthgen.comparison.compare import RANKING, compare, seeded
 from synthgen.comparison.comparison import Comparison
-from synthgen.comparison.schedule import check_jobs
 from synthgen.comparison.splits import label_of
 from synthgen.comparison.tuning import LEAST_ROWS
 from synthgen.comparison.verdicts import card_of
@@ -27,6 +26,7 @@ from synthgen.seeds import RandomState, child_seed
 from synthgen.tables.calls import without_groups
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.threads import check_jobs
 
 if TYPE_CHECKING:
     from synthgen.report.card import Picture

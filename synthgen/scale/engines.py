@@ -113,7 +113,7 @@ def _joblib_on(name: str, address: str | None, cores: int) -> Iterator[None]:
             from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
 
             register_ray()
-        with parallel_config(name):
+        with parallel_config(name, n_jobs=-1):  # Ray's own default is 1
             yield
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
+
+import numpy as np
+from joblib import delayed
 
 from synthgen.errors import ConvergenceError, SynthgenError, UsageError
 from synthgen.progress import Progress
 from synthgen.synthesizers.base import Synthesizer
+from synthgen.synthesizers.lookup import on_gpu
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
+from synthgen.threads import check_jobs, one_process, results_of
 from synthgen.training.batched import kind, run_together
 from synthgen.training.runner import History, Task
 
 # Not before part `many` of ``evaluation/gpu.py`` has passed on a GPU.
 SIDE_BY_SIDE = False  # whether networks on a GPU are trained side by side by default
 
+Prepared = tuple[Table, list[int], np.random.SeedSequence]  # what `_fit` takes
+Alone = tuple[Synthesizer, Prepared, str]  # and why it is fitted by itself
+
 
 def fit_many(
     jobs: Sequence[tuple[Synthesizer, Any, Any]],
     *,
     together: bool | None = None,
+    n_jobs: int | None = None,
     say: Callable[[str], None] | None = None,
     verbose: bool = False,
 ) -> list[Synthesizer]:
@@ -38,7 +48,11 @@ def fit_many(
         jobs: One tuple per synthesizer: (synthesizer, X, y), (synthesizer, frame, name of the
             target column), or (synthesizer, table, None) with a `Table`. Each synthesizer is
             fitted in place and may occur once.
-        together: Whether to train similar networks side by side. None: one after the other.
+        together: Whether to train similar networks side by side, in this process. None: no.
+        n_jobs: Number of processes for the other fits, -1: one per core. None: 1, or as set by
+            `joblib.parallel_config`, such as all workers of a Dask cluster; 1 if a network trains
+            on a GPU. For the same seeds the models are those of a loop, to the byte, if each fit
+            has the same number of threads.
         say: A function that receives one sentence per training run: how it was trained, and why.
         verbose: Whether to show how many jobs are done, on standard error or below the notebook
             cell.
@@ -47,7 +61,8 @@ def fit_many(
         The fitted synthesizers, in the order of `jobs`.
 
     Raises:
-        UsageError: A synthesizer occurs in two jobs (E297).
+        UsageError: A synthesizer occurs in two jobs (E297), or `n_jobs` is not a number of
+            processes (E269).
         SynthgenError: See `Synthesizer.fit`; the message names the job. All tables, and the
             arguments of networks, are checked before the first fit. If a fit fails later, the other
             fits are completed before the error is raised.
@@ -66,33 +81,26 @@ def fit_many(
         4
     """
     say = say or (lambda sentence: None)
+    check_jobs(n_jobs)
     _check_once([synthesizer for synthesizer, _, _ in jobs])
     fits: dict[int, Generator[Task, History, None]] = {}
-    alone: dict[int, Table] = {}
-    failed: dict[int, SynthgenError] = {}
+    alone: dict[int, Alone] = {}
     for i, (synthesizer, X, y) in enumerate(jobs):
         try:
             table = _table(synthesizer, X, y)
-            if isinstance(synthesizer, NetworkSynthesizer):
+            why = _alone(synthesizer, together)
+            if isinstance(synthesizer, NetworkSynthesizer) and not why:
                 fits[i] = synthesizer.fit_steps(table)
             else:
-                synthesizer._prepared(table)
-            if _alone(synthesizer, together):
-                fits.pop(i, None)
-                alone[i] = table
+                alone[i] = synthesizer, synthesizer._prepared(table), why
         except SynthgenError as error:
             raise _of_job(i, error) from error
     with Progress(verbose) as progress:
         progress.start("fitting", total=len(jobs))
-        for done, (i, table) in enumerate(alone.items()):
-            synthesizer = jobs[i][0]
-            say(f"{type(synthesizer).__name__} trained by itself: {_alone(synthesizer, together)}")
-            progress.update(done, stage=f"fitting {type(synthesizer).__name__}, job {i + 1}")
-            try:
-                synthesizer._fit_table(table)
-            except SynthgenError as error:
-                failed[i] = error
+        failed, notes = _fit_alone(alone, n_jobs, say, progress)
         failed |= _train(fits, say, progress, len(alone))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     for i in sorted(failed):
         raise _of_job(i, failed[i]) from failed[i]
     return [synthesizer for synthesizer, _, _ in jobs]
@@ -112,6 +120,55 @@ def _check_once(synthesizers: Sequence[Synthesizer]) -> None:
 
 def _of_job(i: int, error: SynthgenError) -> SynthgenError:
     return type(error)(error.code, f"job {i + 1}: {error.message}")
+
+
+def _fit_alone(
+    alone: dict[int, Alone], n_jobs: int | None, say: Callable[[str], None], progress: Progress
+) -> tuple[dict[int, SynthgenError], list[Warning]]:
+    """Fit each synthesizer by itself, in this process or in those of joblib.
+
+    Args:
+        alone: The synthesizers, by position of the job.
+        n_jobs, say, progress: See `fit_many`.
+
+    Returns:
+        The errors of the fits that failed, by position of the job; and all warnings.
+    """
+    failed: dict[int, SynthgenError] = {}
+    notes: list[Warning] = []
+    if not alone:
+        return failed, notes
+    gpu = any(on_gpu(synthesizer) for synthesizer, _, _ in alone.values())
+    with one_process(gpu):
+        calls = (delayed(_fitted)(own, prepared) for own, prepared, _ in alone.values())
+        found = results_of(calls, 1 if gpu else n_jobs)
+        for done, (i, (synthesizer, _, why)) in enumerate(alone.items()):
+            name = type(synthesizer).__name__
+            progress.update(done, stage=f"fitting {name}, job {i + 1}")
+            fitted, caught = next(found)
+            say(f"{name} trained by itself: {why}")
+            notes += caught
+            if isinstance(fitted, SynthgenError):
+                failed[i] = fitted
+            elif fitted is not synthesizer:  # it was fitted in another process
+                params = synthesizer.get_params(deep=False)
+                learned = {k: v for k, v in vars(fitted).items() if k not in params}
+                vars(synthesizer).update(learned)
+    return failed, notes
+
+
+def _fitted(
+    synthesizer: Synthesizer, prepared: Prepared
+) -> tuple[Synthesizer | SynthgenError, list[Warning]]:
+    """Fit a synthesizer; return it or its error, and its warnings, which another process loses."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted: Synthesizer | SynthgenError = synthesizer
+        try:
+            synthesizer._fit(*prepared)
+        except SynthgenError as error:
+            fitted = error
+    return fitted, [w.message for w in caught if isinstance(w.message, Warning)]
 
 
 def _train(

@@ -214,14 +214,15 @@ class NetworkSynthesizer(SavedNetworks):
         table = X
         if not isinstance(X, Table):
             table = Table.labelled(X, y, target=target, schema=self.schema)
-        prepared = self._prepared(table)
+        return self._runs(*self._prepared(table))
+
+    def _prepared(self, table: Table) -> tuple[Table, list[int], np.random.SeedSequence]:
+        prepared = super()._prepared(table)
         self._check_params()
         self.device_ = resolve(self.device)
-        return self._runs(*prepared)
+        return prepared
 
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
-        self._check_params()
-        self.device_ = resolve(self.device)
         if self.checkpoint is None:
             _run_all(self._runs(table, positions, seed), None)
             return

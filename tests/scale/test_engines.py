@@ -9,17 +9,19 @@ import shutil
 import signal
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from synthgen import TVAE, SequentialTrees, fit_many
 from synthgen.cli.main import main
 from synthgen.errors import ConvergenceError, UsageError
 from synthgen.scale import engines
 from synthgen.scale.dataset import sample_dataset
-from synthgen.scale.engines import ENGINES, on_engine
+from synthgen.scale.engines import ENGINES, joblib_on, on_engine
 from synthgen.scale.shards import BLOCK
 
 MODULES = {"ray": "ray", "spark": "pyspark", "dask": "distributed"}
@@ -144,6 +146,26 @@ def test_auto_on_an_engine_is_the_plain_one_to_the_byte(
         command("predict", model, patients, "-o", rows)  # probabilities to the last digit
         found.append(told.read_bytes() + rows.read_bytes())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("engine", MANY)
+def test_models_fitted_on_an_engine_are_those_of_a_loop_to_the_byte(
+    engine: str, patients: Path, tmp_path: Path
+):
+    frame = pd.concat([pd.read_csv(patients)] * 2, ignore_index=True)
+    found = []
+    for cluster in (None, engine):
+        jobs: list[Any] = [
+            (SequentialTrees(trees=1, random_state=seed), frame, "ill") for seed in range(3)
+        ]
+        jobs.append((TVAE(steps=3, device="cpu", random_state=0), frame, "ill"))
+        with joblib_on(cluster, 2):
+            models: list[Any] = fit_many(jobs)
+        for model in models:
+            model.save(tmp_path / "model.synthgen")
+            found.append((tmp_path / "model.synthgen").read_bytes())
+            found.append(model.sample(20, random_state=0).to_csv().encode())
+    assert found[: len(found) // 2] == found[len(found) // 2 :]
 
 
 # --- what is missing --------------------------------------------------------------------------

@@ -25,6 +25,7 @@ import pandas as pd
 import pytest
 import torch
 from imblearn.pipeline import make_pipeline
+from joblib import effective_n_jobs, parallel_config
 from sklearn.naive_bayes import GaussianNB
 
 from synthgen import (
@@ -33,6 +34,7 @@ from synthgen import (
     ImbalancedClassifier,
     OversampledClassifier,
     Oversampler,
+    SmoothedBootstrap,
     TabFlow,
     fit_many,
 )
@@ -42,6 +44,7 @@ from synthgen.encoding.encoder import Encoder
 from synthgen.errors import OutputError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.scale import dataset
+from synthgen.synthesizers import fit_many as many
 from synthgen.synthesizers import flow
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.tvae import _TVAELearner
@@ -57,6 +60,7 @@ if (sys.platform, platform.machine()) != ("linux", "x86_64"):
     pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
 from pretended_gpu import GPU, Pretended, Refused, pretended
 
+AS_SET: Any = None  # joblib: the number of processes that `parallel_config` says
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 AT_ONCE = learner_module.AT_ONCE
 # Launches of an update, with its share in the averages; no table makes it longer.
@@ -511,10 +515,12 @@ def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.Monk
 def test_a_comparison_with_networks_on_a_gpu_is_one_process(
     given: Any, estimator: Any, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
 
     def results_of(jobs: object, n_jobs: int, *, ordered: bool) -> Iterator[Any]:
-        asked.append(n_jobs)
+        asked.append(
+            (n_jobs, effective_n_jobs(AS_SET))
+        )  # and what a backend of its own mind would take
         return iter(())
 
     monkeypatch.setattr(schedule, "results_of", results_of)
@@ -524,9 +530,27 @@ def test_a_comparison_with_networks_on_a_gpu_is_one_process(
         tests=[None],
         fingerprint=lambda: "",
     )
-    for budget in (None, 60.0):
-        schedule.run(plan, 3, budget, None, False)
-    assert asked == [processes] * 2
+    with parallel_config("threading", n_jobs=3):
+        for budget in (None, 60.0):
+            schedule.run(plan, 3, budget, None, False)
+    assert asked == [(processes, processes)] * 2
+
+
+@pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", 3)])
+def test_many_fits_with_a_network_on_a_gpu_are_one_process(
+    device: str, processes: int, gpu: GPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def results_of(calls: Any, n_jobs: int) -> Iterator[Any]:
+        asked.append((n_jobs, effective_n_jobs(AS_SET)))
+        return ((model, []) for _, (model, _), _ in calls)  # as it is, unfitted
+
+    monkeypatch.setattr(many, "results_of", results_of)
+    jobs = [(model, *table(6, 150)) for model in (SmoothedBootstrap(), TVAE(device=device))]
+    with parallel_config("threading", n_jobs=3):
+        fit_many(jobs, n_jobs=3)
+    assert asked == [(processes, processes)]
 
 
 @pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", -1)])
