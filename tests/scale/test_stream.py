@@ -13,9 +13,11 @@ import pyarrow.csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthgen.cli.main import main
 from synthgen.errors import DataError, OutputError, SynthgenError, UsageError
 from synthgen.scale import text
 from synthgen.scale.reservoir import keep_rows
@@ -218,7 +220,7 @@ def test_duckdb_select(folder: Path, table: pa.Table, tmp_path: Path):
     import duckdb  # pyright: ignore[reportMissingImports]
 
     sql = "select patient, age, dose, ill from data where age > 30 order by patient"
-    made, _ = make(folder, tmp_path / "a.parquet", sql=sql)
+    made, about = make(folder, tmp_path / "a.parquet", sql=sql)
     wanted = table.filter(pc.greater(table["age"], 30)).sort_by("patient")
     assert made.column_names == ["patient", "age", "dose", "ill"]
     assert made["patient"].to_pylist()[: wanted.num_rows] == wanted["patient"].to_pylist()
@@ -227,6 +229,14 @@ def test_duckdb_select(folder: Path, table: pa.Table, tmp_path: Path):
         connection.execute(f"create table data as select * from '{folder}/*.parquet'")
     stored, _ = make(tmp_path / "ward.duckdb", tmp_path / "b.parquet", sql=sql)
     assert stored.equals(made)
+    told = ["augment", tmp_path / "ward.duckdb", "--sql", sql, "--target", "ill", "-n", 50]
+    told += ["--synthesizer", "trees", "--keep", 2000, "--seed", 0, "-o", tmp_path / "c.parquet"]
+    result = CliRunner().invoke(main, [*map(str, told)])
+    assert result.exit_code == 0, result.stderr
+    learned = about["learned_from"]["rows"]
+    told = " ".join(result.stdout.split())
+    assert f"learned from {learned:,} of {wanted.num_rows:,};" in told
+    assert pq.read_table(tmp_path / "c.parquet").drop_columns("sample_weight").equals(made)
     assert refusal(DataError, 359, folder, tmp_path / "o.parquet", sql="select nothing from x")
     assert refusal(DataError, 359, folder, tmp_path / "o.parquet", sql="drop view data")
 
