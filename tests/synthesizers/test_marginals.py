@@ -387,6 +387,13 @@ def test_an_attack_on_the_file_stays_under_the_bound() -> None:
 
 
 @pytest.mark.slow
+def test_shadow_models_learn_with_the_declared_schema() -> None:
+    found = synthgen.privacy(fitted(epsilon=1.0), PATIENTS, patients(seed=2), target="ill")
+    assert found.likelihood
+    assert found.worst("file").tpr_10 < 0.15
+
+
+@pytest.mark.slow
 def test_the_attack_catches_noise_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     def quiet(counts: np.ndarray, variance: Fraction, randbelow: Any) -> np.ndarray:
         return noisy(counts, variance / 100, randbelow)
