@@ -50,7 +50,7 @@ no pair, *real* are the test rows. *epsilon 1000* shows what a tree of pairs can
 hardly any noise.
 
 *found* is the share of the learned rows of >50K that the worst attack with the file finds at 10 %
-false alarms, with its 95 % interval, where 10,000 rows were learned; *null* is what the same attacks
+false alarms, with its 95 % interval, where 10,000 rows were learned; *null* is what these attacks
 reach where nothing leaks.
 
 How bins are cut at the ends of a range, and that declared spikes stand alone, was decided after a
