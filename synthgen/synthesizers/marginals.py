@@ -40,9 +40,10 @@ from synthgen.tables.table import Table, as_frame
 from synthgen.training.model_file import building_model, write_model
 
 # Smaller tables and classes are refused: noise would hide all of what sets them apart. Noise moves
-# the counts that decide this, so up to SLACK standard deviations of it are forgiven.
+# the counts that decide this, so SLACK standard deviations of it are forgiven, up to a tenth.
 LEAST_ROWS, LEAST_CLASS_ROWS, SLACK = 5_000, 1_000, 3
-MOST_DELTA = 1e-4
+# Rounding of floats is not counted (see `chosen`), so delta must be well above it.
+LEAST_DELTA, MOST_DELTA = 1e-9, 1e-4
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
 RAKING = 20
@@ -70,8 +71,9 @@ class PrivateMarginals(Synthesizer):
     # for.
 
     Args:
-        epsilon: The guarantee's epsilon, above 0: smaller is more private and less faithful.
-        delta: Its delta, above 0 and at most 1e-4; far below 1 divided by the number of rows.
+        epsilon: The guarantee's epsilon, from 1e-6 to 1e6: smaller is more private,
+            and less faithful.
+        delta: Its delta, from 1e-9 to 1e-4; far below 1 divided by the number of rows.
         classes: Classes that can be sampled. None: all classes of the schema. All classes are
             learned either way, for the same epsilon.
         schema: What is public about the columns, needed for all of them: kind and dtype; the range
@@ -196,12 +198,17 @@ class PrivateMarginals(Synthesizer):
             self._twos.append(noisy(exact, variance, randbelow))
 
     def _check_params(self) -> None:
-        for name, most in (("epsilon", math.inf), ("delta", MOST_DELTA)):
-            value = getattr(self, name)
-            good = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (good and 0 < value <= most and math.isfinite(value)):
-                what = "a number above 0" + f" and at most {most:g}" * (most < math.inf)
-                raise UsageError(272, f"{name} must be {what}, not {value!r}")
+        def number(value: Any, low: float, high: float) -> bool:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return is_number and low <= value <= high
+
+        if not number(self.epsilon, 1e-6, 1e6):
+            raise UsageError(
+                272, f"epsilon must be a number from 0.000001 to 1,000,000, not {self.epsilon!r}"
+            )
+        if not number(self.delta, LEAST_DELTA, MOST_DELTA):
+            wanted = f"a number from {LEAST_DELTA:g} to {MOST_DELTA:g}"
+            raise UsageError(272, f"delta must be {wanted}, not {self.delta!r}")
 
     def _check_sizes(self, deviation: float) -> None:
         """Refuse small tables and classes by their noisy counts, and columns without levels.
@@ -211,15 +218,17 @@ class PrivateMarginals(Synthesizer):
         """
         target = self._parts[0].column
         counts = dict(zip(target.categories, self._ones[0].tolist(), strict=False))
-        rows, slack = sum(counts.values()), SLACK * deviation
+        rows = sum(counts.values())
         again = "this fit has spent its epsilon and delta all the same"
-        if rows + slack * math.sqrt(len(counts)) < LEAST_ROWS:
+        slack = min(SLACK * deviation * math.sqrt(len(counts)), LEAST_ROWS / 10)
+        if rows + slack < LEAST_ROWS:
             raise DataError(
                 368,
                 f"the table has about {rows:,} rows (a noisy count), but differential privacy "
                 f"needs about {LEAST_ROWS:,}: with fewer, noise hides most of what the table says; "
                 f"{again}",
             )
+        slack = min(SLACK * deviation, LEAST_CLASS_ROWS / 10)
         for label in self.classes_:
             if counts[label] + slack < LEAST_CLASS_ROWS:
                 raise DataError(
