@@ -33,7 +33,7 @@ from sklearn.datasets import load_breast_cancer
 from trees import halves
 
 from synthgen import CTGAN, TVAE, SequentialTrees, TabFlow, privacy
-from synthgen.exposure.found import MAY
+from synthgen.metrics.limits import FOUND
 from synthgen.metrics.privacy import privacy as of_rows
 from synthgen.tables.table import Table
 
@@ -114,7 +114,7 @@ def control(kind: str, seed: int) -> dict[str, Any]:
         model.fit(learned.drop(columns="target"), learned["target"])
         found = privacy(model, train, holdout, target="target", time_budget=0, random_state=seed)
         worst = found.worst("file")
-        caught = worst.interval[0] > MAY
+        caught = worst.interval[0] > FOUND
         figure, interval = worst.tpr_10, worst.interval
     else:
         made = _rows(kind, train, fresh, seed)

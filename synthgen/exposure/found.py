@@ -9,14 +9,11 @@ from typing import Any
 import pandas as pd
 
 from synthgen.exposure.membership import TITLES, Attack
+from synthgen.metrics.verdicts import of_recognised
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.contents import TO_SHARE
 
-# The audit passes if an attack recognises at most MAY of the training rows at 10 % false alarms,
-# and the upper end of the interval is at most SURE. Guessing recognises 10 %; attacks on published
-# diffusion models recognised 46 % (MIDST, arXiv 2603.19185).
-MAY, SURE = 0.15, 0.20
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 FILE_VERB = {"passes": "passes", "undecided": "is undecided", "fails": "fails"}
 ROWS_VERB = {"passes": "pass", "undecided": "are undecided", "fails": "fail"}
@@ -93,7 +90,9 @@ class PrivacyAudit(Shown):
         """
         if opponent == "file" and not self.keepable:
             return "fails"
-        found = [_outcome(a) for a in self._attacks_of(opponent)]
+        found = [
+            of_recognised(a.tpr_10, a.interval, a.tpr_10_null) for a in self._attacks_of(opponent)
+        ]
         return next(o for o in ("fails", "undecided", "passes") if o in found)
 
     def worst(self, opponent: str) -> Attack:
@@ -276,13 +275,6 @@ class PrivacyAudit(Shown):
 
     def _picture(self) -> None:
         return None
-
-
-def _outcome(attack: Attack) -> str:
-    low, high = attack.interval
-    if low > MAY:
-        return "fails"
-    return "passes" if attack.tpr_10 <= MAY and high <= SURE else "undecided"
 
 
 def _share(attack: Attack) -> str:

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from synthgen.encoding.distances import Space, nearest
 from synthgen.errors import ModelFileError
-from synthgen.exposure.frequencies import frequency_losses
+from synthgen.metrics.frequencies import frequency_losses
 from synthgen.metrics.privacy_rows import counted_columns
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer

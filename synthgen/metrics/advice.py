@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from synthgen.metrics.verdicts import Verdict
 from synthgen.report.answer import Card, Recommendation, Tone
 
-# The use of the rows that each part decides: allowed if the part passes, otherwise not.
+# The use of the rows that each part decides: allowed if the part passes, otherwise not. Privacy
+# allows nothing alone: who has the model of the rows finds more than attacks on rows do.
 USES = {
     "fidelity": "demonstrations and software tests",
     "utility": "training a classifier in place of the real rows",
@@ -17,6 +18,8 @@ USES = {
 # Synthesizers to try next: the one with the highest fidelity, and the one with the best privacy
 # (evaluation/trees.md, evaluation/evaluate_adult.json).
 LIKELIEST, MOST_PRIVATE = "trees", "tabflow"
+# What rows that pass the attacks of an evaluation still need.
+RELEASE = "attack the model that made them as well (synthgen privacy): that finds more"
 TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 
 
@@ -41,7 +44,7 @@ def recommend(
          'How sure: Half of them are copies.']
     """
     outcomes = {v.part: v.outcome for v in verdicts}
-    good = [USES[p] for p, outcome in outcomes.items() if outcome == "passes"]
+    good = [USES[p] for p, o in outcomes.items() if o == "passes" and p != "privacy"]
     bad = [USES[p] for p, outcome in outcomes.items() if outcome in ("fails", "falls short")]
     unsure = [USES[p] for p, outcome in outcomes.items() if outcome == "undecided"]
     rows = f"the synthetic rows of “{label}”"
@@ -64,6 +67,8 @@ def recommend(
     else:
         action = "wait"
         text = f"Do not rely on {rows} yet: evaluate them with more real rows"
+    if good and outcomes.get("privacy") == "passes":
+        text += f". Before you share them, {RELEASE}"
     known = "; ".join(v.known for v in verdicts)
     names = f"--target {shlex.quote(target)}"
     again = f"synthgen augment TRAIN {names} --label {shlex.quote(label)} --synthesizer"
@@ -71,6 +76,8 @@ def recommend(
     if "fails" in outcomes.values() or action == "make others":
         other = MOST_PRIVATE if outcomes.get("privacy") == "fails" else LIKELIEST
         command = f"{again} {other} -o OUT"
+    elif outcomes.get("privacy") == "passes" and good:
+        command = f"synthgen privacy MODEL --train TRAIN --holdout HOLDOUT {names}"
     elif unsure and not held_out:
         command = f"synthgen evaluate --train TRAIN --synthetic SYNTHETIC --holdout HOLDOUT {names}"
     return Recommendation(action, f"{text}.", f"{known[:1].upper()}{known[1:]}.", command)

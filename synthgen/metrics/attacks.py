@@ -16,11 +16,12 @@ from synthgen.encoding.distances import (
     PAIRS_GPU,
     nearest,
 )
+from synthgen.metrics.frequencies import cell_losses
 from synthgen.metrics.privacy_rows import DRAWS, Sample, percentile_interval, unmeasured
 from synthgen.metrics.score import Score
 from synthgen.model_selection.ranking import Ranked
 
-ATTACKS = ("distance", "density", "classifier", "line")
+ATTACKS = ("distance", "density", "classifier", "frequencies", "line")
 FALSE_POSITIVE_RATES = (0.01, 0.1)
 # Largest numbers of attacked rows of train and of the holdout, and of synthetic rows that the
 # attackers have.
@@ -122,7 +123,7 @@ class Attacked:
             Score("privacy.mia_excess", group, float(excess[0]), 0.0, "lower", interval, note=said)
         )
         for rate in FALSE_POSITIVE_RATES:
-            scores.append(self._found_at(rate, group, note, rng))
+            scores.append(self._found_at(rate, group, rng))
         return scores
 
     def curves(self) -> dict[str, dict[str, np.ndarray]]:
@@ -134,15 +135,16 @@ class Attacked:
             "attack roc fresh": {"x": rates, "y": np.mean(theirs, axis=0)},
         }
 
-    def _found_at(self, rate: float, group: str, note: str, rng: np.random.Generator) -> Score:
+    def _found_at(self, rate: float, group: str, rng: np.random.Generator) -> Score:
         rows = self.synthetic.shape[1] // 2
-        mine, rates = worst_attack(self.synthetic), np.array([rate])
+        rates = np.array([rate])
+        shares = share_found(self.synthetic, rates)[:, 0]
+        most = int(shares.argmax())
+        mine, value = self.synthetic[most], float(shares[most])
+        note = f"the attack that finds most: {ATTACKS[most]}"
         drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
         drawn[:, rows:] += rows
-        value = float(share_found(mine[None], rates)[0, 0])
-        reference = np.mean(
-            [share_found(worst_attack(repeat)[None], rates)[0, 0] for repeat in self.fresh]
-        )
+        reference = np.mean([share_found(repeat, rates).max() for repeat in self.fresh])
         if rate * rows < 1:
             note += f"; {rate:.0%} of {rows:,} holdout rows is less than one row, so this is the "
             note += "share without a false alarm"
@@ -180,7 +182,7 @@ def share_found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """Compute the true positive rate of an attack at given false positive rates.
 
     Args:
-        suspicion: Suspicions of one attack, shape (draws, rows), members first.
+        suspicion: Suspicions of attacks, or draws of one, shape (draws, rows), members first.
         rates: False positive rates from 0 to 1, shape (rates,).
 
     Returns:
@@ -257,19 +259,32 @@ def _suspicion(
     for fold in folds:
         source = real.take(fold.mine).with_(other.take(fold.theirs)) if made is None else made
         judged = real.take(fold.members).with_(other.take(fold.outsiders))
-        scores = _attack(source, other.take(fold.known), judged)
+        rest = (np.setdiff1d(np.arange(rows), asked) for asked in (fold.members, fold.outsiders))
+        beside = real.take(next(rest)).with_(other.take(next(rest)))
+        scores = _attack(source, other.take(fold.known), judged, beside)
         ranks, members = rankdata(scores, axis=1) / len(judged), len(fold.members)
         found[:, fold.members] = ranks[:, :members]
         found[:, rows + fold.outsiders] = ranks[:, members:]
     return found
 
 
-def _attack(source: Sample, reference: Sample, judged: Sample) -> np.ndarray:
-    """Score the rows `judged` with each attack, shape (attacks, rows); see `privacy`."""
+def _attack(source: Sample, reference: Sample, judged: Sample, beside: Sample) -> np.ndarray:
+    """Score the rows `judged` with each attack, shape (attacks, rows); see `privacy`.
+
+    Args:
+        source: The synthetic rows, or real rows instead.
+        reference: Holdout rows that the attackers know.
+        judged: The attacked rows of this fold.
+        beside: The attacked rows of the other folds. Frequencies among all attacked rows are known
+            best, as in `synthgen.metrics.frequencies.frequency_losses`.
+    """
     near = nearest(judged.rows, source.rows).distance
     usual = nearest(judged.rows, reference.rows).distance
     density = np.log((usual + TINY) / (near + TINY))
-    scores = [-near, density, _classified(source, reference, judged)]
+    flat = [sample.flat() for sample in (judged, source, beside)]
+    is_level = np.arange(flat[0].shape[1]) >= judged.rows.numbers.shape[1]
+    frequent = -cell_losses(flat[0], flat[1], is_level.tolist(), flat[2])
+    scores = [-near, density, _classified(source, reference, judged), frequent]
     if judged.raw.shape[1] > 1:
         scores.append(on_lines(source.raw, judged.raw))
     return np.stack(scores).round(9)  # the last digits depend on the order of summation

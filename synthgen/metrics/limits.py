@@ -14,6 +14,10 @@ FEW = 5
 # excess above the first fails; a pass needs an interval that ends at or below the second. The
 # standard error of a ROC-AUC of 40 rows against 40 is 0.065.
 SOME_EXCESS, MOST_EXCESS = 0.03, 0.1
+# Share of training rows that an attack recognises at 10 % false alarms; guessing recognises 10 %. A
+# pass needs at most the first, and an interval that ends at or below the second. Attacks on
+# published diffusion models recognised 46 % (MIDST, arXiv 2603.19185).
+FOUND, MOST_FOUND = 0.15, 0.20
 # Share of copies in excess of that of real rows: the first limits near-copies, the second equal
 # rows, since each equal row may reveal a person.
 SOME_COPIES, A_COPY = 0.05, 0.005
@@ -49,6 +53,13 @@ RULES: tuple[dict[str, str], ...] = (
         "passes": f"interval ends at {MOST_EXCESS:g} or below",
         "falls short": f"interval above 0, excess up to {SOME_EXCESS:g}",
         "fails": f"interval above 0, excess above {SOME_EXCESS:g}",
+    },
+    {
+        "part": "privacy",
+        "figure": "training rows that the attack which finds most recognises at 10 % false alarms",
+        "passes": f"{FOUND:.0%} or less, interval ends at {MOST_FOUND:.0%} or below",
+        "falls short": "",
+        "fails": f"interval begins above {FOUND:.0%}, and above what it finds with fresh real rows",
     },
     {
         "part": "privacy",

@@ -137,6 +137,10 @@ MEASURES = {
         "the same, relative to how common a row is",
     ),
     "mia_classifier_auc": ("Attack by classifier", "the same, by boosting"),
+    "mia_frequencies_auc": (
+        "Attack by frequencies",
+        "the same, by how much more frequent the cells of a row are in synthetic than in real rows",
+    ),
     "mia_line_auc": (
         "Attack by lines",
         "the same, by lines through synthetic rows, which meet in the rows that SMOTE learned from",
@@ -151,11 +155,11 @@ MEASURES = {
     ),
     "mia_tpr_at_1": (
         "Training rows found at 1 % false alarms",
-        "by the worst attack",
+        "by the attack that finds most",
     ),
     "mia_tpr_at_10": (
         "Training rows found at 10 % false alarms",
-        "by the worst attack",
+        "by the attack that finds most",
     ),
     "singling_out": (
         "Risk of singling out",

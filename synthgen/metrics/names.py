@@ -59,6 +59,7 @@ PRIVACY = (
     "mia_distance_auc",
     "mia_density_auc",
     "mia_classifier_auc",
+    "mia_frequencies_auc",
     "mia_line_auc",
     "mia_auc",
     "mia_excess",

@@ -23,13 +23,15 @@ density and classifier also use other holdout rows that the attacker knows:
 - ``density``: this distance relative to that of the nearest known row, which is the ratio of two
   nearest-neighbour densities (van Breugel et al., DOMIAS, 2023).
 - ``classifier``: boosting that separates synthetic from known rows.
+- ``frequencies``: how much more frequent the cells of the row are in the synthetic rows than among
+  the other attacked rows (Homer et al. 2008; see `synthgen.metrics.frequencies`).
 - ``line``: how close the row lies to lines through two synthetic rows, on numbers only, for the
   five best lines among the 128 nearest synthetic rows. Rows of SMOTE lie on lines that meet in
   training rows.
 
 ``mia_auc`` is the ROC-AUC of the strongest attack. ``mia_excess`` is its difference from that of
-the same attacks if fresh real rows replace the synthetic ones; the best of four attacks is above
-0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the true positive rates of the strongest
+the same attacks if fresh real rows replace the synthetic ones; the best of five attacks is above
+0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the highest true positive rates of an
 attack at false positive rates of 1 % and 10 %.
 """
 
@@ -78,7 +80,7 @@ MEMORISED_RATIO = 1 / 3
 
 NOT_SHOWN = (
     "these privacy scores are evidence, not a guarantee and not differential privacy: they show "
-    "how well four attacks separate training rows from other rows of this group. They say nothing "
+    "how well five attacks separate training rows from other rows of this group. They say nothing "
     "about attacks with more knowledge, other kinds of rows, or single persons"
 )
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 from synthgen.metrics.limits import (
     A_COPY,
     FEW,
+    FOUND,
     HALF_REAL,
     KEEPS,
     KEEPS_SOME,
     LIKE_REAL,
     MOST_EXCESS,
+    MOST_FOUND,
     MOST_NEARER,
     NEARER,
     SOME_COPIES,
@@ -30,12 +33,13 @@ from synthgen.metrics.score import Part, Score
 Outcome = Literal["passes", "falls short", "fails", "undecided"]
 WORST_FIRST: tuple[Outcome, ...] = ("fails", "falls short", "undecided", "passes")
 BATTERY = "fidelity.battery"
-EXCESS, COPIES, NEARER_TO_TRAIN = (
+EXCESS, RECOGNISED, COPIES, NEARER_TO_TRAIN = (
     "privacy.mia_excess",
+    "privacy.mia_tpr_at_10",
     "privacy.copies",
     "privacy.nearer_to_train",
 )
-PRIVACY_TESTS = (EXCESS, NEARER_TO_TRAIN, COPIES, "privacy.near_copies")
+PRIVACY_TESTS = (EXCESS, RECOGNISED, NEARER_TO_TRAIN, COPIES, "privacy.near_copies")
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,8 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         held_out: Whether a holdout was given; otherwise privacy cannot pass.
     """
     tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
-    tested = [_attacked(s, held_out) if s.name == EXCESS else _near(s) for s in tests]
+    known = {EXCESS: partial(_attacked, held_out=held_out), RECOGNISED: _recognised}
+    tested = [known.get(s.name, _near)(s) for s in tests]
     tested = [one for one in tested if one is not None]
     if not tested:
         return Verdict(
@@ -267,6 +272,9 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     if not held_out:
         sentence += ". Without rows that the synthesizer has not seen, privacy can fail but not "
         sentence += "pass"
+    elif outcome == "passes":
+        sentence += ". These attacks have the rows only; synthgen privacy also attacks their model "
+        sentence += "and finds more"
     return Verdict("privacy", outcome, f"{sentence}.", key, known)
 
 
@@ -286,9 +294,45 @@ def _attacked(excess: Score, held_out: bool) -> _Tested:
         known += "is possible: more rows would decide"
         return _Tested("undecided", excess, known, why)
     if held_out:
-        return _Tested("passes", excess, "no attack that was tried recognises training rows")
+        known = "no attack that was tried on the rows recognises training rows"
+        return _Tested("passes", excess, known)
     known = "no attack is shown to recognise training rows, but only a holdout could confirm that"
     return _Tested("undecided", excess, known)
+
+
+def of_recognised(share: float, interval: tuple[float, float], null: float) -> Outcome:
+    """Decide on the share of training rows that an attack recognises at 10 % false alarms.
+
+    Args:
+        share: The share of the attack that recognises most, from 0 to 1.
+        interval: Its 95 % interval.
+        null: The same share if nothing leaks, as with fresh real rows.
+
+    Example:
+        >>> of_recognised(0.23, (0.16, 0.28), 0.13), of_recognised(0.12, (0.09, 0.15), 0.12)
+        ('fails', 'passes')
+    """
+    low, high = interval
+    if low > max(FOUND, null):
+        return "fails"
+    return "passes" if share <= FOUND and high <= MOST_FOUND else "undecided"
+
+
+def _recognised(share: Score) -> _Tested | None:
+    """Decide on the share of recognised training rows; None if it is harmless."""
+    if share.value != share.value or share.interval is None:
+        return None
+    low, high = share.interval
+    outcome = of_recognised(share.value, share.interval, share.reference or 0.0)
+    if outcome == "passes":
+        return None
+    known = f"an attack recognises between {low:.0%} and {high:.0%} of the training rows at 10 % "
+    known += "false alarms (guessing: 10 %)"
+    if outcome == "fails":
+        return _Tested("fails", share, known)
+    why = f"A pass needs {FOUND:.0%} or less, and an interval that ends at {MOST_FOUND:.0%} or "
+    why += "below: more training and held-out rows would decide"
+    return _Tested("undecided", share, f"{known}: more rows would decide", why)
 
 
 def _near(share: Score) -> _Tested | None:
@@ -333,7 +377,13 @@ _KINDS = {
 
 
 def _of_rows(key: Score) -> str:
-    """Describe a share of copies, or of rows nearer to train; empty for other scores."""
+    """Describe a share of rows that decided; empty for other scores."""
+    if key.name == RECOGNISED:
+        return (
+            f"{key.note[:1].upper()}{key.note[1:]}. It recognises {_shown(key, '.0%')} of the "
+            f"training rows ({_of(key.group)}) at 10 % false alarms; with fresh real rows "
+            f"{key.reference or 0:.0%}, by guessing 10 %"
+        )
     if key.name not in _KINDS:
         return ""
     sentence = f"{_shown(key, '.1%')} of them ({_of(key.group)}) are {_KINDS[key.name]}; "

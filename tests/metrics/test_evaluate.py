@@ -349,7 +349,10 @@ def test_no_form_of_a_report_contradicts_another(fresh: Report, outcomes: tuple[
         do, _, open_ = do.partition(unknown)
     for part, outcome in zip(PARTS, outcomes, strict=True):
         use = USES[part]
-        if outcome == "passes":
+        if outcome == "passes" and part == "privacy":  # attacks with the model find more
+            assert use not in advice.text
+            assert ("Before you share them" in advice.text) == ("passes" in outcomes[:2])
+        elif outcome == "passes":
             assert use in do
             assert use not in do_not + open_
         elif use in do:  # nothing that does not pass is ever advised
@@ -451,6 +454,10 @@ def test_the_limits_of_utility_are_those_that_are_told(
             "passes",
             "as high as that of the worst attack",
         ),
+        ("mia_tpr_at_10", 0.2, 0.151, 0.25, "fails", "recognises 20% [15%, 25%] of the training"),
+        ("mia_tpr_at_10", 0.2, 0.149, 0.25, "undecided", "15% or less, and an interval that ends"),
+        ("mia_tpr_at_10", 0.15, 0.1, 0.2, "passes", ""),
+        ("mia_tpr_at_10", 0.15, 0.1, 0.201, "undecided", "more training and held-out rows would"),
         ("nearer_to_train", 0.54, 0.501, 0.6, "fails", "54.0% [50.1%, 60.0%] of them (yes) are"),
         ("nearer_to_train", 0.53, 0.501, 0.6, "passes", ""),
         ("copies", 0.2, 0.151, 0.3, "fails", "equal to a training row; real rows 10.0%"),

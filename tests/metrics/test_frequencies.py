@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from synthgen.exposure.frequencies import frequency_losses
+from synthgen.metrics.frequencies import frequency_losses
 from synthgen.tables.table import Table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -42,15 +44,41 @@ def frequency_losses(asked: Table, made: pd.DataFrame) -> np.ndarray:
     of_made = target.positions(made[target.name])
     losses = np.zeros(len(real))
     for label in np.unique(asked.labels):
-        mine, theirs = np.flatnonzero(asked.labels == label), np.flatnonzero(of_made == label)
-        if len(mine) < 2 or not len(theirs):
-            continue
-        for j, is_level in enumerate(matrix.is_level):
-            own, other = _binned(real[mine, j], new[theirs, j], is_level)
-            size = int(max(own.max(), other.max())) + 1
-            usual = (np.bincount(own, minlength=size)[own] - 1) / (len(own) - 1)
-            share = np.bincount(other, minlength=size)[own] / len(other)
-            losses[mine] -= (share - usual) / (usual + LEAST_SHARE)
+        mine, theirs = asked.labels == label, of_made == label
+        losses[mine] = cell_losses(real[mine], new[theirs], matrix.is_level)
+    return losses
+
+
+def cell_losses(
+    asked: np.ndarray, made: np.ndarray, is_level: Sequence[bool], known: np.ndarray | None = None
+) -> np.ndarray:
+    """Compare the frequencies of each row's cells in `made` and among the other real rows.
+
+    Args:
+        asked: The attacked rows as numbers and codes, NaN for missing cells, shape (rows, columns).
+        made: Generated rows, shape (generated rows, columns).
+        is_level: Whether each column holds codes, which are not cut into bins.
+        known: Further real rows to compare with, shape (known rows, columns). None: there are none.
+
+    Returns:
+        Shape (rows,): smaller for rows whose cells are more frequent in `made`; 0 if there is no
+        other real row or no generated row.
+
+    Example:
+        >>> cell_losses(np.array([[1.0], [2.0]]), np.array([[1.0]]), [False]).round(1).tolist()
+        [-100.0, 0.0]
+    """
+    losses = np.zeros(len(asked))
+    real = asked if known is None else np.concatenate([asked, known])
+    if len(real) < 2 or not len(made):
+        return losses
+    for j, level in enumerate(is_level):
+        own, other = _binned(real[:, j], made[:, j], level)
+        size = int(max(own.max(), other.max())) + 1
+        mine = own[: len(asked)]
+        usual = (np.bincount(own, minlength=size)[mine] - 1) / (len(own) - 1)
+        share = np.bincount(other, minlength=size)[mine] / len(other)
+        losses -= (share - usual) / (usual + LEAST_SHARE)
     return losses
 
 
