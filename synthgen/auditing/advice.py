@@ -191,7 +191,7 @@ def _threshold(examined: Examined) -> str:
 def _synthetic(rows: int) -> str:
     by = "trees" if rows >= ROWS_FOR_TREES else "tabflow"
     return (
-        f"use them to share rows or to test software (synthgen augment --synthesizer {by}), not to "
+        f"use them to test software (synthgen augment --synthesizer {by}), not to "
         f"rank better: on ten tables with 10 to 100 rows of the class, rows of TabFlow lowered the "
         f"average precision of boosting by 0.028 [0.011, 0.045]. With weights, so that they count "
         f"as much as the real rows together, the loss was small"

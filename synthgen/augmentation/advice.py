@@ -72,8 +72,9 @@ def recommend(
         )
     return Recommendation(
         "evaluate",
-        f"Evaluate the {rows:,} new rows of {labels} before you share them or test software with "
-        f"them; to find the class, train synthgen auto on the table without them.",
+        f"Evaluate the {rows:,} new rows of {labels} before you test software with them; to find "
+        f"the class, train synthgen auto on the table without them. Do not share them unless "
+        f"their model passes synthgen privacy.",
         f"{finding}{gain} Synthetic rows are not known to improve a classifier.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",
     )

@@ -14,6 +14,8 @@ from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.contents import TO_SHARE
 
+# `synthgen evaluate` also looks for copies and for a small excess of the worst attack.
+BOTH = "if synthgen evaluate passes their privacy too"
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 FILE_VERB = {"passes": "passes", "undecided": "is undecided", "fails": "fails"}
 ROWS_VERB = {"passes": "pass", "undecided": "are undecided", "fails": "fail"}
@@ -116,9 +118,9 @@ class PrivacyAudit(Shown):
         """Whether the file and the rows may be shared, with certainty and command."""
         file, rows = self.outcome("file"), self.outcome("rows")
         texts = {
-            ("passes", "passes"): ("share", "The file may be shared"),
-            ("undecided", "passes"): ("share rows", "Keep the file; rows may be shared"),
-            ("fails", "passes"): ("share rows", "Keep the file; rows may be shared"),
+            ("passes", "passes"): ("share", f"The file may be shared, {BOTH}"),
+            ("undecided", "passes"): ("share rows", f"Keep the file; rows may be shared, {BOTH}"),
+            ("fails", "passes"): ("share rows", f"Keep the file; rows may be shared, {BOTH}"),
         }
         action, text = texts.get((file, rows), ("keep", "Share neither the file nor rows"))
         certainty = (

@@ -283,7 +283,7 @@ def _attack(source: Sample, reference: Sample, judged: Sample, beside: Sample) -
     density = np.log((usual + TINY) / (near + TINY))
     flat = [sample.flat() for sample in (judged, source, beside)]
     is_level = np.arange(flat[0].shape[1]) >= judged.rows.numbers.shape[1]
-    frequent = -cell_losses(flat[0], flat[1], is_level.tolist(), flat[2])
+    frequent = -cell_losses(flat[0], flat[1], is_level, flat[2])
     scores = [-near, density, _classified(source, reference, judged), frequent]
     if judged.raw.shape[1] > 1:
         scores.append(on_lines(source.raw, judged.raw))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ def frequency_losses(asked: Table, made: pd.DataFrame) -> np.ndarray:
 
 
 def cell_losses(
-    asked: np.ndarray, made: np.ndarray, is_level: Sequence[bool], known: np.ndarray | None = None
+    asked: np.ndarray, made: np.ndarray, is_level: Iterable[bool], known: np.ndarray | None = None
 ) -> np.ndarray:
     """Compare the frequencies of each row's cells in `made` and among the other real rows.
 

@@ -379,9 +379,10 @@ _KINDS = {
 def _of_rows(key: Score) -> str:
     """Describe a share of rows that decided; empty for other scores."""
     if key.name == RECOGNISED:
+        which = key.note.partition(": ")[2].partition(";")[0]
         return (
-            f"{key.note[:1].upper()}{key.note[1:]}. It recognises {_shown(key, '.0%')} of the "
-            f"training rows ({_of(key.group)}) at 10 % false alarms; with fresh real rows "
+            f"The attack that finds most ({which}) recognises {_shown(key, '.0%')} of the training "
+            f"rows ({_of(key.group)}) at 10 % false alarms; with fresh real rows it recognises "
             f"{key.reference or 0:.0%}, by guessing 10 %"
         )
     if key.name not in _KINDS:

@@ -67,8 +67,8 @@ class SequentialTrees(Synthesizer):
     # sample, so that no single row determines a leaf. A leaf stores the shares of levels, of values
     # that at least five rows have in common, and of bins; a number is drawn at random within its
     # bin. The model therefore contains no training row and is saved as it is. Whoever holds the
-    # file can still tell which rows were learned (`evaluation/privacy.md`): share rows, not the
-    # file.
+    # file can still tell which rows were learned, and whoever holds rows sometimes can
+    # (`evaluation/privacy.md`).
 
     A class with fewer than 10 rows is learned by a `SmoothedBootstrap` instead, with a warning.
 
