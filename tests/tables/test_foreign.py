@@ -176,12 +176,12 @@ def test_tables_and_audits_see_what_pandas_sees(kind: Callable[[pa.Table], Any])
 
 @frames
 def test_a_classifier_is_fitted_on_what_it_takes(kind: Callable[[pa.Table], Any]) -> None:
-    X = kind(ARROW.select(["dose"]))
+    X = kind(ARROW.select(["dose", "age"]))
     tree = DecisionTreeClassifier(random_state=0)
     model = OversampledClassifier(tree, bootstrap()).fit(X, ILL)
     plain = OversampledClassifier(tree, bootstrap()).fit(as_pandas(X), ILL)
     assert np.array_equal(model.predict_proba(X), plain.predict_proba(as_pandas(X)))
-    assert model.feature_names_in_.tolist() == ["dose"]
+    assert model.feature_names_in_.tolist() == ["dose", "age"]
 
 
 @frames
