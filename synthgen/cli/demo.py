@@ -87,7 +87,7 @@ def demo(out: Path, synthesizer: str, seed: int, json_file: str | None) -> None:
 
 def _tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split the people into training and held-out rows; also write both into the folder."""
-    import gzip
+    import bz2
     import io
     from importlib.resources import files
 
@@ -97,7 +97,7 @@ def _tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     make_folder(out)
     source = files("synthgen") / "data"
-    text = gzip.decompress((source / f"{TABLE}.csv.gz").read_bytes()).decode()
+    text = bz2.decompress((source / f"{TABLE}.csv.bz2").read_bytes()).decode()
     frame = pd.read_csv(io.StringIO(text))
     cut = len(frame) - round(HELD_OUT * len(frame))
     train, test = frame[:cut], frame[cut:].reset_index(drop=True)
