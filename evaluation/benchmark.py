@@ -4,6 +4,7 @@ had no say.
     python evaluation/benchmark.py --data-dir DIR                run what benchmark.jsonl lacks
     python evaluation/benchmark.py --data-dir DIR --stage learners --sizes 10,30,100 --splits 2
     python evaluation/benchmark.py --data-dir DIR --budget 3600       stop after an hour
+    python evaluation/benchmark.py --data-dir DIR --jobs 8            in processes; or --engine
     python evaluation/benchmark.py report                        benchmark.md, benchmark.json
 
 A *cell* is a table, a number of rows of the class (10, 30, 100, 300 or all of its training part)
@@ -21,6 +22,9 @@ rows.
 
 The report chooses on two thirds of the tables and judges on the third, in rotation. Intervals are
 t-intervals over the means of tables.
+
+With `--engine ray|dask[=ADDRESS]` cells run there; every worker must see DIR. A cell depends on
+nothing but its key: processes and engines change the order of the lines and the seconds, no figure.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from joblib import delayed, effective_n_jobs
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score, log_loss
 
@@ -47,8 +52,10 @@ from synthgen.errors import SynthgenError
 from synthgen.model_selection.calibration import Calibrator
 from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
+from synthgen.scale.engines import joblib_on
 from synthgen.seeds import child_seed, seed_sequence
 from synthgen.tables.table import Table
+from synthgen.threads import results_of
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "benchmark.jsonl"
@@ -56,6 +63,7 @@ SIZES = ("30", "10", "100", "300", "all")
 FEW = ("10", "30", "100")
 OTHERS, TRAIN = 3_000, 0.7
 FOLDS = 5
+ROUND = 8  # cells for each process
 # Names in the files: "bagged" is the member that the product calls boosting.
 LEARNERS: dict[str, Estimator] = {
     "boosting": PLAIN,
@@ -290,8 +298,6 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def run(options: argparse.Namespace) -> None:
-    from joblib import Parallel, delayed
-
     started = time.perf_counter()
     known = tables(options.data_dir)
     names = options.tables.split(",") if options.tables else list(known)
@@ -309,21 +315,28 @@ def run(options: argparse.Namespace) -> None:
     ]
     left = [key for key in keys if key not in done]
     print(f"{len(left)} of {len(keys)} cells are left")
-    jobs = max(1, options.jobs)
-    for first in range(0, len(left), jobs):
-        if options.budget and time.perf_counter() - started > options.budget:
-            print(f"the budget is spent: {len(left) - first} cells are left")
-            return
-        some = left[first : first + jobs]
-        call = delayed(run_cell)
-        found: Any = Parallel(n_jobs=jobs)(
-            call(options.data_dir, name, known[name], *rest) for name, *rest in some
-        )
-        with options.out.open("a") as file:
-            for lines in found:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
-        spent = time.perf_counter() - started
-        print(f"{first + len(some)}/{len(left)} {some[-1]} {spent:.0f} s", flush=True)
+
+    def wanted(some: list[tuple[Any, ...]]) -> Iterator[Any]:
+        for name, *rest in some:
+            if options.budget and time.perf_counter() - started > options.budget:
+                return
+            yield delayed(run_cell)(folder, name, known[name], *rest)
+
+    folder, ended = options.data_dir.resolve(), 0
+    with joblib_on(options.engine, options.jobs):
+        # Rounds, because Ray gives its results only when all are there.
+        size = ROUND * effective_n_jobs(options.jobs)
+        for first in range(0, len(left), size):
+            some = wanted(left[first : first + size])
+            for lines in results_of(some, options.jobs, ordered=False):
+                with options.out.open("a") as file:
+                    file.writelines(json.dumps(line) + "\n" for line in lines)
+                ended += 1
+                cell = " ".join(str(lines[0][k]) for k in ("table", "size", "split", "stage"))
+                spent = time.perf_counter() - started
+                print(f"{ended}/{len(left)} {cell} {spent:.0f} s", flush=True)
+    if ended < len(left):
+        print(f"the budget is spent: {len(left) - ended} cells are left")
 
 
 # --- the report -----------------------------------------------------------------------------------
@@ -622,7 +635,8 @@ def main() -> None:
     parser.add_argument("--stage", default="learners,synthesis")
     parser.add_argument("--amounts", default="0.3,0.1")
     parser.add_argument("--budget", type=float, help="Seconds; a cell that has begun is finished.")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, help="Processes; -1: one per core. [1; engines: -1]")
+    parser.add_argument("--engine", help="ray or dask, on this machine or =ADDRESS.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.what == "report":

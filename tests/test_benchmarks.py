@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -81,3 +83,32 @@ def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
     made, cost = bars.made_by_trees(frame, 0)
     assert made["target"].value_counts().to_dict() == pytest.approx({"a": 90, "b": 210}, abs=30)
     assert set(cost) == {"seconds", "cpu seconds"}
+
+
+@pytest.mark.slow
+def test_the_benchmark_in_two_processes_has_the_lines_of_one(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for name in ("flights", "flowers"):
+        rare = np.arange(140) < 40
+        columns = {"size": rng.normal(size=140) + rare, "kind": rng.choice(["a", "b"], 140)}
+        frame = pd.DataFrame(columns | {"target": np.where(rare, "yes", "no")})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "catalog.csv").write_text("name,minority_label\nflights,yes\nflowers,yes\n")
+
+    def run(jobs: int, before: list[str]) -> list[str]:
+        out = tmp_path / "found.jsonl"
+        out.write_text("".join(f"{line}\n" for line in before))
+        how = f"--data-dir {tmp_path} --stage learners --sizes 10,999 --splits 1 --jobs {jobs}"
+        command = [sys.executable, EVALUATION / "benchmark.py", *how.split(), "--out", out]
+        subprocess.run(command, check=True, capture_output=True)
+        return out.read_text().splitlines()
+
+    def untimed(lines: list[str]) -> list[str]:
+        found = [json.loads(line) for line in lines]
+        return sorted(json.dumps({k: v for k, v in f.items() if k != "seconds"}) for f in found)
+
+    one = run(1, [])
+    cells = {tuple(json.loads(line)[k] for k in ("table", "size")) for line in one}
+    assert cells == {(name, size) for name in ("flights", "flowers") for size in ("10", "999")}
+    done = [line for line in one if "too few rows" in line][:1]
+    assert untimed(run(2, done)) == untimed(one)  # no cell is lost, and none is run again

@@ -52,7 +52,7 @@ def fit_many(
         n_jobs: Number of processes for the other fits, -1: one per core. None: 1, or as set by
             `joblib.parallel_config`, such as all workers of a Dask cluster; 1 if a network trains
             on a GPU. For the same seeds the models are those of a loop, to the byte, if each fit
-            has the same number of threads.
+            has the same number of threads (not `PrivateMarginals`, whose noise has no seed).
         say: A function that receives one sentence per training run: how it was trained, and why.
         verbose: Whether to show how many jobs are done, on standard error or below the notebook
             cell.
