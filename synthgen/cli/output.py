@@ -51,7 +51,9 @@ def _say_evidence(found: Shown, *, err: bool) -> None:
             say(line, err=err)
     elif len(shown) < len(rows) or notes:
         more = f"{len(rows) - len(shown):,} more rows and " if len(shown) < len(rows) else ""
-        say(f"{more}{len(notes):,} notes: --verbose shows them", err=err)
+        what = "1 note" if len(notes) == 1 else f"{len(notes):,} notes"
+        it = "it" if what == "1 note" and not more else "them"
+        say(f"{more}{what}: --verbose shows {it}", err=err)
 
 
 def say_strategies(found: Comparison, *, err: bool = False) -> None:

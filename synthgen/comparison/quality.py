@@ -132,15 +132,28 @@ class Quality(Shown):
         return asdict(self)
 
     def _page(self) -> str:
-        from synthgen.report.template import clean
+        from synthgen.report.card import plain_advice, plain_cards
+        from synthgen.report.figures import Figures
+        from synthgen.report.template import clean, clean_all, fill
 
-        title = clean(f"A classifier that finds {self.label}").replace("<", "&lt;")
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"</head>\n<body>{self._repr_html_()}</body></html>\n"
+        picture = self._picture()
+        heads, figures = self.key_figures()
+        return fill(
+            "quality.html.j2",
+            label=clean(self.label),
+            advice=plain_advice(self.recommendation),
+            cards=plain_cards(self.cards),
+            rows=self.rows,
+            rare=self.rare,
+            svg=Figures().svg(picture.draw, picture.title, picture.size),
+            caption=picture.caption,
+            key=picture.key,
+            heads=heads,
+            figures=figures,
+            notes=clean_all(list(self.notes)),
         )
 
-    def _picture(self) -> Picture | None:
+    def _picture(self) -> Picture:
         from synthgen.report.card import Picture
 
         return Picture(

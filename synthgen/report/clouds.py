@@ -23,6 +23,7 @@ PAIRS, POINTS, ROWS, GRID, MOST_COLUMNS = 4, 250, 5_000, 48, 30
 GREATEST = 1e100  # the squares of larger numbers could overflow
 FEWEST = 30  # smallest number of rows with both cells of a pair
 WITHIN = (0.5, 0.9)  # shares of the rows that the contours enclose
+APART = 0.15  # least distance of two ticks with text, as a share of the axis
 COLOURS = (REAL, MADE, THIRD)
 
 
@@ -176,11 +177,17 @@ def _draw_contours(
             )
     for axis, k in ((axes.xaxis, 0), (axes.yaxis, 1)):
         column = matrix.columns[of[k]]
-        ends = [float(v) for v in np.quantile(cells[0][:, k], [0.02, 0.5, 0.98])]
-        ends = sorted(set(ends))
-        axis.set_ticks(ends, [value_text(column, v) for v in ends])
+        ticks = _ticks(cells[0][:, k], float(edges[k][-1] - edges[k][0]))
+        axis.set_ticks(ticks, [value_text(column, v) for v in ticks])
         axis.set_label_text(short(clean(column.name)), color=INK, fontsize=8)
         axis.label.set_parse_math(False)
+
+
+def _ticks(values: np.ndarray, span: float) -> list[float]:
+    """The ends of the values, and their median unless its text would touch that of an end."""
+    low, middle, high = (float(v) for v in np.quantile(values, [0.02, 0.5, 0.98]))
+    apart = min(middle - low, high - middle) >= APART * span
+    return [low, middle, high] if apart else sorted({low, high})
 
 
 def _levels(density: np.ndarray) -> list[float]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from pages import Page
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -190,9 +191,19 @@ def test_the_result_leads_with_what_to_do(tmp_path: Path) -> None:
     shares = sum(share * n for _, share, n in found.reliability[OWN])
     assert (rows, round(shares)) == (1000, 100)
     found.to_html(tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Predict &#39;yes&#39; if its probability is at least" in page
-    assert "log-loss" in page
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text)
+    for words in (
+        "Predict 'yes' if its probability is at least",
+        f"How sure: {found.recommendation.certainty}",
+        f"{found.rows:,} rows, 100 of “yes”",
+        *(f"{card.title}: {card.outcome}" for card in found.cards),
+        *(value for row in found.key_figures()[1] for value in row),
+    ):
+        assert words in page.text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert page.tags.count("svg") == 1
 
 
 def test_several_classes_have_figures_over_all_of_them() -> None:

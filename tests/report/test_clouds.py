@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.report.clouds import POINTS, _levels, clouds
+from synthgen.report.clouds import POINTS, _levels, _ticks, clouds
 from synthgen.report.figures import Figures, value_text
 from synthgen.tables.column import Column
 from synthgen.tables.table import Table
@@ -61,3 +61,17 @@ def test_contours_enclose_the_share_that_is_said(share: float):
 )
 def test_a_year_has_no_comma(value: float, text: str):
     assert value_text(Column("n", "integer", np.dtype("int64")), value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.0, 50.0, 100.0], [0.0, 50.0, 100.0]),
+        ([0.0, 9.0, 100.0], [0.0, 100.0]),  # the text of 9 would lie on that of 0
+        ([0.0, 91.0, 100.0], [0.0, 100.0]),
+        ([7.0, 7.0, 7.0], [7.0]),
+    ],
+)
+def test_texts_of_ticks_do_not_touch(values: list[float], ticks: list[float]):
+    spread = np.repeat(values, [25, 50, 25])
+    assert _ticks(spread, 1.2 * (max(values) - min(values)) or 1.0) == ticks
