@@ -243,8 +243,8 @@ def short(source: Path = Path(__file__).parents[1] / "evaluation") -> str:
             )
             figures.append(f"{value:.2f} [{low:.2f}, {high:.2f}]")
         rows.append([named(case), *figures, f"{found['seconds_to_make']:,.0f} s"])
-    head = ["rows", "two-sample score", "AP kept", "worst attack, above fresh rows"]
-    return table([*head, "to make"], rows)
+    head = ["rows", "two-sample score (1: like real rows)", "AP kept in place of real rows"]
+    return table([*head, "worst attack, above fresh rows", "to make"], rows)
 
 
 def rare(results: Sequence[dict[str, Any]]) -> str:
