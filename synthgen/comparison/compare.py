@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,18 @@ def _cut_short(schedule: Schedule, planned: int) -> list[str]:
     return [f"all strategies on all {planned} splits need about {minutes} min: allow more time"]
 
 
+def _with_time(
+    advice: Recommendation, schedule: Schedule, splits: int, planned: int
+) -> Recommendation:
+    """Add to the certainty how much of the comparison the time budget left out."""
+    if schedule.needs is None:
+        return advice
+    seconds = 60 * math.ceil(schedule.needs / 60)
+    which = f"{splits} of {planned} splits" if splits < planned else "some strategies"
+    ran = f"The time budget was enough for {which}" + " only" * (splits < planned)
+    return replace(advice, certainty=f"{advice.certainty} {ran}; --time-budget {seconds} runs all.")
+
+
 def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
     if by not in frame.columns:
         raise UsageError(245, f"by: there is no column {by!r}")
@@ -270,6 +283,7 @@ def _concluded(
     told_by = {note for several in rows.values() for d in several for note in d["notes"]}
     rare = int(plan.part.counts[plan.part.rare])
     advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen, prior)
+    advice = _with_time(advice, schedule, splits, len(plan.tests))
     reasons = {
         s.name: next(d["reason"] for d in outcomes_of(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies

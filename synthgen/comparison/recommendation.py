@@ -18,6 +18,7 @@ SURE = 0.8  # a strategy is recommended if it helps with at least this probabili
 # Only this strategy was measured on enough other tables (`evaluation/benchmark.md`), so it has a
 # prior and an interval of its own. The others need simultaneous intervals, because the best of many
 # looks good by chance.
+FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
 FIRST = "auto"
 ALONE = 0.9  # without the prior, it must still help with at least this probability
 # Student-t prior (location, scale) of its gain in average precision, by classifier, fitted to the
@@ -244,7 +245,8 @@ def recommend(
     that a prior alone is never enough. The simplest candidate that is practically as good as the
     one with the largest expected gain is recommended.
     If doing nothing may rank no better than chance, differences are noise and no strategy is
-    recommended.
+    recommended: its interval reaches chance or, with fewer than 4 splits, whose interval is nearly
+    unbounded, one of them does.
 
     Args:
         chances: Chances of the strategies, the simplest first.
@@ -265,12 +267,15 @@ def recommend(
     half = float(student.ppf((1 + CONFIDENCE) / 2, len(nothing) - 1) * error)
     reached = f"doing nothing reaches {about.text(level)} {about.words}"
     chance = guessing(metric, prevalence)
-    if chance is not None and level - half <= chance:
+    low, high = level - half, level + half
+    if len(nothing) < FEW_SPLITS:
+        low, high = float(nothing.min()), float(nothing.max())
+    if chance is not None and low <= chance:
         return Recommendation(
             "collect",
             f"Collect more rows of {label!r}, or better columns: no strategy can be recommended.",
-            f"{reached[0].upper()}{reached[1:]} [{about.text(level - half)}, "
-            f"{about.text(level + half)}], which may be no better than guessing "
+            f"{reached[0].upper()}{reached[1:]} [{about.text(max(low, 0.0))}, "
+            f"{about.text(min(high, 1.0))}], which may be no better than guessing "
             f"({about.text(chance)}).",
         )
     helping = [c for c in chances if c.helps >= SURE and c.established]

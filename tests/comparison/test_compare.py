@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -500,7 +501,11 @@ def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
     assert found.strategies == ["nothing", "threshold", "oversample"]
     assert found.splits == 2
     assert any("left out: Peek" in line for line in found.note_lines())
-    assert not quick(X, y, time_budget=1e6).pruned
+    said = r"The time budget was enough for 2 of 4 splits only; --time-budget \d+ runs all\.$"
+    assert re.search(said, found.recommendation.certainty)
+    enough = quick(X, y, time_budget=1e6)
+    assert not enough.pruned
+    assert "time budget" not in enough.recommendation.certainty
 
 
 def test_a_budget_never_leaves_out_what_the_product_is_about(

@@ -224,3 +224,12 @@ def test_nothing_is_recommended_where_guessing_may_do_as_well() -> None:
     assert advised([chance("auto", 0.05, 0.99)], noise, prevalence=0.01).action == "use auto"
     auc = advised([chance("auto", 0.05, 0.99)], 0.5 + noise - 0.06, metric="roc_auc")
     assert auc.action == "collect"
+
+
+def test_few_splits_do_not_make_a_good_score_look_like_guessing() -> None:
+    unsure = [chance("auto", 0.02, 0.79)]
+    found = advised(unsure, np.array([0.28, 0.37]), prevalence=0.043)  # a t interval of -0.4 to 1.0
+    assert found.action == "keep"
+    noise = advised(unsure, np.array([0.03, 0.37]), prevalence=0.043)
+    assert noise.action == "collect"
+    assert "[0.030, 0.370], which may be no better than guessing (0.043)" in noise.certainty
