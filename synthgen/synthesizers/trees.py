@@ -17,23 +17,18 @@ from synthgen.progress import Progress
 from synthgen.seeds import RandomState, child_seed
 from synthgen.synthesizers.base import Synthesizer, check_rows_to_save
 from synthgen.synthesizers.binning import fit_bins
-from synthgen.synthesizers.bins import GOLDEN, MISSING, MOST_ZEROS, Bins
+from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
-from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
-from synthgen.synthesizers.relations import (
-    Relation,
-    comparable,
-    copied,
-    find_relations,
-    own_values,
-)
-from synthgen.synthesizers.trees_file import renamed, storable
+from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, grow
+from synthgen.synthesizers.relations import Relation, copied, find_relations
+from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
+from synthgen.synthesizers.trees_file import read_trees, storable, write_trees
 from synthgen.synthesizers.trees_losses import tree_losses
-from synthgen.tables.column import NUMBERS, Column
+from synthgen.tables.column import NUMBERS
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
-from synthgen.training.model_file import building_model, under, write_model
+from synthgen.training.model_file import building_model
 
 # Default smallest leaf: a tenth of the smallest learned class, so that the class does not disappear
 # among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
@@ -42,10 +37,6 @@ MIN_LEAF, MAX_LEAF, LEAF_PART = 20, 100, 200
 # A class is learned from 10 rows, or 1.5 leaves if that is more: with 1 leaf, a quarter to a half
 # of what sets the class apart was lost. A smaller class is resampled instead.
 MIN_ROWS, CLASS_LEAVES = 10, 1.5
-# Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
-BLOCK = 8192
-# How often a code is drawn again if it would copy a missing cell.
-REDRAWS = 8
 
 
 @final
@@ -87,6 +78,7 @@ class SequentialTrees(Synthesizer):
     Attributes:
         scope_: The rows used for each label: "all" if trees learned it, "class" if a bootstrap did.
         fallback_: Labels with fewer than 10 rows, for which a `SmoothedBootstrap` is used.
+        parts_: What trees learned about the class, then about each column.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -100,6 +92,7 @@ class SequentialTrees(Synthesizer):
 
     scope_: dict[Any, str]
     fallback_: tuple[Any, ...]
+    parts_: list[TreeColumn]
 
     def __init__(
         self,
@@ -130,60 +123,25 @@ class SequentialTrees(Synthesizer):
         response = (labels != np.argmax(counts)).astype(float)
         target = table.schema[table.schema.target]
         names = [target, *table.schema.features]
-        parts = [
+        found = [
             fit_bins(c, table.frame[c.name], response, _rng(seed, 0, j))
             if c.kind in ("categorical", "boolean", *NUMBERS)
             else None
             for j, c in enumerate(names)
         ]
         self._columns = table.schema.features
-        self._learned = [j for j, part in enumerate(parts[1:]) if part is not None]
-        self._bins = [part for part in parts if part is not None]
-        cells = [part.values(table.frame[part.column.name]) for part in self._bins]
-        self._relations = find_relations(self._bins, cells, int(_rng(seed, 1).integers(2**31)))
-        codes = _encoded(self._bins, cells, seed)
+        self._learned = [j for j, bins in enumerate(found[1:]) if bins is not None]
+        parts = [bins for bins in found if bins is not None]
+        cells = [bins.values(table.frame[bins.column.name]) for bins in parts]
+        relations = find_relations(parts, cells, int(_rng(seed, 1).integers(2**31)))
+        codes = _encoded(parts, cells, seed)
         least = min((counts[p] for p in positions if p not in few), default=len(labels))
         min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))
         with Progress(self.verbose) as progress:
-            self._grow(codes, cells, min_leaf, child_seed(seed, 3), progress)
-        self._stored = storable(table, self._bins)
-
-    def _grow(
-        self,
-        codes: np.ndarray,
-        cells: list[tuple[np.ndarray, np.ndarray]],
-        min_leaf: int,
-        seed: np.random.SeedSequence,
-        progress: Progress,
-    ) -> None:
-        """Train the trees of each column, and those of its last digits."""
-        progress.start("growing trees, column by column", total=len(self._bins))
-        settings: dict[str, Any] = {"trees": int(self.trees), "min_leaf": min_leaf}
-        features, width = np.empty((len(codes), 2 * len(self._bins)), np.uint16), 0
-        self._forests, self._digits = [], []
-        for j, (bins, relation) in enumerate(zip(self._bins, self._relations, strict=True)):
-            forest = digits = None
-            if j and not relation.is_derived:
-                own = codes[:, j].copy()
-                if relation.same:
-                    place = copied(relation, cells[: j + 1], self._bins[: j + 1])
-                    own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
-                before = np.ascontiguousarray(features[:, :width])
-                most = MOST_VALUES if bins.is_number else MOST_LEVELS
-                response = None if bins.width <= most else _shares_below(codes[:, j])
-                forest = grow(before, own, response, **settings, seed=child_seed(seed, j))
-            features[:, width] = codes[:, j]
-            width += 1
-            if forest is not None and bins.rounded:
-                zeros = bins.zeros(cells[j][0])
-                known = features[:, :width]
-                digits = learn_digits(bins, zeros, known, **settings, seed=child_seed(seed, j, 1))
-                if digits is not None:
-                    features[:, width] = np.where(cells[j][1], MISSING, zeros)
-                    width += 1
-            self._forests.append(forest)
-            self._digits.append(digits)
-            progress.update(j + 1)
+            settings = {"trees": int(self.trees), "min_leaf": min_leaf}
+            grown = _grown(parts, relations, cells, codes, settings, child_seed(seed, 3), progress)
+        self.parts_ = grown
+        self._stored = storable(table, parts)
 
     def _check_params(self) -> None:
         for name, least in (("trees", 1), ("min_leaf", 2)):
@@ -200,11 +158,13 @@ class SequentialTrees(Synthesizer):
             assert self._bootstrap is not None
             return self._bootstrap._sample(position, rows, seed)
         blocks = [
-            self._block(position, min(BLOCK, rows - start), child_seed(seed, start // BLOCK))
+            draw_block(
+                self.parts_, position, min(BLOCK, rows - start), child_seed(seed, start // BLOCK)
+            )
             for start in range(0, rows, BLOCK)
         ]
         learned = {
-            j: self._bins[i + 1].restore(
+            j: self.parts_[i + 1].bins.restore(
                 *(np.concatenate([block[i][part] for block in blocks]) for part in (0, 1))
             )
             for i, j in enumerate(self._learned)
@@ -215,74 +175,8 @@ class SequentialTrees(Synthesizer):
         ]
         return as_frame(series, [c.name for c in self._columns], rows)
 
-    def _block(
-        self, position: int, rows: int, seed: np.random.SeedSequence
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Generate the first `rows` rows of a block: for each column, values and a missing mask."""
-        rng = np.random.default_rng(seed)
-        places = self._places
-        codes = np.empty((rows, places[-1] + 2), np.uint16)
-        codes[:, 0] = self._bins[0].encode(np.array([position]))[0]
-        cells = [(np.full(rows, position), np.zeros(rows, bool))]
-        for j in range(1, len(self._bins)):
-            digits = self._digits[j]
-            uniform = rng.random((2 if digits is None else 3, BLOCK))[:, :rows]
-            values, gone, own = self._column(j, codes, cells, uniform)
-            codes[:, places[j]] = own
-            if digits is not None:
-                zeros = self._bins[j].zeros(values)
-                codes[:, places[j] + 1] = np.where(gone, MISSING, zeros)
-            cells.append((values, gone))
-        return cells[1:]
-
-    @property
-    def _places(self) -> list[int]:
-        """Position of each column among the predictors of the trees."""
-        extra = [digits is not None for digits in self._digits]
-        return [j + sum(extra[:j]) for j in range(len(extra))]
-
-    def _column(
-        self,
-        j: int,
-        codes: np.ndarray,
-        cells: list[tuple[np.ndarray, np.ndarray]],
-        uniform: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw one column given those before it: its values, missing mask and codes."""
-        bins, relation, forest = self._bins[j], self._relations[j], self._forests[j]
-        if relation.inputs:
-            return _summed(self._bins, relation, cells, bins)
-        if relation.decided_by >= 0:
-            by = codes[:, self._places[relation.decided_by]].astype(np.int64)
-            table = np.array(relation.codes)
-            own = table[np.minimum(by, len(table) - 1)]
-            gone = own < 0
-            values = bins.decode(np.where(gone, 0, own), uniform[1])
-            return values, gone, np.where(gone, MISSING, own)
-        assert forest is not None
-        own = _drawn(forest, codes, uniform[0], relation, bins, cells)
-        gone = own == MISSING
-        place = own.astype(np.int64) - bins.width
-        is_copy = (place >= 0) & ~gone
-        floor, ceiling = _limits(self._bins, relation, cells, bins)
-        inside = np.where(gone | is_copy, 0, own)
-        zeros, digits = None, self._digits[j]
-        if digits is not None:
-            codes[:, self._places[j]] = inside
-            zeros = digits.draw(codes, uniform[2]).astype(np.int64)
-        values = bins.decode(inside, uniform[1], floor, ceiling, zeros)
-        for i, k in enumerate(relation.same):
-            here = is_copy & (place == i)
-            source = comparable(self._bins[k], cells[k][0][here])
-            values[here] = own_values(bins, source)
-        moved = is_copy if floor is None and ceiling is None else ~gone
-        if moved.any():
-            own[moved] = bins.encode(values[moved])
-        return values, gone, own
-
     def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
-        parts = self._bins, self._relations, self._forests, self._digits
-        return tree_losses(*parts, table.frame)
+        return tree_losses(self.parts_, table.frame)
 
     # --- the file ---------------------------------------------------------------------------------
 
@@ -296,37 +190,21 @@ class SequentialTrees(Synthesizer):
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         # A class that only the bootstrap knows cannot go into a file.
         self.check_savable(dict.fromkeys(self.fallback_, 0))
-        if isinstance(self._stored, ModelFileError):
-            raise self._stored
-        columns, target, notes = self._stored
-        stored = [target, *(columns[j] for j in self._learned)]
-        entries, tensors = [], {}
-        for i, (bins, relation, forest, digits) in enumerate(
-            zip(self._bins, self._relations, self._forests, self._digits, strict=True)
-        ):
-            described, arrays = renamed(bins, stored[i]).state()
-            tensors |= {f"{i}/bins/{k}": v for k, v in arrays.items()}
-            entry = {"bins": described, "relation": relation.to_json()}
-            if forest is not None:
-                tensors |= {f"{i}/trees/{k}": v for k, v in forest.state().items()}
-            if digits is not None:
-                tensors |= {f"{i}/digits/{k}": v for k, v in digits.state().items()}
-            entries.append(entry)
-        kept = [c for c in self.schema_.classes if c in target.categories]
+        stored = self._stored
+        if isinstance(stored, ModelFileError):
+            raise stored
+        categories = stored.target.categories
+        kept = [c for c in self.schema_.classes if c in categories]
         header = {
             "class": type(self).__name__,
             "params": {"trees": self.trees, "min_leaf": self.min_leaf},
-            "target": target.to_json(),
+            "target": stored.target.to_json(),
             "counts": [rounded_count(self.counts_[c]) for c in kept],
-            "positions": [target.categories.index(c) for c in self.classes_],
+            "positions": [categories.index(c) for c in self.classes_],
             "scope": list(self.scope_.values()),
-            "columns": [c.to_json() for c in columns],
-            "learned": self._learned,
-            "parts": entries,
-            "coarsened": notes,
         }
-        write_model(path, header, tensors)
-        return notes
+        write_trees(path, header, stored, self._learned, self.parts_)
+        return stored.notes
 
     @classmethod
     def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
@@ -337,51 +215,20 @@ class SequentialTrees(Synthesizer):
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
         model = cls(**header["params"])
         model._check_params()
-        target = Column.from_json(header["target"])
-        columns = tuple(map(Column.from_json, header["columns"]))
-        learned = header["learned"]
-        if not (isinstance(learned, list) and learned == sorted(set(learned))):
-            raise ValueError("learned columns are not in order")
-        if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
-            raise ValueError("a learned column that the table lacks")
-        model._bins, model._relations, model._forests, model._digits = [], [], [], []
-        used, place = set(), 0
-        kinds = [target, *(columns[j] for j in learned)]
-        for i, (column, entry) in enumerate(zip(kinds, header["parts"], strict=True)):
-            found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
-            used |= set(found)
-            bins = Bins.from_state(column, entry["bins"], under(found, f"{i}/bins/"))
-            model._bins.append(bins)
-            relation = Relation.from_json(entry["relation"], model._bins)
-            model._relations.append(relation)
-            forest = digits = None
-            if i and not relation.is_derived:
-                width = bins.width + len(relation.same)
-                forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
-            place += 1
-            if last := under(found, f"{i}/digits/"):
-                if forest is None or not bins.rounded:
-                    raise ValueError("last digits of a column that has none")
-                digits = Forest.from_state(last, place, MOST_ZEROS + 1)
-                place += 1
-            model._forests.append(forest)
-            model._digits.append(digits)
-        if unknown := set(tensors) - used:
-            raise ValueError(f"an unknown array {min(unknown)!r}")
-        model._columns, model._learned = columns, learned
-        model.schema_ = Schema((*columns, target), target.name)
+        stored, model._learned, model.parts_ = read_trees(header, tensors)
+        model._stored, model._columns, target = stored, stored.columns, stored.target
+        model.schema_ = Schema((*stored.columns, target), target.name)
         counts = header["counts"]
         if not all(type(n) is int and n >= 1 for n in counts):
             raise ValueError(f"counts are {counts}")
         model.counts_ = dict(zip(target.categories, counts, strict=True))
         positions = header["positions"]
-        coded = set(model._bins[0].low.tolist())
+        coded = set(model.parts_[0].bins.low.tolist())
         if not positions or not all(type(p) is int and p in coded for p in positions):
             raise ValueError(f"classes are {positions}")
         model.classes_ = tuple(target.categories[p] for p in positions)
         model.scope_ = dict.fromkeys(model.classes_, "all")
         model.fallback_, model._bootstrap = (), None
-        model._stored = columns, target, header["coarsened"]
         return model
 
 
@@ -394,9 +241,47 @@ def _rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
     return np.random.default_rng(child_seed(seed, *key))
 
 
+def _grown(
+    parts: list[Bins],
+    relations: list[Relation],
+    cells: list[Cells],
+    codes: np.ndarray,
+    settings: dict[str, Any],
+    seed: np.random.SeedSequence,
+    progress: Progress,
+) -> list[TreeColumn]:
+    """Train the trees of each column, and those of its last digits."""
+    progress.start("growing trees, column by column", total=len(parts))
+    features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
+    found: list[TreeColumn] = []
+    for j, (bins, relation) in enumerate(zip(parts, relations, strict=True)):
+        forest = digits = None
+        if j and not relation.is_derived:
+            own = codes[:, j].copy()
+            if relation.same:
+                place = copied(relation, cells[: j + 1], parts[: j + 1])
+                own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
+            before = np.ascontiguousarray(features[:, :width])
+            most = MOST_VALUES if bins.is_number else MOST_LEVELS
+            response = None if bins.width <= most else _shares_below(codes[:, j])
+            forest = grow(before, own, response, **settings, seed=child_seed(seed, j))
+        features[:, width] = codes[:, j]
+        width += 1
+        if forest is not None and bins.rounded:
+            zeros = bins.zeros(cells[j][0])
+            known = features[:, :width]
+            digits = learn_digits(bins, zeros, known, **settings, seed=child_seed(seed, j, 1))
+            if digits is not None:
+                features[:, width] = np.where(cells[j][1], MISSING, zeros)
+                width += 1
+        found.append(TreeColumn(bins, relation, forest, digits))
+        progress.update(j + 1)
+    return found
+
+
 def _encoded(
     parts: list[Bins],
-    cells: list[tuple[np.ndarray, np.ndarray]],
+    cells: list[Cells],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
     """Encode all rows as codes, uint16 of shape (rows, columns).
@@ -421,69 +306,3 @@ def _shares_below(codes: np.ndarray) -> np.ndarray:
     """Compute each row's mid-rank as a share: rows with a lower code plus half of the ties."""
     counts = np.bincount(codes, minlength=MISSING + 1)
     return ((np.cumsum(counts) - counts / 2) / len(codes))[codes]
-
-
-def _drawn(
-    forest: Forest,
-    codes: np.ndarray,
-    uniform: np.ndarray,
-    relation: Relation,
-    bins: Bins,
-    cells: list[tuple[np.ndarray, np.ndarray]],
-) -> np.ndarray:
-    """Draw codes from the leaves; redraw, up to `REDRAWS` times, copies of missing cells."""
-    width, is_bin = bins.width, None if bins.exact.all() else ~bins.exact
-    own = forest.draw(codes, uniform, is_bin)
-    for again in range(1, REDRAWS + 1):
-        lost = np.zeros(len(own), dtype=bool)
-        for i, k in enumerate(relation.same):
-            lost |= (own == width + i) & cells[k][1]
-        if not lost.any():
-            break
-        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0], is_bin)
-        if again == REDRAWS:
-            own[lost & (own >= width) & (own != MISSING)] = width // 2
-    return own
-
-
-def _summed(
-    parts: list[Bins],
-    relation: Relation,
-    cells: list[tuple[np.ndarray, np.ndarray]],
-    bins: Bins,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute a column that is a weighted sum of others: its values, missing mask and codes."""
-    gone = np.any([cells[k][1] for k in relation.inputs], 0)
-    total = relation.constant + sum(
-        weight * parts[k].plain(cells[k][0])
-        for k, weight in zip(relation.inputs, relation.weights, strict=True)
-    )
-    values = bins.from_plain(np.asarray(total))
-    return values, gone, np.where(gone, MISSING, bins.encode(values))
-
-
-def _limits(
-    parts: list[Bins],
-    relation: Relation,
-    cells: list[tuple[np.ndarray, np.ndarray]],
-    bins: Bins,
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Compute the lower and upper limits that earlier columns set for each value of a column."""
-    floor = ceiling = None
-    gaps = iter(relation.gaps)
-    for k in relation.floors:
-        values, gone = cells[k]
-        least = own_values(bins, comparable(parts[k], values) + _like(bins, next(gaps)))
-        least = np.where(gone, bins.limits[0], least)
-        floor = least if floor is None else np.maximum(floor, least)
-    for k in relation.ceilings:
-        values, gone = cells[k]
-        most = own_values(bins, comparable(parts[k], values) - _like(bins, next(gaps)))
-        most = np.where(gone, bins.limits[1], most)
-        ceiling = most if ceiling is None else np.minimum(ceiling, most)
-    return floor, ceiling
-
-
-def _like(bins: Bins, gap: float) -> int | float:
-    """The gap as a number of the column's type, because ticks are whole numbers."""
-    return int(gap) if bins.column.kind == "datetime" else gap

@@ -1,23 +1,43 @@
-"""Reduce what trees learned about columns to what a model file may hold."""
+"""The file of trees: what it may hold of the columns, writing it and reading it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
 from synthgen.encoding.encoder import Encoder
 from synthgen.errors import ModelFileError
-from synthgen.synthesizers.bins import LARGEST_STEP, Bins
+from synthgen.synthesizers.bins import LARGEST_STEP, MOST_ZEROS, Bins
+from synthgen.synthesizers.forest import Forest
+from synthgen.synthesizers.relations import Relation
+from synthgen.synthesizers.tree_columns import TreeColumn
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.table import Table
+from synthgen.training.model_file import under, write_model
 
 
-def storable(
-    table: Table, parts: list[Bins]
-) -> tuple[tuple[Column, ...], Column, list[str]] | ModelFileError:
-    """The features and the target as a file may hold them, with notes; or why it may not."""
+@dataclass(frozen=True)
+class Storable:
+    """The columns of a table as a file may hold them.
+
+    Attributes:
+        columns: The features.
+        target: The target.
+        notes: A sentence for each column that was coarsened.
+    """
+
+    columns: tuple[Column, ...]
+    target: Column
+    notes: list[str]
+
+
+def storable(table: Table, parts: list[Bins]) -> Storable | ModelFileError:
+    """The columns of `table` as a file may hold them; or why it may not."""
     schema = table.schema
     target = schema[schema.target]
     for bins in parts:
@@ -39,7 +59,7 @@ def storable(
         if original.kind in NUMBERS and original.name in by_name:
             column = _with_limits(column, original, by_name[original.name])
         found.append(column)
-    return tuple(found[:-1]), found[-1], notes
+    return Storable(tuple(found[:-1]), found[-1], notes)
 
 
 def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
@@ -52,7 +72,7 @@ def _with_limits(column: Column, original: Column, bins: Bins) -> Column:
     return replace(column, lower=low, upper=high, step=step, spikes=tuple(spikes))
 
 
-def renamed(bins: Bins, column: Column) -> Bins:
+def _renamed(bins: Bins, column: Column) -> Bins:
     """`bins` for `column`, which may name fewer categories."""
     if column.kind not in LEVELS:
         return replace(bins, column=column)
@@ -60,3 +80,84 @@ def renamed(bins: Bins, column: Column) -> Bins:
     names = [bins.column.categories[p] for p in bins.low]
     low = np.array([places[type(n), n] for n in names], dtype=np.int64)
     return replace(bins, column=column, low=low, high=low)
+
+
+def write_trees(
+    path: str | os.PathLike[str],
+    header: dict[str, Any],
+    stored: Storable,
+    learned: list[int],
+    parts: Sequence[TreeColumn],
+) -> None:
+    """Write trees to a model file.
+
+    Args:
+        path: Path of the file.
+        header: The class, its arguments, and what the file holds of the classes.
+        stored: The columns as the file may hold them.
+        learned: Positions of the learned columns among the features.
+        parts: What trees learned about the class and each learned column.
+    """
+    kinds = [stored.target, *(stored.columns[j] for j in learned)]
+    entries, tensors = [], {}
+    for i, (column, part) in enumerate(zip(kinds, parts, strict=True)):
+        described, arrays = _renamed(part.bins, column).state()
+        tensors |= {f"{i}/bins/{k}": v for k, v in arrays.items()}
+        for name, forest in (("trees", part.forest), ("digits", part.digits)):
+            if forest is not None:
+                tensors |= {f"{i}/{name}/{k}": v for k, v in forest.state().items()}
+        entries.append({"bins": described, "relation": part.relation.to_json()})
+    more = {
+        "columns": [c.to_json() for c in stored.columns],
+        "learned": learned,
+        "parts": entries,
+        "coarsened": stored.notes,
+    }
+    write_model(path, header | more, tensors)
+
+
+def read_trees(
+    header: dict[str, Any], tensors: dict[str, Any]
+) -> tuple[Storable, list[int], list[TreeColumn]]:
+    """Read what `write_trees` wrote.
+
+    Args:
+        header: Header of the file.
+        tensors: Arrays of the file, by name.
+
+    Returns:
+        The columns, the positions of the learned ones, and what trees learned about them.
+
+    Raises:
+        ValueError: A value is not one that `write_trees` writes. Other values may raise other
+            exceptions.
+    """
+    target = Column.from_json(header["target"])
+    columns = tuple(map(Column.from_json, header["columns"]))
+    learned = header["learned"]
+    if not (isinstance(learned, list) and learned == sorted(set(learned))):
+        raise ValueError("learned columns are not in order")
+    if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
+        raise ValueError("a learned column that the table lacks")
+    parts: list[TreeColumn] = []
+    used, place = set(), 0  # position of the next predictor of the trees
+    kinds = [target, *(columns[j] for j in learned)]
+    for i, (column, entry) in enumerate(zip(kinds, header["parts"], strict=True)):
+        found = {k: v for k, v in tensors.items() if k.startswith(f"{i}/")}
+        used |= set(found)
+        bins = Bins.from_state(column, entry["bins"], under(found, f"{i}/bins/"))
+        relation = Relation.from_json(entry["relation"], [*(p.bins for p in parts), bins])
+        forest = digits = None
+        if i and not relation.is_derived:
+            width = bins.width + len(relation.same)
+            forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
+        place += 1
+        if last := under(found, f"{i}/digits/"):
+            if forest is None or not bins.rounded:
+                raise ValueError("last digits of a column that has none")
+            digits = Forest.from_state(last, place, MOST_ZEROS + 1)
+            place += 1
+        parts.append(TreeColumn(bins, relation, forest, digits))
+    if unknown := set(tensors) - used:
+        raise ValueError(f"an unknown array {min(unknown)!r}")
+    return Storable(columns, target, header["coarsened"]), learned, parts

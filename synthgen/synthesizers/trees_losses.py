@@ -9,7 +9,8 @@ import pandas as pd
 
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import SHARE_UNITS, Forest
-from synthgen.synthesizers.relations import Relation, copied
+from synthgen.synthesizers.relations import copied
+from synthgen.synthesizers.tree_columns import TreeColumn
 
 # A code that a leaf does not hold counts as half a unit of the leaf's shares.
 UNSEEN_SHARE = 0.5 / SHARE_UNITS
@@ -17,13 +18,7 @@ UNSEEN_SHARE = 0.5 / SHARE_UNITS
 LEAST_SHARE = 0.01
 
 
-def tree_losses(
-    parts: Sequence[Bins],
-    relations: Sequence[Relation],
-    forests: Sequence[Forest | None],
-    digits: Sequence[Forest | None],
-    frame: pd.DataFrame,
-) -> np.ndarray:
+def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
     """Losses of rows under trees: relative to the other rows, and by column.
 
     The relative loss compares the shares in the file with the shares among the other rows of
@@ -33,10 +28,7 @@ def tree_losses(
     likelihood does, because much of a likelihood only says how common a row is.
 
     Args:
-        parts: The codes of the class and of each learned column.
-        relations: The relation of each of these columns to the columns before it.
-        forests: The trees of each column; None if other columns determine it.
-        digits: The trees of each column's last digits; None if it has none.
+        parts: What trees learned about the class and each learned column.
         frame: The rows, with the columns of `parts`.
 
     Returns:
@@ -58,24 +50,24 @@ def tree_losses(
         each[:, 0, *place] = -np.log(np.maximum(shares.mean(0), UNSEEN_SHARE))
         each[:, 1, *place] = (shares == 0).mean(0)
 
-    for j, (bins, relation, forest) in enumerate(zip(parts, relations, forests, strict=True)):
+    for j, part in enumerate(parts):
+        bins, relation = part.bins, part.relation
         values, gone = _cells(bins, frame)
         cells.append((values, gone))
         own = np.full(len(frame), MISSING, np.int64)
         own[~gone] = bins.encode(values[~gone])
         own[own < 0] = MISSING
-        if forest is not None:
+        if part.forest is not None:
             of_leaf = own
             if relation.same:
-                place = copied(relation, cells, parts[: j + 1])
+                place = copied(relation, cells, [p.bins for p in parts[: j + 1]])
                 of_leaf = np.where(place >= 0, bins.width + place, own)
-            score(forest, of_leaf, (j, 0))
+            score(part.forest, of_leaf, (j, 0))
         known[:, width] = own
         width += 1
-        last = digits[j]
-        if last is not None:
+        if part.digits is not None:
             zeros = np.where(gone, MISSING, bins.zeros(values))
-            score(last, zeros, (j, 1))
+            score(part.digits, zeros, (j, 1))
             known[:, width] = zeros
             width += 1
     return np.hstack([relative[:, None], each.sum((2, 3)), each.reshape(len(frame), -1)])

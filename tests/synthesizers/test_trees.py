@@ -19,7 +19,8 @@ from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers import trees as module
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.forest import grow
-from synthgen.synthesizers.trees import BLOCK, SequentialTrees
+from synthgen.synthesizers.tree_columns import BLOCK
+from synthgen.synthesizers.trees import SequentialTrees
 from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model, write_model
 
@@ -128,7 +129,7 @@ def two_meters(rows: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
 def test_last_digits_depend_on_other_columns_as_in_training() -> None:
     X, y = two_meters(2500, 0)
     model = SequentialTrees(random_state=0).fit(X, y)
-    learned = [b.column.name for b, d in zip(model._bins, model._digits, strict=True) if d]
+    learned = [part.bins.column.name for part in model.parts_ if part.digits is not None]
     assert learned == ["east", "north"]  # nothing tells the last digits of "other"
     made = model.sample(1000, label=True, random_state=0)
     for name in ("east", "north"):
@@ -187,7 +188,7 @@ def test_no_value_that_few_rows_hold_is_made_or_stored(tmp_path: Path) -> None:
 def test_each_code_is_held_by_five_training_rows() -> None:
     X, y = table()
     model = SequentialTrees(classes=["late", "paid"], random_state=0).fit(X, y)
-    for bins in model._bins:
+    for bins in (part.bins for part in model.parts_):
         series = y if bins.column.name == "y" else X[bins.column.name]
         values, gone = bins.values(series)
         counts = np.bincount(bins.encode(values[~gone]), minlength=bins.width)

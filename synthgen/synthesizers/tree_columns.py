@@ -1,0 +1,180 @@
+"""What trees learned about each column, and how its cells are drawn given the columns before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
+from synthgen.synthesizers.forest import Forest
+from synthgen.synthesizers.relations import Relation, comparable, own_values
+
+# Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
+BLOCK = 8192
+# How often a code is drawn again if it would copy a missing cell.
+REDRAWS = 8
+
+# Values of a column and a mask of its missing cells, each of shape (rows,).
+Cells = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TreeColumn:
+    """What trees learned about the class or about one column.
+
+    Attributes:
+        bins: The codes of its cells.
+        relation: Its exact relation to the columns before it.
+        forest: The trees that predict its code. None for the class, and if other columns
+            determine it.
+        digits: The trees that predict its last digits. None if it has none.
+    """
+
+    bins: Bins
+    relation: Relation
+    forest: Forest | None
+    digits: Forest | None
+
+
+def draw_block(
+    columns: Sequence[TreeColumn], position: int, rows: int, seed: np.random.SeedSequence
+) -> list[Cells]:
+    """Generate the first `rows` rows of a block.
+
+    Args:
+        columns: The class, then each learned column.
+        position: Position of the class in the schema.
+        rows: Number of rows, at most `BLOCK`.
+        seed: Seed of the block.
+
+    Returns:
+        The values and the missing mask of each learned column.
+    """
+    rng = np.random.default_rng(seed)
+    places = _places(columns)
+    codes = np.empty((rows, places[-1] + 2), np.uint16)
+    codes[:, 0] = columns[0].bins.encode(np.array([position]))[0]
+    cells = [(np.full(rows, position), np.zeros(rows, bool))]
+    for j, column in enumerate(columns[1:], start=1):
+        uniform = rng.random((2 if column.digits is None else 3, BLOCK))[:, :rows]
+        values, gone, own = _drawn(columns[: j + 1], places, codes, cells, uniform)
+        codes[:, places[j]] = own
+        if column.digits is not None:
+            codes[:, places[j] + 1] = np.where(gone, MISSING, column.bins.zeros(values))
+        cells.append((values, gone))
+    return cells[1:]
+
+
+def _places(columns: Sequence[TreeColumn]) -> list[int]:
+    """Position of each column among the predictors of the trees."""
+    extra = [column.digits is not None for column in columns]
+    return [j + sum(extra[:j]) for j in range(len(extra))]
+
+
+def _drawn(
+    columns: Sequence[TreeColumn],
+    places: list[int],
+    codes: np.ndarray,
+    cells: list[Cells],
+    uniform: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the last of `columns` given those before it: its values, missing mask and codes."""
+    column, before, place = columns[-1], [c.bins for c in columns[:-1]], places[len(columns) - 1]
+    bins, relation = column.bins, column.relation
+    if relation.inputs:
+        return _summed(before, relation, cells, bins)
+    if relation.decided_by >= 0:
+        by = codes[:, places[relation.decided_by]].astype(np.int64)
+        table = np.array(relation.codes)
+        own = table[np.minimum(by, len(table) - 1)]
+        gone = own < 0
+        values = bins.decode(np.where(gone, 0, own), uniform[1])
+        return values, gone, np.where(gone, MISSING, own)
+    assert column.forest is not None
+    own = _codes(column.forest, codes, uniform[0], relation, bins, cells)
+    gone = own == MISSING
+    copied = own.astype(np.int64) - bins.width
+    is_copy = (copied >= 0) & ~gone
+    floor, ceiling = _limits(before, relation, cells, bins)
+    inside = np.where(gone | is_copy, 0, own)
+    zeros = None
+    if column.digits is not None:
+        codes[:, place] = inside
+        zeros = column.digits.draw(codes, uniform[2]).astype(np.int64)
+    values = bins.decode(inside, uniform[1], floor, ceiling, zeros)
+    for i, k in enumerate(relation.same):
+        here = is_copy & (copied == i)
+        source = comparable(before[k], cells[k][0][here])
+        values[here] = own_values(bins, source)
+    moved = is_copy if floor is None and ceiling is None else ~gone
+    if moved.any():
+        own[moved] = bins.encode(values[moved])
+    return values, gone, own
+
+
+def _codes(
+    forest: Forest,
+    codes: np.ndarray,
+    uniform: np.ndarray,
+    relation: Relation,
+    bins: Bins,
+    cells: list[Cells],
+) -> np.ndarray:
+    """Draw codes from the leaves; redraw, up to `REDRAWS` times, copies of missing cells."""
+    width, is_bin = bins.width, None if bins.exact.all() else ~bins.exact
+    own = forest.draw(codes, uniform, is_bin)
+    for again in range(1, REDRAWS + 1):
+        lost = np.zeros(len(own), dtype=bool)
+        for i, k in enumerate(relation.same):
+            lost |= (own == width + i) & cells[k][1]
+        if not lost.any():
+            break
+        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0], is_bin)
+        if again == REDRAWS:
+            own[lost & (own >= width) & (own != MISSING)] = width // 2
+    return own
+
+
+def _summed(
+    parts: list[Bins],
+    relation: Relation,
+    cells: list[Cells],
+    bins: Bins,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute a column that is a weighted sum of others: its values, missing mask and codes."""
+    gone = np.any([cells[k][1] for k in relation.inputs], 0)
+    total = relation.constant + sum(
+        weight * parts[k].plain(cells[k][0])
+        for k, weight in zip(relation.inputs, relation.weights, strict=True)
+    )
+    values = bins.from_plain(np.asarray(total))
+    return values, gone, np.where(gone, MISSING, bins.encode(values))
+
+
+def _limits(
+    parts: list[Bins],
+    relation: Relation,
+    cells: list[Cells],
+    bins: Bins,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Compute the lower and upper limits that earlier columns set for each value of a column."""
+    floor = ceiling = None
+    gaps = iter(relation.gaps)
+    for k in relation.floors:
+        values, gone = cells[k]
+        least = own_values(bins, comparable(parts[k], values) + _like(bins, next(gaps)))
+        least = np.where(gone, bins.limits[0], least)
+        floor = least if floor is None else np.maximum(floor, least)
+    for k in relation.ceilings:
+        values, gone = cells[k]
+        most = own_values(bins, comparable(parts[k], values) - _like(bins, next(gaps)))
+        most = np.where(gone, bins.limits[1], most)
+        ceiling = most if ceiling is None else np.minimum(ceiling, most)
+    return floor, ceiling
+
+
+def _like(bins: Bins, gap: float) -> int | float:
+    """The gap as a number of the column's type, because ticks are whole numbers."""
+    return int(gap) if bins.column.kind == "datetime" else gap
