@@ -245,7 +245,7 @@ def synthetic(
         model.fit(X, y)
         fit = time.perf_counter() - start
         history = next(iter(model.history_.values()))
-        sampler = next(iter(model._models.values())).sampler
+        sampler = next(iter(model.networks_.values())).sampler
         for steps in (None, *solver):
             if steps is not None:
                 assert isinstance(sampler, flow.Flow)

@@ -34,7 +34,8 @@ from synthgen import CTGAN, TVAE, TabFlow, fit_many
 from synthgen.training import making
 from synthgen.training.batched import SideBySide
 from synthgen.training.learner import AT_ONCE
-from synthgen.training.runner import History, Task, _Run
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History, TrainingRun
 
 HERE = Path(__file__).resolve().parent
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
@@ -110,11 +111,11 @@ class Machine:
         found[0].learner.train()
         return found[0]
 
-    def run(self, make: Any, **params: Any) -> _Run:
+    def run(self, make: Any, **params: Any) -> TrainingRun:
         task = self.task(make, **params)
-        return _Run(task.learner, 10_000, task.generator)
+        return TrainingRun(task.learner, 10_000, task.generator)
 
-    def each(self, at: _Run, steps: int) -> float:
+    def each(self, at: TrainingRun, steps: int) -> float:
         """Milliseconds of a step, once the graphs are captured."""
         until(at, at.step + 2 * AT_ONCE)
         before = at.step
@@ -162,7 +163,7 @@ class Machine:
             self.X, self.y = table(600, columns)
             at = self.run(make, batch_size=60)  # small enough to draw 16 steps of 200 columns
             at.advance()
-            made = self.counted(lambda at=at: at._updates(AT_ONCE)) / AT_ONCE
+            made = self.counted(lambda at=at: at.updates(AT_ONCE)) / AT_ONCE
             products = sum(self.counter.launches[name] for name in ("mm", "addmm", "bmm"))
             found[f"an update, {columns} columns"] = round(made, 1)
             found[f"products in it, {columns} columns"] = products / AT_ONCE
@@ -171,7 +172,7 @@ class Machine:
         if tasks[0].look is not None:
             at_once = SideBySide(tasks)
             found["a look of 3 networks"] = self.counted(
-                lambda: at_once._look([0, 1, 2], 1, [History({}) for _ in tasks])
+                lambda: at_once.look([0, 1, 2], 1, [History({}) for _ in tasks])
             )
         task = tasks[0]
         task.learner.eval()
@@ -243,13 +244,13 @@ class Machine:
         }
 
 
-def until(at: _Run, step: int) -> None:
+def until(at: TrainingRun, step: int) -> None:
     while at.step < step:
         if not at.advance():
             raise MemoryError(f"memory does not suffice for a batch of {at.learner.batch}")
 
 
-def profiled(at: _Run, sync: Callable[[], None]) -> dict[str, Any]:
+def profiled(at: TrainingRun, sync: Callable[[], None]) -> dict[str, Any]:
     """Kernels of a step and their time, of one replay."""
     from torch.profiler import ProfilerActivity, profile
 

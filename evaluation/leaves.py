@@ -32,7 +32,7 @@ from trees import JUDGED_ON
 import synthgen.metrics.battery as of_battery
 from synthgen.encoding.matrix import Matrix
 from synthgen.exposure.membership import Attack, strongest, suspicions
-from synthgen.exposure.release import _audited, _both
+from synthgen.exposure.release import audited_rows, both_sides
 from synthgen.exposure.shadows import halves, shadow, through_a_file
 from synthgen.metrics.arithmetic import Arithmetic
 from synthgen.metrics.detectors import detectors
@@ -91,9 +91,9 @@ def grow(
             fitted = model.fit(X, told[drawn]).tree_
         else:
             fitted = DecisionTreeRegressor(**settings).fit(X, response[drawn]).tree_
-        nodes = forest._nodes(fitted)
+        nodes = forest.tree_nodes(fitted)
         parts.append((nodes, *filled(nodes, before, told, drawn, names, rng)))
-    return forest._joined(parts)
+    return forest.joined(parts)
 
 
 def filled(
@@ -104,12 +104,12 @@ def filled(
     names: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `forest._filled`, with noise, shrinkage and rounding."""
+    """As the leaves of `forest`, with noise, shrinkage and rounding."""
     feature, right = nodes["feature"], nodes["right"]
     is_leaf, width = feature < 0, len(names)
     empty = Shares(np.zeros(1, np.int64), np.zeros(0, np.uint16))
     one = forest.Forest(
-        np.zeros(1, np.int32), **nodes, leaf=forest._numbered(feature), shares=empty, codes=names
+        np.zeros(1, np.int32), **nodes, leaf=forest.leaf_numbers(feature), shares=empty, codes=names
     )
     leaves = one.leaves(before, np.zeros(len(before), np.int64))
     counts = np.zeros((int(is_leaf.sum()), width))
@@ -147,16 +147,16 @@ def attacked(model: Any, train: pd.DataFrame, held: pd.DataFrame) -> Attack:
     """The worst attack of `synthgen.privacy` on the file, on rows of the class."""
     source = seed_sequence(0)
     file, _ = through_a_file(model)
-    whole, member = _both(train, held, "target", None)
+    whole, member = both_sides(train, held, "target", None)
     device = torch.device("cpu")
-    audited, asked = _audited(file, whole, member, True, device, child_seed(source, 0))
+    audited, asked = audited_rows(file, whole, member, True, device, child_seed(source, 0))
     rows = audited.rows
-    losses, learned = [file._losses(rows, source)], []
+    losses, learned = [file.losses(rows, source)], []
     for pair in range(2):
         first = halves(audited.table, child_seed(source, 2, pair))
         for k, half in enumerate((first, ~first)):
             other = shadow(model, audited, half, child_seed(source, 3, pair, k))
-            losses.append(other._losses(rows, source))
+            losses.append(other.losses(rows, source))
             learned.append(half[audited.asked])
     found = suspicions(losses[0], np.stack(losses[1:]), np.stack(learned), child_seed(source, 4))
     rare = rows.frame["target"].astype(bool).to_numpy()
@@ -191,8 +191,8 @@ class Judge:
         some = [cells[rng.permutation(len(cells))[:rows]] for cells in (self.held, sample)]
         y = np.repeat([False, True], rows)
         features = np.vstack([detector.features(cells) for cells in some])
-        told = of_battery.out_of_fold(detector, features, y, of_battery._folds(y, rng), 0)
-        return of_battery.Told(*of_battery._area(y, told))
+        told = of_battery.out_of_fold(detector, features, y, of_battery.stratified_folds(y, rng), 0)
+        return of_battery.Told(*of_battery.delong_area(y, told))
 
     def figures(self, made: pd.DataFrame) -> dict[str, float]:
         """The published two-sample score, and each detector's value of the battery."""

@@ -56,7 +56,7 @@ from synthgen.tables.table import Table
 from synthgen.training.blocks import BFLOAT16
 from synthgen.training.device import resolve
 from synthgen.training.learner import AT_ONCE
-from synthgen.training.runner import REPORT_EVERY, _Run
+from synthgen.training.training_run import REPORT_EVERY, TrainingRun
 
 BATCH, EPOCHS, WARM, SEEDS, TOLD_ROWS = 500, 300, 10, 3, 5_000
 OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
@@ -129,7 +129,7 @@ def ours(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespa
     asked, task = clock(lambda: next(asking.fit_steps(X, y)))
     n_labels, size = task.learner.data.n_labels, task.learner.sampler.rows
     budget = asking.budget(encoder.layout, n_labels, len(frame), size)
-    run = _Run(task.learner, 10**5, task.generator)
+    run = TrainingRun(task.learner, 10**5, task.generator)
     task.learner.train()
 
     def until(step: int) -> None:
@@ -148,7 +148,7 @@ def ours(name: str, frame: pd.DataFrame, clock: Clock, options: argparse.Namespa
     else:
         steps = [each(AT_ONCE) for _ in range(-(-options.steps // AT_ONCE))]
     with Operations() as operations:
-        run._updates(AT_ONCE)
+        run.updates(AT_ONCE)
     result = {
         "encode_s": fit + transform,
         "infer_s": infer,

@@ -34,7 +34,8 @@ from synthgen.augmentation.rejection import guarded_sample
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 from synthgen.synthesizers.flow import TabFlow
 from synthgen.training.checkpoint import Checkpoint
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 Make = Callable[..., Synthesizer]
 

@@ -25,6 +25,19 @@ def benchmark(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(path.name for path in EVALUATION.glob("*.py")))
+def test_every_script_starts(script: str):
+    """It prints its help; a script without options is imported, which runs nothing."""
+    options = "ArgumentParser(" in (EVALUATION / script).read_text()
+    command = [script, "--help"] if options else ["-c", f"import {script.removesuffix('.py')}"]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=EVALUATION, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ") == options
+
+
 def test_a_column_of_more_levels_than_boosting_takes():
     scope = benchmark("scope")
     city = np.arange(1200) % 400

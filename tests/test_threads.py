@@ -46,21 +46,21 @@ def test_a_small_network_is_trained_and_sampled_with_one_thread(monkeypatch: pyt
     from checks import mixed
 
     from synthgen.encoding.layout import Encoded
-    from synthgen.synthesizers.tvae import _Decoder, _TVAELearner
+    from synthgen.synthesizers.tvae import Decoder, TVAELearner
 
     seen: list[int] = []
-    step, made = _TVAELearner.step, _Decoder.made
+    step, made = TVAELearner.step, Decoder.made
 
-    def watched_step(self: _TVAELearner, drawn: dict[str, torch.Tensor]) -> torch.Tensor:
+    def watched_step(self: TVAELearner, drawn: dict[str, torch.Tensor]) -> torch.Tensor:
         seen.append(torch.get_num_threads())
         return step(self, drawn)
 
-    def watched(self: _Decoder, drawn: dict[str, torch.Tensor], label: int) -> Encoded:
+    def watched(self: Decoder, drawn: dict[str, torch.Tensor], label: int) -> Encoded:
         seen.append(torch.get_num_threads())
         return made(self, drawn, label)
 
-    monkeypatch.setattr(_TVAELearner, "step", watched_step)
-    monkeypatch.setattr(_Decoder, "made", watched)
+    monkeypatch.setattr(TVAELearner, "step", watched_step)
+    monkeypatch.setattr(Decoder, "made", watched)
     X, y = mixed()
     model = TVAE(classes=["rare"], scope="class", steps=2, device="cpu", random_state=0).fit(X, y)
     model.sample(5, label="rare")

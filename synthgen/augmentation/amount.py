@@ -118,6 +118,25 @@ def default_amount(
     return additions
 
 
+def rows_to_add(rows: int, most: int, ratio: Amount) -> int:
+    """Number of new rows that a ratio asks for; both `augment` and `Oversampler` use it.
+
+    Args:
+        rows: Number of rows of the class.
+        most: Number of rows of the most frequent class.
+        ratio: Rows of the class afterwards (real and new), divided by `most`; "double": as many new
+            rows as real ones.
+
+    Returns:
+        The number; 0 if the class already has the ratio.
+
+    Example:
+        >>> rows_to_add(60, 1000, 0.3), rows_to_add(60, 1000, "double"), rows_to_add(400, 1000, 0.3)
+        (240, 60, 0)
+    """
+    return rows if ratio == "double" else max(0, round(cast(float, ratio) * most) - rows)
+
+
 def amounts(
     counts: dict[Any, int],
     labels: Sequence[Any],
@@ -145,24 +164,23 @@ def amounts(
     _check_amount(ratio, n_samples)
     if n_samples is not None:
         return [Addition(label, int(n_samples), "as asked for") for label in labels]
-    if ratio == "double":
-        return [Addition(c, counts[c], f"doubles its {counts[c]:,} rows") for c in labels]
     if ratio is None:
         return default_amount(counts, labels)
     most = max(counts, key=lambda c: counts[c])
-    wanted = cast(float, ratio)
     found = []
     for label in labels:
         rows = counts[label]
-        share = round(wanted * counts[most]) - rows
-        if share < 1:
+        share = rows_to_add(rows, counts[most], ratio)
+        if not share:
             raise UsageError(
                 278,
                 f"class {label!r} has {rows} rows, {rows / counts[most]:.3g} of the {counts[most]} "
-                f"of {most!r}: ratio {wanted:g} asks for no new row; give a greater one, or say "
+                f"of {most!r}: ratio {ratio:g} asks for no new row; give a greater one, or say "
                 f"how many rows",
             )
-        why = f"to {wanted:g} of the {counts[most]:,} rows of {shown(most)}"
+        why = f"doubles its {rows:,} rows"
+        if ratio != "double":
+            why = f"to {ratio:g} of the {counts[most]:,} rows of {shown(most)}"
         found.append(Addition(label, share, why))
     return found
 

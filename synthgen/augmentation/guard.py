@@ -59,6 +59,8 @@ class Guard:
         broken: Fraction of the real rows of the class that break each rule, by text of the rule.
         found: The found rules.
         near: Largest distance of a near copy; -1 before `learn_distances`.
+        space: The space in which rows are compared; set by `learn_distances`.
+        real: The different real rows of the class in `space`; set by `learn_distances`.
 
     Raises:
         UsageError: A rule cannot be evaluated, or more than half of the real rows break it.
@@ -200,7 +202,7 @@ class Guard:
         """
         if self.near < 0:
             return np.full(len(frame), np.inf)
-        found, ratio, _ = nearest(self._space.rows(frame), self._real)
+        found, ratio, _ = nearest(self.space.rows(frame), self.real)
         return np.where(ratio <= self._lonely, found, np.inf)
 
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
@@ -240,10 +242,10 @@ class Guard:
         if len(own) < MIN_CLASS_ROWS:
             pool = rng.permutation(len(frame))[:MAX_REAL_ROWS]
         chosen = rng.permutation(len(pool))[:MAX_REAL_ROWS]
-        self._space = Space(table.schema.features, frame.iloc[pool], device=torch.device(device))
-        rows = self._space.rows(frame.iloc[pool])
+        self.space = Space(table.schema.features, frame.iloc[pool], device=torch.device(device))
+        rows = self.space.rows(frame.iloc[pool])
         others, places = distinct(rows)
-        self._real = others if pool is own else distinct(self._space.rows(frame.iloc[own]))[0]
+        self.real = others if pool is own else distinct(self.space.rows(frame.iloc[own]))[0]
         found, ratio, _ = nearest(rows.take(chosen), others, itself=places[chosen])
         twin = found == 0
         self.near, self._copies, self._judged = 0.0, int(twin.sum()), len(twin)

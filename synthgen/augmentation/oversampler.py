@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from synthgen.augmentation.amount import Validated
+from synthgen.augmentation.amount import Validated, rows_to_add
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
@@ -55,9 +55,9 @@ class Oversampler(BaseOverSampler):
             `random_state` is set if it is None. Give an instance to tune its parameters
             (``synthesizer__steps``).
         ratio: Rows of each rare class afterwards (real and synthetic), divided by the rows of the
-            most frequent class; above 0. A class that already exceeds it gets no rows. "auto":
-            validation chooses, see `validated_amount` and `amount_`. None (default):
-            `sampling_strategy` decides.
+            most frequent class; above 0. A class that already exceeds it gets no rows. "double": as
+            many new rows as real ones. "auto": validation chooses, see `validated_amount` and
+            `amount_`. None (default): `sampling_strategy` decides.
         sampling_strategy: As in imbalanced-learn. "auto" (default) makes every class as large as
             the most frequent one, as imbalanced-learn's checks require.
         rules: Conditions that every new row must satisfy, such as ``"start <= end"`` or a function
@@ -107,7 +107,11 @@ class Oversampler(BaseOverSampler):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseOverSampler._parameter_constraints,
         "synthesizer": [str, Synthesizer],
-        "ratio": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"}), None],
+        "ratio": [
+            Interval(Real, 0, np.inf, closed="neither"),
+            StrOptions({"auto", "double"}),
+            None,
+        ],
         "rules": [str, list, tuple],
         "found_rules": ["boolean"],
         "verbose": ["boolean"],
@@ -319,8 +323,8 @@ class Oversampler(BaseOverSampler):
         if self.ratio == "auto":  # 0 until `fit_resample` has chosen
             return {label: 0 for label, n in counts.items() if n < most}
         if self.ratio is not None:
-            goal = round(cast(float, self.ratio) * most)
-            return {label: max(0, goal - n) for label, n in counts.items() if n < most}
+            ratio = self.ratio
+            return {label: rows_to_add(n, most, ratio) for label, n in counts.items() if n < most}
         present = f"rows present: {', '.join(f'{label!r}: {n}' for label, n in counts.items())}"
         asked: Any = self.sampling_strategy
         if callable(asked):

@@ -24,7 +24,7 @@ from synthgen.tables.column import LEVELS, Column
 from synthgen.tables.disk import write_json, write_text
 from synthgen.tables.schema import describe
 from synthgen.tables.table import Table
-from synthgen.training.runner import History
+from synthgen.training.training_run import History
 
 if TYPE_CHECKING:
     from synthgen.augmentation.amount import Addition

@@ -25,12 +25,12 @@ from synthgen.comparison.ensemble import (
     recalibrated,
 )
 from synthgen.comparison.parts import Part
-from synthgen.comparison.quality import PREDICT, Quality, quality
+from synthgen.comparison.quality import Quality, quality, scores_of, unscored
 from synthgen.comparison.schedule import check_budget
 from synthgen.comparison.splits import group_ids, training_part
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.estimators import Estimator
-from synthgen.model_selection.scoring import alarm_threshold, rank
+from synthgen.model_selection.scoring import alarm_threshold
 from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import checked_weight, features_and_classes, without_groups
@@ -77,6 +77,8 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         threshold_: Rows with at least this probability are predicted as the class of interest.
         quality_: The `Quality`; None after `load`, or if the class has too few rows for folds.
         recommendation_: How to use the classifier, with its certainty.
+        calibrated_: The calibrated mean of the members.
+        known_: What it knows of the columns: a row becomes numbers with ``known_.cells``.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -186,7 +188,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
         self._conclude(part, label, members, found)
-        self._known = part.known
+        self.known_ = part.known
         self.target_ = table.schema.target if getattr(y, "name", None) is not None else None
         classes = np.array([c for c in table.schema.classes if table.counts[c]])
         self._order = np.argsort(classes, kind="stable")
@@ -222,25 +224,15 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         if not is_rare.any() or is_rare.all():
             self.members_ = tuple(member.name for member in members)
             average = mean_of(found.fitted, found.shift)
-            self._fitted = Calibrated(average, [None] * part.classes, part.rare)
-            rows = int(part.counts[part.rare])
-            why = f"class {label!r} has {rows} rows, and at least {LEAST_RARE} are needed"
-            if rows >= LEAST_RARE:
-                why = "the time budget allowed no fold, or all rows of the class are in one group"
-            self.recommendation_ = Recommendation(
-                "use with care",
-                f"Use it with care: it could not be scored on held-out rows, because {why}.",
-                "Its scores are not known, its probabilities are not calibrated, and its threshold "
-                "is 0.5.",
-                PREDICT,
-            )
+            self.calibrated_ = Calibrated(average, [None] * part.classes, part.rare)
+            self.recommendation_ = unscored(label, int(part.counts[part.rare]), LEAST_RARE)
             return
         chosen = best_members(is_rare, found.scores[:, :, part.rare], found.fold, found.weight)
         self.members_ = tuple(members[place].name for place in chosen)
         average = mean_of([found.fitted[place] for place in chosen], found.shift)
         score = found.scores[list(chosen)].mean(axis=0)
         calibrators = calibrators_of(y, score, part.rare, found.weight)
-        self._fitted = Calibrated(average, calibrators, part.rare)
+        self.calibrated_ = Calibrated(average, calibrators, part.rare)
         p = recalibrated(score, calibrators, part.rare)[:, part.rare]
         self.threshold_ = alarm_threshold(is_rare, p, found.weight, part.cost, self.false_alarms)
         self.quality_ = quality(
@@ -272,7 +264,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         frame = self._checked(as_pandas(X, "X"))[0]
-        return self._fitted.predict_proba(self._known.cells(frame))[:, self._order]
+        return self.calibrated_.predict_proba(self.known_.cells(frame))[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of each row.
@@ -368,16 +360,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         if not is_rare.any() or is_rare.all():
             return {}
         p = self.predict_proba(X)[known, self._rare]
-        called = p >= self.threshold_
-        hits = int((called & is_rare).sum())
-        return {
-            "rows": int(known.sum()),
-            "rare": int(is_rare.sum()),
-            "average_precision": rank(is_rare, p, "average_precision"),
-            "roc_auc": rank(is_rare, p, "roc_auc"),
-            "recall": hits / int(is_rare.sum()),
-            "precision": hits / int(called.sum()) if called.any() else float("nan"),
-        }
+        return scores_of(is_rare, p, self.threshold_)
 
     def _checked(self, X: Any, y: Any = None) -> tuple[pd.DataFrame, Any]:
         """Validate X and y with scikit-learn, and return them with X as a frame."""
@@ -391,7 +374,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             return X, y
         how: dict[str, Any] = {"dtype": None, "ensure_all_finite": False}
         if not first:
-            if "_fitted" not in vars(self):
+            if "calibrated_" not in vars(self):
                 validate_data(self, X, cast(Any, y), **how)  # raises: y is missing
             return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
         X, y = validate_data(self, X, y, **how)
@@ -440,7 +423,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             "label": str(self.label_),
             "members": [*self.members_],
             "threshold": self.threshold_,
-            "columns": describe(self._known.columns),
+            "columns": describe(self.known_.columns),
             "disclosure": DISCLOSURE,
         }
 

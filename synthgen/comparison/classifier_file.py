@@ -60,7 +60,7 @@ def write(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted `ImbalancedClassifier`; see `ImbalancedClassifier.save`."""
     content = {
         "format": FORMAT,
-        "columns": json.dumps(Schema(model._known.columns).to_json()),
+        "columns": json.dumps(Schema(model.known_.columns).to_json()),
         "classes": json.dumps([to_plain(c) for c in model.classes_.tolist()]),
         "n_features": int(model.n_features_in_),
         "order": model._order,
@@ -70,7 +70,7 @@ def write(model: Any, path: str | os.PathLike[str]) -> None:
         "recommendation": json.dumps(asdict(model.recommendation_)),
         "target": json.dumps(None if model.target_ is None else str(model.target_)),
         "names": json.dumps([*map(str, getattr(model, "feature_names_in_", []))]),
-        "fitted": model._fitted,
+        "fitted": model.calibrated_,
     }
     data = to_bytes(content, "this classifier")
     with atomic_write(path) as file:
@@ -92,12 +92,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             check_content(content, len(known.columns), len(classes))
         rare = int(content["rare"])
         found = {
-            "_known": known,
+            "known_": known,
             "classes_": classes,
             "_order": content["order"],
             "_rare": rare,
             "threshold_": float(content["threshold"]),
-            "_fitted": content["fitted"],
+            "calibrated_": content["fitted"],
             "members_": tuple(json.loads(content["members"])),
             "recommendation_": Recommendation(**json.loads(content["recommendation"])),
             "label_": classes[rare],

@@ -135,7 +135,7 @@ def compare(
     check_jobs(n_jobs)
     check_budget(time_budget)
     seed, root = seeded(random_state)
-    folds, repeats = _folds(folds, repeats, int(part.counts[part.rare]))
+    folds, repeats = folds_and_repeats(folds, repeats, int(part.counts[part.rare]))
     plan = _plan(part, Estimator.of(estimator), metric, chosen, folds, repeats, groups, by, root)
     schedule = run(plan, n_jobs, time_budget, resume, verbose)
     return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by, prior)
@@ -234,7 +234,7 @@ def checked_cost(cost: Mapping[str, float] | None) -> tuple[float, float] | None
     return float(found["fn"]), float(found["fp"])
 
 
-def _folds(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
+def folds_and_repeats(folds: int, repeats: int | None, rare: int) -> tuple[int, int]:
     """Choose folds so that test parts have enough rare rows, and repeats to make up for fewer."""
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
         if value is not None and (

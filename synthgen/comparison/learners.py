@@ -83,7 +83,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
             hardness = None if i == 0 else 1 - total[np.arange(len(codes)), codes] / i
             rows = np.concatenate(
                 [
-                    self._draw(np.flatnonzero(codes == c), int(counts.min()), hardness, pace, rng)
+                    self.draw(np.flatnonzero(codes == c), int(counts.min()), hardness, pace, rng)
                     for c in range(len(counts))
                 ]
             )
@@ -96,7 +96,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
             total += tree.predict_proba(X)
         return self
 
-    def _draw(
+    def draw(
         self,
         rows: np.ndarray,
         wanted: int,
@@ -104,6 +104,19 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
         pace: float,
         rng: np.random.Generator,
     ) -> np.ndarray:
+        """Draw rows of one class; a bin of hardness weighs 1 / (its mean hardness + `pace`).
+
+        Args:
+            rows: Positions of the rows of the class.
+            wanted: Number of rows to draw.
+            hardness: How far the ensemble so far is from each row's class, from 0 to 1. None: the
+                rows are drawn at random.
+            pace: The larger it is, the more alike all bins weigh.
+            rng: Source of the draws.
+
+        Returns:
+            Positions of the drawn rows, shape (wanted,).
+        """
         if hardness is None or len(rows) <= wanted or np.ptp(hardness[rows]) == 0:
             return rng.choice(rows, wanted, replace=False)
         hard = hardness[rows]

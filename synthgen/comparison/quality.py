@@ -333,6 +333,48 @@ def _in_words(
     )
 
 
+def unscored(label: Any, rows: int, least: int) -> Recommendation:
+    """The recommendation for a classifier that no held-out row could score.
+
+    Args:
+        label: The class of interest.
+        rows: Its number of training rows.
+        least: Rows of the class from which folds are made.
+    """
+    why = f"class {label!r} has {rows} rows, and at least {least} are needed"
+    if rows >= least:
+        why = "the time budget allowed no fold, or all rows of the class are in one group"
+    return Recommendation(
+        "use with care",
+        f"Use it with care: it could not be scored on held-out rows, because {why}.",
+        "Its scores are not known, its probabilities are not calibrated, and its threshold is 0.5.",
+        PREDICT,
+    )
+
+
+def scores_of(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, float]:
+    """Score predictions of rows whose classes are known.
+
+    Args:
+        is_rare: Whether each row is of the class of interest, shape (rows,); both occur.
+        p: Probability of the class, shape (rows,).
+        threshold: Rows with at least this probability are predicted as the class.
+
+    Returns:
+        See `ImbalancedClassifier.measured`.
+    """
+    called = p >= threshold
+    hits = int((called & is_rare).sum())
+    return {
+        "rows": len(p),
+        "rare": int(is_rare.sum()),
+        "average_precision": rank(is_rare, p, "average_precision"),
+        "roc_auc": rank(is_rare, p, "roc_auc"),
+        "recall": hits / int(is_rare.sum()),
+        "precision": hits / int(called.sum()) if called.any() else float("nan"),
+    }
+
+
 def _draw(axes: Axes, reliability: dict[str, list[tuple[float, float, int]]]) -> None:
     from synthgen.report.figures import FIFTH, INK, MADE, REAL
 

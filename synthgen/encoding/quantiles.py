@@ -159,7 +159,7 @@ class Scales:
 
     def _rounded(self, values: Tensor) -> Tensor:
         if self.rounds and values.dtype == torch.int64:
-            steps = _divided(values - self.start + self.step // 2, self.step)
+            steps = floor_divided(values - self.start + self.step // 2, self.step)
             values = torch.where(self.step > 1, self.start + steps * self.step, values)
         elif self.rounds:
             whole = (values * self.unit).round() / self.unit
@@ -246,7 +246,7 @@ def _less(one: Tensor, two: Tensor) -> Tensor:
     return (one ^ LOWEST) < (two ^ LOWEST)
 
 
-def _divided(values: Tensor, by: Tensor) -> Tensor:
+def floor_divided(values: Tensor, by: Tensor) -> Tensor:
     """``values // by`` with `values` read as unsigned; a `by` below 2 counts as 2."""
     by = by.clamp(min=2)
     half = (values >> 1) & (2**63 - 1)

@@ -119,7 +119,7 @@ def privacy(
         file, keepable = through_a_file(model)
     else:
         file, keepable = load(model, device=device), True
-    whole, member = _both(train, holdout, target, schema)
+    whole, member = both_sides(train, holdout, target, schema)
     label = _rarest(file, whole) if label is None else file.learned_class(label)
     found = _found(file, whole, member, label, place, source, time_budget, verbose)
     return replace(
@@ -142,7 +142,7 @@ def _found(
     verbose: bool,
 ) -> PrivacyAudit:
     """Run all attacks, and collect them in a `PrivacyAudit`."""
-    audited, asked = _audited(file, whole, member, label, device, child_seed(source, 0))
+    audited, asked = audited_rows(file, whole, member, label, device, child_seed(source, 0))
     cells = len(audited.table) * len(whole.schema.columns)
     with threads_for(cells, TREES), Progress(verbose) as progress:
         progress.start("attacking the file")
@@ -173,7 +173,7 @@ def _found(
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _both(
+def both_sides(
     train: Any, holdout: Any, target: Hashable | None, schema: Schema | None
 ) -> tuple[Table, np.ndarray]:
     """Join train and holdout to one table; also return which rows belong to train."""
@@ -210,7 +210,7 @@ def _rarest(model: Synthesizer, table: Table) -> Any:
     return min(model.classes_, key=lambda c: table.counts.get(c, 0))
 
 
-def _audited(
+def audited_rows(
     model: Synthesizer,
     whole: Table,
     member: np.ndarray,

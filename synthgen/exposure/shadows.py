@@ -110,7 +110,7 @@ def shadow(
 def answers(model: Synthesizer, audited: Audited, seed: np.random.SeedSequence) -> Answers:
     """Compute losses, distances and frequencies of all attacked rows for a model."""
     rows = audited.rows
-    losses = model._losses(rows, child_seed(seed, 0))
+    losses = model.losses(rows, child_seed(seed, 0))
     columns, _ = counted_columns(rows)
     space = Space(columns, rows.frame, device=audited.device)
     near = rows.rows(audited.near)

@@ -246,7 +246,7 @@ def battery(
     held, made, real = (some(rng, cells, rows) for cells in (fresh, made, train))
     samples = (made, real, independent(rng, real))
     findings = tuple(
-        _finding(detector, held, samples, child_seed(seed, 1, number))
+        finding(detector, held, samples, child_seed(seed, 1, number))
         for number, detector in enumerate(battery)
     )
     found = Battery(draws.group, findings, None)
@@ -273,7 +273,7 @@ def in_order(cells: np.ndarray) -> np.ndarray:
     return cells[np.lexsort(cells.T)] if cells.shape[1] else cells
 
 
-def _finding(
+def finding(
     detector: Detector,
     held: np.ndarray,
     samples: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -287,17 +287,18 @@ def _finding(
     # Use the same folds for all samples, so that their effect on the AUC cancels in the value.
     rng = np.random.default_rng(seed)
     partings = [
-        (_folds(y, rng), int(rng.integers(2**31))) for _ in range(REPEATS if rows <= FEW else 1)
+        (stratified_folds(y, rng), int(rng.integers(2**31)))
+        for _ in range(REPEATS if rows <= FEW else 1)
     ]
     for sample in samples:
         features = np.vstack([real, detector.features(sample[:rows])])
         given = [out_of_fold(detector, features, y, *parting) for parting in partings]
-        areas, errors = zip(*(_area(y, one) for one in given), strict=True)
+        areas, errors = zip(*(delong_area(y, one) for one in given), strict=True)
         told.append(Told(float(np.mean(areas)), float(np.mean(errors))))
     return Finding(detector.name, detector.words, rows, *told)
 
 
-def _folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stratified_folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Assign each row to a fold, stratified by side; shape (rows,)."""
     fold = np.empty(len(y), dtype=np.int64)
     for side in (y, ~y):
@@ -305,7 +306,7 @@ def _folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return fold
 
 
-def _area(y: np.ndarray, told: np.ndarray) -> tuple[float, float]:
+def delong_area(y: np.ndarray, told: np.ndarray) -> tuple[float, float]:
     """Compute the ROC-AUC and the half-width of its interval (DeLong et al. 1988).
 
     The half-width is at least that of two samples of this size from the same distribution.

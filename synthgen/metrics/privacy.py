@@ -144,7 +144,7 @@ def privacy(
             f"search in, {MAX_ATTACKED:,} rows of each to attack, and {MAX_MADE:,} synthetic rows "
             f"for the attacks"
         )
-    scores, curves, said = _nearness(real, made, other, group, child_seed(seed, 0))
+    scores, curves, said = nearness(real, made, other, group, child_seed(seed, 0))
     notes += said
     if min(len(real), len(other)) < 2:
         why = f"attacks need two training and two holdout rows: {len(real)} and {len(other)} given"
@@ -213,7 +213,7 @@ class _Near:
         }
 
 
-def _nearness(
+def nearness(
     real: Sample, made: Sample, other: Sample, group: str, seed: np.random.SeedSequence
 ) -> tuple[list[Score], dict[str, dict[str, np.ndarray]], list[str]]:
     """Compute scores, curves and notes from distances to training rows."""

@@ -56,7 +56,7 @@ def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
         kinds = 4 if judge != "logistic" and len(draws.matrix.columns) > 1 else 3
         areas = [
             [
-                _area(*_out_of_fold(judge, draws.matrix, *pair, folds, rng), rng)
+                area_and_error(*_out_of_fold(judge, draws.matrix, *pair, folds, rng), rng)
                 for pair, folds in zip(group, of, strict=True)
             ]
             for group, of in zip(pairs[:kinds], partings[:kinds], strict=True)
@@ -78,24 +78,25 @@ def _scores(name: str, group: str, areas: list[list[tuple[float, float]]]) -> tu
             if there is a floor, train and independent columns.
     """
     (against_train, *_), (against_holdout, *_), real, *shuffled = areas
-    reference = float(np.mean([_untold(area) for area, _ in real]))
-    floor = _untold(float(np.mean([area for area, _ in shuffled[0]]))) if shuffled else None
+    reference = float(np.mean([score_of(area) for area, _ in real]))
+    floor = score_of(float(np.mean([area for area, _ in shuffled[0]]))) if shuffled else None
     between, error = float(np.mean([area for area, _ in real])), real[0][1]
     beside = f"{between:.3f} [{max(0, between - error):.3f}, {min(1, between + error):.3f}]"
     beside += f" (the mean of {len(real)} draws)" if len(real) > 1 else ""
 
     def score(name: str, area: float, error: float) -> Score:
         low, high = max(0.0, area - error), min(1.0, area + error)
-        ends = sorted((_untold(low), _untold(high)))
+        ends = sorted((score_of(low), score_of(high)))
         interval = (ends[0], 1.0 if low <= 0.5 <= high else ends[1])
         note = f"ROC-AUC {area:.3f} [{low:.3f}, {high:.3f}]; real against real rows {beside}"
         note += BELOW if high < 0.5 else ""
-        return Score(name, group, _untold(area), reference, "higher", interval, floor, note)
+        return Score(name, group, score_of(area), reference, "higher", interval, floor, note)
 
     return score(name, *against_train), score(f"{name}_holdout", *against_holdout)
 
 
-def _untold(area: float) -> float:
+def score_of(area: float) -> float:
+    """Two-sample score of a ROC-AUC: 1 at 0.5, 0 at 0 and at 1."""
     return float(1 - abs(2 * area - 1))
 
 
@@ -148,7 +149,9 @@ def _out_of_fold(
     return y, np.array(scores)
 
 
-def _area(y: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+def area_and_error(
+    y: np.ndarray, scores: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float]:
     """Compute the mean ROC-AUC over several splits into folds, and its interval's half-width.
 
     The interval is a bootstrap of the out-of-fold scores, and at least as wide as that of two

@@ -52,7 +52,7 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
     """
     found = _parsed(expression)
     name = found["name"]
-    numbers = _numbers(report)
+    numbers = numbers_by_name(report)
     # A null, such as the model of a table that is too small for one, stands for all names below it.
     above = [name[:i] for i, sign in enumerate(name) if sign == "."]
     if any(place in numbers and numbers[place] is None for place in [name, *above]):
@@ -122,18 +122,18 @@ def value_of(
         'unknown: no model'
     """
     name = _parsed(expression)["name"]
-    value = _numbers(report).get(name)
+    value = numbers_by_name(report).get(name)
     if value is None:
         return "unknown" if unknown is None else unknown(name)
     return f"{value:.4g}"
 
 
-def _numbers(report: Mapping[str, Any], above: str = "") -> dict[str, float | None]:
+def numbers_by_name(report: Mapping[str, Any], above: str = "") -> dict[str, float | None]:
     """Every number (or null) by its dotted name; texts, truth values and lists are left out."""
     out: dict[str, float | None] = {}
     for key, value in report.items():
         if isinstance(value, Mapping):
-            out |= _numbers(value, f"{above}{key}.")
+            out |= numbers_by_name(value, f"{above}{key}.")
         elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             out[f"{above}{key}"] = None if value is None or value != value else value
     return out

@@ -282,7 +282,7 @@ class Synthesizer(BaseEstimator, ABC):
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
         """Generate the features of new rows of one class: a frame of shape (rows, features)."""
 
-    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+    def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
         """Compute the model's loss on each row, as anyone who has the model file can.
 
         Args:

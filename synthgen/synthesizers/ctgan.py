@@ -121,7 +121,7 @@ class _Generator(Sampler):
         return Encoded(numbers, self.spans.draw(logits, drawn["codes"]))
 
 
-class _Conditions(nn.Module):
+class Conditions(nn.Module):
     """Training by sampling: draws a column, then a level by log-frequency, then a matching row."""
 
     places: Tensor
@@ -224,7 +224,9 @@ def _drawn(n_numbers: int, levels: int, codes: int, pac: int) -> int:
     return NOISE + 2 * levels + 16 * HIDDEN // pac + 8 * (n_numbers + codes)
 
 
-class _CTGANLearner(StagedLearner):
+class CTGANLearner(StagedLearner):
+    """CTGAN's training step: an update of the critic, then one of the generator."""
+
     losses = ("critic", "generator", "condition")
     signs: Tensor
 
@@ -235,7 +237,7 @@ class _CTGANLearner(StagedLearner):
         columns = data.numbers.shape[1], data.spans.total, len(data.spans.widths)
         self.width = _drawn(*columns, pac)
         self.critic = critic(data.numbers.shape[1], data.spans.total, data.n_labels, pac)
-        self.conditions = _Conditions(data)
+        self.conditions = Conditions(data)
         # Signs of the critic's scores in its loss: + fake packs, - real packs, 0 mixed packs.
         signs = torch.tensor([1.0, -1.0, 0.0], device=data.labels.device)
         self.register_buffer("signs", signs, persistent=False)
@@ -330,10 +332,10 @@ class _CTGANLearner(StagedLearner):
         critic = self.critic
         entered = critic.soft_part(carried["fake"]) + critic.condition_part(carried["condition"])
         scores, _, _ = critic(entered, carried["kept"])
-        loss, missed = -scores.mean(), self._condition_loss(carried)
+        loss, missed = -scores.mean(), self.condition_loss(carried)
         return loss + missed, torch.stack([loss.detach(), missed.detach()]), {}
 
-    def _condition_loss(self, carried: dict[str, Tensor]) -> Tensor:
+    def condition_loss(self, carried: dict[str, Tensor]) -> Tensor:
         """Compute the cross-entropy of the code column that the condition fixes."""
         spans, logits = self.sampler.spans, carried["logits"]
         if not spans.total:
@@ -438,4 +440,4 @@ class CTGAN(NetworkSynthesizer):
 
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, _Generator)
-        return _CTGANLearner(sampler, data, batch, self.pac, self.learning_rate)
+        return CTGANLearner(sampler, data, batch, self.pac, self.learning_rate)

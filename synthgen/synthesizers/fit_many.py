@@ -17,7 +17,8 @@ from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.table import Table
 from synthgen.threads import check_jobs, one_process, results_of
 from synthgen.training.batched import kind, run_together
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 # Not before part `many` of ``evaluation/gpu.py`` has passed on a GPU.
 SIDE_BY_SIDE = False  # whether networks on a GPU are trained side by side by default

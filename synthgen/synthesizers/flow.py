@@ -85,7 +85,9 @@ def _drawn(size: int, codes: int) -> int:
     return 7 * size + 12 * codes + 6 * WAVES
 
 
-class _FlowLearner(StagedLearner):
+class FlowLearner(StagedLearner):
+    """TabFlow's training step: the losses of a batch of rows at random times."""
+
     losses = ("numbers", "levels")
     clip = CLIP
     weights: Tensor
@@ -286,14 +288,14 @@ class TabFlow(NetworkSynthesizer):
     def _sample_where(
         self, position: int, rows: int, seed: np.random.SeedSequence, where: dict[Any, Any]
     ) -> pd.DataFrame:
-        if position not in self._models:
+        if position not in self.networks_:
             label = self.schema_.classes[position]
             raise UsageError(
                 237,
                 f"class {label!r} has too few rows for a network and is resampled, which does not "
                 "support where: leave out where, and filter the rows",
             )
-        model = self._models[position]
+        model = self.networks_[position]
         assert isinstance(model.sampler, Flow)
         places = [model.encoder.place(name, value) for name, value in where.items()]
         fixed = {code: level for code, level in places if code is not None}
@@ -338,13 +340,19 @@ class TabFlow(NetworkSynthesizer):
         """
         return int(np.clip(20 * np.sqrt(rows), 100, 4000))
 
-    def _plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
+    def plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
         """Choose the size of a network, its number of updates and its batch size.
 
         A base has half the width and takes half the steps, because a larger one memorises rows of
         the class before it is fine-tuned. Fine-tuning changes few weights and takes 40 times the
         square root of the rows, between 200 and 4,000 updates. On a GPU a step takes a tenth of the
         time, so training runs longer and early stopping has more steps to choose from.
+
+        Args:
+            rows, role, device, held: See `NetworkSynthesizer.plan`.
+
+        Returns:
+            The number of rows to size the network for, its updates and its batch size.
         """
         if role == "adapted":
             steps = int(np.clip(40 * np.sqrt(rows), 200, 4000))
@@ -378,7 +386,7 @@ class TabFlow(NetworkSynthesizer):
 
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
         assert isinstance(sampler, Flow)
-        return _FlowLearner(sampler, data, batch, self.learning_rate)
+        return FlowLearner(sampler, data, batch, self.learning_rate)
 
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator

@@ -180,7 +180,7 @@ class Forest:
         shares.check(int(is_leaf.sum()), len(found["codes"]))
         if ((found["codes"] >= width) & (found["codes"] != MISSING)).any():
             raise ValueError("codes beyond those of the column")
-        return cls(**found, leaf=_numbered(feature), shares=shares)
+        return cls(**found, leaf=leaf_numbers(feature), shares=shares)
 
 
 def grow(
@@ -223,12 +223,12 @@ def grow(
         else:
             model = DecisionTreeRegressor(**settings)
             fitted = model.fit(X, response[chosen]).tree_
-        nodes = _nodes(fitted)
+        nodes = tree_nodes(fitted)
         parts.append((nodes, *_filled(nodes, before, classes, drawn, names)))
-    return _joined(parts)
+    return joined(parts)
 
 
-def _nodes(fitted: Any) -> dict[str, np.ndarray]:
+def tree_nodes(fitted: Any) -> dict[str, np.ndarray]:
     """The nodes of a fitted tree of scikit-learn."""
     is_leaf = fitted.children_left < 0
     places = np.arange(fitted.node_count, dtype=np.int32)
@@ -251,7 +251,7 @@ def _filled(
     names: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fill the leaves of a tree with the drawn rows: numbers of items, weights and codes."""
-    leaf = _numbered(nodes["feature"])
+    leaf = leaf_numbers(nodes["feature"])
     empty = Shares(np.zeros(1, np.int64), np.zeros(0, np.uint16))
     one = Forest(np.zeros(1, np.int32), **nodes, leaf=leaf, shares=empty, codes=names)
     where = one.leaves(before, np.zeros(len(before), np.int64))
@@ -264,7 +264,7 @@ def _filled(
     return np.bincount(of, minlength=leaves), weights, names[item].astype(np.uint16)
 
 
-def _joined(
+def joined(
     parts: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]],
 ) -> Forest:
     sizes = [len(nodes["feature"]) for nodes, *_ in parts]
@@ -276,13 +276,13 @@ def _joined(
         found[name] = np.concatenate(pieces).astype(parts[0][0][name].dtype)
     starts = np.cumsum(np.concatenate([[0], *(p[1] for p in parts)])).astype(np.int64)
     shares = Shares(starts, np.concatenate([p[2] for p in parts]))
-    leaf = _numbered(found["feature"])
+    leaf = leaf_numbers(found["feature"])
     return Forest(
         roots, **found, leaf=leaf, shares=shares, codes=np.concatenate([p[3] for p in parts])
     )
 
 
-def _numbered(feature: np.ndarray) -> np.ndarray:
+def leaf_numbers(feature: np.ndarray) -> np.ndarray:
     """Number of each leaf, in the order of the nodes; 0 for other nodes."""
     is_leaf = feature < 0
     return np.where(is_leaf, np.cumsum(is_leaf) - 1, 0).astype(np.int32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from synthgen.encoding.distances import energy_distance
 from synthgen.encoding.layout import Encoded, Layout
 from synthgen.synthesizers.flow_network import MAX_WIDTH, Flow
 from synthgen.synthesizers.training_rows import Data
-from synthgen.training.learner import Sampler, Source
+from synthgen.training.learner import Source
 from synthgen.training.looks import Look, Part
 
 # What a look holds at once: KEPT numbers for each encoded value of a row; for CTGAN and TVAE also
@@ -32,16 +31,10 @@ class EnergyLook(Look):
     See `Look` for the arguments.
     """
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        layout: Layout,
-        held: list[Encoded],
-        labels: list[int],
-        seed: np.random.SeedSequence,
-    ) -> None:
-        super().__init__(sampler, layout, held, labels, seed)
-        self.columns = _columns(layout, next(sampler.parameters()).device)
+    columns: Data
+
+    def prepare(self) -> None:
+        self.columns = _columns(self.layout, next(self.sampler.parameters()).device)
 
     @property
     def sections(self) -> dict[str, tuple[str, ...]]:

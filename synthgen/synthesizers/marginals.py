@@ -305,7 +305,7 @@ class PrivateMarginals(Synthesizer):
             codes[j] = (uniform[0, j][:, None] >= below[codes[self._parents[j]]]).sum(1)
         return codes, uniform[1]
 
-    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+    def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
         codes = [part.encode(table.frame[part.column.name]) for part in self._parts]
         losses = [
             -np.log(np.maximum(self._shares[j][codes[self._parents[j]], codes[j]], 1e-9))

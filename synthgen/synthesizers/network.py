@@ -32,7 +32,8 @@ from synthgen.training.device import Budget, resolve, torch_generator
 from synthgen.training.learner import Sampler, StagedLearner, drawn_at_once
 from synthgen.training.looks import Look
 from synthgen.training.making import make_rows
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 Scope = Literal["auto", "class", "all", "adapt"]
 # A network is trained once, pre-trained as a base, or fine-tuned from one.
@@ -91,6 +92,7 @@ class NetworkSynthesizer(SavedNetworks):
         scope_: The scope of each learned class, by label.
         history_: The `History` of the network of each learned class, by label.
         fallback_: Labels with fewer than 10 rows, for which a `SmoothedBootstrap` is used.
+        networks_: The `TrainedNetwork` of each learned class, by its position in the schema.
     """
 
     # A number column with at most this many distinct values is encoded as levels.
@@ -261,7 +263,7 @@ class NetworkSynthesizer(SavedNetworks):
         for rows in (len(table), *(int(counts[p]) for p in positions)):
             for role in get_args(Role):
                 for held in (False, True):
-                    found.add(self._plan(rows, role, self.device_, held=held)[1:])
+                    found.add(self.plan(rows, role, self.device_, held=held)[1:])
         return [list(each) for each in sorted(found)]
 
     def _runs(
@@ -279,9 +281,9 @@ class NetworkSynthesizer(SavedNetworks):
             if p not in few
         }
         self._frame, self._notes, self._others = table.frame, [], (0, 0)
-        self._models = yield from NetworkFit(self, table, scopes, seed).runs()
+        self.networks_ = yield from NetworkFit(self, table, scopes, seed).runs()
         self.scope_ = {classes[p]: scope for p, scope in scopes.items()}
-        self.history_ = {classes[p]: m.history for p, m in self._models.items()}
+        self.history_ = {classes[p]: m.history for p, m in self.networks_.items()}
 
     def _check_params(self) -> None:
         if self.scope not in ("auto", "class", "all", "adapt"):
@@ -335,7 +337,7 @@ class NetworkSynthesizer(SavedNetworks):
         assert self.batch_size is not None
         return self.batch_size
 
-    def _plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
+    def plan(self, rows: int, role: Role, device: torch.device, *, held: bool) -> Plan:
         """Choose network size, updates and batch size; fine-tuning takes half the updates.
 
         Args:
@@ -343,6 +345,9 @@ class NetworkSynthesizer(SavedNetworks):
             role: Role of the network: trained once, pre-trained as a base, or fine-tuned.
             device: Device of the training.
             held: Whether rows of its classes are held out for early stopping.
+
+        Returns:
+            The number of rows to size the network for, its updates and its batch size.
         """
         steps = self.steps or self.default_steps(rows)
         steps = max(1, steps // 2) if role == "adapted" else steps
@@ -367,12 +372,12 @@ class NetworkSynthesizer(SavedNetworks):
         """
         return None
 
-    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+    def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
         known = self.schema_.classes
         target = self.schema_[self.schema_.target]
         places = target.positions(table.frame[target.name])
         found: np.ndarray | None = None
-        for position, model, label in _covered(self._models, len(known)):
+        for position, model, label in _covered(self.networks_, len(known)):
             rows = np.flatnonzero(places == position)
             encoder = model.encoder
             frame = table.frame.iloc[rows].reset_index(drop=True)
@@ -398,10 +403,10 @@ class NetworkSynthesizer(SavedNetworks):
     # --- sampling ---------------------------------------------------------------------------------
 
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
-        if position not in self._models:
+        if position not in self.networks_:
             assert self._bootstrap is not None
             return self._bootstrap._sample(position, rows, seed)
-        model = self._models[position]
+        model = self.networks_[position]
         return self._made(model, rows, seed, model.sampler.made)
 
     def _made(

@@ -27,7 +27,7 @@ from synthgen.tables.schema import Schema
 from synthgen.training.device import resolve, torch_generator
 from synthgen.training.learner import Sampler
 from synthgen.training.model_file import building_model, check_arrays, under, write_model
-from synthgen.training.runner import History
+from synthgen.training.training_run import History
 
 N = TypeVar("N", bound="SavedNetworks")
 # Arguments that belong to a machine or a run, or that hold values of training rows.
@@ -60,7 +60,7 @@ class SavedNetworks(Synthesizer):
     scope_: dict[Any, str]
     history_: dict[Any, History]
     fallback_: tuple[Any, ...]
-    _models: dict[int, TrainedNetwork]
+    networks_: dict[int, TrainedNetwork]
     _frame: pd.DataFrame | None
     _notes: list[str]
     _others: tuple[int, int]
@@ -104,14 +104,14 @@ def write_network(
     target, kept, others, note = shareable_classes(
         target,
         list(model.counts_.values()),
-        named=list(model._models),
+        named=list(model.networks_),
         keep_all=keep_class_names,
     )
     counts = [rounded_count(list(model.counts_.values())[position]) for position in kept]
     if not others[0]:
         others = model._others
     entries, notes = [], [*model._notes, *([note] if note else [])]
-    for i, (position, network) in enumerate(model._models.items()):
+    for i, (position, network) in enumerate(model.networks_.items()):
         encoder, state = network.encoder, network.sampler.state_dict()
         if model._frame is not None:  # a model from a file is coarsened already
             encoder, coarse = coarsened(encoder, model._frame)
@@ -198,11 +198,11 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
     if target.kind not in LEVELS or not classes or target.name is None:
         raise header["target"].wrong("a column of classes")
     counts = [entry.whole(0) for entry in header["counts"].entries(length=len(classes))]
-    model._models = {}
+    model.networks_ = {}
     first: list[Column] = []
     for i, entry in enumerate(header["models"].entries()):
         position = entry["position"].whole(0, len(classes) - 1)
-        if position in model._models:
+        if position in model.networks_:
             raise entry["position"].wrong("a class that no other network has")
         header["counts"].entries()[position].whole(1)
         network = _read_network(model, entry, under(tensors, f"{i}/"))
@@ -212,20 +212,20 @@ def _read_networks(model: SavedNetworks, header: Stored, tensors: dict[str, np.n
             raise entry["encoder"].wrong("of the same columns as models[0].encoder")
         if target.name in [c.name for c in columns]:
             raise header["target"].wrong("a column that is not a feature")
-        model._models[position] = network
-    if not model._models:
+        model.networks_[position] = network
+    if not model.networks_:
         raise header["models"].wrong("a list of networks")
     # Each class may have its own limits; the limits of the model cover those of all classes.
-    each = zip(*(m.encoder.columns for m in model._models.values()), strict=True)
+    each = zip(*(m.encoder.columns for m in model.networks_.values()), strict=True)
     model.schema_ = Schema((*map(joined, each), target), target.name)
     model.counts_ = dict(zip(classes, counts, strict=True))
-    model.classes_ = tuple(classes[p] for p in model._models)
-    scopes = header["scope"].entries(length=len(model._models))
+    model.classes_ = tuple(classes[p] for p in model.networks_)
+    scopes = header["scope"].entries(length=len(model.networks_))
     model.scope_ = {
         c: scope.text(("class", "all", "adapt"))
         for c, scope in zip(model.classes_, scopes, strict=True)
     }
-    model.history_ = {classes[p]: m.history for p, m in model._models.items()}
+    model.history_ = {classes[p]: m.history for p, m in model.networks_.items()}
     model.fallback_ = ()
     model._bootstrap = None
     model._frame = None  # a model from a file is coarsened already
@@ -274,7 +274,7 @@ def _try_out(model: SavedNetworks) -> None:
     """Generate a few rows of each class and decode every level; raise if that fails."""
     target = model.schema_[model.schema_.target]
     target.restore(np.arange(len(target.categories)))
-    for i, network in enumerate(model._models.values()):
+    for i, network in enumerate(model.networks_.values()):
         encoder = network.encoder
         rows = max(encoder.widths, default=1)
         with torch.inference_mode():

@@ -22,7 +22,8 @@ from synthgen.tables.table import Table
 from synthgen.training.blocks import initialise
 from synthgen.training.device import Budget, torch_generator
 from synthgen.training.learner import Beside, Learner, StagedLearner
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 if TYPE_CHECKING:
     from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role
@@ -149,7 +150,7 @@ class NetworkFit:
         )
         n_labels = len(self.table.schema.classes) if training.conditional else 1
         held = any(len(rows) for rows in training.held.values())
-        plan = owner._plan(len(training.rows), training.role, owner.device_, held=held)
+        plan = owner.plan(len(training.rows), training.role, owner.device_, held=held)
         plan = plan._replace(size=training.base[0].sampler.rows) if training.base else plan
         counts = [len(rows) for rows in training.held.values() if len(rows)]
         budget = owner.budget(

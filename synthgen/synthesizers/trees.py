@@ -175,7 +175,7 @@ class SequentialTrees(Synthesizer):
         ]
         return as_frame(series, [c.name for c in self._columns], rows)
 
-    def _losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
+    def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
         return tree_losses(self.parts_, table.frame)
 
     # --- the file ---------------------------------------------------------------------------------

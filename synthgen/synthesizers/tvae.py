@@ -34,7 +34,9 @@ RECONSTRUCTION = 2.0
 SEARCH_STEPS, SEARCH_RATE = 60, 0.1
 
 
-class _Decoder(Sampler):
+class Decoder(Sampler):
+    """TVAE's decoder, which generates rows from latent numbers and the class."""
+
     sections: ClassVar = {"noise": ("numbers",), "codes": ("codes",)}
 
     def __init__(self, n_numbers: int, spans: Spans, n_labels: int) -> None:
@@ -78,12 +80,14 @@ def _drawn(n_numbers: int, codes: int) -> int:
     return LATENT + 4 * n_numbers + 12 * codes
 
 
-class _TVAELearner(StagedLearner):
+class TVAELearner(StagedLearner):
+    """TVAE's training step: the encoder and the decoder are trained together on a batch of rows."""
+
     losses = ("reconstruction", "divergence")
 
-    def __init__(self, decoder: _Decoder, data: Data, batch: int, rate: float) -> None:
+    def __init__(self, decoder: Decoder, data: Data, batch: int, rate: float) -> None:
         super().__init__()
-        self.sampler: _Decoder = decoder
+        self.sampler: Decoder = decoder
         self.data, self.batch = data, batch
         self.width = _drawn(data.numbers.shape[1], len(data.spans.widths))
         levels = data.spans.total + decoder.n_condition
@@ -191,7 +195,7 @@ class TVAE(NetworkSynthesizer):
         return "adapt" if rows < ADAPT_BELOW else "class"
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        return _Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
+        return Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
 
     def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:
         levels = sum(layout.widths) + (n_labels if n_labels > 1 else 0)
@@ -204,7 +208,7 @@ class TVAE(NetworkSynthesizer):
         self, sampler: Sampler, rows: Encoded, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         """Compute each row's loss at its best latent point; the file contains no encoder."""
-        assert isinstance(sampler, _Decoder)
+        assert isinstance(sampler, Decoder)
         sampler.requires_grad_(False)
         latent = torch.zeros(len(rows), LATENT, device=rows.numbers.device, requires_grad=True)
         optimizer = torch.optim.Adam([latent], lr=SEARCH_RATE)
@@ -225,5 +229,5 @@ class TVAE(NetworkSynthesizer):
         return torch.cat([figures.sum(1, keepdim=True), figures], 1)
 
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
-        assert isinstance(sampler, _Decoder)
-        return _TVAELearner(sampler, data, batch, self.learning_rate)
+        assert isinstance(sampler, Decoder)
+        return TVAELearner(sampler, data, batch, self.learning_rate)

@@ -37,7 +37,8 @@ from synthgen.training.device import memory
 from synthgen.training.graph import CapturedSteps, out_of_memory
 from synthgen.training.learner import Source, StagedLearner
 from synthgen.training.looks import MOST, LooksTogether, stacked
-from synthgen.training.runner import MAX_LOSS, REPORT_EVERY, History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import MAX_LOSS, REPORT_EVERY, History
 
 LOOKS = 20
 
@@ -68,7 +69,7 @@ def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
     """
     if len(tasks) == 1:
         return [_alone(tasks[0])]
-    histories = _at_once(tasks) if _fits(tasks) else None
+    histories = _at_once(tasks) if fits(tasks) else None
     if histories is None:
         gc.collect()  # a traceback may still keep tensors alive
         half = len(tasks) // 2
@@ -86,7 +87,7 @@ def _alone(task: Task) -> History | ConvergenceError:
         return error
 
 
-def _fits(tasks: list[Task]) -> bool:
+def fits(tasks: list[Task]) -> bool:
     """Whether the device has enough memory for all tasks.
 
     The rows of each task, held-out ones included, are on the device already. They are copied once
@@ -161,7 +162,7 @@ class SideBySide:
         self.moved = torch.zeros((), device=self.like.device, dtype=self.like.dtype)
         self.count = torch.zeros_like(self.moved)
         self.shares = torch.ones(self.k, device=self.like.device, dtype=self.like.dtype)
-        self.captured = CapturedSteps(self._updates, generator, self.like.device)
+        self.captured = CapturedSteps(self.updates, generator, self.like.device)
 
     # --- a step -----------------------------------------------------------------------------------
 
@@ -175,7 +176,8 @@ class SideBySide:
         now += [self.buffers[name] for name in self.statistics]
         averages.move(self.averaged, now, self.moved)
 
-    def _updates(self, count: int) -> None:
+    def updates(self, count: int) -> None:
+        """Make `count` updates; a graph captures this method."""
         for _ in range(count):
             self.update()
 
@@ -257,10 +259,10 @@ class SideBySide:
                 since = 0
             due = [i for i in going if i not in lost and _due(tasks[i], step)]
             if due:
-                self._look(due, step, histories)
+                self.look(due, step, histories)
         for i, (task, history) in enumerate(zip(tasks, histories, strict=True)):
             if i not in lost:
-                self._hand_over(i)
+                self.hand_over(i)
                 history.best_step = history.best_step or task.steps
                 history.seconds = time.perf_counter() - started
                 task.learner.eval()
@@ -268,11 +270,11 @@ class SideBySide:
                     task.progress(task.steps, task.steps)
         return [None if i in lost else history for i, history in enumerate(histories)]
 
-    def _look(self, due: list[int], step: int, histories: list[History]) -> None:
+    def look(self, due: list[int], step: int, histories: list[History]) -> None:
         """Compute the validation loss of each learner in `due`; keep averages if it is lowest."""
         kept = torch.zeros(self.k, dtype=torch.bool)
         looking = [i for i in due if self.tasks[i].look is not None]
-        losses = dict(zip(looking, self.looks(looking, self._samplers()), strict=True))
+        losses = dict(zip(looking, self.looks(looking, self.samplers()), strict=True))
         for i in due:
             history = histories[i]
             if i in losses:
@@ -285,7 +287,7 @@ class SideBySide:
         for best, average in zip(self.best, self.averaged, strict=True):
             torch.where(kept, average, best, out=best)
 
-    def _samplers(self) -> dict[str, Tensor]:
+    def samplers(self) -> dict[str, Tensor]:
         """Give the samplers' tensors, averages in place of weights, each of shape (k, ...)."""
         flat, statistics = self.averaged[: len(self.weights)], self.averaged[len(self.weights) :]
         found = self.fixed | self.buffers | dict(zip(self.statistics, statistics, strict=True))
@@ -293,7 +295,7 @@ class SideBySide:
             found |= weights.views(average)
         return {name: tensor for name, tensor in found.items() if name.startswith("sampler.")}
 
-    def _hand_over(self, i: int) -> None:
+    def hand_over(self, i: int) -> None:
         """Copy to a learner the best averages of its sampler, and the last weights of the rest."""
         learner = self.tasks[i].learner
         target = dict(learner.named_parameters()) | dict(learner.named_buffers())

@@ -44,6 +44,10 @@ class Look(nn.Module, ABC):
         super().__init__()
         self.sampler, self.layout = sampler, layout
         self.held, self.labels, self.seed = held, labels, seed
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Add the modules that `forward` needs; the constructor calls it at its end."""
 
     @abstractmethod
     def parts(self) -> list[Part]:

@@ -291,7 +291,7 @@ def test_distance_counts_numbers_and_codes_alike():
     )
     guard = learned(table, 1)
     other = pd.DataFrame({"x": [0.0], "k": ["v"]})
-    distances, ratios, _ = nearest(guard._space.rows(other), guard._real)
+    distances, ratios, _ = nearest(guard.space.rows(other), guard.real)
     assert distances[0] == pytest.approx(2**0.5)
     assert 0.9 < ratios[0] <= 1
 

@@ -28,6 +28,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from synthgen import CTGAN, Oversampler, Schema, SmoothedBootstrap
+from synthgen.augmentation.amount import amounts
 from synthgen.errors import DataError, SynthgenError, UsageError
 
 FEW_STEPS = CTGAN(steps=3, batch_size=50)
@@ -142,10 +143,18 @@ def test_sampling_strategy_means_what_imbalanced_learn_means(strategy: Any, y: A
         (0.5, {"a": 30, "b": 18, "c": 15}),
         (0.1, {"a": 30, "b": 18, "c": 12}),
         (2, {"a": 30, "b": 60, "c": 60}),
+        ("double", {"a": 30, "b": 36, "c": 24}),
     ],
 )
-def test_ratio_is_the_share_of_the_most_frequent_class(ratio: float, counts: Any) -> None:
+def test_ratio_is_the_share_of_the_most_frequent_class(ratio: Any, counts: Any) -> None:
     assert Counter(bootstrap(ratio=ratio).fit_resample(NUMBERS, THREE)[1]) == counts
+
+
+@pytest.mark.parametrize("ratio", [0.65, 1.5, "double"])
+def test_a_ratio_asks_for_as_many_rows_as_in_augment(ratio: Any) -> None:
+    found = bootstrap(ratio=ratio).fit(NUMBERS, THREE).sampling_strategy_
+    wanted = amounts({"a": 30, "b": 18, "c": 12}, ["b", "c"], ratio=ratio)
+    assert found == {addition.label: addition.rows for addition in wanted}
 
 
 def test_ratio_is_rounded_not_cut() -> None:

@@ -70,7 +70,7 @@ def test_the_mean_is_that_of_members_fitted_alone(monkeypatch: pytest.MonkeyPatc
 
     def score(*some: Any) -> np.ndarray:
         model = quick(members=[*some]).fit(X, y)
-        return model._fitted.average.predict_proba(model._known.cells(X))
+        return model.calibrated_.average.predict_proba(model.known_.cells(X))
 
     alone = [score(member) for member in members]
     assert not np.allclose(alone[0], alone[1], atol=0.01)
@@ -130,8 +130,8 @@ def test_recalibration_keeps_the_order_and_mends_probabilities() -> None:
             return 0.5 + 0.01 * (super().predict_proba(X) - 0.5)
 
     model = quick(members=[Half()], savable=False).fit(X, y)
-    places, is_rare = model._known.cells(X), y == "yes"
-    score, p = model._fitted.average.predict_proba(places)[:, 1], model.predict_proba(X)[:, 1]
+    places, is_rare = model.known_.cells(X), y == "yes"
+    score, p = model.calibrated_.average.predict_proba(places)[:, 1], model.predict_proba(X)[:, 1]
     assert average_precision_score(is_rare, p) == average_precision_score(is_rare, score)
     assert score.mean() > 0.49
     assert p.mean() == pytest.approx(0.1, abs=0.01)

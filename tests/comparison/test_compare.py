@@ -159,7 +159,7 @@ def test_equal_rows_share_a_fold_unless_most_rows_repeat() -> None:
 def test_few_rare_rows_make_fewer_folds_and_more_repeats(
     rare: int, folds: int, splits: int
 ) -> None:
-    used, repeats = comparison._folds(5, None, rare)
+    used, repeats = comparison.folds_and_repeats(5, None, rare)
     assert (used, used * repeats) == (folds, splits)
 
 
@@ -288,12 +288,12 @@ def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
 def test_shuffled_labels_are_helped_by_no_default(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = TabFlow._plan  # of such labels a network learns no more in all its steps than in a few
+    plan = TabFlow.plan  # of such labels a network learns no more in all its steps than in a few
 
     def short(self: TabFlow, *of: Any, **how: Any) -> Any:
         return plan(self, *of, **how)._replace(steps=30)
 
-    monkeypatch.setattr(TabFlow, "_plan", short)
+    monkeypatch.setattr(TabFlow, "plan", short)
     found = shuffled(seed, strategies="default", estimator="hgb", repeats=1)
     assert HELPS not in {v.outcome for v in found.verdict.values()}
     assert not found.not_applicable

@@ -28,7 +28,8 @@ from synthgen.seeds import seed_sequence
 from synthgen.synthesizers import fit_many as many
 from synthgen.tables.table import Table
 from synthgen.training.batched import run_together
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 LR = Estimator.of("lr")
 # Networks take long; the shape of their strategies is that of the bootstrap's.
@@ -295,7 +296,7 @@ def test_self_paced_draws_turn_from_easy_to_hard() -> None:
     model = SelfPacedEnsemble()
     rows = np.arange(1000)
     early, late = (
-        np.mean([(model._draw(rows, 50, hardness, pace, rng) >= 900).mean() for _ in range(20)])
+        np.mean([(model.draw(rows, 50, hardness, pace, rng) >= 900).mean() for _ in range(20)])
         for pace in (0.0, 1e6)
     )
     assert early < 0.1  # by 1 / hardness

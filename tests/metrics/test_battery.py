@@ -208,7 +208,7 @@ def test_the_figure_lies_between_independent_columns_and_real_rows():
 def test_the_area_and_its_error_are_those_of_delong():
     y = np.array([True, True, True, False, False, False, False])
     told = np.array([0.9, 0.4, 0.4, 0.4, 0.1, 0.2, 0.6])
-    area, error = module._area(y, told)
+    area, error = module.delong_area(y, told)
     wins = (told[y][:, None] > told[~y]) + 0.5 * (told[y][:, None] == told[~y])
     assert area == pytest.approx(wins.mean())
     variance = wins.mean(axis=1).var(ddof=1) / 3 + wins.mean(axis=0).var(ddof=1) / 4
@@ -227,7 +227,7 @@ def test_intervals_hold_what_other_rows_give():
         arithmetic = Arithmetic.of(draws.matrix)
         neighbours = detectors(draws.matrix, arithmetic, draws.train)[-1]
         samples = (draws.made, draws.train, independent(rng, draws.train))
-        one = module._finding(neighbours, draws.fresh, samples, np.random.SeedSequence(seed))
+        one = module.finding(neighbours, draws.fresh, samples, np.random.SeedSequence(seed))
         assert one.interval is not None
         held += one.interval[0] <= 1 <= one.interval[1]
     assert held >= 36

@@ -791,7 +791,7 @@ def test_all_names_are_known_before_the_work():
     if find_spec("sdmetrics") is None:
         names = {name for name in names if ".sdmetrics_" not in name}
     assert found == names
-    numbers = {name.partition("@")[0] for name in gates._numbers(report.to_json())}
+    numbers = {name.partition("@")[0] for name in gates.numbers_by_name(report.to_json())}
     assert numbers == set(GATED)
 
 

@@ -18,7 +18,7 @@ from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.manifold import manifold_scores
 from synthgen.metrics.quality_report import contingency_similarity, quality_report
 from synthgen.metrics.score import Part, Score
-from synthgen.metrics.two_sample import _area, _untold
+from synthgen.metrics.two_sample import area_and_error, score_of
 from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, out_of_fold
 from synthgen.model_selection.folds import folds_of
 from synthgen.tables.schema import Schema
@@ -206,7 +206,7 @@ def test_intervals_of_two_sample_tests_hold_half(judge: str):
         y = np.arange(160) % 2 == 0
         folds = folds_of(y, 3, rng)
         score = out_of_fold(judge, matrix, matrix.cells(table), y, folds=folds, rng=rng)
-        area, error = _area(y, score[None], rng)
+        area, error = area_and_error(y, score[None], rng)
         held += abs(area - 0.5) <= error
     assert held >= 17
 
@@ -258,7 +258,7 @@ def test_near_copies_do_not_pass_for_more_than_alike():
         area = float(score.note.split()[1])
         assert score.value == pytest.approx(1 - abs(2 * area - 1), abs=2e-3)
         assert score.value < score.reference  # type: ignore[operator]
-    assert _untold(0.2) == pytest.approx(_untold(0.8)) == pytest.approx(0.4)
+    assert score_of(0.2) == pytest.approx(score_of(0.8)) == pytest.approx(0.4)
 
 
 def test_the_quality_report_is_that_of_sdmetrics_and_agrees_with_ours():

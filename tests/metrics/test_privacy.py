@@ -19,7 +19,7 @@ from synthgen.errors import UsageError
 from synthgen.metrics import attacks, verdicts
 from synthgen.metrics import privacy as privacy_module
 from synthgen.metrics.attacks import attack_folds, on_lines, share_found
-from synthgen.metrics.privacy import _nearness, privacy
+from synthgen.metrics.privacy import nearness, privacy
 from synthgen.metrics.privacy_rows import counted_columns, samples_of
 from synthgen.metrics.score import Part, Score
 from synthgen.model_selection.intervals import wilson
@@ -51,7 +51,7 @@ def near(
     known = Table.of(train)
     tables = [known, Table(synthetic, known.schema), Table(holdout, known.schema)]
     real, made, other = samples_of(counted_columns(*tables)[0], tables, CPU)
-    scores, _, _ = _nearness(real, made, other, "rare", seed_sequence(seed))
+    scores, _, _ = nearness(real, made, other, "rare", seed_sequence(seed))
     return named(Part(scores))
 
 

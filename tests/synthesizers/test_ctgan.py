@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthgen.encoding.layout import Encoded, Layout
-from synthgen.synthesizers.ctgan import DROPOUT, PENALTY, _CTGANLearner, _Generator
+from synthgen.synthesizers.ctgan import DROPOUT, PENALTY, CTGANLearner, _Generator
 from synthgen.synthesizers.ctgan_critic import HIDDEN, LEAK
 from synthgen.synthesizers.training_rows import Data
 from synthgen.training.blocks import Spans, initialise
@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.fixture(params=[(2, [2, 4]), (0, [3]), (3, [])], ids=["mixed", "levels", "numbers"])
-def learner(request: pytest.FixtureRequest) -> _CTGANLearner:
+def learner(request: pytest.FixtureRequest) -> CTGANLearner:
     n_numbers, widths = request.param
     codes = [torch.randint(w, (40,), generator=generator(w)) for w in widths]
     rows = Encoded(
@@ -33,12 +33,12 @@ def learner(request: pytest.FixtureRequest) -> _CTGANLearner:
     places = list(range(n_numbers)), list(range(len(widths)))
     layout = Layout(n_numbers, widths, scale_code, None, *places)
     sampler = _Generator(n_numbers, spans, 2, scale_code)
-    learner = _CTGANLearner(sampler, Data(rows, labels, 2, layout), 20, 5, 1e-3)
+    learner = CTGANLearner(sampler, Data(rows, labels, 2, layout), 20, 5, 1e-3)
     initialise(learner, generator())
     return learner.double().train()
 
 
-def reference(learner: _CTGANLearner, rows: Tensor, condition: Tensor, kept: Tensor) -> Tensor:
+def reference(learner: CTGANLearner, rows: Tensor, condition: Tensor, kept: Tensor) -> Tensor:
     """The critic as the paper draws it: all inputs dense, dropout after each leaky ReLU."""
     critic, pac = learner.critic, learner.pac
     packs = len(rows) // pac
@@ -50,7 +50,7 @@ def reference(learner: _CTGANLearner, rows: Tensor, condition: Tensor, kept: Ten
     return critic.last(out)
 
 
-def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> None:
+def test_the_slope_is_the_gradient_along_the_rows(learner: CTGANLearner) -> None:
     width = learner.data.numbers.shape[1] + learner.data.spans.total
     rows = torch.randn(20, width, dtype=torch.float64, generator=generator()).requires_grad_(True)
     condition = learner.sampler.condition(torch.zeros(20, dtype=torch.long), torch.arange(20) % 2)
@@ -63,7 +63,7 @@ def test_the_slope_is_the_gradient_along_the_rows(learner: _CTGANLearner) -> Non
     torch.testing.assert_close(critic.slope(one, two), slope.reshape(4, -1), atol=1e-12, rtol=1e-9)
 
 
-def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGANLearner) -> None:
+def test_the_critics_gradients_are_those_of_differentiating_twice(learner: CTGANLearner) -> None:
     chosen = learner.draw(Source(generator(), learner.sampler.limits))
     drawn = learner.gather(chosen)
     objective, losses, carried = learner.objective(0, drawn, {})
@@ -92,7 +92,7 @@ def test_the_critics_gradients_are_those_of_differentiating_twice(learner: _CTGA
 
 
 def test_the_generator_gets_its_gradient_through_the_written_out_critic(
-    learner: _CTGANLearner,
+    learner: CTGANLearner,
 ) -> None:
     drawn = learner.gather(learner.draw(Source(generator(), learner.sampler.limits)))
     _, _, carried = learner.objective(0, drawn, {})
@@ -100,7 +100,7 @@ def test_the_generator_gets_its_gradient_through_the_written_out_critic(
     weights = list(learner.sampler.parameters())
     found = torch.autograd.grad(objective, weights, retain_graph=True)
     loss = -reference(learner, carried["fake"], carried["condition"], drawn["kept"][-4:]).mean()
-    missed = learner._condition_loss(carried)
+    missed = learner.condition_loss(carried)
     expected = torch.autograd.grad(loss + missed, weights)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, atol=1e-11, rtol=1e-8)

@@ -129,7 +129,7 @@ def test_where_is_refused_for_resampled_classes() -> None:
 
 
 def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> None:
-    sampler = next(iter(learned._models.values())).sampler
+    sampler = next(iter(learned.networks_.values())).sampler
     assert isinstance(sampler, flow.Flow)
     apart = []
     try:
@@ -152,7 +152,7 @@ def test_what_is_computed_once_for_all_moments_changes_no_row(
     learned: TabFlow, guidance: float
 ) -> None:
     """Rows are those of a solver that runs the whole network at each moment."""
-    sampler = next(iter(learned._models.values())).sampler
+    sampler = next(iter(learned.networks_.values())).sampler
     assert isinstance(sampler, flow.Flow)
     like, n = sampler.prior, sampler.n_numbers
     drawn = sampler.draw(50, Source(torch.Generator().manual_seed(0), like))
@@ -237,7 +237,7 @@ def test_a_class_begins_with_its_own_frequencies() -> None:
 
 
 def test_the_rate_warms_up_and_falls() -> None:
-    of = cast(Any, flow._FlowLearner).course
+    of = cast(Any, flow.FlowLearner).course
     course = [of(None, i, 1000) for i in range(1000)]
     assert course[0] < 0.03
     assert max(course) > 0.95

@@ -235,7 +235,7 @@ def test_an_edited_file_is_refused(place: tuple[str, ...], value: Any, tmp_path:
 def test_the_loss_of_a_row_is_its_likelihood() -> None:
     model = fitted(classes=[True])
     table = Table.of(PATIENTS.head(400), target="ill")
-    losses = model._losses(table, np.random.SeedSequence(0))
+    losses = model.losses(table, np.random.SeedSequence(0))
     assert losses is not None
     assert np.isnan(losses[~table.labels.astype(bool)]).all()
     ill = losses[table.labels == 1]

@@ -245,7 +245,7 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     from scipy.stats import chisquare
 
     from synthgen.encoding.layout import Encoded, Layout
-    from synthgen.synthesizers.ctgan import _Conditions
+    from synthgen.synthesizers.ctgan import Conditions
     from synthgen.synthesizers.training_rows import Data
 
     codes = torch.tensor([[0, 0]] * 60 + [[1, 0]] * 25 + [[1, 1]] * 10 + [[0, 2]] * 5)
@@ -254,7 +254,7 @@ def test_conditions_are_drawn_as_the_paper_says() -> None:
     data = Data(Encoded(torch.zeros(100, 0), codes), labels, 2, layout)
     generator = torch.Generator().manual_seed(0)
     share = torch.rand(3, 40_000, dtype=torch.float64, generator=generator)
-    label, place, row = _Conditions(data)(share, data)
+    label, place, row = Conditions(data)(share, data)
     held = data.spans.one_hot(codes)[row, place]
     assert (held == 1).all(), "a row does not hold the value it was drawn for"
     assert (labels[row] == label).all(), "a row is of another class than it was drawn for"

@@ -440,7 +440,7 @@ def test_learned_rows_are_less_unlikely_and_each_column_has_its_place():
         model = SequentialTrees(min_leaf=5, random_state=seed)
         model.fit(learned.drop(columns="ill"), learned["ill"])
         whole = pd.concat([train, other, strange], ignore_index=True)
-        found.append(model._losses(Table.of(whole, target="ill"), np.random.SeedSequence(0)))
+        found.append(model.losses(Table.of(whole, target="ill"), np.random.SeedSequence(0)))
     first, second = found
     assert first is not None
     assert second is not None
@@ -458,7 +458,7 @@ def test_the_relative_loss_compares_the_file_with_the_other_rows():
     model = SequentialTrees(trees=1, min_leaf=60, classes=[True], random_state=0)
     model.fit(learned, pd.Series(np.arange(100) % 10 != 0, name="ill"))
     asked = pd.DataFrame({"kind": list("aabbb"), "ill": [True, False, True, True, True]})
-    losses = model._losses(Table.of(asked, target="ill"), np.random.SeedSequence(0))
+    losses = model.losses(Table.of(asked, target="ill"), np.random.SeedSequence(0))
     assert losses is not None
     of_a, of_b = (0.6 - 1 / 4) / (1 / 4 + 0.01), (0.4 - 2 / 4) / (2 / 4 + 0.01)
     assert losses[:, 0] == pytest.approx([-of_a, -of_a, -of_b, -of_b, -of_b])

@@ -25,7 +25,8 @@ from synthgen.training.batched import SideBySide
 from synthgen.training.device import Budget
 from synthgen.training.learner import StagedLearner
 from synthgen.training.looks import Part
-from synthgen.training.runner import History, Task
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 
@@ -177,7 +178,7 @@ def test_looks_side_by_side_are_those_of_each(
     for _ in range(3):
         together.moved.fill_(0.5)
         together.update()
-    samplers = together._samplers()
+    samplers = together.samplers()
     losses = together.looks(looking, samplers)
     assert len(set(losses)) == len(losses)
     last = together.looks(looking[-1:], samplers)
@@ -187,7 +188,7 @@ def test_looks_side_by_side_are_those_of_each(
     assert blocks == pytest.approx(losses, abs=1e-12)
     together.best = together.averaged
     for i, loss in zip(looking, losses, strict=True):
-        together._hand_over(i)
+        together.hand_over(i)
         look = tasks[i].look
         assert look is not None
         with averages.evaluating(tasks[i].learner):
@@ -227,7 +228,7 @@ def test_looks_count_in_the_memory_of_all(monkeypatch: pytest.MonkeyPatch) -> No
     needed = 3 * (2 * (10 * 3 + 7) + 50) + 100
     for there in (needed, needed - 1):
         monkeypatch.setattr(batched, "memory", lambda device, there=there: there)
-        assert batched._fits(tasks) is (there == needed)
+        assert batched.fits(tasks) is (there == needed)
 
 
 def test_a_run_that_diverges_leaves_the_others_alone() -> None:
@@ -304,9 +305,10 @@ def test_what_cannot_be_batched_says_why() -> None:
 def test_all_jobs_are_checked_before_the_first_fit() -> None:
     X, y = table(90, 1)
     resampled, network = SmoothedBootstrap(random_state=0), TVAE(steps=2, batch_size=1)
+    said: list[str] = []  # each fit is announced
     with pytest.raises(UsageError, match="job 2: batch_size must be"):
-        fit_many([(resampled, X, y), (network, X, y)])
-    assert not hasattr(resampled, "_models")
+        fit_many([(resampled, X, y), (network, X, y)], say=said.append)
+    assert said == []
 
 
 @pytest.mark.parametrize("side_by_side", [True, False])

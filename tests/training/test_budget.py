@@ -20,7 +20,8 @@ from synthgen.errors import UsageError
 from synthgen.training import device, looks
 from synthgen.training.batched import SideBySide
 from synthgen.training.device import Budget
-from synthgen.training.runner import Task, _Run
+from synthgen.training.runner import Task
+from synthgen.training.training_run import TrainingRun
 
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
 
@@ -93,7 +94,7 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
     model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
     with Held() as held:
         task = next(model.fit_steps(X, y))
-        at = _Run(task.learner, 20, task.generator)
+        at = TrainingRun(task.learner, 20, task.generator)
         states = [at.state()]
         for _ in range(2):
             at.advance()
@@ -129,7 +130,7 @@ def test_a_look_takes_what_the_budget_says(make: Any, monkeypatch: pytest.Monkey
     for at_once in (3, 1):
         monkeypatch.setattr(looks, "MOST", at_once * budget.look)
         side_by_side = SideBySide(tasks)
-        every, samplers = side_by_side.looks, side_by_side._samplers()
+        every, samplers = side_by_side.looks, side_by_side.samplers()
         known = [t for one in (samplers, every.buffers, *every.parts) for t in one.values()]
         with Held(known) as together:
             every([0, 1, 2], samplers)

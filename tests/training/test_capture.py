@@ -25,7 +25,8 @@ from synthgen.training.batched import SideBySide
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner, Source
-from synthgen.training.runner import History, Task, _Run
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History, TrainingRun
 
 NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 # These wait for the device, or make a shape of what they find there.
@@ -83,10 +84,10 @@ def learner_of(
 def test_no_value_of_a_step_reaches_the_host(
     make: type[NetworkSynthesizer], scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = _Run(*_with_steps(learner_of(make, monkeypatch, scope=scope)))
+    at = TrainingRun(*_with_steps(learner_of(make, monkeypatch, scope=scope)))
     at.advance()
     with Operations() as operations:
-        at._updates(2)
+        at.updates(2)
     assert sum(operations.seen.values()) > 50
     assert not {name: n for name, n in operations.seen.items() if name in HOST}
 
@@ -97,10 +98,10 @@ def test_a_step_is_as_long_with_many_columns_as_with_few(
 ) -> None:
     lengths = []
     for columns in (2, 30):
-        at = _Run(*_with_steps(learner_of(make, monkeypatch, columns=columns)))
+        at = TrainingRun(*_with_steps(learner_of(make, monkeypatch, columns=columns)))
         at.advance()
         with Operations() as operations:
-            at._updates(2)
+            at.updates(2)
         lengths.append(operations.seen)
     assert lengths[0] == lengths[1]
 
@@ -159,7 +160,7 @@ def test_a_step_from_the_same_tensors_and_randomness_is_the_same(
     make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a replay relies on: nothing but tensors and the generator says what a step does."""
-    at = _Run(*_with_steps(learner_of(make, monkeypatch)))
+    at = TrainingRun(*_with_steps(learner_of(make, monkeypatch)))
     at.advance()
     before = at.state()
     ends = []
@@ -175,7 +176,7 @@ def test_a_step_from_the_same_tensors_and_randomness_is_the_same(
 def test_a_step_changes_tensors_in_place(
     make: type[NetworkSynthesizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at = _Run(*_with_steps(learner_of(make, monkeypatch)))
+    at = TrainingRun(*_with_steps(learner_of(make, monkeypatch)))
     at.advance()
 
     def places() -> dict[str, int]:
@@ -230,7 +231,7 @@ def test_nothing_outlives_a_fit(
         assert steps[1]() is None
     finally:
         gc.enable()
-    (fitted,) = model._models.values()
+    (fitted,) = model.networks_.values()
     assert all(weight.grad is None for weight in fitted.sampler.parameters())
 
 
@@ -276,7 +277,7 @@ def test_recorded_steps_are_the_eager_ones(
     weights = []
     monkeypatch.setattr("synthgen.training.learner.AT_ONCE", 4)
     for recorded in (False, True):
-        at = _Run(*_with_steps(learner_of(make, monkeypatch, device="cuda")))
+        at = TrainingRun(*_with_steps(learner_of(make, monkeypatch, device="cuda")))
         if not recorded:
             at.captured.captures = False
         while at.step < 20:

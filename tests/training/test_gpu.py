@@ -45,16 +45,16 @@ from synthgen.errors import OutputError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.scale import dataset
 from synthgen.synthesizers import fit_many as many
-from synthgen.synthesizers import flow
+from synthgen.synthesizers import flow, network
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.synthesizers.tvae import _TVAELearner
+from synthgen.synthesizers.tvae import TVAELearner
 from synthgen.tables.schema import Schema
-from synthgen.tables.table import Table
-from synthgen.training import batched, blocks, making, runner
+from synthgen.training import batched, blocks, making, runner, training_run
 from synthgen.training import learner as learner_module
 from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner
-from synthgen.training.runner import History, Task, _Run
+from synthgen.training.runner import Task
+from synthgen.training.training_run import History, TrainingRun
 
 if (sys.platform, platform.machine()) != ("linux", "x86_64"):
     pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
@@ -116,9 +116,9 @@ def learner_of(
     return found[0].train(), found[1]
 
 
-def under_way(make: type[NetworkSynthesizer], columns: int = 10) -> _Run:
+def under_way(make: type[NetworkSynthesizer], columns: int = 10) -> TrainingRun:
     learner, generator = learner_of(make, columns)
-    return _Run(learner, 50, generator)
+    return TrainingRun(learner, 50, generator)
 
 
 # --- the same as on a CPU -------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_fit_ends_as_on_the_cpu(
         model = made(
             scope=scope, steps=steps, batch_size=60, device=device, random_state=0, **solver
         ).fit(X, y)
-        state = model._models[1].sampler.state_dict().values()
+        state = model.networks_[1].sampler.state_dict().values()
         weights = [v.cpu().double().flatten() for v in state if v.is_floating_point()]
         return torch.cat(weights), model.sample(200, label=True, random_state=1)
 
@@ -215,7 +215,7 @@ def test_looks_of_many_networks_are_one_batch(make: type[NetworkSynthesizer], gp
         histories = [History({}) for _ in tasks]
         side_by_side = batched.SideBySide(tasks)
         gpu.reset()
-        side_by_side._look(list(range(k)), 1, histories)
+        side_by_side.look(list(range(k)), 1, histories)
         counts.append(sum(gpu.launches.values()))
         assert len(gpu.copies) == 2, "the losses to the host, and which of them are the best"
         losses = [history.held_out[0] for history in histories]
@@ -231,7 +231,7 @@ def test_looks_of_many_networks_are_one_batch(make: type[NetworkSynthesizer], gp
 # --- what a graph needs ---------------------------------------------------------------------------
 
 
-def until(at: _Run, step: int) -> _Run:
+def until(at: TrainingRun, step: int) -> TrainingRun:
     while at.step < step:
         assert at.advance()
     return at
@@ -274,7 +274,7 @@ def test_memory_that_does_not_suffice_at_any_moment_halves_the_batch(
     at = under_way(make)
     start = at.state()
     for moment in (1, 30, 150, 400, 700, 1000):
-        at._restore(start)
+        at.resume(start)
         assert at.learner.batch == 60
         gpu.fail_at(moment)
         while at.step < 8:
@@ -323,7 +323,7 @@ def test_launches_of_an_update(
     at = under_way(make, columns)
     at.advance()
     gpu.reset()
-    at._updates(AT_ONCE)
+    at.updates(AT_ONCE)
     assert sum(gpu.launches.values()) / AT_ONCE <= MOST[make]
 
 
@@ -353,7 +353,7 @@ def test_rows_do_not_depend_on_how_many_are_made_at_once(
     made: Any = make
     solver = {"solver_steps": 3, "guidance": 2.0} if make is TabFlow else {}
     model = made(scope="all", steps=2, batch_size=20, random_state=0, **solver).fit(*table())
-    (network, *_) = model._models.values()
+    (network, *_) = model.networks_.values()
     monkeypatch.setattr(making, "BLOCK", 32)
     found = []
     for at_once in (1, 4):
@@ -374,7 +374,7 @@ def test_rows_do_not_depend_on_how_many_are_made_at_once(
 
 def test_sixteen_thousand_rows_are_one_block(gpu: GPU) -> None:
     model = TVAE(scope="class", classes=[True], steps=1, batch_size=20, random_state=0)
-    (network,) = model.fit(*table(6, 150))._models.values()
+    (network,) = model.fit(*table(6, 150)).networks_.values()
     sizes: list[int] = []
 
     def made(drawn: dict[str, torch.Tensor], label: int) -> Any:
@@ -492,7 +492,7 @@ def test_networks_side_by_side_are_fewer_where_memory_is_short(gpu: GPU) -> None
 
 
 def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "REPORT_EVERY", 4)
+    monkeypatch.setattr(training_run, "REPORT_EVERY", 4)
     task = learner_of(TVAE)
     reported: list[int] = []
     runner.run(task[0], 12, task[1], progress=lambda done, total: reported.append(done))
@@ -595,13 +595,20 @@ def test_rows_in_a_folder_are_of_one_process_on_a_gpu_and_of_one_device(
     assert asked == [1, 1, 3]
 
 
-def test_what_a_plan_leaves_open_is_part_of_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, seed = Table.of_xy(*table()), np.random.SeedSequence(0)
+def test_what_a_plan_leaves_open_is_part_of_a_checkpoint(
+    gpu: GPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opened(Exception): ...
+
+    def opened(path: str, fit: dict[str, Any], seed: np.random.SeedSequence) -> None:
+        raise Opened(fit["plan"])
+
+    monkeypatch.setattr(network, "Checkpoint", opened)
 
     def identity(device: str, **params: Any) -> Any:
-        model = TabFlow(**params)
-        model.device_ = torch.device(device)
-        return model._identity(rows, [1], seed)["plan"]
+        with pytest.raises(Opened) as caught:
+            TabFlow(device=device, checkpoint="c", **params).fit(*table())
+        return caught.value.args[0]
 
     cpu, cuda = identity("cpu"), identity("cuda")
     assert cpu != cuda
@@ -613,18 +620,18 @@ def test_what_a_plan_leaves_open_is_part_of_a_checkpoint(monkeypatch: pytest.Mon
 def test_plans_depend_on_the_device() -> None:
     model = TabFlow()
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert model._plan(40_000, "whole", cpu, held=True)[1:] == (4000, 256)
-    assert model._plan(40_000, "whole", cuda, held=True)[1:] == (10_000, 4096)
-    assert model._plan(40_000, "whole", cuda, held=False)[1:] == (4000, 4096)
-    assert model._plan(300, "whole", cuda, held=True).batch == 256
-    assert model._plan(9_000, "whole", cuda, held=True).batch == 1024
+    assert model.plan(40_000, "whole", cpu, held=True)[1:] == (4000, 256)
+    assert model.plan(40_000, "whole", cuda, held=True)[1:] == (10_000, 4096)
+    assert model.plan(40_000, "whole", cuda, held=False)[1:] == (4000, 4096)
+    assert model.plan(300, "whole", cuda, held=True).batch == 256
+    assert model.plan(9_000, "whole", cuda, held=True).batch == 1024
     encoder = Encoder.fit(table()[0], Schema.infer(table()[0]).columns)
     needed = []
     for model.device_ in (cpu, cuda):
         needed.append(model.budget(encoder.layout, 1, 40_000, 40_000).step)
     assert needed[1] > 8 * needed[0]  # 16 times the batch
     asked = TabFlow(batch_size=64, steps=7)
-    assert asked._plan(40_000, "whole", cuda, held=True)[1:] == (7, 64)
+    assert asked.plan(40_000, "whole", cuda, held=True)[1:] == (7, 64)
 
 
 @pytest.mark.slow
@@ -647,7 +654,7 @@ def test_the_first_minutes_on_a_gpu_fail_where_graphs_differ(
 
 # --- the pretended GPU itself ---------------------------------------------------------------------
 
-_forward = _TVAELearner.objective
+_forward = TVAELearner.objective
 
 
 def _float(self: Any, *args: Any) -> Any:
@@ -687,7 +694,7 @@ def _global(self: Any, *args: Any) -> Any:
 @pytest.mark.parametrize("fault", [_float, _constant, _mask, _host, _counts, _global])
 def test_a_fault_of_a_step_is_found(fault: Callable[..., Any]) -> None:
     with (
-        mock.patch.object(_TVAELearner, "objective", fault),
+        mock.patch.object(TVAELearner, "objective", fault),
         pytest.raises((Refused, AssertionError)),
     ):
         parity(TVAE, turns=1)
@@ -707,13 +714,13 @@ def test_a_graph_that_outlives_its_memory_is_found() -> None:
 
 
 def test_a_rate_that_is_a_number_is_found() -> None:
-    def numbers(self: _Run, drawn: Any, i: int) -> None:
+    def numbers(self: TrainingRun, drawn: Any, i: int) -> None:
         for group in self.learner.optimizers[0].param_groups:
             group["lr"] = 0.01 / (1 + self.step)
         self.total.add_(self.learner.step(drawn))
 
     with (
-        mock.patch.object(_Run, "_update", numbers),
+        mock.patch.object(TrainingRun, "update", numbers),
         pytest.raises(AssertionError, match="learner"),
     ):
         parity(TVAE, turns=1)

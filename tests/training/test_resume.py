@@ -41,9 +41,9 @@ from synthgen.training.model_file import read_model
 
 CLASSES: dict[str, type[NetworkSynthesizer]] = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
 LEARNERS: dict[str, type[Learner]] = {
-    "ctgan": ctgan._CTGANLearner,
-    "tvae": tvae._TVAELearner,
-    "tabflow": flow._FlowLearner,
+    "ctgan": ctgan.CTGANLearner,
+    "tvae": tvae.TVAELearner,
+    "tabflow": flow.FlowLearner,
 }
 CHECKPOINT = "fit.checkpoint"
 
@@ -75,7 +75,7 @@ def table() -> tuple[pd.DataFrame, pd.Series]:
 def bits(model: NetworkSynthesizer) -> str:
     """Everything that a fit leaves, but for its wall time."""
     found = hashlib.sha256()
-    for part in model._models.values():
+    for part in model.networks_.values():
         for name, tensor in part.sampler.state_dict().items():
             found.update(name.encode() + tensor.numpy().tobytes())
         found.update(json.dumps(asdict(part.history) | {"seconds": 0}).encode())
@@ -87,7 +87,7 @@ def bits(model: NetworkSynthesizer) -> str:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports every 5 steps, and a checkpoint at each."""
-    monkeypatch.setattr("synthgen.training.runner.REPORT_EVERY", 5)
+    monkeypatch.setattr("synthgen.training.training_run.REPORT_EVERY", 5)
     monkeypatch.setattr(checkpoint_module, "EVERY", 0.0)
 
 
@@ -276,16 +276,16 @@ def test_a_signal_between_two_runs_keeps_the_finished_one(
 ) -> None:
     X, y = table()
     path = tmp_path / CHECKPOINT
-    learner = CTGAN._learner
+    begin = ctgan.CTGANLearner.__init__
 
-    def interrupted(self: CTGAN, sampler: Any, data: Any, batch: int) -> Learner:
+    def interrupted(self: ctgan.CTGANLearner, *given: Any) -> None:
         if done[0] == 60:
             signal.raise_signal(signal.SIGINT)
-        return learner(self, sampler, data, batch)
+        begin(self, *given)
 
     done = at_step("ctgan", 0, kill)
     with monkeypatch.context() as patch:
-        patch.setattr(CTGAN, "_learner", interrupted)
+        patch.setattr(ctgan.CTGANLearner, "__init__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             new("ctgan", path).fit(X, y)
     done = at_step("ctgan", 0, kill)
@@ -476,14 +476,14 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_training_goes_on(
 
 
 def test_memory_halves_the_batch_in_whole_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = ctgan._CTGANLearner.step
+    whole = ctgan.CTGANLearner.step
 
-    def step(self: ctgan._CTGANLearner, drawn: Any) -> torch.Tensor:
+    def step(self: ctgan.CTGANLearner, drawn: Any) -> torch.Tensor:
         if self.batch > 20:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         return whole(self, drawn)
 
-    monkeypatch.setattr(ctgan._CTGANLearner, "step", step)
+    monkeypatch.setattr(ctgan.CTGANLearner, "step", step)
     with pytest.warns(UserWarning, match=r"does not suffice for a batch of (70|30) rows at step 1"):
         model = new("ctgan", batch_size=70, classes=["rare"]).fit(*table())
     assert model.history_["rare"].batch == 20
@@ -529,21 +529,21 @@ def test_a_second_retry_is_gone_on_with_from_the_same_start(
     interrupted: int, often: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The start of the second run, which adapts the first one."""
-    whole = tvae._TVAELearner.step
+    whole = tvae.TVAELearner.step
     # 60 steps of all rows, then steps 1 to 10, 6 to 10, 1 to 10, and 1 to 30.
     lost = (68, 73, 83)
 
     def lose(calls: list[int], interrupted: int | None = None) -> None:
         done = [0]
 
-        def step(self: tvae._TVAELearner, drawn: Any) -> torch.Tensor:
+        def step(self: tvae.TVAELearner, drawn: Any) -> torch.Tensor:
             losses = whole(self, drawn)
             done[0] += 1
             if done[0] == interrupted:
                 signal.raise_signal(signal.SIGINT)
             return losses * float("nan") if done[0] in calls else losses
 
-        monkeypatch.setattr(tvae._TVAELearner, "step", step)
+        monkeypatch.setattr(tvae.TVAELearner, "step", step)
 
     def fitted(path: Path | None = None) -> NetworkSynthesizer:
         return new("tvae", path, scope="adapt", classes=["rare"]).fit(*table())
@@ -661,8 +661,8 @@ def child(path: Path, out: Path, steps: int, scope: str) -> subprocess.Popen[str
         sys.path[:0] = {PATHS!r}
         from pathlib import Path
         import test_resume
-        from synthgen.training import checkpoint, runner
-        checkpoint.EVERY, runner.REPORT_EVERY = 0.0, 20
+        from synthgen.training import checkpoint, training_run
+        checkpoint.EVERY, training_run.REPORT_EVERY = 0.0, 20
         step = test_resume.LEARNERS["ctgan"].step
         def first_step(self, generator):
             print("training", flush=True)
@@ -721,8 +721,8 @@ import os, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 import test_resume
-from synthgen.training import checkpoint, runner
-checkpoint.EVERY, runner.REPORT_EVERY = 0.0, 20
+from synthgen.training import checkpoint, training_run
+checkpoint.EVERY, training_run.REPORT_EVERY = 0.0, 20
 for _ in sys.stdin:
     pid = os.fork()
     if not pid:
@@ -739,7 +739,7 @@ def test_a_process_killed_at_20_random_moments_ends_with_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     steps, scope = 400, "adapt"
-    monkeypatch.setattr("synthgen.training.runner.REPORT_EVERY", 20)
+    monkeypatch.setattr("synthgen.training.training_run.REPORT_EVERY", 20)
     expected = bits(new("ctgan", steps=steps, scope=scope).fit(*table()))
     path, out = tmp_path / CHECKPOINT, tmp_path / "made"
     code = FORKING.format(paths=PATHS, path=str(path), out=str(out), steps=steps, scope=scope)

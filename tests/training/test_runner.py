@@ -19,7 +19,8 @@ from synthgen.training.averages import EMA_DECAY
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.graph import out_of_memory
 from synthgen.training.learner import Learner, Sampler, Source
-from synthgen.training.runner import History, run
+from synthgen.training.runner import run
+from synthgen.training.training_run import History
 
 
 class Point(Sampler):
