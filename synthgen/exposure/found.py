@@ -42,6 +42,7 @@ class PrivacyAudit(Shown):
     Attributes:
         synthesizer: Class name of the synthesizer.
         path: Path of the model file; None for a model in memory.
+        target: Name of the column that holds the classes.
         label: The audited class, as text.
         attacks: The most successful attack on the file and the most successful attack on generated
             rows; each for the audited class, and for ``"all"`` rows if the model learned other
@@ -70,6 +71,7 @@ class PrivacyAudit(Shown):
 
     synthesizer: str
     path: str | None
+    target: str
     label: str
     attacks: tuple[Attack, ...]
     exposed: tuple[Exposed, ...]
@@ -152,8 +154,9 @@ class PrivacyAudit(Shown):
             return f"synthgen sample {path} -n 1000 -o rows.csv"
         if rows == "fails":
             other = "tabflow" if self.synthesizer != "TabFlow" else "ctgan"
-            return f"synthgen fit TRAIN --target COL --synthesizer {other} -o other.synthgen"
-        return f"synthgen privacy {path} --train TRAIN --holdout MORE --target COL"
+            names = f"--target {shlex.quote(self.target)}"
+            return f"synthgen fit TRAIN {names} --synthesizer {other} -o other.synthgen"
+        return f"synthgen privacy {path} --train TRAIN --holdout MORE"
 
     @property
     def notes(self) -> list[str]:
@@ -236,7 +239,8 @@ class PrivacyAudit(Shown):
 
             {"recommendation": {"action": "share rows", "text": "Keep the file; rows ...",
                                 "certainty": "...", "command": "synthgen sample ..."},
-             "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees", "label": "yes",
+             "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees", "target": "ill",
+             "label": "yes",
              "attacks": [{"opponent": "file", "group": "yes", "members": 300, "others": 300,
                           "attack": "calibrated", "auc": 0.81, "auc_null": 0.51, "tpr_1": 0.1,
                           "tpr_1_null": 0.01, "tpr_10": 0.44, "tpr_10_null": 0.1,

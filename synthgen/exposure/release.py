@@ -154,6 +154,7 @@ def _found(
     return PrivacyAudit(
         synthesizer=type(file).__name__,
         path=None,
+        target=str(whole.schema.target),
         label=str(label),
         attacks=tuple(_worst(attacks)),
         exposed=_exposed(audited, asked, suspicion),

@@ -72,6 +72,9 @@ def test_what_is_shown(leaky: PrivacyAudit, tmp_path: Path):
     assert max(map(len, lines)) <= 100
     assert lines[0] == leaky.recommendation.text
     assert leaky.recommendation.command.startswith("synthgen ")
+    assert replace(leaky, path="m 1")._command("fails") == (
+        "synthgen fit TRAIN --target ill --synthesizer tabflow -o other.synthgen"
+    )
     frame = leaky.to_frame()
     assert list(frame["opponent"]) == ["file", "rows", "file"]
     assert list(frame["group"]) == ["yes", "yes", "all"]
