@@ -1,7 +1,7 @@
 """How many learned rows are found by who holds a model file, and by who gets rows?
 
     python evaluation/privacy.py --data-dir DIR                      # the table of synthesizers
-    python evaluation/privacy.py --data-dir DIR --controls 20        # known leaks, and fresh rows
+    python evaluation/privacy.py --controls 20                       # known leaks, and fresh rows
 
 Of each of eight tables one half is learned from and the other half is held out: at most `--rows`
 rows of the class and as many other rows in each. `synthgen.privacy` attacks the model file and rows
@@ -9,12 +9,13 @@ made with it. Nothing is chosen on these tables. Networks that say steps learn w
 default: a network that learned less also gives less away.
 
 The controls are made of the breast cancer table (569 rows, 30 numbers): 150 rows to learn from, 150
-held out, and as many fresh ones. Copies, copies with 1 % noise and SMOTE must be caught by the
-attacks of `evaluate`, whose excess must lie above 0; trees with leaves of 2 and an over-trained
-TVAE must be caught in the file; fresh rows must pass, as must a file that learned other rows.
+held out, and as many fresh ones. Copies, copies with 1 % noise, rows of SMOTE and rows of an
+over-trained TVAE are judged as `evaluate` judges the privacy of rows, and trees with leaves of 2
+(the smallest that can be asked for) as `privacy` judges a file: they must fail or fall short. Fresh
+rows, and the file of trees that learned other rows, must not.
 
-Each result is written to privacy.jsonl as soon as it is there; what the file holds is not measured
-again. privacy.json and privacy.md are made of it.
+Each result is written to privacy.json as soon as it is there, and privacy.md is made of it. What
+the file holds is not measured again, unless frequencies were not attacked yet.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from sklearn.datasets import load_breast_cancer
 from trees import halves
 
 from synthgen import CTGAN, TVAE, SequentialTrees, TabFlow, privacy
-from synthgen.metrics.limits import FOUND
 from synthgen.metrics.privacy import privacy as of_rows
+from synthgen.metrics.verdicts import WORST_FIRST, of_privacy
 from synthgen.tables.table import Table
 
 TABLES = (
@@ -55,8 +56,16 @@ SYNTHESIZERS: dict[str, Callable[[], Any]] = {
     "tabflow, 200 steps": lambda: TabFlow(classes=[True], steps=200, random_state=0),
     "ctgan, 100 steps": lambda: CTGAN(classes=[True], steps=100, random_state=0),
 }
-CONTROLS = ("copies", "noise", "smote", "fresh", "leaves of 2", "over-trained tvae", "other rows")
-FILES = CONTROLS[4:]
+CONTROLS = {
+    "copies": "copies of the training rows",
+    "noise": "copies with 1 % noise",
+    "smote": "rows of SMOTE",
+    "over-trained tvae": "rows of a TVAE after 3,000 steps on the rows of the class",
+    "leaves of 2": "the file of trees with leaves of 2",
+    "fresh": "fresh real rows",
+    "other rows": "the file of trees that learned other rows",
+}
+HARMLESS = ("fresh", "other rows")
 HERE = Path(__file__).parent
 
 
@@ -104,32 +113,30 @@ def cancer(seed: int) -> list[pd.DataFrame]:
 
 
 def control(kind: str, seed: int) -> dict[str, Any]:
-    """Whether a known leak is caught, or what leaks nothing passes."""
+    """The verdict on a known leak, or on what leaks nothing."""
     train, holdout, fresh = cancer(seed)
-    if kind in FILES:
+    named = {"control": kind, "seed": seed}
+    if kind in ("leaves of 2", "other rows"):
         learned = fresh if kind == "other rows" else train
-        model: Any = SequentialTrees(classes=[True], trees=1, min_leaf=2, random_state=seed)
-        if kind == "over-trained tvae":
-            model = TVAE(classes=[True], scope="class", steps=3000, random_state=seed)
+        model = SequentialTrees(classes=[True], trees=1, min_leaf=2, random_state=seed)
         model.fit(learned.drop(columns="target"), learned["target"])
         found = privacy(model, train, holdout, target="target", time_budget=0, random_state=seed)
-        worst = found.worst("file")
-        caught = worst.interval[0] > FOUND
-        figure, interval = worst.tpr_10, worst.interval
+        return named | {"outcome": found.outcome("file"), "found": found.worst("file").tpr_10}
+    if kind == "over-trained tvae":
+        model = TVAE(classes=[True], scope="class", steps=3000, random_state=seed)
+        model.fit(train.drop(columns="target"), train["target"])
+        train, holdout = (f[f["target"]].reset_index(drop=True) for f in (train, holdout))
+        made = model.sample(len(train), random_state=seed)
     else:
         made = _rows(kind, train, fresh, seed)
-        schema = Table.of(train.drop(columns="target")).schema
-        tables = [
-            Table(frame[schema.names].reset_index(drop=True), schema)
-            for frame in (train, made, holdout)
-        ]
-        part = of_rows(*tables, group="all", random_state=seed, device="cpu")
-        score = next(s for s in part.scores if s.name == "privacy.mia_excess")
-        assert score.interval is not None
-        caught, figure, interval = score.interval[0] > 0.03, score.value, score.interval
-    right = caught != (kind in ("fresh", "other rows"))
-    plain = [round(float(v), 4) for v in interval]
-    return {"control": kind, "seed": seed, "figure": figure, "interval": plain, "right": right}
+    schema = Table.of(train.drop(columns="target")).schema
+    tables = [
+        Table(frame[list(schema.names)].reset_index(drop=True), schema)
+        for frame in (train, made, holdout)
+    ]
+    part = of_rows(*tables, group="all", random_state=seed, device="cpu")
+    found = next(s.value for s in part.scores if s.name == "privacy.mia_tpr_at_10")
+    return named | {"outcome": of_privacy(part, held_out=True).outcome, "found": found}
 
 
 def _rows(kind: str, train: pd.DataFrame, fresh: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -165,10 +172,9 @@ def page(results: list[dict[str, Any]]) -> str:
     lines = [
         "# What model files and their rows give away",
         "",
-        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each), "
-        "and `--controls 20`, stopped early; see the head of the script. Share of the "
-        "learned rows of the class that the worst attack finds at 10 % false alarms [95 % "
-        "interval]; guessing finds 10 %. *Null* is what the same attacks reach where nothing "
+        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each); "
+        "see the head of the script. Share of the learned rows of the class that the worst attack "
+        "finds at 10 % false alarms [95 % interval]; guessing finds 10 %. *Null* is what the same attacks reach where nothing "
         "leaks. A file passes at 15 % or less, with an interval that ends at 20 % or below.",
         "",
         "What less exact leaves would cost is in [trees.md](trees.md), what differential privacy "
@@ -204,13 +210,35 @@ def page(results: list[dict[str, Any]]) -> str:
             f"| {name} | {len(of_name)} | {outcomes.count('passes')}, {outcomes.count('fails')} | "
             f"{np.median(found):.0%} |"
         )
+    return "\n".join(lines + _controls(results)) + "\n"
+
+
+def _controls(results: list[dict[str, Any]]) -> list[str]:
+    """The lines on the controls; none if there are no results of them."""
     controls = [r for r in results if "control" in r]
-    if controls:
-        lines += ["", "## Controls", "", "| control | right | of |", "|---|---|---|"]
-    for kind in dict.fromkeys(r["control"] for r in controls):
-        of_kind = [r["right"] for r in controls if r["control"] == kind]
-        lines.append(f"| {kind} | {sum(of_kind)} | {len(of_kind)} |")
-    return "\n".join(lines) + "\n"
+    if not controls:
+        return []
+    lines = [
+        "",
+        "## Controls",
+        "",
+        "`python evaluation/privacy.py --controls 20`: 150 rows of the breast cancer table to "
+        "learn from and 150 held out, another partition for each seed. Right: what leaks fails or falls "
+        "short, and what leaks nothing does neither. The smallest leaf that can be asked for has 2 "
+        "rows.",
+        "",
+        "| control | right | of | fails, falls short, undecided, passes | found at 10 %, median |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, words in CONTROLS.items():
+        of_kind = [r for r in controls if r["control"] == kind]
+        outcomes = [r["outcome"] for r in of_kind]
+        caught = sum(o in ("fails", "falls short") for o in outcomes)
+        right = len(of_kind) - caught if kind in HARMLESS else caught
+        counts = ", ".join(str(outcomes.count(o)) for o in WORST_FIRST)
+        found = np.median([r["found"] for r in of_kind]) if of_kind else np.nan
+        lines.append(f"| {words} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
+    return lines
 
 
 def tasks(options: argparse.Namespace) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -241,16 +269,15 @@ def main() -> None:
     parser.add_argument("--controls", type=int, default=0, help="Seeds of the controls.")
     parser.add_argument("--out", type=Path, default=HERE)
     options = parser.parse_args()
-    log = options.out / "privacy.jsonl"
-    results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    path = options.out / "privacy.json"
+    results = json.loads(path.read_text()) if path.exists() else []
     for named, measure in tasks(options):
-        if any(named.items() <= r.items() for r in results):
+        there = [r for r in results if named.items() <= r.items()]
+        if any(not r.get("without frequencies") for r in there):
             continue
-        results.append(measure())
-        with log.open("a") as file:
-            file.write(json.dumps(results[-1]) + "\n")
+        results = [r for r in results if r not in there] + [measure()]
         print(json.dumps(named), round(results[-1].get("seconds", 0)), flush=True)
-        (options.out / "privacy.json").write_text(json.dumps(results, indent=1) + "\n")
+        path.write_text(json.dumps(results, indent=1) + "\n")
         (options.out / "privacy.md").write_text(page(results))
     (options.out / "privacy.md").write_text(page(results))
 
