@@ -11,15 +11,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from synthgen.metrics.class_verdicts import (
+    group_of,
+    macro,
+    of_each_class,
+    of_worst_utility,
+    told_of,
+)
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.prepare import EVERYTHING, Compared, prepare
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part
-from synthgen.metrics.utility import utility
+from synthgen.metrics.utility import utility, utility_of_class
 from synthgen.metrics.utility_rows import column_of
-from synthgen.metrics.verdicts import of_each_class, of_fidelity, of_privacy, of_utility, unless
+from synthgen.metrics.verdicts import of_fidelity, of_privacy, unless
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, fresh_seed, seed_sequence
@@ -139,19 +146,17 @@ def _steps(
             words = f"association of columns with {group}"
             add("fidelity", words, target_correlation, 2, **every, label=compared.position)
         add("fidelity", f"SDMetrics' report on {group}", quality_report, 5, number, **rows)
-    add(
-        "utility",
-        "training classifiers on each kind of rows",
-        utility,
-        3,
-        **every,
-        label=compared.label,
-        **of_utility,
-    )
+    words = "training classifiers on each kind of rows"
+    add("utility", words, utility, 3, **every, label=compared.label, **of_utility)
+    schema, judge = compared.train.schema, of_utility["judges"][0]
+    for number, label in enumerate(c for c in schema.classes if c != compared.label):
+        if str(label) in compared.groups:
+            rest = {"label": label, "judge": judge, "group": group_of(judge, schema.target, label)}
+            words = f"training classifiers on rows of {label}"
+            add("utility", words, utility_of_class, 6, number, **every, **rest)
     for number, (group, tables) in enumerate(compared.groups.items()):
-        if group in (str(compared.label), EVERYTHING):
-            rows = dict(zip(every, tables, strict=True)) | {"group": group}
-            add("privacy", f"privacy of {group}", privacy, 4, number, **rows, device=device)
+        rows = dict(zip(every, tables, strict=True)) | {"group": group}
+        add("privacy", f"privacy of {group}", privacy, 4, number, **rows, device=device)
     return steps
 
 
@@ -178,14 +183,16 @@ def _report(
 ) -> Report:
     name, held_out, spoilt = str(compared.label), compared.held_out, compared.spoilt
     real, made, fresh = compared.tables
-    tested = int((fresh.labels == compared.position).sum())
-    groups = [group for group in compared.groups if group != EVERYTHING]
-    each = of_each_class(parts["fidelity"], groups)
+    counts = {str(c): rows for c, rows in fresh.counts.items()}
+    tested = {group: counts[group] for group in compared.groups if group != EVERYTHING}
+    each = of_each_class(parts, tested, str(real.schema.target), held_out, spoilt)
+    decided = {c.label: c.outcomes for c in each}
     verdicts = (
-        of_fidelity(parts["fidelity"], name),
-        of_utility(parts["utility"], name, tested, held_out),
-        of_privacy(parts["privacy"], held_out),
+        unless(of_fidelity(parts["fidelity"], name), spoilt.get("fidelity", "")),
+        of_worst_utility(each),
+        unless(of_privacy(parts["privacy"], held_out), spoilt.get("privacy", "")),
     )
+    said = told_of(each)
     return Report(
         target=str(real.schema.target),
         label=name,
@@ -195,8 +202,8 @@ def _report(
         fidelity=parts["fidelity"],
         utility=parts["utility"],
         privacy=parts["privacy"],
-        verdicts=tuple(unless(v, spoilt.get(v.part, "")) for v in verdicts),
-        notes=(*compared.notes, each) if each else compared.notes,
+        verdicts=verdicts,
+        notes=(*compared.notes, said) if said else compared.notes,
         sizes={"train": len(real), "synthetic": len(made), "holdout": len(fresh)},
         classes=tuple(
             {
@@ -204,12 +211,14 @@ def _report(
                 "train": real.counts[c],
                 "synthetic": made.counts[c],
                 "holdout": fresh.counts[c],
+                "verdicts": decided.get(str(c)),
             }
             for c in real.schema.classes
         ),
         held_out=held_out,
         spoilt=spoilt,
         left_out=compared.left_out,
+        macro=macro(each),
         seed=seed,
         seconds=seconds,
     )

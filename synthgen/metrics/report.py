@@ -43,20 +43,23 @@ class Report(Shown):
         notes: Sentences about the whole evaluation, such as where the holdout comes from and what
             was left out.
         sizes: Number of rows of ``"train"``, ``"synthetic"`` and ``"holdout"``.
-        classes: For each class a dict with ``label`` (text) and the number of its rows in
-            ``train``, ``synthetic`` and ``holdout``.
+        classes: For each class a dict with ``label`` (text), the number of its rows in ``train``,
+            ``synthetic`` and ``holdout``, and ``verdicts``: the outcome of each part, or None if
+            the class has no synthetic rows or was not measured separately.
         held_out: Whether `holdout` was given. If not, it was split off from rows that the
             synthesizer has seen.
         spoilt: Parts whose scores are invalid because tables share rows, each with the reason.
         left_out: Number of training rows in the synthetic table that were not evaluated; above 0 if
             it is an augmented table.
+        macro: Mean over the measured classes of the battery (``"fidelity"``), the average
+            precision kept (``"utility"``) and the training rows found (``"privacy"``).
         seed: The seed that was used; the same call with it gives the same scores.
         seconds: Run time of each part in seconds.
 
     Groups of scores: in fidelity a class as text (the rare class first), ``"CLASS: COLUMN"`` for a
     single column, and ``"all"`` if several classes are synthetic; in utility a classifier such as
-    ``"boosting"``, and with ``by`` also ``"boosting: sex=Female"``; in privacy the rare class and
-    ``"all"``.
+    ``"boosting"``, for other classes ``"boosting: income=<=50K"``, and with ``by`` also
+    ``"boosting: sex=Female"``; in privacy a class, and ``"all"``.
 
     A curve is ``{"x": ..., "y": ...}``. Utility has the curves ``"roc boosting replace"``,
     ``"pr boosting replace"`` and ``"calibration boosting replace"``; the last word (real, replace,
@@ -68,7 +71,7 @@ class Report(Shown):
         >>> part = Part([Score("fidelity.column_shapes", "0", 0.93, 0.97, "higher", (0.9, 0.95))])
         >>> sizes = {"train": 3, "synthetic": 3, "holdout": 3}
         >>> report = Report("ill", "0", rows, rows, rows, part, Part([]), Part([]), (), (), sizes,
-        ...                 (), held_out=True, spoilt={}, left_out=0, seed=0, seconds={})
+        ...                 (), held_out=True, spoilt={}, left_out=0, macro={}, seed=0, seconds={})
         >>> report.score("fidelity.column_shapes").value, report.key_figures()[0][:3]
         (0.93, ['key figure', 'of', 'value'])
     """
@@ -88,6 +91,7 @@ class Report(Shown):
     held_out: bool
     spoilt: dict[str, str]
     left_out: int
+    macro: dict[str, float]
     seed: int
     seconds: dict[str, float]
 
@@ -134,7 +138,9 @@ class Report(Shown):
             {"target": "income", "label": ">50K", "seed": 0, "held_out": true,
              "left_out": 0,
              "rows": {"train": 32561, "synthetic": 7841, "holdout": 16281},
-             "classes": [{"label": ">50K", "train": 7841, "synthetic": 7841, "holdout": 3846}, ...],
+             "classes": [{"label": ">50K", "train": 7841, "synthetic": 7841, "holdout": 3846,
+                          "verdicts": {"fidelity": "passes", "utility": "passes", ...}}, ...],
+             "macro": {"fidelity": 0.9, "utility": 0.98, "privacy": 0.12},
              "recommendation": {"action": "use in part", "text": "...", "certainty": "...",
                                 "command": "..."},
              "verdicts": [{"part": "privacy", "outcome": "passes", "sentence": "...",
@@ -166,6 +172,7 @@ class Report(Shown):
             "left_out": self.left_out,
             "rows": self.sizes,
             "classes": list(self.classes),
+            "macro": self.macro,
             "recommendation": asdict(self.recommendation),
             "verdicts": [
                 {

@@ -61,6 +61,9 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.schema import class_position
 from synthgen.tables.table import Table
 
+# Scores of the classes that are not reported first, and the sets of rows that they need.
+OF_CLASS = tuple(f"utility.replace.{name}" for name in ("ap_ratio", "average_precision"))
+SETS_OF_CLASS = ("real", "as many", "replace", "replace noise")
 REPLICATES = 200
 POINTS = 200
 
@@ -168,6 +171,39 @@ def utility(
     return Part(scores, curves, notes, used)
 
 
+def utility_of_class(
+    train: Table,
+    synthetic: Table,
+    holdout: Table,
+    *,
+    label: Any,
+    judge: str,
+    group: str,
+    random_state: RandomState = 0,
+) -> Part:
+    """Measure whether synthetic rows of a class can replace the real ones, with one classifier.
+
+    Args:
+        train, synthetic, holdout: Tables with one common schema, as for `utility`.
+        label: The class.
+        judge: The classifier.
+        group: Group of the scores.
+        random_state: Seed of subsamples, classifiers and bootstrap.
+
+    Returns:
+        A part with the scores `OF_CLASS`, or with the first one alone and the reason why it was not
+        measured.
+    """
+    position = class_position(train.schema.classes, label)
+    seed = seed_sequence(random_state)
+    rng = np.random.default_rng(child_seed(seed, 0))
+    data = UtilityData.of(train, synthetic, holdout, position, rng)
+    if lacking := _lacking(data, str(train.schema.classes[position])):
+        return Part([Score(OF_CLASS[0], group, np.nan, 1.0, "higher", None, None, lacking)])
+    trial = _Trial.of(data, judge, False, child_seed(seed, 1, 0), SETS_OF_CLASS)
+    return Part(trial.of_class(group))
+
+
 def _lacking(data: UtilityData, name: str) -> str:
     """The reason why no test is possible; empty if a test is possible."""
     tested, made = int(data.y_test.sum()), len(data.made_rare)
@@ -225,14 +261,21 @@ class _Trial:
 
     @classmethod
     def of(
-        cls, data: UtilityData, judge: str, thorough: bool, seed: np.random.SeedSequence
+        cls,
+        data: UtilityData,
+        judge: str,
+        thorough: bool,
+        seed: np.random.SeedSequence,
+        only: Sequence[str] = (),
     ) -> _Trial:
+        """Train the classifier on each set of rows, or on those named in `only`."""
         rng = np.random.default_rng(seed)
         rows = len(data.rare) + len(data.rest)
         settings = settings_for(judge, rows)
         settings |= tuned_settings(data, judge, settings, rng) if thorough else {}
         sets, predicted = TrainingSets.of(data, rng), {}
-        for name, draws in sets.draws.items():
+        wanted = {n: draws for n, draws in sets.draws.items() if not only or n in only}
+        for name, draws in wanted.items():
             if thorough:
                 draws = [draws[k % len(draws)] for k in range(REPEATS)]
             thresholds = 1 + REPLICATES if name in ("replace", "augment", "whole") else 1
@@ -240,12 +283,12 @@ class _Trial:
                 thresholds = 0  # only their ranking of the rows is used
             test = sets.tests.get(name, data.test)
             predicted[name] = predict(data, judge, settings, draws, test, thresholds, rng)
-        firsts = {name: draws[0] for name, draws in sets.draws.items()}
+        firsts = {name: draws[0] for name, draws in wanted.items()}
         halves = predict_from_halves(data, judge, settings, firsts, sets.tests, rng)
         predicted = {
             name: replace(t, halves=halves.get(name, t.halves)) for name, t in predicted.items()
         }
-        for name in ("fresh", "fresh_augment") if data.has_fresh else ():
+        for name in ("fresh", "fresh_augment") if data.has_fresh and not only else ():
             predicted[name] = Predictions.parted(
                 predicted.pop(f"{name} 0"), predicted.pop(f"{name} 1"), data.half
             )
@@ -253,9 +296,7 @@ class _Trial:
         return cls(data, judge, settings, sets, predicted, picks)
 
     def scores(self, groups: dict[str, np.ndarray]) -> list[Score]:
-        made, as_many = len(self.data.made_rare), self._named("as many", "real")
-        many = f"{self.sets.kept:,} real rows of the class, the number of synthetic ones"
-        replaced = _Beside(as_many, as_many, "" if as_many == "real" else many)
+        made, as_many, replaced = len(self.data.made_rare), *self._replaced()
         augmented = _Beside("real", "real", "reference: real rows alone, since none are fresh")
         control: list[Score] = []
         if self.data.has_fresh:
@@ -275,6 +316,17 @@ class _Trial:
             out += self._of("whole", _Beside(as_much, as_much, f"{self.sets.whole:,} rows"))
         out += control
         return out + self._by("replace", replaced, groups) + self._by("augment", augmented, groups)
+
+    def _replaced(self) -> tuple[str, _Beside]:
+        """Name the real rows that synthetic ones replace, and compare with them."""
+        as_many = self._named("as many", "real")
+        many = f"{self.sets.kept:,} real rows of the class, the number of synthetic ones"
+        return as_many, _Beside(as_many, as_many, "" if as_many == "real" else many)
+
+    def of_class(self, group: str) -> list[Score]:
+        """The average precision that is kept if synthetic rows replace the real ones."""
+        scores = self._of("replace", self._replaced()[1])
+        return [replace(s, group=group) for s in scores if s.name in OF_CLASS]
 
     def _named(self, rows: str, other: str) -> str:
         return rows if rows in self.predictions else other

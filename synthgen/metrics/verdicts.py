@@ -132,34 +132,6 @@ def of_fidelity(part: Part, label: str) -> Verdict:
     return Verdict("fidelity", outcome, f"{sentence}.", key, known)
 
 
-def of_each_class(part: Part, classes: Sequence[str]) -> str:
-    """Say for each synthetic class whether its fidelity passes, and the mean of their batteries.
-
-    Args:
-        part: The scores of fidelity.
-        classes: The classes that have synthetic rows, the reported one first.
-
-    Returns:
-        A note; empty if there is one class only.
-    """
-    if len(classes) < 2:
-        return ""
-    told, values = [], []
-    for label in classes:
-        score = _score(part, BATTERY, label)
-        if score is None or score.value != score.value:
-            told.append(f"{_quoted(label)} has too few rows")
-            continue
-        values.append(score.value)
-        told.append(f"{_quoted(label)} {_told_apart(score).outcome}, battery {_shown(score)}")
-    mean = f"; their mean is {sum(values) / len(values):.2f}" if len(values) > 1 else ""
-    first = _quoted(classes[0])
-    return (
-        f"fidelity of each class: {'; '.join(told)}{mean}. Utility and privacy are those of "
-        f"{first}: --label (in Python, label=...) measures another class"
-    )
-
-
 def _score(part: Part, name: str, group: str) -> Score | None:
     return next((s for s in part.scores if (s.name, s.group) == (name, group)), None)
 
@@ -195,22 +167,26 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
             cannot pass.
     """
     name = "utility.replace.ap_ratio"
-    ratios = [s for s in part.scores if s.name == name and ": " not in s.group]
+    ratios = [s for s in part.scores if s.name == name]
     usable = [s for s in ratios if s.interval is not None]
+    if not ratios:
+        why = f"Not measured for {label}."
+        return Verdict("utility", "undecided", why, None, "no classifier was tested")
     if not usable:
         note = ratios[0].note
         text = f"{note[:1].upper()}{note[1:]}."
         return Verdict("utility", "undecided", text, ratios[0], "no classifier could be tested")
     outcome, key, known, why = _worst([_kept(s, tested, held_out) for s in usable])
     scores = {s.name: s for s in part.scores if s.group == key.group}
-    ap = scores["utility.replace.average_precision"]
+    ap, judge = scores["utility.replace.average_precision"], key.group.partition(": ")[0]
     sentence = (
         f"In place of the real rows of {label} they keep {_shown(key, '.0%')} of the average "
-        f"precision of {key.group}: {ap.value:.3f} instead of {ap.reference or 0:.3f}; noise keeps "
+        f"precision of {judge}: {ap.value:.3f} instead of {ap.reference or 0:.3f}; noise keeps "
         f"{key.floor or 0:.0%} ({tested:,} real test rows of the class)"
     )
-    gain = scores["utility.augment.ap_gain"]
-    sentence += f". Added to the real rows they change it by {_shown(gain, '+.3f')}"
+    gain = scores.get("utility.augment.ap_gain")
+    if gain is not None:
+        sentence += f". Added to the real rows they change it by {_shown(gain, '+.3f')}"
     fresh = scores.get("utility.fresh_augment.ap_gain")
     if fresh is not None:
         sentence += f"; fresh real rows change it by {_shown(fresh, '+.3f')}"

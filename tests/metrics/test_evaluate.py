@@ -26,6 +26,7 @@ from synthgen.metrics import (
 )
 from synthgen.metrics import evaluate as evaluating
 from synthgen.metrics.advice import USES, recommend
+from synthgen.metrics.class_verdicts import macro, of_each_class, of_worst_utility, told_of
 from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.report import Report
@@ -88,8 +89,9 @@ def _quick() -> Iterator[None]:
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at the tables and not at the figures."""
     names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
-    for part in ("fidelity", "target_correlation", "utility", "privacy"):
-        scores = [Score(f"{part}.{n}", "all", 1.0, 1.0, "higher", (1.0, 1.0)) for n in names]
+    for part in ("fidelity", "target_correlation", "utility", "utility_of_class", "privacy"):
+        of = part.removesuffix("_of_class")
+        scores = [Score(f"{of}.{n}", "all", 1.0, 1.0, "higher", (1.0, 1.0)) for n in names]
         monkeypatch.setattr(evaluating, part, lambda *_, scores=scores, **__: Part(scores))
 
 
@@ -125,7 +127,7 @@ def test_a_third_real_sample_passes_all(fresh: Report):
 def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     assert outcomes(copied) == {"fidelity": "passes", "utility": "passes", "privacy": "fails"}
     assert "320 of 320 synthetic rows are equal to a row of train" in copied.notes[1]
-    assert {s.group for s in copied.privacy.scores} == {"yes", "all"}
+    assert {s.group for s in copied.privacy.scores} == {"yes", "no", "all"}
     groups = [s.group for s in copied.fidelity.scores if s.name == "fidelity.pair_trends"]
     assert groups == ["yes", "no", "all"]
     (each,) = [note for note in copied.notes if note.startswith("fidelity of each class: “yes” ")]
@@ -198,16 +200,68 @@ def test_the_worst_group_decides_and_what_gave_it_away_is_told():
     assert verdicts.of_fidelity(Part([test("no", 0.99)]), "yes").outcome == "undecided"
 
 
-def test_each_class_has_its_fidelity_and_their_mean_is_told():
-    def test(group: str, value: float) -> Score:
-        near = (value - 0.03, value + 0.03)
-        return Score("fidelity.battery", group, value, 1.0, "higher", near, 0.0)
+def three_classes() -> dict[str, Part]:
+    """Scores of “yes”, which passes, of “no”, which fails, and of “maybe”, which has few rows."""
 
-    part = Part([test("yes", 0.98), test("no", 0.2), test("maybe", float("nan")), test("all", 0.5)])
-    note = verdicts.of_each_class(part, ["yes", "no", "maybe"])
-    assert "“yes” passes, battery 0.98 [0.95, 1.01]; “no” fails, battery 0.20" in note
-    assert "“maybe” has too few rows; their mean is 0.59. Utility and privacy are those of" in note
-    assert verdicts.of_each_class(part, ["yes"]) == ""
+    def test(name: str, group: str, value: float, wide: float = 0.02, **more: Any) -> Score:
+        near = None if value != value else (value - wide, value + wide)
+        given = {"reference": 1.0, "better": "higher", "floor": 0.0} | more
+        return Score(name, group, value, interval=near, **given)
+
+    battery, kept = "fidelity.battery", "utility.replace.ap_ratio"
+    found = {"yes": 0.11, "no": 0.3, "maybe": 0.15}
+    alone = {"reference": 0.1, "better": "lower"}
+    places = {"yes": "hgb", "no": "hgb: ill=no", "maybe": "hgb: ill=maybe"}
+    shares = {"yes": 0.99, "no": 0.5, "maybe": float("nan")}
+    return {
+        "fidelity": Part([test(battery, c, shares[c]) for c in shares]),
+        "utility": Part(
+            [
+                test(name, place, shares[c], note="too few")
+                for c, place in places.items()
+                for name in (kept, "utility.replace.average_precision")
+            ]
+        ),
+        "privacy": Part([test(verdicts.RECOGNISED, c, v, 0.08, **alone) for c, v in found.items()]),
+    }
+
+
+def test_each_class_has_its_verdicts_and_their_means_are_told():
+    tested = {"yes": 50, "no": 50, "maybe": 1}
+    found = of_each_class(three_classes(), tested, "ill", held_out=True, spoilt={})
+    assert [c.label for c in found] == ["yes", "no", "maybe"]
+    # Without an excess of attacks, rows that are not found cannot pass.
+    assert found[0].outcomes == {"fidelity": "passes", "utility": "passes", "privacy": "undecided"}
+    assert found[1].outcomes == {"fidelity": "falls short", "utility": "fails", "privacy": "fails"}
+    assert set(found[2].outcomes.values()) == {"undecided"}
+    means = {"fidelity": 0.745, "utility": 0.745, "privacy": (0.11 + 0.3 + 0.15) / 3}
+    assert macro(found) == pytest.approx(means)
+    note = told_of(found)
+    assert "“no”: fidelity falls short, utility fails, privacy fails" in note
+    assert "Mean of the classes: battery 0.74, average precision kept 74%" in note
+    worst = of_worst_utility(found)
+    assert worst.outcome == "fails"
+    assert "In place of the real rows of no" in worst.sentence
+    assert worst.known.endswith("(the worst: “no”)")
+    spoilt = of_each_class(three_classes(), tested, "ill", True, {"utility": "the rows are equal"})
+    assert [c.outcomes["utility"] for c in spoilt] == ["undecided", "fails", "undecided"]
+    assert told_of(found[:1]) == ""
+
+
+def test_every_class_that_was_made_has_the_verdicts_that_all_forms_show(copied: Report):
+    content = copied.to_json()
+    assert [c["label"] for c in content["classes"]] == ["no", "yes"]
+    for one, shown in zip(content["classes"], copied.classes, strict=True):
+        assert one["verdicts"] == shown["verdicts"]
+        for verdict in copied.verdicts:  # the worst class decides
+            rank = verdicts.WORST_FIRST.index
+            assert rank(verdict.outcome) <= rank(one["verdicts"][verdict.part])
+        said = ", ".join(f"{part} {outcome}" for part, outcome in one["verdicts"].items())
+        assert any(f"“{one['label']}”: {said}" in note for note in copied.notes)
+        cells = "".join(f"<td>{outcome}</td>" for outcome in one["verdicts"].values())
+        assert cells in copied._page()
+    assert content["macro"] == copied.macro
+    assert set(copied.macro) == set(PARTS)
 
 
 def test_rows_of_the_other_class_do_not_pass_utility():
@@ -670,7 +724,9 @@ def test_levels_that_another_table_writes_as_text_are_the_same():
     made = rare(frame(3)).assign(ill="1")
     report = evaluate(numbers[0], made, holdout=numbers[1], target="ill", judges=["logistic"])
     assert report.label == "1"
-    assert report.classes[1] == {"label": "1", "train": 160, "synthetic": 160, "holdout": 160}
+    sizes = {"train": 160, "synthetic": 160, "holdout": 160}
+    assert {"label": "1", **sizes} == {k: report.classes[1][k] for k in ("label", *sizes)}
+    assert report.classes[0]["verdicts"] is None  # it has no synthetic row
 
 
 @pytest.mark.usefixtures("unmeasured")

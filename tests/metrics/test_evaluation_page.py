@@ -116,6 +116,7 @@ def fake(
         verdicts=verdicts,
         notes=("no holdout was given", "<i>"),
         sizes={"train": 90, "synthetic": 60, "holdout": 80},
+        macro={},
         classes=tuple(
             {"label": c, "train": 1, "synthetic": 2, "holdout": 3} for c in ("no", label)
         ),

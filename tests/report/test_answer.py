@@ -67,6 +67,7 @@ def a_report(frame: pd.DataFrame) -> Report:
         True,
         {},
         0,
+        {},
         0,
         {},
     )
