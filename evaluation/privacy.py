@@ -235,9 +235,9 @@ def _controls(results: list[dict[str, Any]]) -> list[str]:
         "## Controls",
         "",
         "`python evaluation/privacy.py --controls 20`: 150 rows of the breast cancer table to "
-        "learn from and 150 held out (and 600 of Adult), another partition for each seed. Right: what leaks fails "
-        "or falls short, and what leaks nothing does neither. The smallest leaf that "
-        "can be asked for has 2 rows.",
+        "learn from and 150 held out (and 600 of Adult), another partition for each seed. Right: "
+        "what leaks fails or falls short, and what leaks nothing does neither. The smallest leaf "
+        "that can be asked for has 2 rows.",
         "",
         "| control | right | of | fails, falls short, undecided, passes | found at 10 %, median |",
         "|---|---|---|---|---|",
