@@ -117,7 +117,7 @@ def cancer(seed: int) -> list[pd.DataFrame]:
 
 def adult(seed: int) -> list[pd.DataFrame]:
     """Three times 600 rows of the class of the table that is part of synthgen."""
-    frame = pd.read_csv(files("synthgen") / "data" / "adult.csv.gz")
+    frame = pd.read_csv(files("synthgen") / "data" / "adult.csv.bz2")
     rare = frame[frame["income"] == ">50K"].rename(columns={"income": "target"})
     order = np.random.default_rng(seed).permutation(len(rare))
     return [rare.iloc[order[i : i + 600]].reset_index(drop=True) for i in (0, 600, 1200)]
