@@ -130,9 +130,10 @@ def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     assert {s.group for s in copied.privacy.scores} == {"yes", "no", "all"}
     groups = [s.group for s in copied.fidelity.scores if s.name == "fidelity.pair_trends"]
     assert groups == ["yes", "no", "all"]
-    (each,) = [note for note in copied.notes if note.startswith("fidelity of each class: “yes” ")]
+    (each,) = [note for note in copied.notes if note.startswith("verdicts of each class: “yes”: ")]
     mean = np.mean([copied.score("fidelity.battery", group).value for group in ("yes", "no")])
-    assert f"; their mean is {mean:.2f}." in each
+    assert copied.macro["fidelity"] == pytest.approx(mean)
+    assert f". Mean of the classes: battery {mean:.2f}, average precision kept " in each
 
 
 def test_every_group_has_the_figures_of_sdmetrics_beside_ours(copied: Report):
