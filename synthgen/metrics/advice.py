@@ -15,16 +15,16 @@ USES = {
     "utility": "training a classifier in place of the real rows",
     "privacy": "sharing",
 }
-# Synthesizers to try next: the one with the highest fidelity, and the one with the best privacy
-# (evaluation/trees.md, evaluation/evaluate_adult.json).
-LIKELIEST, MOST_PRIVATE = "trees", "tabflow"
+# The synthesizer to try next for fidelity (evaluation/trees.md), and the one with a proof of
+# privacy, for whole tables of at least so many rows.
+LIKELIEST, PROVEN, LEAST_ROWS = "trees", "private", 5_000
 # What rows that pass the attacks of an evaluation still need.
 RELEASE = "attack the model that made them as well (synthgen privacy): that finds more"
 TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 
 
 def recommend(
-    verdicts: Sequence[Verdict], *, target: str, label: str, held_out: bool
+    verdicts: Sequence[Verdict], *, target: str, label: str, held_out: bool, rows: int
 ) -> Recommendation:
     """Recommend one action for the rows: use them where they pass, avoid uses where they fail.
 
@@ -32,13 +32,14 @@ def recommend(
         verdicts: The verdicts of fidelity, utility and privacy.
         target, label: Names of the target and of the class, for the sentence and the command.
         held_out: Whether a holdout was given that the synthesizer has not seen.
+        rows: Number of rows of train, of all classes.
 
     Returns:
         The recommendation, with its certainty and the command.
 
     Example:
         >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
-        >>> advice = recommend(found, target="ill", label="yes", held_out=True)
+        >>> advice = recommend(found, target="ill", label="yes", held_out=True, rows=300)
         >>> advice.lines()[:2]
         ['Do not share the synthetic rows of “yes”: they reveal training rows.',
          'How sure: Half of them are copies.']
@@ -47,14 +48,15 @@ def recommend(
     good = [USES[p] for p, o in outcomes.items() if o == "passes" and p != "privacy"]
     bad = [USES[p] for p, outcome in outcomes.items() if outcome in ("fails", "falls short")]
     unsure = [USES[p] for p, outcome in outcomes.items() if outcome == "undecided"]
-    rows = f"the synthetic rows of “{label}”"
-    if outcomes.get("privacy") == "fails":
-        action, text = "do not share", f"Do not share {rows}: they reveal training rows"
+    which = f"the synthetic rows of “{label}”"
+    leaks = outcomes.get("privacy") == "fails"
+    if leaks:
+        action, text = "do not share", f"Do not share {which}: they reveal training rows"
         if good:
             text += f". Use them only where the real rows may be used, for {_listed(good)}"
     elif good:
         action = "use" if not bad and not unsure else "use in part"
-        text = f"Use {rows} for {_listed(good)}"
+        text = f"Use {which} for {_listed(good)}"
         text += f"; do not use them for {_listed(bad, 'or')}" if bad else ""
         text += (
             f"; it is not known yet whether they are fit for {_listed(unsure, 'or')}"
@@ -63,19 +65,22 @@ def recommend(
         )
     elif bad:
         action = "make others"
-        text = f"Generate other rows: do not use {rows} for {_listed(bad, 'or')}"
+        text = f"Generate other rows: do not use {which} for {_listed(bad, 'or')}"
     else:
         action = "wait"
-        text = f"Do not rely on {rows} yet: evaluate them with more real rows"
+        text = f"Do not rely on {which} yet: evaluate them with more real rows"
     if good and outcomes.get("privacy") == "passes":
         text += f". Before you share them, {RELEASE}"
     known = "; ".join(v.known for v in verdicts)
     names = f"--target {shlex.quote(target)}"
-    again = f"synthgen augment TRAIN {names} --label {shlex.quote(label)} --synthesizer"
     command = ""
-    if "fails" in outcomes.values() or action == "make others":
-        other = MOST_PRIVATE if outcomes.get("privacy") == "fails" else LIKELIEST
-        command = f"{again} {other} -o OUT"
+    if leaks and rows >= LEAST_ROWS:
+        text += ". For rows with a proof of privacy, learn the whole table with --synthesizer "
+        text += PROVEN
+        command = f"synthgen fit TRAIN {names} --synthesizer {PROVEN} --schema PUBLIC -o MODEL"
+    elif not leaks and ("fails" in outcomes.values() or action == "make others"):
+        command = f"synthgen augment TRAIN {names} --label {shlex.quote(label)} --synthesizer "
+        command += f"{LIKELIEST} -o OUT"
     elif outcomes.get("privacy") == "passes" and good:
         command = f"synthgen privacy MODEL --train TRAIN --holdout HOLDOUT {names}"
     elif unsure and not held_out:

@@ -273,7 +273,8 @@ class Report(Shown):
     def recommendation(self) -> Recommendation:
         """What to do with the synthetic rows, according to the verdicts."""
         names = {"target": self.target, "label": self.label}
-        found = advice.recommend(self.verdicts, **names, held_out=self.held_out)
+        rows = self.sizes["train"]
+        found = advice.recommend(self.verdicts, **names, held_out=self.held_out, rows=rows)
         if not self.left_out:
             return found
         judged = (

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from synthgen.metrics import (
     verdicts,
 )
 from synthgen.metrics import evaluate as evaluating
-from synthgen.metrics.advice import USES, recommend
+from synthgen.metrics.advice import LEAST_ROWS, USES, recommend
 from synthgen.metrics.class_verdicts import macro, of_each_class, of_worst_utility, told_of
 from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.names import GATED, NAMES
@@ -34,6 +34,7 @@ from synthgen.metrics.score import Part, Score
 from synthgen.model_selection.classifiers import FOR_SMALL, SETTINGS, described
 from synthgen.report import gates
 from synthgen.report.gates import gate
+from synthgen.synthesizers import marginals
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
@@ -339,12 +340,29 @@ def test_the_recommendation_names_the_rows_that_decided():
     other = Score("fidelity.battery", "other", 0.1, 1.0, "higher", (0.0, 0.2), 0.0)
     own = replace(other, group="yes", value=1.0, interval=(0.9, 1.0))
     found = verdicts.of_fidelity(Part([other, own]), "yes")
-    advice = recommend([found], target="ill", label="yes", held_out=True)
+    advice = recommend([found], target="ill", label="yes", held_out=True, rows=320)
     assert advice.action == "make others"
     assert advice.certainty == (
         "A detector separates most of them from real rows (the worst: “other”)."
     )
     assert "--synthesizer trees" in advice.command
+
+
+def test_rows_that_leak_are_for_inside_and_large_tables_have_a_proof():
+    assert LEAST_ROWS == marginals.LEAST_ROWS
+    parts = ("fidelity", "passes"), ("utility", "passes"), ("privacy", "fails")
+    found = [verdicts.Verdict(part, cast(Any, o), "", None, o) for part, o in parts]
+    few, many = (
+        recommend(found, target="ill", label="yes", held_out=True, rows=rows)
+        for rows in (LEAST_ROWS - 1, LEAST_ROWS)
+    )
+    for advice in (few, many):
+        assert advice.action == "do not share"
+        assert "only where the real rows may be used" in advice.text
+    assert few.command == ""
+    assert "private" not in few.text
+    assert many.command.startswith("synthgen fit TRAIN --target ill --synthesizer private")
+    assert many.text.endswith("learn the whole table with --synthesizer private.")
 
 
 def test_what_is_undecided_is_said_as_what_is_known():
@@ -354,7 +372,7 @@ def test_what_is_undecided_is_said_as_what_is_known():
     excess = Score("privacy.mia_excess", "yes", 0.05, 0.0, "lower", (-0.01, 0.14))
     unsure = verdicts.of_privacy(Part([excess]), held_out=True)
     real = verdicts.of_fidelity(Part([told("fidelity.battery", 1.0, 0.9, 1.0)]), "yes")
-    advice = recommend([real, few, unsure], target="ill", label="yes", held_out=True)
+    advice = recommend([real, few, unsure], target="ill", label="yes", held_out=True, rows=320)
     assert advice.action == "use in part"
     assert advice.text == (
         "Use the synthetic rows of “yes” for demonstrations and software tests; it is not known "
@@ -373,7 +391,7 @@ def test_what_is_undecided_is_said_as_what_is_known():
         "more rows of the class would decide"
     )
     spoilt = verdicts.unless(blind, "the tables share rows")
-    advice = recommend([spoilt], target="ill", label="yes", held_out=False)
+    advice = recommend([spoilt], target="ill", label="yes", held_out=False, rows=320)
     assert advice.certainty == "Fidelity cannot be measured, as the tables share rows."
     assert "--holdout HOLDOUT" in advice.command
 
