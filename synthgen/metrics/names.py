@@ -72,6 +72,7 @@ PRIVACY = (
 NAMES = {"fidelity": FIDELITY, "utility": UTILITY, "privacy": PRIVACY}
 GATED = (
     *(f"{part}.{name}" for part, names in NAMES.items() for name in names),
+    *(f"macro.{part}" for part in NAMES),
     *(f"rows.{table}" for table in ("train", "synthetic", "holdout")),
     *(f"seconds.{part}" for part in NAMES),
     "left_out",

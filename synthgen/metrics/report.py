@@ -172,7 +172,7 @@ class Report(Shown):
             "left_out": self.left_out,
             "rows": self.sizes,
             "classes": list(self.classes),
-            "macro": self.macro,
+            "macro": dict.fromkeys(self.parts) | self.macro,
             "recommendation": asdict(self.recommendation),
             "verdicts": [
                 {
@@ -212,6 +212,8 @@ class Report(Shown):
         """
         name, _, group = name.partition("@")
         part = name.partition(".")[0]
+        if part == "macro":
+            return "unknown: it was not measured for any class"
         if part not in self.parts:
             return "unknown: it has no groups"
         scores = self.parts[part].scores

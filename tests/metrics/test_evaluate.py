@@ -247,6 +247,9 @@ def test_each_class_has_its_verdicts_and_their_means_are_told():
     assert worst.known.endswith("(the worst: “no”)")
     spoilt = of_each_class(three_classes(), tested, "ill", True, {"utility": "the rows are equal"})
     assert [c.outcomes["utility"] for c in spoilt] == ["undecided", "fails", "undecided"]
+    assert set(macro(spoilt)) == {"fidelity", "privacy"}
+    seen = of_each_class(three_classes(), tested, "ill", held_out=False, spoilt={})
+    assert set(macro(seen)) == {"fidelity", "utility"}
     assert told_of(found[:1]) == ""
 
 
@@ -882,6 +885,8 @@ def test_a_gate_on_what_was_not_measured_says_why(fresh: Report):
     spoilt = replace(fresh, spoilt={"utility": "some rows are the same"})
     assert said(spoilt, "utility.replace.ap_ratio>=0") == "unknown: some rows are the same"
     assert gate(spoilt.to_json(), "fidelity.column_shapes>=0")
+    alone = replace(fresh, macro={})
+    assert said(alone, "macro.privacy<=1") == "unknown: it was not measured for any class"
     assert "unknown: it needs --by" in said(fresh, "utility.replace.recall_gap<=1")
     assert "as the notes say" in said(fresh, "utility.whole.average_precision>=0")
     assert "because they are of one class" in " ".join(fresh.note_lines())
