@@ -118,7 +118,8 @@ def fake(
         sizes={"train": 90, "synthetic": 60, "holdout": 80},
         macro={},
         classes=tuple(
-            {"label": c, "train": 1, "synthetic": 2, "holdout": 3} for c in ("no", label)
+            {"label": c, "train": 1, "synthetic": 2, "holdout": 3, "verdicts": decided}
+            for c, decided in (("no", None), (label, {v.part: v.outcome for v in verdicts}))
         ),
         held_out=False,
         spoilt={},
