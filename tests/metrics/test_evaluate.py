@@ -28,6 +28,7 @@ from synthgen.metrics import evaluate as evaluating
 from synthgen.metrics.advice import LEAST_ROWS, USES, recommend
 from synthgen.metrics.class_verdicts import macro, of_each_class, of_worst_utility, told_of
 from synthgen.metrics.evaluate import evaluate
+from synthgen.metrics.evaluation_page import render_evaluation
 from synthgen.metrics.names import GATED, NAMES
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
@@ -264,7 +265,7 @@ def test_every_class_that_was_made_has_the_verdicts_that_all_forms_show(copied: 
         said = ", ".join(f"{part} {outcome}" for part, outcome in one["verdicts"].items())
         assert any(f"“{one['label']}”: {said}" in note for note in copied.notes)
         cells = "".join(f"<td>{outcome}</td>" for outcome in one["verdicts"].values())
-        assert cells in copied._page()
+        assert cells in render_evaluation(copied)
     assert content["macro"] == copied.macro
     assert set(copied.macro) == set(PARTS)
 
