@@ -95,9 +95,7 @@ def audited(way: str, train: pd.DataFrame) -> dict[str, float]:
     return {"found": worst.tpr_10, "from": low, "to": high, "null": worst.tpr_10_null}
 
 
-def made(
-    way: str, train: pd.DataFrame, test: pd.DataFrame, seed: int
-) -> tuple[pd.DataFrame, float]:
+def made(way: str, train: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
     """Rows of one way of making them, and the seconds of the fit."""
     started = time.perf_counter()
     if way == "real":
