@@ -88,6 +88,8 @@ class PrivateMarginals(Synthesizer):
         guarantee_: "epsilon", "delta", "rho" (their zCDP budget), "neighbours", and "spent" (rho by
             stage).
         counts_: Noisy numbers of rows of each class.
+        parts_, ones_: The class and each learned column as codes, and their noisy counts.
+        pairs_, twos_: Pairs of positions in `parts_`, and their noisy counts.
         scope_: "all" for each class: it is learned from the rows of all classes.
 
     Example:
@@ -105,6 +107,10 @@ class PrivateMarginals(Synthesizer):
 
     guarantee_: dict[str, Any]
     scope_: dict[Any, str]
+    parts_: list[Coded]
+    ones_: list[np.ndarray]
+    pairs_: list[tuple[int, int]]
+    twos_: list[np.ndarray]
 
     def __init__(
         self,
@@ -161,7 +167,7 @@ class PrivateMarginals(Synthesizer):
         for_bins = SHARES["bins of numbers"] * ledger.rho / max(binned, 1)
         for_one = SHARES["counts of each column"] * ledger.rho / len(columns)
         delta = ledger.delta / max(unnamed, 1)
-        self._parts, self._ones = [], []
+        self.parts_, self.ones_ = [], []
         for column in columns:
             series = frame[column.name]
             if without_levels(column):
@@ -177,25 +183,25 @@ class PrivateMarginals(Synthesizer):
                 ledger.pay("counts of each column", for_one)
                 exact = histogram([part.encode(series)], [part.size])
                 counts = noisy(exact, variance_of(for_one), randbelow)
-            self._parts.append(part)
-            self._ones.append(counts)
+            self.parts_.append(part)
+            self.ones_.append(counts)
         return math.sqrt(variance_of(for_one))
 
     def _measure_pairs(self, frame: pd.DataFrame, ledger: Ledger, randbelow: RandBelow) -> None:
         """Choose a tree of column pairs, and count their codes, with noise."""
-        codes = [part.encode(frame[part.column.name]) for part in self._parts]
-        sizes = [part.size for part in self._parts]
+        codes = [part.encode(frame[part.column.name]) for part in self.parts_]
+        sizes = [part.size for part in self.parts_]
         for_tree = SHARES["choice of pairs"] * ledger.rho
         for_pair = SHARES["counts of pairs"] * ledger.rho / max(len(codes) - 1, 1)
         variance = variance_of(for_pair)
-        estimated = _estimated(self._parts, self._ones)
+        estimated = _estimated(self.parts_, self.ones_)
         ledger.pay("choice of pairs", for_tree)
-        self._pairs = spanning_tree(codes, estimated, for_tree, math.sqrt(variance), randbelow)
-        self._twos = []
-        for i, j in self._pairs:
+        self.pairs_ = spanning_tree(codes, estimated, for_tree, math.sqrt(variance), randbelow)
+        self.twos_ = []
+        for i, j in self.pairs_:
             ledger.pay("counts of pairs", for_pair)
             exact = histogram([codes[i], codes[j]], [sizes[i], sizes[j]])
-            self._twos.append(noisy(exact, variance, randbelow))
+            self.twos_.append(noisy(exact, variance, randbelow))
 
     def _check_params(self) -> None:
         def number(value: Any, low: float, high: float) -> bool:
@@ -216,8 +222,8 @@ class PrivateMarginals(Synthesizer):
         Args:
             deviation: Standard deviation of the noise in the number of rows of a class.
         """
-        target = self._parts[0].column
-        counts = dict(zip(target.categories, self._ones[0].tolist(), strict=False))
+        target = self.parts_[0].column
+        counts = dict(zip(target.categories, self.ones_[0].tolist(), strict=False))
         rows = sum(counts.values())
         again = "this fit has spent its epsilon and delta all the same"
         slack = min(SLACK * deviation * math.sqrt(len(counts)), LEAST_ROWS / 10)
@@ -237,7 +243,7 @@ class PrivateMarginals(Synthesizer):
                     f"differential privacy needs about {LEAST_CLASS_ROWS:,} of a class: leave it "
                     f"out (classes=[...], --label), or merge it with another; {again}",
                 )
-        for part in self._parts:
+        for part in self.parts_:
             if not part.lost and not part.column.missing:
                 raise DataError(
                     368,
@@ -253,16 +259,16 @@ class PrivateMarginals(Synthesizer):
 
     def _complete(self) -> None:
         """Set what follows from the measurements alone: the schema, counts and shares."""
-        by_name = {part.column.name: part.column for part in self._parts}
+        by_name = {part.column.name: part.column for part in self.parts_}
         given = self.schema_
         self.schema_ = Schema(tuple(by_name.get(c.name, c) for c in given.columns), given.target)
-        ones = _estimated(self._parts, self._ones)
+        ones = _estimated(self.parts_, self.ones_)
         classes = self.schema_.classes
         self.scope_ = dict.fromkeys(self.classes_, "all")
         rows = np.maximum(np.rint(ones[0][: len(classes)]), 1).astype(int).tolist()
         self.counts_ = dict(zip(classes, rows, strict=True))
         self._parents, self._shares = [-1] * len(ones), [np.zeros((0, 0))] * len(ones)
-        known, left = [0], list(zip(self._pairs, self._twos, strict=True))
+        known, left = [0], list(zip(self.pairs_, self.twos_, strict=True))
         self._order = []
         while left:
             place = next(k for k, (pair, _) in enumerate(left) if set(pair) & set(known))
@@ -273,7 +279,7 @@ class PrivateMarginals(Synthesizer):
             self._parents[child] = parent
             counts = counts if parent == i else counts.T
             self._shares[child] = _shares(
-                counts, ones[parent], ones[child], self._parts[child].lost
+                counts, ones[parent], ones[child], self.parts_[child].lost
             )
 
     # --- sampling ---------------------------------------------------------------------------------
@@ -286,7 +292,7 @@ class PrivateMarginals(Synthesizer):
         codes, uniform = (np.concatenate([b[part] for b in blocks], axis=1) for part in (0, 1))
         made = {
             part.column.name: part.decode(codes[j], uniform[j])
-            for j, part in enumerate(self._parts)
+            for j, part in enumerate(self.parts_)
             if j
         }
         features = self.schema_.features
@@ -297,8 +303,8 @@ class PrivateMarginals(Synthesizer):
         self, position: int, rows: int, seed: np.random.SeedSequence
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw codes, and uniform numbers for places within bins; both (columns, rows)."""
-        uniform = np.random.default_rng(seed).random((2, len(self._parts), BLOCK))[:, :, :rows]
-        codes = np.full((len(self._parts), rows), position)
+        uniform = np.random.default_rng(seed).random((2, len(self.parts_), BLOCK))[:, :, :rows]
+        codes = np.full((len(self.parts_), rows), position)
         for j in self._order:
             below = np.cumsum(self._shares[j], axis=1)
             below /= below[:, -1:]
@@ -306,7 +312,7 @@ class PrivateMarginals(Synthesizer):
         return codes, uniform[1]
 
     def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
-        codes = [part.encode(table.frame[part.column.name]) for part in self._parts]
+        codes = [part.encode(table.frame[part.column.name]) for part in self.parts_]
         losses = [
             -np.log(np.maximum(self._shares[j][codes[self._parents[j]], codes[j]], 1e-9))
             for j in self._order
@@ -324,20 +330,20 @@ class PrivateMarginals(Synthesizer):
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         classes = self.schema_.classes
         tensors = {}
-        for j, (part, counts) in enumerate(zip(self._parts, self._ones, strict=True)):
+        for j, (part, counts) in enumerate(zip(self.parts_, self.ones_, strict=True)):
             tensors |= {f"{j}/bins/counts": counts, f"{j}/bins/starts": part.starts}
-        for (i, j), counts in zip(self._pairs, self._twos, strict=True):
+        for (i, j), counts in zip(self.pairs_, self.twos_, strict=True):
             tensors[f"{i}-{j}/bins/counts"] = counts
         header = {
             "class": type(self).__name__,
             "params": {"epsilon": self.epsilon, "delta": self.delta},
             "guarantee": self.guarantee_,
-            "target": self._parts[0].column.to_json(),
+            "target": self.parts_[0].column.to_json(),
             "counts": list(self.counts_.values()),
             "positions": [classes.index(c) for c in self.classes_],
             "scope": list(self.scope_.values()),
             "columns": [c.to_json() for c in self.schema_.features],
-            "pairs": [list(pair) for pair in self._pairs],
+            "pairs": [list(pair) for pair in self.pairs_],
             "coarsened": [],
         }
         write_model(path, header, tensors)
@@ -361,24 +367,24 @@ class PrivateMarginals(Synthesizer):
         model.classes_ = tuple(classes[p] for p in positions)
         model.guarantee_ = _read_guarantee(stored["guarantee"], model)
         learned: list[Column] = [target, *filter(is_learned, columns)]
-        model._parts, model._ones = [], []
+        model.parts_, model.ones_ = [], []
         for j, column in enumerate(learned):
             part = Coded(column, _whole(tensors, f"{j}/bins/starts", None))
             ends = part.starts.tolist()
             if part.is_number and (ends != sorted({*ends, 0}) or ends[-1] >= cell_count(column)):
                 raise ValueError(f"the bins of {column.name!r} are {ends[:8]}")
-            model._parts.append(part)
-            model._ones.append(_whole(tensors, f"{j}/bins/counts", (part.size,)))
+            model.parts_.append(part)
+            model.ones_.append(_whole(tensors, f"{j}/bins/counts", (part.size,)))
         most = len(learned) - 1
         entries = [pair.entries(length=2) for pair in stored["pairs"].entries(length=most)]
-        model._pairs = [(i.whole(0, most - 1), j.whole(1, most)) for i, j in entries]
-        sizes = [part.size for part in model._parts]
-        model._twos = [
-            _whole(tensors, f"{i}-{j}/bins/counts", (sizes[i], sizes[j])) for i, j in model._pairs
+        model.pairs_ = [(i.whole(0, most - 1), j.whole(1, most)) for i, j in entries]
+        sizes = [part.size for part in model.parts_]
+        model.twos_ = [
+            _whole(tensors, f"{i}-{j}/bins/counts", (sizes[i], sizes[j])) for i, j in model.pairs_
         ]
         model._complete()
         if sorted(model._order) != list(range(1, len(learned))) or len(tensors) != 3 * most + 2:
-            raise ValueError(f"the pairs are {model._pairs}")
+            raise ValueError(f"the pairs are {model.pairs_}")
         return model
 
 

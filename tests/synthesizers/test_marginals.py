@@ -141,8 +141,8 @@ def test_a_table_with_few_values_dates_and_no_rounding() -> None:
 
 def test_noise_has_no_seed_and_sampling_has_one() -> None:
     one, two = fitted(random_state=3), fitted(random_state=3)
-    assert one.counts_ != two.counts_ or one._ones[0].tolist() != two._ones[0].tolist()
-    assert not np.array_equal(one._twos[0], two._twos[0])
+    assert one.counts_ != two.counts_ or one.ones_[0].tolist() != two.ones_[0].tolist()
+    assert not np.array_equal(one.twos_[0], two.twos_[0])
     pd.testing.assert_frame_equal(one.sample(99, random_state=5), one.sample(99, random_state=5))
 
 
@@ -331,13 +331,13 @@ def suspicion(model: PrivateMarginals, table: Table) -> float:
 
     Each noisy count that the canary is in is Gaussian around the others' count or one more.
     """
-    spent, names = model.guarantee_["spent"], [part.column.name for part in model._parts]
-    others = [p.encode(table.frame[n]) for p, n in zip(model._parts, names, strict=True)]
-    codes = [int(p.encode(CANARY[n])[0]) for p, n in zip(model._parts, names, strict=True)]
+    spent, names = model.guarantee_["spent"], [part.column.name for part in model.parts_]
+    others = [p.encode(table.frame[n]) for p, n in zip(model.parts_, names, strict=True)]
+    codes = [int(p.encode(CANARY[n])[0]) for p, n in zip(model.parts_, names, strict=True)]
     total = 0.0
     for stage, measured_counts in (
-        ("counts of each column", [((j,), c) for j, c in enumerate(model._ones)]),
-        ("counts of pairs", list(zip(model._pairs, model._twos, strict=True))),
+        ("counts of each column", [((j,), c) for j, c in enumerate(model.ones_)]),
+        ("counts of pairs", list(zip(model.pairs_, model.twos_, strict=True))),
     ):
         variance = float(variance_of(spent[stage] / len(measured_counts)))
         for places, counts in measured_counts:
