@@ -47,7 +47,7 @@ and trend are errors in percent (0 is best), c2st is 1 where boosting cannot tel
 others, tstr is the ROC-AUC on the official test of boosting trained on the rows, nearer is the
 share of rows nearer to a training row than to a test row (50 % if nothing is copied). *independent*
 has the right columns and no pair, *real* are the training rows. *epsilon 1000* shows what a tree of
-pairs cannot copy even with hardly any noise.
+pairs cannot copy even with hardly any noise. The seconds of fits are those of a busy machine.
 
 *found* is the share of the learned rows of >50K that the worst attack with the file finds at 10 %
 false alarms, with its 95 % interval, where 10,000 rows were learned; *null* is what these attacks
