@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from joblib import delayed, parallel_config, register_parallel_backend
 from joblib.parallel import ThreadingBackend
-from threadpoolctl import threadpool_info
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from synthgen import TVAE
+from synthgen import TVAE, audit, augment
 from synthgen.threads import NETWORK, one_process, results_of, threads_for
 
 
@@ -39,6 +43,34 @@ def test_an_error_puts_them_back_too():
     with pytest.raises(ValueError, match="wrong"), threads_for(1, NETWORK):
         raise ValueError("wrong")
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X, y: audit(X, y),
+        lambda X, y: augment(X, y, synthesizer="bootstrap", random_state=0),
+    ],
+    ids=["audit", "augment"],
+)
+def test_boosting_of_a_small_table_has_one_thread(
+    call: Callable[[pd.DataFrame, list[str]], Any], monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+    fit = HistGradientBoostingClassifier.fit
+
+    def watched(self: HistGradientBoostingClassifier, *of: Any, **how: Any) -> Any:
+        pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
+        seen.append(max(pools))
+        return fit(self, *of, **how)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit", watched)
+    frame = pd.DataFrame({"dose": np.random.default_rng(0).normal(size=120)})
+    with threadpool_limits(4):
+        call(frame, ["ill", "well", "well"] * 40)
+    assert seen
+    assert set(seen) == {1}
 
 
 @pytest.mark.usefixtures("four_threads")

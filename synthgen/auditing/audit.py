@@ -22,6 +22,7 @@ from synthgen.tables.calls import without_groups
 from synthgen.tables.disk import write_text
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.threads import TREES, threads_for
 
 if TYPE_CHECKING:
     from synthgen.auditing.drift import Drift
@@ -289,7 +290,8 @@ def audit(
     X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)
     moment = pd.Timestamp(datetime.now(UTC) if now is None else now)
-    with Progress(verbose) as progress:
+    cells = len(table) * len(table.schema.columns)
+    with threads_for(cells, TREES), Progress(verbose) as progress:
         given = {"label": label, "groups": groups, "moment": moment}
         examined = examine(table, **given, seed=seed, progress=progress)
         progress.update(3, stage="looking at each column")

@@ -25,6 +25,7 @@ from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
+from synthgen.threads import TREES, threads_for
 from synthgen.training.device import resolve
 
 FOLDS, LEAST = 5, 10  # a class with fewer rows than LEAST cannot be validated
@@ -288,7 +289,8 @@ class _Trial:
         model = boosting(len(target), self._known.is_level, VALIDATION).set_params(
             random_state=int(child_seed(self._seed, 3, f).generate_state(1)[0]) >> 1
         )
-        with np.errstate(over="ignore"):  # sums of values close to the largest float
+        # Sums of values close to the largest float may overflow.
+        with threads_for(X.size, TREES), np.errstate(over="ignore"):
             model.fit(coder.transform(X), target, sample_weight=weight)
         p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
         column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}

@@ -183,6 +183,8 @@ def test_unasked_augment_adds_rows_and_says_that_they_do_not_help() -> None:
     assert unasked.sample_weight[unasked.is_synthetic].tolist() == [0.2] * 150
     assert unasked.finding == asked.finding == unasked.summary()["validation"]
     assert "new rows did not improve a classifier" in unasked.finding
+    assert "the 150 new rows of '1'" in unasked.recommendation.text
+    assert unasked.cards[0].outcome == "150 of '1'"
     assert unasked.finding in repr(unasked).replace("\n", " ")
     model = SmoothedBootstrap().fit(X, y)  # has seen all rows: nothing can be validated
     assert augment(frame, target="y", model=model, random_state=0).additions[0].rows == 150

@@ -207,7 +207,7 @@ def test_the_same_table_gives_the_same_page():
 def test_a_notebook_shows_the_new_rows_and_the_column_that_differs_most(tmp_path: Path):
     result = replaced(made(table().rename(columns={"dose": "<b>dose"})), "<b>dose", 99.0)
     page = cards_of(result)
-    assert "New rows: 50 of True" in " ".join(page.text.split())
+    assert "New rows: 50 of 'True'" in " ".join(page.text.split())
     assert "<b>dose, the column that differs most: similarity 0.00" in page.text
     assert columns_drawn(page) == 1
     result.to_html(tmp_path / "page.html")
