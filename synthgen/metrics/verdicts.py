@@ -299,7 +299,8 @@ def _recognised(share: Score) -> _Tested | None:
     if share.value != share.value or share.interval is None:
         return None
     low, high = share.interval
-    outcome = of_recognised(share.value, share.interval, share.reference or 0.0)
+    wide = share.value - WIDER * (share.value - low)
+    outcome = of_recognised(share.value, (wide, high), share.reference or 0.0)
     if outcome == "passes":
         return None
     known = f"an attack recognises between {low:.0%} and {high:.0%} of the training rows at 10 % "
