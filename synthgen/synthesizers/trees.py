@@ -67,7 +67,7 @@ class SequentialTrees(Synthesizer):
         trees: Number of trees for each column; each cell is drawn from one of them. A single tree
             is trained on all rows without bootstrap: its rows are more faithful and less private.
         min_leaf: Smallest number of training rows in a leaf. None: a tenth of the rows of the
-            smallest learned class, at least 20 and at most 100, or 0.5 % of all rows if that is
+            smallest learned class, at least 20, and at most 100 or 0.5 % of all rows, whichever is
             more. Smaller leaves give rows that are more faithful and less private. A class of fewer
             rows than 10 and 1.5 leaves (30 by default) is resampled (`SmoothedBootstrap`).
         classes: Labels of the classes to learn. None: every class except the most frequent one.
