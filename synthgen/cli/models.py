@@ -110,7 +110,8 @@ def fit(
             "coarsened": coarsened,
             "share": share,
             "guarantee": guarantee,
-            "warnings": notes,
+            # A warning may quote a cell, which no guarantee covers.
+            "warnings": [] if guarantee else notes,
         },
     )
 

@@ -144,8 +144,10 @@ def _told_apart(score: Score) -> _Tested:
         known = f"a detector separates {'part' if some else 'most'} of them from real rows"
         return _Tested("falls short" if some else "fails", score, known)
     if low < HALF_REAL:
-        known = f"the battery is between {low:.2f} and {high:.2f} (1: as real rows, 0: as "
-        known += "independent columns), and more rows of the class would decide"
+        known = (
+            "on a scale from 0 (columns made independently) to 1 (real rows) they stand between "
+        )
+        known += f"{low:.2f} and {high:.2f}: more rows of the class would decide"
         why = f"The interval begins at {low:.2f}; a pass needs {HALF_REAL:g} or more"
         return _Tested("undecided", score, known, why)
     return _Tested("passes", score, "no detector separates more than a few of them from real rows")

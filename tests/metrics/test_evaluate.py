@@ -391,8 +391,8 @@ def test_what_is_undecided_is_said_as_what_is_known():
     test = told("fidelity.battery", 0.7, 0.44, 0.96, floor=0.0)
     blind = verdicts.of_fidelity(Part([test]), "yes")
     assert blind.known == (
-        "the battery is between 0.44 and 0.96 (1: as real rows, 0: as independent columns), and "
-        "more rows of the class would decide"
+        "on a scale from 0 (columns made independently) to 1 (real rows) they stand between 0.44 "
+        "and 0.96: more rows of the class would decide"
     )
     spoilt = verdicts.unless(blind, "the tables share rows")
     advice = recommend([spoilt], target="ill", label="yes", held_out=False, rows=320)
