@@ -110,8 +110,7 @@ def fit(
             "coarsened": coarsened,
             "share": share,
             "guarantee": guarantee,
-            # A warning may quote a cell, which no guarantee covers.
-            "warnings": [] if guarantee else notes,
+            "warnings": [] if guarantee else notes,  # they may quote cells
         },
     )
 
