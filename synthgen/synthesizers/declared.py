@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandas.api.types as pdt
 
 from synthgen.errors import UsageError
 from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.read import MISSING
 from synthgen.tables.schema import Schema
 
 # A number that is not rounded lies in one of CELLS cells of its declared range.
@@ -18,6 +23,8 @@ CELLS = 1 << 16
 # Columns with at most FEW_VALUES values need no bins: each value is a code.
 FEW_VALUES = 16
 MOST_LEVELS = 1000
+# A number as a CSV may hold it; leading zeros make it a code.
+NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 HOW = "see 'Rows with a proof' in docs/howto/releasing.md"
 
 
@@ -56,13 +63,12 @@ class Coded:
 
     def encode(self, series: pd.Series) -> np.ndarray:
         """The code of each cell, int64 of shape (rows,)."""
-        gone = series.isna().to_numpy(dtype=bool)
         if self.is_number:
             codes = np.searchsorted(self.starts, cells_of(self.column, series), side="right") - 1
-        else:
-            codes = self.column.positions(series)
-            codes = np.where(codes < 0, self.lost, codes)
-        return np.where(gone, self.size - 1, codes)
+            return np.where(series.isna().to_numpy(dtype=bool), self.size - 1, codes)
+        known: dict[Any, int] = {None: self.size - 1}
+        known |= {text_of(name): code for code, name in enumerate(self.column.categories)}
+        return np.array([known.get(t, self.lost) for t in texts(self.column, series)], np.int64)
 
     def decode(self, codes: np.ndarray, uniform: np.ndarray) -> pd.Series:
         """Cells for codes; a number is drawn from its bin with a uniform number from [0, 1)."""
@@ -83,6 +89,68 @@ class Coded:
             values = np.round(lower + cells / 10 ** (column.decimals or 0), column.decimals or 0)
             return column.restore(np.clip(values, lower, upper), gone)
         return column.restore(lower + cells * (column.step or 1), gone)
+
+
+# --- levels ---------------------------------------------------------------------------------------
+
+
+def text_of(cell: Any) -> str:
+    """The text of a cell, however the column around it was read.
+
+    A single row can change how a column is read: `250` is the number 250, 250.0 beside `1.5` or an
+    empty cell, and text beside `V27`. Here it is "250" each time.
+
+    Example:
+        >>> [text_of(cell) for cell in (250, 250.0, "250.0", -0.0, "1.50", "007", True, "true")]
+        ['250', '250', '250', '0', '1.5', '007', 'True', 'True']
+    """
+    if isinstance(cell, datetime.date):
+        return cell.isoformat().removesuffix("T00:00:00")
+    text = str(cell).strip()
+    if text.casefold() in ("true", "false"):
+        return text.capitalize()
+    if not NUMBER.fullmatch(text):
+        return text
+    if text.lstrip("+-").isdigit():
+        return str(int(text))
+    value = float(text)
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def texts(column: Column, series: pd.Series) -> list[str | None]:
+    """The text of each cell of a column of levels; None: missing, or a word for it in a CSV."""
+    names = {text_of(name) for name in column.categories}
+    missing = {word for word in MISSING.to_pylist() if word not in names}
+    known: dict[Any, str | None] = {}
+    found = []
+    for cell, gone in zip(series.astype(object), series.isna(), strict=True):
+        key = (type(cell), cell)  # 1, 1.0 and True are equal
+        if not gone and key not in known:
+            text = text_of(cell)
+            known[key] = None if text in missing else text
+        found.append(None if gone else known[key])
+    return found
+
+
+def level_of(column: Column, text: str) -> Any:
+    """The level with this text in the declared dtype; None if there is no such level.
+
+    Example:
+        >>> whole = Column("code", "categorical", np.dtype("int64"))
+        >>> level_of(whole, "250"), level_of(whole, "V27")
+        (250, None)
+    """
+    if pdt.is_bool_dtype(column.dtype):
+        return {"True": True, "False": False}.get(text)
+    if pdt.is_numeric_dtype(column.dtype):
+        whole = text.removeprefix("-").isdigit()
+        if pdt.is_integer_dtype(column.dtype):
+            return int(text) if whole else None
+        return float(text) if whole or NUMBER.fullmatch(text) else None
+    return text
+
+
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def limits_of(column: Column) -> tuple[Any, Any]:
@@ -184,6 +252,9 @@ def _checked(column: Column, *, is_target: bool) -> Column:
         )
     if column.kind == "constant" and len(column.categories) != 1:
         raise UsageError(271, f'{who} is constant and needs its value: "categories": [...]')
+    same = [c for c, n in Counter(map(text_of, column.categories)).items() if n > 1]
+    if same:
+        raise UsageError(271, f"{who} has two levels that read {same[0]!r}: keep one of them")
     if len(column.categories) > MOST_LEVELS:
         raise UsageError(
             271,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from synthgen.synthesizers.declared import cell_count, cells_of
+from synthgen.synthesizers.declared import cell_count, cells_of, level_of, texts
 from synthgen.synthesizers.noise import RandBelow, chosen, noisy, threshold, variance_of
 from synthgen.tables.column import Column
 
@@ -88,21 +88,19 @@ def levels_above(
         counts; that of all other cells is 0.
     """
     variance = variance_of(rho)
-    found = series[series.notna()].astype(object).value_counts()
-    counts = noisy(found.to_numpy(), variance, randbelow)
+    found = Counter(texts(column, series))
+    gone = found.pop(None, 0)
+    levels = {text: level_of(column, text) for text in sorted(map(str, found))}
+    levels = {text: level for text, level in levels.items() if level is not None}
+    counts = noisy(np.array([found[text] for text in levels]), variance, randbelow)
     least = threshold(variance, delta)
-    kept = [(_plain(v), int(n)) for v, n in zip(found.index, counts, strict=True) if n > least]
-    kept.sort(key=lambda pair: (type(pair[0]).__name__, str(pair[0])))
+    kept = [(v, int(n)) for v, n in zip(levels.values(), counts, strict=True) if n > least]
     named = replace(column, categories=tuple(value for value, _ in kept))
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = pd.Index(list(named.categories), dtype=object, tupleize_cols=False)
         named = replace(named, dtype=pd.CategoricalDtype(levels, column.dtype.ordered))
-    gone = noisy(np.array([series.isna().sum()]), variance, randbelow) if column.missing else []
-    return named, np.array([*(count for _, count in kept), 0, *gone], dtype=np.int64)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    lost = noisy(np.array([gone]), variance, randbelow) if column.missing else []
+    return named, np.array([*(count for _, count in kept), 0, *lost], dtype=np.int64)
 
 
 # --- bins of numbers ------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from synthgen.augmentation.rejection import sample_model
 from synthgen.cli.main import main
 from synthgen.errors import DataError, ModelFileError, UsageError
 from synthgen.synthesizers import marginals, measured
-from synthgen.synthesizers.noise import noisy, variance_of
+from synthgen.synthesizers.declared import Coded
+from synthgen.synthesizers.noise import Entropy, noisy, variance_of
 from synthgen.training.model_file import read_model, write_model
 
 
@@ -34,6 +35,36 @@ def public(frame: pd.DataFrame, target: str, **changes: dict[str, Any]) -> Schem
     plain = {"reason": "", "spikes": ()}
     columns = [replace(c, **(plain | changes.get(str(c.name), {}))) for c in inferred.columns]
     return Schema(tuple(columns), target)
+
+
+# --- types ----------------------------------------------------------------------------------------
+
+CODES = ["250", "401", "428"]
+
+
+@pytest.mark.parametrize("odd", ["V27", "1.5", "?", "", "-0.0", "1e0", "2.50", "2024-01-01"])
+@pytest.mark.parametrize("cells", [CODES, ["True", "False"], ["007", "08", "x"], ["1.5", "2", "x"]])
+def test_one_cell_changes_no_level_and_no_code_of_other_rows(
+    cells: list[str], odd: str, tmp_path: Path
+) -> None:
+    rows = cells * 200
+    found = []
+    for more in ([], [odd]):
+        path = tmp_path / "rows.csv"
+        lines = [f'{i},"{cell}"' for i, cell in enumerate([*rows, *more])]
+        path.write_text("\n".join(["i,code", *lines]), encoding="utf-8")
+        series = synthgen.read_table(path)["code"]
+        for dtype in ("object", "int64"):
+            column = Column("code", "categorical", np.dtype(dtype), missing=0.1)
+            learned, _ = measured.levels_above(column, series, 1e6, 1e-6, Entropy())
+            given = replace(column, categories=tuple(cells))
+            codes = [
+                Coded(c, np.zeros(0, np.int64)).encode(series.iloc[: len(rows)]).tolist()
+                for c in (given, learned)
+            ]
+            found.append(([repr(level) for level in learned.categories], codes))
+    assert found[:2] == found[2:]
+    assert len(set(found[0][1][0])) == len(cells)  # every declared level is found
 
 
 # --- the contract ---------------------------------------------------------------------------------
