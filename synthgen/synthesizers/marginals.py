@@ -62,8 +62,8 @@ class PrivateMarginals(Synthesizer):
     What is promised: the whole model (classes, bins, names of levels, counts), and so its file and
     its rows, is (epsilon, delta)-differentially private with respect to one row of the table, added
     or removed. Everything counts: bins, names of levels, choice of pairs, numbers of rows. Not
-    covered: the schema, which must be public; the types of the columns, which must not depend on
-    single rows, as they do in a CSV; messages and warnings of `fit`, which are for the
+    covered: the schema, which must be public; how a CSV is read, whose encoding and types may
+    depend on single rows; messages and warnings of `fit`, which are for the
     owner of the table; a second fit of the same rows, whose epsilon and delta add to those of the
     first.
 
