@@ -24,6 +24,7 @@ def draw(path: Path) -> None:
     """Draw it."""
     table = read_table(str(files("synthgen") / "data" / "hypothyroid.csv.gz"))
     rare = "hypothyroid"
+    # A given ratio, because the picture shows new rows, and "auto" may add none.
     done = augment(table, target="target", synthesizer=SequentialTrees(), ratio=0.3, random_state=0)
     real, made = (rows[rows["target"] == rare] for rows in (done.real, done.synthetic))
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})

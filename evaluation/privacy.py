@@ -235,9 +235,10 @@ def _controls(results: list[dict[str, Any]]) -> list[str]:
         "## Controls",
         "",
         "`python evaluation/privacy.py --controls 20`: 150 rows of the breast cancer table to "
-        "learn from and 150 held out (and 600 of Adult), another partition for each seed. Right: "
-        "what leaks fails or falls short, and what leaks nothing does neither. The smallest leaf "
-        "that can be asked for has 2 rows. Where fewer than 20 are counted, the run was stopped.",
+        "learn from and 150 held out (and 600 of Adult), another partition for each seed. A "
+        "verdict is right if leaking rows fail or fall short, and safe rows do neither. The "
+        "smallest leaf that can be asked for has 2 rows. Counts below 20 mean the run was stopped "
+        "early.",
         "",
         "| control | right | of | fails, falls short, undecided, passes | found at 10 %, median |",
         "|---|---|---|---|---|",

@@ -28,6 +28,8 @@ steel["kind"].value_counts()
 # %%
 # The two rare classes, to a fifth of the largest one
 # ---------------------------------------------------
+# The ratio is given here, so that there are new rows to look at; ``ratio="auto"`` (below) may add
+# none.
 
 done = augment(
     steel,

@@ -60,21 +60,21 @@ def recommend(
             "train with weights",
             f"Train on the table with its {rows:,} new rows of {labels}, each row with its weight.",
             f"{validated.finding} The amount was chosen on the same folds, so expect less; compare "
-            f"with synthgen auto on the table without them. {gain}",
+            f"with `synthgen auto` on the real rows alone. {gain}",
             'classifier.fit(X, y, sample_weight=table["sample_weight"])',
         )
     if copies:
         return Recommendation(
             "do not share",
             f"Do not share the {rows:,} new rows of {labels}; to find the class, train synthgen "
-            f"auto on the table without them.",
+            f"auto on the real rows alone.",
             f"{finding}Each new row is a real row with a little noise. {gain}",
             auto,
         )
     return Recommendation(
         "evaluate",
         f"Evaluate the {rows:,} new rows of {labels} before you test software with them; to find "
-        f"the class, train synthgen auto on the table without them. Do not share them unless "
+        f"the class, train synthgen auto on the real rows alone. Do not share them unless "
         f"their model passes synthgen privacy.",
         f"{finding}{gain} Synthetic rows are not known to improve a classifier.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",

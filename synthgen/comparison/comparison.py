@@ -29,8 +29,10 @@ class Comparison(Shown):
     Attributes:
         target, label: Name of the target column, and the class that is compared with all others.
         rows, rare: Number of rows of the table, and of the class.
-        estimator, metric, decision, cost: Name of the classifier, name of the ranking metric, name
-            of the decision metric, and the cost of errors (or None).
+        estimator: Name of the classifier.
+        metric: Name of the metric by which strategies are ranked.
+        decision: Name of the metric by which decisions are compared.
+        cost: (Cost of a missed row, cost of a false alarm); None if no cost was given.
         folds, repeats, splits: Planned folds and repeats, and number of splits that were done.
         results: One `Result` for each strategy and metric, the simplest strategy first.
         recommendation: What to do, with its certainty and the command.
@@ -144,7 +146,7 @@ class Comparison(Shown):
 
         Returns:
             A frame with columns ``strategy``, ``family``, ``metric``, ``mean`` (over the splits),
-            ``difference`` (to the strategy in ``against``; positive is better for every metric),
+            ``difference`` (the strategy minus ``against``, signed so that positive is better),
             ``low`` and ``high`` (interval of the difference, simultaneous over all strategies) and
             ``against``.
         """

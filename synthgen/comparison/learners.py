@@ -111,7 +111,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
             wanted: Number of rows to draw.
             hardness: How far the ensemble so far is from each row's class, from 0 to 1. None: the
                 rows are drawn at random.
-            pace: The larger it is, the more alike all bins weigh.
+            pace: Larger values make the weights of the bins more equal.
             rng: Source of the draws.
 
         Returns:

@@ -245,8 +245,8 @@ def recommend(
     that a prior alone is never enough. The simplest candidate that is practically as good as the
     one with the largest expected gain is recommended.
     If doing nothing may rank no better than chance, differences are noise and no strategy is
-    recommended: its interval reaches chance or, with fewer than 4 splits, whose interval is nearly
-    unbounded, one of them does.
+    recommended. That is so if the interval of its score reaches chance. With fewer than 4 splits,
+    the interval is too wide to use; then one split at chance is enough.
 
     Args:
         chances: Chances of the strategies, the simplest first.

@@ -28,9 +28,9 @@ class Encoder:
     1,000 knots.
 
     Decoding returns knots exactly. Other values are accurate to 1e-4 of the gap between their two
-    knots, and then rounded to the step or decimals of the column; so whole numbers and decimals are
-    exact unless neighbouring knots are more than 5,000 steps apart. Constant, ID and text columns
-    are not learned: constants are repeated, IDs are new, and text is left empty.
+    knots; they are then rounded to the step or decimals of the column. Whole numbers and decimals
+    are exact if neighbouring knots are at most 5,000 steps apart. Constant, ID and text columns are
+    not learned: constants are repeated, IDs are new, and text is left empty.
 
     Args:
         columns: The columns, in the order of the table; also an attribute.

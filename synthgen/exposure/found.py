@@ -15,7 +15,7 @@ from synthgen.report.shown import Shown, repr_lines
 from synthgen.synthesizers.contents import TO_SHARE
 
 # `synthgen evaluate` also looks for copies and for a small excess of the worst attack.
-BOTH = "if synthgen evaluate passes their privacy too"
+BOTH = "pass the privacy part of `synthgen evaluate`"
 TONES: dict[str, Tone] = {"passes": "good", "undecided": "middling", "fails": "bad"}
 FILE_VERB = {"passes": "passes", "undecided": "is undecided", "fails": "fails"}
 ROWS_VERB = {"passes": "pass", "undecided": "are undecided", "fails": "fail"}
@@ -44,9 +44,8 @@ class PrivacyAudit(Shown):
         path: Path of the model file; None for a model in memory.
         target: Name of the column that holds the classes.
         label: The audited class, as text.
-        attacks: The most successful attack on the file and the most successful attack on generated
-            rows; each for the audited class, and for ``"all"`` rows if the model learned other
-            classes too.
+        attacks: The most successful attack: one entry per attacker (file, rows) and group (the
+            class; also all rows if several classes were learned).
         exposed: The ten training rows of the class that the attack on the file recognises most
             certainly, for the owner of the table. Ten are listed even if no attack succeeds.
         keepable: Whether the model can be saved; if not, its file would contain training rows.
@@ -83,7 +82,7 @@ class PrivacyAudit(Shown):
     seconds: float
 
     def outcome(self, opponent: str) -> str:
-        """Decide whether the file or the rows pass, by the group of rows with the worst result.
+        """Decide whether the file or the rows pass; the worst group decides.
 
         Args:
             opponent: ``"file"`` (the attacker has the model file, and can make rows with it) or
@@ -119,10 +118,14 @@ class PrivacyAudit(Shown):
     def recommendation(self) -> Recommendation:
         """Whether the file and the rows may be shared, with certainty and command."""
         file, rows = self.outcome("file"), self.outcome("rows")
+        rows_only = f"Keep the file; rows may be shared if they also {BOTH}"
         texts = {
-            ("passes", "passes"): ("share", f"The file may be shared, {BOTH}"),
-            ("undecided", "passes"): ("share rows", f"Keep the file; rows may be shared, {BOTH}"),
-            ("fails", "passes"): ("share rows", f"Keep the file; rows may be shared, {BOTH}"),
+            ("passes", "passes"): (
+                "share",
+                f"The file and its rows may be shared if the rows also {BOTH}",
+            ),
+            ("undecided", "passes"): ("share rows", rows_only),
+            ("fails", "passes"): ("share rows", rows_only),
         }
         action, text = texts.get((file, rows), ("keep", "Share neither the file nor rows"))
         certainty = (

@@ -365,7 +365,7 @@ def _by_rows(
 
 
 def _worst(attacks: list[Attack]) -> list[Attack]:
-    """Keep, per opponent and group, the attack that finds most at 10 % false alarms."""
+    """Keep, per opponent and group, the strongest attack at 10 % false alarms."""
     found: dict[tuple[str, str], Attack] = {}
     for attack in attacks:
         key = attack.opponent, attack.group

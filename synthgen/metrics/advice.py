@@ -19,7 +19,7 @@ USES = {
 # privacy, for whole tables of at least so many rows.
 LIKELIEST, PROVEN, LEAST_ROWS = "trees", "private", 5_000
 # What rows that pass the attacks of an evaluation still need.
-RELEASE = "attack the model that made them as well (synthgen privacy): that finds more"
+RELEASE = "run `synthgen privacy` on the model too; it finds more"
 TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
 
 

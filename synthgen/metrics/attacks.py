@@ -141,7 +141,7 @@ class Attacked:
         shares = share_found(self.synthetic, rates)[:, 0]
         most = int(shares.argmax())
         mine, value = self.synthetic[most], float(shares[most])
-        note = f"the attack that finds most: {ATTACKS[most]}"
+        note = f"the strongest attack: {ATTACKS[most]}"
         drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
         drawn[:, rows:] += rows
         reference = np.mean([share_found(repeat, rates).max() for repeat in self.fresh])

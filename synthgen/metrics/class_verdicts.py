@@ -18,7 +18,7 @@ from synthgen.metrics.verdicts import (
 )
 
 KEPT = "utility.replace.ap_ratio"
-# The figure of each part whose mean over the classes is told.
+# The score of each part that is averaged over classes.
 FIGURES = {
     "fidelity": (BATTERY, "battery", ".2f"),
     "utility": (KEPT, "average precision kept", ".0%"),
@@ -112,7 +112,7 @@ def macro(classes: Sequence[OfClass]) -> dict[str, float]:
 
 
 def told_of(classes: Sequence[OfClass]) -> str:
-    """Say the verdicts of each class, and the means; empty if there is one class only."""
+    """The verdicts of each class as one sentence; "" for a single class."""
     if len(classes) < 2:
         return ""
     told = [

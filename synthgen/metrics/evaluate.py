@@ -56,9 +56,9 @@ def evaluate(
 
     Call it as ``evaluate((X, y), (X_synthetic, y_synthetic), (X_holdout, y_holdout))`` or as
     ``evaluate(train, synthetic, holdout, target="outcome")``. Each score comes with a reference:
-    the same score for an equal number of real rows that are not among the rows they are compared
-    with. The measures are described in `synthgen.metrics.fidelity.fidelity`,
-    `synthgen.metrics.utility.utility` and `synthgen.metrics.privacy.privacy`.
+    the same score of as many other real rows. The measures are described in
+    `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
+    `synthgen.metrics.privacy.privacy`.
 
     Args:
         train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or a
@@ -73,10 +73,11 @@ def evaluate(
         schema: Kinds and limits of the columns of `train` (see `Schema.infer`). None: all are
             inferred.
         judges: Classifiers of the utility part, from "boosting", "logistic", "forest", "mlp" and
-            "xgboost".
+            "xgboost". The one with the worst outcome decides; the scores of other classes are those
+            of the first one. Default: boosting and logistic regression.
         thorough: Whether to tune each classifier on real rows and to train it three times.
         by: Name of a column other than the target; recall is also reported for each of its values.
-        device: Device for computing distances: "auto", "cpu" or "cuda".
+        device: Device for computing distances: "auto" (a GPU if there is one), "cpu" or "cuda".
         random_state: Seed. None: a fresh seed, which `Report.seed` then holds.
         verbose: Whether to show progress, on standard error or below the cell of a notebook.
 

@@ -56,7 +56,7 @@ RULES: tuple[dict[str, str], ...] = (
     },
     {
         "part": "privacy",
-        "figure": "training rows that the attack which finds most recognises at 10 % false alarms",
+        "figure": "training rows recognised by the strongest attack at 10 % false alarms",
         "passes": f"{FOUND:.0%} or less, interval ends at {MOST_FOUND:.0%} or below",
         "falls short": "",
         "fails": f"interval begins above {FOUND:.0%}, and above what it finds with fresh real rows",
@@ -70,11 +70,10 @@ RULES: tuple[dict[str, str], ...] = (
     },
     {
         "part": "privacy",
-        "figure": "copies, and near-copies, of training rows, beyond the share of real rows that "
-        "are such",
-        "passes": f"interval ends at {100 * SOME_COPIES:.0f} points or below; of copies it also "
+        "figure": "excess of copies (or near-copies) of training rows over fresh real rows",
+        "passes": f"interval ends at {100 * SOME_COPIES:.0f} points or below and, for copies, "
         "begins at 0 or below",
-        "falls short": f"of copies: interval begins above {100 * A_COPY:.1f} points",
+        "falls short": f"for copies: interval begins above {100 * A_COPY:.1f} points",
         "fails": f"interval begins above {100 * SOME_COPIES:.0f} points",
     },
 )

@@ -155,11 +155,11 @@ MEASURES = {
     ),
     "mia_tpr_at_1": (
         "Training rows found at 1 % false alarms",
-        "by the attack that finds most",
+        "by the strongest attack",
     ),
     "mia_tpr_at_10": (
         "Training rows found at 10 % false alarms",
-        "by the attack that finds most",
+        "by the strongest attack",
     ),
     "singling_out": (
         "Risk of singling out",

@@ -30,9 +30,9 @@ density and classifier also use other holdout rows that the attacker knows:
   training rows.
 
 ``mia_auc`` is the ROC-AUC of the strongest attack. ``mia_excess`` is its difference from that of
-the same attacks if fresh real rows replace the synthetic ones; the best of five attacks is above
-0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the highest true positive rates of an
-attack at false positive rates of 1 % and 10 %.
+the same attacks if fresh real rows replace the synthetic ones; the best of several attacks is
+above 0.5 by chance. ``mia_tpr_at_1`` and ``mia_tpr_at_10`` are the highest true positive rates of
+an attack at false positive rates of 1 % and 10 %.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ MEMORISED_RATIO = 1 / 3
 
 NOT_SHOWN = (
     "these privacy scores are evidence, not a guarantee and not differential privacy: they show "
-    "how well five attacks separate training rows from other rows of this group. They say nothing "
+    "how well the attacks separate training rows from other rows of this group. They say nothing "
     "about attacks with more knowledge, other kinds of rows, or single persons"
 )
 

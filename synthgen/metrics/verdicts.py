@@ -251,8 +251,8 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         sentence += ". Without rows that the synthesizer has not seen, privacy can fail but not "
         sentence += "pass"
     elif outcome == "passes":
-        sentence += ". These attacks have the rows only; synthgen privacy also attacks their model "
-        sentence += "and finds more"
+        sentence += ". These attacks use only the rows. `synthgen privacy` also uses the model and "
+        sentence += "finds more"
     return Verdict("privacy", outcome, f"{sentence}.", key, known)
 
 
@@ -262,9 +262,8 @@ def _attacked(excess: Score, held_out: bool) -> _Tested:
     if excess.value != excess.value:
         return _Tested("undecided", excess, "no attack could be made")
     if excess.value - WIDER * (excess.value - low) > 0:
-        known = (
-            f"an attack recognises training rows, with a ROC-AUC {excess.value:.2f} above chance"
-        )
+        known = f"an attack recognises training rows, with a ROC-AUC {excess.value:.2f} above that "
+        known += "of the worst attack on fresh real rows"
         return _Tested("fails" if excess.value > SOME_EXCESS else "falls short", excess, known)
     if high > MOST_EXCESS:
         why = f"An excess of up to {high:.2f} is possible, and a pass needs {MOST_EXCESS:g} or less"
@@ -360,7 +359,7 @@ def _of_rows(key: Score) -> str:
     if key.name == RECOGNISED:
         which = key.note.partition(": ")[2].partition(";")[0]
         return (
-            f"The attack that finds most ({which}) recognises {_shown(key, '.0%')} of the training "
+            f"The strongest attack ({which}) recognises {_shown(key, '.0%')} of the training "
             f"rows ({_of(key.group)}) at 10 % false alarms; with fresh real rows it recognises "
             f"{key.reference or 0:.0%}, by guessing 10 %"
         )

@@ -283,12 +283,12 @@ class Synthesizer(BaseEstimator, ABC):
         """Generate the features of new rows of one class: a frame of shape (rows, features)."""
 
     def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
-        """Compute the model's loss on each row, as anyone who has the model file can.
+        """Loss of each row under the model; anyone with the model file can compute it.
 
         Args:
             table: The rows to score; their classes include those of the model.
-            seed: Seed of the time steps and the noise at which losses are computed. With the same
-                seed, every model is evaluated at the same ones.
+            seed: Seed of the time steps and the noise at which losses are computed. Models
+                evaluated with the same seed use the same times and noise.
 
         Returns:
             Losses of shape (rows, n_losses). Column 0 is the total loss, larger for less likely

@@ -30,8 +30,7 @@ RECOGNISED = {
         "its leaves"
     ),
     "PrivateMarginals": (
-        "little about any single row, and how little is what the guarantee bounds; much about all "
-        "rows together"
+        "about any single row, at most what epsilon and delta allow; overall statistics are visible"
     ),
     "CTGAN": (
         "whoever holds this file can draw any number of rows and see which known records they come "
@@ -52,7 +51,7 @@ TO_SHARE = {
 }
 TO_MEASURE = "share the model file only if `synthgen privacy` passes it"
 OF_WEIGHTS = (
-    "whoever holds a record and this file can compute how well the network fits the record; if it "
+    "whoever holds a record and this file can compute how well the model fits the record; if it "
     "fits training records better than others, this reveals them"
 )
 
@@ -119,16 +118,17 @@ def guarantee_in_words(guarantee: dict[str, Any] | None) -> str:
     Example:
         >>> guarantee = {"epsilon": 1.0, "delta": 1e-6, "neighbours": "tables that differ by a row"}
         >>> guarantee_in_words(guarantee | {"spent": {"counts of pairs": 0.02}})
-        '(1, 1e-06)-differential privacy for tables that differ by a row; counted are counts of \
-pairs; not the schema, which must be public, and not other fits of the same rows, whose epsilon \
-and delta add up'
+        '(epsilon 1, delta 1e-06)-differential privacy for tables that differ by a row. It covers: \
+counts of pairs. It does not cover the schema, which must be public. Each further fit of the same \
+rows adds its epsilon and delta.'
     """
     if guarantee is None:
         return ""
     return (
-        f"({guarantee['epsilon']:g}, {guarantee['delta']:g})-differential privacy for "
-        f"{guarantee['neighbours']}; counted are {', '.join(guarantee['spent'])}; not the schema, "
-        "which must be public, and not other fits of the same rows, whose epsilon and delta add up"
+        f"(epsilon {guarantee['epsilon']:g}, delta {guarantee['delta']:g})-differential privacy "
+        f"for {guarantee['neighbours']}. It covers: {', '.join(guarantee['spent'])}. It does not "
+        "cover the schema, which must be public. Each further fit of the same rows adds its "
+        "epsilon and delta."
     )
 
 

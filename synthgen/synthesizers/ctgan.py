@@ -358,9 +358,9 @@ class CTGAN(NetworkSynthesizer):
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
     Args:
-        pac: Number of rows in a pack, which the critic scores together. The batch size is rounded
-            down to whole packs.
-        learning_rate: Learning rate of Adam for both networks.
+        pac: Number of rows in a pack, which the critic scores together: from 1 to `batch_size`. The
+            batch size is rounded down to whole packs.
+        learning_rate: Learning rate of Adam for both networks, above 0.
 
     Example:
         >>> import numpy as np, pandas as pd

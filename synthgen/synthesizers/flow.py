@@ -193,9 +193,9 @@ class TabFlow(NetworkSynthesizer):
     ``evaluation/fidelity.md`` and ``evaluation/transfer.md``.
 
     Scope "auto" means "adapt" below 1,000 rows of the class, otherwise "class". Fine-tuning starts
-    from the level frequencies of the class. It changes only the scale and shift that class and time
-    apply to the layers, and the last bias. This gives rows that are closer to held-out rows, and
-    reveal less about training rows, than fine-tuning the whole network.
+    from the level frequencies of the class. Only two things are trained: the scale and shift by
+    which class and time modulate each layer, and the last bias. This gives rows that are closer to
+    held-out rows, and reveal less about training rows, than fine-tuning the whole network.
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
@@ -205,11 +205,12 @@ class TabFlow(NetworkSynthesizer):
             and less diverse.
         solver_steps: Steps of the ODE solver from noise to a row, from 1 to 10,000. The time of
             sampling is proportional to it.
-        steps: Number of updates. None: 20 times the square root of the number of training rows,
-            between 100 and 4,000; on a GPU, if rows of the class are held out, 50 times, up to
-            10,000. With scope "adapt", pre-training takes half as many, and fine-tuning takes 40
-            times the square root of the rows of the class, between 200 and 4,000. If you give a
-            number, pre-training and fine-tuning each take that many.
+        steps: Number of updates; pre-training and fine-tuning each take that many. None:
+
+            - CPU: 20 times the square root of the number of training rows, from 100 to 4,000.
+            - GPU with held-out rows: 50 times that square root, up to 10,000.
+            - Scope "adapt": half as many for pre-training; 40 times the square root of the rows of
+              the class, from 200 to 4,000, for fine-tuning.
         batch_size: Rows per batch. None: 256 on a CPU; an eighth of the rows, between 256 and
             4,096, on a GPU.
 
@@ -262,7 +263,7 @@ class TabFlow(NetworkSynthesizer):
         label: Any = None,
         random_state: RandomState = None,
         where: Mapping[Any, Any] | None = None,
-    ) -> pd.DataFrame:
+    ) -> Any:
         """Generate exactly `n_samples` new rows, with some categorical columns fixed by `where`.
 
         Args:
@@ -329,8 +330,8 @@ class TabFlow(NetworkSynthesizer):
         """Number of updates: 20 times the square root of the rows, between 100 and 4,000.
 
         10,000 rows give 2,000 updates. If rows are held out, training keeps the step with the
-        lowest held-out loss. If there are too few rows for that, more steps would only memorise
-        them.
+        lowest held-out loss. If too few rows can be held out, more steps would memorise the
+        training rows.
 
         Args:
             rows: Number of training rows of the network.

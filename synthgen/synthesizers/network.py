@@ -165,12 +165,13 @@ class NetworkSynthesizer(SavedNetworks):
             layout: Layout of the encoded rows.
             n_labels: Number of classes that the network learns; with 1, there is no condition.
             rows: Number of training rows.
-            size: Number of rows that the sampler is sized for.
+            size: Number of rows from which the network's width follows.
             batch: Rows per batch. None: the batch size that `fit` uses for this many rows.
             held: Number of held-out rows of each class.
 
         Returns:
-            Rows, and the memory in bytes of each row, of weights, of a step and of a look.
+            A `Budget`: number of rows, and bytes per row, for the weights, for one step, and for
+            one validation.
         """
         batch = batch or self._batch(rows, self.device_)
         width = self._drawn(layout)

@@ -61,7 +61,8 @@ class SequentialTrees(Synthesizer):
     # file can still tell which rows were learned, and whoever holds rows sometimes can
     # (`evaluation/privacy.md`).
 
-    A class with fewer than 10 rows is learned by a `SmoothedBootstrap` instead, with a warning.
+    A class with too few rows (see `min_leaf`) is learned by a `SmoothedBootstrap` instead, with a
+    warning.
 
     Args:
         trees: Number of trees for each column; each cell is drawn from one of them. A single tree
@@ -69,7 +70,8 @@ class SequentialTrees(Synthesizer):
         min_leaf: Smallest number of training rows in a leaf. None: a tenth of the rows of the
             smallest learned class, at least 20, and at most 100 or 0.5 % of all rows, whichever is
             more. Smaller leaves give rows that are more faithful and less private. A class of fewer
-            rows than 10 and 1.5 leaves (30 by default) is resampled (`SmoothedBootstrap`).
+            than 30 rows is resampled; if `min_leaf` is given, of fewer than 1.5 times as many rows,
+            but at least 10.
         classes: Labels of the classes to learn. None: every class except the most frequent one.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         random_state: Seed of `fit`. None: a fresh seed at each call.
@@ -77,7 +79,7 @@ class SequentialTrees(Synthesizer):
 
     Attributes:
         scope_: The rows used for each label: "all" if trees learned it, "class" if a bootstrap did.
-        fallback_: Labels with fewer than 10 rows, for which a `SmoothedBootstrap` is used.
+        fallback_: Labels with too few rows, for which a `SmoothedBootstrap` is used.
         parts_: What trees learned about the class, then about each column.
 
     Example:

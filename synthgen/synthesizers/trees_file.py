@@ -1,4 +1,4 @@
-"""The file of trees: what it may hold of the columns, writing it and reading it."""
+"""Model file of trees: which column details it may store; reading and writing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run: its steps, reports and looks, what it goes back to, and its saved state."""
+"""A training run: steps, progress reports, validations, recovery, saved state."""
 
 from __future__ import annotations
 
@@ -273,14 +273,14 @@ class TrainingRun:
         if batch <= 2 * pac:
             raise ConvergenceError(
                 602,
-                f"memory does not suffice for step {self.step + 1} with a batch of {batch} rows, "
-                f"which cannot be smaller: use another device, close what else takes memory, or "
-                f"drop columns with many values",
+                f"out of memory at step {self.step + 1} with batches of {batch} rows, which cannot "
+                f"be smaller: use another device, close what else takes memory, or drop columns "
+                f"with many values",
             )
         half = max(2, batch // 2 // pac) * pac
         note = (
-            f"memory does not suffice for a batch of {batch} rows at step {self.step + 1}: it goes "
-            f"back to step {good.values['step']} with {half}"
+            f"out of memory at step {self.step + 1} with batches of {batch} rows; training "
+            f"continues from step {good.values['step']} with batches of {half}"
         )
         self._again(good, note, batch=half)
 

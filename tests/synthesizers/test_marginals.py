@@ -317,11 +317,11 @@ def test_small_tables_and_classes_are_refused_by_their_noisy_counts() -> None:
 
 def test_rows_are_not_compared_with_real_ones() -> None:
     model = fitted()
-    with pytest.raises(UsageError, match="differential privacy of PrivateMarginals does not cover"):
+    with pytest.raises(UsageError, match="would break the differential-privacy guarantee"):
         synthgen.augment(PATIENTS, target="ill", model=model, n_samples=10)
     rows, found = sample_model(model, 50, rules=["age < 60"], random_state=0)
     assert (rows["age"] < 60).all()
-    assert found["guarantee"].startswith("(5, 1e-06)-differential privacy for tables that differ")
+    assert found["guarantee"].startswith("(epsilon 5, delta 1e-06)-differential privacy for ")
 
 
 def test_the_command_line_says_the_guarantee(tmp_path: Path) -> None:
@@ -333,7 +333,8 @@ def test_the_command_line_says_the_guarantee(tmp_path: Path) -> None:
     model, rows, schema = (str(tmp_path / name) for name in ("m", "rows.csv", "schema.json"))
     PATIENTS.to_csv(tmp_path / "t.csv", index=False)
     Path(schema).write_text(json.dumps(OF_PATIENTS.to_json()))
-    words = "(3, 1e-06)-differential privacy for tables that differ by one row, added or removed"
+    words = "(epsilon 3, delta 1e-06)-differential privacy for tables that differ by one row, "
+    words += "added or removed"
     told = run(
         *("fit", str(tmp_path / "t.csv"), "--target", "ill", "--synthesizer", "private"),
         *("--set", "epsilon=3", "--schema", schema, "-o", model, "--json", str(tmp_path / "j")),

@@ -484,7 +484,7 @@ def test_memory_halves_the_batch_in_whole_packs(monkeypatch: pytest.MonkeyPatch)
         return whole(self, drawn)
 
     monkeypatch.setattr(ctgan.CTGANLearner, "step", step)
-    with pytest.warns(UserWarning, match=r"does not suffice for a batch of (70|30) rows at step 1"):
+    with pytest.warns(UserWarning, match=r"memory at step 1 with batches of (70|30) rows"):
         model = new("ctgan", batch_size=70, classes=["rare"]).fit(*table())
     assert model.history_["rare"].batch == 20
     assert len(model.sample(5)) == 5
