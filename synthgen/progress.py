@@ -78,8 +78,8 @@ class Progress:
             self._stream = self._outer._stream
         elif self._shown and _in_notebook():
             self._drawn = _NotebookBar()
-        elif self._shown and _is_terminal(self._stream):
-            self._drawn = _TerminalBar(self._stream)
+        elif self._shown and is_terminal(self._stream):
+            self._drawn = TerminalBar(self._stream)
         if self._drawn is not None:
             self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
             self._over.clear()
@@ -208,9 +208,9 @@ class Progress:
         with self._lock:
             self._state = _State(stage, done, total, None if left is None else moment + left)
             if now or moment - self._drawn_at >= REDRAW:
-                self._redraw(moment)
+                self.redraw(moment)
 
-    def _redraw(self, moment: float) -> None:
+    def redraw(self, moment: float) -> None:
         """Draw the bar with the times of this moment; the caller holds the lock."""
         assert self._drawn is not None
         state, self._times, self._drawn_at = self._state, self._times_at(moment), moment
@@ -231,7 +231,7 @@ class Progress:
                 with self._lock:
                     moment = time.monotonic()
                     if self._state.stage and self._times_at(moment) != self._times:
-                        self._redraw(moment)
+                        self.redraw(moment)
 
 
 class _State(NamedTuple):
@@ -283,7 +283,7 @@ class _Bar(ABC):
 
 
 @final
-class _TerminalBar(_Bar):
+class TerminalBar(_Bar):
     """A line in a terminal that is redrawn and finally removed."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -348,7 +348,7 @@ class _NotebookBar(_Bar):
         """Do nothing: the last state remains below the cell."""
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 

@@ -204,7 +204,7 @@ def test_a_time_left_that_was_too_short_is_not_shown(clock: Clock):
         with Progress(stream=io.StringIO()) as inner:
             inner.update(1, 2, stage="a network", seconds_left=10)
             clock.now = 11.0
-            job._redraw(clock.now)
+            job.redraw(clock.now)
     assert "about 10 s left" in stream.getvalue()
     assert stream.getvalue().rstrip().count("left") == 1
 
@@ -292,8 +292,8 @@ def test_a_command_tells_each_of_its_stages(
     def draw(self: Any, stage: str, *rest: object) -> None:
         told.append(stage)
 
-    monkeypatch.setattr(module._TerminalBar, "draw", draw)
-    monkeypatch.setattr(module, "_is_terminal", lambda stream: True)
+    monkeypatch.setattr(module.TerminalBar, "draw", draw)
+    monkeypatch.setattr(module, "is_terminal", lambda stream: True)
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     left = iter(told)

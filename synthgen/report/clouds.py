@@ -164,7 +164,7 @@ def _draw_contours(
         # The bandwidth by Scott's rule for kernel density estimates, in cells of the grid.
         width = np.clip(GRID / 4 * max(len(part), 2) ** (-1 / 6) / 1.2, 1.0, 6.0)
         density = gaussian_filter(counts, width, mode="constant")
-        levels = _levels(density)
+        levels = contour_levels(density)
         if levels:
             lines = ["--" if colour == THIRD else "-"]
             axes.contour(
@@ -177,20 +177,20 @@ def _draw_contours(
             )
     for axis, k in ((axes.xaxis, 0), (axes.yaxis, 1)):
         column = matrix.columns[of[k]]
-        ticks = _ticks(cells[0][:, k], float(edges[k][-1] - edges[k][0]))
+        ticks = axis_ticks(cells[0][:, k], float(edges[k][-1] - edges[k][0]))
         axis.set_ticks(ticks, [value_text(column, v) for v in ticks])
         axis.set_label_text(short(clean(column.name)), color=INK, fontsize=8)
         axis.label.set_parse_math(False)
 
 
-def _ticks(values: np.ndarray, span: float) -> list[float]:
+def axis_ticks(values: np.ndarray, span: float) -> list[float]:
     """The ends of the values, and their median unless its text would touch that of an end."""
     low, middle, high = (float(v) for v in np.quantile(values, [0.02, 0.5, 0.98]))
     apart = min(middle - low, high - middle) >= APART * span
     return [low, middle, high] if apart else sorted({low, high})
 
 
-def _levels(density: np.ndarray) -> list[float]:
+def contour_levels(density: np.ndarray) -> list[float]:
     """The densities above which the shares `WITHIN` of all rows lie, ascending."""
     falling = np.sort(density.ravel())[::-1]
     inside = np.cumsum(falling)

@@ -18,7 +18,7 @@ from synthgen.tables.read import MISSING, SAMPLE, csv_layout, typed_cells
 pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_BLOCK = 1 << 23  # bytes of text in one batch, which limits the length of a record
+BLOCK_BYTES = 1 << 23  # bytes of text in one batch, which limits the length of a record
 _WORDS = pa.binary()  # stands for the type of cells such as NA, which are missing among numbers
 
 
@@ -101,7 +101,7 @@ def _text(file: str, delimiter: str, header: list[str], skip: int) -> Iterator[p
         reader = pyarrow.csv.open_csv(
             stream,
             pyarrow.csv.ReadOptions(
-                column_names=header, skip_rows=skip, skip_rows_after_names=1, block_size=_BLOCK
+                column_names=header, skip_rows=skip, skip_rows_after_names=1, block_size=BLOCK_BYTES
             ),
             pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),

@@ -46,7 +46,7 @@ class _Residual(nn.Module):
         return torch.cat([F.relu(self.norm(self.linear(x, hot))), x], 1)
 
 
-class _Generator(Sampler):
+class Generator(Sampler):
     """Generates rows from noise and a condition: one level of one code column, and the class.
 
     A condition is an int64 tensor of positions, shape (batch, n_conditions). One position is that
@@ -230,9 +230,9 @@ class CTGANLearner(StagedLearner):
     losses = ("critic", "generator", "condition")
     signs: Tensor
 
-    def __init__(self, sampler: _Generator, data: Data, batch: int, pac: int, rate: float) -> None:
+    def __init__(self, sampler: Generator, data: Data, batch: int, pac: int, rate: float) -> None:
         super().__init__()
-        self.sampler: _Generator = sampler
+        self.sampler: Generator = sampler
         self.data, self.batch, self.pac = data, batch, pac
         columns = data.numbers.shape[1], data.spans.total, len(data.spans.widths)
         self.width = _drawn(*columns, pac)
@@ -424,7 +424,7 @@ class CTGAN(NetworkSynthesizer):
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
         spans = Spans(layout.widths, layout.own)
-        return _Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
+        return Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
 
     def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:
         return critic(layout.n_numbers, sum(layout.widths), n_labels, self.pac)
@@ -439,5 +439,5 @@ class CTGAN(NetworkSynthesizer):
         return super()._batch(rows, device) // self.pac * self.pac
 
     def _learner(self, sampler: Sampler, data: Data, batch: int) -> StagedLearner:
-        assert isinstance(sampler, _Generator)
+        assert isinstance(sampler, Generator)
         return CTGANLearner(sampler, data, batch, self.pac, self.learning_rate)

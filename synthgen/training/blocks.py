@@ -120,13 +120,13 @@ class Spans(nn.Module):
 
     def summed(self, values: Tensor) -> Tensor:
         """Sum over each span: from shape (batch, total) to (batch, n_spans)."""
-        if _one_by_one(values):
+        if by_index(values):
             return values.new_zeros(len(values), len(self.widths)).index_add(1, self.of, values)
         return _exact(values, self.member)
 
     def spread(self, values: Tensor) -> Tensor:
         """Repeat each span's value at its entries: from (batch, n_spans) to (batch, total)."""
-        if _one_by_one(values):
+        if by_index(values):
             return values.index_select(1, self.of)
         return _exact(values, self.member.T)
 
@@ -189,7 +189,7 @@ class Spans(nn.Module):
         return torch.minimum((place - self.offsets).clamp(min=0), self.sizes - 1)
 
 
-def _one_by_one(values: Tensor) -> bool:
+def by_index(values: Tensor) -> bool:
     """Return whether to sum the columns of each block by index, not by a matrix product.
 
     On a CPU, the cost of a product grows with the square of the number of columns. On a GPU, a

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.report.clouds import POINTS, _levels, _ticks, clouds
+from synthgen.report.clouds import POINTS, axis_ticks, clouds, contour_levels
 from synthgen.report.figures import Figures, value_text
 from synthgen.tables.column import Column
 from synthgen.tables.table import Table
@@ -51,9 +51,9 @@ def test_few_rows_or_columns_are_not_drawn():
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_contours_enclose_the_share_that_is_said(share: float):
     density = np.random.default_rng(0).gamma(1.0, size=(40, 40))
-    level = max(_levels(density)) if share == 0.5 else min(_levels(density))
+    level = max(contour_levels(density)) if share == 0.5 else min(contour_levels(density))
     assert density[density >= level].sum() / density.sum() == pytest.approx(share, abs=0.01)
-    assert _levels(np.zeros((4, 4))) == []
+    assert contour_levels(np.zeros((4, 4))) == []
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_a_year_has_no_comma(value: float, text: str):
 )
 def test_texts_of_ticks_do_not_touch(values: list[float], ticks: list[float]):
     spread = np.repeat(values, [25, 50, 25])
-    assert _ticks(spread, 1.2 * (max(values) - min(values)) or 1.0) == ticks
+    assert axis_ticks(spread, 1.2 * (max(values) - min(values)) or 1.0) == ticks

@@ -254,7 +254,7 @@ def test_a_csv_stream_has_the_cells_of_read_table(cells: list[str], ordered: boo
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder, "table.csv")
         path.write_text("row,cell\n" + "".join(f"{i},{c}\n" for i, c in enumerate(cells)))
-        patch.setattr(text, "_BLOCK", 150)
+        patch.setattr(text, "BLOCK_BYTES", 150)
         schema, read = text.csv_stream([str(path)])
         batches = list(read(None))
         wanted = read_table(path)
@@ -270,7 +270,7 @@ def test_a_csv_stream_has_the_cells_of_read_table(cells: list[str], ordered: boo
 def test_a_csv_stream_goes_through_blocks_as_one_table(
     table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(text, "_BLOCK", 1 << 16)
+    monkeypatch.setattr(text, "BLOCK_BYTES", 1 << 16)
     plain = table.cast(pa.schema([f.with_metadata(None) for f in table.schema]))
     plain = plain.set_column(3, "site", plain["site"].cast(pa.string()))
     for name, part in (("a.csv", plain.slice(0, 9000)), ("b.csv", plain.slice(9000))):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthgen.encoding.layout import Encoded, Layout
-from synthgen.synthesizers.ctgan import DROPOUT, PENALTY, CTGANLearner, _Generator
+from synthgen.synthesizers.ctgan import DROPOUT, PENALTY, CTGANLearner, Generator
 from synthgen.synthesizers.ctgan_critic import HIDDEN, LEAK
 from synthgen.synthesizers.training_rows import Data
 from synthgen.training.blocks import Spans, initialise
@@ -32,7 +32,7 @@ def learner(request: pytest.FixtureRequest) -> CTGANLearner:
     scale_code = [0] * min(n_numbers, len(widths)) + [-1] * max(0, n_numbers - len(widths))
     places = list(range(n_numbers)), list(range(len(widths)))
     layout = Layout(n_numbers, widths, scale_code, None, *places)
-    sampler = _Generator(n_numbers, spans, 2, scale_code)
+    sampler = Generator(n_numbers, spans, 2, scale_code)
     learner = CTGANLearner(sampler, Data(rows, labels, 2, layout), 20, 5, 1e-3)
     initialise(learner, generator())
     return learner.double().train()

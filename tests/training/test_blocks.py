@@ -45,7 +45,7 @@ def _summed(request: pytest.FixtureRequest) -> Iterator[None]:
     """Sums over spans as on a CPU, and as elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "as a product":
-            patch.setattr(module, "_one_by_one", lambda values: False)
+            patch.setattr(module, "by_index", lambda values: False)
         yield
 
 
