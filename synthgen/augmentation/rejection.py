@@ -22,6 +22,8 @@ from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.contents import guarantee_in_words, to_share
 from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.marginals import PrivateMarginals
+from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.synthesizers.trees import SequentialTrees
 
 ROUNDS = 20
 # A round draws at most MOST_DRAWN times the rows wanted, so that a wrong rule cannot take hours.
@@ -98,7 +100,7 @@ def guarded_sample(
             within the limits that the synthesizer learned.
         random_state: Seed. None gives different rows each time.
         near_copies: Whether to reject near copies. None (default): yes, except for rows of a
-            `SmoothedBootstrap`, also as a fallback, which are near copies by design.
+            `SmoothedBootstrap`, which are near copies by design.
         where: Condition on columns, see `TabFlow.sample`; only `TabFlow` supports it.
 
     Returns:
@@ -133,13 +135,14 @@ def guarded_sample(
     _check_columns(guard, synthesizer)
     draw = _drawing(synthesizer, where)
     made = draw(n_samples, label=label, random_state=seed)
-    scopes = getattr(synthesizer, "scope_", {})
-    resampled = isinstance(synthesizer, SmoothedBootstrap)
-    resampled = resampled or label in getattr(synthesizer, "fallback_", ())
+    scopes, resampled = {}, isinstance(synthesizer, SmoothedBootstrap)
+    if isinstance(synthesizer, NetworkSynthesizer | SequentialTrees):
+        scopes, resampled = synthesizer.scope_, label in synthesizer.fallback_
     if near_copies is None:
         near_copies = not resampled
     if near_copies:
-        guard.learn_distances(getattr(synthesizer, "device_", "cpu"))
+        of_network = isinstance(synthesizer, NetworkSynthesizer)
+        guard.learn_distances(synthesizer.device_ if of_network else "cpu")
     of_all = scopes.get(label, "class") != "class"
     draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all)
     draws, given_up = _filled(draws, made, partial(draw, label=label), label, seed)
