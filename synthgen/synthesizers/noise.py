@@ -140,7 +140,7 @@ def chosen(log_weights: np.ndarray, randbelow: RandBelow) -> int:
     # from the exact one by its rounding, below 1e-10, which the guarantee does not count.
     """
     weights = np.cumsum(np.exp(log_weights - log_weights.max()), dtype=np.longdouble)
-    place = np.longdouble(randbelow(2**BITS)) / 2**BITS * weights[-1]
+    place = np.longdouble(randbelow(2**BITS)) / np.longdouble(2.0**BITS) * weights[-1]
     return int(min(np.searchsorted(weights, place, side="right"), len(weights) - 1))
 
 
