@@ -279,7 +279,7 @@ def test_memory_that_does_not_suffice_at_any_moment_halves_the_batch(
         gpu.fail_at(moment)
         while at.step < 8:
             if not at.advance():
-                with pytest.warns(UserWarning, match="memory does not suffice"):
+                with pytest.warns(UserWarning, match="out of memory at step"):
                     at.halve_batch(start)
         assert at.learner.batch == 30, f"nothing failed at operation {moment}"
         assert at.captured.graphs, f"no graph after operation {moment} failed"
@@ -444,7 +444,7 @@ def test_graphs_are_gone_before_a_state_is_restored(gpu: GPU) -> None:
 
     with (
         mock.patch.object(at.learner, "load_state_dict", watched),
-        pytest.warns(UserWarning, match="does not suffice"),
+        pytest.warns(UserWarning, match="out of memory at step"),
     ):
         at.halve_batch(good)
     assert alive == [False]
