@@ -136,7 +136,7 @@ def fitted(frame: pd.DataFrame = PATIENTS, **params: Any) -> PrivateMarginals:
 
 def test_it_learns_shares_numbers_and_pairs() -> None:
     made = fitted().sample(6000, random_state=0)
-    assert list(made.dtypes) == list(PATIENTS.dtypes)
+    assert list(made.dtypes) == [column.dtype for column in OF_PATIENTS.columns]
     assert abs(made["ill"].mean() - PATIENTS["ill"].mean()) < 0.03
     assert abs(made["dose"].isna().mean() - 0.1) < 0.03
     assert abs(made["age"].mean() - PATIENTS["age"].mean()) < 1.5
