@@ -160,7 +160,7 @@ def _augmented(
     some = [a for a in additions if a.rows]
     if train and some:
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
-        synthesizer._fit_table(table)
+        synthesizer.fit_table(table)
     bar.part("making rows", 1.0)
     trained = time.perf_counter()
     made = [guarded_sample(synthesizer, a.rows, guards[a.label], random_state=seed) for a in some]

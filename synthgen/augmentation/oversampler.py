@@ -265,7 +265,7 @@ class Oversampler(BaseOverSampler):
             label: Guard(table, label, rules=self.rules, found_rules=self.found_rules)
             for label in wanted
         }
-        self.synthesizer_ = synthesizer._fit_table(table)
+        self.synthesizer_ = synthesizer.fit_table(table)
         seed = child_seed(seed, 1)
         parts = []
         for label, rows in wanted.items():

@@ -241,7 +241,7 @@ class _Trial:
         shortened = _is_shortened(own)
         learned = brief(own, self.codes[train], self.wanted, child_seed(self._seed, 4, f))
         part = self._part(np.flatnonzero(train))
-        own._fit_table(part.rows(learned))
+        own.fit_table(part.rows(learned))
         if shortened:
             kind, steps = type(own).__name__, cast(NetworkSynthesizer, own).steps
             self.stand_in = f"a {kind} of {steps:,} steps on {len(learned):,} rows"

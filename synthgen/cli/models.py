@@ -85,7 +85,7 @@ def fit(
             synthesizer.check_savable({label: table.counts[label] for label in labels})
         synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
-        synthesizer._fit_table(table)
+        synthesizer.fit_table(table)
         bar.part(f"writing {output.name}", 1.0)
         labels = list(synthesizer.classes_)
         coarsened = synthesizer.save(output, keep_class_names=keep_class_names)

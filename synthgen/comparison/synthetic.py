@@ -160,7 +160,7 @@ def new_rows(
     name = repr(unfitted)
     if name not in part.made:
         own, table = _to_fit(part, unfitted, seed)
-        part.made[name] = own._fit_table(table), table
+        part.made[name] = own.fit_table(table), table
     fitted, table = part.made[name]
     for c, n in wanted.items():
         if (name, c, n) not in part.made:

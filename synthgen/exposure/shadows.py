@@ -104,7 +104,7 @@ def shadow(
         if name in copy.get_params(deep=False):
             known[name] = None if name == "checkpoint" else False
     copy.set_params(**known)
-    return through_a_file(copy._fit_table(audited.table.rows(learned)))[0]
+    return through_a_file(copy.fit_table(audited.table.rows(learned)))[0]
 
 
 def answers(model: Synthesizer, audited: Audited, seed: np.random.SeedSequence) -> Answers:

@@ -217,7 +217,7 @@ def _learned(
         return _Rows(model, guards, additions, seed, table)
     fitted = cast(Synthesizer, clone(resolve(synthesizer)))
     fitted.set_params(classes=[a.label for a in additions], random_state=seed)
-    return _Rows(fitted._fit_table(table), guards, additions, seed, table)
+    return _Rows(fitted.fit_table(table), guards, additions, seed, table)
 
 
 # --- writing --------------------------------------------------------------------------------------

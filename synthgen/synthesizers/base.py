@@ -21,7 +21,7 @@ from synthgen.tables.foreign import as_given, none_of
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
 from synthgen.training.graph import out_of_memory
-from synthgen.training.model_file import naming, read_model
+from synthgen.training.model_file import building_model, naming, read_model
 
 
 class Synthesizer(BaseEstimator, ABC):
@@ -86,9 +86,9 @@ class Synthesizer(BaseEstimator, ABC):
         """
         table = Table.labelled(X, y, target=target, schema=self.schema)
         self._given = none_of(X)
-        return self._fit_table(table)
+        return self.fit_table(table)
 
-    def _fit_table(self, table: Table) -> Self:
+    def fit_table(self, table: Table) -> Self:
         """Fit to a `Table`, whose schema is already known and is not inferred again.
 
         Code inside synthgen that has a `Table` calls this method instead of `fit`. It uses the
@@ -96,6 +96,9 @@ class Synthesizer(BaseEstimator, ABC):
 
         Args:
             table: The training rows, of at least two classes.
+
+        Returns:
+            The synthesizer itself, fitted.
 
         Raises:
             UsageError: See `fit`.
@@ -272,7 +275,7 @@ class Synthesizer(BaseEstimator, ABC):
                 f"{header['class']}.load",
             )
         with naming(path):
-            return cls._from_file(header, tensors, device)
+            return cls.from_file(header, tensors, device)
 
     @abstractmethod
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
@@ -298,7 +301,27 @@ class Synthesizer(BaseEstimator, ABC):
         return None
 
     @classmethod
-    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+    def from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+        """Make the model whose file was read; `load` reads the file and calls this method.
+
+        Args:
+            header: What the file says in JSON.
+            tensors: Its arrays, by name.
+            device: Device of the networks, if the class has any.
+
+        Returns:
+            The fitted synthesizer.
+
+        Raises:
+            ModelFileError: The contents make no model of this class (E418), or no file can hold
+                one (E403).
+        """
+        with building_model():
+            return cls._read(header, tensors)
+
+    @classmethod
+    def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
+        """Make the model; any exception means that the file is not valid."""
         raise ModelFileError(403, f"a {cls.__name__} cannot be stored in a model file")
 
     def _checked_rows(self, n_samples: Any) -> int:

@@ -131,4 +131,4 @@ def fallback(
         stacklevel=stacklevel + 1,
     )
     bootstrap = SmoothedBootstrap(classes=[classes[p] for p in few], schema=table.schema)
-    return bootstrap._fit_table(table)
+    return bootstrap.fit_table(table)

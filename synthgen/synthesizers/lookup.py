@@ -71,7 +71,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
         )
     cls = getattr(import_module(home), header["class"])
     with naming(path):
-        return cls._from_file(header, tensors, device)
+        return cls.from_file(header, tensors, device)
 
 
 def resolve(synthesizer: Synthesizer | str) -> Synthesizer:

@@ -37,7 +37,7 @@ from synthgen.synthesizers.noise import Entropy, RandBelow, noisy, rho_of, varia
 from synthgen.tables.column import Column
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
-from synthgen.training.model_file import building_model, write_model
+from synthgen.training.model_file import write_model
 
 # Smaller tables and classes are refused: noise would hide all of what sets them apart. Noise moves
 # the counts that decide this, so SLACK standard deviations of it are forgiven, up to a tenth.
@@ -349,11 +349,6 @@ class PrivateMarginals(Synthesizer):
         }
         write_model(path, header, tensors)
         return []
-
-    @classmethod
-    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        with building_model():
-            return cls._read(header, tensors)
 
     @classmethod
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:

@@ -71,7 +71,7 @@ class SavedNetworks(Synthesizer):
         return write_network(self, path, keep_class_names=keep_class_names)
 
     @classmethod
-    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
+    def from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
         return read_network(cls, header, tensors, device)
 
     @abstractmethod

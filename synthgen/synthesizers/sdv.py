@@ -148,7 +148,7 @@ class SDV(Synthesizer):
                 stacklevel=5,
             )
             bootstrap = SmoothedBootstrap(classes=self.fallback_, schema=table.schema)
-            self._bootstrap = bootstrap._fit_table(table)
+            self._bootstrap = bootstrap.fit_table(table)
         self._models: dict[int, tuple[Any, list[_SDVColumn]]] = {}
         for p in positions:
             if p not in few:

@@ -28,7 +28,6 @@ from synthgen.synthesizers.trees_losses import tree_losses
 from synthgen.tables.column import NUMBERS
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
-from synthgen.training.model_file import building_model
 
 # Default smallest leaf: a tenth of the smallest learned class, so that the class does not disappear
 # among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
@@ -207,11 +206,6 @@ class SequentialTrees(Synthesizer):
         }
         write_trees(path, header, stored, self._learned, self.parts_)
         return stored.notes
-
-    @classmethod
-    def _from_file(cls, header: dict[str, Any], tensors: dict[str, Any], device: str) -> Self:
-        with building_model():
-            return cls._read(header, tensors)
 
     @classmethod
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:

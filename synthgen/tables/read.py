@@ -45,7 +45,7 @@ _TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = "(?P<offset>Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)$"
 
 SAMPLE = 1 << 22  # bytes used to detect the delimiter
-_BLOCK = 1 << 26  # bytes that pyarrow parses at once, which limits the length of a record
+BLOCK = 1 << 26  # bytes that pyarrow parses at once, which limits the length of a record
 _FOREIGN = r"[^\x00-\x7f]"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -186,7 +186,7 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
-            pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
+            pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=BLOCK),
             pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(column_types=types),
         )
@@ -244,7 +244,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
             head = file.read(1 << 16)
             _refuse_other_formats(path, head, "inside the gzip is")  # before unpacking the rest
             parts, size = [head], len(head)
-            while part := file.read(_BLOCK):  # a small file may unpack to any size
+            while part := file.read(BLOCK):  # a small file may unpack to any size
                 parts.append(part)
                 _refuse_too_large(path, size := size + len(part))
             return b"".join(parts)

@@ -411,7 +411,7 @@ def attacked(epsilon: float, fits: int) -> float:
     found = []
     for table in tables:
         models = (PrivateMarginals(epsilon=epsilon, schema=KNOWN) for _ in range(fits))
-        found.append(np.array([suspicion(m._fit_table(table), tables[0]) for m in models]))
+        found.append(np.array([suspicion(m.fit_table(table), tables[0]) for m in models]))
     return bound_below(found[0], found[1], 1e-6)
 
 

@@ -100,7 +100,7 @@ def test_an_edited_header_is_refused_or_makes_finite_rows(
         for value in BAD[i % every :: every]:
             began = time.process_time()
             try:
-                found = type(model)._from_file(edited(header, way, value), tensors, "cpu")
+                found = type(model).from_file(edited(header, way, value), tensors, "cpu")
                 assert_finite(found.sample(3, random_state=0))
             except ModelFileError as error:
                 codes.add(error.code)
@@ -125,7 +125,7 @@ def test_an_edited_array_is_refused(name: str, tmp_path: Path) -> None:
             with pytest.raises(
                 ModelFileError, match=r"not a finite number: it was changed"
             ) as caught:
-                type(model)._from_file(header, tensors | {key: wrong}, "cpu")
+                type(model).from_file(header, tensors | {key: wrong}, "cpu")
             assert caught.value.code == 418
     for key in tensors:
         for others in (
@@ -133,7 +133,7 @@ def test_an_edited_array_is_refused(name: str, tmp_path: Path) -> None:
             tensors | {key: np.zeros(1)},
         ):
             with pytest.raises(ModelFileError) as caught:
-                type(model)._from_file(header, others, "cpu")
+                type(model).from_file(header, others, "cpu")
             assert caught.value.code == 418
 
 
@@ -142,7 +142,7 @@ def test_weights_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
     header, tensors = saved(model, tmp_path / "m")
     huge = {k: v * 0 + 3e38 if "/sampler/" in k else v for k, v in tensors.items()}
     with pytest.raises(ModelFileError, match="a network of infinite numbers"):
-        TabFlow._from_file(header, {k: v.astype(tensors[k].dtype) for k, v in huge.items()}, "cpu")
+        TabFlow.from_file(header, {k: v.astype(tensors[k].dtype) for k, v in huge.items()}, "cpu")
 
 
 def test_the_error_names_the_file_the_place_and_the_value(tmp_path: Path) -> None:

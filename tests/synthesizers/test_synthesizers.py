@@ -335,7 +335,7 @@ def test_the_inner_door_takes_the_schema_as_it_is(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a schema was inferred behind the door")
 
     monkeypatch.setattr(Schema, "infer", refused)
-    pd.testing.assert_frame_equal(bootstrap()._fit_table(table).sample(20, random_state=0), outer)
-    assert network_alone._fit_table(table).schema_ is table.schema
+    pd.testing.assert_frame_equal(bootstrap().fit_table(table).sample(20, random_state=0), outer)
+    assert network_alone.fit_table(table).schema_ is table.schema
     with pytest.warns(UserWarning, match=r"the rows of 'other' \(7\)"):
-        with_few._fit_table(part)
+        with_few.fit_table(part)

@@ -374,7 +374,7 @@ def test_refused(save, content, code, words):
 def test_what_memory_cannot_hold_is_refused_before_it_is_read(save, monkeypatch, name):
     text = "a,b\n" + "1,2\n" * 20_000
     path = save(gzip.compress(text.encode()) if name.endswith("gz") else text, name)
-    monkeypatch.setattr("synthgen.tables.read._BLOCK", 1 << 17)
+    monkeypatch.setattr("synthgen.tables.read.BLOCK", 1 << 17)
     monkeypatch.setattr("synthgen.tables.read.machine_memory", lambda: 4 * len(text))
     assert len(read_table(path)) == 20_000
     monkeypatch.setattr("synthgen.tables.read.machine_memory", lambda: 4 * len(text) - 1)
