@@ -51,13 +51,14 @@ def write_rows(frame: pd.DataFrame, output: Path, *, defuse: bool) -> int:
     return defused
 
 
-def read_frame(path: Path) -> pd.DataFrame:
+def read_frame(path: Path, *, declared: Schema | None = None) -> pd.DataFrame:
+    """The table of a file, see `read_table`; an index is left out, with a warning."""
     import pandas as pd
 
     from synthgen.tables.read import read_table
 
     with as_file(path) as file:
-        frame = read_table(file)
+        frame = read_table(file, declared=declared)
     if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
         names = ", ".join(repr(name) for name in frame.index.names)
         warnings.warn(

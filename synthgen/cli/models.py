@@ -63,27 +63,26 @@ def fit(
     check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(training.seed, resume=training.resume)
-    if (training.synthesizer or "").lower() in ("private", "privatemarginals"):
+    private = (training.synthesizer or "").lower() in ("private", "privatemarginals")
+    if private:
         drawn = nullcontext(training.seed)  # no seed repeats its noise
     with collect_notes() as notes, resumable(training), drawn as seed, Progress() as bar:
         bar.part(f"reading {data.name}", 0.05)
         synthesizer, decided = build(training), read_schema(training.schema)
-        frame = read_frame(data)
+        frame = read_frame(data, declared=decided if private else None)
         bar.part("looking at the table", 0.1)
         from synthgen.augmentation.augment import choose_labels
         from synthgen.augmentation.augmented import device_of, training_of
         from synthgen.synthesizers.contents import guarantee_in_words, to_share
-        from synthgen.synthesizers.marginals import PrivateMarginals
         from synthgen.tables.calls import column_named
-        from synthgen.tables.table import Table
 
-        table = Table.of(frame, target=column_named(frame, training.target), schema=decided)
-        if isinstance(synthesizer, PrivateMarginals):  # to choose the rarest class is to count rows
-            labels = training.labels
-        else:
-            labels = choose_labels(table, training.labels)
+        synthesizer.set_params(random_state=seed, schema=decided)
+        table = synthesizer.table_of(frame, target=column_named(frame, training.target))
+        labels = training.labels
+        if not private:  # to choose the rarest class is to count rows
+            labels = choose_labels(table, labels)
             synthesizer.check_savable({label: table.counts[label] for label in labels})
-        synthesizer.set_params(classes=labels, random_state=seed, schema=decided)
+        synthesizer.set_params(classes=labels)
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer.fit_table(table)
         bar.part(f"writing {output.name}", 1.0)
@@ -110,7 +109,7 @@ def fit(
             "coarsened": coarsened,
             "share": share,
             "guarantee": guarantee,
-            "warnings": [] if guarantee else notes,  # they may quote cells
+            "warnings": notes,
         },
     )
 

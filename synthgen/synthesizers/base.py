@@ -84,9 +84,17 @@ class Synthesizer(BaseEstimator, ABC):
             UsageError: A hyperparameter has a wrong value, or a class to learn has fewer than two
                 rows (E202).
         """
-        table = Table.labelled(X, y, target=target, schema=self.schema)
+        table = self.table_of(X, y, target)
         self._given = none_of(X)
         return self.fit_table(table)
+
+    def table_of(self, X: Any, y: Any = None, target: Hashable | None = None) -> Table:
+        """The arguments of `fit` as a table.
+
+        Args:
+            X, y, target: See `fit`.
+        """
+        return Table.labelled(X, y, target=target, schema=self.schema)
 
     def fit_table(self, table: Table) -> Self:
         """Fit to a `Table`, whose schema is already known and is not inferred again.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -11,20 +9,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandas.api.types as pdt
 
-from synthgen.errors import UsageError
+from synthgen.errors import DataError, UsageError
+from synthgen.synthesizers.declared_cells import (
+    CELLS,
+    cell_count,
+    cells_of,
+    limits_of,
+    text_of,
+    texts,
+    unit_of,
+)
+from synthgen.tables.calls import as_called
+from synthgen.tables.checks import check_frame, listed
 from synthgen.tables.column import LEVELS, NUMBERS, Column
-from synthgen.tables.read import MISSING
+from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table, joined, native
 
-# A number that is not rounded lies in one of CELLS cells of its declared range.
-CELLS = 1 << 16
 # Columns with at most FEW_VALUES values need no bins: each value is a code.
 FEW_VALUES = 16
 MOST_LEVELS = 1000
-# A number as a CSV may hold it; leading zeros make it a code.
-NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 HOW = "see 'Rows with a proof' in docs/howto/releasing.md"
 
 
@@ -33,8 +38,8 @@ class Coded:
     """A declared column as codes.
 
     Codes are the levels, or the bins of numbers; then one for cells that are none of these (a level
-    that is not named, a missing cell of a column that declares none), which is never generated; and
-    one for missing cells, if the column declares some.
+    that is not named, text among numbers, a missing cell of a column that declares none), which is
+    never generated; and one for missing cells, if the column declares some.
 
     Attributes:
         column: The column as declared; `categories` may be learned.
@@ -64,8 +69,10 @@ class Coded:
     def encode(self, series: pd.Series) -> np.ndarray:
         """The code of each cell, int64 of shape (rows,)."""
         if self.is_number:
-            codes = np.searchsorted(self.starts, cells_of(self.column, series), side="right") - 1
-            return np.where(series.isna().to_numpy(dtype=bool), self.size - 1, codes)
+            cells, missing = cells_of(self.column, series)
+            codes = np.searchsorted(self.starts, cells, side="right") - 1
+            codes = np.where(cells < 0, self.lost, codes)
+            return np.where(missing, self.size - 1, codes)
         known: dict[Any, int] = {None: self.size - 1}
         known |= {text_of(name): code for code, name in enumerate(self.column.categories)}
         return np.array([known.get(t, self.lost) for t in texts(self.column, series)], np.int64)
@@ -79,7 +86,7 @@ class Coded:
         bins = np.where(gone, 0, codes)
         width = ends[bins] - self.starts[bins]
         lower, upper = limits_of(column)
-        if _unit(column) is None:
+        if unit_of(column) is None:
             cells = self.starts[bins] + uniform * width
             values = lower + cells * (float(upper) - float(lower)) / CELLS
             values = values if column.decimals is None else np.round(values, column.decimals)
@@ -91,122 +98,45 @@ class Coded:
         return column.restore(lower + cells * (column.step or 1), gone)
 
 
-# --- levels ---------------------------------------------------------------------------------------
-
-
-def text_of(cell: Any) -> str:
-    """The text of a cell, however the column around it was read.
-
-    A single row can change how a column is read: `250` is the number 250, 250.0 beside `1.5` or an
-    empty cell, and text beside `V27`. Here it is "250" each time.
-
-    Example:
-        >>> [text_of(cell) for cell in (250, 250.0, "250.0", -0.0, "1.50", "007", True, "true")]
-        ['250', '250', '250', '0', '1.5', '007', 'True', 'True']
-    """
-    if isinstance(cell, datetime.date):
-        return cell.isoformat().removesuffix("T00:00:00")
-    text = str(cell).strip()
-    if text.casefold() in ("true", "false"):
-        return text.capitalize()
-    if not NUMBER.fullmatch(text):
-        return text
-    if text.lstrip("+-").isdigit():
-        return str(int(text))
-    value = float(text)
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
-def texts(column: Column, series: pd.Series) -> list[str | None]:
-    """The text of each cell of a column of levels; None: missing, or a word for it in a CSV."""
-    names = {text_of(name) for name in column.categories}
-    missing = {word for word in MISSING.to_pylist() if word not in names}
-    known: dict[Any, str | None] = {}
-    found = []
-    for cell, gone in zip(series.astype(object), series.isna(), strict=True):
-        key = (type(cell), cell)  # 1, 1.0 and True are equal
-        if not gone and key not in known:
-            text = text_of(cell)
-            known[key] = None if text in missing else text
-        found.append(None if gone else known[key])
-    return found
-
-
-def level_of(column: Column, text: str) -> Any:
-    """The level with this text in the declared dtype; None if there is no such level.
-
-    Example:
-        >>> whole = Column("code", "categorical", np.dtype("int64"))
-        >>> level_of(whole, "250"), level_of(whole, "V27")
-        (250, None)
-    """
-    if pdt.is_bool_dtype(column.dtype):
-        return {"True": True, "False": False}.get(text)
-    if pdt.is_numeric_dtype(column.dtype):
-        whole = text.removeprefix("-").isdigit()
-        if pdt.is_integer_dtype(column.dtype):
-            return int(text) if whole else None
-        return float(text) if whole or NUMBER.fullmatch(text) else None
-    return text
-
-
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def limits_of(column: Column) -> tuple[Any, Any]:
-    """The declared range of a column of numbers."""
-    assert column.lower is not None
-    assert column.upper is not None
-    return column.lower, column.upper
-
-
-def cell_count(column: Column) -> int:
-    """Number of cells of the declared range of a column of numbers."""
-    lower, upper = limits_of(column)
-    unit = _unit(column)
-    if unit is None:
-        return CELLS
-    if column.kind == "numeric":
-        return round((upper - lower) * unit) + 1
-    return (upper - lower) // unit + 1
-
-
-def cells_of(column: Column, series: pd.Series) -> np.ndarray:
-    """The cell of each number, int64 of shape (rows,); a number outside the range is at its end."""
-    lower, upper = limits_of(column)
-    values, _ = column.numbers(series)
-    values, unit = np.clip(values, lower, upper), _unit(column)
-    if unit is None:
-        share = (values - lower) / max(float(upper) - float(lower), np.finfo(float).tiny)
-        return np.minimum((share * CELLS).astype(np.int64), CELLS - 1)
-    if column.kind == "numeric":
-        cells = np.rint((values - lower) * unit).astype(np.int64)
-        return np.minimum(cells, cell_count(column) - 1)
-    return (values - lower) // unit
-
-
-def needs_bins(column: Column) -> bool:
-    """Whether a column has numbers, and too many of them to count each."""
-    return column.kind in NUMBERS and cell_count(column) > FEW_VALUES
-
-
-def first_cells(column: Column) -> np.ndarray:
-    """First cells of the bins if each number is a bin; empty for levels, and if bins are needed."""
-    few = column.kind in NUMBERS and not needs_bins(column)
-    return np.arange(cell_count(column) if few else 0, dtype=np.int64)
-
-
-def _unit(column: Column) -> int | None:
-    """The step of whole numbers, cells per 1 of rounded ones, None for numbers not rounded."""
-    if column.kind != "numeric":
-        return column.step or 1
-    lower, upper = limits_of(column)
-    if column.decimals is None or (upper - lower) * 10**column.decimals >= 2**53:
-        return None
-    return 10**column.decimals
-
-
 # --- the declared schema --------------------------------------------------------------------------
+
+
+def declared_table(data: Any, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
+    """A table with its declared schema. No cell is looked at: the header and the schema decide.
+
+    Args:
+        data, y, target: See `Table.labelled`.
+        schema: See `declared`.
+
+    Returns:
+        The table, whose cells have any type; `Coded` reads them.
+
+    Raises:
+        DataError: The names of the columns cannot be used, or the schema names one that the table
+            lacks (E333).
+        UsageError: See `declared`; or nothing says which column is the target (E217).
+    """
+    y, target = as_called(y, target)
+    if y is not None:
+        frame, target = joined(data, y, schema)
+    else:
+        frame = data.frame if isinstance(data, Table) else as_pandas(data)
+        target = schema.target if target is None and schema is not None else target
+    # How many rows there are, and even whether there is one, is measured with noise.
+    some = frame.reindex([0]) if isinstance(frame, pd.DataFrame) and frame.empty else frame
+    check_frame(some, target)
+    if target is None:
+        raise UsageError(217, "nothing says which column holds the classes: give target=...")
+    frame = native(frame).reset_index(drop=True)
+    given = declared(schema, list(frame.columns), target)
+    assert schema is not None
+    if lacking := [name for name in schema.names if name not in given.names]:
+        raise DataError(
+            333,
+            f"the schema names column {lacking[0]!r}, which the table lacks: {listed(frame)}: "
+            "rename the column, or take it out of the schema",
+        )
+    return Table(frame, given)
 
 
 def declared(schema: Schema | None, names: Sequence[Hashable], target: Hashable) -> Schema:
@@ -272,6 +202,17 @@ def _checked(column: Column, *, is_target: bool) -> Column:
     if column.kind == "boolean" and not column.categories:
         column = replace(column, categories=(False, True))
     return replace(column, missing=0.0) if is_target else column
+
+
+def needs_bins(column: Column) -> bool:
+    """Whether a column has numbers, and too many of them to count each."""
+    return column.kind in NUMBERS and cell_count(column) > FEW_VALUES
+
+
+def first_cells(column: Column) -> np.ndarray:
+    """First cells of the bins if each number is a bin; empty for levels, and if bins are needed."""
+    few = column.kind in NUMBERS and not needs_bins(column)
+    return np.arange(cell_count(column) if few else 0, dtype=np.int64)
 
 
 def is_learned(column: Column) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Self, final
 
 import numpy as np
@@ -18,13 +19,14 @@ from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.declared import (
     MOST_LEVELS,
     Coded,
-    cell_count,
     declared,
+    declared_table,
     first_cells,
     is_learned,
     needs_bins,
     without_levels,
 )
+from synthgen.synthesizers.declared_cells import cell_count
 from synthgen.synthesizers.measured import (
     SHARES,
     Ledger,
@@ -42,6 +44,8 @@ from synthgen.training.model_file import write_model
 # Smaller tables and classes are refused: noise would hide all of what sets them apart. Noise moves
 # the counts that decide this, so SLACK standard deviations of it are forgiven, up to a tenth.
 LEAST_ROWS, LEAST_CLASS_ROWS, SLACK = 5_000, 1_000, 3
+# Share of the cells of a column above which cells that the schema does not allow are told.
+STRANGERS = 0.01
 # Rounding of floats is not counted (see `chosen`), so delta must be well above it.
 LEAST_DELTA, MOST_DELTA = 1e-9, 1e-4
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
@@ -61,11 +65,13 @@ class PrivateMarginals(Synthesizer):
 
     What is promised: the whole model (classes, bins, names of levels, counts), and so its file and
     its rows, is (epsilon, delta)-differentially private with respect to one row of the table, added
-    or removed. Everything counts: bins, names of levels, choice of pairs, numbers of rows. Not
-    covered: the schema, which must be public; how a CSV is read, whose encoding and types may
-    depend on single rows; messages and warnings of `fit`, which are for the
-    owner of the table; a second fit of the same rows, whose epsilon and delta add to those of the
-    first.
+    or removed. Everything counts: bins, names of levels, choice of pairs, numbers of rows. Each
+    cell is read by itself, as its column is declared, and none is refused: a number outside the
+    range counts as its nearest end, and what is no number, date or level of the column is counted
+    in a group of its own, of which no row is made. Not covered: the schema, which must be public;
+    how a CSV is cut into cells (header, encoding, delimiter, quotes); types of a frame that depend
+    on its rows (``read_table(path, declared=schema)`` leaves the cells of a CSV as text); how long
+    `fit` takes; a second fit of the same rows, whose epsilon and delta add to those of the first.
 
     # NOTE[DIFF] In MST every column has given levels. Here numbers are cut at noisy medians, and
     # levels that are not declared are named if a noisy count exceeds a threshold. Both are paid
@@ -127,6 +133,9 @@ class PrivateMarginals(Synthesizer):
         self.delta = delta
 
     # --- fitting ----------------------------------------------------------------------------------
+
+    def table_of(self, X: Any, y: Any = None, target: Hashable | None = None) -> Table:
+        return declared_table(X, y, target, self.schema)
 
     def _prepared(self, table: Table) -> tuple[Table, list[int], np.random.SeedSequence]:
         """Check the arguments; no class, range or count is taken from the rows."""
@@ -257,6 +266,21 @@ class PrivateMarginals(Synthesizer):
                     f"column {part.column.name!r} has {part.lost:,} frequent levels, at most "
                     f"{MOST_LEVELS:,} are possible: group them; {again}",
                 )
+        self._tell_strangers(rows, deviation)
+
+    def _tell_strangers(self, rows: int, deviation: float) -> None:
+        """Warn of columns with many cells that the schema does not allow, by their noisy counts."""
+        for part, counts in zip(self.parts_, self.ones_, strict=True):
+            column, strangers = part.column, int(counts[part.lost])
+            if strangers <= max(STRANGERS * rows, SLACK * deviation):
+                continue
+            may = "may" if column.missing else "may not"
+            warnings.warn(
+                f"column {column.name!r}: about {strangers:,} of {rows:,} cells (noisy counts) are "
+                f"not what the schema declares ({column.kind}, cells {may} be missing), so no new "
+                "row has them: mend the schema or the table",
+                stacklevel=5,
+            )
 
     def _complete(self) -> None:
         """Set what follows from the measurements alone: the schema, counts and shares."""

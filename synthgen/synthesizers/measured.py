@@ -15,7 +15,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from synthgen.synthesizers.declared import cell_count, cells_of, level_of, texts
+from synthgen.synthesizers.declared_cells import (
+    cell_count,
+    cells_at,
+    cells_of,
+    level_of,
+    texts,
+)
 from synthgen.synthesizers.noise import RandBelow, chosen, noisy, threshold, variance_of
 from synthgen.tables.column import Column
 
@@ -113,7 +119,8 @@ def bins_of(column: Column, series: pd.Series, rho: float, randbelow: RandBelow)
     own. One row lies in one bin of each level, so that a level costs what one median costs,
     ``epsilon^2 / 8``, and all levels `rho`.
     """
-    cells = np.sort(cells_of(column, series[series.notna()]))
+    cells, _ = cells_of(column, series)
+    cells = np.sort(cells[cells >= 0])
     epsilon = math.sqrt(8 * rho / (DEPTH + TAILS))
     bins = between_spikes(column)
     for level in range(DEPTH + TAILS):
@@ -132,7 +139,7 @@ def bins_of(column: Column, series: pd.Series, rho: float, randbelow: RandBelow)
 
 def between_spikes(column: Column) -> list[tuple[int, int]]:
     """First and last cell of each declared spike, and of the ranges between them."""
-    spikes = cells_of(column, column.restore(np.array(column.spikes))) if column.spikes else []
+    spikes = cells_at(column, np.array(column.spikes)) if column.spikes else []
     edges = {0, cell_count(column), *(int(s) for s in spikes), *(int(s) + 1 for s in spikes)}
     return [(low, high - 1) for low, high in itertools.pairwise(sorted(edges))]
 

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from synthgen.errors import DataError
 from synthgen.tables.disk import machine_memory, reading
 from synthgen.tables.foreign import of_arrow
+from synthgen.tables.schema import Schema
 from synthgen.tables.write import DELIMITERS
 
 pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
@@ -66,7 +67,7 @@ _OTHER_FORMATS = {  # first bytes, lower case without spaces: what the file is, 
 }
 
 
-def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str], *, declared: Schema | None = None) -> pd.DataFrame:
     """Read a table from CSV, gzipped CSV, Parquet or Arrow (Feather).
 
     The format is detected from the content. CSV may be UTF-8, UTF-16 (with a byte-order mark) or
@@ -94,6 +95,10 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Args:
         path: Path of the file.
+        declared: A schema of what is public, for `PrivateMarginals`. Every cell of a CSV then stays
+            text (empty: None), so that no cell decides how others are read, and the table may have
+            no row. Only a decimal comma in a column of numbers becomes a point, if the delimiter
+            is a semicolon.
 
     Returns:
         A frame with at least one row and one column, and unique column names.
@@ -125,9 +130,9 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         frame = _read_binary(path, "Parquet" if head.startswith(b"PAR1") else "Arrow")
         _tell_levels(path, frame)
     else:
-        frame = _read_csv(path, data)
+        frame = _read_csv(path, data, declared)
     _refuse_duplicates(path, list(frame.columns))
-    if frame.empty:
+    if frame.empty and (declared is None or not len(frame.columns)):
         found = "columns but no rows" if len(frame.columns) else "no columns"
         raise DataError(315, f"{path}: the table has {found}: check what wrote it")
     return frame
@@ -171,7 +176,7 @@ def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
         )
 
 
-def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
+def _read_csv(path: Path, data: bytes, declared: Schema | None) -> pd.DataFrame:
     if data.startswith(b"\x1f\x8b"):
         data = _unpacked(path, data)
     data = _as_utf8(path, data)
@@ -196,8 +201,13 @@ def _read_csv(path: Path, data: bytes) -> pd.DataFrame:
         _refuse_bad_record(path, data, delimiter)
         raise DataError(324, f"{path}: not CSV ({problem}): look for a very long row or cell")
     comma = delimiter == ";"
-    columns = [typed_cells(cells.slice(1), decimal_comma=comma) for cells in table.columns]
-    return pd.DataFrame(dict(zip(header, columns, strict=True)))
+    cells = {name: c.slice(1) for name, c in zip(header, table.columns, strict=True)}
+    if declared is None:
+        read = {name: typed_cells(c, decimal_comma=comma) for name, c in cells.items()}
+    else:
+        numbers = {c.name for c in declared.columns if comma and c.kind == "numeric"}
+        read = {name: _text_cells(c, decimal_comma=name in numbers) for name, c in cells.items()}
+    return pd.DataFrame(read)
 
 
 def csv_layout(path: str | os.PathLike[str], data: bytes) -> tuple[str, list[str], int]:
@@ -434,6 +444,15 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
         return pd.Series(flags.to_numpy().copy(), dtype=object if flags.null_count else bool)
     # `if_else` would corrupt the cells of a slice in older pyarrow (apache/arrow#49410).
     return pd.Series(np.where(empty.to_numpy(), None, cells.to_numpy()), dtype=object)
+
+
+def _text_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
+    """A CSV column as text, None for empty cells; each cell is read by itself."""
+    text = pd.Series(np.where(pc.equal(cells, "").to_numpy(), None, cells.to_numpy()), dtype=object)
+    if decimal_comma:
+        with_point = text.str.strip().str.replace(",", ".", regex=False)
+        text = with_point.where(text.str.fullmatch(rf"\s*{_COMMA_FLOAT[1:-1]}\s*", na=False), text)
+    return text
 
 
 def _all_match(cells: pa.ChunkedArray, pattern: str) -> bool:
