@@ -89,10 +89,13 @@ class Synthesizer(BaseEstimator, ABC):
         return self.fit_table(table)
 
     def table_of(self, X: Any, y: Any = None, target: Hashable | None = None) -> Table:
-        """The arguments of `fit` as a table.
+        """Check what `fit` is given, and make a table of it.
 
         Args:
             X, y, target: See `fit`.
+
+        Returns:
+            The table that `fit_table` learns.
         """
         return Table.labelled(X, y, target=target, schema=self.schema)
 
