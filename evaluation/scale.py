@@ -307,7 +307,8 @@ def keeps(data: Path) -> dict[str, Any]:
     )
     held, learned = rare.iloc[:2000], rare.iloc[2000:]
     found: dict[str, Any] = {"train": told_apart(learned.iloc[:2000], held)}
-    for keep, leaf in ((5_000, None), (20_000, None), (80_000, None), (80_000, 100)):
+    kept = ((5_000, None), (20_000, None), (80_000, None), (80_000, 100), (len(others), 100))
+    for keep, leaf in kept:
         part = pd.concat([learned, others.iloc[:keep]], ignore_index=True)
         areas, seconds = [], []
         for seed in range(3):
