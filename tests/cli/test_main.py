@@ -564,13 +564,13 @@ def test_audit_says_what_the_table_can_tell_and_gates_it(table: Path):
 
 @pytest.fixture
 def quick_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthgen.metrics import samples, utility
+    from synthgen.metrics import samples, utility_trial
     from synthgen.model_selection import classifiers as judges
 
     monkeypatch.setitem(judges.SETTINGS["boosting"], "max_iter", 5)
     monkeypatch.setitem(judges.FOR_SMALL, "max_iter", 5)
     monkeypatch.setattr(samples, "HALVES", 3)
-    monkeypatch.setattr(utility, "REPLICATES", 20)
+    monkeypatch.setattr(utility_trial, "REPLICATES", 20)
     monkeypatch.setattr(attacks, "REPEATS", (1, 1))
 
 

@@ -21,7 +21,7 @@ from synthgen.metrics import (
     privacy,
     samples,
     two_sample,
-    utility,
+    utility_trial,
     verdicts,
 )
 from synthgen.metrics import evaluate as evaluating
@@ -82,7 +82,7 @@ def _quick() -> Iterator[None]:
         patch.setattr(battery, "REPEATS", 1)
         patch.setitem(detectors.FOR_SMALL, "max_iter", 20)
         patch.setattr(detectors, "UPDATES", 100)
-        patch.setattr(utility, "REPLICATES", 60)
+        patch.setattr(utility_trial, "REPLICATES", 60)
         patch.setattr(attacks, "REPEATS", (2, 2))
         yield
 

@@ -11,7 +11,7 @@ import pytest
 
 from synthgen import TVAE, Oversampler, Table, audit, augment, evaluate
 from synthgen.errors import DataError, SynthgenError, UsageError
-from synthgen.metrics import attacks, battery, samples, utility
+from synthgen.metrics import attacks, battery, samples, utility_trial
 
 rng = np.random.default_rng(0)
 X = pd.DataFrame({"dose": rng.normal(size=60).round(3), "age": rng.integers(20, 90, 60)})
@@ -104,7 +104,7 @@ def test_evaluate_takes_whole_numbers_as_names() -> None:
 
 
 def test_evaluate_takes_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = {(battery, "REPEATS"): 1, (samples, "HALVES"): 3, (utility, "REPLICATES"): 20}
+    few = {(battery, "REPEATS"): 1, (samples, "HALVES"): 3, (utility_trial, "REPLICATES"): 20}
     for (module, name), number in few.items():
         monkeypatch.setattr(module, name, number)
     monkeypatch.setattr(attacks, "REPEATS", (1, 1))
