@@ -3,9 +3,12 @@
     python evaluation/bars.py whole --data-dir DIR --seeds 5
     python evaluation/bars.py evaluate --data-dir DIR --seeds 5
     python evaluation/bars.py rare --data-dir DIR --rows trees,tabflow
+    python evaluation/bars.py rare --data-dir DIR --sizes 30,100,200,1000,3000
     python evaluation/bars.py page
 
-`whole`: Adult (the official split), Magic and Default (two random halves); all classes are learned,
+`whole`: Adult (the official split), Magic and Default (two random halves; `default_credit` with
+all columns as numbers, `default_typed` with SEX, EDUCATION, MARRIAGE and PAY_0 to PAY_6 as
+categories, as published figures have them); all classes are learned,
 as many rows made as learned. Published figures (`published.py`: SDMetrics with XGBoost; errors of
 shape and trend in percent), the battery (`synthgen.metrics.battery`) against held-out rows, and
 the AUC on held-out rows of XGBoost (100 trees, 6 deep) and of logistic regression that learn from
@@ -21,9 +24,11 @@ than once among as many rows. Rows:
 `evaluate`: `synthgen.evaluate` on Adult's >50K, as many rows made as there are, against the
 official test.
 
-`rare`: 300 rows of a class and 2,100 others, as in transfer.py, of the 11 tables that have so many:
-the published score to held-out rows of the class, the worst attack's excess, the rows nearer to
-train, seconds of the fit; one table of another machine load is comparable in CPU seconds only.
+`rare`: 300 rows of a class, or `--sizes`, and 2,100 others, as in transfer.py, of the tables among
+11 that have so many: the published score to held-out rows of the class, the worst attack's excess,
+the rows nearer to train, the average precision of boosting with these rows in the place of the
+class's own, as a share of the real rows' (`scope.py`), seconds of the fit; runs under another
+machine load are comparable in CPU seconds only.
 
 Each result is one line of bars.jsonl, written as soon as it is there; what the file holds is not
 measured again. A line says of which commit of `synthgen` it is, and the machine's load.
@@ -37,6 +42,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +51,7 @@ import pandas as pd
 import published
 from battery import halves, measured, plain
 from fidelity import independent, nearer, prepared
+from scope import figures as replaced
 from scope import split as split_rare
 
 from synthgen.encoding.matrix import Matrix
@@ -57,7 +64,8 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
 HERE = Path(__file__).parent
-TABLES = ("adult", "magic", "default_credit")
+TABLES = ("adult", "magic", "default_credit", "default_typed")
+TYPED = ("SEX", "EDUCATION", "MARRIAGE", *(f"PAY_{month}" for month in (0, 2, 3, 4, 5, 6)))
 RARE = {
     "adult_train": ">50K",
     "bank_marketing": "yes",
@@ -80,6 +88,10 @@ Line = dict[str, Any]
 
 def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and held-out rows, in random order."""
+    if name == "default_typed":
+        of_numbers = halves(folder, "default_credit", seed)
+        train, held = (frame.astype(dict.fromkeys(TYPED, str)) for frame in of_numbers)
+        return train, held
     if name != "adult":
         return halves(folder, name, seed)
     train, held = (pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test"))
@@ -152,7 +164,8 @@ def facts_of_cells(made: pd.DataFrame, held: pd.DataFrame) -> Line:
     }
 
 
-def whole(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+def whole(options: argparse.Namespace, line: Line) -> Line:
+    seed, name, kind = line["seed"], line["table"], line["kind"]
     train, held = parts(options.data_dir, name, seed)
     cost: Line = {}
     if kind == "trees":
@@ -183,12 +196,12 @@ def whole(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
 # --- a class --------------------------------------------------------------------------------------
 
 
-def evaluated(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+def evaluated(options: argparse.Namespace, line: Line) -> Line:
     train, test = (
         pd.read_parquet(options.data_dir / f"adult_{part}.parquet") for part in ("train", "test")
     )
-    wall, rare = time.perf_counter(), ">50K"
-    model = resolve(kind).set_params(random_state=seed)
+    seed, rare, wall = line["seed"], ">50K", time.perf_counter()
+    model = resolve(line["kind"]).set_params(random_state=seed)
     model.fit(train.drop(columns="target"), train["target"])
     made = model.sample(int((train["target"] == rare).sum()), label=rare, random_state=seed)
     fitted = time.perf_counter()
@@ -216,10 +229,13 @@ def evaluated(options: argparse.Namespace, seed: int, name: str, kind: str) -> L
     }
 
 
-def rare_class(options: argparse.Namespace, seed: int, name: str, kind: str) -> Line:
+def rare_class(options: argparse.Namespace, line: Line) -> Line | None:
+    """The figures; None: the table has too few rows of the class."""
+    seed, name, kind, size = (line[key] for key in ("seed", "table", "kind", "class rows"))
     label = RARE[name]
-    found = split_rare(options.data_dir / f"{name}.parquet", label, RARE_ROWS, seed)
-    assert found is not None
+    found = split_rare(options.data_dir / f"{name}.parquet", label, size, seed)
+    if found is None:
+        return None
     train, test = found
     rare, fresh = (
         frame[frame["target"] == label].drop(columns="target").reset_index(drop=True)
@@ -227,16 +243,22 @@ def rare_class(options: argparse.Namespace, seed: int, name: str, kind: str) -> 
     )
     cost: Line = {}
     made = rare
+    with_target = train[train["target"] == label]
+    majority = train[train["target"] != label]
+    kept = replaced(train, majority, with_target, test, label)["ap"]
     if kind != "real":
         wall, cpu = time.perf_counter(), time.process_time()
         model = resolve(kind).set_params(classes=[label], random_state=seed)
         model.fit(train.drop(columns="target"), train["target"])
         cost["fit seconds"] = round(time.perf_counter() - wall, 1)
         cost["fit cpu seconds"] = round(time.process_time() - cpu, 1)
-        made = model.sample(max(RARE_ROWS, len(fresh)), label=label, random_state=seed)
+        made = model.sample(max(size, len(fresh)), label=label, random_state=seed)
+        new = made[list(train)].iloc[:size]
+        kept = replaced(train, majority, new, test, label)["ap"] / kept
+        cost["ap kept"] = round(kept, 3)
         made = made.drop(columns="target")
     score = published.detection(fresh, made)
-    frames = [rare, made.iloc[:RARE_ROWS].reset_index(drop=True), fresh]
+    frames = [rare, made.iloc[:size].reset_index(drop=True), fresh]
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
     tables = [Table(frame[list(rare)], schema) for frame in frames]
     part = privacy(*tables, group=label, random_state=seed, device="cpu")
@@ -262,15 +284,22 @@ def commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def jobs(options: argparse.Namespace) -> Iterator[tuple[int, str, str]]:
+def jobs(options: argparse.Namespace) -> Iterator[Line]:
+    """What to measure: the bar, seed, table and kind of rows; of a class, its number of rows."""
     usual = {"whole": TABLES, "evaluate": ("adult",), "rare": tuple(RARE)}[options.bar]
     names = options.tables.split(",") if options.tables else usual
     kinds = ("trees", "real", "independent") if options.bar == "whole" else ("trees",)
     kinds = options.rows.split(",") if options.rows else kinds
-    for seed in range(options.seeds):
-        for name in names:
-            for kind in kinds:
-                yield seed, name, kind
+    sizes = options.sizes.split(",") if options.bar == "rare" else [0]
+    for seed, size, name, kind in product(range(options.seeds), sizes, names, kinds):
+        line = {"bar": options.bar, "seed": seed, "table": name, "kind": kind}
+        yield line | ({"class rows": int(size)} if size else {})
+
+
+def key(line: Line) -> tuple[Any, ...]:
+    """What tells one measurement from another; the first ones of a class were of 300 rows."""
+    size = line.get("class rows", RARE_ROWS) if line["bar"] == "rare" else 0
+    return line["bar"], line["seed"], line["table"], line["kind"], size
 
 
 def over_seeds(values: list[float]) -> str:
@@ -344,8 +373,11 @@ def page(lines: list[Line]) -> str:
     table("Battery, relative to real rows", figures, judged)
     names = ("decimals", "equal cells", "repeats")
     table("Facts of cells", {n: lambda r, n=n: r[n][0] for n in names}, tables)
-    names = ("c2st", "excess", "nearer", "fit seconds", "fit cpu seconds")
-    table("Rare class", {n: field(n) for n in names}, [r for r in lines if r["bar"] == "rare"])
+    names = ("c2st", "excess", "nearer", "ap kept", "fit seconds", "fit cpu seconds")
+    rare = [r for r in lines if r["bar"] == "rare"]
+    for size in sorted({key(r)[-1] for r in rare}):
+        some = [r for r in rare if key(r)[-1] == size]
+        table(f"A class of {size:,} rows", {n: field(n) for n in names}, some)
     judged = [r for r in lines if r["bar"] == "evaluate"]
     if judged:
         names = [name.partition(".")[2] for name in judged[0]["scores"]]
@@ -364,6 +396,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tables")
     parser.add_argument("--rows", help="trees, real, independent; of a class, any synthesizer")
+    parser.add_argument("--sizes", default=str(RARE_ROWS), help="rows of a class, such as 30,300")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     options = parser.parse_args()
@@ -374,13 +407,15 @@ def main() -> None:
         print(page(lines))
         return
     measure = {"whole": whole, "evaluate": evaluated, "rare": rare_class}[options.bar]
-    seen = {(r["bar"], r["seed"], r["table"], r["kind"]) for r in lines}
-    for seed, name, kind in jobs(options):
-        if (options.bar, seed, name, kind) in seen:
+    seen = {key(line) for line in lines}
+    for line in jobs(options):
+        if key(line) in seen:
             continue
         start = time.perf_counter()
-        line: Line = {"bar": options.bar, "seed": seed, "table": name, "kind": kind}
-        line |= measure(options, seed, name, kind)
+        found = measure(options, line)
+        if found is None:
+            continue
+        line |= found
         line |= {"load": round(os.getloadavg()[0], 1), "commit": commit()}
         line["seconds in all"] = round(time.perf_counter() - start, 1)
         with options.out.open("a") as file:

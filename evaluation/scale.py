@@ -6,6 +6,7 @@
     python evaluation/scale.py --out DIR --sketches 2e7 --python sketches=/envs/extra/bin/python
     python evaluation/scale.py --data-dir DIR --out DIR --keeps
     python evaluation/scale.py --data-dir DIR --out DIR --parts
+    python evaluation/scale.py --out DIR --fit 1e6 --columns 50
 
 Fits trees to ``adult_train`` once, then samples with each maker in a process of its own, one after
 the other, into a folder that is deleted once it is measured. `processes` and the engines have
@@ -17,6 +18,9 @@ OUT, and exits with 1 when two hashes of as many rows differ. Linux only.
 - ``--augment``: writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with
   Arrow and augments it by 20,000 rows of trees, each in a process of its own, checks that the
   copied rows are those of the table, and deletes all three files.
+- ``--fit``: fits trees to a table of ``--columns`` columns that depend on one another, without
+  exact relations between them; seconds of the fit alone, and the peak memory of the process, which
+  holds the table. OMP_NUM_THREADS limits its threads.
 - ``--sketches``: on such a table, how far quantiles of a reservoir and of KLL sketches
   (``datasketches``) are from the exact ones.
 - ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and many of the
@@ -71,6 +75,20 @@ import sys
 from synthgen.scale.stream import augment_stream
 table, copy = sys.argv[1:]
 augment_stream(table, copy, target="fraud", synthesizer="trees", n_samples=20_000, random_state=0)
+"""
+FIT = """
+import json, sys, time
+import pandas as pd
+from synthgen import SequentialTrees
+table, model = sys.argv[1:]
+frame = pd.read_parquet(table)
+began = time.perf_counter(), time.process_time()
+trees = SequentialTrees(random_state=0).fit(frame, target="target")
+spent = [time.perf_counter() - began[0], time.process_time() - began[1]]
+trees.save(model)
+began = time.perf_counter()
+trees.sample(100_000, random_state=0)
+print(json.dumps([*spent, time.perf_counter() - began]), file=open(model + ".json", "w"))
 """
 SKETCH = """
 import json, sys
@@ -266,6 +284,46 @@ def augmented(out: Path, rows: int, ending: str) -> dict[str, Any]:
             path.unlink(missing_ok=True)
 
 
+def write_wide(path: Path, rows: int, columns: int) -> None:
+    """A table whose columns depend on five unseen numbers: kinds take turns, the class is rare."""
+    rng = np.random.default_rng(0)
+    unseen = rng.normal(size=(rows, 5))
+
+    def mixed() -> np.ndarray:
+        return unseen @ rng.normal(size=5) / 3 + rng.normal(size=rows) / 2
+
+    makers = (
+        lambda: mixed(),
+        lambda: np.exp(3 + mixed()).round(2),
+        lambda: rng.poisson(np.exp(1 + mixed().clip(-3, 3))),
+        lambda: pa.array([f"level {i}" for i in range(12)]).take(
+            pa.array(np.clip(6 + 2 * mixed(), 0, 11).astype(np.int64))
+        ),
+        lambda: (40 + 12 * mixed()).round().astype(np.int64),
+    )
+    made = {f"column_{j}": makers[j % len(makers)]() for j in range(columns - 1)}
+    made["target"] = mixed() > 1.5
+    pq.write_table(pa.table(made), path)
+
+
+def fitted_wide(out: Path, rows: int, columns: int) -> dict[str, Any]:
+    """Time and memory of a fit of trees, the bytes of its file, and seconds of 100,000 rows."""
+    table, model = out / "wide.parquet", out / "wide.synthgen"
+    said = Path(f"{model}.json")
+    try:
+        write_wide(table, rows, columns)
+        run: dict[str, Any] = {"fit": rows, "columns": columns, "load": [os.getloadavg()[0]]}
+        run |= measured([sys.executable, "-c", FIT, str(table), str(model)])
+        run["load"].append(os.getloadavg()[0])
+        names = ("fit_seconds", "fit_cpu_seconds", "sample_100000_seconds")
+        run |= dict(zip(names, np.round(json.loads(said.read_text()), 1).tolist(), strict=True))
+        run["threads"] = os.environ.get("OMP_NUM_THREADS", "")
+        return run | {"file_bytes": model.stat().st_size}
+    finally:
+        for path in (table, model, said):
+            path.unlink(missing_ok=True)
+
+
 def sketched(out: Path, rows: int, python: str) -> dict[str, Any]:
     """Largest error in rank of quantiles from a reservoir and from sketches."""
     table = out / f"table-{rows}.parquet"
@@ -327,7 +385,7 @@ def keeps(data: Path) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, help="needed but for --augment and --sketches")
+    parser.add_argument("--data-dir", type=Path, help="not for --augment, --sketches, --fit")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
     parser.add_argument("--makers", nargs="+", choices=MAKERS, default=MAKERS)
@@ -338,14 +396,18 @@ def main() -> int:
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     parser.add_argument("--sketches", type=float, metavar="ROWS")
     parser.add_argument("--keeps", action="store_true")
+    parser.add_argument("--fit", type=float, metavar="ROWS")
+    parser.add_argument("--columns", type=int, default=50, help="of --fit, the class with them")
     args = parser.parse_args()
     pythons = dict(pair.split("=", 1) for pair in args.python)
     args.out.mkdir(exist_ok=True)
     results = args.out / "scale.json"
     runs: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
-    if args.augment or args.sketches or args.keeps or args.parts:
+    if args.augment or args.sketches or args.keeps or args.parts or args.fit:
         if args.parts:
             runs.append(parts(fitted(args.data_dir, args.out)))
+        elif args.fit:
+            runs.append(fitted_wide(args.out, int(args.fit), args.columns))
         elif args.keeps:
             runs.append(keeps(args.data_dir))
         elif args.augment:

@@ -191,6 +191,28 @@ def check_rows_do_not_depend_on_their_batch(make: Make) -> None:
         pd.testing.assert_frame_equal(model.sample(n, label="rare", random_state=2), long.head(n))
 
 
+def check_where(make: Make) -> None:
+    """All rows have the levels asked for, and a longer sample begins with a shorter one."""
+    X, y = mixed()
+    model = make(random_state=0).fit(X, y)
+    where = {"flag": True, "region": None}
+    long = model.sample(300, label="rare", random_state=2, where=where)
+    assert len(long) == 300
+    assert long["flag"].all()
+    assert long["region"].isna().all()
+    assert long["record_id"].is_unique
+    assert long["amount"].nunique() > 5
+    assert list(long.dtypes) == [*X.dtypes, y.dtype]
+    short = model.sample(20, label="rare", random_state=2, where=where)
+    pd.testing.assert_frame_equal(short, long.head(20))
+    mixture = model.sample(60, random_state=2, where={"region": "north"})
+    assert set(mixture["region"]) == {"north"}
+    assert set(mixture["outcome"]) == {"other", "rare"}
+    for wrong, said in (({"region": "x"}, "no value 'x'"), ({"amount": 1.0}, "column 'amount'")):
+        with pytest.raises(UsageError, match=said):
+            model.sample(3, label="rare", where=wrong)
+
+
 def check_few_rows(make: Make) -> None:
     for rare in (2, 5):
         X, y = mixed(rare=rare)
@@ -372,6 +394,7 @@ CHECKS: list[Callable[[Make], None]] = [
     check_same_bytes_in_two_processes,
     check_global_random_states,
     check_rows_do_not_depend_on_their_batch,
+    check_where,
     check_few_rows,
     check_errors,
     check_parameters,

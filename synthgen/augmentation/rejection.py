@@ -20,7 +20,6 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.contents import guarantee_in_words, to_share
-from synthgen.synthesizers.flow import TabFlow
 from synthgen.synthesizers.marginals import PrivateMarginals
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.trees import SequentialTrees
@@ -101,14 +100,14 @@ def guarded_sample(
         random_state: Seed. None gives different rows each time.
         near_copies: Whether to reject near copies. None (default): yes, except for rows of a
             `SmoothedBootstrap`, which are near copies by design.
-        where: Condition on columns, see `TabFlow.sample`; only `TabFlow` supports it.
+        where: Levels that all rows have, by column name (see `Synthesizer.sample`).
 
     Returns:
         The rows, and the number of rejected rows by reason.
 
     Raises:
-        UsageError: The synthesizer does not support `where`; its rows must not be compared with
-            real ones (E273); or see `Synthesizer.sample`.
+        UsageError: The synthesizer's rows must not be compared with real ones (E273); or see
+            `Synthesizer.sample`.
         DataError: The guard's table has a column that the synthesizer did not learn.
         ConvergenceError: After 20 rounds too few rows respect the limits and rules.
 
@@ -133,7 +132,7 @@ def guarded_sample(
         )
     label = None if guard.label is None else synthesizer.learned_class(guard.label)
     _check_columns(guard, synthesizer)
-    draw = _drawing(synthesizer, where)
+    draw = partial(synthesizer.sample, where=where)
     made = draw(n_samples, label=label, random_state=seed)
     scopes, resampled = {}, isinstance(synthesizer, SmoothedBootstrap)
     if isinstance(synthesizer, NetworkSynthesizer | SequentialTrees):
@@ -247,20 +246,6 @@ def _given_up(label: Any, draws: _Draws) -> str:
         f"real rows satisfy (most break {worst.removeprefix(prefix)!r}), so these rules are not "
         f"enforced. Trees satisfy more of them: synthesizer='trees'."
     )
-
-
-def _drawing(
-    synthesizer: Synthesizer, where: Mapping[Any, Any] | None
-) -> Callable[..., pd.DataFrame]:
-    """Return the synthesizer's `sample`, with `where` filled in."""
-    if not where:
-        return synthesizer.sample
-    if not isinstance(synthesizer, TabFlow):
-        kind = type(synthesizer).__name__
-        raise UsageError(
-            237, f"{kind} does not support where: use tabflow, or filter the rows it makes"
-        )
-    return partial(synthesizer.sample, where=where)
 
 
 class _Draws:

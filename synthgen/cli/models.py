@@ -132,7 +132,7 @@ def fit(
     "wishes",
     multiple=True,
     metavar="COL=VALUE",
-    help="Value of a categorical column in every row (tabflow); may be repeated.",
+    help="Level of a categorical column in every row; may be repeated.",
 )
 @click.option(
     "-o",

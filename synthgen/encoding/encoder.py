@@ -15,7 +15,7 @@ from synthgen.encoding.quantiles import SIDE_BY_SIDE, Scales, chunks
 from synthgen.encoding.stored import Stored
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
-from synthgen.tables.column import Column
+from synthgen.tables.column import Column, level_position
 from synthgen.tables.table import as_frame
 
 
@@ -245,14 +245,8 @@ class Encoder:
         part = cast(Levels, self.parts[named[name]])
         _, code = self._places[named[name]]
         levels = part.column.restore(part.values).tolist()
-        if pd.isna(value) and part.missing:
-            return code, len(part.values)
-        if value not in levels and isinstance(value, str):
-            value = next((level for level in levels if str(level) == value), value)
-        if value not in levels:
-            shown = ", ".join(map(repr, levels[:10])) + ", ..." * (len(levels) > 10)
-            raise UsageError(238, f"column {name!r} has no value {value!r}: it has {shown}")
-        return code, levels.index(value)
+        level = level_position(name, value, levels, missing=part.missing)
+        return code, len(levels) if level < 0 else level
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The encoder as plain JSON values and arrays, for a model file.

@@ -60,7 +60,7 @@ def sample_dataset(
         folder: Output folder; it is created if it does not exist. With an engine on several
             machines, all of them must have access to folder and model under the same paths.
         label: The class of all rows. None: each class with its frequency in training.
-        where: Fixed values of categorical columns, by column name (see `TabFlow.sample`).
+        where: Levels that all rows have, by column name (see `Synthesizer.sample`).
         rules: Rules that every row must satisfy (see `Rule`).
         random_state: Seed. None: that of the rows in the folder, if there are any, or a fresh one.
         device: Device of the network in each process. A CPU and a GPU give different rows, so the

@@ -47,7 +47,7 @@ class Plan:
         rows: Total number of rows, at least 1.
         seed: Seed, a whole number of at least 0.
         label: The class of all rows, as text. None: each class with its frequency in training.
-        where: Fixed values of categorical columns, by column name as text (see `TabFlow.sample`).
+        where: Levels that all rows have, by column name as text (see `Synthesizer.sample`).
         rules: Rules that every row must satisfy (see `Rule`).
         device: Device of the network in each worker, not "auto"; "cpu" if there is no network.
         shard_rows: Rows of each file except the last, a multiple of `BLOCK`.

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
+from synthgen.synthesizers.matching import matching_rows
 from synthgen.tables.disk import machine_memory
 from synthgen.tables.foreign import as_given, none_of
 from synthgen.tables.schema import Schema, class_position
@@ -133,15 +135,27 @@ class Synthesizer(BaseEstimator, ABC):
         self.counts_ = counts
         return table, [known.index(c) for c in wanted], seed_sequence(self.random_state)
 
-    def sample(self, n_samples: int, *, label: Any = None, random_state: RandomState = None) -> Any:
+    def sample(
+        self,
+        n_samples: int,
+        *,
+        label: Any = None,
+        random_state: RandomState = None,
+        where: Mapping[Any, Any] | None = None,
+    ) -> Any:
         """Generate exactly `n_samples` new rows.
 
         Args:
             n_samples: Number of rows, at least 1.
             label: The class of all rows, one of `classes_`. None: each row's class is drawn with
-                the class frequencies of the training rows.
-            random_state: Seed. None: a fresh seed. With the same seed and label, a longer sample
-                begins with the rows of a shorter one.
+                the class frequencies of the training rows, whatever `where` says.
+            random_state: Seed. None: a fresh seed. With the same seed, label and `where`, a longer
+                sample begins with the rows of a shorter one.
+            where: Levels that all rows have, by column name, such as ``{"region": "north"}``; None
+                as a level is a missing cell. A `TabFlow` draws the other columns on this condition.
+                Any other synthesizer makes blocks of 8,192 rows, of which those that match are
+                kept. If on average less than one row of a block matches, those that were found are
+                repeated, and a warning says how many rows they are worth. None: no condition.
 
         Returns:
             Frame of shape (n_samples, features + 1) with the dtypes of the training frame and the
@@ -151,10 +165,12 @@ class Synthesizer(BaseEstimator, ABC):
         Raises:
             NotFittedError: `fit` was not called.
             UsageError: `n_samples` is not a whole number of at least 1 (E203), that many rows do
-                not fit in memory (E204), or the class was not learned (E206).
+                not fit in memory (E204), or the class was not learned (E206). `where` names a
+                column without levels, an unknown level, or levels that no row has (E238).
             ConvergenceError: Memory ran out while rows were generated (E603).
         """
-        rows = self._rows(n_samples, label, random_state, self._sample)
+        make = partial(self._sample_where, where=where) if where else self._sample
+        rows = self._rows(n_samples, label, random_state, make)
         return as_given(rows, self._given)
 
     def _rows(
@@ -295,6 +311,14 @@ class Synthesizer(BaseEstimator, ABC):
     @abstractmethod
     def _sample(self, position: int, rows: int, seed: np.random.SeedSequence) -> pd.DataFrame:
         """Generate the features of new rows of one class: a frame of shape (rows, features)."""
+
+    def _sample_where(
+        self, position: int, rows: int, seed: np.random.SeedSequence, where: Mapping[Any, Any]
+    ) -> pd.DataFrame:
+        """Do what `_sample` does, with the levels `where` in every row."""
+        label = self.schema_.classes[position]
+        make = partial(self._sample, position)
+        return matching_rows(make, self.schema_, where, rows, seed, label)
 
     def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
         """Loss of each row under the model; anyone with the model file can compute it.

@@ -25,7 +25,6 @@ from synthgen.synthesizers.flow_network import WAVES, Flow, width
 from synthgen.synthesizers.looks import MOMENTS, FlowLook
 from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role, Scope
 from synthgen.synthesizers.training_rows import Data
-from synthgen.tables.foreign import as_given
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import Spans
 from synthgen.training.learner import Axes, Learner, Sampler, Source, StagedLearner
@@ -199,6 +198,10 @@ class TabFlow(NetworkSynthesizer):
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
+    With `sample(..., where={...})` the other columns are drawn on the condition of the given
+    values, to the extent that the network has learned the dependence; no row is drawn in vain. A
+    column of numbers with few distinct values, which is encoded as categories, may be given too.
+
     Args:
         guidance: Classifier-free guidance weight for scopes "all" and "adapt" (Ho & Salimans 2022).
             1 samples what was learned; larger values give rows that are more typical of the class
@@ -256,46 +259,11 @@ class TabFlow(NetworkSynthesizer):
         self.guidance = guidance
         self.solver_steps = solver_steps
 
-    def sample(
-        self,
-        n_samples: int,
-        *,
-        label: Any = None,
-        random_state: RandomState = None,
-        where: Mapping[Any, Any] | None = None,
-    ) -> Any:
-        """Generate exactly `n_samples` new rows, with some categorical columns fixed by `where`.
-
-        Args:
-            n_samples, label, random_state: See `Synthesizer.sample`.
-            where: Fixed values of categorical columns, by column name, such as
-                ``{"region": "north"}``; the value None is a missing cell. The other columns are
-                drawn conditionally on these values, to the extent that the network has learned the
-                dependence. None: no column is fixed.
-
-        Returns:
-            See `Synthesizer.sample`.
-
-        Raises:
-            UsageError: See `Synthesizer.sample`. `where` names a column or value that was not
-                learned, or a column that is not categorical (E238). The class had too few rows for
-                a network and uses a bootstrap, which does not support `where` (E237).
-        """
-        if not where:
-            return super().sample(n_samples, label=label, random_state=random_state)
-        make = partial(self._sample_where, where=dict(where))
-        return as_given(self._rows(n_samples, label, random_state, make), self._given)
-
     def _sample_where(
-        self, position: int, rows: int, seed: np.random.SeedSequence, where: dict[Any, Any]
+        self, position: int, rows: int, seed: np.random.SeedSequence, where: Mapping[Any, Any]
     ) -> pd.DataFrame:
         if position not in self.networks_:
-            label = self.schema_.classes[position]
-            raise UsageError(
-                237,
-                f"class {label!r} has too few rows for a network and is resampled, which does not "
-                "support where: leave out where, and filter the rows",
-            )
+            return super()._sample_where(position, rows, seed, where)
         model = self.networks_[position]
         assert isinstance(model.sampler, Flow)
         places = [model.encoder.place(name, value) for name, value in where.items()]

@@ -301,6 +301,35 @@ class Column:
         return cls(**values)
 
 
+def level_position(name: Hashable, value: Any, levels: Sequence[Any], *, missing: bool) -> int:
+    """The position of a value among the levels of a column.
+
+    Args:
+        name: Name of the column, for the message.
+        value: One of the levels, or its text; None for a missing cell.
+        levels: The levels of the column.
+        missing: Whether cells may be missing.
+
+    Returns:
+        The position; -1 for a missing cell.
+
+    Raises:
+        UsageError: There is no such level (E238).
+
+    Example:
+        >>> level_position("smoker", "True", [False, True], missing=False)
+        1
+    """
+    if missing and pd.api.types.is_scalar(value) and pd.isna(value):
+        return -1
+    if value not in levels and isinstance(value, str):
+        value = next((level for level in levels if str(level) == value), value)
+    if value not in levels:
+        shown = ", ".join(map(repr, levels[:10])) + ", ..." * (len(levels) > 10)
+        raise UsageError(238, f"column {name!r} has no value {value!r}: it has {shown}")
+    return list(levels).index(value)
+
+
 def joined(columns: Sequence[Column]) -> Column:
     """One column whose limits and categories cover those of several columns of the same kind.
 

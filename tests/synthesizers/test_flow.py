@@ -119,13 +119,12 @@ def test_where_takes_numbers_truth_values_and_missing_cells() -> None:
     assert made["region"].isna().all()
 
 
-def test_where_is_refused_for_resampled_classes() -> None:
+def test_where_holds_in_resampled_classes_too() -> None:
     X, y = mixed(rare=4)
     with pytest.warns(UserWarning, match="smoothed bootstrap"):
         model = tabflow(classes=["rare"], random_state=0).fit(X, y)
-    assert isinstance(model, TabFlow)
-    with pytest.raises(UsageError, match="class 'rare' has too few rows for a network"):
-        model.sample(3, where={"flag": True})
+    flag = bool(X.loc[y == "rare", "flag"].iloc[0])
+    assert set(model.sample(30, where={"flag": flag})["flag"]) == {flag}
 
 
 def test_guidance_makes_rows_more_typical_of_their_class(learned: TabFlow) -> None:

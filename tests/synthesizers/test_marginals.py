@@ -87,6 +87,7 @@ ASKED = [
     checks.check_schema_is_respected,
     checks.check_global_random_states,
     checks.check_rows_do_not_depend_on_their_batch,
+    checks.check_where,
     checks.check_errors,
     checks.check_parameters,
     checks.check_every_weight_moves,
