@@ -151,11 +151,10 @@ class Synthesizer(BaseEstimator, ABC):
                 the class frequencies of the training rows, whatever `where` says.
             random_state: Seed. None: a fresh seed. With the same seed, label and `where`, a longer
                 sample begins with the rows of a shorter one.
-            where: Levels that all rows have, by column name, such as ``{"region": "north"}``; None
-                as a level is a missing cell. A `TabFlow` draws the other columns on this condition.
-                Any other synthesizer makes blocks of 8,192 rows, of which those that match are
-                kept. If on average less than one row of a block matches, those that were found are
-                repeated, and a warning says how many rows they are worth. None: no condition.
+            where: Levels that all rows have, such as ``{"region": "north"}``; None as a level is a
+                missing cell. `TabFlow` draws the other columns given these; any other synthesizer
+                makes blocks of 8,192 rows and keeps those that match. If fewer than one in a block
+                match, they are repeated, and a warning says how many rows they are worth.
 
         Returns:
             Frame of shape (n_samples, features + 1) with the dtypes of the training frame and the
@@ -165,8 +164,8 @@ class Synthesizer(BaseEstimator, ABC):
         Raises:
             NotFittedError: `fit` was not called.
             UsageError: `n_samples` is not a whole number of at least 1 (E203), that many rows do
-                not fit in memory (E204), or the class was not learned (E206). `where` names a
-                column without levels, an unknown level, or levels that no row has (E238).
+                not fit in memory (E204), the class was not learned (E206), or `where` names no
+                column of levels, or levels that no row has (E238).
             ConvergenceError: Memory ran out while rows were generated (E603).
         """
         make = partial(self._sample_where, where=where) if where else self._sample
@@ -315,9 +314,7 @@ class Synthesizer(BaseEstimator, ABC):
     def _sample_where(
         self, position: int, rows: int, seed: np.random.SeedSequence, where: Mapping[Any, Any]
     ) -> pd.DataFrame:
-        """Do what `_sample` does, with the levels `where` in every row."""
-        label = self.schema_.classes[position]
-        make = partial(self._sample, position)
+        label, make = self.schema_.classes[position], partial(self._sample, position)
         return matching_rows(make, self.schema_, where, rows, seed, label)
 
     def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:

@@ -198,9 +198,7 @@ class TabFlow(NetworkSynthesizer):
 
     See `NetworkSynthesizer` for the arguments that are not listed here.
 
-    With `sample(..., where={...})` the other columns are drawn on the condition of the given
-    values, to the extent that the network has learned the dependence; no row is drawn in vain. A
-    column of numbers with few distinct values, which is encoded as categories, may be given too.
+    `sample(..., where={...})` also takes numbers with few distinct values.
 
     Args:
         guidance: Classifier-free guidance weight for scopes "all" and "adapt" (Ho & Salimans 2022).

@@ -305,13 +305,13 @@ def level_position(name: Hashable, value: Any, levels: Sequence[Any], *, missing
     """The position of a value among the levels of a column.
 
     Args:
-        name: Name of the column, for the message.
-        value: One of the levels, or its text; None for a missing cell.
-        levels: The levels of the column.
+        name: The column, for the message.
+        value: A level or its text; None: a missing cell.
+        levels: The levels.
         missing: Whether cells may be missing.
 
     Returns:
-        The position; -1 for a missing cell.
+        The position; -1: a missing cell.
 
     Raises:
         UsageError: There is no such level (E238).
