@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.auditing.advice import gain_of_auto
 from synthgen.comparison.recommendation import PRIORS
 
 EVALUATION = Path(__file__).resolve().parents[1] / "evaluation"
@@ -52,6 +54,23 @@ def test_a_column_of_more_levels_than_boosting_takes():
 def test_what_compare_knows_of_auto_is_what_the_benchmark_found():
     found = json.loads((EVALUATION / "benchmark.json").read_text())["compare"]
     assert {name: tuple(prior) for name, prior in found["priors"].items()} == PRIORS
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(45, ["10 to 100"]), (171, ["100", "300"]), (285, ["100", "300"])]
+)
+def test_what_the_advice_says_of_auto_is_what_the_benchmark_found(rows: int, sizes: list[str]):
+    found = json.loads((EVALUATION / "benchmark.json").read_text())
+    (rule,) = set(found["nested"]["chosen"])  # the same in each rotation: it judges every table
+    less = found["less boosting"][rule]
+    told = [f"{less[size]['up']} of {less[size]['tables']}" for size in sizes]
+    said, many = gain_of_auto(rows), gain_of_auto(5000)
+    assert re.findall(r"\d+ of \d+", said) == told
+    assert all(f"{size} rows" in said for size in sizes)
+    assert said.count(". ") == 0
+    assert f"{less['300']['up']} of {less['300']['tables']}" in many
+    assert (less["all"]["up"], less["all"]["tables"]) == (0, 2)
+    assert many.endswith("; with thousands of rows, on 2 tables, it was no better")
 
 
 def test_a_choice_on_folds_never_sees_the_fold_that_it_is_judged_on(

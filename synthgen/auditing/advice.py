@@ -2,8 +2,8 @@
 
 The figures are differences of average precision at the natural class shares, with 95 % intervals
 over the means of tables. The figures of `auto` come from ``evaluation/benchmark.md``: 24 tables
-with 10 to 100 rows of the class; the rule for each table was chosen on other tables. The figures of
-TabFlow come from ten other tables.
+with 10 to 100 rows of the class; the rule for each table was chosen on other tables, at these
+numbers of rows. The figures of TabFlow come from ten other tables.
 """
 
 from __future__ import annotations
@@ -98,22 +98,38 @@ def recommend(examined: Examined, findings: list[Finding]) -> Recommendation:
             f"{reached}, so little is left to gain.",
             command,
         )
-    gain = (
-        f"How much synthgen auto gains with {rare.rows:,} rows of the class has not been "
-        f"measured on other tables; it reports its own score on this one"
-    )
-    if rare.rows <= BENCHMARKED:
-        gain = (
-            f"With {NETWORK_ROWS} to {BENCHMARKED} rows of the class, synthgen auto had a higher "
-            f"average precision than boosting on 23 of 24 other tables; synthetic rows did not "
-            f"help"
-        )
+    gain = gain_of_auto(rare.rows)
+    gain += "; synthetic rows did not help" if rare.rows <= BENCHMARKED else ""
     return Recommendation(
         "use auto",
         f"Train synthgen auto on the table as it is, to find {label}: an average of boosting, a "
         f"random forest, extra trees and logistic regression.{check}",
         f"{reached}. {gain}.",
         command,
+    )
+
+
+def gain_of_auto(rows: int) -> str:
+    """Say what is known of the gain of `auto`, from the nearest measured numbers of rows.
+
+    Args:
+        rows: Number of rows of the class, at least 10.
+
+    Example:
+        >>> gain_of_auto(171)[55:]
+        'average precision than boosting on 19 of 20 other tables, and with 300 rows on 10 of 11'
+    """
+    rest = ""
+    if rows <= BENCHMARKED:
+        first, tables = f"{NETWORK_ROWS} to {BENCHMARKED}", "23 of 24"
+    elif rows < 300:
+        first, tables, rest = "100", "19 of 20", ", and with 300 rows on 10 of 11"
+    else:
+        first, tables = "300", "10 of 11"
+        rest = "; with thousands of rows, on 2 tables, it was no better"
+    return (
+        f"With {first} rows of the class, synthgen auto had a higher average precision than "
+        f"boosting on {tables} other tables{rest}"
     )
 
 
@@ -163,8 +179,8 @@ def _average(rows: int) -> str:
     if rows <= BENCHMARKED:
         return gain
     return (
-        f"{gain}. The gain with {rows:,} rows of the class may be smaller; synthgen auto reports "
-        f"it for this table"
+        f"{gain}. With 300 rows it was 0.057 [0.032, 0.082] above that of boosting, and higher on "
+        f"10 of 11 tables; with thousands of rows, on 2 tables, it was no better"
     )
 
 

@@ -69,9 +69,10 @@ def recommend(
     else:
         action = "wait"
         text = f"Do not rely on {which} yet: evaluate them with more real rows"
+        enough = next((v.more for v in verdicts if "you have" in v.more), "")
+        text += f". On {USES['utility']}, {enough}" if enough else ""
     if good and outcomes.get("privacy") == "passes":
         text += f". Before you share them, {RELEASE}"
-    known = "; ".join(v.known for v in verdicts)
     names = f"--target {shlex.quote(target)}"
     command = ""
     if leaks and rows >= LEAST_ROWS:
@@ -85,7 +86,36 @@ def recommend(
         command = f"synthgen privacy MODEL --train TRAIN --holdout HOLDOUT {names}"
     elif unsure and not held_out:
         command = f"synthgen evaluate --train TRAIN --synthetic SYNTHETIC --holdout HOLDOUT {names}"
-    return Recommendation(action, f"{text}.", f"{known[:1].upper()}{known[1:]}.", command)
+    return Recommendation(action, f"{text}.", _certainty(verdicts, alone=action == "wait"), command)
+
+
+def _certainty(verdicts: Sequence[Verdict], alone: bool) -> str:
+    """Say in a sentence what is decided, and in another what is known of the rest.
+
+    Of the undecided parts only the first is told in figures: utility, if it is one of them. If what
+    is decided has figures, no undecided part is.
+
+    Args:
+        verdicts: The verdicts of all parts.
+        alone: Whether the recommendation itself says what would decide.
+    """
+    decided = "; ".join(v.known for v in verdicts if v.outcome != "undecided")
+    unsure = sorted((v for v in verdicts if v.outcome == "undecided"), key=_easiest)
+    rest = []
+    if unsure and not any(c.isdigit() for c in decided):
+        first, *unsure = unsure
+        more, _, _ = first.more.partition(";")
+        rest.append(first.known + (f"; {more}" if more and not alone else ""))
+    if unsure:
+        be, too = "is" if len(unsure) == 1 else "are", ", too" if rest else ""
+        rest.append(f"{_listed([v.part for v in unsure])} {be} undecided{too}")
+    sentences = [decided, "; ".join(rest)] if decided else rest
+    return " ".join(f"{s[:1].upper()}{s[1:]}." for s in sentences if s)
+
+
+def _easiest(verdict: Verdict) -> int:
+    """Order of the undecided parts: first the one that is easiest to say."""
+    return ("utility", "fidelity", "privacy").index(verdict.part)
 
 
 def cards(verdicts: Sequence[Verdict]) -> tuple[Card, ...]:

@@ -6,6 +6,7 @@ from all verdicts is made in `synthgen.metrics.advice`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +40,7 @@ EXCESS, RECOGNISED, COPIES, NEARER_TO_TRAIN = (
     "privacy.copies",
     "privacy.nearer_to_train",
 )
+MOST_TIMES = 100  # an estimate of more rows than this many times the test rows is not given
 PRIVACY_TESTS = (EXCESS, RECOGNISED, NEARER_TO_TRAIN, COPIES, "privacy.near_copies")
 
 
@@ -51,8 +53,8 @@ class Verdict:
         outcome: ``"passes"``, ``"falls short"``, ``"fails"`` or ``"undecided"``.
         sentence: A sentence with the deciding score, its interval and its reference.
         key: The deciding `Score`, or None.
-        known: A clause that says what is known; if the part is undecided, also what would decide
-            it.
+        known: A clause that says what is known.
+        more: If the part is undecided, a clause that says what would decide it; may be empty.
     """
 
     part: str
@@ -60,6 +62,7 @@ class Verdict:
     sentence: str
     key: Score | None
     known: str
+    more: str = ""
 
 
 def unless(verdict: Verdict, reason: str) -> Verdict:
@@ -72,7 +75,7 @@ def unless(verdict: Verdict, reason: str) -> Verdict:
     outcome = "fails" if verdict.outcome == "fails" else "undecided"
     text = f"{reason[:1].upper()}{reason[1:]}. {verdict.sentence}"
     known = f"{verdict.part} cannot be measured, as {reason}"
-    return replace(verdict, outcome=outcome, sentence=text, known=known)
+    return replace(verdict, outcome=outcome, sentence=text, known=known, more="")
 
 
 class _Tested(NamedTuple):
@@ -83,12 +86,14 @@ class _Tested(NamedTuple):
         score: The tested score.
         known: A clause that says what is known, for a recommendation.
         why: The reason why it is undecided, if the sentence about the score does not give it.
+        more: What would decide, if it is undecided.
     """
 
     outcome: Outcome
     score: Score
     known: str
     why: str = ""
+    more: str = ""
 
 
 def _worst(tests: Sequence[_Tested]) -> _Tested:
@@ -111,7 +116,7 @@ def of_fidelity(part: Part, label: str) -> Verdict:
         known = f"too few rows of “{label}” to compare with real ones"
         return Verdict("fidelity", "undecided", why, None, known)
     tested = sorted(map(_told_apart, tests), key=lambda one: one.score.value)
-    outcome, key, known, why = _worst(tested)
+    outcome, key, known, why, more = _worst(tested)
     decided = "It is undecided whether a detector can separate them from real rows"
     if outcome != "undecided":
         decided = f"{known[:1].upper()}{known[1:]}"
@@ -129,7 +134,7 @@ def of_fidelity(part: Part, label: str) -> Verdict:
         sentence += f". {_shown(rules, '.1%')} of them satisfy the rules that hold in train, and "
         sentence += f"{real:.1%} of real rows"
     sentence += f". {why}" if why else ""
-    return Verdict("fidelity", outcome, f"{sentence}.", key, known)
+    return Verdict("fidelity", outcome, f"{sentence}.", key, known, more)
 
 
 def _score(part: Part, name: str, group: str) -> Score | None:
@@ -144,12 +149,10 @@ def _told_apart(score: Score) -> _Tested:
         known = f"a detector separates {'part' if some else 'most'} of them from real rows"
         return _Tested("falls short" if some else "fails", score, known)
     if low < HALF_REAL:
-        known = (
-            "on a scale from 0 (columns made independently) to 1 (real rows) they stand between "
-        )
-        known += f"{low:.2f} and {high:.2f}: more rows of the class would decide"
+        known = f"they may or may not look real: they score between {low:.2f} and {high:.2f}, and "
+        known += "real rows 1"
         why = f"The interval begins at {low:.2f}; a pass needs {HALF_REAL:g} or more"
-        return _Tested("undecided", score, known, why)
+        return _Tested("undecided", score, known, why, "more rows of the class would decide")
     return _Tested("passes", score, "no detector separates more than a few of them from real rows")
 
 
@@ -178,7 +181,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
         note = ratios[0].note
         text = f"{note[:1].upper()}{note[1:]}."
         return Verdict("utility", "undecided", text, ratios[0], "no classifier could be tested")
-    outcome, key, known, why = _worst([_kept(s, tested, held_out) for s in usable])
+    outcome, key, known, why, more = _worst([_kept(s, tested, held_out) for s in usable])
     scores = {s.name: s for s in part.scores if s.group == key.group}
     ap, judge = scores["utility.replace.average_precision"], key.group.partition(": ")[0]
     sentence = (
@@ -195,7 +198,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     sentence += f". {why}" if why else ""
     if not held_out:
         sentence += ". The synthesizer has seen the test rows, so this can fail but not pass"
-    return Verdict("utility", outcome, f"{sentence}.", key, known)
+    return Verdict("utility", outcome, f"{sentence}.", key, known, more)
 
 
 def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
@@ -203,21 +206,55 @@ def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
     low, high = ratio.interval or (0.0, 1.0)
     worth = f"a classifier trained on them keeps between {low:.0%} and {high:.0%} of its "
     worth += "average precision"
-    few = f"{worth}; a holdout with more than {tested:,} rows of the class would decide"
     if tested < FEW:
         why = f"Fewer than {FEW} test rows of the class are too few to decide"
-        return _Tested("undecided", ratio, few, why)
+        more = f"a holdout with more than {tested:,} rows of the class would decide"
+        return _Tested("undecided", ratio, worth, why, more)
     if (ratio.floor or 0.0) >= KEEPS:
         why = f"Noise instead of the real rows also keeps {KEEPS:.0%}, so this test shows nothing"
         return _Tested("undecided", ratio, f"{worth}, but with noise it keeps as much", why)
     if low < KEEPS <= high and high - low > SURE:
         why = f"The interval contains the {KEEPS:.0%} that a pass needs and is wider than "
-        return _Tested("undecided", ratio, few, f"{why}{SURE:.0%}: more test rows would decide")
+        why += f"{SURE:.0%}: more test rows would decide"
+        return _Tested("undecided", ratio, worth, why, needed(ratio, tested, held_out))
     if ratio.value >= KEEPS:
-        seen = f"{worth}, but on test rows that the synthesizer has seen: a holdout would decide"
-        return _Tested("passes" if held_out else "undecided", ratio, worth if held_out else seen)
+        seen = f"{worth}, but on test rows that the synthesizer has seen"
+        if not held_out:
+            return _Tested("undecided", ratio, seen, more="a holdout would decide")
+        return _Tested("passes", ratio, worth)
     some = high >= KEEPS or ratio.value >= KEEPS_SOME
     return _Tested("falls short" if some else "fails", ratio, worth)
+
+
+def needed(ratio: Score, tested: int, held_out: bool) -> str:
+    """Say about how many test rows of the class would decide on utility.
+
+    A simple estimate: the interval shrinks with the square root of the number of rows, until it is
+    narrow enough or no longer contains what a pass needs.
+
+    Args:
+        ratio: The undecided share of the average precision, with its interval.
+        tested: Number of test rows of the class.
+        held_out: Whether the synthesizer has not seen them.
+
+    Returns:
+        A clause; without a number if that would be over 100 times as many rows.
+
+    Example:
+        >>> share = Score("utility.replace.ap_ratio", "forest", 0.97, 1.0, "higher", (0.86, 1.07))
+        >>> needed(share, 45, held_out=True)
+        'about 200 test rows of the class would decide; you have 45'
+    """
+    low, high = ratio.interval or (0.0, 1.0)
+    away = max(abs(ratio.value - KEEPS), 1e-9)
+    times = min((high - low) / SURE, (high - low) / 2 / away) ** 2
+    if not held_out:
+        return "a holdout would decide"
+    if times > MOST_TIMES:
+        return f"far more than {tested:,} test rows of the class would decide"
+    power = 10 ** math.floor(math.log10(times * tested))
+    rows = math.ceil(times * tested / power) * power
+    return f"about {rows:,} test rows of the class would decide; you have {tested:,}"
 
 
 # --- privacy ------------------------------------------------------------------------------------
@@ -240,7 +277,7 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
         return Verdict(
             "privacy", "undecided", "No attack could be made.", None, "no attack was made"
         )
-    outcome, key, known, why = _worst(tested)
+    outcome, key, known, why, more = _worst(tested)
     sentence, attack = _of_rows(key), _attack(part, key.group)
     if key.name == EXCESS:
         sentence = attack or f"No attack on {_of(key.group)} could be made: {key.note}"
@@ -253,7 +290,7 @@ def of_privacy(part: Part, held_out: bool) -> Verdict:
     elif outcome == "passes":
         sentence += ". These attacks use only the rows. `synthgen privacy` also uses the model and "
         sentence += "finds more"
-    return Verdict("privacy", outcome, f"{sentence}.", key, known)
+    return Verdict("privacy", outcome, f"{sentence}.", key, known, more)
 
 
 def _attacked(excess: Score, held_out: bool) -> _Tested:
@@ -267,14 +304,14 @@ def _attacked(excess: Score, held_out: bool) -> _Tested:
         return _Tested("fails" if excess.value > SOME_EXCESS else "falls short", excess, known)
     if high > MOST_EXCESS:
         why = f"An excess of up to {high:.2f} is possible, and a pass needs {MOST_EXCESS:g} or less"
-        known = f"no attack is shown to recognise training rows, but an excess of up to {high:.2f} "
-        known += "is possible: more rows would decide"
-        return _Tested("undecided", excess, known, why)
+        known = "no attack is shown to recognise training rows, but a ROC-AUC of up to "
+        known += f"{high:.2f} above that with fresh real rows is possible"
+        return _Tested("undecided", excess, known, why, "more rows would decide")
     if held_out:
         known = "no attack that was tried on the rows recognises training rows"
         return _Tested("passes", excess, known)
-    known = "no attack is shown to recognise training rows, but only a holdout could confirm that"
-    return _Tested("undecided", excess, known)
+    known = "no attack is shown to recognise training rows"
+    return _Tested("undecided", excess, known, more="only a holdout could confirm that")
 
 
 def of_recognised(share: float, interval: tuple[float, float], null: float) -> Outcome:
@@ -304,13 +341,13 @@ def _recognised(share: Score) -> _Tested | None:
     outcome = of_recognised(share.value, (wide, high), share.reference or 0.0)
     if outcome == "passes":
         return None
-    known = f"an attack recognises between {low:.0%} and {high:.0%} of the training rows at 10 % "
-    known += "false alarms (guessing: 10 %)"
+    known = f"an attack recognises between {low:.0%} and {high:.0%} of the training rows, guessing "
+    known += "10%"
     if outcome == "fails":
         return _Tested("fails", share, known)
     why = f"A pass needs {FOUND:.0%} or less, and an interval that ends at {MOST_FOUND:.0%} or "
     why += "below: more training and held-out rows would decide"
-    return _Tested("undecided", share, f"{known}: more rows would decide", why)
+    return _Tested("undecided", share, known, why, "more rows would decide")
 
 
 def _near(share: Score) -> _Tested | None:
@@ -343,8 +380,8 @@ def _not_ruled_out(share: Score, bound: float) -> _Tested | None:
     if most <= bound:
         return None
     why = f"A pass needs an interval that ends at {bound:.1%} or below; it ends at {most:.1%}, and "
-    known = f"{_range(share)}: more synthetic and held-out rows would decide"
-    return _Tested("undecided", share, known, f"{why}more synthetic and held-out rows would decide")
+    more = "more synthetic and held-out rows would decide"
+    return _Tested("undecided", share, _range(share), f"{why}{more}", more)
 
 
 _KINDS = {

@@ -383,21 +383,56 @@ def test_what_is_undecided_is_said_as_what_is_known():
         "yet whether they are fit for training a classifier in place of the real rows or sharing."
     )
     assert advice.certainty == (
-        "No detector separates more than a few of them from real rows; a classifier trained on "
-        "them keeps between 86% and 107% of its average precision; a holdout with more than 45 "
-        "rows of the class would decide; no attack is shown to recognise training rows, but an "
-        "excess of up to 0.14 is possible: more rows would decide."
+        "No detector separates more than a few of them from real rows. A classifier trained on "
+        "them keeps between 86% and 107% of its average precision; about 200 test rows of the "
+        "class would decide; privacy is undecided, too."
     )
     test = told("fidelity.battery", 0.7, 0.44, 0.96, floor=0.0)
     blind = verdicts.of_fidelity(Part([test]), "yes")
-    assert blind.known == (
-        "on a scale from 0 (columns made independently) to 1 (real rows) they stand between 0.44 "
-        "and 0.96: more rows of the class would decide"
+    assert (blind.known, blind.more) == (
+        "they may or may not look real: they score between 0.44 and 0.96, and real rows 1",
+        "more rows of the class would decide",
     )
+    advice = recommend([blind, few, unsure], target="ill", label="yes", held_out=True, rows=320)
+    assert advice.lines() == [
+        "Do not rely on the synthetic rows of “yes” yet: evaluate them with more real rows. On "
+        "training a classifier in place of the real rows, about 200 test rows of the class would "
+        "decide; you have 45.",
+        "How sure: A classifier trained on them keeps between 86% and 107% of its average "
+        "precision. Fidelity and privacy are undecided, too.",
+    ]
     spoilt = verdicts.unless(blind, "the tables share rows")
     advice = recommend([spoilt], target="ill", label="yes", held_out=False, rows=320)
     assert advice.certainty == "Fidelity cannot be measured, as the tables share rows."
     assert "--holdout HOLDOUT" in advice.command
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "tested", "said"),
+    [
+        (0.97, 0.86, 1.07, 45, "about 200 test rows"),  # an interval of 0.1, not of 0.21
+        (0.97, 0.92, 1.04, 90, "about 200 test rows"),  # 130, rounded up
+        (0.90, 0.80, 1.00, 40, "about 200 test rows"),  # 4 times as many exclude 0.95, too
+        (0.80, 0.60, 1.00, 40, "about 80 test rows"),  # excludes 0.95 long before it is narrow
+        (0.95, 0.0, 1.1, 6, "far more than 6 test rows"),
+    ],
+)
+def test_how_many_test_rows_would_decide(
+    value: float, low: float, high: float, tested: int, said: str
+):
+    ratio = Score("utility.replace.ap_ratio", "forest", value, 1.0, "higher", (low, high), 0.2)
+    more = verdicts.needed(ratio, tested, held_out=True)
+    assert more.startswith(f"{said} of the class would decide")
+    assert ("you have" in more) == ("about" in more)
+    if "about" in more:  # with so many rows the rule decides: the interval shrinks as told
+        rows = int(said.split()[1])
+        shrink = (tested / rows) ** 0.5
+        ends = value - (value - low) * shrink, value + (high - value) * shrink
+        narrow = replace(ratio, interval=ends)
+        few = [replace(narrow, name=f"utility.{n}") for n in ("replace.average_precision",)]
+        assert verdicts.of_utility(Part([ratio, *few]), "yes", tested, True).outcome == "undecided"
+        assert verdicts.of_utility(Part([narrow, *few]), "yes", rows, True).outcome != "undecided"
+    assert verdicts.needed(ratio, tested, held_out=False) == "a holdout would decide"
 
 
 PARTS = ("fidelity", "utility", "privacy")
@@ -418,7 +453,11 @@ def test_no_form_of_a_report_contradicts_another(fresh: Report, outcomes: tuple[
             one.sentence,
         )
         assert plain["outcome"] == one.outcome
-        assert one.known in advice.certainty.lower()
+        if one.outcome != "undecided":
+            assert one.known in advice.certainty.lower()
+        else:
+            assert one.part in advice.certainty.lower()
+    assert advice.certainty.count(".") <= 2
     unknown = "; it is not known yet whether they are fit for "
     do, _, after = advice.text.partition("; do not use them for ")
     do_not, _, open_ = after.partition(unknown)
