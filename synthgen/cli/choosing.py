@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,15 @@ from synthgen.cli.terminal import (
 )
 from synthgen.errors import UsageError
 from synthgen.progress import Progress
+
+PAGE = 4.0  # seconds of a time budget that are kept for a page
+
+
+def _rest(budget: float | None, began: float, page: bool) -> float | None:
+    """Subtract from a time budget what reading took and what a page will take."""
+    if budget is None:
+        return None
+    return max(budget - (time.perf_counter() - began) - PAGE * page, 1.0)
 
 
 def _on_engine(engine: str | None, n_jobs: int | None) -> AbstractContextManager[None]:
@@ -85,6 +95,7 @@ def compare(
       synthgen compare data.csv --target outcome --strategies all --seed 0 --json comparison.json
       synthgen compare data.csv --target outcome --sweep 0.001,0.01,0.1 --html sweep.html
     """
+    began = time.perf_counter()
     check_places([data, how["given"]], [html, json_file, how["resume"]])
     if at is not None and by is not None:
         raise UsageError(245, "--by and --sweep cannot be combined: leave one out")
@@ -103,6 +114,7 @@ def compare(
         how["schema"] = read_schema(how.pop("given"))
         how |= {"target": column_named(frame, target), "groups": column_named(frame, groups)}
         how |= {"label": label, "verbose": not is_quiet()}
+        how["time_budget"] = _rest(how["time_budget"], began, html is not None)
         with on_engine:
             if at is not None:
                 from synthgen.comparison.sweep import sweep
@@ -157,6 +169,7 @@ def auto(
       synthgen auto data.csv --target outcome --cost fn=500 --cost fp=2 -o model.skops
       synthgen auto data.csv --target outcome --false-alarms 0.05 -o model.skops
     """
+    began = time.perf_counter()
     check_places([data, how["given"]], [output, html, json_file])
     on_engine = _on_engine(engine, how["n_jobs"])
     aside = json_file == "-"
@@ -171,6 +184,7 @@ def auto(
 
         how["random_state"] = seed
         how["schema"] = read_schema(how.pop("given"))
+        how["time_budget"] = _rest(how["time_budget"], began, html is not None)
         model = ImbalancedClassifier(label=label, verbose=not is_quiet(), **how)
         with on_engine:
             model.fit(frame, target=column_named(frame, target), groups=column_named(frame, groups))

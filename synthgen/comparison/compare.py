@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -128,6 +129,7 @@ def compare(
         >>> found.verdict["ranking"].outcome, found.strategies
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
+    started = time.perf_counter()
     X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)
     label, part = training_part(table, label, checked_cost(cost), schema)
@@ -137,7 +139,7 @@ def compare(
     seed, root = seeded(random_state)
     folds, repeats = folds_and_repeats(folds, repeats, int(part.counts[part.rare]))
     plan = _plan(part, Estimator.of(estimator), metric, chosen, folds, repeats, groups, by, root)
-    schedule = run(plan, n_jobs, time_budget, resume, verbose)
+    plan, schedule = run(plan, n_jobs, time_budget, resume, verbose, started=started)
     return _concluded(plan, schedule, table, label, folds, repeats, seed, chosen, by, prior)
 
 
@@ -177,23 +179,34 @@ def _few(rare: int, folds: int) -> list[str]:
     return [f"each test part has only {held} rows of the class, so scores of single splits vary"]
 
 
-def _cut_short(schedule: Schedule, planned: int) -> list[str]:
+def _cut_short(schedule: Schedule, plan: Plan, rows: int) -> list[str]:
+    """Say in notes what the time budget left out."""
     if schedule.needs is None:
         return []
+    notes = []
+    if (kept := len(plan.part)) < rows:
+        notes.append(
+            f"to stay within the time budget, {kept:,} of {rows:,} rows were used; rows of "
+            f"frequent classes were left out at random, and the others count for them"
+        )
     minutes = max(1, math.ceil(schedule.needs / 60))
-    return [f"all strategies on all {planned} splits need about {minutes} min: allow more time"]
+    what = f"all strategies on all {len(plan.tests)} splits"
+    return [*notes, f"{what} need about {minutes} min: allow more time"]
 
 
 def _with_time(
-    advice: Recommendation, schedule: Schedule, splits: int, planned: int
+    advice: Recommendation, schedule: Schedule, plan: Plan, splits: int, rows: int
 ) -> Recommendation:
     """Add to the certainty how much of the comparison the time budget left out."""
     if schedule.needs is None:
         return advice
+    planned, kept = len(plan.tests), len(plan.part)
+    parts = [f"{splits} of {planned} splits"] * (splits < planned)
+    parts += [f"{kept:,} of {rows:,} rows"] * (kept < rows)
+    which = " on ".join(parts) + " only" if parts else "some strategies"
     seconds = 60 * math.ceil(schedule.needs / 60)
-    which = f"{splits} of {planned} splits" if splits < planned else "some strategies"
-    ran = f"The time budget was enough for {which}" + " only" * (splits < planned)
-    return replace(advice, certainty=f"{advice.certainty} {ran}; --time-budget {seconds} runs all.")
+    ran = f"The time budget was enough for {which}; --time-budget {seconds} runs all."
+    return replace(advice, certainty=f"{advice.certainty} {ran}")
 
 
 def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
@@ -281,9 +294,9 @@ def _concluded(
         "decision": verdict_on(plan, rows, scores, names, plan.decision, "threshold", ratio),
     }
     told_by = {note for several in rows.values() for d in several for note in d["notes"]}
-    rare = int(plan.part.counts[plan.part.rare])
+    rare = table.counts[label]
     advice, chances = _advice(plan, rows, scores, names, ratio, table, label, chosen, prior)
-    advice = _with_time(advice, schedule, splits, len(plan.tests))
+    advice = _with_time(advice, schedule, plan, splits, len(table))
     reasons = {
         s.name: next(d["reason"] for d in outcomes_of(schedule, s.name, splits) if "reason" in d)
         for s in plan.strategies
@@ -292,7 +305,7 @@ def _concluded(
     return Comparison(
         target=table.schema.target if table.schema.target is not None else "target",
         label=label,
-        rows=len(plan.part),
+        rows=len(table),
         rare=rare,
         estimator=plan.estimator.name,
         metric=plan.metric,
@@ -312,7 +325,7 @@ def _concluded(
         curves={name: mean_curves(found) for name, found in rows.items()},
         settings={n: dict(Counter(d["setting"] for d in found)) for n, found in rows.items()},
         seconds={n: float(sum(d["seconds"] for d in found)) for n, found in rows.items()},
-        notes=(*_few(rare, folds), *_cut_short(schedule, len(plan.tests)), *sorted(told_by)),
+        notes=(*_few(rare, folds), *_cut_short(schedule, plan, len(table)), *sorted(told_by)),
         seed=seed,
     )
 
@@ -338,8 +351,8 @@ def _advice(
     own = np.array([about.sign * value[n] for n in tried]).reshape(len(tried), len(reference))
     how = {"ratio": ratio, "margin": margin}
     # A training part has 1 / (1 + ratio) of all rows.
-    rare = float(plan.part.counts[plan.part.rare]) / (1 + ratio)
-    priors = priors_for(plan.estimator.name, plan.metric, rare) if prior else None
+    rare = plan.part.counts[plan.part.rare] / (1 + ratio)
+    priors = priors_for(plan.estimator.name, plan.metric, float(rare)) if prior else None
     chances = chances_of(tried, own, reference, **how, priors=priors)
     deciding = "f1" if plan.part.cost is None else "cost"
     thresholds = [d["thresholds"][deciding] for d in rows["nothing"]]
@@ -348,7 +361,7 @@ def _advice(
         value["nothing"],
         metric=plan.metric,
         **how,
-        prevalence=float((plan.part.y == plan.part.rare).mean()),
+        prevalence=table.counts[label] / len(table),
         threshold=float(np.median(thresholds)),
         target=str(table.schema.target),
         label=str(label),

@@ -19,7 +19,7 @@ from synthgen.comparison.ensemble import (
     mean_of,
     recalibrated,
 )
-from synthgen.comparison.parts import Fitted, Part
+from synthgen.comparison.parts import Fitted, Part, thinned
 from synthgen.errors import DataError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.folds import deal
@@ -254,7 +254,7 @@ def _affordable(
 
     Rows are left out of the most frequent classes first.
     """
-    probe = part.rows(_at_most(part, PROBE, np.random.default_rng(child_seed(seed, 0))))
+    probe = part.rows(thinned(part, PROBE, np.random.default_rng(child_seed(seed, 0))))
     began = time.perf_counter()
     every = (*members, PLAIN)
     for fitted in fit_jobs([Job(probe, every, child_seed(seed, 1))])[0]:
@@ -263,23 +263,4 @@ def _affordable(
     jobs = max(1, min(effective_n_jobs(cast(Any, n_jobs)), len(every)))
     left = PLANNED * max(deadline - time.perf_counter(), 0.0) * jobs
     rows = int(len(probe) * left / (seconds * (folds + 1)))
-    return _at_most(part, max(rows, len(probe)), np.random.default_rng(child_seed(seed, 2)))
-
-
-def _at_most(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose at most `rows` rows: all of the rare classes and a sample of the frequent ones."""
-    if rows >= len(part):
-        return np.arange(len(part))
-    counts = np.sort(part.counts)
-    level, left = 0, rows
-    for place, count in enumerate(counts):
-        level = left // (len(counts) - place)
-        if count > level:
-            break
-        left -= int(count)
-    drawn = [
-        own if len(own) <= level else rng.choice(own, level, replace=False)
-        for c in range(part.classes)
-        if len(own := np.flatnonzero(part.y == c))
-    ]
-    return np.sort(np.concatenate(drawn))
+    return thinned(part, max(rows, len(probe)), np.random.default_rng(child_seed(seed, 2)))

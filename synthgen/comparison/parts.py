@@ -27,6 +27,7 @@ class Part:
         rare: Code of the class of interest.
         cost: Cost of a missed row of the class, and cost of a false alarm.
         schema: Kinds of columns of `frame` that the user has set; the others are inferred.
+        weight: Number of rows of the table that each row represents, shape (rows,). None: 1 each.
         made: Cache of objects fitted to exactly these rows, which strategies share; see
             `synthgen.comparison.synthetic.new_rows`.
     """
@@ -39,6 +40,7 @@ class Part:
     rare: int
     cost: tuple[float, float] | None = None
     schema: Schema | None = None
+    weight: np.ndarray | None = None
     made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -51,12 +53,41 @@ class Part:
             frame=self.frame.iloc[where],
             places=self.places[where],
             y=self.y[where],
+            weight=None if self.weight is None else self.weight[where],
             made={},
         )
 
     @property
     def counts(self) -> np.ndarray:
         return np.bincount(self.y, minlength=self.classes)
+
+
+def thinned(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose at most `rows` rows: all of the rare classes and a sample of the frequent ones.
+
+    Args:
+        part: The rows to choose from.
+        rows: Number of rows to keep.
+        rng: Source of the draws.
+
+    Returns:
+        Sorted positions of the rows that are kept.
+    """
+    if rows >= len(part):
+        return np.arange(len(part))
+    counts = np.sort(part.counts)
+    level, left = 0, rows
+    for place, count in enumerate(counts):
+        level = left // (len(counts) - place)
+        if count > level:
+            break
+        left -= int(count)
+    drawn = [
+        own if len(own) <= level else rng.choice(own, level, replace=False)
+        for c in range(part.classes)
+        if len(own := np.flatnonzero(part.y == c))
+    ]
+    return np.sort(np.concatenate(drawn))
 
 
 class Fitted(BaseEstimator):
@@ -80,3 +111,21 @@ class Fitted(BaseEstimator):
         out = np.zeros((len(places), len(self.shift)))
         out[:, np.asarray(self.model.classes_, dtype=np.int64)] = raw
         return natural_shares(out, self.shift)
+
+
+def natural(fitted: Fitted, part: Part) -> Fitted:
+    """Refer probabilities to the class shares of the whole table, if `part` is a sample of it.
+
+    Args:
+        fitted: A classifier whose probabilities refer to the class shares of `part`.
+        part: The rows that it was fitted on.
+
+    Returns:
+        The same classifier, corrected by the weights of the rows; if they have none, as it is.
+    """
+    if part.weight is None:
+        return fitted
+    mass = np.bincount(part.y, part.weight, minlength=part.classes)
+    now, share = part.counts / len(part), mass / mass.sum()
+    more = np.where(share > 0, now / np.where(share > 0, share, 1), 1.0)
+    return Fitted(fitted.coder, fitted.model, fitted.shift * more)

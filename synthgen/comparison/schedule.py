@@ -13,10 +13,10 @@ import numpy as np
 from joblib import delayed, effective_n_jobs
 
 from synthgen.comparison.strategies import Strategy
-from synthgen.comparison.tasks import Plan, task
+from synthgen.comparison.tasks import Plan, rehearse, task
 from synthgen.errors import UsageError
 from synthgen.model_selection.scoring import METRICS
-from synthgen.progress import Progress
+from synthgen.progress import Progress, in_words
 from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
 from synthgen.threads import one_process, results_of
@@ -24,6 +24,9 @@ from synthgen.threads import one_process, results_of
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
 TRYING = 0.5  # share of a time budget after which no untried strategy is started
+REHEARSED = 1_000  # rows of the fits that estimate the time of all splits
+PLANNED = 0.7  # share of a budget to plan with, because estimates are inexact
+CLOSING = 1.0  # seconds from the last fit to the result
 
 
 def check_budget(seconds: Any) -> None:
@@ -44,7 +47,9 @@ class Schedule:
         self.done: dict[tuple[int, str], dict[str, Any]] = {}
         self.pruned: dict[str, str] = {}
         self.splits: int | None = None  # number of splits, if the budget reduces it
-        self.needs: float | None = None  # seconds that all splits need, if the budget reduces them
+        self.needs: float | None = None  # seconds that everything needs, if the budget reduces it
+        self.costs: dict[str, float] = {}  # seconds of a split of `REHEARSED` rows, by strategy
+        self.outside: float | None = None  # seconds of the budget that no split gets
         self.allowed: set[tuple[int, str]] = set()  # work that the budget allows, finished or not
         self.last = time.perf_counter()  # when the last part was added
         self.fingerprint = fingerprint
@@ -53,6 +58,8 @@ class Schedule:
                 content = read_json(self.path)
                 finished = {(d["split"], d["strategy"]): d for d in content["done"]}
                 same = content["fingerprint"] == fingerprint
+                self.costs = {str(n): float(s) for n, s in content.get("costs", {}).items()}
+                self.outside = content.get("outside")
                 [float(d["wall"]) for d in finished.values()]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise UsageError(
@@ -77,7 +84,7 @@ class Schedule:
         self.last = now
         if self.path is not None:
             content = {"fingerprint": self.fingerprint, "done": list(self.done.values())}
-            write_json(self.path, content)
+            write_json(self.path, content | {"costs": self.costs, "outside": self.outside})
 
     @property
     def spent(self) -> float:
@@ -92,28 +99,43 @@ def run(
     budget: float | None,
     resume: str | os.PathLike[str] | None,
     verbose: bool,
-) -> Schedule:
+    *,
+    started: float | None = None,
+) -> tuple[Plan, Schedule]:
+    """Run a plan within a time budget.
+
+    Args:
+        plan: The plan.
+        n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
+        budget: Time limit in seconds, from `started` to the result. None: no limit.
+        resume: Path of the file of finished work. None: there is none.
+        verbose: Whether to show progress.
+        started: Time at which the budget began, on the clock of `time.perf_counter`. None: now.
+
+    Returns:
+        The plan that was run, with fewer rows if the budget is not enough for all, and its results.
+    """
+    started = time.perf_counter() if started is None else started
     schedule = Schedule(resume, plan.fingerprint())
-    # Finished work counts only if the strategy is still the same: a user's object may reuse a name.
-    strategy = {s.name: s.summary for s in plan.strategies}
-    schedule.done = {
-        key: d
-        for key, d in schedule.done.items()
-        if d["summary"] == strategy.get(key[1], d["summary"])
-    }
     # Each process would need its own CUDA context of half a GB, and they would share one GPU.
     gpu = any(s.on_gpu for s in plan.strategies) or on_gpu(plan.estimator.model)
     n_jobs = 1 if gpu else n_jobs
     jobs = 1 if gpu else effective_n_jobs(cast(Any, n_jobs))
     threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-    # With a budget, each split ends before it is decided what runs on the next one. Without a
-    # budget, all splits share one queue.
-    rounds = [[i] for i in range(len(plan.tests))]
-    if budget is None:
-        rounds = [list(range(len(plan.tests)))]
     with Progress(verbose) as progress, one_process(gpu):
+        if budget is not None:
+            progress.start("estimating the time")
+            _rehearse(schedule, plan, n_jobs, threads)
+            if schedule.outside is None:
+                schedule.outside = time.perf_counter() - started + CLOSING
+            budget = max(budget - schedule.outside, 1e-3)
+            plan = _affordable(schedule, plan, budget, jobs, progress)
+        _keep_valid(schedule, plan)
         progress.start("comparing strategies")
-        for splits in rounds:
+        # With a budget, each split ends before it is decided what runs on the next one. Without a
+        # budget, all splits share one queue.
+        every = range(len(plan.tests))
+        for splits in [[*every]] if budget is None else [[i] for i in every]:
             if schedule.splits is not None and splits[0] >= schedule.splits:
                 break
             jobs_of_round = (
@@ -131,23 +153,75 @@ def run(
                 progress.update(done, done + todo, stage=stage, seconds_left=seconds)
             if budget is not None and splits[0] + 1 < len(plan.tests):
                 _prune(schedule, plan, splits[0] + 1, budget, jobs)
-    return schedule
+    return plan, schedule
 
 
-def _left_to_do(
-    schedule: Schedule, plan: Plan, splits: Sequence[int], budget: float | None
-) -> Iterator[tuple[int, list[Strategy]]]:
-    """Yield the unfinished tasks of some splits; strategies that share a synthesizer are one task.
+def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int | None) -> None:
+    """Estimate the time of each strategy on one split of at most `REHEARSED` rows."""
+    small = plan.thinned(REHEARSED)
+    groups = [several for _, several in _tasks(plan, [0])]
+    if not all(s.name in schedule.costs for several in groups for s in several):
+        calls = (delayed(rehearse)(small, several, threads) for several in groups)
+        for found in results_of(calls, n_jobs, ordered=False):
+            schedule.costs |= found
 
-    Finished tasks are visited in their original order, so that a resumed call leaves out the same
-    strategies.
+
+def _affordable(
+    schedule: Schedule, plan: Plan, budget: float, jobs: int, progress: Progress
+) -> Plan:
+    """Leave out rows if 4 splits of all strategies would take too long; say what is to be expected.
+
+    The time of a split is taken to be proportional to its rows, which rather overestimates it.
     """
+    rows, splits = len(plan.part), len(plan.tests)
+    least = len(plan.thinned(REHEARSED).part)
+    each = max(sum(schedule.costs[s.name] for s in plan.strategies), 1e-9) / jobs
+    few = min(LEAST_SPLITS, splits)
+    most = max(int(least * PLANNED * budget / (few * each)), least)
+    fewer = plan.thinned(most)
+    kept, needs = len(fewer.part), max(splits, few / PLANNED) * each * rows / least
+    if kept < rows:
+        schedule.needs = needs
+    if needs > budget:
+        within = max(2, min(splits, int(budget / (each * kept / least))))
+        of = f" on {kept:,} of {rows:,} rows" if kept < rows else ""
+        progress.note(
+            f"All strategies on all {splits} splits need {in_words(needs)}; the time budget is "
+            f"enough for about {within} splits{of}."
+        )
+    return fewer
+
+
+def _keep_valid(schedule: Schedule, plan: Plan) -> None:
+    """Drop finished work of other rows, or of an object that now has another strategy's name."""
+    strategy = {s.name: s.summary for s in plan.strategies}
+    schedule.done = {
+        key: d
+        for key, d in schedule.done.items()
+        if d["summary"] == strategy.get(key[1], d["summary"])
+        and d.get("rows", len(plan.part)) == len(plan.part)
+    }
+
+
+def _tasks(plan: Plan, splits: Sequence[int]) -> list[tuple[int, list[Strategy]]]:
+    """List the tasks of some splits; strategies that share a synthesizer are one task."""
     tasks: dict[tuple[int, str], list[Strategy]] = {}
     for split in splits:
         for strategy in plan.strategies:
             shared = strategy.synthesizer or f"only {strategy.name}"
             tasks.setdefault((split, shared), []).append(strategy)
-    for place, ((split, _), several) in enumerate(tasks.items()):
+    return [(split, several) for (split, _), several in tasks.items()]
+
+
+def _left_to_do(
+    schedule: Schedule, plan: Plan, splits: Sequence[int], budget: float | None
+) -> Iterator[tuple[int, list[Strategy]]]:
+    """Yield the unfinished tasks of some splits.
+
+    Finished tasks are visited in their original order, so that a resumed call leaves out the same
+    strategies.
+    """
+    for place, (split, several) in enumerate(_tasks(plan, splits)):
         names = [s.name for s in several if s.name not in schedule.pruned]
         names = [n for n in names if not failed(schedule, n, before=split)]
         schedule.allowed.update((split, n) for n in names)
@@ -157,8 +231,8 @@ def _left_to_do(
         # The first two tasks always run: a comparison needs one strategy beside doing nothing.
         if budget is not None and split == 0 and place > 1 and spare and spent > TRYING * budget:
             schedule.pruned |= {
-                s.name: f"it was not tried, because simpler strategies took {spent:.0f} of "
-                f"{budget:.0f} s"
+                s.name: f"it was not tried, because simpler strategies took {spent:.0f} s of "
+                f"the time budget"
                 for s in todo
             }
         elif todo:

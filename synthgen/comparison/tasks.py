@@ -12,17 +12,17 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from synthgen.comparison.parts import Part
+from synthgen.comparison.parts import Part, thinned
 from synthgen.comparison.strategies import Strategy
-from synthgen.comparison.tuning import Inner, tune
+from synthgen.comparison.tuning import INNER_FOLDS, Inner, tune
 from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.model_selection.scoring import DECIDED, curves, rank, score
 from synthgen.seeds import child_seed
@@ -71,6 +71,25 @@ class Plan:
         digest.update(json.dumps(plain).encode())
         return digest.hexdigest()
 
+    def thinned(self, rows: int) -> Plan:
+        """Leave out rows of frequent classes at random, so that at most `rows` are left.
+
+        The splits stay the same. Each row is weighted by the number of rows that it represents, so
+        that metrics, thresholds and probabilities refer to the whole table.
+        """
+        kept = thinned(self.part, rows, np.random.default_rng(child_seed(self.seed, 4)))
+        if len(kept) == len(self.part):
+            return self
+        part = self.part.rows(kept)
+        weight = (self.part.counts / np.maximum(part.counts, 1))[part.y]
+        return replace(
+            self,
+            part=replace(part, weight=weight),
+            together=self.together[kept],
+            tests=[test[kept] for test in self.tests],
+            groups=None if self.groups is None else self.groups[kept],
+        )
+
 
 def task(
     plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
@@ -83,10 +102,38 @@ def task(
         return [_tried(plan, split, inner, strategy) for strategy in strategies]
 
 
+def rehearse(plan: Plan, strategies: Sequence[Strategy], threads: int | None) -> dict[str, float]:
+    """Estimate the seconds that strategies which share a synthesizer take on one split.
+
+    Each strategy is built and fitted once on all rows of `plan`, and with a second setting if it
+    has one. A split repeats this for each setting on each inner fold.
+    """
+    limits = nullcontext() if threads is None else threadpool_limits(threads)
+    with limits, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {strategy.name: _seconds(plan, strategy) for strategy in strategies}
+
+
+def _seconds(plan: Plan, strategy: Strategy) -> float:
+    if strategy.missing():
+        return 0.0
+    settings = strategy.settings or len(plan.estimator.settings)
+    marks = [time.perf_counter()]
+    # A strategy that cannot be used says so when it is tried; until then it takes no time.
+    with suppress(Exception):
+        built = strategy.build(plan.part, plan.estimator, child_seed(plan.seed, 5))
+        for setting in range(min(settings, 2)):
+            built(setting).predict_proba(plan.part.places)
+            marks.append(time.perf_counter())
+    first, again = [*np.diff(marks).tolist(), 0.0, 0.0][:2]
+    smaller = len(SHARES) if strategy.name == "nothing" else 0
+    return (INNER_FOLDS + 1 + smaller) * first + INNER_FOLDS * (settings - 1) * again
+
+
 def _tried(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[str, Any]:
     started = time.perf_counter()
     found: dict[str, Any] = {"strategy": strategy.name, "split": split}
-    found["summary"] = strategy.summary
+    found |= {"summary": strategy.summary, "rows": len(plan.part)}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if reason := strategy.missing():
@@ -111,32 +158,37 @@ def _scored(plan: Plan, split: int, inner: Inner, strategy: Strategy) -> dict[st
     test = plan.tests[split]
     tuned = tune(inner, strategy, plan.estimator, (plan.metric, plan.decision))
     is_rare = plan.part.y[test] == plan.part.rare
-    places, cost = plan.part.places[test], plan.part.cost
+    places, cost, weight = plan.part.places[test], plan.part.cost, _weight(plan, test)
     p = tuned.fitted.predict_proba(places)[:, plan.part.rare]
     found: dict[str, Any] = {
         "setting": tuned.setting,
         "inner": tuned.inner,
         "thresholds": tuned.thresholds,
-        "scores": score(is_rare, p, tuned.thresholds, cost),
-        "curves": curves(is_rare, p, cost),
+        "scores": score(is_rare, p, tuned.thresholds, cost, weight),
+        "curves": curves(is_rare, p, cost, weight),
     }
     if plan.groups is not None:
-        found["by"] = _by_group(plan.groups[test], is_rare, p, plan.metric)
+        found["by"] = _by_group(plan.groups[test], is_rare, p, plan.metric, weight)
     if strategy.name == "nothing":
         half = dict.fromkeys(DECIDED, 0.5)
-        found["at_half"] = score(is_rare, p, half, cost)
+        found["at_half"] = score(is_rare, p, half, cost, weight)
         found["thinned"] = _thinned(plan, inner, strategy, tuned.setting, test)
     return found
 
 
+def _weight(plan: Plan, test: np.ndarray) -> np.ndarray | None:
+    return None if plan.part.weight is None else plan.part.weight[test]
+
+
 def _by_group(
-    groups: np.ndarray, is_rare: np.ndarray, p: np.ndarray, metric: str
+    groups: np.ndarray, is_rare: np.ndarray, p: np.ndarray, metric: str, weight: np.ndarray | None
 ) -> dict[str, float]:
     found = {}
     for name in np.unique(groups):
         there = groups == name
         if is_rare[there].any() and not is_rare[there].all():
-            found[str(name)] = rank(is_rare[there], p[there], metric)
+            own = None if weight is None else weight[there]
+            found[str(name)] = rank(is_rare[there], p[there], metric, own)
     return found
 
 
@@ -159,5 +211,6 @@ def _thinned(
             continue
         fewer = strategy.build(train.rows(kept), plan.estimator, child_seed(seed, 4))(setting)
         p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
-        found.append(rank(plan.part.y[test] == train.rare, p, plan.metric))
+        is_rare = plan.part.y[test] == train.rare
+        found.append(rank(is_rare, p, plan.metric, _weight(plan, test)))
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthgen.comparison.parts import Fitted, Part
+from synthgen.comparison.parts import Fitted, Part, natural
 from synthgen.comparison.strategies import Strategy
 from synthgen.errors import DataError
 from synthgen.model_selection.estimators import Estimator
@@ -91,24 +91,27 @@ def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequen
     p = np.full((settings, len(part)), np.nan)
     seeds = [child_seed(inner.seed, 1, f) for f in range(len(tests) + 1)]
     built = strategy.build_all([*inner.trains, part], estimator, seeds)
-    for test in tests:
+    for test, train in zip(tests, inner.trains, strict=True):
         tunable = next(built)
         for setting in range(settings):
-            p[setting, test] = tunable(setting).predict_proba(part.places[test])[:, part.rare]
+            fitted = natural(tunable(setting), train)
+            p[setting, test] = fitted.predict_proba(part.places[test])[:, part.rare]
     sign = METRICS[metrics[0]].sign
+    weights = [None if part.weight is None else part.weight[t] for t in tests]
+    each = list(zip(tests, weights, strict=True))
     values = [
-        np.mean([sign * rank(is_rare[t], p[s, t], metrics[0]) for t in tests])
+        np.mean([sign * rank(is_rare[t], p[s, t], metrics[0], w) for t, w in each])
         for s in range(settings)
     ]
     setting = int(np.argmax(values))
     found = p[setting]
     thresholds = {
-        name: best_threshold(is_rare, found, name, part.cost)
+        name: best_threshold(is_rare, found, name, part.cost, part.weight)
         for name in DECIDED
         if name != "cost" or part.cost is not None
     }
     scores = {
-        name: [score(is_rare[t], found[t], thresholds, part.cost)[name] for t in tests]
+        name: [score(is_rare[t], found[t], thresholds, part.cost, w)[name] for t, w in each]
         for name in metrics
     }
-    return Tuned(next(built)(setting), setting, scores, thresholds)
+    return Tuned(natural(next(built)(setting), part), setting, scores, thresholds)

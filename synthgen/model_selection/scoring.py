@@ -77,6 +77,7 @@ def score(
     p: np.ndarray,
     thresholds: dict[str, float],
     cost: tuple[float, float] | None,
+    weight: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Compute all metrics on one test part.
 
@@ -86,6 +87,7 @@ def score(
         thresholds: For each metric of `DECIDED`, the probability from which a row is predicted as
             rare.
         cost: Cost of a missed rare row, and of a false alarm. None: "cost" is not computed.
+        weight: Weight of each row, shape (rows,). None: all rows have the same weight.
 
     Example:
         >>> found = score(np.array([False, False, True]), np.array([0.1, 0.6, 0.8]),
@@ -93,11 +95,11 @@ def score(
         >>> found["average_precision"], round(found["f1"], 2), found["cost"]
         (1.0, 0.67, 1000.0)
     """
-    found = {name: rank(is_rare, p, name) for name in RANKED}
-    totals = int(is_rare.sum()), int((~is_rare).sum())
+    found = {name: rank(is_rare, p, name, weight) for name in RANKED}
+    totals = counts_at(is_rare, p, -math.inf, weight)
     for name in DECIDED:
         if name != "cost" or cost is not None:
-            hits, alarms = counts_at(is_rare, p, thresholds[name])
+            hits, alarms = counts_at(is_rare, p, thresholds[name], weight)
             found[name] = float(decided(name, hits, alarms, totals, cost))
     return found
 
@@ -126,14 +128,18 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str, weight: np.ndarray | Non
 
 
 def best_threshold(
-    is_rare: np.ndarray, p: np.ndarray, name: str, cost: tuple[float, float] | None = None
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    name: str,
+    cost: tuple[float, float] | None = None,
+    weight: np.ndarray | None = None,
 ) -> float:
     """Find the threshold on the probability that is best for a metric of `DECIDED`.
 
     Args:
         is_rare, p: Class and probability of rows that the model was not trained on, shape (rows,).
         name: The metric.
-        cost: See `score`.
+        cost, weight: See `score`.
 
     Returns:
         The midpoint between two occurring probabilities, or a value above the highest one if it is
@@ -144,7 +150,8 @@ def best_threshold(
         ...                "f1")
         0.30000000000000004
     """
-    return float(best_thresholds(is_rare, p, np.ones((1, len(p))), name, cost)[0])
+    each = np.ones(len(p)) if weight is None else weight
+    return float(best_thresholds(is_rare, p, each[None], name, cost)[0])
 
 
 def best_thresholds(
@@ -176,10 +183,12 @@ def best_thresholds(
     return found
 
 
-def counts_at(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> tuple[int, int]:
+def counts_at(
+    is_rare: np.ndarray, p: np.ndarray, threshold: float, weight: np.ndarray | None = None
+) -> tuple[float, float]:
     """Count hits and false alarms if rows with at least this probability are predicted as rare."""
-    called = p >= threshold
-    return int((called & is_rare).sum()), int((called & ~is_rare).sum())
+    called = (p >= threshold) * (1 if weight is None else weight)
+    return called[is_rare].sum().item(), called[~is_rare].sum().item()
 
 
 def decided(
@@ -207,32 +216,40 @@ def decided(
 
 
 def curves(
-    is_rare: np.ndarray, p: np.ndarray, cost: tuple[float, float] | None
+    is_rare: np.ndarray,
+    p: np.ndarray,
+    cost: tuple[float, float] | None,
+    weight: np.ndarray | None = None,
 ) -> dict[str, list[Any]]:
     """Compute the curves of one test part, at fixed points.
+
+    Args:
+        is_rare, p, cost, weight: See `score`.
 
     Returns:
         "precision" at each of `RECALLS`; "calibration": for each bin between two of `CALIBRATION`,
         the number of rows, the sum of their probabilities and the number of rare rows; and, if
         costs are given, "cost" at each of `THRESHOLDS`.
     """
-    precision, recall, _ = precision_recall_curve(is_rare, p)  # sorted by decreasing recall
+    # Sorted by decreasing recall.
+    precision, recall, _ = precision_recall_curve(is_rare, p, sample_weight=weight)
     best = np.maximum.accumulate(precision)  # best precision at this recall or a higher one
     place = np.searchsorted(-recall, -(RECALLS - 1e-9), side="right") - 1
     bins = np.clip(np.searchsorted(CALIBRATION, p, side="right") - 1, 0, len(CALIBRATION) - 2)
-    size = len(CALIBRATION) - 1
+    size, each = len(CALIBRATION) - 1, 1 if weight is None else weight
     found: dict[str, list[Any]] = {
         "precision": best[place].tolist(),
         "calibration": [
-            np.bincount(bins, minlength=size).tolist(),
-            np.bincount(bins, p, minlength=size).tolist(),
-            np.bincount(bins, is_rare, minlength=size).tolist(),
+            np.bincount(bins, weight, minlength=size).tolist(),
+            np.bincount(bins, p * each, minlength=size).tolist(),
+            np.bincount(bins, is_rare * each, minlength=size).tolist(),
         ],
     }
     if cost is not None:
-        totals = int(is_rare.sum()), int((~is_rare).sum())
+        totals = counts_at(is_rare, p, -math.inf, weight)
         found["cost"] = [
-            float(decided("cost", *counts_at(is_rare, p, t), totals, cost)) for t in THRESHOLDS
+            float(decided("cost", *counts_at(is_rare, p, t, weight), totals, cost))
+            for t in THRESHOLDS
         ]
     return found
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from synthgen.comparison import schedule as schedule
 from synthgen.comparison import synthetic
 from synthgen.comparison.splits import group_ids, outer_splits, training_part
 from synthgen.comparison.strategies import pick
+from synthgen.comparison.tasks import Plan, task
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.model_selection import scoring
 from synthgen.model_selection.estimators import Estimator
@@ -108,6 +108,20 @@ def test_a_weight_of_a_row_ranks_like_as_many_equal_rows(name: str):
     assert scoring.rank(is_rare, p, name, weight) == pytest.approx(repeated)
     assert scoring.rank(is_rare, p, name, np.ones(300)) == scoring.rank(is_rare, p, name)
     assert scoring.rank(is_rare, p, name) != pytest.approx(repeated, abs=1e-4)
+
+
+def test_a_weight_of_a_row_decides_like_as_many_equal_rows() -> None:
+    rng = np.random.default_rng(0)
+    is_rare, p, weight = rng.random(300) < 0.2, rng.random(300), rng.integers(1, 5, 300)
+    more = np.repeat(is_rare, weight), np.repeat(p, weight)
+    cost = (9.0, 2.0)
+    at = {name: scoring.best_threshold(is_rare, p, name, cost, weight) for name in scoring.DECIDED}
+    assert at == {name: scoring.best_threshold(*more, name, cost) for name in scoring.DECIDED}
+    found = scoring.score(is_rare, p, at, cost, weight)
+    assert found == pytest.approx(scoring.score(*more, at, cost))
+    drawn, repeated = scoring.curves(is_rare, p, cost, weight), scoring.curves(*more, cost)
+    for name in ("precision", "calibration", "cost"):
+        np.testing.assert_allclose(drawn[name], repeated[name], err_msg=name)
 
 
 @pytest.mark.parametrize("name", scoring.DECIDED)
@@ -521,25 +535,50 @@ def test_a_budget_never_leaves_out_what_the_product_is_about(
     assert {len(r.values) for r in found.results} == {2}  # all differences on the same splits
 
 
+@dataclass
+class Clock:
+    """A clock that only these jobs move: the seconds of each strategy on a split, and others."""
+
+    now: float = 0.0
+    nothing: float = 1.0
+    class_weight: float = 2.0
+    oversample: float = 4.0
+    reading: float = 0.0
+    rehearsal: float = 0.0
+    said: list[str] = field(default_factory=list)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Seconds of each strategy on a split, in place of those that really go by."""
-    now, seconds, real = (
-        [0.0],
-        {"nothing": 1.0, "class_weight": 2.0, "oversample": 4.0},
-        schedule.task,
-    )
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock in place of the real one."""
+    clock, real, part = Clock(), schedule.task, comparison.training_part
 
     def timed(plan: Any, split: int, strategies: Any, threads: Any) -> list[dict[str, Any]]:
         found = real(plan, split, strategies, threads)
         for d in found:
-            d["seconds"] = seconds[d["strategy"]]
-            now[0] += d["seconds"]
+            d["seconds"] = getattr(clock, d["strategy"])
+            clock.now += d["seconds"]
         return found
 
+    def rehearsed(plan: Any, strategies: Any, threads: Any) -> dict[str, float]:
+        clock.now += clock.rehearsal / 3
+        return {s.name: getattr(clock, s.name) for s in strategies}
+
+    def read(*given: Any) -> Any:
+        clock.now += clock.reading
+        return part(*given)
+
     monkeypatch.setattr(schedule, "task", timed)
-    monkeypatch.setattr(schedule, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    return seconds
+    monkeypatch.setattr(schedule, "rehearse", rehearsed)
+    monkeypatch.setattr(schedule, "CLOSING", 0.0)
+    monkeypatch.setattr(schedule, "time", clock)
+    monkeypatch.setattr(comparison, "time", clock)
+    monkeypatch.setattr(comparison, "training_part", read)
+    monkeypatch.setattr(schedule.Progress, "note", lambda _, said: clock.said.append(said))
+    return clock
 
 
 @pytest.mark.parametrize(
@@ -555,7 +594,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     ],
 )
 def test_another_budget_goes_on_to_what_it_alone_would_have_told(
-    clock: dict[str, float], first: float, then: float, left_out: set[str], tmp_path: Path
+    clock: Clock, first: float, then: float, left_out: set[str], tmp_path: Path
 ) -> None:
     X, y = table()
     how: dict[str, Any] = {"folds": 4, "resume": tmp_path / "kept.json"}
@@ -569,19 +608,87 @@ def test_another_budget_goes_on_to_what_it_alone_would_have_told(
 
 
 def test_a_budget_has_fewer_splits_of_every_strategy_before_it_leaves_one_out(
-    clock: dict[str, float],
+    clock: Clock,
 ) -> None:
     X, y = table()
     found = quick(X, y, folds=4, repeats=2, time_budget=45.0)  # 7 s for each of 8 splits
     assert (found.pruned, found.splits) == ({}, 6)
     assert {len(r.values) for r in found.results} == {6}
     assert "all strategies on all 8 splits need about 1 min: allow more time" in found.notes
-    assert clock == {"nothing": 1.0, "class_weight": 2.0, "oversample": 4.0}
+    assert clock.now == 42.0
+    assert clock.said == [
+        "All strategies on all 8 splits need about 56 s; the time budget is enough for about 6 "
+        "splits."
+    ]
     assert not any("allow more time" in note for note in quick(X, y, folds=4).notes)
 
 
+def test_a_budget_counts_all_that_is_done_before_and_after_the_fits(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = table()
+    alone = quick(X, y, folds=4, time_budget=16.0)
+    assert clock.now <= 16
+    clock.now, clock.reading, clock.rehearsal = 1000.0, 9.0, 12.0
+    monkeypatch.setattr(schedule, "CLOSING", 5.0)
+    found = quick(X, y, folds=4, time_budget=16.0 + 9 + 12 + 5)
+    assert same(found, alone)
+    assert clock.now + 5 <= 1000 + 16 + 9 + 12 + 5
+    assert quick(X, y, folds=4, time_budget=16.0).splits < alone.splits
+
+
+def test_a_budget_leaves_out_rows_of_frequent_classes_before_splits_or_strategies(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(schedule, "REHEARSED", 100)  # 7 s for a split of 100 rows
+    X, y = table()
+    how: dict[str, Any] = {"folds": 4, "resume": tmp_path / "kept.json"}
+    found = quick(X, y, **how, time_budget=60.0)  # 4 splits of 240 rows take 67 s
+    assert (found.pruned, found.splits, found.rows, found.rare) == ({}, 4, 240, 40)
+    kept = int(100 * schedule.PLANNED * 60 / (4 * 7))
+    assert clock.said == [
+        f"All strategies on all 4 splits need about 96 s; the time budget is enough for about 4 "
+        f"splits on {kept} of 240 rows."
+    ]
+    assert any(f"{kept} of 240 rows were used" in note for note in found.notes)
+    ran = f"The time budget was enough for {kept} of 240 rows only; --time-budget 120 runs all."
+    assert found.recommendation.certainty.endswith(ran)
+    whole = quick(X, y, **how)  # what is finished on fewer rows does not count
+    assert same(whole, quick(X, y, folds=4))
+    assert not same(whole, found)
+
+
+def test_a_part_of_the_rows_stands_for_the_whole_table() -> None:
+    X, y = table(6000, 300, gap=2.0)
+    every, root = pick(["nothing"])[:1], seed_sequence(0)
+    _, part = training_part(Table.of_xy(X, y))
+    together = group_ids(part)
+    tests = outer_splits(part, together, 3, 1, root)
+    model = Estimator.of(LogisticRegression())
+    plan = Plan(part, together, model, "average_precision", "f1", every, tests, root, None)
+    fewer = plan.thinned(2000)
+    assert (len(fewer.part), fewer.part.counts[part.rare]) == (2000, 300)
+    assert fewer.part.weight is not None
+    assert fewer.part.weight.sum() == pytest.approx(6000)
+    unweighted = replace(fewer, part=replace(fewer.part, weight=None))
+    whole, few, wrong = (
+        [task(one, split, every, None)[0] for split in range(3)]
+        for one in (plan, fewer, unweighted)
+    )
+
+    def mean(found: list[dict[str, Any]], name: str) -> float:
+        return float(np.mean([d["scores"][name] for d in found]))
+
+    for name in ("average_precision", "log_loss", "f1"):
+        assert mean(few, name) == pytest.approx(mean(whole, name), rel=0.05), name
+        assert mean(wrong, name) != pytest.approx(mean(whole, name), rel=0.2), name
+    rows, total, rare = np.sum([d["curves"]["calibration"] for d in few], axis=(0, 2))
+    assert rows == pytest.approx(6000)
+    assert total == pytest.approx(rare, rel=0.05)  # its probabilities are those of the whole table
+
+
 def test_a_budget_is_not_stretched_by_an_interruption(
-    clock: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = table()
     how: dict[str, Any] = {"folds": 4, "time_budget": 16.0}
