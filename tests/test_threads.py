@@ -15,8 +15,10 @@ from joblib.parallel import ThreadingBackend
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from synthgen import TVAE, audit, augment
+from synthgen import TVAE, ImbalancedClassifier, audit, augment, compare
 from synthgen.threads import NETWORK, one_process, results_of, threads_for
+
+BOOSTING = HistGradientBoostingClassifier(max_iter=2)
 
 
 @pytest.fixture
@@ -51,8 +53,10 @@ def test_an_error_puts_them_back_too():
     [
         lambda X, y: audit(X, y),
         lambda X, y: augment(X, y, synthesizer="bootstrap", random_state=0),
+        lambda X, y: compare(X, y, strategies=[], estimator=BOOSTING, folds=2, repeats=1),
+        lambda X, y: ImbalancedClassifier(members=[BOOSTING]).fit(X, y),
     ],
-    ids=["audit", "augment"],
+    ids=["audit", "augment", "compare", "auto"],
 )
 def test_boosting_of_a_small_table_has_one_thread(
     call: Callable[[pd.DataFrame, list[str]], Any], monkeypatch: pytest.MonkeyPatch

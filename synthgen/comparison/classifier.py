@@ -37,7 +37,7 @@ from synthgen.tables.calls import checked_weight, features_and_classes, without_
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
-from synthgen.threads import check_jobs
+from synthgen.threads import TREES, check_jobs, threads_for
 
 
 @final
@@ -174,19 +174,20 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self._check_parameters()
         members = members_of(self.members)
         label, part = training_part(table, self.label, cost, self.schema)
-        if self.savable:
-            refuse_unsavable(members)
         deadline = None if self.time_budget is None else started + self.time_budget
-        found = cross_fit(
-            part,
-            group_ids(part, groups),
-            members,
-            child_seed(seed, 0),
-            weight=weight,
-            n_jobs=self.n_jobs,
-            deadline=deadline,
-            verbose=self.verbose,
-        )
+        with threads_for(part.places.size, TREES):  # too many would wait in a busy loop
+            if self.savable:
+                refuse_unsavable(members)
+            found = cross_fit(
+                part,
+                group_ids(part, groups),
+                members,
+                child_seed(seed, 0),
+                weight=weight,
+                n_jobs=self.n_jobs,
+                deadline=deadline,
+                verbose=self.verbose,
+            )
         self._conclude(part, label, members, found)
         self.known_ = part.known
         self.target_ = table.schema.target if getattr(y, "name", None) is not None else None

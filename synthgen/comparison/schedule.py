@@ -19,7 +19,7 @@ from synthgen.model_selection.scoring import METRICS
 from synthgen.progress import Progress, in_words
 from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
-from synthgen.threads import one_process, results_of
+from synthgen.threads import TREES, one_process, results_of
 
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
@@ -121,7 +121,8 @@ def run(
     gpu = any(s.on_gpu for s in plan.strategies) or on_gpu(plan.estimator.model)
     n_jobs = 1 if gpu else n_jobs
     jobs = 1 if gpu else effective_n_jobs(cast(Any, n_jobs))
-    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+    # More threads than the table needs would wait for one another in a busy loop.
+    threads = max(1, min((os.cpu_count() or 1) // jobs, int(plan.part.places.size / TREES)))
     with Progress(verbose) as progress, one_process(gpu):
         if budget is not None:
             progress.start("estimating the time")
@@ -156,7 +157,7 @@ def run(
     return plan, schedule
 
 
-def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int | None) -> None:
+def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int) -> None:
     """Estimate the time of each strategy on one split of at most `REHEARSED` rows."""
     small = plan.thinned(REHEARSED)
     groups = [several for _, several in _tasks(plan, [0])]

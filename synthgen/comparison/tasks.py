@@ -12,7 +12,7 @@ import re
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -92,24 +92,22 @@ class Plan:
 
 
 def task(
-    plan: Plan, split: int, strategies: Sequence[Strategy], threads: int | None
+    plan: Plan, split: int, strategies: Sequence[Strategy], threads: int
 ) -> list[dict[str, Any]]:
     """Run strategies that share a synthesizer on one split; return plain values."""
-    limits = nullcontext() if threads is None else threadpool_limits(threads)
-    with limits:
+    with threadpool_limits(threads):
         test, seed = plan.tests[split], child_seed(plan.seed, 2, split)
         inner = Inner.of(plan.part.rows(~test), plan.together[~test], seed)
         return [_tried(plan, split, inner, strategy) for strategy in strategies]
 
 
-def rehearse(plan: Plan, strategies: Sequence[Strategy], threads: int | None) -> dict[str, float]:
+def rehearse(plan: Plan, strategies: Sequence[Strategy], threads: int) -> dict[str, float]:
     """Estimate the seconds that strategies which share a synthesizer take on one split.
 
     Each strategy is built and fitted once on all rows of `plan`, and with a second setting if it
     has one. A split repeats this for each setting on each inner fold.
     """
-    limits = nullcontext() if threads is None else threadpool_limits(threads)
-    with limits, warnings.catch_warnings():
+    with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {strategy.name: _seconds(plan, strategy) for strategy in strategies}
 

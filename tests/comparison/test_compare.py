@@ -672,8 +672,7 @@ def test_a_part_of_the_rows_stands_for_the_whole_table() -> None:
     assert fewer.part.weight.sum() == pytest.approx(6000)
     unweighted = replace(fewer, part=replace(fewer.part, weight=None))
     whole, few, wrong = (
-        [task(one, split, every, None)[0] for split in range(3)]
-        for one in (plan, fewer, unweighted)
+        [task(one, split, every, 1)[0] for split in range(3)] for one in (plan, fewer, unweighted)
     )
 
     def mean(found: list[dict[str, Any]], name: str) -> float:
