@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
+from synthgen.metrics.score import Score
+
 # The battery score is 1 for rows as good as real ones, 0 for independent columns. It passes if it
 # is at most LIKE_REAL below 1 and its interval lies above HALF_REAL; below HALF_REAL it fails.
 LIKE_REAL, HALF_REAL = 0.05, 0.5
 # Share of the average precision that remains if synthetic rows replace the real ones: it passes
 # from KEEPS, fails below KEEPS_SOME, and is undecided if the interval is wider than SURE.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
+MOST_TIMES = 100  # an estimate of more rows than this many times the test rows is not given
 # Smallest number of test rows of the class for a meaningful average precision.
 FEW = 5
 # Excess of an attack: its ROC-AUC minus that of the same attack on fresh real rows. A significant
@@ -87,3 +92,34 @@ ALL_RULES = (
     "Without a holdout, utility and privacy can fail but not pass. The same holds for a part whose "
     "tables share rows.",
 )
+
+
+def needed(ratio: Score, tested: int, held_out: bool) -> str:
+    """Say about how many test rows of the class would decide on utility.
+
+    A simple estimate: the interval shrinks with the square root of the number of rows, until it is
+    narrow enough or no longer contains what a pass needs.
+
+    Args:
+        ratio: The undecided share of the average precision, with its interval.
+        tested: Number of test rows of the class.
+        held_out: Whether the synthesizer has not seen them.
+
+    Returns:
+        A clause; without a number if that would be over 100 times as many rows.
+
+    Example:
+        >>> share = Score("utility.replace.ap_ratio", "forest", 0.97, 1.0, "higher", (0.86, 1.07))
+        >>> needed(share, 45, held_out=True)
+        'about 200 test rows of the class would decide; you have 45'
+    """
+    low, high = ratio.interval or (0.0, 1.0)
+    away = max(abs(ratio.value - KEEPS), 1e-9)
+    times = min((high - low) / SURE, (high - low) / 2 / away) ** 2
+    if not held_out:
+        return "a holdout would decide"
+    if times > MOST_TIMES:
+        return f"far more than {tested:,} test rows of the class would decide"
+    power = 10 ** math.floor(math.log10(times * tested))
+    rows = math.ceil(times * tested / power) * power
+    return f"about {rows:,} test rows of the class would decide; you have {tested:,}"

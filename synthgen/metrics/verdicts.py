@@ -6,7 +6,6 @@ from all verdicts is made in `synthgen.metrics.advice`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +27,7 @@ from synthgen.metrics.limits import (
     SOME_EXCESS,
     SURE,
     WIDER,
+    needed,
 )
 from synthgen.metrics.score import Part, Score
 
@@ -40,7 +40,6 @@ EXCESS, RECOGNISED, COPIES, NEARER_TO_TRAIN = (
     "privacy.copies",
     "privacy.nearer_to_train",
 )
-MOST_TIMES = 100  # an estimate of more rows than this many times the test rows is not given
 PRIVACY_TESTS = (EXCESS, RECOGNISED, NEARER_TO_TRAIN, COPIES, "privacy.near_copies")
 
 
@@ -224,37 +223,6 @@ def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
         return _Tested("passes", ratio, worth)
     some = high >= KEEPS or ratio.value >= KEEPS_SOME
     return _Tested("falls short" if some else "fails", ratio, worth)
-
-
-def needed(ratio: Score, tested: int, held_out: bool) -> str:
-    """Say about how many test rows of the class would decide on utility.
-
-    A simple estimate: the interval shrinks with the square root of the number of rows, until it is
-    narrow enough or no longer contains what a pass needs.
-
-    Args:
-        ratio: The undecided share of the average precision, with its interval.
-        tested: Number of test rows of the class.
-        held_out: Whether the synthesizer has not seen them.
-
-    Returns:
-        A clause; without a number if that would be over 100 times as many rows.
-
-    Example:
-        >>> share = Score("utility.replace.ap_ratio", "forest", 0.97, 1.0, "higher", (0.86, 1.07))
-        >>> needed(share, 45, held_out=True)
-        'about 200 test rows of the class would decide; you have 45'
-    """
-    low, high = ratio.interval or (0.0, 1.0)
-    away = max(abs(ratio.value - KEEPS), 1e-9)
-    times = min((high - low) / SURE, (high - low) / 2 / away) ** 2
-    if not held_out:
-        return "a holdout would decide"
-    if times > MOST_TIMES:
-        return f"far more than {tested:,} test rows of the class would decide"
-    power = 10 ** math.floor(math.log10(times * tested))
-    rows = math.ceil(times * tested / power) * power
-    return f"about {rows:,} test rows of the class would decide; you have {tested:,}"
 
 
 # --- privacy ------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from synthgen.metrics import (
     attacks,
     battery,
     detectors,
+    limits,
     privacy,
     samples,
     two_sample,
@@ -421,7 +422,7 @@ def test_how_many_test_rows_would_decide(
     value: float, low: float, high: float, tested: int, said: str
 ):
     ratio = Score("utility.replace.ap_ratio", "forest", value, 1.0, "higher", (low, high), 0.2)
-    more = verdicts.needed(ratio, tested, held_out=True)
+    more = limits.needed(ratio, tested, held_out=True)
     assert more.startswith(f"{said} of the class would decide")
     assert ("you have" in more) == ("about" in more)
     if "about" in more:  # with so many rows the rule decides: the interval shrinks as told
@@ -432,7 +433,7 @@ def test_how_many_test_rows_would_decide(
         few = [replace(narrow, name=f"utility.{n}") for n in ("replace.average_precision",)]
         assert verdicts.of_utility(Part([ratio, *few]), "yes", tested, True).outcome == "undecided"
         assert verdicts.of_utility(Part([narrow, *few]), "yes", rows, True).outcome != "undecided"
-    assert verdicts.needed(ratio, tested, held_out=False) == "a holdout would decide"
+    assert limits.needed(ratio, tested, held_out=False) == "a holdout would decide"
 
 
 PARTS = ("fidelity", "utility", "privacy")
