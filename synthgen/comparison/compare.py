@@ -102,8 +102,9 @@ def compare(
             Rows of a group are kept in the same fold.
         by: Name of a column of `X` with at most 50 values; the metric is also reported for each.
         cost: {"fn": cost of a missed row, "fp": cost of a false alarm}, to compare decisions by.
-        time_budget: Time limit in seconds. First the number of splits is reduced, to at least 4;
-            then strategies are left out (never nothing, auto or synthgen).
+        time_budget: Time limit in seconds, from the call to the result. A short one first leaves
+            out splits (4 stay), then rows of frequent classes (the others are weighted), then
+            strategies, and then splits down to 2; never nothing, auto or synthgen. None: no limit.
         prior: Whether the probabilities also use what `auto` gained on other tables (for average
             precision, "hgb", "rf" and "lr", and 10 to 300 training rows of the class). With it,
             too, a strategy is recommended only if the scores on this table alone support it.

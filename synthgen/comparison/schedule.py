@@ -186,10 +186,12 @@ def _affordable(
     if needs > budget:
         within = max(2, min(splits, int(budget / (each * kept / least))))
         of = f" on {kept:,} of {rows:,} rows" if kept < rows else ""
-        progress.note(
-            f"All strategies on all {splits} splits need {in_words(needs)}; the time budget is "
-            f"enough for about {within} splits{of}."
-        )
+        rest = f"the time budget is enough for about {within} splits{of}"
+        always = [s.name for s in plan.strategies if s.name in KEPT]
+        shortest = 2 * sum(schedule.costs[name] for name in always) / jobs * kept / least
+        if shortest > budget:
+            rest = f"2 splits of {', '.join(always)}{of}, which always run, {in_words(shortest)}"
+        progress.note(f"All strategies on all {splits} splits need {in_words(needs)}; {rest}.")
     return fewer
 
 

@@ -634,7 +634,12 @@ def test_a_budget_counts_all_that_is_done_before_and_after_the_fits(
     found = quick(X, y, folds=4, time_budget=16.0 + 9 + 12 + 5)
     assert same(found, alone)
     assert clock.now + 5 <= 1000 + 16 + 9 + 12 + 5
+    clock.said.clear()
     assert quick(X, y, folds=4, time_budget=16.0).splits < alone.splits
+    assert clock.said == [
+        "All strategies on all 4 splits need about 40 s; 2 splits of nothing, which always run, "
+        "about 2 s."
+    ]
 
 
 def test_a_budget_leaves_out_rows_of_frequent_classes_before_splits_or_strategies(
