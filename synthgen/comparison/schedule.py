@@ -176,7 +176,8 @@ def _affordable(
     """
     rows, splits = len(plan.part), len(plan.tests)
     least = len(plan.thinned(REHEARSED).part)
-    each = max(sum(schedule.costs[s.name] for s in plan.strategies), 1e-9) / jobs
+    tasks = [sum(schedule.costs[s.name] for s in several) for _, several in _tasks(plan, [0])]
+    each = max(sum(tasks) / jobs, *tasks, 1e-9)  # a split lasts as long as its longest task
     few = min(LEAST_SPLITS, splits)
     most = max(int(least * PLANNED * budget / (few * each)), least)
     fewer = plan.thinned(most)
