@@ -658,9 +658,10 @@ def test_a_budget_leaves_out_rows_of_frequent_classes_before_splits_or_strategie
     assert any(f"{kept} of 240 rows were used" in note for note in found.notes)
     ran = f"The time budget was enough for {kept} of 240 rows only; --time-budget 120 runs all."
     assert found.recommendation.certainty.endswith(ran)
+    before = clock.now
     whole = quick(X, y, **how)  # what is finished on fewer rows does not count
-    assert same(whole, quick(X, y, folds=4))
-    assert not same(whole, found)
+    assert clock.now == before + 4 * 7
+    assert not any("rows were used" in note for note in whole.notes)
 
 
 def test_a_part_of_the_rows_stands_for_the_whole_table() -> None:
