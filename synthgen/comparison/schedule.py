@@ -24,7 +24,7 @@ from synthgen.threads import TREES, one_process, results_of
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
 TRYING = 0.5  # share of a time budget after which no untried strategy is started
-REHEARSED = 1_000  # rows of the fits that estimate the time of all splits
+REHEARSED = 300, 1_000  # rows of the fits that estimate the time of all splits
 PLANNED = 0.7  # share of a budget to plan with, because estimates are inexact
 CLOSING = 1.0  # seconds from the last fit to the result
 
@@ -48,7 +48,7 @@ class Schedule:
         self.pruned: dict[str, str] = {}
         self.splits: int | None = None  # number of splits, if the budget reduces it
         self.needs: float | None = None  # seconds that everything needs, if the budget reduces it
-        self.costs: dict[str, float] = {}  # seconds of a split of `REHEARSED` rows, by strategy
+        self.costs: dict[int, dict[str, float]] = {}  # seconds of a split, by rows and strategy
         self.outside: float | None = None  # seconds of the budget that no split gets
         self.allowed: set[tuple[int, str]] = set()  # work that the budget allows, finished or not
         self.last = time.perf_counter()  # when the last part was added
@@ -58,7 +58,7 @@ class Schedule:
                 content = read_json(self.path)
                 finished = {(d["split"], d["strategy"]): d for d in content["done"]}
                 same = content["fingerprint"] == fingerprint
-                self.costs = {str(n): float(s) for n, s in content.get("costs", {}).items()}
+                self.costs = {int(n): dict(of) for n, of in content.get("costs", {}).items()}
                 self.outside = content.get("outside")
                 [float(d["wall"]) for d in finished.values()]
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -158,13 +158,18 @@ def run(
 
 
 def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int) -> None:
-    """Estimate the time of each strategy on one split of at most `REHEARSED` rows."""
-    small = plan.thinned(REHEARSED)
+    """Estimate the time of each strategy on one split of few rows, and of some more."""
     groups = [several for _, several in _tasks(plan, [0])]
-    if not all(s.name in schedule.costs for several in groups for s in several):
-        calls = (delayed(rehearse)(small, several, threads) for several in groups)
-        for found in results_of(calls, n_jobs, ordered=False):
-            schedule.costs |= found
+    plans = {len(small.part): small for small in map(plan.thinned, REHEARSED)}
+    todo = [
+        (size, several)
+        for size in plans
+        for several in groups
+        if not all(s.name in schedule.costs.get(size, {}) for s in several)
+    ]
+    calls = (delayed(rehearse)(plans[size], several, threads) for size, several in todo)
+    for (size, _), found in zip(todo, results_of(calls, n_jobs), strict=True):
+        schedule.costs[size] = schedule.costs.get(size, {}) | found
 
 
 def _affordable(
@@ -172,28 +177,53 @@ def _affordable(
 ) -> Plan:
     """Leave out rows if 4 splits of all strategies would take too long; say what is to be expected.
 
-    The time of a split is taken to be proportional to its rows, which rather overestimates it.
+    The time of a split grows with its rows along a straight line through the two rehearsals.
     """
-    rows, splits = len(plan.part), len(plan.tests)
-    least = len(plan.thinned(REHEARSED).part)
-    tasks = [sum(schedule.costs[s.name] for s in several) for _, several in _tasks(plan, [0])]
-    each = max(sum(tasks) / jobs, *tasks, 1e-9)  # a split lasts as long as its longest task
-    few = min(LEAST_SPLITS, splits)
-    most = max(int(least * PLANNED * budget / (few * each)), least)
+    every, rows, splits = [s.name for s in plan.strategies], len(plan.part), len(plan.tests)
+    few, least = min(LEAST_SPLITS, splits), min(rows, REHEARSED[-1])
+    first, slope = _line(schedule, plan, every, jobs)
+    most = least
+    if first + slope * rows <= PLANNED * budget / few:
+        most = rows
+    elif slope > 0:
+        most = max(least, int((PLANNED * budget / few - first) / slope))
     fewer = plan.thinned(most)
-    kept, needs = len(fewer.part), max(splits, few / PLANNED) * each * rows / least
+    kept, needs = len(fewer.part), max(splits, few / PLANNED) * (first + slope * rows)
     if kept < rows:
         schedule.needs = needs
     if needs > budget:
-        within = max(2, min(splits, int(budget / (each * kept / least))))
+        within = max(2, min(splits, int(budget / max(first + slope * kept, 1e-9))))
         of = f" on {kept:,} of {rows:,} rows" if kept < rows else ""
         rest = f"the time budget is enough for about {within} splits{of}"
-        always = [s.name for s in plan.strategies if s.name in KEPT]
-        shortest = 2 * sum(schedule.costs[name] for name in always) / jobs * kept / least
+        always = [name for name in every if name in KEPT]
+        first, slope = _line(schedule, plan, always, jobs)
+        shortest = 2 * (first + slope * kept)
         if shortest > budget:
-            rest = f"2 splits of {', '.join(always)}{of}, which always run, {in_words(shortest)}"
+            names = ", ".join(always)
+            rest = f"2 splits of {names}{of}, which always run, {in_words(shortest)}"
+            if len(always) > 1:
+                why = f"2 splits of {names} take the whole time budget, so it was not tried"
+                schedule.pruned |= {name: why for name in every if name not in always}
         progress.note(f"All strategies on all {splits} splits need {in_words(needs)}; {rest}.")
     return fewer
+
+
+def _line(schedule: Schedule, plan: Plan, names: Sequence[str], jobs: int) -> tuple[float, float]:
+    """Fit the seconds of a split of some strategies as (seconds, seconds for each row)."""
+
+    def seconds(size: int) -> float:
+        cost = schedule.costs[size]
+        tasks = [
+            sum(cost[s.name] for s in several if s.name in names)
+            for _, several in _tasks(plan, [0])
+        ]
+        return max(sum(tasks) / jobs, *tasks)  # a split lasts as long as its longest task
+
+    few, more = min(schedule.costs), max(schedule.costs)
+    slope = 0.0
+    if few < more:
+        slope = min(max(seconds(more) - seconds(few), 0.0) / (more - few), seconds(more) / more)
+    return seconds(more) - slope * more, slope
 
 
 def _keep_valid(schedule: Schedule, plan: Plan) -> None:

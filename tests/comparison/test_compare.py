@@ -531,6 +531,7 @@ def test_a_budget_never_leaves_out_what_the_product_is_about(
     found = quick(X, y, strategies=some, time_budget=1e-3, folds=4)
     assert found.strategies == ["nothing", "threshold", "undersample"]
     assert set(found.pruned) == {"class_weight", "oversample"}
+    assert "2 splits of nothing, undersample take the whole" in found.pruned["oversample"]
     assert found.splits == 2
     assert {len(r.values) for r in found.results} == {2}  # all differences on the same splits
 
@@ -545,6 +546,7 @@ class Clock:
     oversample: float = 4.0
     reading: float = 0.0
     rehearsal: float = 0.0
+    growth: float = 0.0  # of the seconds, if a table has 100 rows more than 100
     said: list[str] = field(default_factory=list)
 
     def perf_counter(self) -> float:
@@ -565,7 +567,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     def rehearsed(plan: Any, strategies: Any, threads: Any) -> dict[str, float]:
         clock.now += clock.rehearsal / 3
-        return {s.name: getattr(clock, s.name) for s in strategies}
+        rows = 1 + clock.growth * (len(plan.part) / 100 - 1)
+        return {s.name: getattr(clock, s.name) * rows for s in strategies}
 
     def read(*given: Any) -> Any:
         clock.now += clock.reading
@@ -645,14 +648,15 @@ def test_a_budget_counts_all_that_is_done_before_and_after_the_fits(
 def test_a_budget_leaves_out_rows_of_frequent_classes_before_splits_or_strategies(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(schedule, "REHEARSED", 100)  # 7 s for a split of 100 rows
+    monkeypatch.setattr(schedule, "REHEARSED", (50, 100))
     X, y = table()
+    clock.growth = 0.5  # 7 s for a split of 100 rows, 3.5 s more for each 100 more
     how: dict[str, Any] = {"folds": 4, "resume": tmp_path / "kept.json"}
-    found = quick(X, y, **how, time_budget=60.0)  # 4 splits of 240 rows take 67 s
+    found = quick(X, y, **how, time_budget=60.1)  # 4 splits of 240 rows take 48 s
     assert (found.pruned, found.splits, found.rows, found.rare) == ({}, 4, 240, 40)
-    kept = int(100 * schedule.PLANNED * 60 / (4 * 7))
+    kept = 200  # 4 splits of 10.5 s: 0.7 of 60 s
     assert clock.said == [
-        f"All strategies on all 4 splits need about 96 s; the time budget is enough for about 4 "
+        f"All strategies on all 4 splits need about 68 s; the time budget is enough for about 4 "
         f"splits on {kept} of 240 rows."
     ]
     assert any(f"{kept} of 240 rows were used" in note for note in found.notes)
