@@ -117,6 +117,20 @@ def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
     assert set(cost) == {"seconds", "cpu seconds"}
 
 
+def test_peers_get_no_missing_cell_and_their_rows_get_them_back(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(EVALUATION))
+    peers, run = importlib.import_module("peers"), benchmark("peers/run")
+    some = {"dose": [0.25, None, 1.5], "age": [31, 7, 55], "town": ["Ulm", None, "Bonn"]}
+    frame = pd.DataFrame({**some, "target": ["a", "b", "a"]})
+    filled = run.filled(frame)
+    assert filled["dose"].tolist() == [0.25, 0.875, 1.5]
+    assert not filled.isna().any(axis=None)
+    pd.testing.assert_frame_equal(run.emptied(filled), frame)
+    # As a package may hand them back: floats for whole numbers, too many decimals.
+    made = frame.assign(dose=[0.251, None, 1.499], age=[30.6, 7.2, 55.0])
+    pd.testing.assert_frame_equal(peers.restored(made, frame), frame)
+
+
 @pytest.mark.slow
 def test_the_benchmark_in_two_processes_has_the_lines_of_one(tmp_path: Path):
     rng = np.random.default_rng(0)

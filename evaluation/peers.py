@@ -1,0 +1,216 @@
+"""How do rows of synthgen stand beside those of other packages: same splits, same judges?
+
+    for NAME in sdv imbalanced-learn arfpy mostlyai-engine seqtrees datasynthesizer; do
+        python -m venv ENVS/$NAME && ENVS/$NAME/bin/pip install -r evaluation/peers/$NAME.txt
+    done
+    OMP_NUM_THREADS=1 python evaluation/peers.py --data-dir DIR --envs ENVS
+
+Each package lives in an environment of its own and is called on Parquet files by peers/run.py, as
+synthgen is. All have their defaults, one thread, and ten minutes for a fit; all learn the same
+rows, all classes together, and make as many. At most 2,500 rows of a table are learned, so that one
+core can run all of them in an hour; all its other rows are held out. The tables:
+
+- adult (levels; the official split), magic (numbers), default_credit (many equal cells; its codes
+  as levels, as in publications): publications judge by them. They had a say in synthgen's defaults;
+- credit_data (numbers and levels, missing cells; half of its 4,454 rows), nafld_death (numbers,
+  missing cells, values that many rows hold): no default of synthgen was chosen on them.
+
+Packages that take no missing cells get them as a level, and for a number as the median and a column
+that marks them; the rows that they make are turned back. The numbers of all rows are rounded to the
+decimals of the training column. Figures:
+
+- c2st train, c2st test: the published detector (`published.py`; XGBoost, 3-fold; 1 is best), to
+  the training and to the held-out rows;
+- battery: four detectors (`synthgen.metrics.battery`), relative to real rows (1) and independent
+  columns (0); the smallest counts;
+- tstr, tstr real: AUC on held-out rows of XGBoost (100 trees, 6 deep) that learns the made rows, or
+  the training rows;
+- nearer: share of made rows nearer to a training than to a held-out row (0.5 is best).
+
+real: held-out rows in the place of made ones, judged by the others. independent: the training rows,
+each column shuffled by itself. A failure is a line, too. Each line is written to peers.jsonl as
+soon as it is there; what the file holds is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import published
+from bars import commit
+from battery import measured, plain
+from fidelity import independent, nearer
+
+HERE = Path(__file__).parent
+MOST_ROWS, LIMIT = 2_500, 600
+MOST_DECIMALS = 9
+TABLES = ("credit_data", "nafld_death", "magic", "adult", "default_credit")
+CODES = {
+    "default_credit": ["SEX", "EDUCATION", "MARRIAGE", *(f"PAY_{i}" for i in (0, *range(2, 7)))]
+}
+# The quick ones first, for a run that is cut short. None: the environment of synthgen.
+ENVIRONMENTS: dict[str, str | None] = {
+    "real": None,
+    "independent": None,
+    "synthgen trees": None,
+    "synthgen bootstrap": None,
+    "SMOTE-NC": "imbalanced-learn",
+    "GaussianCopula": "sdv",
+    "arfpy": "arfpy",
+    "seqtrees": "seqtrees",
+    "synthgen tvae": None,
+    "TVAE of SDV": "sdv",
+    "synthgen ctgan": None,
+    "ctgan": "sdv",  # which requires it
+    "synthgen tabflow": None,
+    "mostlyai-engine": "mostlyai-engine",
+    "DataSynthesizer": "datasynthesizer",
+}
+Line = dict[str, Any]
+
+
+def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows to learn from, and all others; columns of levels hold text."""
+    if name == "adult":
+        files = [pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test")]
+        train, held = (f.sample(frac=1, random_state=seed, ignore_index=True) for f in files)
+        train = train.iloc[:MOST_ROWS]
+    else:
+        whole = pd.read_parquet(folder / f"{name}.parquet")
+        whole = whole.sample(frac=1, random_state=seed, ignore_index=True)
+        cut = min(MOST_ROWS, len(whole) // 2)
+        train, held = whole.iloc[:cut], whole.iloc[cut:].reset_index(drop=True)
+    out = []
+    for frame in (train, held):
+        texts = {
+            c: frame[c].astype(object).where(frame[c].isna(), frame[c].astype(str))
+            for c in frame
+            if c in ("target", *CODES.get(name, ())) or not pd.api.types.is_numeric_dtype(frame[c])
+        }
+        texts = {c: text.where(text.notna(), None) for c, text in texts.items()}
+        out.append(frame.assign(**texts))
+    return out[0], out[1]
+
+
+def decimals(column: pd.Series) -> int:
+    """The most decimals of a number of it."""
+    values = column.dropna().to_numpy(dtype=float)
+    known = (n for n in range(MOST_DECIMALS) if np.allclose(values, values.round(n), 0, 1e-12))
+    return next(known, MOST_DECIMALS)
+
+
+def restored(made: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
+    """Made cells in the types and decimals of the training rows."""
+    out = {}
+    for name in train:
+        column = made[name].reset_index(drop=True)
+        if pd.api.types.is_numeric_dtype(train[name]):
+            numbers = pd.to_numeric(column, errors="coerce").astype(float)
+            out[name] = numbers.round(decimals(train[name]))
+            if train[name].dtype.kind in "iu" and numbers.notna().all():
+                out[name] = out[name].astype(train[name].dtype)
+        else:
+            text = column.astype(object).where(column.isna(), column.astype(str))
+            out[name] = text.where(text.notna(), None)
+    return pd.DataFrame(out)
+
+
+def python_of(name: str, environments: Path) -> Path:
+    """What runs a package; an environment's python is not followed to where it leads."""
+    home = ENVIRONMENTS[name]
+    return Path(sys.executable) if home is None else environments.absolute() / home / "bin/python"
+
+
+def made_by(
+    name: str, train: pd.DataFrame, held: pd.DataFrame, options: argparse.Namespace
+) -> tuple[pd.DataFrame, pd.DataFrame, Line]:
+    """Made rows, the held-out rows that judge them, and the cost."""
+    if name == "real":
+        cut = min(len(train), len(held) // 2)
+        return held.iloc[:cut], held.iloc[cut:].reset_index(drop=True), {}
+    if name == "independent":
+        return independent(train, options.seed), held, {}
+    python, home = python_of(name, options.envs), ENVIRONMENTS[name]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    alone = {k: v for k, v in os.environ.items() if home is None or k != "PYTHONPATH"}
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(Path(folder) / f"{part}.parquet") for part in ("train", "synthetic")]
+        train.to_parquet(files[0])
+        command = [str(python), str(HERE / "peers" / "run.py"), name, *files]
+        command += ["--seed", str(options.seed), "--limit", str(LIMIT)]
+        # The fit has its own limit, if it listens; else, or if sampling does not end, this one.
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=2 * LIMIT, env=alone | one, cwd=folder
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise RuntimeError(lines[-1] if lines else f"exit status {done.returncode}")
+        cost = json.loads(done.stdout.splitlines()[-1])
+        return restored(pd.read_parquet(files[1]), train), held, cost
+
+
+def measure(name: str, table: str, options: argparse.Namespace, real: dict[str, float]) -> Line:
+    train, held = parts(options.data_dir, table, options.seed)
+    if table not in real:
+        real[table] = round(published.utility(train, held, fixed=True), 4)
+    line: Line = {"rows": len(train), "held rows": len(held)}
+    try:
+        made, held, cost = made_by(name, train, held, options)
+        line |= {**cost, "load": round(os.getloadavg()[0], 1)}
+        start = time.perf_counter()
+        line |= {
+            "c2st train": round(published.detection(train, made), 3),
+            "c2st test": round(published.detection(held, made), 3),
+            "tstr": round(published.utility(made, held, fixed=True), 4),
+            "tstr real": real[table],
+            "nearer": round(nearer(made, train, held), 3),
+            "battery": plain(measured(train, made, held, real=False, seed=options.seed, xgb=False)),
+        }
+        line["judge s"] = round(time.perf_counter() - start, 1)
+    except (RuntimeError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+        line["failed"] = f"{error}"[:300]
+    return line
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Rows of synthgen beside those of others.")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--envs", type=Path, default=Path("envs"), help="folder of environments")
+    parser.add_argument("--tables", default=",".join(TABLES))
+    parser.add_argument("--peers", default=",".join(ENVIRONMENTS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
+    options = parser.parse_args()
+    lines: list[Line] = []
+    if options.out.exists():
+        lines = [json.loads(line) for line in options.out.read_text().splitlines()]
+    seen = {(r["peer"], r["table"], r["seed"]) for r in lines}
+    real: dict[str, float] = {}
+    for name in options.peers.split(","):
+        if not python_of(name, options.envs).exists():
+            print(f"{name}: left out, as {python_of(name, options.envs)} does not exist")
+            continue
+        for table in options.tables.split(","):
+            if (name, table, options.seed) in seen:
+                continue
+            line: Line = {"peer": name, "table": table, "seed": options.seed}
+            line |= measure(name, table, options, real)
+            line |= {"python": platform.python_version(), "commit": commit()}
+            with options.out.open("a") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            print(json.dumps(line, ensure_ascii=False)[:300], flush=True)
+
+
+if __name__ == "__main__":
+    main()
