@@ -16,6 +16,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.stats import t
 
 # arXiv 2603.23016, which ran all methods again on one GPU: shape error %, trend error %, XGB-C2ST
 # to the training rows, TSTR AUC; seconds of training and sampling are known for Adult only.
@@ -54,6 +55,8 @@ WORDS = {
     "train": "*the training rows themselves*",
     "shuffled": "*each column shuffled by itself*",
     "sdv:GaussianCopula": "SDV's GaussianCopula",
+    "GaussianCopula": "SDV's GaussianCopula",
+    "TVAE of SDV": "SDV's TVAE",
 }
 
 
@@ -76,6 +79,7 @@ def write(source: Path, folder: Path) -> None:
     for name, table in (
         ("published", published(files["published"]["results"])),
         ("battery", battery(files["battery"])),
+        ("peers", peers(source / "peers.jsonl")),
         ("adult", adult(files["evaluate_adult"]["results"])),
         ("rare", rare(files["transfer"])),
         ("learners", learners(files["benchmark"]) if "benchmark" in files else ""),
@@ -201,6 +205,82 @@ def battery(results: Sequence[dict[str, Any]]) -> str:
         )
     head = ["table", "rows", "boosting", "differences, repeats, digits", "MLP", "neighbours"]
     return table([*head, "smallest", "seconds to make"], sorted(rows, key=lambda row: row[0]))
+
+
+# --- other packages ---------------------------------------------------------------------------
+
+
+def of_peer(name: str) -> str:
+    """synthgen's own in bold; `ctgan` is the package of that name."""
+    if name.startswith("synthgen "):
+        return f"**{named(name.removeprefix('synthgen '))}**"
+    return name if name == "ctgan" else named(name)
+
+
+def across(values: Sequence[float], digits: int = 2) -> str:
+    """Mean over tables with its 95 % t-interval."""
+    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    middle = float(np.mean(values))
+    spread = f"[{middle - half:+.{digits}f}, {middle + half:+.{digits}f}]"
+    return f"{middle:+.{digits}f} {spread}"
+
+
+def peers(path: Path) -> str:
+    """Other packages beside synthgen: means over tables, and each table; failures in words."""
+    results = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    tables = list(dict.fromkeys(r["table"] for r in results))
+    found = {key: runs[0] for key, runs in groups(results, "peer", "table").items()}
+    names = list(dict.fromkeys(r["peer"] for r in results))
+    figures = {
+        "to train": lambda r: r["c2st train"],
+        "to held-out": lambda r: r["c2st test"],
+        "battery": lambda r: r["battery"]["minimum"],
+        "AUC kept, %": lambda r: 100 * r["tstr"] / r["tstr real"],
+        "nearer to train": lambda r: r["nearer"],
+    }
+    means: list[tuple[float, list[str]]] = []
+    each: list[list[str]] = []
+    failed: list[str] = []
+    for name in names:
+        runs = {table: found[name, table] for table in tables if (name, table) in found}
+        done = {table: r for table, r in runs.items() if "failed" not in r}
+        failed += [
+            f"- {of_peer(name)}, {named(r['table'])}: {r['failed']}"
+            for r in runs.values()
+            if "failed" in r
+        ]
+        cells = [
+            f"{done[table]['c2st test']:.2f} / {done[table]['battery']['minimum']:.2f}"
+            if table in done
+            else ("failed" if table in runs else "")
+            for table in tables
+        ]
+        each.append([of_peer(name), *cells])
+        if len(done) < len(tables):
+            continue
+        mean_of = {
+            what: float(np.mean([get(r) for r in done.values()])) for what, get in figures.items()
+        }
+        less = [
+            figures["battery"](done[table]) - figures["battery"](found["synthgen trees", table])
+            for table in tables
+        ]
+        took = [r["fit cpu s"] + r["sample cpu s"] for r in done.values() if "fit cpu s" in r]
+        shown = [f"{mean_of[what]:.{1 if what.endswith('%') else 2}f}" for what in figures]
+        shown.insert(3, "" if name == "synthgen trees" else across(less))
+        seconds = f"{np.mean(took):,.1f}" if took else ""
+        means.append((mean_of["battery"], [of_peer(name), *shown, seconds]))
+    head = ["rows of", *figures, "CPU seconds"]
+    head.insert(4, "battery less that of SequentialTrees")
+    ordered = [row for _, row in sorted(means, key=lambda item: -item[0])]
+    return "\n\n".join(
+        [
+            table(head, ordered),
+            "Published score to held-out rows / smallest of the battery, on each table:",
+            table(["rows of", *map(named, tables)], each),
+            *(["Failures:\n\n" + "\n".join(failed)] if failed else []),
+        ]
+    )
 
 
 # --- the rare class ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@
     OMP_NUM_THREADS=1 python evaluation/peers.py --data-dir DIR --envs ENVS
 
 Each package lives in an environment of its own and is called on Parquet files by peers/run.py, as
-synthgen is. All have their defaults, one thread, and ten minutes for a fit; all learn the same
+synthgen is. All have their defaults, one thread, and ten CPU minutes for a fit; all learn the same
 rows, all classes together, and make as many. At most 2,500 rows of a table are learned, so that one
 core can run all of them in an hour; all its other rows are held out. The tables:
 
@@ -149,7 +149,7 @@ def made_by(
         train.to_parquet(files[0])
         command = [str(python), str(HERE / "peers" / "run.py"), name, *files]
         command += ["--seed", str(options.seed), "--limit", str(LIMIT)]
-        # The fit has its own limit, if it listens; else, or if sampling does not end, this one.
+        # A fit has a limit of CPU seconds; this one of wall seconds is for what does not listen.
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=2 * LIMIT, env=alone | one, cwd=folder
         )
