@@ -77,6 +77,7 @@ ENVIRONMENTS: dict[str, str | None] = {
     "mostlyai-engine": "mostlyai-engine",
     "DataSynthesizer": "datasynthesizer",
 }
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 Line = dict[str, Any]
 
 
@@ -142,7 +143,7 @@ def made_by(
     if name == "independent":
         return independent(train, options.seed), held, {}
     python, home = python_of(name, options.envs), ENVIRONMENTS[name]
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    one = dict.fromkeys(ONE_THREAD, "1")
     alone = {k: v for k, v in os.environ.items() if home is None or k != "PYTHONPATH"}
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / f"{part}.parquet") for part in ("train", "synthetic")]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import resource
 import signal
 import sys
@@ -271,8 +270,6 @@ def main() -> None:
     spent = np.concatenate([fitted - began, sampled - fitted]).round(2).tolist()
     names = ("fit s", "fit cpu s", "sample s", "sample cpu s")
     print(json.dumps({"version": version(package), **dict(zip(names, spent, strict=True))}))
-    sys.stdout.flush()
-    os._exit(0)  # whatever threads a package leaves
 
 
 if __name__ == "__main__":
