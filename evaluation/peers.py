@@ -95,7 +95,7 @@ def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFram
     out = []
     for frame in (train, held):
         texts = {
-            c: frame[c].astype(object).where(frame[c].isna(), frame[c].astype(str))
+            str(c): frame[c].astype(object).where(frame[c].isna(), frame[c].astype(str))
             for c in frame
             if c in ("target", *CODES.get(name, ())) or not pd.api.types.is_numeric_dtype(frame[c])
         }

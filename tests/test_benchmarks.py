@@ -127,7 +127,7 @@ def test_peers_get_no_missing_cell_and_their_rows_get_them_back(monkeypatch: pyt
     assert not filled.isna().any(axis=None)
     pd.testing.assert_frame_equal(run.emptied(filled), frame)
     # As a package may hand them back: floats for whole numbers, too many decimals.
-    made = frame.assign(dose=[0.251, None, 1.499], age=[30.6, 7.2, 55.0])
+    made = frame.assign(dose=[0.251, np.nan, 1.499], age=[30.6, 7.2, 55.0])
     pd.testing.assert_frame_equal(peers.restored(made, frame), frame)
 
 
