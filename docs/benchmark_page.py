@@ -273,12 +273,19 @@ def peers(path: Path) -> str:
     head = ["rows of", *figures, "CPU seconds"]
     head.insert(4, "battery less that of SequentialTrees")
     ordered = [row for _, row in sorted(means, key=lambda item: -item[0])]
+    used = {
+        r["peer"]: r["version"]
+        for r in results
+        if "version" in r and not r["peer"].startswith("synthgen ")
+    }
+    versions = ", ".join(f"{of_peer(name)} {version}" for name, version in used.items())
     return "\n\n".join(
         [
             table(head, ordered),
-            "Published score to held-out rows / smallest of the battery, on each table:",
+            "By table: published score to held-out rows / smallest of the battery; blank: not run.",
             table(["rows of", *map(named, tables)], each),
             *(["Failures:\n\n" + "\n".join(failed)] if failed else []),
+            f"Versions of the packages: {versions}.",
         ]
     )
 
