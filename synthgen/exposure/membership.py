@@ -28,7 +28,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from synthgen.metrics.privacy_rows import percentile_interval
+from synthgen.metrics.privacy_rows import interval_of_worst
 
 RATES = (0.01, 0.1)  # false positive rates
 DRAWS = 200  # bootstrap samples
@@ -54,7 +54,8 @@ class Attack:
         tpr_1, tpr_10: Highest share of training rows recognised at a false positive rate of 1 % and
             of 10 %.
         tpr_1_null, tpr_10_null: The same if nothing leaks.
-        interval: 95 % interval of `tpr_10`, from a bootstrap of the rows.
+        interval: 95 % interval of `tpr_10`, from a bootstrap of the rows; that of the worst of all
+            attacks, see `interval_of_worst`.
         auc_interval: 95 % interval of `auc`, from the same bootstrap.
     """
 
@@ -178,14 +179,13 @@ def strongest(
     auc = _areas(mine, theirs)
     shares = np.stack([_found(mine, theirs, rate) for rate in RATES])
     worst = int(shares[1, :, 0].argmax())
-    widest = int(auc[:, 0].argmax())
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(DRAWS):
         some, others = (rng.integers(n, size=n) for n in (mine.shape[2], theirs.shape[2]))
-        of_auc = _areas(mine[widest, 0][some], theirs[widest, 0][others])
-        drawn.append((of_auc, _found(mine[worst, 0][some], theirs[worst, 0][others], RATES[1])))
-    of_auc, of_share = np.array(drawn).T
+        both = mine[:, 0, some], theirs[:, 0, others]
+        drawn.append((_areas(*both), _found(*both, RATES[1])))
+    of_auc, of_share = np.array(drawn).transpose(1, 2, 0)  # (attacks, draws)
     least = min(mine.shape[2], theirs.shape[2])
 
     def null(figure: np.ndarray) -> float:
@@ -203,8 +203,8 @@ def strongest(
         tpr_1_null=null(shares[0]),
         tpr_10=float(shares[1, :, 0].max()),
         tpr_10_null=null(shares[1]),
-        interval=percentile_interval(of_share, least),
-        auc_interval=percentile_interval(of_auc, least),
+        interval=interval_of_worst(shares[1, :, 0], of_share, least),
+        auc_interval=interval_of_worst(auc[:, 0], of_auc, least),
     )
 
 

@@ -17,7 +17,13 @@ from synthgen.encoding.distances import (
     nearest,
 )
 from synthgen.metrics.frequencies import cell_losses
-from synthgen.metrics.privacy_rows import DRAWS, Sample, percentile_interval, unmeasured
+from synthgen.metrics.privacy_rows import (
+    DRAWS,
+    Sample,
+    interval_of_worst,
+    percentile_interval,
+    unmeasured,
+)
 from synthgen.metrics.score import Score
 from synthgen.model_selection.ranking import Ranked
 
@@ -112,7 +118,7 @@ class Attacked:
         worst = int(mine[:, 0].argmax())
         value, reference = float(mine[worst, 0]), float(theirs[:, :, 0].max(1).mean())
         note = f"the worst attack: {ATTACKS[worst]}"
-        interval = percentile_interval(mine[worst, 1:], rows)
+        interval = interval_of_worst(mine[:, 0], mine[:, 1:], rows)
         scores.append(
             Score("privacy.mia_auc", group, value, reference, "lower", interval, note=note)
         )
@@ -140,10 +146,10 @@ class Attacked:
         rates = np.array([rate])
         shares = share_found(self.synthetic, rates)[:, 0]
         most = int(shares.argmax())
-        mine, value = self.synthetic[most], float(shares[most])
         note = f"the strongest attack: {ATTACKS[most]}"
         drawn = rng.integers(rows, size=(DRAWS, 2 * rows))
         drawn[:, rows:] += rows
+        of_each = [share_found(attack[drawn], rates)[:, 0] for attack in self.synthetic]
         reference = np.mean([share_found(repeat, rates).max() for repeat in self.fresh])
         if rate * rows < 1:
             note += f"; {rate:.0%} of {rows:,} holdout rows is less than one row, so this is the "
@@ -151,10 +157,10 @@ class Attacked:
         return Score(
             f"privacy.mia_tpr_at_{100 * rate:.0f}",
             group,
-            value,
+            float(shares[most]),
             float(reference),
             "lower",
-            percentile_interval(share_found(mine[drawn], rates)[:, 0], rows),
+            interval_of_worst(shares, np.stack(of_each), rows),
             note=note,
         )
 

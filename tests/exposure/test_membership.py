@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from synthgen.exposure.membership import alarms, strongest, suspicions
+from synthgen.metrics.verdicts import of_recognised
 
 SEED = np.random.SeedSequence(0)
 
@@ -62,6 +65,24 @@ def test_where_nothing_leaks_nothing_is_found(seed: int):
     assert abs(fresh.auc - fresh.auc_null) < 0.05
     assert fresh.tpr_10 < 0.2
     assert fresh.interval[0] < 0.15
+
+
+@pytest.mark.slow
+def test_the_worst_of_many_attacks_fails_by_chance_in_few_cases():
+    """Eight correlated attacks on 40 + 40 rows, which know nothing; or one knows something."""
+    rng = np.random.default_rng(0)
+    member = np.arange(80) < 40
+
+    def verdict(leak: float) -> str:
+        common = rng.normal(size=(5, 80))
+        found = {str(k): math.sqrt(0.5) * (common + rng.normal(size=(5, 80))) for k in range(8)}
+        found["7"][0, member] += leak
+        worst = strongest(found, member, opponent="file", group="all", seed=SEED)
+        return of_recognised(worst.tpr_10, worst.interval, worst.tpr_10_null)
+
+    verdicts = [[verdict(leak) for _ in range(100)].count("fails") for leak in (0.0, 2.0)]
+    assert verdicts[0] <= 5
+    assert verdicts[1] >= 95
 
 
 def test_shares_at_false_alarms_are_those_of_the_ranks():

@@ -20,7 +20,12 @@ from synthgen.metrics import attacks, verdicts
 from synthgen.metrics import privacy as privacy_module
 from synthgen.metrics.attacks import attack_folds, on_lines, share_found
 from synthgen.metrics.privacy import nearness, privacy
-from synthgen.metrics.privacy_rows import counted_columns, samples_of
+from synthgen.metrics.privacy_rows import (
+    counted_columns,
+    interval_of_worst,
+    percentile_interval,
+    samples_of,
+)
 from synthgen.metrics.score import Part, Score
 from synthgen.model_selection.intervals import wilson
 from synthgen.seeds import seed_sequence
@@ -144,6 +149,30 @@ def test_fresh_real_rows_pass(seed: int):
     assert scores["copies"].value == 0
     assert scores["near_copies"].value <= 0.1
     assert scores["memorised"].value == 0
+
+
+@pytest.mark.parametrize("together", [0.0, 0.5, 0.95])
+def test_the_interval_of_the_worst_allows_for_its_having_been_picked(together: float):
+    """The lower end is above the highest true score in at most 2.5 % of worlds, with ten scores."""
+    rng = np.random.default_rng(0)
+
+    def errors(*shape: int) -> np.ndarray:
+        own, common = rng.normal(size=(*shape, 10)), rng.normal(size=(*shape, 1))
+        return 0.03 * (math.sqrt(1 - together) * own + math.sqrt(together) * common)
+
+    true, worlds = np.array([0.1] * 8 + [0.2, 0.2]), 600
+    above = alone = below = 0
+    for values in true + errors(worlds):
+        drawn = (values + errors(300)).T
+        low, high = interval_of_worst(values, drawn)
+        above += low > 0.2
+        below += high < 0.2
+        alone += percentile_interval(drawn[values.argmax()])[0] > 0.2
+    assert above / worlds < 0.04  # 2.5 % and two standard errors
+    assert below / worlds < 0.04
+    assert above < alone
+    caught = interval_of_worst(true + 0.3, true[:, None] + 0.3 + errors(300).T)
+    assert 0.37 < caught[0] < 0.45
 
 
 def test_intervals_hold_half_for_fresh_rows():
