@@ -16,7 +16,6 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -39,7 +38,9 @@ from synthgen import (
     fit_many,
 )
 from synthgen.comparison import crossfit, schedule
+from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import pick
+from synthgen.comparison.tasks import Plan
 from synthgen.encoding.encoder import Encoder
 from synthgen.errors import OutputError
 from synthgen.model_selection.estimators import Estimator
@@ -49,6 +50,7 @@ from synthgen.synthesizers import flow, network
 from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.tvae import TVAELearner
 from synthgen.tables.schema import Schema
+from synthgen.tables.table import Table
 from synthgen.training import batched, blocks, making, runner, training_run
 from synthgen.training import learner as learner_module
 from synthgen.training.graph import WARM_UP, CapturedSteps
@@ -517,23 +519,31 @@ def test_a_comparison_with_networks_on_a_gpu_is_one_process(
 ) -> None:
     asked: list[tuple[int, int]] = []
 
-    def results_of(jobs: object, n_jobs: int, *, ordered: bool) -> Iterator[Any]:
+    def results_of(jobs: Any, n_jobs: int, *, ordered: bool = True) -> Iterator[Any]:
         asked.append(
             (n_jobs, effective_n_jobs(AS_SET))
         )  # and what a backend of its own mind would take
-        return iter(())
+        if not ordered:
+            return iter(())
+        return iter([{s.name: 1.0 for s in args[1]} for _, args, _ in jobs])  # the rehearsal
 
     monkeypatch.setattr(schedule, "results_of", results_of)
-    plan: Any = SimpleNamespace(
-        strategies=pick(["class_weight", "smote", given]),
-        estimator=Estimator.of(estimator),
-        tests=[None],
-        fingerprint=lambda: "",
+    _, part = training_part(Table.of_xy(*table(6, 150)))
+    plan = Plan(
+        part,
+        np.arange(len(part)),
+        Estimator.of(estimator),
+        "average_precision",
+        "f1",
+        pick(["class_weight", "smote", given]),
+        [np.arange(len(part)) % 2 == 0],
+        np.random.SeedSequence(0),
+        None,
     )
     with parallel_config("threading", n_jobs=3):
         for budget in (None, 60.0):
             schedule.run(plan, 3, budget, None, False)
-    assert asked == [(processes, processes)] * 2
+    assert asked == [(processes, processes)] * 3  # with a budget, the fits that estimate the time
 
 
 @pytest.mark.parametrize(("device", "processes"), [("auto", 1), ("cpu", 3)])
