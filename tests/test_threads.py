@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -133,3 +136,21 @@ def test_one_process_is_one_on_a_cluster_too():
             with one_process(wanted):
                 found = list(results_of([delayed(threading.get_ident)()] * 4, 1))
             assert (set(found) == {here}) is wanted
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_of_a_command_sleep_while_they_wait(given: str | None, found: str):
+    own = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = (
+        "import os, synthgen.cli.main\n"
+        "loaded = [line for line in open('/proc/self/maps') if 'gomp' in line]\n"
+        "print(os.environ['OMP_WAIT_POLICY'], len(loaded))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=own | ({} if given is None else {"OMP_WAIT_POLICY": given}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == [found, "0"]  # set before OpenMP is loaded, which reads it once

@@ -16,14 +16,14 @@ from synthgen.auditing.examine import NETWORK_ROWS, Examined
 from synthgen.auditing.findings import Finding, said
 from synthgen.auditing.model import LISTED
 from synthgen.report.answer import Recommendation
+from synthgen.synthesizers.lookup import ROWS_FOR_TREES
 
 # If the lower bound of average precision is above this, too little is left to gain.
 LITTLE_LEFT = 0.9
 # A table counts as imbalanced from this ratio of the most frequent to the rare class.
 IMBALANCED = 1.5
-# Trees are the default synthesizer from this many rows of the class; the figures of the benchmark
-# hold for at most BENCHMARKED rows.
-ROWS_FOR_TREES, BENCHMARKED = 200, 100
+# The figures of the benchmark hold for at most this many rows of the class.
+BENCHMARKED = 100
 BROKEN = ("leak_column", "leak_pair", "too_easy", "copied_class", "contradictions")
 NAMED = 3  # columns that a sentence names
 FOUND = (0.8, 0.9, 0.95, 0.99)  # recalls; the lowest that exceeds recall at 0.5 is shown

@@ -16,7 +16,7 @@ from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.augmentation.validation import validated_amount
+from synthgen.augmentation.validation import to_learn, validated_amount
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.progress import Progress
@@ -59,8 +59,9 @@ def augment(
         y: Classes, shape (rows,). Leave it out with `target`.
         target: Name of the column of `X` that holds the classes.
         labels: Classes to add rows to; text works too ("1" for 1). None: the rarest class.
-        synthesizer: Name, import path or unfitted synthesizer, of which a copy is trained.
-            "auto" (default): see `synthgen.synthesizers.lookup.resolve`.
+        synthesizer: Name, import path or unfitted synthesizer, of which a copy is trained on all
+            rows of `labels` and at most 20,000 of each other class. "auto" (default): `TabFlow`
+            below 200 rows of the smallest class to learn, `SequentialTrees` from there on.
         model: A fitted synthesizer, used without training, with its own limits unless `schema`.
         ratio: Rows of the class afterwards (real and new), divided by the rows of the most
             frequent class. "double": as many new rows as real ones. "auto": cross-validation
@@ -101,16 +102,17 @@ def augment(
     wanted = choose_labels(table, labels, model)
     limits = None if model is None or schema is not None else model.schema_
     held: dict[str, Any] = {"rules": rules, "found_rules": found_rules}
+    chosen = model or resolve(synthesizer, min(table.counts[label] for label in wanted))
     # The guards come before training, so that an invalid rule fails at once.
     guards, found = {c: Guard(table, c, limits=limits, **held) for c in wanted}, None
     with Progress(verbose) as bar:
         if ratio == "auto" or (ratio is None and n_samples is None and model is None):
             bar.part("choosing an amount", 0.75)  # it fits five times, on 80 % of the rows
-            found = _validated(table, wanted, synthesizer, model, n_samples, seed, held, verbose)
+            found = _validated(table, wanted, chosen, model, n_samples, seed, held, verbose)
             additions = _as_validated(table, wanted, found, may_be_none=ratio == "auto")
         else:
             additions = amounts(table.counts, wanted, ratio=ratio, n_samples=n_samples)
-        own = model or _unfitted(synthesizer, wanted, schema, seed, verbose)
+        own = model or _unfitted(chosen, wanted, schema, seed, verbose)
         known = given_frame(X, y, table), table, additions, guards, own, seed, found
         return _augmented(*known, given=X, bar=bar, train=model is None)
 
@@ -125,14 +127,14 @@ def _as_validated(
 
 
 def _unfitted(
-    synthesizer: str | Synthesizer,
+    synthesizer: Synthesizer,
     labels: list[Any],
     schema: Schema | None,
     seed: int,
     verbose: bool,
 ) -> Synthesizer:
     """Copy the synthesizer, unfitted, and set it to learn `labels`."""
-    own = cast(Synthesizer, clone(resolve(synthesizer)))
+    own = cast(Synthesizer, clone(cast(Any, synthesizer)))
     own.set_params(classes=labels, random_state=seed)
     if schema is not None:
         own.set_params(schema=schema)
@@ -160,7 +162,8 @@ def _augmented(
     some = [a for a in additions if a.rows]
     if train and some:
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
-        synthesizer.fit_table(table)
+        labels = [addition.label for addition in additions]
+        synthesizer.fit_table(to_learn(table, labels, child_seed(seed_sequence(seed), 8)))
     bar.part("making rows", 1.0)
     trained = time.perf_counter()
     made = [guarded_sample(synthesizer, a.rows, guards[a.label], random_state=seed) for a in some]
@@ -216,7 +219,7 @@ def choose_labels(
 def _validated(
     table: Table,
     labels: Sequence[Any],
-    synthesizer: str | Synthesizer,
+    synthesizer: Synthesizer,
     model: Synthesizer | None,
     n_samples: int | None,
     seed: int,
@@ -237,7 +240,7 @@ def _validated(
     return validated_amount(
         table,
         labels,
-        resolve(synthesizer),
+        synthesizer,
         entropy,
         verbose=verbose,
         **held,

@@ -20,7 +20,7 @@ from synthgen.augmentation.amount import Validated, rows_to_add
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.augmentation.validation import validated_amount
+from synthgen.augmentation.validation import to_learn, validated_amount
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
@@ -49,11 +49,11 @@ class Oversampler(BaseOverSampler):
     `OversampledClassifier` passes them on.
 
     Args:
-        synthesizer: "auto" (see `synthgen.synthesizers.lookup.resolve`), "trees", "tabflow",
-            "tvae", "ctgan", "bootstrap", an import path (``package.module:Class``) or an instance.
-            A clone is fitted; its `classes` are set to the classes that get rows, and its
-            `random_state` is set if it is None. Give an instance to tune its parameters
-            (``synthesizer__steps``).
+        synthesizer: "auto" (TabFlow below 200 rows of the smallest class to learn, trees from
+            there on), "trees", "tabflow", "tvae", "ctgan", "bootstrap", an import path
+            (``package.module:Class``) or an instance. A clone learns the classes that get rows,
+            from all of their rows and at most 20,000 of each other class; its `random_state` is set
+            if it is None. Give an instance to tune its parameters (``synthesizer__steps``).
         ratio: Rows of each rare class afterwards (real and synthetic), divided by the rows of the
             most frequent class; above 0. A class that already exceeds it gets no rows. "double": as
             many new rows as real ones. "auto": validation chooses, see `validated_amount` and
@@ -198,7 +198,10 @@ class Oversampler(BaseOverSampler):
         frame, labels, classes = self._checked(X, y)
         weight = checked_weight(sample_weight, len(frame))
         held = None if groups is None else group_numbers(groups, len(frame))
-        synthesizer = cast(Synthesizer, clone(cast(Any, resolve(self.synthesizer))))
+        rows = _counts(classes, labels)
+        smallest = min((rows[c] for c in self.sampling_strategy_ if rows[c] > 1), default=0)
+        chosen = resolve(self.synthesizer, smallest)
+        synthesizer = cast(Synthesizer, clone(cast(Any, chosen)))
         table = None
         if self.ratio == "auto":
             table = Table.of_xy(frame, labels, schema=synthesizer.schema)
@@ -265,7 +268,8 @@ class Oversampler(BaseOverSampler):
             label: Guard(table, label, rules=self.rules, found_rules=self.found_rules)
             for label in wanted
         }
-        self.synthesizer_ = synthesizer.fit_table(table)
+        learned = to_learn(table, list(wanted), child_seed(seed, 2))
+        self.synthesizer_ = synthesizer.fit_table(learned)
         seed = child_seed(seed, 1)
         parts = []
         for label, rows in wanted.items():

@@ -20,7 +20,7 @@ from synthgen.cli.inputs import (
 )
 from synthgen.cli.options import (
     Training,
-    build,
+    build_or_auto,
     data_argument,
     json_option,
     no_defuse_option,
@@ -250,7 +250,7 @@ def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any]
 
     training = job.training
     fitted = None if job.model is None else load(job.model, device=training.device)
-    synthesizer, decided = fitted or build(training), read_schema(training.schema)
+    synthesizer, decided = fitted or build_or_auto(training), read_schema(training.schema)
     with as_file(job.data) as file:
         frame = read_frame(file)
         source = {

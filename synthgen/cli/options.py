@@ -264,6 +264,17 @@ def build(training: Training) -> Synthesizer:
     return synthesizer
 
 
+def build_or_auto(training: Training) -> Synthesizer | str:
+    """Make the synthesizer, or return "auto" if only the number of rows can decide.
+
+    Settings, a device or a checkpoint without ``--synthesizer`` are those of TabFlow.
+    """
+    synthesizer = build(training)  # wrong options are an error before the table is read
+    given = training.settings or training.resume is not None or training.device != "auto"
+    name = (training.synthesizer or "auto").lower()
+    return "auto" if name == "auto" and not given else synthesizer
+
+
 @contextmanager
 def resumable(training: Training) -> Iterator[None]:
     """Keep the checkpoint until the block ends without error; after an error, print its path."""

@@ -160,13 +160,14 @@ def _plan(
         raise UsageError(228, f"metric {metric!r}: use one of {', '.join(RANKED)}")
     groups_of = None if by is None else _groups_of(part.frame, by)
     together = group_ids(part, groups)
+    rare = int(part.counts[part.rare])
     return Plan(
         part,
         together,
         estimator,
         metric,
         "cost" if part.cost is not None else DECISION,
-        [s for s in strategies if s.name != "threshold"],
+        [s.for_rows(rare) for s in strategies if s.name != "threshold"],
         outer_splits(part, together, folds, repeats, seed),
         seed,
         groups_of,

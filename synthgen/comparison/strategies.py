@@ -51,6 +51,13 @@ class Strategy:
     settings: int = 0
     given: Any = field(default=None, repr=False, compare=False)
 
+    def for_rows(self, rows: int) -> Strategy:
+        """Return the same strategy, with the default synthesizer for a class of `rows` rows."""
+        build = self.build
+        if not isinstance(build, Synthetic):
+            return self
+        return replace(self, build=replace(build, synthesizer=resolve(build.synthesizer, rows)))
+
     def at(self, amount: Amount) -> Strategy:
         """Return the same strategy with a given amount of rows.
 

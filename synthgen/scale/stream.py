@@ -215,7 +215,8 @@ def _learned(
     if model is not None:
         check_fit(model, table)
         return _Rows(model, guards, additions, seed, table)
-    fitted = cast(Synthesizer, clone(resolve(synthesizer)))
+    rows = min(table.counts[a.label] for a in additions)
+    fitted = cast(Synthesizer, clone(resolve(synthesizer, rows)))
     fitted.set_params(classes=[a.label for a in additions], random_state=seed)
     return _Rows(fitted.fit_table(table), guards, additions, seed, table)
 

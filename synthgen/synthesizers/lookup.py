@@ -31,6 +31,7 @@ SHORT = {
 }
 SHORT |= {name.lower(): name for name in HOMES if name not in SHORT.values()}
 SDV_HOME = "synthgen.synthesizers.sdv"
+ROWS_FOR_TREES = 200  # rows of a class from which "auto" is trees
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
@@ -74,20 +75,22 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
         return cls.from_file(header, tensors, device)
 
 
-def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
+def resolve(synthesizer: Synthesizer | str, rows: int | None = None) -> Synthesizer:
     """Make a synthesizer from its name.
 
-    "auto" chooses by the number of rows of the class, without a search
-    (``evaluation/transfer.md``):
+    "auto" chooses by the number of rows of the smallest class to learn, without a search
+    (``evaluation/trees.md``, ``evaluation/transfer.md``):
 
     - below 10 rows: a smoothed bootstrap;
-    - from 10 to 999 rows: TabFlow, trained on all rows and fine-tuned on the class;
-    - from 1,000 rows: TabFlow, trained on the class alone.
+    - from 10 to 199 rows: TabFlow, trained on all rows and fine-tuned on the class;
+    - from 200 rows: sequential trees.
 
     Args:
         synthesizer: A short name in upper or lower case, a model of SDV such as
             ``sdv:GaussianCopula``, or an import path such as ``mypackage.flow:Flow``. A
             synthesizer is returned as it is.
+        rows: Number of rows of the smallest class to learn, for "auto". None: not known, and "auto"
+            is TabFlow, whose file gives less away than one of trees.
 
     Raises:
         UsageError: No synthesizer has this name (E205).
@@ -98,8 +101,9 @@ def resolve(synthesizer: Synthesizer | str) -> Synthesizer:
     """
     if isinstance(synthesizer, Synthesizer):
         return synthesizer
-    # "auto" uses a bootstrap for classes of fewer than 10 rows.
-    names = {name.lower(): name for name in HOMES} | SHORT | {"auto": "TabFlow"}
+    # TabFlow uses a bootstrap for classes of fewer than 10 rows.
+    default = "TabFlow" if rows is None or rows < ROWS_FOR_TREES else "SequentialTrees"
+    names = {name.lower(): name for name in HOMES} | SHORT | {"auto": default}
     if (short := names.get(str(synthesizer).lower())) is not None:
         return getattr(import_module(HOMES[short]), short)()
     module, _, name = str(synthesizer).partition(":")

@@ -12,6 +12,7 @@ from synthgen import (
     CTGAN,
     TVAE,
     Oversampler,
+    SequentialTrees,
     SmoothedBootstrap,
     Synthesizer,
     TabFlow,
@@ -217,3 +218,34 @@ def test_a_network_is_trained_briefly_on_a_cpu_unless_steps_were_asked_for(
         params = other.get_params()
         assert len(validation.brief(other, codes, [2], seed_sequence(0))) == len(codes)
         assert other.get_params() == params
+
+
+def test_from_200_rows_the_default_is_trees() -> None:
+    X, y = table(200)
+    made = augment(X, y, n_samples=20, random_state=0)
+    assert isinstance(made.synthesizer, SequentialTrees)
+    sampler = Oversampler(sampling_strategy={1: 210}, random_state=0)
+    sampler.fit_resample(X, y)
+    assert isinstance(sampler.synthesizer_, SequentialTrees)
+
+
+def test_rows_left_out_of_a_large_table_change_no_amount_and_count_in_the_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    y = pd.Series(np.repeat([0, 1], [3000, 150]), name="y")
+    X = pd.DataFrame({"a": rng.normal(size=3150) + y, "b": rng.normal(size=3150)})
+    whole = chosen(X, y, SmoothedBootstrap())
+    monkeypatch.setattr(validation, "MOST_OTHERS", 900)
+    part = chosen(X, y, SmoothedBootstrap())
+    assert [*part.curve] == [*whole.curve]
+    # Among 900 others and without their weights it is 0.38.
+    assert abs(part.curve["none"] - whole.curve["none"]) < 0.03
+    made = augment(X, y, synthesizer=SmoothedBootstrap(), ratio=0.5, random_state=0)
+    assert made.additions[0].rows == 1350
+    assert made.synthesizer is not None
+    assert made.synthesizer.counts_ == {0: 900, 1: 150}
+    sampler = Oversampler("bootstrap", ratio=0.5, random_state=0)
+    _, after = sampler.fit_resample(X, y)
+    assert (after == 1).sum() == 1500
+    assert sampler.synthesizer_.counts_ == {0: 900, 1: 150}

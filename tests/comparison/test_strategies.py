@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import TVAE, Oversampler, SmoothedBootstrap, Synthesizer
+from synthgen import TVAE, Oversampler, SequentialTrees, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.comparison import synthetic
 from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
 from synthgen.comparison.parts import Part
@@ -346,3 +346,13 @@ def test_dense_codes_hold_nothing_missing_even_of_new_rows() -> None:
     assert np.isfinite(out).all()
     assert out.shape[1] == len(coder.is_level_) == 5  # age is flagged
     assert np.abs(out[:150, :2].mean(axis=0)).max() < 0.5
+
+
+def test_the_default_synthesizer_is_chosen_once_by_the_rows_of_the_whole_table():
+    picked = {strategy.name: strategy for strategy in pick(["synthgen:0.3"])}
+    nothing, ours = picked["nothing"], picked["synthgen:0.3"]
+    few, many = (cast(Any, ours.for_rows(rows).build) for rows in (199, 200))
+    assert isinstance(few.synthesizer, TabFlow)
+    assert isinstance(many.synthesizer, SequentialTrees)
+    assert (few.amount, many.amount) == (0.3, 0.3)
+    assert nothing.for_rows(200) is nothing

@@ -222,6 +222,9 @@ def test_odd_and_oversized_batches_work() -> None:
 def test_names_and_import_paths_resolve() -> None:
     assert isinstance(resolve("ctgan"), CTGAN)
     assert isinstance(resolve("auto"), TabFlow)
+    assert isinstance(resolve("auto", 199), TabFlow)
+    assert isinstance(resolve("auto", 200), SequentialTrees)
+    assert isinstance(resolve("tvae", 200), TVAE)
     assert isinstance(resolve("synthgen.synthesizers.tvae:TVAE"), TVAE)
     with pytest.raises(
         UsageError, match="no synthesizer 'gan': use auto, bootstrap, ctgan, private, tabflow"
