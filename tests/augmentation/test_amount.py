@@ -243,9 +243,9 @@ def test_rows_left_out_of_a_large_table_change_no_amount_and_count_in_the_score(
     assert abs(part.curve["none"] - whole.curve["none"]) < 0.03
     made = augment(X, y, synthesizer=SmoothedBootstrap(), ratio=0.5, random_state=0)
     assert made.additions[0].rows == 1350
-    assert made.synthesizer is not None
     assert made.synthesizer.counts_ == {0: 900, 1: 150}
     sampler = Oversampler("bootstrap", ratio=0.5, random_state=0)
     _, after = sampler.fit_resample(X, y)
     assert (after == 1).sum() == 1500
+    assert sampler.synthesizer_ is not None
     assert sampler.synthesizer_.counts_ == {0: 900, 1: 150}
