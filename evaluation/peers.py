@@ -8,7 +8,7 @@
 Each package lives in an environment of its own and is called on Parquet files by peers/run.py, as
 synthgen is. All have their defaults, one thread, and ten CPU minutes for a fit; all learn the same
 rows, all classes together, and make as many. At most 2,500 rows of a table are learned, so that one
-core can run all of them in an hour; all its other rows are held out. The tables:
+core can run all of them; all its other rows are held out. The tables:
 
 - adult (levels; the official split), magic (numbers), default_credit (many equal cells; its codes
   as levels, as in publications): publications judge by them. They had a say in synthgen's defaults;
