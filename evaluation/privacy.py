@@ -16,7 +16,7 @@ rows, and the file of trees that learned other rows, must not; of 600 rows of th
 as synthgen ships it, fresh rows should pass.
 
 Each result is written to privacy.json as soon as it is there, and privacy.md is made of it. What
-the file holds is not measured again, unless frequencies were not attacked yet.
+the file holds is not measured again, unless its attacks or its interval were others (`OLDER`).
 """
 
 from __future__ import annotations
@@ -67,6 +67,18 @@ CONTROLS = {
     "fresh": "fresh real rows",
     "other rows": "the file of trees that learned other rows",
     "fresh adult": "600 fresh real rows of Adult's >50K, beside 600 rows and 600 held out",
+}
+# Results from before a change, by what they lack: the mark on the page, and what it means.
+OLDER = {
+    "without frequencies": (
+        "*",
+        "Measured before frequencies were attacked: more may be found now.",
+    ),
+    "interval of one attack": (
+        "†",
+        "Judged, all or some of them, by the interval of the attack that was strongest. Now it is "
+        "that of the maximum over the attacks, which is wider: what is near a limit may be undecided.",
+    ),
 }
 HARMLESS = ("fresh", "other rows", "fresh adult")
 HERE = Path(__file__).parent
@@ -177,6 +189,18 @@ def told(result: dict[str, Any]) -> dict[str, str]:
     return {"file": next(o for o in ("fails", "undecided", "passes") if o in both), "rows": rows}
 
 
+def marks(result: dict[str, Any]) -> str:
+    """The marks of a result from before a change."""
+    return "".join(mark for older, (mark, _) in OLDER.items() if result.get(older))
+
+
+def legend(results: list[dict[str, Any]]) -> list[str]:
+    """What the marks of these results mean."""
+    shown = "".join(map(marks, results))
+    told = [f"{mark} {means}" for mark, means in OLDER.values() if mark in shown]
+    return ["", " ".join(told).replace("*", "\\*")] if told else []
+
+
 def page(results: list[dict[str, Any]]) -> str:
     """The results as a page."""
     audits = [r for r in results if "synthesizer" in r]
@@ -197,8 +221,7 @@ def page(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in sorted(audits, key=lambda r: (list(SYNTHESIZERS).index(r["synthesizer"]), r["table"])):
-        mark = "*" if r.get("without frequencies") else ""
-        cells = [r["synthesizer"] + mark, r["table"], f"{r['rows']:,}"]
+        cells = [r["synthesizer"] + marks(r), r["table"], f"{r['rows']:,}"]
         of = {a["opponent"]: a for a in r["attacks"] if a["group"] == "True"}
         # Who has the file can also make rows with it.
         of["file"] = max(of.values(), key=lambda a: a["tpr_10"])
@@ -208,8 +231,7 @@ def page(results: list[dict[str, Any]]) -> str:
             cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
         lines.append(f"| {' | '.join(cells)} |")
-    if any(r.get("without frequencies") for r in audits):
-        lines += ["", "\\* Measured before frequencies were attacked: more may be found now."]
+    lines += legend(audits)
     lines += ["", "| synthesizer | tables | files that pass, fail | found with the file, median |"]
     lines.append("|---|---|---|---|")
     for name in SYNTHESIZERS:
@@ -250,8 +272,9 @@ def _controls(results: list[dict[str, Any]]) -> list[str]:
         right = len(of_kind) - caught if kind in HARMLESS else caught
         counts = ", ".join(str(outcomes.count(o)) for o in WORST_FIRST)
         found = np.median([r["found"] for r in of_kind]) if of_kind else np.nan
-        lines.append(f"| {words} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
-    return lines
+        mark = max(map(marks, of_kind), default="")
+        lines.append(f"| {words}{mark} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
+    return lines + legend(controls)
 
 
 def tasks(options: argparse.Namespace) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -286,7 +309,7 @@ def main() -> None:
     results = json.loads(path.read_text()) if path.exists() else []
     for named, measure in tasks(options):
         there = [r for r in results if named.items() <= r.items()]
-        if any(not r.get("without frequencies") for r in there):
+        if any(not marks(r) for r in there):
             continue
         results = [r for r in results if r not in there] + [measure()]
         print(json.dumps(named), round(results[-1].get("seconds", 0)), flush=True)
