@@ -77,7 +77,8 @@ OLDER = {
     "interval of one attack": (
         "†",
         "Judged, all or some of them, by the interval of the attack that was strongest. Now it is "
-        "that of the maximum over the attacks, which is wider: what is near a limit may be undecided.",
+        "that of the maximum over the attacks, which is wider: what is near a limit may be "
+        "undecided.",
     ),
 }
 HARMLESS = ("fresh", "other rows", "fresh adult")
