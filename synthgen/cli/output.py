@@ -51,8 +51,9 @@ def _say_evidence(found: Shown, *, err: bool) -> None:
             say(line, err=err)
     elif len(shown) < len(rows) or notes:
         more = f"{len(rows) - len(shown):,} more rows and " if len(shown) < len(rows) else ""
-        what = "1 note" if len(notes) == 1 else f"{len(notes):,} notes"
-        it = "it" if what == "1 note" and not more else "them"
+        # "Lines", as not all of them are notes: those of an audit are warnings and figures, too.
+        what = "1 more line" if len(notes) == 1 else f"{len(notes):,} more lines"
+        it = "it" if len(notes) == 1 and not more else "them"
         say(f"{more}{what}: --verbose shows {it}", err=err)
 
 

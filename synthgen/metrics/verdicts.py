@@ -111,7 +111,8 @@ def of_fidelity(part: Part, label: str) -> Verdict:
     """
     tests = [s for s in part.scores if s.name == BATTERY and s.value == s.value]
     if not any(score.group == label for score in tests):
-        why = f"Too few rows of {label} to compare: give more of them, or another --label."
+        why = f"Too few rows of {label} to compare: give more real and synthetic ones, or another "
+        why += "--label."
         known = f"too few rows of “{label}” to compare with real ones"
         return Verdict("fidelity", "undecided", why, None, known)
     tested = sorted(map(_told_apart, tests), key=lambda one: one.score.value)
