@@ -86,10 +86,8 @@ ALL_RULES = (
     "The worst score decides a part, and the worst class decides a score. A part that neither "
     "passes nor fails is undecided.",
     f"Since several tests are made, fidelity and privacy fail only if they also fail with an "
-    f"interval that is {WIDER:g} times as wide.",
-    "What the strongest attack finds is judged by the interval of the maximum over the attacks, "
-    "which is not widened: its lower end allows for the largest lead that any attack may have by "
-    "chance, and its upper end is the highest of all of them.",
+    f"interval that is {WIDER:g} times as wide. That of the strongest attack is not widened: its "
+    f"lower end already allows for the largest lead that any attack may have by chance.",
     f"Utility is undecided if the interval is wider than {SURE:.0%} and contains {KEEPS:.0%}, if "
     f"noise also keeps {KEEPS:.0%}, or if the class has fewer than {FEW} test rows.",
     "Without a holdout, utility and privacy can fail but not pass. The same holds for a part whose "

@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,14 @@ def fitted(frame: Any, *y: Any, **how: Any) -> Any:
 def kept(frame: pd.DataFrame, found: Any) -> list[Any]:
     X = frame.drop(columns=["ill"])
     return [found.threshold_, found.predict_proba(X[found.feature_names_in_]).tolist()]
+
+
+FOUND = synthgen.Schema.infer(table(), target="ill")
+DECLARED = synthgen.Schema(tuple(replace(c, reason="") for c in FOUND.columns), "ill")
+
+
+def cells(found: synthgen.Table) -> list[Any]:
+    return found.frame.sort_index(axis=1).astype(float).to_numpy().tolist()
 
 
 CALLS: dict[str, Callable[..., Any]] = {
@@ -86,6 +95,12 @@ CALLS: dict[str, Callable[..., Any]] = {
         of_columns(part)
         for part in synthgen.Oversampler("bootstrap", random_state=0).fit_resample(*xy, **how)
     ],
+    "PrivateMarginals.table_of": lambda *xy, **how: cells(
+        synthgen.PrivateMarginals(epsilon=1.0, schema=DECLARED).table_of(*xy, **how)
+    ),
+    "Synthesizer.table_of": lambda *xy, **how: cells(
+        synthgen.SmoothedBootstrap().table_of(*xy, **how)
+    ),
     "Synthesizer.fit": lambda *xy, **how: (
         synthgen.SmoothedBootstrap(random_state=0)
         .fit(*xy, **how)
@@ -99,7 +114,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 # A schema is inferred once in a call: a sweep does it for the whole and for each point, what counts
 # rows of classes does not need one, and `measured` stands here with the `fit` before it.
-INFERRED = {"sweep": 2, "Oversampler.fit": 0}
+INFERRED = {"sweep": 2, "Oversampler.fit": 0, "PrivateMarginals.table_of": 0}
 
 
 def taking_classes() -> set[str]:
