@@ -149,8 +149,7 @@ def _told_apart(score: Score) -> _Tested:
         known = f"a detector separates {'part' if some else 'most'} of them from real rows"
         return _Tested("falls short" if some else "fails", score, known)
     if low < HALF_REAL:
-        known = f"they may or may not look real: they score between {low:.2f} and {high:.2f}, and "
-        known += "real rows 1"
+        known = f"before detectors they score {low:.2f} to {high:.2f} (real rows: 1)"
         why = f"The interval begins at {low:.2f}; a pass needs {HALF_REAL:g} or more"
         return _Tested("undecided", score, known, why, "more rows of the class would decide")
     return _Tested("passes", score, "no detector separates more than a few of them from real rows")

@@ -391,7 +391,7 @@ def test_what_is_undecided_is_said_as_what_is_known():
     test = told("fidelity.battery", 0.7, 0.44, 0.96, floor=0.0)
     blind = verdicts.of_fidelity(Part([test]), "yes")
     assert (blind.known, blind.more) == (
-        "they may or may not look real: they score between 0.44 and 0.96, and real rows 1",
+        "before detectors they score 0.44 to 0.96 (real rows: 1)",
         "more rows of the class would decide",
     )
     advice = recommend([blind, few, unsure], target="ill", label="yes", held_out=True, rows=320)
