@@ -23,6 +23,7 @@ from synthgen.synthesizers.declared_cells import (
 from synthgen.tables.calls import as_called
 from synthgen.tables.checks import check_frame, listed
 from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.dtypes import is_time
 from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, joined, native
@@ -182,6 +183,20 @@ def _checked(column: Column, *, is_target: bool) -> Column:
         )
     if column.kind == "constant" and len(column.categories) != 1:
         raise UsageError(271, f'{who} is constant and needs its value: "categories": [...]')
+    if without_levels(column) and _is_of_time(column.dtype):
+        raise UsageError(
+            271,
+            f"{who} has levels of type {column.dtype}, which must be declared, because a cell that "
+            'is no such level may be frequent: list them in "categories", have them learned as '
+            'text ("dtype": "object"), or declare "kind": "datetime" with its range',
+        )
+    if column.kind in LEVELS and column.categories:
+        try:
+            column.restore(np.arange(len(column.categories)))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UsageError(
+                271, f"{who} has levels that its type, {column.dtype}, cannot hold: {error}"
+            ) from error
     same = [c for c, n in Counter(map(text_of, column.categories)).items() if n > 1]
     if same:
         raise UsageError(271, f"{who} has two levels that read {same[0]!r}: keep one of them")
@@ -202,6 +217,11 @@ def _checked(column: Column, *, is_target: bool) -> Column:
     if column.kind == "boolean" and not column.categories:
         column = replace(column, categories=(False, True))
     return replace(column, missing=0.0) if is_target else column
+
+
+def _is_of_time(dtype: Any) -> bool:
+    """Whether cells of a dtype are dates, spans or intervals, which not every text is."""
+    return is_time(dtype) or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)
 
 
 def needs_bins(column: Column) -> bool:

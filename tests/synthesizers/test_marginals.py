@@ -290,6 +290,10 @@ def changed(name: str, **changes: Any) -> Schema:
         (Schema.infer(PATIENTS, target="ill"), r"'age' of the schema was inferred from rows"),
         (changed("age", lower=None), r"'age' of the schema has no range: declare one"),
         (changed("ill", kind="categorical", categories=()), "'ill' .* the target, needs its clas"),
+        (changed("drug", dtype=np.dtype("M8[s]")), "'drug' .* levels of type datetime64.* as text"),
+        (changed("drug", dtype=pd.PeriodDtype("D")), "'drug' .* levels of type period.* as text"),
+        (changed("drug", dtype=np.dtype("M8[s]"), categories=("soon",)), "'drug' .* cannot hold"),
+        (changed("drug", dtype=np.dtype(int), categories=("a", "b")), "'drug' .* int64, cannot"),
         (Schema(OF_PATIENTS.columns[1:], "ill"), "'age' is not in the schema: declare it there"),
     ],
 )
