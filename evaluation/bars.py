@@ -2,8 +2,9 @@
 
     python evaluation/bars.py whole --data-dir DIR --seeds 5
     python evaluation/bars.py evaluate --data-dir DIR --seeds 5
-    python evaluation/bars.py rare --data-dir DIR --rows trees,tabflow
-    python evaluation/bars.py rare --data-dir DIR --sizes 30,100,200,1000,3000
+    python evaluation/bars.py evaluate --data-dir DIR --rows 5x60,5x100,10x100
+    python evaluation/bars.py rare --data-dir DIR --rows trees,tabflow,bootstrap,real
+        --sizes 10,30,100,200,300,1000,3000
     python evaluation/bars.py page
 
 `whole`: Adult (the official split), Magic and Default (two random halves; `default_credit` with
@@ -16,7 +17,8 @@ these rows. Three facts of cells, each the largest difference over columns, in s
 decimals (how many a number is written with), equal cells of two columns, values that occur more
 than once among as many rows. Rows:
 
-- trees: the default of the product;
+- trees, or any other synthesizer: the default of the product;
+- 5x60: 5 trees with leaves of at least 60 rows;
 - real: the held-out rows in the synthetic rows' place, against the training rows; the AUCs are
   those of the training rows themselves;
 - independent: the training rows, each column shuffled by itself.
@@ -24,11 +26,11 @@ than once among as many rows. Rows:
 `evaluate`: `synthgen.evaluate` on Adult's >50K, as many rows made as there are, against the
 official test.
 
-`rare`: 300 rows of a class, or `--sizes`, and 2,100 others, as in transfer.py, of the tables among
-11 that have so many: the published score to held-out rows of the class, the worst attack's excess,
-the rows nearer to train, the average precision of boosting with these rows in the place of the
-class's own, as a share of the real rows' (`scope.py`), seconds of the fit; runs under another
-machine load are comparable in CPU seconds only.
+`rare`: 300 rows of the smallest class of each table of the catalog, or `--sizes`, and 2,100 others,
+as in transfer.py, of the tables that have so many: the published score to held-out rows of the
+class, the worst attack's excess, the rows nearer to train, the average precision of boosting with
+these rows in the place of the class's own, as a share of the real rows' (`scope.py`), seconds of
+the fit; runs under another machine load are comparable in CPU seconds only.
 
 Each result is one line of bars.jsonl, written as soon as it is there; what the file holds is not
 measured again. A line says of which commit of `synthgen` it is, and the machine's load.
@@ -59,26 +61,15 @@ from synthgen.metrics.arithmetic import Arithmetic, last_digits
 from synthgen.metrics.evaluate import evaluate
 from synthgen.metrics.facts import parted
 from synthgen.metrics.privacy import privacy
+from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import resolve
+from synthgen.synthesizers.trees import SequentialTrees
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 
 HERE = Path(__file__).parent
 TABLES = ("adult", "magic", "default_credit", "default_typed")
 TYPED = ("SEX", "EDUCATION", "MARRIAGE", *(f"PAY_{month}" for month in (0, 2, 3, 4, 5, 6)))
-RARE = {
-    "adult_train": ">50K",
-    "bank_marketing": "yes",
-    "bio_kdd04": "1",
-    "credit_data": "bad",
-    "default_credit": "1",
-    "lending_club": "bad",
-    "magic": "h",
-    "mpls_stops_search": "YES",
-    "nafld_death": "1",
-    "nasscds": "dead",
-    "nycflights_cancelled": "cancelled",
-}
 RARE_ROWS = 300
 Line = dict[str, Any]
 
@@ -99,10 +90,18 @@ def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFram
     return train, held
 
 
-def made_by_trees(train: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Line]:
+def named(kind: str) -> Synthesizer:
+    """A synthesizer by its name; 5x60: 5 trees with leaves of at least 60 rows."""
+    trees, by, leaf = kind.partition("x")
+    if by and trees.isdigit() and leaf.isdigit():
+        return SequentialTrees(trees=int(trees), min_leaf=int(leaf))
+    return resolve(kind)
+
+
+def made_by(kind: str, train: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Line]:
     wall, cpu = time.perf_counter(), time.process_time()
     X, y = train.drop(columns="target"), train["target"]
-    model = resolve("trees").set_params(classes=sorted(y.unique()), random_state=seed)
+    model = named(kind).set_params(classes=sorted(y.unique()), random_state=seed)
     made = model.fit(X, y).sample(len(train), random_state=seed)[list(train)]
     return made, {
         "seconds": round(time.perf_counter() - wall, 1),
@@ -168,8 +167,9 @@ def whole(options: argparse.Namespace, line: Line) -> Line:
     seed, name, kind = line["seed"], line["table"], line["kind"]
     train, held = parts(options.data_dir, name, seed)
     cost: Line = {}
-    if kind == "trees":
-        made, cost = made_by_trees(train, seed)
+    is_made = kind not in ("real", "independent")
+    if is_made:
+        made, cost = made_by(kind, train, seed)
     else:
         made = held if kind == "real" else independent(train, seed)
     teacher = train if kind == "real" else made
@@ -187,7 +187,7 @@ def whole(options: argparse.Namespace, line: Line) -> Line:
         found["c2st test"] = round(published.detection(held, made), 3)
         found["nearer"] = round(nearer(made, train, held), 3)
     found |= facts_of_cells(train if kind == "real" else made, held)
-    if kind == "trees":
+    if is_made:
         judged = measured(train, made, held, real=False, seed=seed, xgb=False)
         found["battery"] = plain(judged)
     return found
@@ -201,7 +201,7 @@ def evaluated(options: argparse.Namespace, line: Line) -> Line:
         pd.read_parquet(options.data_dir / f"adult_{part}.parquet") for part in ("train", "test")
     )
     seed, rare, wall = line["seed"], ">50K", time.perf_counter()
-    model = resolve(line["kind"]).set_params(random_state=seed)
+    model = named(line["kind"]).set_params(random_state=seed)
     model.fit(train.drop(columns="target"), train["target"])
     made = model.sample(int((train["target"] == rare).sum()), label=rare, random_state=seed)
     fitted = time.perf_counter()
@@ -232,7 +232,7 @@ def evaluated(options: argparse.Namespace, line: Line) -> Line:
 def rare_class(options: argparse.Namespace, line: Line) -> Line | None:
     """The figures; None: the table has too few rows of the class."""
     seed, name, kind, size = (line[key] for key in ("seed", "table", "kind", "class rows"))
-    label = RARE[name]
+    label = catalog(options.data_dir)[name]
     found = split_rare(options.data_dir / f"{name}.parquet", label, size, seed)
     if found is None:
         return None
@@ -248,7 +248,7 @@ def rare_class(options: argparse.Namespace, line: Line) -> Line | None:
     kept = replaced(train, majority, with_target, test, label)["ap"]
     if kind != "real":
         wall, cpu = time.perf_counter(), time.process_time()
-        model = resolve(kind).set_params(classes=[label], random_state=seed)
+        model = named(kind).set_params(classes=[label], random_state=seed)
         model.fit(train.drop(columns="target"), train["target"])
         cost["fit seconds"] = round(time.perf_counter() - wall, 1)
         cost["fit cpu seconds"] = round(time.process_time() - cpu, 1)
@@ -275,6 +275,14 @@ def rare_class(options: argparse.Namespace, line: Line) -> Line | None:
     }
 
 
+def catalog(folder: Path) -> dict[str, str]:
+    """The smallest class of each table; the two parts of Adult are one table."""
+    listed = pd.read_csv(folder / "catalog.csv", dtype=str)
+    labels = dict(zip(listed["name"], listed["minority_label"], strict=True))
+    del labels["adult_test"]
+    return labels
+
+
 # --- lines and the page ---------------------------------------------------------------------------
 
 
@@ -286,8 +294,9 @@ def commit() -> str:
 
 def jobs(options: argparse.Namespace) -> Iterator[Line]:
     """What to measure: the bar, seed, table and kind of rows; of a class, its number of rows."""
-    usual = {"whole": TABLES, "evaluate": ("adult",), "rare": tuple(RARE)}[options.bar]
-    names = options.tables.split(",") if options.tables else usual
+    usual = {"whole": TABLES, "evaluate": ("adult",)}
+    names = usual[options.bar] if options.bar in usual else tuple(catalog(options.data_dir))
+    names = options.tables.split(",") if options.tables else names
     kinds = ("trees", "real", "independent") if options.bar == "whole" else ("trees",)
     kinds = options.rows.split(",") if options.rows else kinds
     sizes = options.sizes.split(",") if options.bar == "rare" else [0]
@@ -395,7 +404,7 @@ def main() -> None:
     parser.add_argument("bar", choices=("whole", "evaluate", "rare", "page"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tables")
-    parser.add_argument("--rows", help="trees, real, independent; of a class, any synthesizer")
+    parser.add_argument("--rows", help="real, independent, a synthesizer, or 5x60")
     parser.add_argument("--sizes", default=str(RARE_ROWS), help="rows of a class, such as 30,300")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))

@@ -3,8 +3,8 @@
     python evaluation/trees.py --data-dir DIR
 
 Of each of ten tables one half is learned from and the other half is held out, at most 2,000 rows of
-the class in each (`--rows`) and 18,000 rows of other classes. `SequentialTrees` makes as many rows
-of the class as it learned from, once for each setting. Of these rows the battery
+the class in each (`--rows`) and 18,000 rows of other classes (`--others`). `SequentialTrees` makes
+as many rows of the class as it learned from, once for each setting. Of these rows the battery
 (`synthgen.metrics.battery`) and the privacy measures of `evaluate` are taken, and the share that
 lies nearer to a training row, by Gower's distance, than 99 % of the held-out rows do.
 
@@ -54,7 +54,9 @@ OTHERS = 18_000
 FIGURES = ("battery", "excess", "nearer", "near by Gower")
 
 
-def halves(folder: Path, name: str, rows: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def halves(
+    folder: Path, name: str, rows: int, others: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows to learn from, and as many held-out rows; the target is True for the class."""
     files = ["adult_train", "adult_test"] if name == "adult" else [name]
     whole = pd.concat([pd.read_parquet(folder / f"{f}.parquet") for f in files], ignore_index=True)
@@ -62,7 +64,7 @@ def halves(folder: Path, name: str, rows: int, seed: int) -> tuple[pd.DataFrame,
     whole["target"] = is_rare
     rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[], []]
-    for side, most in ((is_rare, rows), (~is_rare, OTHERS)):
+    for side, most in ((is_rare, rows), (~is_rare, others)):
         places = rng.permutation(np.flatnonzero(side))
         half = min(len(places) // 2, most)
         parts[0].append(places[:half])
@@ -129,7 +131,12 @@ def one(
     rare, fresh = (frame[frame["target"]].drop(columns="target") for frame in (train, held))
     made = model.sample(len(rare), label=True, random_state=seed).drop(columns="target")
     seconds = time.perf_counter() - start
-    return {"rows": len(rare), "seconds": round(seconds, 1), **measured(rare, made, fresh, seed)}
+    return {
+        "rows": len(rare),
+        "others": len(train) - len(rare),
+        "seconds": round(seconds, 1),
+        **measured(rare, made, fresh, seed),
+    }
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -158,6 +165,7 @@ def main() -> None:
     parser.add_argument("--tables", default=",".join(CHOSEN_ON + JUDGED_ON))
     parser.add_argument("--settings", default=",".join(f"{t}x{leaf}" for t, leaf in SETTINGS))
     parser.add_argument("--rows", type=int, default=2_000)
+    parser.add_argument("--others", type=int, default=OTHERS)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     options = parser.parse_args()
@@ -171,7 +179,7 @@ def main() -> None:
             left = [s for s in settings if (name, *s, seed) not in seen]
             if not left:
                 continue
-            train, held = halves(options.data_dir, name, options.rows, seed)
+            train, held = halves(options.data_dir, name, options.rows, options.others, seed)
             for trees, min_leaf in left:
                 found = one(train, held, trees, min_leaf, seed)
                 found = {"table": name, "trees": trees, "min_leaf": min_leaf, "seed": seed} | found

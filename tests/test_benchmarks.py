@@ -14,6 +14,8 @@ import pytest
 
 from synthgen.auditing.advice import gain_of_auto
 from synthgen.comparison.recommendation import PRIORS
+from synthgen.synthesizers.flow import TabFlow
+from synthgen.synthesizers.trees import SequentialTrees
 
 EVALUATION = Path(__file__).resolve().parents[1] / "evaluation"
 
@@ -112,7 +114,9 @@ def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(EVALUATION))
     bars = importlib.import_module("bars")
     frame = pd.DataFrame({"x": np.arange(300.0), "target": np.where(np.arange(300) < 90, "a", "b")})
-    made, cost = bars.made_by_trees(frame, 0)
+    assert bars.named("3x40").get_params() == SequentialTrees(trees=3, min_leaf=40).get_params()
+    assert bars.named("tabflow").get_params() == TabFlow().get_params()
+    made, cost = bars.made_by("trees", frame, 0)
     assert made["target"].value_counts().to_dict() == pytest.approx({"a": 90, "b": 210}, abs=30)
     assert set(cost) == {"seconds", "cpu seconds"}
 
