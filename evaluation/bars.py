@@ -339,6 +339,42 @@ def as_before(scores: dict[str, list[Any]]) -> str:
     return "passes" if all(test[1][1] >= test[2] - 0.05 for test in tests) else "does not pass"
 
 
+def by_table(runs: list[Line], name: str) -> dict[str, float]:
+    """A figure of each table, its mean over splits; figures that could not be measured are out."""
+    found: dict[str, list[float]] = {}
+    for r in runs:
+        if r.get(name) is not None and r[name] == r[name]:
+            found.setdefault(r["table"], []).append(r[name])
+    return {table: float(np.mean(values)) for table, values in found.items()}
+
+
+def ladder(rare: list[Line]) -> list[str]:
+    """Classes by their number of rows: each kind of rows on the tables that all kinds have."""
+    figures = ("c2st", "ap kept", "excess", "nearer", "fit cpu seconds")
+    out = ["", "By rows of the class", "", f"| rows | tables | kind | {' | '.join(figures)} |"]
+    out.append("|" + "---|" * (len(figures) + 3))
+    for size in sorted({key(r)[-1] for r in rare}):
+        some = [r for r in rare if key(r)[-1] == size]
+        kinds = sorted({r["kind"] for r in some})
+        of = {kind: [r for r in some if r["kind"] == kind] for kind in kinds}
+        shared = set.intersection(*({r["table"] for r in runs} for runs in of.values()))
+        values = {(k, f): by_table(of[k], f) for k in kinds for f in figures}
+        for kind in kinds:
+            means = []
+            for figure in figures:
+                told = [v for name, v in values[kind, figure].items() if name in shared]
+                means.append(f"{np.mean(told):.3f}" if told else "")
+            out.append(f"| {size:,} | {len(shared)} | {kind} | {' | '.join(means)} |")
+        if {"trees", "tabflow"} <= set(kinds):
+            cells = []
+            for figure in figures:
+                a, b = (values[kind, figure] for kind in ("trees", "tabflow"))
+                apart = [a[name] - b[name] for name in a if name in b]
+                cells.append(over_seeds(apart) if apart else "")
+            out.append(f"| {size:,} | | trees − tabflow | {' | '.join(cells)} |")
+    return out
+
+
 def page(lines: list[Line]) -> str:
     """All figures as Markdown, means over seeds."""
     out: list[str] = []
@@ -387,6 +423,7 @@ def page(lines: list[Line]) -> str:
     for size in sorted({key(r)[-1] for r in rare}):
         some = [r for r in rare if key(r)[-1] == size]
         table(f"A class of {size:,} rows", {n: field(n) for n in names}, some)
+    out += ladder(rare) if rare else []
     judged = [r for r in lines if r["bar"] == "evaluate"]
     if judged:
         names = [name.partition(".")[2] for name in judged[0]["scores"]]
