@@ -5,8 +5,8 @@
 
 Of each of eight tables one half is learned from and the other half is held out: at most `--rows`
 rows of the class and as many other rows in each. `synthgen.privacy` attacks the model file and rows
-made with it. Nothing is chosen on these tables. Networks that say steps learn with fewer than their
-default: a network that learned less also gives less away.
+made with it. Synthesizers have their default arguments, unless their name says otherwise. Nothing
+is chosen on these tables.
 
 The controls are made of the breast cancer table (569 rows, 30 numbers): 150 rows to learn from, 150
 held out, and as many fresh ones. Copies, copies with 1 % noise, rows of SMOTE and rows of an
@@ -16,7 +16,7 @@ rows, and the file of trees that learned other rows, must not; of 600 rows of th
 as synthgen ships it, fresh rows should pass.
 
 Each result is written to privacy.json as soon as it is there, and privacy.md is made of it. What
-the file holds is not measured again, unless its attacks or its interval were others (`OLDER`).
+the file holds is not measured again.
 """
 
 from __future__ import annotations
@@ -52,34 +52,20 @@ TABLES = (
 )
 SYNTHESIZERS: dict[str, Callable[[], Any]] = {
     "trees": lambda: SequentialTrees(classes=[True], random_state=0),
-    "trees, leaves of 20": lambda: SequentialTrees(classes=[True], min_leaf=20, random_state=0),
     "trees, leaves of 200": lambda: SequentialTrees(classes=[True], min_leaf=200, random_state=0),
-    "tvae, 300 steps": lambda: TVAE(classes=[True], steps=300, random_state=0),
-    "tabflow, 200 steps": lambda: TabFlow(classes=[True], steps=200, random_state=0),
-    "ctgan, 100 steps": lambda: CTGAN(classes=[True], steps=100, random_state=0),
+    "tvae": lambda: TVAE(classes=[True], random_state=0),
+    "tabflow": lambda: TabFlow(classes=[True], random_state=0),
+    "ctgan": lambda: CTGAN(classes=[True], random_state=0),
 }
 CONTROLS = {
     "copies": "copies of the training rows",
     "noise": "copies with 1 % noise",
     "smote": "rows of SMOTE",
-    "over-trained tvae": "rows of a TVAE after 3,000 steps on the rows of the class",
+    "over-trained tvae": "rows of a TVAE after 1,500 steps on the rows of the class",
     "leaves of 2": "the file of trees with leaves of 2",
     "fresh": "fresh real rows",
     "other rows": "the file of trees that learned other rows",
     "fresh adult": "600 fresh real rows of Adult's >50K, beside 600 rows and 600 held out",
-}
-# Results from before a change, by what they lack: the mark on the page, and what it means.
-OLDER = {
-    "without frequencies": (
-        "*",
-        "Measured before frequencies were attacked: more may be found now.",
-    ),
-    "interval of one attack": (
-        "†",
-        "Judged, all or some of them, by the interval of the attack that was strongest. Now it is "
-        "that of the maximum over the attacks, which is wider: what is near a limit may be "
-        "undecided.",
-    ),
 }
 HARMLESS = ("fresh", "other rows", "fresh adult")
 HERE = Path(__file__).parent
@@ -147,7 +133,7 @@ def control(kind: str, seed: int) -> dict[str, Any]:
         found = privacy(model, train, holdout, target="target", time_budget=0, random_state=seed)
         return named | {"outcome": found.outcome("file"), "found": found.worst("file").tpr_10}
     if kind == "over-trained tvae":
-        model = TVAE(classes=[True], scope="class", steps=3000, random_state=seed)
+        model = TVAE(classes=[True], scope="class", steps=1500, batch_size=100, random_state=seed)
         model.fit(train.drop(columns="target"), train["target"])
         train, holdout = (f[f["target"]].reset_index(drop=True) for f in (train, holdout))
         made = model.sample(len(train), random_state=seed)
@@ -190,16 +176,11 @@ def told(result: dict[str, Any]) -> dict[str, str]:
     return {"file": next(o for o in ("fails", "undecided", "passes") if o in both), "rows": rows}
 
 
-def marks(result: dict[str, Any]) -> str:
-    """The marks of a result from before a change."""
-    return "".join(mark for older, (mark, _) in OLDER.items() if result.get(older))
-
-
-def legend(results: list[dict[str, Any]]) -> list[str]:
-    """What the marks of these results mean."""
-    shown = "".join(map(marks, results))
-    told = [f"{mark} {means}" for mark, means in OLDER.values() if mark in shown]
-    return ["", " ".join(told).replace("*", "\\*")] if told else []
+def strongest(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The strongest attack on rows of the class with the file, and with rows."""
+    of = {a["opponent"]: a for a in result["attacks"] if a["group"] == "True"}
+    # Who has the file can also make rows with it.
+    return {"file": max(of.values(), key=lambda a: a["tpr_10"]), "rows": of["rows"]}
 
 
 def page(results: list[dict[str, Any]]) -> str:
@@ -208,11 +189,11 @@ def page(results: list[dict[str, Any]]) -> str:
     lines = [
         "# What model files and their rows give away",
         "",
-        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each); "
-        "see the head of the script. Share of the learned rows of the class that the worst attack "
-        "finds at 10 % false alarms [95 % interval]; guessing finds 10 %. *Null* is what the same "
-        "attacks reach where nothing leaks. A file passes at 15 % or less, with an interval that "
-        "ends at 20 % or below.",
+        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each; "
+        "networks with `--rows 300`); see the head of the script. Share of the learned rows of the "
+        "class that the worst attack finds at 10 % false alarms [95 % interval]; guessing finds "
+        "10 %. *Null* is what the same attacks reach where nothing leaks. A file passes at 15 % or "
+        "less, with an interval that ends at 20 % or below.",
         "",
         "What less exact leaves would cost is in [trees.md](trees.md), what differential privacy "
         "costs in [dp.md](dp.md).",
@@ -222,30 +203,36 @@ def page(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in sorted(audits, key=lambda r: (list(SYNTHESIZERS).index(r["synthesizer"]), r["table"])):
-        cells = [r["synthesizer"] + marks(r), r["table"], f"{r['rows']:,}"]
-        of = {a["opponent"]: a for a in r["attacks"] if a["group"] == "True"}
-        # Who has the file can also make rows with it.
-        of["file"] = max(of.values(), key=lambda a: a["tpr_10"])
+        cells = [r["synthesizer"], r["table"], f"{r['rows']:,}"]
         for opponent, outcome in told(r).items():
-            a = of[opponent]
+            a = strongest(r)[opponent]
             low, high = a["interval"]
             cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += legend(audits)
-    lines += ["", "| synthesizer | tables | files that pass, fail | found with the file, median |"]
-    lines.append("|---|---|---|---|")
+    lines += ["", *_by_synthesizer(audits)]
+    return "\n".join(lines + _controls(results) + _risks(results)) + "\n"
+
+
+def _by_synthesizer(audits: list[dict[str, Any]]) -> list[str]:
+    """The lines on each synthesizer over all tables."""
+    lines = [
+        "| synthesizer | tables | files that pass, fail | found with the file: median, range "
+        "| rows that pass, fail | found with rows: median, range |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in SYNTHESIZERS:
         of_name = [r for r in audits if r["synthesizer"] == name]
         if not of_name:
             continue
-        outcomes = [told(r)["file"] for r in of_name]
-        found = [max(a["tpr_10"] for a in r["attacks"] if a["group"] == "True") for r in of_name]
-        lines.append(
-            f"| {name} | {len(of_name)} | {outcomes.count('passes')}, {outcomes.count('fails')} | "
-            f"{np.median(found):.0%} |"
-        )
-    return "\n".join(lines + _controls(results)) + "\n"
+        cells = [name, str(len(of_name))]
+        for opponent in ("file", "rows"):
+            outcomes = [told(r)[opponent] for r in of_name]
+            found = [strongest(r)[opponent]["tpr_10"] for r in of_name]
+            cells.append(f"{outcomes.count('passes')}, {outcomes.count('fails')}")
+            cells.append(f"{np.median(found):.0%}, {min(found):.0%} to {max(found):.0%}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _controls(results: list[dict[str, Any]]) -> list[str]:
@@ -268,14 +255,42 @@ def _controls(results: list[dict[str, Any]]) -> list[str]:
     ]
     for kind, words in CONTROLS.items():
         of_kind = [r for r in controls if r["control"] == kind]
+        if not of_kind:
+            continue
         outcomes = [r["outcome"] for r in of_kind]
         caught = sum(o in ("fails", "falls short") for o in outcomes)
         right = len(of_kind) - caught if kind in HARMLESS else caught
         counts = ", ".join(str(outcomes.count(o)) for o in WORST_FIRST)
-        found = np.median([r["found"] for r in of_kind]) if of_kind else np.nan
-        mark = max(map(marks, of_kind), default="")
-        lines.append(f"| {words}{mark} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
-    return lines + legend(controls)
+        found = np.median([r["found"] for r in of_kind])
+        lines.append(f"| {words} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
+    return lines
+
+
+def _risks(results: list[dict[str, Any]]) -> list[str]:
+    """The lines on the three risks beside Anonymeter's; none if there are no results of them."""
+    risks = [r for r in results if "risk" in r]
+    if not risks:
+        return []
+    lines = [
+        "",
+        "## The three risks beside Anonymeter's",
+        "",
+        "`python evaluation/risks.py --data-dir DIR --anonymeter ANON/bin/python`: 2,000 rows of "
+        "Adult learned, 2,000 held out, 2,000 rows of each kind; Anonymeter 1.1.0 in an "
+        "environment of its own. Risk above that of held-out rows, from 0 to 1: as `evaluate` "
+        "measures it [95 % interval] / Anonymeter's.",
+        "",
+        "| rows | singling out | linkability | inference |",
+        "|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(r["of"] for r in risks):
+        cells = [name]
+        for r in risks:
+            if r["of"] == name:
+                value, low, high = r["ours"]
+                cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}] / {r['theirs']:.2f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def tasks(options: argparse.Namespace) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -309,10 +324,9 @@ def main() -> None:
     path = options.out / "privacy.json"
     results = json.loads(path.read_text()) if path.exists() else []
     for named, measure in tasks(options):
-        there = [r for r in results if named.items() <= r.items()]
-        if any(not marks(r) for r in there):
+        if any(named.items() <= r.items() for r in results):
             continue
-        results = [r for r in results if r not in there] + [measure()]
+        results.append(measure())
         print(json.dumps(named), round(results[-1].get("seconds", 0)), flush=True)
         path.write_text(json.dumps(results, indent=1) + "\n")
         (options.out / "privacy.md").write_text(page(results))
