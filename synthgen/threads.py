@@ -24,6 +24,17 @@ NETWORK = 5e8  # multiply-adds of a forward pass: batch rows times weights
 TREES = 2e6  # cells of the table for trees or distances: rows times columns
 
 
+def usable_cores() -> int:
+    """Number of cores that this process may use: one, for a worker of a parallel job.
+
+    Example:
+        >>> usable_cores() >= 1
+        True
+    """
+    torch: Any = sys.modules.get("torch")
+    return (os.cpu_count() or 1) if torch is None else torch.get_num_threads()
+
+
 @contextmanager
 def threads_for(work: float, each: float) -> Iterator[int]:
     """Limit torch, OpenMP and BLAS in the block to one thread per `each` units of `work`.
@@ -44,7 +55,7 @@ def threads_for(work: float, each: float) -> Iterator[int]:
         1
     """
     torch: Any = sys.modules.get("torch")  # if torch is not loaded, it needs no limit
-    before = (os.cpu_count() or 1) if torch is None else torch.get_num_threads()
+    before = usable_cores()
     threads = max(1, min(before, int(work / each)))
     limits: dict[str, int] = {}
     for pool in threadpool_info():

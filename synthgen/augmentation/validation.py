@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from synthgen.augmentation.amount import AMOUNTS, Amount, Validated, wanted_rows
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
-from synthgen.encoding.matrix import Matrix
+from synthgen.encoding.matrix import Binned, Matrix
 from synthgen.errors import DataError
 from synthgen.model_selection.classifiers import VALIDATION, boosting
 from synthgen.model_selection.folds import deal, equal_rows
@@ -270,7 +270,12 @@ class _Trial:
         most = {c: max(rows.get(c, 0) for rows in asked) for c in self.wanted}
         made = self._made(f, train, {c: n for c, n in most.items() if n})
         coder = Matrix(self._known.is_level).fit(self._places[train])
-        return [self._score(f, train, coder, rows, made) for rows in asked]
+        binned = Binned(coder.is_level).fit(coder.transform(self._places[train]))
+        
+        def coded(cells: np.ndarray) -> np.ndarray:
+            return binned.transform(coder.transform(cells))
+
+        return [self._score(f, train, coded, rows, made) for rows in asked]
 
     def _made(self, f: int, train: np.ndarray, wanted: dict[int, int]) -> dict[int, np.ndarray]:
         """`wanted[c]` guarded rows per class, from a synthesizer fitted to the training part."""
@@ -318,7 +323,7 @@ class _Trial:
         self,
         f: int,
         train: np.ndarray,
-        coder: Matrix,
+        coded: Callable[[np.ndarray], np.ndarray],
         rows: dict[int, int],
         made: dict[int, np.ndarray],
     ) -> float:
@@ -335,8 +340,8 @@ class _Trial:
         )
         # Sums of values close to the largest float may overflow.
         with threads_for(X.size, TREES), np.errstate(over="ignore"):
-            model.fit(coder.transform(X), target, sample_weight=weight)
-        p: Any = np.asarray(model.predict_proba(coder.transform(self._places[~train])))
+            model.fit(coded(X), target, sample_weight=weight)
+        p: Any = np.asarray(model.predict_proba(coded(self._places[~train])))
         column = {c: j for j, c in enumerate(np.asarray(model.classes_).tolist())}
         truth = self.codes[~train]
         worth = self._worth[truth]

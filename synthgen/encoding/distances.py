@@ -20,7 +20,7 @@ COUNTED: tuple[Kind, ...] = (*NUMBERS, "categorical", "boolean")
 # to 88 % of new real rows (one column, 200 rows) would count as near copies.
 ROWS_PER_KNOT, MAX_KNOTS = 20, 50
 # Pairs of rows that are compared at once, which limits the memory.
-PAIRS_CPU, PAIRS_GPU = 1 << 22, 1 << 25
+PAIRS_CPU, PAIRS_GPU = 1 << 20, 1 << 25
 
 
 class Rows(NamedTuple):

@@ -195,8 +195,7 @@ def grow(
     """Train trees that predict the codes of a column, each on its own bootstrap sample.
 
     Args:
-        before: Codes of the columns before this one, uint16 of shape (rows, columns), stored row
-            by row.
+        before: Codes of the columns before this one, uint16 of shape (rows, columns).
         codes: Codes of the column, uint16 of shape (rows,), `MISSING` for missing cells.
         response: What the trees predict, shape (rows,) or (rows, outputs); None: the codes as
             classes.
@@ -204,7 +203,7 @@ def grow(
         min_leaf: Smallest number of rows in a leaf.
         seed: Seed of the bootstraps.
     """
-    rows = len(codes)
+    before, rows = np.ascontiguousarray(before), len(codes)
     some = min(rows, STRUCTURE_ROWS)
     least = max(2, round(min_leaf * some / rows))
     names, classes = np.unique(codes, return_inverse=True)

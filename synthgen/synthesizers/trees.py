@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self, final
 
 import numpy as np
@@ -20,7 +21,7 @@ from synthgen.synthesizers.binning import fit_bins
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
-from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, grow
+from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import Relation, copied, find_relations
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
 from synthgen.synthesizers.trees_file import read_trees, storable, write_trees
@@ -28,6 +29,7 @@ from synthgen.synthesizers.trees_losses import tree_losses
 from synthgen.tables.column import NUMBERS
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
+from synthgen.threads import usable_cores
 
 # Default smallest leaf: a tenth of the smallest learned class, so that the class does not disappear
 # among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
@@ -246,10 +248,36 @@ def _grown(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> list[TreeColumn]:
-    """Train the trees of each column, and those of its last digits."""
+    """Train the trees of each column, and those of its last digits.
+
+    Several columns are trained at once: scikit-learn fits a tree without the GIL.
+    """
     progress.start("growing trees, column by column", total=len(parts))
+    pool = ThreadPoolExecutor(usable_cores())
+    try:
+        started = _started(parts, relations, cells, codes, settings, seed, pool)
+        found: list[TreeColumn] = []
+        for j, (forest, digits) in enumerate(started):
+            grown = None if forest is None else forest.result()
+            found.append(TreeColumn(parts[j], relations[j], grown, digits))
+            progress.update(j + 1)
+        return found
+    finally:
+        pool.shutdown(cancel_futures=True)  # if it is interrupted, no column is begun any more
+
+
+def _started(
+    parts: list[Bins],
+    relations: list[Relation],
+    cells: list[Cells],
+    codes: np.ndarray,
+    settings: dict[str, Any],
+    seed: np.random.SeedSequence,
+    pool: ThreadPoolExecutor,
+) -> list[tuple[Future[Forest] | None, Forest | None]]:
+    """For each column, its trees, which the pool trains, and those of its last digits."""
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
-    found: list[TreeColumn] = []
+    started: list[tuple[Future[Forest] | None, Forest | None]] = []
     for j, (bins, relation) in enumerate(zip(parts, relations, strict=True)):
         forest = digits = None
         if j and not relation.is_derived:
@@ -257,22 +285,21 @@ def _grown(
             if relation.same:
                 place = copied(relation, cells[: j + 1], parts[: j + 1])
                 own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
-            before = np.ascontiguousarray(features[:, :width])
             most = MOST_VALUES if bins.is_number else MOST_LEVELS
             response = None if bins.width <= most else _shares_below(codes[:, j])
-            forest = grow(before, own, response, **settings, seed=child_seed(seed, j))
+            known = features[:, :width], own, response
+            forest = pool.submit(grow, *known, **settings, seed=child_seed(seed, j))
         features[:, width] = codes[:, j]
         width += 1
         if forest is not None and bins.rounded:
             zeros = bins.zeros(cells[j][0])
-            known = features[:, :width]
-            digits = learn_digits(bins, zeros, known, **settings, seed=child_seed(seed, j, 1))
+            seen = features[:, :width]
+            digits = learn_digits(bins, zeros, seen, **settings, seed=child_seed(seed, j, 1))
             if digits is not None:
                 features[:, width] = np.where(cells[j][1], MISSING, zeros)
                 width += 1
-        found.append(TreeColumn(bins, relation, forest, digits))
-        progress.update(j + 1)
-    return found
+        started.append((forest, digits))
+    return started
 
 
 def _encoded(
