@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from synthgen import TVAE, ImbalancedClassifier, audit, augment, compare
+from synthgen.metrics import evaluate as evaluating
+from synthgen.synthesizers import trees
 from synthgen.threads import NETWORK, one_process, results_of, threads_for
 
 BOOSTING = HistGradientBoostingClassifier(max_iter=2)
@@ -154,3 +157,52 @@ def test_threads_of_a_command_sleep_while_they_wait(given: str | None, found: st
         check=True,
     )
     assert run.stdout.split() == [found, "0"]  # set before OpenMP is loaded, which reads it once
+
+
+def a_table(seed: int, rows: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    ill = np.arange(rows) % 3 == 0
+    dose = np.where(rng.random(rows) < 0.1, np.nan, (rng.normal(size=rows) + ill).round(1))
+    site = np.where(rng.random(rows) < 0.4, "north", "south")
+    return pd.DataFrame({"dose": dose, "site": site, "twice": 2 * dose, "ill": ill})
+
+
+def test_trees_are_the_same_in_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = a_table(0, 900)
+    made = []
+    for cores in (1, 3):
+        monkeypatch.setattr(trees, "usable_cores", lambda cores=cores: cores)
+        model = trees.SequentialTrees(random_state=0).fit(frame.drop(columns="ill"), frame.ill)
+        made.append(model.sample(300, random_state=1))
+    pd.testing.assert_frame_equal(*made)
+
+
+def test_no_column_begins_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        begun.append(1)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+
+    monkeypatch.setattr(trees, "grow", interrupted)
+    monkeypatch.setattr(trees, "usable_cores", lambda: 1)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(300, 40)))
+    with pytest.raises(KeyboardInterrupt):
+        trees.SequentialTrees(random_state=0).fit(frame, np.arange(300) % 2)
+    assert len(begun) < 40
+
+
+@pytest.mark.slow
+def test_processes_change_no_score_of_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for least in (0, 10**9):
+        monkeypatch.setattr(evaluating, "PARALLEL_CELLS", least)
+        monkeypatch.setattr(evaluating, "usable_cores", lambda: 2)
+        tables = (a_table(seed, 300) for seed in range(3))
+        found.append(evaluating.evaluate(*tables, target="ill", label=True).to_json())
+    for one in found:
+        assert set(one.pop("seconds")) == set(evaluating.PARTS)
+    assert found[0] == found[1]

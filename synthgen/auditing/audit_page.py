@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from synthgen.auditing.audit_figures import audit_figures
-from synthgen.report.card import Picture, plain_cards
+from synthgen.report.card import Picture, plain_advice, plain_cards
 from synthgen.report.figures import FIFTH, INK, MADE, REAL, short
 from synthgen.report.template import clean, clean_all, fill
 
@@ -36,13 +36,15 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
 
     Args:
         found: The audit.
-        source: Name of the table, shown on the page.
+        source: Name of the table, shown on the page and in its command.
         drift: Changes since an earlier version of the table, from `compare_audits`.
 
     Returns:
         A complete HTML document.
     """
     content = clean_all(found.to_json())
+    advice = found.recommendation.about(**({"DATA": source} if source else {}))
+    content["recommendation"] = plain_advice(advice)
     nothing = {"value": 0.0}
     columns = sorted(
         content["columns"], key=lambda c: -(c["average_precision"] or nothing)["value"]

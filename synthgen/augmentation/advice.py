@@ -74,9 +74,10 @@ def recommend(
         )
     return Recommendation(
         "evaluate",
-        f"Evaluate the {rows:,} new rows of {labels} before you test software with them; to find "
-        f"the class, train synthgen auto on the real rows alone. Do not share them unless "
-        f"their model passes synthgen privacy.",
+        f"Evaluate the {rows:,} new rows of {labels} before you test software with them, best with "
+        f"--holdout and real rows that are not in the table; to find the class, train synthgen "
+        f"auto on the real rows alone. Do not share them unless their model passes synthgen "
+        f"privacy.",
         f"{finding}{gain} Synthetic rows are not known to improve a classifier.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",
     )

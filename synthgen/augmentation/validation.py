@@ -271,7 +271,7 @@ class _Trial:
         made = self._made(f, train, {c: n for c, n in most.items() if n})
         coder = Matrix(self._known.is_level).fit(self._places[train])
         binned = Binned(coder.is_level).fit(coder.transform(self._places[train]))
-        
+
         def coded(cells: np.ndarray) -> np.ndarray:
             return binned.transform(coder.transform(cells))
 

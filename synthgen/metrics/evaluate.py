@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from joblib import delayed
 
 from synthgen.metrics.class_verdicts import (
     group_of,
@@ -31,10 +32,13 @@ from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, fresh_seed, seed_sequence
 from synthgen.tables.schema import Schema
-from synthgen.threads import TREES, threads_for
+from synthgen.threads import TREES, one_process, results_of, threads_for, usable_cores
 from synthgen.training.device import resolve
 
 PARTS = ("fidelity", "utility", "privacy")
+# From this many cells (rows times columns) on, steps run in several processes. Below, starting
+# them takes about as long as they save.
+PARALLEL_CELLS = 200_000
 
 
 def evaluate(
@@ -111,7 +115,7 @@ def evaluate(
         column_of(compared.train.schema, by)  # raises early if there is no such column
     options = {"judges": judges, "thorough": thorough, "by": by}
     steps = _steps(compared, source, options, device)
-    parts, seconds = _measured(steps, compared, verbose)
+    parts, seconds = _measured(steps, compared, device, verbose)
     return _report(compared, parts, seconds, seed)
 
 
@@ -147,9 +151,12 @@ def _steps(
             words = f"association of columns with {group}"
             add("fidelity", words, target_correlation, 2, **every, label=compared.position)
         add("fidelity", f"SDMetrics' report on {group}", quality_report, 5, number, **rows)
-    words = "training classifiers on each kind of rows"
-    add("utility", words, utility, 3, **every, label=compared.label, **of_utility)
-    schema, judge = compared.train.schema, of_utility["judges"][0]
+    judges = of_utility.pop("judges")
+    for judge in judges:
+        words = f"training {judge} on each kind of rows"
+        given = {"label": compared.label, "judges": [judge], **of_utility}
+        add("utility", words, utility, 3, **every, **given)
+    schema, judge = compared.train.schema, judges[0]
     for number, label in enumerate(c for c in schema.classes if c != compared.label):
         if str(label) in compared.groups:
             rest = {"label": label, "judge": judge, "group": group_of(judge, schema.target, label)}
@@ -162,21 +169,39 @@ def _steps(
 
 
 def _measured(
-    steps: list[_Step], compared: Compared, verbose: bool
+    steps: list[_Step], compared: Compared, device: torch.device, verbose: bool
 ) -> tuple[dict[str, Part], dict[str, float]]:
-    """Run all steps; return the scores and the seconds of each part."""
-    found: dict[str, list[Part]] = {part: [] for part in PARTS}
-    seconds: dict[str, float] = {}
+    """Run all steps; return the scores and the seconds of each part.
+
+    On large tables, each core runs a step in a process of its own. Utility takes longest and comes
+    first.
+    """
     cells = max(map(len, compared.tables)) * len(compared.tables[0].schema.columns)
-    with threads_for(cells, TREES), Progress(verbose) as progress:
+    alone = cells < PARALLEL_CELLS or device.type != "cpu"
+    processes = 1 if alone else min(usable_cores(), len(steps))
+    order = sorted(range(len(steps)), key=lambda number: steps[number].part != "utility")
+    jobs = (delayed(_timed)(steps[number], number) for number in order)
+    found: dict[int, tuple[Part, float]] = {}
+    with threads_for(cells, TREES), one_process(processes == 1), Progress(verbose) as progress:
         progress.start("evaluating", len(steps))
-        for done, step in enumerate(steps):
-            progress.update(done, stage=step.words)
-            started = time.perf_counter()
-            found[step.part].append(step.measure())
-            spent = time.perf_counter() - started
-            seconds[step.part] = round(seconds.get(step.part, 0.0) + spent, 3)
-    return {part: _joined(several) for part, several in found.items()}, seconds
+        progress.update(0, stage=steps[order[0]].words)
+        for number, part, spent in results_of(jobs, processes, ordered=False):
+            found[number] = part, spent
+            left = [n for n in order if n not in found]
+            progress.update(len(found), stage=steps[left[0]].words if left else "")
+    parts: dict[str, list[Part]] = {part: [] for part in PARTS}
+    seconds = dict.fromkeys((step.part for step in steps), 0.0)
+    for number, step in enumerate(steps):
+        part, spent = found[number]
+        parts[step.part].append(part)
+        seconds[step.part] = round(seconds[step.part] + spent, 3)
+    return {part: _joined(several) for part, several in parts.items()}, seconds
+
+
+def _timed(step: _Step, number: int) -> tuple[int, Part, float]:
+    started = time.perf_counter()
+    part = step.measure()
+    return number, part, time.perf_counter() - started
 
 
 def _report(
@@ -226,12 +251,14 @@ def _report(
 
 
 def _joined(parts: list[Part]) -> Part:
-    """Merge several parts into one; only curves of the first part keep their names."""
-    curves = dict(parts[0].curves)
+    """Merge parts into one; only curves of the first part and of judges keep their names."""
+    curves, judges = dict(parts[0].curves), dict(parts[0].judges)
     for part in parts[1:]:
+        judges |= part.judges
         groups = [score.group for score in part.scores]
         group = groups[0] if groups else ""
-        curves |= {f"{name} {group}": curve for name, curve in part.curves.items()}
+        renamed = {f"{name} {group}": curve for name, curve in part.curves.items()}
+        curves |= part.curves if part.judges else renamed
     notes: list[str] = []
     broken: set[str] = set()
     for note in dict.fromkeys(note for part in parts for note in part.notes):
@@ -241,4 +268,4 @@ def _joined(parts: list[Part]) -> Part:
             notes.append(note)
         broken.add(rule or note)
     scores = [score for part in parts for score in part.scores]
-    return Part(scores, curves, notes, parts[0].judges)
+    return Part(scores, curves, notes, judges)

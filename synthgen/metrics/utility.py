@@ -106,8 +106,8 @@ def utility(
         return Part([unknown], notes=notes)
     scores, used = [], {}
     curves: dict[str, dict[str, np.ndarray]] = {}
-    for number, judge in enumerate(judges):
-        trial = Trial.of(data, judge, thorough, child_seed(seed, 1, number))
+    for judge in judges:
+        trial = Trial.of(data, judge, thorough, child_seed(seed, 1, 0))  # same draws for each
         scores += trial.scores(groups)
         curves |= trial.curves()
         used[judge] = described(judge, trial.settings if thorough else None)

@@ -44,7 +44,7 @@ def test_every_section_is_there_and_nothing_is_run(found: Audit, tmp_path: Path)
     assert page.tags.count("h2") == 6 + 3 + 3  # sections, figures, cards
     assert page.tags.count("table") == page.tags.count("caption") == 5
     assert "“<b>ill” is 10 % of 300 rows" in text
-    assert "a&b.csv" in text
+    assert "'a&b.csv' --target" in text
     assert HOSTILE in text
     for message in (f.message for f in found.findings):
         assert message.replace("\x00", "�") in text

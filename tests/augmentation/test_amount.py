@@ -232,15 +232,20 @@ def test_from_200_rows_the_default_is_trees() -> None:
 def test_rows_left_out_of_a_large_table_change_no_amount_and_count_in_the_score(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rng = np.random.default_rng(0)
     y = pd.Series(np.repeat([0, 1], [3000, 150]), name="y")
-    X = pd.DataFrame({"a": rng.normal(size=3150) + y, "b": rng.normal(size=3150)})
-    whole = chosen(X, y, SmoothedBootstrap())
-    monkeypatch.setattr(validation, "MOST_OTHERS", 900)
-    part = chosen(X, y, SmoothedBootstrap())
-    assert [*part.curve] == [*whole.curve]
-    # Among 900 others and without their weights it is 0.38.
-    assert abs(part.curve["none"] - whole.curve["none"]) < 0.03
+    X, changes = pd.DataFrame(), []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame({"a": rng.normal(size=3150) + y, "b": rng.normal(size=3150)})
+        found = []
+        for most in (20_000, 900):
+            monkeypatch.setattr(validation, "MOST_OTHERS", most)
+            found.append(chosen(X, y, SmoothedBootstrap()).curve)
+        whole, part = found
+        assert [*part] == [*whole]
+        changes.append(part["none"] - whole["none"])
+    # It is 0.12 to 0.19. Among 900 others and without their weights it is 0.38.
+    assert abs(np.mean(changes)) < 0.02
     made = augment(X, y, synthesizer=SmoothedBootstrap(), ratio=0.5, random_state=0)
     assert made.additions[0].rows == 1350
     assert made.synthesizer.counts_ == {0: 900, 1: 150}
