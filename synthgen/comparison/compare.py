@@ -104,7 +104,8 @@ def compare(
         cost: {"fn": cost of a missed row, "fp": cost of a false alarm}, to compare decisions by.
         time_budget: Time limit in seconds, from the call to the result. A short one first leaves
             out splits (4 stay), then rows of frequent classes (the others are weighted), then
-            strategies, and then splits down to 2; never nothing, auto or synthgen. None: no limit.
+            strategies, and then splits down to 2; never nothing, auto or synthgen. None: no limit,
+            but of a larger table 15,000 rows are used: the class's, and some of frequent classes.
         prior: Whether the probabilities also use what `auto` gained on other tables (for average
             precision, "hgb", "rf" and "lr", and 10 to 300 training rows of the class). With it,
             too, a strategy is recommended only if the scores on this table alone support it.
@@ -182,15 +183,15 @@ def _few(rare: int, folds: int) -> list[str]:
 
 
 def _cut_short(schedule: Schedule, plan: Plan, rows: int) -> list[str]:
-    """Say in notes what the time budget left out."""
-    if schedule.needs is None:
-        return []
+    """Say in notes what was left out to save time."""
     notes = []
     if (kept := len(plan.part)) < rows:
         notes.append(
-            f"to stay within the time budget, {kept:,} of {rows:,} rows were used; rows of "
-            f"frequent classes were left out at random, and the others count for them"
+            f"to save time, {kept:,} of {rows:,} rows were used; rows of frequent classes were "
+            f"left out at random, and the others count for them"
         )
+    if schedule.needs is None:
+        return notes
     minutes = max(1, math.ceil(schedule.needs / 60))
     what = f"all strategies on all {len(plan.tests)} splits"
     return [*notes, f"{what} need about {minutes} min: allow more time"]
@@ -199,10 +200,11 @@ def _cut_short(schedule: Schedule, plan: Plan, rows: int) -> list[str]:
 def _with_time(
     advice: Recommendation, schedule: Schedule, plan: Plan, splits: int, rows: int
 ) -> Recommendation:
-    """Add to the certainty how much of the comparison the time budget left out."""
-    if schedule.needs is None:
-        return advice
+    """Add to the certainty how much of the comparison was left out to save time."""
     planned, kept = len(plan.tests), len(plan.part)
+    if schedule.needs is None:
+        fewer = f" Compared on {kept:,} of {rows:,} rows; a --time-budget uses what it allows."
+        return replace(advice, certainty=advice.certainty + fewer) if kept < rows else advice
     parts = [f"{splits} of {planned} splits"] * (splits < planned)
     parts += [f"{kept:,} of {rows:,} rows"] * (kept < rows)
     which = " on ".join(parts) + " only" if parts else "some strategies"

@@ -668,6 +668,22 @@ def test_a_budget_leaves_out_rows_of_frequent_classes_before_splits_or_strategie
     assert not any("rows were used" in note for note in whole.notes)
 
 
+@pytest.mark.usefixtures("clock")
+def test_of_a_large_table_part_of_the_rows_is_used_unless_a_budget_allows_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "MOST_ROWS", 150)
+    X, y = table()
+    found = quick(X, y, folds=4)
+    assert (found.rows, found.rare, found.splits) == (240, 40, 4)
+    assert any(note.startswith("to save time, 150 of 240 rows were used") for note in found.notes)
+    assert found.recommendation.certainty.endswith(
+        "Compared on 150 of 240 rows; a --time-budget uses what it allows."
+    )
+    whole = quick(X, y, folds=4, time_budget=1000.0)
+    assert not any("rows were used" in note for note in whole.notes)
+
+
 def test_a_part_of_the_rows_stands_for_the_whole_table() -> None:
     X, y = table(6000, 300, gap=2.0)
     every, root = pick(["nothing"])[:1], seed_sequence(0)
