@@ -285,8 +285,8 @@ def recommend(
         if best is not None:
             sure = (
                 f"No strategy is shown to help. {best.strategy} has the largest expected gain, "
-                f"{about.text(best.gain, signed=True)}, and helps with probability "
-                f"{best.helps:.2f}{_alone(best)}; {reached}."
+                f"{about.text(best.gain, signed=True)}, and gains more than {about.text(margin)} "
+                f"with probability {best.helps:.2f}{_alone(best)}; {reached}."
             )
         return Recommendation(
             "keep",
