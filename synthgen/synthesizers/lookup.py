@@ -79,7 +79,7 @@ def resolve(synthesizer: Synthesizer | str, rows: int | None = None) -> Synthesi
     """Make a synthesizer from its name.
 
     "auto" chooses by the number of rows of the smallest class to learn, without a search
-    (``evaluation/trees.md``, ``evaluation/transfer.md``):
+    (``evaluation/scope.md``):
 
     - below 10 rows: a smoothed bootstrap;
     - from 10 to 199 rows: TabFlow, trained on all rows and fine-tuned on the class;
