@@ -105,7 +105,7 @@ def compare(
         time_budget: Time limit in seconds, from the call to the result. A short one first leaves
             out splits (4 stay), then rows of frequent classes (the others are weighted), then
             strategies, and then splits down to 2; never nothing, auto or synthgen. None: no limit,
-            but of a larger table 15,000 rows are used: the class's, and some of frequent classes.
+            but at most 10,000 rows: of a larger table, rows of frequent classes are left out.
         prior: Whether the probabilities also use what `auto` gained on other tables (for average
             precision, "hgb", "rf" and "lr", and 10 to 300 training rows of the class). With it,
             too, a strategy is recommended only if the scores on this table alone support it.

@@ -21,9 +21,9 @@ from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
 from synthgen.threads import TREES, one_process, results_of
 
-# Without a time budget a comparison uses at most so many rows: ten splits of 26,217 rows took 346 s
-# on two cores.
-MOST_ROWS = 15_000
+# Without a time budget a comparison uses at most so many rows: on two cores, ten splits of 26,217
+# rows took 345 s, and of 15,000 rows of another table about 400 s.
+MOST_ROWS = 10_000
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
 TRYING = 0.5  # share of a time budget after which no untried strategy is started
