@@ -593,7 +593,7 @@ def report(path: Path) -> None:
             "Rows up to 30 % of the others, weighted so that together they weigh as much as the "
             "real rows of the class; nothing of that was chosen on these tables. The bar: mean of "
             f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. TabFlow, "
-            "which `augment` takes unless told otherwise, was not run here.",
+            "which `augment` takes below 200 rows of the class, was not run here.",
             "",
             markdown(["origin", "learner", "less nothing", "bar holds"], rows),
             "",

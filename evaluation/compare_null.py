@@ -11,7 +11,7 @@ any relation to the columns, logistic regression, five remedies. "another seed":
 the remedies are the classifier itself with three other seeds. 5 % of the runs may recommend a
 change. A line of compare_null.jsonl is a run: what was recommended, and the metric of every remedy
 on every split, from which other rules can be judged without running anything again. The report
-counts what today's rule and others recommend, with Wilson intervals.
+counts what today's rule and others recommend, with 95 % intervals of Clopper and Pearson (1934).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
+from scipy.stats import beta
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -35,7 +36,6 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from synthgen import compare
 from synthgen.comparison.recommendation import SURE, Chances, chances_of, margin_of, recommend
-from synthgen.model_selection.intervals import wilson
 
 HERE = Path(__file__)
 RESULTS = HERE.with_suffix(".jsonl")
@@ -156,17 +156,26 @@ def load() -> list[dict[str, Any]]:
 
 
 def counted(hits: int, runs: int) -> dict[str, Any]:
-    low, high = wilson(hits / runs, runs) if runs else (0.0, 1.0)
+    low = float(beta.ppf(0.025, hits, runs - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, runs - hits)) if hits < runs else 1.0
     return {"runs": runs, "change": hits, "low": round(low, 3), "high": round(high, 3)}
+
+
+def changes() -> dict[str, dict[str, Any]]:
+    """Of the runs of each kind, how many are told to change by today's rule."""
+    out = {}
+    for kind in dict.fromkeys(run["kind"] for run in load()):
+        told = [again(run)[0].startswith("use ") for run in load() if run["kind"] == kind]
+        out[kind] = counted(sum(told), len(told))
+    return out
 
 
 def report() -> None:
     lines, out = load(), {}
-    for kind in dict.fromkeys(run["kind"] for run in lines):
+    for kind, rule in changes().items():
         found = [again(run) for run in lines if run["kind"] == kind]
         runs = len(found)
-        changed = sum(action.startswith("use ") for action, _ in found)
-        out[kind] = {"the rule": counted(changed, runs)}
+        out[kind] = {"the rule": rule}
         able = [chances for action, chances in found if action != "collect"]
         for sure in (SURE, 0.9, 0.95):  # without the condition that a gain is established
             hits = sum(any(c.helps >= sure for c in chances) for chances in able)

@@ -20,7 +20,12 @@ SURE = 0.8  # a strategy is recommended if it helps with at least this probabili
 # looks good by chance.
 FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
 FIRST = "auto"
-ALONE = 0.9  # without the prior, it must still help with at least this probability
+# With a prior it must be more likely to help than not, by this table alone as well as together with
+# the prior. Without one it must help with the probability ALONE. Chosen in the benchmark.
+LIKELY, ALONE = 0.5, 0.9
+# On other rows its gain differs from that on the splits by more than the t-test supposes, so its
+# posterior is this many times as wide (`evaluation/benchmark.md`).
+WIDER = 1.25
 # Student-t prior (location, scale) of its gain in average precision, by classifier, fitted to the
 # tables of the benchmark. The scale holds extra variance: other tables may come from elsewhere.
 PRIORS = {"hgb": (0.019, 0.033), "rf": (0.011, 0.03), "lr": (0.018, 0.051)}
@@ -54,9 +59,9 @@ class Chances:
         best: Probability that it is the best of all strategies, nothing included.
         regret: Expected difference between the gain of the best strategy and its gain, in the unit
             of the metric.
-        established: Whether the scores on this table, without a prior, show a gain: for `auto` it
-            helps with a probability of at least 0.9, for all others the simultaneous 95 % interval
-            lies above 0.
+        established: Whether the scores on this table, without a prior, show a gain: the
+            simultaneous 95 % interval lies above 0. `auto` must help with a probability of at
+            least 0.9; if it has a prior, 0.5.
         alone: Probability that it helps by the scores on this table alone, if `helps` also uses a
             prior; otherwise None.
     """
@@ -121,7 +126,8 @@ def chances_of(
     & Bengio 2003). All gains together have a multivariate t distribution with the covariance of the
     differences over the splits. Draws from it give the probability of being best, and the regret.
     With priors the same draws are weighted by the prior densities (a hierarchical model as in
-    Benavoli et al. 2017, whose upper level is fixed): all values then come from the draws.
+    Benavoli et al. 2017, whose upper level is fixed): all values then come from the draws. The
+    posterior of `auto` is 1.25 times as wide, as measured on other tables.
 
     Args:
         names: Names of the strategies.
@@ -143,6 +149,10 @@ def chances_of(
         (0.05, 1.0, 0.0)
     """
     differences = scores - reference
+    known = {name: prior for name, prior in (priors or {}).items() if name in names}
+    wide = np.where(np.array(names, dtype=object) == FIRST, WIDER, 1.0)[:, None]
+    middle = differences.mean(axis=1, keepdims=True)
+    differences = middle + wide * (differences - middle)
     found = []
     for name, own in zip(names, differences, strict=True):
         (mean,), (error,) = corrected(own[None], ratio)
@@ -153,11 +163,10 @@ def chances_of(
         else:  # no split differs
             helps, harms, low, high = 0.0, 0.0, float(mean), float(mean)
         found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
-    found = _established(found, differences, ratio)
+    found = _established(found, differences, ratio, LIKELY if FIRST in known else ALONE)
     if not found:
         return []
     gains = _joint(differences, ratio)
-    known = {name: prior for name, prior in (priors or {}).items() if name in names}
     weights = np.ones(DRAWS)
     for name, (location, scale) in known.items():
         weights *= student.pdf(gains[names.index(name)], PRIOR_FREEDOM, location, scale)
@@ -206,7 +215,7 @@ def _weighted(chances: Chances, gains: np.ndarray, weights: np.ndarray, margin: 
 
 
 def _established(
-    chances: Sequence[Chances], differences: np.ndarray, ratio: float
+    chances: Sequence[Chances], differences: np.ndarray, ratio: float, least_sure: float
 ) -> list[Chances]:
     """Mark the strategies for which the scores on this table alone show a gain."""
     others = np.array([c.strategy != FIRST for c in chances], dtype=bool)
@@ -215,7 +224,7 @@ def _established(
         mean, error = corrected(differences[others], ratio)
         least[others] = mean - critical_value(differences[others]) * error
     return [
-        replace(c, established=bool(low > 0 if c.strategy != FIRST else c.helps >= ALONE))
+        replace(c, established=bool(low > 0 if c.strategy != FIRST else c.helps >= least_sure))
         for c, low in zip(chances, least, strict=True)
     ]
 
@@ -241,9 +250,10 @@ def recommend(
 ) -> Recommendation:
     """Recommend one action.
 
-    Candidates are the strategies that probably help and whose gain is established by this table, so
-    that a prior alone is never enough. The simplest candidate that is practically as good as the
-    one with the largest expected gain is recommended.
+    Candidates are the strategies that help with a probability of at least 0.8 (`auto` with a prior:
+    0.5) and whose gain is established by this table, so that a prior alone is never enough. The
+    simplest candidate that is practically as good as the one with the largest expected gain is
+    recommended.
     If doing nothing may rank no better than chance, differences are noise and no strategy is
     recommended. That is so if the interval of its score reaches chance. With fewer than 4 splits,
     the interval is too wide to use; then one split at chance is enough.
@@ -278,7 +288,9 @@ def recommend(
             f"{about.text(min(high, 1.0))}], which may be no better than guessing "
             f"({about.text(chance)}).",
         )
-    helping = [c for c in chances if c.helps >= SURE and c.established]
+    helping = [
+        c for c in chances if c.established and c.helps >= (SURE if c.alone is None else LIKELY)
+    ]
     if not helping:
         best = max(chances, key=lambda c: c.gain, default=None)
         sure = f"{reached[0].upper()}{reached[1:]}."

@@ -17,6 +17,9 @@ from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
 # ROWS_PER_LEVEL rows for each on average.
 MAX_LEVELS, ROWS_PER_LEVEL = 128, 5
 KNOTS = 1000
+# At most this many values of several rows have their own knots; each reaches this part of a row
+# beyond its first and last row.
+REPEATED, REACH = 2000, 0.45
 # Kinds with categories that are learned; a constant needs no learning.
 LEARNED_LEVELS: tuple[Kind, ...] = ("categorical", "boolean")
 
@@ -172,14 +175,42 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
     rest = np.sort(known[~np.isin(known, spikes)])
     if len(np.unique(rest)) < 2:
         return _levels(column, values, gone)
-    places = np.arange(len(rest))
-    ends = np.flatnonzero(np.append(rest[1:] != rest[:-1], True))
-    if len(rest) > KNOTS and 2 * len(ends) <= KNOTS:
-        # Knots at the first and the last row of each value keep the share of each value exact.
-        places = np.unique(np.concatenate([ends, np.append(0, ends[:-1] + 1)]))
-    elif len(rest) > KNOTS:
-        places = np.linspace(0, len(rest) - 1, KNOTS).round().astype(np.int64)
-    return Scale(column, rest[places], (places + 0.5) / len(rest), spikes, bool(gone.any()))
+    places, grid = _knots(rest)
+    return Scale(column, rest[places], grid, spikes, bool(gone.any()))
+
+
+def _knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose which of the sorted values become knots, and the share of rows below each knot.
+
+    A value of several rows has a knot at its first and at its last row. Between these and almost
+    half a row beyond them every share belongs to the value: a new number is as often a value of
+    several rows as a row is.
+
+    Args:
+        values: The sorted values, with repeats, shape (rows,).
+
+    Returns:
+        Positions of the knots in `values`, ascending, and the share of each; both of shape
+        (knots,).
+    """
+    rows = len(values)
+    last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+    first = np.append(0, last[:-1] + 1)
+    places = np.arange(rows)
+    if rows > KNOTS and 2 * len(last) <= KNOTS:
+        places = np.concatenate([first, last])
+    elif rows > KNOTS:
+        places = np.linspace(0, rows - 1, KNOTS).round().astype(np.int64)
+    often = np.argsort(first - last, kind="stable")[:REPEATED]
+    often = often[last[often] > first[often]]
+    first, last = first[often], last[often]
+    places = np.unique(np.concatenate([places, first, last]))
+    shares = places + 0.5
+    shares[np.searchsorted(places, first)] -= REACH
+    shares[np.searchsorted(places, last)] += REACH
+    # Shares beyond the outermost knots are theirs anyway. A file needs 0.5 here, see disclosure.py.
+    shares[0], shares[-1] = 0.5, rows - 0.5
+    return places, shares / rows
 
 
 def _levels(column: Column, values: np.ndarray, gone: np.ndarray) -> Levels | None:

@@ -25,7 +25,8 @@ class Encoder:
     A number column with few distinct values (at most 128, with 5 rows each on average) is encoded
     as categories. Any other number column is mapped through its quantiles to a standard normal
     number, with codes for spikes and missing cells. The quantiles are interpolated between up to
-    1,000 knots.
+    1,000 knots. Up to 2,000 values that several rows have are knots as well, so that decoded
+    numbers repeat them as often as rows do.
 
     Decoding returns knots exactly. Other values are accurate to 1e-4 of the gap between their two
     knots; they are then rounded to the step or decimals of the column. Whole numbers and decimals

@@ -128,7 +128,8 @@ class Scales:
             uniform = torch.rand(
                 values.shape, dtype=torch.float64, device=values.device, generator=generator
             )
-            share = torch.where(several, uniform, share)
+            # Away from the ends, which float32 cannot tell from the next value.
+            share = torch.where(several, 0.01 + 0.98 * uniform, share)
             low = torch.where(several, high, low)
             high = torch.where(several, self.grid.gather(1, end), high)
         normal = torch.special.ndtri(low + share * (high - low))
