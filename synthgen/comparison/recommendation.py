@@ -148,11 +148,8 @@ def chances_of(
         >>> round(found.gain, 3), round(found.helps, 2), round(found.harms, 2)
         (0.05, 1.0, 0.0)
     """
-    differences = scores - reference
+    differences = _widened(names, scores - reference)
     known = {name: prior for name, prior in (priors or {}).items() if name in names}
-    wide = np.where(np.array(names, dtype=object) == FIRST, WIDER, 1.0)[:, None]
-    middle = differences.mean(axis=1, keepdims=True)
-    differences = middle + wide * (differences - middle)
     found = []
     for name, own in zip(names, differences, strict=True):
         (mean,), (error,) = corrected(own[None], ratio)
@@ -185,6 +182,13 @@ def chances_of(
         replace(c, best=float(p), regret=float(lost))
         for c, p, lost in zip(found, best, regret, strict=True)
     ]
+
+
+def _widened(names: Sequence[str], differences: np.ndarray) -> np.ndarray:
+    """Move the differences of `auto` away from their mean, so that its posterior is wider."""
+    factor = np.array([WIDER if name == FIRST else 1.0 for name in names])[:, None]
+    mean = differences.mean(axis=1, keepdims=True)
+    return mean + factor * (differences - mean)
 
 
 def _joint(differences: np.ndarray, ratio: float) -> np.ndarray:
@@ -288,9 +292,7 @@ def recommend(
             f"{about.text(min(high, 1.0))}], which may be no better than guessing "
             f"({about.text(chance)}).",
         )
-    helping = [
-        c for c in chances if c.established and c.helps >= (SURE if c.alone is None else LIKELY)
-    ]
+    helping = [c for c in chances if _may_be_recommended(c)]
     if not helping:
         best = max(chances, key=lambda c: c.gain, default=None)
         sure = f"{reached[0].upper()}{reached[1:]}."
@@ -320,6 +322,12 @@ def recommend(
         _certainty(best, about, margin, reached),
         command,
     )
+
+
+def _may_be_recommended(chances: Chances) -> bool:
+    """Whether a strategy helps with enough probability, with the prior and by this table alone."""
+    least = SURE if chances.alone is None else LIKELY
+    return chances.established and chances.helps >= least
 
 
 def _certainty(best: Chances, about: Metric, margin: float, reached: str) -> str:
