@@ -547,7 +547,9 @@ def report(path: Path) -> None:
     figures["cells"] = {
         "{} rows, split {}".format(*cast(Any, key)): int(n) for key, n in counts.items()
     }
+    figures["synthesis cells"] = synthesis_cells(lines)
     groups = list(GROUPS)
+    made_at = " and ".join(dict.fromkeys(n.split()[0] for n in figures["synthesis cells"]))
 
     def table(part: dict[str, dict[str, Any]]) -> str:
         rows = [[name, *(told(found[g]) for g in groups)] for name, found in part.items()]
@@ -590,6 +592,7 @@ def report(path: Path) -> None:
         text += [
             "## What `augment` adds by default",
             "",
+            f"{made_at} rows of the class, one split of each table (see below for what was run). "
             "Rows up to 30 % of the others, weighted so that together they weigh as much as the "
             "real rows of the class; nothing of that was chosen on these tables. The bar: mean of "
             f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. TabFlow, "
@@ -608,18 +611,34 @@ def report(path: Path) -> None:
             for f in figures["synthesis"]
         ]
         head = ["origin", "way", "amount", "learner", "less nothing", "less weights alone"]
-        text += ["## Synthetic rows, at 10 to 100 rows", "", markdown(head, rows), ""]
+        text += [f"## Synthetic rows, at {made_at} rows of the class", "", markdown(head, rows), ""]
     text += ["## What was run", ""]
-    text += [f"- {name}: {n} tables" for name, n in figures["cells"].items()]
+    text += [f"- learners, {name}: {n} tables" for name, n in figures["cells"].items()]
+    text += [f"- synthesis, {name}: {n} tables" for name, n in figures["synthesis cells"].items()]
     text += [f"- {note}" for note in NOT_RUN]
     (HERE / "benchmark.md").write_text("\n".join(text) + "\n")
     (HERE / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
     print("\n".join(text))
 
 
+def synthesis_cells(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Tables of each size, split and amount of the synthesis stage."""
+    done = {
+        (line["size"], line["split"], line["amount"], line["table"])
+        for line in lines
+        if line["stage"] == "synthesis" and "ap" in line
+    }
+    counts: dict[str, int] = {}
+    for size, split, amount, _ in sorted(done):
+        name = f"{size} rows, up to {amount:.0%} of the others, split {split}"
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
 NOT_RUN = (
-    "not run: stage 2 (TabFlow) and stage 3 (CatBoost, LightGBM, networks, foundation models); "
-    "cells that are not in this list",
+    "not run: the learners stage on further splits (five were planned); the synthesis stage at "
+    "other sizes, splits and amounts than these; all of stage 2 (TabFlow with small boosting and a "
+    "forest) and of stage 3 (CatBoost, LightGBM, `tabm` and a foundation model, without synthesis)",
 )
 
 
