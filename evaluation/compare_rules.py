@@ -535,8 +535,8 @@ def section(found: dict[str, Any]) -> list[str]:
         "better than it is, so a rule that knew which remedy is best over all tables would still "
         f"have {floor:+.3f}. *Changes, another seed* and *changes, shuffled*: share of the runs of "
         "`compare_null.jsonl` in which a change is recommended if one of the remedies, none of "
-        "which helps, bears the name of `auto`, and so its prior (that for boosting). As they are named, a change is "
-        "recommended in "
+        "which helps, bears the name of `auto`, and so its prior (that for boosting). As they are "
+        "named, a change is recommended in "
         + "; ".join(
             f"{n['change']} of {n['runs']} runs ({kind}) [{n['low']:.1%}, {n['high']:.1%}]"
             for kind, n in found["nothing helps, as named"].items()
