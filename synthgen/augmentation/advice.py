@@ -78,8 +78,8 @@ def recommend(
         f"--holdout and real rows that are not in the table; to find the class, train synthgen "
         f"auto on the real rows alone. Do not share them unless their model passes synthgen "
         f"privacy.",
-        f"{finding}{gain} Synthetic rows are not known to improve a classifier, and can make boosting "
-        f"worse, even with weights.",
+        f"{finding}{gain} Synthetic rows are not known to improve a classifier, and can make "
+        f"boosting worse, even with weights.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",
     )
 
