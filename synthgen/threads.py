@@ -25,7 +25,7 @@ TREES = 2e6  # cells of the table for trees or distances: rows times columns
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may use: one, for a worker of a parallel job.
+    """Number of threads that torch may use here; all cores, if torch is not loaded.
 
     Example:
         >>> usable_cores() >= 1

@@ -88,6 +88,8 @@ def compare(
 ) -> None:
     """Compare strategies for the rare class of DATA, and say which helps.
 
+    Without --time-budget, at most 8,000 rows are used: rows of frequent classes are left out.
+
     \b
     Example:
       synthgen compare data.csv --target outcome

@@ -105,10 +105,11 @@ def compare(
         time_budget: Time limit in seconds, from the call to the result. A short one first leaves
             out splits (4 stay), then rows of frequent classes (the others are weighted), then
             strategies, and then splits down to 2; never nothing, auto or synthgen. None: no limit,
-            but at most 10,000 rows: of a larger table, rows of frequent classes are left out.
+            but at most 8,000 rows: of a larger table, rows of frequent classes are left out.
         prior: Whether the probabilities also use what `auto` gained on other tables (for average
             precision, "hgb", "rf" and "lr", and 10 to 300 training rows of the class). With it,
-            too, a strategy is recommended only if the scores on this table alone support it.
+            `auto` is recommended if it is more likely to help than not, by this table alone as well
+            as with the prior; without it, the probability must be at least 0.9.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
         random_state: Seed. None: a fresh seed, which `Comparison.seed` then holds.
@@ -203,8 +204,10 @@ def _with_time(
     """Add to the certainty how much of the comparison was left out to save time."""
     planned, kept = len(plan.tests), len(plan.part)
     if schedule.needs is None:
-        fewer = f" Compared on {kept:,} of {rows:,} rows; a --time-budget uses what it allows."
-        return replace(advice, certainty=advice.certainty + fewer) if kept < rows else advice
+        if kept == rows:
+            return advice
+        fewer = f"Compared on {kept:,} of {rows:,} rows; with --time-budget, as many as it allows."
+        return replace(advice, certainty=f"{advice.certainty} {fewer}")
     parts = [f"{splits} of {planned} splits"] * (splits < planned)
     parts += [f"{kept:,} of {rows:,} rows"] * (kept < rows)
     which = " on ".join(parts) + " only" if parts else "some strategies"

@@ -14,15 +14,14 @@ from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_v
 from synthgen.report.answer import Recommendation
 
 LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # absolute; relative to the score of doing nothing
-SURE = 0.8  # a strategy is recommended if it helps with at least this probability
 # Only this strategy was measured on enough other tables (`evaluation/benchmark.md`), so it has a
 # prior and an interval of its own. The others need simultaneous intervals, because the best of many
 # looks good by chance.
 FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
 FIRST = "auto"
-# With a prior it must be more likely to help than not, by this table alone as well as together with
-# the prior. Without one it must help with the probability ALONE. Chosen in the benchmark.
-LIKELY, ALONE = 0.5, 0.9
+# Least probability with which a strategy must help to be recommended: any strategy; `auto` with its
+# prior, and then by the table alone, too; `auto` without a prior. Chosen in the benchmark.
+SURE, LIKELY, ALONE = 0.8, 0.5, 0.9
 # On other rows its gain differs from that on the splits by more than the t-test supposes, so its
 # posterior is this many times as wide (`evaluation/benchmark.md`).
 WIDER = 1.25
@@ -185,7 +184,7 @@ def chances_of(
 
 
 def _widened(names: Sequence[str], differences: np.ndarray) -> np.ndarray:
-    """Move the differences of `auto` away from their mean, so that its posterior is wider."""
+    """Spread the differences of `auto` by `WIDER`; their mean stays."""
     factor = np.array([WIDER if name == FIRST else 1.0 for name in names])[:, None]
     mean = differences.mean(axis=1, keepdims=True)
     return mean + factor * (differences - mean)

@@ -21,9 +21,9 @@ from synthgen.synthesizers.lookup import on_gpu
 from synthgen.tables.disk import read_json, write_json
 from synthgen.threads import TREES, one_process, results_of
 
-# Without a time budget a comparison uses at most so many rows: on two cores, ten splits of 26,217
-# rows took 345 s, and of 15,000 rows of another table about 400 s.
-MOST_ROWS = 10_000
+# Without a time budget a comparison uses at most so many rows: ten splits of 26,217 rows took 345 s
+# on two cores, of 15,000 rows of a wider table about 400 s, and of 10,000 about 320 s.
+MOST_ROWS = 8_000
 KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
 TRYING = 0.5  # share of a time budget after which no untried strategy is started
@@ -110,8 +110,8 @@ def run(
     Args:
         plan: The plan.
         n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
-        budget: Time limit in seconds, from `started` to the result. None: no limit, and at most
-            `MOST_ROWS` rows.
+        budget: Time limit in seconds, from `started` to the result. None: no time limit, but at
+            most `MOST_ROWS` rows.
         resume: Path of the file of finished work. None: there is none.
         verbose: Whether to show progress.
         started: Time at which the budget began, on the clock of `time.perf_counter`. None: now.
@@ -138,6 +138,7 @@ def run(
             budget = max(budget - schedule.outside, 1e-3)
             plan = _affordable(schedule, plan, budget, jobs, progress)
         _keep_valid(schedule, plan)
+        threads = max(1, min(threads, int(plan.part.places.size / TREES)))  # of the rows that stay
         progress.start("comparing strategies")
         # With a budget, each split ends before it is decided what runs on the next one. Without a
         # budget, all splits share one queue.

@@ -201,7 +201,8 @@ def _knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places = np.concatenate([first, last])
     elif rows > KNOTS:
         places = np.linspace(0, rows - 1, KNOTS).round().astype(np.int64)
-    often = np.argsort(first - last, kind="stable")[:REPEATED]
+    anywhere = np.random.default_rng(0).permutation(len(last))  # of equal counts, not the lowest
+    often = np.lexsort((anywhere, first - last))[:REPEATED]
     often = often[last[often] > first[often]]
     first, last = first[often], last[often]
     places = np.unique(np.concatenate([places, first, last]))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from joblib import delayed
+from joblib import delayed, parallel_config
 
 from synthgen.metrics.class_verdicts import (
     group_of,
@@ -24,7 +24,7 @@ from synthgen.metrics.prepare import EVERYTHING, Compared, prepare
 from synthgen.metrics.privacy import privacy
 from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.report import Report
-from synthgen.metrics.score import Part
+from synthgen.metrics.score import Part, Score
 from synthgen.metrics.utility import utility, utility_of_class
 from synthgen.metrics.utility_rows import column_of
 from synthgen.metrics.verdicts import of_fidelity, of_privacy, unless
@@ -32,7 +32,7 @@ from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, fresh_seed, seed_sequence
 from synthgen.tables.schema import Schema
-from synthgen.threads import TREES, one_process, results_of, threads_for, usable_cores
+from synthgen.threads import TREES, results_of, threads_for, usable_cores
 from synthgen.training.device import resolve
 
 PARTS = ("fidelity", "utility", "privacy")
@@ -63,6 +63,9 @@ def evaluate(
     the same score of as many other real rows. The measures are described in
     `synthgen.metrics.fidelity.fidelity`, `synthgen.metrics.utility.utility` and
     `synthgen.metrics.privacy.privacy`.
+
+    From 200,000 cells on and without a GPU, each core measures a part in a process of its own,
+    which needs memory for the three tables. ``torch.set_num_threads(1)`` keeps all in one process.
 
     Args:
         train: The rows that the synthesizer learned from: a frame of shape (rows, columns), or a
@@ -180,9 +183,10 @@ def _measured(
     alone = cells < PARALLEL_CELLS or device.type != "cpu"
     processes = 1 if alone else min(usable_cores(), len(steps))
     order = sorted(range(len(steps)), key=lambda number: steps[number].part != "utility")
-    jobs = (delayed(_timed)(steps[number], number) for number in order)
+    jobs = (delayed(_timed)(steps[number], number, cells) for number in order)
     found: dict[int, tuple[Part, float]] = {}
-    with threads_for(cells, TREES), one_process(processes == 1), Progress(verbose) as progress:
+    backend = parallel_config("sequential" if processes == 1 else "loky")
+    with threads_for(cells, TREES), backend, Progress(verbose) as progress:
         progress.start("evaluating", len(steps))
         progress.update(0, stage=steps[order[0]].words)
         for number, part, spent in results_of(jobs, processes, ordered=False):
@@ -198,9 +202,11 @@ def _measured(
     return {part: _joined(several) for part, several in parts.items()}, seconds
 
 
-def _timed(step: _Step, number: int) -> tuple[int, Part, float]:
+def _timed(step: _Step, number: int, cells: int) -> tuple[int, Part, float]:
+    """Run a step in any process; return its number, its scores and its seconds."""
     started = time.perf_counter()
-    part = step.measure()
+    with threads_for(cells, TREES):
+        part = step.measure()
     return number, part, time.perf_counter() - started
 
 
@@ -267,5 +273,8 @@ def _joined(parts: list[Part]) -> Part:
         if not (rule in broken and note.startswith(f"{EVERYTHING}: ")):
             notes.append(note)
         broken.add(rule or note)
-    scores = [score for part in parts for score in part.scores]
+    scores: list[Score] = []
+    for part in parts:  # why utility is unknown is said once, not once for each judge
+        said = {s.note for s in scores if s.name.startswith("utility") and np.isnan(s.value)}
+        scores += [s for s in part.scores if s.note not in said or not np.isnan(s.value)]
     return Part(scores, curves, notes, judges)

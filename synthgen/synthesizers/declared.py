@@ -186,17 +186,22 @@ def _checked(column: Column, *, is_target: bool) -> Column:
     if without_levels(column) and _is_of_time(column.dtype):
         raise UsageError(
             271,
-            f"{who} has levels of type {column.dtype}, which must be declared, because a cell that "
-            'is no such level may be frequent: list them in "categories", have them learned as '
-            'text ("dtype": "object"), or declare "kind": "datetime" with its range',
+            f"{who} has levels of type {column.dtype}, which must be declared, because other "
+            'cells could be learned as levels and not be restored: list them in "categories", '
+            'have them learned as text ("dtype": "object"), or declare "kind": "datetime" with its range',
         )
     if column.kind in LEVELS and column.categories:
+        why: object = ""
         try:
-            column.restore(np.arange(len(column.categories)))
-        except (AttributeError, TypeError, ValueError) as error:
+            held = column.restore(np.arange(len(column.categories)))
+            if held.isna().any() or held.nunique() < len(set(column.categories)):
+                why = "some would be lost"
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            why = error
+        if why:
             raise UsageError(
-                271, f"{who} has levels that its type, {column.dtype}, cannot hold: {error}"
-            ) from error
+                271, f"{who} has levels that its type, {column.dtype}, cannot hold: {why}"
+            )
     same = [c for c, n in Counter(map(text_of, column.categories)).items() if n > 1]
     if same:
         raise UsageError(271, f"{who} has two levels that read {same[0]!r}: keep one of them")

@@ -286,9 +286,9 @@ def _started(
                 place = copied(relation, cells[: j + 1], parts[: j + 1])
                 own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
             most = MOST_VALUES if bins.is_number else MOST_LEVELS
-            response = None if bins.width <= most else _shares_below(codes[:, j])
-            known = features[:, :width], own, response
-            forest = pool.submit(grow, *known, **settings, seed=child_seed(seed, j))
+            ranked = None if bins.width <= most else codes[:, j]
+            known = features[:, :width], own, ranked, settings, child_seed(seed, j)
+            forest = pool.submit(_trees_of, *known)
         features[:, width] = codes[:, j]
         width += 1
         if forest is not None and bins.rounded:
@@ -300,6 +300,18 @@ def _started(
                 width += 1
         started.append((forest, digits))
     return started
+
+
+def _trees_of(
+    before: np.ndarray,
+    own: np.ndarray,
+    ranked: np.ndarray | None,
+    settings: dict[str, Any],
+    seed: np.random.SeedSequence,
+) -> Forest:
+    """Train the trees of a column; ranks are made here, so that few of them are in memory."""
+    response = None if ranked is None else _shares_below(ranked)
+    return grow(before, own, response, **settings, seed=seed)
 
 
 def _encoded(

@@ -678,7 +678,7 @@ def test_of_a_large_table_part_of_the_rows_is_used_unless_a_budget_allows_more(
     assert (found.rows, found.rare, found.splits) == (240, 40, 4)
     assert any(note.startswith("to save time, 150 of 240 rows were used") for note in found.notes)
     assert found.recommendation.certainty.endswith(
-        "Compared on 150 of 240 rows; a --time-budget uses what it allows."
+        "Compared on 150 of 240 rows; with --time-budget, as many as it allows."
     )
     whole = quick(X, y, folds=4, time_budget=1000.0)
     assert not any("rows were used" in note for note in whole.notes)

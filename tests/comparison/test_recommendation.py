@@ -180,11 +180,12 @@ def test_priors_are_for_what_was_measured() -> None:
 def test_where_nothing_helps_changes_are_as_rare_as_the_probabilities_say() -> None:
     # True gains are 0, also that of auto; splits share training rows as the test supposes. Without
     # a prior auto helps by chance with 0.9 in 10 % of all cases, less as there is a margin, and the
-    # interval of the others is above 0 in 2.5 %. With the prior, which says otherwise, auto is
-    # recommended only where its own mean gain is at least the margin.
+    # interval of the others is above 0 in 2.5 %. With the prior, which says otherwise, it is
+    # recommended wherever it is more likely to help than not: in 28 % of such cases by
+    # evaluation/benchmark.md.
     rng = np.random.default_rng(11)
     names = ["class_weight", "oversample", "auto", "smote"]
-    changed = 0
+    changed, others, with_prior = 0, 0, 0
     for _ in range(100):
         nothing = 0.4 + 0.05 * (rng.normal(size=10) + np.sqrt(RATIO) * rng.normal())
         noise = rng.normal(size=(4, 10)) + np.sqrt(RATIO) * rng.normal(size=(4, 1))
@@ -194,9 +195,14 @@ def test_where_nothing_helps_changes_are_as_rare_as_the_probabilities_say() -> N
         changed += plain.action.startswith("use ")
         priors = priors_for("hgb", "average_precision", 80)
         found = chances_of(names, scores, nothing, **how, priors=priors)
-        if advised(found, nothing, margin=0.012).action == "use auto":
+        action = advised(found, nothing, margin=0.012).action
+        if action == "use auto":
             assert (scores[2] - nothing).mean() >= 0.012
+        with_prior += action == "use auto"
+        others += action.startswith("use ") and action != "use auto"
     assert changed <= 12
+    assert others <= 6
+    assert with_prior <= 40
 
 
 def test_the_gain_of_auto_is_less_certain_than_the_splits_say() -> None:

@@ -58,3 +58,12 @@ def test_values_of_several_rows_come_back_exactly():
     for seed in range(3):
         encoded = encoder.transform(often, RNG(seed))
         pd.testing.assert_frame_equal(encoder.inverse_transform(encoded), often, check_exact=True)
+
+
+def test_of_many_values_of_two_rows_high_ones_are_repeated_as_often_as_low_ones():
+    train = np.repeat(RNG(0).normal(size=5000), 2)
+    made = decoded(train, 20_000)
+    known = np.isin(made, train)
+    low, high = known[made < np.median(train)].mean(), known[made >= np.median(train)].mean()
+    assert low == pytest.approx(high, abs=0.05)
+    assert low > 0.2

@@ -293,6 +293,8 @@ def changed(name: str, **changes: Any) -> Schema:
         (changed("drug", dtype=np.dtype("M8[s]")), "'drug' .* levels of type datetime64.* as text"),
         (changed("drug", dtype=pd.PeriodDtype("D")), "'drug' .* levels of type period.* as text"),
         (changed("drug", dtype=np.dtype("M8[s]"), categories=("soon",)), "'drug' .* cannot hold"),
+        (changed("drug", dtype=np.dtype("int8"), categories=(1, 300)), "'drug' .* cannot hold"),
+        (changed("drug", dtype=np.dtype(int), categories=(0, 0.5)), "'drug' .* cannot hold"),
         (changed("drug", dtype=np.dtype(int), categories=("a", "b")), "'drug' .* int64, cannot"),
         (Schema(OF_PATIENTS.columns[1:], "ill"), "'age' is not in the schema: declare it there"),
     ],
