@@ -188,7 +188,8 @@ def _checked(column: Column, *, is_target: bool) -> Column:
             271,
             f"{who} has levels of type {column.dtype}, which must be declared, because other "
             'cells could be learned as levels and not be restored: list them in "categories", '
-            'have them learned as text ("dtype": "object"), or declare "kind": "datetime" with its range',
+            'have them learned as text ("dtype": "object"), or declare "kind": "datetime" with '
+            "its range",
         )
     if column.kind in LEVELS and column.categories:
         why: object = ""
