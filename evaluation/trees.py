@@ -55,7 +55,7 @@ FIGURES = ("battery", "excess", "nearer", "near by Gower")
 
 
 def halves(
-    folder: Path, name: str, rows: int, others: int, seed: int
+    folder: Path, name: str, rows: int, seed: int, others: int = OTHERS
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows to learn from, and as many held-out rows; the target is True for the class."""
     files = ["adult_train", "adult_test"] if name == "adult" else [name]
@@ -179,7 +179,7 @@ def main() -> None:
             left = [s for s in settings if (name, *s, seed) not in seen]
             if not left:
                 continue
-            train, held = halves(options.data_dir, name, options.rows, options.others, seed)
+            train, held = halves(options.data_dir, name, options.rows, seed, options.others)
             for trees, min_leaf in left:
                 found = one(train, held, trees, min_leaf, seed)
                 found = {"table": name, "trees": trees, "min_leaf": min_leaf, "seed": seed} | found
