@@ -145,7 +145,7 @@ def chances_of(
         >>> better = nothing + [0.05, 0.04, 0.06, 0.05]
         >>> (found,) = chances_of(["auto"], better[None], nothing, ratio=0.25, margin=0.015)
         >>> round(found.gain, 3), round(found.helps, 2), round(found.harms, 2)
-        (0.05, 1.0, 0.0)
+        (0.05, 0.99, 0.0)
     """
     differences = _widened(names, scores - reference)
     known = {name: prior for name, prior in (priors or {}).items() if name in names}
