@@ -88,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(theirs(Path(sys.argv[1])))) if len(sys.argv) == 2 else main()
+    folders = [Path(word) for word in sys.argv[1:] if not word.startswith("-")]
+    print(json.dumps(theirs(*folders))) if len(sys.argv) == 2 and folders else main()
