@@ -7,7 +7,7 @@ Anonymeter pins NumPy below 1.27, so it runs in an environment of its own, where
 itself. Of Adult 2,000 rows are learned, 2,000 held out and 2,000 fresh. Copies of the learned rows,
 fresh rows and rows of trees are attacked, each risk with 400 attacks. Anonymeter gets conditions on
 five columns, three splits into halves with five neighbours, and each column as the secret; the last
-two are means. Prints a table; the interval is that of `evaluate`.
+two are means. Writes into privacy.json and privacy.md; the interval is that of `evaluate`.
 """
 
 import argparse

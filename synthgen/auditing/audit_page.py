@@ -43,7 +43,7 @@ def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) ->
         A complete HTML document.
     """
     content = clean_all(found.to_json())
-    advice = found.recommendation.about(**({"DATA": source} if source else {}))
+    advice = found.recommendation.about(DATA=source or "DATA")
     content["recommendation"] = plain_advice(advice)
     nothing = {"value": 0.0}
     columns = sorted(
