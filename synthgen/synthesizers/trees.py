@@ -56,7 +56,9 @@ class SequentialTrees(Synthesizer):
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
-    # sample, so that no single row determines a leaf. A leaf stores the shares of levels, of values
+    # sample, so that no single row determines a leaf. A tree splits where the distribution of the
+    # cells differs, not only where their mean does (Ćevid et al. 2022, "Distributional Random
+    # Forests"). A leaf stores the shares of levels, of values
     # that at least five rows have in common, and of bins; a number is drawn at random within its
     # bin. The model therefore contains no training row and is saved as it is. Whoever holds the
     # file can still tell which rows were learned, and whoever holds rows sometimes can
@@ -310,8 +312,8 @@ def _trees_of(
     seed: np.random.SeedSequence,
 ) -> Forest:
     """Train the trees of a column; ranks are made here, so that few of them are in memory."""
-    response = None if ranked is None else _shares_below(ranked)
-    return grow(before, own, response, **settings, seed=seed)
+    ranks = None if ranked is None else _shares_below(ranked)
+    return grow(before, own, ranks, **settings, seed=seed)
 
 
 def _encoded(

@@ -217,6 +217,31 @@ def test_bins_of_a_leaf_give_way_to_those_between_them_and_exact_values_do_not()
     assert set(forest.draw(np.zeros((4000, 1), np.uint16), uniform).tolist()) == {5, 20, 24, 30}
 
 
+@pytest.mark.parametrize("what", ["spread", "zeros"])
+def test_trees_learn_what_leaves_the_mean_as_it_is(what: str) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(6000, 6)), columns=[*"uvwxyz"])
+    wide = X["x"] > 0
+    if what == "spread":
+        X["z"] = X["z"] * np.where(wide, 5, 1)
+    else:
+        X["z"] = np.where(rng.random(6000) < np.where(wide, 0.6, 0.1), 0, X["z"])
+    made = (
+        SequentialTrees(random_state=0)
+        .fit(X, pd.Series(np.arange(6000) % 3 == 0))
+        .sample(4000, random_state=0)
+    )
+    of = made["z"].groupby(made["x"] > 0)
+    if what == "spread":
+        low, high = of.std()
+        assert 0.9 < low < 1.6
+        assert 4 < high < 5.5
+    else:
+        low, high = of.agg(lambda z: (z == 0).mean())
+        assert 0.07 < low < 0.2
+        assert 0.5 < high < 0.65
+
+
 @pytest.mark.parametrize(
     ("given", "rows", "least"), [(None, 500, 20), (None, 2000, 60), (None, 6000, 100), (7, 6000, 7)]
 )
