@@ -254,10 +254,32 @@ def _grown(
 
     Several columns are trained at once: scikit-learn fits a tree without the GIL.
     """
+    features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
+    started: list[tuple[Future[Forest] | None, Forest | None]] = []
     progress.start("growing trees, column by column", total=len(parts))
     pool = ThreadPoolExecutor(usable_cores())
     try:
-        started = _started(parts, relations, cells, codes, settings, seed, pool)
+        for j, (bins, relation) in enumerate(zip(parts, relations, strict=True)):
+            forest = digits = None
+            if j and not relation.is_derived:
+                own = codes[:, j].copy()
+                if relation.same:
+                    place = copied(relation, cells[: j + 1], parts[: j + 1])
+                    own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
+                most = MOST_VALUES if bins.is_number else MOST_LEVELS
+                ranked = None if bins.width <= most else codes[:, j]
+                known = features[:, :width], own, ranked, settings, child_seed(seed, j)
+                forest = pool.submit(_trees_of, *known)
+            features[:, width] = codes[:, j]
+            width += 1
+            if forest is not None and bins.rounded:
+                zeros = bins.zeros(cells[j][0])
+                seen = features[:, :width]
+                digits = learn_digits(bins, zeros, seen, **settings, seed=child_seed(seed, j, 1))
+                if digits is not None:
+                    features[:, width] = np.where(cells[j][1], MISSING, zeros)
+                    width += 1
+            started.append((forest, digits))
         found: list[TreeColumn] = []
         for j, (forest, digits) in enumerate(started):
             grown = None if forest is None else forest.result()
@@ -266,42 +288,6 @@ def _grown(
         return found
     finally:
         pool.shutdown(cancel_futures=True)  # if it is interrupted, no column is begun any more
-
-
-def _started(
-    parts: list[Bins],
-    relations: list[Relation],
-    cells: list[Cells],
-    codes: np.ndarray,
-    settings: dict[str, Any],
-    seed: np.random.SeedSequence,
-    pool: ThreadPoolExecutor,
-) -> list[tuple[Future[Forest] | None, Forest | None]]:
-    """For each column, its trees, which the pool trains, and those of its last digits."""
-    features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
-    started: list[tuple[Future[Forest] | None, Forest | None]] = []
-    for j, (bins, relation) in enumerate(zip(parts, relations, strict=True)):
-        forest = digits = None
-        if j and not relation.is_derived:
-            own = codes[:, j].copy()
-            if relation.same:
-                place = copied(relation, cells[: j + 1], parts[: j + 1])
-                own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
-            most = MOST_VALUES if bins.is_number else MOST_LEVELS
-            ranked = None if bins.width <= most else codes[:, j]
-            known = features[:, :width], own, ranked, settings, child_seed(seed, j)
-            forest = pool.submit(_trees_of, *known)
-        features[:, width] = codes[:, j]
-        width += 1
-        if forest is not None and bins.rounded:
-            zeros = bins.zeros(cells[j][0])
-            seen = features[:, :width]
-            digits = learn_digits(bins, zeros, seen, **settings, seed=child_seed(seed, j, 1))
-            if digits is not None:
-                features[:, width] = np.where(cells[j][1], MISSING, zeros)
-                width += 1
-        started.append((forest, digits))
-    return started
 
 
 def _trees_of(
