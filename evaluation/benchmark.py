@@ -18,8 +18,9 @@ and probabilities after recalibration on out-of-fold scores. Stage ``synthesis``
 class (copies, SMOTE-NC, bootstrap, trees) or more weight for it, until it has 10 % or 30 % of the
 rows of the others; ``appended``: each new row weighs 1; ``weighted``: together they weigh as much
 as the real rows of the class. The origin ``weights`` is the control: the same weight without new
-rows. Stage ``peers``, if asked for: CatBoost and LightGBM with their defaults on imputed, one-hot
-encoded cells, without synthesis; needs ``pip install catboost lightgbm``.
+rows. Only if asked for: stage ``tabflow``, the same with rows of TabFlow, and stage ``peers``,
+CatBoost and LightGBM with their defaults on imputed, one-hot encoded cells, without synthesis (needs
+``pip install catboost lightgbm``).
 
 The report chooses on two thirds of the tables and judges on the third, in rotation. Intervals are
 t-intervals over the means of tables.
@@ -86,7 +87,10 @@ JOINING = ("boosting", "bagged", "forest", "extra_trees", "logistic")  # average
 CHOSEN_FROM = ("boosting", "small", "forest", "extra_trees", "logistic")  # by inner folds
 MEAN = ("bagged", "forest", "extra_trees")  # of the synthesis stage, in every cell the same
 PRODUCT = (*MEAN, "logistic")  # what auto chooses from
-ORIGINS = ("weights", "copies", "bootstrap", "smote-nc", "trees")
+ORIGINS = {
+    "synthesis": ("weights", "copies", "bootstrap", "smote-nc", "trees"),
+    "tabflow": ("tabflow",),
+}
 
 
 # --- a cell ---------------------------------------------------------------------------------------
@@ -212,7 +216,7 @@ def peers(cell: Cell) -> Iterator[dict[str, Any]]:
 
 def further(cell: Cell, origin: str, rows: int) -> np.ndarray:
     """Places of that many new rows of the class."""
-    from synthgen import SequentialTrees, SmoothedBootstrap
+    from synthgen import SequentialTrees, SmoothedBootstrap, TabFlow
 
     part, seed = cell.part, child_seed(cell.seed, 3)
     number = int(seed.generate_state(1)[0] >> 1)
@@ -221,8 +225,10 @@ def further(cell: Cell, origin: str, rows: int) -> np.ndarray:
         return rare[np.random.default_rng(seed).integers(len(rare), size=rows)]
     if origin == "smote-nc":
         return _smote(part, rows, number)
-    kind = SmoothedBootstrap if origin == "bootstrap" else SequentialTrees
-    model = kind(classes=["rare"], random_state=number).fit(cell.frame, pd.Series(cell.y, name="y"))
+    kinds = {"bootstrap": SmoothedBootstrap, "trees": SequentialTrees, "tabflow": TabFlow}
+    model = kinds[origin](classes=["rare"], random_state=number).fit(
+        cell.frame, pd.Series(cell.y, name="y")
+    )
     return part.known.cells(model.sample(rows, label="rare", random_state=number))
 
 
@@ -247,14 +253,14 @@ def _smote(part: Part, rows: int, seed: int) -> np.ndarray:
     return out
 
 
-def synthesis(cell: Cell, amount: float) -> Iterator[dict[str, Any]]:
+def synthesis(cell: Cell, amount: float, origins: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Every learner with more rows of the class, from each origin."""
     part = cell.part
     real, others = int(part.counts[part.rare]), len(part) - int(part.counts[part.rare])
     rows = round(amount * others) - real
     if rows <= 0:
         return
-    for origin in ORIGINS:
+    for origin in origins:
         ways = {"appended": (1.0, 1.0), "weighted": (1.0, real / rows)}
         made = None
         if origin == "weights":
@@ -297,7 +303,7 @@ def run_cell(
     folder: Path, name: str, label: str, size: str, split: int, stage: str, amount: float
 ) -> list[dict[str, Any]]:
     base = {"table": name, "size": size, "split": split, "stage": stage}
-    if stage == "synthesis":
+    if stage in ORIGINS:
         base["amount"] = amount
     cell = Cell(read(folder, name), label, size, split)
     if not cell.enough:
@@ -305,8 +311,8 @@ def run_cell(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if stage == "synthesis":
-                found = list(synthesis(cell, amount))
+            if stage in ORIGINS:
+                found = list(synthesis(cell, amount, ORIGINS[stage]))
             else:
                 found = list({"learners": learners, "peers": peers}[stage](cell))
         except SynthgenError as error:
@@ -332,7 +338,7 @@ def run(options: argparse.Namespace) -> None:
         (name, size, split, stage, amount)
         for split in range(options.splits)
         for stage in options.stage.split(",")
-        for amount in (map(float, options.amounts.split(",")) if stage == "synthesis" else [0.0])
+        for amount in (map(float, options.amounts.split(",")) if stage in ORIGINS else [0.0])
         for size in options.sizes.split(",")
         for name in names
     ]
@@ -477,7 +483,7 @@ def synthesis_gains(lines: Sequence[dict[str, Any]], cells: Any) -> list[dict[st
     """Each origin, way and amount less nothing and less its control, by learner."""
     rows = []
     for line in lines:
-        if line["stage"] != "synthesis" or "error" in line or line["size"] not in FEW:
+        if line["stage"] not in ORIGINS or "error" in line or line["size"] not in FEW:
             continue
         nothing = cells.get((line["table"], line["size"], line["split"]))
         if nothing is None:
@@ -616,11 +622,11 @@ def report(path: Path) -> None:
         text += [
             "## What `augment` adds by default",
             "",
-            f"{made_at} rows of the class, one split of each table (see below for what was run). "
+            f"{made_at} rows of the class, one split of each table (what was run is listed below). "
             "Rows up to 30 % of the others, weighted so that together they weigh as much as the "
             "real rows of the class; nothing of that was chosen on these tables. The bar: mean of "
-            f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. TabFlow, "
-            "which `augment` takes below 200 rows of the class, was not run here.",
+            f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. Below 200 "
+            "rows of the class `augment` takes TabFlow.",
             "",
             markdown(["origin", "learner", "less nothing", "bar holds"], rows),
             "",
@@ -646,22 +652,22 @@ def report(path: Path) -> None:
 
 
 def synthesis_cells(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Tables of each size, split and amount of the synthesis stage."""
+    """Tables of each size, split and amount of the synthesis stages."""
     done = {
-        (line["size"], line["split"], line["amount"], line["table"])
+        (line["size"], line["split"], line["amount"], line["stage"], line["table"])
         for line in lines
-        if line["stage"] == "synthesis" and "ap" in line
+        if line["stage"] in ORIGINS and "ap" in line
     }
     counts: dict[str, int] = {}
-    for size, split, amount, _ in sorted(done):
-        name = f"{size} rows, up to {amount:.0%} of the others, split {split}"
+    for size, split, amount, stage, _ in sorted(done):
+        name = f"{size} rows, up to {amount:.0%} of the others, split {split}, stage {stage}"
         counts[name] = counts.get(name, 0) + 1
     return counts
 
 
 NOT_RUN = (
     "not run: the learners stage on further splits (five were planned); the synthesis stage at "
-    "other sizes, splits and amounts than these; TabFlow's rows with small boosting and a forest; "
+    "other sizes, splits and amounts than these; "
     "`tabm` (over a minute a fit) and a foundation model (no weights at hand), without synthesis",
 )
 
