@@ -19,7 +19,7 @@ class (copies, SMOTE-NC, bootstrap, trees) or more weight for it, until it has 1
 rows of the others; ``appended``: each new row weighs 1; ``weighted``: together they weigh as much
 as the real rows of the class. The origin ``weights`` is the control: the same weight without new
 rows. Only if asked for: stage ``tabflow``, the same with rows of TabFlow, and stage ``peers``,
-CatBoost and LightGBM with their defaults on imputed, one-hot encoded cells, without synthesis (needs
+CatBoost and LightGBM with their defaults on imputed, one-hot encoded cells, without synthesis (with
 ``pip install catboost lightgbm``).
 
 The report chooses on two thirds of the tables and judges on the third, in rotation. Intervals are
