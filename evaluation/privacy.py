@@ -207,7 +207,7 @@ def page(results: list[dict[str, Any]]) -> str:
         for opponent, outcome in told(r).items():
             a = strongest(r)[opponent]
             low, high = a["interval"]
-            cells += [f"{a['tpr_10']:.0%} [{low:.0%}, {high:.0%}]", f"{a['tpr_10_null']:.0%}"]
+            cells += [f"{a['tpr_10']:.1%} [{low:.1%}, {high:.1%}]", f"{a['tpr_10_null']:.1%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *_by_synthesizer(audits)]

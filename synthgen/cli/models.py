@@ -257,9 +257,9 @@ def _sample_folder(
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:
-    """Show everything that a MODEL file contains.
+    """Show what a MODEL file contains.
 
-    With --json: also every quantile and level that was learned from the rows.
+    With --json: also every array, with each quantile and level that was learned from the rows.
 
     \b
     Example:
@@ -291,11 +291,9 @@ def show(model: Path, json_file: str | None) -> None:
         say(f"what it reveals: {found.recognised}")
         say(to_share(found.header["class"]))
         say(f"measure it: synthgen privacy {model} --train TRAIN --holdout HOLDOUT")
-        names = ["name", "dtype", "shape", "bytes"]
-        show_table(["array", "type", *names[2:]], [[a[n] for n in names] for a in found.arrays])
         say(
             f"{len(found.arrays)} arrays, {sum(a['bytes'] for a in found.arrays):,} bytes; "
-            f"--json shows the values learned from the rows"
+            f"--json lists them, with the values learned from the rows"
         )
     write_result(json_file, found.to_json())
 

@@ -14,10 +14,10 @@ from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_v
 from synthgen.report.answer import Recommendation
 
 LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # absolute; relative to the score of doing nothing
+FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
 # Only this strategy was measured on enough other tables (`evaluation/benchmark.md`), so it has a
 # prior and an interval of its own. The others need simultaneous intervals, because the best of many
 # looks good by chance.
-FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
 FIRST = "auto"
 # Least probability with which a strategy must help to be recommended: any strategy; `auto` with its
 # prior, and then by the table alone, too; `auto` without a prior. Chosen in the benchmark.
@@ -156,8 +156,9 @@ def chances_of(
             posterior = student(len(reference) - 1, mean, error)
             helps, harms = float(posterior.sf(margin)), float(posterior.cdf(-margin))
             low, high = (float(end) for end in posterior.interval(CONFIDENCE))
-        else:  # no split differs
-            helps, harms, low, high = 0.0, 0.0, float(mean), float(mean)
+        else:  # the same gain on every split
+            helps, harms = float(mean > margin), float(mean < -margin)
+            low = high = float(mean)
         found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
     found = _established(found, differences, ratio, LIKELY if FIRST in known else ALONE)
     if not found:
@@ -341,7 +342,7 @@ def _certainty(best: Chances, about: Metric, margin: float, reached: str) -> str
     regret = about.text(best.regret)
     if regret == about.text(0.0):
         return text
-    return f"{text} Another strategy may be better: the expected loss by this choice is {regret}."
+    return f"{text} Another choice may be better: the expected loss by this one is {regret}."
 
 
 def _alone(chances: Chances) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from synthgen.exposure.membership import TITLES, Attack
+from synthgen.metrics.limits import FOUND, MOST_FOUND
 from synthgen.metrics.verdicts import of_recognised
 from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
@@ -45,7 +46,7 @@ class PrivacyAudit(Shown):
         target: Name of the column that holds the classes.
         label: The audited class, as text.
         attacks: The most successful attack: one entry per attacker (file, rows) and group (the
-            class; also all rows if several classes were learned).
+            class; also all rows if rows of other classes were attacked, too).
         exposed: The ten training rows of the class that the attack on the file recognises most
             certainly, for the owner of the table. Ten are listed even if no attack succeeds.
         keepable: Whether the model can be saved; if not, its file would contain training rows.
@@ -129,9 +130,10 @@ class PrivacyAudit(Shown):
         }
         action, text = texts.get((file, rows), ("keep", "Share neither the file nor rows"))
         certainty = (
-            f"At 10 % false alarms, the attacks find {_share(self.worst('file'))} of the training "
-            f"rows with the file, and {_share(self.worst('rows'))} with generated rows; guessing "
-            f"finds 10 %. The file {FILE_VERB[file]}; rows {ROWS_VERB[rows]}."
+            f"At 10 % false alarms, the attacks find {_found(self.worst('file'))} with the file, "
+            f"and {_found(self.worst('rows'))} with generated rows; guessing finds 10 %. The file "
+            f"{FILE_VERB[file]}; rows {ROWS_VERB[rows]}. A pass needs at most {FOUND:.0%}, and an "
+            f"interval that ends at {MOST_FOUND:.0%} or below."
         )
         return Recommendation(action, f"{text}.", certainty, self._command(rows))
 
@@ -142,8 +144,8 @@ class PrivacyAudit(Shown):
         for opponent, title in TITLES.items():
             worst, outcome = self.worst(opponent), self.outcome(opponent)
             text = (
-                f"At 10 % false alarms, {_share(worst)} of the training rows are found; if nothing "
-                f"leaked, {worst.tpr_10_null:.0%}. Worst attack: {worst.attack}."
+                f"At 10 % false alarms, {_found(worst)} are found; if nothing leaked, "
+                f"{worst.tpr_10_null:.1%}. Worst attack: {worst.attack}."
             )
             found.append(Card(title, outcome, text, TONES[outcome]))
         rows = ", ".join(str(e.row) for e in self.exposed)
@@ -159,7 +161,7 @@ class PrivacyAudit(Shown):
             other = "tabflow" if self.synthesizer != "TabFlow" else "ctgan"
             names = f"--target {shlex.quote(self.target)}"
             return f"synthgen fit TRAIN {names} --synthesizer {other} -o other.synthgen"
-        return f"synthgen privacy {path} --train TRAIN --holdout MORE"
+        return f"synthgen privacy {path} --train TRAIN --holdout LARGER_HOLDOUT"
 
     @property
     def notes(self) -> list[str]:
@@ -202,7 +204,7 @@ class PrivacyAudit(Shown):
                 TITLES[a.opponent],
                 _group(a.group),
                 _share(a),
-                f"{a.tpr_10_null:.0%}",
+                f"{a.tpr_10_null:.1%}",
                 f"{a.auc:.3f}",
                 f"{a.auc_null:.3f}",
                 a.attack,
@@ -242,8 +244,8 @@ class PrivacyAudit(Shown):
 
             {"recommendation": {"action": "share rows", "text": "Keep the file; rows ...",
                                 "certainty": "...", "command": "synthgen sample ..."},
-             "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees", "target": "ill",
-             "label": "yes",
+             "file": "fails", "rows": "passes", "synthesizer": "SequentialTrees",
+             "model": "rare.synthgen", "target": "ill", "label": "yes",
              "attacks": [{"opponent": "file", "group": "yes", "members": 300, "others": 300,
                           "attack": "calibrated", "auc": 0.81, "auc_null": 0.51, "tpr_1": 0.1,
                           "tpr_1_null": 0.01, "tpr_10": 0.44, "tpr_10_null": 0.1,
@@ -266,6 +268,7 @@ class PrivacyAudit(Shown):
             "rows": self.outcome("rows"),
             "synthesizer": self.synthesizer,
             "model": self.path,
+            "target": self.target,
             "label": self.label,
             "attacks": [plain(attack) for attack in self.attacks],
             "worst": {opponent: plain(self.worst(opponent)) for opponent in TITLES},
@@ -288,7 +291,13 @@ class PrivacyAudit(Shown):
 
 def _share(attack: Attack) -> str:
     low, high = attack.interval
-    return f"{attack.tpr_10:.0%} [{low:.0%}, {high:.0%}]"
+    return f"{attack.tpr_10:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _found(attack: Attack) -> str:
+    """The share that an attack finds, and of which training rows."""
+    rows = "all training rows" if attack.group == "all" else f"the training rows of {attack.group}"
+    return f"{_share(attack)} of {rows}"
 
 
 def _group(group: str) -> str:

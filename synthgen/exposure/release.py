@@ -43,8 +43,8 @@ from synthgen.training.device import resolve
 MOST_LEARNED, MOST_ASKED, MOST_NEAR = 20_000, 5_000, 2_500
 # Number of pairs of shadow models: at least two, so that each pair can be compared with another.
 LEAST_PAIRS, MOST_PAIRS = 2, 4
-# Smallest number of rows of a class in train and holdout together; a shadow model learns half.
-LEAST_ROWS = 40
+# Smallest number of rows of a class in each of train and holdout.
+LEAST_ROWS = 20
 MOST_EXPOSED = 10
 ALL = "all"
 
@@ -94,7 +94,7 @@ def privacy(
     Raises:
         ModelFileError: The file cannot be read.
         DataError: A table cannot be used.
-        UsageError: The class has fewer than 40 rows in both tables, or none in one (E284).
+        UsageError: The class has fewer than 20 rows in train or in the holdout (E284).
 
     Example:
         >>> from synthgen import SequentialTrees
@@ -227,14 +227,14 @@ def audited_rows(
     rare = whole.labels == class_position(classes, label)
     for which, side in (("train", member), ("holdout", ~member)):
         few = int((rare & side).sum())
-        if few < LEAST_ROWS // 2:
+        if few < LEAST_ROWS:
             raise UsageError(
                 284,
                 f"the {which} table has {few} rows of {label!r}, but an attack on fewer than "
-                f"{LEAST_ROWS // 2} shows nothing: give more rows",
+                f"{LEAST_ROWS} shows nothing: give more rows",
             )
-    # First the audited class, then other learned classes, then the rest; from train and holdout
-    # the same number of rows.
+    # First the audited class, then other learned classes, then the rest; of the holdout at most as
+    # many rows as of train.
     order = rng.permutation(len(whole))
     order = order[np.argsort(2 * ~rare[order] + ~made[order], kind="stable")]
     ours, others = order[member[order]], order[~member[order]]

@@ -117,8 +117,9 @@ def risks(
     for name, success in zip(RISKS, found, strict=True):
         value, interval = risk(success)
         note = (
-            f"right in {success.train:.1%} of {success.attacks:,.0f} attacks on training rows and "
-            f"{success.control:.1%} on holdout rows; guessing: {success.guess:.1%}{success.said}"
+            f"right in {success.train:.1%} of attacks on training rows and {success.control:.1%} "
+            f"on holdout rows (as certain as {success.attacks:,.0f} independent attacks on each); "
+            f"guessing: {success.guess:.1%}{success.said}"
         )
         scores.append(Score(f"privacy.{name}", group, value, 0.0, "lower", interval, note=note))
     return scores
@@ -279,7 +280,10 @@ def inferred(near: _Near, names: Sequence[str], rng: np.random.Generator) -> Suc
         guesses += float(_equal(near.cells[0][:, j], blind, bool(near.is_level[j])).mean())
     train, control = hits.mean(2)
     worst = int((train - control).argmax())
-    said = f"; most in {names[secrets[worst]]}: {train[worst]:.1%} and {control[worst]:.1%}"
+    said = (
+        f"; largest difference in {names[secrets[worst]]}: {train[worst]:.1%} on training rows, "
+        f"{control[worst]:.1%} on holdout rows"
+    )
     return _of_rows(hits, guesses / len(secrets), said)
 
 

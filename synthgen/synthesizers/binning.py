@@ -13,6 +13,7 @@ from synthgen.synthesizers.bins import (
     LARGEST_STEP,
     MISSING,
     MOST_CODES,
+    MOST_ZEROS,
     Bins,
     Shares,
     between,
@@ -262,7 +263,9 @@ def _items(
     values, counts = rest
     bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
     starts = np.searchsorted(bins, np.arange(len(edges) + 1))
-    steps = _steps(values, step) if rounded else np.full(len(values), step, np.int64)
+    steps = np.full(len(values), step, np.int64)
+    if rounded:
+        steps = step * 10 ** shared_zeros(zeros_of(values, step), counts)
     for (low, high), start, stop in zip(edges, starts[:-1], starts[1:], strict=True):
         some = slice(start, stop)
         fits = _multiple(low, steps[some], step) <= high
@@ -321,6 +324,23 @@ def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
     return np.where(steps > step, -(-low // steps) * steps, low)
 
 
-def _steps(values: np.ndarray, step: int) -> np.ndarray:
-    """For each whole number, the largest power of ten times `step` of which it is a multiple."""
-    return step * 10 ** zeros_of(values, step)
+def shared_zeros(zeros: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Replace each number of trailing zeros that fewer than five rows have by the next smaller one.
+
+    If that is the smallest one, it is replaced by the next larger one.
+
+    Args:
+        zeros: Number of trailing zeros of each value (see `zeros_of`).
+        rows: Number of rows of each value.
+
+    Example:
+        >>> shared_zeros(np.array([0, 1, 2, 3]), np.array([3, 9, 9, 2])).tolist()
+        [1, 1, 2, 2]
+    """
+    found = zeros.copy()
+    for many in range(MOST_ZEROS, 0, -1):
+        if rows[found == many].sum() < PRIVATE_ROWS:
+            found[found == many] = many - 1
+    if rows[found == 0].sum() < PRIVATE_ROWS and (found > 0).any():
+        found[found == 0] = found[found > 0].min()
+    return found

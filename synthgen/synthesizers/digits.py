@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.seeds import child_seed
+from synthgen.synthesizers.binning import shared_zeros
 from synthgen.synthesizers.bins import MISSING, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest, grow
 
@@ -41,10 +41,7 @@ def learn_digits(
     """
     own = features[:, -1]
     rows = np.flatnonzero((own != MISSING) & ~bins.exact[np.minimum(own, bins.width - 1)])
-    classes = zeros[rows].astype(np.uint16)
-    for few in range(MOST_ZEROS, 0, -1):  # merge numbers of zeros that fewer than five rows have
-        if 0 < (classes == few).sum() < PRIVATE_ROWS:
-            classes[classes == few] = few - 1
+    classes = shared_zeros(zeros[rows], np.ones(len(rows), np.int64)).astype(np.uint16)
     if len(rows) < 4 * min_leaf or (classes == classes[0]).all():
         return None
     known = np.ascontiguousarray(features[rows])

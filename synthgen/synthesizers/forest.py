@@ -109,7 +109,6 @@ class Forest:
         own = found.astype(np.int64)
         below = own - self.codes[np.maximum(items - 1, first)]
         above = self.codes[np.minimum(items + 1, last)] - own
-        above = np.where(above < 0, 0, above)
         side = np.where(left < 0.5, -np.minimum(below, SPREAD), np.minimum(above, SPREAD))
         moved = own + np.rint(side * np.abs(left - 0.5)).astype(np.int64)
         may = is_bin[np.minimum(own, len(is_bin) - 1)] & (own < len(is_bin))
@@ -183,6 +182,10 @@ class Forest:
         shares.check(int(is_leaf.sum()), len(found["codes"]))
         if ((found["codes"] >= width) & (found["codes"] != MISSING)).any():
             raise ValueError("codes beyond those of the column")
+        steps = np.diff(found["codes"].astype(np.int64))
+        steps[shares.starts[1:-1] - 1] = 1  # from a leaf to the next
+        if (steps <= 0).any():
+            raise ValueError("codes of a leaf that are not in ascending order")
         return cls(**found, leaf=leaf_numbers(feature), shares=shares)
 
 

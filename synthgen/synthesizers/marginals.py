@@ -241,8 +241,9 @@ class PrivateMarginals(Synthesizer):
             raise DataError(
                 368,
                 f"the table has about {rows:,} rows (a noisy count), but differential privacy "
-                f"needs about {LEAST_ROWS:,}: with fewer, noise hides most of what the table says; "
-                f"{again}",
+                f"needs about {LEAST_ROWS:,}: with fewer, noise hides most of what the table says. "
+                "Give more rows, or keep the rows in-house and use another synthesizer, which has "
+                f"no guarantee; {again}",
             )
         slack = min(SLACK * deviation, LEAST_CLASS_ROWS / 10)
         for label in self.classes_:

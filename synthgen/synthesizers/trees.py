@@ -98,6 +98,7 @@ class SequentialTrees(Synthesizer):
     scope_: dict[Any, str]
     fallback_: tuple[Any, ...]
     parts_: list[TreeColumn]
+    _leaf: int | None
 
     def __init__(
         self,
@@ -142,6 +143,7 @@ class SequentialTrees(Synthesizer):
         codes = _encoded(parts, cells, seed)
         least = min((counts[p] for p in positions if p not in few), default=len(labels))
         min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))
+        self._leaf = min_leaf
         with Progress(self.verbose) as progress:
             settings = {"trees": int(self.trees), "min_leaf": min_leaf}
             grown = _grown(parts, relations, cells, codes, settings, child_seed(seed, 3), progress)
@@ -203,6 +205,7 @@ class SequentialTrees(Synthesizer):
         header = {
             "class": type(self).__name__,
             "params": {"trees": self.trees, "min_leaf": self.min_leaf},
+            "used": {"min_leaf": self._leaf},
             "target": stored.target.to_json(),
             "counts": [rounded_count(self.counts_[c]) for c in kept],
             "positions": [categories.index(c) for c in self.classes_],
@@ -215,6 +218,7 @@ class SequentialTrees(Synthesizer):
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
         model = cls(**header["params"])
         model._check_params()
+        model._leaf = header.get("used", header["params"])["min_leaf"]
         stored, model._learned, model.parts_ = read_trees(header, tensors)
         model._stored, model._columns, target = stored, stored.columns, stored.target
         model.schema_ = Schema((*stored.columns, target), target.name)
