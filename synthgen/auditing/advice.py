@@ -126,7 +126,7 @@ def gain_of_auto(rows: int) -> str:
         first, tables, rest = "100", "19 of 20", ", and with 300 rows on 10 of 11"
     else:
         first, tables = "300", "10 of 11"
-        rest = "; with thousands of rows, on 2 tables, it was no better"
+        rest = "; with thousands of rows, on 6 tables, it was no better"
     return (
         f"With {first} rows of the class, synthgen auto had a higher average precision than "
         f"boosting on {tables} other tables{rest}"
@@ -180,7 +180,7 @@ def _average(rows: int) -> str:
         return gain
     return (
         f"{gain}. With 300 rows it was 0.057 [0.032, 0.082] above that of boosting, and higher on "
-        f"10 of 11 tables; with thousands of rows, on 2 tables, it was no better"
+        f"10 of 11 tables; with thousands of rows, on 6 tables, it was no better"
     )
 
 
