@@ -492,9 +492,16 @@ def nested(cells: dict[tuple[str, str, int], Found]) -> dict[str, Any]:
 
 
 def synthesis_gains(lines: Sequence[dict[str, Any]], cells: Any) -> list[dict[str, Any]]:
-    """Each origin, way and amount less nothing and less its control, by learner."""
+    """Each origin, way and amount less nothing and less its control, by learner.
+
+    TabFlow is judged on the tables on which its defaults were not chosen.
+    """
+    from transfer import TABLES as CHOSEN_ON
+
     rows = []
     for line in lines:
+        if line.get("origin") == "tabflow" and line["table"] in CHOSEN_ON:
+            continue
         if line["stage"] not in ORIGINS or "error" in line or line["size"] not in FEW:
             continue
         nothing = cells.get((line["table"], line["size"], line["split"]))
@@ -610,8 +617,8 @@ def report(path: Path) -> None:
         "",
         "## The choice, judged on tables that had no say",
         "",
-        f"The rule that is best on two thirds of the tables, at 10 to 100 rows ({chosen}; chosen in "
-        "three rotations), on the other third: less default boosting "
+        f"The rule that is best on two thirds of the tables, at 10 to 100 rows ({chosen}; chosen "
+        "in three rotations), on the other third: less default boosting "
         f"{told(figures['nested']['less boosting'])}; less the learner that inner folds choose "
         f"{told(figures['nested']['less the learner that inner folds choose'])}. With thousands of "
         f"rows of the class it is no better than boosting: {told(figures['thousands of rows'])}.",
@@ -642,7 +649,8 @@ def report(path: Path) -> None:
             "Rows up to 30 % of the others, weighted so that together they weigh as much as the "
             "real rows of the class; nothing of that was chosen on these tables. The bar: mean of "
             f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. Below 200 "
-            "rows of the class `augment` takes TabFlow.",
+            "rows of the class `augment` takes TabFlow, which is judged on the tables on which its "
+            "defaults were not chosen.",
             "",
             markdown(["origin", "learner", "less nothing", "bar holds"], rows),
             "",

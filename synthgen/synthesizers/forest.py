@@ -193,6 +193,7 @@ def grow(
     before: np.ndarray,
     codes: np.ndarray,
     ranks: np.ndarray | None,
+    weights: np.ndarray | None = None,
     *,
     trees: int,
     min_leaf: int,
@@ -205,6 +206,8 @@ def grow(
         codes: Codes of the column, uint16 of shape (rows,), `MISSING` for missing cells.
         ranks: The rank of each cell as a share, 0 to 1, shape (rows,): the trees predict its
             distribution. None: they predict the codes as classes.
+        weights: Weight of each row in the choice of splits, not in the leaves; shape (rows,). None:
+            all rows count the same.
         trees: Number of trees; a single tree learns from the rows themselves, without a bootstrap.
         min_leaf: Smallest number of rows in a leaf.
         seed: Seed of the bootstraps.
@@ -226,11 +229,12 @@ def grow(
         settings: dict[str, Any] = {"min_samples_leaf": least, "random_state": 0}
         if ranks is None:
             model = DecisionTreeClassifier(criterion="entropy", **settings)
-            fitted = model.fit(X, classes[chosen]).tree_
+            y = classes[chosen]
         else:
             model = DecisionTreeRegressor(**settings)
-            fitted = model.fit(X, _response(ranks[chosen], classes[chosen], often)).tree_
-        nodes = tree_nodes(fitted)
+            y = _response(ranks[chosen], classes[chosen], often)
+        model.fit(X, y, sample_weight=None if weights is None else weights[chosen])
+        nodes = tree_nodes(model.tree_)
         parts.append((nodes, *_filled(nodes, before, classes, drawn, names)))
     return joined(parts)
 

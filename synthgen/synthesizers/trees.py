@@ -35,6 +35,9 @@ from synthgen.threads import usable_cores
 # among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
 # if that is more. Larger leaves give fewer training rows away (`evaluation/trees.md`).
 MIN_LEAF, MAX_LEAF, LEAF_PART = 20, 100, 200
+# In the choice of splits, a learned class counts as at least this share of all rows. Otherwise
+# trees hardly see a rarer class: made rows of a class of 30 among 2,100 looked like the others.
+CLASS_SHARE = 0.1
 # A class is learned from 10 rows, or 1.5 leaves if that is more: with 1 leaf, a quarter to a half
 # of what sets the class apart was lost. A smaller class is resampled instead.
 MIN_ROWS, CLASS_LEAVES = 10, 1.5
@@ -146,7 +149,9 @@ class SequentialTrees(Synthesizer):
         self._leaf = min_leaf
         with Progress(self.verbose) as progress:
             settings = {"trees": int(self.trees), "min_leaf": min_leaf}
-            grown = _grown(parts, relations, cells, codes, settings, child_seed(seed, 3), progress)
+            weights = _weights(labels, [p for p in positions if p not in few])
+            known = parts, relations, cells, codes, weights
+            grown = _grown(*known, settings, child_seed(seed, 3), progress)
         self.parts_ = grown
         self._stored = storable(table, parts)
 
@@ -241,6 +246,16 @@ def _default_leaf(rows: int, least: int) -> int:
     return int(np.clip(least // 10, MIN_LEAF, max(MAX_LEAF, rows // LEAF_PART)))
 
 
+def _weights(labels: np.ndarray, learned: list[int]) -> np.ndarray | None:
+    """Weight of each row in the choice of splits; None if no learned class is too rare."""
+    shares = np.bincount(labels) / len(labels)
+    weights = np.ones(len(shares))
+    for p in learned:
+        odds = (1 - shares[p]) / shares[p]
+        weights[p] = max(1.0, odds * CLASS_SHARE / (1 - CLASS_SHARE))
+    return None if (weights == 1).all() else weights[labels]
+
+
 def _rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
     return np.random.default_rng(child_seed(seed, *key))
 
@@ -250,6 +265,7 @@ def _grown(
     relations: list[Relation],
     cells: list[Cells],
     codes: np.ndarray,
+    weights: np.ndarray | None,
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
     progress: Progress,
@@ -272,7 +288,7 @@ def _grown(
                     own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
                 most = MOST_VALUES if bins.is_number else MOST_LEVELS
                 ranked = None if bins.width <= most else codes[:, j]
-                known = features[:, :width], own, ranked, settings, child_seed(seed, j)
+                known = features[:, :width], own, ranked, weights, settings, child_seed(seed, j)
                 forest = pool.submit(_trees_of, *known)
             features[:, width] = codes[:, j]
             width += 1
@@ -298,12 +314,13 @@ def _trees_of(
     before: np.ndarray,
     own: np.ndarray,
     ranked: np.ndarray | None,
+    weights: np.ndarray | None,
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
 ) -> Forest:
     """Train the trees of a column; ranks are made here, so that few of them are in memory."""
     ranks = None if ranked is None else _shares_below(ranked)
-    return grow(before, own, ranks, **settings, seed=seed)
+    return grow(before, own, ranks, weights, **settings, seed=seed)
 
 
 def _encoded(

@@ -277,6 +277,17 @@ def test_a_rare_class_does_not_disappear_among_the_others(rows: int, rare: int) 
     assert kept.mean() > 0.8
 
 
+def test_a_rare_class_keeps_what_sets_it_apart_where_columns_depend_on_each_other() -> None:
+    rng = np.random.default_rng(0)
+    ill, common = np.arange(3000) < 60, rng.normal(size=3000)
+    X = pd.DataFrame({name: common + 0.5 * rng.normal(size=3000) for name in "xyz"})
+    X[["y", "z"]] += 1.5 * ill[:, None]
+    model = SequentialTrees(random_state=0).fit(X, pd.Series(ill, name="ill"))
+    made = model.sample(1000, label=True, random_state=0)
+    apart = [rows[["y", "z"]].mean().mean() - rows["x"].mean() for rows in (made, X[ill])]
+    assert apart[0] / apart[1] > 0.55  # 0.35 if splits take no notice of how rare the class is
+
+
 def test_a_class_that_leaves_would_swallow_is_resampled() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.normal(size=400)})
