@@ -79,7 +79,7 @@ def recommend(
         f"auto on the real rows alone. Do not share them unless their model passes synthgen "
         f"privacy.",
         f"{finding}{gain} Synthetic rows are not known to improve a classifier, and can make "
-        f"boosting worse, even with weights.",
+        f"one worse, even with weights.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",
     )
 
