@@ -210,12 +210,13 @@ class SequentialTrees(Synthesizer):
         header = {
             "class": type(self).__name__,
             "params": {"trees": self.trees, "min_leaf": self.min_leaf},
-            "used": {"min_leaf": self._leaf},
             "target": stored.target.to_json(),
             "counts": [rounded_count(self.counts_[c]) for c in kept],
             "positions": [categories.index(c) for c in self.classes_],
             "scope": list(self.scope_.values()),
         }
+        if self._leaf is not None:  # an older file does not say it
+            header["used"] = {"min_leaf": self._leaf}
         write_trees(path, header, stored, self._learned, self.parts_)
         return stored.notes
 
@@ -223,7 +224,7 @@ class SequentialTrees(Synthesizer):
     def _read(cls, header: dict[str, Any], tensors: dict[str, Any]) -> Self:
         model = cls(**header["params"])
         model._check_params()
-        model._leaf = header.get("used", header["params"])["min_leaf"]
+        model._leaf = header.get("used", {}).get("min_leaf")
         stored, model._learned, model.parts_ = read_trees(header, tensors)
         model._stored, model._columns, target = stored, stored.columns, stored.target
         model.schema_ = Schema((*stored.columns, target), target.name)
