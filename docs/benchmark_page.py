@@ -391,7 +391,11 @@ def learners(found: dict[str, Any]) -> str:
     sizes = ("10", "30", "100", "300", "10 to 100")
 
     def cell(of: dict[str, Any] | None) -> str:
-        return f"{of['mean']:+.3f} [{of['low']:+.3f}, {of['high']:+.3f}]" if of else ""
+        return (
+            f"{of['mean']:+.3f} [{of['low']:+.3f}, {of['high']:+.3f}]"
+            if of and of["tables"]
+            else ""
+        )
 
     rows: list[list[object]] = [
         [name, *(cell(by_size.get(size)) for size in sizes), by_size["10 to 100"]["tables"]]
