@@ -156,9 +156,8 @@ def chances_of(
             posterior = student(len(reference) - 1, mean, error)
             helps, harms = float(posterior.sf(margin)), float(posterior.cdf(-margin))
             low, high = (float(end) for end in posterior.interval(CONFIDENCE))
-        else:  # the same gain on every split
-            helps, harms = float(mean > margin), float(mean < -margin)
-            low = high = float(mean)
+        else:  # every difference is 0: see `corrected`
+            helps = harms = low = high = 0.0
         found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
     found = _established(found, differences, ratio, LIKELY if FIRST in known else ALONE)
     if not found:

@@ -61,11 +61,11 @@ class SequentialTrees(Synthesizer):
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
     # sample, so that no single row determines a leaf. A tree splits where the distribution of the
     # cells differs, not only where their mean does (Ćevid et al. 2022, "Distributional Random
-    # Forests"). A leaf stores the shares of levels, of values
-    # that at least five rows have in common, and of bins; a number is drawn at random within its
-    # bin. The model therefore contains no training row and is saved as it is. Whoever holds the
-    # file can still tell which rows were learned, and whoever holds rows sometimes can
-    # (`evaluation/privacy.md`).
+    # Forests"); there a learned class counts as at least a tenth of all rows. A leaf stores the
+    # shares of levels, of values that at least five rows have in common, and of bins; a number is
+    # drawn at random within its bin. The model therefore contains no training row and is saved as
+    # it is. Whoever holds the file can still tell which rows were learned, and whoever holds rows
+    # sometimes can (`evaluation/privacy.md`).
 
     A class with too few rows (see `min_leaf`) is learned by a `SmoothedBootstrap` instead, with a
     warning.
