@@ -155,6 +155,7 @@ class Bins:
         floor: np.ndarray | None = None,
         ceiling: np.ndarray | None = None,
         zeros: np.ndarray | None = None,
+        near: np.ndarray | None = None,
     ) -> np.ndarray:
         """Draw a value for each code; all arrays have shape (rows,).
 
@@ -165,6 +166,7 @@ class Bins:
                 the nearest value inside. None: no limit.
             zeros: Wanted number of trailing zeros; if the bin has no such values, the next smaller
                 number that it has. None: drawn with the frequencies of the bin.
+            near: Wanted values, NaN for none: an item is drawn, and of its values the nearest one.
         """
         if self._all_exact:
             low = high = self.low[codes]
@@ -185,6 +187,8 @@ class Bins:
             low, high = np.where(beyond, floor, low), np.where(beyond, floor, high)
         if ceiling is not None:
             low, high = np.minimum(low, ceiling), np.minimum(high, ceiling)
+        if near is not None:
+            left = np.where(np.isnan(near), left, _place_of(near, low, high, steps))
         return between(low, high, left, steps, rounded=self.rounded)
 
     def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:
@@ -364,6 +368,19 @@ def _at_a_spot(share: np.ndarray, spots: np.ndarray) -> np.ndarray:
     number = np.floor(share * spots)
     uneven = np.modf(number * GOLDEN)[0]
     return np.where(spots > 0, (number + uneven) / np.maximum(spots, 1), share)
+
+
+def _place_of(
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, steps: np.ndarray
+) -> np.ndarray:
+    """Where values lie between `low` and `high`, from 0 to 1, as `between` takes them."""
+    first, last = low.astype(np.float64), high.astype(np.float64)
+    if low.dtype == np.float64:
+        room, above = last - first, values - first
+    else:
+        room, above = last - first + steps, values - first + steps / 2
+    share = np.divide(above, room, out=np.zeros(len(low)), where=room > 0)
+    return np.clip(share, 0, np.nextafter(1, 0))
 
 
 def _raised(low: np.ndarray, floor: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -143,7 +143,7 @@ def contents(path: str | os.PathLike[str]) -> Contents:
         ModelFileError: The file cannot be read, or is not a model file of synthgen.
     """
     header, tensors = read_model(path)
-    learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"])}
+    learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"], ["shifts"])}
     arrays = [
         {"name": k, "dtype": str(v.dtype), "shape": list(v.shape), "bytes": v.nbytes}
         | ({"values": v} if k in learned else {})

@@ -10,6 +10,7 @@ import numpy as np
 from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
 from synthgen.synthesizers.forest import Forest
 from synthgen.synthesizers.relations import Relation, comparable, own_values
+from synthgen.synthesizers.shifts import Shifts
 
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
@@ -30,12 +31,15 @@ class TreeColumn:
         forest: The trees that predict its code. None for the class, and if other columns
             determine it.
         digits: The trees that predict its last digits. None if it has none.
+        shifts: The shifts to an earlier column that its trees predict in the place of bins. None:
+            they predict bins.
     """
 
     bins: Bins
     relation: Relation
     forest: Forest | None
     digits: Forest | None
+    shifts: Shifts | None = None
 
 
 def draw_block(
@@ -93,48 +97,100 @@ def _drawn(
         values = bins.decode(np.where(gone, 0, own), uniform[1])
         return values, gone, np.where(gone, MISSING, own)
     assert column.forest is not None
-    own = _codes(column.forest, codes, uniform[0], relation, bins, cells)
+    floor, ceiling = _limits(before, relation, cells, bins)
+    lost = [_cannot_copy(before[k], cells[k], bins, floor, ceiling) for k in relation.same]
+    own = _codes(column, codes, uniform[0], cells, lost)
     gone = own == MISSING
     copied = own.astype(np.int64) - bins.width
-    is_copy = (copied >= 0) & ~gone
-    floor, ceiling = _limits(before, relation, cells, bins)
-    inside = np.where(gone | is_copy, 0, own)
+    is_shift = (copied >= len(relation.same)) & ~gone
+    is_copy = (copied >= 0) & ~gone & ~is_shift
+    inside, near = np.where(gone | is_copy, 0, own), None
+    if is_shift.any():
+        inside, near = _shifted(column, before, cells, inside, is_shift, uniform[1])
     zeros = None
     if column.digits is not None:
         codes[:, place] = inside
         zeros = column.digits.draw(codes, uniform[2]).astype(np.int64)
-    values = bins.decode(inside, uniform[1], floor, ceiling, zeros)
+    values = bins.decode(inside, uniform[1], floor, ceiling, zeros, near)
     for i, k in enumerate(relation.same):
         here = is_copy & (copied == i)
         source = comparable(before[k], cells[k][0][here])
         values[here] = own_values(bins, source)
+    is_copy |= is_shift
     moved = is_copy if floor is None and ceiling is None else ~gone
     if moved.any():
         own[moved] = bins.encode(values[moved])
     return values, gone, own
 
 
+def _cannot_copy(
+    source: Bins,
+    cells: Cells,
+    bins: Bins,
+    floor: np.ndarray | None,
+    ceiling: np.ndarray | None,
+) -> np.ndarray:
+    """Where a column cannot have an earlier column's cell: it is missing or beyond the limits."""
+    values, gone = own_values(bins, comparable(source, cells[0])), cells[1].copy()
+    if floor is not None:
+        gone |= values < floor
+    if ceiling is not None:
+        gone |= values > ceiling
+    return gone
+
+
 def _codes(
-    forest: Forest,
+    column: TreeColumn,
     codes: np.ndarray,
     uniform: np.ndarray,
-    relation: Relation,
-    bins: Bins,
     cells: list[Cells],
+    no_copy: list[np.ndarray],
 ) -> np.ndarray:
-    """Draw codes from the leaves; redraw, up to `REDRAWS` times, copies of missing cells."""
-    width, is_bin = bins.width, None if bins.exact.all() else ~bins.exact
+    """Draw codes from the leaves; redraw, up to `REDRAWS` times, those that a row cannot have.
+
+    Args:
+        column: The column.
+        codes: Codes of the columns before it, shape (rows, columns).
+        uniform: Uniform random numbers, shape (rows,).
+        cells: Cells of the columns before it.
+        no_copy: For each column that it copies, which rows cannot; shape (rows,).
+    """
+    forest, bins = column.forest, column.bins
+    assert forest is not None
+    width, first = bins.width, bins.width + len(no_copy)
+    is_bin = None if bins.exact.all() else ~bins.exact
     own = forest.draw(codes, uniform, is_bin)
     for again in range(1, REDRAWS + 1):
         lost = np.zeros(len(own), dtype=bool)
-        for i, k in enumerate(relation.same):
-            lost |= (own == width + i) & cells[k][1]
+        for i, here in enumerate(no_copy):
+            lost |= (own == width + i) & here
+        if column.shifts is not None:
+            lost |= (own >= first) & (own != MISSING) & cells[column.shifts.by][1]
         if not lost.any():
             break
         own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0], is_bin)
         if again == REDRAWS:
             own[lost & (own >= width) & (own != MISSING)] = width // 2
     return own
+
+
+def _shifted(
+    column: TreeColumn,
+    before: list[Bins],
+    cells: list[Cells],
+    inside: np.ndarray,
+    is_shift: np.ndarray,
+    uniform: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes with those of shifted values, and the values; NaN for all other rows."""
+    shifts, bins = column.shifts, column.bins
+    assert shifts is not None
+    codes = inside[is_shift].astype(np.int64) - bins.width - len(column.relation.same)
+    of, source = before[shifts.by], cells[shifts.by][0][is_shift]
+    values = shifts.moved(codes, uniform[is_shift], source, (of, bins))
+    found, near = inside.copy(), np.full(len(inside), np.nan)
+    found[is_shift], near[is_shift] = bins.encode(values), values
+    return found, near
 
 
 def _summed(

@@ -23,6 +23,7 @@ from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import Relation, copied, find_relations
+from synthgen.synthesizers.shifts import Shifts, Trial, find_shifts
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
 from synthgen.synthesizers.trees_file import read_trees, storable, write_trees
 from synthgen.synthesizers.trees_losses import tree_losses
@@ -276,7 +277,7 @@ def _grown(
     Several columns are trained at once: scikit-learn fits a tree without the GIL.
     """
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
-    started: list[tuple[Future[Forest] | None, Forest | None]] = []
+    started: list[tuple[Future[tuple[Forest, Shifts | None]] | None, Forest | None]] = []
     progress.start("growing trees, column by column", total=len(parts))
     pool = ThreadPoolExecutor(usable_cores())
     try:
@@ -289,8 +290,11 @@ def _grown(
                     own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
                 most = MOST_VALUES if bins.is_number else MOST_LEVELS
                 ranked = None if bins.width <= most else codes[:, j]
-                known = features[:, :width], own, ranked, weights, settings, child_seed(seed, j)
-                forest = pool.submit(_trees_of, *known)
+                trial = None
+                if ranked is not None:
+                    trial = find_shifts(parts[: j + 1], cells[: j + 1], own, len(relation.same))
+                known = features[:, :width], own, ranked, trial, weights
+                forest = pool.submit(_trees_of, *known, settings, child_seed(seed, j))
             features[:, width] = codes[:, j]
             width += 1
             if forest is not None and bins.rounded:
@@ -303,8 +307,8 @@ def _grown(
             started.append((forest, digits))
         found: list[TreeColumn] = []
         for j, (forest, digits) in enumerate(started):
-            grown = None if forest is None else forest.result()
-            found.append(TreeColumn(parts[j], relations[j], grown, digits))
+            grown, shifts = (None, None) if forest is None else forest.result()
+            found.append(TreeColumn(parts[j], relations[j], grown, digits, shifts))
             progress.update(j + 1)
         return found
     finally:
@@ -315,13 +319,20 @@ def _trees_of(
     before: np.ndarray,
     own: np.ndarray,
     ranked: np.ndarray | None,
+    trial: Trial | None,
     weights: np.ndarray | None,
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
-) -> Forest:
-    """Train the trees of a column; ranks are made here, so that few of them are in memory."""
+) -> tuple[Forest, Shifts | None]:
+    """Train the trees of a column; of its shifts, if one tree predicts held-out rows better so."""
+    # Ranks are made here, so that few of them are in memory.
     ranks = None if ranked is None else _shares_below(ranked)
-    return grow(before, own, ranks, weights, **settings, seed=seed)
+    shifts = None
+    if ranks is not None and trial is not None:
+        halves = child_seed(seed, int(settings["trees"]))
+        if trial.is_better(before, own, ranks, settings["min_leaf"], halves):
+            own, ranks, shifts = trial.codes, trial.ranks, trial.shifts
+    return grow(before, own, ranks, weights, **settings, seed=seed), shifts
 
 
 def _encoded(

@@ -15,6 +15,7 @@ from synthgen.errors import ModelFileError
 from synthgen.synthesizers.bins import LARGEST_STEP, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest
 from synthgen.synthesizers.relations import Relation
+from synthgen.synthesizers.shifts import Shifts
 from synthgen.synthesizers.tree_columns import TreeColumn
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.table import Table
@@ -106,7 +107,11 @@ def write_trees(
         for name, forest in (("trees", part.forest), ("digits", part.digits)):
             if forest is not None:
                 tensors |= {f"{i}/{name}/{k}": v for k, v in forest.state().items()}
-        entries.append({"bins": described, "relation": part.relation.to_json()})
+        entry = {"bins": described, "relation": part.relation.to_json()}
+        if part.shifts is not None:
+            entry["shifts"] = {"by": part.shifts.by}
+            tensors[f"{i}/shifts/edges"] = part.shifts.edges
+        entries.append(entry)
     more = {
         "columns": [c.to_json() for c in stored.columns],
         "learned": learned,
@@ -147,9 +152,13 @@ def read_trees(
         used |= set(found)
         bins = Bins.from_state(column, entry["bins"], under(found, f"{i}/bins/"))
         relation = Relation.from_json(entry["relation"], [*(p.bins for p in parts), bins])
-        forest = digits = None
+        forest = digits = shifts = None
         if i and not relation.is_derived:
             width = bins.width + len(relation.same)
+            if "shifts" in entry:
+                of = under(found, f"{i}/shifts/")
+                shifts = Shifts.from_state(entry["shifts"], of, [*(p.bins for p in parts), bins])
+                width += shifts.width
             forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
         place += 1
         if last := under(found, f"{i}/digits/"):
@@ -157,7 +166,7 @@ def read_trees(
                 raise ValueError("last digits of a column that has none")
             digits = Forest.from_state(last, place, MOST_ZEROS + 1)
             place += 1
-        parts.append(TreeColumn(bins, relation, forest, digits))
+        parts.append(TreeColumn(bins, relation, forest, digits, shifts))
     if unknown := set(tensors) - used:
         raise ValueError(f"an unknown array {min(unknown)!r}")
     return Storable(columns, target, header["coarsened"]), learned, parts

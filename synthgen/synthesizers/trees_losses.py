@@ -10,6 +10,7 @@ import pandas as pd
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import SHARE_UNITS, Forest
 from synthgen.synthesizers.relations import copied
+from synthgen.synthesizers.shifts import differences
 from synthgen.synthesizers.tree_columns import TreeColumn
 
 # A code that a leaf does not hold counts as half a unit of the leaf's shares.
@@ -58,10 +59,14 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
         own[~gone] = bins.encode(values[~gone])
         own[own < 0] = MISSING
         if part.forest is not None:
-            of_leaf = own
+            of_leaf, before = own, [p.bins for p in parts[: j + 1]]
             if relation.same:
-                place = copied(relation, cells, [p.bins for p in parts[: j + 1]])
+                place = copied(relation, cells, before)
                 of_leaf = np.where(place >= 0, bins.width + place, own)
+            if part.shifts is not None:
+                found = differences(part.shifts.by, before, cells)
+                first = bins.width + len(relation.same)
+                of_leaf = part.shifts.of_leaf(of_leaf, first, ~bins.exact, found)
             score(part.forest, of_leaf, (j, 0))
         known[:, width] = own
         width += 1

@@ -17,9 +17,12 @@ from checks import mixed
 from synthgen.encoding.disclosure import rounded_count
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers import trees as module
+from synthgen.synthesizers.binning import fit_bins
 from synthgen.synthesizers.forest import grow
-from synthgen.synthesizers.tree_columns import BLOCK
+from synthgen.synthesizers.shifts import differences
+from synthgen.synthesizers.tree_columns import BLOCK, draw_block
 from synthgen.synthesizers.trees import SequentialTrees
+from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model, write_model
 
@@ -196,6 +199,101 @@ def test_each_code_is_held_by_five_training_rows() -> None:
         values, gone = bins.values(series)
         counts = np.bincount(bins.encode(values[~gone]), minlength=bins.width)
         assert counts.min() >= 5, bins.column.name
+
+
+def balances(rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """The balances of two months: mostly a few percent apart, at times 0, the first at times lost.
+
+    `other` is close to `first` only because of the group of both, which is a column as well.
+    """
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 12, rows)
+    first = np.exp(rng.normal(0.8 * group, 0.5, rows)).round(2) + 1
+    second = (first * np.exp(rng.normal(0, 0.02, rows))).round(2)
+    second[rng.random(rows) < 0.1] = 0.0
+    frame = pd.DataFrame({"group": group.astype(str), "first": first, "second": second})
+    frame["other"] = (np.exp(rng.normal(0.8 * group, 0.1, rows)) + 1).round(2)
+    frame.loc[rng.random(rows) < 0.1, "first"] = np.nan
+    return frame, pd.Series(rng.random(rows) < 0.3, name="late")
+
+
+def _apart(frame: pd.DataFrame) -> float:
+    """Half of the rows with both balances differ by less than this, in logarithms."""
+    paid = frame[frame["second"] > 0]
+    return float(np.nanmedian(np.abs(np.log(paid["second"] / paid["first"]))))
+
+
+def test_a_number_stays_as_close_to_an_earlier_one_as_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = balances(4000)
+    model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    close = {part.bins.column.name: part.shifts for part in model.parts_}
+    assert close["second"] is not None
+    assert close["second"].by == 2
+    assert close["other"] is None  # the group tells more of it than `first` does
+    rows = model.sample(8000, random_state=0)
+    assert 0.8 < _apart(rows) / _apart(X) < 1.25
+    assert abs((rows["second"] == 0).mean() - 0.1) < 0.02
+    assert (rows["second"] == rows["second"].round(2)).all()
+    assert rows.loc[rows["first"].isna(), "second"].notna().all()
+    monkeypatch.setattr("synthgen.synthesizers.shifts.CORRELATION", 1.0)
+    without = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    assert _apart(without.sample(8000, random_state=0)) > 2 * _apart(X)
+
+
+def test_a_file_keeps_shifts_and_five_training_rows_hold_each(tmp_path: Path) -> None:
+    X, y = balances(1500)
+    model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    model.save(tmp_path / "m")
+    loaded = SequentialTrees.load(tmp_path / "m")
+    seed = np.random.SeedSequence(0)
+    drawn, again = (draw_block(m.parts_, 1, 500, seed) for m in (model, loaded))
+    np.testing.assert_array_equal(drawn, again)
+    shifts, parts = loaded.parts_[3].shifts, [part.bins for part in loaded.parts_[:4]]
+    assert shifts is not None
+    cells = [bins.values(X[bins.column.name]) for bins in parts[1:]]
+    found = differences(shifts.by, parts, [cells[0], *cells])
+    inside = ~np.isnan(found) & ~parts[3].exact[parts[3].encode(cells[2][0])]
+    counts = np.bincount(shifts.codes(found[inside]), minlength=shifts.width)
+    assert counts.min() >= 5
+    ordered = np.sort(found[inside])
+    assert shifts.edges[0] >= ordered[4] - 1e-4
+    assert shifts.edges[-1] <= ordered[-5] + 1e-4
+
+
+def test_a_copy_is_not_made_beyond_a_limit() -> None:
+    """What is repaid is the loan or less, never more than all that was paid."""
+    rng = np.random.default_rng(0)
+    loan = rng.integers(10, 400, 3000) * 100.0
+    paid = (loan * rng.uniform(0.05, 1.4, 3000)).round(2)
+    repaid = np.where(paid > 1.1 * loan, loan, (0.8 * paid).round(2)).clip(max=loan)
+    X = pd.DataFrame({"loan": loan, "noise": rng.normal(size=3000), "paid": paid, "repaid": repaid})
+    model = SequentialTrees(random_state=0).fit(X, pd.Series(rng.random(3000) < 0.4, name="late"))
+    relation = model.parts_[4].relation
+    assert relation.same == (1,)
+    assert set(relation.ceilings) == {1, 3}
+    rows = model.sample(20_000, label=True, random_state=0)
+    assert (rows["repaid"] <= rows["paid"]).all()
+    assert (rows["repaid"] == rows["loan"]).mean() > 0.1
+
+
+def test_a_wanted_value_is_met_where_the_bin_allows_it() -> None:
+    values = pd.Series(np.random.default_rng(0).integers(1, 30_000, 6000) * 5)
+    bins = fit_bins(Schema.infer(values.to_frame("x"))["x"], values, np.zeros(6000), _generator())
+    assert bins is not None
+    codes = np.flatnonzero(~bins.exact)[5:-5]
+    low, high = (ends[bins.shares.starts[codes]] for ends in (bins.low, bins.high))
+    wanted = low + (high - low) // 10 * 5
+    made = bins.decode(codes, np.full(len(codes), 0.01), near=wanted.astype(float))
+    near = np.abs(made - wanted) <= 50
+    assert near.mean() > 0.9  # some items are a single value
+    assert (made % 5 == 0).all()
+    assert ((low <= made) & (made <= high)).all()
+
+
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def test_a_bin_returns_few_training_values() -> None:
@@ -405,13 +503,16 @@ def _broken(header: dict[str, Any], tensors: dict[str, Any], how: str) -> None:
         header["parts"][j]["relation"] = {"inputs": [0], "weights": [1.0]}
     elif how == "class":
         header["positions"] = [7]
+    elif how == "shift":
+        header["parts"][j]["shifts"] = {"by": j}
+        tensors[f"{j}/shifts/edges"] = np.arange(3.0)
     else:
         header["params"] = {"trees": "many"}
 
 
 BREAKS = (
     "circle beyond feature root code weight starts type range lacking unknown learned relation "
-    "class params"
+    "class shift params"
 )
 
 
