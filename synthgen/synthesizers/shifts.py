@@ -17,9 +17,10 @@ from synthgen.synthesizers.forest import grow
 # A column may be learned as shifts if its logarithms correlate at least this much with those of an
 # earlier one, over at least FEWEST rows and SHARE of all. Leaves resolve a weaker relation.
 CORRELATION, FEWEST, SHARE = 0.7, 400, 0.2
-# Shifts and values are compared on at most JUDGED rows: by the distance of a cell to the NEAREST-th
-# of DRAWS draws. No logarithm is larger than FAR.
-JUDGED, DRAWS, NEAREST, FAR = 2_000, 50, 5, 100.0
+# Correlations, and the trees that are compared, are of at most TRIED rows. Trees of shifts and of
+# values are compared on JUDGED of them: by the distance of a cell to the NEAREST-th of DRAWS draws.
+# No logarithm is larger than FAR.
+TRIED, JUDGED, DRAWS, NEAREST, FAR = 20_000, 2_000, 50, 5, 100.0
 # The logarithmic scale is linear below the typical size of a value divided by TYPICAL; shifts are
 # rounded to DIGITS.
 TYPICAL, DIGITS = 50, 4
@@ -181,12 +182,13 @@ class Trial:
             seed: Seed of the two halves, and of the draws.
         """
         rng = np.random.default_rng(seed)
-        half, other = np.array_split(rng.permutation(len(codes)), 2)
+        half, other = np.array_split(rng.permutation(len(codes))[:TRIED], 2)
         judged = other[(self.codes[other] >= self.first) & (self.codes[other] != MISSING)][:JUDGED]
         known = np.ascontiguousarray(before[judged])
         distances = []
         for own, rank in ((codes, ranks), (self.codes, self.ranks)):
-            one = {"trees": 1, "min_leaf": max(2, min_leaf // 2), "seed": seed}
+            least = max(2, min_leaf * len(half) // len(codes))
+            one = {"trees": 1, "min_leaf": least, "seed": seed}
             forest = grow(before[half], own[half], rank[half], **one)
             found = np.stack(
                 [
@@ -224,21 +226,13 @@ def find_shifts(
         own: Codes of the last column, or of copies; shape (rows,).
         copies: Number of columns from which it copies cells.
     """
-    bins, (values, _), rows = parts[-1], cells[len(parts) - 1], len(own)
+    bins, rows = parts[-1], len(own)
     if not _has_bins(bins):
         return None
-    is_bin, needed = ~bins.exact, max(FEWEST, SHARE * rows)
+    is_bin = ~bins.exact
     inside = may_shift(own, is_bin)
-    logs = logarithms(bins, values)
-    best, by = CORRELATION, -1
-    for k, other in enumerate(parts[:-1]):
-        known = inside & ~cells[k][1]
-        if not _has_bins(other) or known.sum() < needed:
-            continue
-        source, wanted = logarithms(other, cells[k][0][known]), logs[known]
-        if source.std() > 0 and wanted.std() > 0:
-            correlation = float(np.corrcoef(source, wanted)[0, 1])
-            best, by = max((best, by), (correlation, k))
+    logs = logarithms(bins, cells[len(parts) - 1][0])
+    by = _closest(parts, cells, inside, logs)
     if by < 0:
         return None
     found = differences(by, parts, cells)
@@ -249,6 +243,30 @@ def find_shifts(
     codes = shifts.of_leaf(own, first, is_bin, found).astype(np.uint16)
     ranks = (rankdata(np.where(np.isnan(found), np.inf, found)) - 0.5) / rows
     return Trial(shifts, codes, ranks, logs, logs - found, first, bins)
+
+
+def _closest(
+    parts: Sequence[Bins],
+    cells: Sequence[tuple[np.ndarray, np.ndarray]],
+    inside: np.ndarray,
+    logs: np.ndarray,
+) -> int:
+    """The earlier number whose logarithms correlate most with `logs`; -1: none does enough."""
+    rows = len(logs)
+    some = np.linspace(0, rows - 1, min(rows, TRIED)).astype(np.int64)
+    best, by = CORRELATION, -1
+    for k, other in enumerate(parts[:-1]):
+        if not _has_bins(other):
+            continue
+        values, gone = cells[k]
+        known = some[inside[some] & ~gone[some]]
+        if len(known) < max(FEWEST, SHARE * len(some)):
+            continue
+        source, wanted = logarithms(other, values[known]), logs[known]
+        if source.std() > 0 and wanted.std() > 0:
+            correlation = float(np.corrcoef(source, wanted)[0, 1])
+            best, by = max((best, by), (correlation, k))
+    return by
 
 
 def _has_bins(bins: Bins) -> bool:

@@ -56,7 +56,9 @@ class SequentialTrees(Synthesizer):
     generate a row, the class is set to the requested one; then each cell is drawn from the leaf
     that the row falls into. If other columns predict with how many decimals a number is written,
     the decimals are drawn the same way. Exact relations between columns (a sum, a copy, an order, a
-    level that determines another) are found in the training rows and hold in every new row.
+    level that determines another) are found in the training rows and hold in every new row. A
+    number that is close to an earlier one is drawn as a ratio to it, if that predicts held-out rows
+    better.
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
