@@ -23,7 +23,7 @@ from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.relations import Relation, copied, find_relations
-from synthgen.synthesizers.shifts import Shifts, Trial, find_shifts
+from synthgen.synthesizers.shifts import Shifts, find_shifts
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
 from synthgen.synthesizers.trees_file import read_trees, storable, write_trees
 from synthgen.synthesizers.trees_losses import tree_losses
@@ -292,11 +292,9 @@ def _grown(
                     own = np.where(place >= 0, bins.width + place, own).astype(np.uint16)
                 most = MOST_VALUES if bins.is_number else MOST_LEVELS
                 ranked = None if bins.width <= most else codes[:, j]
-                trial = None
-                if ranked is not None:
-                    trial = find_shifts(parts[: j + 1], cells[: j + 1], own, len(relation.same))
-                known = features[:, :width], own, ranked, trial, weights
-                forest = pool.submit(_trees_of, *known, settings, child_seed(seed, j))
+                known = parts[: j + 1], cells[: j + 1], features[:, :width], own, ranked
+                more = len(relation.same), weights, settings, child_seed(seed, j)
+                forest = pool.submit(_trees_of, *known, *more)
             features[:, width] = codes[:, j]
             width += 1
             if forest is not None and bins.rounded:
@@ -318,18 +316,22 @@ def _grown(
 
 
 def _trees_of(
+    parts: list[Bins],
+    cells: list[Cells],
     before: np.ndarray,
     own: np.ndarray,
     ranked: np.ndarray | None,
-    trial: Trial | None,
+    copies: int,
     weights: np.ndarray | None,
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
 ) -> tuple[Forest, Shifts | None]:
-    """Train the trees of a column; of its shifts, if one tree predicts held-out rows better so."""
-    # Ranks are made here, so that few of them are in memory.
-    ranks = None if ranked is None else _shares_below(ranked)
-    shifts = None
+    """Train the trees of the last of `parts`; of its shifts, if that predicts held-out rows better.
+
+    Ranks and shifts are made here, so that few of them are in memory.
+    """
+    ranks, shifts = (None if ranked is None else _shares_below(ranked)), None
+    trial = None if ranks is None else find_shifts(parts, cells, own, copies)
     if ranks is not None and trial is not None:
         halves = child_seed(seed, int(settings["trees"]))
         if trial.is_better(before, own, ranks, settings["min_leaf"], halves):
