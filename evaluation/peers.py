@@ -7,8 +7,10 @@
 
 Each package lives in an environment of its own and is called on Parquet files by peers/run.py, as
 synthgen is. All have their defaults, one thread, and ten CPU minutes for a fit; all learn the same
-rows, all classes together, and make as many. At most 2,500 rows of a table are learned, so that one
-core can run all of them; all its other rows are held out. The tables:
+rows, all classes together, and make as many. At most `--rows` rows of a table are learned, and at
+most half of it (of Adult its official part): 2,500 by default, so that one core can run all of
+them. All its other rows are held out. `--rows 40000 --out evaluation/peers_full.jsonl` learns all
+of adult, magic and default_credit. The tables:
 
 - adult (levels; the official split), magic (numbers), default_credit (many equal cells; its codes
   as levels, as in publications): publications judge by them. They had a say in synthgen's defaults;
@@ -53,7 +55,7 @@ from battery import measured, plain
 from fidelity import independent, nearer
 
 HERE = Path(__file__).parent
-MOST_ROWS, LIMIT = 2_500, 600
+LIMIT = 600
 MOST_DECIMALS = 9
 TABLES = ("credit_data", "nafld_death", "magic", "adult", "default_credit")
 CODES = {
@@ -81,16 +83,16 @@ ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOK
 Line = dict[str, Any]
 
 
-def parts(folder: Path, name: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows to learn from, and all others; columns of levels hold text."""
+def parts(folder: Path, name: str, seed: int, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """At most `most` rows to learn from, and all others; columns of levels hold text."""
     if name == "adult":
         files = [pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test")]
         train, held = (f.sample(frac=1, random_state=seed, ignore_index=True) for f in files)
-        train = train.iloc[:MOST_ROWS]
+        train = train.iloc[:most]
     else:
         whole = pd.read_parquet(folder / f"{name}.parquet")
         whole = whole.sample(frac=1, random_state=seed, ignore_index=True)
-        cut = min(MOST_ROWS, len(whole) // 2)
+        cut = min(most, len(whole) // 2)
         train, held = whole.iloc[:cut], whole.iloc[cut:].reset_index(drop=True)
     out = []
     for frame in (train, held):
@@ -162,7 +164,7 @@ def made_by(
 
 
 def measure(name: str, table: str, options: argparse.Namespace, real: dict[str, float]) -> Line:
-    train, held = parts(options.data_dir, table, options.seed)
+    train, held = parts(options.data_dir, table, options.seed, options.rows)
     if table not in real:
         real[table] = round(published.utility(train, held, fixed=True), 4)
     line: Line = {"rows": len(train), "held rows": len(held)}
@@ -190,6 +192,7 @@ def main() -> None:
     parser.add_argument("--envs", type=Path, default=Path("envs"), help="folder of environments")
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--peers", default=",".join(ENVIRONMENTS))
+    parser.add_argument("--rows", type=int, default=2_500, help="most rows to learn from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     options = parser.parse_args()
