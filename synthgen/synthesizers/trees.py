@@ -32,7 +32,7 @@ from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
 from synthgen.threads import usable_cores
 
-# Default smallest leaf: a tenth of the smallest learned class, so that the class does not disappear
+# Default smallest leaf: an eighth of the smallest learned class, so that the class does not vanish
 # among the others; from MIN_LEAF to MAX_LEAF rows, or to the rows of the table divided by LEAF_PART
 # if that is more. Larger leaves give fewer training rows away (`evaluation/trees.md`).
 MIN_LEAF, MAX_LEAF, LEAF_PART = 20, 100, 200
@@ -76,7 +76,7 @@ class SequentialTrees(Synthesizer):
     Args:
         trees: Number of trees for each column; each cell is drawn from one of them. A single tree
             is trained on all rows without bootstrap: its rows are more faithful and less private.
-        min_leaf: Smallest number of training rows in a leaf. None: a tenth of the rows of the
+        min_leaf: Smallest number of training rows in a leaf. None: an eighth of the rows of the
             smallest learned class, at least 20, and at most 100 or 0.5 % of all rows, whichever is
             more. Smaller leaves give rows that are more faithful and less private. A class of fewer
             than 30 rows is resampled; if `min_leaf` is given, of fewer than 1.5 times as many rows,
@@ -247,7 +247,7 @@ class SequentialTrees(Synthesizer):
 
 def _default_leaf(rows: int, least: int) -> int:
     """Smallest leaf for a table of `rows` rows whose smallest learned class has `least` rows."""
-    return int(np.clip(least // 10, MIN_LEAF, max(MAX_LEAF, rows // LEAF_PART)))
+    return int(np.clip(least // 8, MIN_LEAF, max(MAX_LEAF, rows // LEAF_PART)))
 
 
 def _weights(labels: np.ndarray, learned: list[int]) -> np.ndarray | None:

@@ -345,7 +345,7 @@ def test_trees_learn_what_leaves_the_mean_as_it_is(what: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "rows", "least"),
-    [(None, 500, 20), (None, 2000, 60), (None, 6000, 100), (None, 40_000, 200), (7, 6000, 7)],
+    [(None, 500, 20), (None, 2000, 75), (None, 6000, 100), (None, 40_000, 200), (7, 6000, 7)],
 )
 def test_leaves_grow_with_the_class_unless_their_size_is_given(
     given: int | None, rows: int, least: int, monkeypatch: pytest.MonkeyPatch
