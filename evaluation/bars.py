@@ -1,6 +1,7 @@
 """Where do rows of `SequentialTrees`, as it is by default, stand on their bars?
 
     python evaluation/bars.py whole --data-dir DIR --seeds 5
+    python evaluation/bars.py tstr --data-dir DIR
     python evaluation/bars.py evaluate --data-dir DIR --seeds 5
     python evaluation/bars.py evaluate --data-dir DIR --rows 5x60,5x100,10x100
     python evaluation/bars.py rare --data-dir DIR --rows trees,tabflow,bootstrap,real
@@ -22,6 +23,9 @@ than once among as many rows. Rows:
 - real: the held-out rows in the synthetic rows' place, against the training rows; the AUCs are
   those of the training rows themselves;
 - independent: the training rows, each column shuffled by itself.
+
+`tstr`: on the same tables, the AUC on held-out rows of XGBoost whose parameters are searched for as
+publications do (`published.py`), and of an MLP (a layer of 100, early stopping).
 
 `evaluate`: `synthgen.evaluate` on Adult's >50K, as many rows made as there are, against the
 official test.
@@ -109,12 +113,16 @@ def made_by(kind: str, train: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Li
     }
 
 
-def logistic(made: pd.DataFrame, test: pd.DataFrame) -> float:
-    """AUC on held-out rows; numbers standardised, missing ones at the median and marked."""
+def taught(made: pd.DataFrame, test: pd.DataFrame, kind: str) -> float:
+    """AUC on held-out rows of logistic regression or an "mlp" that learns the made rows.
+
+    Numbers are standardised, missing ones at the median and marked.
+    """
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
+    from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -123,11 +131,12 @@ def logistic(made: pd.DataFrame, test: pd.DataFrame) -> float:
     of_levels = make_column_selector(dtype_include="category")
     of_numbers = make_column_selector(dtype_exclude="category")
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    network = MLPClassifier(early_stopping=True, random_state=0)
     model = make_pipeline(
         make_column_transformer(
             (OneHotEncoder(handle_unknown="ignore"), of_levels), (numbers, of_numbers)
         ),
-        LogisticRegression(max_iter=1_000),
+        network if kind == "mlp" else LogisticRegression(max_iter=1_000),
     )
     model.fit(made.drop(columns="target"), made["target"] == positive)
     told = model.predict_proba(test.drop(columns="target"))[:, 1]
@@ -163,16 +172,30 @@ def facts_of_cells(made: pd.DataFrame, held: pd.DataFrame) -> Line:
     }
 
 
+def rows_of(kind: str, train: pd.DataFrame, held: pd.DataFrame, seed: int) -> Any:
+    """Rows, those that teach a classifier (of real rows, the training rows), and the cost."""
+    if kind == "real":
+        return held, train, {}
+    if kind == "independent":
+        made = independent(train, seed)
+        return made, made, {}
+    made, cost = made_by(kind, train, seed)
+    return made, made, cost
+
+
+def searched(options: argparse.Namespace, line: Line) -> Line:
+    train, held = parts(options.data_dir, line["table"], line["seed"])
+    _, teacher, _ = rows_of(line["kind"], train, held, line["seed"])
+    return {
+        "xgboost": round(published.utility(teacher, held, fixed=False), 4),
+        "mlp": round(taught(teacher, held, "mlp"), 4),
+    }
+
+
 def whole(options: argparse.Namespace, line: Line) -> Line:
     seed, name, kind = line["seed"], line["table"], line["kind"]
     train, held = parts(options.data_dir, name, seed)
-    cost: Line = {}
-    is_made = kind not in ("real", "independent")
-    if is_made:
-        made, cost = made_by(kind, train, seed)
-    else:
-        made = held if kind == "real" else independent(train, seed)
-    teacher = train if kind == "real" else made
+    made, teacher, cost = rows_of(kind, train, held, seed)
     shape, trend = published.quality(train, made)
     found = cost | {
         "rows": len(train),
@@ -181,13 +204,13 @@ def whole(options: argparse.Namespace, line: Line) -> Line:
         "trend": round(trend, 2),
         "c2st train": round(published.detection(train, made), 3),
         "tstr xgboost": round(published.utility(teacher, held, fixed=True), 4),
-        "tstr logistic": round(logistic(teacher, held), 4),
+        "tstr logistic": round(taught(teacher, held, "logistic"), 4),
     }
     if kind != "real":
         found["c2st test"] = round(published.detection(held, made), 3)
         found["nearer"] = round(nearer(made, train, held), 3)
     found |= facts_of_cells(train if kind == "real" else made, held)
-    if is_made:
+    if kind not in ("real", "independent"):
         judged = measured(train, made, held, real=False, seed=seed, xgb=False)
         found["battery"] = plain(judged)
     return found
@@ -294,10 +317,10 @@ def commit() -> str:
 
 def jobs(options: argparse.Namespace) -> Iterator[Line]:
     """What to measure: the bar, seed, table and kind of rows; of a class, its number of rows."""
-    usual = {"whole": TABLES, "evaluate": ("adult",)}
+    usual = {"whole": TABLES, "tstr": TABLES, "evaluate": ("adult",)}
     names = usual[options.bar] if options.bar in usual else tuple(catalog(options.data_dir))
     names = options.tables.split(",") if options.tables else names
-    kinds = ("trees", "real", "independent") if options.bar == "whole" else ("trees",)
+    kinds = ("trees", "real", "independent") if options.bar in ("whole", "tstr") else ("trees",)
     kinds = options.rows.split(",") if options.rows else kinds
     sizes = options.sizes.split(",") if options.bar == "rare" else [0]
     for seed, size, name, kind in product(range(options.seeds), sizes, names, kinds):
@@ -438,7 +461,7 @@ def page(lines: list[Line]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Where do the trees stand on their bars?")
-    parser.add_argument("bar", choices=("whole", "evaluate", "rare", "page"))
+    parser.add_argument("bar", choices=("whole", "tstr", "evaluate", "rare", "page"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tables")
     parser.add_argument("--rows", help="real, independent, a synthesizer, or 5x60")
@@ -452,7 +475,8 @@ def main() -> None:
     if options.bar == "page":
         print(page(lines))
         return
-    measure = {"whole": whole, "evaluate": evaluated, "rare": rare_class}[options.bar]
+    measures = {"whole": whole, "tstr": searched, "evaluate": evaluated, "rare": rare_class}
+    measure = measures[options.bar]
     seen = {key(line) for line in lines}
     for line in jobs(options):
         if key(line) in seen:
