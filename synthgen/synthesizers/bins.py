@@ -172,7 +172,7 @@ class Bins:
             low = high = self.low[codes]
             if floor is None and ceiling is None:
                 return low
-            left, steps = uniform, np.ones(1, np.int64)
+            left, steps, spots = uniform, np.ones(1, np.int64), np.zeros(1, np.uint32)
         else:
             if zeros is None:
                 items, left = self.shares.draw(codes, uniform)
@@ -180,7 +180,8 @@ class Bins:
                 first, last = (part[codes, zeros] for part in self._by_zeros)
                 items, left = self.shares.draw_between(first, last, uniform)
             low, high, steps = self.low[items], self.high[items], self.steps[items]
-            left = _at_a_spot(left, self.spots[items])
+            spots = self.spots[items]
+            left = _at_a_spot(left, spots)
         if floor is not None:
             low = _raised(low, floor, steps)
             beyond = low > high
@@ -188,7 +189,8 @@ class Bins:
         if ceiling is not None:
             low, high = np.minimum(low, ceiling), np.minimum(high, ceiling)
         if near is not None:
-            left = np.where(np.isnan(near), left, _place_of(near, low, high, steps))
+            wanted = _at_a_spot(_place_of(near, low, high, steps), spots)
+            left = np.where(np.isnan(near), left, wanted)
         return between(low, high, left, steps, rounded=self.rounded)
 
     def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:

@@ -116,6 +116,26 @@ class Forest:
         may &= is_bin[np.minimum(moved, len(is_bin) - 1)] & (moved < len(is_bin))
         return np.where(may, moved, own).astype(np.uint16)
 
+    def draw_among(self, codes: np.ndarray, uniform: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+        """Like `draw`, but only allowed codes: of the leaf, or of all leaves if it has none.
+
+        Args:
+            codes: See `leaves`.
+            uniform: See `draw`.
+            allowed: Whether each code from 0 to `MISSING` may be drawn; at least one that a leaf
+                holds may.
+        """
+        place = uniform * len(self.roots)
+        trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
+        leaves = self.leaves(codes, trees)
+        weights = np.where(allowed[self.codes], self.shares.weights, 0).astype(np.float64)
+        ends = np.append(0.0, np.cumsum(weights))
+        low, high = ends[self.shares.starts[leaves]], ends[self.shares.starts[leaves + 1]]
+        low, high = np.where(low == high, 0.0, low), np.where(low == high, ends[-1], high)
+        items = np.searchsorted(ends, low + (place - trees) * (high - low), side="right") - 1
+        last = np.flatnonzero(weights)[-1]
+        return self.codes[np.minimum(items, last)]
+
     def shares_of(self, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
         """The share that each row's code has in its leaf of each tree.
 

@@ -1,4 +1,4 @@
-"""A number close to an earlier one: trees learn by how much their logarithms differ."""
+"""A number close to an earlier one: trees learn how far apart they are on a log scale."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from synthgen.synthesizers.binning import BIN_ROWS, FEWEST_BINS, MOST_BINS
 from synthgen.synthesizers.bins import MISSING, MOST_CODES, Bins
 from synthgen.synthesizers.forest import grow
 
-# A column may be learned as shifts if its logarithms correlate at least this much with those of an
-# earlier one, over at least FEWEST rows and SHARE of all. Leaves resolve a weaker relation.
+# A column may be learned as shifts if it correlates at least this much with an earlier one, on the
+# log scale, over at least FEWEST rows and SHARE of all. Leaves resolve a weaker relation.
 CORRELATION, FEWEST, SHARE = 0.7, 400, 0.2
-# Correlations, and the trees that are compared, are of at most TRIED rows. Trees of shifts and of
-# values are compared on JUDGED of them: by the distance of a cell to the NEAREST-th of DRAWS draws.
-# No logarithm is larger than FAR.
-TRIED, JUDGED, DRAWS, NEAREST, FAR = 20_000, 2_000, 50, 5, 100.0
-# The logarithmic scale is linear below the typical size of a value divided by TYPICAL; shifts are
-# rounded to DIGITS.
-TYPICAL, DIGITS = 50, 4
+# Correlations and trial trees use at most TRIED rows. The trial scores at most JUDGED held-out
+# cells: for each, DRAWS values are drawn, and the distance to the NEAREST-th closest is taken.
+TRIED, JUDGED, DRAWS, NEAREST = 20_000, 2_000, 50, 5
+# The log scale is linear below the typical size of a value divided by TYPICAL. Shifts are rounded
+# to DIGITS; none is as large as FAR.
+TYPICAL, DIGITS, FAR = 50, 4, 2_000.0
 
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """The differences of a column's logarithms to those of an earlier column of numbers.
+    """The differences of a column to an earlier column of numbers, on the log scale.
 
     The balances of two months, or two lengths, are close to each other in each row: closer than a
     leaf of a hundred rows can tell. Their ratio depends little on their size, so a leaf describes
@@ -52,25 +51,14 @@ class Shifts:
         found = np.searchsorted(self.edges, shifts, side="right") - 1
         return np.clip(found, 0, self.width - 1)
 
-    def moved(
-        self, codes: np.ndarray, uniform: np.ndarray, source: np.ndarray, parts: tuple[Bins, Bins]
-    ) -> np.ndarray:
-        """Draw the values of a column given those that it moves with; all of shape (rows,).
+    def draw(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A shift from each bin, by uniform random numbers from 0 to 1; all of shape (rows,)."""
+        return self.edges[codes] + uniform * (self.edges[codes + 1] - self.edges[codes])
 
-        Args:
-            codes: Bins of shifts.
-            uniform: Uniform random numbers from 0 to 1.
-            source: Values of the earlier column.
-            parts: The codes of the earlier column and of this one.
-        """
-        low, high = self.edges[codes], self.edges[codes + 1]
-        shifted = logarithms(parts[0], source) + low + uniform * (high - low)
-        return from_logarithms(parts[1], shifted)
-
-    def of_leaf(
+    def replace_bins(
         self, own: np.ndarray, first: int, is_bin: np.ndarray, shifts: np.ndarray
     ) -> np.ndarray:
-        """The codes that trees predict: a shift in the place of each bin whose row has one.
+        """Replace the code of each bin by the code of its shift, in rows that have one.
 
         Args:
             own: Codes of the cells, or of copies of other cells; shape (rows,).
@@ -78,7 +66,7 @@ class Shifts:
             is_bin: Whether a code is a bin.
             shifts: The shift of each row, NaN if one of the two cells is missing.
         """
-        there = may_shift(own, is_bin) & ~np.isnan(shifts)
+        there = _in_bin(own, is_bin) & ~np.isnan(shifts)
         return np.where(there, first + self.codes(np.where(there, shifts, 0)), own)
 
     @classmethod
@@ -95,37 +83,36 @@ class Shifts:
             raise ValueError(f"shifts to column {by!r}")
         if not (_has_bins(parts[by]) and _has_bins(parts[-1])):
             raise ValueError("shifts of a column that has no bins")
-        if edges.ndim != 1 or edges.dtype != np.float64 or len(edges) < 3:
+        if edges.ndim != 1 or edges.dtype != np.float64 or not 3 <= len(edges) <= MOST_BINS + 1:
             raise ValueError(f"edges are {edges.dtype} of shape {edges.shape}")
-        if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
-            raise ValueError("edges that are not in ascending order")
+        if not (np.abs(edges) < FAR).all() or (np.diff(edges) <= 0).any():
+            raise ValueError("edges that are too large, or not in ascending order")
         return cls(by, edges)
 
 
-def may_shift(own: np.ndarray, is_bin: np.ndarray) -> np.ndarray:
-    """Whether a cell is in a bin, not an exact value, a copy or missing; shape (rows,)."""
+def _in_bin(own: np.ndarray, is_bin: np.ndarray) -> np.ndarray:
+    """Whether a code is a bin, not an exact value, a copy or missing; shape (rows,)."""
     return is_bin[np.minimum(own, len(is_bin) - 1)] & (own < len(is_bin))
 
 
-def logarithms(bins: Bins, values: np.ndarray) -> np.ndarray:
-    """Values on a scale that is logarithmic far from 0 and linear near it, for either sign.
-
-    It is the inverse hyperbolic sine of a value in units of a 50th of the typical size, which is
-    taken from the codes of the column.
-    """
-    return np.arcsinh(values.astype(np.float64) / _unit(bins))
+def log_scale(bins: Bins, values: np.ndarray) -> np.ndarray:
+    """``asinh(value / unit)``: logarithms far from 0, linear near it, for either sign."""
+    with np.errstate(over="ignore"):
+        return np.arcsinh(values.astype(np.float64) / _unit(bins))
 
 
-def from_logarithms(bins: Bins, found: np.ndarray) -> np.ndarray:
-    """The inverse of `logarithms`, in the type of the column's values and within its limits."""
-    least, most = (float(v) for v in bins.limits)
-    values = np.clip(np.sinh(np.clip(found, -FAR, FAR)) * _unit(bins), least, most)
+def from_log_scale(bins: Bins, found: np.ndarray) -> np.ndarray:
+    """The inverse of `log_scale`, in the type of the column's values and within its limits."""
+    limits = np.array(bins.limits)
+    values = np.sinh(np.clip(found, *log_scale(bins, limits))) * _unit(bins)
     if bins.low.dtype == np.int64:
-        values = np.rint(values).astype(np.int64)
-    return np.clip(values, *bins.limits)
+        largest = np.nextafter(2.0**63, 0)
+        values = np.rint(np.clip(values, -largest, largest)).astype(np.int64)
+    return np.clip(values, *limits)
 
 
 def _unit(bins: Bins) -> float:
+    """The median size of the lower limits of the codes, divided by `TYPICAL`; 1 if that is 0."""
     sizes = np.abs(bins.low[bins.shares.starts[:-1]].astype(np.float64))
     return float(np.median(sizes)) / TYPICAL or 1.0
 
@@ -135,8 +122,9 @@ def differences(
 ) -> np.ndarray:
     """The shift of each row of the last of `parts` to column `by`; NaN if a cell is missing."""
     (source, lost), (values, gone) = cells[by], cells[len(parts) - 1]
-    found = logarithms(parts[-1], values) - logarithms(parts[by], source)
-    return np.where(lost | gone, np.nan, found)
+    with np.errstate(invalid="ignore"):
+        found = log_scale(parts[-1], values) - log_scale(parts[by], source)
+    return np.where(lost | gone, np.nan, np.round(found, DIGITS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +134,8 @@ class Trial:
     Attributes:
         shifts: The shifts.
         codes: What trees predict: a shift, or the code of a cell without one; shape (rows,).
-        ranks: Ranks of the shifts as shares, those of rows without one last; shape (rows,).
-        logs, sources: Logarithms of the cells, and of the earlier column's; shape (rows,).
+        ranks: Ranks of the differences as shares, last where a cell is missing; shape (rows,).
+        own, source: The cells of the column and of the earlier one, on the log scale; (rows,).
         first: The code of the first shift.
         bins: The codes of the column.
     """
@@ -155,8 +143,8 @@ class Trial:
     shifts: Shifts
     codes: np.ndarray
     ranks: np.ndarray
-    logs: np.ndarray
-    sources: np.ndarray
+    own: np.ndarray
+    source: np.ndarray
     first: int
     bins: Bins
 
@@ -165,6 +153,7 @@ class Trial:
         before: np.ndarray,
         codes: np.ndarray,
         ranks: np.ndarray,
+        weights: np.ndarray | None,
         min_leaf: int,
         seed: np.random.SeedSequence,
     ) -> bool:
@@ -178,38 +167,41 @@ class Trial:
             before: Codes of the columns before this one, shape (rows, columns).
             codes: Codes of the column, or of copies; shape (rows,).
             ranks: Ranks of the codes as shares, shape (rows,).
+            weights: Weight of each row; None: all count the same.
             min_leaf: Smallest number of rows in a leaf.
             seed: Seed of the two halves, and of the draws.
         """
         rng = np.random.default_rng(seed)
         half, other = np.array_split(rng.permutation(len(codes))[:TRIED], 2)
         judged = other[(self.codes[other] >= self.first) & (self.codes[other] != MISSING)][:JUDGED]
-        known = np.ascontiguousarray(before[judged])
+        if not len(judged):
+            return False
+        known, least = np.ascontiguousarray(before[judged]), min_leaf * len(half) // len(codes)
+        of_half, of_judged = (None if weights is None else weights[rows] for rows in (half, judged))
         distances = []
         for own, rank in ((codes, ranks), (self.codes, self.ranks)):
-            least = max(2, min_leaf * len(half) // len(codes))
-            one = {"trees": 1, "min_leaf": least, "seed": seed}
-            forest = grow(before[half], own[half], rank[half], **one)
+            one = {"trees": 1, "min_leaf": max(2, least), "seed": seed}
+            forest = grow(before[half], own[half], rank[half], of_half, **one)
             found = np.stack(
                 [
                     self._drawn(forest.draw(known, leaf), judged, place)
                     for leaf, place in rng.random((DRAWS, 2, len(judged)))
                 ]
             )
-            away = np.sort(np.abs(found - self.logs[judged]), axis=0)[NEAREST - 1]
-            distances.append(np.log(np.maximum(away, 10.0**-DIGITS)).mean())
+            away = np.sort(np.abs(found - self.own[judged]), axis=0)[NEAREST - 1]
+            logs = np.log(np.clip(away, 10.0**-DIGITS, FAR))
+            distances.append(np.average(logs, weights=of_judged))
         return bool(distances[1] < distances[0])
 
     def _drawn(self, drawn: np.ndarray, rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Logarithms of the values of drawn codes; `FAR` for copies and missing cells."""
-        codes, edges = drawn.astype(np.int64), self.shifts.edges
+        """Values of drawn codes on the log scale; infinite for copies and missing cells."""
+        codes = drawn.astype(np.int64)
         is_own = codes < self.bins.width
         values = self.bins.decode(np.where(is_own, codes, 0), uniform)
-        found = np.where(is_own, logarithms(self.bins, values), FAR)
+        found = np.where(is_own, log_scale(self.bins, values), np.inf)
         is_shift = (codes >= self.first) & (codes != MISSING)
-        place = np.where(is_shift, codes - self.first, 0)
-        moved = edges[place] + uniform * (edges[place + 1] - edges[place])
-        return np.where(is_shift, self.sources[rows] + moved, found)
+        moved = self.shifts.draw(np.where(is_shift, codes - self.first, 0), uniform)
+        return np.where(is_shift, self.source[rows] + moved, found)
 
 
 def find_shifts(
@@ -226,43 +218,49 @@ def find_shifts(
         own: Codes of the last column, or of copies; shape (rows,).
         copies: Number of columns from which it copies cells.
     """
-    bins, rows = parts[-1], len(own)
+    bins, is_bin = parts[-1], ~parts[-1].exact
     if not _has_bins(bins):
         return None
-    is_bin = ~bins.exact
-    inside = may_shift(own, is_bin)
-    logs = logarithms(bins, cells[len(parts) - 1][0])
-    by = _closest(parts, cells, inside, logs)
+    inside = _in_bin(own, is_bin)
+    by = _closest(parts, cells, inside)
     if by < 0:
         return None
     found = differences(by, parts, cells)
-    shifts = Shifts(by, _edges(found[inside & ~np.isnan(found)]))
+    shifts = Shifts(by, _edges(found[inside & np.isfinite(found)]))
     first = bins.width + copies
     if shifts.width < 2 or first + shifts.width > MOST_CODES:
         return None
-    codes = shifts.of_leaf(own, first, is_bin, found).astype(np.uint16)
-    ranks = (rankdata(np.where(np.isnan(found), np.inf, found)) - 0.5) / rows
-    return Trial(shifts, codes, ranks, logs, logs - found, first, bins)
+    codes = shifts.replace_bins(own, first, is_bin, found).astype(np.uint16)
+    ranks = (rankdata(np.where(np.isnan(found), np.inf, found)) - 0.5) / len(own)
+    logs, source = (log_scale(parts[k], cells[k][0]) for k in (len(parts) - 1, by))
+    return Trial(shifts, codes, ranks, logs, source, first, bins)
 
 
 def _closest(
-    parts: Sequence[Bins],
-    cells: Sequence[tuple[np.ndarray, np.ndarray]],
-    inside: np.ndarray,
-    logs: np.ndarray,
+    parts: Sequence[Bins], cells: Sequence[tuple[np.ndarray, np.ndarray]], inside: np.ndarray
 ) -> int:
-    """The earlier number whose logarithms correlate most with `logs`; -1: none does enough."""
-    rows = len(logs)
+    """The earlier number that correlates most with the last of `parts`; -1: none does enough.
+
+    Args:
+        parts, cells: See `find_shifts`.
+        inside: Whether a cell of the last column is in a bin, shape (rows,).
+    """
+    rows = len(inside)
     some = np.linspace(0, rows - 1, min(rows, TRIED)).astype(np.int64)
+    some = some[inside[some]]
+    needed = max(FEWEST, SHARE * min(rows, TRIED))
+    own = log_scale(parts[-1], cells[len(parts) - 1][0][some])
     best, by = CORRELATION, -1
     for k, other in enumerate(parts[:-1]):
         if not _has_bins(other):
             continue
         values, gone = cells[k]
-        known = some[inside[some] & ~gone[some]]
-        if len(known) < max(FEWEST, SHARE * len(some)):
+        here = ~gone[some]
+        if here.sum() < needed:
             continue
-        source, wanted = logarithms(other, values[known]), logs[known]
+        source, wanted = log_scale(other, values[some[here]]), own[here]
+        if not (np.isfinite(source).all() and np.isfinite(wanted).all()):
+            continue
         if source.std() > 0 and wanted.std() > 0:
             correlation = float(np.corrcoef(source, wanted)[0, 1])
             best, by = max((best, by), (correlation, k))
@@ -275,15 +273,29 @@ def _has_bins(bins: Bins) -> bool:
 
 
 def _edges(shifts: np.ndarray) -> np.ndarray:
-    """Limits of bins of about equally many rows, at least five each; outer limits lie inside."""
-    ordered = np.sort(np.round(shifts, DIGITS))
-    rows = len(ordered)
-    ordered = np.clip(ordered, ordered[PRIVATE_ROWS - 1], ordered[-PRIVATE_ROWS])
+    """Rounded limits of bins of about equally many rows, each held by at least five.
+
+    The outer limits lie five rows inside. A limit is rounded to a power of ten of at most a quarter
+    of the bins beside it.
+
+    Args:
+        shifts: Shape (rows,), ten or more.
+    """
+    ordered = np.sort(shifts)
+    rows, least, most = len(ordered), ordered[PRIVATE_ROWS - 1], ordered[-PRIVATE_ROWS]
     wanted = int(np.clip(rows // BIN_ROWS, min(FEWEST_BINS, rows // PRIVATE_ROWS), MOST_BINS))
-    points = np.unique(ordered[np.linspace(0, rows - 1, wanted + 1).astype(np.int64)])
+    places = np.linspace(0, rows - 1, wanted + 1).astype(np.int64)
+    edges = np.unique(np.clip(ordered[places], least, most))
+    if len(edges) > 1:
+        steps = np.diff(edges)
+        beside = np.minimum(np.append(steps, steps[-1]), np.insert(steps, 0, steps[0]))
+        units = 10.0 ** np.floor(np.log10(beside / 4))
+        edges = np.round(np.rint(edges / units) * units, DIGITS + 1)
+        edges = np.unique(np.clip(edges, least, most))
     kept = [0]
-    for i, below in enumerate(np.searchsorted(ordered, points[1:-1]), start=1):
-        enough = below - np.searchsorted(ordered, points[kept[-1]]) >= PRIVATE_ROWS
-        if enough and rows - below >= PRIVATE_ROWS:
+    below = np.searchsorted(ordered, edges)
+    below[0] = 0
+    for i in range(1, len(edges) - 1):
+        if min(below[i] - below[kept[-1]], rows - below[i]) >= PRIVATE_ROWS:
             kept.append(i)
-    return points[[*kept, len(points) - 1]] if len(points) > 1 else points
+    return edges[[*kept, len(edges) - 1]] if len(edges) > 1 else edges

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthgen.synthesizers.bins import GOLDEN, MISSING, Bins
+from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import Forest
 from synthgen.synthesizers.relations import Relation, comparable, own_values
-from synthgen.synthesizers.shifts import Shifts
+from synthgen.synthesizers.shifts import Shifts, from_log_scale, log_scale
 
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
 BLOCK = 8192
-# How often a code is drawn again if it would copy a missing cell.
-REDRAWS = 8
 
 # Values of a column and a mask of its missing cells, each of shape (rows,).
 Cells = tuple[np.ndarray, np.ndarray]
@@ -98,8 +96,8 @@ def _drawn(
         return values, gone, np.where(gone, MISSING, own)
     assert column.forest is not None
     floor, ceiling = _limits(before, relation, cells, bins)
-    lost = [_cannot_copy(before[k], cells[k], bins, floor, ceiling) for k in relation.same]
-    own = _codes(column, codes, uniform[0], cells, lost)
+    refused = [_refused(before[k], cells[k], bins, floor, ceiling) for k in relation.same]
+    own = _codes(column, codes, uniform, cells, refused)
     gone = own == MISSING
     copied = own.astype(np.int64) - bins.width
     is_shift = (copied >= len(relation.same)) & ~gone
@@ -116,14 +114,13 @@ def _drawn(
         here = is_copy & (copied == i)
         source = comparable(before[k], cells[k][0][here])
         values[here] = own_values(bins, source)
-    is_copy |= is_shift
-    moved = is_copy if floor is None and ceiling is None else ~gone
+    moved = is_copy | is_shift if floor is None and ceiling is None else ~gone
     if moved.any():
         own[moved] = bins.encode(values[moved])
     return values, gone, own
 
 
-def _cannot_copy(
+def _refused(
     source: Bins,
     cells: Cells,
     bins: Bins,
@@ -131,12 +128,12 @@ def _cannot_copy(
     ceiling: np.ndarray | None,
 ) -> np.ndarray:
     """Where a column cannot have an earlier column's cell: it is missing or beyond the limits."""
-    values, gone = own_values(bins, comparable(source, cells[0])), cells[1].copy()
+    values, refused = own_values(bins, comparable(source, cells[0])), cells[1].copy()
     if floor is not None:
-        gone |= values < floor
+        refused |= values < floor
     if ceiling is not None:
-        gone |= values > ceiling
-    return gone
+        refused |= values > ceiling
+    return refused
 
 
 def _codes(
@@ -144,34 +141,60 @@ def _codes(
     codes: np.ndarray,
     uniform: np.ndarray,
     cells: list[Cells],
-    no_copy: list[np.ndarray],
+    refused: list[np.ndarray],
 ) -> np.ndarray:
-    """Draw codes from the leaves; redraw, up to `REDRAWS` times, those that a row cannot have.
+    """Draw codes from the leaves; other ones in the place of those that a row cannot have.
+
+    A copy that is refused gives way to a code that is no copy, and a shift to a missing cell to a
+    bin.
 
     Args:
         column: The column.
         codes: Codes of the columns before it, shape (rows, columns).
-        uniform: Uniform random numbers, shape (rows,).
+        uniform: Uniform random numbers, shape (2, rows).
         cells: Cells of the columns before it.
-        no_copy: For each column that it copies, which rows cannot; shape (rows,).
+        refused: For each column that it copies, which rows cannot; shape (rows,).
     """
     forest, bins = column.forest, column.bins
     assert forest is not None
-    width, first = bins.width, bins.width + len(no_copy)
-    is_bin = None if bins.exact.all() else ~bins.exact
-    own = forest.draw(codes, uniform, is_bin)
-    for again in range(1, REDRAWS + 1):
-        lost = np.zeros(len(own), dtype=bool)
-        for i, here in enumerate(no_copy):
-            lost |= (own == width + i) & here
-        if column.shifts is not None:
-            lost |= (own >= first) & (own != MISSING) & cells[column.shifts.by][1]
-        if not lost.any():
-            break
-        own[lost] = forest.draw(codes[lost], np.modf(uniform[lost] + again * GOLDEN)[0], is_bin)
-        if again == REDRAWS:
-            own[lost & (own >= width) & (own != MISSING)] = width // 2
+    width, first = bins.width, bins.width + len(refused)
+    every = np.arange(MISSING + 1)
+    own = forest.draw(codes, uniform[0], None if bins.exact.all() else ~bins.exact)
+    lost = np.zeros(len(own), dtype=bool)
+    for i, here in enumerate(refused):
+        lost |= (own == width + i) & here
+    no_copy = (every < width) | (every >= first)
+    _draw_again(forest, codes, own, lost, _fresh(uniform[1]), [no_copy])
+    if column.shifts is not None:
+        lost = (own >= first) & (own != MISSING) & cells[column.shifts.by][1]
+        is_bin = np.zeros(MISSING + 1, dtype=bool)
+        is_bin[:width] = ~bins.exact
+        among = [is_bin, every < width]
+        _draw_again(forest, codes, own, lost, _fresh(_fresh(uniform[1])), among)
     return own
+
+
+def _draw_again(
+    forest: Forest,
+    codes: np.ndarray,
+    own: np.ndarray,
+    lost: np.ndarray,
+    uniform: np.ndarray,
+    among: list[np.ndarray],
+) -> None:
+    """Replace the lost codes by those of the first of `among` that leaves hold; if none, by 0."""
+    if not lost.any():
+        return
+    own[lost] = 0
+    for allowed in among:
+        if allowed[forest.codes].any():
+            own[lost] = forest.draw_among(codes[lost], uniform[lost], allowed)
+            break
+
+
+def _fresh(uniform: np.ndarray) -> np.ndarray:
+    """Other uniform random numbers: the digits of `uniform` far behind the point."""
+    return np.modf(uniform * 1e4)[0]
 
 
 def _shifted(
@@ -186,8 +209,8 @@ def _shifted(
     shifts, bins = column.shifts, column.bins
     assert shifts is not None
     codes = inside[is_shift].astype(np.int64) - bins.width - len(column.relation.same)
-    of, source = before[shifts.by], cells[shifts.by][0][is_shift]
-    values = shifts.moved(codes, uniform[is_shift], source, (of, bins))
+    source = log_scale(before[shifts.by], cells[shifts.by][0][is_shift])
+    values = from_log_scale(bins, source + shifts.draw(codes, _fresh(uniform[is_shift])))
     found, near = inside.copy(), np.full(len(inside), np.nan)
     found[is_shift], near[is_shift] = bins.encode(values), values
     return found, near

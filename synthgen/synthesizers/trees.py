@@ -42,6 +42,8 @@ CLASS_SHARE = 0.1
 # A class is learned from 10 rows, or 1.5 leaves if that is more: with 1 leaf, a quarter to a half
 # of what sets the class apart was lost. A smaller class is resampled instead.
 MIN_ROWS, CLASS_LEAVES = 10, 1.5
+# The seed of a trial of shifts among the seeds of a column, beyond those of its trees and digits.
+TRIAL = 2**20
 
 
 @final
@@ -326,16 +328,17 @@ def _trees_of(
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
 ) -> tuple[Forest, Shifts | None]:
-    """Train the trees of the last of `parts`; of its shifts, if that predicts held-out rows better.
+    """Train the trees of the last of `parts`: on shifts, if these predict held-out rows better.
 
     Ranks and shifts are made here, so that few of them are in memory.
     """
     ranks, shifts = (None if ranked is None else _shares_below(ranked)), None
     trial = None if ranks is None else find_shifts(parts, cells, own, copies)
     if ranks is not None and trial is not None:
-        halves = child_seed(seed, int(settings["trees"]))
-        if trial.is_better(before, own, ranks, settings["min_leaf"], halves):
+        trial_seed = child_seed(seed, TRIAL)
+        if trial.is_better(before, own, ranks, weights, settings["min_leaf"], trial_seed):
             own, ranks, shifts = trial.codes, trial.ranks, trial.shifts
+        trial = None
     return grow(before, own, ranks, weights, **settings, seed=seed), shifts
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
 from synthgen.encoding.encoder import Encoder
 from synthgen.errors import ModelFileError
-from synthgen.synthesizers.bins import LARGEST_STEP, MOST_ZEROS, Bins
+from synthgen.synthesizers.bins import LARGEST_STEP, MOST_CODES, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest
 from synthgen.synthesizers.relations import Relation
 from synthgen.synthesizers.shifts import Shifts
@@ -159,7 +159,11 @@ def read_trees(
                 of = under(found, f"{i}/shifts/")
                 shifts = Shifts.from_state(entry["shifts"], of, [*(p.bins for p in parts), bins])
                 width += shifts.width
+                if width > MOST_CODES:
+                    raise ValueError(f"{width} codes")
             forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
+        if shifts is None and ("shifts" in entry or under(found, f"{i}/shifts/")):
+            raise ValueError("shifts of a column that trees do not predict")
         place += 1
         if last := under(found, f"{i}/digits/"):
             if forest is None or not bins.rounded:

@@ -66,7 +66,7 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
             if part.shifts is not None:
                 found = differences(part.shifts.by, before, cells)
                 first = bins.width + len(relation.same)
-                of_leaf = part.shifts.of_leaf(of_leaf, first, ~bins.exact, found)
+                of_leaf = part.shifts.replace_bins(of_leaf, first, ~bins.exact, found)
             score(part.forest, of_leaf, (j, 0))
         known[:, width] = own
         width += 1

@@ -242,24 +242,65 @@ def test_a_number_stays_as_close_to_an_earlier_one_as_in_training(
     assert _apart(without.sample(8000, random_state=0)) > 2 * _apart(X)
 
 
-def test_a_file_keeps_shifts_and_five_training_rows_hold_each(tmp_path: Path) -> None:
+def test_a_file_keeps_shifts(tmp_path: Path) -> None:
     X, y = balances(1500)
     model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
     model.save(tmp_path / "m")
     loaded = SequentialTrees.load(tmp_path / "m")
+    assert loaded.parts_[3].shifts is not None
     seed = np.random.SeedSequence(0)
     drawn, again = (draw_block(m.parts_, 1, 500, seed) for m in (model, loaded))
     np.testing.assert_array_equal(drawn, again)
-    shifts, parts = loaded.parts_[3].shifts, [part.bins for part in loaded.parts_[:4]]
+
+
+@pytest.mark.parametrize(("rows", "noise"), [(420, 0.002), (600, 0.002), (450, 0.02), (3000, 0.1)])
+def test_each_shift_is_held_by_five_training_rows(rows: int, noise: float) -> None:
+    rng = np.random.default_rng(rows)
+    one = rng.lognormal(3, 1, rows)
+    X = pd.DataFrame({"one": one, "two": one * np.exp(rng.normal(0, noise, rows))})
+    y = pd.Series(rng.random(rows) < 0.5)
+    model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    shifts, parts = model.parts_[2].shifts, [part.bins for part in model.parts_]
     assert shifts is not None
     cells = [bins.values(X[bins.column.name]) for bins in parts[1:]]
     found = differences(shifts.by, parts, [cells[0], *cells])
-    inside = ~np.isnan(found) & ~parts[3].exact[parts[3].encode(cells[2][0])]
+    inside = ~parts[2].exact[parts[2].encode(cells[1][0])]
     counts = np.bincount(shifts.codes(found[inside]), minlength=shifts.width)
     assert counts.min() >= 5
     ordered = np.sort(found[inside])
-    assert shifts.edges[0] >= ordered[4] - 1e-4
-    assert shifts.edges[-1] <= ordered[-5] + 1e-4
+    assert shifts.edges[0] >= ordered[4]
+    assert shifts.edges[-1] <= ordered[-5]
+
+
+@pytest.mark.parametrize("lost", [0.01, 0.1])
+def test_a_number_whose_earlier_one_is_missing_is_drawn_from_such_rows(lost: float) -> None:
+    rng = np.random.default_rng(0)
+    one = rng.lognormal(5, 1, 6000)
+    X = pd.DataFrame({"one": one, "two": one * np.exp(rng.normal(0, 0.02, 6000))})
+    X.loc[rng.random(6000) < lost, "one"] = np.nan
+    y = pd.Series(rng.random(6000) < 0.5)
+    model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    assert model.parts_[2].shifts is not None
+    made = model.sample(40_000, random_state=0)
+    real, new = (np.log(f.loc[f["one"].isna(), "two"].to_numpy()) for f in (X, made))
+    assert abs(real.mean() - new.mean()) < 0.3
+    assert 0.7 < new.std() / real.std() < 1.3
+
+
+def test_huge_and_whole_numbers_shift_within_their_limits() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.lognormal(5, 0.3, 2000) * np.where(rng.random(2000) < 0.1, 1e200, 1)
+    whole = rng.integers(2**62, 2**63 - 2**41, 2000)
+    X = pd.DataFrame({"one": one, "two": one * np.exp(rng.normal(0, 0.02, 2000))})
+    X["first"], X["second"] = whole, whole + rng.integers(-(2**40), 2**40, 2000)
+    y = pd.Series(rng.random(2000) < 0.5)
+    model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
+    assert model.parts_[2].shifts is not None
+    made = model.sample(4000, random_state=0)
+    assert 0.5 < made["two"].quantile(0.98) / X["two"].quantile(0.98) < 2
+    for name in ("first", "second"):
+        assert made[name].between(X[name].min(), X[name].max()).all()
+    assert made["second"].median() > 2**62 + 2**60
 
 
 def test_a_copy_is_not_made_beyond_a_limit() -> None:
