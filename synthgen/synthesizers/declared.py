@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -194,9 +195,13 @@ def _checked(column: Column, *, is_target: bool) -> Column:
     if column.kind in LEVELS and column.categories:
         why: object = ""
         try:
-            held = column.restore(np.arange(len(column.categories)))
+            with warnings.catch_warnings():  # numpy 1 warns where a number does not fit
+                warnings.simplefilter("error", DeprecationWarning)
+                held = column.restore(np.arange(len(column.categories)))
             if held.isna().any() or held.nunique() < len(set(column.categories)):
                 why = "some would be lost"
+        except DeprecationWarning:
+            why = "some would be lost"
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             why = error
         if why:
