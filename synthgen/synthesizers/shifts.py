@@ -241,6 +241,8 @@ def _closest(
 ) -> int:
     """The earlier number that correlates most with the last of `parts`; -1: none does enough.
 
+    Exact values are left out: a balance that is often 0 can be close to another where it is not.
+
     Args:
         parts, cells: See `find_shifts`.
         inside: Whether a cell of the last column is in a bin, shape (rows,).
@@ -255,7 +257,7 @@ def _closest(
         if not _has_bins(other):
             continue
         values, gone = cells[k]
-        here = ~gone[some]
+        here = ~gone[some] & ~other.exact[other.encode(values[some])]
         if here.sum() < needed:
             continue
         source, wanted = log_scale(other, values[some[here]]), own[here]

@@ -96,7 +96,7 @@ def write_trees(
         path: Path of the file.
         header: The class, its arguments, and what the file holds of the classes.
         stored: The columns as the file may hold them.
-        learned: Positions of the learned columns among the features.
+        learned: Positions of the learned columns among the features, in the order of `parts`.
         parts: What trees learned about the class and each learned column.
     """
     kinds = [stored.target, *(stored.columns[j] for j in learned)]
@@ -131,7 +131,8 @@ def read_trees(
         tensors: Arrays of the file, by name.
 
     Returns:
-        The columns, the positions of the learned ones, and what trees learned about them.
+        The columns, the positions of the learned ones in the order in which they are drawn, and
+        what trees learned about them.
 
     Raises:
         ValueError: A value is not one that `write_trees` writes. Other values may raise other
@@ -140,8 +141,8 @@ def read_trees(
     target = Column.from_json(header["target"])
     columns = tuple(map(Column.from_json, header["columns"]))
     learned = header["learned"]
-    if not (isinstance(learned, list) and learned == sorted(set(learned))):
-        raise ValueError("learned columns are not in order")
+    if not isinstance(learned, list) or len(learned) != len(set(learned)):
+        raise ValueError("a column that is learned twice")
     if not all(type(j) is int and 0 <= j < len(columns) for j in learned):
         raise ValueError("a learned column that the table lacks")
     parts: list[TreeColumn] = []
