@@ -21,7 +21,7 @@ def drawing_order(
     relations: Sequence[Relation],
     seed: int,
 ) -> list[int]:
-    """The order in which columns are drawn: next comes the one that tells most about those left.
+    """The order in which columns are drawn: next, the one that tells most about class and rest.
 
     A column is drawn from those before it. If the first ones tell much about the others, each later
     column depends on few; if they tell little, it depends on more of them than leaves of a hundred
@@ -51,7 +51,7 @@ def drawing_order(
     while left:
         ready = [j for j in left if after[j].isdisjoint(left)] or left
         derived = [j for j in ready if relations[j].is_derived]
-        others = {j: told[j, np.isin(of, left) & (of != j)].sum() for j in ready}
+        others = {j: told[j, np.isin(of, [0, *left]) & (of != j)].sum() for j in ready}
         order.append(max(derived or ready, key=lambda j: (others[j], told[j].sum())))
         left.remove(order[-1])
     return order
