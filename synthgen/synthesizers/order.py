@@ -45,22 +45,23 @@ def drawing_order(
             values, gone = (found[some] for found in cells[j])
             groups.append(np.where(gone, GROUPS, np.minimum(bins.zeros(values), GROUPS - 1)))
             owner.append(j)
-    of, told = np.array(owner), dependence(np.stack(groups, 1)).round(6)
-    after = _after(parts, codes[some[:PROBE]], relations)
+    of, told = np.array(owner), dependence(np.stack(groups, 1))[: len(parts)].round(6)
+    told[of == np.arange(len(parts))[:, None]] = 0
+    after, determined = _after(parts, codes[some[:PROBE]], relations)
     order, left = [0], list(range(1, len(parts)))
     while left:
         ready = [j for j in left if after[j].isdisjoint(left)] or left
-        derived = [j for j in ready if relations[j].is_derived]
-        others = {j: told[j, np.isin(of, [0, *left]) & (of != j)].sum() for j in ready}
-        order.append(max(derived or ready, key=lambda j: (others[j], told[j].sum())))
+        others = told @ np.isin(of, [0, *left])
+        among = [j for j in ready if j in determined] or ready
+        order.append(max(among, key=lambda j: (others[j], told[j].sum())))
         left.remove(order[-1])
     return order
 
 
 def _after(
     parts: Sequence[Bins], probe: np.ndarray, relations: Sequence[Relation]
-) -> list[set[int]]:
-    """For each column, those that come before it.
+) -> tuple[list[set[int]], set[int]]:
+    """For each column, those that come before it; and the columns that these determine.
 
     A column that others determine follows them. A total follows its parts, so that no part becomes
     negative. Of two columns that share values, the one in whole hundreds comes before the one with
@@ -70,11 +71,12 @@ def _after(
         parts, relations: See `drawing_order`.
         probe: Codes of some rows, shape (rows, columns).
     """
-    after: list[set[int]] = [{r.decided_by} - {-1} for r in relations]
+    after: list[set[int]] = [set() for _ in parts]
     for j, relation in enumerate(relations):
         added = [k for k, w in zip(relation.inputs, relation.weights, strict=True) if w > 0]
-        total = added[0] if len(added) == 1 and len(relation.inputs) > 1 else j
-        after[total] |= {j, *relation.inputs} - {total}
+        last = added[0] if len(added) == 1 and len(relation.inputs) > 1 else j
+        after[last] |= {j, *relation.inputs, relation.decided_by} - {last, -1}
+    determined = {j for j, before in enumerate(after) if before}
     units = [bins.step / (bins.scale or 1) if bins.low.dtype == np.int64 else 0 for bins in parts]
     for j, relation in enumerate(relations):
         for k in relation.same:
@@ -86,7 +88,7 @@ def _after(
             for k, bins in enumerate(parts[1:], start=1):
                 if bins.width < by.width and decides(probe[:, j], probe[:, k]):
                     after[k].add(j)
-    return after
+    return after, determined
 
 
 def dependence(groups: np.ndarray) -> np.ndarray:
@@ -106,11 +108,13 @@ def dependence(groups: np.ndarray) -> np.ndarray:
                [0.  , 0.  , 0.69]])
     """
     rows, columns = groups.shape
-    is_in = (groups[..., None] == np.arange(GROUPS + 1)).reshape(rows, -1).astype(np.float32)
-    counts = (is_in.T @ is_in).astype(np.float64)
-    shares = counts.reshape(columns, GROUPS + 1, columns, GROUPS + 1) / rows
-    logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
-    entropy, cells = -(shares * logs).sum((1, 3)), (shares > 0).sum((1, 3))
+    is_in = (groups[..., None] == np.arange(GROUPS + 1)).astype(np.float32)
+    flat = is_in.reshape(rows, -1)
+    entropy, cells = np.zeros((2, columns, columns))
+    for i in range(columns):
+        shares = (is_in[:, i].T @ flat).astype(np.float64).reshape(-1, columns, GROUPS + 1) / rows
+        logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+        entropy[i], cells[i] = -(shares * logs).sum((0, 2)), (shares > 0).sum((0, 2))
     own, width = np.diag(entropy), np.diag(cells)
     by_chance = (cells - width[:, None] - width + 1) / (2 * rows)
     return np.maximum(own[:, None] + own - entropy - by_chance, 0)
