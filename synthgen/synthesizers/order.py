@@ -10,8 +10,8 @@ from synthgen.encoding.evidence import PROBE, decides, may_decide
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.relations import Relation
 
-# Dependence is measured on at most TRIED rows, with each column cut into GROUPS groups.
-TRIED, GROUPS = 10_000, 8
+# Information is measured on at most TRIED rows and CELLS cells, with each column in GROUPS groups.
+TRIED, CELLS, GROUPS = 10_000, 1_000_000, 8
 
 
 def drawing_order(
@@ -23,9 +23,9 @@ def drawing_order(
 ) -> list[int]:
     """The order in which columns are drawn: next, the one that tells most about class and rest.
 
-    A column is drawn from those before it. If the first ones tell much about the others, each later
-    column depends on few; if they tell little, it depends on more of them than leaves of a hundred
-    rows can follow (`evaluation/trees.md`). A column that others determine follows them.
+    If the first columns predict the others well, each later tree needs few splits, and leaves of a
+    hundred rows allow no more (`evaluation/trees.md`). A column that others determine comes as soon
+    as these are drawn.
 
     Args:
         parts: Codes of each column, the class first.
@@ -37,72 +37,81 @@ def drawing_order(
     Returns:
         Positions in `parts`, the class first.
     """
-    some = np.random.default_rng(seed).permutation(len(codes))[:TRIED]
-    groups = [_groups(bins, codes[some, j]) for j, bins in enumerate(parts)]
-    owner = list(range(len(parts)))  # the column that the groups are of
+    columns = len(parts)
+    rows = np.random.default_rng(seed).permutation(len(codes))[: min(TRIED, CELLS // columns)]
+    groups = [_groups(bins, codes[rows, j]) for j, bins in enumerate(parts)]
+    owners = list(range(columns))  # the column that each row of `groups` describes
     for j, bins in enumerate(parts):
         if bins.rounded:
-            values, gone = (found[some] for found in cells[j])
+            values, gone = (found[rows] for found in cells[j])
             groups.append(np.where(gone, GROUPS, np.minimum(bins.zeros(values), GROUPS - 1)))
-            owner.append(j)
-    of, told = np.array(owner), dependence(np.stack(groups, 1))[: len(parts)].round(6)
-    told[of == np.arange(len(parts))[:, None]] = 0
-    after, determined = _after(parts, codes[some[:PROBE]], relations)
-    order, left = [0], list(range(1, len(parts)))
+            owners.append(j)
+    owner = np.array(owners)
+    told = information(np.stack(groups, 1))[:columns].round(6)
+    told[owner == np.arange(columns)[:, None]] = 0
+    needed, wanted = _before(parts, codes[rows[:PROBE]], relations)
+    order, left = [0], list(range(1, columns))
     while left:
-        ready = [j for j in left if after[j].isdisjoint(left)] or left
-        others = told @ np.isin(of, [0, *left])
-        among = [j for j in ready if j in determined] or ready
-        order.append(max(among, key=lambda j: (others[j], told[j].sum())))
+        able = [j for j in left if needed[j].isdisjoint(left)]
+        ready = [j for j in able if wanted[j].isdisjoint(left)] or able
+        ready = [j for j in ready if relations[j].is_derived] or ready
+        others = told @ np.isin(owner, [0, *left])
+        order.append(max(ready, key=lambda j: (others[j], told[j].sum())))
         left.remove(order[-1])
     return order
 
 
-def _after(
+def _before(
     parts: Sequence[Bins], probe: np.ndarray, relations: Sequence[Relation]
-) -> tuple[list[set[int]], set[int]]:
-    """For each column, those that come before it; and the columns that these determine.
+) -> tuple[list[set[int]], list[set[int]]]:
+    """For each column, those that must come before it, and those that had better.
 
-    A column that others determine follows them. A total follows its parts, so that no part becomes
-    negative. Of two columns that share values, the one in whole hundreds comes before the one with
-    cents, so that no cents are copied into it.
+    The columns that determine it must, and those among its limits that others determine: they are
+    not drawn within limits themselves. A level that seems to determine it had better. So had, of
+    two columns that share values, the one in whole hundreds, so that no cents are copied into it.
 
     Args:
         parts, relations: See `drawing_order`.
         probe: Codes of some rows, shape (rows, columns).
     """
-    after: list[set[int]] = [set() for _ in parts]
+    needed: list[set[int]] = [{*r.inputs, r.decided_by} - {-1} for r in relations]
+    wanted: list[set[int]] = [set() for _ in parts]
+    units = [_unit(bins) for bins in parts]
     for j, relation in enumerate(relations):
-        added = [k for k, w in zip(relation.inputs, relation.weights, strict=True) if w > 0]
-        last = added[0] if len(added) == 1 and len(relation.inputs) > 1 else j
-        after[last] |= {j, *relation.inputs, relation.decided_by} - {last, -1}
-    determined = {j for j, before in enumerate(after) if before}
-    units = [bins.step / (bins.scale or 1) if bins.low.dtype == np.int64 else 0 for bins in parts]
-    for j, relation in enumerate(relations):
+        limits = (*relation.floors, *relation.ceilings)
+        needed[j] |= {k for k in limits if relations[k].is_derived}
         for k in relation.same:
             if units[j] != units[k]:
                 fine, coarse = sorted((j, k), key=lambda i: units[i])
-                after[fine].add(coarse)
+                wanted[fine].add(coarse)
     for j, by in enumerate(parts):
         if j and by.exact.all() and may_decide(by.width, len(probe)):
             for k, bins in enumerate(parts[1:], start=1):
                 if bins.width < by.width and decides(probe[:, j], probe[:, k]):
-                    after[k].add(j)
-    return after, determined
+                    wanted[k].add(j)
+    return needed, wanted
 
 
-def dependence(groups: np.ndarray) -> np.ndarray:
-    """Mutual information of each pair of columns in nats, without what chance adds (Miller 1955).
+def _unit(bins: Bins) -> float:
+    """The largest unit of which all values of a column are multiples; 0 if they are unrounded."""
+    if bins.low.dtype != np.int64:
+        return 0.0
+    unit = np.gcd.reduce(bins.low) if bins.exact.all() else bins.step
+    return float(unit / (bins.scale or 1))
+
+
+def information(groups: np.ndarray) -> np.ndarray:
+    """Mutual information of each pair of columns in nats, less the bias of few rows (Miller 1955).
 
     Args:
         groups: The group of each cell, from 0 to `GROUPS`, shape (rows, columns).
 
     Returns:
-        Shape (columns, columns), the entropies on the diagonal.
+        Shape (columns, columns); on the diagonal, the entropies.
 
     Example:
         >>> coin = np.arange(4000) % 2
-        >>> dependence(np.stack([coin, 1 - coin, np.arange(4000) // 2 % 2], 1)).round(2)
+        >>> information(np.stack([coin, 1 - coin, np.arange(4000) // 2 % 2], 1)).round(2)
         array([[0.69, 0.69, 0.  ],
                [0.69, 0.69, 0.  ],
                [0.  , 0.  , 0.69]])

@@ -241,7 +241,7 @@ def _closest(
 ) -> int:
     """The earlier number that correlates most with the last of `parts`; -1: none does enough.
 
-    Exact values are left out: a balance that is often 0 can be close to another where it is not.
+    Exact values are left out, because two balances may be close wherever neither is 0.
 
     Args:
         parts, cells: See `find_shifts`.

@@ -153,7 +153,9 @@ class SequentialTrees(Synthesizer):
         relations = find_relations(parts, cells, probe)
         order = drawing_order(parts, cells, codes, relations, probe)
         parts, cells = [parts[i] for i in order], [cells[i] for i in order]
-        codes, relations = codes[:, order], find_relations(parts, cells, probe)
+        codes = codes[:, order]
+        if order != sorted(order):
+            relations = find_relations(parts, cells, probe)
         self._learned = [placed[i] - 1 for i in order[1:]]
         least = min((counts[p] for p in positions if p not in few), default=len(labels))
         min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))

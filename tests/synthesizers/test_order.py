@@ -1,4 +1,4 @@
-"""The order in which trees draw columns does not depend on the table's."""
+"""Trees draw columns in an order that they find in the rows; exact relations hold in any order."""
 
 from __future__ import annotations
 
@@ -48,18 +48,45 @@ def test_a_level_that_another_determines_follows_it(first: str) -> None:
     assert drawn(model).index("town") < drawn(model).index("state")
 
 
-@pytest.mark.parametrize("names", [["total", "one", "two"], ["one", "total", "two"]])
-def test_a_total_is_drawn_after_its_parts_so_that_none_is_negative(names: list[str]) -> None:
+def fitted(X: pd.DataFrame) -> SequentialTrees:
+    rng = np.random.default_rng(1)
+    return SequentialTrees(random_state=0).fit(X, pd.Series(rng.random(len(X)) < 0.3, name="y"))
+
+
+def test_weighted_sums_and_sums_with_missing_parts_hold() -> None:
     rng = np.random.default_rng(0)
-    X = pd.DataFrame({"one": rng.integers(0, 50, 3000), "two": rng.poisson(2, 3000)})
-    X["more"] = rng.poisson(3, 3000)
-    X["total"] = X.sum(axis=1)
-    X = X[[*names, "more"]]
-    model = SequentialTrees(random_state=0).fit(X, pd.Series(rng.random(3000) < 0.3, name="y"))
-    made = model.sample(5000, random_state=0)
-    assert (made[["one", "two", "more"]].sum(axis=1) == made["total"]).all()
-    assert (made >= 0).all(axis=None)
-    assert drawn(model)[-1] == "total"
+    a, b = rng.integers(1, 99, 3000), rng.integers(0, 99, 3000)
+    limit = rng.integers(100, 9000, 3000) * 1.0
+    used = np.floor(limit * rng.random(3000))
+    used[rng.random(3000) < 0.1] = np.nan
+    X = pd.DataFrame({"a": a, "b": b, "c": 2 * a - b, "limit": limit, "used": used})
+    made = fitted(X.assign(free=limit - used)).sample(5000, random_state=0)
+    assert (made["c"] == 2 * made["a"] - made["b"]).all()
+    assert made["free"].equals(made["limit"] - made["used"])
+
+
+def test_a_rest_keeps_the_unit_and_the_range_of_the_total() -> None:
+    rng = np.random.default_rng(0)
+    loan = rng.integers(10, 400, 3000) * 100.0
+    repaid = (loan * rng.random(3000)).round(2)
+    shares = (rng.dirichlet([2, 3, 4], 3000) * 100).round(1)
+    X = pd.DataFrame({"loan": loan, "repaid": repaid, "left": (loan - repaid).round(2)})
+    X = X.assign(all=shares.sum(1).round(1), p=shares[:, 0], q=shares[:, 1], r=shares[:, 2])
+    made = fitted(X).sample(5000, random_state=0)
+    assert (made["loan"] % 100 == 0).all()
+    assert np.allclose(made["loan"], made["repaid"] + made["left"], atol=0.006)
+    assert made["all"].between(99.7, 100.3).all()
+    assert np.allclose(made["all"], made[["p", "q", "r"]].sum(axis=1))
+
+
+def test_a_limit_follows_a_column_that_others_determine() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 50, (2, 3000))
+    X = pd.DataFrame({"one": one, "two": two, "total": one + two})
+    X["limit"] = X["total"] + rng.integers(0, 60, 3000)
+    made = fitted(X).sample(5000, random_state=0)
+    assert (made["total"] == made["one"] + made["two"]).all()
+    assert (made["total"] <= made["limit"]).all()
 
 
 def test_cents_are_not_copied_into_a_column_of_whole_hundreds() -> None:
