@@ -55,13 +55,13 @@ class SequentialTrees(Synthesizer):
     Raab & Dibben 2016, "synthpop: Bespoke Creation of Synthetic Data in R".
 
     The class comes first, then always the column that tells most about the class and the columns
-    left. For each column, trees are trained on the rows of all classes to predict it from the class
-    and the columns before it. To generate a row, the class is set to the requested one; then each
-    cell is drawn from the leaf that the row falls into. If other columns predict with how many
-    decimals a number is written, the decimals are drawn the same way. Exact relations between
-    columns (a sum, a copy, an order, a level that determines another) are found in the training
-    rows and hold in every new row. A number that is close to an earlier one is drawn as a ratio to
-    it, if that predicts held-out rows better.
+    left, unless an exact relation requires another order. For each column, trees are trained on the
+    rows of all classes to predict it from the class and the columns before it. To generate a row,
+    the class is set to the requested one; then each cell is drawn from the leaf that the row falls
+    into. If other columns predict with how many decimals a number is written, the decimals are
+    drawn the same way. Exact relations between columns (a sum, a copy, an order, a level that
+    determines another) are found in the training rows and hold in every new row. A number that is
+    close to an earlier one is drawn as a ratio to it, if that predicts held-out rows better.
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
