@@ -433,7 +433,7 @@ def test_a_table_that_must_be_scrolled_says_so(tmp_path: Path, text: str, width:
           + (said.includes("scroll sideways") ? " said" : " silent");
       });
       // A busy browser marks the tables late.
-      if (told.includes("wide silent") && ++looks < 5) setTimeout(look, 400);
+      if (told.includes("wide silent") && ++looks < 25) setTimeout(look, 400);
       else parent.postMessage(told.join(", "), "*");
     };
     setTimeout(look, 400);
