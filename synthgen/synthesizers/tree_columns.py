@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import Forest
+from synthgen.synthesizers.raking import Raking
 from synthgen.synthesizers.relations import Relation, comparable, own_values
 from synthgen.synthesizers.shifts import Shifts, from_log_scale, log_scale
 
@@ -31,6 +32,7 @@ class TreeColumn:
         digits: The trees that predict its last digits. None if it has none.
         shifts: The shifts to an earlier column that its trees predict in the place of bins. None:
             they predict bins.
+        raking: The shares of its leaves for each class. None: they are the same for all classes.
     """
 
     bins: Bins
@@ -38,6 +40,13 @@ class TreeColumn:
     forest: Forest | None
     digits: Forest | None
     shifts: Shifts | None = None
+    raking: Raking | None = None
+
+    def of_class(self, code: int) -> TreeColumn:
+        """The column with the shares of its leaves as they are for the class with this code."""
+        if self.forest is None or self.raking is None:
+            return self
+        return replace(self, forest=self.raking.of_class(self.forest, code))
 
 
 def draw_block(
@@ -57,7 +66,9 @@ def draw_block(
     rng = np.random.default_rng(seed)
     places = _places(columns)
     codes = np.empty((rows, places[-1] + 2), np.uint16)
-    codes[:, 0] = columns[0].bins.encode(np.array([position]))[0]
+    label = int(columns[0].bins.encode(np.array([position]))[0])
+    codes[:, 0] = label
+    columns = [column.of_class(label) for column in columns]
     cells = [(np.full(rows, position), np.zeros(rows, bool))]
     for j, column in enumerate(columns[1:], start=1):
         uniform = rng.random((2 if column.digits is None else 3, BLOCK))[:, :rows]

@@ -23,6 +23,7 @@ from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.order import drawing_order
+from synthgen.synthesizers.raking import Raking, rake
 from synthgen.synthesizers.relations import Relation, copied, find_relations
 from synthgen.synthesizers.shifts import Shifts, find_shifts
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
@@ -43,8 +44,13 @@ CLASS_SHARE = 0.1
 # A class is learned from 10 rows, or 1.5 leaves if that is more: with 1 leaf, a quarter to a half
 # of what sets the class apart was lost. A smaller class is resampled instead.
 MIN_ROWS, CLASS_LEAVES = 10, 1.5
-# The seed of a trial of shifts among the seeds of a column, beyond those of its trees and digits.
-TRIAL = 2**20
+# The seeds of a trial of shifts, and of the choice of rows for raking, among the seeds of a column,
+# beyond those of its trees and digits.
+TRIAL, RAKING = 2**20, 2**20 + 1
+
+
+# The trees of a column, the shifts that they predict if they do, and the shares for each class.
+_Trees = tuple[Forest, Shifts | None, Raking]
 
 
 @final
@@ -58,10 +64,11 @@ class SequentialTrees(Synthesizer):
     left, unless an exact relation requires another order. For each column, trees are trained on the
     rows of all classes to predict it from the class and the columns before it. To generate a row,
     the class is set to the requested one; then each cell is drawn from the leaf that the row falls
-    into. If other columns predict with how many decimals a number is written, the decimals are
-    drawn the same way. Exact relations between columns (a sum, a copy, an order, a level that
-    determines another) are found in the training rows and hold in every new row. A number that is
-    close to an earlier one is drawn as a ratio to it, if that predicts held-out rows better.
+    into with shares that are raked toward those of the class (Deming & Stephan 1940). If other
+    columns predict with how many decimals a number is written, the decimals are drawn the same way.
+    Exact relations between columns (a sum, a copy, an order, a level that determines another) are
+    found in the training rows and hold in every new row. A number that is close to an earlier one
+    is drawn as a ratio to it, if that predicts held-out rows better.
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap
@@ -289,7 +296,7 @@ def _grown(
     Several columns are trained at once: scikit-learn fits a tree without the GIL.
     """
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
-    started: list[tuple[Future[tuple[Forest, Shifts | None]] | None, Forest | None]] = []
+    started: list[tuple[Future[_Trees] | None, Forest | None]] = []
     progress.start("growing trees, column by column", total=len(parts))
     pool = ThreadPoolExecutor(usable_cores())
     try:
@@ -317,8 +324,8 @@ def _grown(
             started.append((forest, digits))
         found: list[TreeColumn] = []
         for j, (forest, digits) in enumerate(started):
-            grown, shifts = (None, None) if forest is None else forest.result()
-            found.append(TreeColumn(parts[j], relations[j], grown, digits, shifts))
+            grown, shifts, raking = (None, None, None) if forest is None else forest.result()
+            found.append(TreeColumn(parts[j], relations[j], grown, digits, shifts, raking))
             progress.update(j + 1)
         return found
     finally:
@@ -335,7 +342,7 @@ def _trees_of(
     weights: np.ndarray | None,
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
-) -> tuple[Forest, Shifts | None]:
+) -> _Trees:
     """Train the trees of the last of `parts`: on shifts, if these predict held-out rows better.
 
     Ranks and shifts are made here, so that few of them are in memory.
@@ -347,7 +354,9 @@ def _trees_of(
         if trial.is_better(before, own, ranks, weights, settings["min_leaf"], trial_seed):
             own, ranks, shifts = trial.codes, trial.ranks, trial.shifts
         trial = None
-    return grow(before, own, ranks, weights, **settings, seed=seed), shifts
+    forest = grow(before, own, ranks, weights, **settings, seed=seed)
+    chosen = int(child_seed(seed, RAKING).generate_state(1)[0])
+    return forest, shifts, rake(forest, before, own, parts[0].width, chosen)
 
 
 def _encoded(

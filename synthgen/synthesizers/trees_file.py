@@ -14,6 +14,7 @@ from synthgen.encoding.encoder import Encoder
 from synthgen.errors import ModelFileError
 from synthgen.synthesizers.bins import LARGEST_STEP, MOST_CODES, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest
+from synthgen.synthesizers.raking import Raking
 from synthgen.synthesizers.relations import Relation
 from synthgen.synthesizers.shifts import Shifts
 from synthgen.synthesizers.tree_columns import TreeColumn
@@ -111,6 +112,8 @@ def write_trees(
         if part.shifts is not None:
             entry["shifts"] = {"by": part.shifts.by}
             tensors[f"{i}/shifts/edges"] = part.shifts.edges
+        if part.raking is not None:
+            tensors |= {f"{i}/raking/{k}": v for k, v in part.raking.state().items()}
         entries.append(entry)
     more = {
         "columns": [c.to_json() for c in stored.columns],
@@ -153,7 +156,7 @@ def read_trees(
         used |= set(found)
         bins = Bins.from_state(column, entry["bins"], under(found, f"{i}/bins/"))
         relation = Relation.from_json(entry["relation"], [*(p.bins for p in parts), bins])
-        forest = digits = shifts = None
+        forest = digits = shifts = raking = None
         if i and not relation.is_derived:
             width = bins.width + len(relation.same)
             if "shifts" in entry:
@@ -163,15 +166,19 @@ def read_trees(
                 if width > MOST_CODES:
                     raise ValueError(f"{width} codes")
             forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
+            if factors := under(found, f"{i}/raking/"):  # an older file has none
+                raking = Raking.from_state(factors, parts[0].bins.width)
         if shifts is None and ("shifts" in entry or under(found, f"{i}/shifts/")):
             raise ValueError("shifts of a column that trees do not predict")
+        if raking is None and under(found, f"{i}/raking/"):
+            raise ValueError("factors of a column that trees do not predict")
         place += 1
         if last := under(found, f"{i}/digits/"):
             if forest is None or not bins.rounded:
                 raise ValueError("last digits of a column that has none")
             digits = Forest.from_state(last, place, MOST_ZEROS + 1)
             place += 1
-        parts.append(TreeColumn(bins, relation, forest, digits, shifts))
+        parts.append(TreeColumn(bins, relation, forest, digits, shifts, raking))
     if unknown := set(tensors) - used:
         raise ValueError(f"an unknown array {min(unknown)!r}")
     return Storable(columns, target, header["coarsened"]), learned, parts
