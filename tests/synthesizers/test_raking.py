@@ -15,7 +15,7 @@ from synthgen.training.model_file import read_model, write_model
 
 
 def table(rows: int = 8000) -> tuple[pd.DataFrame, pd.Series]:
-    """An answer that depends on three numbers much alike, and less on a class of one row in five."""
+    """An answer that depends on three numbers, much alike, and less on a class of one in five."""
     rng = np.random.default_rng(0)
     late = rng.random(rows) < 0.2
     alike = rng.normal(size=(rows, 1)) + rng.normal(0, 0.2, (rows, 3))
