@@ -57,7 +57,9 @@ class Shares:
         """Draw an item from `first` to `last` by weight; the second result is as in `draw`."""
         low = self._ends[first]
         place = low + uniform * (self._ends[last + 1] - low)
-        items = np.clip(np.searchsorted(self._ends, place, side="right") - 1, first, last)
+        items, several = first.copy(), np.flatnonzero(first < last)
+        found = np.searchsorted(self._ends, place[several], side="right") - 1
+        items[several] = np.clip(found, first[several], last[several])
         return items, np.clip((place - self._ends[items]) / self.weights[items], 0, 1)
 
     def check(self, segments: int, items: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,9 @@ SHARE_UNITS = 10_000
 COSINES, OFTEN, MOST_OFTEN = 4, 0.01, 10
 # A drawn bin may be replaced by another one at most half this many codes away.
 SPREAD = 8
+
+# Draws an item of each leaf by uniform random numbers; also what is left of these (`Shares.draw`).
+Choice = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,11 @@ class Forest:
         return self.right.astype(np.intp)
 
     def draw(
-        self, codes: np.ndarray, uniform: np.ndarray, is_bin: np.ndarray | None = None
+        self,
+        codes: np.ndarray,
+        uniform: np.ndarray,
+        is_bin: np.ndarray | None = None,
+        choose: Choice | None = None,
     ) -> np.ndarray:
         """A code for each row, from the leaf of a tree that `uniform` chooses.
 
@@ -97,11 +104,12 @@ class Forest:
             uniform: Uniform random numbers from 0 to 1, shape (rows,).
             is_bin: Whether a code is a bin, shape (codes,). A drawn bin may be replaced by one that
                 lies between it and the next code of the leaf, at most halfway. None: never.
+            choose: Draws an item of each leaf. None: by the shares of the leaf.
         """
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
         leaves = self.leaves(codes, trees)
-        items, left = self.shares.draw(leaves, place - trees)
+        items, left = (choose or self.shares.draw)(leaves, place - trees)
         found = self.codes[items]
         if is_bin is None:
             return found

@@ -1,110 +1,333 @@
-"""Shares of leaves for each class: a column keeps its shares in a class that no split parts."""
+"""Shares of leaves that are raked: a column depends on earlier ones also where no split says so."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from synthgen.synthesizers.bins import MISSING, Shares
+from synthgen.synthesizers.bins import MISSING
 from synthgen.synthesizers.forest import Forest
 
-# A factor is learned from at most TRIED rows of a class, for each of about GROUPS groups of codes,
-# and as if PRIOR more rows of the group were as expected: the rows of a small class say little.
-TRIED, GROUPS, PRIOR = 20_000, 16, 100
+# A column is raked to the class and to at most MARGINS columns before it, which are chosen on
+# CHOSEN rows. Codes form about GROUPS groups.
+MARGINS, GROUPS, CHOSEN = 12, 16, 5_000
+# Factors are learned from about TRIED rows, as many of each class, in CYCLES cycles. A few rows say
+# little, and what they say by chance tells of them: so factors are learned as if PRIOR more rows of
+# each pair of groups were as expected, and only from what lies beyond CHANCE standard deviations.
+TRIED, CYCLES, PRIOR, CHANCE = 40_000, 4, 20, 0.5
 # Factors are rounded to DIGITS. With the prior, none is as large as FAR.
-DIGITS, FAR = 2, 1_000.0
+DIGITS, FAR = 2, 10_000.0
 
 
 @dataclass(frozen=True, eq=False)
 class Raking:
-    """For each class, factors of the shares of codes in all leaves of a forest.
+    """Factors of the shares of codes in all leaves of a forest, by groups of earlier codes.
 
-    Of a leaf of a hundred rows, ten may be of a rare class: too few to be a leaf of their own. Rows
-    made from such leaves are less typical of their class than real ones. One step of raking (Deming
-    & Stephan 1940) mends that for each column: the shares of a group of codes are multiplied by how
-    often rows of the class have it, divided by how often their leaves would give it to them.
+    A leaf of a hundred rows says little about a rare class, or about a column by which no tree
+    splits. Raking (Deming & Stephan 1940, "On a Least Squares Adjustment of a Sampled Frequency
+    Table When the Expected Marginal Totals are Known") adds what the leaves miss. For each group of
+    codes of an earlier column, the shares of each group of codes are multiplied by how often
+    training rows have both groups, divided by how often their leaves would give them both.
 
     Attributes:
+        forest: The trees.
         first: First code of each group, uint16 of shape (groups,), ascending from 0.
-        factors: Float64 of shape (classes, groups), positive.
+        margins: For the position of each earlier column, 0 for the class, the factors: float32 of
+            shape (groups of that column, groups), positive.
     """
 
+    forest: Forest
     first: np.ndarray
-    factors: np.ndarray
+    margins: dict[int, np.ndarray]
 
-    def of_class(self, forest: Forest, code: int) -> Forest:
-        """`forest` with its shares as they are for the class with this code."""
-        if code not in self._known:
-            factors = self.factors[code][_groups(self.first, forest.codes)]
-            shares = Shares(forest.shares.starts, forest.shares.weights * factors)
-            self._known[code] = replace(forest, shares=shares)
-        return self._known[code]
+    def draw(
+        self, before: np.ndarray, leaves: np.ndarray, uniform: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw an item of each leaf by its share times the factors.
+
+        Args:
+            before: Groups of the codes of the columns before, shape (columns, rows).
+            leaves: The leaf of each row.
+            uniform: Uniform random numbers from 0 to 1, shape (rows,).
+
+        Returns:
+            The items, and what is left of `uniform`.
+        """
+        weights = self._weights(before, leaves)
+        ends = weights.T.copy()
+        for g in range(1, len(ends)):
+            ends[g] += ends[g - 1]
+        point = uniform.astype(np.float32) * ends[-1]
+        group = (ends[:-1] <= point).sum(axis=0, dtype=np.uint16).astype(np.intp)
+        rows = np.arange(len(leaves))
+        own = weights[rows, group]
+        lost = own <= 0  # by rounding
+        if lost.any():
+            group[lost] = weights[lost].argmax(axis=1)
+            own = weights[rows, group]
+        left = np.clip((point - ends[group, rows]) / own + 1, 0, 1).astype(np.float64)
+        first, last = self._limits[leaves, group], self._limits[leaves, group + 1] - 1
+        return self.forest.shares.draw_between(first, last, left)
+
+    def shares_of(self, codes: np.ndarray, before: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The raked share that each row's code has in its leaf of each tree.
+
+        Args:
+            codes: Codes of the columns before, shape (rows, predictors).
+            before: See `draw`.
+            own: The code of each row, shape (rows,).
+
+        Returns:
+            From 0 to 1, shape (trees, rows).
+        """
+        found = self.forest.shares_of(codes, own)
+        factors, codes = self.factors_of(before, own), np.ascontiguousarray(codes)
+        for tree, shares in enumerate(found):
+            leaves = self.forest.leaves(codes, np.full(len(own), tree))
+            shares *= factors / self._weights(before, leaves).sum(axis=1)
+        return found
+
+    def factors_of(self, before: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The product of the factors of each row's code, shape (rows,); see `shares_of`."""
+        group, found = groups_of(self.first, own), np.ones(len(own))
+        for place, factors in self.margins.items():
+            found *= factors[before[place], group]
+        return found
+
+    def _weights(self, before: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+        """The share of each group in each row's leaf, times the factors; shape (rows, groups)."""
+        weights = self.shares.take(leaves, axis=0)
+        step = np.empty_like(weights)
+        for place, factors in self.margins.items():
+            weights *= factors.take(before[place], axis=0, out=step, mode="clip")
+        return weights
 
     @cached_property
-    def _known(self) -> dict[int, Forest]:
-        return {}
+    def _limits(self) -> np.ndarray:
+        """First item of each group in each leaf, and the end; shape (leaves, groups + 1)."""
+        starts = self.forest.shares.starts
+        leaves = np.arange(len(starts) - 1)
+        # The codes of a leaf are in ascending order, and so are the leaves.
+        keys = np.repeat(leaves, np.diff(starts)) * 2**16 + self.forest.codes
+        inner = np.searchsorted(keys, (leaves[:, None] * 2**16 + self.first[1:]).reshape(-1))
+        inner = inner.reshape(len(leaves), len(self.first) - 1)
+        return np.hstack([starts[:-1, None], inner, starts[1:, None]])
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """The share of each group in each leaf, float32 of shape (leaves, groups)."""
+        ends = np.append(0.0, np.cumsum(self.forest.shares.weights, dtype=np.float64))
+        found = np.diff(ends[self._limits], axis=1)
+        return (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"first": self.first, "factors": self.factors}
+        return {"first": self.first} | {str(place): f for place, f in self.margins.items()}
 
     @classmethod
-    def from_state(cls, arrays: Mapping[str, np.ndarray], classes: int) -> Raking:
-        """The inverse of `state` for a table with so many classes.
+    def from_state(
+        cls, arrays: Mapping[str, np.ndarray], forest: Forest, groups: list[int]
+    ) -> Raking:
+        """The inverse of `state`.
+
+        Args:
+            arrays: The arrays from `state`.
+            forest: The trees.
+            groups: Number of groups of the class and of each column before this one.
 
         Raises:
             ValueError, KeyError: No fit could have written these arrays.
         """
-        first, factors = arrays["first"], arrays["factors"]
-        if first.ndim != 1 or first.dtype != np.uint16 or not len(first) or first[0]:
-            raise ValueError(f"first codes are {first.dtype} of shape {first.shape}")
-        if (np.diff(first.astype(np.int64)) <= 0).any():
-            raise ValueError("first codes that are not in ascending order")
-        if factors.dtype != np.float64 or factors.shape != (classes, len(first)):
-            raise ValueError(f"factors are {factors.dtype} of shape {factors.shape}")
-        if not ((factors > 0) & (factors < FAR)).all():
-            raise ValueError("factors that are not positive, or too large")
-        return cls(first, factors)
+        first = arrays["first"]
+        check_groups(first)
+        margins = {int(name): factors for name, factors in arrays.items() if name != "first"}
+        for place, factors in margins.items():
+            if not 0 <= place < len(groups):
+                raise ValueError(f"factors of column {place}")
+            if factors.dtype != np.float32 or factors.shape != (groups[place], len(first)):
+                raise ValueError(f"factors are {factors.dtype} of shape {factors.shape}")
+            if not ((factors > 0) & (factors < FAR)).all():
+                raise ValueError("factors that are not positive, or too large")
+        return cls(forest, first, dict(sorted(margins.items())))
 
 
-def rake(forest: Forest, before: np.ndarray, codes: np.ndarray, classes: int, seed: int) -> Raking:
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of the codes of a column.
+
+    Attributes:
+        first: First code of each group, uint16 of shape (groups,), ascending from 0.
+        smoother: What a group gets of the counts of each: a quarter of a neighbour, if the column
+            holds numbers and both have several codes; shape (groups, groups).
+    """
+
+    first: np.ndarray
+    smoother: np.ndarray
+
+    @classmethod
+    def of(cls, codes: np.ndarray, *, numbers: bool) -> Groups:
+        """About `GROUPS` groups with equally many rows."""
+        counts = np.bincount(codes, minlength=MISSING + 1)
+        places = GROUPS * (np.cumsum(counts) - counts / 2) // len(codes)
+        shown = np.flatnonzero(counts)
+        starts = np.flatnonzero(np.insert(np.diff(places[shown]) > 0, 0, True))
+        first = shown[starts].astype(np.uint16)
+        first[0] = 0
+        several = np.diff(np.append(starts, len(shown))) > 1
+        shared = np.where(several[1:] & several[:-1] & numbers, 0.25, 0)
+        aside = np.diag(shared, 1) + np.diag(shared, -1)
+        return cls(first, aside + np.diag(1 - aside.sum(axis=1)))
+
+    @classmethod
+    def of_class(cls, classes: int) -> Groups:
+        """Each class by itself."""
+        return cls(np.arange(classes, dtype=np.uint16), np.eye(classes))
+
+
+def groups_of(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The group of each code; shape of `codes`."""
+    return np.searchsorted(first, codes, side="right") - 1
+
+
+def check_groups(first: np.ndarray) -> None:
+    """Raise a ValueError unless these are first codes of groups."""
+    if first.ndim != 1 or first.dtype != np.uint16 or not len(first) or first[0]:
+        raise ValueError(f"first codes are {first.dtype} of shape {first.shape}")
+    if (np.diff(first.astype(np.int64)) <= 0).any():
+        raise ValueError("first codes that are not in ascending order")
+
+
+def rake(
+    forest: Forest,
+    before: np.ndarray,
+    codes: np.ndarray,
+    own: Groups,
+    places: list[int],
+    columns: list[Groups],
+    seed: int,
+) -> Raking:
     """Find the factors of a forest.
 
     Args:
         forest: The trees.
-        before: Codes of the columns before, the class first; uint16 of shape (rows, columns).
+        before: Codes of the columns before, the class first, and of their last digits; uint16 of
+            shape (rows, predictors).
         codes: Codes of the column, uint16 of shape (rows,).
-        classes: Number of codes of the class.
+        own: Their groups.
+        places: Where each column is in `before`, the class first.
+        columns: The groups of each of these columns.
         seed: Seed for the choice of rows.
     """
-    counts = np.bincount(codes, minlength=MISSING + 1)
-    places = GROUPS * (np.cumsum(counts) - counts / 2) // len(codes)
-    shown = np.flatnonzero(counts)
-    starts = np.insert(np.diff(places[shown]) > 0, 0, True)
-    first = shown[starts].astype(np.uint16)
-    first[0] = 0
-    group_of = _groups(first, forest.codes)
-    weights = forest.shares.weights.astype(np.float64)
-    total = np.add.reduceat(weights, forest.shares.starts[:-1])
-    leaf_of = np.repeat(np.arange(len(total)), np.diff(forest.shares.starts))
-    factors = np.ones((classes, len(first)))
-    rng = np.random.default_rng(seed)
-    for c in range(classes):
-        rows = rng.permutation(np.flatnonzero(before[:, 0] == c))[:TRIED]
-        known = np.ascontiguousarray(before[rows])
-        visits = np.zeros(len(total))
-        for tree in range(len(forest.roots)):
-            leaves = forest.leaves(known, np.full(len(rows), tree))
-            visits += np.bincount(leaves, minlength=len(total))
-        shares = (visits / (total * len(forest.roots)))[leaf_of] * weights
-        expected = np.bincount(group_of, weights=shares, minlength=len(first))
-        found = np.bincount(_groups(first, codes[rows]), minlength=len(first))
-        factors[c] = (found + PRIOR) / (expected + PRIOR)
-    return Raking(first, np.maximum(factors.round(DIGITS), 10.0**-DIGITS))
+    rng, classes = np.random.default_rng(seed), len(columns[0].first)
+    order = rng.permutation(len(codes))
+    label = before[order, 0]
+    rows = [order[label == c][: TRIED // classes] for c in range(classes)]
+    rows = rng.permutation(np.concatenate(rows))
+    # Each row is tried with one tree, or with several if there are few rows.
+    times = int(np.clip(TRIED // max(len(rows), 1), 1, len(forest.roots)))
+    trees = rng.integers(len(forest.roots), size=len(rows))[:, None] + np.arange(times)
+    rows, trees = np.repeat(rows, times), trees.reshape(-1) % len(forest.roots)
+    known = np.ascontiguousarray(before[rows])
+    raking = Raking(forest, own.first, {})
+    expected = raking.shares[forest.leaves(known, trees)]
+    groups = [groups_of(c.first, known[:, p]) for c, p in zip(columns, places, strict=True)]
+    found = groups_of(own.first, codes[rows])
+    fit = _Fit(expected, found, own.smoother, groups, [c.smoother for c in columns], 1 / times)
+    margins = fit.columns()
+    for _ in range(CYCLES):
+        for place in margins:
+            fit.update(place)
+    for place in sorted(margins):
+        rounded = np.maximum(fit.factors[place].round(DIGITS), 10.0**-DIGITS)
+        raking.margins[place] = rounded.astype(np.float32)
+    return raking
 
 
-def _groups(first: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The group of each code; shape of `codes`."""
-    return np.searchsorted(first, codes, side="right") - 1
+class _Fit:
+    """Factors under way.
+
+    Args:
+        expected: Shares of the groups in each row's leaf, times the factors so far; shape (rows,
+            groups).
+        found: The group of each row, shape (rows,).
+        smoother: See `Groups`.
+        groups: The group of each row in each of the columns before.
+        smoothers: The smoother of each of these columns.
+        weight: What a row counts.
+
+    Attributes:
+        factors: The factors of each column so far.
+    """
+
+    def __init__(
+        self,
+        expected: np.ndarray,
+        found: np.ndarray,
+        smoother: np.ndarray,
+        groups: list[np.ndarray],
+        smoothers: list[np.ndarray],
+        weight: float,
+    ) -> None:
+        self.expected, self.found, self.smoother = expected, found, smoother
+        self.groups, self.smoothers, self.weight = groups, smoothers, weight
+        self.factors: dict[int, np.ndarray] = {}
+
+    def update(self, place: int) -> None:
+        """Find the factors of a column anew, given those of the others."""
+        mine, own, groups = self.smoothers[place], self.smoother, self.groups[place]
+        old = self.factors.get(place, np.ones((len(mine), len(own))))
+        plain = self._counts(groups, len(mine)) / old
+        apart = (
+            self.weight
+            * np.bincount(groups * len(own) + self.found, minlength=plain.size).reshape(plain.shape)
+            - plain
+        )
+        chance = CHANCE * np.sqrt(mine**2 @ plain @ own**2)
+        plain, apart = mine @ plain @ own, mine @ apart @ own
+        sure = np.sign(apart) * np.maximum(np.abs(apart) - chance, 0)
+        new = 1 + sure / (plain + PRIOR)
+        self.expected *= (new / old).astype(np.float32)[groups]
+        self.expected /= self.expected.sum(axis=1, keepdims=True)
+        self.factors[place] = new
+
+    def columns(self) -> list[int]:
+        """The class, then the columns whose pairs of groups the leaves miss most."""
+        self.update(0)
+        chosen = [0]
+        sizes = [len(smoother) for smoother in self.smoothers]
+        if len(sizes) == 1:
+            return chosen
+        some = slice(CHOSEN)
+        groups = [group[some] for group in self.groups]
+        part = _Fit(
+            self.expected[some].copy(),
+            self.found[some],
+            self.smoother,
+            groups,
+            self.smoothers,
+            self.weight,
+        )
+        starts = np.cumsum([0, *sizes[1:]])
+        here = np.hstack([_one_hot(g, size) for g, size in zip(groups[1:], sizes[1:], strict=True)])
+        counts = here.T @ _one_hot(part.found, len(self.smoother))
+        for _ in range(min(MARGINS, len(sizes) - 1)):
+            expected = here.T @ part.expected
+            missed = (counts - expected) ** 2 / (expected + PRIOR / self.weight)
+            by_column = np.add.reduceat(missed.sum(axis=1), starts[:-1])
+            by_column[[place - 1 for place in chosen[1:]]] = -1
+            chosen.append(int(by_column.argmax()) + 1)
+            part.update(chosen[-1])
+        return chosen
+
+    def _counts(self, groups: np.ndarray, size: int) -> np.ndarray:
+        """How often rows are expected to have each pair of groups; shape (size, groups)."""
+        return self.weight * (_one_hot(groups, size).T @ self.expected)
+
+
+def _one_hot(groups: np.ndarray, size: int) -> np.ndarray:
+    """1 for the group of each row, 0 for the others; float32 of shape (rows, size)."""
+    found = np.zeros((len(groups), size), np.float32)
+    found[np.arange(len(groups)), groups] = 1
+    return found

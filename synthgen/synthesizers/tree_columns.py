@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import Forest
-from synthgen.synthesizers.raking import Raking
+from synthgen.synthesizers.raking import Raking, groups_of
 from synthgen.synthesizers.relations import Relation, comparable, own_values
 from synthgen.synthesizers.shifts import Shifts, from_log_scale, log_scale
 
@@ -26,27 +27,23 @@ class TreeColumn:
 
     Attributes:
         bins: The codes of its cells.
+        groups: First code of each group of its codes, by which later columns are raked; uint16.
         relation: Its exact relation to the columns before it.
         forest: The trees that predict its code. None for the class, and if other columns
             determine it.
         digits: The trees that predict its last digits. None if it has none.
         shifts: The shifts to an earlier column that its trees predict in the place of bins. None:
             they predict bins.
-        raking: The shares of its leaves for each class. None: they are the same for all classes.
+        raking: Factors of the shares of its leaves. None: they are drawn as they are.
     """
 
     bins: Bins
+    groups: np.ndarray
     relation: Relation
     forest: Forest | None
     digits: Forest | None
     shifts: Shifts | None = None
     raking: Raking | None = None
-
-    def of_class(self, code: int) -> TreeColumn:
-        """The column with the shares of its leaves as they are for the class with this code."""
-        if self.forest is None or self.raking is None:
-            return self
-        return replace(self, forest=self.raking.of_class(self.forest, code))
 
 
 def draw_block(
@@ -68,12 +65,14 @@ def draw_block(
     codes = np.empty((rows, places[-1] + 2), np.uint16)
     label = int(columns[0].bins.encode(np.array([position]))[0])
     codes[:, 0] = label
-    columns = [column.of_class(label) for column in columns]
+    groups = np.empty((len(columns), rows), np.intp)
+    groups[0] = label
     cells = [(np.full(rows, position), np.zeros(rows, bool))]
     for j, column in enumerate(columns[1:], start=1):
         uniform = rng.random((2 if column.digits is None else 3, BLOCK))[:, :rows]
-        values, gone, own = _drawn(columns[: j + 1], places, codes, cells, uniform)
+        values, gone, own = _drawn(columns[: j + 1], places, codes, groups, cells, uniform)
         codes[:, places[j]] = own
+        groups[j] = groups_of(column.groups, own)
         if column.digits is not None:
             codes[:, places[j] + 1] = np.where(gone, MISSING, column.bins.zeros(values))
         cells.append((values, gone))
@@ -90,6 +89,7 @@ def _drawn(
     columns: Sequence[TreeColumn],
     places: list[int],
     codes: np.ndarray,
+    groups: np.ndarray,
     cells: list[Cells],
     uniform: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -108,7 +108,7 @@ def _drawn(
     assert column.forest is not None
     floor, ceiling = _limits(before, relation, cells, bins)
     refused = [_refused(before[k], cells[k], bins, floor, ceiling) for k in relation.same]
-    own = _codes(column, codes, uniform, cells, refused)
+    own = _codes(column, codes, groups, uniform, cells, refused)
     gone = own == MISSING
     copied = own.astype(np.int64) - bins.width
     is_shift = (copied >= len(relation.same)) & ~gone
@@ -150,6 +150,7 @@ def _refused(
 def _codes(
     column: TreeColumn,
     codes: np.ndarray,
+    groups: np.ndarray,
     uniform: np.ndarray,
     cells: list[Cells],
     refused: list[np.ndarray],
@@ -162,6 +163,7 @@ def _codes(
     Args:
         column: The column.
         codes: Codes of the columns before it, shape (rows, columns).
+        groups: Groups of these codes without last digits, shape (columns, rows); the class first.
         uniform: Uniform random numbers, shape (2, rows).
         cells: Cells of the columns before it.
         refused: For each column that it copies, which rows cannot; shape (rows,).
@@ -170,7 +172,8 @@ def _codes(
     assert forest is not None
     width, first = bins.width, bins.width + len(refused)
     every = np.arange(MISSING + 1)
-    own = forest.draw(codes, uniform[0], None if bins.exact.all() else ~bins.exact)
+    choose = None if column.raking is None else partial(column.raking.draw, groups)
+    own = forest.draw(codes, uniform[0], None if bins.exact.all() else ~bins.exact, choose)
     lost = np.zeros(len(own), dtype=bool)
     for i, here in enumerate(refused):
         lost |= (own == width + i) & here

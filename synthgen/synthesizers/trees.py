@@ -23,7 +23,7 @@ from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.digits import learn_digits
 from synthgen.synthesizers.forest import MOST_LEVELS, MOST_VALUES, Forest, grow
 from synthgen.synthesizers.order import drawing_order
-from synthgen.synthesizers.raking import Raking, rake
+from synthgen.synthesizers.raking import Groups, Raking, rake
 from synthgen.synthesizers.relations import Relation, copied, find_relations
 from synthgen.synthesizers.shifts import Shifts, find_shifts
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
@@ -296,6 +296,9 @@ def _grown(
     Several columns are trained at once: scikit-learn fits a tree without the GIL.
     """
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
+    groups = [Groups.of_class(parts[0].width)]
+    groups += [Groups.of(codes[:, j], numbers=bins.is_number) for j, bins in enumerate(parts)][1:]
+    places: list[int] = []
     started: list[tuple[Future[_Trees] | None, Forest | None]] = []
     progress.start("growing trees, column by column", total=len(parts))
     pool = ThreadPoolExecutor(usable_cores())
@@ -310,8 +313,10 @@ def _grown(
                 most = MOST_VALUES if bins.is_number else MOST_LEVELS
                 ranked = None if bins.width <= most else codes[:, j]
                 known = parts[: j + 1], cells[: j + 1], features[:, :width], own, ranked
-                more = len(relation.same), weights, settings, child_seed(seed, j)
+                raked = places.copy(), groups[:j]
+                more = len(relation.same), weights, raked, settings, child_seed(seed, j)
                 forest = pool.submit(_trees_of, *known, *more)
+            places.append(width)
             features[:, width] = codes[:, j]
             width += 1
             if forest is not None and bins.rounded:
@@ -325,7 +330,8 @@ def _grown(
         found: list[TreeColumn] = []
         for j, (forest, digits) in enumerate(started):
             grown, shifts, raking = (None, None, None) if forest is None else forest.result()
-            found.append(TreeColumn(parts[j], relations[j], grown, digits, shifts, raking))
+            learned = grown, digits, shifts, raking
+            found.append(TreeColumn(parts[j], groups[j].first, relations[j], *learned))
             progress.update(j + 1)
         return found
     finally:
@@ -340,6 +346,7 @@ def _trees_of(
     ranked: np.ndarray | None,
     copies: int,
     weights: np.ndarray | None,
+    raked: tuple[list[int], list[Groups]],
     settings: dict[str, Any],
     seed: np.random.SeedSequence,
 ) -> _Trees:
@@ -355,8 +362,9 @@ def _trees_of(
             own, ranks, shifts = trial.codes, trial.ranks, trial.shifts
         trial = None
     forest = grow(before, own, ranks, weights, **settings, seed=seed)
+    groups = Groups.of(own, numbers=parts[-1].is_number)
     chosen = int(child_seed(seed, RAKING).generate_state(1)[0])
-    return forest, shifts, rake(forest, before, own, parts[0].width, chosen)
+    return forest, shifts, rake(forest, before, own, groups, *raked, chosen)
 
 
 def _encoded(

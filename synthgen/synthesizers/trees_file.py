@@ -14,7 +14,7 @@ from synthgen.encoding.encoder import Encoder
 from synthgen.errors import ModelFileError
 from synthgen.synthesizers.bins import LARGEST_STEP, MOST_CODES, MOST_ZEROS, Bins
 from synthgen.synthesizers.forest import Forest
-from synthgen.synthesizers.raking import Raking
+from synthgen.synthesizers.raking import Raking, check_groups
 from synthgen.synthesizers.relations import Relation
 from synthgen.synthesizers.shifts import Shifts
 from synthgen.synthesizers.tree_columns import TreeColumn
@@ -114,6 +114,8 @@ def write_trees(
             tensors[f"{i}/shifts/edges"] = part.shifts.edges
         if part.raking is not None:
             tensors |= {f"{i}/raking/{k}": v for k, v in part.raking.state().items()}
+        if len(part.groups) > 1:
+            tensors[f"{i}/groups"] = part.groups
         entries.append(entry)
     more = {
         "columns": [c.to_json() for c in stored.columns],
@@ -167,18 +169,21 @@ def read_trees(
                     raise ValueError(f"{width} codes")
             forest = Forest.from_state(under(found, f"{i}/trees/"), place, width)
             if factors := under(found, f"{i}/raking/"):  # an older file has none
-                raking = Raking.from_state(factors, parts[0].bins.width)
+                groups = [len(part.groups) for part in parts]
+                raking = Raking.from_state(factors, forest, groups)
         if shifts is None and ("shifts" in entry or under(found, f"{i}/shifts/")):
             raise ValueError("shifts of a column that trees do not predict")
         if raking is None and under(found, f"{i}/raking/"):
             raise ValueError("factors of a column that trees do not predict")
+        first = found.get(f"{i}/groups", np.zeros(1, np.uint16))  # one group, or an older file
+        check_groups(first)
         place += 1
         if last := under(found, f"{i}/digits/"):
             if forest is None or not bins.rounded:
                 raise ValueError("last digits of a column that has none")
             digits = Forest.from_state(last, place, MOST_ZEROS + 1)
             place += 1
-        parts.append(TreeColumn(bins, relation, forest, digits, shifts, raking))
+        parts.append(TreeColumn(bins, first, relation, forest, digits, shifts, raking))
     if unknown := set(tensors) - used:
         raise ValueError(f"an unknown array {min(unknown)!r}")
     return Storable(columns, target, header["coarsened"]), learned, parts

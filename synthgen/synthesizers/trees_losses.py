@@ -9,6 +9,7 @@ import pandas as pd
 
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import SHARE_UNITS, Forest
+from synthgen.synthesizers.raking import Raking, groups_of
 from synthgen.synthesizers.relations import copied
 from synthgen.synthesizers.shifts import differences
 from synthgen.synthesizers.tree_columns import TreeColumn
@@ -33,21 +34,28 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
         frame: The rows, with the columns of `parts`.
 
     Returns:
-        Shape (rows, 3 + 4 * columns). First the relative loss. Then the sums, over all columns, of
-        the negative log-likelihoods and of the shares of trees whose leaf does not hold the cell's
-        code. Then the log-likelihoods of each column and its last digits, then their shares. 0
-        without trees.
+        Shape (rows, 4 + 4 * columns). First the relative loss, then the negative logarithms of the
+        factors by which the shares of the row's codes are raked. Then the sums, over all columns,
+        of the negative log-likelihoods and of the shares of trees whose leaf does not hold the
+        cell's code. Then the log-likelihoods of each column and its last digits, then their shares.
+        0 without trees.
     """
     cells: list[tuple[np.ndarray, np.ndarray]] = []
     known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # predictors of the trees
+    groups = np.empty((len(parts), len(frame)), np.intp)
     width = 0
     each = np.zeros((len(frame), 2, len(parts), 2))
-    relative = np.zeros(len(frame))
+    relative, factors = np.zeros((2, len(frame)))
 
-    def score(forest: Forest, own: np.ndarray, place: tuple[int, int]) -> None:
+    def score(
+        forest: Forest, raking: Raking | None, own: np.ndarray, place: tuple[int, int]
+    ) -> None:
         shares = forest.shares_of(known[:, :width], own)
         others = _shares_of_others(forest, known[:, :width], own)
         relative[:] -= np.nansum((shares - others) / (others + LEAST_SHARE), axis=0)
+        if raking is not None:
+            factors[:] -= np.log(raking.factors_of(groups, own))
+            shares = raking.shares_of(known[:, :width], groups, own)
         each[:, 0, *place] = -np.log(np.maximum(shares.mean(0), UNSEEN_SHARE))
         each[:, 1, *place] = (shares == 0).mean(0)
 
@@ -67,15 +75,18 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
                 found = differences(part.shifts.by, before, cells)
                 first = bins.width + len(relation.same)
                 of_leaf = part.shifts.replace_bins(of_leaf, first, ~bins.exact, found)
-            score(part.forest, of_leaf, (j, 0))
+            score(part.forest, part.raking, of_leaf, (j, 0))
         known[:, width] = own
+        groups[j] = groups_of(part.groups, own)
         width += 1
         if part.digits is not None:
             zeros = np.where(gone, MISSING, bins.zeros(values))
-            score(part.digits, zeros, (j, 1))
+            score(part.digits, None, zeros, (j, 1))
             known[:, width] = zeros
             width += 1
-    return np.hstack([relative[:, None], each.sum((2, 3)), each.reshape(len(frame), -1)])
+    return np.hstack(
+        [relative[:, None], factors[:, None], each.sum((2, 3)), each.reshape(len(frame), -1)]
+    )
 
 
 def _shares_of_others(forest: Forest, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
