@@ -31,7 +31,7 @@ class Shares:
 
     Attributes:
         starts: int64 of shape (segments + 1,), ascending from 0.
-        weights: uint16 of shape (items,), positive; float64 where they are raked to a class.
+        weights: uint16 of shape (items,), positive.
 
     Example:
         >>> shares = Shares(np.array([0, 2, 3]), np.array([1, 3, 1], np.uint16))

@@ -104,7 +104,7 @@ class Forest:
             uniform: Uniform random numbers from 0 to 1, shape (rows,).
             is_bin: Whether a code is a bin, shape (codes,). A drawn bin may be replaced by one that
                 lies between it and the next code of the leaf, at most halfway. None: never.
-            choose: Draws an item of each leaf. None: by the shares of the leaf.
+            choose: Draws an item of each leaf. None: by the leaf's shares.
         """
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)

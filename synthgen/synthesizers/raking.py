@@ -1,4 +1,4 @@
-"""Shares of leaves that are raked: a column depends on earlier ones also where no split says so."""
+"""Raking: factors of the shares of leaves that restore relations which no split captures."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 from synthgen.synthesizers.bins import MISSING
 from synthgen.synthesizers.forest import Forest
 
-# A column is raked to the class and to at most MARGINS columns before it, which are chosen on
-# CHOSEN rows. Codes form about GROUPS groups.
-MARGINS, GROUPS, CHOSEN = 12, 16, 5_000
-# Factors are learned from about TRIED rows, as many of each class, in CYCLES cycles. A few rows say
-# little, and what they say by chance tells of them: so factors are learned as if PRIOR more rows of
-# each pair of groups were as expected, and only from what lies beyond CHANCE standard deviations.
+# A column is raked to the class and to at most MARGINS earlier columns. These are chosen by CHOSEN
+# pairs of a row and a tree, from the LIKELY columns that miss most at first. The codes of a column
+# form about GROUPS groups.
+MARGINS, LIKELY, CHOSEN, GROUPS = 12, 36, 5_000, 16
+# Factors are learned from at most TRIED rows in CYCLES cycles; each class gives at most its equal
+# part. To keep chance out of the factors, PRIOR expected rows are added to each pair of groups, and
+# a difference counts only by what exceeds CHANCE standard deviations.
 TRIED, CYCLES, PRIOR, CHANCE = 40_000, 4, 20, 0.5
-# Factors are rounded to DIGITS. With the prior, none is as large as FAR.
-DIGITS, FAR = 2, 10_000.0
+# Factors are rounded to DIGITS, and at least LEAST. With the prior, none is as large as FAR.
+DIGITS, LEAST, FAR = 2, 0.01, 10_000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +29,14 @@ class Raking:
 
     A leaf of a hundred rows says little about a rare class, or about a column by which no tree
     splits. Raking (Deming & Stephan 1940, "On a Least Squares Adjustment of a Sampled Frequency
-    Table When the Expected Marginal Totals are Known") adds what the leaves miss. For each group of
-    codes of an earlier column, the shares of each group of codes are multiplied by how often
-    training rows have both groups, divided by how often their leaves would give them both.
+    Table When the Expected Marginal Totals are Known") adds what the leaves miss. The codes of this
+    column and of an earlier one form groups. For each pair of groups, the shares are multiplied by
+    how often training rows have both, divided by how often their leaves would give them both.
 
     Attributes:
         forest: The trees.
         first: First code of each group, uint16 of shape (groups,), ascending from 0.
-        margins: For the position of each earlier column, 0 for the class, the factors: float32 of
+        margins: For each earlier column by its number, 0 for the class, the factors: float32 of
             shape (groups of that column, groups), positive.
     """
 
@@ -64,7 +65,7 @@ class Raking:
         group = (ends[:-1] <= point).sum(axis=0, dtype=np.uint16).astype(np.intp)
         rows = np.arange(len(leaves))
         own = weights[rows, group]
-        lost = own <= 0  # by rounding
+        lost = own <= 0  # float32 rounding can point past the last group that has weight
         if lost.any():
             group[lost] = weights[lost].argmax(axis=1)
             own = weights[rows, group]
@@ -93,16 +94,17 @@ class Raking:
     def factors_of(self, before: np.ndarray, own: np.ndarray) -> np.ndarray:
         """The product of the factors of each row's code, shape (rows,); see `shares_of`."""
         group, found = groups_of(self.first, own), np.ones(len(own))
-        for place, factors in self.margins.items():
-            found *= factors[before[place], group]
+        for column, factors in self.margins.items():
+            found *= factors[before[column], group]
         return found
 
     def _weights(self, before: np.ndarray, leaves: np.ndarray) -> np.ndarray:
         """The share of each group in each row's leaf, times the factors; shape (rows, groups)."""
         weights = self.shares.take(leaves, axis=0)
         step = np.empty_like(weights)
-        for place, factors in self.margins.items():
-            weights *= factors.take(before[place], axis=0, out=step, mode="clip")
+        for column, factors in self.margins.items():
+            # With `out`, any other mode makes a copy first.
+            weights *= factors.take(before[column], axis=0, out=step, mode="clip")
         return weights
 
     @cached_property
@@ -114,7 +116,7 @@ class Raking:
         keys = np.repeat(leaves, np.diff(starts)) * 2**16 + self.forest.codes
         inner = np.searchsorted(keys, (leaves[:, None] * 2**16 + self.first[1:]).reshape(-1))
         inner = inner.reshape(len(leaves), len(self.first) - 1)
-        return np.hstack([starts[:-1, None], inner, starts[1:, None]])
+        return np.hstack([starts[:-1, None], inner, starts[1:, None]]).astype(np.int32)
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -124,7 +126,7 @@ class Raking:
         return (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"first": self.first} | {str(place): f for place, f in self.margins.items()}
+        return {"first": self.first} | {str(column): f for column, f in self.margins.items()}
 
     @classmethod
     def from_state(
@@ -142,14 +144,18 @@ class Raking:
         """
         first = arrays["first"]
         check_groups(first)
-        margins = {int(name): factors for name, factors in arrays.items() if name != "first"}
-        for place, factors in margins.items():
-            if not 0 <= place < len(groups):
-                raise ValueError(f"factors of column {place}")
-            if factors.dtype != np.float32 or factors.shape != (groups[place], len(first)):
+        margins = {int(name): factors for name, factors in arrays.items() if name.isdigit()}
+        if "factors" in arrays:  # an older file, raked to the class alone
+            margins[0] = arrays["factors"].astype(np.float32)
+        if len(margins) != len(arrays) - 1 or len(margins) > MARGINS + 1:
+            raise ValueError(f"factors {sorted(arrays)}")
+        for column, factors in margins.items():
+            if column >= len(groups):
+                raise ValueError(f"factors of column {column}")
+            if factors.dtype != np.float32 or factors.shape != (groups[column], len(first)):
                 raise ValueError(f"factors are {factors.dtype} of shape {factors.shape}")
-            if not ((factors > 0) & (factors < FAR)).all():
-                raise ValueError("factors that are not positive, or too large")
+            if not ((factors >= np.float32(LEAST)) & (factors < FAR)).all():
+                raise ValueError("factors that are too small or too large")
         return cls(forest, first, dict(sorted(margins.items())))
 
 
@@ -159,24 +165,30 @@ class Groups:
 
     Attributes:
         first: First code of each group, uint16 of shape (groups,), ascending from 0.
-        smoother: What a group gets of the counts of each: a quarter of a neighbour, if the column
-            holds numbers and both have several codes; shape (groups, groups).
+        smoother: Weights by which neighbouring groups share their counts: a quarter, if the column
+            holds numbers and both groups have several codes; shape (groups, groups).
     """
 
     first: np.ndarray
     smoother: np.ndarray
 
     @classmethod
-    def of(cls, codes: np.ndarray, *, numbers: bool) -> Groups:
-        """About `GROUPS` groups with equally many rows."""
+    def of(cls, codes: np.ndarray, width: int, *, numbers: bool) -> Groups:
+        """About `GROUPS` groups with equally many rows.
+
+        Codes below `width`, others (copies and shifts) and missing cells share no group.
+        """
         counts = np.bincount(codes, minlength=MISSING + 1)
         places = GROUPS * (np.cumsum(counts) - counts / 2) // len(codes)
         shown = np.flatnonzero(counts)
-        starts = np.flatnonzero(np.insert(np.diff(places[shown]) > 0, 0, True))
+        kinds = np.searchsorted([width, MISSING], shown, side="right")
+        new = (np.diff(places[shown]) > 0) | (np.diff(kinds) > 0)
+        starts = np.flatnonzero(np.insert(new, 0, True))
         first = shown[starts].astype(np.uint16)
         first[0] = 0
         several = np.diff(np.append(starts, len(shown))) > 1
-        shared = np.where(several[1:] & several[:-1] & numbers, 0.25, 0)
+        alike = several[1:] & several[:-1] & (np.diff(kinds[starts]) == 0) & numbers
+        shared = np.where(alike, 0.25, 0)
         aside = np.diag(shared, 1) + np.diag(shared, -1)
         return cls(first, aside + np.diag(1 - aside.sum(axis=1)))
 
@@ -230,19 +242,20 @@ def rake(
     trees = rng.integers(len(forest.roots), size=len(rows))[:, None] + np.arange(times)
     rows, trees = np.repeat(rows, times), trees.reshape(-1) % len(forest.roots)
     known = np.ascontiguousarray(before[rows])
-    raking = Raking(forest, own.first, {})
-    expected = raking.shares[forest.leaves(known, trees)]
+    expected = Raking(forest, own.first, {}).shares[forest.leaves(known, trees)]
     groups = [groups_of(c.first, known[:, p]) for c, p in zip(columns, places, strict=True)]
     found = groups_of(own.first, codes[rows])
     fit = _Fit(expected, found, own.smoother, groups, [c.smoother for c in columns], 1 / times)
-    margins = fit.columns()
+    fit.update(0)
+    chosen = [0, *fit.most_missed()]
     for _ in range(CYCLES):
-        for place in margins:
-            fit.update(place)
-    for place in sorted(margins):
-        rounded = np.maximum(fit.factors[place].round(DIGITS), 10.0**-DIGITS)
-        raking.margins[place] = rounded.astype(np.float32)
-    return raking
+        for column in chosen:
+            fit.update(column)
+    margins = {
+        column: np.maximum(fit.factors[column].round(DIGITS), LEAST).astype(np.float32)
+        for column in sorted(chosen)
+    }
+    return Raking(forest, own.first, margins)
 
 
 class _Fit:
@@ -255,7 +268,7 @@ class _Fit:
         smoother: See `Groups`.
         groups: The group of each row in each of the columns before.
         smoothers: The smoother of each of these columns.
-        weight: What a row counts.
+        weight: What each row counts.
 
     Attributes:
         factors: The factors of each column so far.
@@ -273,57 +286,48 @@ class _Fit:
         self.expected, self.found, self.smoother = expected, found, smoother
         self.groups, self.smoothers, self.weight = groups, smoothers, weight
         self.factors: dict[int, np.ndarray] = {}
+        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def update(self, place: int) -> None:
+    def update(self, column: int) -> None:
         """Find the factors of a column anew, given those of the others."""
-        mine, own, groups = self.smoothers[place], self.smoother, self.groups[place]
-        old = self.factors.get(place, np.ones((len(mine), len(own))))
-        plain = self._counts(groups, len(mine)) / old
-        apart = (
-            self.weight
-            * np.bincount(groups * len(own) + self.found, minlength=plain.size).reshape(plain.shape)
-            - plain
-        )
-        chance = CHANCE * np.sqrt(mine**2 @ plain @ own**2)
+        mine, own = self.smoothers[column], self.smoother
+        old = self.factors.get(column, np.ones((len(mine), len(own))))
+        found, expected = self._pairs(column)
+        plain = expected / old
+        apart, chance = found - plain, CHANCE * np.sqrt(mine**2 @ plain @ own**2)
         plain, apart = mine @ plain @ own, mine @ apart @ own
         sure = np.sign(apart) * np.maximum(np.abs(apart) - chance, 0)
         new = 1 + sure / (plain + PRIOR)
-        self.expected *= (new / old).astype(np.float32)[groups]
+        self.expected *= (new / old).astype(np.float32)[self.groups[column]]
         self.expected /= self.expected.sum(axis=1, keepdims=True)
-        self.factors[place] = new
+        self.factors[column] = new
 
-    def columns(self) -> list[int]:
-        """The class, then the columns whose pairs of groups the leaves miss most."""
-        self.update(0)
-        chosen = [0]
-        sizes = [len(smoother) for smoother in self.smoothers]
-        if len(sizes) == 1:
-            return chosen
+    def most_missed(self) -> list[int]:
+        """The earlier columns whose pairs of groups the leaves miss most, given those before."""
         some = slice(CHOSEN)
         groups = [group[some] for group in self.groups]
-        part = _Fit(
-            self.expected[some].copy(),
-            self.found[some],
-            self.smoother,
-            groups,
-            self.smoothers,
-            self.weight,
-        )
-        starts = np.cumsum([0, *sizes[1:]])
-        here = np.hstack([_one_hot(g, size) for g, size in zip(groups[1:], sizes[1:], strict=True)])
-        counts = here.T @ _one_hot(part.found, len(self.smoother))
-        for _ in range(min(MARGINS, len(sizes) - 1)):
-            expected = here.T @ part.expected
-            missed = (counts - expected) ** 2 / (expected + PRIOR / self.weight)
-            by_column = np.add.reduceat(missed.sum(axis=1), starts[:-1])
-            by_column[[place - 1 for place in chosen[1:]]] = -1
-            chosen.append(int(by_column.argmax()) + 1)
+        expected, found = self.expected[some].copy(), self.found[some]
+        part = _Fit(expected, found, self.smoother, groups, self.smoothers, self.weight)
+        left = sorted(range(1, len(groups)), key=part._missed, reverse=True)[:LIKELY]
+        chosen: list[int] = []
+        while left and len(chosen) < MARGINS:
+            chosen.append(max(left, key=part._missed))
+            left.remove(chosen[-1])
             part.update(chosen[-1])
         return chosen
 
-    def _counts(self, groups: np.ndarray, size: int) -> np.ndarray:
-        """How often rows are expected to have each pair of groups; shape (size, groups)."""
-        return self.weight * (_one_hot(groups, size).T @ self.expected)
+    def _missed(self, column: int) -> float:
+        found, expected = self._pairs(column)
+        return float(((found - expected) ** 2 / (expected + PRIOR)).sum())
+
+    def _pairs(self, column: int) -> tuple[np.ndarray, np.ndarray]:
+        """How many rows have each pair of groups, and how many are expected to have it."""
+        if column not in self._known:
+            here = _one_hot(self.groups[column], len(self.smoothers[column])).T
+            found = self.weight * (here @ _one_hot(self.found, len(self.smoother)))
+            self._known[column] = here, found
+        here, found = self._known[column]
+        return found, self.weight * (here @ self.expected)
 
 
 def _one_hot(groups: np.ndarray, size: int) -> np.ndarray:

@@ -34,7 +34,7 @@ class TreeColumn:
         digits: The trees that predict its last digits. None if it has none.
         shifts: The shifts to an earlier column that its trees predict in the place of bins. None:
             they predict bins.
-        raking: Factors of the shares of its leaves. None: they are drawn as they are.
+        raking: Factors of the shares of its leaves. None: the shares are used as they are.
     """
 
     bins: Bins
@@ -158,7 +158,7 @@ def _codes(
     """Draw codes from the leaves; other ones in the place of those that a row cannot have.
 
     A copy that is refused gives way to a code that is no copy, and a shift to a missing cell to a
-    bin.
+    bin. Codes drawn again are not raked.
 
     Args:
         column: The column.

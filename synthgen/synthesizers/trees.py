@@ -49,7 +49,7 @@ MIN_ROWS, CLASS_LEAVES = 10, 1.5
 TRIAL, RAKING = 2**20, 2**20 + 1
 
 
-# The trees of a column, the shifts that they predict if they do, and the shares for each class.
+# The trees of a column, the shifts that they predict if they do, and the factors of their shares.
 _Trees = tuple[Forest, Shifts | None, Raking]
 
 
@@ -64,8 +64,9 @@ class SequentialTrees(Synthesizer):
     left, unless an exact relation requires another order. For each column, trees are trained on the
     rows of all classes to predict it from the class and the columns before it. To generate a row,
     the class is set to the requested one; then each cell is drawn from the leaf that the row falls
-    into with shares that are raked toward those of the class (Deming & Stephan 1940). If other
-    columns predict with how many decimals a number is written, the decimals are drawn the same way.
+    into. The shares of the leaves are raked to the class and to earlier columns (Deming & Stephan
+    1940), so that a column also depends on those by which its trees do not split. If other columns
+    predict with how many decimals a number is written, the decimals are drawn the same way.
     Exact relations between columns (a sum, a copy, an order, a level that determines another) are
     found in the training rows and hold in every new row. A number that is close to an earlier one
     is drawn as a ratio to it, if that predicts held-out rows better.
@@ -297,7 +298,8 @@ def _grown(
     """
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
     groups = [Groups.of_class(parts[0].width)]
-    groups += [Groups.of(codes[:, j], numbers=bins.is_number) for j, bins in enumerate(parts)][1:]
+    for j, bins in enumerate(parts[1:], start=1):
+        groups.append(Groups.of(codes[:, j], bins.width, numbers=bins.is_number))
     places: list[int] = []
     started: list[tuple[Future[_Trees] | None, Forest | None]] = []
     progress.start("growing trees, column by column", total=len(parts))
@@ -362,7 +364,7 @@ def _trees_of(
             own, ranks, shifts = trial.codes, trial.ranks, trial.shifts
         trial = None
     forest = grow(before, own, ranks, weights, **settings, seed=seed)
-    groups = Groups.of(own, numbers=parts[-1].is_number)
+    groups = Groups.of(own, parts[-1].width, numbers=parts[-1].is_number)
     chosen = int(child_seed(seed, RAKING).generate_state(1)[0])
     return forest, shifts, rake(forest, before, own, groups, *raked, chosen)
 

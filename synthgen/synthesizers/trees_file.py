@@ -114,7 +114,7 @@ def write_trees(
             tensors[f"{i}/shifts/edges"] = part.shifts.edges
         if part.raking is not None:
             tensors |= {f"{i}/raking/{k}": v for k, v in part.raking.state().items()}
-        if len(part.groups) > 1:
+        if i and len(part.groups) > 1:
             tensors[f"{i}/groups"] = part.groups
         entries.append(entry)
     more = {
@@ -175,7 +175,8 @@ def read_trees(
             raise ValueError("shifts of a column that trees do not predict")
         if raking is None and under(found, f"{i}/raking/"):
             raise ValueError("factors of a column that trees do not predict")
-        first = found.get(f"{i}/groups", np.zeros(1, np.uint16))  # one group, or an older file
+        default = np.arange(1 if i else bins.width, dtype=np.uint16)  # each class is a group
+        first = found.get(f"{i}/groups", default)
         check_groups(first)
         place += 1
         if last := under(found, f"{i}/digits/"):

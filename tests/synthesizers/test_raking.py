@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from synthgen.errors import ModelFileError
-from synthgen.synthesizers.bins import Shares
+from synthgen.synthesizers.bins import MISSING, Shares
 from synthgen.synthesizers.forest import Forest, grow
 from synthgen.synthesizers.raking import PRIOR, Groups, Raking, rake
 from synthgen.synthesizers.trees import SequentialTrees
@@ -81,7 +81,7 @@ def test_factors_are_about_one_where_nothing_tells() -> None:
 def test_a_small_class_moves_factors_little() -> None:
     """One leaf of all rows; each of the 40 rows of a class has a code that no other row has."""
     codes = (np.arange(4000) < 40).astype(np.uint16)
-    seed, groups = np.random.SeedSequence(0), Groups.of(codes, numbers=False)
+    seed, groups = np.random.SeedSequence(0), Groups.of(codes, 100, numbers=False)
     forest = grow(codes[:, None], codes, None, trees=1, min_leaf=4000, seed=seed)
     raking = rake(forest, codes[:, None], codes, groups, [0], [Groups.of_class(2)], 0)
     assert (raking.first == [0, 1]).all()
@@ -149,7 +149,7 @@ def test_raked_shares_of_codes() -> None:
 def test_only_groups_of_several_codes_of_a_number_are_smoothed() -> None:
     """Half of the rows hold the value 50, which does not mix with its neighbours."""
     codes = np.concatenate([np.repeat(np.arange(100), 10), np.full(1000, 50)]).astype(np.uint16)
-    groups = Groups.of(codes, numbers=True)
+    groups = Groups.of(codes, 100, numbers=True)
     smoother, spike = groups.smoother, int(np.searchsorted(groups.first, 50, side="right") - 1)
     assert groups.first[0] == 0
     assert (np.diff(groups.first.astype(int)) > 0).all()
@@ -157,7 +157,15 @@ def test_only_groups_of_several_codes_of_a_number_are_smoothed() -> None:
     assert smoother.sum(axis=1) == pytest.approx(1)
     assert smoother[spike, spike] == 1
     assert smoother[0, 1] == 0.25
-    assert (Groups.of(codes, numbers=False).smoother == np.eye(len(groups.first))).all()
+    assert (Groups.of(codes, 100, numbers=False).smoother == np.eye(len(groups.first))).all()
+
+
+def test_missing_cells_and_shifts_share_no_group_with_values() -> None:
+    few = np.concatenate([np.full(30, 120), np.full(20, 125), np.full(40, MISSING)])
+    codes = np.concatenate([np.repeat(np.arange(100), 30), few]).astype(np.uint16)
+    groups = Groups.of(codes, 100, numbers=True)
+    assert groups.first[-2:].tolist() == [120, MISSING]
+    assert groups.smoother[-1, -1] == groups.smoother[-2, -2] == groups.smoother[-3, -3] + 0.25 == 1
 
 
 def test_a_file_keeps_factors_and_refuses_impossible_ones(tmp_path: Path) -> None:
@@ -174,10 +182,16 @@ def test_a_file_keeps_factors_and_refuses_impossible_ones(tmp_path: Path) -> Non
         write_model(path, header, arrays | {name: wrong})
         with pytest.raises(ModelFileError):
             SequentialTrees.load(path)
+    first = name.removesuffix("raking/0")
+    older = {k: v for k, v in arrays.items() if not k.startswith(f"{first}raking/")}
+    older[f"{first}raking/first"] = arrays[f"{first}raking/first"]
+    older[f"{first}raking/factors"] = arrays[name].astype(np.float64)  # to the class alone
+    write_model(path, header, older)
+    assert SequentialTrees.load(path).sample(5, label=True).shape == (5, 5)
     later = name.removesuffix("0") + "9"  # factors of a column that is not before this one
     for more in (
         {later: arrays[name]},
-        {name.partition("/")[0] + "/groups": np.ones(3, np.uint16)},
+        {f"{first}groups": np.ones(3, np.uint16)},
     ):
         write_model(path, header, arrays | more)
         with pytest.raises(ModelFileError):
