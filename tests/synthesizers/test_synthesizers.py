@@ -63,11 +63,9 @@ MAKERS: dict[str, Make] = {f.__name__: f for f in (*NETWORKS, bootstrap, trees)}
 
 # Learning a distribution within a bound is asked of the default scope: with all rows to learn as
 # well, a class takes many more steps (evaluation/scope.md says how many rows of it come out
-# wrong). TabFlow takes fewer, and is asked in test_flow.py; CTGAN takes more, and is asked below.
-NOT_ASKED = {
-    (make, check_learns_a_known_distribution)
-    for make in (ctgan, ctgan_all, tvae_adapt, tabflow, tabflow_adapt)
-}
+# wrong). TabFlow takes fewer, and is asked in test_flow.py; TVAE and CTGAN take more, and are asked
+# below.
+NOT_ASKED = {(make, check_learns_a_known_distribution) for make in NETWORKS}
 CASES = [
     pytest.param(make, check, id=f"{name}-{check.__name__.removeprefix('check_')}")
     for name, make in MAKERS.items()
@@ -87,8 +85,10 @@ def test_contract_is_asked_of_every_synthesizer_of_the_package():
     assert asked == set(HOMES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("make", "steps"), [(ctgan, 2000), (tvae_adapt, 2500)])
+# With 1,000 steps TVAE misses the bounds with two seeds of ten; which, depends on the processor.
+@pytest.mark.parametrize(
+    ("make", "steps"), [(tvae, 2000), pytest.param(ctgan, 2000, marks=pytest.mark.slow)]
+)
 def test_with_more_steps_these_learn_the_class_too(make: Make, steps: int) -> None:
     check_learns_a_known_distribution(make, steps=steps)
 
