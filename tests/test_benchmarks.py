@@ -127,8 +127,10 @@ def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
 def test_peers_get_no_missing_cell_and_their_rows_get_them_back(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(EVALUATION))
     peers, run = importlib.import_module("peers"), benchmark("peers/run")
-    some = {"dose": [0.25, None, 1.5], "age": [31, 7, 55], "town": ["Ulm", None, "Bonn"]}
-    frame = pd.DataFrame({**some, "target": ["a", "b", "a"]})
+    town = pd.Series(["Ulm", None, "Bonn"], dtype=object)  # as it is handed back, with pandas 3 too
+    target = pd.Series(["a", "b", "a"], dtype=object)
+    some = {"dose": [0.25, None, 1.5], "age": [31, 7, 55], "town": town, "target": target}
+    frame = pd.DataFrame(some)
     filled = run.filled(frame)
     assert filled["dose"].tolist() == [0.25, 0.875, 1.5]
     assert not filled.isna().any(axis=None)
