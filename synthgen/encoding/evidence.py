@@ -7,6 +7,8 @@ it with a probability below exp(-`CHANCE`).
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 # Rows that are tested first, because most rules fail there, and the fewest rows that are tested.
@@ -16,6 +18,8 @@ ROWS_PER_VALUE = 20  # one column decides another only with this many rows per v
 # Numbers of digits with which weights are tried; a column that contributes less than this share of
 # the standard deviation is noise.
 DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
+# A date is another one plus a span if both agree to this share of its unit: a rounded span is none.
+EXACT = 0.02
 GREATEST = 1e100  # the squares of larger numbers could overflow
 
 
@@ -107,12 +111,17 @@ def weighted_sum(
         return None
     chosen = X[:, inputs]
     unit = rounding(unit, cents[inputs])
-    for digits in DIGITS:
-        tried = np.array([float(f"{w:.{digits}g}") for w in weights])
+    for digits, is_divisor in product(DIGITS, (False, True)):
+        tried = np.array([_rounded(w, digits, is_divisor) for w in weights])
         constant = float(f"{np.median(wanted - chosen @ tried):.{digits + 3}g}")
         if not apart(chosen @ tried + constant, wanted, unit).any():
             return inputs, tried, constant
     return None
+
+
+def _rounded(weight: float, digits: int, is_divisor: bool) -> float:
+    """A weight of few digits, or 1 divided by a number of few digits."""
+    return 1 / _rounded(1 / weight, digits, False) if is_divisor else float(f"{weight:.{digits}g}")
 
 
 def rounding(unit: float, cents: np.ndarray) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.encoding.evidence import (
+    EXACT,
     FEWEST,
     PROBE,
     ROWS_PER_VALUE,
@@ -29,7 +30,7 @@ from synthgen.encoding.evidence import (
 )
 from synthgen.encoding.matrix import Matrix
 from synthgen.tables.column import Column
-from synthgen.tables.dtypes import tick_type
+from synthgen.tables.dtypes import tick_type, ticks_per_day
 
 # A value that fewer rows hold decides nothing in new rows.
 ROWS_OF_VALUE = 5
@@ -37,6 +38,7 @@ ROWS_OF_VALUE = 5
 TIE = 1.00001
 # At most this many columns of each kind, the first ones, are searched for rules.
 MOST_COLUMNS = 40
+MOST_DATES = 8
 
 Broken = Callable[[np.ndarray], np.ndarray]
 
@@ -67,8 +69,9 @@ class FoundRule:
 def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     """Find the rules that every row satisfies and that would not hold by chance.
 
-    Kinds of rules: weighted sums of numbers, equal columns, a column never above another, a column
-    that determines another, and cells that are missing together or with a category.
+    Kinds of rules: weighted sums of numbers, a date as another date plus such a sum, equal columns,
+    a column never above another, a column that determines another, and cells that are missing
+    together or with a category.
 
     Args:
         matrix: The matrix of the columns; it need not be fitted.
@@ -93,6 +96,8 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     numbers = np.flatnonzero(~np.asarray(matrix.is_level))[:MOST_COLUMNS].tolist()
     probe = np.random.default_rng(0).permutation(len(cells))[:PROBE]
     sums = list(_sums(matrix, cells, numbers, probe))
+    determined = {rule.target for rule in sums}
+    sums += _dates(matrix, cells, [j for j in numbers if j not in determined], probe)
     orders = _orders(matrix, cells, numbers, probe)
     # The order of two columns in a sum follows from the sum and the limits of the third column.
     rules = sums + [r for r in orders if not any(set(r.columns) <= set(s.columns) for s in sums)]
@@ -243,13 +248,73 @@ def _sum(
     return FoundRule(text, (*others, target), len(rows), broken, target, value)
 
 
+def _dates(
+    matrix: Matrix, cells: np.ndarray, numbers: Sequence[int], probe: np.ndarray
+) -> Iterator[FoundRule]:
+    """Rules that make a date another date plus a weighted sum of numbers and spans, in days."""
+    kinds = {j: _comparable(matrix.columns[j]) for j in numbers}
+    dates = [j for j, kind in kinds.items() if kind.startswith("datetime64")][:MOST_DATES]
+    there = ~np.isnan(cells)
+    for a, b in combinations(dates, 2):
+        rows = np.flatnonzero(there[:, a] & there[:, b])
+        some = np.searchsorted(rows, probe[there[probe, a] & there[probe, b]])
+        if kinds[a] != kinds[b] or len(some) < FEWEST:
+            continue
+        inputs = [k for k in numbers if k not in dates and there[rows, k].all()]
+        codes = np.unique(cells[rows, b], return_inverse=True)[1]
+        if not is_surprising(len(rows) - 1 - len(inputs), codes):
+            continue
+        in_days = np.array([_days(matrix.columns[k]) for k in inputs])
+        day, X = _days(matrix.columns[b]), cells[rows][:, inputs] * in_days
+        days = (cells[rows, b] - cells[rows, a]) * day
+        unit = EXACT * (matrix.columns[b].step or 1) * day
+        if days.min() == days.max():
+            yield _date(matrix, (a, b), np.zeros(0), days[0], len(rows))
+            continue
+        found = weighted_sum(X[some], days[some], np.arange(len(some)), unit)
+        found = found and weighted_sum(X, days, some, unit)
+        if found:
+            chosen = [inputs[k] for k in found[0]]
+            yield _date(matrix, (a, *chosen, b), found[1], found[2], len(rows))
+
+
+def _date(
+    matrix: Matrix, columns: tuple[int, ...], weights: np.ndarray, shift: float, rows: int
+) -> FoundRule:
+    """The rule that makes the last column, a date, the first plus a sum of the others, in days."""
+    first, inputs, last = columns[0], list(columns[1:-1]), columns[-1]
+    per_day = weights * [_days(matrix.columns[k]) for k in inputs]
+
+    def value(cells: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return cells[:, first] + (cells[:, inputs] @ per_day + shift) / _days(
+                matrix.columns[last]
+            )
+
+    def broken(cells: np.ndarray) -> np.ndarray:
+        return apart(value(cells), cells[:, last], 1.0)
+
+    spans = [(matrix.names[k], w) for k, w in zip(inputs, weights, strict=True)]
+    text = f"{matrix.names[last]} = {_equation([(matrix.names[first], 1.0), *spans], shift)}"
+    return FoundRule(text, columns, rows, broken, last, value)
+
+
+def _days(column: Column) -> float:
+    """Days in a unit of a column's cells, 1 for numbers that are no dates or spans."""
+    if column.kind != "datetime":
+        return 1.0
+    return 1 / ticks_per_day(tick_type(column.dtype, column.cells))
+
+
 def _equation(terms: Sequence[tuple[str, float]], constant: float) -> str:
     """A sum as text, such as ``a - 2 b + 5``."""
     said = ""
     for name, weight in sorted(terms, key=lambda term: term[1] < 0):
-        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
-        sign = (" - " if said else "-") if weight < 0 else (" + " if said else "")
-        said += f"{sign}{size}{name}"
+        size, whole = abs(weight), round(1 / abs(weight))
+        term = name if size == 1 else f"{size:g} {name}"
+        if size < 1 and float(f"{size:.3g}") != size and abs(whole * size - 1) < 1e-9:
+            term = f"{name} / {whole}"
+        said += ((" - " if said else "-") if weight < 0 else (" + " if said else "")) + term
     return said + (f" {'-' if constant < 0 else '+'} {abs(constant):g}" if constant else "")
 
 

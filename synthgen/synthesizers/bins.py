@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from synthgen.tables.column import LEVELS, NUMBERS, Column
+from synthgen.tables.dtypes import tick_type, ticks_per_day
 
 # The 16-bit code of a missing cell, and the largest number of other codes.
 MISSING, MOST_CODES = 2**16 - 1, 60_000
 # float64 holds every whole number up to EXACT_FLOAT; ten steps of LARGEST_STEP fit into 64 bits.
 EXACT_FLOAT, LARGEST_STEP = 2**53, 2**59
+LARGEST = 2.0**62  # sums of days are cut there
 # The fractional parts of its multiples are spread irregularly over 0 to 1, and all differ.
 GOLDEN = 0.6180339887498949
 # At most this many trailing zeros of a number are counted.
@@ -206,15 +208,44 @@ class Bins:
         return self.column.restore(values, gone)
 
     def plain(self, values: np.ndarray) -> np.ndarray:
-        """Numbers as float64, for arithmetic between columns."""
+        """Numbers as float64, for arithmetic between columns; dates and spans in days."""
+        if self.ticks_per_day:
+            return values / self.ticks_per_day
         return values / self.scale if self.scale else values.astype(np.float64)
 
     def from_plain(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of `plain`, rounded to the decimals of the column."""
+        """The inverse of `plain`, rounded to the decimals, or the ticks, of the column."""
         if self.low.dtype == np.float64:
             return values
+        if self.ticks_per_day:
+            most = LARGEST // self.unit
+            found = np.rint(np.clip(values * (self.ticks_per_day / self.unit), -most, most))
+            return found.astype(np.int64) * self.unit
         wide = np.rint(values * (self.scale or 1))
         return np.clip(wide, -float(EXACT_FLOAT), float(EXACT_FLOAT)).astype(np.int64)
+
+    def inside(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest value between two numbers on the scale of `plain`."""
+        by = self.ticks_per_day or self.scale or 1
+        low, high = (np.clip(by * end, -LARGEST, LARGEST) for end in (low, high))
+        if self.low.dtype == np.int64:
+            slack = 1e-6 + 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
+            low, high = np.ceil(low - slack), np.floor(high + slack)
+            low, high = low.astype(np.int64), high.astype(np.int64)
+        return np.clip(low, *self.limits), np.clip(high, *self.limits)
+
+    @cached_property
+    def ticks_per_day(self) -> float:
+        """Ticks of a column of dates or spans in a day; 0 for others."""
+        if self.column.kind != "datetime":
+            return 0.0
+        return ticks_per_day(tick_type(self.column.dtype, self.column.cells))
+
+    @cached_property
+    def unit(self) -> int:
+        """The largest unit of which all values are multiples, if they are whole numbers."""
+        steps = [] if self._all_exact else [self.step]
+        return int(np.gcd.reduce(np.append(self.low, steps).astype(np.int64))) or 1
 
     @cached_property
     def step(self) -> int:

@@ -144,6 +144,28 @@ class Forest:
         last = np.flatnonzero(weights)[-1]
         return self.codes[np.minimum(items, last)]
 
+    def draw_within(
+        self, codes: np.ndarray, uniform: np.ndarray, first: np.ndarray, last: np.ndarray
+    ) -> np.ndarray:
+        """Like `draw`, but a code from `first` to `last`, shape (rows,); -1 if a leaf has none."""
+        place = uniform * len(self.roots)
+        trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
+        leaves = self.leaves(codes, trees).astype(np.int64)
+        keys = self._keys
+        low = np.searchsorted(keys, leaves * 2**16 + first)
+        high = np.searchsorted(keys, leaves * 2**16 + last, side="right") - 1
+        some = low <= high
+        items, _ = self.shares.draw_between(low[some], high[some], (place - trees)[some])
+        found = np.full(len(leaves), -1)
+        found[some] = self.codes[items]
+        return found
+
+    @property
+    def _keys(self) -> np.ndarray:
+        """The leaf and the code of each item as one number; ascending, as both are."""
+        starts = self.shares.starts
+        return np.repeat(np.arange(len(starts) - 1), np.diff(starts)) * 2**16 + self.codes
+
     def shares_of(self, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
         """The share that each row's code has in its leaf of each tree.
 
@@ -157,9 +179,7 @@ class Forest:
         codes = np.ascontiguousarray(codes)
         starts, weights = self.shares.starts, self.shares.weights.astype(np.float64)
         total = np.add.reduceat(weights, starts[:-1])
-        # The codes of a leaf are in ascending order, and so are the leaves.
-        leaf_of = np.repeat(np.arange(len(total)), np.diff(starts))
-        keys = leaf_of * 2**16 + self.codes
+        keys = self._keys
         found = np.zeros((len(self.roots), len(own)))
         for tree in range(len(self.roots)):
             leaves = self.leaves(codes, np.full(len(own), tree)).astype(np.int64)

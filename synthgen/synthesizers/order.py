@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from synthgen.encoding.evidence import PROBE, decides, may_decide
+from synthgen.encoding.evidence import EXACT, PROBE, decides, may_decide
 from synthgen.synthesizers.bins import MISSING, Bins
-from synthgen.synthesizers.relations import Relation
+from synthgen.synthesizers.relations import Relation, is_date
 
 # Information is measured on at most TRIED rows and CELLS cells, with each column in GROUPS groups.
 TRIED, CELLS, GROUPS = 10_000, 1_000_000, 8
@@ -49,37 +49,98 @@ def drawing_order(
     owner = np.array(owners)
     told = information(np.stack(groups, 1))[:columns].round(6)
     told[owner == np.arange(columns)[:, None]] = 0
-    needed, wanted = _before(parts, codes[rows[:PROBE]], relations)
+    found = [j for j, relation in enumerate(relations) if relation.is_derived]
+    derived = {_target(j, relations, parts, cells): j for j in found}
+    needed, wanted = _before(parts, codes[rows[:PROBE]], relations, derived)
     order, left = [0], list(range(1, columns))
     while left:
-        able = [j for j in left if needed[j].isdisjoint(left)]
+        able = [j for j in left if needed[j].isdisjoint(left)] or left
         ready = [j for j in able if wanted[j].isdisjoint(left)] or able
-        ready = [j for j in ready if relations[j].is_derived] or ready
+        ready = [j for j in ready if j in derived] or ready
         others = told @ np.isin(owner, [0, *left])
         order.append(max(ready, key=lambda j: (others[j], told[j].sum())))
         left.remove(order[-1])
     return order
 
 
-def _before(
-    parts: Sequence[Bins], probe: np.ndarray, relations: Sequence[Relation]
-) -> tuple[list[set[int]], list[set[int]]]:
-    """For each column, those that must come before it, and those that had better.
+def _target(
+    j: int,
+    relations: Sequence[Relation],
+    parts: Sequence[Bins],
+    cells: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> int:
+    """The column of a sum that had better be computed from the others.
 
-    The columns that determine it must, and those among its limits that others determine: they are
+    Of two dates and the days between them, that is the last date: dates that are drawn one by one
+    miss short spans. Of parts and their total, it is the total: a part that is computed from the
+    total can be negative. Otherwise it is column `j`, which was found to be the sum.
+    """
+    relation = relations[j]
+    columns, signs = [*relation.inputs, j], [*relation.weights, -1.0]
+    found, alike = [], {j}
+    if len(relation.inputs) == 2 and all(is_date(parts[k]) for k in relation.inputs):
+        alike = {i for i, other in enumerate(relations) if other.inputs == relation.inputs}
+        if j == next((i for i in sorted(alike) if _tells_days(relations[i], i, parts, cells)), -1):
+            found = [k for k, w in zip(columns, signs, strict=True) if w > 0]
+    elif len(columns) > 2 and not relation.constant and {abs(w) for w in signs} == {1.0}:
+        sides = [[k for k, w in zip(columns, signs, strict=True) if w == s] for s in (1.0, -1.0)]
+        found = next((side for side in sides if len(side) == 1), [])
+        if found and _unit(parts[found[0]]) > min(_unit(parts[k]) for k in columns):
+            found = []  # a total in whole hundreds stays one if it is drawn
+    others = [r for i, r in enumerate(relations) if i not in alike]
+    busy = {k for r in others for k in (*r.inputs, r.decided_by)}
+    able = [k for k in found if k not in busy and not relations[k].is_derived]
+    return next((k for k in able if np.array_equal(cells[k][1], cells[j][1])), j)
+
+
+def _tells_days(
+    relation: Relation,
+    j: int,
+    parts: Sequence[Bins],
+    cells: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> bool:
+    """Whether a number gives the span between two dates exactly, not a rounded one."""
+    first, last = relation.inputs
+    days = (cells[last][0] - cells[first][0]) / parts[first].ticks_per_day
+    told = (parts[j].plain(cells[j][0]) - relation.constant) / relation.weights[1]
+    wrong = np.abs(days - told) > EXACT * parts[last].unit / parts[last].ticks_per_day
+    return not (wrong & ~cells[j][1]).any()
+
+
+def _unit(bins: Bins) -> float:
+    """The largest unit of which all values of a column are multiples; 0 if they are unrounded."""
+    return bins.unit / (bins.scale or 1) if bins.low.dtype == np.int64 else 0.0
+
+
+def _before(
+    parts: Sequence[Bins],
+    probe: np.ndarray,
+    relations: Sequence[Relation],
+    derived: Mapping[int, int],
+) -> tuple[list[set[int]], list[set[int]]]:
+    """For each column, those that should come before it, and those that had better.
+
+    The columns that determine it should, and those among its limits that others determine: they are
     not drawn within limits themselves. A level that seems to determine it had better. So had, of
     two columns that share values, the one in whole hundreds, so that no cents are copied into it.
 
     Args:
         parts, relations: See `drawing_order`.
         probe: Codes of some rows, shape (rows, columns).
+        derived: For each column that others determine, the one whose relation says so.
     """
-    needed: list[set[int]] = [{*r.inputs, r.decided_by} - {-1} for r in relations]
+    needed: list[set[int]] = [set() for _ in parts]
     wanted: list[set[int]] = [set() for _ in parts]
+    for target, j in derived.items():
+        relation = relations[j]
+        needed[target] = {*relation.inputs, relation.decided_by, j} - {-1, target}
+    for j, relation in enumerate(relations):
+        for k in (*relation.floors, *relation.ceilings):
+            for first, later in ((j, k), (k, j)):
+                if first in derived and not _follows(first, later, needed):
+                    needed[later].add(first)
     units = [_unit(bins) for bins in parts]
     for j, relation in enumerate(relations):
-        limits = (*relation.floors, *relation.ceilings)
-        needed[j] |= {k for k in limits if relations[k].is_derived}
         for k in relation.same:
             if units[j] != units[k]:
                 fine, coarse = sorted((j, k), key=lambda i: units[i])
@@ -92,12 +153,17 @@ def _before(
     return needed, wanted
 
 
-def _unit(bins: Bins) -> float:
-    """The largest unit of which all values of a column are multiples; 0 if they are unrounded."""
-    if bins.low.dtype != np.int64:
-        return 0.0
-    unit = np.gcd.reduce(bins.low) if bins.exact.all() else bins.step
-    return float(unit / (bins.scale or 1))
+def _follows(one: int, other: int, needed: Sequence[set[int]]) -> bool:
+    """Whether a column comes after the other one, because it needs it or one that does."""
+    seen: set[int] = set()
+    left = [one]
+    while left:
+        k = left.pop()
+        if k == other:
+            return True
+        left += needed[k] - seen
+        seen |= needed[k]
+    return False
 
 
 def information(groups: np.ndarray) -> np.ndarray:

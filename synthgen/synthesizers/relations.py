@@ -7,13 +7,15 @@ depends only on the columns before it, so that rows can be drawn column by colum
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.encoding.evidence import (
+    EXACT,
     FEWEST,
     PROBE,
     decides,
@@ -23,11 +25,17 @@ from synthgen.encoding.evidence import (
     weighted_sum,
 )
 from synthgen.synthesizers.bins import Bins
+from synthgen.tables.dtypes import tick_type
 
 # A column copies another one if at least this share and number of rows have equal cells, and five
 # times as many as by chance. Only values that at most one row in a hundred holds are counted,
 # because frequent values are often equal by chance.
 SAME_SHARE, SAME_ROWS, SAME_RATIO, COMMON = 0.002, 20, 5, 0.01
+# At most this many columns of dates are searched for sums.
+MOST_DATES = 8
+
+# Numbers as float64 and the mask of the missing ones, each of shape (rows,).
+_Numbers = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,9 @@ class Relation:
         decided_by: The column whose code determines the code of this column; -1: none.
         codes: The code of this column for each code of that column, and last for a missing cell.
         inputs, weights, constant: This column is the constant plus the weighted sum of the input
-            columns; without inputs, it is not a sum.
-        floors, ceilings: Columns that this one is never below or never above.
+            columns, dates and spans in days; without inputs, it is not a sum.
+        floors, ceilings: Columns that this one is never below or never above. If it is determined,
+            they only decide the order of the columns (`synthgen.synthesizers.order`).
         gaps: Smallest distance to each of the floors, then to each of the ceilings.
         same: Columns from which some cells of this column are copied.
     """
@@ -80,13 +89,16 @@ class Relation:
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         found = cls(**given)
         own, before = bins[-1], len(bins) - 1
-        places = (*found.inputs, *found.floors, *found.ceilings, *found.same)
+        compared = (*found.floors, *found.ceilings, *found.same)
+        places = (*found.inputs, *compared)
         if not all(_is_whole(k, 0, before) for k in places) or not _is_whole(
             found.decided_by, -1, before
         ):
             raise ValueError("a relation to no column")
-        if not all(
-            bins[k].is_number and own.is_number and _can_compare(bins[k], own) for k in places
+        if not (
+            all(bins[k].is_number and own.is_number for k in places)
+            and all(_can_compare(bins[k], own) for k in compared)
+            and (not found.inputs or _can_add([bins[k] for k in found.inputs], own))
         ):
             raise ValueError("a relation between columns that cannot be compared")
         if found.decided_by >= 0:
@@ -112,10 +124,24 @@ def _can_compare(one: Bins, two: Bins) -> bool:
     dates = [bins.column.kind == "datetime" for bins in (one, two)]
     if not any(dates):
         return True
-    return all(dates) and (one.column.dtype, one.column.cells) == (
-        two.column.dtype,
-        two.column.cells,
-    )
+    return all(dates) and _of(one) == _of(two)
+
+
+def is_date(bins: Bins) -> bool:
+    """Whether a column holds points of time, not spans or other numbers."""
+    return bins.column.kind == "datetime" and tick_type(*_of(bins)).kind == "M"
+
+
+def _of(bins: Bins) -> tuple[Any, Any]:
+    return bins.column.dtype, bins.column.cells
+
+
+def _can_add(inputs: Sequence[Bins], own: Bins) -> bool:
+    """Whether a column may be a sum: a date of one other date, a number of no date or of two."""
+    dates = [bins for bins in inputs if is_date(bins)]
+    if not is_date(own):
+        return not dates or (len(dates) == len(inputs) == 2 and _can_compare(*dates))
+    return len(dates) == 1 and is_date(inputs[0]) and _can_compare(inputs[0], own)
 
 
 def comparable(bins: Bins, values: np.ndarray) -> np.ndarray:
@@ -150,6 +176,19 @@ class _Cells:
         return self.bins.low.dtype == np.int64
 
     @property
+    def plain(self) -> _Numbers:
+        """Numbers for sums, dates and spans in days."""
+        by = self.bins.ticks_per_day
+        return self.numbers / by if by else self.numbers, self.gone
+
+    @property
+    def unit(self) -> float:
+        """The unit to which these are rounded; 0: they are not rounded."""
+        if self.bins.ticks_per_day:
+            return self.bins.unit / self.bins.ticks_per_day
+        return 1.0 / (self.bins.scale or 1) if self.is_rounded else 0.0
+
+    @property
     def varies(self) -> bool:
         return self.distinct > 2
 
@@ -172,11 +211,13 @@ def find_relations(
         found = None
         if rows >= FEWEST and j:
             found = _decided(known[:j], cell, probe)
-            if found is None and cell.is_number and cell.bins.column.kind != "datetime":
+            if found is None and cell.is_number:
                 free = [k for k, r in enumerate(relations) if not r.is_derived]
-                found = _linear(known, j, free, probe)
-            if found is None and cell.is_number and cell.varies:
-                found = _bounds_and_copies(known[:j], cell, probe)
+                find = _date if is_date(cell.bins) else _linear
+                found = find(known, j, free, probe)
+            if cell.is_number and cell.varies and (found is None or found.inputs):
+                limits = _bounds_and_copies(known[:j], cell, probe)
+                found = _with_limits(found, limits) if found and limits else found or limits
         relations.append(found or Relation())
     return relations
 
@@ -221,29 +262,87 @@ def _codes(cell: _Cells) -> np.ndarray:
 def _linear(
     known: Sequence[_Cells], j: int, free: Sequence[int], probe: np.ndarray
 ) -> Relation | None:
-    """The relation that makes a column the weighted sum of earlier ones, found by least squares."""
-    cell = known[j]
-    inputs = [
-        k
-        for k in free
-        if known[k].is_number and known[k].bins.column.kind != "datetime" and known[k].distinct > 1
-    ]
-    inputs = [k for k in inputs if not (known[k].gone & ~cell.gone).any()]
-    rows = np.flatnonzero(~cell.gone)
-    some = np.searchsorted(rows, probe[~cell.gone[probe]])
-    if cell.distinct < 2 or not inputs or len(some) < FEWEST:
+    """The relation that makes a number the sum of earlier ones, or the days between two dates."""
+    cell, numbers = known[j], _varying_numbers(known, free)
+    found = _sum_of([known[k].plain for k in numbers], cell.plain, cell.unit, probe)
+    if found is not None:
+        inputs = tuple(numbers[k] for k in found[0])
+        return Relation(inputs=inputs, weights=found[1], constant=found[2])
+    dates = [k for k, other in enumerate(known[:j]) if is_date(other.bins)][:MOST_DATES]
+    for first, last in combinations(dates, 2):
+        if not _can_compare(known[first].bins, known[last].bins):
+            continue
+        days = _days_between(known[first], known[last])
+        found = _sum_of([days], cell.plain, cell.unit, probe)
+        if found is not None:
+            by = found[1][0]
+            return Relation(inputs=(first, last), weights=(-by, by), constant=found[2])
+    return None
+
+
+def _date(
+    known: Sequence[_Cells], j: int, free: Sequence[int], probe: np.ndarray
+) -> Relation | None:
+    """The relation that makes a date another date plus a sum of numbers, in days."""
+    cell, numbers = known[j], _varying_numbers(known, free)
+    dates = [k for k in free if is_date(known[k].bins)][:MOST_DATES]
+    for k in dates:
+        if not _can_compare(known[k].bins, cell.bins):
+            continue
+        days, gone = _days_between(known[k], cell)
+        if not np.array_equal(gone, cell.gone) or (~gone).sum() < FEWEST:
+            continue
+        there = days[~gone]
+        if there.min() == there.max() and np.array_equal(known[k].gone, cell.gone):
+            return Relation(inputs=(k,), weights=(1.0,), constant=float(there[0]))
+        found = _sum_of([known[i].plain for i in numbers], (days, gone), EXACT * cell.unit, probe)
+        if found is not None:
+            inputs = (k, *(numbers[i] for i in found[0]))
+            if np.array_equal(np.any([known[i].gone for i in inputs], 0), gone):
+                return Relation(inputs=inputs, weights=(1.0, *found[1]), constant=found[2])
+    return None
+
+
+def _varying_numbers(known: Sequence[_Cells], free: Sequence[int]) -> list[int]:
+    cells = [(k, known[k]) for k in free]
+    return [k for k, c in cells if c.is_number and not is_date(c.bins) and c.distinct > 1]
+
+
+def _days_between(first: _Cells, last: _Cells) -> _Numbers:
+    ticks = last.numbers - first.numbers
+    return ticks / first.bins.ticks_per_day, first.gone | last.gone
+
+
+def _sum_of(
+    parts: Sequence[_Numbers], wanted: _Numbers, unit: float, probe: np.ndarray
+) -> tuple[list[int], tuple[float, ...], float] | None:
+    """The parts whose weighted sum the wanted numbers are, by least squares: see `weighted_sum`.
+
+    A cell must be missing exactly where one of these parts is.
+    """
+    numbers, gone = wanted
+    able = [k for k, (_, mask) in enumerate(parts) if not (mask & ~gone).any()]
+    rows = np.flatnonzero(~gone)
+    some = np.searchsorted(rows, probe[~gone[probe]])
+    if not able or len(some) < FEWEST or (numbers[rows] == numbers[rows[0]]).all():
         return None
-    unit = 1.0 / (cell.bins.scale or 1) if cell.is_rounded else 0.0
-    X = np.stack([known[k].numbers[rows] for k in inputs], 1)
-    if weighted_sum(X[some], cell.numbers[rows[some]], np.arange(len(some)), unit) is None:
+    X, own = np.stack([parts[k][0][rows] for k in able], 1), numbers[rows]
+    if weighted_sum(X[some], own[some], np.arange(len(some)), unit) is None:
         return None
-    found = weighted_sum(X, cell.numbers[rows], some, unit)
+    found = weighted_sum(X, own, some, unit)
     if found is None:
         return None
-    inputs = [inputs[k] for k in found[0]]
-    if not np.array_equal(np.any([known[k].gone for k in inputs], 0), cell.gone):
+    chosen = [able[k] for k in found[0]]
+    if not np.array_equal(np.any([parts[k][1] for k in chosen], 0), gone):
         return None
-    return Relation(inputs=tuple(inputs), weights=tuple(found[1].tolist()), constant=found[2])
+    return chosen, tuple(found[1].tolist()), found[2]
+
+
+def _with_limits(found: Relation, limits: Relation) -> Relation:
+    """A sum with the limits of its column, but not those that other columns of the sum set."""
+    sides = (limits.floors, limits.ceilings)
+    kept = [tuple(k for k in side if k not in found.inputs) for side in sides]
+    return replace(found, floors=kept[0], ceilings=kept[1], gaps=(0.0,) * sum(map(len, kept)))
 
 
 def _bounds_and_copies(

@@ -11,7 +11,7 @@ import numpy as np
 from synthgen.synthesizers.bins import MISSING, Bins
 from synthgen.synthesizers.forest import Forest
 from synthgen.synthesizers.raking import Raking, groups_of
-from synthgen.synthesizers.relations import Relation, comparable, own_values
+from synthgen.synthesizers.relations import Relation, comparable, is_date, own_values
 from synthgen.synthesizers.shifts import Shifts, from_log_scale, log_scale
 
 # Rows are drawn in whole blocks, so that a longer sample begins with the rows of a shorter one.
@@ -19,6 +19,8 @@ BLOCK = 8192
 
 # Values of a column and a mask of its missing cells, each of shape (rows,).
 Cells = tuple[np.ndarray, np.ndarray]
+# Smallest and largest value allowed in each row, each of shape (rows,); None: no limit.
+Limits = tuple[np.ndarray | None, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def draw_block(
     cells = [(np.full(rows, position), np.zeros(rows, bool))]
     for j, column in enumerate(columns[1:], start=1):
         uniform = rng.random((2 if column.digits is None else 3, BLOCK))[:, :rows]
-        values, gone, own = _drawn(columns[: j + 1], places, codes, groups, cells, uniform)
+        limits = _limits(columns, j, cells)
+        values, gone, own = _drawn(columns[: j + 1], places, codes, groups, cells, limits, uniform)
         codes[:, places[j]] = own
         groups[j] = groups_of(column.groups, own)
         if column.digits is not None:
@@ -91,6 +94,7 @@ def _drawn(
     codes: np.ndarray,
     groups: np.ndarray,
     cells: list[Cells],
+    limits: Limits,
     uniform: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the last of `columns` given those before it: its values, missing mask and codes."""
@@ -106,9 +110,9 @@ def _drawn(
         values = bins.decode(np.where(gone, 0, own), uniform[1])
         return values, gone, np.where(gone, MISSING, own)
     assert column.forest is not None
-    floor, ceiling = _limits(before, relation, cells, bins)
-    refused = [_refused(before[k], cells[k], bins, floor, ceiling) for k in relation.same]
-    own = _codes(column, codes, groups, uniform, cells, refused)
+    floor, ceiling = limits
+    refused = [_refused(before[k], cells[k], bins, limits) for k in relation.same]
+    own = _codes(column, codes, groups, uniform, cells, limits, refused)
     gone = own == MISSING
     copied = own.astype(np.int64) - bins.width
     is_shift = (copied >= len(relation.same)) & ~gone
@@ -131,14 +135,9 @@ def _drawn(
     return values, gone, own
 
 
-def _refused(
-    source: Bins,
-    cells: Cells,
-    bins: Bins,
-    floor: np.ndarray | None,
-    ceiling: np.ndarray | None,
-) -> np.ndarray:
+def _refused(source: Bins, cells: Cells, bins: Bins, limits: Limits) -> np.ndarray:
     """Where a column cannot have an earlier column's cell: it is missing or beyond the limits."""
+    floor, ceiling = limits
     values, refused = own_values(bins, comparable(source, cells[0])), cells[1].copy()
     if floor is not None:
         refused |= values < floor
@@ -153,12 +152,14 @@ def _codes(
     groups: np.ndarray,
     uniform: np.ndarray,
     cells: list[Cells],
+    limits: Limits,
     refused: list[np.ndarray],
 ) -> np.ndarray:
     """Draw codes from the leaves; other ones in the place of those that a row cannot have.
 
-    A copy that is refused gives way to a code that is no copy, and a shift to a missing cell to a
-    bin. Codes drawn again are not raked.
+    A copy that is refused gives way to a code that is no copy, a shift to a missing cell to a bin,
+    and a code beyond the limits to one within them, if the leaf has one. Codes drawn again are not
+    raked.
 
     Args:
         column: The column.
@@ -166,6 +167,7 @@ def _codes(
         groups: Groups of these codes without last digits, shape (columns, rows); the class first.
         uniform: Uniform random numbers, shape (2, rows).
         cells: Cells of the columns before it.
+        limits: Smallest and largest values allowed, each of shape (rows,); None: no limit.
         refused: For each column that it copies, which rows cannot; shape (rows,).
     """
     forest, bins = column.forest, column.bins
@@ -185,6 +187,14 @@ def _codes(
         is_bin[:width] = ~bins.exact
         among = [is_bin, every < width]
         _draw_again(forest, codes, own, lost, _fresh(_fresh(uniform[1])), among)
+    floor, ceiling = limits
+    first = np.zeros(1, np.int64) if floor is None else bins.encode(floor)
+    last = np.full(1, width - 1) if ceiling is None else bins.encode(ceiling)
+    lost = ((own < first) | (own > last)) & (own < width)
+    if lost.any():
+        first, last = (np.broadcast_to(part, len(own))[lost] for part in (first, last))
+        again = forest.draw_within(codes[lost], _fresh(uniform[0][lost]), first, last)
+        own[lost] = np.where(again < 0, own[lost], again)
     return own
 
 
@@ -238,34 +248,71 @@ def _summed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute a column that is a weighted sum of others: its values, missing mask and codes."""
     gone = np.any([cells[k][1] for k in relation.inputs], 0)
-    total = relation.constant + sum(
-        weight * parts[k].plain(cells[k][0])
-        for k, weight in zip(relation.inputs, relation.weights, strict=True)
-    )
-    values = bins.from_plain(np.asarray(total))
+    terms = list(zip(relation.inputs, relation.weights, strict=True))
+    since = None
+    if is_date(bins):  # ticks are added as whole numbers, without loss
+        since = cells[terms.pop(0)[0]][0]
+    total = np.full(len(gone), relation.constant)
+    for k, weight in terms:
+        total += weight * parts[k].plain(cells[k][0])
+    values = bins.from_plain(total)
+    if since is not None:
+        values = since + values
     return values, gone, np.where(gone, MISSING, bins.encode(values))
 
 
-def _limits(
-    parts: list[Bins],
-    relation: Relation,
-    cells: list[Cells],
-    bins: Bins,
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Compute the lower and upper limits that earlier columns set for each value of a column."""
-    floor = ceiling = None
+def _limits(columns: Sequence[TreeColumn], j: int, cells: list[Cells]) -> Limits:
+    """The limits that earlier columns set for a column, and those that keep sums in their range."""
+    bins, relation = columns[j].bins, columns[j].relation
+    if relation.is_derived:
+        return None, None
+    floors, ceilings = [], []
     gaps = iter(relation.gaps)
     for k in relation.floors:
         values, gone = cells[k]
-        least = own_values(bins, comparable(parts[k], values) + _like(bins, next(gaps)))
-        least = np.where(gone, bins.limits[0], least)
-        floor = least if floor is None else np.maximum(floor, least)
+        least = own_values(bins, comparable(columns[k].bins, values) + _like(bins, next(gaps)))
+        floors.append(np.where(gone, bins.limits[0], least))
     for k in relation.ceilings:
         values, gone = cells[k]
-        most = own_values(bins, comparable(parts[k], values) - _like(bins, next(gaps)))
-        most = np.where(gone, bins.limits[1], most)
-        ceiling = most if ceiling is None else np.minimum(ceiling, most)
+        most = own_values(bins, comparable(columns[k].bins, values) - _like(bins, next(gaps)))
+        ceilings.append(np.where(gone, bins.limits[1], most))
+    for column in columns[j + 1 :]:
+        if j in column.relation.inputs and not is_date(column.bins):
+            least, most = _limits_of_sum(columns, j, column, cells)
+            floors.append(least)
+            ceilings.append(most)
+    floor = np.max(floors, axis=0) if floors else None
+    ceiling = np.min(ceilings, axis=0) if ceilings else None
     return floor, ceiling
+
+
+def _limits_of_sum(
+    columns: Sequence[TreeColumn], j: int, derived: TreeColumn, cells: list[Cells]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest values of column `j` with which a sum can stay within its limits.
+
+    Args:
+        columns: All columns.
+        j: Position of the column that is drawn next.
+        derived: The sum.
+        cells: Cells of the columns before `j`.
+    """
+    bins, relation = columns[j].bins, derived.relation
+    low, high = (derived.bins.plain(end) - relation.constant for end in derived.bins.limits)
+    gone, by = np.zeros(len(cells[0][1]), dtype=bool), 1.0
+    for k, weight in zip(relation.inputs, relation.weights, strict=True):
+        other = columns[k].bins
+        if k == j:
+            by = weight
+            continue
+        ends = [weight * other.plain(end) for end in other.limits]
+        if k < j:
+            ends = [weight * other.plain(cells[k][0])] * 2
+            gone |= cells[k][1]
+        low, high = low - np.maximum(*ends), high - np.minimum(*ends)
+    low, high = (low / by, high / by) if by > 0 else (high / by, low / by)
+    least, most = bins.inside(low, high)
+    return np.where(gone, bins.limits[0], least), np.where(gone, bins.limits[1], most)
 
 
 def _like(bins: Bins, gap: float) -> int | float:

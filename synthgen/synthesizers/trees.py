@@ -66,10 +66,10 @@ class SequentialTrees(Synthesizer):
     the class is set to the requested one; then each cell is drawn from the leaf that the row falls
     into. The shares of the leaves are raked to the class and to earlier columns (Deming & Stephan
     1940), so that a column also depends on those by which its trees do not split. If other columns
-    predict with how many decimals a number is written, the decimals are drawn the same way.
-    Exact relations between columns (a sum, a copy, an order, a level that determines another) are
-    found in the training rows and hold in every new row. A number that is close to an earlier one
-    is drawn as a ratio to it, if that predicts held-out rows better.
+    predict with how many decimals a number is written, the decimals are drawn the same way. Exact
+    relations between columns (a sum, the time between two dates, a copy, an order, a level that
+    determines another) are found in the training rows and hold in every new row. A number that is
+    close to an earlier one is drawn as a ratio to it, if that predicts held-out rows better.
 
     # NOTE[DIFF] Reiter and Nowok et al. draw training values from the leaves of one pruned tree.
     # Here each cell uses one of several trees with large leaves, each trained on a bootstrap

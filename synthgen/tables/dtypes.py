@@ -253,6 +253,17 @@ def tick_type(dtype: Any, cells: Cells = "") -> np.dtype:
     return np.dtype("timedelta64[us]" if cells in _SPANS else "datetime64[us]")  # Python objects
 
 
+def ticks_per_day(kind: np.dtype) -> float:
+    """Ticks of a date or time dtype in a day.
+
+    Example:
+        >>> ticks_per_day(np.dtype("datetime64[ms]"))
+        86400000.0
+    """
+    unit, count = np.datetime_data(kind)
+    return np.timedelta64(1, "D") / np.timedelta64(count, unit)
+
+
 def from_ticks(
     values: np.ndarray,
     missing: np.ndarray | None,

@@ -28,6 +28,7 @@ def ruled(seed: int = 0, rows: int = 400) -> pd.DataFrame:
             "price": np.round(rng.uniform(-90, 90, rows), 2),
             "start": start,
             "end": start + pd.to_timedelta(tax, "D"),
+            "late": start + pd.to_timedelta(tax + rng.integers(0, 9, rows), "D"),
             "code": [f"c{k}" for k in code],
             "area": np.array(["east", "west", "south"])[code % 3],
             "tested": np.where(tested, "y", "n"),
@@ -43,7 +44,8 @@ def found(frame: pd.DataFrame) -> list[str]:
 
 
 EVERY = {
-    *("net + tax = gross", "born = -age + 2020", "start <= end", "code decides area"),
+    *("net + tax = gross", "born = -age + 2020", "end = start + tax", "code decides area"),
+    *("start <= late", "end <= late"),
     "result and dose are missing together",
     *(f"{name} is missing exactly where tested is n" for name in ("result", "dose")),
 }
@@ -63,7 +65,8 @@ def test_every_rule_is_found_and_nothing_else():
     [
         ("gross", "net + tax = gross", 1),
         ("born", "born = -age + 2020", 3),
-        ("end", "start <= end", pd.Timestamp("2020-01-01")),
+        ("end", "end = start + tax", pd.Timestamp("2023-12-01")),
+        ("late", "start <= late", pd.Timestamp("2020-01-01")),
         ("area", "code decides area", "east"),
         ("dose", "result and dose are missing together", None),
     ],
@@ -93,12 +96,26 @@ def test_what_other_columns_determine_is_restored_and_the_rest_stays():
     spoiled = new.copy()
     spoiled.loc[:49, ["gross", "born"]] = 7
     spoiled.loc[50:99, "area"] = "east"
+    spoiled.loc[100:149, "end"] = spoiled["start"]
     spoiled.loc[spoiled.tested == "n", "result"] = 0.5
     cells, changed = restored(rules, matrix.cells(spoiled))
     np.testing.assert_array_equal(cells, matrix.cells(new))
     names = {matrix.names[j] for j in np.flatnonzero(changed.any(axis=0))}
-    assert names == {"gross", "born", "area", "result"}
+    assert names == {"gross", "born", "area", "result", "end"}
     assert not restored(rules, matrix.cells(new))[1].any()
+
+
+def test_a_date_follows_from_spans_in_any_unit_and_from_none():
+    rng = np.random.default_rng(0)
+    start = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300 * 86_400, 400), "s")
+    minutes = rng.integers(0, 900, 400)
+    end = start + pd.to_timedelta(minutes, "min")
+    frame = pd.DataFrame({"start": start, "end": end, "minutes": minutes})
+    assert found(frame) == ["end = start + minutes / 1440"]
+    assert found(frame.assign(minutes=end - start)) == ["end = start + minutes"]
+    assert found(frame.assign(minutes=(minutes / 60).round())) == ["start <= end"]
+    due = frame[["start"]].assign(due=start + pd.Timedelta(days=7))
+    assert found(due) == ["due = start + 7"]
 
 
 def test_of_two_columns_that_decide_each_other_one_follows_the_other():

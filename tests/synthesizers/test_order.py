@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,114 @@ def test_a_rest_keeps_the_unit_and_the_range_of_the_total() -> None:
     assert np.allclose(made["loan"], made["repaid"] + made["left"], atol=0.006)
     assert made["all"].between(99.7, 100.3).all()
     assert np.allclose(made["all"], made[["p", "q", "r"]].sum(axis=1))
+
+
+def in_parts(rows: int = 4000) -> pd.DataFrame:
+    """A total in cents, its three parts, and their percentages."""
+    rng = np.random.default_rng(0)
+    shares, total = rng.dirichlet([2, 1, 0.5], rows), np.exp(rng.normal(5, 1, rows)).round(2)
+    frame = pd.DataFrame(dict(zip("pqr", (shares.T * total).round(2), strict=True)))
+    frame["r"] = (total - frame["p"] - frame["q"]).round(2).clip(0.0, None)
+    percent = pd.DataFrame(dict(zip("stu", (100 * shares.T).round(1), strict=True)))
+    percent["u"] = (100 - percent["s"] - percent["t"]).round(1).clip(0.0, None)
+    return pd.concat([frame.sum(axis=1).round(2).rename("total"), frame, percent], axis=1)
+
+
+def test_no_part_of_a_total_is_negative_and_the_total_is_computed_from_its_parts() -> None:
+    X = in_parts()
+    for columns in (["total", "p", "q", "r"], ["p", "q", "r", "total"]):
+        model = fitted(X[columns])
+        made = model.sample(5000, random_state=0)
+        assert drawn(model)[-1] == "total"
+        assert np.allclose(made["total"], made[["p", "q", "r"]].sum(axis=1), atol=0.006)
+        assert (made[columns] >= 0).all(axis=None)
+
+
+def test_the_last_of_several_percentages_is_not_negative() -> None:
+    X = in_parts()[["s", "t", "u"]]
+    made = fitted(X).sample(5000, random_state=0)[list(X)]
+    assert np.allclose(made.sum(axis=1), 100, atol=0.06)
+    assert (made >= 0).all(axis=None)
+    assert (made <= X.max() + 1e-9).all(axis=None)
+    # The smallest values are not more frequent than in training: nothing piles up at the limits.
+    assert (made <= 1).mean().le((X <= 1).mean() + 0.02).all()
+
+
+def stays(rows: int = 3000) -> pd.DataFrame:
+    """Stays from a few minutes to a day, given by two dates, a span and two roundings of it."""
+    rng = np.random.default_rng(0)
+    seconds = rng.integers(0, 500 * 86_400, rows)
+    start = pd.Timestamp("2021-01-01") + pd.to_timedelta(seconds, unit="s")
+    minutes = rng.exponential(200, rows).round()
+    span = pd.to_timedelta(pd.Series(minutes), unit="min")
+    frame = pd.DataFrame({"start": start, "end": start + span, "span": span})
+    return frame.assign(minutes=minutes.astype(int), hours=(minutes / 60).round(2))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["start", "end", "minutes"],
+        ["minutes", "end", "start"],
+        ["start", "span", "end"],
+        ["end", "minutes", "start", "hours", "span"],
+    ],
+)
+def test_a_date_is_another_one_plus_the_time_between_them(columns: list[str]) -> None:
+    X = stays()
+    made = fitted(X[columns]).sample(5000, random_state=0)
+    between = (made["end"] - made["start"]).dt.total_seconds() / 60
+    if "minutes" in made:
+        assert (between == made["minutes"]).all()
+    if "span" in made:
+        assert (made["end"] - made["start"] == made["span"]).all()
+    if "hours" in made:
+        assert (made["hours"] - between / 60).abs().max() < 0.0051
+    assert between.min() >= 0
+    assert abs(between.mean() - 200) < 15  # dates that are drawn one by one are hours apart
+    assert made["start"].between(X["start"].min(), X["start"].max()).all()
+
+
+def test_a_date_that_is_always_a_week_after_another_stays_so_and_missing_dates_too() -> None:
+    X = stays()[["start", "end"]]
+    X["due"] = X["start"] + pd.Timedelta(days=7)
+    X.loc[::5, "end"] = pd.NaT
+    X["minutes"] = (X["end"] - X["start"]).dt.total_seconds() / 60
+    made = fitted(X).sample(5000, random_state=0)
+    assert (made["due"] - made["start"] == pd.Timedelta(days=7)).all()
+    assert (made["end"].isna() == made["minutes"].isna()).all()
+    there = made["end"].notna()
+    assert abs(there.mean() - 0.8) < 0.03
+    between = (made["end"] - made["start"]).dt.total_seconds() / 60
+    assert (between[there] == made.loc[there, "minutes"]).all()
+
+
+def test_a_file_keeps_relations_of_dates(tmp_path: Path) -> None:
+    model = fitted(stays())
+    model.save(tmp_path / "stays.model")
+    again = SequentialTrees.load(tmp_path / "stays.model")
+    pd.testing.assert_frame_equal(
+        model.sample(99, random_state=0), again.sample(99, random_state=0)
+    )
+
+
+def test_a_rounded_age_follows_from_two_dates() -> None:
+    rng = np.random.default_rng(0)
+    born = pd.Timestamp("1950-01-01") + pd.to_timedelta(rng.integers(0, 18_000, 3000), unit="D")
+    seen = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, 3000), unit="D")
+    weeks = pd.Series((seen - born).days / 7).round(1)
+    made = fitted(pd.DataFrame({"born": born, "seen": seen, "weeks": weeks})).sample(
+        5000, random_state=0
+    )
+    assert ((made["seen"] - made["born"]).dt.days / 7 - made["weeks"]).abs().max() < 0.051
+    assert made["seen"].min() >= pd.Timestamp("2020-01-01")
+
+
+def test_cells_beyond_a_limit_are_drawn_again_and_do_not_pile_up_there() -> None:
+    low, high = np.sort(np.random.default_rng(0).normal(size=(2, 4000)), axis=0)
+    made = fitted(pd.DataFrame({"low": low, "high": high})).sample(5000, random_state=0)
+    assert (made["low"] <= made["high"]).all()
+    assert (made["low"] == made["high"]).mean() < 0.005
 
 
 def test_a_limit_follows_a_column_that_others_determine() -> None:
