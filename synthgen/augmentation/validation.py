@@ -22,7 +22,7 @@ from synthgen.model_selection.selection import CONFIDENCE, Difference, choose, c
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.network import MIN_ROWS, NetworkSynthesizer
+from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.threads import TREES, threads_for
@@ -220,8 +220,9 @@ class _Trial:
         self._known = Matrix.of(table.schema)
         few = int(self.counts[self.wanted].min())
         in_folds = few - math.ceil(few / FOLDS)
-        unlearned = isinstance(synthesizer, NetworkSynthesizer) and in_folds < MIN_ROWS
-        self.too_few = few < LEAST or unlearned or not self._known.columns
+        # A fold would resample a class that is learned from the whole table.
+        resampled = in_folds < synthesizer.rows_needed() <= few
+        self.too_few = few < LEAST or resampled or not self._known.columns
         self.amounts = self._amounts()
         if not self.too_few:
             features = self._table.frame.drop(columns=[table.schema.target])

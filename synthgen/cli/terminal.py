@@ -195,6 +195,10 @@ def _visible(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def _is_number(cell: object, kinds: Any = (int, float)) -> bool:
+    return isinstance(cell, kinds) and not isinstance(cell, bool)
+
+
 def show_table(
     names: Sequence[str],
     rows: Sequence[Sequence[object]],
@@ -221,7 +225,7 @@ def show_table(
     plain = not encoding.lower().replace("-", "").startswith("utf")
     table = Table(box=box.ASCII2 if plain else box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
-        number = bool(rows) and all(isinstance(row[place], int | float) for row in rows)
+        number = bool(rows) and all(_is_number(row[place]) for row in rows)
         table.add_column(
             name,
             justify="right" if number else "left",
@@ -229,7 +233,7 @@ def show_table(
             overflow="ellipsis" if cut else "fold",
         )
     for row in rows:
-        table.add_row(*(f"{c:,}" if isinstance(c, int) else _visible(str(c)) for c in row))
+        table.add_row(*(f"{c:,}" if _is_number(c, int) else _visible(str(c)) for c in row))
     text = StringIO()
     width = shutil.get_terminal_size((100, 24)).columns
     Console(

@@ -360,7 +360,7 @@ def _advice(
     # A training part has 1 / (1 + ratio) of all rows.
     rare = plan.part.counts[plan.part.rare] / (1 + ratio)
     priors = priors_for(plan.estimator.name, plan.metric, float(rare)) if prior else None
-    chances = chances_of(tried, own, reference, **how, priors=priors)
+    chances = chances_of(tried, own, reference, **how, priors=priors, bounds=about.bounds)
     deciding = "f1" if plan.part.cost is None else "cost"
     thresholds = [d["thresholds"][deciding] for d in rows["nothing"]]
     advice = recommend(

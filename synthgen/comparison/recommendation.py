@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from synthgen.model_selection.selection import CONFIDENCE, corrected, critical_v
 from synthgen.report.answer import Recommendation
 
 LEAST_GAIN, LEAST_SHARE = 0.005, 0.03  # absolute; relative to the score of doing nothing
-FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing
+FEW_SPLITS = 4  # with fewer, a t interval of the score says nothing, nor does their correlation
 # Only this strategy was measured on enough other tables (`evaluation/benchmark.md`), so it has a
 # prior and an interval of its own. The others need simultaneous intervals, because the best of many
 # looks good by chance.
@@ -117,6 +118,7 @@ def chances_of(
     ratio: float,
     margin: float,
     priors: Mapping[str, Prior] | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[Chances]:
     """Run the Bayesian correlated t-test (Corani & Benavoli 2015) for each strategy.
 
@@ -126,7 +128,9 @@ def chances_of(
     differences over the splits. Draws from it give the probability of being best, and the regret.
     With priors the same draws are weighted by the prior densities (a hierarchical model as in
     Benavoli et al. 2017, whose upper level is fixed): all values then come from the draws. The
-    posterior of `auto` is 1.25 times as wide, as measured on other tables.
+    posterior of `auto` is 1.25 times as wide, as measured on other tables. Fewer than four splits
+    do not show how gains depend on each other: then they are drawn independently, and a prior
+    changes the gain of its own strategy only.
 
     Args:
         names: Names of the strategies.
@@ -136,6 +140,7 @@ def chances_of(
         margin: Smallest relevant gain or loss, in the unit of the metric.
         priors: Location and scale of a Student-t prior of the gain of some strategies, by name. The
             others have a flat prior. None: all have.
+        bounds: The worst and the best possible score: no gain goes beyond what is left to them.
 
     Returns:
         One `Chances` for each strategy.
@@ -148,6 +153,7 @@ def chances_of(
         (0.05, 0.99, 0.0)
     """
     differences = _widened(names, scores - reference)
+    room = np.array(bounds) - reference.mean()
     known = {name: prior for name, prior in (priors or {}).items() if name in names}
     found = []
     for name, own in zip(names, differences, strict=True):
@@ -155,22 +161,24 @@ def chances_of(
         if error > 0:
             posterior = student(len(reference) - 1, mean, error)
             helps, harms = float(posterior.sf(margin)), float(posterior.cdf(-margin))
-            low, high = (float(end) for end in posterior.interval(CONFIDENCE))
+            low, high = np.clip(posterior.interval(CONFIDENCE), *room).tolist()
         else:  # every difference is 0: see `corrected`
             helps = harms = low = high = 0.0
         found.append(Chances(name, float(mean), (low, high), helps, 1 - helps - harms, harms))
     found = _established(found, differences, ratio, LIKELY if FIRST in known else ALONE)
     if not found:
         return []
-    gains = _joint(differences, ratio)
+    gains = np.clip(_joint(differences, ratio), room[0], room[1])
     weights = np.ones(DRAWS)
     for name, (location, scale) in known.items():
         weights *= student.pdf(gains[names.index(name)], PRIOR_FREEDOM, location, scale)
     weights /= weights.sum()
+    few = len(reference) < FEW_SPLITS
     if known:
         found = [
             replace(
-                _weighted(c, own, weights, margin), alone=c.helps if c.strategy in known else None
+                c if few and c.strategy not in known else _weighted(c, own, weights, margin),
+                alone=c.helps if c.strategy in known else None,
             )
             for c, own in zip(found, gains, strict=True)
         ]
@@ -191,11 +199,18 @@ def _widened(names: Sequence[str], differences: np.ndarray) -> np.ndarray:
 
 
 def _joint(differences: np.ndarray, ratio: float) -> np.ndarray:
-    """Draw the true gains of all strategies together, shape (strategies, draws)."""
-    splits = differences.shape[1]
+    """Draw the true gains of all strategies together, shape (strategies, draws).
+
+    Fewer than `FEW_SPLITS` splits give independent gains.
+    """
+    strategies, splits = differences.shape
     rng = np.random.default_rng(2017)  # the same draws each time
     mean = differences.mean(axis=1, keepdims=True)
     spread = (differences - mean) * np.sqrt((1 / splits + ratio) / (splits - 1))
+    if splits < FEW_SPLITS:
+        stretch = np.sqrt((splits - 1) / rng.chisquare(splits - 1, (strategies, DRAWS)))
+        error = np.sqrt((spread**2).sum(axis=1, keepdims=True))
+        return mean + error * rng.standard_normal((strategies, DRAWS)) * stretch
     stretch = np.sqrt((splits - 1) / rng.chisquare(splits - 1, DRAWS))
     return mean + spread @ rng.standard_normal((splits, DRAWS)) * stretch
 
@@ -318,7 +333,7 @@ def recommend(
         f"use {best.strategy}",
         f"Use {best.strategy}: its expected gain in {about.words} is "
         f"{about.text(best.gain, signed=True)}.",
-        _certainty(best, about, margin, reached),
+        _certainty(best, about, margin, reached, len(nothing)),
         command,
     )
 
@@ -329,17 +344,18 @@ def _may_be_recommended(chances: Chances) -> bool:
     return chances.established and chances.helps >= least
 
 
-def _certainty(best: Chances, about: Metric, margin: float, reached: str) -> str:
+def _certainty(best: Chances, about: Metric, margin: float, reached: str, splits: int) -> str:
     """Say how certain the gain of the recommended strategy is."""
     low, high = (about.text(end, signed=True) for end in best.interval)
+    found = "The" if best.alone is None else "Weighed with its results on other tables, the"
     text = (
-        f"The 95 % interval of the gain is [{low}, {high}]; {reached}. {best.strategy} helps with "
+        f"{found} 95 % interval of the gain is [{low}, {high}]; {reached}. {best.strategy} helps with "
         f"probability {best.helps:.2f}{_alone(best)}, makes no relevant difference (less than "
         f"{about.text(margin)}) with probability {best.equal:.2f}, and harms with probability "
         f"{best.harms:.2f}."
     )
     regret = about.text(best.regret)
-    if regret == about.text(0.0):
+    if regret == about.text(0.0) or splits < FEW_SPLITS:
         return text
     return f"{text} Another choice may be better: the expected loss by this one is {regret}."
 

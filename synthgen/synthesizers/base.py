@@ -26,6 +26,10 @@ from synthgen.training.graph import out_of_memory
 from synthgen.training.model_file import building_model, naming, read_model
 
 
+# Below this number of rows of a class, a network is no better than resampling.
+NETWORK_ROWS = 10
+
+
 class Synthesizer(BaseEstimator, ABC):
     """Learns the rows of some classes of a table, and generates new ones.
 
@@ -237,6 +241,10 @@ class Synthesizer(BaseEstimator, ABC):
             )
         return named
 
+    def rows_needed(self) -> int:
+        """Smallest number of rows from which a class is learned; a smaller one is resampled."""
+        return 2
+
     def check_savable(self, counts: Mapping[Any, int]) -> None:
         """Check before a fit whether `save` could write the model afterwards.
 
@@ -386,11 +394,13 @@ def check_rows_to_save(counts: Mapping[Any, int], least: int) -> None:
     """Raise if a class has fewer than `least` rows: a model file would contain those rows."""
     few = [label for label, rows in counts.items() if rows < least]
     if few:
+        learnable = counts[few[0]] >= NETWORK_ROWS
+        instead = "take tabflow, which learns such a class, " if learnable else ""
         raise ModelFileError(
             406,
             f"class {few[0]!r} has fewer than {least} rows and is made by resampling them, so a "
-            f"file would hold training rows: leave the class out (classes=[...], --label), or keep "
-            f"the table and fit again",
+            f"file would hold training rows: {instead}make rows without a file "
+            f"(synthgen augment), or leave the class out (classes=[...], --label)",
         )
 
 

@@ -18,7 +18,7 @@ from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import working
 from synthgen.errors import UsageError
 from synthgen.seeds import RandomState, child_seed
-from synthgen.synthesizers.base import check_rows_to_save
+from synthgen.synthesizers.base import NETWORK_ROWS, check_rows_to_save
 from synthgen.synthesizers.bootstrap import fallback
 from synthgen.synthesizers.looks import EnergyLook
 from synthgen.synthesizers.network_file import SavedNetworks, TrainedNetwork
@@ -39,8 +39,6 @@ Scope = Literal["auto", "class", "all", "adapt"]
 # A network is trained once, pre-trained as a base, or fine-tuned from one.
 Role = Literal["whole", "base", "adapted"]
 
-# Below this number of rows of a class, a network is no better than resampling.
-MIN_ROWS = 10
 # CTGAN and TVAE encode a number column as levels if it has at most this many distinct values. A
 # larger limit doubles the width on Adult without better rows (`evaluation/speed.md`).
 FEW_LEVELS = 24
@@ -125,8 +123,11 @@ class NetworkSynthesizer(SavedNetworks):
         self.verbose = verbose
         self.checkpoint = checkpoint
 
+    def rows_needed(self) -> int:
+        return NETWORK_ROWS
+
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        check_rows_to_save(counts, MIN_ROWS)
+        check_rows_to_save(counts, NETWORK_ROWS)
 
     # --- what a subclass defines ------------------------------------------------------------------
 
@@ -273,8 +274,8 @@ class NetworkSynthesizer(SavedNetworks):
         """Run the fit as a generator that yields each training and receives its history."""
         classes = table.schema.classes
         counts = np.bincount(table.labels, minlength=len(classes))
-        few = [p for p in positions if counts[p] < MIN_ROWS]
-        self._bootstrap = fallback(table, few, "a network learns", MIN_ROWS, stacklevel=6)
+        few = [p for p in positions if counts[p] < NETWORK_ROWS]
+        self._bootstrap = fallback(table, few, "a network learns", NETWORK_ROWS, stacklevel=6)
         self.fallback_ = tuple(classes[p] for p in few)
         scopes = {
             p: self.best_scope(int(counts[p])) if self.scope == "auto" else self.scope

@@ -131,6 +131,9 @@ class SDV(Synthesizer):
             "tvae, tabflow)",
         )
 
+    def rows_needed(self) -> int:
+        return MIN_ROWS
+
     def _fit(self, table: Table, positions: list[int], seed: np.random.SeedSequence) -> None:
         if self.model not in MODELS:
             raise UsageError(240, f"model must be one of {', '.join(MODELS)}, not {self.model!r}")

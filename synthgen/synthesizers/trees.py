@@ -138,7 +138,7 @@ class SequentialTrees(Synthesizer):
         self._check_params()
         classes, labels = table.schema.classes, table.labels
         counts = np.bincount(labels, minlength=len(classes))
-        needed = self._needed()
+        needed = self.rows_needed()
         few = [p for p in positions if counts[p] < needed]
         self._bootstrap = fallback(table, few, "trees learn", needed, stacklevel=4)
         self.fallback_ = tuple(classes[p] for p in few)
@@ -214,10 +214,9 @@ class SequentialTrees(Synthesizer):
     # --- the file ---------------------------------------------------------------------------------
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:
-        check_rows_to_save(counts, self._needed())
+        check_rows_to_save(counts, self.rows_needed())
 
-    def _needed(self) -> int:
-        """Smallest number of rows from which trees learn a class."""
+    def rows_needed(self) -> int:
         return max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:

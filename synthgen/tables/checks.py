@@ -95,7 +95,9 @@ def check(name: Hashable, series: pd.Series) -> None:
     if isinstance(inner, pd.SparseDtype):
         inner = inner.subtype
     if pdt.is_complex_dtype(inner) or isinstance(inner, pd.PeriodDtype):
-        raise DataError(343, f"column {name!r} is {inner}: split it into plain numbers or dates")
+        how = "turn it into dates (.dt.to_timestamp()) or text (.astype(str))"
+        how = how if isinstance(inner, pd.PeriodDtype) else "split it into two numbers"
+        raise DataError(343, f"column {name!r} is {inner}: {how}")
     if isinstance(dtype, pd.IntervalDtype):
         raise DataError(
             343, f"column {name!r} holds intervals: make it a categorical (astype('category'))"

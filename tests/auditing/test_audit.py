@@ -22,7 +22,7 @@ from synthgen.auditing.drift import compare_audits
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection import ranking
 from synthgen.report.gates import gate
-from synthgen.synthesizers import network, network_fit
+from synthgen.synthesizers import base, network_fit
 from synthgen.tables.column import Column
 from synthgen.tables.schema import Schema
 
@@ -135,7 +135,7 @@ def test_what_can_be_learned_from_so_many(rare: int, code: tuple[str, ...], says
 
 
 def test_the_thresholds_are_those_of_the_network():
-    assert examine.NETWORK_ROWS == network.MIN_ROWS
+    assert examine.NETWORK_ROWS == base.NETWORK_ROWS
     share, most = network_fit.HELD_OUT_SHARE, network_fit.HELD_OUT_MIN
     least = next(n for n in range(1000) if int(share * n) >= most)
     assert least == examine.EARLY_STOP_ROWS
@@ -444,8 +444,13 @@ def test_numbers_and_dates_that_became_text_are_noted():
 def test_levels_in_few_rows_are_counted():
     X, y = table()
     X["e"] = ["odd"] * 4 + ["rare"] * 5 + X["e"].tolist()[9:]
-    evidence = [f.evidence for f in audit(X, y).findings if f.code == "many_levels"]
-    assert evidence == [{"levels": 5, "rare_levels": 1}]
+    few = [f for f in audit(X, y).findings if f.code == "many_levels"]
+    assert [f.evidence for f in few] == [{"levels": 5, "rare_levels": 1}]
+    said = few[0].message
+    assert said.endswith("5 categories, 1 of them in fewer than 5 rows: merge it with another")
+    X.loc[900:903, "e"] = "odder"
+    said = next(f.message for f in audit(X, y).findings if f.code == "many_levels")
+    assert said.endswith("6 categories, 2 of them in fewer than 5 rows: merge those")
 
 
 @pytest.mark.usefixtures("quick")
@@ -646,6 +651,18 @@ def test_remedies_answer_what_was_found(plain: Audit):
     assert few[-1]["why"].startswith(
         "with fewer than 10 rows of the class, new rows are only resampled"
     )
+
+
+def test_false_alarms_stand_beside_those_of_guessing(plain: Audit):
+    why = {r["remedy"]: r["why"] for r in plain.remedies}["move the threshold"]
+    assert "false alarms for each hit (guessing: 9.0)" in why or "(guessing: 9)" in why
+    assert why.endswith("That needs neither new rows nor a new model")
+    X, y = table()
+    noise = y.sample(frac=1, random_state=1).reset_index(drop=True)
+    why = {r["remedy"]: r["why"] for r in audit(X, noise).remedies}["move the threshold"]
+    assert "(guessing: 9" in why
+    assert why.endswith("it hardly beats guessing, so a lower threshold alone is not enough")
+    assert "neither new rows nor a new model" not in why
 
 
 def test_synthetic_rows_are_not_advised_for_a_better_ranking(plain: Audit):

@@ -119,6 +119,14 @@ def test_validated_rows_pass_the_guard_of_the_delivered_ones() -> None:
         chosen(*table(60), Outside())
 
 
+def test_a_class_that_folds_would_resample_is_not_validated() -> None:
+    """Trees learn 30 rows, but not the 24 of a training part: a bootstrap would be validated."""
+    found = chosen(*table(30), SequentialTrees())
+    assert (found.amount, found.curve) == ("double", {})
+    assert "30 rows are too few" in found.reason
+    assert chosen(*table(38), SequentialTrees()).curve
+
+
 def test_a_stand_in_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "BRIEF_SHARE", 0)
     monkeypatch.setattr(validation, "BRIEF_STEPS", 3)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from synthgen.cli.main import main
+from synthgen.cli.terminal import show_table
 
 
 @pytest.fixture
@@ -120,3 +121,9 @@ def test_a_target_that_is_not_there_has_one_status(table: Path, arguments: str):
     result = run(*arguments.split())
     assert result.exit_code == 2
     assert "E215: there is no column 'sick'" in result.stderr
+
+
+def test_a_table_shows_truth_values_as_such(capsys: pytest.CaptureFixture[str]):
+    show_table(["class", "rows"], [[True, 1200], [False, 30]])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if len(row) == 2][1:] == [["True", "1,200"], ["False", "30"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,22 @@ def gains_at(errors: float) -> np.ndarray:
     z = np.random.default_rng(3).normal(size=10)
     z = (z - z.mean()) / z.std(ddof=1)
     return NOTHING + 0.02 * (z + errors * np.sqrt(1 / 10 + RATIO))
+
+
+def test_two_splits_tell_no_impossible_gain_and_a_prior_moves_its_own_strategy_only() -> None:
+    nothing = np.array([0.10, 0.194])
+    scores = np.array([[0.16, 0.19], [0.30, 0.404]])  # the second is auto
+    how: dict[str, Any] = {"ratio": RATIO, "margin": 0.007, "bounds": (0.0, 1.0)}
+    plain = chances_of(["other", "auto"], scores, nothing, **how)
+    found = chances_of(["other", "auto"], scores, nothing, **how, priors={"auto": (0.02, 0.03)})
+    assert [c.gain for c in plain] == pytest.approx([0.028, 0.205])
+    assert replace(found[0], best=0, regret=0) == replace(plain[0], best=0, regret=0)
+    assert 0.02 < found[1].gain < plain[1].gain
+    for c in (*plain, *found):
+        assert -0.147 - 1e-9 <= c.interval[0] <= c.gain <= c.interval[1] <= 0.853 + 1e-9
+        assert 0 <= c.regret < 0.5
+    assert "expected loss" not in advised(found, nothing, margin=0.007).certainty
+    assert "other tables" in advised(found, nothing, margin=0.007).certainty
 
 
 def test_with_a_prior_the_posterior_is_the_product_of_both_densities() -> None:
