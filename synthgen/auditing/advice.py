@@ -27,6 +27,8 @@ BENCHMARKED = 100
 BROKEN = ("leak_column", "leak_pair", "too_easy", "copied_class", "contradictions")
 NAMED = 3  # columns that a sentence names
 FOUND = (0.8, 0.9, 0.95, 0.99)  # recalls; the lowest that exceeds recall at 0.5 is shown
+# A model hardly beats guessing if it has more than this share of the false alarms of guessing.
+LIKE_GUESSING = 2 / 3
 
 
 def remedies(examined: Examined, findings: list[Finding]) -> tuple[dict[str, str], ...]:
@@ -185,7 +187,10 @@ def _average(rows: int) -> str:
 
 
 def _threshold(examined: Examined) -> str:
-    """Describe recall at the threshold 0.5, and the false alarms at a lower threshold."""
+    """Describe recall at the threshold 0.5, and the false alarms at a lower threshold.
+
+    Guessing has as many false alarms for each hit as there are other rows for each of the class.
+    """
     model, scored = examined.model, examined.scored
     if model is None or scored is None:
         return "a lower threshold finds more of the class, without new rows or a new model"
@@ -197,11 +202,25 @@ def _threshold(examined: Examined) -> str:
     others = len(examined.table) - examined.minority.rows
     alarms = float((scores[~is_rare] >= threshold).mean()) * others
     of_all = hits * examined.minority.rows / max(int(is_rare.sum()), 1)
+    wrong, guessed = alarms / max(of_all, 1), others / examined.minority.rows
+    enough = "That needs neither new rows nor a new model"
+    if wrong > LIKE_GUESSING * guessed:
+        enough = "There it hardly beats guessing, so a lower threshold alone is not enough"
     return (
         f"at 0.5 the quick model finds {said(model.recall, '.0%')} of the class; at "
-        f"{threshold:.2g} it finds {wanted:.0%}, with {alarms / max(of_all, 1):.2g} false alarms "
-        f"for each hit. That needs neither new rows nor a new model"
+        f"{threshold:.2g} it finds {wanted:.0%}, with {_per_hit(wrong)} false alarms for each hit "
+        f"(guessing: {_per_hit(guessed)}). {enough}"
     )
+
+
+def _per_hit(alarms: float) -> str:
+    """False alarms for each hit, with two digits.
+
+    Example:
+        >>> _per_hit(0.126), _per_hit(24.6), _per_hit(1834.2)
+        ('0.13', '25', '1,834')
+    """
+    return f"{alarms:.2g}" if alarms < 10 else f"{alarms:,.0f}"
 
 
 def _synthetic(rows: int) -> str:

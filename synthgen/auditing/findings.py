@@ -138,7 +138,8 @@ def of_levels(column: ExaminedColumn) -> list[Finding]:
     levels = np.unique(column.codes[~column.gone], return_inverse=True)[1]
     few = int((np.bincount(levels) < LEVEL_ROWS).sum())
     if distinct >= MANY_LEVELS or few:
-        text = f"{distinct} categories, {few} of them in fewer than {LEVEL_ROWS} rows: merge those"
+        merge = "merge it with another" if few == 1 else "merge those"
+        text = f"{distinct} categories, {few} of them in fewer than {LEVEL_ROWS} rows: {merge}"
         text = text if few else f"{distinct} categories: check that each has enough rows"
         figures = {"levels": distinct, "rare_levels": few}
         found.append(_of(column, "many_levels", "note", text, **figures))

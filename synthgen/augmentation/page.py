@@ -377,13 +377,13 @@ def _first_rows(made: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _guard_notes(label: Any, found: dict[str, Any]) -> Iterator[str]:
-    """Yield sentences on near copies, found rules, and rules that real rows break."""
+    """Yield sentences on near copies, warnings, found rules, and rules that real rows break."""
     if found["near_copies"] == "allowed":
         yield (
             f"New rows of “{clean(label)}” are real rows with a little noise, so near copies of "
             f"training rows were not refused."
         )
-    elif found["note"]:
+    if found["note"]:
         yield clean(found["note"]) + "."
     if found["found_rules"]:
         yield (

@@ -27,9 +27,12 @@ from synthgen.synthesizers.trees import SequentialTrees
 ROUNDS = 20
 # A round draws at most MOST_DRAWN times the rows wanted, so that a wrong rule cannot take hours.
 MOST_DRAWN, SMALL = 5, 200
-# If after PATIENCE rounds fewer than LEAST_VALID of the rows are valid, found rules are dropped.
+# From PATIENCE rounds on, found rules are dropped if fewer than LEAST_VALID of the rows that are
+# valid without them are valid with them. A warning names each rule of the user that fewer than
+# LEAST_VALID of the rows satisfy.
 PATIENCE, LEAST_VALID = 3, 0.1
 REDRAW = 1 << 20  # larger than any key that `sample` derives from a seed
+RULE, FOUND = "rule: ", "found rule: "
 COPY, NEAR_COPY = "copy of a training row", "near copy of a training row"
 
 
@@ -45,7 +48,8 @@ class Guarded:
         rounds: Number of draws, 1 to 20.
         near_copies: "refused" if near copies were rejected; "accepted" if 20 rounds gave too few
             other rows, so that `frame` contains some; "allowed" if distances were not measured.
-        note: Warning if near copies were accepted or found rules dropped, otherwise "".
+        note: Warning if near copies were accepted, found rules dropped, or few drawn rows satisfy
+            a rule of the user; otherwise "".
         broken: Fraction of the real rows of the class that break each rule.
         found_rules: Rules that all real rows satisfy, and that the new rows satisfy too.
         restored: Number of drawn rows in which a cell was restored to satisfy a found rule.
@@ -88,7 +92,8 @@ def guarded_sample(
       closest are rejected first. If 20 rounds give too few rows, the near copies farthest from
       training rows fill the gap, with a warning.
     - Found rules: cells that such a rule determines are restored. If after 3 rounds fewer than 10 %
-      of the rows are valid, found rules are dropped, with a warning.
+      of the rows that respect the limits and the user's rules satisfy the found rules too, found
+      rules are dropped, with a warning.
 
     If no row is rejected or restored, the result equals ``synthesizer.sample`` with the same seed.
 
@@ -144,9 +149,13 @@ def guarded_sample(
         guard.learn_distances(synthesizer.device_ if of_network else "cpu")
     of_all = scopes.get(label, "class") != "class"
     draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all)
-    draws, given_up = _filled(draws, made, partial(draw, label=label), label, seed)
-    frame, refused, note = draws.result(label)
-    note = " ".join(filter(None, (given_up, note)))
+    draws, given_up = _filled(draws, made, partial(draw, label=label), seed)
+    if given_up and not isinstance(synthesizer, SequentialTrees):
+        given_up += ". Trees satisfy more of them: synthesizer='trees'"
+    notes = [given_up, draws.selection()]  # before `result` subtracts the accepted near copies
+    who = "" if label is None else f"class {label!r}: "
+    frame, refused, note = draws.result(who)
+    note = ". ".join(who + part for part in (*notes, note) if part)
     if draws.rounds > 1:  # each draw numbers its IDs from the same start, so number them anew
         for place, column in enumerate(synthesizer.schema_.features):
             if column.kind == "id":
@@ -220,7 +229,6 @@ def _filled(
     draws: _Draws,
     made: pd.DataFrame,
     draw: Callable[..., pd.DataFrame],
-    label: Any,
     seed: np.random.SeedSequence,
 ) -> tuple[_Draws, str]:
     """Draw until there are enough rows; return the draws, and why found rules were dropped."""
@@ -229,22 +237,21 @@ def _filled(
     while draws.missing > 0 and draws.rounds < ROUNDS:
         again = child_seed(seed, REDRAW, draws.rounds)
         draws.add(draw(draws.wanted(), random_state=again))
-        few = draws.valid < LEAST_VALID * draws.drawn
-        if draws.rounds == PATIENCE and draws.guard.found and few:
-            given_up = _given_up(label, draws)
+        if draws.rounds >= PATIENCE and draws.found_rules_refuse:
+            given_up = _given_up(draws)
             draws = draws.without_found_rules()
             draws.add(made)
     return draws, given_up
 
 
-def _given_up(label: Any, draws: _Draws) -> str:
+def _given_up(draws: _Draws) -> str:
     """Write the warning that says why found rules were dropped."""
-    prefix = "found rule: "
-    worst = next((why for why, _ in draws.seen.most_common() if why.startswith(prefix)), prefix)
+    worst = next((why for why, _ in draws.seen.most_common() if why.startswith(FOUND)), "")
+    most = f" (most break {worst.removeprefix(FOUND)!r})" if worst else ""
     return (
-        f"class {label!r}: only {draws.valid:,} of {draws.drawn:,} rows satisfy the rules that all "
-        f"real rows satisfy (most break {worst.removeprefix(prefix)!r}), so these rules are not "
-        f"enforced. Trees satisfy more of them: synthesizer='trees'."
+        f"{draws.allowed:,} of {draws.drawn:,} drawn rows respect the limits and the rules given, "
+        f"but only {draws.valid:,} if they must also satisfy the rules that all real rows satisfy"
+        f"{most}, so the latter are not enforced"
     )
 
 
@@ -262,6 +269,8 @@ class _Draws:
         measured: Whether distances to training rows are known.
         drawn: Number of rows drawn.
         valid: Number of drawn rows that respect limits and rules.
+        allowed: Number of drawn rows that respect limits and the user's rules, as drawn or with
+            restored cells.
         restored: Number of rows with a restored cell.
         accepted: Whether near copies were accepted because too few other rows were left.
         rounds: Number of draws so far.
@@ -284,12 +293,37 @@ class _Draws:
         self.distances = np.zeros(0)
         self.fine = np.zeros(0, dtype=bool)
         self.seen: Counter[str] = Counter()
-        self.drawn = self.valid = self.rounds = self.restored = 0
+        self.drawn = self.valid = self.allowed = self.rounds = self.restored = 0
         self.accepted = False
 
     def without_found_rules(self) -> _Draws:
         """A fresh start that does not check found rules."""
         return _Draws(self.guard.without_found_rules(), *self._given)
+
+    @property
+    def found_rules_refuse(self) -> bool:
+        """Whether found rules refuse nearly all rows that limits and the user's rules accept."""
+        enough = self.allowed >= 1 / LEAST_VALID
+        return bool(self.guard.found) and enough and self.valid < LEAST_VALID * self.allowed
+
+    def selection(self) -> str:
+        """A warning that names the user's rules that few of the drawn rows satisfy."""
+        found, few = self.seen, []
+        kept = self.valid + sum(n for why, n in found.items() if why.startswith(FOUND))
+        for rule in reversed(self.guard.broken):  # a row counts for the first rule that it breaks
+            judged = kept + found[RULE + rule]
+            if kept + 1 < LEAST_VALID * (judged + 2):
+                share = f"{kept / judged:.1%}"
+                few.append(
+                    f"only {share} of the drawn rows within the limits satisfy rule {rule!r}"
+                )
+            kept = judged
+        if not few:
+            return ""
+        return (
+            f"{', and '.join(reversed(few))}: the new rows are a small selection of what the "
+            f"synthesizer draws, so their distribution may be distorted"
+        )
 
     @property
     def missing(self) -> int:
@@ -303,10 +337,16 @@ class _Draws:
 
     def add(self, made: pd.DataFrame) -> None:
         """Check one more draw; keep its valid rows and the best of the earlier ones."""
+        drawn = made
         made, mended = self.guard.mended(made)
         self.restored += mended
         reasons = self.guard.reasons(made, learned_from_all=self._of_all)
         good = made[reasons == ""]
+        self.allowed += len(good)
+        if self.guard.found:  # a restored cell may break a limit or another rule
+            free = self.guard.without_found_rules()
+            rest = free.reasons(drawn[reasons != ""], learned_from_all=self._of_all)
+            self.allowed += int((rest == "").sum())
         distances = self.guard.distances(good) if self.measured else np.full(len(good), np.inf)
         self.rounds += 1
         self.drawn += len(made)
@@ -319,10 +359,9 @@ class _Draws:
         self.distances = np.append(self.distances[keep], distances)
         self.fine = self.guard.admitted(self.distances, self.allowance)
 
-    def result(self, label: Any) -> tuple[pd.DataFrame, dict[str, int], str]:
+    def result(self, who: str) -> tuple[pd.DataFrame, dict[str, int], str]:
         """The rows, the number rejected by reason, and a warning if near copies were accepted."""
         note, accepted = "", self._next()
-        who = "" if label is None else f"class {label!r}: "
         if len(accepted) < self.missing:
             counts = ", ".join(f"{why} ({n})" for why, n in self.seen.most_common() if n)
             raise ConvergenceError(
@@ -336,7 +375,7 @@ class _Draws:
             self.fine[accepted] = True
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
-                f"{who}{len(accepted)} of {self.rows} new rows are nearer to training "
+                f"{len(accepted)} of {self.rows} new rows are nearer to training "
                 f"rows than real rows are to each other ({copies} are copies), because "
                 f"{self.rounds} rounds gave too few other rows. Train on more rows or for fewer "
                 f"steps"

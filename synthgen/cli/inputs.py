@@ -52,15 +52,14 @@ def write_rows(frame: pd.DataFrame, output: Path, *, defuse: bool) -> int:
 
 
 def read_frame(path: Path, *, declared: Schema | None = None) -> pd.DataFrame:
-    """The table of a file, see `read_table`; an index is left out, with a warning."""
-    import pandas as pd
-
+    """The table of a file, see `read_table`; an index is left out, with a warning if named."""
     from synthgen.tables.read import read_table
 
     with as_file(path) as file:
         frame = read_table(file, declared=declared)
-    if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
-        names = ", ".join(repr(name) for name in frame.index.names)
+    named = [repr(name) for name in frame.index.names if name is not None]
+    if named:
+        names = ", ".join(named)
         warnings.warn(
             f"the index of {path} ({names}) is not a column and is left out", stacklevel=2
         )

@@ -351,6 +351,7 @@ def _evaluated(
             result.synthetic,
             target=result.schema.target,
             schema=result.schema,
+            synthesizer=type(result.synthesizer).__name__,
             device=job.training.device,
             random_state=result.seed,
             verbose=not is_quiet(),

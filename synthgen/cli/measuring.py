@@ -254,6 +254,7 @@ def evaluate(
                 judges=[name.strip() for some in judges for name in some.split(",")],
                 thorough=thorough,
                 by=column_named(real, by),
+                synthesizer=_made_by(synthetic),
                 device=device,
                 random_state=seed,
                 verbose=not is_quiet(),
@@ -367,6 +368,19 @@ def _check_gates(
     failed = [f"{g} (it is {value_of(report, g, unknown)})" for g in gates if not gate(report, g)]
     if failed:
         raise GateError(701, f"{path} does not pass {', '.join(failed)}")
+
+
+def _made_by(synthetic: Path) -> str:
+    """The synthesizer according to the manifest beside a table; "" if it has none."""
+    from synthgen.tables.disk import read_json
+
+    try:
+        found = read_json(f"{synthetic}.manifest.json")
+    except DataError:
+        return ""
+    name = found.get("synthesizer") if isinstance(found, dict) else None
+    name = name.get("name") if isinstance(name, dict) else name  # of a stream it is a text
+    return name if isinstance(name, str) else ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -349,8 +349,8 @@ def _certainty(best: Chances, about: Metric, margin: float, reached: str, splits
     low, high = (about.text(end, signed=True) for end in best.interval)
     found = "The" if best.alone is None else "Weighed with its results on other tables, the"
     text = (
-        f"{found} 95 % interval of the gain is [{low}, {high}]; {reached}. {best.strategy} helps with "
-        f"probability {best.helps:.2f}{_alone(best)}, makes no relevant difference (less than "
+        f"{found} 95 % interval of the gain is [{low}, {high}]; {reached}. {best.strategy} helps "
+        f"with probability {best.helps:.2f}{_alone(best)}, makes no relevant difference (less than "
         f"{about.text(margin)}) with probability {best.equal:.2f}, and harms with probability "
         f"{best.harms:.2f}."
     )

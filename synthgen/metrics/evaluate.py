@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -52,6 +53,7 @@ def evaluate(
     judges: Sequence[str] = DEFAULT_JUDGES,
     thorough: bool = False,
     by: Hashable | None = None,
+    synthesizer: str = "",
     device: str | torch.device = "auto",
     random_state: int | None = 0,
     verbose: bool = False,
@@ -84,6 +86,8 @@ def evaluate(
             of the first one. Default: boosting and logistic regression.
         thorough: Whether to tune each classifier on real rows and to train it three times.
         by: Name of a column other than the target; recall is also reported for each of its values.
+        synthesizer: Name of the synthesizer that made the rows, such as "trees". The
+            recommendation does not name it again. Default: unknown.
         device: Device for computing distances: "auto" (a GPU if there is one), "cpu" or "cuda".
         random_state: Seed. None: a fresh seed, which `Report.seed` then holds.
         verbose: Whether to show progress, on standard error or below the cell of a notebook.
@@ -119,7 +123,7 @@ def evaluate(
     options = {"judges": judges, "thorough": thorough, "by": by}
     steps = _steps(compared, source, options, device)
     parts, seconds = _measured(steps, compared, device, verbose)
-    return _report(compared, parts, seconds, seed)
+    return replace(_report(compared, parts, seconds, seed), synthesizer=synthesizer)
 
 
 class _Step(NamedTuple):

@@ -12,6 +12,8 @@ LIKE_REAL, HALF_REAL = 0.05, 0.5
 # Share of the average precision that remains if synthetic rows replace the real ones: it passes
 # from KEEPS, fails below KEEPS_SOME, and is undecided if the interval is wider than SURE.
 KEEPS, KEEPS_SOME, SURE = 0.95, 0.8, 0.1
+# Sentences give no bounds of that share if they are farther apart than this.
+READABLE = 1.0
 MOST_TIMES = 100  # an estimate of more rows than this many times the test rows is not given
 # Smallest number of test rows of the class for a meaningful average precision.
 FEW = 5

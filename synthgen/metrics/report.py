@@ -55,6 +55,7 @@ class Report(Shown):
             precision kept (``"utility"``) and the training rows found (``"privacy"``).
         seed: The seed that was used; the same call with it gives the same scores.
         seconds: Run time of each part in seconds.
+        synthesizer: Name of the synthesizer that made the rows; "" if unknown.
 
     Groups of scores: in fidelity a class as text (the rare class first), ``"CLASS: COLUMN"`` for a
     single column, and ``"all"`` if several classes are synthetic; in utility a classifier such as
@@ -94,6 +95,7 @@ class Report(Shown):
     macro: dict[str, float]
     seed: int
     seconds: dict[str, float]
+    synthesizer: str = ""
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -274,9 +276,14 @@ class Report(Shown):
     @property
     def recommendation(self) -> Recommendation:
         """What to do with the synthetic rows, according to the verdicts."""
-        names = {"target": self.target, "label": self.label}
-        rows = self.sizes["train"]
-        found = advice.recommend(self.verdicts, **names, held_out=self.held_out, rows=rows)
+        found = advice.recommend(
+            self.verdicts,
+            target=self.target,
+            label=self.label,
+            held_out=self.held_out,
+            rows=self.sizes["train"],
+            synthesizer=self.synthesizer,
+        )
         if not self.left_out:
             return found
         judged = (

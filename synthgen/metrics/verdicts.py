@@ -23,6 +23,7 @@ from synthgen.metrics.limits import (
     MOST_FOUND,
     MOST_NEARER,
     NEARER,
+    READABLE,
     SOME_COPIES,
     SOME_EXCESS,
     SURE,
@@ -183,10 +184,13 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     outcome, key, known, why, more = _worst([_kept(s, tested, held_out) for s in usable])
     scores = {s.name: s for s in part.scores if s.group == key.group}
     ap, judge = scores["utility.replace.average_precision"], key.group.partition(": ")[0]
+    keep, on = f"they keep {_shown(key, '.0%')}", f" ({tested:,} real test rows of the class)"
+    if _is_untold(key, tested):
+        keep = f"there are too few test rows to tell ({tested:,} of the class) what they keep"
+        on = ""
     sentence = (
-        f"In place of the real rows of {label} they keep {_shown(key, '.0%')} of the average "
-        f"precision of {judge}: {ap.value:.3f} instead of {ap.reference or 0:.3f}; noise keeps "
-        f"{key.floor or 0:.0%} ({tested:,} real test rows of the class)"
+        f"In place of the real rows of {label} {keep} of the average precision of {judge}: "
+        f"{ap.value:.3f} instead of {ap.reference or 0:.3f}; noise keeps {key.floor or 0:.0%}{on}"
     )
     gain = scores.get("utility.augment.ap_gain")
     if gain is not None:
@@ -200,11 +204,23 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
     return Verdict("utility", outcome, f"{sentence}.", key, known, more)
 
 
+def _is_untold(ratio: Score, tested: int) -> bool:
+    """Whether the interval is so wide, and contains what a pass needs, that its bounds say nothing.
+
+    With fewer than `FEW` test rows, it need not contain that.
+    """
+    low, high = ratio.interval or (0.0, 1.0)
+    return high - low > READABLE and (tested < FEW or low < KEEPS <= high)
+
+
 def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
     """Decide on one classifier."""
     low, high = ratio.interval or (0.0, 1.0)
     worth = f"a classifier trained on them keeps between {low:.0%} and {high:.0%} of its "
     worth += "average precision"
+    if _is_untold(ratio, tested):
+        worth = f"there are too few test rows to tell ({tested:,} of the class) what a classifier "
+        worth += "trained on them keeps of its average precision"
     if tested < FEW:
         why = f"Fewer than {FEW} test rows of the class are too few to decide"
         more = f"a holdout with more than {tested:,} rows of the class would decide"

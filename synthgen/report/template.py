@@ -8,8 +8,10 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAMED = re.compile(r"`([^`]+)`")
 
 
 def clean(value: object) -> str:
@@ -38,6 +40,16 @@ def figure(value: float | None) -> str:
     return text.replace("-", "−")
 
 
+def named(text: object) -> Markup:
+    """The text, escaped, with names between backticks as code.
+
+    Example:
+        >>> str(named("`a<b` equals `due`"))
+        '<code>a&lt;b</code> equals <code>due</code>'
+    """
+    return Markup(_NAMED.sub(r"<code>\1</code>", str(escape(text))))
+
+
 def _source(name: str) -> str:
     return files("synthgen.report").joinpath(name).read_text(encoding="utf-8")
 
@@ -55,6 +67,7 @@ _ENVIRONMENT.filters |= {
     "whole": lambda v: f"{v:,}",
     "percent": lambda v: f"{100 * v:.3g} %",
     "clean": clean,
+    "named": named,
 }
 
 

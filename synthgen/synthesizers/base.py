@@ -25,7 +25,6 @@ from synthgen.tables.table import Table, as_frame
 from synthgen.training.graph import out_of_memory
 from synthgen.training.model_file import building_model, naming, read_model
 
-
 # Below this number of rows of a class, a network is no better than resampling.
 NETWORK_ROWS = 10
 
@@ -242,7 +241,11 @@ class Synthesizer(BaseEstimator, ABC):
         return named
 
     def rows_needed(self) -> int:
-        """Smallest number of rows from which a class is learned; a smaller one is resampled."""
+        """The fewest rows from which a class is learned; a smaller one is resampled.
+
+        Returns:
+            The number of rows.
+        """
         return 2
 
     def check_savable(self, counts: Mapping[Any, int]) -> None:

@@ -22,6 +22,7 @@ from synthgen.seeds import seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
 from synthgen.synthesizers.ctgan import CTGAN
+from synthgen.synthesizers.trees import SequentialTrees
 from synthgen.tables.table import Table
 
 Make = Callable[[np.random.Generator, int], pd.DataFrame]
@@ -389,12 +390,119 @@ def test_rules(rule: str, expected: list[bool]):
         "a not in b",
         "a + 1 or a < 3",
         "not 1 or a < 3",
+        "sum(a) < 3",
+        "pow(a, a) < 3",
+        "abs(a, 1) < 3",
+        "abs(*a) < 3",
+        "abs()(a) < 3",
+        "round(a, b) < 3",
+        "round(a, 1.0) < 3",
+        "round(a, ndigits=1) < 3",
+        "round(7, -1000000000) < a",
+        "abs(a).real < 3",
     ],
 )
 def test_nothing_but_comparisons_of_columns_is_run(rule: str):
     with pytest.raises(UsageError, match="a rule compares columns, such as 'start <= end'") as info:
         Rule(rule)
     assert info.value.code == 251
+
+
+def test_a_refused_rule_says_what_is_allowed():
+    with pytest.raises(
+        UsageError, match=r"only calls are abs\(x\).*may contain .*round\(x, digits"
+    ):
+        Rule("sum(a) < 3")
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("delivered - ordered == days", [True, True, False]),
+        ("days == delivered - ordered", [True, True, False]),
+        ("delivered - ordered != days", [False, False, True]),
+        ("delivered - ordered < 10", [True, False, True]),
+        ("delivered - ordered <= 10.0", [True, True, True]),
+        ("delivered - ordered > 3.5", [False, True, True]),
+        ("10 >= delivered - ordered >= 5", [False, True, True]),
+        ("3 < delivered - ordered <= days", [False, True, False]),
+        ("delivered - ordered in [3, 5]", [True, False, True]),
+        ("abs(ordered - delivered) == days", [True, True, False]),
+        ("round(delivered - ordered, -1) == 10", [False, True, False]),
+        ("(delivered - ordered) * 24 == hours", [True, True, False]),
+        ("(delivered - ordered) // 2 == 5", [False, True, False]),
+        ("ordered + days == delivered", [True, True, False]),
+        ("delivered - days == ordered", [True, True, False]),
+        ("ordered + hours / 24 == delivered", [True, True, False]),
+        ("delivered - ordered == span", [True, True, True]),
+        ("span == days", [True, True, False]),
+        ("delivered - ordered < '4 days'", [True, False, False]),
+        ("delivered - '2025-01-04' >= 8", [False, True, True]),
+        ("day2 - day1 == days", [True, True, False]),
+        ("zoned - ordered == 0", [True, True, True]),
+    ],
+)
+def test_beside_a_span_a_number_means_days(rule: str, expected: list[bool]):
+    ordered = pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-30"])
+    span = pd.to_timedelta([3, 10, 5], unit="D")
+    frame = pd.DataFrame(
+        {
+            "ordered": ordered,
+            "delivered": ordered + span,
+            "zoned": ordered.tz_localize("UTC").tz_convert("Asia/Tokyo"),
+            "span": span,
+            "day1": ordered.date,
+            "day2": (ordered + span).date,
+            "days": [3, 10, 4],
+            "hours": [72, 240, 96],
+        }
+    )
+    assert Rule(rule).holds(frame).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("total == net + vat", [True, True, False, False]),
+        ("net + vat == total", [True, True, False, False]),
+        ("total != net + vat", [False, False, True, True]),
+        ("total <= net + vat", [True, True, False, True]),
+        ("net + vat >= total", [True, True, False, True]),
+        ("total >= net + vat", [True, True, True, False]),
+        ("net <= net + vat <= total", [True, True, True, False]),
+        ("net + vat in [0.3, 0.8]", [True, True, False, False]),
+        ("narrow == 0.1", [True, False, False, False]),
+        ("narrow == net", [True, True, True, True]),
+        ("whole == whole2", [False, True, True, True]),
+        ("nullable == net + vat", [True, True, False, False]),
+        ("abs(total - net - vat) < 0.006", [True, True, False, True]),
+        ("round(total, 1) == 3.0", [False, False, True, True]),
+        ("round(whole, -1) == 10", [False, True, False, False]),
+        ("net / zero > total", [True, True, True, True]),
+        ("net / zero == net / zero", [True, True, True, True]),
+    ],
+)
+def test_rounding_breaks_no_comparison_of_floats(rule: str, expected: list[bool]):
+    total = [0.3, 0.8, 3.01, 2.9999999]
+    frame = pd.DataFrame(
+        {
+            "net": [0.1, 0.7, 1.0, 1.0],
+            "vat": [0.2, 0.1, 2.0, 2.0],
+            "total": total,
+            "nullable": pd.array(total, dtype="Float64"),
+            "narrow": np.array([0.1, 0.7, 1.0, 1.0], dtype=np.float32),
+            "whole": [2**53, 8, 1, 2],
+            "whole2": [2**53 + 1, 8, 1, 2],
+            "zero": 0.0,
+        }
+    )
+    assert frame["net"][0] + frame["vat"][0] > frame["total"][0]  # in binary
+    assert Rule(rule).holds(frame).tolist() == expected
+
+
+def test_rules_are_pickled():
+    rule = pickle.loads(pickle.dumps(Rule("abs(a) > 1")))
+    assert rule.holds(pd.DataFrame({"a": [-2, 1]})).tolist() == [True, False]
 
 
 def test_names_from_outside_are_unknown_columns():
@@ -509,10 +617,36 @@ def test_a_rule_that_few_keep_is_met():
 
     model = fake(table, rarely)
     rules = ["start <= end"]
-    made = sampled(model, 200, label=1, table=table, rules=rules, random_state=0)
+    with pytest.warns(UserWarning, match="selection") as warned:
+        made = sampled(model, 200, label=1, table=table, rules=rules, random_state=0)
     assert (made.frame["start"] <= made.frame["end"]).all()
     assert len(made.frame) == 200
     assert made.rounds <= 10
+    assert made.note.startswith("class 1: only 5.3% of the drawn rows within the limits satisfy")
+    assert "their distribution may be distorted" in made.note
+    assert [str(w.message) for w in warned] == [made.note]
+
+
+def test_only_a_rule_that_few_rows_keep_is_named():
+    table = of_class(spans(np.random.default_rng(0), 300))
+
+    def rarely(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        return spans(rng, rows).assign(end=np.where(rng.random(rows) < 0.05, 9.9, 0.0))
+
+    rules = ["start < 8", "start <= end", "end < 9.95"]
+    with pytest.warns(UserWarning, match=r"satisfy rule 'start <= end': the new rows are a") as one:
+        made = sampled(fake(table, rarely), 200, label=1, table=table, rules=rules, random_state=0)
+    assert "start < 8" not in str(one[0].message)
+    assert "end < 9.95" not in str(one[0].message)
+    refused = made.refused
+    judged = (
+        made.drawn
+        - refused["rule: start < 8"]
+        - sum(n for why, n in refused.items() if why.startswith("out of range"))
+    )
+    share = 1 - refused["rule: start <= end"] / judged
+    assert 0.03 < share < 0.08
+    assert f"only {share:.1%} of" in made.note
 
 
 # --- rules that were found ----------------------------------------------------------------------
@@ -521,9 +655,8 @@ def test_a_rule_that_few_keep_is_met():
 def bills(rng: np.random.Generator, rows: int) -> pd.DataFrame:
     net, tax = rng.integers(10, 400, (2, rows))
     start = rng.uniform(0, 10, rows)
-    return pd.DataFrame(
-        {"net": net, "tax": tax, "gross": net + tax, "start": start, "end": start + tax / 99}
-    )
+    end = start + tax / 99 * rng.uniform(0.5, 1.5, rows)
+    return pd.DataFrame({"net": net, "tax": tax, "gross": net + tax, "start": start, "end": end})
 
 
 def loose(rng: np.random.Generator, rows: int) -> pd.DataFrame:
@@ -555,16 +688,78 @@ def test_one_real_row_that_breaks_a_rule_forbids_nothing():
     assert Guard(of_class(real), 1).found == []
 
 
-def test_found_rules_that_hardly_a_row_keeps_are_given_up_aloud():
+def late_starts(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Bills that end before they start, within the limits of `bills(default_rng(0), 400)`."""
     real = bills(np.random.default_rng(0), 400)
-    late, early = real.start.max(), real.end.min()
-    table = of_class(real)
-    model = fake(table, lambda rng, rows: bills(rng, rows).assign(start=late, end=early))
+    return bills(rng, rows).assign(start=real.start.max(), end=real.end.min())
+
+
+def test_found_rules_that_hardly_a_row_keeps_are_given_up_aloud():
+    table = of_class(bills(np.random.default_rng(0), 400))
+    model = fake(table, late_starts)
     with pytest.warns(UserWarning, match="most break 'start <= end'"):
         made = sampled(model, 50, label=1, table=table, near_copies=False, random_state=0)
     assert (len(made.frame), made.found_rules) == (50, ())
-    assert "are not enforced" in made.note
+    assert "are not enforced. Trees satisfy more of them: synthesizer='trees'" in made.note
     assert made.near_copies == "allowed"
+
+
+def test_trees_that_break_found_rules_are_not_advised_to_use_trees(monkeypatch: Any):
+    real = bills(np.random.default_rng(0), 400)
+    table = of_class(real)
+    trees = SequentialTrees(random_state=0).fit(real, pd.Series(np.repeat([0, 1], 200)))
+    monkeypatch.setattr(
+        SequentialTrees,
+        "sample",
+        lambda self, n, *, random_state, **_: late_starts(np.random.default_rng(random_state), n),
+    )
+    with pytest.warns(UserWarning, match="are not enforced") as warned:
+        sampled(trees, 50, label=1, table=table, near_copies=False, random_state=0)
+    assert "synthesizer=" not in str(warned[0].message)
+
+
+def test_a_hard_rule_of_the_user_does_not_drop_found_rules():
+    table = of_class(bills(np.random.default_rng(0), 400))
+
+    def early(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        made = bills(rng, rows)
+        return made.assign(start=made.start * np.where(rng.random(rows) < 0.96, 0.39, 1))
+
+    rules = ["start > 4"]
+    with pytest.warns(UserWarning, match="satisfy rule 'start > 4'") as warned:
+        made = sampled(fake(table, early), 200, label=1, table=table, rules=rules, random_state=0)
+    assert "not enforced" not in str(warned[0].message)
+    assert set(made.found_rules) == {"net + tax = gross", "start <= end"}
+    assert made.rounds > 3
+    assert made.frame.start.min() > 4
+
+
+def test_found_rules_are_given_up_beside_a_hard_rule_of_the_user():
+    """Only rows that keep the user's rule show whether found rules can be kept."""
+    table = of_class(bills(np.random.default_rng(0), 400))
+
+    def make(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        return late_starts(rng, rows).assign(tax=np.where(rng.random(rows) < 0.05, 50, 200))
+
+    rules = ["tax != 200"]
+    with pytest.warns(UserWarning, match="'start <= end'.*not enforced.*rule 'tax != 200'"):
+        made = sampled(fake(table, make), 100, label=1, table=table, rules=rules, random_state=0)
+    assert made.found_rules == ()
+    assert (made.frame.tax == 50).all()
+
+
+def test_a_found_rule_whose_restored_cells_break_a_limit_is_given_up():
+    real = bills(np.random.default_rng(0), 400)
+    table = of_class(real)
+
+    def make(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        return bills(rng, rows).assign(net=real.net.max(), tax=real.tax.max(), gross=100)
+
+    assert real.net.max() + real.tax.max() > real.gross.max()
+    with pytest.warns(UserWarning, match="all real rows satisfy, so the latter are not enforced"):
+        made = sampled(fake(table, make), 20, label=1, table=table, random_state=0)
+    assert made.found_rules == ()
+    assert (made.frame.gross == 100).all()
 
 
 # --- limits -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from synthgen import read_table
 from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER
 from synthgen.cli import terminal
 from synthgen.cli.main import main
-from synthgen.errors import ConvergenceError
+from synthgen.errors import ConvergenceError, DataError
 from synthgen.metrics import attacks
 from synthgen.metrics import evaluate as evaluate_module
 from synthgen.synthesizers.tvae import TVAE
@@ -430,6 +430,10 @@ def test_an_index_is_not_lost_silently(table: Path, frame: pd.DataFrame):
     assert result.stderr == (
         "note: the index of data.parquet ('patient_id') is not a column and is left out\n"
     )
+    frame.sample(frac=1, random_state=0).to_parquet("data.parquet")  # as of train_test_split
+    assert "index" not in succeed("schema", "data.parquet", "--target", "outcome").stderr
+    frame.set_index(["patient_id", frame.index]).to_parquet("data.parquet")
+    assert "the index of data.parquet ('patient_id')" in succeed("schema", "data.parquet").stderr
 
 
 @pytest.mark.usefixtures("quick_judges")
@@ -586,7 +590,7 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
     advice = json.loads(Path("report.json").read_text())["recommendation"]
     assert shown.stdout.startswith(advice["text"])
     assert advice["action"] == "do not share"
-    assert advice["command"] == ""  # of so few rows, none is known to leak nothing
+    assert advice["command"].endswith("--label yes --synthesizer tabflow -o OUT")
     assert "of them (yes) are equal to a training row" in shown.stdout
     content = json.loads(Path("report.json").read_text())
     assert content["label"] == "yes"
@@ -601,6 +605,52 @@ def test_evaluate_measures_gates_and_writes(table: Path, frame: pd.DataFrame):
         "measured for all, but for yes), privacy.copies<=0.05 (it is 1)"
     )
     assert json.loads(failed.stdout)["privacy"]["copies"] == 1
+
+
+@pytest.mark.parametrize(
+    ("says", "made_by"),
+    [
+        ('{"synthesizer": {"name": "SequentialTrees", "params": {}}}', "SequentialTrees"),
+        ('{"synthesizer": "TabFlow"}', "TabFlow"),  # of a stream
+        ('{"synthesizer": {"name": 3}}', ""),
+        ("[1]", ""),
+        ("{", ""),
+        (None, ""),
+    ],
+)
+def test_evaluate_reads_the_synthesizer_from_the_manifest(
+    table: Path,
+    frame: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str | None,
+    made_by: str,
+):
+    frame[frame.outcome == "yes"].to_csv("new.csv", index=False)
+    if says is not None:
+        Path("new.csv.manifest.json").write_text(says)
+    given = noted_synthesizers(monkeypatch)
+    fail(3, "evaluate", "--train", table, "--synthetic", "new.csv", "--target", "outcome")
+    assert given == [made_by]
+
+
+@pytest.mark.usefixtures("table")
+def test_the_report_of_augment_knows_the_synthesizer(monkeypatch: pytest.MonkeyPatch):
+    given = noted_synthesizers(monkeypatch)
+    result = run(*AUGMENT, *DOUBLE, "-o", "out.csv", "--seed", 0, "--report", "page")
+    assert result.exit_code == 3
+    assert given == ["SmoothedBootstrap"]
+
+
+def noted_synthesizers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The synthesizers with which `evaluate` is called from now on; it measures nothing."""
+    given: list[str] = []
+
+    def note(*tables: Any, **how: Any) -> Any:
+        given.append(how["synthesizer"])
+        raise DataError(364, "that is enough")
+
+    monkeypatch.setattr(evaluate_module, "evaluate", note)
+    return given
 
 
 def test_evaluates_example_can_be_copied_to_a_shell():

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from imblearn.over_sampling import SMOTE
 
 import synthgen
 from synthgen.errors import DataError, UsageError
+from synthgen.metrics import advice as advice_module
 from synthgen.metrics import (
     attacks,
     battery,
@@ -296,7 +298,7 @@ def test_three_test_rows_tell_nothing_of_a_classifier():
     report = evaluate(drawn(80, 6), drawn(20, 20), holdout=drawn(60, 3), target="ill")
     verdict = {v.part: v for v in report.verdicts}["utility"]
     assert verdict.outcome == "undecided"
-    assert "(3 real test rows of the class)" in verdict.sentence
+    assert "too few test rows to tell (3 of the class)" in verdict.sentence
 
 
 def test_without_a_holdout_privacy_cannot_pass():
@@ -364,10 +366,109 @@ def test_rows_that_leak_are_for_inside_and_large_tables_have_a_proof():
     for advice in (few, many):
         assert advice.action == "do not share"
         assert "only where the real rows may be used" in advice.text
-    assert few.command == ""
-    assert "private" not in few.text
+    assert few.command == (
+        "synthgen augment TRAIN --target ill --label yes --synthesizer tabflow -o OUT"
+    )
+    assert few.text.endswith(
+        "attacks found 21% to 24% of 300 training rows by them, 91% of 150 by rows of SMOTE, by "
+        "guessing 10%. They passed on none of eight tables either. A proof of privacy needs 5,000 "
+        "rows of all classes (--synthesizer private)."
+    )
     assert many.command.startswith("synthgen fit TRAIN --target ill --synthesizer private")
     assert many.text.endswith("learn the whole table with --synthesizer private.")
+
+
+@pytest.mark.parametrize("made_by", ["trees", "SequentialTrees", "TabFlow", "CTGAN", "TVAE"])
+def test_no_synthesizer_is_advised_for_privacy_that_reveals_as_much(made_by: str):
+    found = [verdicts.Verdict("privacy", "fails", "", None, "half are found")]
+    how: dict[str, Any] = {"target": "ill", "label": "yes", "held_out": True}
+    advice = recommend(found, **how, rows=LEAST_ROWS - 1, synthesizer=made_by)
+    assert advice.command == ""
+    assert "rows of trees, tabflow, ctgan and tvae passed on none of eight tables" in advice.text
+    assert advice.text.endswith("needs 5,000 rows of all classes (--synthesizer private).")
+    many = recommend(found, **how, rows=LEAST_ROWS, synthesizer=made_by)
+    assert "--synthesizer private" in many.command
+    moved = recommend(found, **how, rows=99, synthesizer="SmoothedBootstrap")
+    assert "--synthesizer tabflow" in moved.command
+
+
+@pytest.mark.parametrize("part", ["fidelity", "utility"])
+def test_the_synthesizer_that_made_the_rows_is_not_advised_again(part: str):
+    found = [verdicts.Verdict(part, "fails", "", None, "most differ")]
+    how: dict[str, Any] = {"target": "ill", "label": "yes", "held_out": True, "rows": 320}
+    for made_by in ("trees", "SequentialTrees"):
+        advice = recommend(found, **how, synthesizer=made_by)
+        assert advice.command.endswith("--label yes --synthesizer tabflow -o OUT")
+        assert "These are rows of trees" in advice.text
+    for made_by in ("", "TabFlow", "SmoothedBootstrap"):
+        advice = recommend(found, **how, synthesizer=made_by)
+        assert advice.command.endswith("--label yes --synthesizer trees -o OUT")
+        assert "These are rows" not in advice.text
+
+
+def test_rows_of_trees_that_are_copies_can_be_replaced():
+    """Of a few rows trees learn nothing, so that a bootstrap makes the rows."""
+    how: dict[str, Any] = {"target": "ill", "label": "yes", "held_out": True, "rows": 99}
+    key = Score("privacy.near_copies", "yes", 0.5, 0.0, "lower", (0.4, 0.6))
+    found = [verdicts.of_privacy(Part([key]), held_out=True)]
+    assert found[0].outcome == "fails"
+    advice = recommend(found, **how, synthesizer="SequentialTrees")
+    assert advice.command.endswith("--synthesizer tabflow -o OUT")
+    assert recommend(found, **how, synthesizer="TabFlow").command == ""
+
+
+def test_a_report_hands_the_synthesizer_to_its_advice(fresh: Report):
+    assert judged(rare(frame(3)), synthesizer="trees").synthesizer == "trees"
+    bad = (verdicts.Verdict("fidelity", "fails", "It fails.", None, "most differ"),)
+    for made_by, other in (("", "trees"), ("trees", "tabflow")):
+        report = replace(fresh, verdicts=bad, synthesizer=made_by)
+        assert f"--synthesizer {other} " in report.recommendation.command
+
+
+def test_what_is_said_of_tabflow_beside_trees_is_what_was_measured():
+    """In the table of classes of 300 rows in evaluation/trees.md, and that of privacy.md."""
+    folder = Path(__file__).parents[2] / "evaluation"
+    head = "| table | trees | TabFlow | excess, trees |"
+    text = (folder / "trees.md").read_text().partition(head)[2].partition("\n\n")[0]
+    rows = [line.split(" | ") for line in text.splitlines()[2:]]
+    both = [row for row in rows if row[2].strip()]
+    assert len(both) == 10
+    assert sum(float(row[2]) > float(row[1]) for row in both) == advice_module.MORE_REAL
+    assert sum(float(row[6]) > float(row[5]) for row in both) == advice_module.TAUGHT_MORE
+    text = (folder / "privacy.md").read_text()
+    for name in advice_module.ALIKE:
+        line = next(ln for ln in text.splitlines() if ln.startswith(f"| {name} | 8 |"))
+        assert line.split(" | ")[4].startswith("0, "), "rows of none pass"
+        if name == advice_module.NEXT:
+            assert line.endswith(", 21% to 24% |")
+    smote = next(line for line in text.splitlines() if line.startswith("| rows of SMOTE |"))
+    assert smote.endswith("| 91% |")
+
+
+def test_an_interval_that_says_nothing_is_not_told():
+    names = ("replace.ap_ratio", "replace.average_precision", "augment.ap_gain")
+
+    def judge(low: float, high: float, tested: int) -> verdicts.Verdict:
+        part = Part([told(f"utility.{n}", 0.97, low, high, floor=0.2) for n in names])
+        return verdicts.of_utility(part, "yes", tested, held_out=True)
+
+    wide = judge(0.29, 4.51, 9)
+    assert wide.known == (
+        "there are too few test rows to tell (9 of the class) what a classifier trained on them "
+        "keeps of its average precision"
+    )
+    assert wide.sentence.startswith(
+        "In place of the real rows of yes there are too few test rows to tell (9 of the class) "
+        "what they keep of the average precision of yes: 0.970 instead of 1.000; noise keeps "
+        "20%. "
+    ), wide.sentence
+    advice = recommend([wide], target="ill", label="yes", held_out=True, rows=320)
+    assert "451%" not in " ".join(advice.lines())
+    assert "too few test rows to tell (9 of the class)" in advice.certainty
+    assert "[-30%, 80%]" not in judge(-0.3, 0.8, 4).sentence  # too few for any verdict
+    for readable in (judge(0.3, 1.29, 9), judge(0.96, 2.5, 9)):  # narrow enough, or a pass
+        assert "too few test rows to tell" not in readable.sentence + readable.known
+        assert "%]" in readable.sentence
 
 
 def test_what_is_undecided_is_said_as_what_is_known():

@@ -134,6 +134,25 @@ def text() -> str:
     return render_evaluation(fake())
 
 
+def test_names_in_backticks_are_code_in_page_and_notebook():
+    report = fake(label="<b>")
+    given = "`unit<price` equals `due`: What <b> says of fidelity."
+    first = replace(report.verdicts[0], sentence=given)
+    score = replace(report.fidelity.scores[0], note="`site` is `north` in 3 % of real rows")
+    fidelity = replace(
+        report.fidelity, scores=[score, *report.fidelity.scores[1:]], notes=["`dose` was left out"]
+    )
+    report = replace(report, verdicts=(first, *report.verdicts[1:]), fidelity=fidelity)
+    page = render_evaluation(report)
+    shown = "<code>unit&lt;price</code> equals <code>due</code>: What &lt;b&gt; says"
+    assert shown in page
+    assert shown in report._repr_html_()
+    assert "<code>site</code> is <code>north</code> in 3 %" in page
+    assert "<li><code>dose</code> was left out</li>" in page
+    assert "`" not in Page(page).text
+    assert "`unit<price` equals `due`" in report.cards[0].line()  # a terminal has no code
+
+
 # --- what it says ---------------------------------------------------------------------------------
 
 
