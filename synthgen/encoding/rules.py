@@ -237,14 +237,8 @@ def _sum(
     def broken(rows: np.ndarray) -> np.ndarray:
         return apart(value(rows), rows[:, target], unit)
 
-    names = matrix.names
-    text = _equation([(names[k], w) for k, w in zip(others, theirs, strict=True)], shift)
-    if np.all(np.abs(theirs) == 1) and not shift:
-        text = _equation([(names[k], w) for k, w in zip(others, theirs, strict=True) if w > 0], 0)
-        left = [names[k] for k, w in zip(others, theirs, strict=True) if w < 0]
-        text = f"{text} = {' + '.join([names[target], *left])}"
-    else:
-        text = f"{names[target]} = {text}"
+    terms = [(matrix.names[k], w) for k, w in zip(others, theirs, strict=True)]
+    text = _equation(matrix.names[target], terms, shift)
     return FoundRule(text, (*others, target), len(rows), broken, target, value)
 
 
@@ -295,7 +289,7 @@ def _date(
         return apart(value(cells), cells[:, last], 1.0)
 
     spans = [(matrix.names[k], w) for k, w in zip(inputs, weights, strict=True)]
-    text = f"{matrix.names[last]} = {_equation([(matrix.names[first], 1.0), *spans], shift)}"
+    text = _equation(matrix.names[last], [(matrix.names[first], 1.0), *spans], shift)
     return FoundRule(text, columns, rows, broken, last, value)
 
 
@@ -306,8 +300,23 @@ def _days(column: Column) -> float:
     return 1 / ticks_per_day(tick_type(column.dtype, column.cells))
 
 
-def _equation(terms: Sequence[tuple[str, float]], constant: float) -> str:
-    """A sum as text, such as ``a - 2 b + 5``."""
+def _equation(name: str, terms: Sequence[tuple[str, float]], constant: float) -> str:
+    """A weighted sum as text, such as ``c = a - 2 b + 5``; without a minus where all weights are 1.
+
+    Example:
+        >>> _equation("c", [("a", 1.0), ("b", -1.0)], 0.0), _equation("c", [("a", 1 / 24)], 0.0)
+        ('a = c + b', 'c = a / 24')
+    """
+    if all(abs(weight) == 1 for _, weight in terms) and not constant:
+        left = [name, *(part for part, weight in terms if weight < 0)]
+        right = [part for part, weight in terms if weight > 0]
+        if right:
+            return f"{' + '.join(right)} = {' + '.join(left)}"
+    return f"{name} = {_summed(terms, constant)}"
+
+
+def _summed(terms: Sequence[tuple[str, float]], constant: float) -> str:
+    """A weighted sum as text, such as ``a - 2 b + 5``."""
     said = ""
     for name, weight in sorted(terms, key=lambda term: term[1] < 0):
         size, whole = abs(weight), round(1 / abs(weight))
