@@ -181,7 +181,9 @@ def measure(name: str, table: str, options: argparse.Namespace, real: dict[str, 
             "battery": plain(measured(train, made, held, real=False, seed=options.seed, xgb=False)),
         }
         line["judge s"] = round(time.perf_counter() - start, 1)
-    except (RuntimeError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        line["failed"] = f"the process timed out after {error.timeout:.0f} seconds"
+    except (RuntimeError, ValueError, KeyError) as error:
         line["failed"] = f"{error}"[:300]
     return line
 

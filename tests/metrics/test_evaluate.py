@@ -432,7 +432,7 @@ def test_what_is_said_of_tabflow_beside_trees_is_what_was_measured():
     text = (folder / "trees.md").read_text().partition(head)[2].partition("\n\n")[0]
     rows = [line.split(" | ") for line in text.splitlines()[2:]]
     both = [row for row in rows if row[2].strip()]
-    assert len(both) == 10
+    assert len(both) == 11
     assert sum(float(row[2]) > float(row[1]) for row in both) == advice_module.MORE_REAL
     assert sum(float(row[6]) > float(row[5]) for row in both) == advice_module.TAUGHT_MORE
     text = (folder / "privacy.md").read_text()
