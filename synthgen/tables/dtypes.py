@@ -261,7 +261,7 @@ def ticks_per_day(kind: np.dtype) -> float:
         86400000.0
     """
     unit, count = np.datetime_data(kind)
-    return np.timedelta64(1, "D") / np.timedelta64(count, unit)
+    return float(np.timedelta64(1, "D") / np.timedelta64(count, unit))
 
 
 def from_ticks(
