@@ -189,7 +189,7 @@ def _average(rows: int) -> str:
 def _threshold(examined: Examined) -> str:
     """Describe recall at the threshold 0.5, and the false alarms at a lower threshold.
 
-    Guessing has as many false alarms for each hit as there are other rows for each of the class.
+    Guessing raises (other rows / rows of the class) false alarms for each hit.
     """
     model, scored = examined.model, examined.scored
     if model is None or scored is None:

@@ -237,6 +237,8 @@ def _comparable(series: pd.Series) -> pd.Series:
         series = series.astype(series.dtype.categories.dtype)
     if isinstance(series.dtype, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if pd.api.types.infer_dtype(series, skipna=False) == "date":
+        return pd.to_datetime(series)
     return series.infer_objects()
 
 
@@ -328,7 +330,8 @@ def _beside(value: Any, other: Any) -> Any:
 
 def _days(number: Any) -> Any:
     """The span of a number of days, to the microsecond."""
-    return pd.to_timedelta(round(number * 86_400e6), unit="us")
+    wide = number.astype("float64") if isinstance(number, pd.Series) else float(number)
+    return pd.to_timedelta(round(wide * 86_400e6), unit="us")
 
 
 # --- limits -------------------------------------------------------------------------------------

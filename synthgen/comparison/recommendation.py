@@ -160,7 +160,9 @@ def chances_of(
         (mean,), (error,) = corrected(own[None], ratio)
         if error > 0:
             posterior = student(len(reference) - 1, mean, error)
-            helps, harms = float(posterior.sf(margin)), float(posterior.cdf(-margin))
+            # No gain is larger than what is left to the best possible score.
+            helps = float(posterior.sf(margin)) if margin < room[1] else 0.0
+            harms = float(posterior.cdf(-margin)) if -margin > room[0] else 0.0
             low, high = np.clip(posterior.interval(CONFIDENCE), *room).tolist()
         else:  # every difference is 0: see `corrected`
             helps = harms = low = high = 0.0

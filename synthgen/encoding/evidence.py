@@ -18,7 +18,8 @@ ROWS_PER_VALUE = 20  # one column decides another only with this many rows per v
 # Numbers of digits with which weights are tried; a column that contributes less than this share of
 # the standard deviation is noise.
 DIGITS, NOISE = (1, 2, 3, 4, 6), 1e-3
-# A date is another one plus a span if both agree to this share of its unit: a rounded span is none.
+# A date is another one plus a span if both agree to this share of its unit; so a span that was
+# rounded does not count.
 EXACT = 0.02
 GREATEST = 1e100  # the squares of larger numbers could overflow
 

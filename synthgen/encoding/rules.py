@@ -98,6 +98,7 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     sums = list(_sums(matrix, cells, numbers, probe))
     determined = {rule.target for rule in sums}
     sums += _dates(matrix, cells, [j for j in numbers if j not in determined], probe)
+    sums = [rule for rule in sums if not rule.broken(cells).any()]
     orders = _orders(matrix, cells, numbers, probe)
     # The order of two columns in a sum follows from the sum and the limits of the third column.
     rules = sums + [r for r in orders if not any(set(r.columns) <= set(s.columns) for s in sums)]
@@ -279,14 +280,17 @@ def _date(
     first, inputs, last = columns[0], list(columns[1:-1]), columns[-1]
     per_day = weights * [_days(matrix.columns[k]) for k in inputs]
 
+    column, day = matrix.columns[last], _days(matrix.columns[last])
+    step, start = column.step or 1, column.lower or 0
+
     def value(cells: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            return cells[:, first] + (cells[:, inputs] @ per_day + shift) / _days(
-                matrix.columns[last]
-            )
+            found = cells[:, first] + (cells[:, inputs] @ per_day + shift) / day
+            return start + np.rint((found - start) / step) * step
 
     def broken(cells: np.ndarray) -> np.ndarray:
-        return apart(value(cells), cells[:, last], 1.0)
+        wanted = value(cells)
+        return np.abs(wanted - cells[:, last]) > 4 * np.spacing(np.abs(wanted))
 
     spans = [(matrix.names[k], w) for k, w in zip(inputs, weights, strict=True)]
     text = _equation(matrix.names[last], [(matrix.names[first], 1.0), *spans], shift)

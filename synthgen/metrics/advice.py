@@ -26,7 +26,7 @@ NEXT, MORE_REAL, TAUGHT_MORE = "tabflow", 1, 5
 ALIKE = ("trees", "tabflow", "ctgan", "tvae")
 COPIES = ("privacy.copies", "privacy.near_copies")
 # Synthesizers whose class is not called as the name that --synthesizer takes.
-SHORT = {"sequentialtrees": "trees"}
+SHORT = {"sequentialtrees": "trees", "privatemarginals": PROVEN}
 # What rows that pass the attacks of an evaluation still need.
 RELEASE = "run `synthgen privacy` on the model too; it finds more"
 TONES: dict[str, Tone] = {"passes": "good", "falls short": "middling", "fails": "bad"}
@@ -109,7 +109,7 @@ def _next(
     Returns:
         What to say of it, and the command before and after the target; "" if there is none.
     """
-    if action == "do not share" and rows >= LEAST_ROWS:
+    if action == "do not share" and rows >= LEAST_ROWS and made_by != PROVEN:
         more = (
             f". For rows with a proof of privacy, learn the whole table with --synthesizer {PROVEN}"
         )
@@ -143,6 +143,8 @@ def _safer(made_by: str, copied: bool) -> tuple[str, str]:
     Returns:
         A sentence, and the synthesizer to try; "" if none is known to reveal less.
     """
+    if made_by == PROVEN:
+        return "Learn the table again with a smaller epsilon", ""
     proof = f"A proof of privacy needs {LEAST_ROWS:,} rows of all classes (--synthesizer {PROVEN})"
     if made_by == NEXT or (made_by in ALIKE and not copied):
         return (
@@ -152,7 +154,7 @@ def _safer(made_by: str, copied: bool) -> tuple[str, str]:
     return (
         f"Rows of {NEXT} reveal less than copies, or than real rows that are moved: attacks found "
         f"21% to 24% of 300 training rows by them, 91% of 150 by rows of SMOTE, by guessing 10%. "
-        f"They passed on none of eight tables either. {proof}"
+        f"Rows of {NEXT} did not pass on any of eight tables. {proof}"
     ), NEXT
 
 

@@ -125,6 +125,12 @@ class Bins:
         """The least and the greatest value."""
         return self.low.min(), self.high.max()
 
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest value of each code, each of shape (codes,)."""
+        starts = self.shares.starts[:-1]
+        return np.minimum.reduceat(self.low, starts), np.maximum.reduceat(self.high, starts)
+
     def values(self, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """Values of the type of `low`, and a mask of the missing ones."""
         if not self.is_number:

@@ -160,7 +160,7 @@ class Forest:
         found[some] = self.codes[items]
         return found
 
-    @property
+    @cached_property
     def _keys(self) -> np.ndarray:
         """The leaf and the code of each item as one number; ascending, as both are."""
         starts = self.shares.starts

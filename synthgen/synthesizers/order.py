@@ -77,11 +77,13 @@ def _target(
     """
     relation = relations[j]
     columns, signs = [*relation.inputs, j], [*relation.weights, -1.0]
+    dates = [k for k in columns if is_date(parts[k])]
     found, alike = [], {j}
-    if len(relation.inputs) == 2 and all(is_date(parts[k]) for k in relation.inputs):
+    if len(dates) == 2:
         alike = {i for i, other in enumerate(relations) if other.inputs == relation.inputs}
-        if j == next((i for i in sorted(alike) if _tells_days(relations[i], i, parts, cells)), -1):
-            found = [k for k, w in zip(columns, signs, strict=True) if w > 0]
+        telling = (i for i in sorted(alike) if _tells_days(relations[i], i, parts, cells))
+        if j in dates or j == next(telling, -1):
+            found = [_later(*dates, cells)]
     elif len(columns) > 2 and not relation.constant and {abs(w) for w in signs} == {1.0}:
         sides = [[k for k, w in zip(columns, signs, strict=True) if w == s] for s in (1.0, -1.0)]
         found = next((side for side in sides if len(side) == 1), [])
@@ -91,6 +93,12 @@ def _target(
     busy = {k for r in others for k in (*r.inputs, r.decided_by)}
     able = [k for k in found if k not in busy and not relations[k].is_derived]
     return next((k for k in able if np.array_equal(cells[k][1], cells[j][1])), j)
+
+
+def _later(one: int, other: int, cells: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Of two columns of dates, the one that is later in most rows."""
+    there = ~(cells[one][1] | cells[other][1])
+    return one if (cells[one][0] > cells[other][0])[there].mean() > 0.5 else other
 
 
 def _tells_days(

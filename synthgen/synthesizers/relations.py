@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +18,7 @@ from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.encoding.evidence import (
     EXACT,
     FEWEST,
+    GREATEST,
     PROBE,
     decides,
     is_surprising,
@@ -62,6 +64,10 @@ class Relation:
     ceilings: tuple[int, ...] = ()
     gaps: tuple[float, ...] = ()
     same: tuple[int, ...] = ()
+
+    def as_stored(self) -> Relation:
+        """Without the limits of a determined column, which serve the order of columns only."""
+        return replace(self, floors=(), ceilings=(), gaps=()) if self.is_derived else self
 
     @property
     def is_derived(self) -> bool:
@@ -112,6 +118,14 @@ class Relation:
         bounds = len(found.floors) + len(found.ceilings)
         if len(found.weights) != len(found.inputs) or len(found.gaps) != bounds:
             raise ValueError("weights or gaps of other columns")
+        sizes = np.abs([*found.weights, found.constant])
+        if not sizes[:-1].all() or (sizes > GREATEST).any():
+            raise ValueError("a weight that is 0 or too large")
+        dates = [w for k, w in zip(found.inputs, found.weights, strict=True) if is_date(bins[k])]
+        if len(set(found.inputs)) < len(found.inputs) or (
+            dates and (dates != [1.0] if is_date(own) else sum(dates) != 0)
+        ):
+            raise ValueError("dates that cannot be added")
         return found
 
 
@@ -187,6 +201,11 @@ class _Cells:
         if self.bins.ticks_per_day:
             return self.bins.unit / self.bins.ticks_per_day
         return 1.0 / (self.bins.scale or 1) if self.is_rounded else 0.0
+
+    @cached_property
+    def differs(self) -> int:
+        """Number of rows whose value is not the most frequent one."""
+        return len(self.names) - int(np.bincount(self.names).max(initial=0))
 
     @property
     def varies(self) -> bool:
@@ -305,7 +324,9 @@ def _date(
 
 def _varying_numbers(known: Sequence[_Cells], free: Sequence[int]) -> list[int]:
     cells = [(k, known[k]) for k in free]
-    return [k for k, c in cells if c.is_number and not is_date(c.bins) and c.distinct > 1]
+    # A weight that fewer rows determine would tell what they hold.
+    cells = [(k, c) for k, c in cells if c.is_number and not is_date(c.bins)]
+    return [k for k, c in cells if c.differs >= PRIVATE_ROWS]
 
 
 def _days_between(first: _Cells, last: _Cells) -> _Numbers:
@@ -330,7 +351,8 @@ def _sum_of(
     if weighted_sum(X[some], own[some], np.arange(len(some)), unit) is None:
         return None
     found = weighted_sum(X, own, some, unit)
-    if found is None:
+    codes = np.unique(own, return_inverse=True)[1]
+    if found is None or not is_surprising(len(rows) - 1 - len(able), codes):
         return None
     chosen = [able[k] for k in found[0]]
     if not np.array_equal(np.any([parts[k][1] for k in chosen], 0), gone):

@@ -187,15 +187,33 @@ def _codes(
         is_bin[:width] = ~bins.exact
         among = [is_bin, every < width]
         _draw_again(forest, codes, own, lost, _fresh(_fresh(uniform[1])), among)
-    floor, ceiling = limits
-    first = np.zeros(1, np.int64) if floor is None else bins.encode(floor)
-    last = np.full(1, width - 1) if ceiling is None else bins.encode(ceiling)
-    lost = ((own < first) | (own > last)) & (own < width)
-    if lost.any():
-        first, last = (np.broadcast_to(part, len(own))[lost] for part in (first, last))
-        again = forest.draw_within(codes[lost], _fresh(uniform[0][lost]), first, last)
-        own[lost] = np.where(again < 0, own[lost], again)
+    if any(limit is not None for limit in limits):
+        _keep_within(limits, column, codes, own, _fresh(uniform[0]))
     return own
+
+
+def _keep_within(
+    limits: Limits, column: TreeColumn, codes: np.ndarray, own: np.ndarray, uniform: np.ndarray
+) -> None:
+    """Replace codes none of whose values lie within the limits, if the leaf has one that does."""
+    forest, bins = column.forest, column.bins
+    assert forest is not None
+    floor, ceiling = (
+        np.full(len(own), end) if limit is None else limit
+        for limit, end in zip(limits, bins.limits, strict=True)
+    )
+    least, greatest = bins.ends
+    code = np.minimum(own, bins.width - 1).astype(np.intp)
+    lost = (own < bins.width) & ((greatest[code] < floor) | (least[code] > ceiling))
+    if not lost.any():
+        return
+    # A bin can span exact values, so the codes within the limits are not all neighbours: these are
+    # the first and the last of them.
+    first = np.searchsorted(np.maximum.accumulate(greatest), floor[lost])
+    ascending = np.minimum.accumulate(least[::-1])[::-1]
+    last = np.searchsorted(ascending, ceiling[lost], side="right") - 1
+    again = forest.draw_within(codes[lost], uniform[lost], first, last)
+    own[lost] = np.where(again < 0, own[lost], again)
 
 
 def _draw_again(
@@ -276,14 +294,20 @@ def _limits(columns: Sequence[TreeColumn], j: int, cells: list[Cells]) -> Limits
         values, gone = cells[k]
         most = own_values(bins, comparable(columns[k].bins, values) - _like(bins, next(gaps)))
         ceilings.append(np.where(gone, bins.limits[1], most))
+    found = _tightest(floors, ceilings)
     for column in columns[j + 1 :]:
-        if j in column.relation.inputs and not is_date(column.bins):
-            least, most = _limits_of_sum(columns, j, column, cells)
+        if j in column.relation.inputs:
+            ends = _limits_of_sum(columns, j, column, cells)
+            # An order holds in every row, even if the sum then leaves its range.
+            least, most = (np.clip(end, *found) if floors or ceilings else end for end in ends)
             floors.append(least)
             ceilings.append(most)
+    return _tightest(floors, ceilings)
+
+
+def _tightest(floors: list[np.ndarray], ceilings: list[np.ndarray]) -> Limits:
     floor = np.max(floors, axis=0) if floors else None
-    ceiling = np.min(ceilings, axis=0) if ceilings else None
-    return floor, ceiling
+    return floor, np.min(ceilings, axis=0) if ceilings else None
 
 
 def _limits_of_sum(

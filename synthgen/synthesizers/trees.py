@@ -164,6 +164,7 @@ class SequentialTrees(Synthesizer):
         codes = codes[:, order]
         if order != sorted(order):
             relations = find_relations(parts, cells, probe)
+        relations = [relation.as_stored() for relation in relations]
         self._learned = [placed[i] - 1 for i in order[1:]]
         least = min((counts[p] for p in positions if p not in few), default=len(labels))
         min_leaf = int(self.min_leaf or _default_leaf(len(labels), int(least)))
@@ -217,11 +218,12 @@ class SequentialTrees(Synthesizer):
         check_rows_to_save(counts, self.rows_needed())
 
     def rows_needed(self) -> int:
+        self._check_params()
         return max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
         # A class that only the bootstrap knows cannot go into a file.
-        self.check_savable(dict.fromkeys(self.fallback_, 0))
+        self.check_savable({label: self.counts_[label] for label in self.fallback_})
         stored = self._stored
         if isinstance(stored, ModelFileError):
             raise stored

@@ -121,6 +121,14 @@ def test_two_splits_tell_no_impossible_gain_and_a_prior_moves_its_own_strategy_o
     assert "other tables" in advised(found, nothing, margin=0.007).certainty
 
 
+def test_a_gain_that_no_score_leaves_room_for_has_no_probability() -> None:
+    nothing = NOTHING - NOTHING.mean() + 0.98
+    scores = (nothing + np.linspace(-0.03, 0.05, 10))[None]
+    how: dict[str, Any] = {"ratio": RATIO, "margin": 0.029}
+    assert chances_of(["a"], scores, nothing, **how)[0].helps > 0.1
+    assert chances_of(["a"], scores, nothing, **how, bounds=(0.0, 1.0))[0].helps == 0
+
+
 def test_with_a_prior_the_posterior_is_the_product_of_both_densities() -> None:
     location, scale, margin = 0.03, 0.01, 0.02
     own, other = gains_at(1.0), NOTHING + np.random.default_rng(5).normal(0.01, 0.02, 10)

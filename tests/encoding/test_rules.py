@@ -114,6 +114,16 @@ def test_a_date_follows_from_spans_in_any_unit_and_from_none():
     assert found(frame) == ["end = start + minutes / 1440"]
     assert found(frame.assign(minutes=end - start)) == ["start + minutes = end"]
     assert found(frame.assign(minutes=(minutes / 60).round())) == ["start <= end"]
+    hourly = frame[["start"]].assign(start=frame["start"].dt.floor("h"))
+    hours = rng.integers(0, 90, 400)
+    hourly["end"] = hourly["start"] + pd.to_timedelta(hours, "h")
+    for digits, text in ((1, "start <= end"), (4, "start + days = end")):
+        assert found(hourly.assign(days=(hours / 24).round(digits))) == [text]
+    hourly["days"] = (hours / 24).round(4)
+    matrix = Matrix.of(Schema.infer(hourly))
+    cells = matrix.cells(hourly)
+    spoiled = matrix.cells(hourly.assign(end=hourly["start"]))
+    np.testing.assert_array_equal(restored(find_rules(matrix, cells), spoiled)[0], cells)
     due = frame[["start"]].assign(due=start + pd.Timedelta(days=7))
     assert found(due) == ["due = start + 7"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.synthesizers import trees
 from synthgen.synthesizers.trees import SequentialTrees
 
 
@@ -179,6 +180,60 @@ def test_a_rounded_age_follows_from_two_dates() -> None:
     )
     assert ((made["seen"] - made["born"]).dt.days / 7 - made["weeks"]).abs().max() < 0.051
     assert made["seen"].min() >= pd.Timestamp("2020-01-01")
+
+
+@pytest.mark.parametrize("columns", [["end", "days", "start"], ["days", "end", "start"]])
+def test_the_later_date_is_computed_and_stays_in_its_range(columns: list[str]) -> None:
+    X = stays()
+    X = X.assign(start=X["start"].dt.floor("D"), days=X["minutes"] % 30)
+    X["end"] = X["start"] + pd.to_timedelta(X["days"], unit="D")
+    model = fitted(X[columns])
+    made = model.sample(5000, random_state=0)
+    assert drawn(model)[-1] == "end"
+    assert ((made["end"] - made["start"]).dt.days == made["days"]).all()
+    assert made["end"].between(X["end"].min(), X["end"].max()).all()
+
+
+@pytest.fixture
+def in_order_of_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "drawing_order", lambda parts, *_: list(range(len(parts))))
+
+
+@pytest.mark.usefixtures("in_order_of_table")
+def test_an_order_holds_even_where_a_sum_then_leaves_its_range() -> None:
+    rng = np.random.default_rng(0)
+    a, c = rng.integers(0, 60, (2, 3000))
+    b = a + rng.integers(0, 60, 3000)
+    keep = b + c < 90
+    X = pd.DataFrame({"a": a, "c": c, "b": b, "total": b + c})[keep].reset_index(drop=True)
+    made = fitted(X).sample(5000, random_state=0)
+    assert (made["a"] <= made["b"]).all()
+    assert (made["b"] + made["c"] == made["total"]).all()
+
+
+@pytest.mark.parametrize("what", ["cost", "end"])
+def test_no_weight_is_stored_that_one_row_determines(what: str) -> None:
+    rng = np.random.default_rng(0)
+    start = pd.Timestamp("2021-01-01") + pd.to_timedelta(rng.integers(0, 500, 400), unit="D")
+    X = pd.DataFrame({"start": start, "flag": np.where(np.arange(400) == 7, 2.5, 0.0)})
+    X["cost"], X["end"] = X["flag"] * 74938.2, start + pd.to_timedelta(X["flag"] * 14.8, unit="D")
+    model = fitted(X[["start", "flag", what]])
+    assert not any(part.relation.inputs for part in model.parts_)
+
+
+@pytest.mark.usefixtures("in_order_of_table")
+def test_a_bin_that_spans_exact_values_is_no_limit_for_them() -> None:
+    """The bin of rare ages from 17 to 89 has a code among those of the frequent ages."""
+    ages = np.concatenate(
+        [np.repeat(np.arange(30, 71), 10), [17, 17, 17, 18, 18, 18], range(83, 90)]
+    )
+    rng = np.random.default_rng(1)
+    X = pd.DataFrame({"age": rng.permutation(ages)})
+    X["since"] = X["age"] - rng.integers(0, 17, len(X))
+    X.loc[::3, "since"] = np.nan
+    made = fitted(X[["since", "age"]]).sample(5000, random_state=0)
+    young = (X["age"] < 50).mean()
+    assert abs((made["age"] < 50).mean() - young) < 0.04
 
 
 def test_cells_beyond_a_limit_are_drawn_again_and_do_not_pile_up_there() -> None:
