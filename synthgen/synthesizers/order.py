@@ -83,7 +83,7 @@ def _target(
         alike = {i for i, other in enumerate(relations) if other.inputs == relation.inputs}
         telling = (i for i in sorted(alike) if _tells_days(relations[i], i, parts, cells))
         if j in dates or j == next(telling, -1):
-            found = [_later(*dates, cells)]
+            found = [_later(dates[0], dates[1], cells)]
     elif len(columns) > 2 and not relation.constant and {abs(w) for w in signs} == {1.0}:
         sides = [[k for k, w in zip(columns, signs, strict=True) if w == s] for s in (1.0, -1.0)]
         found = next((side for side in sides if len(side) == 1), [])
