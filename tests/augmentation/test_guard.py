@@ -458,6 +458,14 @@ def test_beside_a_span_a_number_means_days(rule: str, expected: list[bool]):
         }
     )
     assert Rule(rule).holds(frame).tolist() == expected
+    assert Rule(rule).holds(frame.astype({"days": "float32"})).tolist() == expected
+
+
+def test_object_dates_are_compared_like_others() -> None:
+    first = pd.to_datetime(["2025-01-01", "2025-01-02"])
+    frame = pd.DataFrame({"a": first.date, "b": (first + pd.Timedelta(days=4)).date, "n": [4, 5]})
+    assert Rule("b == a + n").holds(frame).tolist() == [True, False]
+    assert Rule("a <= '2025-01-01'").holds(frame).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -371,8 +371,8 @@ def test_rows_that_leak_are_for_inside_and_large_tables_have_a_proof():
     )
     assert few.text.endswith(
         "attacks found 21% to 24% of 300 training rows by them, 91% of 150 by rows of SMOTE, by "
-        "guessing 10%. They passed on none of eight tables either. A proof of privacy needs 5,000 "
-        "rows of all classes (--synthesizer private)."
+        "guessing 10%. Rows of tabflow did not pass on any of eight tables. A proof of privacy "
+        "needs 5,000 rows of all classes (--synthesizer private)."
     )
     assert many.command.startswith("synthgen fit TRAIN --target ill --synthesizer private")
     assert many.text.endswith("learn the whole table with --synthesizer private.")
@@ -423,6 +423,15 @@ def test_a_report_hands_the_synthesizer_to_its_advice(fresh: Report):
     for made_by, other in (("", "trees"), ("trees", "tabflow")):
         report = replace(fresh, verdicts=bad, synthesizer=made_by)
         assert f"--synthesizer {other} " in report.recommendation.command
+
+
+def test_rows_with_a_proof_that_leak_are_not_sent_back_to_it():
+    found = [verdicts.Verdict("privacy", "fails", "", None, "it leaks")]
+    advice = advice_module.recommend(
+        found, target="ill", label="yes", held_out=True, rows=9_000, synthesizer="PrivateMarginals"
+    )
+    assert advice.command == ""
+    assert advice.text.endswith("with a smaller epsilon.")
 
 
 def test_what_is_said_of_tabflow_beside_trees_is_what_was_measured():
