@@ -115,6 +115,8 @@ def weighted_sum(
     for digits, is_divisor in product(DIGITS, (False, True)):
         tried = np.array([_rounded(w, digits, is_divisor) for w in weights])
         constant = float(f"{np.median(wanted - chosen @ tried):.{digits + 3}g}")
+        if abs(constant) <= 1e-12 * np.abs(wanted).max():  # noise of float64
+            constant = 0.0
         if not apart(chosen @ tried + constant, wanted, unit).any():
             return inputs, tried, constant
     return None
