@@ -260,14 +260,16 @@ def _dates(
         if not is_surprising(len(rows) - 1 - len(inputs), codes):
             continue
         in_days = np.array([_days(matrix.columns[k]) for k in inputs])
-        day, X = _days(matrix.columns[b]), cells[rows][:, inputs] * in_days
+        day = _days(matrix.columns[b])
         days = (cells[rows, b] - cells[rows, a]) * day
         unit = EXACT * (matrix.columns[b].step or 1) * day
         if days.min() == days.max():
             yield _date(matrix, (a, b), np.zeros(0), days[0], len(rows))
             continue
-        found = weighted_sum(X[some], days[some], np.arange(len(some)), unit)
-        found = found and weighted_sum(X, days, some, unit)
+        X = cells[rows[some]][:, inputs] * in_days
+        found = weighted_sum(X, days[some], np.arange(len(some)), unit)
+        if found:  # the other rows are copied only now
+            found = weighted_sum(cells[rows][:, inputs] * in_days, days, some, unit)
         if found:
             chosen = [inputs[k] for k in found[0]]
             yield _date(matrix, (a, *chosen, b), found[1], found[2], len(rows))
@@ -279,7 +281,6 @@ def _date(
     """The rule that makes the last column, a date, the first plus a sum of the others, in days."""
     first, inputs, last = columns[0], list(columns[1:-1]), columns[-1]
     per_day = weights * [_days(matrix.columns[k]) for k in inputs]
-
     column, day = matrix.columns[last], _days(matrix.columns[last])
     step, start = column.step or 1, column.lower or 0
 

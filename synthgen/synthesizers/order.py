@@ -96,7 +96,7 @@ def _target(
 
 
 def _later(one: int, other: int, cells: Sequence[tuple[np.ndarray, np.ndarray]]) -> int:
-    """Of two columns of dates, the one that is later in most rows."""
+    """Which of two columns of dates is later in most rows."""
     there = ~(cells[one][1] | cells[other][1])
     return one if (cells[one][0] > cells[other][0])[there].mean() > 0.5 else other
 
