@@ -32,24 +32,7 @@ _OPEN: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 @final
 class Progress:
-    """A progress bar over the stages of one job; nothing is drawn outside a terminal or notebook.
-
-    Args:
-        shown: Whether to show anything; if False, notes are not written either.
-        stream: Stream to write to. None: standard error.
-
-    Example:
-        >>> with Progress(False) as progress:
-        ...     progress.start("training on 'yes'", total=100)
-        ...     for step in range(1, 101):
-        ...         progress.update(step)
-
-        Several parts, each of which may open a display of its own:
-
-        >>> with Progress(False) as job:
-        ...     job.part("reading the table", 0.1)
-        ...     job.part("training", 1.0)
-    """
+    """Progress over the stages of one job; not drawn outside a terminal or notebook."""
 
     def __init__(self, shown: bool = True, *, stream: TextIO | None = None) -> None:
         self._stream, self._shown = stream or sys.stderr, shown
@@ -98,22 +81,12 @@ class Progress:
             self._drawn = None
 
     def part(self, stage: str, upto: float) -> None:
-        """Begin a part of a job; a display opened inside it moves this bar.
-
-        Args:
-            stage: Description of the part, in a few words.
-            upto: Share of the whole job that is done when this part ends, from 0 to 1.
-        """
+        """Begin a part of a job; a display opened inside it moves this bar."""
         self._span = (0.0 if self._span is None else self._span[1], upto)
         self._whole(_one_line(stage), self._span[0], None, now=True)
 
     def start(self, stage: str, total: int = 0) -> None:
-        """Begin a stage; the bar starts at 0 again.
-
-        Args:
-            stage: Description of the stage, in a few words.
-            total: Units of work in the stage, such as training steps; 0 if not yet known.
-        """
+        """Begin a stage; the bar starts at 0 again."""
         self._done, self._total, self._left, self._given = 0, total, None, None
         self._stage = _one_line(stage)
         self._marks.clear()
@@ -127,15 +100,7 @@ class Progress:
         stage: str | None = None,
         seconds_left: float | None = None,
     ) -> None:
-        """Move the bar.
-
-        Args:
-            done: Units of work that are finished.
-            total: Total units of work. None: unchanged.
-            stage: New description for the same bar. None: unchanged.
-            seconds_left: Time left in seconds, if the caller has a better estimate. None: it is
-                estimated from the latest updates.
-        """
+        """Move the bar."""
         self._done = done
         self._total = self._total if total is None else total
         changed = stage is not None and _one_line(stage) != self._stage
@@ -168,14 +133,7 @@ class Progress:
         return (now - began) / (done - before) * (self._total - done)
 
     def _whole(self, stage: str, share: float, left: float | None, *, now: bool) -> None:
-        """Draw the share of this job that is done; if there is an outer job, in its bar.
-
-        Args:
-            stage: Description of the stage.
-            share: Share of the job that is done, from 0 to 1.
-            left: Time left of the whole job in seconds. None: it follows from `share`.
-            now: Whether to draw even if the bar was drawn a moment ago.
-        """
+        """Draw the share of this job that is done; if there is an outer job, in its bar."""
         if self._outer is not None:
             low, high = self._outer._within()
             # Only in the last part, what this job has left is what the outer job has left.
@@ -252,12 +210,7 @@ def _innermost() -> Progress | None:
 
 
 def in_words(seconds: float) -> str:
-    """Format a duration in words, rounded: seconds below 100 s, then minutes.
-
-    Example:
-        >>> in_words(41.7), in_words(200), in_words(7500)
-        ('about 42 s', 'about 3 min', 'about 2 h 5 min')
-    """
+    """Format a duration in words, rounded: seconds below 100 s, then minutes."""
     minutes = round(seconds / 60)
     if seconds < 99.5:
         return f"about {round(seconds)} s"

@@ -12,19 +12,7 @@ RandomState = (
 
 
 def seed_sequence(random_state: RandomState) -> np.random.SeedSequence:
-    """Make a seed sequence from a `random_state` argument.
-
-    Args:
-        random_state: A whole number of at least 0; a seed sequence, which is returned unchanged; a
-            `numpy.random.Generator` or `RandomState`, from which one number is drawn; or None for
-            a fresh seed.
-
-    Returns:
-        The seed sequence.
-
-    Raises:
-        UsageError: `random_state` has another type or is negative (E213).
-    """
+    """Make a seed sequence from a `random_state` argument."""
     if isinstance(random_state, np.random.SeedSequence):
         return random_state
     if isinstance(random_state, np.random.Generator):
@@ -49,8 +37,5 @@ def fresh_seed() -> int:
 
 
 def child_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
-    """Derive the child of `seed` for one purpose; the same key always gives the same child.
-
-    Unlike `numpy.random.SeedSequence.spawn`, this does not change `seed`.
-    """
+    """Derive the child of `seed` for one purpose; the same key always gives the same child."""
     return np.random.SeedSequence(entropy=seed.entropy, spawn_key=(*seed.spawn_key, *key))

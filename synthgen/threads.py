@@ -25,35 +25,14 @@ TREES = 2e6  # cells of the table for trees or distances: rows times columns
 
 
 def usable_cores() -> int:
-    """Number of threads that torch may use here; all cores, if torch is not loaded.
-
-    Example:
-        >>> usable_cores() >= 1
-        True
-    """
+    """Number of threads that torch may use here; all cores, if torch is not loaded."""
     torch: Any = sys.modules.get("torch")
     return (os.cpu_count() or 1) if torch is None else torch.get_num_threads()
 
 
 @contextmanager
 def threads_for(work: float, each: float) -> Iterator[int]:
-    """Limit torch, OpenMP and BLAS in the block to one thread per `each` units of `work`.
-
-    The old limits are restored after the block. A limit is never raised, so a worker of a parallel
-    job, which has one thread, keeps one.
-
-    Args:
-        work: Size of one step, in the unit of `each`.
-        each: Work per thread: `NETWORK` (multiply-adds) or `TREES` (cells).
-
-    Yields:
-        The number of threads.
-
-    Example:
-        >>> with threads_for(3_163 * 25, TREES) as threads:
-        ...     threads
-        1
-    """
+    """Limit torch, OpenMP and BLAS in the block to one thread per `each` units of `work`."""
     torch: Any = sys.modules.get("torch")  # if torch is not loaded, it needs no limit
     before = usable_cores()
     threads = max(1, min(before, int(work / each)))
@@ -84,35 +63,12 @@ def check_jobs(n_jobs: Any) -> None:
 
 
 def one_process(wanted: bool) -> AbstractContextManager[Any]:
-    """Keep a block in this process, whatever `joblib.parallel_config` says, if `wanted`.
-
-    ``n_jobs=1`` alone does not: joblib's backend for Dask uses all workers of the cluster.
-
-    Example:
-        >>> from joblib import delayed
-        >>> with one_process(True):
-        ...     pids = list(results_of([delayed(os.getpid)()] * 2, None))
-        >>> pids == [os.getpid()] * 2
-        True
-    """
+    """Keep a block in this process, whatever `joblib.parallel_config` says, if `wanted`."""
     return parallel_config("sequential") if wanted else nullcontext()
 
 
 def results_of(jobs: Iterable[Any], n_jobs: int | None, *, ordered: bool = True) -> Iterator[Any]:
-    """Run joblib's delayed calls, and give each result as soon as it is there.
-
-    With a backend that returns lists only (Ray's, multiprocessing's), all results come at the end.
-
-    Args:
-        jobs: The calls, see `joblib.delayed`.
-        n_jobs: Number of processes. None: 1, or as set by `joblib.parallel_config`.
-        ordered: Whether results come in the order of the jobs. False: as they end, if possible.
-
-    Example:
-        >>> from joblib import delayed
-        >>> list(results_of((delayed(abs)(n) for n in (-1, 2)), 1))
-        [1, 2]
-    """
+    """Run joblib's delayed calls, and give each result as soon as it is there."""
     how: Any = "generator" if ordered else "generator_unordered"
     try:
         run = Parallel(n_jobs=n_jobs, return_as=how)

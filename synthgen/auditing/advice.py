@@ -112,15 +112,7 @@ def recommend(examined: Examined, findings: list[Finding]) -> Recommendation:
 
 
 def gain_of_auto(rows: int) -> str:
-    """Say what is known of the gain of `auto`, from the nearest measured numbers of rows.
-
-    Args:
-        rows: Number of rows of the class, at least 10.
-
-    Example:
-        >>> gain_of_auto(171)[55:]
-        'average precision than boosting on 19 of 20 other tables, and with 300 rows on 10 of 11'
-    """
+    """Say what is known of the gain of `auto`, from the nearest measured numbers of rows."""
     rest = ""
     if rows <= BENCHMARKED:
         first, tables = f"{NETWORK_ROWS} to {BENCHMARKED}", "23 of 24"
@@ -187,10 +179,7 @@ def _average(rows: int) -> str:
 
 
 def _threshold(examined: Examined) -> str:
-    """Describe recall at the threshold 0.5, and the false alarms at a lower threshold.
-
-    Guessing raises (other rows / rows of the class) false alarms for each hit.
-    """
+    """Describe recall at the threshold 0.5, and the false alarms at a lower threshold."""
     model, scored = examined.model, examined.scored
     if model is None or scored is None:
         return "a lower threshold finds more of the class, without new rows or a new model"
@@ -214,12 +203,7 @@ def _threshold(examined: Examined) -> str:
 
 
 def _per_hit(alarms: float) -> str:
-    """False alarms for each hit, with two digits.
-
-    Example:
-        >>> _per_hit(0.126), _per_hit(24.6), _per_hit(1834.2)
-        ('0.13', '25', '1,834')
-    """
+    """False alarms for each hit, with two digits."""
     return f"{alarms:.2g}" if alarms < 10 else f"{alarms:,.0f}"
 
 

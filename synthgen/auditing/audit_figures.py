@@ -24,11 +24,7 @@ SMALL = (3.6, 2.3)
 
 
 def audit_figures(found: Audit) -> list[dict[str, Any]]:
-    """Draw the figures, in sections: dictionaries with ``name``, ``title``, ``how``, ``figures``.
-
-    ``how`` says how to read them. Each figure has ``svg``, ``title`` and ``caption``. The list is
-    empty if the audit keeps no rows.
-    """
+    """The figures, in sections: dictionaries with ``name``, ``title``, ``how``, ``figures``."""
     seen = found.seen
     if seen is None:
         return []

@@ -32,16 +32,7 @@ ESTIMATES = {
 
 
 def audit_page(found: Audit, *, source: str = "", drift: Drift | None = None) -> str:
-    """Render the page of an audit as HTML text.
-
-    Args:
-        found: The audit.
-        source: Name of the table, shown on the page and in its command.
-        drift: Changes since an earlier version of the table, from `compare_audits`.
-
-    Returns:
-        A complete HTML document.
-    """
+    """Render the page of an audit as HTML text."""
     content = clean_all(found.to_json())
     advice = found.recommendation.about(DATA=source or "DATA")
     content["recommendation"] = plain_advice(advice)

@@ -146,23 +146,7 @@ def examine(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> Examined:
-    """Make all measurements of an audit.
-
-    Args:
-        table: A table with a target.
-        label: The class of interest; None: the rarest class.
-        groups: Group of each row, shape (rows,); a group stays in one fold. None: equal rows do.
-        moment: Later dates are future dates.
-        seed: Seed of folds, samples and bootstrap.
-        progress: Progress bar.
-
-    Returns:
-        The table with its measurements.
-
-    Raises:
-        DataError: The number of groups differs from that of rows.
-        UsageError: `label` is not a class.
-    """
+    """Make all measurements of an audit."""
     counts = {c: n for c, n in table.counts.items() if n}
     chosen = min(counts, key=lambda c: counts[c])
     if label is not None:
@@ -232,12 +216,7 @@ def _modelled(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> tuple[Model | None, list[Leak], list[Estimate | None], tuple[np.ndarray, np.ndarray] | None]:
-    """Train the quick model and look for leaks.
-
-    Returns:
-        The model's scores, the leaks, the average precision of each single column, and
-        `Examined.scored`.
-    """
+    """Train the quick model and look for leaks."""
     features = table.schema.features
     places = [ranks_of(c, table.frame[c.name]) for c in features]
     learned = [i for i, c in enumerate(features) if is_learned(c)]
@@ -272,13 +251,7 @@ def _modelled(
 
 
 def lesson(label: str, rows: int, distinct: int, features: int) -> str:
-    """A sentence on what the number of rows of a class allows.
-
-    Example:
-        >>> lesson("ill", 9, 9, 4)
-        "'ill' has 9 rows (9 distinct) and 4 usable features: one row is 11.11% of recall. With \
-fewer than 10 rows, no network is trained; new rows are resampled from the real ones."
-    """
+    """A sentence on what the number of rows of a class allows."""
     size = f"{label!r} has {rows:,} rows ({distinct:,} distinct) and {features} usable features: "
     if rows < 2:
         return size + "one row is too few to train and to test on; collect more."

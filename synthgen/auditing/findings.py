@@ -171,10 +171,7 @@ def of_dates(column: ExaminedColumn, examined: Examined) -> list[Finding]:
 
 
 def of_missing(column: ExaminedColumn, examined: Examined) -> list[Finding]:
-    """Columns whose cells are missing more often in one class.
-
-    Fisher's exact test, with a Bonferroni correction for the number of columns.
-    """
+    """Columns whose cells are missing more often in one class."""
     gone, is_rare = column.gone, examined.is_rare
     if not 0 < gone.sum() < len(gone):
         return []
@@ -359,11 +356,6 @@ OF_TABLE: tuple[Callable[[Examined], list[Finding]], ...] = (
 
 
 def said(estimate: Estimate, form: str = ".3g") -> str:
-    """An estimate with its 95 % interval, as text.
-
-    Example:
-        >>> said(Estimate(0.5, 0.25, 0.75, 0.1))
-        '0.5 [0.25, 0.75]'
-    """
+    """An estimate with its 95 % interval, as text."""
     value, low, high = (format(v, form) for v in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"

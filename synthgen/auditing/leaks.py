@@ -59,23 +59,7 @@ def find_leaks(
     importance: Callable[[], np.ndarray],
     seed: np.random.SeedSequence,
 ) -> tuple[list[Leak], list[Estimate | None]]:
-    """Find columns, or pairs of columns, that alone predict the class too well.
-
-    If the model of all columns is good but no single column is, pairs are tried among the 3 best
-    columns and the 4 with the highest permutation importance.
-
-    Args:
-        table: The whole table.
-        places: Ranks of the cells of each feature, see `synthgen.encoding.matrix.ranks_of`.
-        is_rare: Whether a row is of the class, bool of shape (rows,).
-        groups: Group of each row, int of shape (rows,); a group stays in one fold.
-        precision: Average precision of the model of all columns; 0 if there is none.
-        importance: Returns the permutation importances in that model, shape (features,).
-        seed: Seed of samples and folds.
-
-    Returns:
-        The leaks, the worst first, and the average precision of each single column.
-    """
+    """Find columns, or pairs of columns, that alone predict the class too well."""
     features, share = table.schema.features, float(is_rare.mean())
     cap = int(np.clip(SCREEN_CELLS // max(1, len(features)), 2000, SCREEN_ROWS))
     rows = draw(is_rare, groups, cap, seed)
@@ -141,14 +125,7 @@ def _combined(pair: list[tuple[Column, pd.Series]]) -> list[tuple[np.ndarray, bo
 
 
 def _tree_scores(parts: list[tuple[np.ndarray, bool]], rows: FoldedRows) -> np.ndarray:
-    """Out-of-fold scores of a small tree on a few columns, shape (rows,).
-
-    Categories are ordered by the fraction of the class among their training rows.
-
-    Args:
-        parts: For each column, its ranks of shape (rows,) and whether it is categorical.
-        rows: The rows with these ranks, and their folds.
-    """
+    """Out-of-fold scores of a small tree on a few columns, shape (rows,)."""
     scores = np.empty(len(rows.y))
     leaf = int(np.clip(rows.y.sum() // 4, 1, 5))
     for fold in range(rows.fold.max() + 1):

@@ -112,18 +112,7 @@ def codes_of(series: pd.Series) -> np.ndarray:
 
 
 def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
-    """Group number of each row; rows with equal cells share a number.
-
-    Without columns, each row is its own group.
-
-    Args:
-        cells: One array of codes per column, each of shape (rows,).
-        rows: Number of rows.
-
-    Example:
-        >>> groups_of([np.array([0, 0, 1, 0]), np.array([2, 1, 1, 2])], 4)
-        array([0, 1, 2, 0])
-    """
+    """Group number of each row; rows with equal cells share a number."""
     if not cells:
         return np.arange(rows)
     groups = cells[0]
@@ -135,17 +124,7 @@ def groups_of(cells: list[np.ndarray], rows: int) -> np.ndarray:
 def draw(
     is_rare: np.ndarray, groups: np.ndarray, cap: int, seed: np.random.SeedSequence
 ) -> FoldedRows | None:
-    """Sample at most `cap` rows and assign them to folds, without splitting groups.
-
-    Args:
-        is_rare: Whether a row is of the class, bool of shape (rows,).
-        groups: Group of each row, int of shape (rows,).
-        cap: Largest number of rows.
-        seed: Seed of the sample and the folds.
-
-    Returns:
-        The rows; None if all rows of the class, or all others, are in one group.
-    """
+    """Sample at most `cap` rows and assign them to folds, without splitting groups."""
     rng = np.random.default_rng(seed)
     rare, rest = rng.permutation(np.flatnonzero(is_rare)), rng.permutation(np.flatnonzero(~is_rare))
     kept = rare[: max(cap // 2, cap - len(rest))]
@@ -200,17 +179,7 @@ class Boosted:
 def boost(
     parts: list[tuple[np.ndarray, bool]], rows: FoldedRows, seed: np.random.SeedSequence
 ) -> Boosted:
-    """Cross-validate boosting: score each fold with a model trained on the other folds.
-
-    Args:
-        parts: For each column, its ranks of shape (rows,), see `encoding.matrix.ranks_of`, and
-            whether it is categorical.
-        rows: The rows with these ranks, and their folds.
-        seed: Seed of the models.
-
-    Returns:
-        The out-of-fold scores.
-    """
+    """Cross-validate boosting: score each fold with a model trained on the other folds."""
     scores, first = np.empty(len(rows.y)), None
     matrix = np.column_stack([_binned(places, level) for places, level in parts])
     rng = np.random.default_rng(seed)
@@ -227,11 +196,7 @@ def boost(
 
 
 def _binned(places: np.ndarray, is_level: bool) -> np.ndarray:
-    """Reduce ranks to the number of bins of histogram boosting.
-
-    Categories are ranked by frequency, so the rarest share the last bin. Numbers are binned at
-    quantiles. Boosting would do the same, but takes forty times as long with sample weights.
-    """
+    """Reduce ranks to the number of bins of histogram boosting."""
     if is_level:
         return places.clip(max=MAX_BINS - 1)
     known = places[~np.isnan(places)]
@@ -252,15 +217,7 @@ def share_of(hits: int, rows: int, confidence: float = CONFIDENCE) -> tuple[floa
 def judge(
     scores: np.ndarray, rows: FoldedRows, share: float, total: int, seed: np.random.SeedSequence
 ) -> Model:
-    """Compute all scores of a `Model`.
-
-    Args:
-        scores: Out-of-fold probabilities of the class, shape (rows,).
-        rows: The rows with these scores.
-        share: Fraction of the class in the table, 0 to 1.
-        total: Number of rows of the table.
-        seed: Seed of the bootstrap.
-    """
+    """Compute all scores of a `Model`."""
     y, weight, rng = rows.y, rows.weight, np.random.default_rng(seed)
     rare, rest = np.flatnonzero(y), np.flatnonzero(~y)
     recall = share_of(int((scores[rare] >= 0.5).sum()), len(rare))
@@ -315,10 +272,7 @@ def _listed(rows: FoldedRows, some: np.ndarray, by: np.ndarray) -> tuple[int, ..
 def estimated_precision(
     scores: np.ndarray, rows: FoldedRows, share: float, seed: np.random.SeedSequence
 ) -> Estimate:
-    """Average precision of scores with few distinct values, with the interval of `judge`.
-
-    Rows of the same class and score are interchangeable, so the bootstrap draws their counts.
-    """
+    """Average precision of scores with few distinct values, with the interval of `judge`."""
     rng, counts = np.random.default_rng(seed), Ranked.of(rows.y, scores).steps(np.ones(len(scores)))
     sides = (counts.hits, counts.alarms)
     weights = [rows.weight[side].max() for side in (rows.y, ~rows.y)]

@@ -23,23 +23,7 @@ def recommend(
     validated: Validated | None,
     copies: bool,
 ) -> Recommendation:
-    """Recommend how to use the new rows, and how to train a classifier for the class.
-
-    Args:
-        additions: Number of new rows per class.
-        target: Name of the target column.
-        before: Number of real rows of each class.
-        validated: Validation results; None if nothing was validated.
-        copies: Whether the new rows are resampled real rows with noise (`SmoothedBootstrap`).
-
-    Returns:
-        The action, its reason and the command to run.
-
-    Example:
-        >>> added = [Addition("ill", 5, "as asked for")]
-        >>> recommend(added, "outcome", before={"ill": 20}, validated=None, copies=False).action
-        'evaluate'
-    """
+    """Recommend how to use the new rows, and how to train a classifier for the class."""
     some = [a for a in additions if a.rows]
     labels = _named([a.label for a in some or additions])
     names = f"--target {shlex.quote(str(target))}"

@@ -59,20 +59,7 @@ class Validated:
 
 
 def wanted_rows(counts: np.ndarray, amount: Amount) -> dict[int, int]:
-    """Target size of each class that is smaller than `amount` asks for.
-
-    Args:
-        counts: Number of rows per class, shape (classes,).
-        amount: Fraction of the most frequent class; "balance" for its size; "double" for twice the
-            own size, at most that of the most frequent class.
-
-    Returns:
-        Number of rows (real and new) by position of the class; larger classes are left out.
-
-    Example:
-        >>> wanted_rows(np.array([1000, 60]), 0.3), wanted_rows(np.array([1000, 60]), "double")
-        ({1: 300}, {1: 120})
-    """
+    """Target size of each class that is smaller than `amount` asks for."""
     most = int(counts.max())
     goals = {}
     for code, n in enumerate(counts.tolist()):
@@ -94,15 +81,6 @@ def default_amount(
     If an amount helped in validation, it is used. Otherwise the class is raised to 0.3 of the
     largest class, and at least doubled, so that no new row weighs more than a real one.
     ``evaluation/benchmark.md`` lists the classifiers that lose average precision by such rows.
-
-    Args:
-        counts: Number of rows of every class of the table.
-        labels: Classes to add rows to.
-        found: Validation results; None if nothing was validated.
-
-    Example:
-        >>> [default_amount({"no": 1000, "yes": n}, ["yes"])[0].rows for n in (60, 200)]
-        [240, 200]
     """
     if found is not None and found.helps:
         return [Addition(label, found.rows[label], found.reason) for label in labels]
@@ -119,21 +97,7 @@ def default_amount(
 
 
 def rows_to_add(rows: int, most: int, ratio: Amount) -> int:
-    """Number of new rows that a ratio asks for; both `augment` and `Oversampler` use it.
-
-    Args:
-        rows: Number of rows of the class.
-        most: Number of rows of the most frequent class.
-        ratio: Rows of the class afterwards (real and new), divided by `most`; "double": as many new
-            rows as real ones.
-
-    Returns:
-        The number; 0 if the class already has the ratio.
-
-    Example:
-        >>> rows_to_add(60, 1000, 0.3), rows_to_add(60, 1000, "double"), rows_to_add(400, 1000, 0.3)
-        (240, 60, 0)
-    """
+    """Number of new rows that a ratio asks for; both `augment` and `Oversampler` use it."""
     return rows if ratio == "double" else max(0, round(cast(float, ratio) * most) - rows)
 
 
@@ -144,23 +108,7 @@ def amounts(
     ratio: float | str | None = None,
     n_samples: int | None = None,
 ) -> list[Addition]:
-    """Number of new rows per class, without validation.
-
-    Args:
-        counts: Number of rows of every class of the table.
-        labels: Classes to add rows to.
-        ratio: Rows of the class afterwards (real and new), divided by the rows of the most frequent
-            class; "double": as many new rows as real ones. None: `default_amount`.
-        n_samples: New rows per class; use it instead of `ratio`.
-
-    Raises:
-        UsageError: Both `ratio` and `n_samples` are given, one of them is invalid, or a class
-            already has that ratio.
-
-    Example:
-        >>> amounts({"no": 1000, "yes": 60}, ["yes"])
-        [Addition(label='yes', rows=240, reason="to 0.3 of the 1,000 rows of 'no'")]
-    """
+    """Number of new rows per class, without validation."""
     _check_amount(ratio, n_samples)
     if n_samples is not None:
         return [Addition(label, int(n_samples), "as asked for") for label in labels]
@@ -205,12 +153,7 @@ def _check_amount(ratio: Any, n_samples: Any) -> None:
 
 
 def words(amount: Amount) -> str:
-    """An amount as text for reports.
-
-    Example:
-        >>> [words(amount) for amount in (0.0, 0.3, "double")]
-        ['none', '30 %', 'double']
-    """
+    """An amount as text for reports."""
     if isinstance(amount, str):
         return amount
     return f"{100 * amount:g} %" if amount else "none"

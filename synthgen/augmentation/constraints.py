@@ -44,29 +44,7 @@ RowRule = str | Callable[[pd.DataFrame], Any]
 
 @final
 class Rule:
-    """A condition that every row must satisfy.
-
-    Args:
-        rule: An expression or a function. An expression is text such as ``start <= end`` or
-            ``stage in (1, 2) or not relapse``. It may contain column names, numbers, quoted text,
-            arithmetic, comparisons, ``and``, ``or``, ``not``, ``abs(x)`` and ``round(x, digits)``.
-            Put names with spaces or punctuation in backticks. With ``==``, ``!=``, ``<=`` and
-            ``>=``, floats count as equal if they differ by at most 1e-9 of their value (1e-6 in
-            single precision) or by at most 1e-9. Compared with a difference of dates, or added to
-            a date, a number means days. Times with a time zone are compared in UTC. As in SQL's
-            CHECK, a row with a missing cell in a named column satisfies the rule. A function takes
-            a copy of the frame (including the target) and returns one boolean per row; a missing
-            boolean counts as False.
-
-    Raises:
-        UsageError: The rule is neither text nor a function, or the expression contains anything
-            other than the above.
-
-    Example:
-        >>> frame = pd.DataFrame({"start": [1, 5], "last day": [3, 4]})
-        >>> Rule("start <= `last day`").holds(frame)
-        array([ True, False])
-    """
+    """A condition that every row must satisfy."""
 
     def __init__(self, rule: RowRule) -> None:
         self.text = rule if isinstance(rule, str) else getattr(rule, "__name__", repr(rule))
@@ -77,18 +55,7 @@ class Rule:
             raise UsageError(251, f"a rule is text or a function, not {rule!r}")
 
     def holds(self, frame: pd.DataFrame) -> np.ndarray:
-        """Which rows satisfy the rule.
-
-        Args:
-            frame: Rows with all columns named in the rule; never changed.
-
-        Returns:
-            True for rows that satisfy the rule, shape (rows,).
-
-        Raises:
-            UsageError: The rule names an unknown column, raises an exception, or does not return
-                one boolean per row.
-        """
+        """Which rows satisfy the rule."""
         judged = np.ones(len(frame), dtype=bool)
         listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
         try:
@@ -132,14 +99,7 @@ class Rule:
 
 
 def _parsed(text: str) -> tuple[ast.expr, dict[str, str], list[str]]:
-    """Check the syntax of a rule, and replace names in backticks by identifiers.
-
-    Nothing but the syntax in `_SYNTAX` passes; of calls, only `abs(x)` and `round(x, digits)`.
-
-    Returns:
-        The expression with identifiers, the column of each identifier, and the identifiers that
-        must be boolean.
-    """
+    """Check the syntax of a rule, and replace names in backticks by identifiers."""
     names: dict[str, str] = {}
     flags: list[str] = []
 

@@ -45,15 +45,6 @@ class Guard:
     Constants, IDs and text are ignored. The 95 % are estimated from the rows of the class, or, if
     it has fewer than 20, from up to 5,000 rows of all classes.
 
-    Args:
-        table: Training rows of all classes. None: there are no training rows to compare with, so
-            only `limits` and `rules` are checked.
-        label: The class to check.
-        rules: Conditions that every row must satisfy, see `Rule`.
-        limits: Schema whose limits replace those of `table`, for instance the schema of a model
-            trained on other rows.
-        found_rules: Whether to search the training rows for rules.
-
     Attributes:
         label: The class.
         broken: Fraction of the real rows of the class that break each rule, by text of the rule.
@@ -61,19 +52,6 @@ class Guard:
         near: Largest distance of a near copy; -1 before `learn_distances`.
         space: The space in which rows are compared; set by `learn_distances`.
         real: The different real rows of the class in `space`; set by `learn_distances`.
-
-    Raises:
-        UsageError: A rule cannot be evaluated, or more than half of the real rows break it.
-
-    Example:
-        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38, 29, 60], "ill": list("nnnnyy")})
-        >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["age < 60"])
-        >>> new = pd.DataFrame({"age": [29, 45, 60, 61], "ill": ["y", "y", "y", "y"]})
-        >>> guard.reasons(new).tolist()
-        ['', '', 'rule: age < 60', 'out of range: age']
-        >>> guard.learn_distances()
-        >>> guard.distances(new[:1]).tolist()[0]
-        0.0
     """
 
     def __init__(
@@ -136,16 +114,7 @@ class Guard:
         return tuple(column.name for column in self._columns)
 
     def reasons(self, frame: pd.DataFrame, *, learned_from_all: bool = False) -> np.ndarray:
-        """The first limit or rule that each row breaks.
-
-        Args:
-            frame: Rows to check.
-            learned_from_all: Whether the synthesizer was trained on all classes. If so, a cell may
-                be missing in any column in which some row of the table has a missing cell.
-
-        Returns:
-            Reasons as text, shape (rows,); "" for a row that passes.
-        """
+        """The first limit or rule that each row breaks."""
         found = np.full(len(frame), "", dtype=object)
         may_miss = self._missing_in_all if learned_from_all else self._missing_in_class
         for column in self._columns:
@@ -163,14 +132,7 @@ class Guard:
         return found
 
     def mended(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """Restore the cells that found rules determine.
-
-        Args:
-            frame: New rows; never changed.
-
-        Returns:
-            The rows with restored cells, and the number of rows that changed.
-        """
+        """Restore the cells that found rules determine."""
         if not any(rule.value for rule in self.found):
             return frame, 0
         cells, changed = restored(self.found, self._matrix.cells(frame))
@@ -191,15 +153,7 @@ class Guard:
         return other
 
     def distances(self, frame: pd.DataFrame) -> np.ndarray:
-        """Distance of each row to its nearest training row of the class.
-
-        Args:
-            frame: Rows that respect the limits of the columns.
-
-        Returns:
-            Distances, shape (rows,). Infinite if the second nearest training row is about as
-            close, and before `learn_distances` was called.
-        """
+        """Distance of each row to its nearest training row of the class."""
         if self.near < 0:
             return np.full(len(frame), np.inf)
         found, ratio, _ = nearest(self.space.rows(frame), self.real)
@@ -216,16 +170,7 @@ class Guard:
         return copies // self._judged, nears // self._judged
 
     def admitted(self, distances: np.ndarray, allowance: tuple[int, int]) -> np.ndarray:
-        """Which candidates to keep: all far ones, and the allowed number of copies and near copies.
-
-        Args:
-            distances: Distances of the candidates as from `distances`, shape (candidates,).
-            allowance: Allowed number of copies and of near copies. The near copies farthest from
-                training rows are kept first.
-
-        Returns:
-            True for candidates to keep, shape (candidates,).
-        """
+        """Which candidates to keep: all far ones, and as many copies as allowed."""
         fine = distances > self.near
         fine[np.flatnonzero(distances == 0)[: allowance[0]]] = True
         near = np.flatnonzero((distances > 0) & (distances <= self.near))

@@ -28,20 +28,7 @@ def manifest(
     seconds: Mapping[str, float] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Record everything needed to reproduce an output file, as plain values.
-
-    Args:
-        result: The result of `augment`.
-        data: ``path``, ``sha256``, ``rows`` and ``columns`` of the input table.
-        output: ``path``, ``sha256``, ``rows`` and ``defused`` (number of cells) of the output.
-        model: Path of the model file, if a fitted model was used.
-        options: Options of the run; those that are empty, False or None are left out.
-        seconds: Wall time of each stage in seconds; default: those of `result`.
-        warnings: Warnings of the run.
-
-    Returns:
-        A dictionary that `write_json` can write.
-    """
+    """Record everything needed to reproduce an output file, as plain values."""
     given = {
         k: v
         for k, v in (options or {}).items()

@@ -286,10 +286,7 @@ class Oversampler(BaseOverSampler):
         return as_frame(series, [c.name for c in features], len(made))
 
     def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Column]:
-        """Check the input; return `X` as a frame, `y` as a series, and the target column.
-
-        Sets the fitted attributes that imbalanced-learn's `fit` sets.
-        """
+        """Check the input; return `X` as a frame, `y` as a series, and the target column."""
         try:
             self._validate_params()
         except ValueError as error:

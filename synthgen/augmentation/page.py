@@ -62,18 +62,7 @@ def write_report(
     manifest: dict[str, Any],
     evaluation: Report | None = None,
 ) -> None:
-    """Write ``report.html`` and ``report.json`` into a folder.
-
-    Args:
-        result: The result of `augment`.
-        folder: An existing folder.
-        manifest: The manifest of the run, see `manifest`.
-        evaluation: The report of `evaluate` on the new rows; if given, ``evaluation.html`` and
-            ``evaluation.json`` are written too.
-
-    Raises:
-        OutputError: The folder cannot be written to.
-    """
+    """Write ``report.html`` and ``report.json`` into a folder."""
     shapes = _shapes(result)
     content = {
         "manifest": manifest,
@@ -107,17 +96,7 @@ def augmented_page(
     evaluation: Report | None = None,
     shapes: dict[Any, list[Shape]] | None = None,
 ) -> str:
-    """Render the page as HTML text; equal results give equal text.
-
-    Args:
-        result: The result of `augment`.
-        manifest: The manifest of the run; default: ``result.summary()``.
-        evaluation: The report of `evaluate` on the new rows; the page links to its page.
-        shapes: Results of `column_shapes` per class, if already computed.
-
-    Returns:
-        A complete HTML document.
-    """
+    """Render the page as HTML text; equal results give equal text."""
     manifest = result.summary() if manifest is None else manifest
     shapes = _shapes(result) if shapes is None else shapes
     figures, room = Figures(), MAX_FIGURES // max(len(shapes), 1) or 1
@@ -228,13 +207,6 @@ def column_shapes(result: Augmented, label: Any) -> list[Shape]:
     The real rows are split into halves ten times, with a fixed seed. The new rows and the first
     half are each compared with the second half, with equal numbers of rows, so that both scores
     have the same sampling noise.
-
-    Args:
-        result: The result of `augment`.
-        label: A class that has new rows.
-
-    Returns:
-        One `Shape` per compared column, in the order of the table.
     """
     real, made = _rows_of(result, label)
     rng = np.random.default_rng(0)

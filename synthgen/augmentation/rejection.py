@@ -84,47 +84,7 @@ def guarded_sample(
     near_copies: bool | None = None,
     where: Mapping[Any, Any] | None = None,
 ) -> Guarded:
-    """Sample exactly `n_samples` rows of a class that pass a `Guard`.
-
-    - Limits and rules: a row that breaks one is always rejected, and another row is drawn, in up
-      to 20 rounds.
-    - Copies and near copies: their fraction may be as large as among real rows; beyond that, the
-      closest are rejected first. If 20 rounds give too few rows, the near copies farthest from
-      training rows fill the gap, with a warning.
-    - Found rules: cells that such a rule determines are restored. If after 3 rounds fewer than 10 %
-      of the rows that respect the limits and the user's rules satisfy the found rules too, found
-      rules are dropped, with a warning.
-
-    If no row is rejected or restored, the result equals ``synthesizer.sample`` with the same seed.
-
-    Args:
-        synthesizer: A fitted synthesizer.
-        n_samples: Number of rows, at least 1.
-        guard: Limits and rules; its `label` is the class to sample. None: rows of any class,
-            within the limits that the synthesizer learned.
-        random_state: Seed. None gives different rows each time.
-        near_copies: Whether to reject near copies. None (default): yes, except for rows of a
-            `SmoothedBootstrap`, which are near copies by design.
-        where: Levels that all rows have, by column name (see `Synthesizer.sample`).
-
-    Returns:
-        The rows, and the number of rejected rows by reason.
-
-    Raises:
-        UsageError: The synthesizer's rows must not be compared with real ones (E273); or see
-            `Synthesizer.sample`.
-        DataError: The guard's table has a column that the synthesizer did not learn.
-        ConvergenceError: After 20 rounds too few rows respect the limits and rules.
-
-    Example:
-        >>> from synthgen import Table
-        >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "ill": list("nnnnyy")})
-        >>> model = SmoothedBootstrap().fit(frame[["dose"]], frame["ill"])
-        >>> guard = Guard(Table.of(frame, target="ill"), "y", rules=["dose != 9.5"])
-        >>> made = guarded_sample(model, 4, guard, random_state=0)
-        >>> len(made.frame), made.near_copies, list(made.refused)
-        (4, 'allowed', ['rule: dose != 9.5'])
-    """
+    """Sample exactly `n_samples` rows of a class that pass a `Guard`."""
     seed = seed_sequence(random_state)
     if guard is None:
         guard = Guard(None, None, limits=synthesizer.schema_)
@@ -178,33 +138,7 @@ def sample_model(
     rules: Sequence[str] = (),
     random_state: RandomState = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Sample rows of a model file, without the rows that it was trained on.
-
-    The rows keep the limits that the synthesizer learned, and the rules.
-
-    Args:
-        synthesizer: A fitted synthesizer, such as one that `load` returns.
-        n_samples: Number of rows, at least 1.
-        label: The class of all rows. None: each class with its frequency in training.
-        where, random_state: See `guarded_sample`.
-        rules: Rules that every row must satisfy (see `Rule`).
-
-    Returns:
-        The rows, and a dict of plain values: "rows" and "counts" (number of rows in total, and of
-        each class that occurs), "guard" (`Guarded.summary`), "share" (what may be shared), and
-        "guarantee" (of a `PrivateMarginals`: its guarantee in words; otherwise "").
-
-    Raises:
-        UsageError: See `guarded_sample`.
-        ConvergenceError: See `guarded_sample`.
-
-    Example:
-        >>> frame = pd.DataFrame({"dose": [1.0, 1.5, 2.5, 9.0, 9.5, 7.25], "ill": list("nnnnyy")})
-        >>> model = SmoothedBootstrap().fit(frame[["dose"]], frame["ill"])
-        >>> rows, found = sample_model(model, 3, label="y", rules=["dose < 9"], random_state=0)
-        >>> bool((rows["dose"] < 9).all()), found["counts"]
-        (True, {'y': 3})
-    """
+    """Sample rows of a model file, without the rows that it was trained on."""
     guard = Guard(None, label, rules=rules, limits=synthesizer.schema_)
     guarded = guarded_sample(synthesizer, n_samples, guard, random_state=random_state, where=where)
     counts = guarded.frame[synthesizer.schema_.target].value_counts()
@@ -257,13 +191,6 @@ def _given_up(draws: _Draws) -> str:
 
 class _Draws:
     """The rows drawn so far, which of them are accepted, and why the others were rejected.
-
-    Args:
-        guard: Checks the rows.
-        rows: Number of rows wanted.
-        seed: Seed for rounding the allowed number of near copies.
-        near_copies: Whether near copies are rejected.
-        of_all: Whether the synthesizer was trained on the rows of all classes.
 
     Attributes:
         measured: Whether distances to training rows are known.

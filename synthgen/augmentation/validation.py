@@ -43,22 +43,7 @@ BRIEF_SHARE, BRIEF_STEPS, BRIEF_ROWS = 0.25, 200, 600
 def learned_rows(
     codes: np.ndarray, whole: Sequence[int], seed: np.random.SeedSequence, most: int
 ) -> np.ndarray:
-    """Choose the rows that a synthesizer learns from.
-
-    Args:
-        codes: Class of each row, shape (rows,).
-        whole: Classes that keep all of their rows.
-        seed: Seed for drawing the rows of the other classes.
-        most: Number of rows that each other class keeps.
-
-    Returns:
-        Their positions, sorted.
-
-    Example:
-        >>> codes = np.repeat([0, 1], [9000, 50])
-        >>> len(learned_rows(codes, [1], np.random.SeedSequence(0), 600))
-        650
-    """
+    """Choose the rows that a synthesizer learns from."""
     order = np.random.default_rng(seed).permutation(len(codes))
     kept = [
         rows if c in whole else rows[:most]
@@ -81,23 +66,7 @@ def brief(
     whole: Sequence[int],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Shorten the training of a network on a CPU, unless the user set its `steps`.
-
-    Args:
-        synthesizer: Unfitted; its `steps` are changed.
-        codes: Class of each training row, shape (rows,).
-        whole: Classes that keep all of their rows.
-        seed: Seed for drawing the rows of the other classes.
-
-    Returns:
-        Positions of the rows to train on.
-
-    Example:
-        >>> from synthgen import TabFlow
-        >>> model, codes = TabFlow(device="cpu"), np.repeat([0, 1], [9000, 50])
-        >>> len(brief(model, codes, [1], np.random.SeedSequence(0))), model.steps
-        (650, 200)
-    """
+    """Shorten the training of a network on a CPU, unless the user set its `steps`."""
     if not _is_shortened(synthesizer):
         return np.arange(len(codes))
     rows = learned_rows(codes, whole, seed, BRIEF_ROWS)
@@ -125,35 +94,7 @@ def validated_amount(
     groups: np.ndarray | None = None,
     verbose: bool = False,
 ) -> Validated:
-    """Choose one of `AMOUNTS` by 5-fold cross-validation: the smallest within one standard error.
-
-    In each fold a synthesizer is fitted to the training part, and its rows pass the same `Guard` as
-    the final ones. A boosting classifier with fixed settings is trained on the training part plus
-    each amount of new rows, whose total weight equals that of the real rows of their class. The
-    score is its average precision on the test part, which holds real rows at their natural class
-    shares; with several labels, the mean of one-against-rest scores. Equal rows share a fold.
-    Amounts that need more than 20,000 new rows of a class are not tried. Of each class without new
-    rows at most 20,000 rows are used, drawn at random; they count for all.
-
-    On a CPU, training a network takes minutes per fold. Unless the user set its `steps`, a network
-    trained for fewer steps on fewer rows is validated instead, and `reason` says so.
-
-    A class cannot be validated, and is doubled, if it has fewer than 10 rows or if the training
-    parts have too few for the network.
-
-    Args:
-        table: The training rows.
-        labels: Classes to add rows to.
-        synthesizer: Unfitted; a copy is trained in each fold.
-        seed: Seed of folds, synthesizers and boosting.
-        rules: Conditions that every new row must satisfy, see `Rule`.
-        found_rules: Whether new rows must satisfy the rules that all training rows satisfy.
-        groups: Group of each row, shape (rows,), which shares a fold. None: equal rows do.
-        verbose: Whether to show progress.
-
-    Raises:
-        DataError: Because of the groups, a class would be missing from a fold or from the rest.
-    """
+    """Choose an amount by 5-fold cross-validation: the smallest within one standard error."""
     trial = _Trial(table, labels, synthesizer, rules, found_rules, groups, seed)
     if trial.too_few:
         rows = min(trial.counts[trial.wanted])

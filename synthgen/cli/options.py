@@ -265,10 +265,7 @@ def build(training: Training) -> Synthesizer:
 
 
 def build_or_auto(training: Training) -> Synthesizer | str:
-    """Make the synthesizer, or return "auto" if only the number of rows can decide.
-
-    Settings, a device or a checkpoint without ``--synthesizer`` are those of TabFlow.
-    """
+    """Make the synthesizer, or return "auto" if only the number of rows can decide."""
     synthesizer = build(training)  # wrong options are an error before the table is read
     given = training.settings or training.resume is not None or training.device != "auto"
     name = (training.synthesizer or "auto").lower()
@@ -299,11 +296,7 @@ def resumable(training: Training) -> Iterator[None]:
 
 
 def read_where(wishes: Sequence[str], schema: Schema) -> dict[Any, Any]:
-    """Parse `--where COL=VALUE` to values by column; an empty value is a missing cell.
-
-    Raises:
-        UsageError: There is no such column, or no ``=``.
-    """
+    """Parse `--where COL=VALUE` to values by column; an empty value is a missing cell."""
     found: dict[Any, Any] = {}
     named = {str(column.name): column.name for column in schema.features}
     for wish in wishes:

@@ -18,16 +18,7 @@ MOST_ROWS, MOST_CHARACTERS = 12, 380
 
 
 def say_result(found: Shown, *, err: bool = False, **files: object) -> dict[str, str]:
-    """Print the recommendation, the findings and the key figures; the rest with ``--verbose``.
-
-    Args:
-        found: The result.
-        err: Whether to print on standard error, because standard output is in use.
-        files: File names to put into the command, by placeholder (such as DATA).
-
-    Returns:
-        The recommendation with these file names, for the JSON output.
-    """
+    """Print the recommendation, the findings and the key figures; the rest with ``--verbose``."""
     advice = found.recommendation.about(**files)
     for line in advice.lines():
         say(line, err=err)

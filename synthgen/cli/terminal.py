@@ -206,14 +206,7 @@ def show_table(
     err: bool = False,
     cut: bool = False,
 ) -> None:
-    """Print a table; columns of numbers are aligned to the right.
-
-    Args:
-        names: The names of the columns.
-        rows: The cells of each row.
-        err: Whether to print on standard error.
-        cut: Whether each row is one line, in which cells that are too wide end in "…".
-    """
+    """Print a table; columns of numbers are aligned to the right."""
     from io import StringIO
 
     from rich import box

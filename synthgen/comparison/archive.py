@@ -26,15 +26,7 @@ MAX_MEMBERS = 100_000
 
 
 def read_archive(path: str | os.PathLike[str]) -> bytes:
-    """Read the bytes of a classifier's file, and check its archive.
-
-    Args:
-        path: A file that `ImbalancedClassifier.save` wrote.
-
-    Raises:
-        ModelFileError: The file cannot be read (E432), is not such an archive (E433), or unpacks to
-            more than 2 GiB (E436).
-    """
+    """Read the bytes of a classifier's file, and check its archive."""
     try:
         data = read_bytes(path, limit=MAX_UNPACKED)
     except DataError as error:
@@ -52,15 +44,7 @@ def is_classifier(path: str | os.PathLike[str]) -> bool:
 
 
 def check_archive(data: bytes, what: str) -> None:
-    """Check the unpacked size of an archive, and that each array is as large as its header says.
-
-    Args:
-        data: Content of the file.
-        what: Path of the file, for errors.
-
-    Raises:
-        ModelFileError: See `read_archive`.
-    """
+    """Check the unpacked size of an archive, and that each array is as large as its header says."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -94,16 +78,7 @@ def _check_array(file: IO[bytes], size: int) -> None:
 
 
 def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) -> None:
-    """Check that the values of a file are allowed and that its classifier can predict a row.
-
-    Args:
-        content: Values by name, as `ImbalancedClassifier.save` writes them.
-        n_columns: Number of columns that the file describes.
-        n_classes: Number of classes that the file names.
-
-    Raises:
-        ModelFileError: A value is not allowed, or the classifier cannot predict (E418).
-    """
+    """Check that the values of a file are allowed and that its classifier can predict a row."""
     Stored(content["threshold"], "threshold").number(0, 1)
     Stored(content["rare"], "rare").whole(0, n_classes - 1)
     Stored(content["n_features"], "n_features").whole(1)

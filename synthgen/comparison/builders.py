@@ -64,10 +64,7 @@ def fitted_on(
     coder: Matrix,
     weight: np.ndarray | None = None,
 ) -> Tunable:
-    """Make a function that trains the estimator on rows `X`, `y` of a strategy.
-
-    The class shares of these rows, in which `weight` counts, are corrected in its probabilities.
-    """
+    """Make a function that trains the estimator on rows `X`, `y` of a strategy."""
     shift = shift_of(y, part)
     if weight is not None:
         mass = np.bincount(y, weight, minlength=part.classes) / weight.sum()
@@ -229,13 +226,7 @@ def smote_tomek(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> 
 
 
 def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
-    """Use another classifier, with four settings, instead of the estimator.
-
-    Args:
-        make: Function that makes the unfitted classifier for the number of a setting.
-        keeps_shares: Whether its probabilities refer to the natural class shares. If not, it
-            balances the classes itself, and its probabilities are corrected.
-    """
+    """Use another classifier, with four settings, instead of the estimator."""
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = coder_of(part)
@@ -317,10 +308,7 @@ def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequenc
 
 
 def sampled(sampler: Any) -> Build:
-    """Resample with a user's sampler, which gets the training frame as given, and class codes.
-
-    If the sampler has weights of its rows, as `Oversampler` has, the classifier gets them.
-    """
+    """Resample with a user's sampler, which gets the training frame as given, and class codes."""
 
     def build(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:
         coder = coder_of(part)

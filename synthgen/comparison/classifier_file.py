@@ -117,11 +117,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def to_bytes(content: dict[str, Any], what: str) -> bytes:
-    """Convert the content of a file to bytes, and check its types as a reader will.
-
-    Raises:
-        ModelFileError: The content cannot be written, or holds a type that is not trusted.
-    """
+    """Convert the content of a file to bytes, and check its types as a reader will."""
     from skops import io as skops
 
     try:
@@ -133,15 +129,7 @@ def to_bytes(content: dict[str, Any], what: str) -> bytes:
 
 
 def check_types(data: bytes, what: str) -> None:
-    """Reject a file that holds a type which is neither trusted by skops nor in `TRUSTED`.
-
-    Args:
-        data: Content of the file.
-        what: Path of the file, for errors.
-
-    Raises:
-        ModelFileError: The file holds another type, is damaged, or is of an older version.
-    """
+    """Reject a file that holds a type which is neither trusted by skops nor in `TRUSTED`."""
     from skops import io as skops
 
     try:
@@ -164,11 +152,7 @@ def check_types(data: bytes, what: str) -> None:
 
 
 def check_format(content: dict[str, Any], what: str) -> None:
-    """Reject a file of another format.
-
-    Raises:
-        ModelFileError: An older or a newer version wrote it.
-    """
+    """Reject a file of another format."""
     if content["format"] != FORMAT:
         raise ModelFileError(
             434,
@@ -178,11 +162,7 @@ def check_format(content: dict[str, Any], what: str) -> None:
 
 
 def cannot_be_saved(member: Estimator) -> str:
-    """The reason why `ImbalancedClassifier.save` would reject this member, or "".
-
-    The member is fitted on a few made-up rows, since only a fitted classifier has the types that a
-    file would hold. If that fails, only the types of the unfitted member are checked.
-    """
+    """The reason why `ImbalancedClassifier.save` would reject this member, or ""."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], [30, 10])
     X = np.column_stack([rng.normal(y), rng.integers(0, 3, 40)]).astype(np.float64)

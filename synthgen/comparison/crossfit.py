@@ -72,25 +72,7 @@ def cross_fit(
     deadline: float | None = None,
     verbose: bool = False,
 ) -> CrossFit:
-    """Fit members on all rows, and without each fold.
-
-    Args:
-        part: All rows.
-        together: Group number of each row, shape (rows,); rows of a group are in the same fold.
-        members: Classifiers to fit.
-        seed: Seed of all random draws.
-        weight: Weight of each row, shape (rows,). None: no weights.
-        n_jobs: Number of processes (joblib); 1 if a member uses a GPU.
-        deadline: Time limit on the clock of `time.perf_counter`. To meet it, rows of frequent
-            classes are left out; if that is not enough, folds are. None: no limit.
-        verbose: Whether to show progress on standard error.
-
-    Returns:
-        The fitted members with their out-of-fold scores.
-
-    Raises:
-        DataError: Because of the groups, a fold lacks rows of the class or other rows.
-    """
+    """Fit members on all rows, and without each fold."""
     gpu = any(on_gpu(member.model) for member in members)
     n_jobs = 1 if gpu else n_jobs
     fold = _folds(part, together, child_seed(seed, 0))
@@ -151,10 +133,7 @@ class _Plan:
     shift: np.ndarray
 
     def job(self, k: int) -> Job:
-        """Make the job of fold `k`: members and plain boosting on the rows outside the fold.
-
-        For k = -1, the job is to fit the members on all rows.
-        """
+        """Make the job of fold `k`: members and plain boosting on the rows outside the fold."""
         seen = np.ones(len(self.part), dtype=bool) if k < 0 else self.fold != k
         who = self.members if k < 0 else (*self.members, PLAIN)
         weight = None if self.weight is None else self.weight[seen]
@@ -163,12 +142,7 @@ class _Plan:
     def fitted(
         self, n_jobs: int | None, deadline: float | None, verbose: bool
     ) -> tuple[list[Fitted], dict[int, np.ndarray]]:
-        """Fit the members on all rows, and score each fold with the members and plain boosting.
-
-        Returns:
-            The members fitted on all rows. For each finished fold, scores of shape (members + 1,
-            rows, classes), those of plain boosting last.
-        """
+        """Fit the members on all rows, and score each fold with the members and plain boosting."""
         everything = [*range(-1, self.folds)]
         # With a deadline, each fold is a round of its own, which starts only if there is time.
         rounds = [everything] if deadline is None else [[k] for k in everything]
@@ -202,16 +176,7 @@ class _Plan:
 
 
 def held_out(y: np.ndarray, found: CrossFit, rare: int) -> np.ndarray:
-    """Predict each fold with members and calibrators that were selected on the other folds.
-
-    Args:
-        y: Class codes of the rows with out-of-fold scores, shape (scored,).
-        found: The fitted members with their out-of-fold scores.
-        rare: Code of the class of interest.
-
-    Returns:
-        Probabilities of shape (scored, classes).
-    """
+    """Predict each fold with members and calibrators that were selected on the other folds."""
     out = np.empty(found.scores.shape[1:])
     for k in np.unique(found.fold):
         test = found.fold == k
@@ -250,10 +215,7 @@ def _affordable(
     deadline: float,
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Choose the rows that can be fitted before the deadline; return sorted positions.
-
-    Rows are left out of the most frequent classes first.
-    """
+    """Choose the rows that can be fitted before the deadline; return sorted positions."""
     probe = part.rows(thinned(part, PROBE, np.random.default_rng(child_seed(seed, 0))))
     began = time.perf_counter()
     every = (*members, PLAIN)

@@ -34,11 +34,6 @@ class Bagged(ClassifierMixin, BaseEstimator):
 
     Scikit-learn's `BaggingClassifier` (Breiman 1996) would leave a rare class out of some samples.
     It also samples by weights, which makes histogram boosting much slower.
-
-    Args:
-        estimator: Unfitted classifier that supports missing cells.
-        n_estimators: Number of copies.
-        random_state: Seed, a whole number.
     """
 
     def __init__(self, estimator: Any, n_estimators: int = BAGS, random_state: int = 0) -> None:
@@ -106,22 +101,7 @@ PLAIN = Estimator(
 
 
 def members_of(given: Any) -> tuple[Estimator, ...]:
-    """Make the members of an average.
-
-    Args:
-        given: None (all of `MEMBERS`), or a list of names of `MEMBERS`, import paths
-            (``package.module:Class``) and unfitted classifiers with ``predict_proba``.
-
-    Returns:
-        The members.
-
-    Raises:
-        UsageError: A name is unknown, a member has no ``predict_proba``, or one occurs twice.
-
-    Example:
-        >>> [member.name for member in members_of(["forest", "sklearn.naive_bayes:GaussianNB"])]
-        ['forest', 'sklearn.naive_bayes:GaussianNB']
-    """
+    """Make the members of an average."""
     asked = [*MEMBERS] if given is None else given
     if isinstance(asked, str) or not isinstance(asked, Sequence) or not len(asked):
         raise UsageError(222, f"members is {given!r}: give a list of {', '.join(MEMBERS)}")
@@ -135,20 +115,7 @@ def members_of(given: Any) -> tuple[Estimator, ...]:
 
 
 class Mean(ClassifierMixin, BaseEstimator):
-    """The mean probability of fitted classifiers, some of which may lack some of the classes.
-
-    Args:
-        models: Classifiers, fitted on class codes.
-        n_classes: Number of classes; codes are from 0 to ``n_classes - 1``.
-
-    Example:
-        >>> from sklearn.dummy import DummyClassifier
-        >>> X, y = np.zeros((4, 1)), np.array([0, 0, 0, 1])
-        >>> prior = DummyClassifier(strategy="prior").fit(X, y)
-        >>> never = DummyClassifier(strategy="most_frequent").fit(X, y)
-        >>> Mean([prior, never], 2).predict_proba(X[:1]).tolist()
-        [[0.875, 0.125]]
-    """
+    """The mean probability of fitted classifiers, some of which may lack some of the classes."""
 
     def __init__(self, models: list[Any], n_classes: int) -> None:
         self.models = models
@@ -167,15 +134,7 @@ class Mean(ClassifierMixin, BaseEstimator):
 
 
 def sets_of(own: np.ndarray) -> list[tuple[int, ...]]:
-    """List the sets of members that may be averaged, the largest first.
-
-    Args:
-        own: Score of each member, shape (members,); higher is better.
-
-    Example:
-        >>> sets_of(np.array([0.1, 0.3]))
-        [(0, 1), (0,), (1,)]
-    """
+    """List the sets of members that may be averaged, the largest first."""
     places = range(len(own))
     if len(own) <= ALL_SETS:
         return [found for n in reversed(places) for found in combinations(places, n + 1)]
@@ -190,15 +149,6 @@ def best_members(
 
     NOTE[DIFF]: Caruana et al. (2004) add members one by one, with repeats. Here there are few
     members, so all sets are tried, and the members of a set have equal weights.
-
-    Args:
-        is_rare: Whether each row is of the class, bool of shape (rows,).
-        scores: Out-of-fold score of the class by each member, shape (members, rows).
-        fold: Fold of each row, shape (rows,); average precision is the mean over the folds.
-        weight: Weight of each row, shape (rows,).
-
-    Returns:
-        Positions of the selected members, in order. Of equally good sets, the largest.
     """
     tests = [fold == k for k in np.unique(fold)]
     tests = [test for test in tests if 0 < is_rare[test].sum() < test.sum()]
@@ -233,16 +183,7 @@ class Job:
 def fit_jobs(
     jobs: Sequence[Job], n_jobs: int | None = None, finished: Callable[[str], None] | None = None
 ) -> list[list[Fitted]]:
-    """Fit the members of all jobs; all fits share one queue.
-
-    Args:
-        jobs: The jobs.
-        n_jobs: Number of processes (joblib). None: 1, or as set by joblib.
-        finished: Function that receives the name of a member when one of its fits has ended.
-
-    Returns:
-        For each job, its fitted members in order; they predict from `Part.places`.
-    """
+    """Fit the members of all jobs; all fits share one queue."""
     coders = [Matrix(job.part.known.is_level).fit(job.part.places) for job in jobs]
     tasks = []
     for job, coder in zip(jobs, coders, strict=True):
@@ -280,24 +221,12 @@ def _fit(
 
 
 def mean_of(fitted: Sequence[Fitted], shift: np.ndarray) -> Fitted:
-    """Average members that were fitted on the same rows.
-
-    Args:
-        fitted: The fitted members of one job.
-        shift: For each class, its share in these rows divided by its natural share; shape
-            (classes,).
-    """
+    """Average members that were fitted on the same rows."""
     return Fitted(fitted[0].coder, Mean([f.model for f in fitted], len(shift)), shift)
 
 
 class Calibrated(BaseEstimator):
-    """An average with calibrated probabilities.
-
-    Args:
-        average: Classifier that gives scores of all classes at their natural shares.
-        calibrators: One calibrator per class; None leaves the scores of a class unchanged.
-        rare: Code of the class of interest.
-    """
+    """An average with calibrated probabilities."""
 
     def __init__(self, average: Fitted, calibrators: list[Calibrator | None], rare: int) -> None:
         self.average = average
@@ -312,16 +241,7 @@ class Calibrated(BaseEstimator):
 def recalibrated(
     score: np.ndarray, calibrators: Sequence[Calibrator | None], rare: int
 ) -> np.ndarray:
-    """Calibrate the scores of all classes to probabilities.
-
-    The order of rows by the class of interest does not change; the other classes share the
-    remaining probability.
-
-    Args:
-        score: Scores of shape (rows, classes).
-        calibrators: One calibrator per class; None leaves the scores of a class unchanged.
-        rare: Code of the class of interest.
-    """
+    """Calibrate the scores of all classes to probabilities."""
     out = np.array(score, dtype=np.float64)
     for c, calibrator in enumerate(calibrators):
         if calibrator is not None:
@@ -337,17 +257,7 @@ def recalibrated(
 def calibrators_of(
     y: np.ndarray, score: np.ndarray, rare: int, weight: np.ndarray
 ) -> list[Calibrator | None]:
-    """Fit a calibrator for each class on out-of-fold scores.
-
-    With two classes, the probability of the other class follows from that of the class of interest.
-    A class with fewer than two rows gets no calibrator.
-
-    Args:
-        y: Class codes of shape (rows,).
-        score: Out-of-fold scores of shape (rows, classes).
-        rare: Code of the class of interest.
-        weight: Weight of each row, shape (rows,).
-    """
+    """Fit a calibrator for each class on out-of-fold scores."""
     found: list[Calibrator | None] = []
     for c in range(score.shape[1]):
         own = y == c

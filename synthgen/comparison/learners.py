@@ -16,17 +16,7 @@ from synthgen.training.device import torch_generator
 
 
 def effective_weights(counts: np.ndarray, beta: float = 0.9999) -> np.ndarray:
-    """Compute class weights from effective numbers of rows (Cui et al. 2019), mean 1 over rows.
-
-    Args:
-        counts: Number of rows of each class, shape (classes,); empty classes get weight 0.
-        beta: From 0 (all rows have the same weight) to below 1 (all classes have the same total
-            weight in the limit).
-
-    Example:
-        >>> effective_weights(np.array([90, 10]), beta=0.99).round(2).tolist()
-        [0.66, 4.09]
-    """
+    """Compute class weights from effective numbers of rows (Cui et al. 2019), mean 1 over rows."""
     there = counts > 0
     number = (1 - np.power(beta, counts)) / (1 - beta)
     weights = np.where(there, 1 / np.where(there, number, 1), 0.0)
@@ -39,19 +29,6 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
     Each tree learns from all rows of the rarest class and from an equal number of rows of each
     other class. The latter are sampled by hardness, the error of the previous trees: early trees
     get rows of every hardness, late trees get mostly hard rows.
-
-    Args:
-        n_estimators: Number of trees.
-        bins: Number of hardness bins from which rows are sampled.
-        max_depth: Largest depth of a tree. None: no limit.
-        min_samples_leaf: Smallest number of rows in a leaf.
-        random_state: Seed. None: a fresh seed.
-
-    Example:
-        >>> X = np.arange(40.0)[:, None]
-        >>> model = SelfPacedEnsemble(random_state=0).fit(X, X[:, 0] >= 36)
-        >>> model.predict(X[[0, 39]])
-        array([False,  True])
     """
 
     def __init__(
@@ -104,19 +81,7 @@ class SelfPacedEnsemble(ClassifierMixin, BaseEstimator):
         pace: float,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """Draw rows of one class; a bin of hardness weighs 1 / (its mean hardness + `pace`).
-
-        Args:
-            rows: Positions of the rows of the class.
-            wanted: Number of rows to draw.
-            hardness: How far the ensemble so far is from each row's class, from 0 to 1. None: the
-                rows are drawn at random.
-            pace: Larger values make the weights of the bins more equal.
-            rng: Source of the draws.
-
-        Returns:
-            Positions of the drawn rows, shape (wanted,).
-        """
+        """Draw rows of one class; a bin of hardness weighs 1 / (its mean hardness + `pace`)."""
         if hardness is None or len(rows) <= wanted or np.ptp(hardness[rows]) == 0:
             return rng.choice(rows, wanted, replace=False)
         hard = hardness[rows]
@@ -140,21 +105,6 @@ class FocalMLP(ClassifierMixin, BaseEstimator):
     """A small network trained with the focal loss (Lin et al. 2017).
 
     Classes are weighted by their effective numbers of rows (Cui et al. 2019).
-
-    Args:
-        gamma: Focusing parameter. A larger value reduces the weight of rows that are already
-            predicted well; 0 is cross-entropy.
-        beta: Strength of the class weights, see `effective_weights`; None: no weights.
-        width: Units of both hidden layers.
-        epochs: Number of passes over the rows. More are made if they take fewer than 500 steps.
-        learning_rate: Learning rate of AdamW.
-        random_state: Seed; None draws one, never from torch's global generator.
-
-    Example:
-        >>> X = np.linspace(-1, 1, 60)[:, None]
-        >>> model = FocalMLP(random_state=0).fit(X, X[:, 0] > 0.6)
-        >>> model.predict(X[[0, 59]])
-        array([False,  True])
     """
 
     def __init__(
@@ -227,15 +177,7 @@ def _forward(rows: torch.Tensor, parameters: list[torch.Tensor]) -> torch.Tensor
 
 
 class FocalBoosting(ClassifierMixin, BaseEstimator):
-    """xgboost's boosted trees with the focal loss, for two classes (Lin et al. 2017).
-
-    Args:
-        gamma: Focusing parameter. A larger value reduces the weight of rows that are already
-            predicted well; 0 is the logistic loss.
-        beta: Strength of the class weights, see `effective_weights`; None: no weights.
-        rounds, learning_rate, max_depth: As in xgboost.
-        random_state: Seed, a whole number.
-    """
+    """xgboost's boosted trees with the focal loss, for two classes (Lin et al. 2017)."""
 
     def __init__(
         self,
@@ -293,17 +235,7 @@ class FocalBoosting(ClassifierMixin, BaseEstimator):
 def focal_derivatives(
     scores: np.ndarray, is_rare: np.ndarray, gamma: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First derivative of the focal loss −(1 − p)^γ log p by the score, and a positive curvature.
-
-    Args:
-        scores: Log odds, shape (rows,).
-        is_rare: 1 for rows of the second class, shape (rows,).
-        gamma: 0 gives the logistic loss.
-
-    Example:
-        >>> focal_derivatives(np.array([0.0]), np.array([1]), 0.0)
-        (array([-0.5]), array([0.25]))
-    """
+    """Derivative of the focal loss −(1 − p)^γ log p by the score, and a positive curvature."""
     sign = 2.0 * is_rare - 1
     p = 1 / (1 + np.exp(-np.clip(sign * scores, -30, 30)))  # of the row's own class
     q = 1 - p

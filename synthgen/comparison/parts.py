@@ -63,16 +63,7 @@ class Part:
 
 
 def thinned(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose at most `rows` rows: all of the rare classes and a sample of the frequent ones.
-
-    Args:
-        part: The rows to choose from.
-        rows: Number of rows to keep.
-        rng: Source of the draws.
-
-    Returns:
-        Sorted positions of the rows that are kept.
-    """
+    """Choose at most `rows` rows: all of the rare classes and a sample of the frequent ones."""
     if rows >= len(part):
         return np.arange(len(part))
     counts = np.sort(part.counts)
@@ -91,14 +82,7 @@ def thinned(part: Part, rows: int, rng: np.random.Generator) -> np.ndarray:
 
 
 class Fitted(BaseEstimator):
-    """A classifier of `Part.places` whose probabilities refer to the natural class shares.
-
-    Args:
-        coder: Matrix encoder, fitted on the training part.
-        model: Classifier, fitted on the encoded rows; its `classes_` are class codes.
-        shift: For each class, its share in the rows that the model was fitted on, divided by its
-            natural share; shape (classes,).
-    """
+    """A classifier of `Part.places` whose probabilities refer to the natural class shares."""
 
     def __init__(self, coder: Matrix, model: Any, shift: np.ndarray) -> None:
         self.coder = coder
@@ -114,15 +98,7 @@ class Fitted(BaseEstimator):
 
 
 def natural(fitted: Fitted, part: Part) -> Fitted:
-    """Refer probabilities to the class shares of the whole table, if `part` is a sample of it.
-
-    Args:
-        fitted: A classifier whose probabilities refer to the class shares of `part`.
-        part: The rows that it was fitted on.
-
-    Returns:
-        The same classifier, corrected by the weights of the rows; if they have none, as it is.
-    """
+    """Refer probabilities to the class shares of the whole table, if `part` is a sample of it."""
     if part.weight is None:
         return fitted
     mass = np.bincount(part.y, part.weight, minlength=part.classes)

@@ -193,19 +193,7 @@ def quality(
     threshold: float,
     notes: tuple[str, ...],
 ) -> Quality:
-    """Score out-of-fold probabilities.
-
-    Args:
-        y: Class codes of shape (rows,).
-        rare: Code of the class of interest.
-        label: The class of interest.
-        fold: Fold of each row, shape (rows,).
-        p, plain: Out-of-fold probabilities of this classifier (calibrated) and of plain boosting,
-            each of shape (rows, classes).
-        weight: Weight of each row, shape (rows,).
-        threshold: Smallest probability with which a row is predicted as the class.
-        notes: Further notes, one sentence each.
-    """
+    """Score out-of-fold probabilities."""
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
     tests = [fold == k for k in there]
@@ -334,13 +322,7 @@ def _in_words(
 
 
 def unscored(label: Any, rows: int, least: int) -> Recommendation:
-    """The recommendation for a classifier that no held-out row could score.
-
-    Args:
-        label: The class of interest.
-        rows: Its number of training rows.
-        least: Rows of the class from which folds are made.
-    """
+    """The recommendation for a classifier that no held-out row could score."""
     why = f"class {label!r} has {rows} rows, and at least {least} are needed"
     if rows >= least:
         why = "the time budget allowed no fold, or all rows of the class are in one group"
@@ -353,16 +335,7 @@ def unscored(label: Any, rows: int, least: int) -> Recommendation:
 
 
 def scores_of(is_rare: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, float]:
-    """Score predictions of rows whose classes are known.
-
-    Args:
-        is_rare: Whether each row is of the class of interest, shape (rows,); both occur.
-        p: Probability of the class, shape (rows,).
-        threshold: Rows with at least this probability are predicted as the class.
-
-    Returns:
-        See `ImbalancedClassifier.measured`.
-    """
+    """Score predictions of rows whose classes are known."""
     called = p >= threshold
     hits = int((called & is_rare).sum())
     return {

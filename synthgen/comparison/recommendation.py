@@ -79,20 +79,7 @@ class Chances:
 
 
 def priors_for(estimator: str, metric: str, rows: float) -> dict[str, Prior]:
-    """Look up the priors of the gains that were measured on other tables.
-
-    Args:
-        estimator: Name of the classifier that all strategies use.
-        metric: Name of the metric by which strategies are ranked.
-        rows: Rows of the class in a training part.
-
-    Returns:
-        The prior (location, scale) of each strategy that has one.
-
-    Example:
-        >>> priors_for("rf", "average_precision", 80), priors_for("rf", "average_precision", 8000)
-        ({'auto': (0.011, 0.03)}, {})
-    """
+    """Look up the priors of the gains that were measured on other tables."""
     low, high = PRIOR_ROWS
     if metric != "average_precision" or estimator not in PRIORS or not low <= rows <= high:
         return {}
@@ -100,12 +87,7 @@ def priors_for(estimator: str, metric: str, rows: float) -> dict[str, Prior]:
 
 
 def margin_of(metric: str, level: float) -> float:
-    """Compute the smallest relevant gain if doing nothing scores `level`.
-
-    Example:
-        >>> margin_of("average_precision", 0.1), margin_of("average_precision", 0.5)
-        (0.005, 0.015)
-    """
+    """Compute the smallest relevant gain if doing nothing scores `level`."""
     least = 0.0 if metric == "cost" else LEAST_GAIN
     return max(least, LEAST_SHARE * abs(level))
 
@@ -131,26 +113,6 @@ def chances_of(
     posterior of `auto` is 1.25 times as wide, as measured on other tables. Fewer than four splits
     do not show how gains depend on each other: then they are drawn independently, and a prior
     changes the gain of its own strategy only.
-
-    Args:
-        names: Names of the strategies.
-        scores: Scores of shape (strategies, splits); higher is better.
-        reference: Scores of doing nothing on the same splits, shape (splits,).
-        ratio: n_test / n_train of a split.
-        margin: Smallest relevant gain or loss, in the unit of the metric.
-        priors: Location and scale of a Student-t prior of the gain of some strategies, by name. The
-            others have a flat prior. None: all have.
-        bounds: The worst and the best possible score: no gain goes beyond what is left to them.
-
-    Returns:
-        One `Chances` for each strategy.
-
-    Example:
-        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51])
-        >>> better = nothing + [0.05, 0.04, 0.06, 0.05]
-        >>> (found,) = chances_of(["auto"], better[None], nothing, ratio=0.25, margin=0.015)
-        >>> round(found.gain, 3), round(found.helps, 2), round(found.harms, 2)
-        (0.05, 0.99, 0.0)
     """
     differences = _widened(names, scores - reference)
     room = np.array(bounds) - reference.mean()
@@ -201,10 +163,7 @@ def _widened(names: Sequence[str], differences: np.ndarray) -> np.ndarray:
 
 
 def _joint(differences: np.ndarray, ratio: float) -> np.ndarray:
-    """Draw the true gains of all strategies together, shape (strategies, draws).
-
-    Fewer than `FEW_SPLITS` splits give independent gains.
-    """
+    """Draw the true gains of all strategies together, shape (strategies, draws)."""
     strategies, splits = differences.shape
     rng = np.random.default_rng(2017)  # the same draws each time
     mean = differences.mean(axis=1, keepdims=True)
@@ -277,20 +236,6 @@ def recommend(
     If doing nothing may rank no better than chance, differences are noise and no strategy is
     recommended. That is so if the interval of its score reaches chance. With fewer than 4 splits,
     the interval is too wide to use; then one split at chance is enough.
-
-    Args:
-        chances: Chances of the strategies, the simplest first.
-        nothing: Scores of doing nothing on each split, in the sign of the metric.
-        metric: Name of the metric by which strategies are ranked.
-        margin: Smallest relevant gain, see `margin_of`.
-        ratio: n_test / n_train of a split.
-        prevalence: Share of the class among all rows, from 0 to 1.
-        threshold: Probability threshold to use if the classifier stays as it is.
-        target, label: Names of the target and of the class, for the command.
-        summaries: Description of each strategy in words, by name.
-
-    Returns:
-        The recommendation.
     """
     about = METRICS[metric]
     (level,), (error,) = corrected(nothing[None], ratio)

@@ -105,20 +105,7 @@ def run(
     *,
     started: float | None = None,
 ) -> tuple[Plan, Schedule]:
-    """Run a plan within a time budget.
-
-    Args:
-        plan: The plan.
-        n_jobs: Number of processes. None: 1, or as set by joblib; 1 if networks train on a GPU.
-        budget: Time limit in seconds, from `started` to the result. None: no time limit, but at
-            most `MOST_ROWS` rows.
-        resume: Path of the file of finished work. None: there is none.
-        verbose: Whether to show progress.
-        started: Time at which the budget began, on the clock of `time.perf_counter`. None: now.
-
-    Returns:
-        The plan that was run, perhaps with fewer rows, and its results.
-    """
+    """Run a plan within a time budget."""
     started = time.perf_counter() if started is None else started
     schedule = Schedule(resume, plan.fingerprint())
     # Each process would need its own CUDA context of half a GB, and they would share one GPU.
@@ -182,10 +169,7 @@ def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int) 
 def _affordable(
     schedule: Schedule, plan: Plan, budget: float, jobs: int, progress: Progress
 ) -> Plan:
-    """Leave out rows if 4 splits of all strategies would take too long; say what is to be expected.
-
-    The time of a split grows with its rows along a straight line through the two rehearsals.
-    """
+    """Leave out rows if 4 splits of all strategies would take too long, and say so."""
     every, rows, splits = [s.name for s in plan.strategies], len(plan.part), len(plan.tests)
     few, least = min(LEAST_SPLITS, splits), min(rows, REHEARSED[-1])
     first, slope = _line(schedule, plan, every, jobs)

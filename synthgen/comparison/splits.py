@@ -30,17 +30,7 @@ def training_part(
     cost: tuple[float, float] | None = None,
     schema: Schema | None = None,
 ) -> tuple[Any, Part]:
-    """Return the class of interest, and all rows of a table as one part.
-
-    Args:
-        table: The table.
-        label: The class of interest. None: the rarest.
-        cost: Costs of errors, see `Part`.
-        schema: Kinds of columns that the user has set.
-
-    Raises:
-        DataError: No column can be used as a feature, or the class has too few rows.
-    """
+    """Return the class of interest, and all rows of a table as one part."""
     counts = table.counts
     there = [c for c in table.schema.classes if counts[c]]
     known = Matrix.of(table.schema)
@@ -72,11 +62,7 @@ def training_part(
 
 
 def group_ids(part: Part, groups: Any = None) -> np.ndarray:
-    """Number the groups of rows that must share a fold; shape (rows,).
-
-    Without `groups`, equal rows form a group: if one of them were in the training part, its copies
-    in the test part would be leaked. If most rows have duplicates, each row is its own group.
-    """
+    """Number the groups of rows that must share a fold; shape (rows,)."""
     if groups is not None:
         return group_numbers(groups, len(part))
     return equal_rows(part.places)
@@ -85,11 +71,7 @@ def group_ids(part: Part, groups: Any = None) -> np.ndarray:
 def outer_splits(
     part: Part, together: np.ndarray, folds: int, repeats: int, seed: np.random.SeedSequence
 ) -> list[np.ndarray]:
-    """Make the test mask of each split, bool of shape (rows,), repeat by repeat.
-
-    Raises:
-        DataError: Because of the groups, a fold lacks the class or other rows.
-    """
+    """Make the test mask of each split, bool of shape (rows,), repeat by repeat."""
     found = []
     is_rare = part.y == part.rare
     for repeat in range(repeats):

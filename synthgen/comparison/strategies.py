@@ -59,18 +59,7 @@ class Strategy:
         return replace(self, build=replace(build, synthesizer=resolve(build.synthesizer, rows)))
 
     def at(self, amount: Amount) -> Strategy:
-        """Return the same strategy with a given amount of rows.
-
-        Args:
-            amount: Share of the most frequent class, above 0 and up to 1; or "double" or "balance".
-
-        Raises:
-            UsageError: The strategy has no amount.
-
-        Example:
-            >>> pick("smote")[-1].at(0.5).name
-            'smote:0.5'
-        """
+        """Return the same strategy with a given amount of rows."""
         if self.sized is None:
             raise UsageError(226, f"strategy {self.name!r} has no amount: leave out ':{amount}'")
         what = f"at {words(amount)}" if isinstance(amount, float) else str(amount)
@@ -98,10 +87,7 @@ class Strategy:
     def build_all(
         self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
     ) -> Iterator[Tunable]:
-        """Call `build` for each part in turn.
-
-        If `SIDE_BY_SIDE` is set, the networks that the parts need on a GPU are trained first.
-        """
+        """Call `build` for each part in turn."""
         if isinstance(self.build, Synthetic):
             self.build.learn(parts, seeds)
         for part, seed in zip(parts, seeds, strict=True):
@@ -266,27 +252,7 @@ _OLD_AMOUNTS = {"10": "0.1", "30": "0.3"}
 
 
 def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
-    """Select strategies, in order of simplicity; `nothing` and `threshold` are always included.
-
-    Args:
-        strategies: "default", "all", or a list. Its elements are names, `Strategy` values,
-            samplers, classifiers and synthesizers, or import paths of these
-            (``package.module:Class``, ``sdv:GaussianCopula``). An amount may follow the name of a
-            strategy that adds rows: ``tabflow:0.3`` (30 % of the most frequent class),
-            ``bootstrap:double`` (twice the rows of the class), ``smote:balance`` (as many rows as
-            the most frequent class).
-
-    Returns:
-        The strategies.
-
-    Raises:
-        UsageError: A name is unknown, an amount is not allowed, two strategies have the same name,
-            or an object is neither sampler nor classifier nor synthesizer.
-
-    Example:
-        >>> [strategy.name for strategy in pick(["smote:balance", "class_weight", "tabflow_30"])]
-        ['nothing', 'threshold', 'class_weight', 'smote:balance', 'tabflow:0.3']
-    """
+    """Select strategies, in order of simplicity; `nothing` and `threshold` are always included."""
     known = {strategy.name: strategy for strategy in STRATEGIES}
     asked: list[Any] = [strategies] if isinstance(strategies, str | Strategy) else [*strategies]
     found: dict[str, Strategy] = {name: known[name] for name in ("nothing", "threshold")}

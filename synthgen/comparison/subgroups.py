@@ -79,10 +79,7 @@ class Groups:
 
 
 def by_groups(plan: Plan, rows: dict[str, list[dict[str, Any]]], ratio: float) -> tuple[Group, ...]:
-    """Compute the metric of each strategy in each group.
-
-    A split counts if its test part has both rows of the class and other rows of the group.
-    """
+    """Compute the metric of each strategy in each group."""
     if plan.groups is None:
         return ()
     is_rare = plan.part.y == plan.part.rare

@@ -294,17 +294,7 @@ def _points(
     ends: float | None,
     seed: np.random.SeedSequence,
 ) -> list[Comparison]:
-    """Run a comparison for each point, in the order of `thinned`.
-
-    Args:
-        table: The table with all rows.
-        thinned: Positions of the rows that each point keeps; the key is its number of rare rows.
-        how: Arguments of `compare` that all points share.
-        groups, resume: See `sweep`.
-        ends: Time at which the budget ends, on the clock of `time.perf_counter`; None: never. Each
-            point may use an equal part of the time that is left.
-        seed: Seed of the sweep.
-    """
+    """Run a comparison for each point, in the order of `thinned`."""
     found: list[Comparison] = []
     for rows, kept in thinned.items():
         left = None
@@ -329,9 +319,6 @@ def _thinned(
     """Choose the rows that each point keeps; the key is the point's number of rare rows.
 
     The point with the most rows comes first, so that time it does not need is left for the others.
-
-    Raises:
-        UsageError: See `sweep`.
     """
     rare, others = table.counts[label], len(table) - table.counts[label]
     sizes = sorted({_rows_at(value, rare, others) for value in at}, reverse=True)

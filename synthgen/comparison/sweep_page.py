@@ -104,10 +104,7 @@ def rate_text(rate: float, _: object = None) -> str:
 
 
 def draw_curves(axes: Axes, sweep: Sweep) -> None:
-    """Draw the metric of every strategy at each rate, with guessing and the accuracy of always no.
-
-    "Always no" is a classifier that never predicts the class.
-    """
+    """Draw the metric of each strategy by rate, with guessing and the accuracy of always no."""
     shown = coloured(sweep)
     for name in sweep.strategies:
         if name not in (*shown, "threshold"):

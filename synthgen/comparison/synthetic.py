@@ -86,17 +86,7 @@ class Synthetic:
         return tuned
 
     def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
-        """Train the synthesizers of several parts side by side, if that is the default on a GPU.
-
-        On a CPU it saves nothing: side by side, four short TabFlow fits took 0.91 of the time on
-        ``wilt``, 1.05 on ``lending_club`` and 1.03 on ``nasscds`` (CPU seconds of one core). By
-        default each synthesizer is trained when it is first needed. If adding no rows is best, the
-        one for the whole part is never needed, which saves more time.
-
-        Args:
-            parts: Training parts.
-            seeds: For each part, the seed that `__call__` gets with it.
-        """
+        """Train the synthesizers of several parts side by side, if that is the default on a GPU."""
         if not (SIDE_BY_SIDE and self.on_gpu):
             return
         unfitted = resolve(self.synthesizer)
@@ -142,17 +132,7 @@ def _labelled(part: Part, schema: Schema | None) -> Table:
 def new_rows(
     part: Part, synthesizer: Any, wanted: dict[int, int], seed: np.random.SeedSequence
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generate rows with a synthesizer fitted on this part; it is fitted once and cached.
-
-    Args:
-        part: Training rows.
-        synthesizer: Name of a synthesizer, or an unfitted one.
-        wanted: Number of new rows by class code.
-        seed: Seed, the same for every caller.
-
-    Returns:
-        Features as numbers of shape (rows, features), and class codes of shape (rows,).
-    """
+    """Generate rows with a synthesizer fitted on this part; it is fitted once and cached."""
     places, codes = [np.empty((0, part.places.shape[1]))], [np.empty(0, dtype=np.int64)]
     if not any(wanted.values()):
         return places[0], codes[0]

@@ -72,11 +72,7 @@ class Plan:
         return digest.hexdigest()
 
     def thinned(self, rows: int) -> Plan:
-        """Leave out rows of frequent classes at random, so that at most `rows` are left.
-
-        The splits stay the same. Each row is weighted by the number of rows that it represents, so
-        that metrics, thresholds and probabilities refer to the whole table.
-        """
+        """Leave out rows of frequent classes at random, so that at most `rows` are left."""
         kept = thinned(self.part, rows, np.random.default_rng(child_seed(self.seed, 4)))
         if len(kept) == len(self.part):
             return self
@@ -102,11 +98,7 @@ def task(
 
 
 def rehearse(plan: Plan, strategies: Sequence[Strategy], threads: int) -> dict[str, float]:
-    """Estimate the seconds that strategies which share a synthesizer take on one split.
-
-    Each strategy is built and fitted once on all rows of `plan`, and with a second setting if it
-    has one. A split repeats this for each setting on each inner fold.
-    """
+    """Estimate the seconds that strategies which share a synthesizer take on one split."""
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {strategy.name: _seconds(plan, strategy) for strategy in strategies}

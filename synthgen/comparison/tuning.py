@@ -55,11 +55,7 @@ class Inner:
 
     @classmethod
     def of(cls, part: Part, together: np.ndarray, seed: np.random.SeedSequence) -> Inner:
-        """Assign the rows of `part` to folds; rows with equal numbers in `together` share one.
-
-        Raises:
-            DataError: Because of the groups, a fold lacks the class or other rows.
-        """
+        """Assign the rows of `part` to folds; rows with equal numbers in `together` share one."""
         is_rare = part.y == part.rare
         groups = len(np.unique(together[is_rare]))
         folds = int(min(INNER_FOLDS, max(2, min(is_rare.sum() // 2, groups))))
@@ -75,16 +71,7 @@ class Inner:
 
 
 def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequence[str]) -> Tuned:
-    """Choose a setting and thresholds on inner folds of a part, then fit on all of it.
-
-    Args:
-        inner: The part and its folds.
-        strategy, estimator: What to tune.
-        metrics: Names of metrics. The first selects the setting; all are reported per inner fold.
-
-    Raises:
-        NotApplicable: The strategy cannot be used on these rows.
-    """
+    """Choose a setting and thresholds on inner folds of a part, then fit on all of it."""
     part, tests = inner.part, inner.tests
     is_rare = part.y == part.rare
     settings = strategy.settings or len(estimator.settings)

@@ -191,10 +191,7 @@ def verdict_on(
 
 
 def _chosen_inside(rows: dict[str, list[dict[str, Any]]], metric: str) -> list[str]:
-    """Select, in each split, the strategy that is best on the inner folds.
-
-    The test part is not used for this selection, so it gives an honest estimate of its gain.
-    """
+    """Select, in each split, the strategy that is best on the inner folds."""
     chosen = []
     for of_split in zip(*rows.values(), strict=True):
         inner = METRICS[metric].sign * np.array([row["inner"][metric] for row in of_split])

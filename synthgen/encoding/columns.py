@@ -102,17 +102,7 @@ class Scale:
 def part_from_state(
     entry: Stored, column: Column, arrays: Mapping[str, np.ndarray], prefix: str
 ) -> Levels | Scale | None:
-    """The part of one column that a file describes, after every value has been checked.
-
-    Args:
-        entry: The description of the column, as `Encoder.state` writes it.
-        column: The column that `entry` describes.
-        arrays: All arrays of the encoder.
-        prefix: First part of the names of this column's arrays.
-
-    Raises:
-        ModelFileError: A value is missing, or no encoder could have written it (E418).
-    """
+    """The part of one column that a file describes, after every value has been checked."""
     if "part" not in entry:
         return None
     kind = entry["part"].text(("levels", "scale"))
@@ -150,14 +140,7 @@ def part_from_state(
 
 
 def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Scale | None:
-    """Learn the levels or quantiles of a column from its cells; None if it is not learned.
-
-    Args:
-        column: Kind and limits of the column.
-        series: The cells of the training rows, shape (rows,).
-        max_levels: A number column with at most this many distinct values is encoded as
-            categories.
-    """
+    """Learn the levels or quantiles of a column from its cells; None if it is not learned."""
     if column.kind in LEARNED_LEVELS:
         codes = column.codes(series)
         return _levels(column, codes, codes < 0)
@@ -180,19 +163,7 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
 
 
 def _knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose which of the sorted values become knots, and the share of rows below each knot.
-
-    A value of several rows has a knot at its first and at its last row. Between these and almost
-    half a row beyond them every share belongs to the value: a new number is as often a value of
-    several rows as a row is.
-
-    Args:
-        values: The sorted values, with repeats, shape (rows,).
-
-    Returns:
-        Positions of the knots in `values`, ascending, and the share of each; both of shape
-        (knots,).
-    """
+    """Choose which of the sorted values become knots, and the share of rows below each knot."""
     rows = len(values)
     last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
     first = np.append(0, last[:-1] + 1)

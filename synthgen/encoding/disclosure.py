@@ -21,21 +21,7 @@ PRIVATE_ROWS = 5
 
 
 def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]]:
-    """Coarsen an encoder so that it stores no value of a single training row.
-
-    Quantiles are rounded and at least 5 rows apart; extremes, and values that fewer than 5 rows
-    have, are dropped.
-
-    Args:
-        encoder: Fitted on training rows.
-        frame: All training rows, of every class; a value counts as shared if 5 of them have it.
-
-    Returns:
-        The coarser encoder, with the same widths, and a sentence for each column that changed.
-
-    Raises:
-        ModelFileError: A column has no value or range that 5 rows share (E405).
-    """
+    """Coarsen an encoder so that it stores no value of a single training row."""
     coarse = [
         _coarse(column, part, frame[column.name])
         for column, part in zip(encoder.columns, encoder.parts, strict=True)
@@ -45,14 +31,7 @@ def coarsened(encoder: Encoder, frame: pd.DataFrame) -> tuple[Encoder, list[str]
 
 
 def rounded_count(rows: int) -> int:
-    """Round a number of rows for a model file: to a multiple of 5, from 100 to two digits.
-
-    1 to 4 rows become 5.
-
-    Example:
-        >>> [rounded_count(rows) for rows in (0, 2, 12, 13, 106, 2108)]
-        [0, 5, 10, 15, 110, 2100]
-    """
+    """Round a number of rows for a model file: to a multiple of 5, from 100 to two digits."""
     unit = _unit(rows)
     return max(5, (rows + unit // 2) // unit * unit) if rows else 0
 
@@ -62,23 +41,7 @@ def _unit(rows: int) -> int:
 
 
 def shareable_counts(counts: np.ndarray) -> np.ndarray:
-    """The number of rows of each level of a column, coarsened for a file.
-
-    Counts from 5 on are rounded. All levels with fewer than 5 rows, or none, get the same number:
-    their rounded total, divided evenly. If that leaves all counts at 0, all of them are 1.
-
-    Args:
-        counts: Rows of each level, shape (levels,).
-
-    Returns:
-        float64 of shape (levels,).
-
-    Example:
-        >>> shareable_counts(np.array([106, 13, 1, 0, 2, 2, 0])).tolist()
-        [110.0, 15.0, 1.0, 1.0, 1.0, 1.0, 1.0]
-        >>> shareable_counts(np.array([2, 0])).tolist()
-        [1.0, 1.0]
-    """
+    """The number of rows of each level of a column, coarsened for a file."""
     counts = np.asarray(counts)
     few = counts < PRIVATE_ROWS
     rounded = np.array([float(rounded_count(int(rows))) for rows in counts])
@@ -91,18 +54,7 @@ def shareable_counts(counts: np.ndarray) -> np.ndarray:
 def shareable_classes(
     target: Column, counts: Sequence[int], *, named: Collection[int], keep_all: bool
 ) -> tuple[Column, list[int], tuple[int, int], str]:
-    """The target without the names of classes that fewer than 5 rows hold.
-
-    Args:
-        target: The column of the classes.
-        counts: Rows of each class, in the order of the target's categories.
-        named: Positions of the classes that the user named or the model learned; they are kept.
-        keep_all: Whether to keep every name.
-
-    Returns:
-        The column; the positions of the classes that it still names; how many classes it no longer
-        names and the number of their rows, by `rounded_count`; and a sentence about these, or "".
-    """
+    """The target without the names of classes that fewer than 5 rows hold."""
     kept = [
         position
         for position, rows in enumerate(counts)
@@ -270,23 +222,7 @@ def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Colu
 def _file_knots(
     column: Column, values: np.ndarray, places: np.ndarray, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rounded knots, at least 5 rows apart and 5 rows from each end, and their grid.
-
-    A knot is rounded to the power of ten below the gap to its nearer neighbour. Equal knots are a
-    value that 5 rows share, and are not rounded.
-
-    Args:
-        column: The column, with its step or decimals.
-        values: Some of the sorted values, shape (n,).
-        places: Their positions among all values, shape (n,).
-        rows: Number of all values.
-
-    Returns:
-        The knots, and for each the share of rows below it; both of shape (knots,).
-
-    Raises:
-        ModelFileError: Fewer than two knots remain (E405).
-    """
+    """Rounded knots, at least 5 rows apart and 5 rows from each end, and their grid."""
     # Shares are computed for a rounded number of rows. Otherwise they, or the number of knots,
     # would reveal the exact number of rows; now 123 and 124 rows give the same shares.
     rounded = max(PRIVATE_ROWS, rows // _unit(rows) * _unit(rows))

@@ -61,17 +61,6 @@ class Space:
     Distances are Euclidean on normal scores of the numbers. A different category, or a cell that is
     missing in one of the two rows, counts as sqrt(2), the root mean square distance of two standard
     normal numbers. Columns of other kinds than `COUNTED` do not count.
-
-    Args:
-        columns: The columns of the table.
-        frames: The real rows to learn the scale from, at least one frame.
-        device: Where distances are computed.
-
-    Example:
-        >>> frame = pd.DataFrame({"age": [31, 47, 52, 38]})
-        >>> space = Space([Column("age", "integer", frame["age"].dtype)], frame)
-        >>> nearest(space.rows(frame[:1]), space.rows(frame)).distance.tolist()
-        [0.0]
     """
 
     def __init__(
@@ -146,14 +135,7 @@ def distinct(rows: Rows) -> tuple[Rows, np.ndarray]:
 
 
 def nearest(queries: Rows, real: Rows, *, itself: np.ndarray | None = None) -> Nearest:
-    """The row of `real` that is nearest to each row of `queries`.
-
-    Args:
-        queries: The rows whose nearest real row is wanted.
-        real: At least one row.
-        itself: For each query, the position in `real` to leave out, or -1; shape (rows,). None:
-            none is left out.
-    """
+    """The row of `real` that is nearest to each row of `queries`."""
     (numbers, codes), (others, other_codes) = queries, real
     device = numbers.device
     chunk = max(1, (PAIRS_CPU if device.type == "cpu" else PAIRS_GPU) // len(others))
@@ -188,15 +170,6 @@ def energy_distance(a: Tensor, b: Tensor, there: Tensor | None = None) -> Tensor
     """Twice the mean distance between the samples minus the mean distances within them.
 
     See Szekely & Rizzo 2013. Up to noise, it is 0 for two samples of one distribution.
-
-    Args:
-        a, b: Shapes (rows, width) and (other rows, width).
-        there: For two samples of the same number of rows: 1 for each row that counts and 0 for
-            padding, shape (rows,). None: all rows count.
-
-    Example:
-        >>> energy_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [7.0]]))
-        tensor(6.)
     """
     if there is None:
         within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))

@@ -207,10 +207,7 @@ class Encoder:
         return as_frame(out, [c.name for c in self.columns], len(rows))
 
     def _groups(self) -> Iterator[list[tuple[Scale, int, int | None]]]:
-        """Batches of columns of one type that are encoded by quantiles.
-
-        Each column comes with the positions of its number and of its code.
-        """
+        """Batches of columns of one type that are encoded by quantiles."""
         for whole in (True, False):
             group = [
                 (part, cast(int, number), code)

@@ -25,11 +25,7 @@ GREATEST = 1e100  # the squares of larger numbers could overflow
 
 
 def decides(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether rows with the same code in one column also have the same code in the other.
-
-    Args:
-        one, other: Codes of shape (rows,), int from 0.
-    """
+    """Whether rows with the same code in one column also have the same code in the other."""
     first = np.zeros(int(one.max(initial=0)) + 1, other.dtype)
     first[one] = other
     return bool((first[one] == other).all())
@@ -47,13 +43,7 @@ def is_surprising(repeats: int, codes: np.ndarray) -> bool:
 
 
 def never_below(one: np.ndarray, other: np.ndarray, probe: np.ndarray, rows: int) -> bool:
-    """Whether one column of numbers is never below the other, and not by chance.
-
-    Args:
-        one, other: Numbers of shape (rows,), NaN where missing.
-        probe: Row positions that are tested first, without missing cells.
-        rows: Number of all rows without missing cells.
-    """
+    """Whether one column of numbers is never below the other, and not by chance."""
     first, second = one[probe], other[probe]
     if (first < second).any():
         return False
@@ -68,25 +58,7 @@ def weighted_sum(
     unit: float,
     cents: np.ndarray | None = None,
 ) -> tuple[list[int], np.ndarray, float] | None:
-    """Express a column as a weighted sum of other columns, with the fewest digits.
-
-    Args:
-        X: The other columns, shape (rows, columns), without missing cells.
-        wanted: The column to express, shape (rows,), without missing cells.
-        probe: Row positions that are tested first.
-        unit: The unit to which `wanted` is rounded; 0: not rounded.
-        cents: The unit to which each column of `X` is rounded, shape (columns,); 0: not rounded. An
-            unrounded column may be the sum of columns with decimals. None: it may not.
-
-    Returns:
-        The positions of the columns that contribute, their weights, and the constant; None if
-        `wanted` is not such a sum.
-
-    Example:
-        >>> a, b = np.random.default_rng(0).integers(1, 99, (2, 300)).astype(float)
-        >>> weighted_sum(np.stack([a, b], 1), 2 * a - b + 5, np.arange(300), 1.0)
-        ([0, 1], array([ 2., -1.]), 5.0)
-    """
+    """Express a column as a weighted sum of other columns, with the fewest digits."""
     if max(np.abs(X).max(initial=0), np.abs(wanted).max(initial=0)) > GREATEST:
         return None
     inputs, part = list(range(X.shape[1])), wanted[probe]

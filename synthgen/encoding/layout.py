@@ -53,12 +53,7 @@ class Layout:
         }
 
     def positions(self, sections: tuple[str | int, ...]) -> torch.Tensor:
-        """Positions in this layout of the entries of a dimension of the table's own layout.
-
-        Args:
-            sections: The dimension's sections in order: "numbers", "levels", "codes", or a width
-                that does not depend on the layout.
-        """
+        """Positions in this layout of the entries of a dimension of the table's own layout."""
         places, sizes = self.places, self.sizes()
         found, start = [], 0
         for section in sections:
@@ -85,15 +80,7 @@ def code_type(widths: list[int]) -> np.dtype:
 
 
 def common(slots: list[Slots]) -> list[Layout]:
-    """The narrowest layout shared by several tables of the same columns, one view for each table.
-
-    Example:
-        >>> one = [("age", True, 0), ("sex", False, 2)]
-        >>> two = [("age", False, 9), ("sex", False, 3)]
-        >>> first, second = common([one, two])
-        >>> first.n_numbers, first.widths, first.own, second.own
-        (1, [9, 3], [0, 2], [9, 3])
-    """
+    """The narrowest layout that tables share of the same columns, one view for each table."""
     columns = list(zip(*slots, strict=True))
     numbered = [any(has for _, has, _ in column) for column in columns]
     widest = [max(width for _, _, width in column) for column in columns]

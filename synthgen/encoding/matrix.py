@@ -36,29 +36,12 @@ class Matrix(BaseEstimator):
     into the input of a model: `transform` and `trees` for trees, `dense` for linear models and
     distances, `numbers` for the numeric columns alone.
 
-    Args:
-        is_level: Which columns hold levels (categories, booleans), bool of shape (columns,).
-        columns: Kind and limits of the columns. Only `cells` and `names` need them, so a saved
-            classifier holds none of them.
-        filled: Whether `transform` fills missing cells, which interpolation between rows needs.
-
     Attributes:
         is_level_: Which columns of the result of `transform` hold levels.
         known_: For each column of levels, the rank of each level by its training rows (0: the most
             frequent), `ABSENT` where there are none. Otherwise an empty array.
         size_: The greatest absolute number of each column in training, shape (columns,).
         center_, scale_: Mean and standard deviation of the numbers over `size_`, shape (columns,).
-
-    Example:
-        >>> frame = pd.DataFrame({"dose": [1.0, 2.5, None] * 9, "sex": ["f", "m", "m"] * 9})
-        >>> matrix = Matrix.of(Schema.infer(frame))
-        >>> cells = matrix.cells(frame)
-        >>> cells[:3].tolist()
-        [[1.0, 0.0], [2.5, 1.0], [nan, 1.0]]
-        >>> matrix.fit(cells).transform(cells)[:3].tolist()
-        [[1.0, 1.0], [2.5, 0.0], [nan, 0.0]]
-        >>> matrix.dense(cells).shape
-        (27, 6)
     """
 
     def __init__(
@@ -75,18 +58,7 @@ class Matrix(BaseEstimator):
 
     @classmethod
     def fitted_on(cls, train: Table, *, with_target: bool) -> Matrix:
-        """A matrix fitted on all rows of `train`, with all columns except IDs, text and empty ones.
-
-        The columns are sorted by name, so draws and folds do not depend on their order.
-
-        Example:
-            >>> a, b = [1.5, 2.5, None, 4.5], ["u", "v", "v", "v"]
-            >>> frame = pd.DataFrame({"b": b, "a": a, "y": ["no", "yes"] * 2})
-            >>> train = Table.of(frame, target="y")
-            >>> matrix = Matrix.fitted_on(train, with_target=False)
-            >>> matrix.names, matrix.cells(train).tolist()
-            (['a', 'b'], [[1.5, 0.0], [2.5, 1.0], [nan, 1.0], [4.5, 1.0]])
-        """
+        """A matrix fitted on all rows of `train`, without IDs, text and empty ones."""
         chosen = train.schema.columns if with_target else train.schema.features
         columns = [c for c in chosen if c.kind in (*NUMBERS, *LEVELS)]
         matrix = cls._of(sorted(columns, key=lambda c: (str(c.name), repr(c.name))))
@@ -102,17 +74,7 @@ class Matrix(BaseEstimator):
         return [str(c.name) for c in self.columns]
 
     def cells(self, rows: pd.DataFrame | Table) -> np.ndarray:
-        """Convert rows to numbers without fitting: categories become their position in the column.
-
-        Args:
-            rows: Rows with all of `columns`; other columns are ignored.
-
-        Returns:
-            float64 of shape (rows, columns), NaN for missing cells and unknown levels.
-
-        Raises:
-            DataError: A column is missing (E371), or holds text where numbers are expected.
-        """
+        """Rows as numbers, not fitted: categories become their position in the column."""
         frame = rows.frame if isinstance(rows, Table) else rows
         out = np.empty((len(frame), len(self.columns)))
         positions: dict[Any, int] = {
@@ -160,18 +122,7 @@ class Matrix(BaseEstimator):
         return self
 
     def transform(self, cells: np.ndarray) -> np.ndarray:
-        """Numbers unchanged, levels as their frequency ranks in training.
-
-        Levels that are not among the 254 most frequent of training become missing. If `filled`,
-        numbers are standardised, a missing number becomes the median and an extra column flags it,
-        and a missing level becomes an additional level.
-
-        Args:
-            cells: Shape (rows, columns).
-
-        Returns:
-            float64 of shape (rows, columns), if `filled` with one more column for each flag.
-        """
+        """Numbers unchanged, levels as their frequency ranks in training."""
         out = self._ranked(cells)
         is_level = np.asarray(self.is_level, dtype=bool)
         levels = out[:, is_level]
@@ -196,33 +147,14 @@ class Matrix(BaseEstimator):
         return out
 
     def numbers(self, cells: np.ndarray, *, farthest: float = FARTHEST) -> np.ndarray:
-        """The numeric columns, standardised, NaN where missing.
-
-        Args:
-            cells: Shape (rows, columns).
-            farthest: Standard deviations from the mean at which a number is cut off.
-
-        Returns:
-            float64 of shape (rows, numeric columns).
-        """
+        """The numeric columns, standardised, NaN where missing."""
         pick = ~np.asarray(self.is_level, dtype=bool)
         with np.errstate(over="ignore"):
             values = cells[:, pick] / self.size_[pick]
             return np.clip((values - self.center_[pick]) / self.scale_[pick], -farthest, farthest)
 
     def dense(self, cells: np.ndarray) -> np.ndarray:
-        """Standardised numbers and one-hot levels, for linear models and distances.
-
-        A missing number becomes 0; if the column has missing cells in training, an extra column
-        flags it. A column of levels becomes one-hot columns: one for each of its 100 most frequent
-        levels, one for all other levels, and one for missing cells.
-
-        Args:
-            cells: Shape (rows, columns).
-
-        Returns:
-            float32 of shape (rows, dimensions).
-        """
+        """Standardised numbers and one-hot levels, for linear models and distances."""
         parts = [np.nan_to_num(self.numbers(cells))]
         ranks = self.trees(cells)
         for j, column in enumerate(self.columns):
@@ -282,16 +214,6 @@ class Binned(TransformerMixin, BaseEstimator):
     """Replaces each number by the index of its quantile bin (254 bins); other cells stay.
 
     Histogram boosting does the same, but takes forty times as long if rows have weights.
-
-    Args:
-        is_level: Which columns hold levels, bool of shape (columns,).
-
-    Example:
-        >>> Binned(np.array([False])).fit_transform(np.array([[1.0], [9.0], [5.0], [np.nan]]))
-        array([[ 0.],
-               [ 2.],
-               [ 1.],
-               [nan]])
     """
 
     def __init__(self, is_level: np.ndarray) -> None:
@@ -319,12 +241,6 @@ class Binned(TransformerMixin, BaseEstimator):
 
 
 def fill_empty(X: np.ndarray) -> np.ndarray:
-    """`X` with 0 in columns that hold no value at all, which histogram boosting cannot bin.
-
-    Example:
-        >>> fill_empty(np.array([[1.0, np.nan], [np.nan, np.nan]]))
-        array([[ 1.,  0.],
-               [nan,  0.]])
-    """
+    """`X` with 0 in columns that hold no value at all, which histogram boosting cannot bin."""
     empty = np.isnan(X).all(axis=0)
     return np.where(empty, 0, X) if empty.any() else X

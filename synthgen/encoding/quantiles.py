@@ -101,16 +101,7 @@ class Scales:
     def encode(
         self, values: Tensor, gone: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Normal numbers, and codes for spikes and missing cells; both of shape (columns, rows).
-
-        Args:
-            values: Values of the same type as `knots`, shape (columns, rows).
-            gone: Whether a cell is missing, shape (columns, rows).
-            generator: Draws the quantile of a value that spans several knots.
-
-        Returns:
-            The numbers, float32, 0 where the code is not 0; and the codes, int64.
-        """
+        """Normal numbers, and codes for spikes and missing cells; both of shape (columns, rows)."""
         codes = torch.zeros_like(values, dtype=torch.int64)
         if self.spikes.shape[1]:
             place = torch.searchsorted(self.sorted, values).minimum(self.n_spikes - 1).clamp(min=0)
@@ -136,12 +127,7 @@ class Scales:
         return torch.where((codes > 0) | gone, 0.0, normal).float(), codes
 
     def decode(self, normal: Tensor, codes: Tensor) -> Tensor:
-        """The inverse of `encode`: values, shape (columns, rows), arbitrary for missing cells.
-
-        Args:
-            normal: Shape (columns, rows).
-            codes: Shape (columns, rows); 0 for a column without a code.
-        """
+        """The inverse of `encode`: values, shape (columns, rows), arbitrary for missing cells."""
         last = self.grid.gather(1, self.last)
         uniform = torch.special.ndtr(normal.double()).maximum(self.grid[:, :1]).minimum(last)
         above = torch.searchsorted(self.grid, uniform).clamp(min=1).minimum(self.last)
@@ -184,12 +170,7 @@ def _cells(device: torch.device) -> int:
 
 
 def ratio(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """``(values - low) / (high - low)`` without overflow; 0 for an empty range, or values below it.
-
-    Example:
-        >>> ratio(*(torch.tensor([v]) for v in (0, LOWEST, 2**63 - 1)))
-        tensor([0.5000], dtype=torch.float64)
-    """
+    """``(values - low) / (high - low)``; 0 for an empty range, or values below it."""
     if values.dtype == torch.int64:
         width = _unsigned(high - low)
         above = torch.where(values > low, _unsigned(values - low), 0.0)
@@ -199,12 +180,7 @@ def ratio(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def between(low: Tensor, high: Tensor, share: Tensor) -> Tensor:
-    """``low + share * (high - low)``, rounded for whole numbers, without overflow.
-
-    Example:
-        >>> between(torch.tensor([LOWEST]), torch.tensor([2**63 - 1]), torch.tensor([0.5]).double())
-        tensor([0])
-    """
+    """``low + share * (high - low)``, rounded for whole numbers, without overflow."""
     if low.dtype == torch.int64:
         width = high - low
         whole = (share * _unsigned(width) + 0.5).floor()

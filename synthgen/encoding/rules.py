@@ -67,29 +67,7 @@ class FoundRule:
 
 
 def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
-    """Find the rules that every row satisfies and that would not hold by chance.
-
-    Kinds of rules: weighted sums of numbers, a date as another date plus such a sum, equal columns,
-    a column never above another, a column that determines another, and cells that are missing
-    together or with a category.
-
-    Args:
-        matrix: The matrix of the columns; it need not be fitted.
-        cells: The cells from `matrix`, shape (rows, columns).
-
-    Returns:
-        The rules. Each column is the target of at most one of them.
-
-    Example:
-        >>> import pandas as pd
-        >>> from synthgen.tables.schema import Schema
-        >>> rng = np.random.default_rng(0)
-        >>> net, tax = rng.integers(100, 900, (2, 500))
-        >>> frame = pd.DataFrame({"net": net, "tax": tax, "gross": net + tax})
-        >>> matrix = Matrix.of(Schema.infer(frame))
-        >>> [rule.text for rule in find_rules(matrix, matrix.cells(frame))]
-        ['net + tax = gross']
-    """
+    """Find the rules that every row satisfies and that would not hold by chance."""
     if len(cells) < FEWEST:
         return []
     cells = np.asfortranarray(cells)
@@ -108,12 +86,7 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
 
 
 def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> list[FoundRule]:
-    """The rules that all rows satisfy, and further rules that the rows of one class satisfy.
-
-    Args:
-        matrix, cells: See `find_rules`.
-        own: Positions of the rows of the class.
-    """
+    """The rules that all rows satisfy, and further rules that the rows of one class satisfy."""
     found = find_rules(matrix, cells)
     known = {rule.text for rule in found}
     found += [rule for rule in find_rules(matrix, cells[own]) if rule.text not in known]
@@ -121,21 +94,7 @@ def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> l
 
 
 def restored(rules: Sequence[FoundRule], cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Repair rows that break rules: set the target cell of each broken rule to its value.
-
-    Args:
-        rules: From `find_rules`.
-        cells: Shape (rows, columns).
-
-    Returns:
-        The cells, and a mask of the changed ones. Rows that no target can repair stay unchanged.
-
-    Example:
-        >>> double = lambda c: 2 * c[:, 0]
-        >>> rule = FoundRule("b = 2 a", (0, 1), 99, lambda c: c[:, 1] != 2 * c[:, 0], 1, double)
-        >>> restored([rule], np.array([[1.0, 2.0], [3.0, 5.0]]))[0].tolist()
-        [[1.0, 2.0], [3.0, 6.0]]
-    """
+    """Repair rows that break rules: set the target cell of each broken rule to its value."""
     out = cells.copy()
     for _ in range(3):  # a restored cell may be an input of another rule
         before = out.copy()
@@ -306,12 +265,7 @@ def _days(column: Column) -> float:
 
 
 def _equation(name: str, terms: Sequence[tuple[str, float]], constant: float) -> str:
-    """A weighted sum as text, such as ``c = a - 2 b + 5``; without a minus where all weights are 1.
-
-    Example:
-        >>> _equation("c", [("a", 1.0), ("b", -1.0)], 0.0), _equation("c", [("a", 1 / 24)], 0.0)
-        ('a = c + b', 'c = a / 24')
-    """
+    """A weighted sum as text, such as ``c = a - 2 b + 5``."""
     if all(abs(weight) == 1 for _, weight in terms) and not constant:
         left = [name, *(part for part, weight in terms if weight < 0)]
         right = [part for part, weight in terms if weight > 0]

@@ -20,13 +20,7 @@ CODE = 418
 
 
 def wrong(what: str, value: Any, wanted: str) -> ModelFileError:
-    """The error for a value that no file of synthgen holds.
-
-    Example:
-        >>> print(wrong("models[0].label", -1, "a whole number from 0 to 2"))
-        this file's models[0].label is -1, not a whole number from 0 to 2: it was changed after \
-synthgen wrote it. Copy it again, or train again [E418]
-    """
+    """The error for a value that no file of synthgen holds."""
     return ModelFileError(
         CODE,
         f"this file's {what} is {shown(value)}, not {wanted}: it was changed after synthgen wrote "
@@ -45,28 +39,14 @@ def unreadable(error: Exception) -> ModelFileError:
 
 @final
 class Stored:
-    """One value of a file's header, with its path in the header for error messages.
-
-    Args:
-        value: A JSON value.
-        place: Path of the value, such as ``models[0].label``; empty for the header itself.
-
-    Example:
-        >>> header = Stored({"models": [{"label": 2}]})
-        >>> [entry["label"].whole(0, 5) for entry in header["models"].entries()]
-        [2]
-    """
+    """One value of a file's header, with its path in the header for error messages."""
 
     def __init__(self, value: Any, place: str = "") -> None:
         self.value = value
         self.place = place
 
     def __getitem__(self, key: str) -> Stored:
-        """The value of a key.
-
-        Raises:
-            ModelFileError: The value is not a JSON object, or lacks the key.
-        """
+        """The value of a key."""
         if not isinstance(self.value, dict) or key not in self.value:
             raise self.wrong(f"an object with the key {key!r}")
         return Stored(self.value[key], f"{self.place}.{key}".lstrip("."))
@@ -129,11 +109,7 @@ class Stored:
 
 
 def check_finite(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise for a weight or quantile that is infinite or NaN.
-
-    Raises:
-        ModelFileError: An array holds such a value.
-    """
+    """Raise for a weight or quantile that is infinite or NaN."""
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             position = int(np.argmin(np.isfinite(array)))

@@ -11,19 +11,7 @@ from synthgen.tables.column import Column
 
 
 def unlearned(column: Column, rows: int, *, after: int = 0) -> pd.Series:
-    """Cells for a column that no model learns.
-
-    A constant is repeated, IDs are new ones that the table does not hold, texts are empty, and a
-    column without values stays without values.
-
-    Args:
-        column: Of kind ``constant``, ``id``, ``text`` or ``missing``.
-        rows: Number of cells.
-        after: Number of new rows made before these; their IDs are not used again.
-
-    Raises:
-        DataError: The dtype of an ID column has no room for so many new IDs (E329).
-    """
+    """Cells for a column that no model learns."""
     if column.kind == "constant":
         return column.restore(np.zeros(rows, dtype=np.int64))
     if column.kind == "id" and (column.lower is not None or cell.is_numeric(column.dtype)):

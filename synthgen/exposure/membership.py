@@ -77,36 +77,7 @@ class Attack:
 def suspicions(
     target: np.ndarray, shadows: np.ndarray, learned: np.ndarray, seed: np.random.SeedSequence
 ) -> dict[str, np.ndarray]:
-    """Compute how strongly each attack suspects each row to be a training row.
-
-    Args:
-        target: Losses of the attacked model, shape (rows, n_losses), the total loss in column 0.
-        shadows: Losses of the shadow models, shape (models, rows, n_losses). Models 2 k and 2 k + 1
-            learned complementary halves of the rows; there are at least two such pairs.
-        learned: Whether each shadow model learned each row, bool of shape (models, rows).
-        seed: Seed for choosing the rows that the classifier is trained on.
-
-    Returns:
-        For each attack by name, suspicions of shape (1 + models, rows): first for the attacked
-        model, then for each shadow model. Larger means more suspicious.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> hard = rng.normal(size=(1000, 1))
-        >>> half = rng.random((2, 1000)) < 0.5
-        >>> learned = np.stack([half[0], ~half[0], half[1], ~half[1]])
-        >>> member = rng.random(1000) < 0.5
-        >>> def losses(inside):
-        ...     return hard - 0.5 * inside[:, None] + 0.1 * rng.normal(size=(1000, 1))
-        >>> found = suspicions(
-        ...     losses(member), np.stack([losses(i) for i in learned]), learned,
-        ...     np.random.SeedSequence(0))
-        >>> raw, calibrated = (found[name][0] for name in ("loss", "calibrated"))
-        >>> bool(calibrated[member].min() > np.median(calibrated[~member]))
-        True
-        >>> bool(raw[member].min() > np.median(raw[~member]))
-        False
-    """
+    """Compute how strongly each attack suspects each row to be a training row."""
     models = np.concatenate([target[None], shadows])
     inside, outside = (_means(shadows, side) for side in (learned, ~learned))
     spread = (models - outside).std(axis=(0, 1)) + 1e-12
@@ -130,9 +101,6 @@ def _means(shadows: np.ndarray, where: np.ndarray) -> np.ndarray:
 
     For a shadow model its own pair is left out, so that every row has the same number of models in
     its mean.
-
-    Returns:
-        Means of shape (1 + models, rows, n_losses), the attacked model first.
     """
     weights = where[..., None].astype(float)
     total, count = (shadows * weights).sum(0), weights.sum(0)
@@ -166,14 +134,7 @@ def strongest(
     group: str,
     seed: np.random.SeedSequence,
 ) -> Attack:
-    """Find the strongest of several attacks, with its null and its intervals.
-
-    Args:
-        found: Suspicions of each attack by name, shape (1 + nulls, rows); see `suspicions`.
-        member: Whether each row belongs to train, bool of shape (rows,).
-        opponent, group: See `Attack`.
-        seed: Seed of the bootstrap.
-    """
+    """Find the strongest of several attacks, with its null and its intervals."""
     names, rows = list(found), np.stack(list(found.values()))
     mine, theirs = rows[..., member], rows[..., ~member]
     auc = _areas(mine, theirs)

@@ -41,27 +41,7 @@ def recommend(
     rows: int,
     synthesizer: str = "",
 ) -> Recommendation:
-    """Recommend one action for the rows: use them where they pass, avoid uses where they fail.
-
-    Args:
-        verdicts: The verdicts of fidelity, utility and privacy.
-        target, label: Names of the target and of the class, for the sentence and the command.
-        held_out: Whether a holdout was given that the synthesizer has not seen.
-        rows: Number of rows of train, of all classes.
-        synthesizer: Name or class name of the synthesizer that made the rows; "" if unknown.
-
-    Returns:
-        The recommendation, with its certainty and the command.
-
-    Example:
-        >>> found = [Verdict("privacy", "fails", "", None, "half of them are copies")]
-        >>> advice = recommend(found, target="ill", label="yes", held_out=True, rows=300)
-        >>> advice.text.partition(".")[0]
-        'Do not share the synthetic rows of “yes”: they reveal training rows'
-        >>> advice.certainty, advice.command
-        ('Half of them are copies.',
-         'synthgen augment TRAIN --target ill --label yes --synthesizer tabflow -o OUT')
-    """
+    """Recommend one action for the rows: use them where they pass, avoid uses where they fail."""
     outcomes = {v.part: v.outcome for v in verdicts}
     action, text = _told(outcomes, f"the synthetic rows of “{label}”")
     if action == "wait":
@@ -104,11 +84,7 @@ def _told(outcomes: Mapping[str, str], which: str) -> tuple[str, str]:
 def _next(
     outcomes: Mapping[str, str], action: str, made_by: str, copied: bool, held_out: bool, rows: int
 ) -> tuple[str, str, str]:
-    """What to run next.
-
-    Returns:
-        What to say of it, and the command before and after the target; "" if there is none.
-    """
+    """What to run next."""
     if action == "do not share" and rows >= LEAST_ROWS and made_by != PROVEN:
         more = (
             f". For rows with a proof of privacy, learn the whole table with --synthesizer {PROVEN}"
@@ -134,15 +110,7 @@ _BESIDE_TREES = (
 
 
 def _safer(made_by: str, copied: bool) -> tuple[str, str]:
-    """Say what would reveal less of a table that is too small for a proof.
-
-    Args:
-        made_by: The synthesizer that made the rows; "" if unknown.
-        copied: Whether the rows are copies of training rows, or nearly so.
-
-    Returns:
-        A sentence, and the synthesizer to try; "" if none is known to reveal less.
-    """
+    """Say what would reveal less of a table that is too small for a proof."""
     if made_by == PROVEN:
         return "Learn the table again with a smaller epsilon", ""
     proof = f"A proof of privacy needs {LEAST_ROWS:,} rows of all classes (--synthesizer {PROVEN})"
@@ -159,15 +127,7 @@ def _safer(made_by: str, copied: bool) -> tuple[str, str]:
 
 
 def _certainty(verdicts: Sequence[Verdict], alone: bool) -> str:
-    """Say in a sentence what is decided, and in another what is known of the rest.
-
-    Of the undecided parts only the first is told in figures: utility, if it is one of them. If what
-    is decided has figures, no undecided part is.
-
-    Args:
-        verdicts: The verdicts of all parts.
-        alone: Whether the recommendation itself says what would decide.
-    """
+    """Say in a sentence what is decided, and in another what is known of the rest."""
     decided = "; ".join(v.known for v in verdicts if v.outcome != "undecided")
     unsure = sorted((v for v in verdicts if v.outcome == "undecided"), key=_easiest)
     rest = []
@@ -196,10 +156,5 @@ def cards(verdicts: Sequence[Verdict]) -> tuple[Card, ...]:
 
 
 def _listed(uses: Sequence[str], word: str = "and") -> str:
-    """Join uses to one clause.
-
-    Example:
-        >>> _listed(["look", "train", "share"], "or")
-        'look, train or share'
-    """
+    """Join uses to one clause."""
     return uses[0] if len(uses) == 1 else f"{', '.join(uses[:-1])} {word} {uses[-1]}"

@@ -26,19 +26,7 @@ OVERLAP = 0.01  # two tables with this share of equal rows may contain the same 
 
 
 def aligned(train: Table, others: dict[str, pd.DataFrame]) -> tuple[dict[str, Table], list[str]]:
-    """Convert all tables to one schema, which contains the levels of all of them.
-
-    Args:
-        train: The table whose columns are compared.
-        others: Frames by name: ``"synthetic"`` and, if given, ``"holdout"``.
-
-    Returns:
-        All tables by name, train first, and notes about columns and values that differ.
-
-    Raises:
-        DataError: A frame lacks a column, has a cell of the wrong kind, or has a row whose class is
-            missing or does not occur in train.
-    """
+    """Convert all tables to one schema, which contains the levels of all of them."""
     notes: list[str] = []
     compared = [c for c in train.schema.columns if c.kind not in LEFT_OUT]
     if left := [str(c.name) for c in train.schema.columns if c.kind in LEFT_OUT]:
@@ -133,12 +121,7 @@ def _check_classes(series: pd.Series, classes: tuple[Any, ...]) -> None:
 
 
 def _as_numbers(series: pd.Series) -> pd.Series:
-    """Convert texts to numbers; raise for the first text that is not a number.
-
-    Example:
-        >>> _as_numbers(pd.Series(["1.5", None, "2"])).tolist()
-        [1.5, nan, 2.0]
-    """
+    """Convert texts to numbers; raise for the first text that is not a number."""
     if not _any_text(series):
         return series
     numbers = pd.to_numeric(series, errors="coerce")
@@ -147,14 +130,7 @@ def _as_numbers(series: pd.Series) -> pd.Series:
 
 
 def _as_dates(series: pd.Series, dtype: Any) -> pd.Series:
-    """Convert texts such as 2024-05-31 to dates; raise for the first text that is not a date.
-
-    Durations are returned unchanged.
-
-    Example:
-        >>> _as_dates(pd.Series(["2024-05-31", None]), np.dtype("datetime64[ns]")).dt.month.tolist()
-        [5.0, nan]
-    """
+    """Convert texts such as 2024-05-31 to dates; raise for the first text that is not a date."""
     if not _any_text(series) or not pd.api.types.is_datetime64_any_dtype(dtype):
         return series
     zoned = isinstance(dtype, pd.DatetimeTZDtype)
@@ -185,10 +161,7 @@ def in_order(table: Table) -> Table:
 def _of_levels(
     column: Column, rows: dict[str, pd.Series], is_target: bool
 ) -> tuple[Column, dict[str, pd.Series]]:
-    """Give the column the levels of all tables.
-
-    Levels are equal if they differ only in being text or number, such as "1" and 1.
-    """
+    """Give the column the levels of all tables."""
     known = set(column.categories)
     by_text = {str(level): level for level in column.categories}
     new: dict[Any, None] = {}
@@ -265,12 +238,7 @@ def _of_numbers(column: Column, rows: dict[str, pd.Series], notes: list[str]) ->
 
 
 def shared_rows(tables: dict[str, Table]) -> tuple[list[str], dict[str, str]]:
-    """Find rows that occur in two of the tables.
-
-    Returns:
-        Notes about such rows; and a dict with the parts of the evaluation whose scores are invalid
-        because of them, each with the reason.
-    """
+    """Find rows that occur in two of the tables."""
     keys = _keys(tables)
     spoilt: dict[str, str] = {}
     train, made, fresh = keys["train"], keys["synthetic"], keys.get("holdout", [])
@@ -311,9 +279,6 @@ def new_rows(tables: dict[str, Table]) -> tuple[dict[str, Table], int]:
     An augmented table contains every row of train and more, with train first or its rows anywhere.
     The latter is not checked if most rows of train have duplicates, because tables with few levels
     contain each other by chance.
-
-    Returns:
-        The tables, where the synthetic one has its new rows only, and the number of rows left out.
     """
     keys = _keys({which: tables[which] for which in ("train", "synthetic")})
     train, made = keys["train"], keys["synthetic"]

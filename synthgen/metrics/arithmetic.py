@@ -44,19 +44,7 @@ class Arithmetic:
 
     @classmethod
     def of(cls, matrix: Matrix) -> Arithmetic:
-        """Choose columns: first numbers (most columns of similar scale first), then levels.
-
-        Example:
-            >>> import pandas as pd
-            >>> from synthgen.tables.table import Table
-            >>> paid, due = [3.0, 5.0, 7.0, 8.5], [3.0, 6.0, 7.0, 9.5]
-            >>> frame = pd.DataFrame({"due": due, "paid": paid, "y": ["no", "yes"] * 2})
-            >>> rows = Table.of(frame, target="y")
-            >>> matrix = Matrix.fitted_on(rows, with_target=False)
-            >>> found = Arithmetic.of(matrix)
-            >>> found.equal(matrix.cells(rows))[:, 0].tolist()
-            [1.0, 0.0, 1.0, 0.0]
-        """
+        """Choose columns: first numbers (most columns of similar scale first), then levels."""
         numbers = np.flatnonzero(~matrix.is_level)
         spread = np.where(matrix.is_level, 1.0, matrix.scale_ * matrix.size_)
         ratio = np.abs(np.log(spread[numbers][:, None] / spread[numbers]))
@@ -85,14 +73,7 @@ class Arithmetic:
         return len(self.equalities) + len(self.differences)
 
     def features(self, cells: np.ndarray) -> np.ndarray:
-        """Compute all features: of single cells (counts, last digits), then of pairs of columns.
-
-        Args:
-            cells: All rows of one sample, shape (rows, columns of the matrix).
-
-        Returns:
-            Features of shape (rows, features).
-        """
+        """Compute all features: of single cells (counts, last digits), then of pairs of columns."""
         numbers = [j for j in self.columns if not self.matrix.is_level[j]]
         single = [self.counts(cells), last_digits(cells[:, numbers])]
         return np.hstack([*single, self.equal(cells), self.difference(cells)])
@@ -102,10 +83,7 @@ class Arithmetic:
         return _in_one_unit(self.spread, *pair)
 
     def difference(self, cells: np.ndarray) -> np.ndarray:
-        """Compute the difference of each pair of columns, shape (rows, pairs).
-
-        The difference is in the unit of both columns, or in standard deviations if units differ.
-        """
+        """Compute the difference of each pair of columns, shape (rows, pairs)."""
         out = np.empty((len(cells), len(self.differences)))
         for k, (i, j) in enumerate(self.differences):
             a, b = (1.0, 1.0) if self.in_one_unit((i, j)) else self.spread[[i, j]]
@@ -125,13 +103,7 @@ class Arithmetic:
         return out
 
     def counts(self, cells: np.ndarray) -> np.ndarray:
-        """Count how many rows share the value of each cell, shape (rows, columns).
-
-        Counts are clipped to `MOST_COUNTED`; they are NaN for missing cells.
-
-        Args:
-            cells: All rows of one sample: counts of larger samples are larger.
-        """
+        """Count how many rows share the value of each cell, shape (rows, columns)."""
         out = np.empty((len(cells), len(self.columns)))
         for k, j in enumerate(self.columns):
             _, place, count = np.unique(cells[:, j], return_inverse=True, return_counts=True)
@@ -141,12 +113,7 @@ class Arithmetic:
 
 
 def last_digits(values: np.ndarray) -> np.ndarray:
-    """Count the decimals of each value; a negative number counts the zeros before the point.
-
-    Example:
-        >>> last_digits(np.array([0.25, 3.0, 1200.0, np.nan, 1 / 3])).tolist()
-        [2.0, 0.0, -2.0, nan, 9.0]
-    """
+    """Count the decimals of each value; a negative number counts the zeros before the point."""
     out = np.full(values.shape, MOST_DECIMALS + 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(MOST_DECIMALS, -MOST_ZEROS - 1, -1):

@@ -24,12 +24,7 @@ FULL = 0.5  # a difference of this size has the full colour
 
 
 def associations(tables: Sequence[Table], figures: Figures) -> dict[str, Any] | None:
-    """Draw the maps, and list the pairs that differ most; None if nothing can be compared.
-
-    Args:
-        tables: Rows of one class in train, synthetic and holdout.
-        figures: Draws the maps.
-    """
+    """Draw the maps, and list the pairs that differ most; None if nothing can be compared."""
     matrix = Matrix.fitted_on(tables[0], with_target=False)
     rng = np.random.default_rng(0)
     rows = min(PAIR_ROWS, *map(len, tables))
@@ -111,19 +106,7 @@ def _pairs(columns: int) -> list[tuple[int, int]]:
 
 
 def associated(cells: np.ndarray, is_level: np.ndarray) -> np.ndarray:
-    """Compute the association of each pair of columns on the rows that have both cells.
-
-    It is Spearman's ρ for two number columns, Cramér's V for two level columns, and the correlation
-    ratio of ranks for one of each. It is 0 if a column is constant, and NaN for fewer than `FEWEST`
-    rows.
-
-    Args:
-        cells: Cells of a `Matrix`, shape (rows, columns).
-        is_level: Which columns hold levels, bool of shape (columns,).
-
-    Returns:
-        Associations of shape (columns, columns).
-    """
+    """Compute the association of each pair of columns on the rows that have both cells."""
     ranks = pd.DataFrame(cells).rank().to_numpy()
     found = np.eye(cells.shape[1])
     for a, b in _pairs(cells.shape[1]):

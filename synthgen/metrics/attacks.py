@@ -166,15 +166,7 @@ class Attacked:
 
 
 def _areas(suspicion: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the area under the ROC curve of each attack for each weighting of the rows.
-
-    Args:
-        suspicion: Suspicions of shape (attacks, rows), members first.
-        weights: Row weights of shape (weightings, rows).
-
-    Returns:
-        Areas of shape (attacks, weightings).
-    """
+    """Compute the area under the ROC curve of each attack for each weighting of the rows."""
     member = np.arange(suspicion.shape[1]) < suspicion.shape[1] // 2
     return np.stack([Ranked.of(member, row).steps(weights).roc_auc() for row in suspicion])
 
@@ -185,15 +177,7 @@ def worst_attack(suspicion: np.ndarray) -> np.ndarray:
 
 
 def share_found(suspicion: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Compute the true positive rate of an attack at given false positive rates.
-
-    Args:
-        suspicion: Suspicions of attacks, or draws of one, shape (draws, rows), members first.
-        rates: False positive rates from 0 to 1, shape (rates,).
-
-    Returns:
-        True positive rates of shape (draws, rates).
-    """
+    """Compute the true positive rate of an attack at given false positive rates."""
     rows = suspicion.shape[1] // 2
     others = np.sort(np.pad(suspicion[:, rows:], ((0, 0), (1, 0)), constant_values=-np.inf), axis=1)
     suspected = np.floor(rates * rows + 1e-9).astype(int)
@@ -223,19 +207,7 @@ class AttackFold:
 def attack_folds(
     real: int, other: int, rows: int, wanted: int, folds: int, rng: np.random.Generator
 ) -> list[AttackFold]:
-    """Make folds that attack each of the first `rows` rows of train and of the holdout once.
-
-    Args:
-        real, other: Number of rows of train and of the holdout.
-        rows: Number of rows of each to attack.
-        wanted: Number of real rows to replace the synthetic ones; fewer are used if train and
-            holdout have too few left.
-        folds: Number of folds.
-        rng: Generator that assigns rows to folds.
-
-    Returns:
-        The folds.
-    """
+    """Make folds that attack each of the first `rows` rows of train and of the holdout once."""
     parts = (np.array_split(rng.permutation(rows), folds) for _ in range(2))
     out = []
     for members, outsiders in zip(*parts, strict=True):
@@ -253,13 +225,7 @@ def attack_folds(
 def _suspicion(
     made: Sample | None, real: Sample, other: Sample, folds: Sequence[AttackFold]
 ) -> np.ndarray:
-    """Compute each attack's suspicion of each row, as ranks within the fold.
-
-    If `made` is None, the attackers have real rows instead of the synthetic ones.
-
-    Returns:
-        Suspicions from 0 to 1, shape (attacks, members + outsiders).
-    """
+    """Compute each attack's suspicion of each row, as ranks within the fold."""
     rows = sum(len(fold.members) for fold in folds)
     found = np.zeros((len(ATTACKS) if real.raw.shape[1] > 1 else len(ATTACKS) - 1, 2 * rows))
     for fold in folds:
@@ -275,15 +241,7 @@ def _suspicion(
 
 
 def _attack(source: Sample, reference: Sample, judged: Sample, beside: Sample) -> np.ndarray:
-    """Score the rows `judged` with each attack, shape (attacks, rows); see `privacy`.
-
-    Args:
-        source: The synthetic rows, or real rows instead.
-        reference: Holdout rows that the attackers know.
-        judged: The attacked rows of this fold.
-        beside: The attacked rows of the other folds. Frequencies among all attacked rows are known
-            best, as in `synthgen.metrics.frequencies.frequency_losses`.
-    """
+    """Score the rows `judged` with each attack, shape (attacks, rows); see `privacy`."""
     near = nearest(judged.rows, source.rows).distance
     usual = nearest(judged.rows, reference.rows).distance
     density = np.log((usual + TINY) / (near + TINY))
@@ -311,12 +269,7 @@ def _classified(source: Sample, reference: Sample, judged: Sample) -> np.ndarray
 
 
 def on_lines(source: torch.Tensor, judged: torch.Tensor) -> np.ndarray:
-    """Score how close each row lies to lines through two synthetic rows; shape (rows,).
-
-    If a row lies on such a line, the directions from it to the two synthetic rows are equal or
-    opposite, so the sine of the angle between them is near 0. The score is the mean of −log(sine)
-    over the lines with the smallest sines.
-    """
+    """Score how close each row lies to lines through two synthetic rows; shape (rows,)."""
     source = torch.unique(source, dim=0)
     rows = min(LINE_ROWS, len(source))
     if rows < 2:

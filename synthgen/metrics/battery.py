@@ -79,10 +79,7 @@ class Finding:
 
     @property
     def quoted(self) -> bool:
-        """Whether its value is informative and counts.
-
-        It is if the detector separates independent columns, or the synthetic rows, from real rows.
-        """
+        """Whether its value is informative and counts."""
         return self.has_power or self.made.interval[1] < self.real.interval[0]
 
     @property
@@ -92,11 +89,7 @@ class Finding:
 
     @property
     def value(self) -> float:
-        """(score − independent) / (real − independent).
-
-        The value is 1 for rows as good as real ones, 0 for independent columns, below 0 for worse
-        rows, and NaN if it is not informative.
-        """
+        """(score − independent) / (real − independent)."""
         if not self.quoted:
             return float("nan")
         return (self.made.score - self.floor) / (self.real.score - self.floor)
@@ -194,47 +187,7 @@ def battery(
     most_rows: int = MOST_ROWS,
     random_state: RandomState = 0,
 ) -> Battery:
-    """Train four detectors to separate synthetic rows from held-out real rows.
-
-    - boosting, mlp, neighbours: histogram boosting, an MLP on ranks, nearest neighbours;
-    - arithmetic: boosting with additional features: the difference of two columns, whether two
-      cells are equal, how often a value occurs in its sample, and its decimals or final zeros.
-
-    Each detector is cross-fitted in 3 folds on equal numbers of synthetic and real rows. Its
-    two-sample score, 2 (1 − max(0.5, AUC)), is placed on a scale between two controls: an equal
-    number of other real rows, drawn from train, and these rows with each column shuffled
-    independently. The value is (score − independent) / (real − independent); the lowest value of
-    all detectors is the headline. A detector that separates neither independent columns nor the
-    synthetic rows from real rows has no power here and does not count.
-
-    Args:
-        draws: Cells of train, synthetic and held-out rows, in any order.
-        boosting: ``"histogram"`` (scikit-learn) or ``"xgboost"`` (as in the literature; needs the
-            xgboost package).
-        most_rows: Largest number of rows per sample; nearest neighbours use at most 4,000.
-        random_state: Seed of samples, folds and classifiers.
-
-    Returns:
-        A finding for each detector, and the fact that separates the rows.
-
-    Raises:
-        UsageError: XGBoost is requested but not installed.
-
-    Example:
-        >>> import pandas as pd
-        >>> from synthgen.encoding.matrix import Matrix
-        >>> from synthgen.tables.table import Table
-        >>> rng = np.random.default_rng(0)
-        >>> def cells(equal):
-        ...     paid = rng.integers(100, 5000, 600)
-        ...     due = paid + np.where(rng.random(600) < equal, 0, rng.integers(-9, 9, 600))
-        ...     return np.column_stack([due, paid]).astype(float)
-        >>> frame = pd.DataFrame(cells(0.8), columns=["due", "paid"])
-        >>> matrix = Matrix.fitted_on(Table.of(frame), with_target=False)
-        >>> found = battery(Samples(matrix, frame.to_numpy(), cells(0.1), cells(0.8), "all"))
-        >>> found.worst.detector, found.value < 0.5, found.fact.text
-        ('arithmetic', True, '`due` equals `paid`')
-    """
+    """Train four detectors to separate synthetic rows from held-out real rows."""
     seed = seed_sequence(random_state)
     rng = np.random.default_rng(child_seed(seed, 0))
     train, made, fresh = (in_order(cells) for cells in (draws.train, draws.made, draws.fresh))
@@ -307,10 +260,7 @@ def stratified_folds(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def delong_area(y: np.ndarray, told: np.ndarray) -> tuple[float, float]:
-    """Compute the ROC-AUC and the half-width of its interval (DeLong et al. 1988).
-
-    The half-width is at least that of two samples of this size from the same distribution.
-    """
+    """Compute the ROC-AUC and the half-width of its interval (DeLong et al. 1988)."""
     m, n = int(y.sum()), int((~y).sum())
     whole = rankdata(told)
     # For each row, the share of the other side below it (or above it).

@@ -58,15 +58,7 @@ def of_each_class(
     held_out: bool,
     spoilt: Mapping[str, str],
 ) -> tuple[OfClass, ...]:
-    """Decide on each synthetic class.
-
-    Args:
-        parts: The scores of fidelity, utility and privacy.
-        tested: Number of test rows of each class with synthetic rows, the reported class first.
-        target: Name of the target column.
-        held_out: Whether a holdout was given that the synthesizer has not seen.
-        spoilt: Parts whose scores are invalid, each with the reason.
-    """
+    """Decide on each synthetic class."""
     found = []
     for number, (label, rows) in enumerate(tested.items()):
         only = {name: _of_group(parts[name], label) for name in ("fidelity", "privacy")}
@@ -101,12 +93,7 @@ def of_worst_utility(classes: Sequence[OfClass]) -> Verdict:
 
 
 def macro(classes: Sequence[OfClass]) -> dict[str, float]:
-    """The mean of each figure over the classes that have it.
-
-    Example:
-        >>> macro([OfClass("a", (), {"utility": 0.5}), OfClass("b", (), {"utility": 1.0})])
-        {'utility': 0.75}
-    """
+    """The mean of each figure over the classes that have it."""
     values = {name: [c.figures[name] for c in classes if name in c.figures] for name in FIGURES}
     return {name: sum(found) / len(found) for name, found in values.items() if found}
 

@@ -303,11 +303,7 @@ def _spikes(matrix: Matrix, coded: _Coded, cells: np.ndarray) -> list[tuple[int,
 def _coverage(
     matrix: Matrix, coded: _Coded, real: np.ndarray, other: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Compute coverage and validity of each column.
-
-    Coverage is the share of the real range, or of the real levels, that the other rows cover.
-    Validity is the share of the other rows' cells that lie within the real range or levels.
-    """
+    """Compute coverage and validity of each column."""
     columns = len(matrix.columns)
     ranges, levels, inside = (np.full(columns, np.nan) for _ in range(3))
     for j in range(columns):

@@ -61,21 +61,7 @@ class Detector:
 def detectors(
     matrix: Matrix, arithmetic: Arithmetic, train: np.ndarray, boosting: Boosting = "histogram"
 ) -> tuple[Detector, ...]:
-    """Make the detectors of the battery.
-
-    Args:
-        matrix: The matrix that the cells come from.
-        arithmetic: The pairs of columns to compare.
-        train: Cells from which ranks are learned, shape (rows, columns).
-        boosting: The first detector: scikit-learn's histogram boosting, or XGBoost with the
-            published settings.
-
-    Returns:
-        The detectors.
-
-    Raises:
-        UsageError: XGBoost is requested but not installed.
-    """
+    """Make the detectors of the battery."""
     if boosting == "xgboost" and find_spec("xgboost") is None:
         raise UsageError(
             295,
@@ -116,14 +102,7 @@ def detectors(
 
 
 class _Boosted:
-    """Histogram boosting on all single-column features and on the best pair features.
-
-    Args:
-        is_level: Whether each of the first features is categorical.
-        seed: Seed of the classifier.
-        pairs: Number of pair features, which come last. The `MOST_PAIRS` of them that separate the
-            training rows best by a single threshold are kept.
-    """
+    """Histogram boosting on all single-column features and on the best pair features."""
 
     def __init__(self, is_level: np.ndarray, seed: int, pairs: int = 0) -> None:
         self.is_level, self.seed, self.pairs = is_level, seed, pairs
@@ -160,10 +139,7 @@ def _mlp(seed: int, rows: int) -> MLPClassifier:
 
 
 def _xgboost(matrix: Matrix) -> Callable[[int, int], Any]:
-    """Make the XGBoost detector of Zhang et al. (2024).
-
-    It is SDMetrics' LogisticDetection with XGBClassifier(enable_categorical=True, random_state=0).
-    """
+    """Make the XGBoost detector of Zhang et al. (2024)."""
     kinds = ["c" if level else "q" for level in matrix.is_level]
     settings = {"enable_categorical": True, "random_state": 0, "feature_types": kinds}
     return lambda seed, rows: import_module("xgboost").XGBClassifier(**settings)
@@ -172,11 +148,7 @@ def _xgboost(matrix: Matrix) -> Callable[[int, int], Any]:
 def _ranks(
     matrix: Matrix, train: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return a function that converts cells to ranks of numbers and one-hot levels.
-
-    A rank is the share of smaller values in train minus 0.5; it is 0 for missing cells. Each level
-    is one feature, and so is "missing" of a number column; two levels have distance 1.
-    """
+    """Return a function that converts cells to ranks of numbers and one-hot levels."""
     known = [np.sort(column[~np.isnan(column)]) for column in train.T]
 
     def features(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,18 +180,7 @@ def _scaled(parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
 def out_of_fold(
     detector: Detector, features: np.ndarray, y: np.ndarray, folds: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Predict for each row, out of fold, the probability that it is synthetic.
-
-    Args:
-        detector: The detector.
-        features: Features of shape (rows, features).
-        y: Whether each row is synthetic, bool of shape (rows,).
-        folds: Fold of each row, shape (rows,).
-        seed: Seed of the classifiers.
-
-    Returns:
-        Probabilities of shape (rows,).
-    """
+    """Predict for each row, out of fold, the probability that it is synthetic."""
     out = np.empty(len(y))
     for k in range(int(folds.max()) + 1):
         test = folds == k

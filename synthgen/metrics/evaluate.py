@@ -178,11 +178,7 @@ def _steps(
 def _measured(
     steps: list[_Step], compared: Compared, device: torch.device, verbose: bool
 ) -> tuple[dict[str, Part], dict[str, float]]:
-    """Run all steps; return the scores and the seconds of each part.
-
-    On large tables, each core runs a step in a process of its own. Utility takes longest and comes
-    first.
-    """
+    """Run all steps; return the scores and the seconds of each part."""
     cells = max(map(len, compared.tables)) * len(compared.tables[0].schema.columns)
     alone = cells < PARALLEL_CELLS or device.type != "cpu"
     processes = 1 if alone else min(usable_cores(), len(steps))

@@ -24,10 +24,6 @@ class Fact(NamedTuple):
     Attributes:
         text: The statement, such as ``"`paid` equals `due`"``.
         real, made: Share of real and of synthetic rows for which it holds, from 0 to 1.
-
-    Example:
-        >>> str(Fact("`paid` equals `due`", 0.145, 0.013))
-        '`paid` equals `due` in 14.5 % of real rows, 1.3 % of synthetic rows'
     """
 
     text: str
@@ -49,20 +45,7 @@ class Fact(NamedTuple):
 def strongest(
     arithmetic: Arithmetic, real: np.ndarray, made: np.ndarray, kinds: tuple[str, ...]
 ) -> Fact | None:
-    """Find the fact with the largest gap between real and synthetic rows.
-
-    For a number, the fact is that it is at most the value at which the two distributions differ
-    most (where the Kolmogorov-Smirnov statistic is reached). Differences of two columns come last
-    in `_families`; a fact of an earlier family is preferred if its gap is nearly as large.
-
-    Args:
-        arithmetic: The columns, and the pairs of columns to compare.
-        real, made: Cells of equal numbers of rows, shape (rows, columns of the matrix).
-        kinds: Kinds of facts to consider, from `SEEN_BY_ALL` and `SEEN_BY_ARITHMETIC`.
-
-    Returns:
-        The fact, or None if there is no column.
-    """
+    """Find the fact with the largest gap between real and synthetic rows."""
     found = []
     which = np.repeat([False, True], [len(real), len(made)])
     for kind, text, measure in _families(arithmetic):
@@ -83,23 +66,7 @@ def strongest(
 
 
 def parted(values: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the Kolmogorov-Smirnov statistic of each column, and the value that reaches it.
-
-    The statistic is the largest difference between the distribution functions of two samples.
-
-    Args:
-        values: Values of both samples, shape (rows, columns); NaN counts as larger than any value.
-        which: Whether each row belongs to the second sample, bool of shape (rows,).
-
-    Returns:
-        Statistics and values, each of shape (columns,).
-
-    Example:
-        >>> values = np.array([[1.0], [2.0], [2.0], [3.0]])
-        >>> gaps, cuts = parted(values, np.array([False, False, True, True]))
-        >>> gaps.tolist(), cuts.tolist()
-        ([0.5], [1.0])
-    """
+    """Compute the Kolmogorov-Smirnov statistic of each column, and the value that reaches it."""
     step = np.where(which, 1 / max(1, which.sum()), -1 / max(1, (~which).sum()))
     order = np.argsort(values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0)
@@ -179,12 +146,7 @@ def _shown(column: Column, cut: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Format a share with one decimal; 0 % and 100 % are shown only if they are exact.
-
-    Example:
-        >>> _percent(0.145), _percent(0.00002), _percent(1.0)
-        ('14.5 %', '<0.1 %', '100 %')
-    """
+    """Format a share with one decimal; 0 % and 100 % are shown only if they are exact."""
     if share in (0.0, 1.0):
         return f"{share:.0%}".replace("%", " %")
     if share < 0.0005:

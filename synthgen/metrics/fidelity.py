@@ -33,39 +33,12 @@ def fidelity(
 ) -> Part:
     """Measure how similar synthetic rows are to real ones.
 
-    Whole rows are compared by `synthgen.metrics.battery.battery`: four detectors try to separate
-    them from holdout rows. The score ``battery`` is the value of the best detector: 1 for rows as
-    good as real ones, 0 for independent columns. Its note names the fact that separates the rows.
-
     Columns and pairs are compared as in SDMetrics (with the bins of train for pairs): 1 minus the
     Kolmogorov-Smirnov statistic, 1 minus the total variation distance, 1 minus half the difference
     of Pearson correlations. Whole rows are also compared by a two-sample test, with boosting and
     with logistic regression (Lopez-Paz & Oquab 2017): 1 - abs(2 AUC - 1) of out-of-fold scores,
     which is 1 if the rows cannot be separated; and by alpha-precision and beta-recall (Alaa et al.
     2022), in the standardised columns instead of a learned embedding.
-
-    The reference of each score is the same score for an equal number of holdout rows in place of
-    the synthetic ones. The floor, for tests, pairs and beta-recall, is the score of holdout rows
-    with each column shuffled independently. Intervals come from half-samples drawn without
-    replacement (delete-half jackknife); for tests, from a bootstrap of the out-of-fold scores.
-
-    Args:
-        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
-        group: Name of the rows in the scores: ``"all"`` or a class.
-        random_state: Seed of subsamples, folds and bootstrap.
-
-    Returns:
-        A part with the scores ``fidelity.*`` and notes.
-
-    Example:
-        >>> import pandas as pd
-        >>> rng = np.random.default_rng(0)
-        >>> def drawn(shift):
-        ...     frame = pd.DataFrame({"a": rng.normal(size=200) + shift, "y": ["no", "yes"] * 100})
-        ...     return Table.of(frame, target="y")
-        >>> part = fidelity(drawn(0), drawn(9), drawn(0), group="all")
-        >>> next(s for s in part.scores if s.name == "fidelity.c2st_boosting").value < 0.1
-        True
     """
     seed = seed_sequence(random_state)
     one_class = len(np.unique(train.labels)) < 2 if train.schema.target is not None else False
@@ -93,22 +66,7 @@ def target_correlation(
     label: int,
     random_state: RandomState = 0,
 ) -> Part:
-    """Compare the association of each column with the class in synthetic and in real rows.
-
-    Rows of the class are compared with real rows of the other classes. The association is the
-    rank-biserial correlation (2 AUC - 1) for a number and Cramér's V for levels, at the share of
-    the class in train. The scores ``column_target`` give it for each column: in synthetic rows
-    (value), in holdout rows (reference) and in train (note). The score ``target_correlation`` is 1
-    minus the mean absolute difference from train, halved for numbers.
-
-    Args:
-        train, synthetic, holdout: Tables with one common schema and the rows of all classes.
-        label: Position of the class in ``schema.classes``.
-        random_state: Seed of subsamples.
-
-    Returns:
-        A part with these scores.
-    """
+    """Compare the association of each column with the class in synthetic and in real rows."""
     rng = np.random.default_rng(seed_sequence(random_state))
     matrix = Matrix.fitted_on(train, with_target=False)
     group = str(train.schema.classes[label])

@@ -23,20 +23,6 @@ def frequency_losses(asked: Table, made: pd.DataFrame) -> np.ndarray:
     rows that it generates. Summed over the columns this reveals members (Homer et al. 2008,
     "Resolving individuals contributing trace amounts of DNA to highly complex mixtures"), even if
     each column is generated independently. Each class is compared with itself.
-
-    Args:
-        asked: The attacked rows, of train and of the holdout.
-        made: Generated rows, with the target.
-
-    Returns:
-        Shape (rows,): smaller for rows whose cells are more frequent in `made`; 0 for rows of a
-        class that is not in `made`, or has only one row in `asked`.
-
-    Example:
-        >>> frame = pd.DataFrame({"dose": list("abcde"), "ill": [True] * 4 + [False]})
-        >>> asked = Table.of(frame, target="ill")
-        >>> frequency_losses(asked, frame.iloc[[0, 0, 1, 1]]).round(1).tolist()
-        [-50.0, -50.0, 0.0, 0.0, 0.0]
     """
     matrix = Matrix.of(asked.schema)
     real, new = matrix.cells(asked), matrix.cells(made)
@@ -52,22 +38,7 @@ def frequency_losses(asked: Table, made: pd.DataFrame) -> np.ndarray:
 def cell_losses(
     asked: np.ndarray, made: np.ndarray, is_level: Iterable[bool], known: np.ndarray | None = None
 ) -> np.ndarray:
-    """Compare the frequencies of each row's cells in `made` and among the other real rows.
-
-    Args:
-        asked: The attacked rows as numbers and codes, NaN for missing cells, shape (rows, columns).
-        made: Generated rows, shape (generated rows, columns).
-        is_level: Whether each column holds codes, which are not cut into bins.
-        known: Further real rows to compare with, shape (known rows, columns). None: there are none.
-
-    Returns:
-        Shape (rows,): smaller for rows whose cells are more frequent in `made`; 0 if there is no
-        other real row or no generated row.
-
-    Example:
-        >>> cell_losses(np.array([[1.0], [2.0]]), np.array([[1.0]]), [False]).round(1).tolist()
-        [-100.0, 0.0]
-    """
+    """Compare the frequencies of each row's cells in `made` and among the other real rows."""
     losses = np.zeros(len(asked))
     real = asked if known is None else np.concatenate([asked, known])
     if len(real) < 2 or not len(made):

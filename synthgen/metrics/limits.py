@@ -98,24 +98,7 @@ ALL_RULES = (
 
 
 def needed(ratio: Score, tested: int, held_out: bool) -> str:
-    """Say about how many test rows of the class would decide on utility.
-
-    A simple estimate: the interval shrinks with the square root of the number of rows, until it is
-    narrow enough or no longer contains what a pass needs.
-
-    Args:
-        ratio: The undecided share of the average precision, with its interval.
-        tested: Number of test rows of the class.
-        held_out: Whether the synthesizer has not seen them.
-
-    Returns:
-        A clause; without a number if that would be over 100 times as many rows.
-
-    Example:
-        >>> share = Score("utility.replace.ap_ratio", "forest", 0.97, 1.0, "higher", (0.86, 1.07))
-        >>> needed(share, 45, held_out=True)
-        'about 200 test rows of the class would decide; you have 45'
-    """
+    """Say about how many test rows of the class would decide on utility."""
     low, high = ratio.interval or (0.0, 1.0)
     away = max(abs(ratio.value - KEEPS), 1e-9)
     times = min((high - low) / SURE, (high - low) / 2 / away) ** 2

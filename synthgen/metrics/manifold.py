@@ -69,20 +69,7 @@ def _figures(real: np.ndarray, other: np.ndarray, own: np.ndarray) -> np.ndarray
 
 
 def nearest_of(rows: np.ndarray, others: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest neighbour of each row.
-
-    Args:
-        rows: Points of shape (rows, dimensions).
-        others: Candidates of shape (others, dimensions). None: the other rows of `rows`.
-
-    Returns:
-        Position of the nearest neighbour and distance to it, both of shape (rows,).
-
-    Example:
-        >>> place, distance = nearest_of(np.array([[0.0], [1.0], [3.0]]))
-        >>> place.tolist(), distance.tolist()
-        ([1, 0, 1], [1.0, 1.0, 2.0])
-    """
+    """Find the nearest neighbour of each row."""
     where = rows if others is None else others
     if others is None and len(rows) < 2:
         return np.zeros(len(rows), dtype=np.int64), np.full(len(rows), np.inf)

@@ -199,13 +199,7 @@ def key_scores(report: Report) -> list[Score]:
 
 
 def part_tables(name: str, scores: Sequence[Score], plain: set[str]) -> list[dict[str, Any]]:
-    """Make the tables of a part: one row per measure, one column per group or use of the rows.
-
-    Args:
-        name: Name of the part.
-        scores: All scores of the part.
-        plain: Names of the classes, as text, and ``"all"``.
-    """
+    """Make the tables of a part: one row per measure, one column per group or use of the rows."""
     whole = [score for score in scores if not _is_of_column(score)]
     columns = [score for score in scores if _is_of_column(score)]
     tables: list[dict[str, Any]] = []
@@ -243,15 +237,7 @@ def _measure_and_use(score: Score) -> tuple[str, str]:
 def _matrix(
     scores: Sequence[Score], places: Sequence[tuple[str, str]], *, measured: bool = True
 ) -> dict[str, Any]:
-    """Arrange scores in a table, with rows and columns in the order of first occurrence.
-
-    If all cells of a column have the same note, it is shown once, in the head of the column.
-
-    Args:
-        scores: The scores to show.
-        places: Row and column of each score.
-        measured: Whether the rows of the table are measures; otherwise they are groups or columns.
-    """
+    """Arrange scores in a table, with rows and columns in the order of first occurrence."""
     cells: dict[str, dict[str, Score]] = {}
     notes: dict[str, Counter[str]] = {}
     for score, (row, column) in zip(scores, places, strict=True):

@@ -70,26 +70,7 @@ def between(
     rows: int,
     share: bool = False,
 ) -> tuple[float, float]:
-    """Compute the 95 % interval of a metric, with the variance due to test and training rows.
-
-    Args:
-        value: The metric on all rows.
-        again: The metric on bootstrap samples of the test rows, without training again; shape
-            (samples,).
-        halves: The metric on all test rows for classifiers trained on halves of the rows. Its
-            spread is the standard error over training sets (delete-half jackknife).
-        bounds: Smallest and largest possible value.
-        rows: Number of test rows that can change the value.
-        share: Whether the value is a share of these rows; the interval is then at least as wide as
-            Wilson's (1927).
-
-    Returns:
-        Lower and upper end.
-
-    Example:
-        >>> between(1.0, np.ones(9), np.empty(0), (0.0, 1.0), rows=10)
-        (0.7, 1.0)
-    """
+    """Compute the 95 % interval of a metric, with the variance due to test and training rows."""
     again, halves = (found[~np.isnan(found)] for found in (again, halves))
     low, high = np.quantile(again, [0.025, 0.975]).tolist() if len(again) else (value, value)
     if share and rows:
@@ -107,11 +88,7 @@ def between(
 def ranking(
     y: np.ndarray, predicted: Predictions, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute average precision, ROC-AUC and recall at `PRECISION`, as means over the repeats.
-
-    Each has one value per row of `weights`, which has shape (replicates, rows). Rows with equal
-    scores are handled as ties.
-    """
+    """Compute average precision, ROC-AUC and recall at `PRECISION`, as means over the repeats."""
     found = []
     for p in predicted.p:
         steps = Ranked.of(y, p).steps(weights)

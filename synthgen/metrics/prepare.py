@@ -66,13 +66,7 @@ def prepare(
     schema: Schema | None,
     seed: np.random.SeedSequence,
 ) -> Compared:
-    """Check the tables against each other and align them; arguments are those of `evaluate`.
-
-    Raises:
-        DataError: A table cannot be used, lacks a column, has a row with a missing or unknown
-            class, or `synthetic` has no row of the class.
-        UsageError: Pairs and frames are mixed, or `target` is missing.
-    """
+    """Check the tables against each other and align them; arguments are those of `evaluate`."""
     others = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     given = {"train": train} | others
     if any(isinstance(table, tuple) for table in given.values()):

@@ -94,39 +94,7 @@ def privacy(
     random_state: RandomState,
     device: str | torch.device = "auto",
 ) -> Part:
-    """Measure what synthetic rows, compared with fresh real rows, reveal about the training rows.
-
-    The measures are described at the top of this module.
-
-    Args:
-        train: The rows that the synthesizer learned from (for one class: its rows).
-        synthetic: The synthetic rows, at least one.
-        holdout: Real rows that were not used in training, at least two; with fewer, there are no
-            attacks and no references.
-        group: Name of the rows in the scores: ``"all"`` or a class.
-        random_state: Seed of subsamples, folds and bootstraps. The result does not depend on the
-            order of rows and columns.
-        device: Device for computing distances: "auto" (a GPU if there is one), "cpu" or "cuda".
-
-    Returns:
-        A part with the scores ``privacy.*`` and the curves "attack roc synthetic", "attack roc
-        fresh", "nearest train row synthetic" and "nearest train row holdout" (share of rows by
-        distance).
-
-    Raises:
-        UsageError: This machine does not have the device, or `random_state` is not a seed.
-        DataError: A cell does not have the kind in the schema.
-
-    Example:
-        >>> import pandas as pd
-        >>> rng = np.random.default_rng(0)
-        >>> frames = [pd.DataFrame(rng.normal(size=(20, 4)), columns=list("abcd")) for _ in "12"]
-        >>> train, holdout = map(Table.of, frames)
-        >>> part = privacy(train, train, holdout, group="all", random_state=0, device="cpu")
-        >>> found = {score.name: score.value for score in part.scores}
-        >>> found["privacy.nearer_to_train"], found["privacy.mia_auc"]
-        (1.0, 1.0)
-    """
+    """What synthetic rows, beside fresh real ones, reveal about the training rows."""
     seed = seed_sequence(random_state)
     columns, left_out = counted_columns(train, synthetic, holdout)
     notes = [NOT_SHOWN]
@@ -272,13 +240,7 @@ def _drawn(rows: int, asked: int, draws: int) -> str:
 def _nearer_to_train(
     real: Sample, made: Sample, other: Sample, group: str, rng: np.random.Generator
 ) -> Score:
-    """Compute the share of synthetic rows that are closer to train than to the holdout.
-
-    Many synthetic rows close to the same real row give no more information than one. Therefore each
-    real row has a weight, the share of synthetic rows that it is nearest to, and the interval uses
-    the effective sample size of these weights. For the reference, training rows replace the
-    synthetic ones and are removed from the rows to compare with.
-    """
+    """Compute the share of synthetic rows that are closer to train than to the holdout."""
     rows = min(len(real), len(other), MAX_SIDE)
     equal = len(real) == len(other) == rows
     shares, votes = [], []

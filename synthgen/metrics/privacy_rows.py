@@ -105,14 +105,7 @@ def samples_of(
 def percentile_interval(
     drawn: np.ndarray, rows: int = 0, least: float = 0.0
 ) -> tuple[float, float]:
-    """Compute the 95 % interval of bootstrap draws from their quantiles.
-
-    Args:
-        drawn: The draws, shape (draws,).
-        rows: Number of rows of the score. If all draws are equal, the rule of three with these rows
-            (`UNSEEN`) gives the width of the interval. 0: the interval may have width 0.
-        least: Smallest possible value of the score; the largest is 1.
-    """
+    """Compute the 95 % interval of bootstrap draws from their quantiles."""
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     if rows and high - low < ALIKE:
         low, high = max(least, low - UNSEEN / rows), min(1.0, high + UNSEEN / rows)
@@ -122,29 +115,7 @@ def percentile_interval(
 def interval_of_worst(
     values: np.ndarray, drawn: np.ndarray, rows: int = 0, least: float = 0.0
 ) -> tuple[float, float]:
-    """Compute the 95 % interval of the highest of several scores, picked because it is the highest.
-
-    By chance the highest value lies above the highest true score, the more so the more scores there
-    are. Its lead is at most the largest lead of any value over its own true score, so the lower end
-    is the highest value less the 97.5 % quantile of that lead among the bootstrap draws, and at
-    most the lower end of the picked score alone. The upper end is the highest of those of all
-    scores. So a claim about the lower end is about the worst of all, and one about the upper end
-    about each.
-
-    Args:
-        values: The scores, shape (scores,).
-        drawn: Bootstrap draws of them on the same drawn rows, shape (scores, draws).
-        rows, least: See `percentile_interval`.
-
-    Example:
-        >>> rng = np.random.default_rng(2)
-        >>> values = 0.1 + 0.03 * rng.normal(size=40)  # all true scores are 0.1
-        >>> drawn = values[:, None] + 0.03 * rng.normal(size=(40, 500))
-        >>> alone = percentile_interval(drawn[values.argmax()])
-        >>> low, high = interval_of_worst(values, drawn)
-        >>> low < 0.1 < alone[0], high >= alone[1]
-        (True, True)
-    """
+    """The 95 % interval of the highest of several scores."""
     own = [percentile_interval(of_one, rows, least) for of_one in drawn]
     lead = np.quantile((drawn - values[:, None]).max(axis=0), 0.975)
     low = min(own[int(values.argmax())][0], float(values.max() - lead))

@@ -33,23 +33,7 @@ def quality_report(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """Compute the two scores of SDMetrics' QualityReport: column shapes and pair trends.
-
-    Its column shapes are defined as our `column_shapes`. Its pair trends differ from our
-    `pair_trends`: pairs that are hardly associated in train are left out, and each table has bins
-    of its own instead of those of train. The value is that of the report. The reference (holdout
-    rows), the floor of the trends (independent columns) and the half-samples of the interval are
-    computed by SDMetrics' functions, for the columns and pairs that count in the report. For pairs
-    of categories our own, faster function is used.
-
-    Args:
-        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
-        group: Name of the rows in the scores: ``"all"`` or a class.
-        random_state: Seed of subsamples.
-
-    Returns:
-        The scores. If SDMetrics is not installed, there are none, and a note says so.
-    """
+    """Compute the two scores of SDMetrics' QualityReport: column shapes and pair trends."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -57,13 +57,7 @@ class Success(NamedTuple):
 
 
 def risk(success: Success) -> tuple[float, tuple[float, float]]:
-    """Compute the risk and its 95 % interval (Giomi et al. 2023, equations 2 to 4).
-
-    Example:
-        >>> value, (low, high) = risk(Success(0.30, 0.10, 0.02, 400))
-        >>> round(value, 2), round(low, 2), round(high, 2)
-        (0.22, 0.17, 0.28)
-    """
+    """Compute the risk and its 95 % interval (Giomi et al. 2023, equations 2 to 4)."""
     train, control = success.train, success.control
     left = 1 - control
     if left <= 0:
@@ -83,14 +77,7 @@ def risks(
     group: str,
     seed: np.random.SeedSequence,
 ) -> list[Score]:
-    """Compute scores of the three risks; the reference is 0, the risk without training.
-
-    Args:
-        columns: The compared columns.
-        tables: Train, synthetic and holdout.
-        group: Name of the rows in the scores: ``"all"`` or a class.
-        seed: Seed for drawing rows, columns and conditions.
-    """
+    """Compute scores of the three risks; the reference is 0, the risk without training."""
     rows = min(len(tables[0]), len(tables[2]))
     if len(columns) < 2 or rows < FEWEST or len(tables[1]) < FEWEST:
         what = "two columns" if len(columns) < 2 else f"{FEWEST} rows of each table"
@@ -135,14 +122,7 @@ def singled_out(
     other: np.ndarray,
     rng: np.random.Generator,
 ) -> Success:
-    """Compute how often a condition that one synthetic row satisfies singles out one real row.
-
-    Args:
-        is_level: Which columns hold levels; a number is compared with the median: at least as large
-            or at most as large as that of the synthetic row.
-        real, made, other: Cells of train, synthetic and as many holdout rows.
-        rng: Draws rows and columns.
-    """
+    """Compute how often a condition that one synthetic row satisfies singles out one real row."""
     middle = np.nanmedian(np.where(np.isnan(made).all(0), 0.0, made), axis=0)
     seen = made[:MOST_AMONG]
     most = min(MOST_COLUMNS, made.shape[1])
@@ -288,15 +268,7 @@ def inferred(near: _Near, names: Sequence[str], rng: np.random.Generator) -> Suc
 
 
 def _of_rows(hits: np.ndarray, guess: float, said: str = "") -> Success:
-    """Average the successes over rows and over the attacks on each row.
-
-    Attacks on the same row are correlated, so an effective number of attacks is computed.
-
-    Args:
-        hits: Whether each attack succeeded, shape (2 sides, attacks on a row, rows).
-        guess: Share of successes by guessing.
-        said: An additional note.
-    """
+    """Average the successes over rows and over the attacks on each row."""
     of_rows = hits.mean(1)
     train, control = of_rows.mean(1).tolist()
     rows = of_rows.shape[1]

@@ -13,11 +13,7 @@ SHOWN = 5  # rules that a note names
 
 
 def broken_rules(draws: Samples) -> tuple[list[Score], list[str]]:
-    """Compute the share of synthetic rows that satisfy all rules of the real rows.
-
-    Returns:
-        The score, if there are rules, and a note for each of the rules broken most often.
-    """
+    """Compute the share of synthetic rows that satisfy all rules of the real rows."""
     rules = find_rules(draws.matrix, np.vstack([draws.train, draws.fresh]))
     if not rules:
         return [], []

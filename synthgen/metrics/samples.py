@@ -54,10 +54,7 @@ def some(rng: np.random.Generator, cells: np.ndarray, rows: int) -> np.ndarray:
 
 
 def independent(rng: np.random.Generator, cells: np.ndarray) -> np.ndarray:
-    """Shuffle each column independently.
-
-    Applied to the holdout, this gives a floor that contains no row it is compared with.
-    """
+    """Shuffle each column independently."""
     return np.column_stack([rng.permutation(column) for column in cells.T])
 
 
@@ -73,19 +70,7 @@ def jackknifed(
     wider: float = 1.0,
     rows: int = 0,
 ) -> Score:
-    """Make a score from 0 to 1 with an interval from half-samples (delete-half jackknife).
-
-    Args:
-        name, group, value, reference, floor, better: See `Score`.
-        halves: Value of the score on each half-sample.
-        wider: Factor on the width of the interval.
-        rows: Number of rows of the smaller table. If all halves have the same value, the rule of
-            three with these rows gives the width of the interval. 0: not known.
-
-    Example:
-        >>> jackknifed("fidelity.missing", "all", 1.0, None, [1.0, 1.0], rows=30).interval
-        (0.9, 1.0)
-    """
+    """Make a score from 0 to 1 with an interval from half-samples (delete-half jackknife)."""
     known = np.array([h for h in halves if h == h])
     if value != value or len(known) < 2:
         why = "no interval: too few half-samples have a value" if value == value else ""

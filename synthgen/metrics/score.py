@@ -28,11 +28,6 @@ class Score:
         interval: 95 % confidence interval of `value`, or None.
         floor: The same number for rows known to be bad (independent columns, or noise), or None.
         note: A sentence of explanation; empty if none is needed.
-
-    Example:
-        >>> score = Score("privacy.nearer_to_train", "yes", 0.52, 0.5, "reference", (0.45, 0.59))
-        >>> score.to_json()["name"], score.to_json()["interval"]
-        ('privacy.nearer_to_train', [0.45, 0.59])
     """
 
     name: str

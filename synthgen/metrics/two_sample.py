@@ -25,13 +25,7 @@ BELOW = "; below 0.5, as synthetic rows are nearer to these real rows than new r
 
 
 def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
-    """Run two-sample tests of synthetic rows against train and against the holdout.
-
-    The reference is the test of train against the holdout. The floor is the test of train against
-    holdout rows with each column shuffled. If a classifier is trained on a row's copy from the
-    other side, it assigns the row to that side, and copies look more real than real rows. Therefore
-    a row and its copy share a fold, and an AUC below 0.5 counts as one equally far above 0.5.
-    """
+    """Run two-sample tests of synthetic rows against train and against the holdout."""
     rng = np.random.default_rng(seed)
     sides = (draws.train, draws.made, draws.fresh)
     rows = min(*map(len, sides), TEST_ROWS)
@@ -68,15 +62,7 @@ def two_sample(draws: Samples, seed: np.random.SeedSequence) -> list[Score]:
 
 
 def _scores(name: str, group: str, areas: list[list[tuple[float, float]]]) -> tuple[Score, Score]:
-    """Make the scores of one classifier against train and against the holdout.
-
-    Args:
-        name: Name of the first score; that of the second ends in ``_holdout``.
-        group: Group of both scores.
-        areas: For each comparison, one or several draws of (ROC-AUC, half-width of its interval).
-            The comparisons are train and synthetic, holdout and synthetic, train and holdout, and,
-            if there is a floor, train and independent columns.
-    """
+    """Make the scores of one classifier against train and against the holdout."""
     (against_train, *_), (against_holdout, *_), real, *shuffled = areas
     reference = float(np.mean([score_of(area) for area, _ in real]))
     floor = score_of(float(np.mean([area for area, _ in shuffled[0]]))) if shuffled else None
@@ -103,11 +89,7 @@ def score_of(area: float) -> float:
 def _partings(
     matrix: Matrix, real: np.ndarray, other: np.ndarray, rng: np.random.Generator, times: int
 ) -> np.ndarray:
-    """Split the rows of both tables into folds several times; shape (times, rows).
-
-    A row of `other` is in the same fold as its copy: a row of `real` that is closer to it than half
-    the distance from this row to its nearest neighbour in `real`.
-    """
+    """Split the rows of both tables into folds several times; shape (times, rows)."""
     rows, near = len(real), matrix.dense(real)
     place, far = nearest_of(matrix.dense(other), near)
     _, own = nearest_of(near)
@@ -139,10 +121,7 @@ def _out_of_fold(
     partings: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a mask of the rows of `other`, and out-of-fold probabilities of being one.
-
-    Their shapes are (rows,) and (splits, rows).
-    """
+    """Return a mask of the rows of `other`, and out-of-fold probabilities of being one."""
     cells, y = np.vstack([real, other]), np.repeat([False, True], [len(real), len(other)])
     given = {"rng": rng, "settings": settings_for(judge, len(y))}
     scores = [out_of_fold(judge, matrix, cells, y, folds=fold, **given) for fold in partings]
@@ -152,11 +131,7 @@ def _out_of_fold(
 def area_and_error(
     y: np.ndarray, scores: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Compute the mean ROC-AUC over several splits into folds, and its interval's half-width.
-
-    The interval is a bootstrap of the out-of-fold scores, and at least as wide as that of two
-    samples of this size from the same distribution.
-    """
+    """Compute the mean ROC-AUC over several splits into folds, and its interval's half-width."""
     sides = (np.flatnonzero(y), np.flatnonzero(~y))
     weights = np.ones((1 + REPLICATES, len(y)))
     for weight in weights[1:]:

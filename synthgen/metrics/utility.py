@@ -54,38 +54,7 @@ def utility(
     by: Hashable | None = None,
     random_state: RandomState = 0,
 ) -> Part:
-    """Train classifiers on synthetic rows and test them on real ones: the class against all others.
-
-    The scores are described at the top of this module.
-
-    Args:
-        train, synthetic, holdout: Tables with one common schema, which has the levels of all three.
-        label: The class.
-        judges: Classifiers, from "boosting", "logistic", "forest", "mlp" and "xgboost"; their names
-            are the groups of the scores.
-        thorough: Whether to tune each classifier on real rows by inner validation, and to train it
-            three times.
-        by: Name of a column other than the target. Recall is also reported for each of its values,
-            with the largest gap between them.
-        random_state: Seed of subsamples, folds, classifiers and bootstrap.
-
-    Returns:
-        A part with the scores ``utility.*``, curves and notes.
-
-    Raises:
-        UsageError: A classifier, the label or `by` is unknown, or `by` is the target.
-
-    Example:
-        >>> import pandas as pd
-        >>> rng = np.random.default_rng(0)
-        >>> def drawn():
-        ...     y = np.arange(300) % 3 == 0
-        ...     frame = pd.DataFrame({"a": rng.normal(size=300) + 2 * y, "y": y})
-        ...     return Table.of(frame, target="y")
-        >>> part = utility(drawn(), drawn(), drawn(), label=True, judges=["logistic"])
-        >>> next(s for s in part.scores if s.name == "utility.replace.ap_ratio").value.__round__(1)
-        1.0
-    """
+    """Train classifiers on synthetic rows and test them on real ones: one class."""
     judges = check_judges(judges)
     position = class_position(train.schema.classes, label)
     name = str(train.schema.classes[position])
@@ -136,19 +105,7 @@ def utility_of_class(
     group: str,
     random_state: RandomState = 0,
 ) -> Part:
-    """Measure whether synthetic rows of a class can replace the real ones, with one classifier.
-
-    Args:
-        train, synthetic, holdout: Tables with one common schema, as for `utility`.
-        label: The class.
-        judge: The classifier.
-        group: Group of the scores.
-        random_state: Seed of subsamples, classifiers and bootstrap.
-
-    Returns:
-        A part with the scores `OF_CLASS`, or with the first one alone and the reason why it was not
-        measured.
-    """
+    """Measure whether synthetic rows of a class can replace the real ones, with one classifier."""
     position = class_position(train.schema.classes, label)
     seed = seed_sequence(random_state)
     rng = np.random.default_rng(child_seed(seed, 0))

@@ -44,18 +44,7 @@ def predict(
     thresholds: int,
     rng: np.random.Generator,
 ) -> Predictions:
-    """Predict the test rows with a classifier that is trained once on each draw of the rows.
-
-    Args:
-        data: All rows of the utility part.
-        judge: Name of the classifier.
-        settings: Settings that replace its defaults.
-        draws: Draws of the training rows.
-        test: Cells of the test rows.
-        thresholds: Number of thresholds to find on out-of-fold real rows: the first on all of them,
-            the others on bootstrap samples.
-        rng: Generator of folds, seeds and samples.
-    """
+    """Predict the test rows with a classifier that is trained once on each draw of the rows."""
     judged = [trained(data, judge, settings, rows, rng) for rows in draws]
     p = np.array([model(test) for model in judged])
     if not thresholds:
@@ -89,21 +78,7 @@ def predict_from_halves(
     tests: dict[str, np.ndarray],
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Predict the test rows with classifiers trained on half-samples of each set, except noise.
-
-    All sets are halved in the same way.
-
-    Args:
-        data: All rows of the utility part.
-        judge: Name of the classifier.
-        settings: Settings that replace its defaults.
-        sets: The sets of training rows, by name.
-        tests: Test rows of the sets that are tested on half of the test rows.
-        rng: Generator of halves and seeds.
-
-    Returns:
-        Probabilities for each set, shape (halves, test rows).
-    """
+    """Predict the test rows with classifiers trained on half-samples of each set, except noise."""
     out: dict[str, list[np.ndarray]] = {n: [] for n in sets if not n.endswith("noise")}
     for seeds in rng.integers(2**31, size=(HALVES, len(TrainingRows._fields))):
         for name, said in out.items():
@@ -122,10 +97,7 @@ def trained(
     rows: TrainingRows,
     rng: np.random.Generator,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Train a classifier; return a function from cells to probabilities.
-
-    The probabilities are corrected to the share of the class in train.
-    """
+    """Train a classifier; return a function from cells to probabilities."""
     cells = np.vstack([data.rare[rows.rare], rows.made, data.rest[rows.rest], rows.made_rest])
     y = np.arange(len(cells)) < len(rows.rare) + len(rows.made)
     order, seed = rng.permutation(len(y)), int(rng.integers(2**31))
@@ -135,11 +107,7 @@ def trained(
 
 
 def bootstrap_counts(y: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
-    """Count how often each row occurs in bootstrap samples within each class.
-
-    Returns:
-        Counts, float32 of shape (samples, rows). In the first sample each row occurs once.
-    """
+    """Count how often each row occurs in bootstrap samples within each class."""
     out = np.zeros((samples, len(y)), dtype=np.float32)
     out[0] = 1
     for side in (np.flatnonzero(y), np.flatnonzero(~y)):

@@ -117,10 +117,7 @@ class UtilityData:
         )
 
     def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        """Make rows of noise: each column is drawn independently from rows of the other classes.
-
-        Draws from all rows would contain some information about the class.
-        """
+        """Make rows of noise: each column is drawn independently from rows of the other classes."""
         return np.column_stack([rng.choice(column, size=rows) for column in self.rest.T])
 
     @property
@@ -133,11 +130,7 @@ class UtilityData:
 
 
 def column_of(schema: Schema, by: Hashable) -> Column:
-    """Find the column that `by` names.
-
-    Raises:
-        UsageError: There is no such column, or it is the target.
-    """
+    """Find the column that `by` names."""
     known = ", ".join(str(c.name) for c in schema.features)
     for column in schema.columns:
         if column.name != by and str(column.name) != str(by):
@@ -155,11 +148,7 @@ def column_of(schema: Schema, by: Hashable) -> Column:
 def groups_by(
     train: Table, holdout: Table, by: Hashable, data: UtilityData
 ) -> dict[str, np.ndarray]:
-    """Mark the test rows of each value of a column; numbers are binned at the quartiles of train.
-
-    Returns:
-        Masks by name of the group, each bool of shape (test rows,).
-    """
+    """Mark test rows of each value of a column; numbers are binned at the quartiles of train."""
     column = column_of(train.schema, by)
     series = holdout.frame[column.name]
     if column.kind in LEVELS:

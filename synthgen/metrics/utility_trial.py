@@ -168,11 +168,7 @@ class Trial:
 
     @cached_property
     def _precision(self) -> dict[str, tuple[float, np.ndarray, np.ndarray]]:
-        """Average precision for each training set, in three forms.
-
-        They are the value on the test rows, the values on bootstrap samples of these rows, and the
-        values on the test rows of classifiers trained on half-samples.
-        """
+        """Average precision for each training set, in three forms."""
         y = self.data.y_test
         ones = np.ones((1, len(y)), dtype=np.float32)
         return {

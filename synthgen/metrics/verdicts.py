@@ -66,10 +66,7 @@ class Verdict:
 
 
 def unless(verdict: Verdict, reason: str) -> Verdict:
-    """Turn a verdict into an undecided one if there is a reason why its scores are invalid.
-
-    A failure remains a failure.
-    """
+    """Turn a verdict into an undecided one if there is a reason why its scores are invalid."""
     if not reason:
         return verdict
     outcome = "fails" if verdict.outcome == "fails" else "undecided"
@@ -104,12 +101,7 @@ def _worst(tests: Sequence[_Tested]) -> _Tested:
 
 
 def of_fidelity(part: Part, label: str) -> Verdict:
-    """Decide on fidelity from the battery of detectors; the worst group decides.
-
-    Args:
-        part: The scores of fidelity.
-        label: The rare class, which must be among the tested groups.
-    """
+    """Decide on fidelity from the battery of detectors; the worst group decides."""
     tests = [s for s in part.scores if s.name == BATTERY and s.value == s.value]
     if not any(score.group == label for score in tests):
         why = f"Too few rows of {label} to compare: give more real and synthetic ones, or another "
@@ -160,17 +152,7 @@ def _told_apart(score: Score) -> _Tested:
 
 
 def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
-    """Decide whether synthetic rows can replace the real rows of the class.
-
-    The classifier with the worst outcome decides.
-
-    Args:
-        part: The scores of utility.
-        label: The class.
-        tested: Number of test rows of the class.
-        held_out: Whether a holdout was given that the synthesizer has not seen; otherwise utility
-            cannot pass.
-    """
+    """Decide whether synthetic rows can replace the real rows of the class."""
     name = "utility.replace.ap_ratio"
     ratios = [s for s in part.scores if s.name == name]
     usable = [s for s in ratios if s.interval is not None]
@@ -205,10 +187,7 @@ def of_utility(part: Part, label: str, tested: int, held_out: bool) -> Verdict:
 
 
 def _is_untold(ratio: Score, tested: int) -> bool:
-    """Whether the interval is so wide, and contains what a pass needs, that its bounds say nothing.
-
-    With fewer than `FEW` test rows, it need not contain that.
-    """
+    """Whether the interval is so wide, and contains what a pass needs, that it says nothing."""
     low, high = ratio.interval or (0.0, 1.0)
     return high - low > READABLE and (tested < FEW or low < KEEPS <= high)
 
@@ -245,14 +224,7 @@ def _kept(ratio: Score, tested: int, held_out: bool) -> _Tested:
 
 
 def of_privacy(part: Part, held_out: bool) -> Verdict:
-    """Decide whether synthetic rows reveal training rows, by attacks and copies.
-
-    The test with the worst outcome decides.
-
-    Args:
-        part: The scores of privacy.
-        held_out: Whether a holdout was given; otherwise privacy cannot pass.
-    """
+    """Decide whether synthetic rows reveal training rows, by attacks and copies."""
     tests = [s for s in part.scores if s.name in PRIVACY_TESTS]
     known = {EXCESS: partial(_attacked, held_out=held_out), RECOGNISED: _recognised}
     tested = [known.get(s.name, _near)(s) for s in tests]
@@ -299,17 +271,7 @@ def _attacked(excess: Score, held_out: bool) -> _Tested:
 
 
 def of_recognised(share: float, interval: tuple[float, float], null: float) -> Outcome:
-    """Decide on the share of training rows that an attack recognises at 10 % false alarms.
-
-    Args:
-        share: The share of the attack that recognises most, from 0 to 1.
-        interval: Its 95 % interval.
-        null: The same share if nothing leaks, as with fresh real rows.
-
-    Example:
-        >>> of_recognised(0.23, (0.16, 0.28), 0.13), of_recognised(0.12, (0.09, 0.15), 0.12)
-        ('fails', 'passes')
-    """
+    """Decide on the share of training rows that an attack recognises at 10 % false alarms."""
     low, high = interval
     if low > max(FOUND, null):
         return "fails"

@@ -26,23 +26,10 @@ class Calibrator(BaseEstimator):
     Attributes:
         curve_: Intercept and slope of Platt's curve on the log odds of the score, shape (2,).
         steps_: The isotonic regression; None below 1,000 rows of the class.
-
-    Example:
-        >>> score = np.linspace(0.01, 0.99, 200)
-        >>> is_rare = np.random.default_rng(0).random(200) < score**2
-        >>> p = Calibrator().fit(is_rare, score).probability(np.array([0.1, 0.5, 0.9]))
-        >>> p.round(2).tolist()
-        [0.04, 0.24, 0.69]
     """
 
     def fit(self, is_rare: np.ndarray, score: np.ndarray, weight: Any = None) -> Self:
-        """Fit to rows that the scoring model was not trained on.
-
-        Args:
-            is_rare: Whether a row is of the class, bool of shape (rows,); both values must occur.
-            score: Scores between 0 and 1, shape (rows,).
-            weight: Sample weights, shape (rows,); None: all 1.
-        """
+        """Fit to rows that the scoring model was not trained on."""
         weight = np.ones(len(score)) if weight is None else np.asarray(weight, dtype=float)
         self.curve_ = _platt(is_rare, _log_odds(score), weight)
         self.steps_ = None

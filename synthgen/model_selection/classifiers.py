@@ -65,15 +65,7 @@ LEAST = 1e-6  # smallest distance of a probability from 0 and from 1
 
 
 def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of evaluation classifiers, and drop repeated ones.
-
-    Raises:
-        UsageError: A name is unknown (E294), or its package is not installed (E295).
-
-    Example:
-        >>> check_judges(["forest", "forest"])
-        ('forest',)
-    """
+    """Check the names of evaluation classifiers, and drop repeated ones."""
     if isinstance(judges, str) or not judges:
         raise UsageError(294, f"judges is {judges!r}: give a list of {', '.join(SETTINGS)}")
     for name in judges:
@@ -92,21 +84,12 @@ def check_judges(judges: Sequence[str]) -> tuple[str, ...]:
 
 
 def settings_for(judge: str, rows: int) -> dict[str, Any]:
-    """Settings of the classifier that depend on the number of rows; they replace the default ones.
-
-    Example:
-        >>> settings_for("boosting", 200), settings_for("boosting", 10_000)
-        ({'learning_rate': 0.2, 'max_iter': 50}, {})
-    """
+    """Settings that depend on the number of rows; they replace the default ones."""
     return dict(FOR_SMALL) if judge == "boosting" and rows <= SMALL_TABLE else {}
 
 
 def described(judge: str, settings: dict[str, Any] | None = None) -> str:
     """Describe a classifier and its settings in words.
-
-    Args:
-        judge: Name of the classifier, one of `SETTINGS`.
-        settings: Settings that replace the default ones. None: the default settings.
 
     Example:
         >>> described("logistic", {"C": 0.1})
@@ -134,19 +117,7 @@ def learn(
     seed: int,
     settings: dict[str, Any] | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Train a classifier.
-
-    Args:
-        judge: Name of the classifier, one of `SETTINGS`.
-        matrix: The fitted matrix that `cells` come from.
-        cells: Shape (rows, columns), see `Matrix.cells`.
-        y: Whether a row is of the class, bool of shape (rows,).
-        seed: Seed of the classifier.
-        settings: Settings that replace the default ones of `SETTINGS`.
-
-    Returns:
-        A function from cells to the probabilities of the class, shape (rows,).
-    """
+    """Train a classifier."""
     if y.all() or not y.any():
         share = float(y.mean())
         return lambda other: np.full(len(other), share)
@@ -162,10 +133,7 @@ def learn(
 def _classifier(
     judge: str, matrix: Matrix, rows: int, seed: int, settings: dict[str, Any]
 ) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
-    """Make an unfitted classifier for this number of rows, and the function that makes its input.
-
-    The function converts cells of `matrix` to the numbers that the classifier needs.
-    """
+    """An unfitted classifier for so many rows, and the function that makes its input."""
     if judge == "boosting":
         # With the usual 20 rows per leaf, a table of 30 rows could not be split at all.
         model: Any = HistGradientBoostingClassifier(**settings)
@@ -220,36 +188,14 @@ def out_of_fold(
 
 
 def natural_shares(p: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Correct probabilities for class shares that were changed in training (Saerens et al. 2002).
-
-    Args:
-        p: Probabilities of a model that was trained with other shares, shape (rows, classes).
-        shift: Share of each class in training over its natural share, shape (classes,).
-
-    Returns:
-        Shape (rows, classes); each row sums to 1.
-
-    Example:
-        >>> natural_shares(np.array([[0.5, 0.5]]), np.array([0.5 / 0.9, 0.5 / 0.1])).round(3)
-        array([[0.9, 0.1]])
-    """
+    """Correct probabilities for shares changed in training (Saerens et al. 2002)."""
     out = p / shift
     total = out.sum(axis=1, keepdims=True)
     return np.divide(out, total, out=np.full_like(out, 1 / len(shift)), where=total > 0)
 
 
 def moved(p: np.ndarray, seen: float, natural: float) -> np.ndarray:
-    """`natural_shares` for two classes.
-
-    Args:
-        p: Probability of the class, shape (rows,).
-        seen: Share of the class in training, between 0 and 1.
-        natural: Its natural share, between 0 and 1.
-
-    Example:
-        >>> moved(np.array([0.5]), 0.5, 0.1).round(3).tolist()
-        [0.1]
-    """
+    """`natural_shares` for two classes."""
     p = np.clip(p, LEAST, 1 - LEAST)
     seen, natural = (min(max(share, LEAST), 1 - LEAST) for share in (seen, natural))
     shift = np.array([(1 - seen) / (1 - natural), seen / natural])
@@ -259,14 +205,7 @@ def moved(p: np.ndarray, seen: float, natural: float) -> np.ndarray:
 def boosting(
     rows: int, is_level: Sequence[bool] | np.ndarray, settings: dict[str, Any]
 ) -> HistGradientBoostingClassifier:
-    """Make unfitted histogram boosting for the output of `Matrix.transform`.
-
-    Args:
-        rows: Number of training rows.
-        is_level: Which columns hold categories, shape (columns,).
-        settings: Parameters of scikit-learn's class: `AUDIT`, `VALIDATION` or one of
-            ``ESTIMATORS["hgb"]``.
-    """
+    """Make unfitted histogram boosting for the output of `Matrix.transform`."""
     levels = np.asarray(is_level, dtype=bool)
     return HistGradientBoostingClassifier(**settings).set_params(
         early_stopping=False,

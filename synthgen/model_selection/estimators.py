@@ -52,20 +52,7 @@ class Estimator:
         *,
         what: str = "estimator",
     ) -> Estimator:
-        """Make an estimator from its name, an import path, or an unfitted classifier.
-
-        Args:
-            given: A name of `known`, ``package.module:Class``, or a classifier.
-            known: Estimators by name. None: `ESTIMATORS`, which are "hgb", "rf" and "lr".
-            what: What errors call it, such as "member".
-
-        Raises:
-            UsageError: There is no such classifier, or it gives no probabilities.
-
-        Example:
-            >>> Estimator.of("rf").name, Estimator.of("sklearn.naive_bayes:GaussianNB").model
-            ('rf', GaussianNB())
-        """
+        """Make an estimator from its name, an import path, or an unfitted classifier."""
         known = ESTIMATORS if known is None else known
         if isinstance(given, Estimator):
             return given
@@ -89,22 +76,7 @@ class Estimator:
         setting: int = 0,
         weight: np.ndarray | None = None,
     ) -> Any:
-        """Fit a copy of the model with one of its settings.
-
-        Args:
-            X: Output of `Matrix.transform`, shape (rows, columns).
-            is_level: Which columns hold levels, shape (columns,).
-            y: Classes, shape (rows,).
-            seed: Seed of the classifier.
-            setting: Position in `settings`.
-            weight: Weight of each row, shape (rows,). None: no weights.
-
-        Returns:
-            The fitted model.
-
-        Raises:
-            NotApplicable: Weights are given, and the model does not support them.
-        """
+        """Fit a copy of the model with one of its settings."""
         model: Any = clone(self.model)
         model.set_params(**self.settings[setting])
         inner = wrapped(model)
@@ -195,19 +167,7 @@ ESTIMATORS = {
 
 
 def named(given: Any, what: str, known: list[str]) -> tuple[str, Any]:
-    """Find the name and the object for an import path, a class or an object.
-
-    Args:
-        given: An import path (``package.module:Name``), a class or an object.
-        what: What errors call it, such as "strategy".
-        known: Known names, which errors suggest.
-
-    Returns:
-        The name and the object; a class is called without arguments.
-
-    Raises:
-        UsageError: The text is not an import path, or the import fails.
-    """
+    """Find the name and the object for an import path, a class or an object."""
     found = given
     if isinstance(given, str):
         module, _, name = given.partition(":")

@@ -10,20 +10,7 @@ CONFIDENCE = 0.95
 
 
 def wilson(share: float, rows: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Compute the Wilson interval of a share (Wilson 1927), which has a width even at 0 and 1.
-
-    Args:
-        share: Between 0 and 1.
-        rows: Number of rows; it may be a fraction, such as an effective sample size.
-        confidence: Probability that the interval contains the true share.
-
-    Returns:
-        Lower and upper end of the interval; `share` lies between them.
-
-    Example:
-        >>> [round(end, 3) for end in wilson(0, 10)]
-        [0.0, 0.278]
-    """
+    """Compute the Wilson interval of a share (Wilson 1927), which has a width even at 0 and 1."""
     z = float(ndtri((1 + confidence) / 2))
     middle = share + z * z / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)

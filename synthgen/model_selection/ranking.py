@@ -18,13 +18,6 @@ class Steps:
     Attributes:
         hits: Weight of the rows of the class at each step, shape (..., steps).
         alarms: Weight of the other rows at each step, shape (..., steps).
-
-    Example:
-        >>> found = Steps(np.array([1, 1, 0.0]), np.array([0, 1, 2.0]))
-        >>> round(float(found.average_precision()), 3), round(float(found.roc_auc()), 3)
-        (0.833, 0.917)
-        >>> float(found.alarms_per_hit()), float(found.recall_at(0.6))
-        (0.0, 1.0)
     """
 
     hits: np.ndarray
@@ -66,12 +59,6 @@ class Ranked:
         y: Whether a row is of the class, sorted by score, bool of shape (rows,).
         order: The sorted rows, highest score first, shape (rows,).
         starts: Where each distinct score begins in `order`, shape (steps,).
-
-    Example:
-        >>> y, p = np.array([False, True, True]), np.array([0.2, 0.2, 0.9])
-        >>> rows = Ranked.of(y, p)
-        >>> rows.steps(np.array([[1, 1, 1], [2, 1, 1]])).average_precision().round(3).tolist()
-        [0.833, 0.75]
     """
 
     y: np.ndarray
@@ -80,12 +67,7 @@ class Ranked:
 
     @classmethod
     def of(cls, y: np.ndarray, scores: np.ndarray) -> Ranked:
-        """Sort rows by score.
-
-        Args:
-            y: Whether a row is of the class, bool of shape (rows,).
-            scores: Shape (rows,).
-        """
+        """Sort rows by score."""
         order = np.argsort(-scores, kind="stable")
         starts = np.flatnonzero(np.diff(-scores[order], prepend=-np.inf))
         return cls(y[order], order, starts)
@@ -106,19 +88,7 @@ def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
 
 
 def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the slope of the logistic regression of `y` on `score`, for each row of `weights`.
-
-    Each slope is found by two Newton steps from the fit with equal weights. A weak L2 penalty keeps
-    it finite if the score separates the classes.
-
-    Args:
-        y: Whether a row is of the class, bool of shape (rows,).
-        score: Log odds, shape (rows,).
-        weights: Weights of shape (weightings, rows).
-
-    Returns:
-        Slopes of shape (weightings,).
-    """
+    """Compute the slope of the logistic regression of `y` on `score`, for each row of `weights`."""
     fit = LogisticRegression(C=100.0, solver="newton-cholesky").fit(score[:, None], y)
     a = np.full(len(weights), float(fit.intercept_[0]))
     b = np.full(len(weights), float(fit.coef_[0, 0]))

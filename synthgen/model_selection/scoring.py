@@ -79,22 +79,7 @@ def score(
     cost: tuple[float, float] | None,
     weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Compute all metrics on one test part.
-
-    Args:
-        is_rare: Whether a row is of the rare class, bool of shape (rows,); both must occur.
-        p: Probability of the rare class, shape (rows,).
-        thresholds: For each metric of `DECIDED`, the probability from which a row is predicted as
-            rare.
-        cost: Cost of a missed rare row, and of a false alarm. None: "cost" is not computed.
-        weight: Weight of each row, shape (rows,). None: all rows have the same weight.
-
-    Example:
-        >>> found = score(np.array([False, False, True]), np.array([0.1, 0.6, 0.8]),
-        ...               {"f1": 0.5, "balanced_accuracy": 0.7, "cost": 0.5}, (500.0, 3.0))
-        >>> found["average_precision"], round(found["f1"], 2), found["cost"]
-        (1.0, 0.67, 1000.0)
-    """
+    """Compute all metrics on one test part."""
     found = {name: rank(is_rare, p, name, weight) for name in RANKED}
     totals = counts_at(is_rare, p, -math.inf, weight)
     for name in DECIDED:
@@ -105,13 +90,7 @@ def score(
 
 
 def rank(is_rare: np.ndarray, p: np.ndarray, name: str, weight: np.ndarray | None = None) -> float:
-    """Compute one metric of `RANKED`, which needs no threshold.
-
-    Args:
-        is_rare, p: See `score`.
-        name: The metric.
-        weight: Weight of each row, shape (rows,). None: all rows have the same weight.
-    """
+    """Compute one metric of `RANKED`, which needs no threshold."""
     if name == "average_precision":
         return float(average_precision_score(is_rare, p, sample_weight=weight))
     if name == "roc_auc":
@@ -134,22 +113,7 @@ def best_threshold(
     cost: tuple[float, float] | None = None,
     weight: np.ndarray | None = None,
 ) -> float:
-    """Find the threshold on the probability that is best for a metric of `DECIDED`.
-
-    Args:
-        is_rare, p: Class and probability of rows that the model was not trained on, shape (rows,).
-        name: The metric.
-        cost, weight: See `score`.
-
-    Returns:
-        The midpoint between two occurring probabilities, or a value above the highest one if it is
-        best to predict no row as rare.
-
-    Example:
-        >>> best_threshold(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.6]),
-        ...                "f1")
-        0.30000000000000004
-    """
+    """Find the threshold on the probability that is best for a metric of `DECIDED`."""
     each = np.ones(len(p)) if weight is None else weight
     return float(best_thresholds(is_rare, p, each[None], name, cost)[0])
 
@@ -161,15 +125,7 @@ def best_thresholds(
     name: str = "f1",
     cost: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """Find the `best_threshold` for each of several weightings of the rows.
-
-    Args:
-        is_rare, p, name, cost: See `best_threshold`.
-        weights: Weights of shape (weightings, rows).
-
-    Returns:
-        Thresholds of shape (weightings,).
-    """
+    """Find the `best_threshold` for each of several weightings of the rows."""
     order = np.argsort(-p, kind="stable")
     ranked, rare = p[order], is_rare[order]
     ends = np.flatnonzero(np.diff(ranked, append=-np.inf))  # tied rows get the same decision
@@ -198,14 +154,7 @@ def decided(
     totals: tuple[float, float],
     cost: tuple[float, float] | None,
 ) -> Any:
-    """Compute a metric of `DECIDED` from numbers of hits and false alarms, floats or arrays.
-
-    Args:
-        name: The metric.
-        hits, alarms: Numbers of rare rows, and of other rows, that are predicted as rare.
-        totals: Number of all rare rows, and of all other rows.
-        cost: See `score`.
-    """
+    """Compute a metric of `DECIDED` from numbers of hits and false alarms, floats or arrays."""
     rare, others = totals
     if name == "f1":
         return 2 * hits / (hits + alarms + rare)
@@ -221,16 +170,7 @@ def curves(
     cost: tuple[float, float] | None,
     weight: np.ndarray | None = None,
 ) -> dict[str, list[Any]]:
-    """Compute the curves of one test part, at fixed points.
-
-    Args:
-        is_rare, p, cost, weight: See `score`.
-
-    Returns:
-        "precision" at each of `RECALLS`; "calibration": for each bin between two of `CALIBRATION`,
-        the number of rows, the sum of their probabilities and the number of rare rows; and, if
-        costs are given, "cost" at each of `THRESHOLDS`.
-    """
+    """Compute the curves of one test part, at fixed points."""
     # Sorted by decreasing recall.
     precision, recall, _ = precision_recall_curve(is_rare, p, sample_weight=weight)
     best = np.maximum.accumulate(precision)  # best precision at this recall or a higher one
@@ -261,24 +201,7 @@ def alarm_threshold(
     cost: tuple[float, float] | None,
     false_alarms: float | None,
 ) -> float:
-    """Choose the probability from which a row gets an alarm.
-
-    Args:
-        is_rare: Whether a row is of the class, bool of shape (rows,).
-        p: Probability of the class for rows that the model was not trained on, shape (rows,).
-        weight: Sample weights, shape (rows,).
-        cost: Cost of a missed row of the class, and of a false alarm; the threshold has the lowest
-            total cost. None: it has the best F1.
-        false_alarms: Largest allowed share of the other rows with an alarm; then `cost` is ignored.
-
-    Example:
-        >>> is_rare = np.array([False, False, False, True])
-        >>> p = np.array([0.1, 0.2, 0.6, 0.5])
-        >>> alarm_threshold(is_rare, p, np.ones(4), None, None)
-        0.35
-        >>> round(alarm_threshold(is_rare, p, np.ones(4), None, 0.1), 6)
-        0.6
-    """
+    """Choose the probability from which a row gets an alarm."""
     if false_alarms is None:
         name = "f1" if cost is None else "cost"
         return min(1.0, float(best_thresholds(is_rare, p, weight[None], name, cost)[0]))

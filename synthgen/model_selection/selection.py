@@ -68,18 +68,6 @@ def corrected(differences: np.ndarray, ratio: float) -> tuple[np.ndarray, np.nda
     The variance of the mean of J splits is s²(1/J + n_test/n_train); the second term accounts for
     the rows that training parts share. If all differences are equal and not 0, the error is that of
     one more split with difference 0, since it would otherwise be 0.
-
-    Args:
-        differences: Shape (candidates, splits), at least 2 splits.
-        ratio: n_test / n_train of a split.
-
-    Returns:
-        Two arrays of shape (candidates,).
-
-    Example:
-        >>> mean, error = corrected(np.array([[0.01, 0.03], [0.0, 0.0], [0.02, 0.02]]), 0.25)
-        >>> mean.round(3).tolist(), error.round(4).tolist()
-        ([0.02, 0.0, 0.02], [0.0122, 0.0, 0.01])
     """
     differences = np.atleast_2d(differences)
     splits = differences.shape[1]
@@ -105,23 +93,6 @@ def compare_to(
     The intervals come from the largest |t| of the candidates, under a multivariate t distribution
     with J − 1 degrees of freedom. Its correlation is that of the differences, shrunk towards 0,
     because few splits overestimate it. It is simulated with the same draws each time.
-
-    Args:
-        scores: Shape (candidates, splits); higher is better.
-        reference: Shape (splits,), the same splits.
-        ratio: n_test / n_train of a split.
-        confidence: Probability that all intervals hold together.
-        bounds: The worst and the best possible score, which limit the intervals.
-
-    Returns:
-        One `Difference` for each candidate.
-
-    Example:
-        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])
-        >>> better = nothing + [0.04, 0.06, 0.05, 0.05, 0.04, 0.06]
-        >>> (found,) = compare_to(better[None], nothing, ratio=0.25)
-        >>> round(found.mean, 3), [round(bound, 3) for bound in found.interval]
-        (0.05, [0.035, 0.065])
     """
     differences = np.atleast_2d(scores) - reference
     mean, error = corrected(differences, ratio)
@@ -142,12 +113,7 @@ def _most(room: np.ndarray, ratio: float, most: float) -> float:
 
 
 def critical_value(differences: np.ndarray, confidence: float = CONFIDENCE) -> float:
-    """Compute the half-width of simultaneous intervals, in units of the corrected error.
-
-    Args:
-        differences: Shape (candidates, splits).
-        confidence: Probability that all intervals hold together.
-    """
+    """Compute the half-width of simultaneous intervals, in units of the corrected error."""
     splits = differences.shape[1]
     free = splits - 1
     moving = differences[np.ptp(differences, axis=1) > 1e-12]
@@ -181,25 +147,7 @@ def _normal(rows: int, columns: int) -> np.ndarray:
 
 
 def choose(scores: np.ndarray, *, ratio: float, order: Sequence[int] | None = None) -> int:
-    """Choose the simplest candidate within one error of the best (Breiman et al. 1984).
-
-    The error is the corrected error of the *difference* to the best. Since splits are paired, it is
-    much smaller than the error of a score.
-
-    Args:
-        scores: Shape (candidates, splits); higher is better.
-        ratio: n_test / n_train of a split.
-        order: Rank of each candidate by simplicity, the simplest first. None: the order of
-            `scores`.
-
-    Returns:
-        Position of the chosen candidate.
-
-    Example:
-        >>> scores = np.array([[0.50, 0.52, 0.49], [0.51, 0.51, 0.50], [0.60, 0.62, 0.58]])
-        >>> choose(scores[:2], ratio=0.5), choose(scores, ratio=0.5)
-        (0, 2)
-    """
+    """Choose the simplest candidate within one error of the best (Breiman et al. 1984)."""
     means = scores.mean(axis=1)
     best = int(np.argmax(means))
     behind, error = corrected(scores[best] - scores, ratio)
@@ -222,29 +170,6 @@ def verdict(
 
     `HELPS`: the lower bound of a candidate is above 0. `NO_GAIN`: the upper bounds of all are below
     the margin. Otherwise `UNCLEAR`.
-
-    Args:
-        scores: Shape (candidates, splits); higher is better.
-        reference: Shape (splits,), the same splits.
-        ratio: n_test / n_train of a split.
-        margin: Gains below this are too small to matter.
-        confidence: Probability that all intervals hold together.
-        bounds: The worst and the best possible score.
-        order: Rank of each candidate by simplicity, the simplest first. None: the order of
-            `scores`.
-
-    Returns:
-        The conclusion, and the difference of each candidate to the reference.
-
-    Raises:
-        UsageError: There are fewer than 2 splits.
-
-    Example:
-        >>> nothing = np.array([0.50, 0.52, 0.49, 0.51, 0.50, 0.52])
-        >>> worse = nothing - [0.04, 0.06, 0.05, 0.05, 0.04, 0.06]
-        >>> found, _ = verdict(worse[None], nothing, ratio=0.25)
-        >>> found.outcome
-        'no worthwhile gain'
     """
     scores = np.atleast_2d(scores)
     if not len(scores):

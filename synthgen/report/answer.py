@@ -20,13 +20,6 @@ class Recommendation:
         certainty: The evidence for it, in a sentence or two.
         command: A shell command or a line of Python to run; "" if there is nothing to run. Names in
             capitals (DATA, SYNTHETIC, MODEL, OUT) stand for files.
-
-    Example:
-        >>> advice = Recommendation("use auto", "Use auto.", "It helps.", "synthgen auto DATA")
-        >>> advice.about(DATA="my table.csv").command
-        "synthgen auto 'my table.csv'"
-        >>> advice.lines()
-        ['Use auto.', 'How sure: It helps.', 'Run: synthgen auto DATA']
     """
 
     action: str
@@ -62,10 +55,5 @@ class Card:
     tone: Tone = "quiet"
 
     def line(self) -> str:
-        """The finding as one line of text.
-
-        Example:
-            >>> Card("Privacy", "passes", "No attack finds training rows.").line()
-            'Privacy: passes. No attack finds training rows.'
-        """
+        """The finding as one line of text."""
         return f"{self.title}: {self.outcome}. {self.text}".strip()

@@ -36,21 +36,7 @@ class Picture:
 def render_cards(
     advice: Recommendation, cards: Sequence[Card], picture: Picture | None = None
 ) -> str:
-    """HTML for ``_repr_html_``, with every text escaped.
-
-    It is a ``<div>`` that needs no network and does not change the style of the notebook.
-
-    Args:
-        advice: The recommendation.
-        cards: The findings behind it.
-        picture: The main figure, if there is one.
-
-    Example:
-        >>> advice = Recommendation("collect", "Collect <rare> rows.", "There are 6.")
-        >>> text = render_cards(advice, [Card("Columns", "1 warning", "Look at 'age'.")])
-        >>> "Collect &lt;rare&gt; rows." in text, "<script" in text
-        (True, False)
-    """
+    """HTML for ``_repr_html_``, with every text escaped."""
     svg = None
     if picture is not None:
         # Several results can stand in one notebook, and the ids of a document must differ.

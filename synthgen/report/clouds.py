@@ -28,13 +28,7 @@ COLOURS = (REAL, MADE, THIRD)
 
 
 def clouds(train: Table, frames: Sequence[pd.DataFrame], figures: Figures) -> list[dict[str, str]]:
-    """Figures that compare two or three sets of rows; each has an SVG, a title and a caption.
-
-    Args:
-        train: The training rows, which determine the axes.
-        frames: Rows of one class: real, synthetic and, if there are any, held-out rows.
-        figures: Draws the SVG.
-    """
+    """Figures that compare two or three sets of rows; each has an SVG, a title and a caption."""
     matrix = Matrix.fitted_on(train, with_target=False)
     rng = np.random.default_rng(0)
     sides = [matrix.cells(frame.iloc[_some(rng, len(frame), ROWS)]) for frame in frames]
@@ -117,10 +111,7 @@ def _signed(value: float) -> str:
 def _pairs_that_matter(
     matrix: Matrix, sides: Sequence[np.ndarray]
 ) -> list[tuple[int, int, float, float]]:
-    """The pairs of number columns to draw, each with its correlation in real and in new rows.
-
-    Half of them correlate most in real rows; the others differ most between real and new rows.
-    """
+    """The pairs of number columns to draw, each with its correlation in real and in new rows."""
     numbers = [j for j, c in enumerate(matrix.columns) if c.kind in NUMBERS]
     numbers = [j for j in numbers if _is_spread(sides[0][:, j])][:MOST_COLUMNS]
     known = []

@@ -36,11 +36,7 @@ _CSS = {
 
 
 class Figures:
-    """Draws SVG figures that inherit the page's fonts and colours and have unique ids.
-
-    Args:
-        prefix: Prefix of every id.
-    """
+    """Draws SVG figures that inherit the page's fonts and colours and have unique ids."""
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
@@ -102,10 +98,7 @@ def _inline(svg: str, prefix: str, title: str) -> str:
 
 
 def draw_column(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """Draw the shares of a column's values in two or three sets of rows; the first set is real.
-
-    The sets are drawn in the colours `REAL`, `MADE`, `THIRD`; the third only as an outline.
-    """
+    """Draw the shares of a column's values in two or three sets of rows; the first set is real."""
     draw = _draw_levels if column.kind in LEVELS else _draw_numbers
     draw(axes, column, sides)
 
@@ -139,10 +132,7 @@ def _draw_levels(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None
 
 
 def _draw_numbers(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """Draw shares in common bins; the outer bins include all values beyond them.
-
-    A separate bar at the right shows the missing cells.
-    """
+    """Draw shares in common bins; the outer bins include all values beyond them."""
     cells = [column.numbers(series) for series in sides]
     edges = _edges(column, [values[~gone] for values, gone in cells])
     bins = len(edges) - 1
@@ -193,19 +183,7 @@ def _edges(column: Column, sides: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def value_text(column: Column, value: float, *, last: bool = False) -> str:
-    """A value of a column for an axis; four digits get no comma, because they may be a year.
-
-    Args:
-        column: A column of numbers or dates.
-        value: A value as from `Column.numbers`.
-        last: Whether the value is the upper edge of the last bin, which is rounded down.
-
-    Example:
-        >>> import numpy as np
-        >>> year = Column("year", "integer", np.dtype("int64"))
-        >>> value_text(year, 1994.5), value_text(year, 12345.0)
-        ('1995', '12,345')
-    """
+    """A value of a column for an axis; four digits get no comma, because they may be a year."""
     if column.kind == "datetime":
         # A float cannot hold the largest tick, and the smallest tick stands for a missing date.
         stamp = column.restore(np.array([int(np.clip(value, -9.2e18, 9.2e18))]))

@@ -28,28 +28,7 @@ _GATE = re.compile(
 
 
 def gate(report: Mapping[str, Any], expression: str) -> bool:
-    """Whether a report satisfies a condition.
-
-    Args:
-        report: The JSON form of a report; the names within are joined by dots.
-        expression: A name, one of ``>= <= > < == !=``, and a number.
-
-    Returns:
-        The result of the comparison. It is False for any sign if the number was not measured: the
-        report has null or NaN for the name, or has the name before an @ but not the group after it.
-
-    Raises:
-        UsageError: The condition cannot be read (E291), or names no number of the report (E292).
-
-    Example:
-        >>> report = {"minority": {"rows": 151}, "model": None}
-        >>> gate(report, "minority.rows>=50"), gate(report, "model.average_precision.low > 0.5")
-        (True, False)
-        >>> gate(report, "minority.row>=50")
-        Traceback (most recent call last):
-        synthgen.errors.UsageError: gate 'minority.row>=50': there is no number 'minority.row' here;
-        close to it: minority.rows [E292]
-    """
+    """Whether a report satisfies a condition."""
     found = _parsed(expression)
     name = found["name"]
     numbers = numbers_by_name(report)
@@ -67,20 +46,7 @@ def gate(report: Mapping[str, Any], expression: str) -> bool:
 def check_gates(
     expressions: Iterable[str], known: Collection[str] | None = None, listed: str = ""
 ) -> None:
-    """Check the conditions of gates before the work begins.
-
-    Raises:
-        UsageError: A condition cannot be read (E291), or its name before an @ is not in `known`
-            (E292; `listed` says where to find these names).
-
-    Example:
-        >>> check_gates(["minority.rows>=50"])
-        >>> check_gates(["privacy.copies@all<=0.01"], ["privacy.copies"])
-        >>> check_gates(["copies<=0.01"], ["privacy.copies"], "listed by --json")
-        Traceback (most recent call last):
-        synthgen.errors.UsageError: gate 'copies<=0.01': there is no number 'copies' here; close to
-        it: privacy.copies; all are listed by --json [E292]
-    """
+    """Check the conditions of gates before the work begins."""
     for expression in expressions:
         name = _parsed(expression)["name"].partition("@")[0]
         if known is not None and name not in known:
@@ -111,16 +77,7 @@ def _parsed(expression: str) -> re.Match[str]:
 def value_of(
     report: Mapping[str, Any], expression: str, unknown: Callable[[str], str] | None = None
 ) -> str:
-    """The number to which a condition of `gate` refers, as text.
-
-    If there is none, it is the result of `unknown` for the name, or "unknown".
-
-    Example:
-        >>> value_of({"minority": {"rows": 30}}, "minority.rows>=50")
-        '30'
-        >>> value_of({"model": None}, "model>=1", lambda name: f"unknown: no {name}")
-        'unknown: no model'
-    """
+    """The number to which a condition of `gate` refers, as text."""
     name = _parsed(expression)["name"]
     value = numbers_by_name(report).get(name)
     if value is None:

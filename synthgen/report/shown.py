@@ -24,17 +24,6 @@ class Shown(ABC):
     """The base of `Audit`, `Augmented`, `Comparison`, `PrivacyAudit`, `Quality`, `Report`, `Sweep`.
 
     Every form of a result begins with its recommendation.
-
-    Example:
-        >>> from synthgen import audit
-        >>> frame = pd.DataFrame({"dose": range(200), "ill": [0] * 180 + [1] * 20})
-        >>> found = audit(frame, target="ill")
-        >>> len(repr(found).splitlines()) <= 12, "<svg" in found._repr_html_()
-        (True, True)
-        >>> found.recommendation.action, len(found.cards)
-        ('mend', 3)
-        >>> len(found.to_frame()) == len(found.to_json()["findings"])
-        True
     """
 
     if TYPE_CHECKING:  # a field of some results, and a property of others
@@ -56,11 +45,7 @@ class Shown(ABC):
         write_text(path, self._page())
 
     def _repr_html_(self) -> str:
-        """The recommendation, the findings and the main figure, for a notebook.
-
-        Returns:
-            One HTML element that needs no network and no script.
-        """
+        """The recommendation, the findings and the main figure, for a notebook."""
         from synthgen.report.card import render_cards
 
         return render_cards(self.recommendation, self.cards, self._picture())
@@ -104,12 +89,7 @@ class Shown(ABC):
 
 
 def repr_lines(advice: Recommendation, below: Sequence[str]) -> str:
-    """A `repr` of at most 12 lines: the recommendation, then the lines `below`.
-
-    Args:
-        advice: The recommendation.
-        below: At most 5 lines; a line that is too long is shortened.
-    """
+    """A `repr` of at most 12 lines: the recommendation, then the lines `below`."""
     first = [
         line
         for text, most in zip(advice.lines(), ADVICE_LINES, strict=False)

@@ -41,12 +41,7 @@ def figure(value: float | None) -> str:
 
 
 def named(text: object) -> Markup:
-    """The text, escaped, with names between backticks as code.
-
-    Example:
-        >>> str(named("`a<b` equals `due`"))
-        '<code>a&lt;b</code> equals <code>due</code>'
-    """
+    """The text, escaped, with names between backticks as code."""
     return Markup(_NAMED.sub(r"<code>\1</code>", str(escape(text))))
 
 

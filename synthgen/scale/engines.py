@@ -36,28 +36,7 @@ JAVA = 17  # the oldest that Spark 4 runs on
 def on_engine(
     engine: str | None, work: Work, numbers: Sequence[int], n_jobs: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Call `work` for each number, and yield the results in the order of completion.
-
-    Args:
-        engine: "ray", "spark" or "dask" on this machine, or followed by ``=`` and the address of a
-            cluster. None: joblib.
-        work: A function of one number that can be pickled and returns a dict of JSON values.
-        numbers: The numbers to call it with.
-        n_jobs: Number of processes; -1 means one per core. None: 1 without an engine, -1 with one.
-            Ignored for a cluster.
-
-    Yields:
-        The result of each call.
-
-    Raises:
-        UsageError: The engine is unknown (E218) or not installed (E298), or Spark finds no Java
-            (E299).
-        SynthgenError: An error that `work` raised.
-
-    Example:
-        >>> list(on_engine(None, lambda n: {"n": n}, [1, 2]))
-        [{'n': 1}, {'n': 2}]
-    """
+    """Call `work` for each number, and yield the results in the order of completion."""
     name, address = check_engine(engine)
     if not numbers:
         return iter(())
@@ -82,24 +61,7 @@ def check_engine(engine: str | None) -> tuple[str, str]:
 
 
 def joblib_on(engine: str | None, n_jobs: int | None = None) -> AbstractContextManager[None]:
-    """Run everything that a block runs through joblib on Ray or Dask.
-
-    Args:
-        engine: "ray" or "dask" on this machine, or followed by ``=`` and the address of a cluster.
-            None: the block runs as it would without this call.
-        n_jobs: Number of processes to start on this machine. None or -1: one per core.
-
-    Returns:
-        A context manager, which starts and stops the processes.
-
-    Raises:
-        UsageError: The engine is unknown or runs no joblib (E218), or is not installed (E298).
-
-    Example:
-        >>> with joblib_on(None):
-        ...     list(results_of((delayed(abs)(n) for n in (-1, 2)), n_jobs=1))
-        [1, 2]
-    """
+    """Run everything that a block runs through joblib on Ray or Dask."""
     if engine is not None and engine.partition("=")[0] == "spark":
         raise UsageError(218, "engine 'spark' generates rows only: use ray or dask")
     name, address = check_engine(engine)

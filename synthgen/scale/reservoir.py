@@ -53,27 +53,7 @@ def keep_rows(
     keep: int,
     seed: np.random.SeedSequence,
 ) -> Kept:
-    """Read a stream once; keep all rows of the rare classes and a random sample of the others.
-
-    Each row receives a random number; the rows with the smallest numbers are kept (bottom-k
-    sampling). The sample depends on the seed and the order of the rows, not on the batches.
-
-    Args:
-        source: The stream.
-        target: Name of the column that holds the classes.
-        labels: Classes to keep completely, as text. None: the rarest class.
-        keep: Number of rows to keep of the other classes. Without `labels`, it is also the largest
-            number of rows that the rarest class may have.
-        seed: Seed of the sample.
-
-    Returns:
-        The kept rows, with the class counts of the whole stream.
-
-    Raises:
-        DataError: The target is not a column (E362), has a missing cell (E363), or has more than
-            1,000 values (E366).
-        UsageError: A label is not a class, or the rarest class has more rows than `keep` (E229).
-    """
+    """Read a stream once; keep all rows of the rare classes and a random sample of the others."""
     if target not in source.schema.names:
         known = ", ".join(map(repr, source.schema.names[:10]))
         raise DataError(362, f"{source.name} has no column {target!r}: it has {known}")

@@ -80,31 +80,7 @@ class Plan:
 
 
 def shard_batches(plan: Plan, shard: int) -> Iterator[pa.RecordBatch]:
-    """Generate the rows of one shard, block by block.
-
-    Args:
-        plan: Which rows to generate.
-        shard: Number of the shard, from 0.
-
-    Yields:
-        Record batches of `BLOCK` rows with the same schema; the very last one can be shorter.
-
-    Raises:
-        ModelFileError: The model file cannot be read, or differs from the one in the plan (E423).
-        ConvergenceError: Too few of the drawn rows satisfy the limits and rules.
-
-    Example:
-        >>> import tempfile
-        >>> from synthgen import SequentialTrees
-        >>> frame = pd.DataFrame({"age": np.arange(200) % 70})
-        >>> ill = pd.Series(np.arange(200) % 5 == 0, name="ill")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "model.synthgen")
-        ...     notes = SequentialTrees(random_state=0).fit(frame, ill).save(path)
-        ...     plan = Plan(path, sha256_of(path), rows=5, seed=0)
-        ...     [batch.num_rows for batch in shard_batches(plan, 0)]
-        [5]
-    """
+    """Generate the rows of one shard, block by block."""
     for batch, _ in _blocks(plan, shard):
         yield batch
 
@@ -150,11 +126,7 @@ def _loaded(path: str, sha256: str, device: str) -> Synthesizer:
 
 
 def arrow_schema(schema: Schema) -> pa.Schema:
-    """Make the Arrow schema of generated rows, which is the same for every shard.
-
-    Raises:
-        OutputError: Arrow has no type for the cells of a column (E508).
-    """
+    """Make the Arrow schema of generated rows, which is the same for every shard."""
     columns = [*schema.features, schema[schema.target]]
     cells = {str(column.name): _specimen(column) for column in columns}
     fields, firsts = [], {}
@@ -208,23 +180,7 @@ def part_of(folder: Path, shard: int) -> tuple[Path, Path]:
 
 
 def write_shard(plan: Plan, folder: str | os.PathLike[str], shard: int) -> dict[str, Any]:
-    """Generate one shard and write it with its manifest, completely or not at all.
-
-    Writing it again gives the same bytes. Only one block at a time is in memory.
-
-    Args:
-        plan: Which rows to generate.
-        folder: Output folder; it must contain a folder ``_manifests``.
-        shard: Number of the shard, from 0.
-
-    Returns:
-        The manifest: name, rows, bytes and SHA-256 of the file, and number of rows drawn, rejected,
-        and of each class.
-
-    Raises:
-        OutputError: The file cannot be written.
-        SynthgenError: See `shard_batches`.
-    """
+    """Generate one shard and write it with its manifest, completely or not at all."""
     part, about = part_of(Path(folder), shard)
     drawn, refused, classes = 0, {}, {}
     with threads_for(0, 1), write_together(part, about) as (file, manifest):

@@ -37,31 +37,7 @@ class Source:
 
     @classmethod
     def of(cls, data: Any, *, sql: str | None = None) -> Source:
-        """Make a source from a path, a dataset, a lazy frame or a database.
-
-        Args:
-            data: One of: the path of a Parquet, Arrow or CSV file, or of a folder of Parquet files;
-                a pattern such as ``sales/*.parquet``, whose files are read in the order of their
-                names; an Arrow dataset; a polars LazyFrame; with `sql`, a DuckDB file or Parquet
-                path.
-            sql: A SELECT statement in DuckDB's SQL. If `data` is a DuckDB file, it is opened
-                read-only; if it is a Parquet path, the statement refers to it as ``data``. Without
-                ORDER BY, the order of the rows is undefined.
-
-        Returns:
-            The source.
-
-        Raises:
-            DataError: The file does not exist (E310) or is not a table (E323; of CSV, see
-                `csv_stream`), or the statement fails (E359).
-            UsageError: duckdb is not installed (E298), or `data` has none of these types (E220).
-
-        Example:
-            >>> import pyarrow as pa
-            >>> source = Source.of(ds.dataset(pa.table({"age": [31, 47], "ill": ["n", "y"]})))
-            >>> [batch.num_rows for batch in source.read(None)], source.schema.names
-            ([2], ['age', 'ill'])
-        """
+        """Make a source from a path, a dataset, a lazy frame or a database."""
         if isinstance(data, cls):
             return data
         if sql is not None:
@@ -83,12 +59,7 @@ class Source:
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a folder, a pattern or a database, which must be read as a stream.
-
-    Example:
-        >>> is_stream("sales/*.parquet"), is_stream("sales.parquet")
-        (True, False)
-    """
+    """Whether a path is a folder, a pattern or a database, which must be read as a stream."""
     text = str(path)
     return os.path.isdir(text) or (glob.has_magic(text) and not os.path.exists(text))
 
@@ -117,11 +88,7 @@ def _dataset(files: list[str]) -> ds.Dataset:
 
 
 def _batches(dataset: ds.Dataset, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    """Read a dataset one group of rows after the other.
-
-    Arrow reads a whole dataset ahead of a slow reader, and keeps the bytes of a Parquet file until
-    its end: a copy of 20 million rows took 2 GB.
-    """
+    """Read a dataset one group of rows after the other."""
     how = {"columns": columns, "batch_size": ROWS_AT_ONCE, "cache_metadata": False}
     try:
         fragments = list(dataset.get_fragments())

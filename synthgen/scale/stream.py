@@ -60,50 +60,7 @@ def augment_stream(
     random_state: int | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Copy a table of any size to a file, followed by synthetic rows of its rare class.
-
-    The table is read twice. The first pass keeps all rows of the rare class and a sample of the
-    others, to learn from. The second pass copies all rows unchanged; then the synthetic rows are
-    written. Memory depends on the number of kept rows only.
-
-    Args:
-        data: Path of a file or folder, a pattern, or an Arrow dataset (see `Source.of`).
-        output: Path of the Parquet file to write; its manifest is written beside it.
-        target: Name of the column that holds the classes.
-        sql: A SELECT statement over `data`, in DuckDB's SQL. None: the whole table.
-        labels: Classes to generate rows of, as text. None: the rarest class.
-        synthesizer: Name, import path or unfitted synthesizer; a copy is trained on the kept rows.
-        model: A fitted synthesizer, used without training. None: `synthesizer` is trained.
-        ratio: Wanted rows of the class relative to the most frequent class; or "double" its rows.
-        n_samples: Number of synthetic rows of each class; either this or `ratio` is required.
-        keep: Number of rows of the other classes to learn from, at least 1.
-        only_new: Whether to write only the synthetic rows.
-        mark: Name of an additional column that is true for synthetic rows. None: no such column.
-        weights: Name of an additional column, see `Augmented.sample_weight`. None: no such column.
-        rules: Rules that every synthetic row must satisfy (see `Rule`).
-        found_rules: Whether synthetic rows must also satisfy the rules that all kept rows satisfy.
-        random_state: Seed. None: a fresh seed, which the manifest records.
-        verbose: Whether to show progress.
-
-    Returns:
-        The manifest: rows and classes before and after, rows learned from, and rejected rows.
-
-    Raises:
-        DataError: The table cannot be used as it is.
-        UsageError: An argument has a value that is not allowed, or no amount is given (E230).
-        OutputError: The file cannot be written.
-        ConvergenceError: Training diverged, or too few rows satisfy the limits and rules.
-
-    Example:
-        >>> import tempfile, pyarrow.dataset as ds
-        >>> table = pa.table({"age": [*range(400)], "ill": ["n"] * 360 + ["y"] * 40})
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/out.parquet"
-        ...     how = {"synthesizer": "bootstrap", "n_samples": 50, "random_state": 0}
-        ...     made = augment_stream(ds.dataset(table), path, target="ill", **how)
-        ...     pq.read_table(path).num_rows, made["after"]
-        (450, {'n': 360, 'y': 90})
-    """
+    """Copy a table of any size to a file, followed by synthetic rows of its rare class."""
     _check_arguments(output, ratio, n_samples, keep, random_state)
     added = {"--mark": mark, "--weights": weights}
     source = _without(Source.of(data, sql=sql), added)

@@ -25,32 +25,7 @@ _WORDS = pa.binary()  # stands for the type of cells such as NA, which are missi
 def csv_stream(
     files: list[str],
 ) -> tuple[pa.Schema, Callable[[list[str] | None], Iterator[pa.RecordBatch]]]:
-    """Read CSV files of one header as a stream.
-
-    A column has the type that `read_table` gives it, found in a first pass over all blocks of 8 MB.
-    Where blocks differ in a way that numbers or dates cannot hold exactly, it is text, so no cell
-    loses a digit.
-
-    Args:
-        files: Paths of UTF-8 files, which may be gzipped; each begins with the same header.
-
-    Returns:
-        The schema, and a function of column names (None: all) that yields record batches.
-
-    Raises:
-        DataError: A file has no usable header (E314 to E320), differs from the first (E323), or a
-            record cannot be parsed (E324).
-
-    Example:
-        >>> import tempfile, os
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = os.path.join(folder, "people.csv")
-        ...     with open(path, "w") as file:
-        ...         print("zip,age\\n00123,41\\n99999,NA", file=file)
-        ...     schema, read = csv_stream([path])
-        ...     [batch.to_pylist() for batch in read(None)]
-        [[{'zip': '00123', 'age': 41}, {'zip': '99999', 'age': None}]]
-    """
+    """Read CSV files of one header as a stream."""
     layouts = [_layout_of(file) for file in files]
     delimiter, header, _ = layouts[0]
     for file, (other, names, _) in zip(files, layouts, strict=True):

@@ -42,14 +42,7 @@ DISTINCT = 0.9
 def fit_bins(
     column: Column, series: pd.Series, response: np.ndarray, rng: np.random.Generator
 ) -> Bins | None:
-    """The codes of a column; None if all its cells are missing.
-
-    Args:
-        column: Kind and limits of the column, which holds levels or numbers.
-        series: The cells of all training rows, of every class.
-        response: A number for each row; levels are ordered by its mean.
-        rng: Draws the repeated values.
-    """
+    """The codes of a column; None if all its cells are missing."""
     if column.kind in LEVELS:
         return _fit_levels(column, column.codes(series), response)
     scale = _scale_of(column, series)
@@ -139,15 +132,7 @@ def _fit_numbers(
 
 
 def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Whether a value is more frequent than its neighbours suggest, by four standard deviations.
-
-    If all values of a range are equally likely, some are held by five rows by chance only.
-
-    Args:
-        values: Distinct values, ascending.
-        counts: Number of rows of each value.
-        step: Step of whole numbers. Floats have no step; each repeated float stands out.
-    """
+    """Whether a value is more frequent than its neighbours suggest, by four standard deviations."""
     if values.dtype == np.float64:
         return np.ones(len(values), dtype=bool)
     places = np.arange(len(values))
@@ -160,21 +145,7 @@ def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray
 
 
 def _repeats(distinct: np.ndarray) -> np.ndarray:
-    """How often a value that k rows hold is expected in as many new rows (Good 1953, Turing).
-
-    A value that two rows hold is expected less than twice, and a value of a single row only now and
-    then. Without this rule, new rows would repeat values more often than training rows do.
-
-    Args:
-        distinct: Number of values that 0, 1, 2, ... rows hold.
-
-    Returns:
-        The expected number of rows for k = 0, 1, 2, ...; same shape.
-
-    Example:
-        >>> _repeats(np.array([0, 800, 80, 20, 8])).tolist()
-        [0.0, 0.2, 0.75, 1.6, 4.0]
-    """
+    """How often a value that k rows hold is expected in as many new rows (Good 1953, Turing)."""
     rows = np.arange(1.0, len(distinct))
     found = rows * distinct[1:] / np.maximum(distinct[:-1], 1)
     found = np.where(distinct[:-1] > 0, np.minimum(found, np.arange(len(found))), 0.0)
@@ -182,13 +153,7 @@ def _repeats(distinct: np.ndarray) -> np.ndarray:
 
 
 def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
-    """Rounded limits of bins of at least five rows, shape (bins, 2); no limit is an extreme value.
-
-    Args:
-        values: Distinct values, ascending.
-        counts: Number of rows of each value, ten or more in all.
-        step: Step of whole numbers.
-    """
+    """Rounded limits of bins of at least five rows, shape (bins, 2); none is an extreme value."""
     below = np.append(0, np.cumsum(counts))
     rows = int(below[-1])
     fewest = min(FEWEST_BINS, rows // PRIVATE_ROWS)
@@ -325,18 +290,7 @@ def _multiple(low: Any, steps: np.ndarray, step: int) -> np.ndarray:
 
 
 def shared_zeros(zeros: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Replace each number of trailing zeros that fewer than five rows have by the next smaller one.
-
-    If that is the smallest one, it is replaced by the next larger one.
-
-    Args:
-        zeros: Number of trailing zeros of each value (see `zeros_of`).
-        rows: Number of rows of each value.
-
-    Example:
-        >>> shared_zeros(np.array([0, 1, 2, 3]), np.array([3, 9, 9, 2])).tolist()
-        [1, 1, 2, 2]
-    """
+    """Replace trailing zeros that fewer than five rows have by the next smaller one."""
     found = zeros.copy()
     for many in range(MOST_ZEROS, 0, -1):
         if rows[found == many].sum() < PRIVATE_ROWS:

@@ -34,12 +34,6 @@ class Shares:
     Attributes:
         starts: int64 of shape (segments + 1,), ascending from 0.
         weights: uint16 of shape (items,), positive.
-
-    Example:
-        >>> shares = Shares(np.array([0, 2, 3]), np.array([1, 3, 1], np.uint16))
-        >>> items, left = shares.draw(np.array([0, 0, 1]), np.array([0.125, 0.625, 0.5]))
-        >>> items.tolist(), left.tolist()
-        ([0, 1, 2], [0.5, 0.5, 0.5])
     """
 
     starts: np.ndarray
@@ -167,17 +161,7 @@ class Bins:
         zeros: np.ndarray | None = None,
         near: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Draw a value for each code; all arrays have shape (rows,).
-
-        Args:
-            codes: Codes below `width`.
-            uniform: Uniform random numbers from 0 to 1.
-            floor, ceiling: Smallest and largest value allowed. A code outside these limits gives
-                the nearest value inside. None: no limit.
-            zeros: Wanted number of trailing zeros; if the bin has no such values, the next smaller
-                number that it has. None: drawn with the frequencies of the bin.
-            near: Wanted values, NaN for none: an item is drawn, and of its values the nearest one.
-        """
+        """Draw a value for each code; all arrays have shape (rows,)."""
         if self._all_exact:
             low = high = self.low[codes]
             if floor is None and ceiling is None:
@@ -322,11 +306,7 @@ class Bins:
     def from_state(
         cls, column: Column, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> Bins:
-        """The inverse of `state`.
-
-        Raises:
-            ValueError, KeyError, TypeError: No fit could have written these values.
-        """
+        """The inverse of `state`."""
         missing, rounded, scale = (described[k] for k in ("missing", "rounded", "scale"))
         if type(missing) is not bool or type(rounded) is not bool or type(scale) is not int:
             raise ValueError(f"missing is {missing!r}, rounded {rounded!r}, scale {scale!r}")
@@ -369,19 +349,7 @@ def between(
     *,
     rounded: bool = False,
 ) -> np.ndarray:
-    """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow.
-
-    With `rounded`, multiples of ten steps are skipped, unless the range holds nothing else; items
-    with a larger step produce those.
-
-    Example:
-        >>> between(np.array([-(2**63)]), np.array([2**63 - 1]), np.array([0.5]), np.array([1]))
-        array([0])
-        >>> between(np.array([10]), np.array([23]), np.array([0.99]), np.array([5]))
-        array([20])
-        >>> between(np.array([9]), np.array([11]), np.array([0.5]), np.array([1]), rounded=True)
-        array([11])
-    """
+    """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow."""
     if low.dtype == np.float64:
         return np.where(low == high, low, low * (1 - share) + high * share)
     by = steps.astype(np.uint64)
@@ -437,12 +405,7 @@ def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = 
 
 
 def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
-    """Number of trailing zeros of each whole number, in units of `step`, at most six; 0 for 0.
-
-    Example:
-        >>> zeros_of(np.array([25, 300, 0, 12_000_000_000]), 1).tolist()
-        [0, 2, 0, 6]
-    """
+    """Number of trailing zeros of each whole number, in units of `step`, at most six; 0 for 0."""
     found = np.zeros(len(values), np.int64)
     for power in range(1, MOST_ZEROS + 1):
         unit = step * 10**power

@@ -108,18 +108,7 @@ def _smoothed(
 def fallback(
     table: Table, few: list[int], learner: str, least: int, *, stacklevel: int
 ) -> SmoothedBootstrap | None:
-    """Fit a bootstrap on the classes that have too few rows for the model, and warn.
-
-    Args:
-        table: The training rows.
-        few: Positions of these classes in ``table.schema.classes``.
-        learner: Subject and verb of the warning, such as "a network learns".
-        least: Smallest number of rows from which the model learns a class.
-        stacklevel: The `stacklevel` of the warning, counted from the caller of this function.
-
-    Returns:
-        The fitted bootstrap, or None if `few` is empty.
-    """
+    """Fit a bootstrap on the classes that have too few rows for the model, and warn."""
     if not few:
         return None
     classes, counts = table.schema.classes, table.counts

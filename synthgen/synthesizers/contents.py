@@ -101,28 +101,12 @@ class Contents:
 
 
 def to_share(synthesizer: str) -> str:
-    """Say what may be shared of a synthesizer: its rows, or its model file too.
-
-    Args:
-        synthesizer: Name of the class.
-
-    Example:
-        >>> to_share("TVAE")
-        'share the model file only if `synthgen privacy` passes it'
-    """
+    """Say what may be shared of a synthesizer: its rows, or its model file too."""
     return TO_SHARE.get(synthesizer, TO_MEASURE)
 
 
 def guarantee_in_words(guarantee: dict[str, Any] | None) -> str:
-    """The guarantee of a `PrivateMarginals` in words; "" if there is none.
-
-    Example:
-        >>> guarantee = {"epsilon": 1.0, "delta": 1e-6, "neighbours": "tables that differ by a row"}
-        >>> guarantee_in_words(guarantee | {"spent": {"counts of pairs": 0.02}})
-        '(epsilon 1, delta 1e-06)-differential privacy for tables that differ by a row. It covers: \
-counts of pairs. It does not cover the schema, which must be public. Each further fit of the same \
-rows adds its epsilon and delta.'
-    """
+    """The guarantee of a `PrivateMarginals` in words; "" if there is none."""
     if guarantee is None:
         return ""
     return (
@@ -134,14 +118,7 @@ rows adds its epsilon and delta.'
 
 
 def contents(path: str | os.PathLike[str]) -> Contents:
-    """Read what a model file holds; the model itself is not built.
-
-    Args:
-        path: A file that `Synthesizer.save` wrote.
-
-    Raises:
-        ModelFileError: The file cannot be read, or is not a model file of synthgen.
-    """
+    """Read what a model file holds; the model itself is not built."""
     header, tensors = read_model(path)
     learned = {k for k in tensors if k.split("/")[1:2] in (["encoder"], ["bins"], ["shifts"])}
     arrays = [

@@ -157,15 +157,7 @@ class Conditions(nn.Module):
             self.register_buffer(name, table.to(device), persistent=False)
 
     def forward(self, share: Tensor, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw a class, the position of a level among all levels, and a row.
-
-        Args:
-            share: Uniform random numbers from 0 to 1, float64 of shape (..., 3, batch).
-            data: The training rows.
-
-        Returns:
-            Three int64 tensors, each of shape (..., batch).
-        """
+        """Draw a class, the position of a level among all levels, and a row."""
         of_label, of_value, of_row = share.unbind(-2)
         labels = torch.zeros_like(of_label, dtype=torch.long)
         if self.n_labels > 1:
@@ -194,12 +186,7 @@ def _told(data: Data) -> Tensor:
 
 
 def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
-    """Normalise weights within each class and code column, then accumulate over all of them.
-
-    Args:
-        weights: Weight of each level in each class, float64 of shape (n_labels, n_levels).
-        spans: The range of levels of each code column.
-    """
+    """Normalise weights within each class and code column, then accumulate over all of them."""
     if not spans.total:
         return weights.flatten()
     member = spans.member.to(weights)
@@ -324,11 +311,7 @@ class CTGANLearner(StagedLearner):
     def _generator_loss(
         self, carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Compute the generator's loss: the critic's score, and how well rows meet the condition.
-
-        NOTE[DIFF]: the generator learns from the rows of the critic's update; the paper draws new
-        rows.
-        """
+        """The generator's loss: the critic's score, and how well rows meet the condition."""
         critic = self.critic
         entered = critic.soft_part(carried["fake"]) + critic.condition_part(carried["condition"])
         scores, _, _ = critic(entered, carried["kept"])

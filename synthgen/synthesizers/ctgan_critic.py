@@ -60,12 +60,7 @@ class Critic(nn.Module):
         return OneHot(places, len(self.first.rows), shares).times(self.first.rows)
 
     def forward(self, entered: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs.
-
-        Args:
-            entered: Input of the first layer: the part of the rows plus that of the condition.
-            kept: Dropout's factors of the hidden units, shape (packs, 2 * HIDDEN).
-        """
+        """Scores, shape (packs, 1), and the factors of both hidden layers that `slope` needs."""
         one = _activation_factor(entered, kept[:, :HIDDEN])
         inner = self.second(entered * one)
         two = _activation_factor(inner, kept[:, HIDDEN:])

@@ -104,20 +104,7 @@ class Coded:
 
 
 def declared_table(data: Any, y: Any, target: Hashable | None, schema: Schema | None) -> Table:
-    """A table with its declared schema. No cell is looked at: the header and the schema decide.
-
-    Args:
-        data, y, target: See `Table.labelled`.
-        schema: See `declared`.
-
-    Returns:
-        The table, whose cells have any type; `Coded` reads them.
-
-    Raises:
-        DataError: The names of the columns cannot be used, or the schema names one that the table
-            lacks (E333).
-        UsageError: See `declared`; or nothing says which column is the target (E217).
-    """
+    """A table with its declared schema. No cell is looked at: the header and the schema decide."""
     y, target = as_called(y, target)
     if y is not None:
         frame, target = joined(data, y, schema)
@@ -142,17 +129,7 @@ def declared_table(data: Any, y: Any, target: Hashable | None, schema: Schema | 
 
 
 def declared(schema: Schema | None, names: Sequence[Hashable], target: Hashable) -> Schema:
-    """The declared columns of a table, in its order; raises if one of them is not declared in full.
-
-    Args:
-        schema: The schema that the user gave.
-        names: Columns of the table.
-        target: Name of the target.
-
-    Raises:
-        UsageError: No schema was given, a column is not in it, was inferred from the rows, or
-            lacks its range or classes (E271).
-    """
+    """The declared columns of a table, in order; raises if one is not declared in full."""
     if schema is None:
         raise UsageError(
             271,

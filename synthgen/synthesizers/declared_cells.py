@@ -36,15 +36,7 @@ WORDS = frozenset(MISSING.to_pylist())  # of a missing cell
 
 
 def text_of(cell: Any) -> str:
-    """The text of a cell, however the column around it was read.
-
-    A single row can change how a column is read: `250` is the number 250, 250.0 beside `1.5` or an
-    empty cell, and text beside `V27`. Here it is "250" each time.
-
-    Example:
-        >>> [text_of(cell) for cell in (250, 250.0, "250.0", -0.0, "1.50", "007", True, "true")]
-        ['250', '250', '250', '0', '1.5', '007', 'True', 'True']
-    """
+    """The text of a cell, however the column around it was read."""
     if isinstance(cell, datetime.date):
         return cell.isoformat().removesuffix("T00:00:00")
     if isinstance(cell, int) and abs(cell) >= 10**300:
@@ -91,13 +83,7 @@ def _each(series: pd.Series, of: Callable[[Any], Any]) -> list[Any]:
 
 
 def level_of(column: Column, text: str) -> Any:
-    """The level with this text in the declared dtype; None if there is no such level.
-
-    Example:
-        >>> whole = Column("code", "categorical", np.dtype("int64"))
-        >>> level_of(whole, "250"), level_of(whole, "V27")
-        (250, None)
-    """
+    """The level with this text in the declared dtype; None if there is no such level."""
     if pdt.is_bool_dtype(column.dtype):
         return {"True": True, "False": False}.get(text)
     if pdt.is_integer_dtype(column.dtype):
@@ -133,22 +119,7 @@ def cell_count(column: Column) -> int:
 
 
 def cells_of(column: Column, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The cell of each number or date, and a mask of the missing ones; no cell raises.
-
-    Args:
-        column: A column of numbers or dates with its range.
-        series: Cells of any type, shape (rows,), also text.
-
-    Returns:
-        int64 of shape (rows,): the cell of the declared range, at its end for a number outside it,
-        and -1 for what is no number or date, or is missing; and the mask, bool of shape (rows,).
-
-    Example:
-        >>> age = Column("age", "integer", np.dtype("int64"), lower=0, upper=120)
-        >>> cells, missing = cells_of(age, pd.Series(["41", 41.9, "V27", "1e400", "NA", None]))
-        >>> cells.tolist(), missing.tolist()
-        ([41, 41, -1, 120, -1, -1], [False, False, False, False, True, True])
-    """
+    """The cell of each number or date, and a mask of the missing ones; no cell raises."""
     series = dtypes.tidy(series)
     whole = column.kind != "numeric"
     missing = series.isna().to_numpy(dtype=bool)
@@ -179,11 +150,7 @@ def cells_at(column: Column, values: np.ndarray) -> np.ndarray:
 
 
 def _reader(column: Column) -> Callable[[Any], int | float | None]:
-    """A function that reads one cell of a column of numbers or dates.
-
-    It gives a number within the declared range, None for a word that means a missing cell, and NaN
-    for anything else.
-    """
+    """A function that reads one cell of a column of numbers or dates."""
     lower, upper = limits_of(column)
     read = _ticks_reader(column) if column.kind == "datetime" else _read_number
 

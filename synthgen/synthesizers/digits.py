@@ -25,20 +25,7 @@ def learn_digits(
     min_leaf: int,
     seed: np.random.SeedSequence,
 ) -> Forest | None:
-    """Train trees that predict the number of trailing zeros of a number column.
-
-    Args:
-        bins: Codes of the number column.
-        zeros: Number of trailing zeros of each training cell (see `zeros_of`), shape (rows,).
-        features: Codes of the columns up to this one, which is the last; uint16 of shape (rows,
-            columns).
-        trees: Number of trees.
-        min_leaf: Smallest number of rows in a leaf.
-        seed: Seed of the bootstraps, and of the choice of the held-out rows.
-
-    Returns:
-        The trees; None if the other columns do not help to predict the zeros.
-    """
+    """Train trees that predict the number of trailing zeros of a number column."""
     own = features[:, -1]
     rows = np.flatnonzero((own != MISSING) & ~bins.exact[np.minimum(own, bins.width - 1)])
     classes = shared_zeros(zeros[rows], np.ones(len(rows), np.int64)).astype(np.uint16)

@@ -126,15 +126,7 @@ def _of_job(i: int, error: SynthgenError) -> SynthgenError:
 def _fit_alone(
     alone: dict[int, Alone], n_jobs: int | None, say: Callable[[str], None], progress: Progress
 ) -> tuple[dict[int, SynthgenError], list[Warning]]:
-    """Fit each synthesizer by itself, in this process or in those of joblib.
-
-    Args:
-        alone: The synthesizers, by position of the job.
-        n_jobs, say, progress: See `fit_many`.
-
-    Returns:
-        The errors of the fits that failed, by position of the job; and all warnings.
-    """
+    """Fit each synthesizer by itself, in this process or in those of joblib."""
     failed: dict[int, SynthgenError] = {}
     notes: list[Warning] = []
     if not alone:
@@ -178,18 +170,7 @@ def _train(
     progress: Progress,
     done: int,
 ) -> dict[int, SynthgenError]:
-    """Run the trainings of several fits in rounds, similar networks side by side.
-
-    In each round, every unfinished fit runs one training.
-
-    Args:
-        fits: The fits, by position of the job.
-        say, progress: See `fit_many`.
-        done: Number of jobs that were done before.
-
-    Returns:
-        The errors of the fits that failed, by position of the job.
-    """
+    """Run the trainings of several fits in rounds, similar networks side by side."""
     tasks: dict[int, Task] = {}
     failed: dict[int, SynthgenError] = {}
 

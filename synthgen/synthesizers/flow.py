@@ -52,23 +52,7 @@ NOISES = 4
 
 
 def frequencies_of_class(counts: Tensor, base: Tensor) -> Tensor:
-    """Estimate the log-frequencies of a column's levels in a class of few rows.
-
-    Levels with fewer than 5 rows must not be distinguishable in a model file. Their rows are
-    pooled and divided in proportion to the frequencies of the base network.
-
-    Args:
-        counts: Number of rows of the class with each level, float64 of shape (levels,).
-        base: Natural logarithms of the level frequencies of the base, shape (levels,).
-
-    Returns:
-        Natural logarithms of the frequencies, float32 of shape (levels,).
-
-    Example:
-        >>> base = torch.tensor([0.98, 0.01, 0.01], dtype=torch.float64).log()
-        >>> frequencies_of_class(torch.tensor([16.0, 14.0, 0.0]), base).exp()
-        tensor([0.5686, 0.4300, 0.0014])
-    """
+    """Estimate the log-frequencies of a column's levels in a class of few rows."""
     if not counts.sum():
         return base.float()
     shares = base.double().exp()
@@ -118,10 +102,7 @@ class FlowLearner(StagedLearner):
         ]
 
     def start_from(self, base: Learner) -> None:
-        """Take the weights of the base, but use the level frequencies of the class.
-
-        Fine-tuning alone would hardly raise a level from a share of 2 % to one of 50 %.
-        """
+        """Take the weights of the base, but use the level frequencies of the class."""
         super().start_from(base)
         prior, data = self.sampler.prior, self.data
         parts = zip(
@@ -341,11 +322,7 @@ class TabFlow(NetworkSynthesizer):
         return _drawn(layout.n_numbers + sum(layout.widths), len(layout.widths))
 
     def _batch(self, rows: int, device: torch.device) -> int:
-        """Batch size: the argument; if None, 256 on a CPU, an eighth of the rows on a GPU.
-
-        On a GPU it lies between 256 and 4,096. There a batch of 16 times the size takes about twice
-        the time.
-        """
+        """Batch size: the argument; if None, 256 on a CPU, an eighth of the rows on a GPU."""
         if self.batch_size is not None or device.type == "cpu":
             return self.batch_size or SMALL_BATCH
         power = round(math.log2(max(rows, 1) / 8))

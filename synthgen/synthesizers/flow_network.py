@@ -87,14 +87,7 @@ class Flow(Sampler):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
     def forward(self, entered: Tensor, moment: Tensor, classes: Tensor) -> Tensor:
-        """The correction of the predicted rows, shape (batch, size).
-
-        Args:
-            entered: Noisy rows and, for each code, 1 if it carries no noise and 0 if it does;
-                shape (batch, size + n_codes).
-            moment: The times as from `moment`, shape (batch, 2 * WAVES).
-            classes: One-hot classes, shape (batch, n_labels); all 0 for a hidden class.
-        """
+        """The correction of the predicted rows, shape (batch, size)."""
         embedded = self._embedded(moment, classes)
         hidden = self.enter(entered)
         for block in self.blocks:
@@ -122,15 +115,7 @@ class Flow(Sampler):
         noise: Tensor,
         shown: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Mix rows with noise; the result has the inputs of `losses`, by name.
-
-        Args:
-            rows: The rows without noise.
-            labels: Class of each row, `n_labels` for a hidden class; shape (batch,).
-            times: Times from 0 (noise) to 1 (row), shape (batch, 1).
-            noise: Standard normal noise, shape (batch, size).
-            shown: 1 for levels that get no noise, shape (batch, n_codes); None: all get noise.
-        """
+        """Mix rows with noise; the result has the inputs of `losses`, by name."""
         n, spans = self.n_numbers, self.spans
         levels = spans.one_hot(rows.codes)
         x = torch.lerp(noise, torch.cat([rows.numbers, levels], 1), times)
@@ -239,11 +224,6 @@ def _evidence(times: Tensor) -> Tensor:
 
 
 def _denoised(times: Tensor) -> tuple[Tensor, Tensor]:
-    """The distribution of a standard normal number given its noisy copy (Karras et al. 2022).
-
-    Returns:
-        The weight of the noisy copy in the conditional mean, and the conditional standard
-        deviation.
-    """
+    """The distribution of a standard normal number given its noisy copy (Karras et al. 2022)."""
     spread = times**2 + (1 - times) ** 2
     return times / spread, (1 - times) / spread.sqrt()

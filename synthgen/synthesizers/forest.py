@@ -56,13 +56,7 @@ class Forest:
     codes: np.ndarray
 
     def leaves(self, codes: np.ndarray, trees: np.ndarray) -> np.ndarray:
-        """The leaf of each row in one of the trees.
-
-        Args:
-            codes: Codes of the columns before this one; later columns are ignored. uint16 of shape
-                (rows, columns), stored row by row.
-            trees: The tree to use for each row, shape (rows,).
-        """
+        """The leaf of each row in one of the trees."""
         flat, width = codes.reshape(-1), codes.shape[1]
         node = self.roots[trees].astype(np.intp)
         live = np.flatnonzero(self.feature[node] >= 0)
@@ -97,15 +91,7 @@ class Forest:
         is_bin: np.ndarray | None = None,
         choose: Choice | None = None,
     ) -> np.ndarray:
-        """A code for each row, from the leaf of a tree that `uniform` chooses.
-
-        Args:
-            codes: See `leaves`.
-            uniform: Uniform random numbers from 0 to 1, shape (rows,).
-            is_bin: Whether a code is a bin, shape (codes,). A drawn bin may be replaced by one that
-                lies between it and the next code of the leaf, at most halfway. None: never.
-            choose: Draws an item of each leaf. None: by the leaf's shares.
-        """
+        """A code for each row, from the leaf of a tree that `uniform` chooses."""
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
         leaves = self.leaves(codes, trees)
@@ -125,14 +111,7 @@ class Forest:
         return np.where(may, moved, own).astype(np.uint16)
 
     def draw_among(self, codes: np.ndarray, uniform: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-        """Like `draw`, but only allowed codes: of the leaf, or of all leaves if it has none.
-
-        Args:
-            codes: See `leaves`.
-            uniform: See `draw`.
-            allowed: Whether each code from 0 to `MISSING` may be drawn; at least one that a leaf
-                holds may.
-        """
+        """Like `draw`, but only allowed codes: of the leaf, or of all leaves if it has none."""
         place = uniform * len(self.roots)
         trees = np.minimum(place.astype(np.int64), len(self.roots) - 1)
         leaves = self.leaves(codes, trees)
@@ -167,15 +146,7 @@ class Forest:
         return np.repeat(np.arange(len(starts) - 1), np.diff(starts)) * 2**16 + self.codes
 
     def shares_of(self, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """The share that each row's code has in its leaf of each tree.
-
-        Args:
-            codes: See `leaves`.
-            own: The code of each row, shape (rows,).
-
-        Returns:
-            From 0 to 1, shape (trees, rows).
-        """
+        """The share that each row's code has in its leaf of each tree."""
         codes = np.ascontiguousarray(codes)
         starts, weights = self.shares.starts, self.shares.weights.astype(np.float64)
         total = np.add.reduceat(weights, starts[:-1])
@@ -196,16 +167,7 @@ class Forest:
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, np.ndarray], before: int, width: int) -> Forest:
-        """The inverse of `state`.
-
-        Args:
-            arrays: The arrays from `state`.
-            before: Number of columns before this one.
-            width: Number of codes of this column, without `MISSING`.
-
-        Raises:
-            ValueError, KeyError: No fit could have written these arrays.
-        """
+        """The inverse of `state`."""
         kinds = {"roots": "i4", "feature": "i2", "threshold": "u2", "wraps": "u2", "right": "i4"}
         kinds |= {"codes": "u2"}
         found = {name: arrays[name] for name in kinds}
@@ -247,19 +209,7 @@ def grow(
     min_leaf: int,
     seed: np.random.SeedSequence,
 ) -> Forest:
-    """Train trees that predict the codes of a column, each on its own bootstrap sample.
-
-    Args:
-        before: Codes of the columns before this one, uint16 of shape (rows, columns).
-        codes: Codes of the column, uint16 of shape (rows,), `MISSING` for missing cells.
-        ranks: The rank of each cell as a share, 0 to 1, shape (rows,): the trees predict its
-            distribution. None: they predict the codes as classes.
-        weights: Weight of each row in the choice of splits, not in the leaves; shape (rows,). None:
-            all rows count the same.
-        trees: Number of trees; a single tree learns from the rows themselves, without a bootstrap.
-        min_leaf: Smallest number of rows in a leaf.
-        seed: Seed of the bootstraps.
-    """
+    """Train trees that predict the codes of a column, each on its own bootstrap sample."""
     before, rows = np.ascontiguousarray(before), len(codes)
     some = min(rows, STRUCTURE_ROWS)
     least = max(2, round(min_leaf * some / rows))
@@ -293,15 +243,6 @@ def _response(ranks: np.ndarray, classes: np.ndarray, often: np.ndarray) -> np.n
     A tree that predicts the rank alone does not see that two groups of rows differ in spread, or
     in how often they hold a certain value. A split that lowers the variance of many functions of
     the cell parts distributions (Ćevid et al. 2022, "Distributional Random Forests").
-
-    Args:
-        ranks: Ranks as shares, shape (rows,).
-        classes: The code of each cell, shape (rows,).
-        often: The frequent codes.
-
-    Returns:
-        Cosines of the rank, then 1 for each frequent code that a cell holds and 0 for the others;
-        shape (rows, outputs).
     """
     waves = np.cos(np.pi * np.arange(1, COSINES + 1) * ranks[:, None])
     return np.hstack([waves, classes[:, None] == often])

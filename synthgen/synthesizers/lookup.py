@@ -76,29 +76,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
 
 
 def resolve(synthesizer: Synthesizer | str, rows: int | None = None) -> Synthesizer:
-    """Make a synthesizer from its name.
-
-    "auto" chooses by the number of rows of the smallest class to learn, without a search
-    (``evaluation/scope.md``):
-
-    - below 10 rows: a smoothed bootstrap;
-    - from 10 to 199 rows: TabFlow, trained on all rows and fine-tuned on the class;
-    - from 200 rows: sequential trees.
-
-    Args:
-        synthesizer: A short name in upper or lower case, a model of SDV such as
-            ``sdv:GaussianCopula``, or an import path such as ``mypackage.flow:Flow``. A
-            synthesizer is returned as it is.
-        rows: Number of rows of the smallest class to learn, for "auto". None: not known, and "auto"
-            is TabFlow, whose file gives less away than one of trees.
-
-    Raises:
-        UsageError: No synthesizer has this name (E205).
-
-    Example:
-        >>> resolve("bootstrap")
-        SmoothedBootstrap()
-    """
+    """Make a synthesizer from its name."""
     if isinstance(synthesizer, Synthesizer):
         return synthesizer
     # TabFlow uses a bootstrap for classes of fewer than 10 rows.
@@ -129,17 +107,7 @@ def resolve(synthesizer: Synthesizer | str, rows: int | None = None) -> Synthesi
 
 
 def on_gpu(estimator: Any) -> bool:
-    """Whether an estimator, or a synthesizer among its parameters, uses a GPU.
-
-    Args:
-        estimator: A synthesizer, or a sampler, classifier or pipeline. Names that are parameters
-            called ``synthesizer`` count too.
-
-    Example:
-        >>> from synthgen import TVAE, Oversampler
-        >>> on_gpu(Oversampler(TVAE(device="cpu")))
-        False
-    """
+    """Whether an estimator, or a synthesizer among its parameters, uses a GPU."""
     parameters = getattr(estimator, "get_params", dict)()
     for name, value in {"": estimator, **parameters}.items():
         found = value

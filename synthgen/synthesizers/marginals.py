@@ -227,11 +227,7 @@ class PrivateMarginals(Synthesizer):
             raise UsageError(272, f"delta must be {wanted}, not {self.delta!r}")
 
     def _check_sizes(self, deviation: float) -> None:
-        """Refuse small tables and classes by their noisy counts, and columns without levels.
-
-        Args:
-            deviation: Standard deviation of the noise in the number of rows of a class.
-        """
+        """Refuse small tables and classes by their noisy counts, and columns without levels."""
         target = self.parts_[0].column
         counts = dict(zip(target.categories, self.ones_[0].tolist(), strict=False))
         rows = sum(counts.values())
@@ -453,13 +449,7 @@ def _projected(counts: np.ndarray, total: float) -> np.ndarray:
 
 
 def _shares(counts: np.ndarray, parent: np.ndarray, child: np.ndarray, lost: int) -> np.ndarray:
-    """Shares of the child's codes for each code of the parent, from a noisy pair of columns.
-
-    Args:
-        counts: Noisy rows of each pair, shape (parent codes, child codes).
-        parent, child: Estimated rows of each code; same totals. The pair is raked to them.
-        lost: The child's code that is never generated.
-    """
+    """Shares of the child's codes for each code of the parent, from a noisy pair of columns."""
     pair = _projected(counts.astype(float), float(parent.sum()))
     for _ in range(RAKING):
         pair *= (parent / np.maximum(pair.sum(1), 1e-9))[:, None]

@@ -30,26 +30,6 @@ def matching_rows(
 
     If there are too few, they are repeated in turn, and a warning gives Kish's effective sample
     size (1965).
-
-    Args:
-        make: Makes that many rows of features from a seed.
-        schema: The columns of the rows.
-        where: The level of each named column; None: a missing cell.
-        rows: Number of rows to return.
-        seed: Each block has a child of it.
-        label: The class, for messages.
-
-    Returns:
-        A frame of exactly `rows` rows.
-
-    Raises:
-        UsageError: A column or level is unknown, or no row matches (E238).
-
-    Example:
-        >>> frame = pd.DataFrame({"sex": ["f", "m", "m", "m"] * 2048})
-        >>> schema, seed = Schema.infer(frame), np.random.SeedSequence(0)
-        >>> matching_rows(lambda n, s: frame[:n], schema, {"sex": "f"}, 2, seed, 1)["sex"].tolist()
-        ['f', 'f']
     """
     wanted = _codes(schema, where)
     parts, found, blocks = [], 0, 0

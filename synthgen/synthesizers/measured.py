@@ -88,10 +88,6 @@ def levels_above(
     A stability-based histogram (Korolova et al. 2009): only levels that occur get a noisy count, so
     a level of one row, which the neighbouring table lacks, is named with a probability of at most
     `delta`. Apart from that, it costs `rho`.
-
-    Returns:
-        The column with its levels, in an order that does not depend on the rows, and their noisy
-        counts; that of all other cells is 0.
     """
     variance = variance_of(rho)
     found = Counter(texts(column, series))
@@ -147,14 +143,7 @@ def between_spikes(column: Column) -> list[tuple[int, int]]:
 def noisy_median(
     cells: np.ndarray, low: int, high: int, epsilon: float, randbelow: RandBelow
 ) -> int:
-    """The last cell of the lower half of a bin, from `low` to ``high - 1``; exponential mechanism.
-
-    Args:
-        cells: Sorted cells of the rows in the bin, shape (rows,).
-        low, high: First and last cell of the bin, ``low < high``.
-        epsilon: Parameter of the exponential mechanism.
-        randbelow: Source of randomness.
-    """
+    """Last cell of the lower half of a bin, from `low` to ``high - 1`` (exponential mechanism)."""
     # Between two values that occur, every cut has the same score.
     starts = np.unique(np.append(cells[cells < high], low))
     lengths = np.diff(np.append(starts, high))
@@ -176,11 +165,6 @@ def pair_strength(counts: np.ndarray, expected: np.ndarray, noise: float) -> flo
 
     The L1 distance of MST (McKenna, Miklau & Sheldon 2021), less what noise adds to it (AIM,
     McKenna et al. 2022).
-
-    Args:
-        counts: Rows of each pair of codes.
-        expected: The same for independent columns, from noisy counts.
-        noise: Standard deviation of the noise with which the pair would be measured.
     """
     return float(np.abs(counts - expected).sum() - math.sqrt(2 / math.pi) * noise * counts.size)
 
@@ -192,19 +176,7 @@ def spanning_tree(
     noise: float,
     randbelow: RandBelow,
 ) -> list[tuple[int, int]]:
-    """Pairs of columns that connect all of them, chosen by the exponential mechanism as in MST.
-
-    Args:
-        codes: Codes of each column, each of shape (rows,).
-        ones: Estimated rows of each code, for each column, from noisy counts; same totals.
-        rho: Budget of the whole choice in zCDP; each of the ``columns - 1`` rounds costs an equal
-            part.
-        noise: See `pair_strength`.
-        randbelow: Source of randomness.
-
-    Returns:
-        ``columns - 1`` pairs ``(i, j)`` with ``i < j``.
-    """
+    """Pairs of columns that connect all of them, chosen by the exponential mechanism as in MST."""
     columns = len(codes)
     strength = {}
     for i, j in itertools.combinations(range(columns), 2):

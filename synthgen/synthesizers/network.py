@@ -68,23 +68,6 @@ class Plan(NamedTuple):
 class NetworkSynthesizer(SavedNetworks):
     """Base class of the synthesizers that train networks; a subclass defines the networks.
 
-    Args:
-        scope: The rows that a network learns from. "class": one network per class, trained on the
-            rows of that class. "all": one network for all rows, with the class as a condition.
-            "adapt": as "all", then a copy is fine-tuned on the rows of each class. "auto": the
-            scope that was best for this number of rows of the class (``evaluation/scope.md``).
-        steps: Number of updates. None: 2,000 to 4,000, more for more rows.
-        batch_size: Rows per batch. Rows are drawn with replacement, so a batch may be larger than
-            the table.
-        learning_rate: Learning rate of Adam.
-        device: "auto", "cpu", "cuda" or, for example, "cuda:1". "auto" uses a GPU if there is one.
-        verbose: Whether to show a progress bar, on standard error or in a notebook.
-        checkpoint: Path of a file to which `fit` writes its state every 30 seconds, and on Ctrl-C
-            and SIGTERM. If the file exists, `fit` with the same table and arguments continues from
-            it; on a CPU the result has the same bits as an uninterrupted fit. The file contains
-            weights but no rows, and is deleted when the fit ends. None: no checkpoint.
-        classes, schema, random_state: See `Synthesizer`.
-
     Attributes:
         device_: The device of the networks.
         scope_: The scope of each learned class, by label.
@@ -360,18 +343,7 @@ class NetworkSynthesizer(SavedNetworks):
     def _row_losses(
         self, sampler: Sampler, rows: Encoded, labels: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor | None:
-        """Compute the loss of a network on each row.
-
-        Args:
-            sampler: The network.
-            rows: Encoded rows on the device of the network.
-            labels: Position of each row's class among those of the sampler, int64 of shape (rows,).
-            generator: Generator of the noise, in the same state for every network.
-
-        Returns:
-            Losses of shape (rows, n_losses), the total loss in column 0. None if the network gives
-            no likelihood.
-        """
+        """Compute the loss of a network on each row."""
         return None
 
     def losses(self, table: Table, seed: np.random.SeedSequence) -> np.ndarray | None:
@@ -425,10 +397,7 @@ class NetworkSynthesizer(SavedNetworks):
 def _covered(
     models: dict[int, TrainedNetwork], classes: int
 ) -> Iterator[tuple[int, TrainedNetwork, int]]:
-    """List (position of a class, network, label in the network) for each class with a likelihood.
-
-    A network that was trained on all classes covers every class, not only the requested ones.
-    """
+    """(position of a class, network, its label) for each class with a likelihood."""
     for position, model in models.items():
         yield position, model, model.label
     first = next(iter(models.values()), None)

@@ -89,16 +89,7 @@ class SavedNetworks(Synthesizer):
 def write_network(
     model: SavedNetworks, path: str | os.PathLike[str], *, keep_class_names: bool
 ) -> list[str]:
-    """Write a fitted model.
-
-    Args:
-        model: The model; it is not changed.
-        path: Path of the file.
-        keep_class_names: Whether the file names classes with fewer than five rows.
-
-    Returns:
-        A sentence for each column that was coarsened, and for the classes that are not named.
-    """
+    """Write a fitted model."""
     tensors: dict[str, np.ndarray] = {}
     target = model.schema_[model.schema_.target]
     target, kept, others, note = shareable_classes(
@@ -151,19 +142,7 @@ def write_network(
 def read_network(
     cls: type[N], header: dict[str, Any], tensors: dict[str, np.ndarray], device: str
 ) -> N:
-    """The model that a file holds, after every value of the file has been checked.
-
-    Args:
-        cls: The class that the file names.
-        header: Header of the file.
-        tensors: Arrays of the file, by name.
-        device: Device of the networks.
-
-    Raises:
-        ModelFileError: A value is missing, cannot come from `write_network`, or gives a model that
-            generates no rows (E418).
-        UsageError: There is no such device (E211, E212).
-    """
+    """The model that a file holds, after every value of the file has been checked."""
     place = resolve(device)
     check_finite(tensors)
     with building_model():

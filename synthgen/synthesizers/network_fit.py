@@ -62,12 +62,6 @@ class NetworkFit:
 
     Each class with scope "class" has its own network. The other classes share one network that
     learns from all rows; for scope "adapt", a copy of it is fine-tuned on the rows of the class.
-
-    Args:
-        owner: The synthesizer, whose hyperparameters define the networks.
-        table: The training rows.
-        scopes: The scope of each class that a network learns, by position of the class.
-        seed: Seed of the whole fit.
     """
 
     def __init__(
@@ -82,11 +76,7 @@ class NetworkFit:
         self.held = {p: _held_out(self.labels, p, child_seed(seed, p)) for p in scopes}
 
     def runs(self) -> Generator[Task, History, dict[int, TrainedNetwork]]:
-        """Yield each training as a `Task`, and receive its `History`.
-
-        Returns:
-            The network of each class, by position of the class, in the order of `scopes`.
-        """
+        """Yield each training as a `Task`, and receive its `History`."""
         alone = [p for p, scope in self.scopes.items() if scope == "class"]
         shared = [p for p, scope in self.scopes.items() if scope != "class"]
         adapted = [p for p in shared if self.scopes[p] == "adapt"]
@@ -219,10 +209,7 @@ class NetworkFit:
         return Beside((type(owner), repr(params), names, *kinds), encoder.slots, again, budget)
 
     def _reported(self, name: str, budget: Budget) -> Callable[[int, int], None]:
-        """The function to which a training reports (steps done, steps in all).
-
-        It moves the progress bar, and after a few steps announces the duration of a long training.
-        """
+        """The function to which a training reports (steps done, steps in all)."""
         display = self.display
         words = f"training on {name} ({next(self.numbers)} of {self.total})"
         display.start(words)

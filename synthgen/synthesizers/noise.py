@@ -51,14 +51,6 @@ def delta_of(rho: float, epsilon: float) -> float:
     Canonne, Kamath & Steinke (2020), "The Discrete Gaussian for Differential Privacy", Prop. 12:
     the smallest of ``exp((a - 1) (a rho - epsilon)) / (a - 1) * (1 - 1 / a)^a`` over a > 1. Every
     a gives a valid bound, so an inexact minimum is safe.
-
-    Args:
-        rho: Budget in zero-concentrated differential privacy (Bun & Steinke 2016), at least 0.
-        epsilon: At least 0.
-
-    Example:
-        >>> f"{delta_of(0.5, 5.0):.1e}"
-        '2.9e-06'
     """
     if rho <= 0:
         return 0.0
@@ -74,16 +66,7 @@ def delta_of(rho: float, epsilon: float) -> float:
 
 
 def rho_of(epsilon: float, delta: float) -> float:
-    """The largest zCDP budget that implies (epsilon, delta)-differential privacy.
-
-    Args:
-        epsilon: Above 0.
-        delta: Above 0, below 1.
-
-    Example:
-        >>> delta_of(rho_of(1.0, 1e-6), 1.0) <= 1e-6
-        True
-    """
+    """The largest zCDP budget that implies (epsilon, delta)-differential privacy."""
     low, high = 0.0, epsilon + 1.0
     for _ in range(90):
         rho = (low + high) / 2
@@ -95,12 +78,7 @@ def rho_of(epsilon: float, delta: float) -> float:
 
 
 def variance_of(rho: float) -> Fraction:
-    """Variance of the noise with which a count that one row changes by 1 costs `rho`, rounded up.
-
-    Example:
-        >>> variance_of(0.005)
-        Fraction(100, 1)
-    """
+    """Variance of the noise of a count that costs `rho`, rounded up."""
     return Fraction(math.ceil(1024 * Fraction(1) / (2 * Fraction(rho))), 1024)
 
 
@@ -109,10 +87,6 @@ def threshold(variance: Fraction, delta: float) -> int:
 
     The tail of the discrete Gaussian from t on is at most that of the Gaussian from t - 1 on
     (Canonne et al. 2020, Prop. 25).
-
-    Example:
-        >>> threshold(Fraction(100), 1e-6)
-        49
     """
     return 1 + math.ceil(math.sqrt(variance) * -NormalDist().inv_cdf(delta))
 
@@ -135,10 +109,6 @@ def chosen(log_weights: np.ndarray, randbelow: RandBelow) -> int:
 
     With ``log_weights = epsilon * score / (2 * sensitivity)`` this is the exponential mechanism,
     which costs ``epsilon^2 / 8`` in zCDP (Cesar & Rogers 2021).
-
-    # NOTE[DIFF] Weights are floats, and 63 random bits choose among them. A probability differs
-    # from the exact one by about 1e-7 of itself with ten million rows (less with fewer), and by
-    # 2^-53 where long doubles are doubles. The guarantee counts neither.
     """
     weights = np.cumsum(np.exp(log_weights - log_weights.max()), dtype=np.longdouble)
     place = np.longdouble(randbelow(2**BITS)) / np.longdouble(2.0**BITS) * weights[-1]

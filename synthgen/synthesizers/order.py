@@ -21,22 +21,7 @@ def drawing_order(
     relations: Sequence[Relation],
     seed: int,
 ) -> list[int]:
-    """The order in which columns are drawn: next, the one that tells most about class and rest.
-
-    If the first columns predict the others well, each later tree needs few splits, and leaves of a
-    hundred rows allow no more (`evaluation/trees.md`). A column that others determine comes as soon
-    as these are drawn.
-
-    Args:
-        parts: Codes of each column, the class first.
-        cells: Values and mask of missing cells of each column (see `Bins.values`).
-        codes: The code of each cell, uint16 of shape (rows, columns).
-        relations: The relation of each column to those before it in `parts`.
-        seed: Seed for the choice of rows.
-
-    Returns:
-        Positions in `parts`, the class first.
-    """
+    """The order in which columns are drawn: next, the one that tells most about class and rest."""
     columns = len(parts)
     rows = np.random.default_rng(seed).permutation(len(codes))[: min(TRIED, CELLS // columns)]
     groups = [_groups(bins, codes[rows, j]) for j, bins in enumerate(parts)]
@@ -131,11 +116,6 @@ def _before(
     The columns that determine it should, and those among its limits that others determine: they are
     not drawn within limits themselves. A level that seems to determine it had better. So had, of
     two columns that share values, the one in whole hundreds, so that no cents are copied into it.
-
-    Args:
-        parts, relations: See `drawing_order`.
-        probe: Codes of some rows, shape (rows, columns).
-        derived: For each column that others determine, the one whose relation says so.
     """
     needed: list[set[int]] = [set() for _ in parts]
     wanted: list[set[int]] = [set() for _ in parts]
@@ -175,21 +155,7 @@ def _follows(one: int, other: int, needed: Sequence[set[int]]) -> bool:
 
 
 def information(groups: np.ndarray) -> np.ndarray:
-    """Mutual information of each pair of columns in nats, less the bias of few rows (Miller 1955).
-
-    Args:
-        groups: The group of each cell, from 0 to `GROUPS`, shape (rows, columns).
-
-    Returns:
-        Shape (columns, columns); on the diagonal, the entropies.
-
-    Example:
-        >>> coin = np.arange(4000) % 2
-        >>> information(np.stack([coin, 1 - coin, np.arange(4000) // 2 % 2], 1)).round(2)
-        array([[0.69, 0.69, 0.  ],
-               [0.69, 0.69, 0.  ],
-               [0.  , 0.  , 0.69]])
-    """
+    """Mutual information of pairs of columns, nats, less the bias of few rows (Miller 1955)."""
     rows, columns = groups.shape
     is_in = (groups[..., None] == np.arange(GROUPS + 1)).astype(np.float32)
     flat = is_in.reshape(rows, -1)
@@ -204,10 +170,7 @@ def information(groups: np.ndarray) -> np.ndarray:
 
 
 def _groups(bins: Bins, codes: np.ndarray) -> np.ndarray:
-    """The group of each cell: numbers in about equal parts, and the most frequent levels.
-
-    The last group holds the missing cells, and those of rarer levels.
-    """
+    """The group of each cell: numbers in about equal parts, and the most frequent levels."""
     counts = np.bincount(codes, minlength=MISSING + 1)
     gone = counts[MISSING]
     counts[MISSING] = 0

@@ -47,16 +47,7 @@ class Raking:
     def draw(
         self, before: np.ndarray, leaves: np.ndarray, uniform: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw an item of each leaf by its share times the factors.
-
-        Args:
-            before: Groups of the codes of the columns before, shape (columns, rows).
-            leaves: The leaf of each row.
-            uniform: Uniform random numbers from 0 to 1, shape (rows,).
-
-        Returns:
-            The items, and what is left of `uniform`.
-        """
+        """Draw an item of each leaf by its share times the factors."""
         weights = self._weights(before, leaves)
         ends = weights.T.copy()
         for g in range(1, len(ends)):
@@ -74,16 +65,7 @@ class Raking:
         return self.forest.shares.draw_between(first, last, left)
 
     def shares_of(self, codes: np.ndarray, before: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """The raked share that each row's code has in its leaf of each tree.
-
-        Args:
-            codes: Codes of the columns before, shape (rows, predictors).
-            before: See `draw`.
-            own: The code of each row, shape (rows,).
-
-        Returns:
-            From 0 to 1, shape (trees, rows).
-        """
+        """The raked share that each row's code has in its leaf of each tree."""
         found = self.forest.shares_of(codes, own)
         factors, codes = self.factors_of(before, own), np.ascontiguousarray(codes)
         for tree, shares in enumerate(found):
@@ -132,16 +114,7 @@ class Raking:
     def from_state(
         cls, arrays: Mapping[str, np.ndarray], forest: Forest, groups: list[int]
     ) -> Raking:
-        """The inverse of `state`.
-
-        Args:
-            arrays: The arrays from `state`.
-            forest: The trees.
-            groups: Number of groups of the class and of each column before this one.
-
-        Raises:
-            ValueError, KeyError: No fit could have written these arrays.
-        """
+        """The inverse of `state`."""
         first = arrays["first"]
         check_groups(first)
         margins = {int(name): factors for name, factors in arrays.items() if name.isdigit()}
@@ -174,10 +147,7 @@ class Groups:
 
     @classmethod
     def of(cls, codes: np.ndarray, width: int, *, numbers: bool) -> Groups:
-        """About `GROUPS` groups with equally many rows.
-
-        Codes below `width`, others (copies and shifts) and missing cells share no group.
-        """
+        """About `GROUPS` groups with equally many rows."""
         counts = np.bincount(codes, minlength=MISSING + 1)
         places = GROUPS * (np.cumsum(counts) - counts / 2) // len(codes)
         shown = np.flatnonzero(counts)
@@ -220,18 +190,7 @@ def rake(
     columns: list[Groups],
     seed: int,
 ) -> Raking:
-    """Find the factors of a forest.
-
-    Args:
-        forest: The trees.
-        before: Codes of the columns before, the class first, and of their last digits; uint16 of
-            shape (rows, predictors).
-        codes: Codes of the column, uint16 of shape (rows,).
-        own: Their groups.
-        places: Where each column is in `before`, the class first.
-        columns: The groups of each of these columns.
-        seed: Seed for the choice of rows.
-    """
+    """Find the factors of a forest."""
     rng, classes = np.random.default_rng(seed), len(columns[0].first)
     order = rng.permutation(len(codes))
     label = before[order, 0]
@@ -260,15 +219,6 @@ def rake(
 
 class _Fit:
     """Factors under way.
-
-    Args:
-        expected: Shares of the groups in each row's leaf, times the factors so far; shape (rows,
-            groups).
-        found: The group of each row, shape (rows,).
-        smoother: See `Groups`.
-        groups: The group of each row in each of the columns before.
-        smoothers: The smoother of each of these columns.
-        weight: What each row counts.
 
     Attributes:
         factors: The factors of each column so far.

@@ -85,11 +85,7 @@ class Relation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], bins: Sequence[Bins]) -> Relation:
-        """The inverse of `to_json` for the last of `bins`.
-
-        Raises:
-            ValueError, TypeError: The data are not a relation to the columns before it.
-        """
+        """The inverse of `to_json` for the last of `bins`."""
         if not isinstance(data, Mapping) or set(data) - set(cls.__dataclass_fields__):
             raise ValueError(f"{data!r} is not a relation")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
@@ -215,13 +211,7 @@ class _Cells:
 def find_relations(
     bins: Sequence[Bins], cells: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
 ) -> list[Relation]:
-    """The relation of each column to those before it.
-
-    Args:
-        bins: Codes of each column, the class first.
-        cells: Values and mask of missing cells of each column (see `Bins.values`).
-        seed: Seed for the choice of the rows that are tested first.
-    """
+    """The relation of each column to those before it."""
     rows = len(cells[0][0])
     probe = np.random.default_rng(seed).permutation(rows)[:PROBE]
     known = [_cells(part, *found) for part, found in zip(bins, cells, strict=True)]
@@ -337,10 +327,7 @@ def _days_between(first: _Cells, last: _Cells) -> _Numbers:
 def _sum_of(
     parts: Sequence[_Numbers], wanted: _Numbers, unit: float, probe: np.ndarray
 ) -> tuple[list[int], tuple[float, ...], float] | None:
-    """The parts whose weighted sum the wanted numbers are, by least squares: see `weighted_sum`.
-
-    A cell must be missing exactly where one of these parts is.
-    """
+    """The parts whose weighted sum the wanted numbers are, by least squares: see `weighted_sum`."""
     numbers, gone = wanted
     able = [k for k, (_, mask) in enumerate(parts) if not (mask & ~gone).any()]
     rows = np.flatnonzero(~gone)
@@ -419,13 +406,7 @@ def _side(other: _Cells, cell: _Cells, probe: np.ndarray) -> tuple[int, float]:
 def copied(
     relation: Relation, cells: Sequence[tuple[np.ndarray, np.ndarray]], bins: Sequence[Bins]
 ) -> np.ndarray:
-    """Position in ``relation.same`` of the column that each training cell equals; -1: none.
-
-    Args:
-        relation: Relation of the last column.
-        cells: Values and masks of the columns up to this one.
-        bins: Codes of these columns.
-    """
+    """Position in ``relation.same`` of the column that each training cell equals; -1: none."""
     cell = _cells(bins[-1], *cells[-1])
     counts = np.bincount(cell.names)
     rare = ~cell.gone & (counts[cell.names] <= max(COMMON * len(cell.names), PRIVATE_ROWS))

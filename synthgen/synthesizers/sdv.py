@@ -99,11 +99,6 @@ class SDV(Synthesizer):
     transformed; the schema of synthgen says which columns are categories and which are numbers. SDV
     uses global random states: they are seeded, and restored afterwards.
 
-    Args:
-        model: "GaussianCopula", "CTGAN", "TVAE" or "CopulaGAN".
-        epochs: Number of passes over the rows to train a network; None: SDV's default, 300.
-        classes, schema, random_state: See `Synthesizer`.
-
     Attributes:
         fallback_: Classes with fewer than 10 rows, for which a `SmoothedBootstrap` is used instead.
     """
@@ -216,10 +211,7 @@ class SDV(Synthesizer):
 
 @contextmanager
 def _forked(seed: np.random.SeedSequence) -> Iterator[None]:
-    """Seed the global random states for the block, and restore them after it.
-
-    SDV's warnings, which are about its internals, are suppressed.
-    """
+    """Seed the global random states for the block, and restore them after it."""
     state = int(seed.generate_state(1)[0])
     before = random.getstate()
     numpy_before = np.random.get_state()  # noqa: NPY002 - SDV draws from it

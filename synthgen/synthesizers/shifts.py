@@ -58,14 +58,7 @@ class Shifts:
     def replace_bins(
         self, own: np.ndarray, first: int, is_bin: np.ndarray, shifts: np.ndarray
     ) -> np.ndarray:
-        """Replace the code of each bin by the code of its shift, in rows that have one.
-
-        Args:
-            own: Codes of the cells, or of copies of other cells; shape (rows,).
-            first: The first code of a shift.
-            is_bin: Whether a code is a bin.
-            shifts: The shift of each row, NaN if one of the two cells is missing.
-        """
+        """Replace the code of each bin by the code of its shift, in rows that have one."""
         there = _in_bin(own, is_bin) & ~np.isnan(shifts)
         return np.where(there, first + self.codes(np.where(there, shifts, 0)), own)
 
@@ -73,11 +66,7 @@ class Shifts:
     def from_state(
         cls, described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], parts: Sequence[Bins]
     ) -> Shifts:
-        """Read the shifts of the last of `parts` from a file.
-
-        Raises:
-            ValueError, KeyError, TypeError: No fit could have written these values.
-        """
+        """Read the shifts of the last of `parts` from a file."""
         by, edges = described["by"], arrays["edges"]
         if type(by) is not int or not 0 < by < len(parts) - 1:
             raise ValueError(f"shifts to column {by!r}")
@@ -162,14 +151,6 @@ class Trial:
         Both learn from one half of the rows. Of the cells of the other half that have a shift, the
         density is estimated from draws of the leaf: by the distance to the nearest ones
         (Loftsgaarden & Quesenberry 1965).
-
-        Args:
-            before: Codes of the columns before this one, shape (rows, columns).
-            codes: Codes of the column, or of copies; shape (rows,).
-            ranks: Ranks of the codes as shares, shape (rows,).
-            weights: Weight of each row; None: all count the same.
-            min_leaf: Smallest number of rows in a leaf.
-            seed: Seed of the two halves, and of the draws.
         """
         rng = np.random.default_rng(seed)
         half, other = np.array_split(rng.permutation(len(codes))[:TRIED], 2)
@@ -210,14 +191,7 @@ def find_shifts(
     own: np.ndarray,
     copies: int,
 ) -> Trial | None:
-    """How the last of `parts` may be learned as shifts; None: no earlier number is close enough.
-
-    Args:
-        parts: Codes of each column, the class first.
-        cells: Values and mask of missing cells of each column (see `Bins.values`).
-        own: Codes of the last column, or of copies; shape (rows,).
-        copies: Number of columns from which it copies cells.
-    """
+    """How the last of `parts` may be learned as shifts; None: no earlier number is close enough."""
     bins, is_bin = parts[-1], ~parts[-1].exact
     if not _has_bins(bins):
         return None
@@ -242,10 +216,6 @@ def _closest(
     """The earlier number that correlates most with the last of `parts`; -1: none does enough.
 
     Exact values are left out, because two balances may be close wherever neither is 0.
-
-    Args:
-        parts, cells: See `find_shifts`.
-        inside: Whether a cell of the last column is in a bin, shape (rows,).
     """
     rows = len(inside)
     some = np.linspace(0, rows - 1, min(rows, TRIED)).astype(np.int64)
@@ -275,14 +245,7 @@ def _has_bins(bins: Bins) -> bool:
 
 
 def _edges(shifts: np.ndarray) -> np.ndarray:
-    """Rounded limits of bins of about equally many rows, each held by at least five.
-
-    The outer limits lie five rows inside. A limit is rounded to a power of ten of at most a quarter
-    of the bins beside it.
-
-    Args:
-        shifts: Shape (rows,), ten or more.
-    """
+    """Rounded limits of bins of about equally many rows, each held by at least five."""
     ordered = np.sort(shifts)
     rows, least, most = len(ordered), ordered[PRIVATE_ROWS - 1], ordered[-PRIVATE_ROWS]
     wanted = int(np.clip(rows // BIN_ROWS, min(FEWEST_BINS, rows // PRIVATE_ROWS), MOST_BINS))

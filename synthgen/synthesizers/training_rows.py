@@ -11,12 +11,6 @@ from synthgen.training.blocks import Spans
 class Data(torch.nn.Module):
     """The training rows of a network, on the device, in the smallest types that hold them.
 
-    Args:
-        rows: The encoded rows.
-        labels: Class of each row, int64 of shape (rows,); 0 if the class is not a condition.
-        n_labels: Number of classes; 1 if the class is not a condition.
-        layout: The columns of the rows.
-
     Attributes:
         size: Number of rows.
         used: 1 for each number that the table has, 0 for a number that only the layout has.
@@ -67,14 +61,7 @@ class Data(torch.nn.Module):
         return self.always | (codes[..., self.scale_code] == 0)
 
     def flat(self, rows: Encoded) -> torch.Tensor:
-        """Join numbers and one-hot codes; numbers of spikes, missing cells and padding are 0.
-
-        Args:
-            rows: Rows in the same layout.
-
-        Returns:
-            A matrix of shape (rows, n_numbers + n_levels).
-        """
+        """Join numbers and one-hot codes; numbers of spikes, missing cells and padding are 0."""
         there = self.there(rows.codes)
         numbers = rows.numbers * (there * self.used if self.padded else there)
         return torch.cat([numbers, self.spans.one_hot(rows.codes.long())], 1)

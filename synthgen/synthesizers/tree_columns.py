@@ -51,17 +51,7 @@ class TreeColumn:
 def draw_block(
     columns: Sequence[TreeColumn], position: int, rows: int, seed: np.random.SeedSequence
 ) -> list[Cells]:
-    """Generate the first `rows` rows of a block.
-
-    Args:
-        columns: The class, then each learned column.
-        position: Position of the class in the schema.
-        rows: Number of rows, at most `BLOCK`.
-        seed: Seed of the block.
-
-    Returns:
-        The values and the missing mask of each learned column.
-    """
+    """Generate the first `rows` rows of a block."""
     rng = np.random.default_rng(seed)
     places = _places(columns)
     codes = np.empty((rows, places[-1] + 2), np.uint16)
@@ -155,21 +145,7 @@ def _codes(
     limits: Limits,
     refused: list[np.ndarray],
 ) -> np.ndarray:
-    """Draw codes from the leaves; other ones in the place of those that a row cannot have.
-
-    A copy that is refused gives way to a code that is no copy, a shift to a missing cell to a bin,
-    and a code beyond the limits to one within them, if the leaf has one. Codes drawn again are not
-    raked.
-
-    Args:
-        column: The column.
-        codes: Codes of the columns before it, shape (rows, columns).
-        groups: Groups of these codes without last digits, shape (columns, rows); the class first.
-        uniform: Uniform random numbers, shape (2, rows).
-        cells: Cells of the columns before it.
-        limits: Smallest and largest values allowed, each of shape (rows,); None: no limit.
-        refused: For each column that it copies, which rows cannot; shape (rows,).
-    """
+    """Draw codes from the leaves; other ones in the place of those that a row cannot have."""
     forest, bins = column.forest, column.bins
     assert forest is not None
     width, first = bins.width, bins.width + len(refused)
@@ -313,14 +289,7 @@ def _tightest(floors: list[np.ndarray], ceilings: list[np.ndarray]) -> Limits:
 def _limits_of_sum(
     columns: Sequence[TreeColumn], j: int, derived: TreeColumn, cells: list[Cells]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest values of column `j` with which a sum can stay within its limits.
-
-    Args:
-        columns: All columns.
-        j: Position of the column that is drawn next.
-        derived: The sum.
-        cells: Cells of the columns before `j`.
-    """
+    """Smallest and largest values of column `j` with which a sum can stay within its limits."""
     bins, relation = columns[j].bins, derived.relation
     low, high = (derived.bins.plain(end) - relation.constant for end in derived.bins.limits)
     gone, by = np.zeros(len(cells[0][1]), dtype=bool), 1.0

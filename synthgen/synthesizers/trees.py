@@ -293,10 +293,7 @@ def _grown(
     seed: np.random.SeedSequence,
     progress: Progress,
 ) -> list[TreeColumn]:
-    """Train the trees of each column, and those of its last digits.
-
-    Several columns are trained at once: scikit-learn fits a tree without the GIL.
-    """
+    """Train the trees of each column, and those of its last digits."""
     features, width = np.empty((len(codes), 2 * len(parts)), np.uint16), 0
     groups = [Groups.of_class(parts[0].width)]
     for j, bins in enumerate(parts[1:], start=1):
@@ -375,11 +372,7 @@ def _encoded(
     cells: list[Cells],
     seed: np.random.SeedSequence,
 ) -> np.ndarray:
-    """Encode all rows as codes, uint16 of shape (rows, columns).
-
-    Levels (or missing cells) that occur in fewer than five rows have no code. A cell with such a
-    level receives a code drawn from the other cells of its column.
-    """
+    """Encode all rows as codes, uint16 of shape (rows, columns)."""
     codes = np.empty((len(cells[0][0]), len(parts)), np.uint16)
     for j, (bins, (values, gone)) in enumerate(zip(parts, cells, strict=True)):
         found = np.full(len(values), -1)

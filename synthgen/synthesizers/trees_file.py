@@ -91,15 +91,7 @@ def write_trees(
     learned: list[int],
     parts: Sequence[TreeColumn],
 ) -> None:
-    """Write trees to a model file.
-
-    Args:
-        path: Path of the file.
-        header: The class, its arguments, and what the file holds of the classes.
-        stored: The columns as the file may hold them.
-        learned: Positions of the learned columns among the features, in the order of `parts`.
-        parts: What trees learned about the class and each learned column.
-    """
+    """Write trees to a model file."""
     kinds = [stored.target, *(stored.columns[j] for j in learned)]
     entries, tensors = [], {}
     for i, (column, part) in enumerate(zip(kinds, parts, strict=True)):
@@ -129,20 +121,7 @@ def write_trees(
 def read_trees(
     header: dict[str, Any], tensors: dict[str, Any]
 ) -> tuple[Storable, list[int], list[TreeColumn]]:
-    """Read what `write_trees` wrote.
-
-    Args:
-        header: Header of the file.
-        tensors: Arrays of the file, by name.
-
-    Returns:
-        The columns, the positions of the learned ones in the order in which they are drawn, and
-        what trees learned about them.
-
-    Raises:
-        ValueError: A value is not one that `write_trees` writes. Other values may raise other
-            exceptions.
-    """
+    """Read what `write_trees` wrote."""
     target = Column.from_json(header["target"])
     columns = tuple(map(Column.from_json, header["columns"]))
     learned = header["learned"]

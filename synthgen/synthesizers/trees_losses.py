@@ -28,17 +28,6 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
     2008 ("Resolving individuals contributing trace amounts of DNA to highly complex mixtures")
     found people by allele frequencies. It needs no shadow model, and finds more than the
     likelihood does, because much of a likelihood only says how common a row is.
-
-    Args:
-        parts: What trees learned about the class and each learned column.
-        frame: The rows, with the columns of `parts`.
-
-    Returns:
-        Shape (rows, 4 + 4 * columns). First the relative loss, then the negative logarithms of the
-        factors by which the shares of the row's codes are raked. Then the sums, over all columns,
-        of the negative log-likelihoods and of the shares of trees whose leaf does not hold the
-        cell's code. Then the log-likelihoods of each column and its last digits, then their shares.
-        0 without trees.
     """
     cells: list[tuple[np.ndarray, np.ndarray]] = []
     known = np.empty((len(frame), 2 * len(parts)), np.uint16)  # predictors of the trees
@@ -90,16 +79,7 @@ def tree_losses(parts: Sequence[TreeColumn], frame: pd.DataFrame) -> np.ndarray:
 
 
 def _shares_of_others(forest: Forest, codes: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The share of each row's code among the other rows of its leaf; NaN if there are none.
-
-    Args:
-        forest: The trees.
-        codes: Predictors of the trees, shape (rows, columns).
-        own: The code of each row, shape (rows,).
-
-    Returns:
-        From 0 to 1, shape (trees, rows).
-    """
+    """The share of each row's code among the other rows of its leaf; NaN if there are none."""
     codes = np.ascontiguousarray(codes)
     found = np.full((len(forest.roots), len(own)), np.nan)
     for tree in range(len(forest.roots)):

@@ -20,15 +20,7 @@ def is_name(y: Any) -> bool:
 
 
 def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
-    """Return (classes, None) or (None, target name); a text or number `y` is the target's name.
-
-    Raises:
-        UsageError: Both are given (E216).
-
-    Example:
-        >>> as_called("ill", None), as_called([0, 1], None)
-        ((None, 'ill'), ([0, 1], None))
-    """
+    """Return (classes, None) or (None, target name); a text or number `y` is the target's name."""
     if y is not None and is_name(y):
         if target is not None and target != y:
             raise UsageError(216, f"two targets were given, {y!r} and {target!r}: give one of them")
@@ -43,26 +35,7 @@ def as_called(y: Any, target: Hashable | None) -> tuple[Any, Hashable | None]:
 
 
 def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = None) -> Any:
-    """Features and classes from a call ``fit(X, y)`` or ``fit(frame, target="ill")``.
-
-    Args:
-        X: Features; with `target`, the frame that also holds the classes.
-        y: Classes, shape (rows,); a text or a number is taken for `target`.
-        target: Name of the column of `X` that holds the classes.
-
-    Returns:
-        The pair (X, y). `y` is None if neither it nor `target` was given.
-
-    Raises:
-        DataError: `target` is given and `X` is not a frame.
-        UsageError: Both are given (E216), or there is no such column.
-
-    Example:
-        >>> frame = pd.DataFrame({"dose": [1.5, 9.0], "ill": ["n", "y"]})
-        >>> X, y = features_and_classes(frame, target="ill")
-        >>> list(X.columns), y.tolist()
-        (['dose'], ['n', 'y'])
-    """
+    """Features and classes from a call ``fit(X, y)`` or ``fit(frame, target="ill")``."""
     y, target = as_called(y, target)
     if target is None:
         return X, y
@@ -72,23 +45,7 @@ def features_and_classes(X: Any, y: Any = None, *, target: Hashable | None = Non
 
 
 def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
-    """Separate the group column from the features, if `groups` is the name of one.
-
-    Args:
-        X: Frame or array, shape (rows, features).
-        groups: Group of each row, shape (rows,); or the name of a column of `X`; or None.
-
-    Returns:
-        `X` without the group column, and the groups of shape (rows,) or None.
-
-    Raises:
-        UsageError: There is no such column (E245).
-
-    Example:
-        >>> X, groups = without_groups(pd.DataFrame({"dose": [1.5, 9.0], "ward": [3, 4]}), "ward")
-        >>> list(X.columns), groups.tolist()
-        (['dose'], [3, 4])
-    """
+    """Separate the group column from the features, if `groups` is the name of one."""
     if groups is None or not is_name(groups):
         return X, as_pandas(groups, "groups")
     X = as_pandas(X, "X")
@@ -100,14 +57,7 @@ def without_groups(X: Any, groups: Any) -> tuple[Any, Any]:
 
 
 def checked_weight(given: Any, rows: int) -> np.ndarray | None:
-    """Check weights and convert them to float64 of shape (rows,).
-
-    A single number is the weight of every row.
-
-    Raises:
-        DataError: The number of weights is not that of the rows, or a weight is negative or not
-            finite, or all are zero.
-    """
+    """Check weights and convert them to float64 of shape (rows,)."""
     if given is None:
         return None
     weight = np.asarray(given, dtype=np.float64)
@@ -132,17 +82,7 @@ def checked_weight(given: Any, rows: int) -> np.ndarray | None:
 
 
 def group_numbers(groups: Any, rows: int) -> np.ndarray:
-    """Number the groups of rows that must share a fold, int64 of shape (rows,).
-
-    Rows without a group (a missing value) are one group.
-
-    Raises:
-        DataError: The number of groups is not that of the rows.
-
-    Example:
-        >>> group_numbers(["north", "south", "north"], 3).tolist()
-        [0, 1, 0]
-    """
+    """Number the groups of rows that must share a fold, int64 of shape (rows,)."""
     found = pd.factorize(pd.Series(np.asarray(groups)), use_na_sentinel=False)[0]
     if len(found) != rows:
         raise DataError(374, f"groups has {len(found)} rows and X has {rows}: give one for each")
@@ -150,11 +90,6 @@ def group_numbers(groups: Any, rows: int) -> np.ndarray:
 
 
 def column_named(frame: pd.DataFrame, name: str | None) -> Any:
-    """The column name that equals `name` as text, if exactly one does; otherwise `name` itself.
-
-    Example:
-        >>> column_named(pd.DataFrame({2019: [1]}), "2019")
-        2019
-    """
+    """The column name that equals `name` as text, if exactly one does; otherwise `name` itself."""
     same = [c for c in frame.columns if str(c) == name]
     return same[0] if len(same) == 1 else name

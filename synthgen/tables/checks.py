@@ -18,12 +18,7 @@ from synthgen.tables.dtypes import INT64, floats, row_of, tidy, types_of
 
 
 def check_frame(frame: Any, target: Hashable | None) -> None:
-    """Raise unless `frame` is a pandas frame with rows, uniquely named columns and a `target`.
-
-    Raises:
-        DataError: `frame` is not a pandas frame, is empty, or a column name is missing or repeated.
-        UsageError: `frame` has no column `target`.
-    """
+    """Raise unless `frame` is a pandas frame with rows, uniquely named columns and a `target`."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
             335,
@@ -47,16 +42,7 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
 
 
 def check_column(frame: pd.DataFrame, name: Hashable, role: str) -> None:
-    """Raise if the table has no column of this name.
-
-    Args:
-        frame: The table.
-        name: Name of the column.
-        role: Role of the column for the message, such as "target".
-
-    Raises:
-        UsageError: There is no such column; the message suggests similar names.
-    """
+    """Raise if the table has no column of this name."""
     if isinstance(name, Hashable) and name in frame.columns:
         return
     if not isinstance(name, Hashable):
@@ -85,11 +71,7 @@ def plain_name(name: Any) -> Any:
 
 
 def check(name: Hashable, series: pd.Series) -> None:
-    """Raise if the cells of a column cannot be synthesised and restored.
-
-    Raises:
-        DataError: A cell is infinite, exceeds 64 bits, or has an unsupported type.
-    """
+    """Raise if the cells of a column cannot be synthesised and restored."""
     dtype = series.dtype
     inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
     if isinstance(inner, pd.SparseDtype):

@@ -302,24 +302,7 @@ class Column:
 
 
 def level_position(name: Hashable, value: Any, levels: Sequence[Any], *, missing: bool) -> int:
-    """The position of a value among the levels of a column.
-
-    Args:
-        name: The column, for the message.
-        value: A level or its text; None: a missing cell.
-        levels: The levels.
-        missing: Whether cells may be missing.
-
-    Returns:
-        The position; -1: a missing cell.
-
-    Raises:
-        UsageError: There is no such level (E238).
-
-    Example:
-        >>> level_position("smoker", "True", [False, True], missing=False)
-        1
-    """
+    """The position of a value among the levels of a column."""
     if missing and pd.api.types.is_scalar(value) and pd.isna(value):
         return -1
     if value not in levels and isinstance(value, str):
@@ -331,16 +314,7 @@ def level_position(name: Hashable, value: Any, levels: Sequence[Any], *, missing
 
 
 def joined(columns: Sequence[Column]) -> Column:
-    """One column whose limits and categories cover those of several columns of the same kind.
-
-    Example:
-        >>> low, high = (
-        ...     Column("age", "integer", "int64", lower=n, upper=n + 9, step=3) for n in (1, 20)
-        ... )
-        >>> both = joined([low, high])
-        >>> both.lower, both.upper, both.step
-        (1, 29, 1)
-    """
+    """One column whose limits and categories cover those of several columns of the same kind."""
     first = columns[0]
     lowers = [c.lower for c in columns if c.lower is not None]
     uppers = [c.upper for c in columns if c.upper is not None]

@@ -33,16 +33,7 @@ TEXT_LIMIT = 256 * 2**20
 def reading(
     path: str | os.PathLike[str], *, limit: int | None = None
 ) -> Iterator[io.BufferedReader]:
-    """Open a user's file for reading; every file that synthgen reads is opened here.
-
-    Args:
-        path: A regular file. Folders, named pipes, sockets and devices are rejected at once.
-        limit: Largest size in bytes; None: any size.
-
-    Raises:
-        DataError: There is no such file (E310), it is not a regular file (E311), permission is
-            denied (E312), it is larger than `limit` (E356), or the file system fails (E313).
-    """
+    """Open a user's file for reading; every file that synthgen reads is opened here."""
 
     def refuse_irregular(mode: int) -> None:
         if stat.S_ISDIR(mode):
@@ -84,11 +75,7 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int | None = None) -> byt
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a UTF-8 text file of at most 256 MiB, with or without a byte-order mark.
-
-    Raises:
-        DataError: The file is not UTF-8 (E318), or see `reading`.
-    """
+    """Read a UTF-8 text file of at most 256 MiB, with or without a byte-order mark."""
     data = read_bytes(path, limit=TEXT_LIMIT)
     try:
         return data.decode("utf-8-sig")
@@ -98,11 +85,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: The file is not JSON (E357), or see `read_text`.
-    """
+    """The content of a JSON file."""
     text = read_text(path)
     try:
         return json.loads(text)
@@ -120,54 +103,14 @@ def machine_memory() -> int:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a binary file that replaces ``path`` if the block ends without an exception.
-
-    The bytes are written to a temporary file in the same folder, synced, and renamed. After an
-    exception, ``path`` is unchanged and the temporary file is deleted. An existing file keeps its
-    permission bits, a new one gets those of the umask; a symbolic link stays a link.
-
-    Args:
-        path: The output file.
-
-    Raises:
-        OutputError: There is no such folder (E502), ``path`` is not a file (E503), permission is
-            denied (E504), the disk is full (E505), or the file system fails (E506).
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_write(Path(folder, "note.txt")) as file:
-        ...         _ = file.write(b"whole")
-        ...     os.listdir(folder)
-        ['note.txt']
-    """
+    """Open a binary file that replaces ``path`` if the block ends without an exception."""
     with write_together(path) as (file,):
         yield file
 
 
 @contextmanager
 def write_together(*paths: str | os.PathLike[str]) -> Iterator[list[BinaryIO]]:
-    """Open several binary files that all replace their paths if the block succeeds, or none does.
-
-    All files are written under temporary names and synced before the first is renamed. If a rename
-    fails, the earlier ones are undone. (A power failure between two renames can still leave one
-    file new and another old.) Inside the block, ``file.name`` is the temporary path.
-
-    Args:
-        *paths: The output files.
-
-    Raises:
-        OutputError: See `atomic_write`.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = Path(folder, "table.csv"), Path(folder, "table.json")
-        ...     with write_together(*paths) as (table, about):
-        ...         _ = table.write(b"a\\n1\\n"), about.write(b"{}")
-        ...     sorted(os.listdir(folder))
-        ['table.csv', 'table.json']
-    """
+    """Open binary files that all replace their paths, or none, as the block ends."""
     at = Path(paths[0])  # the file in work, which an error names
     moves: list[tuple[Path, Path]] = []
     try:
@@ -281,15 +224,7 @@ def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8, atomically; raises the errors of `atomic_write`, and E507.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_text(Path(folder, "a.txt"), "é")
-        ...     Path(folder, "a.txt").read_bytes()
-        b'\\xc3\\xa9'
-    """
+    """Write text as UTF-8, atomically; raises the errors of `atomic_write`, and E507."""
     try:
         with atomic_write(path) as file:
             file.write(text.encode())
@@ -300,19 +235,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write JSON, indented by 2; to standard output if ``path`` is ``-``.
-
-    NumPy numbers and arrays become plain values, dates ISO text, paths text; NaN, infinities, NA
-    and NaT become null. Raises the errors of `atomic_write`.
-
-    Example:
-        >>> write_json("-", {"mean": np.float32(0.5), "worst": float("nan"), "n": np.int64(3)})
-        {
-          "mean": 0.5,
-          "worst": null,
-          "n": 3
-        }
-    """
+    """Write JSON, indented by 2; to standard output if ``path`` is ``-``."""
     if os.fspath(path) == "-":
         print(json_text(obj, sys.stdout.encoding or "utf-8"))
     else:
@@ -354,12 +277,6 @@ def _plain(value: Any) -> Any:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits; raises E310 to E313, see `reading`.
-
-    Example:
-        >>> sha256_of(os.devnull)
-        Traceback (most recent call last):
-        synthgen.errors.DataError: ...
-    """
+    """SHA-256 of a file as 64 hexadecimal digits; raises E310 to E313, see `reading`."""
     with reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -119,16 +119,7 @@ def floats(series: pd.Series) -> np.ndarray:
 
 
 def numbers(series: pd.Series, gone: np.ndarray, *, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Convert cells to int64 (if `whole`) or float64.
-
-    Args:
-        series: The cells, shape (rows,).
-        gone: Mask of the missing cells, shape (rows,); their value becomes 0.
-        whole: Whether the values must be 64-bit whole numbers.
-
-    Returns:
-        The values, and a mask of the non-missing cells that cannot be converted.
-    """
+    """Convert cells to int64 (if `whole`) or float64."""
     wanted = np.dtype(np.int64 if whole else np.float64)
     series = tidy(series)
     dtype = series.dtype
@@ -177,10 +168,7 @@ def _object_numbers(
 
 
 def ticks(series: pd.Series, gone: np.ndarray, dtype: Any, cells: Cells) -> np.ndarray:
-    """Dates or time spans as int64 ticks, 0 for missing cells.
-
-    A tick is one unit of `dtype`; in an object column, one microsecond.
-    """
+    """Dates or time spans as int64 ticks, 0 for missing cells."""
     plain = tick_type(dtype, cells)
     if not is_time(series.dtype):
         return _object_ticks(series, gone, plain)
@@ -254,12 +242,7 @@ def tick_type(dtype: Any, cells: Cells = "") -> np.dtype:
 
 
 def ticks_per_day(kind: np.dtype) -> float:
-    """Ticks of a date or time dtype in a day.
-
-    Example:
-        >>> ticks_per_day(np.dtype("datetime64[ms]"))
-        86400000.0
-    """
+    """Ticks of a date or time dtype in a day."""
     unit, count = np.datetime_data(kind)
     return float(np.timedelta64(1, "D") / np.timedelta64(count, unit))
 
@@ -306,10 +289,7 @@ def as_dtype(
     cells: Cells = "",
     empty: str = "",
 ) -> pd.Series:
-    """`values` as a series of `dtype`, with the cells in the mask `missing` set to missing.
-
-    In an object column, `empty` names the missing value, see `EMPTY`.
-    """
+    """`values` as a series of `dtype`, with the cells in the mask `missing` set to missing."""
     sparse = dtype if isinstance(dtype, pd.SparseDtype) else None
     target = dtype.subtype if sparse is not None else dtype
     if target == object:

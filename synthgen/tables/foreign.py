@@ -17,26 +17,7 @@ FOREIGN = ("polars", "pyarrow", "modin", "dask", "cudf", "pyspark", "vaex", "ibi
 
 
 def as_pandas(data: Any, what: str = "the table") -> Any:
-    """A frame or series of another package as a pandas one; anything else unchanged.
-
-    Frames and series of polars, PyArrow, Modin and cuDF are converted through Arrow: polars
-    LazyFrames are collected, and Arrow datasets are read whole.
-
-    Args:
-        data: Any argument that may hold a table or a column.
-        what: Name of the argument for the message, such as "X".
-
-    Returns:
-        A frame or series with a RangeIndex, with the types that a Parquet file would give (see
-        `of_arrow`); or `data` itself.
-
-    Raises:
-        DataError: `data` is of a package whose frames cannot be given back, such as Dask (E355).
-
-    Example:
-        >>> as_pandas(pa.table({"dose": [1, None]}))["dose"].dtype, as_pandas([1, 2])
-        (Int64Dtype(), [1, 2])
-    """
+    """A frame or series of another package as a pandas one; anything else unchanged."""
     package = type(data).__module__.partition(".")[0]
     if package not in FOREIGN:
         return data
@@ -57,23 +38,7 @@ def as_pandas(data: Any, what: str = "the table") -> Any:
 
 
 def as_given(rows: pd.DataFrame | pd.Series, given: Any, *, kept: int = 0) -> Any:
-    """Rows in the kind of frame that was given, with its column types.
-
-    Args:
-        rows: Result for the user; a column that `given` lacks gets the type that fits it.
-        given: The argument that `as_pandas` converted, or None.
-        kept: Number of first rows that are the rows of `given`: their cells are taken from it, so
-            that they stay exactly as they were. (pandas does not distinguish NaN from null.)
-
-    Returns:
-        A frame or series of the package of `given`; `rows` itself if that is pandas, NumPy or None.
-
-    Example:
-        >>> given = pa.table({"dose": pa.array([1.5, float("nan")], pa.float32())})
-        >>> rows = pd.concat([as_pandas(given), pd.DataFrame({"dose": [2.5]})])
-        >>> as_given(rows, given, kept=2)["dose"].to_pylist()
-        [1.5, nan, 2.5]
-    """
+    """Rows in the kind of frame that was given, with its column types."""
     if type(given).__module__.partition(".")[0] not in FOREIGN:
         return rows
     old = _as_arrow(given)
@@ -94,10 +59,7 @@ def as_given(rows: pd.DataFrame | pd.Series, given: Any, *, kept: int = 0) -> An
 
 
 def none_of(given: Any) -> Any:
-    """A table of the kind and column types of `given` without its rows; None for pandas and NumPy.
-
-    `as_given` makes the same of it as of `given`, and it may be kept: it holds no training row.
-    """
+    """`given` without its rows; None for pandas and NumPy."""
     if type(given).__module__.partition(".")[0] not in FOREIGN:
         return None
     empty = _as_arrow(given)
@@ -105,12 +67,7 @@ def none_of(given: Any) -> Any:
 
 
 def of_arrow(table: pa.Table, *, indexed: bool = False) -> pd.DataFrame:
-    """Convert to pandas; integer columns with missing cells become nullable (such as Int64).
-
-    Args:
-        table: The Arrow table.
-        indexed: Whether a column becomes the index if pandas wrote it as one.
-    """
+    """Convert to pandas; integer columns with missing cells become nullable (such as Int64)."""
     frame = table.to_pandas(ignore_metadata=not indexed)
     about = (table.schema.pandas_metadata or {}) if indexed else {}
     names = [name for name in table.column_names if name not in about.get("index_columns", [])]

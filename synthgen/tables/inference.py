@@ -51,16 +51,7 @@ def no_class(target: pd.Series, gone: np.ndarray) -> DataError:
 
 
 def infer_target(name: Hashable, series: pd.Series) -> Column:
-    """Infer the target column.
-
-    Args:
-        name: Name of the column.
-        series: The cells, shape (rows,).
-
-    Raises:
-        DataError: The target has missing cells, only one class, labels of several types, or looks
-            like a quantity (regression).
-    """
+    """Infer the target column."""
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)
@@ -139,19 +130,7 @@ class _Cells:
 def infer_column(
     name: Hashable, series: pd.Series, labels: np.ndarray | None, given: Column | None
 ) -> Column:
-    """Infer the kind of a column and its categories or limits.
-
-    Args:
-        name: Name of the column.
-        series: The cells, shape (rows,).
-        labels: Class of each row, shape (rows,). A value that is frequent in one class becomes a
-            spike. None: all rows count as one class.
-        given: The column in a user's schema, whose kind and limits are used. None: they are
-            inferred from the cells.
-
-    Raises:
-        DataError: The cells cannot be used, or contradict `given`.
-    """
+    """Infer the kind of a column and its categories or limits."""
     checks.check(name, series)
     dtype, series = series.dtype, cell.tidy(series)
     gone = series.isna().to_numpy(dtype=bool)

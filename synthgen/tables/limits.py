@@ -25,13 +25,7 @@ ODD_ROWS, ODD_VALUES = 0.002, 0.05
 def spikes_of(
     values: np.ndarray, gone: np.ndarray, labels: np.ndarray | None
 ) -> tuple[int | float, ...]:
-    """Values that at least 2 % and at least 5 of the rows of some class have, sorted.
-
-    Args:
-        values: The numbers of a column, shape (rows,).
-        gone: Mask of the missing cells, shape (rows,).
-        labels: Class of each row, shape (rows,); None: all rows count as one class.
-    """
+    """Values that at least 2 % and at least 5 of the rows of some class have, sorted."""
     groups = np.zeros(len(values), dtype=np.int64) if labels is None else labels
     order = np.argsort(groups, kind="stable")
     found: set[int | float] = set()

@@ -30,12 +30,7 @@ READS_AS = {"numbers": _NUMBER, "dates": _DATE}
 
 
 def looks_like(texts: Sequence[str]) -> str:
-    """Whether 90 % of the distinct texts look like "dates" or "numbers"; "" for neither.
-
-    Example:
-        >>> looks_like(["1.5", "2.5", "1,234.50", "3", "4"]), looks_like(["007", "008"] * 3)
-        ('numbers', '')
-    """
+    """Whether 90 % of the distinct texts look like "dates" or "numbers"; "" for neither."""
     if len(texts) < FEWEST or all(text.isdigit() for text in texts):
         return ""
     if sum(_DATE.fullmatch(text) is not None for text in texts) >= MOST * len(texts):
@@ -88,13 +83,7 @@ def _text_note(column: Column, unique: pd.Series, what: str) -> str:
 
 
 def of_classes(classes: Sequence[Any]) -> list[str]:
-    """One warning per set of classes whose names look the same to a reader.
-
-    Example:
-        >>> of_classes(["no", "yes", "YES "])
-        ["classes 'yes' and 'YES ' differ only in case, spaces or invisible characters and are \
-kept apart: if they mean the same, merge them"]
-    """
+    """One warning per set of classes whose names look the same to a reader."""
     read: dict[str, list[Any]] = {}
     for label in classes:
         read.setdefault(as_read(str(label)), []).append(label)

@@ -17,11 +17,7 @@ from synthgen.tables.dtypes import shown
 
 
 def to_plain(value: Any) -> Any:
-    """A value as plain JSON; any type except text, number and boolean becomes ``{tag: ...}``.
-
-    Raises:
-        DataError: The value has no JSON form (E349).
-    """
+    """A value as plain JSON; any type except text, number and boolean becomes ``{tag: ...}``."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, str | int | float | bool):
@@ -49,11 +45,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """The inverse of `to_plain`.
-
-    Raises:
-        UsageError: The tag is unknown, or its value cannot be read (E267).
-    """
+    """The inverse of `to_plain`."""
     if not isinstance(value, Mapping):
         if isinstance(value, list):
             raise UsageError(267, f"schema: {shown(value)} is a list, but a single value is needed")
@@ -83,12 +75,7 @@ def from_plain(value: Any) -> Any:
 
 
 def dtype_to_plain(dtype: Any, categories: tuple[Any, ...] = ()) -> Any:
-    """A dtype as plain JSON: its pandas name, or another name if that one is ambiguous.
-
-    Args:
-        dtype: A pandas or NumPy dtype.
-        categories: Categories of the column; a categorical dtype that has just these omits them.
-    """
+    """A dtype as plain JSON: its pandas name, or another name if that one is ambiguous."""
     if isinstance(dtype, pd.CategoricalDtype):
         if dtype.categories is None:
             return "category"
@@ -111,11 +98,7 @@ def dtype_to_plain(dtype: Any, categories: tuple[Any, ...] = ()) -> Any:
 
 
 def dtype_from_plain(text: Any, categories: tuple[Any, ...] = ()) -> Any:
-    """The inverse of `dtype_to_plain`.
-
-    Raises:
-        TypeError, ValueError, KeyError: pandas has no such dtype.
-    """
+    """The inverse of `dtype_to_plain`."""
     if isinstance(text, Mapping) and "sparse" in text:
         fill = np.nan if text["fill"] is None else from_plain(text["fill"])
         return pd.SparseDtype(dtype_from_plain(text["sparse"]), fill)

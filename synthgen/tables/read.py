@@ -211,22 +211,7 @@ def _read_csv(path: Path, data: bytes, declared: Schema | None) -> pd.DataFrame:
 
 
 def csv_layout(path: str | os.PathLike[str], data: bytes) -> tuple[str, list[str], int]:
-    """Find the delimiter and the header of a CSV file.
-
-    Args:
-        path: Path of the file, for messages.
-        data: Its first bytes, as UTF-8: all of them, or more than `SAMPLE`.
-
-    Returns:
-        The delimiter, the names of the columns, and the number of lines above them.
-
-    Raises:
-        DataError: There is no usable header (E314, E316, E319, E358), or a name is repeated (E320).
-
-    Example:
-        >>> csv_layout("people.csv", b"zip;age\\n00123;41\\n")
-        (';', ['zip', 'age'], 0)
-    """
+    """Find the delimiter and the header of a CSV file."""
     path = Path(path)
     named, data = _named_delimiter(data)
     _refuse_comments(path, data)

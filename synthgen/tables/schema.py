@@ -286,9 +286,6 @@ def class_position(classes: tuple[Any, ...], label: Any) -> int:
 
     A text also matches the class of another type that prints the same, if there is exactly one,
     because the command line gives labels as text.
-
-    Raises:
-        UsageError: There is no such class (E201).
     """
     for position, value in enumerate(classes):
         if type(value) is type(label) and value == label:

@@ -30,11 +30,7 @@ _CHUNK = 50_000  # rows converted to text at once
 
 
 def ending_of(path: Path) -> str:
-    """The file extension that determines the output format.
-
-    Raises:
-        OutputError: The extension is unknown (E501).
-    """
+    """The file extension that determines the output format."""
     found = next((known for known in _ENDINGS if path.name.lower().endswith(known)), None)
     if found is None:
         raise OutputError(501, f"{path}: unknown ending: use one of {', '.join(_ENDINGS)}")
@@ -81,16 +77,7 @@ def write_table(frame: Any, path: str | os.PathLike[str], *, defuse: bool = True
 def write_into(
     file: BinaryIO, frame: pd.DataFrame, path: str | os.PathLike[str], *, defuse: bool = True
 ) -> int:
-    """Like `write_table`, but into an open file, such as one from `write_together`.
-
-    Args:
-        file: A writable binary file.
-        frame, defuse: See `write_table`.
-        path: Path for the format (its extension) and for error messages.
-
-    Returns:
-        Number of defused cells and column names.
-    """
+    """Like `write_table`, but into an open file, such as one from `write_together`."""
     path = Path(path)
     ending = ending_of(path)
     repeated = [name for name, n in Counter(map(str, frame.columns)).items() if n > 1]

@@ -54,19 +54,7 @@ def kind(task: Task) -> tuple[object, ...]:
 
 
 def run_together(tasks: list[Task]) -> list[History | ConvergenceError]:
-    """Train the learners of all tasks at once, as if each were trained by its own run.
-
-    The random numbers differ from those of single runs, so the results have the same distribution,
-    but the weights are not identical. With the same random numbers, each step would be equal up to
-    rounding. A run that diverges is repeated alone. If memory is too small for all tasks, the two
-    halves of the list are trained one after the other.
-
-    Args:
-        tasks: At least one task; all have the same `kind` and are on one device.
-
-    Returns:
-        For each task its history, or the error if training also diverged alone.
-    """
+    """Train the learners of all tasks at once, as if each were trained by its own run."""
     if len(tasks) == 1:
         return [_alone(tasks[0])]
     histories = _at_once(tasks) if fits(tasks) else None
@@ -88,11 +76,7 @@ def _alone(task: Task) -> History | ConvergenceError:
 
 
 def fits(tasks: list[Task]) -> bool:
-    """Whether the device has enough memory for all tasks.
-
-    The rows of each task, held-out ones included, are on the device already. They are copied once
-    into the shared layout, and once more into one tensor for all tasks.
-    """
+    """Whether the device has enough memory for all tasks."""
     budgets, k = [task.beside.budget for task in tasks], len(tasks)
     rows = max(b.n_rows for b in budgets) * max(b.row for b in budgets)
     rows += max(b.looked for b in budgets)
@@ -116,11 +100,7 @@ def _at_once(tasks: list[Task]) -> list[History | None] | None:
 
 
 class SideBySide:
-    """Trains k learners in a shared layout; the weights of each optimiser form a matrix of k rows.
-
-    Args:
-        tasks: One task for each learner. The learners are changed by `run` only.
-    """
+    """k learners in a shared layout; the weights of each optimiser form a matrix of k rows."""
 
     def __init__(self, tasks: list[Task]) -> None:
         self.tasks, self.k = tasks, len(tasks)
@@ -182,14 +162,7 @@ class SideBySide:
             self.update()
 
     def step(self, drawn: dict[str, Tensor]) -> Tensor:
-        """Make one update of all learners.
-
-        Args:
-            drawn: Random numbers by name, each of shape (k, ...).
-
-        Returns:
-            The losses of each learner, shape (k, n_losses).
-        """
+        """Make one update of all learners."""
         self.count += 1
         carried: dict[str, Tensor] = {}
         losses = []
@@ -360,14 +333,7 @@ class _Weights:
 
     @torch.no_grad()
     def descend(self, gradient: Tensor, count: Tensor, shares: Tensor, clip: float | None) -> None:
-        """Make one update of Adam.
-
-        Args:
-            gradient: Gradient of the weights, shape (k, n_weights).
-            count: Number of this update, from 1, as a tensor with no dimension.
-            shares: Factor of the learning rate for each learner, shape (k,).
-            clip: Largest norm of a learner's gradient. None: gradients are not clipped.
-        """
+        """Make one update of Adam."""
         if clip is not None:
             norm = gradient.norm(dim=1, keepdim=True)
             gradient = gradient * (clip / (norm + 1e-6)).clamp(max=1.0)
@@ -400,10 +366,7 @@ class _Weights:
 
 @torch.no_grad()
 def _take_over(own: StagedLearner, wide: StagedLearner, layout: Layout) -> None:
-    """Copy weights and buffers of a learner to its copy in the shared layout.
-
-    Weights to and from padded columns and levels become 0.
-    """
+    """Copy weights and buffers of a learner to its copy in the shared layout."""
     axes, target = wide.axes(), dict(wide.named_parameters())
     for weight in target.values():
         weight.zero_()

@@ -33,21 +33,9 @@ class Spans(nn.Module):
 
     Shapes: logits and one-hot rows are (batch, total), codes and values per span (batch, n_spans).
 
-    Args:
-        widths: Number of levels of each column.
-        own: If several tables share the layout: the number of levels that this table has in each
-            column, 0 for a column that it lacks. None: the layout is not shared.
-
     Attributes:
         used: 1 for entries that this table has, 0 for padding; shape (total,).
         count: Number of columns that this table has.
-
-    Example:
-        >>> spans = Spans([2, 3])
-        >>> spans.one_hot(torch.tensor([[1, 2]]))
-        tensor([[0., 1., 0., 0., 1.]])
-        >>> spans.softmax(torch.zeros(1, 5))
-        tensor([[0.5000, 0.5000, 0.3333, 0.3333, 0.3333]])
     """
 
     of: Tensor
@@ -104,13 +92,7 @@ class Spans(nn.Module):
         return shares * self.used if self.padded else shares
 
     def logsumexp(self, logits: Tensor, *, bounded: bool = False) -> Tensor:
-        """Compute the log-sum-exp of each span, shape (batch, n_spans).
-
-        Args:
-            logits: Logits of shape (batch, total). Those of one row may differ by at most 80.
-            bounded: Whether all logits lie between -80 and 60, as the results of `bounded` do. The
-                maximum is then not subtracted, which is faster.
-        """
+        """Compute the log-sum-exp of each span, shape (batch, n_spans)."""
         if not self.total:
             return logits.new_zeros(len(logits), 0)
         if bounded:
@@ -138,13 +120,7 @@ class Spans(nn.Module):
         return self._kept(shares / self.spread(self.summed(shares)))
 
     def cross_entropy(self, logits: Tensor, places: Tensor, *, bounded: bool = False) -> Tensor:
-        """Compute the cross-entropy of each span, shape (batch, n_spans).
-
-        Args:
-            logits, bounded: See `logsumexp`.
-            places: Position in `logits` of the true level of each span, int64 of shape
-                (batch, n_spans).
-        """
+        """Compute the cross-entropy of each span, shape (batch, n_spans)."""
         if not self.total:
             return logits.new_zeros(len(logits), 0)
         if not bounded:
@@ -152,13 +128,7 @@ class Spans(nn.Module):
         return self.logsumexp(logits, bounded=True) - logits.gather(1, places)
 
     def gumbel_softmax(self, logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
-        """Draw softly from each span's distribution (Jang et al. 2017; Maddison et al. 2017).
-
-        Args:
-            logits: Results of `bounded`, shape (batch, total).
-            temperature: Above 0; the closer to 0, the closer the draw is to one-hot.
-            noise: Results of `gumbel`, shape (batch, total).
-        """
+        """Draw softly from each span's distribution (Jang et al. 2017; Maddison et al. 2017)."""
         if not self.total:
             return logits
         noisy = logits + noise
@@ -170,15 +140,7 @@ class Spans(nn.Module):
         return self._kept(soft / self.spread(self.summed(soft)))
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        """Draw codes by inverse CDF, int64 of shape (batch, n_spans).
-
-        A single cumulative sum runs over all spans, so the number of operations does not depend on
-        the number of columns.
-
-        Args:
-            logits: Logits of shape (batch, total).
-            uniform: Random numbers from [0, 1), one per code; float64 of shape (batch, n_spans).
-        """
+        """Draw codes by inverse CDF, int64 of shape (batch, n_spans)."""
         if not self.total:
             return torch.zeros(len(logits), 0, dtype=torch.long, device=logits.device)
         # Cumulative sum over all spans; float64, so that rounding does not grow with the row.
@@ -190,19 +152,12 @@ class Spans(nn.Module):
 
 
 def by_index(values: Tensor) -> bool:
-    """Return whether to sum the columns of each block by index, not by a matrix product.
-
-    On a CPU, the cost of a product grows with the square of the number of columns. On a GPU, a
-    product is one kernel launch and always gives the same bits; a sum by index does not.
-    """
+    """Return whether to sum the columns of each block by index, not by a matrix product."""
     return values.device.type == "cpu" and not _side_by_side(values)
 
 
 def _exact(values: Tensor, member: Tensor) -> Tensor:
-    """Compute ``values @ member`` in full float32 precision, even if CUDA may use TF32.
-
-    With rounded factors, the error of a log-sum-exp would exceed the contribution of a level.
-    """
+    """Compute ``values @ member`` in full float32 precision, even if CUDA may use TF32."""
     if values.dtype != torch.float32 or not values.is_cuda or not _rounds():
         return values.matmul(member)
     return values.double().matmul(member.double()).float()
@@ -289,11 +244,6 @@ class QuickSequential(nn.Sequential):
 class OneHotLinear(nn.Module):
     """A linear layer whose inputs are part dense, part one-hot.
 
-    Args:
-        n_dense: Number of dense inputs.
-        n_levels: Total width of the one-hot inputs.
-        n_out: Number of outputs.
-
     Shapes: dense (batch, n_dense), places of the one-hot input (batch, n_one_hot_inputs), result
     (batch, n_out).
     """
@@ -313,15 +263,6 @@ class OneHot:
     On a CPU, products look up rows of the matrix, unless the matrix is short and `use_bf16` holds.
     On a GPU, and for many models side by side, the input is written out once and multiplied as a
     dense matrix, whose gradient needs no sorting.
-
-    Args:
-        places: Positions of the nonzero entries, int64 of shape (batch, n), distinct within a row.
-        width: Number of positions in a row of the input.
-        shares: Values at these positions, float of shape (batch, n). None: all are 1.
-
-    Example:
-        >>> OneHot(torch.tensor([[0, 2]]), 3).times(torch.eye(3), torch.ones(3))
-        tensor([[2., 1., 2.]])
     """
 
     def __init__(self, places: Tensor, width: int, shares: Tensor | None = None) -> None:
@@ -331,16 +272,7 @@ class OneHot:
     def times(
         self, table: Tensor, added: Tensor | None = None, *, training: bool = False
     ) -> Tensor:
-        """Multiply the input by a matrix: for each row, sum the matrix rows at its positions.
-
-        Args:
-            table: Matrix of shape (width, n_out).
-            added: Tensor to add to the product, shape (batch, n_out) or (n_out,). None: nothing.
-            training: Whether factors may be rounded to bfloat16.
-
-        Returns:
-            The product, shape (batch, n_out).
-        """
+        """Multiply the input by a matrix: for each row, sum the matrix rows at its positions."""
         places = self.places
         if not places.shape[1]:
             empty = table.new_zeros(len(places), table.shape[1])
@@ -376,9 +308,6 @@ class WideLinear(nn.Module):
     """A linear layer for very many dense and one-hot inputs, with one row of weights per input.
 
     In this orientation the gradient of a very wide matrix is fastest to compute.
-
-    Args:
-        n_dense, n_levels, n_out: See `OneHotLinear`.
     """
 
     def __init__(self, n_dense: int, n_levels: int, n_out: int) -> None:

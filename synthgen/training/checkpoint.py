@@ -45,11 +45,7 @@ _kept: ContextVar[list[Path] | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def kept_until_done() -> Iterator[None]:
-    """Delete checkpoints at the end of the block instead of at the end of each fit.
-
-    Nothing is lost then if the result of a fit cannot be written. After an exception the
-    checkpoints stay.
-    """
+    """Delete checkpoints at the end of the block instead of at the end of each fit."""
     paths: list[Path] = []
     token = _kept.set(paths)
     try:
@@ -93,21 +89,9 @@ class Checkpoint:
     when the fit is done (but see `kept_until_done`), and when training diverged, because it would
     diverge again.
 
-    Args:
-        path: Path of the file. If it exists, the fit continues from it. Otherwise it is written at
-            once, so that an unwritable path fails before any training.
-        fit: JSON values by name. They must equal those of the fit that wrote the file.
-        seed: Seed of this fit; the seed in an existing file replaces it.
-        every: Seconds between two writes. None: `EVERY`, which is 30.
-
     Attributes:
         seed: The seed of all randomness of the fit.
         signalled: Whether a signal is waiting for the current step.
-
-    Raises:
-        UsageError: The file belongs to another fit (E236).
-        ModelFileError: The file is damaged or is not a checkpoint (E421).
-        OutputError: The file cannot be written.
     """
 
     def __init__(
@@ -157,14 +141,7 @@ class Checkpoint:
         return time.monotonic() - self._written >= self._every
 
     def write(self, now: State | None, good: State | None) -> None:
-        """Write the state of the current run.
-
-        If writing fails, a warning is given, the previous file stays, and training continues.
-
-        Args:
-            now: The state to continue from.
-            good: The state to go back to if training diverges.
-        """
+        """Write the state of the current run."""
         try:
             self._write(now, good)
         except OutputError as error:
@@ -321,12 +298,7 @@ def _short(value: Any) -> str:
 
 
 def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
-    """Turn a seed sequence into JSON values.
-
-    Example:
-        >>> plain_seed(np.random.SeedSequence(7, spawn_key=(1, 2)))
-        {'entropy': 7, 'spawn_key': [1, 2]}
-    """
+    """Turn a seed sequence into JSON values."""
     entropy = seed.entropy
     if not isinstance(entropy, int | np.integer):
         entropy = np.asarray(entropy).tolist()
@@ -336,15 +308,7 @@ def plain_seed(seed: np.random.SeedSequence) -> dict[str, Any]:
 
 
 def digest(table: Table) -> str:
-    """Compute the SHA-256 of the schema and of all cells of learned columns.
-
-    Example:
-        >>> import pandas as pd
-        >>> a = Table.of(pd.DataFrame({"x": [1, 2, 3] * 9, "kind": ["a", "b", "b"] * 9}))
-        >>> b = Table.of(pd.DataFrame({"x": [1, 2, 3] * 9, "kind": ["a", "b", "a"] * 9}))
-        >>> digest(a) == digest(a), digest(a) == digest(b)
-        (True, False)
-    """
+    """Compute the SHA-256 of the schema and of all cells of learned columns."""
     # Hash codes and numbers, not the bytes of the frame: equivalent dtypes give the same digest.
     found = hashlib.sha256(json.dumps(table.schema.to_json(), sort_keys=True).encode())
     found.update(f"{len(table)} rows".encode())

@@ -12,22 +12,7 @@ from synthgen.tables.disk import machine_memory
 
 
 def resolve(device: str | torch.device = "auto") -> torch.device:
-    """Choose the device, and check that this machine has it.
-
-    Args:
-        device: "auto" (a GPU if there is one, otherwise the CPU), "cpu", "cuda" or, for example,
-            "cuda:1".
-
-    Returns:
-        The device as a `torch.device`.
-
-    Raises:
-        UsageError: The name is unknown (E211), or this machine has no such device (E212).
-
-    Example:
-        >>> resolve("cpu")
-        device(type='cpu')
-    """
+    """Choose the device, and check that this machine has it."""
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -121,12 +106,7 @@ def memory(device: torch.device) -> int:
 
 
 def in_words(n: float) -> str:
-    """Format a number of bytes in MiB or GiB.
-
-    Example:
-        >>> in_words(3 * 2**20), in_words(2.5 * 2**30)
-        ('3.0 MiB', '2.5 GiB')
-    """
+    """Format a number of bytes in MiB or GiB."""
     return f"{n / 2**20:,.1f} MiB" if n < 2**30 else f"{n / 2**30:,.1f} GiB"
 
 

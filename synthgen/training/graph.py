@@ -20,16 +20,6 @@ _OUT_OF_MEMORY = (
 class CapturedSteps:
     """Runs updates directly on a CPU; on CUDA, captures them as graphs and replays these.
 
-    Args:
-        update: A function that makes the given number of updates. Its tensors must keep their place
-            in memory, and its only source of randomness must be `generator`.
-        generator: Random generator on this device. `update` must read it from the attribute, which
-            can change.
-        device: Device of the updates. On CUDA each object has its own stream on this device,
-            because `torch.cuda.graph` shares one stream, on the device that was used first.
-        warm_up: Number of updates before a graph is captured. They fill the optimisers' state and
-            the caches of libraries.
-
     Attributes:
         generator: The generator in use. After a failed capture it is a new one with the same state,
             because torch keeps the old one registered with the graph.
@@ -64,10 +54,7 @@ class CapturedSteps:
         self.update = None
 
     def ready(self, count: int) -> bool:
-        """Whether there is a graph of `count` updates; if it is due, capture it.
-
-        It is due at the second request for this number of updates after the warm-up.
-        """
+        """Whether there is a graph of `count` updates; if it is due, capture it."""
         if not self.captures:
             return False
         if count not in self.graphs and count in self.asked and self.eager >= self.warm_up:

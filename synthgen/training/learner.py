@@ -75,15 +75,7 @@ class Sampler(nn.Module, ABC):
 
     @abstractmethod
     def made(self, drawn: dict[str, Tensor], label: int) -> Encoded:
-        """Turn random numbers into rows; a row never depends on the other rows of the batch.
-
-        On CUDA this method is captured as a graph, so no value may be copied to the host.
-
-        Args:
-            drawn: The result of `draw`.
-            label: Position of the class among those learned together; 0 if the network learned a
-                single class.
-        """
+        """Turn random numbers into rows; a row never depends on the other rows of the batch."""
 
     def generate(self, rows: int, generator: torch.Generator, label: int) -> Encoded:
         """Generate rows of one class; `generator` is the only source of randomness."""
@@ -129,18 +121,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def step(self, drawn: Any) -> Tensor:
-        """Make one update of all weights, from rows on the device.
-
-        On CUDA this method is captured once and replayed: no value may be copied to the host, no
-        shape may depend on a value, and everything that changes between steps must be a tensor that
-        is changed in place.
-
-        Args:
-            drawn: One element of the result of `ahead`.
-
-        Returns:
-            The losses, shape (len(losses),).
-        """
+        """Make one update of all weights, from rows on the device."""
 
 
 def drawn_at_once(batch: int, width: int) -> int:
@@ -174,10 +155,7 @@ class StagedLearner(Learner):
 
     @abstractmethod
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the inputs of `objective` from random numbers and rows, without any weight.
-
-        Leading dimensions of the random numbers are also those of the result.
-        """
+        """Compute the inputs of `objective` from random numbers and rows, without any weight."""
 
     @abstractmethod
     def axes(self) -> Axes:
@@ -187,17 +165,7 @@ class StagedLearner(Learner):
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Compute the objective that the optimiser at position `stage` minimises.
-
-        Args:
-            stage: Position among the optimisers.
-            drawn: The result of `gather`; only the first stage uses it.
-            carried: Tensors by name from the stage before; empty for the first stage.
-
-        Returns:
-            The objective, a scalar; the losses to report, shape (n,), without gradient; and the
-            tensors that the next stage needs.
-        """
+        """Compute the objective that the optimiser at position `stage` minimises."""
 
     def forward(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]

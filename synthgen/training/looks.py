@@ -23,15 +23,7 @@ Part = dict[str, Tensor]
 
 
 class Look(nn.Module, ABC):
-    """The validation loss of a sampler on held-out rows: a pure function of its tensors.
-
-    Args:
-        sampler: The network.
-        layout: The columns of the rows.
-        held: Encoded held-out rows of each class.
-        labels: For each class its position among those that the network learns.
-        seed: The only source of randomness; every evaluation draws the same numbers.
-    """
+    """The validation loss of a sampler on held-out rows: a pure function of its tensors."""
 
     def __init__(
         self,
@@ -60,20 +52,12 @@ class Look(nn.Module, ABC):
     @property
     @abstractmethod
     def sections(self) -> dict[str, tuple[str, ...]]:
-        """The sections of the last dimension of each tensor of a part that depends on the layout.
-
-        See `learner.Axes`.
-        """
+        """Sections of the last dimension of each tensor that depends on the layout."""
 
     @staticmethod
     @abstractmethod
     def taken(layout: Layout, rows: Sequence[int]) -> tuple[int, int]:
-        """Bytes of the result of `parts`, and bytes that `forward` takes beside it.
-
-        Args:
-            layout: The columns of the rows.
-            rows: Number of held-out rows of each class.
-        """
+        """Bytes of the result of `parts`, and bytes that `forward` takes beside it."""
 
     def value(self) -> float:
         """The loss of the sampler as it is."""
@@ -94,12 +78,6 @@ class LooksTogether:
 
     The held-out rows and random numbers of all networks are padded to a common shape, once. Rows of
     padding do not count. If the memory of all looks exceeds `MOST`, they run in blocks.
-
-    Args:
-        looks: The look of each network. None: it has no held-out rows.
-        layouts: The view of each network's table on the shared layout.
-        sampler: Sampler in the shared layout; its weights are not used.
-        each: Bytes that one look takes, see `Look.taken`.
     """
 
     def __init__(
@@ -126,15 +104,7 @@ class LooksTogether:
         ]
 
     def __call__(self, due: list[int], tensors: dict[str, Tensor]) -> list[float]:
-        """Compute the losses of some of the networks, and copy them to the host.
-
-        Args:
-            due: Positions of the networks, each with a look.
-            tensors: Weights and buffers of the samplers by their name in `Look`, shapes (k, ...).
-
-        Returns:
-            The loss of each network in `due`.
-        """
+        """Compute the losses of some of the networks, and copy them to the host."""
         if not due:
             return []
         found = []
@@ -154,13 +124,7 @@ class LooksTogether:
 
 
 def stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack the tensors of each name; shorter ones are padded with zeros.
-
-    Example:
-        >>> stacked([{"x": torch.ones(1)}, {"x": torch.ones(2)}])["x"]
-        tensor([[1., 0.],
-                [1., 1.]])
-    """
+    """Stack the tensors of each name; shorter ones are padded with zeros."""
     out = {}
     for name, first in tables[0].items():
         parts = [table[name] for table in tables]

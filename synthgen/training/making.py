@@ -31,22 +31,7 @@ def make_rows(
     seed: np.random.SeedSequence,
     device: torch.device,
 ) -> Encoded:
-    """Generate rows of one class.
-
-    On CUDA several blocks are generated at once, with a captured graph if there are many blocks.
-    Their number changes a row by rounding errors only.
-
-    Args:
-        sampler: The network that draws the random numbers of the rows.
-        made: Function that turns random numbers into rows, such as `Sampler.made`.
-        label: Position of the class, see `Sampler.made`.
-        rows: Number of rows.
-        seed: The only source of randomness.
-        device: Device of the sampler.
-
-    Returns:
-        The encoded rows.
-    """
+    """Generate rows of one class."""
     weights = sum(weight.numel() for weight in sampler.parameters())
     with threads_for(BLOCK * weights, NETWORK), torch.inference_mode():
         like = next(sampler.parameters())

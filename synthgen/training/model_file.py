@@ -39,18 +39,7 @@ _DTYPES = {
 def write_model(
     path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> None:
-    """Write a model file; if writing fails, an existing file stays as it was.
-
-    Args:
-        path: Path of the file; by convention it ends in ``.synthgen``.
-        header: JSON values by name (numpy numbers are allowed); ``class`` is required.
-        tensors: Arrays of numbers or booleans, by name.
-
-    Raises:
-        ModelFileError: The model is larger than `read_model` accepts (E422), or holds a value that
-            cannot be stored (E421).
-        OutputError: The file cannot be written.
-    """
+    """Write a model file; if writing fails, an existing file stays as it was."""
     try:
         text = json.dumps(header, allow_nan=False, default=_plain_number)
     except (TypeError, ValueError, RecursionError) as error:
@@ -97,18 +86,7 @@ def write_model(
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Check a model file, then read its header and its tensors. No code in it is run.
-
-    Args:
-        path: Path of the file.
-
-    Returns:
-        The header (JSON values by name), and the tensors (arrays by name).
-
-    Raises:
-        ModelFileError: The file is missing, damaged, too large, written by a newer version, or not
-            a model file.
-    """
+    """Check a model file, then read its header and its tensors. No code in it is run."""
     path = Path(path)
     try:
         data = read_bytes(path, limit=MAX_FILE)
@@ -202,16 +180,7 @@ def _damaged(path: Path, why: str) -> ModelFileError:
 
 
 def check_arrays(module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Check that the arrays of a file fit a network.
-
-    Args:
-        module: The network; on the meta device it takes no memory.
-        state: Arrays of the file, by name.
-
-    Raises:
-        ModelFileError: An array is missing or unknown, or has another shape or dtype than the
-            network needs (E418).
-    """
+    """Check that the arrays of a file fit a network."""
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         found, due = (_described(arrays.get(name)) for arrays in (state, wanted))
@@ -236,11 +205,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def building_model() -> Iterator[None]:
-    """Replace any exception in the block by a `ModelFileError`: the values make no valid model.
-
-    An edited file can cause many kinds of exceptions. A `ModelFileError` already says which value
-    is wrong and is passed on unchanged.
-    """
+    """Replace any exception in the block by a `ModelFileError`: the values make no valid model."""
     try:
         yield
     except ModelFileError:

@@ -39,36 +39,7 @@ def run(
     checkpoint: Checkpoint | None = None,
     goes_on: bool = False,
 ) -> History:
-    """Train `learner` for `steps` updates and leave the averaged weights in ``learner.sampler``.
-
-    Training has diverged if, at a report, a loss or weight is not finite or a loss exceeds
-    `MAX_LOSS`. The run then goes back to the previous report, or if it has diverged before, to the
-    start, and continues with a tenth of the learning rate; this happens at most three times. If
-    memory is too small for a step, the run goes back to the previous report and continues with half
-    the batch. Each time, a warning is given and the history records it.
-
-    Args:
-        learner: The learner; it is changed in place. To continue from a checkpoint, pass learner
-            and generator in the state in which the run first began.
-        steps: Number of updates.
-        generator: Random generator of the device, used by this run only.
-        held_out: Function that returns the validation loss. It is called `looks` times, while the
-            learner has the averaged weights; the averages with the lowest loss are kept. None: the
-            last averages are kept.
-        looks: Number of validation evaluations.
-        progress: Called with (steps done, total steps) at the start, at each report and, on a CPU,
-            after 1 and 10 steps.
-        checkpoint: Checkpoint to write when it is due at a report, and on Ctrl-C and SIGTERM. If it
-            already holds a state of this run, the run continues from there. None: no checkpoint.
-        goes_on: Whether a later run starts from the whole learner, not only from its sampler.
-
-    Returns:
-        The history of the run.
-
-    Raises:
-        ConvergenceError: Training diverged at each of four learning rates (E601), or memory is too
-            small for the smallest batch (E602).
-    """
+    """Train `learner` for `steps` updates and leave the averaged weights in ``learner.sampler``."""
     kept = learner if goes_on else learner.sampler
     result = None if checkpoint is None else checkpoint.begin()
     if result is not None:

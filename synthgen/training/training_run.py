@@ -56,12 +56,6 @@ class History:
 class TrainingRun:
     """The state of a training run, and the operations on it; `runner.run` calls them.
 
-    Args:
-        learner: The learner; it is changed in place.
-        steps: Number of updates.
-        generator: Random generator of the device, used by this run only.
-        look_every: Steps between two validations. None: no validation.
-
     Attributes:
         step: Number of updates made.
         history: See `History`.
@@ -166,11 +160,7 @@ class TrainingRun:
             self.pace[:count].copy_(self.course[first : first + count])
 
     def report(self) -> str:
-        """Add the mean losses since the last report to the history.
-
-        Returns:
-            "" if all is well; if training has diverged, the losses that show it.
-        """
+        """Add the mean losses since the last report to the history."""
         # The losses were computed before the last update, so check the weights as well.
         norms = torch._foreach_norm([w.detach() for w in self.learner.parameters()] + self.weights)
         size = torch.stack(norms).sum().to(self.total)[None]
