@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen import __version__
 from synthgen.tables.disk import sha256_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def manifest(
 def versions() -> dict[str, str]:
     """Versions of synthgen, Python, and the libraries that influence the generated rows."""
     return {
-        "version": __version__,
+        "version": version("synthgen"),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "pandas": pd.__version__,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthgen import __version__
 from synthgen.comparison.subgroups import Group
 from synthgen.comparison.verdicts import Result
 from synthgen.model_selection.scoring import METRICS, RECALLS, THRESHOLDS
@@ -77,7 +76,6 @@ def render_comparison(comparison: Comparison) -> str:
         seconds=sum(comparison.seconds.values()),
         metric=METRICS[comparison.metric].words,
         seed=comparison.seed,
-        version=__version__,
     )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthgen import __version__
 from synthgen.comparison.comparison_page import COLOURS
 from synthgen.model_selection.scoring import METRICS
 from synthgen.report.card import Picture, plain_advice
@@ -52,7 +51,6 @@ def render_sweep(sweep: Sweep) -> str:
         ],
         advice=plain_advice(sweep.recommendation),
         seed=sweep.seed,
-        version=__version__,
     )
 
 

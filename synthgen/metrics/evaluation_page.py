@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from synthgen import __version__
 from synthgen.metrics.associations import associations
 from synthgen.metrics.limits import ALL_RULES, RULES
 from synthgen.metrics.measures import key_scores, part_tables, score_row
@@ -112,7 +111,6 @@ def render_evaluation(report: Report) -> str:
         notes=[clean(note) for note in report.notes],
         seed=report.seed,
         seconds=report.seconds,
-        version=__version__,
     )
 
 

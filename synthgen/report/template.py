@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -64,6 +65,7 @@ _ENVIRONMENT.filters |= {
     "clean": clean,
     "named": named,
 }
+_ENVIRONMENT.globals["version"] = version("synthgen")
 
 
 def fill(template: str, **values: Any) -> str:
