@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.decimals import Decimals
 from synthgen.encoding.quantiles import nearest
 from synthgen.encoding.stored import Stored, check_finite, check_level, wrong
 from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
@@ -74,6 +75,7 @@ class Scale:
         grid: Fraction of rows below each knot, strictly increasing, shape (knots,).
         spikes: Values with their own codes 1, 2, ...; code 0 means "use the number".
         missing: Whether one more code stands for missing cells.
+        decimals: How many decimals values have; None: as many as the column, or any number.
     """
 
     column: Column
@@ -81,6 +83,7 @@ class Scale:
     grid: np.ndarray
     spikes: np.ndarray
     missing: bool
+    decimals: Decimals | None = None
 
     @property
     def width(self) -> int:
@@ -133,7 +136,17 @@ def part_from_state(
         raise wrong(f"{prefix}knots", knots.tolist(), f"{len(grid)} numbers in ascending order")
     if not (grid[0] > 0 and (grid[1:] > grid[:-1]).all() and grid[-1] < 1):
         raise wrong(f"{prefix}grid", grid.tolist(), "ascending shares between 0 and 1")
-    return Scale(column, knots, grid, array("spikes", number, 0), missing)
+    decimals = None
+    if f"{prefix}ends" in arrays:  # an older file has none
+        decimals = _decimals(arrays[f"{prefix}ends"], arrays.get(f"{prefix}shares"), prefix)
+    return Scale(column, knots, grid, array("spikes", number, 0), missing, decimals)
+
+
+def _decimals(ends: np.ndarray, shares: np.ndarray | None, prefix: str) -> Decimals:
+    """The numbers of decimals that a file describes, after every value has been checked."""
+    if shares is None or not Decimals.can_be(ends, shares):
+        raise wrong(f"{prefix}ends", ends.tolist(), "ascending shares, each with its decimals")
+    return Decimals(ends, shares)
 
 
 # --- fitting --------------------------------------------------------------------------------------
@@ -159,7 +172,9 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
     if len(np.unique(rest)) < 2:
         return _levels(column, values, gone)
     places, grid = _knots(rest)
-    return Scale(column, rest[places], grid, spikes, bool(gone.any()))
+    knots = rest[places]
+    decimals = Decimals.of(column, rest, knots)
+    return Scale(column, knots, grid, spikes, bool(gone.any()), decimals)
 
 
 def _knots(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.encoding.columns import Levels, Scale
+from synthgen.encoding.decimals import Decimals
 from synthgen.encoding.encoder import Encoder
 from synthgen.encoding.quantiles import nearest
 from synthgen.errors import ModelFileError
@@ -210,7 +211,11 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
         f"{len(knots)} rounded quantiles from {low} to {high} in place of about "
         f"{rounded_count(rows)} values"
     )
-    return column, replace(part, knots=knots, grid=grid, spikes=spikes), note
+    decimals = None
+    if part.decimals is not None:
+        known = np.sort(values[~gone & ~np.isin(values, part.spikes)])
+        decimals = Decimals.of(column, known, knots)
+    return column, replace(part, knots=knots, grid=grid, spikes=spikes, decimals=decimals), note
 
 
 def _with_limits(column: Column, stored: np.ndarray, shared: np.ndarray) -> Column:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthgen.tables.column import Column
+
 # A value closer to a knot than this fraction of the gap to the next knot becomes the knot, because
 # float32 is no more precise.
 SNAP = 5e-5
@@ -26,6 +28,8 @@ CELL = 100  # bytes of working memory for a cell
 class QuantileColumn(Protocol):
     """One column as `Scales` reads it, see `synthgen.encoding.columns.Scale`."""
 
+    @property
+    def column(self) -> Column: ...
     @property
     def knots(self) -> np.ndarray: ...
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.decimals import SPARE, count_decimals, float_type
 from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.synthesizers.bins import (
     EXACT_FLOAT,
@@ -115,9 +116,8 @@ def _fit_numbers(
     else:
         edges, shared = np.array([[distinct[0], distinct[-1]]]), False
     repeats = _repeats(np.bincount(rest[1], minlength=3))
-    rounded = known.dtype == np.int64 and not (known[0] % step)
-    rounded &= distinct[0] > -LARGEST_STEP and distinct[-1] < LARGEST_STEP
-    items = _items(points, edges, rest, step, rounded, repeats, rng)
+    narrow = _rounded_type(column, distinct, step)
+    items = _items(points, edges, rest, step, narrow, repeats, rng)
     kind = np.arange(len(points) + len(edges)) < len(points)
     middle = np.append(points, edges[:, 0]) / 2.0 + np.append(points, edges[:, 1]) / 2.0
     order = np.lexsort((~kind, middle))
@@ -128,7 +128,20 @@ def _fit_numbers(
     dtype, missing = known.dtype, gone >= PRIVATE_ROWS
     low, high = low.astype(dtype), high.astype(dtype)
     kept = low, high, steps, spots.astype(np.uint32)
-    return Bins(column, *kept, shares, kind[order], missing, bool(rounded), scale, shared)
+    return Bins(column, *kept, shares, kind[order], missing, narrow is not None, scale, shared)
+
+
+def _rounded_type(column: Column, distinct: np.ndarray, step: int) -> type[np.floating] | None:
+    """The type of the column's floats if items have steps; None: no number ends in zeros."""
+    narrow = float_type(column)
+    if distinct.dtype == np.float64:
+        most = 10.0 ** (np.finfo(narrow).precision - SPARE)
+        decimals = count_decimals(distinct, narrow)
+        with np.errstate(over="ignore"):
+            some = (decimals == 0) | (np.abs(distinct) * 10.0**decimals < most)
+        return narrow if some.any() else None
+    small = distinct[0] > -LARGEST_STEP and distinct[-1] < LARGEST_STEP
+    return narrow if small and not (distinct[0] % step) else None
 
 
 def _stands_out(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
@@ -216,7 +229,7 @@ def _items(
     edges: np.ndarray,
     rest: tuple[np.ndarray, np.ndarray],
     step: int,
-    rounded: bool,
+    narrow: type[np.floating] | None,
     repeats: np.ndarray,
     rng: np.random.Generator,
 ) -> list[tuple[np.ndarray, ...]]:
@@ -229,13 +242,13 @@ def _items(
     bins = np.maximum(np.searchsorted(edges[:, 0], values, side="right") - 1, 0)
     starts = np.searchsorted(bins, np.arange(len(edges) + 1))
     steps = np.full(len(values), step, np.int64)
-    if rounded:
-        steps = step * 10 ** shared_zeros(zeros_of(values, step), counts)
+    if narrow is not None:
+        steps = step * 10 ** shared_zeros(zeros_of(values, step, narrow), counts)
     for (low, high), start, stop in zip(edges, starts[:-1], starts[1:], strict=True):
         some = slice(start, stop)
         fits = _multiple(low, steps[some], step) <= high
         own = np.where(fits, steps[some], step)
-        found.append(_bin((low, high), own, step, counts[some], rounded, repeats, rng))
+        found.append(_bin((low, high), own, step, counts[some], narrow, repeats, rng))
     return found
 
 
@@ -244,7 +257,7 @@ def _bin(
     steps: np.ndarray,
     step: int,
     counts: np.ndarray,
-    rounded: bool,
+    narrow: type[np.floating] | None,
     repeats: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
@@ -261,7 +274,7 @@ def _bin(
     fresh = np.bincount(of, weights=np.where(again, counts - drawn, counts))
     often = float(repeats[1]) if clustered else 0.0
     spots = np.rint(fresh / often) if often > LEAST_REPEATED else np.zeros(len(own))
-    places = between(first[of], last[of], rng.random(len(of)), steps, rounded=rounded)[again]
+    places = between(first[of], last[of], rng.random(len(of)), steps, narrow)[again]
     every = np.concatenate([own, steps[again]])
     order = np.argsort(every, kind="stable")  # items with fewer trailing zeros first
     found = (

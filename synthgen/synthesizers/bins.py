@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthgen.encoding.decimals import UNROUNDED, count_decimals, float_type, with_decimals
 from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.dtypes import tick_type, ticks_per_day
 
@@ -23,8 +24,8 @@ EXACT_FLOAT, LARGEST_STEP = 2**53, 2**59
 LARGEST = 2.0**62  # sums of days are cut there
 # The fractional parts of its multiples are spread irregularly over 0 to 1, and all differ.
 GOLDEN = 0.6180339887498949
-# At most this many trailing zeros of a number are counted.
-MOST_ZEROS = 6
+# At most this many trailing zeros of a number are counted: 17 decimals more than a whole number.
+MOST_ZEROS = UNROUNDED
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ class Bins:
         column: Kind and limits of the column.
         low, high: Range of each item, int64 (positions of levels, whole numbers, ticks, or
             decimals times `scale`) or float64.
-        steps: Step of the values of each item, int64; 1 for floats.
+        steps: Step of the values of each item, int64; of floats in units of their 17th decimal, 1
+            if they are not rounded.
         spots: Number of distinct values that each item can produce, uint32; 0: unlimited.
         shares: The items of each code.
         exact: Whether a code is a level or an exact value; shape (codes,).
@@ -185,7 +187,7 @@ class Bins:
         if near is not None:
             wanted = _at_a_spot(_place_of(near, low, high, steps), spots)
             left = np.where(np.isnan(near), left, wanted)
-        return between(low, high, left, steps, rounded=self.rounded)
+        return between(low, high, left, steps, self.narrow if self.rounded else None)
 
     def restore(self, values: np.ndarray, gone: np.ndarray) -> pd.Series:
         """The values as cells in the column's dtype."""
@@ -224,6 +226,11 @@ class Bins:
             low, high = low.astype(np.int64), high.astype(np.int64)
         return np.clip(low, *self.limits), np.clip(high, *self.limits)
 
+    @property
+    def narrow(self) -> type[np.floating]:
+        """The type of the column's floats."""
+        return float_type(self.column)
+
     @cached_property
     def ticks_per_day(self) -> float:
         """Ticks of a column of dates or spans in a day; 0 for others."""
@@ -245,14 +252,14 @@ class Bins:
 
     def zeros(self, values: np.ndarray) -> np.ndarray:
         """Number of trailing zeros of each value in units of `step`; shape of both: (rows,)."""
-        return zeros_of(values, self.step)
+        return zeros_of(values, self.step, self.narrow)
 
     @cached_property
     def _by_zeros(self) -> tuple[np.ndarray, np.ndarray]:
-        """First and last item for each code and number of trailing zeros, both (codes, 7)."""
+        """First and last item for each code and number of trailing zeros, both (codes, 18)."""
         wide = MOST_ZEROS + 1
         of = np.repeat(np.arange(self.width), np.diff(self.shares.starts))
-        power = np.rint(np.log10(np.maximum(self.steps / self.step, 1))).astype(np.int64)
+        power = zeros_of_steps(self.steps / self.step)
         key = of * wide + np.minimum(power, MOST_ZEROS)
         starts = np.searchsorted(key, np.arange(self.width * wide + 1))
         first, last = (
@@ -326,8 +333,10 @@ class Bins:
         if not ((arrays["steps"] >= 1) & (arrays["steps"] < LARGEST_STEP)).all():
             raise ValueError("steps of zero, or too large")
         small = (low > -LARGEST_STEP).all() and (high < LARGEST_STEP).all()
-        if rounded and (floats or not small):
+        if rounded and not (floats or small):
             raise ValueError("numbers that are not rounded")
+        if floats and not np.isin(arrays["steps"], [10**d for d in range(MOST_ZEROS + 1)]).all():
+            raise ValueError("steps that are no power of ten")
         if not 1 <= len(exact) <= MOST_CODES or (low > high).any() or not np.isfinite(low).all():
             raise ValueError("ranges that are empty, infinite or too many")
         if column.kind in LEVELS:
@@ -346,12 +355,21 @@ def between(
     high: np.ndarray,
     share: np.ndarray,
     steps: np.ndarray,
-    *,
-    rounded: bool = False,
+    narrow: type[np.floating] | None = None,
 ) -> np.ndarray:
-    """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow."""
+    """``low + share * (high - low)``; whole numbers by multiples of `steps`, without overflow.
+
+    With `narrow`, the type of the column's floats, no value is a multiple of ten steps.
+    """
     if low.dtype == np.float64:
-        return np.where(low == high, low, low * (1 - share) + high * share)
+        found = np.where(low == high, low, low * (1 - share) + high * share)
+        if narrow is None:
+            return found
+        decimals = UNROUNDED - zeros_of_steps(steps)
+        some = np.flatnonzero(low < high)
+        rest = decimals[some], low[some], high[some]
+        found[some] = with_decimals(found[some], *rest, narrow)
+        return found
     by = steps.astype(np.uint64)
     most = (high.view(np.uint64) - low.view(np.uint64)) // by
     wanted = np.floor(share * (most.astype(np.float64) + 1))
@@ -360,7 +378,7 @@ def between(
     found = np.where(far, wanted - 2.0**63, wanted).astype(np.uint64) + np.where(far, half, 0)
     found = np.minimum(found.astype(np.uint64), most)
     values = (low.view(np.uint64) + found * by).view(np.int64)
-    if not rounded:
+    if narrow is None:
         return values
     # Of 1 to x, x - x // 10 numbers are not multiples of ten; number k, from 0, is k + k // 9 + 1.
     before, last = low // steps - 1, high // steps
@@ -404,8 +422,13 @@ def _check_array(name: str, array: np.ndarray, dtype: Any, length: int | None = 
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
 
 
-def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
-    """Number of trailing zeros of each whole number, in units of `step`, at most six; 0 for 0."""
+def zeros_of(values: np.ndarray, step: int, narrow: type[np.floating]) -> np.ndarray:
+    """Number of trailing zeros of each number in units of `step`; 0 for the whole number 0.
+
+    Floats, of type `narrow`, count from their 17th decimal.
+    """
+    if values.dtype == np.float64:
+        return UNROUNDED - count_decimals(values, narrow)
     found = np.zeros(len(values), np.int64)
     for power in range(1, MOST_ZEROS + 1):
         unit = step * 10**power
@@ -413,6 +436,11 @@ def zeros_of(values: np.ndarray, step: int) -> np.ndarray:
             break
         found[(values % unit == 0) & (values != 0)] = power
     return found
+
+
+def zeros_of_steps(steps: np.ndarray) -> np.ndarray:
+    """Number of zeros of each power of ten."""
+    return np.rint(np.log10(np.maximum(steps, 1))).astype(np.int64)
 
 
 def numbers_of(column: Column, scale: int, series: pd.Series) -> tuple[np.ndarray, np.ndarray]:

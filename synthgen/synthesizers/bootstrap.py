@@ -79,7 +79,8 @@ class SmoothedBootstrap(Synthesizer):
             )
             for block in range(-(-rows // BLOCK))
         ]
-        return encoder.inverse_transform(Encoded.cat(blocks)[:rows])
+        noisy = seed if self.bandwidth else None  # without noise, numbers repeat
+        return encoder.inverse_transform(Encoded.cat(blocks)[:rows], noisy)
 
 
 def _smoothed(

@@ -391,7 +391,7 @@ class NetworkSynthesizer(SavedNetworks):
         made: Callable[[dict[str, torch.Tensor], int], Encoded],
     ) -> pd.DataFrame:
         found = make_rows(model.sampler, made, model.label, rows, seed, self.device_)
-        return model.encoder.inverse_transform(found)
+        return model.encoder.inverse_transform(found, seed)
 
 
 def _covered(
