@@ -19,6 +19,7 @@ from synthgen.report.answer import Card, Recommendation, Tone
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.calls import without_groups
+from synthgen.tables.checks import check_flags
 from synthgen.tables.disk import write_text
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -286,6 +287,7 @@ def audit(
         >>> [(f.code, f.column) for f in found.findings if f.column]
         [('leak_column', 'dose'), ('id', 'dose'), ('constant', 'site')]
     """
+    check_flags(verbose=verbose)
     seed = seed_sequence(random_state)
     X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)

@@ -109,7 +109,7 @@ def amounts(
     n_samples: int | None = None,
 ) -> list[Addition]:
     """Number of new rows per class, without validation."""
-    _check_amount(ratio, n_samples)
+    check_amount(ratio, n_samples)
     if n_samples is not None:
         return [Addition(label, int(n_samples), "as asked for") for label in labels]
     if ratio is None:
@@ -133,7 +133,8 @@ def amounts(
     return found
 
 
-def _check_amount(ratio: Any, n_samples: Any) -> None:
+def check_amount(ratio: Any, n_samples: Any = None) -> None:
+    """Raise unless a ratio (not "auto", which needs no check) or a number of rows can be used."""
     if ratio is not None and n_samples is not None:
         raise UsageError(
             275, f"ratio {ratio} and {n_samples} rows were both asked for: give one of them"
@@ -149,7 +150,9 @@ def _check_amount(ratio: Any, n_samples: Any) -> None:
         or not isinstance(ratio, int | float | np.number)
         or not 0 < ratio < math.inf
     ):
-        raise UsageError(277, f"ratio must be a number above 0, not {ratio!r}")
+        raise UsageError(
+            277, f"ratio must be a number above 0, 'auto' or 'double', not {shown(ratio)}"
+        )
 
 
 def words(amount: Amount) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from synthgen.augmentation.amount import Addition, Validated, amounts, default_amount
+from synthgen.augmentation.amount import Addition, Validated, amounts, check_amount, default_amount
 from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
@@ -24,6 +24,7 @@ from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.calls import is_name
+from synthgen.tables.checks import check_flags
 from synthgen.tables.column import Column
 from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema, class_position
@@ -94,6 +95,9 @@ def augment(
         >>> result.sample_weight[-2:].tolist()
         [1.0, 1.0]
     """
+    check_flags(found_rules=found_rules, verbose=verbose)
+    if ratio != "auto":
+        check_amount(ratio, n_samples)
     table = Table.labelled(X, y, target=target, schema=schema)
     if model is not None:
         check_fit(model, table)

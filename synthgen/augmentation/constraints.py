@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
-from typing import Any, cast, final
+from collections.abc import Callable, Iterator
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
 
+from synthgen.augmentation.expressions import TIMES, Rows
 from synthgen.errors import UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables.column import LEVELS, NUMBERS, Column
@@ -23,22 +22,7 @@ _SYNTAX = (
     ast.Call,
 )
 _REFUSED = ast.MatMult | ast.Pow | ast.LShift | ast.RShift
-# With text, these operators could allocate gigabytes: 'x' * 1000000000, or '%1000000000d' % 1.
-_TIMES = "* and % take numbers only"
-_LIST = "a list may only follow in, not in, == or !="
-_OPERATIONS: dict[type[ast.AST], Callable[..., Any]] = {
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul},
-    **{ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod},
-    **{ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge},
-    **{ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.USub: operator.neg, ast.UAdd: operator.pos},
-    **{ast.And: np.logical_and, ast.Or: np.logical_or, ast.Not: np.logical_not},
-    **{ast.BitAnd: np.logical_and, ast.BitOr: np.logical_or, ast.Invert: np.logical_not},
-    ast.BitXor: np.logical_xor,
-}
-# Relative and absolute tolerance of ==, !=, <= and >= between floats; single precision holds fewer
-# digits.
-CLOSE, CLOSE_SINGLE = 1e-9, 1e-6
-MOST_DIGITS = 15
+MOST_DIGITS, MOST_LISTED = 15, 40
 RowRule = str | Callable[[pd.DataFrame], Any]
 
 
@@ -57,7 +41,6 @@ class Rule:
     def holds(self, frame: pd.DataFrame) -> np.ndarray:
         """Which rows satisfy the rule."""
         judged = np.ones(len(frame), dtype=bool)
-        listed = ", ".join(f"{c!r} ({d})" for c, d in zip(frame, frame.dtypes, strict=True))
         try:
             if self._function is not None:
                 found = self._function(frame.copy())
@@ -68,15 +51,13 @@ class Rule:
                     judged &= series.notna().to_numpy(dtype=bool)
                 if not judged.any():
                     return ~judged
-                rows = {
-                    key: _comparable(s[judged]).reset_index(drop=True) for key, s in used.items()
-                }
+                rows = Rows({key: series[judged] for key, series in used.items()})
                 for key in self._flags:
-                    if not pd.api.types.is_bool_dtype(rows[key].dtype):
+                    if not pd.api.types.is_bool_dtype(rows.columns[key].dtype):
                         raise TypeError(
                             f"column {self._names[key]!r} is not boolean: use a comparison"
                         )
-                found = _value(self._expression, rows)
+                found = rows.value(self._expression)
                 if isinstance(found, bool | np.bool_):  # for instance, of `kind in []`
                     found = np.full(int(judged.sum()), found)
             wanted = int(judged.sum())
@@ -86,13 +67,20 @@ class Rule:
                 raise TypeError(f"it returns {found.dtype}, not booleans: use a comparison")
         except KeyError as error:
             what = f"rule {self.text!r} names column {error}, but there is no such column"
-            raise UsageError(252, f"{what}: the columns are {listed}") from error
+            raise UsageError(252, f"{what}: the columns are {_listed(frame)}") from error
         except Exception as error:  # a user's function or comparison may raise anything
             what = f"rule {self.text!r} fails: {type(error).__name__}: {error}"
-            raise UsageError(253, f"{what}. The columns are {listed}") from error
+            raise UsageError(253, f"{what}. The columns are {_listed(frame)}") from error
         holds = ~judged
         holds[judged] = pd.Series(found).fillna(False).to_numpy(dtype=bool)
         return holds
+
+
+def _listed(frame: pd.DataFrame) -> str:
+    """The names and dtypes of the first columns, for a message."""
+    some = zip(frame.columns[:MOST_LISTED], frame.dtypes[:MOST_LISTED], strict=True)
+    more = ", ..." if frame.shape[1] > MOST_LISTED else ""
+    return ", ".join(f"{name!r} ({dtype})" for name, dtype in some) + more
 
 
 # --- rules --------------------------------------------------------------------------------------
@@ -138,7 +126,7 @@ def _parsed(text: str) -> tuple[ast.expr, dict[str, str], list[str]]:
                 n for n in ast.walk(node) if isinstance(n, ast.List | ast.Tuple | ast.Constant)
             ]
             if any(not isinstance(n, ast.Constant) or isinstance(n.value, str) for n in inner):
-                wrong = _TIMES
+                wrong = TIMES
         for joined in _joined(node):
             if isinstance(joined, ast.Name):
                 flags.append(joined.id)
@@ -188,110 +176,6 @@ def _joined(node: ast.AST) -> list[ast.expr]:
         case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor()):
             return [node.left, node.right]
     return []
-
-
-def _comparable(series: pd.Series) -> pd.Series:
-    """The cells (none missing) in a dtype that supports comparison; zoned times in UTC."""
-    series = cell.tidy(series)
-    if isinstance(series.dtype, pd.CategoricalDtype) and not series.dtype.ordered:
-        series = series.astype(series.dtype.categories.dtype)
-    if isinstance(series.dtype, pd.DatetimeTZDtype):
-        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    if pd.api.types.infer_dtype(series, skipna=False) == "date":
-        return pd.to_datetime(series)
-    return series.infer_objects()
-
-
-def _value(node: ast.expr, rows: Mapping[str, pd.Series]) -> Any:
-    """Evaluate a checked expression on rows without missing cells."""
-    match node:
-        case ast.Constant():
-            return node.value
-        case ast.Name():
-            return rows[node.id]
-        case ast.List() | ast.Tuple():
-            return [_value(part, rows) for part in node.elts]
-        case ast.BoolOp():
-            parts = (_value(part, rows) for part in node.values)
-            return reduce(_OPERATIONS[type(node.op)], parts)
-        case ast.UnaryOp():
-            return _OPERATIONS[type(node.op)](_value(node.operand, rows))
-        case ast.BinOp():
-            return _computed(node.op, _value(node.left, rows), _value(node.right, rows))
-        case ast.Compare():
-            parts = [_value(part, rows) for part in (node.left, *node.comparators)]
-            return reduce(np.logical_and, map(_compared, node.ops, parts, parts[1:]))
-        case ast.Call(func=ast.Name(id="abs")):
-            return abs(_value(node.args[0], rows))
-        case ast.Call(func=ast.Name(id="round")):
-            number, *digits = (_value(part, rows) for part in node.args)
-            return round(_beside(number, 0), *digits)
-    raise TypeError(f"{type(node).__name__} is not allowed")
-
-
-def _computed(sign: ast.operator, left: Any, right: Any) -> Any:
-    """The result of an arithmetic or logical operator."""
-    if isinstance(left, list) or isinstance(right, list):
-        raise TypeError(_LIST)
-    if _kind(left) == "M" and _kind(right) in "iuf":
-        right = _days(right)
-    elif _kind(right) == "M" and _kind(left) in "iuf":
-        left = _days(left)
-    left, right = _beside(left, right), _beside(right, left)
-    if isinstance(sign, ast.Mult | ast.Mod) and not {_kind(left), _kind(right)} <= set("iufb"):
-        raise TypeError(_TIMES)
-    found = _OPERATIONS[type(sign)](left, right)
-    return found.infer_objects() if isinstance(found, pd.Series) else found
-
-
-def _compared(sign: ast.cmpop, left: Any, right: Any) -> Any:
-    """The result of one comparison; floats that are equal but for rounding count as equal."""
-    if isinstance(left, list) and isinstance(sign, ast.Eq | ast.NotEq):
-        left, right = right, left
-    if isinstance(left, list):
-        raise TypeError(_LIST)
-    if isinstance(right, list):
-        if not isinstance(sign, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
-            raise TypeError(_LIST)
-        found = reduce(np.logical_or, (_compared(ast.Eq(), left, v) for v in right), np.False_)
-        return np.logical_not(found) if isinstance(sign, ast.NotIn | ast.NotEq) else found
-    left, right = _beside(left, right), _beside(right, left)
-    found = _OPERATIONS[type(sign)](left, right)
-    kinds = {_kind(left), _kind(right)}
-    if "f" not in kinds or not kinds <= set("iufb") or isinstance(sign, ast.Lt | ast.Gt):
-        return found
-    single = any(
-        str(getattr(x, "dtype", "")).lower() in ("float16", "float32") for x in (left, right)
-    )
-    with np.errstate(over="ignore"):
-        close = np.isclose(
-            *(cell.floats(x) if isinstance(x, pd.Series) else float(x) for x in (left, right)),
-            rtol=CLOSE_SINGLE if single else CLOSE,
-            atol=CLOSE,
-        )
-    return np.logical_and(found, ~close) if isinstance(sign, ast.NotEq) else found | close
-
-
-def _kind(value: Any) -> str:
-    """The kind of the dtype: "M" for dates, "m" for spans, "i", "u", "f", "b", "O", "U"."""
-    dtype = value.dtype if isinstance(value, pd.Series) else np.asarray(value).dtype
-    return cast(Any, dtype).kind
-
-
-def _beside(value: Any, other: Any) -> Any:
-    """Convert a value for use with another: spans to days beside numbers, text beside dates."""
-    kind, of = _kind(value), _kind(other)
-    if kind == "m" and of in "iuf":
-        return value / pd.Timedelta(days=1)
-    if of == "M" and isinstance(value, str | int):  # as a whole number, a year
-        return pd.Timestamp(str(value))
-    return value
-
-
-def _days(number: Any) -> Any:
-    """The span of a number of days, to the microsecond."""
-    wide = number.astype("float64") if isinstance(number, pd.Series) else float(number)
-    return pd.to_timedelta(round(wide * 86_400e6), unit="us")
 
 
 # --- limits -------------------------------------------------------------------------------------

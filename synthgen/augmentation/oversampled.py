@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from synthgen.augmentation.oversampler import Oversampler
 from synthgen.errors import UsageError
+from synthgen.tables.checks import check_flags, flags_of
 
 
 def _has(method: str) -> Any:
@@ -99,6 +100,7 @@ class OversampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 `Oversampler.fit_resample`.
             DataError, ConvergenceError: See `Oversampler.fit_resample`.
         """
+        check_flags(**flags_of(self))
         if not has_fit_parameter(self.estimator, "sample_weight"):
             raise UsageError(
                 224,

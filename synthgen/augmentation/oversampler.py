@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Self, cast, final
 
 import numpy as np
@@ -12,11 +12,10 @@ from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_sampling_strategy
 from scipy.sparse import issparse
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from synthgen.augmentation.amount import Validated, rows_to_add
+from synthgen.augmentation.amount import Validated, check_amount, rows_to_add
 from synthgen.augmentation.constraints import RowRule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import guarded_sample
@@ -27,6 +26,7 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.calls import checked_weight, features_and_classes, group_numbers, is_name
+from synthgen.tables.checks import check_flags, flags_of
 from synthgen.tables.column import Column
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.inference import infer_target
@@ -107,11 +107,7 @@ class Oversampler(BaseOverSampler):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseOverSampler._parameter_constraints,
         "synthesizer": [str, Synthesizer],
-        "ratio": [
-            Interval(Real, 0, np.inf, closed="neither"),
-            StrOptions({"auto", "double"}),
-            None,
-        ],
+        "ratio": "no_validation",  # `check_amount` says what `augment` says
         "rules": [str, list, tuple],
         "found_rules": ["boolean"],
         "verbose": ["boolean"],
@@ -287,6 +283,9 @@ class Oversampler(BaseOverSampler):
 
     def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Column]:
         """Check the input; return `X` as a frame, `y` as a series, and the target column."""
+        check_flags(**flags_of(self))
+        if self.ratio != "auto":
+            check_amount(self.ratio)
         try:
             self._validate_params()
         except ValueError as error:

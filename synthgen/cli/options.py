@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,10 +141,10 @@ def read_ratio(
     """Parse a number, or the word auto or double."""
     if text is None or text in ("auto", "double"):
         return text
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(277, f"--ratio {text!r}: give a number above 0, auto or double") from None
+    with suppress(ValueError):
+        if 0 < (ratio := float(text)) < math.inf:
+            return ratio
+    raise UsageError(277, f"--ratio must be a number above 0, auto or double, not {text}")
 
 
 def read_jobs(context: click.Context, parameter: click.Parameter, jobs: int | None) -> int | None:

@@ -34,6 +34,7 @@ from synthgen.model_selection.scoring import alarm_threshold
 from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.calls import checked_weight, features_and_classes, without_groups
+from synthgen.tables.checks import check_flags, flags_of
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.schema import Schema, describe
 from synthgen.tables.table import Table
@@ -158,6 +159,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
                 weights.
             ModelFileError: A member has a type that cannot be saved, and `savable` is True.
         """
+        check_flags(**flags_of(self))
         started = time.perf_counter()
         X, y = features_and_classes(X, y, target=target)
         X, groups = without_groups(as_pandas(X, "X"), groups)

@@ -46,6 +46,7 @@ from synthgen.model_selection.scoring import METRICS, RANKED
 from synthgen.report.answer import Recommendation
 from synthgen.seeds import RandomState, seed_sequence
 from synthgen.tables.calls import without_groups
+from synthgen.tables.checks import check_flags
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.threads import check_jobs
@@ -132,6 +133,7 @@ def compare(
         >>> found.verdict["ranking"].outcome, found.strategies
         ('no worthwhile gain', ['nothing', 'threshold', 'class_weight'])
     """
+    check_flags(prior=prior, verbose=verbose)
     started = time.perf_counter()
     X, groups = without_groups(X, groups)
     table = Table.labelled(X, y, target=target, schema=schema)

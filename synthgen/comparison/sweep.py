@@ -24,6 +24,7 @@ from synthgen.report.answer import Card, Recommendation
 from synthgen.report.shown import Shown, repr_lines
 from synthgen.seeds import RandomState, child_seed
 from synthgen.tables.calls import without_groups
+from synthgen.tables.checks import check_flags
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.threads import check_jobs
@@ -260,6 +261,7 @@ def sweep(
         >>> [point.rare for point in found.points], [round(rate, 3) for rate in found.rates]
         ([19, 40], [0.05, 0.1])
     """
+    check_flags(prior=prior, verbose=verbose)
     started = time.perf_counter()
     check_jobs(n_jobs)
     X, groups = without_groups(X, groups)

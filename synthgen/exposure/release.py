@@ -32,6 +32,7 @@ from synthgen.progress import Progress
 from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import load
+from synthgen.tables.checks import check_flags
 from synthgen.tables.foreign import as_pandas
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, joined
@@ -109,6 +110,7 @@ def privacy(
         >>> [attack.opponent for attack in found.attacks], len(found.exposed)
         (['file', 'rows', 'file'], 10)
     """
+    check_flags(verbose=verbose)
     started = time.perf_counter()
     check_seed(random_state)
     seed = fresh_seed() if random_state is None else int(random_state)

@@ -32,6 +32,7 @@ from synthgen.metrics.verdicts import of_fidelity, of_privacy, unless
 from synthgen.model_selection.classifiers import DEFAULT_JUDGES, check_judges
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed, fresh_seed, seed_sequence
+from synthgen.tables.checks import check_flags
 from synthgen.tables.schema import Schema
 from synthgen.threads import TREES, results_of, threads_for, usable_cores
 from synthgen.training.device import resolve
@@ -110,6 +111,7 @@ def evaluate(
         >>> report.label, report.score("fidelity.column_shapes").value > 0.7
         ('True', True)
     """
+    check_flags(thorough=thorough, verbose=verbose)
     judges = check_judges(judges)
     seed_sequence(random_state)  # raises if it is not a seed
     seed = fresh_seed()

@@ -23,6 +23,7 @@ from synthgen.seeds import check_seed, fresh_seed
 from synthgen.synthesizers.contents import guarantee_in_words, to_share
 from synthgen.synthesizers.lookup import load
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.tables.checks import check_flags
 from synthgen.tables.disk import read_json, sha256_of, write_json
 from synthgen.training.device import resolve
 from synthgen.training.model_file import read_model
@@ -98,6 +99,7 @@ def sample_dataset(
         ...     [part["rows"] for part in made["files"]], pd.read_parquet(f"{folder}/rows").shape
         ([65536, 4464], (70000, 2))
     """
+    check_flags(verbose=verbose)
     began = time.perf_counter()
     folder = Path(folder)
     _, cluster = check_engine(engine)

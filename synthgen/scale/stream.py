@@ -17,7 +17,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from sklearn.base import clone
 
-from synthgen.augmentation.amount import Addition, amounts
+from synthgen.augmentation.amount import Addition, amounts, check_amount
 from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER, check_fit
 from synthgen.augmentation.augmented import device_of
 from synthgen.augmentation.guard import Guard
@@ -31,6 +31,7 @@ from synthgen.scale.sources import Source
 from synthgen.seeds import check_seed, child_seed, fresh_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import resolve
+from synthgen.tables.checks import check_flags
 from synthgen.tables.column import Column
 from synthgen.tables.disk import json_text, sha256_of, write_together
 from synthgen.tables.schema import Schema, class_position
@@ -61,6 +62,7 @@ def augment_stream(
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Copy a table of any size to a file, followed by synthetic rows of its rare class."""
+    check_flags(only_new=only_new, found_rules=found_rules, verbose=verbose)
     _check_arguments(output, ratio, n_samples, keep, random_state)
     added = {"--mark": mark, "--weights": weights}
     source = _without(Source.of(data, sql=sql), added)
@@ -100,6 +102,7 @@ def _check_arguments(
             "the number of new rows cannot be validated on a table that is read as a stream: give "
             "it (n_samples, -n), or a ratio (ratio, --ratio)",
         )
+    check_amount(ratio, n_samples)
     if isinstance(keep, bool) or not isinstance(keep, int | np.integer) or keep < 1:
         raise UsageError(203, f"keep must be a whole number from 1, not {keep!r}")
     check_seed(seed)

@@ -18,6 +18,7 @@ from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import ConvergenceError, ModelFileError, UsageError
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.matching import matching_rows
+from synthgen.tables.checks import check_flags, flags_of
 from synthgen.tables.disk import machine_memory
 from synthgen.tables.foreign import as_given, none_of
 from synthgen.tables.schema import Schema, class_position
@@ -124,6 +125,7 @@ class Synthesizer(BaseEstimator, ABC):
 
     def _prepared(self, table: Table) -> tuple[Table, list[int], np.random.SeedSequence]:
         """Check the classes, set the learned attributes, and derive the seed of the fit."""
+        check_flags(**flags_of(self))
         counts = table.counts
         known = table.schema.classes
         if self.classes is None:
@@ -286,6 +288,7 @@ class Synthesizer(BaseEstimator, ABC):
             ModelFileError: The file would contain training rows (E401, E406).
             OutputError: The file cannot be written (E502 to E506).
         """
+        check_flags(keep_class_names=keep_class_names)
         self.check_savable({})
         raise NotImplementedError(f"{type(self).__name__} overrides check_savable without save")
 

@@ -14,6 +14,7 @@ from synthgen.progress import Progress
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import on_gpu
 from synthgen.synthesizers.network import NetworkSynthesizer
+from synthgen.tables.checks import check_flags
 from synthgen.tables.table import Table
 from synthgen.threads import check_jobs, one_process, results_of
 from synthgen.training.batched import kind, run_together
@@ -82,6 +83,7 @@ def fit_many(
         4
     """
     say = say or (lambda sentence: None)
+    check_flags(verbose=verbose)
     check_jobs(n_jobs)
     _check_once([synthesizer for synthesizer, _, _ in jobs])
     fits: dict[int, Generator[Task, History, None]] = {}

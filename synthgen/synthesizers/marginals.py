@@ -36,6 +36,7 @@ from synthgen.synthesizers.measured import (
     spanning_tree,
 )
 from synthgen.synthesizers.noise import Entropy, RandBelow, noisy, rho_of, variance_of
+from synthgen.tables.checks import check_flags
 from synthgen.tables.column import Column
 from synthgen.tables.schema import Schema, class_position
 from synthgen.tables.table import Table, as_frame
@@ -350,6 +351,7 @@ class PrivateMarginals(Synthesizer):
         pass  # the file holds the declared schema and noisy counts only
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
+        check_flags(keep_class_names=keep_class_names)
         classes = self.schema_.classes
         tensors = {}
         for j, (part, counts) in enumerate(zip(self.parts_, self.ones_, strict=True)):

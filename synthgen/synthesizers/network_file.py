@@ -22,6 +22,7 @@ from synthgen.encoding.stored import Stored, check_finite, wrong
 from synthgen.errors import UsageError
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.bootstrap import SmoothedBootstrap
+from synthgen.tables.checks import check_flags
 from synthgen.tables.column import LEVELS, Column, joined
 from synthgen.tables.schema import Schema
 from synthgen.training.device import resolve, torch_generator
@@ -67,6 +68,7 @@ class SavedNetworks(Synthesizer):
     _bootstrap: SmoothedBootstrap | None
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
+        check_flags(keep_class_names=keep_class_names)
         self.check_savable(dict.fromkeys(self.fallback_, 0))
         return write_network(self, path, keep_class_names=keep_class_names)
 

@@ -29,6 +29,7 @@ from synthgen.synthesizers.shifts import Shifts, find_shifts
 from synthgen.synthesizers.tree_columns import BLOCK, Cells, TreeColumn, draw_block
 from synthgen.synthesizers.trees_file import read_trees, storable, write_trees
 from synthgen.synthesizers.trees_losses import tree_losses
+from synthgen.tables.checks import check_flags
 from synthgen.tables.column import NUMBERS
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table, as_frame
@@ -222,6 +223,7 @@ class SequentialTrees(Synthesizer):
         return max(MIN_ROWS, math.ceil(CLASS_LEAVES * (self.min_leaf or MIN_LEAF)))
 
     def save(self, path: str | os.PathLike[str], *, keep_class_names: bool = False) -> list[str]:
+        check_flags(keep_class_names=keep_class_names)
         # A class that only the bootstrap knows cannot go into a file.
         self.check_savable({label: self.counts_[label] for label in self.fallback_})
         stored = self._stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import inspect
 from collections.abc import Hashable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from pandas.api import types as pdt
 
 from synthgen.errors import DataError, UsageError
-from synthgen.tables.dtypes import INT64, floats, row_of, tidy, types_of
+from synthgen.tables.dtypes import INT64, floats, row_of, shown, tidy, types_of
 
 # --- tables ---------------------------------------------------------------------------------------
 
@@ -65,6 +66,22 @@ def listed(frame: pd.DataFrame) -> str:
 def plain_name(name: Any) -> Any:
     """A column's name as a Python value; pandas sometimes returns 1 as `numpy.int64`."""
     return name.item() if isinstance(name, np.generic) else name
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def check_flags(**given: Any) -> None:
+    """Raise unless every argument is True or False; a text such as "off" would count as True."""
+    for name, value in given.items():
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(237, f"{name} must be True or False, not {shown(value)}")
+
+
+def flags_of(estimator: Any) -> dict[str, Any]:
+    """The parameters of an estimator whose default is True or False, by name."""
+    known = inspect.signature(type(estimator)).parameters.values()
+    return {p.name: getattr(estimator, p.name) for p in known if isinstance(p.default, bool)}
 
 
 # --- columns --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from synthgen.errors import OutputError
+from synthgen.tables.checks import check_flags
 from synthgen.tables.disk import atomic_write
 from synthgen.tables.foreign import as_pandas
 
@@ -69,6 +70,7 @@ def write_table(frame: Any, path: str | os.PathLike[str], *, defuse: bool = True
         >>> defused, text
         (1, "note,x\\n'=1+1,0.5\\n-1,\\n")
     """
+    check_flags(defuse=defuse)
     ending_of(Path(path))  # rejects an unknown extension before anything is opened
     with atomic_write(path) as file:
         return write_into(file, as_pandas(frame), path, defuse=defuse)

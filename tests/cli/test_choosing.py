@@ -201,4 +201,7 @@ def test_augment_with_a_validated_amount() -> None:
     made = manifest["added"][0]["rows"]
     assert len(read_table("out.csv")) == 200 + made
     result = run(*base, "--ratio", "much", "-o", "out.csv")
-    assert (result.exit_code, "give a number above 0, auto or double" in result.stderr) == (2, True)
+    assert (result.exit_code, "must be a number above 0, auto or double" in result.stderr) == (
+        2,
+        True,
+    )
