@@ -241,7 +241,7 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
         from synthgen.tables.calls import column_named
 
         loaded = ImbalancedClassifier.load(model)
-        frame = read_frame(data)
+        frame = read_frame(data, allow_empty=True)
         bar.part("predicting", 0.9)
         out, measured = loaded.with_predictions(frame), {}
         target = column_named(frame, loaded.target_)

@@ -51,12 +51,14 @@ def write_rows(frame: pd.DataFrame, output: Path, *, defuse: bool) -> int:
     return defused
 
 
-def read_frame(path: Path, *, declared: Schema | None = None) -> pd.DataFrame:
+def read_frame(
+    path: Path, *, declared: Schema | None = None, allow_empty: bool = False
+) -> pd.DataFrame:
     """The table of a file, see `read_table`; an index is left out, with a warning if named."""
     from synthgen.tables.read import read_table
 
     with as_file(path) as file:
-        frame = read_table(file, declared=declared)
+        frame = read_table(file, declared=declared, allow_empty=allow_empty)
     named = [repr(name) for name in frame.index.names if name is not None]
     if named:
         names = ", ".join(named)

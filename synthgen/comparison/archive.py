@@ -6,14 +6,16 @@ import io
 import json
 import math
 import os
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from synthgen.encoding.matrix import Matrix
 from synthgen.encoding.stored import Stored, unreadable, wrong
 from synthgen.errors import DataError, ModelFileError
 from synthgen.report.answer import Recommendation
@@ -61,6 +63,10 @@ def check_archive(data: bytes, what: str) -> None:
                         _check_array(file, member.file_size)
                 elif member.filename != "schema.json" or member.file_size > MAX_SCHEMA:
                     raise ValueError(f"it has an unexpected part {member.filename!r}")
+            named = re.findall(rb'"file": "([^"]*)"', archive.read("schema.json"))
+            own = [member.filename for member in members]
+            if sorted(own) != sorted({"schema.json", *(name.decode() for name in named)}):
+                raise ValueError("its parts are not those that its schema.json names")
     except ModelFileError:
         raise
     except Exception as error:  # a damaged archive fails in any of many ways
@@ -77,7 +83,7 @@ def _check_array(file: IO[bytes], size: int) -> None:
         raise ValueError(f"an array of shape {shape} and type {dtype} has {size:,} bytes")
 
 
-def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) -> None:
+def check_content(content: Mapping[str, Any], known: Matrix, n_classes: int) -> None:
     """Check that the values of a file are allowed and that its classifier can predict a row."""
     Stored(content["threshold"], "threshold").number(0, 1)
     Stored(content["rare"], "rare").whole(0, n_classes - 1)
@@ -91,9 +97,13 @@ def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) ->
         raise wrong("recommendation", advice, f"a table with {', '.join(names)}")
     for name in names:
         Stored(advice[name], name).text()
-    members = json.loads(Stored(content["members"], "members").text())
-    if not isinstance(members, list) or not all(isinstance(name, str) for name in members):
-        raise wrong("members", members, "a list of names")
+    names = _names(content, "names")
+    n_features, columns = content["n_features"], [column.name for column in known.columns]
+    if names and (len(names) != n_features or not {*columns} <= {*names}):
+        raise wrong("names", names, f"{n_features} names with those of the columns, {columns}")
+    if len(columns) > n_features:
+        raise wrong("columns", columns, f"at most {n_features}")
+    members = _names(content, "members")
     target = json.loads(Stored(content["target"], "target").text())
     if not isinstance(target, str | None):
         raise wrong("target", target, "the name of a column, or null")
@@ -102,8 +112,27 @@ def check_content(content: Mapping[str, Any], n_columns: int, n_classes: int) ->
     if shift.dtype.kind != "f" or len(shift) < n_classes or not (shift > 0).all():
         raise wrong("shift", shift.tolist(), f"{n_classes} numbers above 0")
     try:
-        found = fitted.predict_proba(np.full((1, n_columns), np.nan))
+        found = fitted.predict_proba(np.full((1, len(columns)), np.nan))
     except Exception as error:  # an edited classifier fails in any of many ways
         raise unreadable(error) from error
     if not (np.isfinite(found) & (found >= 0)).all():
         raise wrong("classifier", found.tolist(), "one that gives probabilities")
+    _check_fitted(fitted.average, known, members)
+
+
+def _names(content: Mapping[str, Any], what: str) -> list[str]:
+    """A list of different texts in a file."""
+    names = json.loads(Stored(content[what], what).text())
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or len({*names}) < len(names):
+        raise wrong(what, names, "a list of different names")
+    return names
+
+
+def _check_fitted(average: Any, known: Matrix, members: Sequence[str]) -> None:
+    """Check that an average has a classifier for each member, of columns of the stored kinds."""
+    models, is_level = average.model.models, np.asarray(average.coder.is_level)
+    if not isinstance(models, list) or len(models) != len(members):
+        raise wrong("members", members, "one name for each classifier of the average")
+    if not np.array_equal(is_level, known.is_level):
+        raise wrong("kinds of columns", is_level.tolist(), f"{known.is_level.tolist()}")

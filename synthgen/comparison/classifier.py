@@ -255,7 +255,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         """Predict calibrated class probabilities, for the class shares of the training table.
 
         Args:
-            X: Frame or array of shape (rows, features), with the columns of `fit`.
+            X: Frame or array of shape (rows, features), with the columns of `fit`; rows may be 0.
 
         Returns:
             Probabilities, float64 of shape (rows, classes), in the order of `classes_`; each row
@@ -264,10 +264,13 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: `fit` was not called.
             ValueError: Columns are missing or unknown; scikit-learn's message names them.
+            DataError: A cell of a column of numbers is text or infinite.
         """
         check_is_fitted(self)
-        frame = self._checked(as_pandas(X, "X"))[0]
-        return self.calibrated_.predict_proba(self.known_.cells(frame))[:, self._order]
+        cells = self.known_.cells(self._checked(as_pandas(X, "X"))[0])
+        if not len(cells):
+            return np.empty((0, len(self.classes_)))
+        return self.calibrated_.predict_proba(cells)[:, self._order]
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of each row.
@@ -379,7 +382,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         if not first:
             if "calibrated_" not in vars(self):
                 validate_data(self, X, cast(Any, y), **how)  # raises: y is missing
-            return pd.DataFrame(validate_data(self, X, reset=False, **how)), None
+            return pd.DataFrame(
+                validate_data(self, X, reset=False, ensure_min_samples=0, **how)
+            ), None
         X, y = validate_data(self, X, y, **how)
         check_classification_targets(y)
         if len(np.unique(y)) < 2:

@@ -89,7 +89,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         known = Matrix.of(Schema.from_json(json.loads(content["columns"])))
         classes = np.array([from_plain(c) for c in json.loads(content["classes"])])
         with naming(path):
-            check_content(content, len(known.columns), len(classes))
+            check_content(content, known, len(classes))
         rare = int(content["rare"])
         found = {
             "known_": known,

@@ -20,6 +20,9 @@ MAX_LEVELS = 254  # limit of histogram boosting for levels, and for bins of a nu
 MOST_LEVELS = 253
 HOT_LEVELS = 100  # levels of a column that get a one-hot column in `Matrix.dense`
 FARTHEST = 10.0  # standard deviations from the mean at which numbers are cut off
+# Where numbers are cut off for classifiers: the variance of larger ones would exceed float64, and
+# scaled by the training rows, float32, which the trees of a forest take.
+HIGHEST, BEYOND = 1e100, 1e20
 ABSENT = 2**31  # the rank of a level that no training row holds
 
 
@@ -88,8 +91,7 @@ class Matrix(BaseEstimator):
                 )
             series = frame.iloc[:, position]
             if column.kind in NUMBERS:
-                values, gone = column.numbers(series)
-                out[:, j] = np.where(gone, np.nan, values.astype(np.float64))
+                out[:, j] = column.floats(series)
             else:
                 codes = column.positions(series)
                 out[:, j] = np.where(codes < 0, np.nan, codes)
@@ -110,7 +112,7 @@ class Matrix(BaseEstimator):
                 self.scale_[j] = spread if spread > 1e-12 else 1.0
         self.known_ = tuple(known)
         if self.filled:
-            numbers = cells[:, ~is_level]
+            numbers = self._ranked(cells)[:, ~is_level]
             gone = np.isnan(numbers)
             some = np.where(gone.all(axis=0), 0.0, numbers)
             self.middle_ = np.nanmedian(some, axis=0) if numbers.size else np.zeros(0)
@@ -122,7 +124,7 @@ class Matrix(BaseEstimator):
         return self
 
     def transform(self, cells: np.ndarray) -> np.ndarray:
-        """Numbers unchanged, levels as their frequency ranks in training."""
+        """Numbers unchanged within `HIGHEST`, levels as their frequency ranks in training."""
         out = self._ranked(cells)
         is_level = np.asarray(self.is_level, dtype=bool)
         levels = out[:, is_level]
@@ -171,8 +173,14 @@ class Matrix(BaseEstimator):
         return np.hstack(parts).astype(np.float32)
 
     def _ranked(self, cells: np.ndarray) -> np.ndarray:
-        """A copy of `cells` with levels as ranks, `ABSENT` where training has no such level."""
+        """A copy of `cells` with levels as ranks, `ABSENT` where training has no such level.
+
+        Numbers are cut off at `HIGHEST`, and at `BEYOND` times the greatest in training.
+        """
         out = np.array(cells, dtype=np.float64)
+        far = np.minimum(self.size_, HIGHEST / BEYOND) * BEYOND
+        far = np.where(np.asarray(self.is_level, dtype=bool), np.inf, far)
+        out = np.clip(out, -far, far)
         for j in np.flatnonzero(self.is_level):
             values, rank = out[:, j], np.append(self.known_[j], ABSENT)
             there = ~np.isnan(values)

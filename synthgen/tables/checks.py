@@ -121,7 +121,7 @@ def check(name: Hashable, series: pd.Series) -> None:
     if inner == object:
         _check_objects(name, series, "row")
     elif pdt.is_float_dtype(inner):
-        _check_finite(name, tidy(series))
+        refuse_infinite(name, series, np.isinf(floats(tidy(series))))
     elif pdt.is_unsigned_integer_dtype(inner):
         values = (
             series.to_numpy(dtype=np.uint64, na_value=0)
@@ -131,8 +131,8 @@ def check(name: Hashable, series: pd.Series) -> None:
         _check_bits(name, series, values > INT64.max)
 
 
-def _check_finite(name: Hashable, series: pd.Series) -> None:
-    wrong = np.isinf(floats(series))
+def refuse_infinite(name: Hashable, series: pd.Series, wrong: np.ndarray) -> None:
+    """Raise for the first cell where `wrong` is True."""
     if wrong.any():
         row, value = row_of(series, wrong)
         raise DataError(
@@ -183,10 +183,7 @@ def _check_objects(name: Hashable, series: pd.Series, where: str) -> None:
         wrong = np.fromiter(
             (isinstance(v, float | np.floating) and np.isinf(v) for v in series), bool, len(series)
         )
-        if wrong.any():
-            _check_finite(
-                name, series.where(pd.Series(wrong, series.index), 0.0).astype(np.float64)
-            )
+        refuse_infinite(name, series, wrong)
     if any(issubclass(t, int | np.integer) for t in numbers):
         wrong = np.fromiter(
             (

@@ -14,6 +14,7 @@ import pandas as pd
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables import plain
+from synthgen.tables.checks import refuse_infinite
 
 Kind = Literal[
     "numeric",
@@ -111,6 +112,40 @@ class Column:
                 "schema",
             )
         return values, missing
+
+    def floats(self, series: pd.Series) -> np.ndarray:
+        """The values of a column of numbers or dates as floats, for statistics and predictions.
+
+        Unlike `numbers`, which is for exact values, any finite number is accepted, whole or not.
+
+        Args:
+            series: The cells, shape (rows,).
+
+        Returns:
+            float64 of shape (rows,), NaN for missing cells.
+
+        Raises:
+            DataError: A cell is not a number (E331), infinite (E344), or not a date (E348).
+
+        Example:
+            >>> Column("age", "integer", "Int64").floats(pd.Series([31, 16.5, None])).tolist()
+            [31.0, 16.5, nan]
+        """
+        series = cell.tidy(series)
+        missing = series.isna().to_numpy(dtype=bool)
+        if self.kind == "datetime":
+            values = cell.ticks(series, missing, self.dtype, self.cells).astype(np.float64)
+            return np.where(missing, np.nan, values)
+        values, wrong = cell.numbers(series, missing, whole=False)
+        if wrong.any():
+            row, value = cell.row_of(series, wrong)
+            raise DataError(
+                331,
+                f"column {self.name!r}, row {row}: {value} is not a number, but the column is "
+                f"{self.kind}: mend the cell, or leave it empty",
+            )
+        refuse_infinite(self.name, series, np.isinf(values))
+        return np.where(missing, np.nan, values)
 
     def positions(self, series: pd.Series) -> np.ndarray:
         """The position of each cell in `categories`.

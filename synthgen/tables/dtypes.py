@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Hashable
 from typing import Any, Literal
 
@@ -157,7 +158,11 @@ def _object_numbers(
     )
     values = np.where(gone | wrong, 0, cells)
     if wanted.kind == "f":
-        return values.astype(wanted), wrong
+        try:
+            return values.astype(wanted), wrong
+        except OverflowError:  # an integer beyond 1e308
+            big = np.fromiter((abs(v) > sys.float_info.max for v in values), bool, len(values))
+            return np.where(big, np.inf, values).astype(wanted), wrong
     inside = np.fromiter(
         (INT64.min <= v <= INT64.max and v == v // 1 for v in values), bool, len(values)
     )

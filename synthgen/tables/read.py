@@ -67,7 +67,9 @@ _OTHER_FORMATS = {  # first bytes, lower case without spaces: what the file is, 
 }
 
 
-def read_table(path: str | os.PathLike[str], *, declared: Schema | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | os.PathLike[str], *, declared: Schema | None = None, allow_empty: bool = False
+) -> pd.DataFrame:
     """Read a table from CSV, gzipped CSV, Parquet or Arrow (Feather).
 
     The format is detected from the content. CSV may be UTF-8, UTF-16 (with a byte-order mark) or
@@ -99,6 +101,7 @@ def read_table(path: str | os.PathLike[str], *, declared: Schema | None = None) 
             text (empty: None), so that no cell decides how others are read, and the table may have
             no row. Only a decimal comma in a column of numbers becomes a point, if the delimiter
             is a semicolon.
+        allow_empty: Whether the table may have columns but no row.
 
     Returns:
         A frame with at least one row and one column, and unique column names.
@@ -132,7 +135,8 @@ def read_table(path: str | os.PathLike[str], *, declared: Schema | None = None) 
     else:
         frame = _read_csv(path, data, declared)
     _refuse_duplicates(path, list(frame.columns))
-    if frame.empty and (declared is None or not len(frame.columns)):
+    may_be_empty = allow_empty or declared is not None
+    if not len(frame.columns) or (frame.empty and not may_be_empty):
         found = "columns but no rows" if len(frame.columns) else "no columns"
         raise DataError(315, f"{path}: the table has {found}: check what wrote it")
     return frame

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from synthgen import read_table
 from synthgen.cli.main import main
+from synthgen.tables.write import write_table
 
 FEW = ("--estimator", "sklearn.linear_model:LogisticRegression", "--folds", 2, "--repeats", 1)
 AUTO = (
@@ -205,3 +206,31 @@ def test_augment_with_a_validated_amount() -> None:
         2,
         True,
     )
+
+
+def test_predict_takes_decimals_and_a_day_without_rows(data: pd.DataFrame) -> None:
+    data["amt"] = np.arange(200) % 60
+    data.to_csv("data.csv", index=False)
+    assert run(*AUTO, "-o", "model.skops").exit_code == 0
+    new = data.drop(columns="outcome").astype({"amt": float})
+    new.loc[3, "amt"] = 16.5
+    new.to_csv("new.csv", index=False)
+    result = run("predict", "model.skops", "new.csv", "-o", "out.csv")
+    assert result.exit_code == 0, result.output
+    assert len(read_table("out.csv")) == 200
+    new.loc[7, "amt"] = np.inf
+    new.to_csv("new.csv", index=False)
+    result = run("predict", "model.skops", "new.csv", "-o", "out2.csv")
+    assert result.exit_code == 3
+    assert "E344: column 'amt', row 7: inf is infinite: replace it" in result.stderr
+    for name in ("new.csv", "new.parquet"):
+        write_table(new[:0], name)
+        for with_class in (False, True):
+            if with_class:
+                write_table(data[:0], name)
+            result = run("predict", "model.skops", name, "-o", "none.csv", "--json", "none.json")
+            assert (result.exit_code, "0 rows, 0 predicted yes" in result.stdout) == (0, True)
+            names = [*(data if with_class else new).columns, "predicted", "probability"]
+            assert Path("none.csv").read_text().strip().split(",") == names
+            assert json.loads(Path("none.json").read_text())["rows"] == 0
+    assert run("audit", "new.csv", "--target", "outcome").exit_code == 3

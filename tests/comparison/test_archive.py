@@ -93,7 +93,8 @@ def test_other_parts_pipes_and_folders_are_refused(whole: bytes, tmp_path: Path)
         *(("rare", value) for value in (-1, 2, 10**9, "x")),
         *(("order", value) for value in (np.array([0, 0]), np.array([0.5, 1]), np.zeros(0))),
         ("n_features", -1),
-        *(("members", value) for value in (3, "3", "no json")),
+        *(("members", value) for value in (3, "3", "no json", "[]", '["a", "b"]', '["a", "a"]')),
+        *(("names", value) for value in ('["dose"]', '["dose", "age"]', '["sex", "sex"]', "3")),
         *(("target", value) for value in (3, "3", "[1]", "no json")),
     ],
 )
@@ -108,6 +109,31 @@ def test_values_that_no_file_has_are_refused(
     if name == "threshold":
         assert error.code == 418
         assert "this file's threshold is" in error.message
+
+
+def test_columns_of_other_kinds_than_the_members_were_fitted_on_are_refused(
+    whole: bytes, tmp_path: Path
+) -> None:
+    content: dict[str, Any] = loads(whole, trusted=TRUSTED)
+    columns = json.loads(content["columns"])
+    dose, sex = columns["columns"]
+    assert (dose["kind"], sex["kind"]) == ("numeric", "categorical")
+    for forged in ([sex, dose], [dose | {"name": "sex"}, sex | {"name": "dose"}, dose]):
+        data = dumps(content | {"columns": json.dumps(columns | {"columns": forged})})
+        assert refused(tmp_path / "m", data).code in (418, 433)
+
+
+def test_parts_that_the_schema_does_not_name_are_refused(whole: bytes, tmp_path: Path) -> None:
+    parts = unpacked(whole)
+    array = next(name for name in parts if name.endswith(".npy"))
+    for forged in (parts | {"other.npy": parts[array]}, {"9.npy": parts.pop(array), **parts}):
+        error = refused(tmp_path / "m", packed(forged))
+        assert error.code == 433
+        assert "not those that its schema.json names" in error.message
+    twice = io.BytesIO(whole)
+    with zipfile.ZipFile(twice, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
+        file.writestr(array, unpacked(whole)[array])
+    assert refused(tmp_path / "m", twice.getvalue()).code == 433
 
 
 @pytest.mark.parametrize("edit", [{"shift": np.array([np.nan, 1])}, {"coder": None}])

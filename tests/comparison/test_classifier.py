@@ -10,10 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sklearn
 from pages import Page
 from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold, cross_validate
@@ -27,6 +29,7 @@ from synthgen import ImbalancedClassifier
 from synthgen.comparison.classifier_file import TRUSTED
 from synthgen.comparison.ensemble import best_members
 from synthgen.comparison.quality import OWN, PLAIN_NAME, Quality
+from synthgen.encoding import matrix
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 
 
@@ -409,3 +412,130 @@ def test_a_member_that_no_file_can_hold_is_refused_before_the_first_fit(tmp_path
     with pytest.raises(SynthgenError):
         model.save(tmp_path / "model.skops")
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture(scope="module")
+def of_whole_numbers(tmp_path_factory: pytest.TempPathFactory) -> ImbalancedClassifier:
+    """Of a column of floats whose training values happen to be whole, and one of integers."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["no", "yes"], [200, 40])
+    rare = y == "yes"
+    X = pd.DataFrame(
+        {
+            "amt": rng.integers(0, 40, 240) + 20.0 * rare,
+            "n": rng.integers(0, 90, 240),
+            "old": rng.random(240) < 0.5,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 99, 240), "D"),
+        }
+    )
+    path = tmp_path_factory.mktemp("auto") / "model.skops"
+    quick().fit(X, y).save(path)
+    return ImbalancedClassifier.load(path)
+
+
+def rows_of(cells: Any, n: Any = (1, 2, 3)) -> pd.DataFrame:
+    frame = pd.DataFrame({"amt": cells})
+    frame["n"] = n if isinstance(n, pd.Series) else [*n][: len(frame)]
+    frame["old"], frame["day"] = True, pd.Timestamp("2024-02-01")
+    return frame
+
+
+def test_a_decimal_predicts_where_training_had_whole_numbers(
+    of_whole_numbers: ImbalancedClassifier,
+) -> None:
+    model = of_whole_numbers
+    assert [c.kind for c in model.known_.columns][:2] == ["integer", "integer"]
+    low, between, high = model.predict_proba(rows_of([16.0, 16.5, 17.0]).assign(n=4))[:, 1]
+    assert low < between < high
+    assert model.predict(rows_of([16.5, 90.25], [1.5, 2.5])).tolist() == ["no", "yes"]
+    beyond = model.predict_proba(rows_of([1e300, -1e300, 2.0**63]))
+    assert np.allclose(beyond.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["int8", "uint64", "float32", ">f8", "Int64", "Float64", "int32[pyarrow]", "double[pyarrow]",
+     "object", "category"],
+)  # fmt: skip
+def test_a_number_is_a_number_of_any_type_when_predicting(
+    of_whole_numbers: ImbalancedClassifier, dtype: str
+) -> None:
+    expected = of_whole_numbers.predict_proba(rows_of([0.0, 1.0, 50.0]))
+    found = of_whole_numbers.predict_proba(rows_of(pd.Series([0, 1, 50]).astype(dtype)))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "bool[pyarrow]", "object"])
+def test_truth_is_a_number_and_a_number_is_truth_when_predicting(
+    of_whole_numbers: ImbalancedClassifier, dtype: str
+) -> None:
+    truth = pd.Series([False, True, True]).astype(dtype)
+    expected = of_whole_numbers.predict_proba(rows_of([0.0, 1.0, 1.0]))
+    assert np.array_equal(of_whole_numbers.predict_proba(rows_of(truth)), expected)
+    frame = rows_of([0.0, 1.0, 1.0]).assign(old=[False, True, True])
+    expected = of_whole_numbers.predict_proba(frame)
+    for dtype in ("Int64", "float", "int64"):
+        found = of_whole_numbers.predict_proba(frame.assign(old=truth.astype(object).astype(dtype)))
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code", "said"),
+    [
+        ([1.0, np.inf], 344, "column 'amt', row 1: inf is infinite: replace it by the largest"),
+        ([-np.inf, 2.0], 344, "column 'amt', row 0: -inf is infinite"),
+        (pd.array([1.0, -np.inf], "Float64"), 344, "row 1: -inf is infinite"),
+        (pd.array([1.0, np.inf], "double[pyarrow]"), 344, "row 1: inf is infinite"),
+        (pd.Series([None, np.inf], dtype=object), 344, "row 1: inf is infinite"),
+        (pd.Series([1, 10**400], dtype=object), 344, "row 1: 1000"),
+        (["1.5", 2], 331, "column 'amt', row 0: '1.5' is not a number, .*mend the cell"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named_when_predicting(
+    of_whole_numbers: ImbalancedClassifier, cells: Any, code: int, said: str
+) -> None:
+    for predict in (of_whole_numbers.predict_proba, of_whole_numbers.with_predictions):
+        with pytest.raises(DataError, match=said) as caught:
+            predict(rows_of(cells))
+        assert caught.value.code == code
+
+
+def test_no_rows_predict_no_rows(of_whole_numbers: ImbalancedClassifier) -> None:
+    model = of_whole_numbers
+    rows = rows_of([1.0, 2.0])
+    for empty in (rows[:0], rows[:0].astype(object), pa.Table.from_pandas(rows[:0])):
+        found = model.predict_proba(empty)
+        assert (found.shape, found.dtype) == ((0, 2), np.float64)
+        labels = model.predict(empty)
+        assert (labels.shape, labels.dtype) == ((0,), model.classes_.dtype)
+    assert list(model.with_predictions(rows[:0]).columns)[-2:] == ["predicted", "probability"]
+    assert model.with_predictions(pa.Table.from_pandas(rows[:0])).num_rows == 0
+    assert model.measured(rows[:0], pd.Series([], dtype=object)) == {}
+    with pytest.raises(ValueError, match="old"):
+        model.predict_proba(rows[:0].drop(columns="old"))
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.repeat([0, 1, 2], 20)
+    assert quick().fit(X, y).predict_proba(X[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("value", [1e300, -1.7e308])
+def test_a_huge_number_is_learned_and_predicted(value: float) -> None:
+    members = ["logistic", RandomForestClassifier(5), HistGradientBoostingClassifier(max_iter=5)]
+    X, y = table(240, 40)
+    for rows in (np.arange(3), np.arange(0)):  # in training, or met only when predicting
+        more = X.assign(amt=np.arange(240) % 37 * 0.5)
+        more.loc[rows, "amt"] = value
+        for member in members:
+            model = quick(members=[member]).fit(more, y)
+            found = model.predict_proba(X.assign(amt=value))
+            assert np.isfinite(found).all()
+            if member == "logistic" and len(rows):
+                assert len(np.unique(found[:, 1])) > 100  # the other columns still count
+
+
+def test_scores_of_other_tables_stay_the_same_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table(240, 40)
+    X["amt"] = np.random.default_rng(0).lognormal(10, 9, 240)
+    bounded = quick(members=["logistic"]).fit(X, y).predict_proba(X)
+    monkeypatch.setattr(matrix, "HIGHEST", np.inf)
+    assert np.array_equal(bounded, quick(members=["logistic"]).fit(X, y).predict_proba(X))
