@@ -17,11 +17,11 @@ from synthgen.cli.options import (
     json_option,
     model_argument,
     no_defuse_option,
-    path_type,
+    output_file,
     table_output,
 )
 from synthgen.cli.output import say_defused, say_groups, say_result, say_strategies
-from synthgen.cli.paths import check_ending, check_places, is_taken
+from synthgen.cli.paths import Command, check_ending, is_taken
 from synthgen.cli.terminal import (
     collect_notes,
     how_much_options,
@@ -52,7 +52,7 @@ def _on_engine(engine: str | None, n_jobs: int | None) -> AbstractContextManager
     return joblib_on(engine, n_jobs)
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
@@ -67,11 +67,11 @@ def _on_engine(engine: str | None, n_jobs: int | None) -> AbstractContextManager
 )
 @click.option(
     "--resume",
-    type=path_type,
+    type=output_file,
     metavar="FILE",
     help="File that keeps finished parts; if it exists, the comparison continues from it.",
 )
-@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@click.option("--html", type=output_file, metavar="FILE", help="Also write the result as a page.")
 @how_much_options
 @json_option
 def compare(
@@ -98,7 +98,6 @@ def compare(
       synthgen compare data.csv --target outcome --sweep 0.001,0.01,0.1 --html sweep.html
     """
     began = time.perf_counter()
-    check_places([data, how["given"]], [html, json_file, how["resume"]])
     if at is not None and by is not None:
         raise UsageError(245, "--by and --sweep cannot be combined: leave one out")
     on_engine = _on_engine(engine, how["n_jobs"])
@@ -139,15 +138,15 @@ def compare(
     write_result(json_file, content)
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class that matters.  [default: the rarest]")
 @click.option(
-    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+    "-o", "--output", type=output_file, metavar="MODEL", required=True, help="Model file to write."
 )
 @auto_options
-@click.option("--html", type=path_type, metavar="FILE", help="Also write its quality as a page.")
+@click.option("--html", type=output_file, metavar="FILE", help="Also write its quality as a page.")
 @how_much_options
 @json_option
 def auto(
@@ -172,7 +171,6 @@ def auto(
       synthgen auto data.csv --target outcome --false-alarms 0.05 -o model.skops
     """
     began = time.perf_counter()
-    check_places([data, how["given"]], [output, html, json_file])
     on_engine = _on_engine(engine, how["n_jobs"])
     aside = json_file == "-"
     drawn = drawn_seed(how.pop("seed"))
@@ -216,7 +214,7 @@ def auto(
     write_result(json_file, kept | {"quality": quality, "warnings": notes})
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @data_argument
 @table_output
@@ -233,7 +231,6 @@ def predict(model: Path, data: Path, output: Path, no_defuse: bool, json_file: s
       synthgen predict model.skops - -o - < new.csv > predicted.csv
     """
     check_ending(output)
-    check_places([model, data], [output, json_file])
     aside = is_taken(json_file, output)
     with collect_notes() as notes, Progress() as bar:
         bar.part(f"reading {model.name} and {data.name}", 0.4)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from synthgen.cli.options import path_type, read_jobs, seed_option
+from synthgen.cli.options import input_file, read_jobs, seed_option
 from synthgen.errors import UsageError
 
 
@@ -73,7 +73,7 @@ _choosing_options = [
     click.option(
         "--schema",
         "given",
-        type=path_type,
+        type=input_file,
         metavar="FILE",
         help="Schema file with the kinds of the columns; see synthgen schema.",
     ),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.inputs import write_result
-from synthgen.cli.options import SYNTHESIZER_NAMES, json_option, path_type
-from synthgen.cli.paths import make_folder
+from synthgen.cli.options import SYNTHESIZER_NAMES, json_option
+from synthgen.cli.paths import Command, OutputFolder, make_folder
 from synthgen.cli.terminal import collect_notes, say
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from synthgen.metrics.report import Report
 
 TABLE, TARGET, LABEL = "adult", "income", ">50K"
+FILES = ("train.csv", "set-aside.csv", "new.csv", "evaluation.html", "ATTRIBUTION.md")
 HELD_OUT = 1 / 3  # the last rows of the table, from the test part of its source
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--out",
-    type=path_type,
+    type=OutputFolder(*FILES),
     metavar="DIR",
     default="synthgen-demo",
     show_default=True,

@@ -19,22 +19,29 @@ from synthgen.cli.inputs import (
     write_rows,
 )
 from synthgen.cli.options import (
+    TABLE_ENDINGS,
     Training,
     build_or_auto,
     data_argument,
+    input_file,
     json_option,
     no_defuse_option,
     no_found_rules_option,
-    path_type,
     read_ratio,
     refuse_training,
     resumable,
     rule_option,
-    table_output,
     training_options,
 )
 from synthgen.cli.output import say_defused, say_result, say_weights
-from synthgen.cli.paths import check_ending, check_folder, check_places, is_taken, make_folder
+from synthgen.cli.paths import (
+    Command,
+    OutputFile,
+    OutputFolder,
+    check_ending,
+    is_taken,
+    make_folder,
+)
 from synthgen.cli.streaming import run_stream, stream_options
 from synthgen.cli.terminal import collect_notes, how_much_options, is_quiet, say, tell
 from synthgen.errors import UsageError
@@ -49,9 +56,16 @@ if TYPE_CHECKING:
 WEIGHTS = "sample_weight"
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
-@table_output
+@click.option(
+    "-o",
+    "--output",
+    type=OutputFile(beside=".manifest.json"),
+    metavar="OUT",
+    required=True,
+    help=TABLE_ENDINGS,
+)
 @training_options
 @click.option(
     "--ratio",
@@ -80,11 +94,16 @@ WEIGHTS = "sample_weight"
 @click.option("--no-weights", is_flag=True, help="Leave the column of weights out.")
 @click.option(
     "--model",
-    type=path_type,
+    type=input_file,
     metavar="MODEL",
     help="Use this model file of synthgen fit, and train nothing.",
 )
-@click.option("--report", type=path_type, metavar="DIR", help="Folder for a page with figures.")
+@click.option(
+    "--report",
+    type=OutputFolder("report.html", "report.json", "evaluation.html", "evaluation.json"),
+    metavar="DIR",
+    help="Folder for a page with figures.",
+)
 @stream_options
 @rule_option
 @no_found_rules_option
@@ -184,16 +203,10 @@ class Job:
             return None
         return self.output.with_name(f"{self.output.name}.manifest.json")
 
-    def check(self, json_file: str | None) -> None:
+    def check(self) -> None:
         """Raise for each mistake that can be found before any work."""
         training = self.training
         check_ending(self.output)
-        check_places(
-            [self.data, training.schema, self.model, training.resume],
-            [self.output, self.manifest_file, json_file],
-        )
-        if self.report is not None:
-            check_folder(self.report)
         if self.model is not None:
             refuse_training(training)
         for option, name in self.columns.items():
@@ -223,7 +236,7 @@ class Job:
 def _run(job: Job, json_file: str | None) -> None:
     """Read the table, make the rows, write the files, and print what was done."""
     started = time.perf_counter()
-    job.check(json_file)
+    job.check()
     aside = is_taken(json_file, job.output)
     drawn = drawn_seed(job.training.seed, resume=job.training.resume)
     notes_later, bar = collect_notes(later=True), Progress(not is_quiet())

@@ -11,12 +11,13 @@ from synthgen.cli.inputs import read_frame, read_schema, write_result
 from synthgen.cli.options import (
     data_argument,
     device_option,
+    input_file,
     json_option,
     model_argument,
-    path_type,
+    output_file,
 )
 from synthgen.cli.output import say_result
-from synthgen.cli.paths import check_places
+from synthgen.cli.paths import Command, Input
 from synthgen.cli.terminal import (
     collect_notes,
     how_much_options,
@@ -44,7 +45,7 @@ _gate_option = click.option(
 _schema_option = click.option(
     "--schema",
     "given",
-    type=path_type,
+    type=input_file,
     metavar="FILE",
     help="Schema file with the kinds of the columns; see synthgen schema.",
 )
@@ -53,16 +54,16 @@ _seed_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @click.option("--target", metavar="COL", help="Column that holds the classes.")
 @click.option(
-    "--schema", "given", type=path_type, metavar="FILE", help="Schema to check against the table."
+    "--schema", "given", type=input_file, metavar="FILE", help="Schema to check against the table."
 )
 @click.option(
     "-o",
     "--output",
-    type=path_type,
+    type=output_file,
     metavar="FILE",
     help="Schema file to write, to edit and give to --schema.",
 )
@@ -77,7 +78,6 @@ def schema(
       synthgen schema data.csv --target outcome
       synthgen schema data.csv --target outcome -o schema.json
     """
-    check_places([data], [output, json_file])
     with collect_notes():
         frame = read_frame(data)
         from synthgen.tables.calls import column_named
@@ -97,7 +97,7 @@ def schema(
     write_result(json_file, {"rows": len(frame), **found.to_json()})
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @click.option("--target", metavar="COL", required=True, help="Column that holds the classes.")
 @click.option("--label", metavar="CLASS", help="Class to look at.  [default: the rarest]")
@@ -108,10 +108,10 @@ def schema(
 )
 @_schema_option
 @click.option(
-    "--against", type=path_type, metavar="OLD", help="JSON of an earlier audit, to find drift."
+    "--against", type=input_file, metavar="OLD", help="JSON of an earlier audit, to find drift."
 )
 @_gate_option
-@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@click.option("--html", type=output_file, metavar="FILE", help="Also write the result as a page.")
 @how_much_options
 @json_option
 def audit(
@@ -132,7 +132,6 @@ def audit(
       synthgen audit data.csv --target outcome --html audit.html
       synthgen audit data.csv --target outcome --gate 'minority.rows>=50' --json audit.json
     """
-    check_places([data, given, against], [html, json_file])
     check_gates(gates)
     with collect_notes(later=True), Progress(not is_quiet()) as bar:
         bar.part(f"reading {data.name}", 0.1)
@@ -168,16 +167,20 @@ def audit(
     _check_gates(report, gates, data)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
-    "--train", type=path_type, metavar="FILE", required=True, help="Rows the synthesizer learned."
+    "--train", type=input_file, metavar="FILE", required=True, help="Rows the synthesizer learned."
 )
 @click.option(
-    "--synthetic", type=path_type, metavar="FILE", required=True, help="New rows to evaluate."
+    "--synthetic",
+    type=Input(beside=".manifest.json"),
+    metavar="FILE",
+    required=True,
+    help="New rows to evaluate.",
 )
 @click.option(
     "--holdout",
-    type=path_type,
+    type=input_file,
     metavar="FILE",
     help="Real rows that the synthesizer has not seen.  [default: split off from --train]",
 )
@@ -197,7 +200,7 @@ def audit(
 )
 @click.option("--thorough", is_flag=True, help="Tune the judges, and train each three times.")
 @click.option("--by", metavar="COL", help="Also give recall for each value of this column.")
-@click.option("--html", type=path_type, metavar="FILE", help="Also write a page with figures.")
+@click.option("--html", type=output_file, metavar="FILE", help="Also write a page with figures.")
 @_gate_option
 @_seed_option
 @device_option
@@ -230,7 +233,6 @@ def evaluate(
       synthgen evaluate --train data.csv --synthetic new.csv --holdout test.csv \\
         --target outcome --html report.html --gate 'utility.replace.ap_ratio>=0.95'
     """
-    check_places([train, synthetic, holdout, given], [html, json_file])
     check_gates(
         gates, GATED, "listed in docs/reference/gates.md, and on the page that --html writes"
     )
@@ -273,13 +275,13 @@ def evaluate(
     _check_gates(content, gates, synthetic, report.unknown)
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
-    "--train", type=path_type, metavar="FILE", required=True, help="Rows that MODEL learned from."
+    "--train", type=input_file, metavar="FILE", required=True, help="Rows that MODEL learned from."
 )
 @click.option(
-    "--holdout", type=path_type, metavar="FILE", required=True, help="Real rows it has not seen."
+    "--holdout", type=input_file, metavar="FILE", required=True, help="Real rows it has not seen."
 )
 @click.option(
     "--target", metavar="COL", help="Column that holds the classes.  [default: that of MODEL]"
@@ -294,7 +296,7 @@ def evaluate(
     show_default=True,
     help="Time limit for training shadow models; at least four are trained.",
 )
-@click.option("--html", type=path_type, metavar="FILE", help="Also write the result as a page.")
+@click.option("--html", type=output_file, metavar="FILE", help="Also write the result as a page.")
 @_gate_option
 @_seed_option
 @device_option
@@ -325,7 +327,6 @@ def privacy(
       synthgen privacy rare.synthgen --train data.csv --holdout test.csv \\
         --html privacy.html --gate 'worst.rows.tpr_10<=0.15'
     """
-    check_places([model, train, holdout, given], [html, json_file])
     check_gates(gates)
     aside = json_file == "-"
     with collect_notes(later=True) as warned:

@@ -19,7 +19,7 @@ from synthgen.cli.options import (
     json_option,
     model_argument,
     no_defuse_option,
-    path_type,
+    output_file,
     read_where,
     resumable,
     rule_option,
@@ -28,16 +28,16 @@ from synthgen.cli.options import (
     training_options,
 )
 from synthgen.cli.output import say_defused
-from synthgen.cli.paths import check_ending, check_places, folder_meant, is_taken
+from synthgen.cli.paths import Command, FileOrFolder, check_ending, folder_meant, is_taken
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.progress import Progress
 
 
-@click.command()
+@click.command(cls=Command)
 @data_argument
 @click.option(
-    "-o", "--output", type=path_type, metavar="MODEL", required=True, help="Model file to write."
+    "-o", "--output", type=output_file, metavar="MODEL", required=True, help="Model file to write."
 )
 @training_options
 @json_option
@@ -60,7 +60,6 @@ def fit(
       synthgen fit data.csv --target outcome -o model.synthgen
       synthgen fit data.csv --target outcome --label yes --synthesizer tvae -o model.synthgen
     """
-    check_places([data, training.schema, training.resume], [output, json_file])
     aside = json_file == "-"
     drawn = drawn_seed(training.seed, resume=training.resume)
     private = (training.synthesizer or "").lower() in ("private", "privatemarginals")
@@ -114,7 +113,7 @@ def fit(
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
     "-n",
@@ -138,6 +137,7 @@ def fit(
     "-o",
     "--output",
     "place",
+    type=FileOrFolder(),
     metavar="OUT",
     required=True,
     help=f"{TABLE_ENDINGS} With / at the end: a folder of Parquet files, for more rows than fit in "
@@ -179,7 +179,6 @@ def sample(
         name = given[0].replace("_", "-").replace("n-jobs", "jobs")
         raise UsageError(219, f"--{name} is for a folder: write -o {place}/, or leave it out")
     check_ending(output)
-    check_places([model], [output, json_file])
     aside = is_taken(json_file, output)
     with collect_notes() as notes, drawn_seed(seed) as seed, Progress() as bar:
         bar.part(f"reading {model.name}", 0.2)
@@ -225,7 +224,6 @@ def _sample_folder(
     from synthgen.scale.dataset import sample_dataset, seed_of
     from synthgen.synthesizers.lookup import load
 
-    check_places([model], [json_file])
     aside = json_file == "-"
     with collect_notes(), drawn_seed(seed_of(folder) if seed is None else seed) as seed:
         where = read_where(wishes, load(model).schema_) if wishes else {}
@@ -253,7 +251,7 @@ def _sample_folder(
     write_result(json_file, found)
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @json_option
 def show(model: Path, json_file: str | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synthgen.cli.paths import Input, OutputFile
 from synthgen.cli.run_file import _read_config, _read_settings
 from synthgen.cli.terminal import say
 from synthgen.errors import SynthgenError, UsageError
@@ -31,7 +32,7 @@ _OWN_OPTIONS = {
 }
 
 
-path_type = click.Path(path_type=Path)
+input_file, output_file = Input(), OutputFile()
 # What the help of several options says.
 SYNTHESIZER_NAMES = "ctgan, tvae, tabflow, trees, bootstrap, private"
 TABLE_ENDINGS = (
@@ -88,7 +89,7 @@ _training_options = [
     ),
     click.option(
         "--schema",
-        type=path_type,
+        type=input_file,
         metavar="FILE",
         help="Schema file with the kinds of the columns; see synthgen schema.",
     ),
@@ -96,13 +97,13 @@ _training_options = [
     seed_option,
     click.option(
         "--resume",
-        type=path_type,
+        type=output_file,
         metavar="FILE",
         help="Checkpoint of the training; if the file exists, training continues from it.",
     ),
     click.option(
         "--config",
-        type=path_type,
+        type=input_file,
         metavar="FILE",
         is_eager=True,
         expose_value=False,
@@ -200,12 +201,12 @@ def shard_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-data_argument = click.argument("data", type=path_type, metavar="DATA")
-model_argument = click.argument("model", type=path_type, metavar="MODEL")
+data_argument = click.argument("data", type=input_file, metavar="DATA")
+model_argument = click.argument("model", type=input_file, metavar="MODEL")
 table_output = click.option(
     "-o",
     "--output",
-    type=path_type,
+    type=output_file,
     metavar="OUT",
     required=True,
     help=TABLE_ENDINGS,
@@ -213,6 +214,7 @@ table_output = click.option(
 json_option = click.option(
     "--json",
     "json_file",
+    type=OutputFile(path_type=str),
     metavar="FILE",
     help="Also write the result as JSON; - is standard output.",
 )

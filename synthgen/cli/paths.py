@@ -1,34 +1,138 @@
-"""Checks of output paths before any work, so that a long run does not fail at the end."""
+"""Paths that commands read and write, checked before any work: none is read and written over."""
 
 from __future__ import annotations
 
+import glob
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from synthgen.cli.run_file import _CONFIG
-from synthgen.errors import OutputError, UsageError
+from synthgen.errors import DataError, OutputError, UsageError
 
 
-def check_places(sources: Sequence[Path | None], outputs: Sequence[Path | str | None]) -> None:
-    """Raise if an output cannot be written, or is the same file as an input or another output."""
-    config = click.get_current_context().meta.get(_CONFIG)
-    # `Path.resolve` would fail if symbolic links lead in a circle.
-    seen = {os.path.realpath(path) for path in (*sources, config) if path is not None}
-    if sum(str(output) == "-" for output in outputs) > 1:
+class Input(click.Path):
+    """A file, or for `augment` also a folder or a pattern of files, that a command reads."""
+
+    def __init__(self, *, beside: str = "") -> None:
+        super().__init__(path_type=Path)
+        self.beside = beside
+
+    def read(self, path: str | os.PathLike[str]) -> list[str]:
+        """The files that a command reads for this value of the option."""
+        if os.path.isdir(path) or glob.has_magic(str(path)):
+            from synthgen.scale.sources import files_of
+
+            with suppress(DataError):  # the command itself says what is wrong
+                return files_of(str(path))
+        return [str(path), *([f"{path}{self.beside}"] if self.beside else ())]
+
+
+class Output(click.Path, ABC):
+    """What a command writes."""
+
+    @abstractmethod
+    def written(self, path: str | os.PathLike[str]) -> list[str]:
+        """The files that a command writes for this value of the option."""
+
+    @abstractmethod
+    def rehearse(self, path: str | os.PathLike[str]) -> None:
+        """Raise if they cannot be written."""
+
+
+class OutputFile(Output):
+    """A file that a command writes, and perhaps another one whose name has `beside` appended."""
+
+    def __init__(self, *, beside: str = "", path_type: type = Path) -> None:
+        super().__init__(path_type=path_type)
+        self.beside = beside
+
+    def written(self, path: str | os.PathLike[str]) -> list[str]:
+        return [str(path), *([f"{path}{self.beside}"] if self.beside and str(path) != "-" else ())]
+
+    def rehearse(self, path: str | os.PathLike[str]) -> None:
+        for file in self.written(path):
+            if file != "-":
+                _check_output(Path(file))
+
+
+class OutputFolder(Output):
+    """A folder in which a command writes files of these names."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(path_type=Path)
+        self.names = names
+
+    def written(self, path: str | os.PathLike[str]) -> list[str]:
+        return [os.path.join(path, name) for name in self.names]
+
+    def rehearse(self, path: str | os.PathLike[str]) -> None:
+        check_folder(Path(path))
+
+
+class FileOrFolder(Output):
+    """A file, or a folder of files that a command fills, whatever their names."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=str)
+
+    def written(self, path: str | os.PathLike[str]) -> list[str]:
+        if not folder_meant(str(path)):
+            return [str(path)]
+        names = {"_plan.json", "_manifest.json"}
+        with suppress(OSError):
+            names |= set(os.listdir(path))
+        return [os.path.join(path, name) for name in sorted(names)]
+
+    def rehearse(self, path: str | os.PathLike[str]) -> None:
+        if not folder_meant(str(path)) and str(path) != "-":
+            _check_output(Path(path))
+
+
+class Command(click.Command):
+    """A command that does not start if it would write over a file that it reads."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = [(option.type, ctx.params.get(option.name or "")) for option in self.params]
+        given = [(kind, path) for kind, path in given if path is not None]
+        if (config := ctx.meta.get(_CONFIG)) is not None:  # its option is not among the params
+            given.append((Input(), config))
+        taken = [f for kind, path in given if isinstance(kind, Input) for f in kind.read(path)]
+        outputs = [(kind, path) for kind, path in given if isinstance(kind, Output)]
+        check_places(taken, [file for kind, path in outputs for file in kind.written(path)])
+        for kind, path in outputs:
+            kind.rehearse(path)
+        return super().invoke(ctx)
+
+
+def check_places(sources: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise if an output is the same file as an input or as another output."""
+    if outputs.count("-") > 1:
         raise UsageError(289, "- is standard output, and was given twice: name a file for one")
+    taken = [file for file in sources if file != "-"]
     for output in outputs:
-        if output is None or str(output) == "-":
+        if output == "-":
             continue
-        if os.path.realpath(output) in seen:
+        if any(_same(output, other) for other in taken):
             raise UsageError(
                 289, f"{output} is already an input or another output: give another name"
             )
-        seen.add(os.path.realpath(output))
-        _check_output(Path(output))
+        taken.append(output)
+
+
+def _same(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    """Whether two paths are one file, also by links; neither needs to exist."""
+    # `Path.resolve` would fail if symbolic links lead in a circle.
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    with suppress(OSError, ValueError):
+        return os.path.samefile(first, second)
+    return False
 
 
 def check_ending(path: Path) -> None:

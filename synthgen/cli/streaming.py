@@ -10,7 +10,6 @@ import click
 from synthgen.cli.inputs import drawn_seed, write_result
 from synthgen.cli.options import Rows, build_or_auto, refuse_training, resumable
 from synthgen.cli.output import say_weights
-from synthgen.cli.paths import check_places
 from synthgen.cli.terminal import collect_notes, is_quiet, say, show_table, tell
 from synthgen.errors import UsageError
 
@@ -56,7 +55,6 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
             raise UsageError(242, f"{name}: not for a table that is read as a stream: leave it out")
     if job.model is not None:
         refuse_training(training)
-    check_places([job.data, job.model, training.resume], [job.output, job.manifest_file, json_file])
     drawn = drawn_seed(training.seed, resume=training.resume)
     with collect_notes(), resumable(training), drawn as seed:
         fitted = None if job.model is None else load(job.model, device=training.device)

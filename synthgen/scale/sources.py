@@ -47,7 +47,7 @@ class Source:
         if type(data).__module__.startswith("polars.") and type(data).__name__ == "LazyFrame":
             return _of_polars(data)
         if isinstance(data, str | os.PathLike):
-            files = _files(str(data))
+            files = files_of(str(data))
             if files[0].lower().endswith(ENDINGS):
                 return cls(*csv_stream(files), str(data))
             return _of_dataset(_dataset(files), str(data))
@@ -64,7 +64,7 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(text) or (glob.has_magic(text) and not os.path.exists(text))
 
 
-def _files(path: str) -> list[str]:
+def files_of(path: str) -> list[str]:
     """The files of a path or pattern, in the order of their names."""
     files = [path] if os.path.exists(path) else []
     if os.path.isdir(path):
@@ -133,7 +133,7 @@ def _of_sql(path: str, sql: str) -> Source:
         raise UsageError(298, "--sql needs duckdb: pip install 'synthgen[duckdb]'")
     duckdb: Any = import_module("duckdb")
     is_table = is_stream(path) or path.endswith(".parquet")
-    files = _files(path) if is_table else []
+    files = files_of(path) if is_table else []
     if not is_table and not os.path.isfile(path):
         raise DataError(310, f"{path}: no such file: check the path and the working directory")
 

@@ -198,8 +198,10 @@ def _resolved(path: Path) -> tuple[Path, int | None]:
     if mode is None:
         return target, None
     if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise OutputError(503, f"{path}: this is {what}: give the name of a file")
+        if stat.S_ISDIR(mode):
+            advice = f"give the name of a file, such as {path / 'NAME'}"
+            raise OutputError(503, f"{path}: this is a directory: {advice}")
+        raise OutputError(503, f"{path}: this is a pipe or a device: give the name of a file")
     if not os.access(target, os.W_OK):
         raise OutputError(504, f"{path}: the file is read-only: chmod u+w, or give another name")
     return target, stat.S_IMODE(mode)
