@@ -373,7 +373,7 @@ def _advice(
         prevalence=table.counts[label] / len(table),
         threshold=float(np.median(thresholds)),
         target=str(table.schema.target),
-        label=str(label),
+        label=label,
         summaries={s.name: s.summary for s in chosen},
     )
     return advice, chances

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -224,7 +225,7 @@ def recommend(
     prevalence: float,
     threshold: float,
     target: str,
-    label: str,
+    label: Any,
     summaries: dict[str, str],
 ) -> Recommendation:
     """Recommend one action.
@@ -248,7 +249,7 @@ def recommend(
     if chance is not None and low <= chance:
         return Recommendation(
             "collect",
-            f"Collect more rows of {label!r}, or better columns: no strategy can be recommended.",
+            f"Collect more rows of {str(label)!r}, or better columns: no strategy can be recommended.",
             f"{reached[0].upper()}{reached[1:]} [{about.text(max(low, 0.0))}, "
             f"{about.text(min(high, 1.0))}], which may be no better than guessing "
             f"({about.text(chance)}).",
@@ -265,16 +266,16 @@ def recommend(
             )
         return Recommendation(
             "keep",
-            f"Keep the classifier as it is, and predict {label!r} if its probability is at least "
+            f"Keep the classifier as it is, and predict {str(label)!r} if its probability is at least "
             f"{threshold:.3g}.",
             sure,
-            f"predict_proba(X)[:, 1] >= {threshold:.3g}",
+            _rule(label, threshold),
         )
     most = max(c.gain for c in helping)
     best = next(c for c in helping if c.gain >= most - margin)
     command = summaries.get(best.strategy, "")
     if best.strategy in COMMANDS:
-        names = {"target": shlex.quote(target), "label": shlex.quote(label)}
+        names = {"target": shlex.quote(target), "label": shlex.quote(str(label))}
         command = COMMANDS[best.strategy].format(**names)
     return Recommendation(
         f"use {best.strategy}",
@@ -283,6 +284,12 @@ def recommend(
         _certainty(best, about, margin, reached, len(nothing)),
         command,
     )
+
+
+def _rule(label: Any, threshold: float) -> str:
+    """Give the line of Python that flags the rows of the class with a fitted classifier `clf`."""
+    name = label.item() if isinstance(label, np.generic) else label
+    return f"clf.predict_proba(X)[:, list(clf.classes_).index({name!r})] >= {threshold:.3g}"
 
 
 def _may_be_recommended(chances: Chances) -> bool:

@@ -16,6 +16,7 @@ from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_recall_curve, roc_curve
+from sklearn.tree import DecisionTreeClassifier
 
 from synthgen import TabFlow, compare
 from synthgen.augmentation.rejection import guarded_sample
@@ -322,7 +323,18 @@ def test_a_separable_table_has_nothing_to_gain() -> None:
     assert found.result("nothing").mean > 0.99
     advice = found.recommendation
     assert advice.action == "keep"
-    assert advice.command.startswith("predict_proba(X)[:, 1] >= 0.")
+
+
+@pytest.mark.parametrize(("rare", "others"), [("a 'rare' one", "z"), ("z", "a"), (0, 1), (1, 0)])
+def test_the_printed_line_flags_the_class(rare: Any, others: Any) -> None:
+    X, y = table(gap=40)
+    is_rare = np.asarray(y == "yes")
+    y = pd.Series([rare if one else others for one in is_rare], name="outcome")
+    advice = quick(X, y, strategies=["class_weight"], folds=2, repeats=2).recommendation
+    assert advice.action == "keep"
+    clf = DecisionTreeClassifier().fit(X[["dose"]], y)
+    flagged = eval(advice.command, {"clf": clf, "X": X[["dose"]]})
+    assert np.array_equal(flagged, is_rare)
 
 
 class Sharp(ClassifierMixin, BaseEstimator):
