@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from synthgen.comparison.classifier_file import DISCLOSURE, read, refuse_unsavable, write
 from synthgen.comparison.compare import checked_cost
-from synthgen.comparison.crossfit import LEAST_RARE, CrossFit, cross_fit, held_out
+from synthgen.comparison.crossfit import LEAST_RARE, MOST_ROWS, CrossFit, cross_fit, held_out
 from synthgen.comparison.ensemble import (
     Calibrated,
     best_members,
@@ -63,7 +63,9 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             maximises recall within this limit. If both `cost` and `false_alarms` are None, the
             threshold maximises F1.
         time_budget: Time limit of `fit` in seconds. To meet it, rows of frequent classes of a large
-            table are subsampled. None: no limit.
+            table are subsampled. None: no limit, but the members learn from at most 16,000 rows:
+            rows of frequent classes are left out first. Scores, probabilities and threshold are
+            always for the class shares of the whole table.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         n_jobs: Number of processes. None: 1, or as set by joblib.
         random_state: Seed. An integer gives the same classifier each time, for any `n_jobs`.
@@ -177,7 +179,10 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         members = members_of(self.members)
         label, part = training_part(table, self.label, cost, self.schema)
         deadline = None if self.time_budget is None else started + self.time_budget
-        with threads_for(part.places.size, TREES):  # too many would wait in a busy loop
+        cells = part.places.size
+        if deadline is None and len(part) > MOST_ROWS:
+            cells = cells // len(part) * MOST_ROWS
+        with threads_for(cells, TREES):  # too many would wait in a busy loop
             if self.savable:
                 refuse_unsavable(members)
             found = cross_fit(

@@ -57,7 +57,8 @@ def _platt(is_rare: np.ndarray, x: np.ndarray, weight: np.ndarray) -> np.ndarray
     logarithm is penalised towards 0 with the weight of one observation, so that a few rows of the
     class that are easy to separate do not make the curve arbitrarily steep.
     """
-    rare, others = float(is_rare.sum()), float((~is_rare).sum())
+    # A row may stand for many rows of the table, but never for less than itself.
+    rare, others = (max(float(weight[s].sum()), float(s.sum())) for s in (is_rare, ~is_rare))
     target = np.where(is_rare, (rare + 1) / (rare + 2), 1 / (others + 2))
     middle = float(weight @ x / weight.sum())
     x = x - middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 import zipfile
 from pathlib import Path
@@ -26,11 +27,16 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from skops.io import dumps, loads
 
 from synthgen import ImbalancedClassifier
+from synthgen.comparison import crossfit
 from synthgen.comparison.classifier_file import TRUSTED
 from synthgen.comparison.ensemble import best_members
 from synthgen.comparison.quality import OWN, PLAIN_NAME, Quality
 from synthgen.encoding import matrix
+from synthgen.comparison.splits import training_part
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.model_selection.estimators import Estimator
+from synthgen.seeds import seed_sequence
+from synthgen.tables.table import Table
 
 
 def quick(**params: Any) -> ImbalancedClassifier:
@@ -283,6 +289,81 @@ def test_a_time_budget_is_kept_to() -> None:
     assert model.quality_.rare == 300  # all of them
     assert "of 30,000 rows" in model.quality_.notes[0]
     assert model.predict_proba(X)[:, 1].mean() == pytest.approx(0.01, abs=0.002)
+
+
+def large(rows: int = 30_000, rare: int = 300) -> tuple[pd.DataFrame, pd.Series]:
+    """A table with more rows than are learned from without a time budget."""
+    rng = np.random.default_rng(0)
+    ill = rng.permutation(np.repeat([0, 1], [rows - rare, rare]))
+    X = pd.DataFrame({"dose": rng.normal(2.5 * ill), "age": rng.normal(size=rows)})
+    return X, pd.Series(np.where(ill == 1, "yes", "no"), name="ill")
+
+
+def test_of_a_large_table_a_sample_of_the_others_stands_for_all(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    X, y = large()
+    new, classes = large(60_000, 600)
+    monkeypatch.setattr(crossfit, "MOST_ROWS", 1_000)
+    caplog.set_level(logging.INFO, "synthgen")
+    few = quick().fit(X, y)
+    said = (
+        "learned from all 300 rows of the class and 700 of the 29,700 others, drawn at random; "
+        "scored on all 30,000 rows,"
+    )
+    assert few.quality_ is not None
+    assert few.quality_.notes[0].startswith(said)
+    assert (few.quality_.rows, few.quality_.rare) == (30_000, 300)
+    assert caplog.messages[0].startswith(said)
+    assert caplog.messages[-1] == "scored 5 of 5 folds"
+    monkeypatch.setattr(crossfit, "MOST_ROWS", 30_000)
+    whole = quick().fit(X, y)
+    assert whole.quality_ is not None
+    assert not whole.quality_.notes
+    # The scores are those of the natural shares: of an average precision of 0.45, scores on the
+    # sample alone would make 0.95.
+    assert few.quality_.figures[OWN] == pytest.approx(whole.quality_.figures[OWN], abs=0.02)
+    assert few.quality_.precision == pytest.approx(whole.quality_.precision, abs=0.1)
+    assert few.threshold_ == pytest.approx(whole.threshold_, abs=0.1)
+    # So is what it promises on new rows.
+    p, is_rare = few.predict_proba(new)[:, 1], classes == "yes"
+    assert p.mean() == pytest.approx(0.01, abs=0.001)
+    found = average_precision_score(is_rare, p)
+    assert few.quality_.figures[OWN]["average_precision"] == pytest.approx(found, abs=0.03)
+
+
+def test_the_sample_of_a_large_table_is_drawn_from_its_classes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crossfit, "MOST_ROWS", 500)
+    monkeypatch.setattr(crossfit, "MOST_SCORED", 1_000)
+    X, y = large(3_000, 200)
+    learned: list[np.ndarray] = []
+    real = crossfit.fit_jobs
+
+    def fitted(jobs: Any, *others: Any) -> Any:
+        learned.extend(job.part.frame.index.to_numpy() for job in jobs)
+        return real(jobs, *others)
+
+    monkeypatch.setattr(crossfit, "fit_jobs", fitted)
+    members = (Estimator("bayes", GaussianNB()),)
+
+    def rows_of(frame: pd.DataFrame, seed: int) -> Any:
+        learned.clear()
+        part = training_part(Table.of_xy(frame, y))[1]
+        found = crossfit.cross_fit(part, np.arange(len(part)), members, seed_sequence(seed))
+        assert found.weight[found.weight > 1] == pytest.approx(2_800 / 800)
+        assert found.weight.sum() == pytest.approx(3_000)
+        for k, rows in enumerate(learned[1:]):  # no row is scored by members that learned from it
+            assert set(rows) == set(learned[0]) - set(found.rows[found.fold == k])
+        return found.rows, found.fold, learned[0]
+
+    one = rows_of(X, 0)
+    again = rows_of(X.sample(frac=1.0, random_state=1, ignore_index=True), 0)
+    assert all(map(np.array_equal, one, again))
+    assert len(one[2]) == 500
+    assert set(np.flatnonzero(y == "yes")) < set(one[2]) < set(one[0])
+    assert not np.array_equal(one[0], rows_of(X, 1)[0])
 
 
 def test_too_few_rows_to_judge_are_fitted_and_it_is_said() -> None:

@@ -61,3 +61,14 @@ def test_a_weight_counts_as_that_many_rows() -> None:
     weight = np.where(is_rare, 1.0, 3.0)
     p = Calibrator().fit(is_rare, score, weight).probability(score)
     assert (p * weight).sum() == pytest.approx(is_rare.sum(), rel=0.01)
+
+
+def test_sampled_rows_that_stand_for_many_do_not_raise_the_probabilities() -> None:
+    is_rare, score = drawn(200_000, -6.0, 0.6)
+    rare, others = np.flatnonzero(is_rare), np.flatnonzero(~is_rare)
+    assert len(rare) < 100
+    kept = np.concatenate([rare, others[:500]])
+    weight = np.where(is_rare[kept], 1.0, len(others) / 500)
+    whole = Calibrator().fit(is_rare, score).probability(score)
+    few = Calibrator().fit(is_rare[kept], score[kept], weight).probability(score)
+    assert few.sum() == pytest.approx(whole.sum(), rel=0.1)
