@@ -31,8 +31,8 @@ from synthgen.comparison import crossfit
 from synthgen.comparison.classifier_file import TRUSTED
 from synthgen.comparison.ensemble import best_members
 from synthgen.comparison.quality import OWN, PLAIN_NAME, Quality
-from synthgen.encoding import matrix
 from synthgen.comparison.splits import training_part
+from synthgen.encoding import matrix
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.seeds import seed_sequence
