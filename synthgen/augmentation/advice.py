@@ -22,6 +22,7 @@ def recommend(
     before: Mapping[Any, int],
     validated: Validated | None,
     copies: bool,
+    equal: float = 0.0,
 ) -> Recommendation:
     """Recommend how to use the new rows, and how to train a classifier for the class."""
     some = [a for a in additions if a.rows]
@@ -53,7 +54,7 @@ def recommend(
             "do not share",
             f"Do not share the {rows:,} new rows of {labels}; to find the class, train synthgen "
             f"auto on the real rows alone.",
-            f"{finding}Each new row is a real row with a little noise. {gain}",
+            f"{finding}Each new row is a real row with a little noise{_equal(equal)}. {gain}",
             auto,
         )
     return Recommendation(
@@ -66,6 +67,13 @@ def recommend(
         f"one worse, even with weights.",
         f"synthgen evaluate --train DATA --synthetic OUT {names}",
     )
+
+
+def _equal(share: float) -> str:
+    """The share of new rows that equal a training row, as a clause."""
+    if not share:
+        return ""
+    return f"; {share:.1%} of them equal a training row, because the columns leave little room"
 
 
 def _gain_of_auto(rows: Sequence[int]) -> str:

@@ -82,6 +82,9 @@ class Augmented(Shown):
         """What to do with the new rows, how sure that is, and the next command."""
         copies = any(found["near_copies"] == "allowed" for found in self.guard.values())
         known = {"before": self.before, "validated": self.validated, "copies": copies}
+        new = sum(a.rows for a in self.additions)
+        equal = sum(self.guard[a.label]["copies"] * a.rows for a in self.additions if a.rows)
+        known["equal"] = equal / max(new, 1)
         return advice.recommend(self.additions, self.schema.target, **known)
 
     @property

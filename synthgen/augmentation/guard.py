@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from synthgen.augmentation.constraints import RowRule, Rule, violations
-from synthgen.encoding.distances import Space, distinct, nearest
+from synthgen.encoding.distances import COUNTED, Space, distinct, nearest
 from synthgen.encoding.matrix import Matrix
 from synthgen.encoding.rules import FoundRule, find_rules_of_class, restored
 from synthgen.errors import UsageError
@@ -22,6 +22,8 @@ from synthgen.tables.table import Table
 # Below MIN_CLASS_ROWS, a class is too small to estimate how close two of its rows are by chance.
 MIN_CLASS_ROWS, MAX_REAL_ROWS = 20, 5_000
 NEAR_SHARE = 0.05
+# For each column, at most this many trials to move a cell of a copy.
+MOVES = 20
 
 
 @final
@@ -101,6 +103,7 @@ class Guard:
             self._matrix = Matrix.of(table.schema)
             if all(c.name in known for c in self._matrix.columns):
                 self.found = find_rules_of_class(self._matrix, self._matrix.cells(table), own)
+        self._keys: np.ndarray | None = None
         self.near, self._lonely, self._copies, self._nears, self._judged = -1.0, 0.0, 0, 0, 1
 
     @property
@@ -159,6 +162,41 @@ class Guard:
         found, ratio, _ = nearest(self.space.rows(frame), self.real)
         return np.where(ratio <= self._lonely, found, np.inf)
 
+    def equal(self, frame: pd.DataFrame) -> np.ndarray:
+        """Whether each row equals a training row of any class in all compared columns."""
+        names = [c.name for c in self._columns if c.kind in COUNTED]
+        if self._table is None or not names:
+            return np.zeros(len(frame), dtype=bool)
+        if self._keys is None:
+            self._keys = _keys(self._table.frame[names])
+        return np.isin(_keys(frame[names]), self._keys)
+
+    def moved(
+        self, frame: pd.DataFrame, rng: np.random.Generator, *, learned_from_all: bool
+    ) -> pd.DataFrame:
+        """Give each row that equals a training row one cell of another row of the class.
+
+        A row stays as it is if in `MOVES` trials no cell leads to a valid row that is new.
+        """
+        columns = [c.name for c in self._columns if c.kind in COUNTED]
+        table, frame = self._table, frame.copy()
+        at = np.flatnonzero(self.equal(frame))
+        if table is None or not len(self._own):
+            return frame
+        for _ in range(MOVES * len(columns)):
+            if not len(at):
+                break
+            name = columns[int(rng.integers(len(columns)))]
+            donors = table.frame[name].iloc[self._own[rng.integers(len(self._own), size=len(at))]]
+            trial = frame.iloc[at].reset_index(drop=True)
+            trial[name] = donors.reset_index(drop=True)
+            fine = self.reasons(trial, learned_from_all=learned_from_all) == ""
+            fine &= ~self.equal(trial)
+            whole = pd.concat([frame[name].drop(at[fine]), trial[name][fine].set_axis(at[fine])])
+            frame[name] = whole.sort_index().astype(frame[name].dtype)
+            at = at[~fine]
+        return frame
+
     def allowance(self, rows: int, seed: np.random.SeedSequence) -> tuple[int, int]:
         """Number of copies and of near copies allowed among `rows` new rows.
 
@@ -200,6 +238,18 @@ class Guard:
             self._lonely = float(np.quantile(ratio, NEAR_SHARE, method="inverted_cdf"))
             # With ties, more than 5 % of the rows can be this close, so count them.
             self._nears = int((found <= self.near).sum())
+
+
+def _keys(frame: pd.DataFrame) -> np.ndarray:
+    """A hash of each row, the same for equal rows; 0.0 and -0.0 are equal."""
+    parts = []
+    for place in range(frame.shape[1]):
+        series = frame.iloc[:, place]
+        if pd.api.types.is_float_dtype(series.dtype):
+            series = series + 0.0
+        parts.append(series.astype(object) if series.dtype == "category" else series)
+    whole = pd.concat(parts, axis=1)
+    return pd.util.hash_pandas_object(whole, index=False).to_numpy()
 
 
 def _with_cells(

@@ -53,6 +53,7 @@ class Guarded:
         broken: Fraction of the real rows of the class that break each rule.
         found_rules: Rules that all real rows satisfy, and that the new rows satisfy too.
         restored: Number of drawn rows in which a cell was restored to satisfy a found rule.
+        copies: Share of the new rows that equal a training row in all learned columns.
     """
 
     frame: pd.DataFrame
@@ -64,10 +65,11 @@ class Guarded:
     broken: dict[str, float]
     found_rules: tuple[str, ...] = ()
     restored: int = 0
+    copies: float = 0.0
 
     def summary(self) -> dict[str, Any]:
         """Everything except the rows, as plain values for JSON."""
-        names = ("drawn", "rounds", "refused", "near_copies", "note", "restored")
+        names = ("drawn", "rounds", "refused", "near_copies", "note", "restored", "copies")
         found = {name: getattr(self, name) for name in names}
         return found | {
             "broken_by_real_rows": self.broken,
@@ -108,13 +110,22 @@ def guarded_sample(
         of_network = isinstance(synthesizer, NetworkSynthesizer)
         guard.learn_distances(synthesizer.device_ if of_network else "cpu")
     of_all = scopes.get(label, "class") != "class"
-    draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all)
+    # A bootstrap without noise is asked for copies.
+    of = synthesizer if isinstance(synthesizer, SmoothedBootstrap) else None
+    exact = resampled and not near_copies and guard.has_rows and (of is None or of.bandwidth > 0)
+    draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all, exact)
     draws, given_up = _filled(draws, made, partial(draw, label=label), seed)
     if given_up and not isinstance(synthesizer, SequentialTrees):
         given_up += ". Trees satisfy more of them: synthesizer='trees'"
     notes = [given_up, draws.selection()]  # before `result` subtracts the accepted near copies
     who = "" if label is None else f"class {label!r}: "
     frame, refused, note = draws.result(who)
+    equal = 0.0
+    if exact:
+        rng = np.random.default_rng(child_seed(seed, REDRAW, ROUNDS))
+        frame = guard.moved(frame, rng, learned_from_all=of_all)
+    if guard.has_rows and n_samples:
+        equal = float(guard.equal(frame).mean())
     note = ". ".join(who + part for part in (*notes, note) if part)
     if draws.rounds > 1:  # each draw numbers its IDs from the same start, so number them anew
         for place, column in enumerate(synthesizer.schema_.features):
@@ -123,9 +134,19 @@ def guarded_sample(
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
     state = "accepted" if draws.accepted else "refused" if draws.measured else "allowed"
+    state = "allowed" if exact else state
     rules = tuple(rule.text for rule in draws.guard.found)
     return Guarded(
-        frame, refused, draws.drawn, draws.rounds, state, note, guard.broken, rules, draws.restored
+        frame,
+        refused,
+        draws.drawn,
+        draws.rounds,
+        state,
+        note,
+        guard.broken,
+        rules,
+        draws.restored,
+        equal,
     )
 
 
@@ -210,12 +231,14 @@ class _Draws:
         seed: np.random.SeedSequence,
         near_copies: bool,
         of_all: bool,
+        exact: bool,
     ) -> None:
         self.guard, self.rows, self._of_all = guard, rows, of_all
-        self._given = (rows, seed, near_copies, of_all)
+        self._given = (rows, seed, near_copies, of_all, exact)
         self.measured = near_copies and guard.near >= 0
-        self.near = guard.near if self.measured else -1.0
-        self.allowance = guard.allowance(rows, seed)
+        self.exact = exact
+        self.near = 0.0 if exact else guard.near if self.measured else -1.0
+        self.allowance = (0, 0) if exact else guard.allowance(rows, seed)
         self.frame = pd.DataFrame()
         self.distances = np.zeros(0)
         self.fine = np.zeros(0, dtype=bool)
@@ -275,6 +298,8 @@ class _Draws:
             rest = free.reasons(drawn[reasons != ""], learned_from_all=self._of_all)
             self.allowed += int((rest == "").sum())
         distances = self.guard.distances(good) if self.measured else np.full(len(good), np.inf)
+        if self.exact:
+            distances = np.where(self.guard.equal(good), 0.0, np.inf)
         self.rounds += 1
         self.drawn += len(made)
         self.valid += len(good)
@@ -284,7 +309,9 @@ class _Draws:
         parts = [part for part in (self.frame.iloc[keep], good) if len(part)]
         self.frame = pd.concat(parts, ignore_index=True) if parts else good
         self.distances = np.append(self.distances[keep], distances)
-        self.fine = self.guard.admitted(self.distances, self.allowance)
+        self.fine = self.distances > 0
+        if not self.exact:
+            self.fine = self.guard.admitted(self.distances, self.allowance)
 
     def result(self, who: str) -> tuple[pd.DataFrame, dict[str, int], str]:
         """The rows, the number rejected by reason, and a warning if near copies were accepted."""
@@ -298,8 +325,9 @@ class _Draws:
                 f"{counts}. Loosen the rule that refuses most, train longer, or ask for fewer rows",
             )
         if len(accepted):
-            self.accepted = True
+            self.accepted = not self.exact
             self.fine[accepted] = True
+        if self.accepted:
             copies = int((self.distances[self.fine] == 0).sum())
             note = (
                 f"{len(accepted)} of {self.rows} new rows are nearer to training "

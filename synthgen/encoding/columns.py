@@ -173,7 +173,7 @@ def fit_part(column: Column, series: pd.Series, max_levels: int) -> Levels | Sca
         return _levels(column, values, gone)
     places, grid = _knots(rest)
     knots = rest[places]
-    decimals = Decimals.of(column, rest, knots)
+    decimals = Decimals.of(column, rest, knots, grid)
     return Scale(column, knots, grid, spikes, bool(gone.any()), decimals)
 
 

@@ -91,32 +91,32 @@ class Decimals:
     shares: np.ndarray
 
     @classmethod
-    def of(cls, column: Column, values: np.ndarray, knots: np.ndarray) -> Decimals | None:
-        """Learn from sorted values; None if those between knots have the usual decimals anyway.
-
-        Values that occur at several knots are decoded exactly, so they are left out.
-        """
+    def of(
+        cls, column: Column, values: np.ndarray, knots: np.ndarray, grid: np.ndarray
+    ) -> Decimals | None:
+        """Learn from sorted values; None if those between knots have the usual decimals anyway."""
         if values.dtype != np.float64:
             return None
-        repeated = knots[1:][knots[1:] == knots[:-1]]
-        free, narrow = ~np.isin(values, repeated), float_type(column)
+        weights, narrow = _between_knots(values, knots, grid), float_type(column)
         decimals = count_decimals(values, narrow)
         if column.decimals is not None:
             decimals = np.minimum(decimals, column.decimals)
-        counts = np.bincount(decimals[free], minlength=UNROUNDED + 1)
-        if counts.sum() < LEAST_ROWS or _is_natural(column, values[free], decimals[free], narrow):
+        counts = np.bincount(decimals, minlength=UNROUNDED + 1)
+        free = weights > 0
+        if free.sum() < LEAST_ROWS or _is_natural(column, values[free], decimals[free], narrow):
             return None
         free &= counts[decimals] >= LEAST_ROWS
         ends, shares = [], []
         bands = int(np.clip(len(values) // BAND_ROWS, 1, MOST_BANDS))
-        found = np.zeros(UNROUNDED + 1, np.int64)
-        parts = zip(np.array_split(decimals, bands), np.array_split(free, bands), strict=True)
-        for band, (own, here) in enumerate(parts):
-            found = found + np.bincount(own[here], minlength=UNROUNDED + 1)
-            if found.any() and not ((found > 0) & (found < LEAST_ROWS)).any():
+        found, rows = np.zeros((2, UNROUNDED + 1))
+        parts = (np.array_split(part, bands) for part in (decimals, free, weights))
+        for band, (own, here, weight) in enumerate(zip(*parts, strict=True)):
+            rows = rows + np.bincount(own[here], minlength=UNROUNDED + 1)
+            found = found + np.bincount(own[here], weight[here], UNROUNDED + 1)
+            if rows.any() and not ((rows > 0) & (rows < LEAST_ROWS)).any():
                 ends.append((band + 1) / bands)
                 shares.append(found)
-                found = np.zeros(UNROUNDED + 1, np.int64)
+                found, rows = np.zeros((2, UNROUNDED + 1))
         if not shares:
             ends, shares = [1.0], [found]
         else:  # what is left joins the last band
@@ -159,6 +159,18 @@ class Decimals:
         limits = ends[band[free]], ends[band[free] + 1]
         found[free] = with_decimals(values[free], decimals[free], *limits, float_type(part.column))
         return found
+
+
+def _between_knots(values: np.ndarray, knots: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The part of each sorted value's rows that is decoded between knots; shape (rows,).
+
+    A value that several knots share is decoded exactly over the share of rows between these knots.
+    """
+    distinct, of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    first = np.searchsorted(knots, distinct).clip(max=len(knots) - 1)
+    last = (np.searchsorted(knots, distinct, side="right") - 1).clip(0)
+    exact = np.where(last > first, grid[last] - grid[first], 0.0) * len(values)
+    return np.clip(1 - exact / counts, 0, 1)[of]
 
 
 def _is_natural(

@@ -214,7 +214,7 @@ def _coarse_scale(column: Column, part: Scale, series: pd.Series) -> tuple[Colum
     decimals = None
     if part.decimals is not None:
         known = np.sort(values[~gone & ~np.isin(values, part.spikes)])
-        decimals = Decimals.of(column, known, knots)
+        decimals = Decimals.of(column, known, knots, grid)
     return column, replace(part, knots=knots, grid=grid, spikes=spikes, decimals=decimals), note
 
 

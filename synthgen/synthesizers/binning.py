@@ -185,10 +185,53 @@ def _edges(values: np.ndarray, counts: np.ndarray, step: int) -> np.ndarray:
         low, high = max(values[first], least), min(values[stop - 1], most)
         found.append(_rounded(low.item(), max(low, high).item(), step))
     edges = np.array(found, dtype=values.dtype)
-    edges = np.clip(edges, least, most)
+    edges = off_rows(np.clip(edges, least, most), values, counts, step)
     edges[:, 0] = np.maximum.accumulate(edges[:, 0])
     edges[:, 1] = np.maximum(edges[:, 0], np.maximum.accumulate(edges[:, 1]))
     return _well_filled(edges, values, counts)
+
+
+def off_rows(
+    limits: np.ndarray, values: np.ndarray, counts: np.ndarray, step: int = 1
+) -> np.ndarray:
+    """Move limits that are values of fewer than five rows inwards, between two distinct values.
+
+    Of whole numbers only the outermost limits move: the others are round numbers, which a row may
+    happen to hold.
+    """
+    rare, found, few = values[counts < PRIVATE_ROWS], limits.copy(), len(values) // 2
+    hit = np.isin(found, rare)
+    if values.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            hit |= np.isin(found.astype(np.float32), rare.astype(np.float32))
+        room = np.ones(len(values) - 1, dtype=bool)
+    else:
+        hit &= (found == found.min()) | (found == found.max())
+        room = np.diff(values.view(np.uint64)) // np.uint64(step) > 1
+    for place in zip(*np.nonzero(hit), strict=True):
+        at = int(np.searchsorted(values, found[place]))
+        first, last = (at, few) if at < few else (few - 1, at)
+        gaps = np.flatnonzero(room[first:last]) + first
+        if not len(gaps):
+            continue  # so many whole numbers occur that the limit tells nothing
+        gap = int(gaps[0] if at < few else gaps[-1])
+        low, high = values[gap].item(), values[gap + 1].item()
+        if isinstance(low, float):
+            found[place] = _short(low, high, 1 / 3 if at < few else 2 / 3)
+        else:
+            apart = max((high - low) // step // 3, 1) * step
+            found[place] = low + apart if at < few else high - apart
+    return found
+
+
+def _short(low: float, high: float, share: float) -> float:
+    """The number of fewest digits near ``low + share * (high - low)``, and between both."""
+    wanted = low * (1 - share) + high * share
+    for digits in range(1, 17):
+        found = float(f"{wanted:.{digits}g}")
+        if low < found < high and abs(found - wanted) < high / 7 - low / 7:
+            return found
+    return wanted
 
 
 def _well_filled(edges: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from synthgen.encoding.disclosure import PRIVATE_ROWS
-from synthgen.synthesizers.binning import BIN_ROWS, FEWEST_BINS, MOST_BINS
+from synthgen.synthesizers.binning import BIN_ROWS, FEWEST_BINS, MOST_BINS, off_rows
 from synthgen.synthesizers.bins import MISSING, MOST_CODES, Bins
 from synthgen.synthesizers.forest import grow
 
@@ -256,7 +256,8 @@ def _edges(shifts: np.ndarray) -> np.ndarray:
         beside = np.minimum(np.append(steps, steps[-1]), np.insert(steps, 0, steps[0]))
         units = 10.0 ** np.floor(np.log10(beside / 4))
         edges = np.round(np.rint(edges / units) * units, DIGITS + 1)
-        edges = np.unique(np.clip(edges, least, most))
+        edges = np.clip(edges, least, most)
+        edges = np.unique(off_rows(edges, *np.unique(ordered, return_counts=True)))
     kept = [0]
     below = np.searchsorted(ordered, edges)
     below[0] = 0

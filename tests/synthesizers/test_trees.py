@@ -23,6 +23,7 @@ from synthgen.synthesizers.forest import grow
 from synthgen.synthesizers.shifts import differences
 from synthgen.synthesizers.tree_columns import BLOCK, TreeColumn, draw_block
 from synthgen.synthesizers.trees import SequentialTrees
+from synthgen.tables.column import Column
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
 from synthgen.training.model_file import read_model, write_model
@@ -190,6 +191,55 @@ def test_no_value_that_few_rows_hold_is_made_or_stored(tmp_path: Path) -> None:
         assert name not in text
     for name, array in tensors.items():
         assert not np.isin([98765432, 98765433, 98765434, 98765435], array).any(), name
+
+
+@pytest.mark.parametrize("decimals", [17, 3])
+def test_a_file_holds_no_value_of_fewer_than_five_rows(decimals: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(decimals)
+    values = rng.lognormal(3, 1, (3000, 10))
+    X = pd.DataFrame(values if decimals > 16 else values.round(decimals))
+    X.columns = [f"x{j}" for j in range(10)]
+    X["near"] = X["x0"] * np.exp(rng.normal(0, 0.01, 3000))
+    X["count"] = rng.lognormal(14, 2, 3000).astype(np.int64)
+    y = pd.Series(rng.random(3000) < 0.4, name="y")
+    model = SequentialTrees(classes=[False, True], trees=2, random_state=0).fit(X, y)
+    assert shifted(model)
+    model.save(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    header, tensors = read_model(tmp_path / "m")
+    limits = {c["name"]: {c.get("lower"), c.get("upper")} for c in header["columns"]}
+    for j, name in enumerate(X):
+        distinct, counts = np.unique(X[name], return_counts=True)
+        rare = distinct[counts < 5]
+        place = next(i for i, part in enumerate(model.parts_) if part.bins.column.name == name)
+        bins = model.parts_[place].bins
+        if not bins.scale and X[name].dtype == float:
+            for value in rare:
+                assert value.tobytes() not in content, (name, value)
+            for key, array in tensors.items():
+                assert not np.isin(array.astype(np.float64), rare).any(), key
+                if array.dtype.kind == "f":
+                    assert not np.isin(array.astype(np.float32), rare.astype(np.float32)).any()
+        assert not limits[name] & set(rare.tolist()), (name, j)
+        assert not np.isin(bins.plain(np.array(bins.limits)), rare).any(), name
+
+
+@pytest.mark.parametrize("rows", [10, 11, 12, 14, 15, 40])
+def test_limits_of_few_rows_lie_between_them(rows: int) -> None:
+    values = np.random.default_rng(rows).lognormal(0, 3, rows)
+    column = Column("x", "numeric", np.dtype(float))
+    whole = (values * 1e6).astype(np.int64)
+    rng = np.random.default_rng(0)
+    for given, kind in (
+        (values, column),
+        (whole, replace(column, kind="integer", dtype=np.dtype(np.int64))),
+    ):
+        bins = fit_bins(kind, pd.Series(given), np.zeros(rows), rng)
+        assert bins is not None
+        low, high = bins.limits
+        ordered = np.sort(given)
+        assert ordered[4] < low < high < ordered[-5]
+        assert not np.isin(bins.low, given).any()
 
 
 def test_each_code_is_held_by_five_training_rows() -> None:
