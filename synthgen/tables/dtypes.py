@@ -194,8 +194,10 @@ def _object_numbers(
     values = np.where(gone | wrong, 0, cells)
     if wanted.kind == "f":
         return values.astype(wanted), wrong
+    # NumPy would convert the limits to the type of a narrow cell.
+    plain = (v.item() if isinstance(v, np.generic) else v for v in values)
     inside = np.fromiter(
-        (INT64.min <= v <= INT64.max and v == v // 1 for v in values), bool, len(values)
+        (INT64.min <= v <= INT64.max and v == v // 1 for v in plain), bool, len(values)
     )
     return np.where(inside, values, 0).astype(wanted), wrong | ~inside
 
