@@ -315,10 +315,17 @@ def _among(value: Any, listed: list[Any], tolerance: float) -> Any:
     """Whether each cell equals one of the listed values; time does not grow with their number."""
     kind = _kind(value)
     plain = all(isinstance(v, str | int | float) for v in listed)
-    if not isinstance(value, pd.Series) or not plain or kind not in NUMERIC | set("OU"):
-        listed = list(dict.fromkeys(listed)) if plain else listed
+    if not isinstance(value, pd.Series) or not plain or kind not in NUMERIC | set("OUMm"):
         found = (_compared(ast.Eq(), value, v, tolerance) for v in listed)
         return reduce(np.logical_or, found, np.False_)
+    if kind == "M":
+        listed = [_beside(v, value) for v in listed]
+        listed = [v for v in listed if isinstance(v, pd.Timestamp) and v.tz is None]
+    if kind == "m":
+        spans = [pd.Timedelta(v) for v in listed if isinstance(v, str)]
+        days = [v for v in listed if not isinstance(v, str)]
+        same = value.isin(spans).to_numpy(dtype=bool)
+        return same | _among(_beside(value, 0), days, tolerance)
     if kind not in NUMERIC:
         return value.isin(listed).to_numpy(dtype=bool)
     numbers = [v for v in listed if not isinstance(v, str)]

@@ -7,9 +7,14 @@ it with a probability below exp(-`CHANCE`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
+from pandas.api import types as pdt
+
+from synthgen.tables.dtypes import numpy_type
 
 # Rows that are tested first, because most rules fail there, and the fewest rows that are tested.
 PROBE, FEWEST = 2_000, 50
@@ -57,8 +62,13 @@ def weighted_sum(
     probe: np.ndarray,
     unit: float,
     cents: np.ndarray | None = None,
+    dtypes: Sequence[Any] | None = None,
 ) -> tuple[list[int], np.ndarray, float] | None:
-    """Express a column as a weighted sum of other columns, with the fewest digits."""
+    """Express a column as a weighted sum of other columns, with the fewest digits.
+
+    With `dtypes`, those of `X` and then of `wanted`, a sum counts only if columns of these dtypes
+    hold it to the last of their decimals, so that new rows can keep it.
+    """
     if max(np.abs(X).max(initial=0), np.abs(wanted).max(initial=0)) > GREATEST:
         return None
     inputs, part = list(range(X.shape[1])), wanted[probe]
@@ -67,6 +77,7 @@ def weighted_sum(
     slack = 2 * (unit or max((u for u in cents if u < 1), default=0.0)) + 1e-9 * float(
         np.abs(wanted).max(initial=0)
     )
+    own = unit
     for _ in range(2):  # with all columns, then with those that contribute
         if not inputs or len(probe) < len(inputs) + FEWEST:
             return None
@@ -89,9 +100,40 @@ def weighted_sum(
         constant = float(f"{np.median(wanted - chosen @ tried):.{digits + 3}g}")
         if abs(constant) <= 1e-12 * np.abs(wanted).max():  # noise of float64
             constant = 0.0
-        if not apart(chosen @ tried + constant, wanted, unit).any():
+        if dtypes is not None:
+            held = [dtypes[k] for k in (*inputs, -1)]
+            if not _can_be_kept(chosen, wanted, tried, constant, (own, unit), held):
+                continue
+        if not apart(chosen @ tried + constant, wanted, unit, strict=dtypes is not None).any():
             return inputs, tried, constant
     return None
+
+
+def _can_be_kept(
+    X: np.ndarray,
+    wanted: np.ndarray,
+    weights: np.ndarray,
+    constant: float,
+    units: tuple[float, float],
+    dtypes: Sequence[Any],
+) -> bool:
+    """Whether a weighted sum survives the rounding of its columns, the last one `wanted`."""
+    own, unit = units
+    sizes = [*np.abs(X).max(axis=0, initial=0), float(np.abs(wanted).max(initial=0))]
+    if not unit:
+        scaled = len(weights) == 1 and not constant and np.frexp(abs(weights[0]))[0] == 0.5
+        return not is_narrow(dtypes[-1]) or scaled
+    error = 0.0
+    for size, weight, dtype in zip(sizes, [*np.abs(weights), 1.0], dtypes, strict=True):
+        digits = np.finfo(numpy_type(dtype)).nmant + 1 if is_narrow(dtype) else 53
+        is_whole = own >= 1 and size < 2.0**digits
+        error += weight * size * (2.0**-53 if is_whole else 2.0**-digits)
+    return error <= unit / 4
+
+
+def is_narrow(dtype: Any) -> bool:
+    """Whether a dtype is a float of fewer digits than float64."""
+    return pdt.is_float_dtype(dtype) and numpy_type(dtype).itemsize < 8
 
 
 def _rounded(weight: float, digits: int, is_divisor: bool) -> float:
@@ -104,8 +146,10 @@ def rounding(unit: float, cents: np.ndarray) -> float:
     return unit or (float(cents.max()) if cents.all() and (cents < 1).all() else 0.0)
 
 
-def apart(made: np.ndarray, wanted: np.ndarray, unit: float) -> np.ndarray:
-    """Where both numbers are present and differ by more than rounding."""
+def apart(made: np.ndarray, wanted: np.ndarray, unit: float, *, strict: bool = False) -> np.ndarray:
+    """Where both numbers are present and differ by more than rounding; `strict`: to the unit."""
+    if strict and unit:
+        return np.abs(made - wanted) > unit * 0.4999999
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.maximum(np.abs(made), np.abs(wanted))
         return np.abs(made - wanted) > np.maximum(unit * 0.4999999, 1e-9 * size)

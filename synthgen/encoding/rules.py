@@ -22,6 +22,7 @@ from synthgen.encoding.evidence import (
     ROWS_PER_VALUE,
     apart,
     decides,
+    is_narrow,
     is_surprising,
     may_decide,
     never_below,
@@ -71,7 +72,8 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     if len(cells) < FEWEST:
         return []
     cells = np.asfortranarray(cells)
-    numbers = np.flatnonzero(~np.asarray(matrix.is_level))[:MOST_COLUMNS].tolist()
+    numbers = [j for j in np.flatnonzero(~np.asarray(matrix.is_level)) if _is_exact(matrix, j)]
+    numbers = [int(j) for j in numbers[:MOST_COLUMNS]]
     probe = np.random.default_rng(0).permutation(len(cells))[:PROBE]
     sums = list(_sums(matrix, cells, numbers, probe))
     determined = {rule.target for rule in sums}
@@ -83,6 +85,13 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     rules += _decisions(matrix, cells, probe)
     rules += _missing(matrix, cells)
     return [rule for rule in _with_one_target(rules) if not rule.broken(cells).any()]
+
+
+def _is_exact(matrix: Matrix, j: int) -> bool:
+    """Whether the cells, float64, hold every whole number of a column."""
+    column = matrix.columns[j]
+    ends = (column.lower or 0, column.upper or 0)
+    return column.kind != "integer" or max(map(abs, ends)) <= 2**53
 
 
 def find_rules_of_class(matrix: Matrix, cells: np.ndarray, own: np.ndarray) -> list[FoundRule]:
@@ -151,7 +160,10 @@ def _sums(
             if is_surprising(len(rows) - len(inputs), codes):
                 units = TIE * np.array([_unit(matrix.columns[k]) for k in (*inputs, j)])
                 own, order = cells[some, j], np.arange(len(some))
-                likely = weighted_sum(cells[some][:, inputs], own, order, units[-1], units[:-1])
+                likely = weighted_sum(
+                    *(cells[some][:, inputs], own, order, units[-1], units[:-1]),
+                    dtypes=[matrix.columns[k].dtype for k in (*inputs, j)],
+                )
                 if likely:
                     inputs = [inputs[k] for k in likely[0] if there[rows, inputs[k]].all()]
                     rule = _sum(matrix, cells, inputs, j, rows, np.searchsorted(rows, some))
@@ -171,7 +183,10 @@ def _sum(
 ) -> FoundRule | None:
     """The rule of a weighted sum; its target is the column that stands alone on one side."""
     units = TIE * np.array([_unit(matrix.columns[k]) for k in (*inputs, j)])
-    found = weighted_sum(cells[rows][:, inputs], cells[rows, j], some, units[-1], units[:-1])
+    dtypes = [matrix.columns[k].dtype for k in (*inputs, j)]
+    found = weighted_sum(
+        cells[rows][:, inputs], cells[rows, j], some, units[-1], units[:-1], dtypes
+    )
     if found is None:
         return None
     inputs, weights, constant = [inputs[k] for k in found[0]], found[1], found[2]
@@ -189,13 +204,15 @@ def _sum(
     theirs = np.array([signs[columns.index(k)] for k in others]) / own
     shift = constant / own
     unit = rounding(units[-1], units[found[0]])
+    if not unit and is_narrow(matrix.columns[target].dtype) and len(columns) > 2:
+        return None
 
     def value(rows: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             return rows[:, others] @ theirs + shift
 
     def broken(rows: np.ndarray) -> np.ndarray:
-        return apart(value(rows), rows[:, target], unit)
+        return apart(value(rows), rows[:, target], unit, strict=True)
 
     terms = [(matrix.names[k], w) for k, w in zip(others, theirs, strict=True)]
     text = _equation(matrix.names[target], terms, shift)
@@ -331,7 +348,8 @@ def _unequal(a: int, b: int) -> Broken:
 def _decisions(matrix: Matrix, cells: np.ndarray, probe: np.ndarray) -> Iterator[FoundRule]:
     """Find columns with few values that decide another column with few values."""
     known = [_values(column, probe) for column in cells.T]
-    able = [j for j in range(len(known)) if may_decide(len(known[j]), len(cells))][:MOST_COLUMNS]
+    able = [j for j in range(len(known)) if may_decide(len(known[j]), len(cells))]
+    able = [j for j in able if _is_exact(matrix, j)][:MOST_COLUMNS]
     some = {j: _codes(known[j], cells[probe, j]) for j in able}
     codes: dict[int, np.ndarray] = {}
     for a, b in permutations(able, 2):

@@ -23,6 +23,7 @@ def unlearned(column: Column, rows: int, *, after: int = 0) -> pd.Series:
         values = pd.Series([""] * rows, dtype=object)
     else:
         return cell.all_missing(rows, column.dtype, column.name, column.empty)
+    values = pd.Series(cell.as_cells(values.to_numpy(), column.cells), dtype=object)
     dtype = "category" if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
     return values.astype(dtype).rename(column.name)  # pyright: ignore[reportArgumentType]
 

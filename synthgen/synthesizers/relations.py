@@ -273,7 +273,8 @@ def _linear(
 ) -> Relation | None:
     """The relation that makes a number the sum of earlier ones, or the days between two dates."""
     cell, numbers = known[j], _varying_numbers(known, free)
-    found = _sum_of([known[k].plain for k in numbers], cell.plain, cell.unit, probe)
+    dtypes = [known[k].bins.column.dtype for k in (*numbers, j)]
+    found = _sum_of([known[k].plain for k in numbers], cell.plain, cell.unit, probe, dtypes)
     if found is not None:
         inputs = tuple(numbers[k] for k in found[0])
         return Relation(inputs=inputs, weights=found[1], constant=found[2])
@@ -325,7 +326,11 @@ def _days_between(first: _Cells, last: _Cells) -> _Numbers:
 
 
 def _sum_of(
-    parts: Sequence[_Numbers], wanted: _Numbers, unit: float, probe: np.ndarray
+    parts: Sequence[_Numbers],
+    wanted: _Numbers,
+    unit: float,
+    probe: np.ndarray,
+    dtypes: Sequence[Any] | None = None,
 ) -> tuple[list[int], tuple[float, ...], float] | None:
     """The parts whose weighted sum the wanted numbers are, by least squares: see `weighted_sum`."""
     numbers, gone = wanted
@@ -335,9 +340,10 @@ def _sum_of(
     if not able or len(some) < FEWEST or (numbers[rows] == numbers[rows[0]]).all():
         return None
     X, own = np.stack([parts[k][0][rows] for k in able], 1), numbers[rows]
-    if weighted_sum(X[some], own[some], np.arange(len(some)), unit) is None:
+    held = None if dtypes is None else [dtypes[k] for k in (*able, -1)]
+    if weighted_sum(X[some], own[some], np.arange(len(some)), unit, dtypes=held) is None:
         return None
-    found = weighted_sum(X, own, some, unit)
+    found = weighted_sum(X, own, some, unit, dtypes=held)
     codes = np.unique(own, return_inverse=True)[1]
     if found is None or not is_surprising(len(rows) - 1 - len(able), codes):
         return None

@@ -15,6 +15,8 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError, UsageError
 from synthgen.tables.dtypes import INT64, floats, row_of, shown, tidy, types_of
 
+MOST_COLUMNS = 20_000  # a schema takes about two milliseconds per column
+
 # --- tables ---------------------------------------------------------------------------------------
 
 
@@ -31,6 +33,13 @@ def check_frame(frame: Any, target: Hashable | None) -> None:
             336,
             f"the table has {len(frame)} rows and {frame.shape[1]} columns, so there is nothing to "
             "learn: check how it was made",
+        )
+    if frame.shape[1] > MOST_COLUMNS:
+        raise DataError(
+            377,
+            f"the table has {frame.shape[1]:,} columns, at most {MOST_COLUMNS:,} can be learned in "
+            "reasonable time: keep those that tell the classes apart, for example with "
+            "sklearn.feature_selection.SelectKBest",
         )
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):

@@ -55,7 +55,8 @@ class Column:
         categories: Values of a ``categorical``, ``boolean`` or ``constant`` column, in order. A
             pandas categorical keeps its unused categories.
         cells: Python type of the cells of an object column, if it must be restored: "float",
-            "date", "datetime", "timestamp", "timedelta" or "span" (`pd.Timedelta`).
+            "date", "datetime", "timestamp", "timedelta", "span" (`pd.Timedelta`) or a NumPy scalar
+            such as "numpy.int64".
         empty: Missing value of an object column: "None", "nan", "NaT" or "NA".
 
     Example:
@@ -235,7 +236,12 @@ class Column:
             found = pd.Categorical.from_codes(positions, dtype=self.dtype)
             return pd.Series(found, name=self.name)
         return cell.as_dtype(
-            known.to_numpy()[np.maximum(codes, 0)], missing, self.dtype, self.name, empty=self.empty
+            known.to_numpy()[np.maximum(codes, 0)],
+            missing,
+            self.dtype,
+            self.name,
+            self.cells if self.cells[:5] == "numpy" else "",
+            self.empty,
         )
 
     def to_json(self) -> dict[str, Any]:

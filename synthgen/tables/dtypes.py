@@ -14,7 +14,28 @@ from pandas.api import types as pdt
 from synthgen.errors import DataError
 
 # The Python type of an object column's cells, which new cells get too; "": none of these.
-Cells = Literal["", "float", "date", "datetime", "timestamp", "timedelta", "span"]
+Cells = Literal[
+    "",
+    "float",
+    "date",
+    "datetime",
+    "timestamp",
+    "timedelta",
+    "span",
+    "numpy.bool",
+    "numpy.str",
+    "numpy.float16",
+    "numpy.float32",
+    "numpy.float64",
+    "numpy.int8",
+    "numpy.int16",
+    "numpy.int32",
+    "numpy.int64",
+    "numpy.uint8",
+    "numpy.uint16",
+    "numpy.uint32",
+    "numpy.uint64",
+]
 CELLS: tuple[Cells, ...] = Cells.__args__
 _CELLS: dict[type, Cells] = {
     float: "float",
@@ -24,6 +45,10 @@ _CELLS: dict[type, Cells] = {
     datetime.timedelta: "timedelta",
     pd.Timedelta: "span",
 }
+_SCALARS: dict[Cells, type[np.generic]] = {
+    name: np.dtype(name.removeprefix("numpy.")).type for name in CELLS if name[:5] == "numpy"
+}
+_CELLS |= {kind: name for name, kind in _SCALARS.items()}
 _SPANS = ("timedelta", "span")
 # The missing value of an object column; scikit-learn's encoders distinguish NaN from None.
 EMPTY: dict[str, Any] = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
@@ -80,6 +105,17 @@ def types_of(series: pd.Series) -> set[type]:
 def cells_of(types: set[type]) -> Cells:
     """The type to restore in an object column that has cells of these types."""
     return _CELLS.get(next(iter(types)), "") if len(types) == 1 else ""
+
+
+def as_cells(values: np.ndarray, cells: Cells) -> np.ndarray:
+    """Cells of an object column as the NumPy scalars that `cells` names, otherwise unchanged."""
+    kind = _SCALARS.get(cells)
+    if kind is None:
+        return values
+    out = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        out[place] = kind(value)
+    return out
 
 
 def empty_of(series: pd.Series, gone: np.ndarray) -> str:
@@ -163,8 +199,10 @@ def _object_numbers(
         except OverflowError:  # an integer beyond 1e308
             big = np.fromiter((abs(v) > sys.float_info.max for v in values), bool, len(values))
             return np.where(big, np.inf, values).astype(wanted), wrong
+    # NumPy would convert the limits to the type of a narrow cell.
+    plain = (v.item() if isinstance(v, np.generic) else v for v in values)
     inside = np.fromiter(
-        (INT64.min <= v <= INT64.max and v == v // 1 for v in values), bool, len(values)
+        (INT64.min <= v <= INT64.max and v == v // 1 for v in plain), bool, len(values)
     )
     return np.where(inside, values, 0).astype(wanted), wrong | ~inside
 
@@ -300,7 +338,7 @@ def as_dtype(
     if target == object:
         if cells == "float":
             values = values.astype(np.float64)
-        values = values.astype(object)
+        values = as_cells(values.astype(object), cells)
         if missing is not None and missing.any():
             values = values.copy()
             values[missing] = EMPTY.get(empty)

@@ -98,7 +98,12 @@ def infer_target(name: Hashable, series: pd.Series) -> Column:
     else:
         categories = _in_order(found)
     return Column(
-        name, "categorical", dtype, f"the target, {len(found)} classes", categories=categories
+        name,
+        "categorical",
+        dtype,
+        f"the target, {len(found)} classes",
+        categories=categories,
+        cells=_scalars(cell.types_of(series)) if dtype == object else "",
     )
 
 
@@ -146,8 +151,13 @@ def infer_column(
         users_reason = given.reason if given.reason != reason else ""
         kind, reason = _by_hand(cells, dtype, given), users_reason or "set by hand"
         given = replace(given, reason=reason)
-    column = Column(name, kind, dtype, reason, missing, empty=empty)
+    column = Column(name, kind, dtype, reason, missing, empty=empty, cells=_scalars(types))
     return _COMPLETED[kind](column, cells, given)
+
+
+def _scalars(types: set[type]) -> cell.Cells:
+    """The NumPy type of all cells of an object column, which new cells get too; "": none."""
+    return cell.cells_of({t for t in types if issubclass(t, np.generic)} and types)
 
 
 def _held(name: Hashable, present: pd.Series, types: set[type]) -> str:

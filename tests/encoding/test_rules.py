@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen import augment
 from synthgen.encoding.matrix import Matrix
 from synthgen.encoding.rules import find_rules, restored
 from synthgen.tables.schema import Schema
@@ -138,3 +139,45 @@ def test_of_two_columns_that_decide_each_other_one_follows_the_other():
     mixed = matrix.cells(frame.assign(years=np.roll(frame.years, 1)))
     cells, _ = restored(rules, mixed)
     assert not any(rule.broken(cells).any() for rule in rules)
+
+
+def _sums(kind: str, rows: int = 1500) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    if kind == "near 2^54":
+        a, b = 2**54 + rng.integers(0, 10**6, (2, rows))
+    elif kind == "to 2^54":
+        a, b = rng.integers(0, 2**54, (2, rows))
+    elif kind == "to 2^45":
+        a, b = rng.integers(0, 2**45, (2, rows))
+    elif kind == "float32":
+        a, b = rng.normal(size=(2, rows)).astype(np.float32)
+    elif kind == "float32 whole":
+        a, b = (rng.integers(0, 2**23, (2, rows)) * 2).astype(np.float32)
+    elif kind == "float32 wide cents":
+        a, b = (rng.integers(0, 2**19, (2, rows)) / 4).astype(np.float32) + np.float32(2**20)
+    else:
+        a, b = np.round(rng.uniform(0, 900, (2, rows)), 2).astype(np.float32)
+    frame = pd.DataFrame({"a": a, "b": b, "s": a + b})
+    if kind == "float32 cents":
+        frame["s"] = frame["s"].round(2)
+    return frame
+
+
+KEPT = ["to 2^45", "float32 cents"]
+FORGOTTEN = ["near 2^54", "to 2^54", "float32", "float32 whole", "float32 wide cents"]
+
+
+@pytest.mark.parametrize("kind", [*KEPT, *FORGOTTEN])
+@pytest.mark.parametrize("synthesizer", ["trees", "bootstrap"])
+def test_a_reported_sum_is_kept_to_the_last_digit(kind: str, synthesizer: str):
+    frame = _sums(kind)
+    y = pd.Series(np.arange(len(frame)) % 4 == 0, name="y")
+    made = augment(frame, y, synthesizer=synthesizer, n_samples=400, random_state=0)
+    new = made.frame[made.is_synthetic]
+    sums = [rule for rule in made.guard[True]["found_rules"] if "=" in rule.replace("<=", "")]
+    assert sums == (["a + b = s"] if kind in KEPT else [])
+    if kind == "to 2^45":
+        assert (new["a"] + new["b"] == new["s"]).all()
+    if kind == "float32 cents":
+        wide = new[["a", "b", "s"]].astype(np.float64).mul(100).round()
+        assert (wide["a"] + wide["b"] == wide["s"]).all()

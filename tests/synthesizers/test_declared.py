@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from synthgen import Column, PrivateMarginals, Schema, read_table
 from synthgen.cli.main import main
-from synthgen.errors import DataError
+from synthgen.errors import DataError, UsageError
 from synthgen.synthesizers import marginals
 from synthgen.synthesizers.declared import Coded, declared_table, first_cells, needs_bins
 from synthgen.synthesizers.declared_cells import cell_count, cells_of, level_of, text_of
@@ -219,3 +219,20 @@ def test_only_the_header_is_compared_with_the_schema() -> None:
     assert declared_table(frame, None, "ill", PUBLIC).schema == Schema(PUBLIC.columns, "ill")
     with pytest.raises(DataError, match="the schema names column 'unit', which the table lacks"):
         declared_table(frame.drop(columns="unit"), None, "ill", PUBLIC)
+
+
+@pytest.mark.parametrize("kind", ["categorical", "constant", "datetime", "id"])
+def test_periods_are_refused_before_the_rows_are_read(kind: Any):
+    months = pd.period_range("2024-01", periods=2, freq="M")
+    levels = {"categorical": tuple(months), "constant": (months[0],)}.get(kind, ())
+    limits = {"lower": 0, "upper": 900} if kind == "datetime" else {}
+    y = Column("y", "categorical", np.dtype(object), categories=("no", "yes"))
+    for dtype in (months.dtype, pd.CategoricalDtype(months), np.dtype(object)):
+        if dtype == object and not levels:
+            continue
+        column = Column("month", kind, dtype, categories=levels, **limits)
+        frame = pd.DataFrame({"month": list(months) * 50, "y": ["no", "yes"] * 50})
+        frame["month"] = frame["month"].astype(dtype)
+        model = PrivateMarginals(schema=Schema((column, y), "y"))
+        with pytest.raises(UsageError, match=r"'month' of the schema holds periods.*\.astype"):
+            model.fit(frame, target="y")

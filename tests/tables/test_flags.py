@@ -27,7 +27,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "fit_many": lambda **given: synthgen.fit_many([], **given),
     "privacy": lambda **given: synthgen.privacy("no-such-file", ROWS, ROWS, **given),
     "sample_dataset": lambda **given: synthgen.sample_dataset("none", "none", 9, **given),
-    "sweep": lambda **given: synthgen.sweep(ROWS, CLASSES, **given),
+    "sweep": lambda **given: synthgen.sweep(ROWS, CLASSES, at=[5, 9], **given),
     "write_table": lambda **given: synthgen.write_table(pd.DataFrame(ROWS), "none.csv", **given),
 }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import time
 from decimal import Decimal
 
 import numpy as np
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthgen import audit
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, SynthgenError, UsageError
 from synthgen.tables.column import KINDS, LEVELS, NUMBERS, Column
@@ -1113,3 +1115,14 @@ def test_an_unknown_class_is_refused(label):
 def test_a_label_that_names_two_classes_is_refused():
     with pytest.raises(UsageError):
         class_position(("1", "1.0"), 1.00)
+
+
+def test_more_columns_than_can_be_learned_are_refused_at_once():
+    X = np.zeros((4, 300_000))
+    started = time.perf_counter()
+    for call in (lambda: Table.of(X, [0, 0, 1, 1]), lambda: audit(X, [0, 0, 1, 1])):
+        with pytest.raises(
+            DataError, match=r"300,00\d columns, at most 20,000 can be learned.*E377"
+        ):
+            call()
+    assert time.perf_counter() - started < 20
