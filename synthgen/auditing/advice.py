@@ -16,7 +16,7 @@ from synthgen.auditing.examine import NETWORK_ROWS, Examined
 from synthgen.auditing.findings import Finding, said
 from synthgen.auditing.model import LISTED
 from synthgen.report.answer import Recommendation
-from synthgen.synthesizers.lookup import ROWS_FOR_TREES
+from synthgen.synthesizers.lookup import chosen_for
 
 # If the lower bound of average precision is above this, too little is left to gain.
 LITTLE_LEFT = 0.9
@@ -208,9 +208,8 @@ def _per_hit(alarms: float) -> str:
 
 
 def _synthetic(rows: int) -> str:
-    by = "trees" if rows >= ROWS_FOR_TREES else "tabflow"
     return (
-        f"use them to test software (synthgen augment --synthesizer {by}), not to "
+        f"use them to test software (synthgen augment --synthesizer {chosen_for(rows)}), not to "
         f"rank better: on ten tables with 10 to 100 rows of the class, rows of TabFlow lowered the "
         f"average precision of boosting by 0.028 [0.011, 0.045]. With weights, so that they count "
         f"as much as the real rows together, the loss was small"

@@ -21,10 +21,10 @@ from synthgen.cli.inputs import (
 from synthgen.cli.options import (
     TABLE_ENDINGS,
     Training,
-    build_or_auto,
     data_argument,
     input_file,
     json_option,
+    maker,
     no_defuse_option,
     no_found_rules_option,
     read_ratio,
@@ -263,7 +263,7 @@ def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any]
 
     training = job.training
     fitted = None if job.model is None else load(job.model, device=training.device)
-    synthesizer, decided = fitted or build_or_auto(training), read_schema(training.schema)
+    synthesizer, decided = fitted or maker(training), read_schema(training.schema)
     with as_file(job.data) as file:
         frame = read_frame(file)
         source = {

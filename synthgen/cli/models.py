@@ -13,10 +13,10 @@ from synthgen.cli.options import (
     TABLE_ENDINGS,
     Rows,
     Training,
-    build,
     data_argument,
     device_option,
     json_option,
+    maker,
     model_argument,
     no_defuse_option,
     output_file,
@@ -67,21 +67,26 @@ def fit(
         drawn = nullcontext(training.seed)  # no seed repeats its noise
     with collect_notes() as notes, resumable(training), drawn as seed, Progress() as bar:
         bar.part(f"reading {data.name}", 0.05)
-        synthesizer, decided = build(training), read_schema(training.schema)
+        made, decided = maker(training), read_schema(training.schema)
         frame = read_frame(data, declared=decided if private else None)
         bar.part("looking at the table", 0.1)
         from synthgen.augmentation.augment import choose_labels
         from synthgen.augmentation.augmented import device_of, training_of
         from synthgen.synthesizers.contents import guarantee_in_words, to_share
         from synthgen.tables.calls import column_named
+        from synthgen.tables.table import Table
 
-        synthesizer.set_params(random_state=seed, schema=decided)
-        table = synthesizer.table_of(frame, target=column_named(frame, training.target))
-        labels = training.labels
-        if not private:  # to choose the rarest class is to count rows
+        target, labels, counts = column_named(frame, training.target), training.labels, {}
+        if private:  # to choose the rarest class is to count rows
+            synthesizer = made(0)
+            table = synthesizer.set_params(schema=decided).table_of(frame, target=target)
+        else:
+            table = Table.labelled(frame, target=target, schema=decided)
             labels = choose_labels(table, labels)
-            synthesizer.check_savable({label: table.counts[label] for label in labels})
-        synthesizer.set_params(classes=labels)
+            counts = {label: table.counts[label] for label in labels}
+            synthesizer = made(min(counts.values()))
+            synthesizer.check_savable(counts)
+        synthesizer.set_params(random_state=seed, schema=decided, classes=labels)
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer.fit_table(table)
         bar.part(f"writing {output.name}", 1.0)

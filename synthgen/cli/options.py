@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ import click
 
 from synthgen.cli.paths import Input, OutputFile
 from synthgen.cli.run_file import _read_config, _read_settings
-from synthgen.cli.terminal import say
+from synthgen.cli.terminal import is_quiet, say
 from synthgen.errors import SynthgenError, UsageError
 
 if TYPE_CHECKING:
     from synthgen.synthesizers.base import Synthesizer
+    from synthgen.synthesizers.lookup import Maker
     from synthgen.tables.schema import Schema
 
 # Constructor arguments that cannot be given with --set, and the option of each.
@@ -238,13 +240,48 @@ no_defuse_option = click.option(
 # --- before the work --------------------------------------------------------------------------
 
 
-def build(training: Training) -> Synthesizer:
-    """Make the synthesizer that the options describe."""
+def maker(training: Training) -> Maker:
+    """Check the options, and return what makes the synthesizer for a class of so many rows."""
+    from synthgen.synthesizers.lookup import ROWS_FOR_TREES, chosen_for
+
+    name, wrong = _named(training), []
+    possible = [name] if name != "auto" else [chosen_for(0), chosen_for(ROWS_FOR_TREES)]
+    for each in possible:  # wrong options are an error before the table is read
+        try:
+            _configured(training, each)
+        except UsageError as error:
+            wrong.append(error)
+    if len(wrong) == len(possible):
+        raise wrong[0]
+    return partial(build, training)
+
+
+def build(training: Training, rows: int) -> Synthesizer:
+    """Make the synthesizer that the options describe, for a class of so many rows."""
+    from synthgen.synthesizers.lookup import chosen_for
+
+    name = _named(training)
+    if name != "auto":
+        return _configured(training, name)
+    name = chosen_for(rows)
+    try:
+        return _configured(training, name)
+    except UsageError as error:
+        why = f"auto is {name} for {rows:,} rows of the class; --synthesizer names another one"
+        raise UsageError(error.code, f"{error.message} ({why})") from None
+
+
+def _named(training: Training) -> str:
     from synthgen.augmentation.augment import DEFAULT_SYNTHESIZER
+
+    name = training.synthesizer or DEFAULT_SYNTHESIZER
+    return "auto" if name.lower() == "auto" else name
+
+
+def _configured(training: Training, name: str) -> Synthesizer:
     from synthgen.synthesizers.lookup import resolve
     from synthgen.training.device import resolve as resolve_device
 
-    name = training.synthesizer or DEFAULT_SYNTHESIZER
     synthesizer = resolve(name)
     params = synthesizer.get_params(deep=False)
     for key in training.settings:
@@ -259,20 +296,12 @@ def build(training: Training) -> Synthesizer:
     elif training.device != "auto" and place.type != "cpu":
         raise UsageError(286, f"--device {training.device}: {name} runs on the CPU only")
     if "verbose" in params:
-        synthesizer.set_params(verbose=True)
+        synthesizer.set_params(verbose=not is_quiet())
     if training.resume is not None and "checkpoint" not in params:
         raise UsageError(290, f"--resume: {name} writes no checkpoint: leave it out")
     if training.resume is not None:
         synthesizer.set_params(checkpoint=training.resume)
     return synthesizer
-
-
-def build_or_auto(training: Training) -> Synthesizer | str:
-    """Make the synthesizer, or return "auto" if only the number of rows can decide."""
-    synthesizer = build(training)  # wrong options are an error before the table is read
-    given = training.settings or training.resume is not None or training.device != "auto"
-    name = (training.synthesizer or "auto").lower()
-    return "auto" if name == "auto" and not given else synthesizer
 
 
 @contextmanager

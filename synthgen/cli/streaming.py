@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synthgen.cli.inputs import drawn_seed, write_result
-from synthgen.cli.options import Rows, build_or_auto, refuse_training, resumable
+from synthgen.cli.options import Rows, maker, refuse_training, resumable
 from synthgen.cli.output import say_weights
 from synthgen.cli.terminal import collect_notes, is_quiet, say, show_table, tell
 from synthgen.errors import UsageError
@@ -64,7 +64,7 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
             target=training.target,
             sql=sql,
             labels=training.labels,
-            synthesizer=fitted or build_or_auto(training),
+            synthesizer=fitted or maker(training),
             model=fitted,
             ratio=job.ratio,
             n_samples=job.rows,

@@ -55,7 +55,20 @@ class Main(click.Group):
         run = functools.partial(super().main, *args, standalone_mode=False, **kwargs)
         if not standalone_mode:
             return run()
-        sys.exit(_status_of(run))
+        _open_streams()
+        try:
+            status = _status_of(run)
+        except BrokenPipeError:  # standard error, as it told of another error
+            _discard_output()
+            status = _CLOSED
+        sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Give a process that was started without standard output or error the null device instead."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _status_of(run: Callable[[], Any]) -> int:
@@ -106,11 +119,15 @@ def _status_of(run: Callable[[], Any]) -> int:
 
 
 def _discard_output() -> None:
-    """Redirect standard output to the null device, so that its buffer cannot fail at exit."""
-    with suppress(OSError, ValueError):  # a stream without a file
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
+    """Redirect a stream that fails to the null device, so that its buffer cannot fail at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError, ValueError):  # a stream without a file
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, stream.fileno())
+                os.close(nothing)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from synthgen.comparison.verdicts import (
     results,
     verdict_on,
 )
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.errors import DataError, UsageError
 from synthgen.model_selection.estimators import Estimator
 from synthgen.model_selection.scoring import METRICS, RANKED
@@ -228,7 +229,10 @@ def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
             f"by: column {by!r} has {count:,} values, and at most {MOST_GROUPS} can be reported: "
             f"put them into a few groups first, for example with pandas.cut",
         )
-    return column.astype(object).where(column.notna(), "(missing)").astype(str).to_numpy()
+    values = column.astype(object).where(column.notna(), "(missing)").astype(str)
+    # As in model files, no value is named that fewer rows hold.
+    few = values.map(values.value_counts()) < PRIVATE_ROWS
+    return values.mask(few, f"(values in fewer than {PRIVATE_ROWS} rows)").to_numpy()
 
 
 def seeded(random_state: RandomState) -> tuple[int, np.random.SeedSequence]:

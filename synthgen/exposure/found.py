@@ -46,7 +46,8 @@ class PrivacyAudit(Shown):
         target: Name of the column that holds the classes.
         label: The audited class, as text.
         attacks: The most successful attack: one entry per attacker (file, rows) and group (the
-            class; also all rows if rows of other classes were attacked, too).
+            class; also all rows if rows of other classes were attacked, too). Who has the file can
+            also make rows with it, so the attack with the file may be one on rows.
         exposed: The ten training rows of the class that the attack on the file recognises most
             certainly, for the owner of the table. Ten are listed even if no attack succeeds.
         keepable: Whether the model can be saved; if not, its file would contain training rows.
@@ -112,8 +113,7 @@ class PrivacyAudit(Shown):
         return max(self._attacks_of(opponent), key=lambda a: a.tpr_10)
 
     def _attacks_of(self, opponent: str) -> list[Attack]:
-        """The attacks that an attacker can make; who has the file can also make rows with it."""
-        return [a for a in self.attacks if a.opponent == opponent or opponent == "file"]
+        return [a for a in self.attacks if a.opponent == opponent]
 
     @property
     def recommendation(self) -> Recommendation:

@@ -367,9 +367,13 @@ def _by_rows(
 
 
 def _worst(attacks: list[Attack]) -> list[Attack]:
-    """Keep, per opponent and group, the strongest attack at 10 % false alarms."""
+    """Keep, per opponent and group, the strongest attack at 10 % false alarms.
+
+    Who has the file can also make rows with it, so attacks on rows are also attacks with the file.
+    """
     found: dict[tuple[str, str], Attack] = {}
-    for attack in attacks:
+    with_file = [replace(a, opponent="file") for a in attacks if a.opponent == "rows"]
+    for attack in attacks + with_file:
         key = attack.opponent, attack.group
         if key not in found or attack.tpr_10 > found[key].tpr_10:
             found[key] = attack

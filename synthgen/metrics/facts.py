@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.encoding.matrix import HOT_LEVELS
 from synthgen.metrics.arithmetic import Arithmetic, last_digits
 from synthgen.tables.column import Column
@@ -48,7 +49,7 @@ def strongest(
     """Find the fact with the largest gap between real and synthetic rows."""
     found = []
     which = np.repeat([False, True], [len(real), len(made)])
-    for kind, text, measure in _families(arithmetic):
+    for kind, text, measure in _families(arithmetic, real):
         if kind not in kinds:
             continue
         values = np.vstack([measure(real), measure(made)])
@@ -82,7 +83,7 @@ _Measure = Callable[[np.ndarray], np.ndarray]
 _Text = Callable[[int, float], str]
 
 
-def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
+def _families(arithmetic: Arithmetic, real: np.ndarray) -> Iterator[tuple[str, _Text, _Measure]]:
     """Yield each kind of fact with functions that describe it in words and that measure it."""
     matrix = arithmetic.matrix
     names = [f"`{name}`" for name in matrix.names]
@@ -98,6 +99,8 @@ def _families(arithmetic: Arithmetic) -> Iterator[tuple[str, _Text, _Measure]]:
 
     def level(k: int, cut: float) -> str:
         j, code = levels[k]
+        if (real[:, j] == code).sum() < PRIVATE_ROWS:  # as in model files, not named
+            return f"{names[j]} is a value that fewer than {PRIVATE_ROWS} real rows hold"
         return f"{names[j]} is {matrix.columns[j].categories[code]}"
 
     def difference(k: int, cut: float) -> str:

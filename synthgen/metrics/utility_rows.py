@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.encoding.matrix import Matrix
 from synthgen.errors import UsageError
 from synthgen.model_selection.folds import folds_of
@@ -154,7 +155,10 @@ def groups_by(
     if column.kind in LEVELS:
         codes = column.codes(series)[data.test_rows]
         seen = np.bincount(codes[codes >= 0], minlength=len(column.categories))
-        some = [k for k in np.argsort(-seen, kind="stable")[:MOST_GROUPS] if seen[k]]
+        # As in model files, no value is named that fewer rows hold.
+        some = [
+            k for k in np.argsort(-seen, kind="stable")[:MOST_GROUPS] if seen[k] >= PRIVATE_ROWS
+        ]
         return {f"{column.name}={column.categories[k]}": codes == k for k in some}
     values, gone = column.numbers(series)
     values, gone = values[data.test_rows], gone[data.test_rows]

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.report.template import clean
 from synthgen.tables.column import LEVELS, Column
 
@@ -104,15 +105,19 @@ def draw_column(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
 
 
 def _draw_levels(axes: Axes, column: Column, sides: Sequence[pd.Series]) -> None:
-    """Draw bars for the most frequent values of the real rows, those of all sets side by side."""
+    """Draw bars for the most frequent values of the real rows, those of all sets side by side.
+
+    As in model files, no value is named that fewer than `PRIVATE_ROWS` of the real rows hold.
+    """
     names = [clean(c) for c in column.categories] + ["(not in the table)", "(missing)"]
-    shares = [
-        np.bincount(codes(column, s) % len(names), minlength=len(names)) / max(len(s), 1)
-        for s in sides
-    ]
+    counts = [np.bincount(codes(column, s) % len(names), minlength=len(names)) for s in sides]
+    shares = [n / max(len(s), 1) for n, s in zip(counts, sides, strict=True)]
     order = np.argsort(-shares[0] - 1e-9 * shares[1], kind="stable")
     order = order[np.sum(shares, axis=0)[order] > 0]
-    shown, others = order[:BARS], order[BARS:]
+    is_named = counts[0] >= PRIVATE_ROWS
+    is_named[-2:] = True
+    shown = order[is_named[order]][:BARS]
+    others = order[~np.isin(order, shown)]
     labels = [names[i] for i in shown]
     heights = [s[shown] for s in shares]
     if len(others):

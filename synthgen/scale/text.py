@@ -13,7 +13,7 @@ import pyarrow.compute
 import pyarrow.csv
 
 from synthgen.errors import DataError
-from synthgen.tables.read import MISSING, SAMPLE, csv_layout, typed_cells
+from synthgen.tables.read import MISSING, SAMPLE, csv_layout, typed_cells, undefused_cells
 
 pc: Any = pyarrow.compute  # type checkers do not see its functions, made on import
 
@@ -117,8 +117,9 @@ def _cells(cells: pa.Array, kind: pa.DataType, comma: bool) -> pa.Array:
     """Convert a block's cells to the type of their column, which all of them fit."""
     if pa.types.is_string(kind) or pa.types.is_boolean(kind):
         empty = pc.equal(cells, "").to_numpy(zero_copy_only=False)
-        values = cells if pa.types.is_string(kind) else pc.equal(cells, "True")
-        return pa.array(values.to_numpy(zero_copy_only=False), kind, mask=empty)
+        if pa.types.is_string(kind):
+            return pa.array(undefused_cells(cells), kind, mask=empty)
+        return pa.array(pc.equal(cells, "True").to_numpy(zero_copy_only=False), kind, mask=empty)
     bare = pc.utf8_trim_whitespace(cells)
     bare = pc.if_else(pc.is_in(bare, MISSING), pa.scalar(None, pa.string()), bare)
     if pa.types.is_floating(kind):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from inspect import isabstract
 from typing import Any
@@ -32,6 +33,8 @@ SHORT = {
 SHORT |= {name.lower(): name for name in HOMES if name not in SHORT.values()}
 SDV_HOME = "synthgen.synthesizers.sdv"
 ROWS_FOR_TREES = 200  # rows of a class from which "auto" is trees
+# Makes a synthesizer for a class of so many rows; an object of the command line, with its options.
+Maker = partial[Synthesizer]
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
@@ -75,13 +78,20 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> Synthesizer:
         return cls.from_file(header, tensors, device)
 
 
-def resolve(synthesizer: Synthesizer | str, rows: int | None = None) -> Synthesizer:
-    """Make a synthesizer from its name."""
+def chosen_for(rows: int) -> str:
+    """The short name of the synthesizer that "auto" is for a class of so many rows."""
+    # TabFlow uses a bootstrap for classes of fewer than 10 rows.
+    return "tabflow" if rows < ROWS_FOR_TREES else "trees"
+
+
+def resolve(synthesizer: Synthesizer | Maker | str, rows: int | None = None) -> Synthesizer:
+    """Make a synthesizer from its name; "auto" without a number of rows only checks the name."""
     if isinstance(synthesizer, Synthesizer):
         return synthesizer
-    # TabFlow uses a bootstrap for classes of fewer than 10 rows.
-    default = "TabFlow" if rows is None or rows < ROWS_FOR_TREES else "SequentialTrees"
-    names = {name.lower(): name for name in HOMES} | SHORT | {"auto": default}
+    if isinstance(synthesizer, partial):
+        return synthesizer(rows)
+    names = {name.lower(): name for name in HOMES} | SHORT
+    names["auto"] = SHORT[chosen_for(rows or 0)]
     if (short := names.get(str(synthesizer).lower())) is not None:
         return getattr(import_module(HOMES[short]), short)()
     module, _, name = str(synthesizer).partition(":")

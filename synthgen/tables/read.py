@@ -29,7 +29,7 @@ from synthgen.errors import DataError
 from synthgen.tables.disk import machine_memory, reading
 from synthgen.tables.foreign import of_arrow
 from synthgen.tables.schema import Schema
-from synthgen.tables.write import DELIMITERS
+from synthgen.tables.write import DELIMITERS, undefused
 
 pc: Any = pyarrow.compute  # its functions are created on import, so type checkers miss them
 
@@ -93,7 +93,9 @@ def read_table(
 
     An empty cell is missing. In a column of numbers or dates, ``NA``, ``N/A``, ``NaN``, ``nan``,
     ``null``, ``NULL``, ``None``, ``?`` and ``.`` are missing too; in a text column they are text.
-    Blank lines are skipped. Parquet and Arrow keep the types and the index that they store.
+    Blank lines are skipped. The ``'`` that `write_table` puts before texts and names that a
+    spreadsheet would run as formulas (``'=1+1``) is taken away again. Parquet and Arrow keep the
+    types and the index that they store.
 
     Args:
         path: Path of the file.
@@ -220,6 +222,7 @@ def csv_layout(path: str | os.PathLike[str], data: bytes) -> tuple[str, list[str
     named, data = _named_delimiter(data)
     _refuse_comments(path, data)
     delimiter, header = _layout(path, data, named or DELIMITERS)
+    header = [undefused(name) for name in header]
     if all(not cell.strip() or re.match(_FLOAT, cell.strip()) for cell in header):
         shown = ", ".join(map(repr, header[:5]))
         raise DataError(
@@ -432,12 +435,22 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
         flags = pc.if_else(empty, None, pc.equal(cells, "True"))
         return pd.Series(flags.to_numpy().copy(), dtype=object if flags.null_count else bool)
     # `if_else` would corrupt the cells of a slice in older pyarrow (apache/arrow#49410).
-    return pd.Series(np.where(empty.to_numpy(), None, cells.to_numpy()), dtype=object)
+    return pd.Series(np.where(empty.to_numpy(), None, undefused_cells(cells)), dtype=object)
+
+
+def undefused_cells(cells: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """The texts of a CSV column without the ``'`` that `write_table` put before formulas."""
+    values = cells.to_numpy(zero_copy_only=False)
+    if pc.any(pc.match_substring_regex(cells, "^'+[=+@\t\r-]")).as_py():
+        values = np.array([undefused(cell) for cell in values], dtype=object)
+    return values
 
 
 def _text_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     """A CSV column as text, None for empty cells; each cell is read by itself."""
-    text = pd.Series(np.where(pc.equal(cells, "").to_numpy(), None, cells.to_numpy()), dtype=object)
+    text = pd.Series(
+        np.where(pc.equal(cells, "").to_numpy(), None, undefused_cells(cells)), dtype=object
+    )
     if decimal_comma:
         with_point = text.str.strip().str.replace(",", ".", regex=False)
         text = with_point.where(text.str.fullmatch(rf"\s*{_COMMA_FLOAT[1:-1]}\s*", na=False), text)

@@ -25,7 +25,8 @@ from synthgen.tables.foreign import as_pandas
 _ENDINGS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".gz": ","}
 _ENDINGS |= {".parquet": "", ".feather": "", ".arrow": ""}
 DELIMITERS = ",;\t|"
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+# A cell that a spreadsheet would run, or one that was written so and begins with its ' already.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 _CHUNK = 50_000  # rows converted to text at once
 
@@ -171,12 +172,20 @@ def _escaped(cells: Iterable[str], special: str, defuse: bool) -> tuple[list[str
     """The cells as CSV text, and the number of defused cells."""
     needs_quotes, escaped, defused = re.compile(special).search, [], 0
     for cell in cells:
-        if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
+        if defuse and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell.lstrip("'")):
             cell, defused = f"'{cell}", defused + 1
         if needs_quotes(cell) or cell.startswith("\ufeff"):
             cell = '"' + cell.replace('"', '""') + '"'
         escaped.append(cell)
     return escaped, defused
+
+
+def undefused(cell: str) -> str:
+    """A cell as it was before `write_table` put a ``'`` before it."""
+    bare = cell.lstrip("'")
+    if len(bare) == len(cell) or not _FORMULA.match(cell) or _PLAIN_NUMBER.fullmatch(bare):
+        return cell
+    return cell[1:]
 
 
 def _half_character(frame: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from synthgen import SequentialTrees, SmoothedBootstrap, load, privacy
 from synthgen.cli.main import main
 from synthgen.errors import DataError, UsageError
 from synthgen.exposure.found import PrivacyAudit
+from synthgen.exposure.release import _worst
 
 
 def rows(number: int, seed: int) -> pd.DataFrame:
@@ -89,16 +90,24 @@ def test_what_is_shown(leaky: PrivacyAudit, tmp_path: Path):
     assert "fails" in cards_of(leaky).text
 
 
-def test_a_file_is_no_safer_than_the_rows_it_makes(leaky: PrivacyAudit):
+def test_a_file_is_no_safer_than_the_rows_it_makes(leaky: PrivacyAudit, tmp_path: Path):
     file, rows = (next(a for a in leaky.attacks if a.opponent == o) for o in ("file", "rows"))
     safe = replace(file, tpr_10=0.1, interval=(0.05, 0.15))
     bad = replace(rows, tpr_10=0.9, interval=(0.8, 1.0))
-    found = replace(leaky, attacks=(safe, bad))
+    found = replace(leaky, attacks=tuple(_worst([safe, bad])))
     assert found.outcome("file") == found.outcome("rows") == "fails"
-    assert found.worst("file") == bad
-    assert (
-        replace(leaky, attacks=(safe, replace(safe, opponent="rows"))).outcome("file") == "passes"
-    )
+    assert found.worst("file") == replace(bad, opponent="file")
+    # One figure for one attack: in the sentence, the cards, the table, the JSON and the page.
+    assert found.recommendation.certainty.count("90.0%") == 2
+    assert [card.text.count("90.0%") for card in found.cards] == [1, 1, 0]
+    assert [row[2] for row in found.key_figures()[1]] == ["90.0% [80.0%, 100.0%]"] * 2
+    assert [a["tpr_10"] for a in found.to_json()["attacks"]] == [0.9, 0.9]
+    found.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "90.0" in page
+    assert "10.0%" not in page.partition("<tbody>")[2].partition("</tbody>")[0]
+    both = (safe, replace(safe, opponent="rows"))
+    assert replace(leaky, attacks=both).outcome("file") == "passes"
 
 
 @pytest.mark.slow
