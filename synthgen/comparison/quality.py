@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import f1_score
 
+from synthgen.model_selection.ranking import adjusted_precision
 from synthgen.model_selection.scoring import rank
 from synthgen.model_selection.selection import Difference, compare_to, corrected
 from synthgen.report.answer import Card, Recommendation, Tone
@@ -46,8 +47,9 @@ class Quality(Shown):
         rows, rare: Number of scored rows, and number of rows of the class among them.
         folds: Number of finished folds.
         figures: Metrics by name, for this classifier and for plain boosting (scikit-learn's
-            defaults, not calibrated).
-        gain: Average precision of this classifier minus that of plain boosting, mean over folds.
+            defaults, not calibrated). Average precision is adjusted for chance, because a random
+            ranking of few rows has more than the share of the class.
+        gain: Average precision of this classifier minus that of plain boosting.
         interval: 95 % interval of the gain.
         recall: Share of the rows of the class that are predicted as such, at the threshold.
         precision: Share of the predictions of the class that are right, at the threshold.
@@ -166,11 +168,13 @@ class Quality(Shown):
 
 
 def _by_fold(
-    is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
+    is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, fold: np.ndarray
 ) -> np.ndarray:
-    """Compute the average precision in each fold, shape (folds,)."""
-    found = [rank(is_rare[t], score[t], "average_precision", weight[t]) for t in tests]
-    return np.array(found)
+    """Compute average precision by fold, moved so that the mean is that of all folds together."""
+    tests = [fold == k for k in np.unique(fold)]
+    found = np.array([adjusted_precision(is_rare[t], score[t], weight[t]) for t in tests])
+    whole = adjusted_precision(is_rare, score, weight, fold)
+    return found - found.mean() + whole
 
 
 def _decided(
@@ -196,8 +200,11 @@ def quality(
     """Score out-of-fold probabilities."""
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
-    tests = [fold == k for k in there]
-    own_ap, plain_ap = (_by_fold(is_rare, found[:, rare], weight, tests) for found in (p, plain))
+    scored = np.isin(fold, there)
+    own_ap, plain_ap = (
+        _by_fold(is_rare[scored], found[scored, rare], weight[scored], fold[scored])
+        for found in (p, plain)
+    )
     figures = {
         OWN: _figures(y, rare, p, weight, own_ap, threshold),
         PLAIN_NAME: _figures(y, rare, plain, weight, plain_ap, 0.5),
@@ -253,7 +260,7 @@ def _figures(
     if p.shape[1] > 2:
         several = [c for c in range(p.shape[1]) if 0 < (y == c).sum() < len(y)]
         found["macro_average_precision"] = float(
-            np.mean([rank(y == c, p[:, c], "average_precision", weight) for c in several])
+            np.mean([adjusted_precision(y == c, p[:, c], weight) for c in several])
         )
         called = p.copy()
         called[:, rare] = np.where(p[:, rare] >= threshold, 2, -1)
