@@ -251,7 +251,7 @@ def _figures(
     is_rare = y == rare
     rows = _reliability(is_rare, p[:, rare], weight)
     found = {
-        "average_precision": float(by_fold.mean()),
+        "average_precision": max(0.0, float(by_fold.mean())),
         **{n: rank(is_rare, p[:, rare], n, weight) for n in ("roc_auc", "log_loss", "brier")},
         "calibration_error": float(
             sum(abs(mean - share) * n for mean, share, n in rows) / sum(n for *_, n in rows)

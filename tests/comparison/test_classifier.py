@@ -24,10 +24,12 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from skops.io import dumps, loads
 
 from synthgen import ImbalancedClassifier
+from synthgen.comparison import crossfit
 from synthgen.comparison.classifier_file import TRUSTED
 from synthgen.comparison.ensemble import best_members
 from synthgen.comparison.quality import OWN, PLAIN_NAME, Quality
 from synthgen.errors import DataError, ModelFileError, SynthgenError, UsageError
+from synthgen.model_selection.estimators import Estimator
 
 
 def quick(**params: Any) -> ImbalancedClassifier:
@@ -156,6 +158,22 @@ def test_figures_are_of_rows_not_seen() -> None:
     assert "Do not rely on it" in model.quality_.recommendation.text
     parted = cast(Any, clone(nearest)).fit(X, y, groups=np.arange(600)).quality_
     assert parted.figures[OWN]["average_precision"] > 0.4  # what folds that part copies would say
+
+
+def test_noise_is_at_its_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows of the class, two in each fold: the mean over folds would be 0.26."""
+    monkeypatch.setattr(crossfit, "PLAIN", Estimator("plain boosting", GaussianNB()))
+    figures, uses = [], 0
+    for seed in range(12):
+        rng, y = np.random.default_rng(seed), np.repeat([0, 1], [73, 10])
+        X = pd.DataFrame(rng.normal(size=(83, 12))).add_prefix("x")
+        model = quick(members=["logistic", GaussianNB()], savable=False).fit(X, y)
+        assert model.quality_ is not None
+        assert "guessing 0.120" in model.quality_.recommendation.certainty
+        figures.append(model.quality_.figures[OWN]["average_precision"])
+        uses += model.recommendation_.action == "use"
+    assert np.mean(figures) == pytest.approx(0.12, abs=0.05)
+    assert uses <= 1
 
 
 def test_groups_share_a_fold() -> None:

@@ -330,7 +330,7 @@ def test_the_printed_line_flags_the_class(rare: Any, others: Any) -> None:
     X, y = table(gap=40)
     is_rare = np.asarray(y == "yes")
     y = pd.Series([rare if one else others for one in is_rare], name="outcome")
-    advice = quick(X, y, strategies=["class_weight"], folds=4).recommendation
+    advice = quick(X, y, strategies=["class_weight"], folds=2).recommendation
     assert advice.action == "keep"
     clf = DecisionTreeClassifier().fit(X[["dose"]], y)
     flagged = eval(advice.command, {"clf": clf, "X": X[["dose"]]})

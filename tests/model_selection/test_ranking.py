@@ -8,7 +8,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from synthgen.model_selection.intervals import wilson
-from synthgen.model_selection.ranking import Ranked, average_precision
+from synthgen.model_selection.ranking import (
+    Ranked,
+    adjusted_precision,
+    average_precision,
+    chance_precision,
+)
+from synthgen.model_selection.scoring import DECIDED, score
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -25,6 +31,48 @@ def test_figures_are_scikit_learns_with_ties_and_weights(seed: int) -> None:
         assert area == pytest.approx(roc_auc_score(y, score, sample_weight=w))
         precisions, recalls, _ = precision_recall_curve(y, score, sample_weight=w)
         assert recall == pytest.approx(recalls[precisions >= 0.4].max())
+
+
+@pytest.mark.parametrize("levels", [0, 12])
+@pytest.mark.parametrize("others", [1.0, 3.0])
+@pytest.mark.parametrize("folds", [1, 4])
+def test_chance_is_the_mean_over_labels_shuffled_within_folds(
+    folds: int, others: float, levels: int
+) -> None:
+    rng = np.random.default_rng(0)
+    y, fold = rng.permutation(np.arange(60) < 8), np.arange(60) % folds
+    scores = rng.integers(0, levels, 60) / 1.0 if levels else rng.random(60)
+    weights, found = np.where(y, 1.0, others), []
+    for _ in range(4_000):
+        at = np.arange(60)
+        for k in range(folds):
+            at[fold == k] = rng.permutation(at[fold == k])
+        found.append(average_precision(y[at], scores, weights[at]))
+    error = np.std(found) / 4_000**0.5
+    near = pytest.approx(np.mean(found), abs=5 * error)
+    assert chance_precision(y, scores, weights, fold) == near
+
+
+def test_noise_scores_the_prevalence_and_a_perfect_ranking_one() -> None:
+    rng = np.random.default_rng(0)
+    y, fold = np.arange(83) < 10, np.arange(83) % 5
+    noise = [rng.random(83) for _ in range(600)]  # unadjusted, folds of two rows get .25
+    for own in (None, fold):
+        assert np.mean([adjusted_precision(y, p, fold=own) for p in noise]) == pytest.approx(
+            10 / 83, abs=0.01
+        )
+        assert adjusted_precision(y, y + noise[0], fold=own) == pytest.approx(1)
+    at = dict.fromkeys(DECIDED, 0.5)
+    found = [score(y, p, at, None)["average_precision"] for p in noise]
+    assert np.mean(found) == pytest.approx(10 / 83, abs=0.01)  # as `compare` prints
+
+
+def test_folds_of_other_levels_are_compared_by_rank() -> None:
+    rng = np.random.default_rng(0)
+    y, fold = np.arange(100) < 10, np.arange(100) % 5
+    score = y + rng.random(100) + 10.0 * fold  # perfect in each fold
+    assert adjusted_precision(y, score) < 0.6
+    assert adjusted_precision(y, score, fold=fold) == pytest.approx(1)
 
 
 def test_alarms_per_hit_are_those_at_half_recall() -> None:
