@@ -168,13 +168,10 @@ class Quality(Shown):
 
 
 def _by_fold(
-    is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, fold: np.ndarray
+    is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
 ) -> np.ndarray:
-    """Compute average precision by fold, moved so that the mean is that of all folds together."""
-    tests = [fold == k for k in np.unique(fold)]
-    found = np.array([adjusted_precision(is_rare[t], score[t], weight[t]) for t in tests])
-    whole = adjusted_precision(is_rare, score, weight, fold)
-    return found - found.mean() + whole
+    """Compute the average precision in each fold, adjusted for chance; shape (folds,)."""
+    return np.array([adjusted_precision(is_rare[t], score[t], weight[t]) for t in tests])
 
 
 def _decided(
@@ -200,20 +197,25 @@ def quality(
     """Score out-of-fold probabilities."""
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
+    tests = [fold == k for k in there]
     scored = np.isin(fold, there)
-    own_ap, plain_ap = (
-        _by_fold(is_rare[scored], found[scored, rare], weight[scored], fold[scored])
-        for found in (p, plain)
-    )
+    values, wholes = [], []
+    for found in (p[:, rare], plain[:, rare]):
+        values.append(_by_fold(is_rare, found, weight, tests))
+        # All folds together: even the adjusted mean over folds of few rows is too high.
+        wholes.append(adjusted_precision(is_rare[scored], found[scored], weight[scored]))
+    (own_ap, plain_ap), (own, other) = values, wholes
     figures = {
-        OWN: _figures(y, rare, p, weight, own_ap, threshold),
-        PLAIN_NAME: _figures(y, rare, plain, weight, plain_ap, 0.5),
+        OWN: _figures(y, rare, p, weight, own, threshold),
+        PLAIN_NAME: _figures(y, rare, plain, weight, other, 0.5),
     }
     prevalence = float(weight[is_rare].sum() / weight.sum())
     gain, above = None, None
     if len(there) > 1:
         ratio = 1 / (len(there) - 1)
-        (gain,) = compare_to(own_ap[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
+        # Folds tell how far the gain varies; its middle is the gain of all folds together.
+        moved = own_ap - (own_ap - plain_ap).mean() + own - other
+        (gain,) = compare_to(moved[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
         mean, error = corrected(own_ap[None] - prevalence, ratio)
         above = float(mean[0] - 2 * error[0])  # at most 0: it may be no better than guessing
     recall, precision, false_alarms = _decided(is_rare, p[:, rare] >= threshold, weight)
@@ -227,7 +229,7 @@ def quality(
         int(is_rare.sum()),
         len(there),
         figures,
-        float(own_ap.mean() - plain_ap.mean()),
+        own - other,
         (float("nan"), float("nan")) if gain is None else gain.interval,
         recall,
         precision,
@@ -245,13 +247,13 @@ def _figures(
     rare: int,
     p: np.ndarray,
     weight: np.ndarray,
-    by_fold: np.ndarray,
+    precision: float,
     threshold: float,
 ) -> dict[str, float]:
     is_rare = y == rare
     rows = _reliability(is_rare, p[:, rare], weight)
     found = {
-        "average_precision": max(0.0, float(by_fold.mean())),
+        "average_precision": max(0.0, precision),
         **{n: rank(is_rare, p[:, rare], n, weight) for n in ("roc_auc", "log_loss", "brier")},
         "calibration_error": float(
             sum(abs(mean - share) * n for mean, share, n in rows) / sum(n for *_, n in rows)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 SHUFFLED_CELLS = 200_000  # labels to shuffle, over all draws, for the score of chance
@@ -91,32 +90,18 @@ def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) ->
     return float(Ranked.of(y, scores).steps(weights).average_precision())
 
 
-def chance_precision(
-    y: np.ndarray, scores: np.ndarray, weights: np.ndarray, fold: np.ndarray | None = None
-) -> float:
-    """Mean average precision of labels shuffled within folds: above the prevalence for few rows."""
-    folds = [np.arange(len(y))] if fold is None else [np.flatnonzero(fold == k) for k in set(fold)]
-    ranked = Ranked.of(y, scores)
-    if np.ptp(weights) == 0:  # exact, from the probabilities that a row, or a pair, is of the class
-        step = np.zeros((len(ranked.starts), len(folds)))
-        for rows, own in zip(folds, step.T, strict=True):
-            inside = np.zeros(len(y))
-            inside[rows] = 1
-            own += np.add.reduceat(inside[ranked.order], ranked.starts)
-        above = np.cumsum(step, axis=0)
-        size, rare = np.array([[len(rows), y[rows].sum()] for rows in folds], dtype=float).T
-        one = rare / size
-        both = one * (rare - 1) / np.maximum(size - 1, 1)
-        pairs = step * (above - 1) * both + step * one * ((above @ one)[:, None] - above * one)
-        return float((((step * one + pairs).sum(axis=1)) / above.sum(axis=1)).sum() / rare.sum())
+def chance_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Mean average precision of shuffled labels; of few rows it is well above the prevalence."""
+    ranked, rows, rare = Ranked.of(y, scores), len(y), int(y.sum())
+    if np.ptp(weights) == 0:  # exact, from the probability that two rows are both of the class
+        ends = np.append(ranked.starts[1:], rows)
+        pairs = (ends - 1) * ((rare - 1) / max(rows - 1, 1))
+        return float((np.diff(ends, prepend=0) / ends * (1 + pairs)).sum() / rows)
     rng = np.random.default_rng(0)  # the same draws each time
-    draws = int(np.clip(SHUFFLED_CELLS // len(y), 10, 2_000))
-    signed = np.tile(np.where(y, weights, -weights), (draws, 1))
-    for rows in folds:
-        signed[:, rows] = rng.permuted(signed[:, rows], axis=1)
+    draws = int(np.clip(SHUFFLED_CELLS // rows, 10, 2_000))
+    signed = rng.permuted(np.tile(np.where(y, weights, -weights), (draws, 1)), axis=1)
     hits, alarms = (
-        np.add.reduceat(side.clip(min=0)[:, ranked.order], ranked.starts, axis=1)
-        for side in (signed, -signed)
+        np.add.reduceat(side.clip(min=0), ranked.starts, axis=1) for side in (signed, -signed)
     )
     return float(Steps(hits, alarms).average_precision().mean())
 
@@ -132,25 +117,12 @@ def above_chance(precision: Any, chance: float, prevalence: float) -> Any:
 
 
 def adjusted_precision(
-    y: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None = None,
-    fold: np.ndarray | None = None,
+    y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """Average precision adjusted for chance; of several folds, that of ranks within folds.
-
-    The mean over small folds is too high, even if adjusted, and scores of different models differ
-    in level; so rows of all folds are compared by their rank in their own fold.
-    """
+    """Average precision adjusted for chance; it can be below 0."""
     weights = np.ones(len(y)) if weights is None else weights
-    if fold is not None:
-        ranks = np.empty(len(y))
-        for k in np.unique(fold):
-            rows = fold == k
-            ranks[rows] = (rankdata(scores[rows]) - 0.5) / rows.sum()
-        scores = ranks
     prevalence = float(weights[y].sum() / weights.sum())
-    chance = chance_precision(y, scores, weights, fold)
+    chance = chance_precision(y, scores, weights)
     return float(above_chance(average_precision(y, scores, weights), chance, prevalence))
 
 

@@ -149,7 +149,8 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
     y = rng.random(2000) < 0.1
     scores = np.round(rng.normal(size=2000) + y, 0)
     rows = audit_model.FoldedRows(np.arange(2000), y, np.where(y, 1.0, 3.0), np.zeros(2000, int))
-    found = audit_model.estimated_precision(scores, rows, 0.1, np.random.SeedSequence(0))
+    share = float(np.average(y, weights=rows.weight))
+    found = audit_model.estimated_precision(scores, rows, share, np.random.SeedSequence(0))
     again = []
     for _ in range(1000):
         part = np.concatenate(
