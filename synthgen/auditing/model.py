@@ -12,7 +12,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from synthgen.model_selection.classifiers import AUDIT, boosting
 from synthgen.model_selection.intervals import CONFIDENCE, wilson
-from synthgen.model_selection.ranking import Ranked, Steps, average_precision
+from synthgen.model_selection.ranking import (
+    Ranked,
+    Steps,
+    above_chance,
+    average_precision,
+    chance_precision,
+)
 
 # Most rows for the model. At most half of them are of the rare class, unless the other classes
 # have fewer; weights restore the class shares of the table.
@@ -59,7 +65,8 @@ class Model:
         accuracy: Fraction of correct predictions.
         balanced_accuracy: Mean recall of the class and of the rest.
         recall: Recall of the class.
-        average_precision: Average precision.
+        average_precision: Average precision, adjusted for chance: a random ranking of so few rows
+            would have more than the share of the class.
         roc_auc: Area under the ROC curve.
         log_loss: Log loss, in nats.
         hard_share: Fraction of the class that scores below the median of the other classes.
@@ -223,11 +230,12 @@ def judge(
     recall = share_of(int((scores[rare] >= 0.5).sum()), len(rare))
     truth = share_of(int((scores[rest] < 0.5).sum()), len(rest))
     loss = -np.log(np.clip(np.where(y, scores, 1 - scores), 1e-7, 1))
-    ranked = Ranked.of(y, scores)
+    ranked, chance = Ranked.of(y, scores), chance_precision(y, scores, weight)
 
     def figures(weight: np.ndarray) -> list[float]:
         steps = ranked.steps(weight)
-        found = steps.average_precision(), steps.roc_auc(), steps.alarms_per_hit()
+        precision = max(0.0, above_chance(steps.average_precision(), chance, share))
+        found = precision, steps.roc_auc(), steps.alarms_per_hit()
         return [*map(float, found), float(np.average(loss, weights=weight))]
 
     again = []
@@ -277,9 +285,15 @@ def estimated_precision(
     sides = (counts.hits, counts.alarms)
     weights = [rows.weight[side].max() for side in (rows.y, ~rows.y)]
     drawn = [rng.multinomial(int(n.sum()), n / n.sum(), REPLICATES) for n in sides]
-    value = average_precision(rows.y, scores, rows.weight)
-    again = Steps(*(n * w for n, w in zip(drawn, weights, strict=True))).average_precision()
-    return _estimate(value, again, 1.0, share)
+    chance = chance_precision(rows.y, scores, rows.weight)
+    value, again = (
+        above_chance(found, chance, share)
+        for found in (
+            average_precision(rows.y, scores, rows.weight),
+            Steps(*(n * w for n, w in zip(drawn, weights, strict=True))).average_precision(),
+        )
+    )
+    return _estimate(max(0.0, value), again, 1.0, share)
 
 
 def _estimate(value: float, again: np.ndarray, top: float, reference: float) -> Estimate:

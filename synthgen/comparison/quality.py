@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import f1_score
 
+from synthgen.model_selection.ranking import adjusted_precision
 from synthgen.model_selection.scoring import rank
 from synthgen.model_selection.selection import Difference, compare_to, corrected
 from synthgen.report.answer import Card, Recommendation, Tone
@@ -46,8 +47,9 @@ class Quality(Shown):
         rows, rare: Number of scored rows, and number of rows of the class among them.
         folds: Number of finished folds.
         figures: Metrics by name, for this classifier and for plain boosting (scikit-learn's
-            defaults, not calibrated).
-        gain: Average precision of this classifier minus that of plain boosting, mean over folds.
+            defaults, not calibrated). Average precision is adjusted for chance, because a random
+            ranking of few rows has more than the share of the class.
+        gain: Average precision of this classifier minus that of plain boosting.
         interval: 95 % interval of the gain.
         recall: Share of the rows of the class that are predicted as such, at the threshold.
         precision: Share of the predictions of the class that are right, at the threshold.
@@ -168,9 +170,8 @@ class Quality(Shown):
 def _by_fold(
     is_rare: np.ndarray, score: np.ndarray, weight: np.ndarray, tests: list[np.ndarray]
 ) -> np.ndarray:
-    """Compute the average precision in each fold, shape (folds,)."""
-    found = [rank(is_rare[t], score[t], "average_precision", weight[t]) for t in tests]
-    return np.array(found)
+    """Compute the average precision in each fold, adjusted for chance; shape (folds,)."""
+    return np.array([adjusted_precision(is_rare[t], score[t], weight[t]) for t in tests])
 
 
 def _decided(
@@ -197,16 +198,24 @@ def quality(
     is_rare = y == rare
     there = [k for k in np.unique(fold) if 0 < is_rare[fold == k].sum() < (fold == k).sum()]
     tests = [fold == k for k in there]
-    own_ap, plain_ap = (_by_fold(is_rare, found[:, rare], weight, tests) for found in (p, plain))
+    scored = np.isin(fold, there)
+    values, wholes = [], []
+    for found in (p[:, rare], plain[:, rare]):
+        values.append(_by_fold(is_rare, found, weight, tests))
+        # All folds together: even the adjusted mean over folds of few rows is too high.
+        wholes.append(adjusted_precision(is_rare[scored], found[scored], weight[scored]))
+    (own_ap, plain_ap), (own, other) = values, wholes
     figures = {
-        OWN: _figures(y, rare, p, weight, own_ap, threshold),
-        PLAIN_NAME: _figures(y, rare, plain, weight, plain_ap, 0.5),
+        OWN: _figures(y, rare, p, weight, own, threshold),
+        PLAIN_NAME: _figures(y, rare, plain, weight, other, 0.5),
     }
     prevalence = float(weight[is_rare].sum() / weight.sum())
     gain, above = None, None
     if len(there) > 1:
         ratio = 1 / (len(there) - 1)
-        (gain,) = compare_to(own_ap[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
+        # Folds tell how far the gain varies; its middle is the gain of all folds together.
+        moved = own_ap - (own_ap - plain_ap).mean() + own - other
+        (gain,) = compare_to(moved[None], plain_ap, ratio=ratio, bounds=(0.0, 1.0))
         mean, error = corrected(own_ap[None] - prevalence, ratio)
         above = float(mean[0] - 2 * error[0])  # at most 0: it may be no better than guessing
     recall, precision, false_alarms = _decided(is_rare, p[:, rare] >= threshold, weight)
@@ -220,7 +229,7 @@ def quality(
         int(is_rare.sum()),
         len(there),
         figures,
-        float(own_ap.mean() - plain_ap.mean()),
+        own - other,
         (float("nan"), float("nan")) if gain is None else gain.interval,
         recall,
         precision,
@@ -238,13 +247,13 @@ def _figures(
     rare: int,
     p: np.ndarray,
     weight: np.ndarray,
-    by_fold: np.ndarray,
+    precision: float,
     threshold: float,
 ) -> dict[str, float]:
     is_rare = y == rare
     rows = _reliability(is_rare, p[:, rare], weight)
     found = {
-        "average_precision": float(by_fold.mean()),
+        "average_precision": max(0.0, precision),
         **{n: rank(is_rare, p[:, rare], n, weight) for n in ("roc_auc", "log_loss", "brier")},
         "calibration_error": float(
             sum(abs(mean - share) * n for mean, share, n in rows) / sum(n for *_, n in rows)
@@ -253,7 +262,7 @@ def _figures(
     if p.shape[1] > 2:
         several = [c for c in range(p.shape[1]) if 0 < (y == c).sum() < len(y)]
         found["macro_average_precision"] = float(
-            np.mean([rank(y == c, p[:, c], "average_precision", weight) for c in several])
+            np.mean([adjusted_precision(y == c, p[:, c], weight) for c in several])
         )
         called = p.copy()
         called[:, rare] = np.where(p[:, rare] >= threshold, 2, -1)

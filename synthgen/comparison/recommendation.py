@@ -239,6 +239,7 @@ def recommend(
     the interval is too wide to use; then one split at chance is enough.
     """
     about = METRICS[metric]
+    name = str(label)
     (level,), (error,) = corrected(nothing[None], ratio)
     half = float(student.ppf((1 + CONFIDENCE) / 2, len(nothing) - 1) * error)
     reached = f"doing nothing reaches {about.text(level)} {about.words}"
@@ -249,7 +250,7 @@ def recommend(
     if chance is not None and low <= chance:
         return Recommendation(
             "collect",
-            f"Collect more rows of {str(label)!r}, or better columns: no strategy can be recommended.",
+            f"Collect more rows of {name!r}, or better columns: no strategy can be recommended.",
             f"{reached[0].upper()}{reached[1:]} [{about.text(max(low, 0.0))}, "
             f"{about.text(min(high, 1.0))}], which may be no better than guessing "
             f"({about.text(chance)}).",
@@ -266,7 +267,7 @@ def recommend(
             )
         return Recommendation(
             "keep",
-            f"Keep the classifier as it is, and predict {str(label)!r} if its probability is at least "
+            f"Keep the classifier as it is, and predict {name!r} if its probability is at least "
             f"{threshold:.3g}.",
             sure,
             _rule(label, threshold),

@@ -24,7 +24,7 @@ from synthgen.comparison.parts import Part, thinned
 from synthgen.comparison.strategies import Strategy
 from synthgen.comparison.tuning import INNER_FOLDS, Inner, tune
 from synthgen.model_selection.estimators import Estimator, NotApplicable
-from synthgen.model_selection.scoring import DECIDED, curves, rank, score
+from synthgen.model_selection.scoring import DECIDED, adjusted_rank, curves, score
 from synthgen.seeds import child_seed
 
 # Names of classes in a synthesizer's warning. They are codes here, which mean nothing to a user.
@@ -178,7 +178,7 @@ def _by_group(
         there = groups == name
         if is_rare[there].any() and not is_rare[there].all():
             own = None if weight is None else weight[there]
-            found[str(name)] = rank(is_rare[there], p[there], metric, own)
+            found[str(name)] = adjusted_rank(is_rare[there], p[there], metric, own)
     return found
 
 
@@ -202,5 +202,5 @@ def _thinned(
         fewer = strategy.build(train.rows(kept), plan.estimator, child_seed(seed, 4))(setting)
         p = fewer.predict_proba(plan.part.places[test])[:, train.rare]
         is_rare = plan.part.y[test] == train.rare
-        found.append(rank(is_rare, p, plan.metric, _weight(plan, test)))
+        found.append(adjusted_rank(is_rare, p, plan.metric, _weight(plan, test)))
     return found

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+
+SHUFFLED_CELLS = 200_000  # labels to shuffle, over all draws, for the score of chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,42 @@ class Ranked:
 def average_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
     """Average precision of rows with weights; all arguments have shape (rows,)."""
     return float(Ranked.of(y, scores).steps(weights).average_precision())
+
+
+def chance_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Mean average precision of shuffled labels; of few rows it is well above the prevalence."""
+    ranked, rows, rare = Ranked.of(y, scores), len(y), int(y.sum())
+    if np.ptp(weights) == 0:  # exact, from the probability that two rows are both of the class
+        ends = np.append(ranked.starts[1:], rows)
+        pairs = (ends - 1) * ((rare - 1) / max(rows - 1, 1))
+        return float((np.diff(ends, prepend=0) / ends * (1 + pairs)).sum() / rows)
+    rng = np.random.default_rng(0)  # the same draws each time
+    draws = int(np.clip(SHUFFLED_CELLS // rows, 10, 2_000))
+    signed = rng.permuted(np.tile(np.where(y, weights, -weights), (draws, 1)), axis=1)
+    hits, alarms = (
+        np.add.reduceat(side.clip(min=0), ranked.starts, axis=1) for side in (signed, -signed)
+    )
+    return float(Steps(hits, alarms).average_precision().mean())
+
+
+def above_chance(precision: Any, chance: float, prevalence: float) -> Any:
+    """Adjust average precision for chance: shuffled labels get the prevalence, a perfect rank 1.
+
+    The form is that of the adjusted Rand index (Hubert & Arabie 1985), from prevalence to 1.
+    """
+    if chance >= 1:  # every row is of the class
+        return precision
+    return prevalence + (1 - prevalence) * (precision - chance) / (1 - chance)
+
+
+def adjusted_precision(
+    y: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """Average precision adjusted for chance; it can be below 0."""
+    weights = np.ones(len(y)) if weights is None else weights
+    prevalence = float(weights[y].sum() / weights.sum())
+    chance = chance_precision(y, scores, weights)
+    return float(above_chance(average_precision(y, scores, weights), chance, prevalence))
 
 
 def slope(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from synthgen.model_selection.ranking import adjusted_precision
+
 # False positive rates at which the recall of the rare class is measured.
 FALSE_ALARMS = {"recall_at_1pct": 0.01, "recall_at_5pct": 0.05}
 RECALLS = np.linspace(0.05, 1, 20)
@@ -79,8 +81,8 @@ def score(
     cost: tuple[float, float] | None,
     weight: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Compute all metrics on one test part."""
-    found = {name: rank(is_rare, p, name, weight) for name in RANKED}
+    """Compute all metrics on one test part; average precision is adjusted for chance."""
+    found = {name: adjusted_rank(is_rare, p, name, weight) for name in RANKED}
     totals = counts_at(is_rare, p, -math.inf, weight)
     for name in DECIDED:
         if name != "cost" or cost is not None:
@@ -104,6 +106,15 @@ def rank(is_rare: np.ndarray, p: np.ndarray, name: str, weight: np.ndarray | Non
     # Where the curve rises vertically, the last point is the recall at this false positive rate.
     last = np.append(np.diff(alarms) > 0, True)
     return float(np.interp(FALSE_ALARMS[name], alarms[last], hits[last]))
+
+
+def adjusted_rank(
+    is_rare: np.ndarray, p: np.ndarray, name: str, weight: np.ndarray | None = None
+) -> float:
+    """As `rank`, with average precision adjusted for chance (see `adjusted_precision`)."""
+    if name == "average_precision":
+        return adjusted_precision(is_rare, p, weight)
+    return rank(is_rare, p, name, weight)
 
 
 def best_threshold(

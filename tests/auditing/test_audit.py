@@ -149,7 +149,8 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
     y = rng.random(2000) < 0.1
     scores = np.round(rng.normal(size=2000) + y, 0)
     rows = audit_model.FoldedRows(np.arange(2000), y, np.where(y, 1.0, 3.0), np.zeros(2000, int))
-    found = audit_model.estimated_precision(scores, rows, 0.1, np.random.SeedSequence(0))
+    share = float(np.average(y, weights=rows.weight))
+    found = audit_model.estimated_precision(scores, rows, share, np.random.SeedSequence(0))
     again = []
     for _ in range(1000):
         part = np.concatenate(
@@ -160,8 +161,20 @@ def test_the_interval_of_a_column_is_that_of_drawing_rows():
     low, high = np.quantile(again, [0.025, 0.975]) + shift
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
     assert found.value == pytest.approx(
-        average_precision_score(y, scores, sample_weight=rows.weight)
+        ranking.adjusted_precision(y, scores, rows.weight), abs=1e-3
     )
+    assert found.value < average_precision_score(y, scores, sample_weight=rows.weight)
+
+
+def test_scores_of_noise_have_the_share_of_the_class(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(audit_model, "REPLICATES", 20)
+    rng, y = np.random.default_rng(0), np.arange(83) < 10
+    rows = audit_model.FoldedRows(np.arange(83), y, np.ones(83), np.arange(83) % 5)
+    root, found = np.random.SeedSequence(0), []
+    for _ in range(200):
+        model = audit_model.judge(rng.random(83), rows, 10 / 83, 83, root)
+        found.append(model.average_precision.value)
+    assert np.mean(found) == pytest.approx(10 / 83, abs=0.015)  # unadjusted: 0.163
 
 
 def test_shuffled_labels_show_no_signal():

@@ -167,6 +167,22 @@ def test_figures_are_of_rows_not_seen() -> None:
     assert parted.figures[OWN]["average_precision"] > 0.4  # what folds that part copies would say
 
 
+def test_noise_is_at_its_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rows of the class, two in each fold: the mean over folds would be 0.26."""
+    monkeypatch.setattr(crossfit, "PLAIN", Estimator("plain boosting", GaussianNB()))
+    figures, uses = [], 0
+    for seed in range(12):
+        rng, y = np.random.default_rng(seed), np.repeat([0, 1], [73, 10])
+        X = pd.DataFrame(rng.normal(size=(83, 12))).add_prefix("x")
+        model = quick(members=["logistic", GaussianNB()], savable=False).fit(X, y)
+        assert model.quality_ is not None
+        assert "guessing 0.120" in model.quality_.recommendation.certainty
+        figures.append(model.quality_.figures[OWN]["average_precision"])
+        uses += model.recommendation_.action == "use"
+    assert np.mean(figures) == pytest.approx(0.12, abs=0.05)
+    assert uses <= 1
+
+
 def test_groups_share_a_fold() -> None:
     rng = np.random.default_rng(1)
     y = np.repeat([0, 1], [300, 60])

@@ -8,7 +8,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from synthgen.model_selection.intervals import wilson
-from synthgen.model_selection.ranking import Ranked, average_precision
+from synthgen.model_selection.ranking import (
+    Ranked,
+    adjusted_precision,
+    average_precision,
+    chance_precision,
+)
+from synthgen.model_selection.scoring import DECIDED, score
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -25,6 +31,30 @@ def test_figures_are_scikit_learns_with_ties_and_weights(seed: int) -> None:
         assert area == pytest.approx(roc_auc_score(y, score, sample_weight=w))
         precisions, recalls, _ = precision_recall_curve(y, score, sample_weight=w)
         assert recall == pytest.approx(recalls[precisions >= 0.4].max())
+
+
+@pytest.mark.parametrize("levels", [0, 12])
+@pytest.mark.parametrize("others", [1.0, 3.0])
+def test_chance_is_the_mean_over_shuffled_labels(others: float, levels: int) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.arange(60) < 8)
+    scores = rng.integers(0, levels, 60) / 1.0 if levels else rng.random(60)
+    weights = np.where(y, 1.0, others)
+    orders = [rng.permutation(60) for _ in range(2_000)]
+    found = [average_precision(y[at], scores, weights[at]) for at in orders]
+    near = pytest.approx(np.mean(found), abs=5 * np.std(found) / 2_000**0.5)
+    assert chance_precision(y, scores, weights) == near
+
+
+def test_noise_scores_the_prevalence_and_a_perfect_ranking_one() -> None:
+    rng, y = np.random.default_rng(0), np.arange(83) < 10
+    noise = [rng.random(83) for _ in range(600)]  # unadjusted: 0.163
+    mean = np.mean([adjusted_precision(y, p) for p in noise])
+    assert mean == pytest.approx(10 / 83, abs=0.01)
+    assert adjusted_precision(y, y + noise[0]) == pytest.approx(1)
+    at = dict.fromkeys(DECIDED, 0.5)
+    printed = [score(y, p, at, None)["average_precision"] for p in noise]  # by `compare`
+    assert np.mean(printed) == pytest.approx(10 / 83, abs=0.01)
 
 
 def test_alarms_per_hit_are_those_at_half_recall() -> None:
