@@ -67,13 +67,19 @@ def one_process(wanted: bool) -> AbstractContextManager[Any]:
     return parallel_config("sequential") if wanted else nullcontext()
 
 
-def results_of(jobs: Iterable[Any], n_jobs: int | None, *, ordered: bool = True) -> Iterator[Any]:
-    """Run joblib's delayed calls, and give each result as soon as it is there."""
+def results_of(
+    jobs: Iterable[Any], n_jobs: int | None, *, ordered: bool = True, ahead: bool = True
+) -> Iterator[Any]:
+    """Run joblib's delayed calls, and give each result as soon as it is there.
+
+    Unless `ahead`, a call is taken from `jobs` only when a process is free to start it.
+    """
     how: Any = "generator" if ordered else "generator_unordered"
+    queue: Any = {} if ahead else {"pre_dispatch": "n_jobs", "batch_size": 1}
     try:
-        run = Parallel(n_jobs=n_jobs, return_as=how)
+        run = Parallel(n_jobs=n_jobs, return_as=how, **queue)
     except ValueError as error:
         if "return_as" not in str(error):
             raise
-        run = Parallel(n_jobs=n_jobs)
+        run = Parallel(n_jobs=n_jobs, **queue)
     return iter(run(jobs))

@@ -24,9 +24,11 @@ from synthgen.threads import TREES, one_process, results_of
 # Without a time budget a comparison uses at most so many rows: ten splits of 26,217 rows took 345 s
 # on two cores, of 15,000 rows of a wider table about 400 s, and of 10,000 about 320 s.
 MOST_ROWS = 8_000
-KEPT = ("nothing", "auto", "synthgen")  # never left out; they get fewer splits instead
+# Left out only if the time budget is used up; before that, they get fewer splits.
+KEPT = ("nothing", "auto", "synthgen")
 LEAST_SPLITS = 4  # the number of splits is reduced to this before a strategy is left out
 TRYING = 0.5  # share of a time budget after which no untried strategy is started
+REHEARSING = 0.25  # share of a time budget after which no more rows are rehearsed
 REHEARSED = 300, 1_000  # rows of the fits that estimate the time of all splits
 PLANNED = 0.7  # share of a budget to plan with, because estimates are inexact
 CLOSING = 1.0  # seconds from the last fit to the result
@@ -119,7 +121,7 @@ def run(
             plan = plan.thinned(MOST_ROWS)
         else:
             progress.start("estimating the time")
-            _rehearse(schedule, plan, n_jobs, threads)
+            _rehearse(schedule, plan, n_jobs, threads, started + REHEARSING * budget)
             if schedule.outside is None:
                 schedule.outside = time.perf_counter() - started + CLOSING
             budget = max(budget - schedule.outside, 1e-3)
@@ -138,7 +140,7 @@ def run(
                 for split, several in _left_to_do(schedule, plan, splits, budget)
             )
             schedule.last = time.perf_counter()
-            for several in results_of(jobs_of_round, n_jobs, ordered=False):
+            for several in results_of(jobs_of_round, n_jobs, ordered=False, ahead=budget is None):
                 schedule.add(several)
                 done, (todo, seconds) = len(schedule.done), _left(schedule, plan, jobs)
                 name = several[-1]["strategy"]
@@ -151,19 +153,28 @@ def run(
     return plan, schedule
 
 
-def _rehearse(schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int) -> None:
-    """Estimate the time of each strategy on one split of few rows, and of some more."""
+def _rehearse(
+    schedule: Schedule, plan: Plan, n_jobs: int | None, threads: int, until: float
+) -> None:
+    """Estimate the time of each strategy on one split of few rows, and of some more by `until`."""
     groups = [several for _, several in _tasks(plan, [0])]
     plans = {len(small.part): small for small in map(plan.thinned, REHEARSED)}
-    todo = [
-        (size, several)
-        for size in plans
-        for several in groups
-        if not all(s.name in schedule.costs.get(size, {}) for s in several)
-    ]
-    calls = (delayed(rehearse)(plans[size], several, threads) for size, several in todo)
-    for (size, _), found in zip(todo, results_of(calls, n_jobs), strict=True):
-        schedule.costs[size] = schedule.costs.get(size, {}) | found
+    for size, small in plans.items():
+        known = schedule.costs.get(size, {})
+        if size > min(plans) and not known and schedule.outside is not None:
+            continue  # an earlier call had no time for it, and this one decides as it did
+        todo = [several for several in groups if not all(s.name in known for s in several)]
+        calls = (
+            delayed(rehearse)(small, several, threads)
+            for several in todo
+            if size == min(plans) or time.perf_counter() <= until
+        )
+        for found in results_of(calls, n_jobs, ahead=False):
+            known = known | found
+        if all(s.name in known for several in groups for s in several):
+            schedule.costs[size] = known
+        else:
+            schedule.costs.pop(size, None)
 
 
 def _affordable(
@@ -211,9 +222,9 @@ def _line(schedule: Schedule, plan: Plan, names: Sequence[str], jobs: int) -> tu
         return max(sum(tasks) / jobs, *tasks)  # a split lasts as long as its longest task
 
     few, more = min(schedule.costs), max(schedule.costs)
-    slope = 0.0
+    slope = seconds(more) / more
     if few < more:
-        slope = min(max(seconds(more) - seconds(few), 0.0) / (more - few), seconds(more) / more)
+        slope = min(max(seconds(more) - seconds(few), 0.0) / (more - few), slope)
     return seconds(more) - slope * more, slope
 
 
@@ -241,27 +252,81 @@ def _tasks(plan: Plan, splits: Sequence[int]) -> list[tuple[int, list[Strategy]]
 def _left_to_do(
     schedule: Schedule, plan: Plan, splits: Sequence[int], budget: float | None
 ) -> Iterator[tuple[int, list[Strategy]]]:
-    """Yield the unfinished tasks of some splits.
+    """Yield the unfinished tasks of some splits, without those that would end after the budget.
 
     Finished tasks are visited in their original order, so that a resumed call leaves out the same
     strategies.
     """
-    for place, (split, several) in enumerate(_tasks(plan, splits)):
+    others = 0  # tasks beside doing nothing
+    for split, several in _tasks(plan, splits):
         names = [s.name for s in several if s.name not in schedule.pruned]
         names = [n for n in names if not failed(schedule, n, before=split)]
+        # Two tasks of two splits always run: a comparison needs one strategy beside doing nothing.
+        must = budget is None or (split < 2 and ("nothing" in names or not others))
+        if names and not must and _late(schedule, plan, names, split, cast(float, budget)):
+            if split > 1:
+                return  # only whole splits count
+            continue
+        others += bool(names) and "nothing" not in names
         schedule.allowed.update((split, n) for n in names)
         todo = [s for s in several if s.name in names and (split, s.name) not in schedule.done]
-        spare = not any(s.name in KEPT for s in todo)
-        spent = schedule.spent + time.perf_counter() - schedule.last
-        # The first two tasks always run: a comparison needs one strategy beside doing nothing.
-        if budget is not None and split == 0 and place > 1 and spare and spent > TRYING * budget:
-            schedule.pruned |= {
-                s.name: f"it was not tried, because simpler strategies took {spent:.0f} s of "
-                f"the time budget"
-                for s in todo
-            }
-        elif todo:
+        if todo:
             yield split, todo
+
+
+def _late(schedule: Schedule, plan: Plan, names: list[str], split: int, budget: float) -> bool:
+    """Leave out a task that would end after the budget: in the third split or later, the split."""
+    spent = schedule.spent + time.perf_counter() - schedule.last
+    if split == 0:
+        if all((0, n) in schedule.done for n in names):
+            return False
+        # Of one split alone nothing is learned about a strategy.
+        late = spent + 2 * _expected(schedule, plan, names, split) > budget
+        if late or (spent > TRYING * budget and not any(n in KEPT for n in names)):
+            why = f"the others took {spent:.0f} s of the time budget, so it was not tried"
+            schedule.pruned |= dict.fromkeys(names, why)
+            return True
+        return False
+    if spent + _expected(schedule, plan, names, split) <= budget:
+        return False
+    if schedule.needs is None:
+        schedule.needs = spent / split * len(plan.tests)
+    if split > 1:
+        schedule.splits = split
+    else:
+        schedule.pruned |= {n: _too_slow(schedule, plan, n, split) for n in names}
+    return True
+
+
+def _expected(schedule: Schedule, plan: Plan, names: list[str], split: int) -> float:
+    """Predict the seconds of a task from earlier splits, or the rehearsal, and the pace of this."""
+
+    def usual(names: Sequence[str]) -> float:
+        if split > 0:
+            return sum(_seconds(schedule, n, split) for n in names)
+        first, slope = _line(schedule, plan, names, 1)
+        return first + slope * len(plan.part)
+
+    keys = [key for key in schedule.done if key[0] == split and key in schedule.allowed]
+    took, before = sum(schedule.done[key]["seconds"] for key in keys), usual([n for _, n in keys])
+    return usual(names) * (took / before if before > 0 else 1.0)
+
+
+def _too_slow(schedule: Schedule, plan: Plan, name: str, done: int) -> str:
+    """Say why a strategy gets no further split, and how it did on the `done` ones."""
+    words = METRICS[plan.metric].words
+    return (
+        f"too little time was left: one split takes {_seconds(schedule, name, done):.0f} s. On the "
+        f"inner folds of {done} split{'s' * (done > 1)} it reached "
+        f"{_inner(schedule, plan, name, done):.3f} {words}; doing nothing reached "
+        f"{_inner(schedule, plan, 'nothing', done):.3f}"
+    )
+
+
+def _inner(schedule: Schedule, plan: Plan, name: str, done: int) -> float:
+    """Compute the mean score of a strategy on the inner folds of the first `done` splits."""
+    found = outcomes_of(schedule, name, done)
+    return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
 
 
 def failed(schedule: Schedule, name: str, before: float = math.inf) -> bool:
@@ -302,10 +367,6 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
     splits = len(plan.tests) if schedule.splits is None else schedule.splits
     names = remaining(schedule, plan, done)
 
-    def inner(name: str) -> float:
-        found = outcomes_of(schedule, name, done)
-        return float(np.mean([np.mean(d["inner"][plan.metric]) for d in found]))
-
     def needed(name: str) -> float:
         return (splits - done) * _seconds(schedule, name, done) / jobs
 
@@ -318,7 +379,9 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
         schedule.splits = min(splits, within)
         return
     always = [n for n in names if n in KEPT]
-    ranked = sorted((n for n in names if n not in KEPT), key=lambda n: -sign * inner(n))
+    ranked = sorted(
+        (n for n in names if n not in KEPT), key=lambda n: -sign * _inner(schedule, plan, n, done)
+    )
     total = sum(map(needed, always))
     kept = []
     for name in ranked:
@@ -333,9 +396,4 @@ def _prune(schedule: Schedule, plan: Plan, done: int, budget: float, jobs: int) 
         schedule.splits = min(splits, max(2, done + int(max(left, 0) // max(each, 1e-9))))
     for name in ranked:
         if name not in kept:
-            schedule.pruned[name] = (
-                f"too little time was left: one split takes {_seconds(schedule, name, done):.0f} "
-                f"s. On the inner folds of {done} split{'s' * (done > 1)} it reached "
-                f"{inner(name):.3f} {METRICS[plan.metric].words}; doing nothing reached "
-                f"{inner('nothing'):.3f}"
-            )
+            schedule.pruned[name] = _too_slow(schedule, plan, name, done)

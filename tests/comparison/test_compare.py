@@ -519,24 +519,6 @@ def test_another_object_of_the_same_name_is_tried_anew(tmp_path: Path) -> None:
 # --- what is left out ---------------------------------------------------------------------------
 
 
-def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(schedule, "TRYING", 1e9)  # each strategy is tried once
-    X, y = table()
-    found = quick(X, y, strategies=["oversample", Peek()], time_budget=1e-3, folds=4)
-    assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know
-    assert "inner folds" in found.pruned["Peek"]
-    assert found.strategies == ["nothing", "threshold", "oversample"]
-    assert found.splits == 2
-    assert any("left out: Peek" in line for line in found.note_lines())
-    said = r"The time budget was enough for 2 of 4 splits only; --time-budget \d+ runs all\.$"
-    assert re.search(said, found.recommendation.certainty)
-    enough = quick(X, y, time_budget=1e6)
-    assert not enough.pruned
-    assert "time budget" not in enough.recommendation.certainty
-
-
 def test_a_budget_never_leaves_out_what_the_product_is_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -562,7 +544,12 @@ class Clock:
     reading: float = 0.0
     rehearsal: float = 0.0
     growth: float = 0.0  # of the seconds, if a table has 100 rows more than 100
+    Peek: float = 4.0
+    busy: float = 1.0  # how many times as long everything takes after `busy_from`
+    busy_from: float = 0.0
     said: list[str] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
+    rehearsed: list[int] = field(default_factory=list)
 
     def perf_counter(self) -> float:
         return self.now
@@ -577,11 +564,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         found = real(plan, split, strategies, threads)
         for d in found:
             d["seconds"] = getattr(clock, d["strategy"])
+            d["seconds"] *= clock.busy if clock.now >= clock.busy_from else 1
+            clock.took.append(d["seconds"])
             clock.now += d["seconds"]
         return found
 
     def rehearsed(plan: Any, strategies: Any, threads: Any) -> dict[str, float]:
         clock.now += clock.rehearsal / 3
+        clock.rehearsed.append(len(plan.part))
         rows = 1 + clock.growth * (len(plan.part) / 100 - 1)
         return {s.name: getattr(clock, s.name) * rows for s in strategies}
 
@@ -597,6 +587,60 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(comparison, "training_part", read)
     monkeypatch.setattr(schedule.Progress, "note", lambda _, said: clock.said.append(said))
     return clock
+
+
+def test_a_budget_leaves_out_the_worst_on_inner_folds_and_says_so(clock: Clock) -> None:
+    X, y = table()
+    how: dict[str, Any] = {"strategies": ["oversample", Peek()], "folds": 4}
+    found = quick(X, y, **how, time_budget=13.0)  # 1, 4 and 4 s for a split
+    assert set(found.pruned) == {"Peek"}  # it ruins a column, and the inner folds know
+    assert "inner folds" in found.pruned["Peek"]
+    assert found.strategies == ["nothing", "threshold", "oversample"]
+    assert found.splits == 2
+    assert any("left out: Peek" in line for line in found.note_lines())
+    said = r"The time budget was enough for 2 of 4 splits only; --time-budget \d+ runs all\.$"
+    assert re.search(said, found.recommendation.certainty)
+    enough = quick(X, y, time_budget=1e6)
+    assert not enough.pruned
+    assert "time budget" not in enough.recommendation.certainty
+    assert clock.now > 13
+
+
+@pytest.mark.parametrize(
+    ("busy_from", "ends", "splits", "left_out"),
+    [
+        (0.0, 60.0, 2, {"oversample"}),  # after the rehearsal: 10, 20 and 40 s for a split
+        (5.0, 47.0, 2, {"oversample"}),
+        (10.0, 50.0, 2, {"class_weight"}),
+        (20.0, 51.0, 3, set()),
+    ],
+)
+def test_a_budget_holds_on_a_machine_that_becomes_busy(
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    busy_from: float,
+    ends: float,
+    splits: int,
+    left_out: set[str],
+) -> None:
+    monkeypatch.setattr(schedule, "KEPT", ("nothing", "oversample"))
+    X, y = table()
+    clock.busy, clock.busy_from = 10.0, busy_from
+    found = quick(X, y, folds=4, repeats=2, time_budget=60.0)
+    assert clock.now <= 1.2 * 60 + max(clock.took)
+    assert (clock.now, found.splits, set(found.pruned)) == (ends, splits, left_out)
+    assert {len(r.values) for r in found.results} == {splits}
+    assert f"The time budget was enough for {splits} of 8 splits" in found.recommendation.certainty
+
+
+def test_a_rehearsal_on_more_rows_does_not_use_up_a_budget(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "REHEARSED", (50, 100))
+    X, y = table()
+    clock.rehearsal = 30.0  # for each number of rows
+    quick(X, y, folds=4, time_budget=100.0)
+    assert clock.rehearsed == [50, 50, 50]
 
 
 @pytest.mark.parametrize(
