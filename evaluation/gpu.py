@@ -30,12 +30,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from synthgen import CTGAN, TVAE, TabFlow, fit_many
+from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.training import making
-from synthgen.training.batched import SideBySide
 from synthgen.training.learner import AT_ONCE
 from synthgen.training.runner import Task
-from synthgen.training.training_run import History, TrainingRun
+from synthgen.training.training_run import TrainingRun
 
 HERE = Path(__file__).resolve().parent
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
@@ -168,13 +167,7 @@ class Machine:
             found[f"an update, {columns} columns"] = round(made, 1)
             found[f"products in it, {columns} columns"] = products / AT_ONCE
         self.X, self.y = before
-        tasks = [self.task(make, random_state=i) for i in range(3)]
-        if tasks[0].look is not None:
-            at_once = SideBySide(tasks)
-            found["a look of 3 networks"] = self.counted(
-                lambda: at_once.look([0, 1, 2], 1, [History({}) for _ in tasks])
-            )
-        task = tasks[0]
+        task = self.task(make)
         task.learner.eval()
         sampler: Any = task.learner.sampler
         with torch.inference_mode():
@@ -228,20 +221,6 @@ class Machine:
                 spent = self.seconds(lambda: model.sample(rows, random_state=0))
             found[f"s of {rows:,} rows, {blocks * making.BLOCK:,} at once"] = round(spent, 3)
         return found
-
-    def many(self, make: Any) -> dict[str, Any]:
-        """Training side by side stays only if 25 models take at most 3 times as long as one."""
-        k, steps = (2, AT_ONCE) if self.quick else (25, 500)
-        one = self.seconds(lambda: self.model(make, steps=steps).fit(self.X, self.y))
-        jobs = [(self.model(make, steps=steps, random_state=i), self.X, self.y) for i in range(k)]
-        all = self.seconds(lambda: fit_many(jobs, together=True))
-        times = round(all / one, 2)
-        return {
-            "s of one": round(one, 2),
-            f"s of {k}": round(all, 2),
-            "times": times,
-            "most": 3,
-        }
 
 
 def until(at: TrainingRun, step: int) -> None:
@@ -298,7 +277,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps: only that it runs")
     parser.add_argument("--data-dir", type=Path, help="then speed.py and fidelity.py run as well")
     parser.add_argument("--models", nargs="+", default=[m.__name__ for m in NETWORKS])
-    parser.add_argument("--parts", nargs="+", help="such as: launches many; all without it")
+    parser.add_argument("--parts", nargs="+", help="such as: launches speed; all without it")
     parser.add_argument("--out", type=Path, default=Path("gpu-run.json"))
     options = parser.parse_args()
     real = options.device.startswith("cuda")
@@ -333,7 +312,7 @@ def main() -> None:
         for make in (m for m in NETWORKS if m.__name__ in options.models):
             for of in (
                 machine.launches, machine.parity, machine.speed, machine.tf32, machine.batches,
-                machine.look, machine.blocks, machine.many,
+                machine.look, machine.blocks,
             ):  # fmt: skip
                 if of.__name__ not in (options.parts or [of.__name__]):
                     continue

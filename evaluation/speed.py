@@ -2,7 +2,7 @@
 
     python evaluation/speed.py --data-dir DIR [--device auto] [--rows 48842] [--columns 15]
                                [--models ctgan tvae] [--steps 100] [--sample 100000 1000000]
-                               [--peer-rows N] [--no-peer] [--quality EPOCHS] [--many K]
+                               [--peer-rows N] [--no-peer] [--quality EPOCHS]
                                [--clock wall] [--out FILE]
 
 The table is Adult (train and test), its rows and columns drawn again to the size asked for. Both
@@ -27,7 +27,6 @@ One command for each figure:
                               --data-dir DIR --rows $r --out speed-$r.json; done
     growth with columns       for c in 10 50 100 500; do python evaluation/speed.py --data-dir DIR
                               --rows 10000 --columns $c --out speed-$c.json; done
-    25 models at once         python evaluation/speed.py --data-dir DIR --many 25
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synthgen import CTGAN, TVAE, TabFlow, fit_many
+from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.encoding.encoder import Encoder
 from synthgen.tables.table import Table
 from synthgen.training.blocks import BFLOAT16
@@ -272,25 +271,6 @@ def quality(real: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
     return {"shape": float(np.mean(shapes)), "tstr": float(auc), "c2st": 2 * (1 - apart)}
 
 
-def many(frame: pd.DataFrame, clock: Clock, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of the same TVAE steps of so many folds: one, side by side, one after the other."""
-    X, y = frame.drop(columns="target"), frame["target"]
-    rng = np.random.default_rng(0)
-
-    def jobs(k: int) -> list[tuple[Any, Any, Any]]:
-        parts = [rng.permutation(len(X))[: len(X) * 4 // 5] for _ in range(k)]
-        made = [
-            TVAE(steps=options.steps, device=str(clock.device), random_state=i) for i in range(k)
-        ]
-        return [(m, X.iloc[at], y.iloc[at]) for m, at in zip(made, parts, strict=True)]
-
-    return {
-        "one_s": clock(lambda: fit_many(jobs(1), together=False))[0],
-        "side_by_side_s": clock(lambda: fit_many(jobs(options.many), together=True))[0],
-        "one_by_one_s": clock(lambda: fit_many(jobs(options.many), together=False))[0],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -305,7 +285,6 @@ def main() -> None:
     parser.add_argument("--peer-rows", type=int, help="rows its mixtures are fitted on")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--quality", type=int, default=0, help="epochs before it is judged")
-    parser.add_argument("--many", type=int, default=0, help="models at once, instead of the rest")
     parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
     parser.add_argument("--out", type=Path, default=Path("speed-run.json"))
     options = parser.parse_args()
@@ -313,9 +292,6 @@ def main() -> None:
     clock = Clock(options.clock, device)
     frame = table_of(options.data_dir, options.rows, options.columns)
     results: dict[str, Any] = {}
-    if options.many:
-        results["many"] = {"synthgen": many(frame, clock, options)}
-        options.models = []
     encoding = None
     for name in options.models:
         results[name] = {"synthgen": ours(name, frame, clock, options)}

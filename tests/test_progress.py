@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from sklearn.naive_bayes import GaussianNB
 
 from synthgen import (
-    TVAE,
     OversampledClassifier,
     Oversampler,
     SequentialTrees,
@@ -82,12 +81,6 @@ TREES = SequentialTrees(random_state=0)
         (
             lambda **how: fit_many([(SmoothedBootstrap(), X, Y), (TREES, X, Y)], **how),
             "fitting SequentialTrees, job 2",
-        ),
-        (
-            lambda **how: fit_many(
-                [(TVAE(steps=1, device="cpu", scope="all"), X, Y)], together=True, **how
-            ),
-            "networks side by side: 1",
         ),
     ],
 )

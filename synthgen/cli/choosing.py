@@ -180,8 +180,11 @@ def auto(
         frame = read_frame(data)
         bar.part("looking at the table", 0.97)
         from synthgen.comparison.classifier import ImbalancedClassifier
+        from synthgen.comparison.classifier_file import refuse_unsavable
+        from synthgen.comparison.ensemble import members_of
         from synthgen.tables.calls import column_named
 
+        refuse_unsavable(members_of(how["members"]))  # before the training, not after it
         how["random_state"] = seed
         how["schema"] = read_schema(how.pop("given"))
         how["time_budget"] = _rest(how["time_budget"], began, html is not None)

@@ -130,7 +130,7 @@ def _scores(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> dict[str, flo
     from synthgen.model_selection.scoring import rank
     from synthgen.tables.table import Table
 
-    auto = ImbalancedClassifier(label=LABEL, random_state=seed, savable=False)
+    auto = ImbalancedClassifier(label=LABEL, random_state=seed)
     auto.fit(train, target=TARGET)
     matrix = Matrix.fitted_on(Table.of(train, target=TARGET), with_target=False)
     X, X_test = (matrix.transform(matrix.cells(rows)) for rows in (train, test))

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from imblearn.combine import SMOTEENN, SMOTETomek
+from imblearn.combine import SMOTEENN
 from imblearn.ensemble import (
     BalancedRandomForestClassifier,
     EasyEnsembleClassifier,
     RUSBoostClassifier,
 )
-from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC
 from sklearn.base import clone
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
@@ -26,8 +26,6 @@ from synthgen.augmentation.amount import Amount, wanted_rows
 from synthgen.comparison.ensemble import MEMBERS, Job, fit_jobs, mean_of, members_of, sets_of
 from synthgen.comparison.learners import (
     FocalBoosting,
-    FocalMLP,
-    SelfPacedEnsemble,
     effective_weights,
 )
 from synthgen.comparison.parts import Fitted, Part
@@ -197,15 +195,6 @@ def _numbers_only(part: Part, coder: Matrix) -> None:
         )
 
 
-def borderline(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
-    _numbers_only(part, coder)
-    return BorderlineSMOTE(
-        sampling_strategy=cast(Any, goals),
-        k_neighbors=_neighbours(part, goals),
-        random_state=seed,
-    )
-
-
 def adasyn(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     _numbers_only(part, coder)
     return ADASYN(
@@ -218,11 +207,6 @@ def adasyn(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
 def smote_enn(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
     first = smote(part, coder, goals, seed)
     return SMOTEENN(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
-
-
-def smote_tomek(part: Part, coder: Matrix, goals: dict[int, int], seed: int) -> Any:
-    first = smote(part, coder, goals, seed)
-    return SMOTETomek(sampling_strategy=cast(Any, goals), smote=first, random_state=seed)
 
 
 def learner(make: Callable[[int], Any], *, keeps_shares: bool = False) -> Build:
@@ -284,16 +268,6 @@ def rusboost(setting: int) -> Any:
     # then stops; so the smallest depth is 3.
     stages, depth = ((50, 3), (100, 3), (50, 5), (100, 5))[setting % 4]
     return RUSBoostClassifier(DecisionTreeClassifier(max_depth=depth), n_estimators=stages)
-
-
-def self_paced(setting: int) -> Any:
-    trees, depth = ((20, 6), (20, 10), (50, 6), (50, 10))[setting % 4]
-    return SelfPacedEnsemble(trees, max_depth=depth)
-
-
-def focal_mlp(setting: int) -> Any:
-    gamma, beta = ((2.0, 0.9999), (1.0, 0.9999), (2.0, None), (1.0, None))[setting % 4]
-    return FocalMLP(gamma=gamma, beta=beta)
 
 
 def focal_boosting(part: Part, estimator: Estimator, seed: np.random.SeedSequence) -> Tunable:

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from synthgen.comparison.classifier_file import DISCLOSURE, read, refuse_unsavable, write
+from synthgen.comparison.classifier_file import DISCLOSURE, read, write
 from synthgen.comparison.compare import checked_cost
 from synthgen.comparison.crossfit import LEAST_RARE, MOST_ROWS, CrossFit, cross_fit, held_out
 from synthgen.comparison.ensemble import (
@@ -69,7 +69,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.
         n_jobs: Number of processes. None: 1, or as set by joblib.
         random_state: Seed. An integer gives the same classifier each time, for any `n_jobs`.
-        savable: Whether `fit` rejects, before any training, members that `save` could not write.
         verbose: Whether to show progress and the time left, on standard error.
 
     Attributes:
@@ -115,7 +114,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         schema: Schema | None = None,
         n_jobs: int | None = None,
         random_state: RandomState = None,
-        savable: bool = True,
         verbose: bool = False,
     ) -> None:
         self.label = label
@@ -126,7 +124,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         self.schema = schema
         self.n_jobs = n_jobs
         self.random_state = random_state
-        self.savable = savable
         self.verbose = verbose
 
     def fit(
@@ -159,7 +156,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             DataError: The table cannot be used as it is.
             UsageError: A parameter has a value that is not allowed, or a member does not support
                 weights.
-            ModelFileError: A member has a type that cannot be saved, and `savable` is True.
         """
         check_flags(**flags_of(self))
         started = time.perf_counter()
@@ -183,8 +179,6 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
         if deadline is None and len(part) > MOST_ROWS:
             cells = cells // len(part) * MOST_ROWS
         with threads_for(cells, TREES):  # too many would wait in a busy loop
-            if self.savable:
-                refuse_unsavable(members)
             found = cross_fit(
                 part,
                 group_ids(part, groups),

@@ -42,8 +42,6 @@ TRUSTED = [
     "synthgen.comparison.ensemble.Bagged",
     "synthgen.comparison.ensemble.Calibrated",
     "synthgen.comparison.ensemble.Mean",
-    "synthgen.comparison.learners.FocalMLP",
-    "synthgen.comparison.learners.SelfPacedEnsemble",
     "synthgen.comparison.parts.Fitted",
     "synthgen.model_selection.calibration.Calibrator",
 ]
@@ -186,6 +184,6 @@ def refuse_unsavable(members: Sequence[Estimator]) -> None:
         if why := cannot_be_saved(member):
             raise ModelFileError(
                 434,
-                f"member {member.name}: {why}: leave it out, or use savable=False to keep the "
-                f"classifier in memory only",
+                f"member {member.name}: {why}: leave it out, or fit an ImbalancedClassifier "
+                f"in Python, and keep it in memory",
             )

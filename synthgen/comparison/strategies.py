@@ -7,21 +7,18 @@ natural class shares.
 from __future__ import annotations
 
 import importlib.util
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 
 from synthgen.augmentation.amount import Amount, words
 from synthgen.comparison import builders
-from synthgen.comparison.builders import Build, Tunable
-from synthgen.comparison.parts import Part
+from synthgen.comparison.builders import Build
 from synthgen.comparison.synthetic import Synthetic
 from synthgen.errors import UsageError
-from synthgen.model_selection.estimators import Estimator, named
+from synthgen.model_selection.estimators import named
 from synthgen.synthesizers.base import Synthesizer
 from synthgen.synthesizers.lookup import SHORT, on_gpu, resolve
 
@@ -84,15 +81,6 @@ class Strategy:
         """Whether the strategy trains a network on a GPU."""
         return on_gpu(self.given) or (isinstance(self.build, Synthetic) and self.build.on_gpu)
 
-    def build_all(
-        self, parts: Sequence[Part], estimator: Estimator, seeds: Sequence[np.random.SeedSequence]
-    ) -> Iterator[Tunable]:
-        """Call `build` for each part in turn."""
-        if isinstance(self.build, Synthetic):
-            self.build.learn(parts, seeds)
-        for part, seed in zip(parts, seeds, strict=True):
-            yield self.build(part, estimator, seed)
-
     def missing(self) -> str:
         """The reason why it cannot run on this machine, or ""."""
         if self.needs and importlib.util.find_spec(self.needs) is None:
@@ -113,8 +101,8 @@ def _synthetic(name: str, summary: str, synthesizer: Any, family: str = "data") 
     return Strategy(name, family, summary, sized(None), sized=sized)
 
 
-def _learner(name: str, summary: str, make: Callable[[int], Any], *, family: str) -> Strategy:
-    return Strategy(name, family, summary, builders.learner(make, keeps_shares=family == "loss"))
+def _learner(name: str, summary: str, make: Callable[[int], Any]) -> Strategy:
+    return Strategy(name, "learner", summary, builders.learner(make))
 
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -137,7 +125,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         "balanced_forest",
         "random forest on balanced draws (Chen et al. 2004)",
         builders.balanced_forest,
-        family="learner",
     ),
     Strategy(
         "auto",
@@ -174,33 +161,14 @@ STRATEGIES: tuple[Strategy, ...] = (
         "xgboost",
     ),
     _learner(
-        "focal_mlp",
-        "a small network with the class-balanced focal loss",
-        builders.focal_mlp,
-        family="loss",
-    ),
-    _learner(
         "easy_ensemble",
         "boosted ensembles on balanced draws (Liu et al. 2009)",
         builders.easy,
-        family="learner",
     ),
     _learner(
         "rusboost",
         "boosting on balanced draws (Seiffert et al. 2010)",
         builders.rusboost,
-        family="learner",
-    ),
-    _learner(
-        "self_paced",
-        "an ensemble trained first on easy rows, then on hard ones (Liu et al. 2020)",
-        builders.self_paced,
-        family="learner",
-    ),
-    _resampled(
-        "borderline_smote",
-        "SMOTE near the border between classes, to 30 % (Han et al. 2005)",
-        builders.imblearn(builders.borderline),
     ),
     _resampled(
         "adasyn",
@@ -212,11 +180,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         "SMOTE, then rows dropped that differ from their neighbours (Batista et al. 2004)",
         builders.imblearn(builders.smote_enn),
     ),
-    _resampled(
-        "smote_tomek",
-        "SMOTE, then one row of each Tomek link dropped (Batista et al. 2004)",
-        builders.imblearn(builders.smote_tomek),
-    ),
     *(
         _synthetic(kind, f"rows of {kind}; inner folds choose how many, or none", kind)
         for kind in SHORT
@@ -227,12 +190,6 @@ STRATEGIES: tuple[Strategy, ...] = (
         "hybrid",
         "synthetic rows, and rows of frequent classes dropped",
         Synthetic("auto", None, under=True),
-    ),
-    Strategy(
-        "synthgen_weight",
-        "hybrid",
-        "synthetic rows, and equal total weight for all classes",
-        Synthetic("auto", None, weigh=True),
     ),
 )
 DEFAULT = (
@@ -246,9 +203,6 @@ DEFAULT = (
     "smote",
     "synthgen",
 )
-# Old names such as tabflow_30, which combine a strategy and an amount.
-_OLD = re.compile(r"(bootstrap|tabflow|ctgan|tvae)_(10|30|double|balance)")
-_OLD_AMOUNTS = {"10": "0.1", "30": "0.3"}
 
 
 def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
@@ -277,8 +231,6 @@ def pick(strategies: str | Strategy | Sequence[Any]) -> list[Strategy]:
 
 def _named(text: str, known: dict[str, Strategy]) -> Strategy:
     """Find the strategy for a name or an import path, with or without an amount."""
-    if old := _OLD.fullmatch(text):
-        text = f"{old[1]}:{_OLD_AMOUNTS.get(old[2], old[2])}"
     base, _, last = text.rpartition(":")
     amount = _amount(last) if base else None
     importable = base == "synthgen" and last.isidentifier()  # the package, not the strategy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +18,6 @@ from synthgen.comparison.parts import Fitted, Part
 from synthgen.model_selection.estimators import Estimator
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.base import Synthesizer
-from synthgen.synthesizers.fit_many import SIDE_BY_SIDE, fit_many
 from synthgen.synthesizers.lookup import on_gpu, resolve
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
@@ -37,13 +35,11 @@ class Synthetic:
         synthesizer: Name of a synthesizer, or an unfitted one.
         amount: Amount of rows to add. None: each setting tries one amount of `TUNED`.
         under: Whether frequent classes are also undersampled.
-        weigh: Whether classes are also weighted so that all have the same total weight.
     """
 
     synthesizer: Any
     amount: Amount | None
     under: bool = False
-    weigh: bool = False
 
     @property
     def name(self) -> str:
@@ -71,9 +67,6 @@ class Synthetic:
                 made = np.bincount(codes, minlength=part.classes)
                 each = part.counts / np.maximum(made, 1)
                 weight = np.concatenate([np.ones(len(kept)), each[codes]])
-            if self.weigh:
-                weight = (1 / np.bincount(y, minlength=part.classes).clip(1))[y]
-                weight /= weight.mean()
             X = coder.transform(np.vstack([kept.places, places]))
             return fitted_on(part, estimator, seed, X, y, coder, weight)
 
@@ -84,21 +77,6 @@ class Synthetic:
             return found[size](setting)
 
         return tuned
-
-    def learn(self, parts: Sequence[Part], seeds: Sequence[np.random.SeedSequence]) -> None:
-        """Train the synthesizers of several parts side by side, if that is the default on a GPU."""
-        if not (SIDE_BY_SIDE and self.on_gpu):
-            return
-        unfitted = resolve(self.synthesizer)
-        sizes = TUNED if self.amount is None else (self.amount,)
-        asking = [
-            (part, _to_fit(part, unfitted, child_seed(seed, 1)))
-            for part, seed in zip(parts, seeds, strict=True)
-            if self.name not in part.made and any(_more(part, size) for size in sizes)
-        ]
-        fit_many([(own, table, None) for _, (own, table) in asking], together=True)
-        for part, job in asking:
-            part.made[self.name] = job
 
 
 def _more(part: Part, size: Amount) -> dict[int, int]:

@@ -77,9 +77,8 @@ def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequen
     settings = strategy.settings or len(estimator.settings)
     p = np.full((settings, len(part)), np.nan)
     seeds = [child_seed(inner.seed, 1, f) for f in range(len(tests) + 1)]
-    built = strategy.build_all([*inner.trains, part], estimator, seeds)
-    for test, train in zip(tests, inner.trains, strict=True):
-        tunable = next(built)
+    for test, train, seed in zip(tests, inner.trains, seeds, strict=False):
+        tunable = strategy.build(train, estimator, seed)
         for setting in range(settings):
             fitted = natural(tunable(setting), train)
             p[setting, test] = fitted.predict_proba(part.places[test])[:, part.rare]
@@ -101,4 +100,5 @@ def tune(inner: Inner, strategy: Strategy, estimator: Estimator, metrics: Sequen
         name: [score(is_rare[t], found[t], thresholds, part.cost, w)[name] for t, w in each]
         for name in metrics
     }
-    return Tuned(natural(next(built)(setting), part), setting, scores, thresholds)
+    tunable = strategy.build(part, estimator, seeds[-1])
+    return Tuned(natural(tunable(setting), part), setting, scores, thresholds)

@@ -166,16 +166,11 @@ def nearest(queries: Rows, real: Rows, *, itself: np.ndarray | None = None) -> N
     )
 
 
-def energy_distance(a: Tensor, b: Tensor, there: Tensor | None = None) -> Tensor:
+def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """Twice the mean distance between the samples minus the mean distances within them.
 
     See Szekely & Rizzo 2013. Up to noise, it is 0 for two samples of one distribution.
     """
-    if there is None:
-        within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
-        within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
-        return 2 * torch.cdist(a, b).mean() - within_a - within_b
-    pairs, n = there[:, None] * there, there.sum()
-    means = [(torch.cdist(one, two) * pairs).sum() for one, two in ((a, b), (a, a), (b, b))]
-    others = (n * (n - 1)).clamp(min=1)
-    return 2 * means[0] / (n * n).clamp(min=1) - means[1] / others - means[2] / others
+    within_a = torch.cdist(a, a).sum() / max(1, len(a) * (len(a) - 1))
+    within_b = torch.cdist(b, b).sum() / max(1, len(b) * (len(b) - 1))
+    return 2 * torch.cdist(a, b).mean() - within_a - within_b

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from synthgen.encoding.columns import MAX_LEVELS, Levels, Scale, fit_part, part_from_state
-from synthgen.encoding.layout import Encoded, Layout, Slots, code_type
+from synthgen.encoding.layout import Encoded, Layout, code_type
 from synthgen.encoding.quantiles import SIDE_BY_SIDE, Scales, chunks
 from synthgen.encoding.stored import Stored
 from synthgen.encoding.unlearned import unlearned
@@ -82,18 +82,9 @@ class Encoder:
         self.n_numbers = len(self.scale_code)
 
     @property
-    def slots(self) -> Slots:
-        """(column name, has a numeric slot, number of category codes), for each column."""
-        return [
-            (column.name, number is not None, 0 if code is None else self.widths[code])
-            for column, (number, code) in zip(self.columns, self._places, strict=True)
-        ]
-
-    @property
     def layout(self) -> Layout:
         """The layout of this table's own encoded rows."""
-        numbers, codes = list(range(self.n_numbers)), list(range(len(self.widths)))
-        return Layout(self.n_numbers, self.widths, self.scale_code, None, numbers, codes)
+        return Layout(self.n_numbers, self.widths, self.scale_code)
 
     @classmethod
     def fit(

@@ -29,7 +29,7 @@ from synthgen.training.blocks import (
     each_row,
     gumbel,
 )
-from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
+from synthgen.training.learner import Sampler, Source, StagedLearner
 
 NOISE = 128
 TEMPERATURE, PENALTY, DROPOUT = 0.2, 10.0, 0.5
@@ -176,12 +176,9 @@ class Conditions(nn.Module):
 def _told(data: Data) -> Tensor:
     """Count the rows of each class and level, rounded as the model file holds them."""
     counts = data.counts().cpu()
-    used = data.spans.used.cpu() > 0  # levels of padding stay without rows
-    for column, own in zip(
-        counts.split(data.spans.widths, 1), used.split(data.spans.widths), strict=True
-    ):
+    for column in counts.split(data.spans.widths, 1):
         for of_class in column:
-            of_class[own] = torch.from_numpy(shareable_counts(of_class[own].numpy()))
+            of_class[:] = torch.from_numpy(shareable_counts(of_class.numpy()))
     return counts.to(data.labels.device)
 
 
@@ -193,7 +190,7 @@ def _cumulated(weights: Tensor, spans: Spans) -> Tensor:
     shares = weights / (weights @ member).clamp(min=1e-300).matmul(member.T)
     # A class without rows keeps an interval of the same length as the others.
     whole = shares.cumsum(1)
-    before = spans.count * torch.arange(len(weights), device=whole.device)
+    before = len(spans.widths) * torch.arange(len(weights), device=whole.device)
     return (whole + before[:, None]).flatten()
 
 
@@ -201,7 +198,7 @@ def _value(cumulated: Tensor, labels: Tensor, spans: Spans, share: Tensor) -> Te
     """Draw a code column uniformly, then a level; return its position in `cumulated`."""
     if not spans.total:
         return labels
-    place = torch.searchsorted(cumulated, (labels + share) * spans.count, right=True)
+    place = torch.searchsorted(cumulated, (labels + share) * len(spans.widths), right=True)
     first = labels * spans.total
     return torch.minimum(torch.maximum(place, first), first + spans.total - 1)
 
@@ -266,21 +263,6 @@ class CTGANLearner(StagedLearner):
         if spans.total:
             found |= {"value": place[..., None], "code": spans.of[place][..., None]}
         return found
-
-    def axes(self) -> Axes:
-        row = ("numbers", "levels")
-        condition = ("levels", self.sampler.n_levels - self.sampler.spans.total)
-        return {
-            "sampler.layers.0.linear.table": {0: condition},
-            "sampler.layers.1.linear.table": {0: condition},
-            "sampler.layers.2.table": {0: condition, 1: row},
-            "sampler.layers.2.dense.weight": {0: row},
-            "sampler.layers.2.dense.bias": {0: row},
-            "sampler.limits": {0: ("numbers",)},
-            "sampler.frequencies": {0: ("levels",) * self.sampler.n_labels},
-            "critic.first.rows": {0: row * self.pac},
-            "critic.first.table": {0: condition * self.pac},
-        }
 
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
@@ -406,7 +388,7 @@ class CTGAN(NetworkSynthesizer):
         return "class"
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        spans = Spans(layout.widths, layout.own)
+        spans = Spans(layout.widths)
         return Generator(layout.n_numbers, spans, n_labels, layout.scale_code)
 
     def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:

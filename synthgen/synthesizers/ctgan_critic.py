@@ -50,7 +50,7 @@ class Critic(nn.Module):
         numbers, n = rows.numbers, rows.numbers.shape[-1]
         columns = torch.arange(n, device=numbers.device).expand(numbers.shape)
         places = torch.cat([columns, rows.codes + (spans.offsets + n)], -1)
-        shares = torch.cat([numbers, spans.shares(rows.codes)], -1)
+        shares = torch.cat([numbers, torch.ones_like(rows.codes, dtype=numbers.dtype)], -1)
         packs = (*numbers.shape[:-2], numbers.shape[-2] // self.pac)
         by_pack = places.reshape(*packs, self.pac, places.shape[-1]) + self.origins
         return by_pack.flatten(-2), shares.reshape(by_pack.flatten(-2).shape)

@@ -27,7 +27,7 @@ from synthgen.synthesizers.network import NetworkSynthesizer, Plan, Role, Scope
 from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.schema import Schema
 from synthgen.training.blocks import Spans
-from synthgen.training.learner import Axes, Learner, Sampler, Source, StagedLearner
+from synthgen.training.learner import Learner, Sampler, Source, StagedLearner
 
 # Below this number of rows of the class, pre-training on all rows gives better synthetic rows
 # (``evaluation/transfer.md``).
@@ -93,8 +93,8 @@ class FlowLearner(StagedLearner):
             sampler.freeze_most()
         # Weights of the losses. In fine-tuning, all numbers together and all levels together weigh
         # the same; otherwise many number columns would take up the whole clipped gradient.
-        sizes = torch.stack([data.used.sum(), data.spans.count.to(data.used)]).clamp(min=1)
-        weights = 1 / (sizes if tuned else data.parts.expand(2))
+        sizes = torch.tensor([data.numbers.shape[1], len(data.spans.widths)]).float()
+        weights = 1 / (sizes if tuned else sizes.sum().expand(2)).clamp(min=1)
         self.register_buffer("weights", weights, persistent=False)
         learned = [w for w in self.parameters() if w.requires_grad]
         self.optimizers = [
@@ -122,14 +122,6 @@ class FlowLearner(StagedLearner):
             "noise": source.normal(self.batch, self.sampler.size),
         }
 
-    def axes(self) -> Axes:
-        return {
-            "sampler.enter.weight": {1: ("numbers", "levels", "codes")},
-            "sampler.leave.weight": {0: ("numbers", "levels")},
-            "sampler.leave.bias": {0: ("numbers", "levels")},
-            "sampler.prior": {0: ("levels",)},
-        }
-
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
         sampler, data, shape = self.sampler, self.data, drawn["rows"].shape
         # Stratified times, one from each of `batch` equally likely intervals: less variance.
@@ -142,11 +134,8 @@ class FlowLearner(StagedLearner):
             labels = torch.where(drawn["untold"] < self.dropout, sampler.n_labels, labels)
         share = drawn["shown"]
         shown = (share[:, 1:] < SHOWN_LEVELS) & (share[:, :1] < SHOWN_ROWS)
-        noise, shown = drawn["noise"], shown.to(share.dtype)
-        if data.padded:  # columns of padding must contribute nothing
-            noise = noise * torch.cat([data.used, data.spans.used])
-            shown = shown * data.spans.shares(rows.codes)
-        found = sampler.noisy(rows, labels, times.reshape(-1, 1), noise, shown)
+        shown = shown.to(share.dtype)
+        found = sampler.noisy(rows, labels, times.reshape(-1, 1), drawn["noise"], shown)
         return {name: all.unflatten(0, shape) for name, all in found.items()}
 
     def objective(
@@ -313,7 +302,7 @@ class TabFlow(NetworkSynthesizer):
         return Plan(size, self.steps or steps, self._batch(rows, device))
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        spans = Spans(layout.widths, layout.own)
+        spans = Spans(layout.widths)
         return Flow(
             layout.n_numbers, spans, n_labels, width(rows), self.solver_steps, self.guidance
         )

@@ -36,10 +36,6 @@ class EnergyLook(Look):
     def prepare(self) -> None:
         self.columns = _columns(self.layout, next(self.sampler.parameters()).device)
 
-    @property
-    def sections(self) -> dict[str, tuple[str, ...]]:
-        return {**self.sampler.sections, "real": ("numbers", "levels")}
-
     @staticmethod
     def taken(layout: Layout, rows: Sequence[int]) -> tuple[int, int]:
         width = layout.n_numbers + sum(layout.widths)
@@ -57,7 +53,6 @@ class EnergyLook(Look):
                     **self.sampler.draw(len(real), Source(generator, like)),
                     "real": flat.to(like.dtype),
                     "label": torch.full((len(real),), label, device=like.device),
-                    "there": torch.ones(len(real), device=like.device, dtype=like.dtype),
                 }
             )
         return found
@@ -68,10 +63,10 @@ class EnergyLook(Look):
         sampler: Any = self.sampler  # CTGAN and TVAE take the class of each row as well
         made = self.columns.flat(sampler.made(joined, joined["label"]))
         distances = [
-            energy_distance(one, part["real"], part["there"])
-            for one, part in zip(made.split([len(p["there"]) for p in parts]), parts, strict=True)
+            energy_distance(one, part["real"])
+            for one, part in zip(made.split([len(p["real"]) for p in parts]), parts, strict=True)
         ]
-        return _mean_of_classes(distances, parts)
+        return torch.stack(distances).mean()
 
 
 @final
@@ -82,11 +77,6 @@ class FlowLook(Look):
     """
 
     sampler: Flow
-
-    @property
-    def sections(self) -> dict[str, tuple[str, ...]]:
-        row = ("numbers", "levels")
-        return {"noise": row, "numbers": ("numbers",), "codes": ("codes",)}
 
     @staticmethod
     def taken(layout: Layout, rows: Sequence[int]) -> tuple[int, int]:
@@ -105,7 +95,6 @@ class FlowLook(Look):
                 "numbers": real.numbers.to(like.dtype),
                 "codes": real.codes.long(),
                 "label": torch.full((len(real),), label, device=like.device),
-                "there": torch.ones(len(real), device=like.device, dtype=like.dtype),
             }
             for real, label, some in zip(self.held, self.labels, by_row, strict=True)
         ]
@@ -113,19 +102,17 @@ class FlowLook(Look):
     def forward(self, parts: list[Part]) -> Tensor:
         # All times and the rows of all classes form one batch of MOMENTS * rows.
         all = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        n = len(all["there"])
-        times = (torch.arange(MOMENTS, device=all["there"].device) + 0.5) / MOMENTS
+        n = len(all["label"])
+        times = (torch.arange(MOMENTS, device=all["label"].device) + 0.5) / MOMENTS
         times = times.to(all["noise"].dtype)[:, None].expand(MOMENTS, n).reshape(-1, 1)
         rows = Encoded(all["numbers"].repeat(MOMENTS, 1), all["codes"].repeat(MOMENTS, 1))
         noise = all["noise"].transpose(0, 1).flatten(0, 1)
         noisy = self.sampler.noisy(rows, all["label"].repeat(MOMENTS), times, noise)
         squared, entropy = self.sampler.losses(noisy)
         each = (squared + entropy).unflatten(0, (MOMENTS, n)).mean(0)
-        losses = [
-            (loss * part["there"]).sum() / part["there"].sum().clamp(min=1)
-            for loss, part in zip(each.split([len(p["there"]) for p in parts]), parts, strict=True)
-        ]
-        return _mean_of_classes(losses, parts)
+        return torch.stack(
+            [loss.mean() for loss in each.split([len(p["label"]) for p in parts])]
+        ).mean()
 
 
 def _columns(layout: Layout, device: torch.device) -> Data:
@@ -134,9 +121,3 @@ def _columns(layout: Layout, device: torch.device) -> Data:
     codes = torch.zeros(0, len(layout.widths), dtype=torch.uint8, device=device)
     labels = torch.zeros(0, dtype=torch.long, device=device)
     return Data(Encoded(numbers, codes), labels, 1, layout)
-
-
-def _mean_of_classes(losses: list[Tensor], parts: list[Part]) -> Tensor:
-    """Mean over the classes that have held-out rows."""
-    there = torch.stack([part["there"].amax() for part in parts])
-    return (torch.stack(losses) * there).sum() / there.sum()

@@ -190,7 +190,7 @@ class NetworkSynthesizer(SavedNetworks):
     def fit_steps(
         self, X: Any, y: Any = None, *, target: Hashable | None = None
     ) -> Generator[Task, History, None]:
-        """Run `fit` as a generator, so that `fit_many` can train the networks of several fits.
+        """Run `fit` as a generator of its trainings: a caller can look at each before it runs.
 
         Args:
             X, y, target: See `fit`; `X` may also be a `Table`.

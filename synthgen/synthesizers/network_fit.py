@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from synthgen.encoding.encoder import Encoder
-from synthgen.encoding.layout import Encoded, Layout
+from synthgen.encoding.layout import Layout
 from synthgen.progress import Progress
 from synthgen.seeds import child_seed
 from synthgen.synthesizers.network_file import TrainedNetwork
@@ -21,7 +21,7 @@ from synthgen.synthesizers.training_rows import Data
 from synthgen.tables.table import Table
 from synthgen.training.blocks import initialise
 from synthgen.training.device import Budget, torch_generator
-from synthgen.training.learner import Beside, Learner, StagedLearner
+from synthgen.training.learner import Learner, StagedLearner
 from synthgen.training.runner import Task
 from synthgen.training.training_run import History
 
@@ -171,7 +171,6 @@ class NetworkFit:
             look=owner.look(learner.sampler, encoder.layout, *asked) if looked else None,
             progress=self._reported(training.name, budget),
             goes_on=training.role == "base",
-            beside=self._beside(encoder, data, plan, budget),
         )
         label = next(iter(training.held)) if training.conditional else 0
         return learner, TrainedNetwork(encoder, learner.sampler, label, history)
@@ -189,24 +188,6 @@ class NetworkFit:
         if training.base:
             learner.start_from(training.base[0])
         return learner.to(owner.device_)
-
-    def _beside(self, encoder: Encoder, data: Data, plan: Plan, budget: Budget) -> Beside:
-        """What it takes to train this network beside those of other fits."""
-        owner = self.owner
-        params = owner.get_params(deep=False)
-        for name in ("verbose", "checkpoint", "classes", "schema", "random_state", "steps"):
-            params.pop(name, None)
-        names = tuple(type(c.name).__name__ + repr(c.name) for c in encoder.columns)
-        several = len(data.labels.unique()) > 1
-        kinds = data.n_labels, several, data.spans.total > 0
-
-        def again(layout: Layout) -> StagedLearner:
-            whole = layout.padded(Encoded(data.numbers, data.codes))
-            wide = Data(whole, data.labels.long(), data.n_labels, layout)
-            sampler = owner._built(layout, data.n_labels, plan.size)
-            return owner._learner(sampler, wide, plan.batch).to(owner.device_)
-
-        return Beside((type(owner), repr(params), names, *kinds), encoder.slots, again, budget)
 
     def _reported(self, name: str, budget: Budget) -> Callable[[int, int], None]:
         """The function to which a training reports (steps done, steps in all)."""

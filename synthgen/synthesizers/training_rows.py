@@ -13,34 +13,24 @@ class Data(torch.nn.Module):
 
     Attributes:
         size: Number of rows.
-        used: 1 for each number that the table has, 0 for a number that only the layout has.
         scale_code: See `Layout`; 0 for a number without a code.
         always: Whether a number has no code.
-        parts: Number of numbers and codes of the table together, at least 1.
     """
 
     numbers: torch.Tensor
     codes: torch.Tensor
     labels: torch.Tensor
     size: torch.Tensor
-    used: torch.Tensor
     scale_code: torch.Tensor
     always: torch.Tensor
-    parts: torch.Tensor
 
     def __init__(self, rows: Encoded, labels: torch.Tensor, n_labels: int, layout: Layout) -> None:
         super().__init__()
         self.n_labels = n_labels
-        self.spans = Spans(layout.widths, layout.own).to(labels.device)
-        self.padded = layout.own is not None
-        used = torch.zeros(layout.n_numbers, device=labels.device)
-        used[layout.numbers] = 1.0
-        self.register_buffer("used", used, persistent=False)
+        self.spans = Spans(layout.widths).to(labels.device)
         on_scale = torch.tensor(layout.scale_code, dtype=torch.long, device=labels.device)
         self.register_buffer("scale_code", on_scale.clamp(min=0), persistent=False)
         self.register_buffer("always", on_scale < 0, persistent=False)
-        parts = torch.tensor(max(1, len(layout.numbers) + len(layout.codes)), dtype=used.dtype)
-        self.register_buffer("parts", parts.to(labels.device), persistent=False)
         size = torch.tensor(len(labels), dtype=torch.float64, device=labels.device)
         labels = labels.to(torch.uint8 if n_labels <= 2**8 else torch.int32)
         whole = (("labels", labels), ("codes", rows.codes), ("numbers", rows.numbers))
@@ -61,9 +51,8 @@ class Data(torch.nn.Module):
         return self.always | (codes[..., self.scale_code] == 0)
 
     def flat(self, rows: Encoded) -> torch.Tensor:
-        """Join numbers and one-hot codes; numbers of spikes, missing cells and padding are 0."""
-        there = self.there(rows.codes)
-        numbers = rows.numbers * (there * self.used if self.padded else there)
+        """Join numbers and one-hot codes; numbers of spikes and missing cells are 0."""
+        numbers = rows.numbers * self.there(rows.codes)
         return torch.cat([numbers, self.spans.one_hot(rows.codes.long())], 1)
 
     def counts(self) -> torch.Tensor:
@@ -75,7 +64,7 @@ class Data(torch.nn.Module):
         for j, width in enumerate(self.spans.widths):
             found = torch.bincount(self.keys(j), minlength=self.n_labels * width)
             counts.append(found.view(self.n_labels, width).to(torch.float64))
-        return torch.cat(counts, 1) * self.spans.used
+        return torch.cat(counts, 1)
 
     def keys(self, code: int) -> torch.Tensor:
         """A key of each row's class and level in the code column at position `code`."""

@@ -5,7 +5,7 @@ See Xu et al. 2019, "Modeling Tabular Data using Conditional GAN".
 
 from __future__ import annotations
 
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from synthgen.training.blocks import (
     each_row,
     one_hot,
 )
-from synthgen.training.learner import Axes, Sampler, Source, StagedLearner
+from synthgen.training.learner import Sampler, Source, StagedLearner
 
 LATENT, HIDDEN = 128, 128
 # Below this number of rows of the class, pre-training on all rows gives better synthetic rows.
@@ -36,8 +36,6 @@ SEARCH_STEPS, SEARCH_RATE = 60, 0.1
 
 class Decoder(Sampler):
     """TVAE's decoder, which generates rows from latent numbers and the class."""
-
-    sections: ClassVar = {"noise": ("numbers",), "codes": ("codes",)}
 
     def __init__(self, n_numbers: int, spans: Spans, n_labels: int) -> None:
         super().__init__()
@@ -103,22 +101,12 @@ class TVAELearner(StagedLearner):
             "noise": source.normal(self.batch, LATENT),
         }
 
-    def axes(self) -> Axes:
-        return {
-            "sampler.body.4.weight": {0: ("numbers", "levels")},
-            "sampler.body.4.bias": {0: ("numbers", "levels")},
-            "sampler.log_sigma": {0: ("numbers",)},
-            "enter.dense.weight": {1: ("numbers",)},
-            "enter.table": {0: ("levels", self.sampler.n_condition)},
-        }
-
     def gather(self, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
         data, spans = self.data, self.data.spans
         rows, labels = data.rows(data.at(drawn["rows"]))
         there = data.there(rows.codes)
-        if data.padded:
-            there = there * data.used
-        places, shares = rows.codes + spans.offsets, spans.shares(rows.codes)
+        places = rows.codes + spans.offsets
+        shares = torch.ones_like(rows.codes, dtype=spans.member.dtype)
         found = {
             "noise": drawn["noise"],
             "labels": labels,
@@ -195,7 +183,7 @@ class TVAE(NetworkSynthesizer):
         return "adapt" if rows < ADAPT_BELOW else "class"
 
     def _sampler(self, layout: Layout, n_labels: int, rows: int) -> Sampler:
-        return Decoder(layout.n_numbers, Spans(layout.widths, layout.own), n_labels)
+        return Decoder(layout.n_numbers, Spans(layout.widths), n_labels)
 
     def _unsaved(self, layout: Layout, n_labels: int) -> nn.Module:
         levels = sum(layout.widths) + (n_labels if n_labels > 1 else 0)

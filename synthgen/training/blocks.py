@@ -17,8 +17,6 @@ from torch.nn import functional as F
 # Logits are limited to +-LIMIT, so that their exponentials do not overflow in float32 even if the
 # maximum of each span is not subtracted first.
 LIMIT = 20.0
-# Added to the logit of a level that a table lacks, so that its exponential is 0.
-CLOSED = -1e4
 # CPU capabilities. With bfloat16 instructions, products are three times as fast as in float32 and
 # training is as good (`evaluation/speed.md`). torch before 2.9 does not report capabilities.
 _CAN = getattr(torch.cpu, "get_capabilities", dict)()
@@ -34,19 +32,16 @@ class Spans(nn.Module):
     Shapes: logits and one-hot rows are (batch, total), codes and values per span (batch, n_spans).
 
     Attributes:
-        used: 1 for entries that this table has, 0 for padding; shape (total,).
-        count: Number of columns that this table has.
+        of: The column of each entry, shape (total,).
+        offsets, sizes: The first entry of each column and the number of its entries.
     """
 
     of: Tensor
     member: Tensor
     offsets: Tensor
     sizes: Tensor
-    used: Tensor
-    closed: Tensor
-    count: Tensor
 
-    def __init__(self, widths: list[int], own: list[int] | None = None) -> None:
+    def __init__(self, widths: list[int]) -> None:
         super().__init__()
         self.widths = list(widths)
         self.total = sum(widths)
@@ -63,33 +58,14 @@ class Spans(nn.Module):
         self.register_buffer("offsets", starts, persistent=False)
         sizes = torch.tensor(widths, dtype=torch.long)
         self.register_buffer("sizes", sizes, persistent=False)
-        self.padded = own is not None
-        has = torch.tensor(own if own is not None else widths, dtype=torch.long)
-        within = torch.arange(self.total) - starts[of]
-        self.register_buffer("used", (within < has[of]).to(member.dtype), persistent=False)
-        # A missing column keeps one level, so that the probabilities of each span sum to 1.
-        closed = (within >= has.clamp(min=1)[of]).to(member.dtype) * CLOSED
-        self.register_buffer("closed", closed, persistent=False)
-        self.register_buffer("count", (has > 0).sum().double(), persistent=False)
 
     def one_hot(self, codes: Tensor) -> Tensor:
         out = torch.zeros(len(codes), self.total, device=codes.device, dtype=self.member.dtype)
-        return self._kept(out.scatter(1, codes + self.offsets, 1.0))
-
-    def shares(self, codes: Tensor) -> Tensor:
-        """Give 1 for columns that this table has and 0 for padding, shape (..., n_spans)."""
-        if not self.padded:
-            return torch.ones_like(codes, dtype=self.member.dtype)
-        return self.used[self.offsets].expand(codes.shape)
+        return out.scatter(1, codes + self.offsets, 1.0)
 
     def bounded(self, raw: Tensor) -> Tensor:
-        """Limit logits smoothly to +-`LIMIT`; levels that this table lacks become `CLOSED`."""
-        logits = LIMIT * torch.tanh(raw / LIMIT)
-        return logits + self.closed if self.padded else logits
-
-    def _kept(self, shares: Tensor) -> Tensor:
-        """Set the values of padding to 0, so that its weights get no gradient."""
-        return shares * self.used if self.padded else shares
+        """Limit logits smoothly to +-`LIMIT`."""
+        return LIMIT * torch.tanh(raw / LIMIT)
 
     def logsumexp(self, logits: Tensor, *, bounded: bool = False) -> Tensor:
         """Compute the log-sum-exp of each span, shape (batch, n_spans)."""
@@ -117,7 +93,7 @@ class Spans(nn.Module):
         if not self.total:
             return logits
         shares = (logits - logits.detach().amax(1, keepdim=True)).exp()
-        return self._kept(shares / self.spread(self.summed(shares)))
+        return shares / self.spread(self.summed(shares))
 
     def cross_entropy(self, logits: Tensor, places: Tensor, *, bounded: bool = False) -> Tensor:
         """Compute the cross-entropy of each span, shape (batch, n_spans)."""
@@ -137,7 +113,7 @@ class Spans(nn.Module):
         # every product by an order of magnitude.
         top = self.spread(self.logsumexp(noisy.detach(), bounded=True))
         soft = ((noisy - top) / temperature).clamp(min=-40).exp()
-        return self._kept(soft / self.spread(self.summed(soft)))
+        return soft / self.spread(self.summed(soft))
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Draw codes by inverse CDF, int64 of shape (batch, n_spans)."""

@@ -5,22 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from synthgen.encoding.layout import Encoded, Layout, Slots
-from synthgen.training.device import Budget
+from synthgen.encoding.layout import Encoded
 
 # Number of steps whose random numbers are drawn at once: on a GPU, 16 steps take no longer than
 # one. It is also the number of updates in one captured graph.
 AT_ONCE = 16
 # Upper limit of the bytes of these random numbers, unless a single step needs more.
 AHEAD = 2**26
-# {parameter or buffer: {dimension: its sections in order}}; a section is "numbers", "levels",
-# "codes", or a plain width.
-Axes = dict[str, dict[int, tuple[str | int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,7 @@ class Source:
     Attributes:
         generator: The only source of randomness.
         like: A tensor with the device and the dtype of the numbers.
-        lead: Leading dimensions of each shape: (n,) for n steps of one learner, (k,) for one step
-            of k learners side by side.
+        lead: Leading dimensions of each shape: (n,) for n steps.
     """
 
     generator: torch.Generator
@@ -61,13 +56,10 @@ class Sampler(nn.Module, ABC):
     Attributes:
         n_labels: Number of classes that it learns; with 1, it has no class condition.
         rows: Number of training rows that it is sized for.
-        sections: The sections of the last dimension of each result of `draw` that depends on the
-            table's layout, as in `Axes`.
     """
 
     n_labels: int
     rows: int
-    sections: ClassVar[dict[str, tuple[str, ...]]] = {"codes": ("codes",)}
 
     @abstractmethod
     def draw(self, rows: int, source: Source) -> dict[str, Tensor]:
@@ -134,7 +126,7 @@ class StagedLearner(Learner):
 
     A step first draws all random numbers and gathers the rows that they select. Then each stage
     (one per optimiser) computes an objective. Therefore the numbers of several steps can be drawn
-    at once, and many learners can make a step together.
+    at once.
 
     Attributes:
         clip: Largest norm of the gradient of a stage. None: gradients are not clipped.
@@ -158,20 +150,10 @@ class StagedLearner(Learner):
         """Compute the inputs of `objective` from random numbers and rows, without any weight."""
 
     @abstractmethod
-    def axes(self) -> Axes:
-        """List the dimensions of parameters and saved buffers that depend on the table's layout."""
-
-    @abstractmethod
     def objective(
         self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute the objective that the optimiser at position `stage` minimises."""
-
-    def forward(
-        self, stage: int, drawn: dict[str, Tensor], carried: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Gather rows, then compute `objective`: for one of many learners side by side."""
-        return self.objective(stage, {} if stage else self.gather(drawn), carried)
 
     def ahead(self, generator: torch.Generator, steps: int) -> list[dict[str, Tensor]]:
         """Draw random numbers for the next `steps`, and gather the inputs of each."""
@@ -193,20 +175,3 @@ class StagedLearner(Learner):
             optimizer.step()
             losses.append(found)
         return torch.cat(losses)
-
-
-@dataclass
-class Beside:
-    """What it takes to train a run beside others: only `fit_many` reads it.
-
-    Attributes:
-        alike: A key that runs must share to be trained side by side.
-        slots: The slots of the encoded columns, see `Encoder.slots`.
-        again: Function that builds the learner in a layout that several tables share.
-        budget: Memory that the run takes on the device.
-    """
-
-    alike: tuple[object, ...]
-    slots: Slots
-    again: Callable[[Layout], StagedLearner]
-    budget: Budget

@@ -18,7 +18,7 @@ import torch
 
 from synthgen.threads import NETWORK, threads_for
 from synthgen.training.checkpoint import Checkpoint, State
-from synthgen.training.learner import Beside, Learner, StagedLearner
+from synthgen.training.learner import Learner, StagedLearner
 from synthgen.training.looks import Look
 from synthgen.training.training_run import History, TrainingRun, copied
 
@@ -106,7 +106,6 @@ class Task:
     Attributes:
         learner, steps, generator, progress, goes_on: See `run`.
         look: The validation loss. None: no rows are held out.
-        beside: What is needed to train it side by side with other learners.
     """
 
     learner: StagedLearner
@@ -115,7 +114,6 @@ class Task:
     look: Look | None
     progress: Progress | None
     goes_on: bool
-    beside: Beside
 
     def run(self, checkpoint: Checkpoint | None = None) -> History:
         """Train the learner, with as many threads as speed up a step of this size."""

@@ -157,6 +157,7 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
         (("--strategies", "smote"), "--strategies: auto averages several classifiers"),
         (("--estimator", "rf"), "to compare strategies, use synthgen compare"),
         (("--members", "forrest"), "did you mean 'forest'"),
+        (("--members", "sklearn.neighbors:KNeighborsClassifier"), "leave it out, or fit an"),
         (("--false-alarms", "1"), "--false-alarms"),
         (("--false-alarms", "0.1", "--cost", "fn=5", "--cost", "fp=1"), "give one of them"),
         (("--html", "data.csv"), "already an input or another output"),

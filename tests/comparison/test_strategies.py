@@ -10,26 +10,21 @@ import pandas as pd
 import pytest
 from imblearn.over_sampling import RandomOverSampler
 from scipy.optimize import check_grad
-from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from synthgen import TVAE, Oversampler, SequentialTrees, SmoothedBootstrap, Synthesizer, TabFlow
+from synthgen import Oversampler, SequentialTrees, SmoothedBootstrap, Synthesizer, TabFlow
 from synthgen.comparison import synthetic
-from synthgen.comparison.learners import FocalMLP, SelfPacedEnsemble, focal_derivatives
+from synthgen.comparison.learners import focal_derivatives
 from synthgen.comparison.parts import Part
 from synthgen.comparison.splits import training_part
 from synthgen.comparison.strategies import STRATEGIES, Strategy, pick
 from synthgen.encoding.matrix import Binned, Matrix
-from synthgen.errors import ConvergenceError, UsageError
+from synthgen.errors import UsageError
 from synthgen.model_selection.estimators import Estimator, NotApplicable
 from synthgen.seeds import seed_sequence
-from synthgen.synthesizers import fit_many as many
 from synthgen.tables.table import Table
-from synthgen.training.batched import run_together
-from synthgen.training.runner import Task
-from synthgen.training.training_run import History
 
 LR = Estimator.of("lr")
 # Networks take long; the shape of their strategies is that of the bootstrap's.
@@ -37,7 +32,6 @@ SLOW = ("ctgan", "tabflow", "tvae", "synthgen")
 QUICK = [s for s in STRATEGIES if not s.name.startswith(SLOW) and not s.missing()]
 QUICK += [
     Strategy("hybrid_under", "hybrid", "", synthetic.Synthetic("bootstrap", None, under=True)),
-    Strategy("hybrid_weigh", "hybrid", "", synthetic.Synthetic("bootstrap", None, weigh=True)),
 ]
 
 
@@ -69,7 +63,7 @@ def test_every_strategy_ranks_and_gives_natural_probabilities(
     strategy: Strategy, kind: str
 ) -> None:
     rows = part(kind)
-    if strategy.name in ("borderline_smote", "adasyn") and kind != "numbers":
+    if strategy.name == "adasyn" and kind != "numbers":
         with pytest.raises(NotApplicable, match="levels or missing cells"):
             built(strategy, rows)
         return
@@ -167,45 +161,8 @@ def test_no_rows_is_an_amount_too_and_trains_nothing() -> None:
     assert Counting.fits == []
 
 
-@pytest.mark.parametrize("pays", [True, False])
-def test_networks_of_all_parts_of_a_split_learn_at_once_each_from_its_own_rows(
-    monkeypatch: pytest.MonkeyPatch, pays: bool
-) -> None:
-    frame = part("mixed").frame.assign(ward=np.resize(["a", "b", "c"], 300))
-    rows = training_part(Table.of_xy(frame, pd.Series(part("mixed").y)))[1]
-    parts = [rows.rows(np.flatnonzero(frame["ward"] != ward)) for ward in "abc"] + [rows]
-    together: list[int] = []
-
-    def spied(tasks: list[Task]) -> list[History | ConvergenceError]:
-        together.append(len(tasks))
-        return run_together(tasks)
-
-    monkeypatch.setattr(many, "run_together", spied)
-    if pays:
-        monkeypatch.setattr(synthetic, "SIDE_BY_SIDE", True)
-        monkeypatch.setattr(synthetic, "on_gpu", lambda synthesizer: True)
-    strategy = Strategy(
-        "own", "data", "", synthetic.Synthetic(TVAE(scope="class", steps=5, device="cpu"), None)
-    )
-    seeds = [seed_sequence(seed) for seed in range(4)]
-    built = [*strategy.build_all(parts, LR, seeds)]
-    assert together == ([4] if pays else [])  # else they wait until rows are asked for
-    zero = synthetic.TUNED.index(0.0)
-    for tunable in built:
-        tunable(zero)
-    assert [bool(each.made) for each in parts] == [pays] * 4
-    for tunable in built:
-        tunable(0)
-    assert together == ([4] if pays else [])
-    ward = [column.name for column in rows.known.columns].index("ward")
-    for lacks, own in enumerate(parts):
-        (places,) = (made for made in own.made.values() if isinstance(made, np.ndarray))
-        assert len(places) > 10
-        assert lacks not in places[:, ward]  # a level of rows that this network must not have seen
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["synthgen", "synthgen_under", "synthgen_weight", "tabflow_30"])
+@pytest.mark.parametrize("name", ["synthgen", "synthgen_under", "tabflow:0.3"])
 def test_the_default_synthesizer_ranks(name: str) -> None:
     rows = part("three")
     p = built(pick(name)[-1], rows, 0).predict_proba(rows.places)
@@ -257,8 +214,6 @@ def test_names_are_in_order_and_once() -> None:
     assert pick(["sdv:GaussianCopula"])[-1].family == "data"
     with pytest.raises(UsageError, match="sdv:TVAE"):
         pick(["sdv:Nothing"])
-    for old, new in (("tabflow_30", "tabflow:0.3"), ("ctgan_double", "ctgan:double")):
-        assert pick([old, new])[-1].name == new
     assert pick(["tabflow", "trees:double"])[2].name == "trees:double"
     assert pick("sdv:GaussianCopula:balance")[-1].name == "sdv:GaussianCopula:balance"
     for wrong in ("class_weight:0.3", "smote:1.5", "smote:lots", "undersample:double"):
@@ -273,34 +228,6 @@ def test_names_are_in_order_and_once() -> None:
 
 
 # --- learners -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", [SelfPacedEnsemble(random_state=0), FocalMLP(random_state=0)])
-def test_learners_tell_three_classes_and_leave_torch_alone(model: BaseEstimator) -> None:
-    import torch
-
-    rng = np.random.default_rng(0)
-    y = np.repeat(["a", "b", "c"], [300, 60, 20])
-    X = rng.normal(size=(380, 3)) + np.repeat([0, 3, 6], [300, 60, 20])[:, None]
-    before = torch.random.get_rng_state()
-    fitted: Any = model
-    fitted.fit(X, y)
-    assert torch.equal(before, torch.random.get_rng_state())
-    assert (fitted.predict(X) == y).mean() > 0.9
-    assert fitted.predict_proba(X).sum(axis=1) == pytest.approx(1)
-
-
-def test_self_paced_draws_turn_from_easy_to_hard() -> None:
-    rng = np.random.default_rng(0)
-    hardness = np.repeat([0.05, 0.95], [900, 100])
-    model = SelfPacedEnsemble()
-    rows = np.arange(1000)
-    early, late = (
-        np.mean([(model.draw(rows, 50, hardness, pace, rng) >= 900).mean() for _ in range(20)])
-        for pace in (0.0, 1e6)
-    )
-    assert early < 0.1  # by 1 / hardness
-    assert late == pytest.approx(0.5, abs=0.07)  # each bin alike
 
 
 def test_focal_derivatives() -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from synthgen.encoding.columns import KNOTS, MAX_LEVELS
 from synthgen.encoding.disclosure import PRIVATE_ROWS, coarsened
 from synthgen.encoding.encoder import Encoder
-from synthgen.encoding.layout import Encoded, Layout
+from synthgen.encoding.layout import Encoded
 from synthgen.encoding.unlearned import unlearned
 from synthgen.errors import DataError, ModelFileError
 from synthgen.tables.column import LEVELS, NUMBERS, Column
@@ -846,9 +846,3 @@ def test_a_state_that_no_encoder_has_is_refused(spoil):
 def test_unlearned_columns_have_their_name():
     column = Schema.infer(pd.DataFrame({"x": [f"user{i}" for i in range(30)]}))["x"]
     assert unlearned(column, 3).name == "x"
-
-
-def test_a_layout_finds_its_places_once() -> None:
-    layout = Layout(2, [2, 3], [], [2, 2], [1], [0, 1])
-    assert layout.places["levels"].tolist() == [0, 1, 2, 3]
-    assert layout.places is layout.places  # each training step asks for them

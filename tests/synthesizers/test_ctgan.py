@@ -30,8 +30,7 @@ def learner(request: pytest.FixtureRequest) -> CTGANLearner:
     labels = torch.arange(40) % 2
     spans = Spans(widths)
     scale_code = [0] * min(n_numbers, len(widths)) + [-1] * max(0, n_numbers - len(widths))
-    places = list(range(n_numbers)), list(range(len(widths)))
-    layout = Layout(n_numbers, widths, scale_code, None, *places)
+    layout = Layout(n_numbers, widths, scale_code)
     sampler = Generator(n_numbers, spans, 2, scale_code)
     learner = CTGANLearner(sampler, Data(rows, labels, 2, layout), 20, 5, 1e-3)
     initialise(learner, generator())

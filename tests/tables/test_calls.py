@@ -46,6 +46,11 @@ FOUND = synthgen.Schema.infer(table(), target="ill")
 DECLARED = synthgen.Schema(tuple(replace(c, reason="") for c in FOUND.columns), "ill")
 
 
+def encoded(data: Any) -> list[Any]:
+    """The shape of a network's training rows, in any order of columns, and their classes."""
+    return [data.numbers.shape[1], sorted(data.spans.widths), data.labels.tolist()]
+
+
 def cells(found: synthgen.Table) -> list[Any]:
     return found.frame.sort_index(axis=1).astype(float).to_numpy().tolist()
 
@@ -77,8 +82,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "ImbalancedClassifier.measured": lambda *xy, **how: fitted(table(), target="ill").measured(
         *xy, **how
     ),
-    "NetworkSynthesizer.fit_steps": lambda *xy, **how: sorted(
-        next(synthgen.TVAE(steps=1, device="cpu").fit_steps(*xy, **how)).beside.slots
+    "NetworkSynthesizer.fit_steps": lambda *xy, **how: encoded(
+        next(synthgen.TVAE(steps=1, device="cpu").fit_steps(*xy, **how)).learner.data
     ),
     "OversampledClassifier.fit": lambda *xy, **how: (
         synthgen.OversampledClassifier(

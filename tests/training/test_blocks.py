@@ -214,44 +214,6 @@ def test_what_is_looked_up_is_what_a_product_gives(
     torch.testing.assert_close(grad, expected, rtol=share, atol=5 * most)
 
 
-def test_padded_spans_are_those_without_padding() -> None:
-    """A table that lacks levels of one column, and another column altogether."""
-    whole, padded = Spans([2, 3]).double(), Spans([4, 3, 2], own=[2, 3, 0]).double()
-    at = torch.tensor([0, 1, 4, 5, 6])
-    codes = torch.tensor([[1, 2], [0, 0], [1, 1]])
-    small = 5 * torch.randn(3, 5, dtype=torch.float64, generator=generator())
-    wide = torch.zeros(3, 9, dtype=torch.float64)
-    wide[:, at] = small
-    small.requires_grad_(True)
-    wide.requires_grad_(True)
-    drawn = gumbel(torch.rand(3, 9, dtype=torch.float64, generator=generator(1)))
-    wide_codes = torch.cat([codes, torch.zeros(3, 1, dtype=torch.long)], 1)
-    pairs = [
-        (whole.softmax(whole.bounded(small)), padded.softmax(padded.bounded(wide))),
-        (whole.one_hot(codes), padded.one_hot(wide_codes)),
-        (
-            whole.gumbel_softmax(whole.bounded(small), 0.2, drawn[:, at]),
-            padded.gumbel_softmax(padded.bounded(wide), 0.2, drawn),
-        ),
-    ]
-    for one, two in pairs:
-        torch.testing.assert_close(two[:, at], one, atol=1e-12, rtol=1e-10)
-        assert two.sum().item() == pytest.approx(one.sum().item()), "padding is not empty"
-    loss = (
-        whole.cross_entropy(whole.bounded(small), codes + whole.offsets).sum()
-        + (pairs[2][0] ** 2).sum()
-    )
-    other = padded.cross_entropy(padded.bounded(wide), wide_codes + padded.offsets).sum()
-    other = other + (pairs[2][1] ** 2).sum()
-    assert other.item() == pytest.approx(loss.item(), rel=1e-12)
-    loss.backward()
-    other.backward()
-    assert small.grad is not None
-    assert wide.grad is not None
-    torch.testing.assert_close(wide.grad[:, at], small.grad, atol=1e-12, rtol=1e-10)
-    assert wide.grad.abs().sum().item() == pytest.approx(small.grad.abs().sum().item())
-
-
 def test_rare_levels_at_the_ends_of_long_rows_are_drawn_as_often_as_they_should() -> None:
     spans = Spans([2] * 400)
     logits = torch.tensor([0.999, 0.001]).log().repeat(400).expand(2000, -1)

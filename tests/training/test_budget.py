@@ -15,12 +15,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import CTGAN, TVAE, TabFlow
-from synthgen.encoding.layout import Layout, common
+from synthgen.encoding.layout import Layout
 from synthgen.errors import UsageError
-from synthgen.training import device, looks
-from synthgen.training.batched import SideBySide
+from synthgen.training import device
 from synthgen.training.device import Budget
-from synthgen.training.runner import Task
 from synthgen.training.training_run import TrainingRun
 
 NETWORKS: list[Any] = [CTGAN, TVAE, TabFlow]
@@ -66,7 +64,7 @@ def test_weights_are_counted_before_they_are_there(make: Any, scope: str) -> Non
     model = make(scope=scope, batch_size=60, device="cpu", random_state=0)
     task = next(model.fit_steps(*table(200, 2, 3)))
     data = task.learner.data
-    (own,) = common([task.beside.slots])
+    own = Layout(data.numbers.shape[1], data.spans.widths, [])
     budget = model.budget(own, data.n_labels, len(data), task.learner.sampler.rows)
     own_weights = sum(w.numel() for w in task.learner.sampler.parameters())
     weights = sum(w.numel() for w in task.learner.parameters())
@@ -111,14 +109,13 @@ def test_training_takes_no_more_than_the_budget_and_not_much_less(
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-def test_a_look_takes_what_the_budget_says(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alone, and with two other networks: first at once, then in blocks of one."""
-    X, y = table(6_000, 8, 20)
-    tasks: list[Task] = [
-        next(make(scope="all", batch_size=50, device="cpu", random_state=i).fit_steps(X, y))
-        for i in range(3)
-    ]
-    budget, look = tasks[0].beside.budget, tasks[0].look
+def test_a_look_takes_what_the_budget_says(make: Any) -> None:
+    budgets: list[Budget] = []
+    model = make(scope="all", batch_size=50, device="cpu", random_state=0)
+    ask = model.budget
+    model.budget = lambda *asked: budgets.append(ask(*asked)) or budgets[-1]
+    look = next(model.fit_steps(*table(6_000, 8, 20))).look
+    (budget,) = budgets
     assert look is not None
     parts = look.parts()
     held = sum(tensor.nbytes for part in parts for tensor in part.values())
@@ -127,14 +124,6 @@ def test_a_look_takes_what_the_budget_says(make: Any, monkeypatch: pytest.Monkey
     with Held(known) as alone, torch.no_grad():
         look(parts)
     assert alone.most <= budget.look <= 4 * alone.most
-    for at_once in (3, 1):
-        monkeypatch.setattr(looks, "MOST", at_once * budget.look)
-        side_by_side = SideBySide(tasks)
-        every, samplers = side_by_side.looks, side_by_side.samplers()
-        known = [t for one in (samplers, every.buffers, *every.parts) for t in one.values()]
-        with Held(known) as together:
-            every([0, 1, 2], samplers)
-        assert together.most <= at_once * budget.look
 
 
 def test_what_does_not_fit_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +149,7 @@ def test_what_does_not_fit_is_refused_before_it_is_taken(monkeypatch: pytest.Mon
 
 def test_ten_million_rows_of_fifty_columns_fit_a_large_gpu() -> None:
     """The arithmetic of `evaluation/speed.md`."""
-    numbers, codes = list(range(50)), list(range(50))
-    spiky = Layout(50, [40] * 50, codes, None, numbers, codes)
+    spiky = Layout(50, [40] * 50, list(range(50)))
     for make in NETWORKS:
         model = make(scope="all", device="cpu")
         model.device_ = torch.device("cpu")

@@ -21,7 +21,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.encoding.layout import Encoded
 from synthgen.synthesizers.network import NetworkSynthesizer
-from synthgen.training.batched import SideBySide
 from synthgen.training.checkpoint import Checkpoint
 from synthgen.training.graph import WARM_UP, CapturedSteps
 from synthgen.training.learner import Learner, Source
@@ -134,25 +133,6 @@ def test_rows_of_several_classes_are_one_batch(
     torch.testing.assert_close(joined.numbers, apart.numbers, rtol=1e-4, atol=1e-4)
     assert (joined.codes == apart.codes).double().mean() > 0.99
     assert not torch.equal(apart.numbers[:50], apart.numbers[50:])
-
-
-@pytest.mark.parametrize("make", NETWORKS)
-def test_a_step_side_by_side_is_as_long_for_many_networks_as_for_two(
-    make: type[NetworkSynthesizer],
-) -> None:
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame({"n": rng.normal(size=200), "c": rng.choice(["a", "b"], 200)})
-    lengths = []
-    for k in (2, 7):
-        made: Any = make
-        models = [made(scope="all", batch_size=40, device="cpu", random_state=i) for i in range(k)]
-        at = SideBySide([next(m.fit_steps(X, np.arange(200) < 50)) for m in models])
-        at.update()
-        with Operations() as operations:
-            at.update()
-        assert not {name: n for name, n in operations.seen.items() if name in HOST}
-        lengths.append(operations.seen)
-    assert lengths[0] == lengths[1]
 
 
 @pytest.mark.parametrize("make", NETWORKS)

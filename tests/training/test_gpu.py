@@ -51,12 +51,12 @@ from synthgen.synthesizers.network import NetworkSynthesizer
 from synthgen.synthesizers.tvae import TVAELearner
 from synthgen.tables.schema import Schema
 from synthgen.tables.table import Table
-from synthgen.training import batched, blocks, making, runner, training_run
+from synthgen.training import blocks, making, runner, training_run
 from synthgen.training import learner as learner_module
-from synthgen.training.graph import WARM_UP, CapturedSteps
+from synthgen.training.graph import CapturedSteps
 from synthgen.training.learner import Learner
 from synthgen.training.runner import Task
-from synthgen.training.training_run import History, TrainingRun
+from synthgen.training.training_run import TrainingRun
 
 if (sys.platform, platform.machine()) != ("linux", "x86_64"):
     pytest.skip("the pretended GPU knows torch on Linux x86-64 only", allow_module_level=True)
@@ -67,9 +67,6 @@ NETWORKS: list[type[NetworkSynthesizer]] = [CTGAN, TVAE, TabFlow]
 AT_ONCE = learner_module.AT_ONCE
 # Launches of an update, with its share in the averages; no table makes it longer.
 MOST = {CTGAN: 212, TVAE: 142, TabFlow: 204}
-MOST_SIDE_BY_SIDE = {CTGAN: 410, TVAE: 211, TabFlow: 356}
-# Of a look of all networks at two classes, with the choice of the best averages.
-MOST_OF_LOOKS = {CTGAN: 184, TVAE: 134, TabFlow: 163}
 # Of one solver step, and of a block of rows beside its solver steps.
 MOST_GUIDED = 70  # of one solver step with guidance
 MOST_OF_A_BLOCK = {CTGAN: (0, 57), TVAE: (0, 41), TabFlow: (40, 70)}
@@ -173,63 +170,6 @@ def test_a_fit_ends_as_on_the_cpu(
     assert min(alike) > 0.97
 
 
-@pytest.mark.parametrize("make", NETWORKS)
-def test_many_at_once(
-    make: type[NetworkSynthesizer], gpu: GPU, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    X, y = table()
-    made: Any = make
-    said: list[str] = []
-    counts: list[int] = []
-    update = batched.SideBySide.update
-
-    def counted(self: Any) -> None:
-        before = sum(gpu.launches.values())
-        update(self)
-        counts.append(sum(gpu.launches.values()) - before)
-
-    monkeypatch.setattr(batched.SideBySide, "update", counted)
-    jobs = [(made(scope="class", steps=6, batch_size=40, random_state=i), X, y) for i in range(3)]
-    models: list[Any] = fit_many(jobs, together=True, say=said.append)
-    assert said == ["3 networks trained side by side"]
-    assert max(counts) <= MOST_SIDE_BY_SIDE[make]
-    assert gpu.captures == 1
-    assert gpu.replays == 6 - WARM_UP
-    assert all(len(model.history_[True].losses) for model in models)
-
-
-@pytest.mark.parametrize("make", NETWORKS)
-def test_looks_of_many_networks_are_one_batch(make: type[NetworkSynthesizer], gpu: GPU) -> None:
-    """Not network by network: four looks launch as many kernels as two."""
-    X, _ = table(rows=660)
-    y = np.arange(660) < 210  # 21 of them are held out, and 45 others
-    made: Any = make
-    counts = []
-    for k in (2, 4):
-        tasks = [
-            next(
-                made(
-                    scope="all", classes=[True, False], steps=2, batch_size=20, random_state=i
-                ).fit_steps(X, y)
-            )
-            for i in range(k)
-        ]
-        histories = [History({}) for _ in tasks]
-        side_by_side = batched.SideBySide(tasks)
-        gpu.reset()
-        side_by_side.look(list(range(k)), 1, histories)
-        counts.append(sum(gpu.launches.values()))
-        assert len(gpu.copies) == 2, "the losses to the host, and which of them are the best"
-        losses = [history.held_out[0] for history in histories]
-        assert len(set(losses)) == k
-        for i, task in enumerate(tasks):
-            assert task.look is not None
-            task.learner.eval()
-            with torch.inference_mode():
-                assert losses[i] == pytest.approx(task.look.value(), rel=1e-3)
-    assert counts[0] == counts[1] <= MOST_OF_LOOKS[make]
-
-
 # --- what a graph needs ---------------------------------------------------------------------------
 
 
@@ -299,16 +239,11 @@ def test_between_two_reports_nothing_goes_to_or_from_the_host(
     assert sum(gpu.launches.values()) <= 24 / 4  # the rates of the steps ahead, before a replay
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_a_device_that_is_not_the_current_one(many: bool) -> None:
+def test_a_device_that_is_not_the_current_one() -> None:
     X, _ = table()
     y = np.arange(400) < 210  # enough to hold rows out
-    models = [TVAE(steps=10, batch_size=60, device="cuda:1", random_state=i) for i in range(2)]
     with pretended(devices=2) as gpu:
-        if many:
-            fit_many([(model, X, y) for model in models], together=True)
-        else:
-            models[0].fit(X, y)
+        TVAE(steps=10, batch_size=60, device="cuda:1", random_state=0).fit(X, y)
     assert gpu.replays
     assert gpu.at == 0
 
@@ -472,27 +407,6 @@ def test_many_fits_leave_no_more_on_the_device_than_two(
     assert counts[0] == counts[1]
 
 
-def test_networks_side_by_side_are_fewer_where_memory_is_short(gpu: GPU) -> None:
-    X, y = table()
-    said: list[str] = []
-    make: Any = TVAE
-    jobs = [(make(scope="class", classes=[True], steps=2, batch_size=20, random_state=i), X, y)
-            for i in range(4)]  # fmt: skip
-    budget = next(jobs[0][0].fit_steps(X, y)).beside.budget
-    each = 2 * budget.n_rows * budget.row + budget.weights + budget.step
-    gpu.free = 2 * each + each // 2
-    sizes: list[int] = []
-    run = batched.SideBySide.run
-
-    def watched(self: Any) -> Any:
-        sizes.append(self.k)
-        return run(self)
-
-    with mock.patch.object(batched.SideBySide, "run", watched):
-        fit_many(jobs, together=True, say=said.append)
-    assert sizes == [2, 2]
-
-
 def test_time_is_reckoned_between_two_reports(gpu: GPU, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_run, "REPORT_EVERY", 4)
     task = learner_of(TVAE)
@@ -575,9 +489,7 @@ def test_an_average_with_networks_on_a_gpu_is_one_process(
     monkeypatch.setattr(crossfit, "fit_jobs", fit_jobs)
     member = OversampledClassifier(GaussianNB(), Oversampler(TVAE(device=device)))
     with pytest.raises(Asked) as caught:
-        ImbalancedClassifier(members=["logistic", member], n_jobs=-1, savable=False).fit(
-            *table(6, 150)
-        )
+        ImbalancedClassifier(members=["logistic", member], n_jobs=-1).fit(*table(6, 150))
     assert caught.value.args == (processes,)
 
 
