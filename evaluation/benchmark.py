@@ -55,7 +55,7 @@ from typing import Any, cast
 import compare as of_null
 import numpy as np
 import pandas as pd
-from common import HERE, labels, load, markdown, read
+from common import HERE, fill, labels, load, markdown, parser, read, write
 from joblib import delayed, effective_n_jobs
 from rows import TABLES as CHOSEN_ON
 from scipy.optimize import minimize
@@ -596,79 +596,44 @@ def report(path: Path) -> None:
         "{} rows, split {}".format(*cast(Any, key)): int(n) for key, n in counts.items()
     }
     figures["synthesis cells"] = synthesis_cells(lines)
-    groups = list(GROUPS)
-    made_at = " and ".join(dict.fromkeys(n.split()[0] for n in figures["synthesis cells"]))
+    write(HERE / "benchmark.json", figures)
+    fill_page(figures)
+
+
+def fill_page(figures: dict[str, Any]) -> None:
+    """The figures in benchmark.md."""
+    groups, chosen = list(GROUPS), figures["nested"]
 
     def table(part: dict[str, dict[str, Any]]) -> str:
         rows = [[name, *(told(found[g]) for g in groups)] for name, found in part.items()]
         return markdown(["", *(f"{g} rows" for g in groups)], rows)
 
-    chosen = ", ".join(dict.fromkeys(figures["nested"]["chosen"]))
-    text = [
-        "# Which learner finds a rare class best, and do synthetic rows help it?",
-        "",
-        "Made by `python evaluation/benchmark.py report` from `benchmark.jsonl`; the docstring of "
-        "`benchmark.py` says what is measured. Average precision at the prevalence of the training "
-        "part; mean over tables, 95 % t-interval over table means, and the tables that gain.",
-        "",
-        "## The choice, judged on tables that had no say",
-        "",
-        f"The rule that is best on two thirds of the tables, at 10 to 100 rows ({chosen}; chosen "
-        "in three rotations), on the other third: less default boosting "
-        f"{told(figures['nested']['less boosting'])}; less the learner that inner folds choose "
-        f"{told(figures['nested']['less the learner that inner folds choose'])}. With thousands of "
-        f"rows of the class it is no better than boosting: {told(figures['thousands of rows'])}.",
-        "",
-        "## `auto` less other learners",
-        "",
-        table(figures["auto less"]),
-        "",
-        "## Every learner and rule, less default boosting",
-        "",
-        table(figures["less boosting"]),
-        "",
-        "## Log-loss, less that of default boosting as it is (negative is better)",
-        "",
-        table(figures["log-loss"]),
-        "",
+    parts = {name: table(figures[name]) for name in ("auto less", "less boosting", "log-loss")}
+    less = {name: found for name, found in chosen.items() if name != "chosen"}
+    less["with thousands of rows of the class, less boosting"] = figures["thousands of rows"]
+    said = [f"chosen in the three rotations: {'; '.join(chosen['chosen'])}"]
+    said += [f"{name}: {told(found)}" for name, found in less.items()]
+    parts["nested"] = "\n".join(f"- {line}" for line in said)
+    rows = [
+        [f["origin"], f["learner"], told(f["gain"]), "yes" if f["holds"] else "**no**"]
+        for f in figures["bars"]
     ]
-    text += section(figures["compare"])
-    if figures["bars"]:
-        rows = [
-            [f["origin"], f["learner"], told(f["gain"]), "yes" if f["holds"] else "**no**"]
-            for f in figures["bars"]
+    parts["bars"] = markdown(["origin", "learner", "less nothing", "bar holds"], rows)
+    rows = [
+        [
+            *(f[name] for name in ("origin", "way", "amount", "learner")),
+            told(f["gain"]),
+            told(f["beyond control"]) if f["origin"] != "weights" else "",
         ]
-        text += [
-            "## What `augment` adds by default",
-            "",
-            f"{made_at} rows of the class, one split of each table (what was run is listed below). "
-            "Rows up to 30 % of the others, weighted so that together they weigh as much as the "
-            "real rows of the class; nothing of that was chosen on these tables. The bar: mean of "
-            f"at least {BAR_MEAN:+.3f} and a lower bound of at least {BAR_LOW:+.3f}. Below 200 "
-            "rows of the class `augment` takes TabFlow, which is judged on the tables on which its "
-            "defaults were not chosen.",
-            "",
-            markdown(["origin", "learner", "less nothing", "bar holds"], rows),
-            "",
-        ]
-    if figures["synthesis"]:
-        rows = [
-            [
-                *(f[name] for name in ("origin", "way", "amount", "learner")),
-                told(f["gain"]),
-                told(f["beyond control"]) if f["origin"] != "weights" else "",
-            ]
-            for f in figures["synthesis"]
-        ]
-        head = ["origin", "way", "amount", "learner", "less nothing", "less weights alone"]
-        text += [f"## Synthetic rows, at {made_at} rows of the class", "", markdown(head, rows), ""]
-    text += ["## What was run", ""]
-    text += [f"- learners, {name}: {n} tables" for name, n in figures["cells"].items()]
-    text += [f"- synthesis, {name}: {n} tables" for name, n in figures["synthesis cells"].items()]
-    text += [f"- {note}" for note in NOT_RUN]
-    (HERE / "benchmark.md").write_text("\n".join(text) + "\n")
-    (HERE / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print("\n".join(text))
+        for f in figures["synthesis"]
+    ]
+    head = ["origin", "way", "amount", "learner", "less nothing", "less weights alone"]
+    parts["synthesis"] = markdown(head, rows)
+    done = {"learners": figures["cells"], "synthesis": figures["synthesis cells"]}
+    parts["run"] = "\n".join(
+        f"- {stage}, {name}: {n} tables" for stage, of in done.items() for name, n in of.items()
+    )
+    fill(HERE / "benchmark.md", parts | section(figures["compare"]))
 
 
 def synthesis_cells(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -683,13 +648,6 @@ def synthesis_cells(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
         name = f"{size} rows, up to {amount:.0%} of the others, split {split}, stage {stage}"
         counts[name] = counts.get(name, 0) + 1
     return counts
-
-
-NOT_RUN = (
-    "not run: the learners stage on further splits (five were planned); the synthesis stage at "
-    "other sizes, splits and amounts than these; "
-    "`tabm` (over a minute a fit) and a foundation model (no weights at hand), without synthesis",
-)
 
 
 # --- by which rule `compare` recommends a change --------------------------------------------------
@@ -1107,15 +1065,13 @@ def _reliability(told: pd.Series, helped: pd.Series) -> dict[str, Any]:
     }
 
 
-def section(found: dict[str, Any]) -> list[str]:
-    """The lines of benchmark.md."""
+def section(found: dict[str, Any]) -> dict[str, str]:
+    """The parts of benchmark.md on `compare`."""
     if not found:
-        return []
-    null = found["nothing helps"]
-    floor = found["references"]["fixed"]["regret, raw"]["mean"]
+        return {}
+    null, wide = found["nothing helps"], found["widths"]
     shown = [BEFORE, STRICT, USED, Rule(False, ALONE, ALONE), Rule(False, LIKELY, LIKELY)]
     shown += [Rule(True, sure, LIKELY) for sure in (0.6, 0.7, SURE)]
-    names = ["nested", *map(str, shown)]
     titles = {
         "nothing": "*never a change*",
         "fixed": f"*the remedy that is best on other tables ({', '.join(found['fixed'])})*",
@@ -1124,135 +1080,74 @@ def section(found: dict[str, Any]) -> list[str]:
         "nested": "**chosen on two thirds, judged on the third**",
     }
     rows = []
-    for name in [*names, *found["references"]]:
-        is_rule = name in found["rules"]
-        own = found["rules" if is_rule else "references"][name]
+    for name in ["nested", *map(str, shown), *found["references"]]:
+        own = found["rules" if name in found["rules"] else "references"][name]
         false = [f"{null[kind][name]:.1%}" if name in RULE_NAMES else "" for kind in null]
-        rows.append(
-            [
-                titles.get(name, name),
-                *false,
-                f"{own['changes']} of {found['cases']}",
-                own["losses"],
-                told(own["gain"]),
-                *(interval_text(own[f"regret, {of}"]) for of in ("fixed", "same table", "raw")),
-            ]
-        )
+        change, gain = f"{own['changes']} of {found['cases']}", told(own["gain"])
+        regrets = [interval_text(own[f"regret, {of}"]) for of in ("fixed", "same table", "raw")]
+        rows.append([titles.get(name, name), *false, change, own["losses"], gain, *regrets])
     head = ["rule", *(f"changes, {kind}" for kind in null), "changes", "losses"]
     head += ["recommended less nothing", "regret", "regret, same table", "regret, raw"]
-    out = [
-        "## What `compare` recommends, judged",
-        "",
-        f"{found['cells']} cells of {found['tables']} tables in which the scores of the five inner "
-        f"folds were kept, each with three classifiers (tuned boosting, a forest, logistic "
-        f"regression): {found['cases']} cases. The remedies are the other learners, two averages "
-        "and `auto`. See the docstring of `benchmark.py`.",
-        "",
-        "*Regret*: the remedy that has the highest mean on the other two thirds of the tables less "
-        "the recommended; it was not picked on the rows that judge it, so it is not inflated by "
-        "their noise. *Same table*: the remedy that is best in the other cells of the table "
-        "(nothing included) less the recommended: what knowing the table would add. *Raw*: the "
-        "remedy that is best on the judged rows less the recommended; the best of many looks "
-        "better than it is, so a rule that knew which remedy is best over all tables would still "
-        f"have {floor:+.3f}. *Changes, another seed* and *changes, shuffled*: share of the runs of "
-        "`compare_null.jsonl` in which a change is recommended if one of the remedies, none of "
-        "which helps, bears the name of `auto`, and so its prior (that for boosting). As they are "
-        "named, a change is recommended in "
-        + "; ".join(
-            f"{n['change']} of {n['runs']} runs ({kind}) [{n['low']:.1%}, {n['high']:.1%}]"
-            for kind, n in found["nothing helps, as named"].items()
-        )
-        + ".",
-        "",
-        markdown(head, rows),
-        "",
-        "The second and third rule are those of `compare` before, the fourth is what it does now: "
-        "`auto` must be more likely to help than not, by this table alone as well as with its "
-        "prior; every other remedy must be established by this table, in all rules. Chosen in the "
-        f"three rotations: {'; '.join(found['chosen'])}; on all tables: {found['chosen on all']}. "
-        "By classifier, recommended less nothing:",
-        "",
-        markdown(
-            ["rule", *found["by classifier"]],
-            [
-                [titles.get(name, name), *(told(f[name]) for f in found["by classifier"].values())]
-                for name in ("nested", str(STRICT), str(USED), "fixed", "same table")
-            ],
-        ),
-        "",
-        "If every true gain were 0, that of `auto` included, and scores varied as in these cases, "
-        + "; ".join(
-            f"the rule *{rule}* would recommend a change in {share:.1%}"
-            for rule, share in found["nothing helps, auto included"].items()
-        )
-        + ". Such a world contradicts the prior, and there a change loses nothing on average but "
-        "the time of `auto`: it is the price of recommending `auto` where it may help.",
-        "",
-        "The prior of the gain of `auto`, a Student t with "
-        f"{PRIOR_FREEDOM} degrees of freedom (location, scale): "
-        + ", ".join(f"{name} {a:+.3f}, {b:.3f}" for name, (a, b) in found["priors"].items())
-        + f". The scale holds {COLLECTIONS} for other collections of tables. It does not depend on "
-        "the rows of the class or on the score of nothing, because the mean log score on tables "
-        "that had no say hardly rises with them ("
-        + "; ".join(
-            f"{name}: " + ", ".join(f"{of} {value:.3f}" for of, value in scores.items())
-            for name, scores in found["predicted"].items()
-        )
-        + "). The width of the tables was not tried.",
-        "",
-        "## Do the probabilities of `compare` come true?",
-        "",
-        "*Told*: the probability, by the inner folds, that a remedy helps by more than the margin; "
-        "*helped*: the share that did so on the judged rows, which are few where the table is "
-        "small, so *helped* is itself noisy. The prior is fitted without the table.",
-        "",
+    by = found["by classifier"]
+    classes = [
+        [titles.get(name, name), *(told(of[name]) for of in by.values())]
+        for name in ("nested", str(STRICT), str(USED), "fixed", "same table")
     ]
-    wide = found["widths"]
-    out += [
-        "The posterior of `auto` is wider than the t-test supposes, by a factor of "
-        f"{WIDER:g}. Mean log density of its gain on the judged rows ({wide['cases']} cases), by "
-        "the factor: "
-        + ", ".join(f"{k}: {value:.3f}" for k, value in wide["density"].items())
-        + f". Chosen in the three rotations: {', '.join(map(str, wide['chosen']))}; judged on the "
-        f"tables that had no say: {wide['judged']:.3f}.",
-        "",
+    said = [f"cells: {found['cells']}; tables: {found['tables']}; cases: {found['cases']}"]
+    said += [
+        f"{kind}: {n['change']} of {n['runs']} runs are told to change, "
+        f"[{n['low']:.1%}, {n['high']:.1%}]"
+        for kind, n in found["nothing helps, as named"].items()
     ]
-    for name, own in found["reliability"].items():
-        bins = [
-            [f"{b['from']:g} to {b['to']:g}", f"{b['told']:.2f}", f"{b['helped']:.2f}", b["cases"]]
-            for b in own["bins"]
+    said += [
+        f"chosen in the three rotations: {'; '.join(found['chosen'])}; on all tables: "
+        f"{found['chosen on all']}"
+    ]
+    said += [
+        f"if every true gain were 0, *{rule}* would recommend a change in {share:.1%}"
+        for rule, share in found["nothing helps, auto included"].items()
+    ]
+    for name, (location, scale) in found["priors"].items():
+        scores = ", ".join(f"{of} {value:.3f}" for of, value in found["predicted"][name].items())
+        said.append(f"prior, {name}: {location:+.3f}, {scale:.3f}; mean log score with: {scores}")
+    density = ", ".join(f"{k}: {value:.3f}" for k, value in wide["density"].items())
+    said += [
+        f"width of the posterior: {WIDER:g}; mean log density ({wide['cases']} cases) by it: "
+        f"{density}; chosen: {', '.join(map(str, wide['chosen']))}; judged: {wide['judged']:.3f}"
+    ]
+    bins = [
+        [
+            *(name, f"{b['from']:g} to {b['to']:g}", f"{b['told']:.2f}", f"{b['helped']:.2f}"),
+            *(b["cases"], f"{own['log_score']:.3f}", f"{own['log_score_of_the_share']:.3f}"),
         ]
-        out += [
-            f"{name[0].upper()}{name[1:]}: mean log score {own['log_score']:.3f}; of telling the "
-            f"same share to all {own['log_score_of_the_share']:.3f}.",
-            "",
-            markdown(["told", "mean", "helped", "cases"], bins),
-            "",
-        ]
-    return out
+        for name, own in found["reliability"].items()
+        for b in own["bins"]
+    ]
+    told_as = ["", "told", "mean", "helped", "cases", "log score", "log score of the share"]
+    return {
+        "rules": markdown(head, rows),
+        "by classifier": markdown(["rule", *by], classes),
+        "compare": "\n".join(f"- {line}" for line in said),
+        "reliability": markdown(told_as, bins),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", nargs="?", choices=["run", "report"], default="run")
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--tables", default="")
-    parser.add_argument("--sizes", default=",".join(SIZES))
-    parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--stage", default="learners,synthesis")
-    parser.add_argument("--amounts", default="0.3,0.1")
-    parser.add_argument("--budget", type=float, help="Seconds; a cell that has begun is finished.")
-    parser.add_argument("--jobs", type=int, help="Processes; -1: one per core. [1; engines: -1]")
-    parser.add_argument("--engine", help="ray or dask, on this machine or =ADDRESS.")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("what", nargs="?", choices=["run", "report"], default="run")
+    asked.add_argument("--tables", default="")
+    asked.add_argument("--sizes", default=",".join(SIZES))
+    asked.add_argument("--splits", type=int, default=5)
+    asked.add_argument("--stage", default="learners,synthesis")
+    asked.add_argument("--amounts", default="0.3,0.1")
+    asked.add_argument("--budget", type=float, help="Seconds; a cell that has begun is finished.")
+    asked.add_argument("--jobs", type=int, help="Processes; -1: one per core. [1; engines: -1]")
+    asked.add_argument("--engine", help="ray or dask, on this machine or =ADDRESS.")
+    asked.add_argument("--out", type=Path, default=RESULTS)
+    options = asked.parse_args()
     if options.what == "report":
         report(options.out)
         return
-    if options.data_dir is None:
-        parser.error("--data-dir is needed")
     run(options)
 
 

@@ -86,6 +86,18 @@ def replace(path: Path, text: str) -> None:
     os.replace(new, path)
 
 
+def fill(path: Path, parts: dict[str, str]) -> None:
+    """Put each part between its marks in a page, whose other words are written by hand."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        if not end:
+            raise SystemExit(f"{path.name} has no marks of {name!r}")
+        text = f"{before}{start}\n\n{part}\n\n{end}{after}"
+    replace(path, text)
+
+
 def commit() -> str:
     """The last commit that changed `synthgen`."""
     asked = ["git", "-C", str(HERE), "log", "-1", "--format=%h", "--", "../synthgen"]

@@ -42,18 +42,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import (
-    HERE,
-    adult,
-    figures,
-    independent,
-    load,
-    means,
-    parser,
-    replace,
-    sides,
-    write,
-)
+from common import HERE, adult, figures, independent, load, means, parser, replace, sides, write
 from imblearn.over_sampling import SMOTE
 from sklearn.datasets import load_breast_cancer
 

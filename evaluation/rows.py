@@ -734,7 +734,8 @@ given: dict[str, Any] = {}  # what `grow` takes of the setting that is measured
 def grow(
     before: np.ndarray,
     codes: np.ndarray,
-    response: np.ndarray | None,
+    ranks: np.ndarray | None,
+    weights: np.ndarray | None = None,
     *,
     trees: int,
     min_leaf: int,
@@ -742,7 +743,9 @@ def grow(
 ) -> forest.Forest:
     """As `forest.grow`, with leaves filled as `given` says."""
     rows, parts = len(codes), []
-    names, told = np.unique(codes, return_inverse=True)
+    names, told, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    often = np.argsort(-counts, kind="stable")[: forest.MOST_OFTEN]
+    often = often[counts[often] >= forest.OFTEN * rows]
     for tree in range(trees):
         rng = np.random.default_rng(child_seed(seed, tree))
         drawn = rng.integers(rows, size=rows) if trees > 1 else np.arange(rows)
@@ -751,11 +754,14 @@ def grow(
         X = before[drawn].astype(np.float32)
         X[X == MISSING] = np.nan
         settings: dict[str, Any] = {"min_samples_leaf": min_leaf, "random_state": 0}
-        if response is None:
+        weight = None if weights is None else weights[drawn]
+        if ranks is None:
             model: Any = DecisionTreeClassifier(criterion="entropy", **settings)
-            fitted = model.fit(X, told[drawn]).tree_
+            fitted = model.fit(X, told[drawn], sample_weight=weight).tree_
         else:
-            fitted = DecisionTreeRegressor(**settings).fit(X, response[drawn]).tree_
+            y = forest._response(ranks[drawn], told[drawn], often)
+            model = DecisionTreeRegressor(**settings)
+            fitted = model.fit(X, y, sample_weight=weight).tree_
         nodes = forest.tree_nodes(fitted)
         parts.append((nodes, *filled(nodes, before, told, drawn, names, rng)))
     return forest.joined(parts)
