@@ -4,34 +4,21 @@
         python -m venv ENVS/$NAME && ENVS/$NAME/bin/pip install -r evaluation/peers/$NAME.txt
     done
     OMP_NUM_THREADS=1 python evaluation/peers.py --data-dir DIR --envs ENVS
+    OMP_NUM_THREADS=1 python evaluation/peers.py --data-dir DIR --envs ENVS --rows 40000 \\
+        --tables adult magic default_credit --out evaluation/peers_full.jsonl
 
 Each package lives in an environment of its own and is called on Parquet files by peers/run.py, as
 synthgen is. All have their defaults, one thread, and ten CPU minutes for a fit; all learn the same
 rows, all classes together, and make as many. At most `--rows` rows of a table are learned, and at
-most half of it (of Adult its official part): 2,500 by default, so that one core can run all of
-them. All its other rows are held out. `--rows 40000 --out evaluation/peers_full.jsonl` learns all
-of adult, magic and default_credit. The tables:
-
-- adult (levels; the official split), magic (numbers), default_credit (many equal cells; its codes
-  as levels, as in publications): publications judge by them. They had a say in synthgen's defaults;
-- credit_data (numbers and levels, missing cells; half of its 4,454 rows), nafld_death (numbers,
-  missing cells, values that many rows hold): no default of synthgen was chosen on them.
+most half of it (of Adult its official part); all its other rows are held out. No default of
+synthgen was chosen on credit_data and nafld_death.
 
 Packages that take no missing cells get them as a level, and for a number as the median and a column
-that marks them; the rows that they make are turned back. The numbers of all rows are rounded to the
-decimals of the training column. Figures:
-
-- c2st train, c2st test: the published detector (`published.py`; XGBoost, 3-fold; 1 is best), to
-  the training and to the held-out rows;
-- battery: four detectors (`synthgen.metrics.battery`), relative to real rows (1) and independent
-  columns (0); the smallest counts;
-- tstr, tstr real: AUC on held-out rows of XGBoost (100 trees, 6 deep) that learns the made rows, or
-  the training rows;
-- nearer: share of made rows nearer to a training than to a held-out row (0.5 is best).
-
-real: held-out rows in the place of made ones, judged by the others. independent: the training rows,
-each column shuffled by itself. A failure is a line, too. Each line is written to peers.jsonl as
-soon as it is there; what the file holds is not run again.
+that marks them; the rows that they make are turned back, and rounded to the decimals of the
+training column. Figures: the published detector (`published.py`), the battery
+(`synthgen.metrics.battery`), AUC of XGBoost (100 trees, 6 deep) that learns the made rows or the
+training rows, and the share of made rows nearer to a training than to a held-out row. A failure is
+a line, too.
 """
 
 from __future__ import annotations
@@ -45,22 +32,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import published
-from bars import commit
-from battery import measured, plain
-from fidelity import independent, nearer
+from common import HERE, Line, Results, adult, commit, independent, nearer, parser
+from rows import TYPED, measured, plain
 
-HERE = Path(__file__).parent
 LIMIT = 600
 MOST_DECIMALS = 9
 TABLES = ("credit_data", "nafld_death", "magic", "adult", "default_credit")
-CODES = {
-    "default_credit": ["SEX", "EDUCATION", "MARRIAGE", *(f"PAY_{i}" for i in (0, *range(2, 7)))]
-}
+CODES = {"default_credit": TYPED}
 # The quick ones first, for a run that is cut short. None: the environment of synthgen.
 ENVIRONMENTS: dict[str, str | None] = {
     "real": None,
@@ -80,14 +62,13 @@ ENVIRONMENTS: dict[str, str | None] = {
     "DataSynthesizer": "datasynthesizer",
 }
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-Line = dict[str, Any]
 
 
 def parts(folder: Path, name: str, seed: int, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """At most `most` rows to learn from, and all others; columns of levels hold text."""
     if name == "adult":
-        files = [pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test")]
-        train, held = (f.sample(frac=1, random_state=seed, ignore_index=True) for f in files)
+        both = adult(folder)
+        train, held = (f.sample(frac=1, random_state=seed, ignore_index=True) for f in both)
         train = train.iloc[:most]
     else:
         whole = pd.read_parquet(folder / f"{name}.parquet")
@@ -178,7 +159,7 @@ def measure(name: str, table: str, options: argparse.Namespace, real: dict[str, 
             "tstr": round(published.utility(made, held, fixed=True), 4),
             "tstr real": real[table],
             "nearer": round(nearer(made, train, held), 3),
-            "battery": plain(measured(train, made, held, real=False, seed=options.seed, xgb=False)),
+            "battery": plain(measured(train, made, held, seed=options.seed)),
         }
         line["judge s"] = round(time.perf_counter() - start, 1)
     except subprocess.TimeoutExpired as error:
@@ -189,33 +170,25 @@ def measure(name: str, table: str, options: argparse.Namespace, real: dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Rows of synthgen beside those of others.")
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--envs", type=Path, default=Path("envs"), help="folder of environments")
-    parser.add_argument("--tables", default=",".join(TABLES))
-    parser.add_argument("--peers", default=",".join(ENVIRONMENTS))
-    parser.add_argument("--rows", type=int, default=2_500, help="most rows to learn from")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
-    options = parser.parse_args()
-    lines: list[Line] = []
-    if options.out.exists():
-        lines = [json.loads(line) for line in options.out.read_text().splitlines()]
-    seen = {(r["peer"], r["table"], r["seed"]) for r in lines}
+    asked = parser(__doc__)
+    asked.add_argument("--envs", type=Path, default=Path("envs"), help="folder of environments")
+    asked.add_argument("--tables", nargs="+", default=TABLES)
+    asked.add_argument("--peers", nargs="+", default=list(ENVIRONMENTS))
+    asked.add_argument("--rows", type=int, default=2_500, help="most rows to learn from")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--out", type=Path, default=HERE / "peers.jsonl")
+    options = asked.parse_args()
+    results = Results(options.out, lambda line: (line["peer"], line["table"], line["seed"]))
     real: dict[str, float] = {}
-    for name in options.peers.split(","):
+    for name in options.peers:
         if not python_of(name, options.envs).exists():
             print(f"{name}: left out, as {python_of(name, options.envs)} does not exist")
             continue
-        for table in options.tables.split(","):
-            if (name, table, options.seed) in seen:
-                continue
+        for table in options.tables:
             line: Line = {"peer": name, "table": table, "seed": options.seed}
-            line |= measure(name, table, options, real)
-            line |= {"python": platform.python_version(), "commit": commit()}
-            with options.out.open("a") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            print(json.dumps(line, ensure_ascii=False)[:300], flush=True)
+            if results.lacks(line):
+                line |= measure(name, table, options, real)
+                results.add(line | {"python": platform.python_version(), "commit": commit()})
 
 
 if __name__ == "__main__":

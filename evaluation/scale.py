@@ -11,25 +11,20 @@
 Fits trees to ``adult_train`` once, then samples with each maker in a process of its own, one after
 the other, into a folder that is deleted once it is measured. `processes` and the engines have
 ``--workers``, 2 by default. Memory is that of all processes of a run together (shared pages shared
-out: PSS), looked at every half second. Prints a line for each run, adds it to ``scale.json`` in
-OUT, and exits with 1 when two hashes of as many rows differ. Linux only.
+out: PSS), looked at every half second. Adds each run to ``scale.json`` in OUT, and exits with 1
+when two hashes of as many rows differ. Linux only.
 
 - ``--parts``: what the CPU time of a shard goes into.
-- ``--augment``: writes a table of 15 columns and 20,000 rare rows batch by batch, copies it with
-  Arrow and augments it by 20,000 rows of trees, each in a process of its own, checks that the
-  copied rows are those of the table, and deletes all three files.
-- ``--fit``: fits trees to a table of ``--columns`` columns that depend on one another, without
-  exact relations between them; seconds of the fit alone, and the peak memory of the process, which
-  holds the table. OMP_NUM_THREADS limits its threads.
-- ``--sketches``: on such a table, how far quantiles of a reservoir and of KLL sketches
-  (``datasketches``) are from the exact ones.
+- ``--augment``: a table of 15 columns and 20,000 rare rows, copied with Arrow and augmented by
+  20,000 rows of trees, each in a process of its own; the copied rows are those of the table.
+- ``--fit``: trees of a table of ``--columns`` columns that depend on one another.
+- ``--sketches``: how far quantiles of a reservoir and of KLL sketches are from the exact ones.
 - ``--keeps``: learns the cancelled flights of ``nycflights_cancelled`` with few and many of the
   other flights; how well boosting separates new rows from 2,000 real ones that were held out.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -41,9 +36,18 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from common import load, parser, write
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+
+from synthgen import SequentialTrees, read_table
+from synthgen.scale.shards import SHARD_ROWS, Plan, shard_batches
+from synthgen.tables.disk import sha256_of
 
 MAKERS = ("loop", "processes", "ray", "spark", "dask")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -177,8 +181,6 @@ def _watched(command: list[str], said: IO[str]) -> dict[str, float]:
 
 def fitted(data: Path, out: Path) -> Path:
     """The model file, fitted unless it is there."""
-    from synthgen import SequentialTrees, read_table
-
     path = out / "trees.synthgen"
     if not path.exists():
         frame = read_table(data / "adult_train.parquet")
@@ -189,9 +191,6 @@ def fitted(data: Path, out: Path) -> Path:
 
 def parts(model: Path) -> dict[str, Any]:
     """CPU seconds of what a shard is made of: drawing rows, writing Parquet, and the hash."""
-    from synthgen.scale.shards import SHARD_ROWS, Plan, shard_batches
-    from synthgen.tables.disk import sha256_of
-
     plan = Plan(str(model), sha256_of(model), rows=2 * SHARD_ROWS, seed=0)
     batches = shard_batches(plan, 0)
     first = next(batches)  # the model is loaded once in each worker
@@ -337,11 +336,6 @@ def sketched(out: Path, rows: int, python: str) -> dict[str, Any]:
 
 def told_apart(new: Any, real: Any) -> float:
     """ROC-AUC, out of fold, of boosting that tells new rows of a class from real ones."""
-    import pandas as pd
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import cross_val_predict
-
     both = pd.concat([new, real], ignore_index=True).drop(columns="target")
     for name in both.columns:
         if not pd.api.types.is_numeric_dtype(both[name]):
@@ -354,10 +348,6 @@ def told_apart(new: Any, real: Any) -> float:
 
 def keeps(data: Path) -> dict[str, Any]:
     """How real new rows of the class are, by how many rows of the others were learned from."""
-    import pandas as pd
-
-    from synthgen import SequentialTrees, read_table
-
     frame = read_table(data / "nycflights_cancelled.parquet")
     rare, others = (
         frame[frame["target"].eq("cancelled") == is_rare].sample(frac=1, random_state=0)
@@ -384,40 +374,41 @@ def keeps(data: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-dir", type=Path, help="not for --augment, --sketches, --fit")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
-    parser.add_argument("--makers", nargs="+", choices=MAKERS, default=MAKERS)
-    parser.add_argument("--python", nargs="*", default=[], metavar="MAKER=PATH")
-    parser.add_argument("--workers", type=int, default=2, help="of all makers but loop")
-    parser.add_argument("--parts", action="store_true")
-    parser.add_argument("--augment", type=float, metavar="ROWS")
-    parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
-    parser.add_argument("--sketches", type=float, metavar="ROWS")
-    parser.add_argument("--keeps", action="store_true")
-    parser.add_argument("--fit", type=float, metavar="ROWS")
-    parser.add_argument("--columns", type=int, default=50, help="of --fit, the class with them")
-    args = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--out", type=Path, required=True)
+    asked.add_argument("--rows", type=float, nargs="+", default=[1e6])
+    asked.add_argument("--makers", nargs="+", choices=MAKERS, default=MAKERS)
+    asked.add_argument("--python", nargs="*", default=[], metavar="MAKER=PATH")
+    asked.add_argument("--workers", type=int, default=2, help="of all makers but loop")
+    asked.add_argument("--parts", action="store_true")
+    asked.add_argument("--augment", type=float, metavar="ROWS")
+    asked.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    asked.add_argument("--sketches", type=float, metavar="ROWS")
+    asked.add_argument("--keeps", action="store_true")
+    asked.add_argument("--fit", type=float, metavar="ROWS")
+    asked.add_argument("--columns", type=int, default=50, help="of --fit, the class with them")
+    args = asked.parse_args()
     pythons = dict(pair.split("=", 1) for pair in args.python)
     args.out.mkdir(exist_ok=True)
-    results = args.out / "scale.json"
-    runs: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
-    if args.augment or args.sketches or args.keeps or args.parts or args.fit:
-        if args.parts:
-            runs.append(parts(fitted(args.data_dir, args.out)))
-        elif args.fit:
-            runs.append(fitted_wide(args.out, int(args.fit), args.columns))
-        elif args.keeps:
-            runs.append(keeps(args.data_dir))
-        elif args.augment:
-            runs.append(augmented(args.out, int(args.augment), args.format))
-        else:
-            python = pythons.get("sketches", sys.executable)
-            runs.append(sketched(args.out, int(args.sketches), python))
-        results.write_text(json.dumps(runs, indent=1) + "\n")
-        print(json.dumps(runs[-1], indent=1))
-        return int(not runs[-1].get("same_rows", True))
+    runs = load(args.out / "scale.json")
+
+    def add(run: dict[str, Any]) -> int:
+        runs.append(run)
+        write(args.out / "scale.json", runs)
+        print(json.dumps(run, indent=1), flush=True)
+        return int(not run.get("same_rows", True))
+
+    if args.parts:
+        return add(parts(fitted(args.data_dir, args.out)))
+    if args.fit:
+        return add(fitted_wide(args.out, int(args.fit), args.columns))
+    if args.keeps:
+        return add(keeps(args.data_dir))
+    if args.augment:
+        return add(augmented(args.out, int(args.augment), args.format))
+    if args.sketches:
+        python = pythons.get("sketches", sys.executable)
+        return add(sketched(args.out, int(args.sketches), python))
     model = fitted(args.data_dir, args.out)
     for rows in map(int, args.rows):
         for maker in args.makers:
@@ -430,17 +421,8 @@ def main() -> int:
             run |= measured(command)
             about = json.loads((folder / "_manifest.json").read_text())
             run |= {"bytes": about["bytes"], "hash": about["sha256_of_files"]}
-            run["load"] = os.getloadavg()[0]
             shutil.rmtree(folder)
-            runs.append(run)
-            results.write_text(json.dumps(runs, indent=1) + "\n")
-            print(
-                f"{maker:9} {workers} {rows:>11,} rows: {rows / run['seconds']:>7,.0f} rows/s, "
-                f"{rows / run['cpu_seconds']:>7,.0f} a CPU second, {run['peak_mib']:,} MiB in all, "
-                f"{run['peak_mib_of_one']:,} of one process, {run['bytes']:,} bytes, hash "
-                f"{run['hash'][:12]}, load {run['load']:.1f}",
-                flush=True,
-            )
+            add(run | {"load": os.getloadavg()[0]})
     hashes = {(run["rows"], run["hash"]) for run in runs if "hash" in run}
     return int(len(hashes) > len({rows for rows, _ in hashes}))
 

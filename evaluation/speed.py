@@ -1,49 +1,48 @@
-"""How fast synthgen encodes, trains and samples, beside the usual package, in one process.
+"""How fast synthgen encodes, trains and samples, beside the usual package or on a GPU.
 
-    python evaluation/speed.py --data-dir DIR [--device auto] [--rows 48842] [--columns 15]
-                               [--models ctgan tvae] [--steps 100] [--sample 100000 1000000]
-                               [--peer-rows N] [--no-peer] [--quality EPOCHS]
-                               [--clock wall] [--out FILE]
+    python evaluation/speed.py --data-dir DIR --quality 30               Adult
+    python evaluation/speed.py --data-dir DIR --rows 100000 --columns 50
+    python evaluation/speed.py --data-dir DIR --rows 1000000 --columns 50 --sample 100000
+        --peer-rows 10000
+    python evaluation/speed.py --gpu --out gpu.json                      the first minutes on a GPU
+    python evaluation/speed.py --gpu --device cpu --quick                that it runs without one
+    python evaluation/speed.py --gpu --device pretended --quick          the same, with graphs
+    python evaluation/speed.py --gpu --device pretended --quick --parts launches     counts alone
 
 The table is Adult (train and test), its rows and columns drawn again to the size asked for. Both
-packages learn the whole table with its class, in batches of 500 rows with layers of 256 (CTGAN) or
-128 (TVAE) units. For each: seconds to encode; milliseconds a step; start-up; the total of 300
-epochs, reckoned from these; operations a step (calls of torch, views too); seconds to sample; peak
-memory, of the device or of the process, and what was reckoned beforehand; with --quality, shape of
-columns, TSTR and two-sample score after so many epochs with three seeds, and ours after 300 epochs,
-with the time that these took. The other package is left out, and said so, where it cannot be
-imported. The peak of a process is that of all it has done before, the other package too.
---peer-rows fits its mixtures on so many rows only, and leaves its
-encoding out. --clock cpu counts the time that the process had a core, for a machine that others
-use.
+packages learn the whole table with its class in one process, in batches of 500 rows with layers of
+256 (CTGAN) or 128 (TVAE) units. For each: seconds to encode; milliseconds a step; start-up; the
+total of 300 epochs, reckoned from these; operations a step (calls of torch, views too); seconds to
+sample; peak memory, of the device or of the process with all it has done before, and what was
+reckoned beforehand; with --quality, shape of columns, TSTR and two-sample score after so many
+epochs with three seeds, and ours after 300 epochs. --peer-rows fits the other package's mixtures on
+so many rows only, and leaves its encoding out. --clock cpu counts the time that the process had a
+core, for a machine that others use.
 
-One command for each figure:
-
-    table of Adult            python evaluation/speed.py --data-dir DIR --quality 30
-    100,000 x 50              python evaluation/speed.py --data-dir DIR --rows 100000 --columns 50
-    1,000,000 x 50            python evaluation/speed.py --data-dir DIR --rows 1000000 --columns 50
-                              --sample 100000 --peer-rows 10000
-    growth with rows          for r in 10000 100000 1000000; do python evaluation/speed.py
-                              --data-dir DIR --rows $r --out speed-$r.json; done
-    growth with columns       for c in 10 50 100 500; do python evaluation/speed.py --data-dir DIR
-                              --rows 10000 --columns $c --out speed-$c.json; done
+With --gpu each part stands alone: one that fails is written down, and the next one begins. Nothing
+is measured with `--quick`. The part ``launches`` counts kernels; only the pretended GPU has it, and
+a count does not depend on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import platform
 import resource
+import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
+from common import HERE, adult, parser, write
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
@@ -52,13 +51,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from synthgen import CTGAN, TVAE, TabFlow
 from synthgen.encoding.encoder import Encoder
 from synthgen.tables.table import Table
+from synthgen.training import making
 from synthgen.training.blocks import BFLOAT16
 from synthgen.training.device import resolve
 from synthgen.training.learner import AT_ONCE
+from synthgen.training.runner import Task
 from synthgen.training.training_run import REPORT_EVERY, TrainingRun
 
 BATCH, EPOCHS, WARM, SEEDS, TOLD_ROWS = 500, 300, 10, 3, 5_000
 OURS = {"ctgan": CTGAN, "tvae": TVAE, "tabflow": TabFlow}
+MOST_APART = 1e-4  # between weights after captured and after eager steps
+WIDTHS = [9, 16, 7, 15, 6, 5, 2, 42]  # levels of the columns of Adult
+
+
+# --- beside the usual package ---------------------------------------------------------------------
 
 
 class Operations(TorchDispatchMode):
@@ -92,15 +98,14 @@ class Clock:
 
 def table_of(folder: Path, rows: int, columns: int) -> pd.DataFrame:
     """Adult with `rows` rows and `columns` columns, the class the last of them."""
-    parts = [pd.read_parquet(folder / f"adult_{part}.parquet") for part in ("train", "test")]
-    adult = pd.concat(parts, ignore_index=True)
+    both = pd.concat(adult(folder), ignore_index=True)
     rng = np.random.default_rng(0)
-    if rows != len(adult):
-        adult = adult.iloc[rng.integers(len(adult), size=rows)].reset_index(drop=True)
-    features = adult.drop(columns="target")
+    if rows != len(both):
+        both = both.iloc[rng.integers(len(both), size=rows)].reset_index(drop=True)
+    features = both.drop(columns="target")
     wanted = [features.iloc[:, j % features.shape[1]] for j in range(columns - 1)]
     names = [f"{c.name}_{j // features.shape[1]}" for j, c in enumerate(wanted)]
-    return pd.concat([*wanted, adult["target"]], axis=1, keys=[*names, "target"])
+    return pd.concat([*wanted, both["target"]], axis=1, keys=[*names, "target"])
 
 
 def peak_mib(device: torch.device) -> float:
@@ -271,29 +276,13 @@ def quality(real: pd.DataFrame, made: pd.DataFrame) -> dict[str, float]:
     return {"shape": float(np.mean(shapes)), "tstr": float(auc), "c2st": 2 * (1 - apart)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rows", type=int, default=48_842)
-    parser.add_argument("--columns", type=int, default=15)
-    parser.add_argument("--models", nargs="+", default=["ctgan", "tvae"], choices=list(OURS))
-    parser.add_argument("--steps", type=int, default=100, help="steps to time")
-    parser.add_argument("--sample", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--peer-rows", type=int, help="rows its mixtures are fitted on")
-    parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--quality", type=int, default=0, help="epochs before it is judged")
-    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"])
-    parser.add_argument("--out", type=Path, default=Path("speed-run.json"))
-    options = parser.parse_args()
+def beside(options: argparse.Namespace) -> None:
     device = resolve(options.device)
     clock = Clock(options.clock, device)
     frame = table_of(options.data_dir, options.rows, options.columns)
     results: dict[str, Any] = {}
     encoding = None
-    for name in options.models:
+    for name in options.models or ("ctgan", "tvae"):
         results[name] = {"synthgen": ours(name, frame, clock, options)}
         if name == "tabflow" or options.no_peer:
             continue
@@ -324,8 +313,283 @@ def main() -> None:
         "columns": frame.shape[1],
         "steps": options.steps,
     }
-    options.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
-    print(json.dumps(results, indent=1))
+    write(options.out, {"machine": machine, "results": results})
+    print(results)
+
+
+# --- on a GPU -------------------------------------------------------------------------------------
+
+
+class Caught(Exception):
+    """The learner is there: the fit need not go on."""
+
+
+def table(rows: int, columns: int = 15) -> tuple[pd.DataFrame, np.ndarray]:
+    """Random rows of the shape of Adult: numbers, spikes, whole numbers, levels, in turn."""
+    rng = np.random.default_rng(0)
+    made: dict[str, Any] = {}
+    for j in range(columns):
+        place = j % 15
+        if place < 4:
+            made[f"n{j}"] = rng.normal(size=rows)
+        elif place < 6:
+            made[f"s{j}"] = rng.normal(size=rows) * (rng.random(rows) < 0.3)
+        elif place == 6:
+            made[f"h{j}"] = rng.integers(0, 90, rows).astype(float)
+        else:
+            width = WIDTHS[place - 7]
+            shares = rng.dirichlet(np.ones(width))
+            made[f"c{j}"] = rng.choice([f"v{i}" for i in range(width)], rows, p=shares)
+    return pd.DataFrame(made), np.arange(rows) < rows // 4
+
+
+class Machine:
+    """Measures the networks on one device; `counter`: the pretended GPU."""
+
+    def __init__(self, device: str, *, quick: bool, profiled: bool, counter: Any = None) -> None:
+        self.device, self.quick, self.profiled = device, quick, profiled
+        self.counter = counter
+        self.X, self.y = table(600 if quick else 32_000)
+        self.steps = AT_ONCE if quick else 512
+
+    def sync(self) -> None:
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    def seconds(self, work: Callable[[], Any]) -> float:
+        self.sync()
+        started = time.perf_counter()
+        work()
+        self.sync()
+        return time.perf_counter() - started
+
+    def model(self, make: Any, **params: Any) -> Any:
+        return make(
+            **{"scope": "class", "classes": [False], "device": self.device, "random_state": 0}
+            | params
+        )
+
+    def task(self, make: Any, **params: Any) -> Task:
+        found: list[Task] = []
+
+        def catch(task: Task, checkpoint: object = None) -> None:
+            found.append(task)
+            raise Caught
+
+        with mock.patch.object(Task, "run", catch), contextlib.suppress(Caught):
+            self.model(make, **params).fit(self.X, self.y)
+        found[0].learner.train()
+        return found[0]
+
+    def run(self, make: Any, **params: Any) -> TrainingRun:
+        task = self.task(make, **params)
+        return TrainingRun(task.learner, 10_000, task.generator)
+
+    def each(self, at: TrainingRun, steps: int) -> float:
+        """Milliseconds of a step, once the graphs are captured."""
+        until(at, at.step + 2 * AT_ONCE)
+        before = at.step
+        spent = self.seconds(lambda: until(at, before + steps))
+        return round(1e3 * spent / (at.step - before), 4)
+
+    # --- parts: each returns figures by name ------------------------------------------------------
+
+    def parity(self, make: Any) -> dict[str, Any]:
+        """Captured steps must be the eager ones."""
+        ends = []
+        for captured in (False, True):
+            at = self.run(make)
+            at.captured.captures &= captured
+            until(at, 3 * AT_ONCE)
+            ends.append(torch.cat([w.flatten().double() for w in at.average]))
+        differ = float((ends[0] - ends[1]).abs().max())
+        if not differ <= MOST_APART:
+            raise AssertionError(
+                f"captured and eager averages differ by {differ:.2g}, more than {MOST_APART}"
+            )
+        return {"captured and eager averages differ by": differ}
+
+    def speed(self, make: Any) -> dict[str, Any]:
+        at = self.run(make)
+        found: dict[str, Any] = {
+            "s to warm up and capture": round(self.seconds(lambda: until(at, 2 * AT_ONCE)), 3),
+            "ms a step": self.each(at, self.steps),
+            "ms of a report and a state": round(
+                1e3 * min(self.seconds(lambda: (at.report(), at.state())) for _ in range(3)), 2
+            ),
+            "graphs": len(at.captured.graphs),
+        }
+        if self.profiled:
+            found |= profiled(at, self.sync)
+        eager = self.run(make)
+        eager.captured.captures = False
+        found["ms a step, eager"] = self.each(eager, max(AT_ONCE, self.steps // 8))
+        return found
+
+    def launches(self, make: Any) -> dict[str, Any]:
+        """Kernels of an update, of a look, of a block of rows and of a solver step."""
+        before, found = (self.X, self.y), {}
+        for columns in (15, 50, 200):
+            self.X, self.y = table(600, columns)
+            at = self.run(make, batch_size=60)  # small enough to draw 16 steps of 200 columns
+            at.advance()
+            made = self.counted(lambda at=at: at.updates(AT_ONCE)) / AT_ONCE
+            products = sum(self.counter.launches[name] for name in ("mm", "addmm", "bmm"))
+            found[f"an update, {columns} columns"] = round(made, 1)
+            found[f"products in it, {columns} columns"] = products / AT_ONCE
+        self.X, self.y = before
+        task = self.task(make)
+        task.learner.eval()
+        sampler: Any = task.learner.sampler
+        with torch.inference_mode():
+            if task.look is not None:
+                found["a look"] = self.counted(task.look.value)
+            blocks = []
+            for steps in (10, 20):
+                sampler.solver_steps = steps
+                blocks.append(self.counted(lambda: sampler.generate(1024, task.generator, 0)))
+        a_step = (blocks[1] - blocks[0]) / 10
+        found |= {"a block of rows": blocks[0] - 10 * a_step}
+        return found | ({"a solver step": a_step} if a_step else {})
+
+    def counted(self, work: Callable[[], Any]) -> int:
+        self.counter.reset()
+        work()
+        return sum(self.counter.launches.values())
+
+    def tf32(self, make: Any) -> dict[str, Any]:
+        """Sums over spans stay exact; the setting is the user's, and is put back."""
+        matmul = torch.backends.cuda.matmul
+        before, matmul.allow_tf32 = matmul.allow_tf32, True
+        try:
+            return {"ms a step": self.each(self.run(make), self.steps)}
+        finally:
+            matmul.allow_tf32 = before
+
+    def batches(self, make: Any) -> dict[str, Any]:
+        sizes = (40, 80) if self.quick else (256, 512, 1024, 2048, 4096, 8192)
+        return {
+            f"ms a step, batch {size}": self.each(self.run(make, batch_size=size), self.steps // 2)
+            for size in sizes
+        }
+
+    def look(self, make: Any) -> dict[str, Any]:
+        task = self.task(make)
+        task.learner.eval()
+        if task.look is None:
+            return {"rows are held out": False}
+        with torch.inference_mode():
+            task.look.value()
+            return {"ms a look": round(1e3 * self.seconds(task.look.value), 2)}
+
+    def blocks(self, make: Any) -> dict[str, Any]:
+        model = self.model(make, steps=10).fit(self.X, self.y)
+        rows = 2 * making.BLOCK if self.quick else 200_000
+        found = {}
+        for blocks in (1, 2) if self.quick else (1, 4, 16, 64):
+            with mock.patch.object(making, "BLOCKS", blocks):
+                model.sample(making.BLOCK * blocks, random_state=0)
+                spent = self.seconds(lambda: model.sample(rows, random_state=0))
+            found[f"s of {rows:,} rows, {blocks * making.BLOCK:,} at once"] = round(spent, 3)
+        return found
+
+
+def until(at: TrainingRun, step: int) -> None:
+    while at.step < step:
+        if not at.advance():
+            raise MemoryError(f"memory does not suffice for a batch of {at.learner.batch}")
+
+
+def profiled(at: TrainingRun, sync: Callable[[], None]) -> dict[str, Any]:
+    """Kernels of a step and their time, of one replay."""
+    from torch.profiler import ProfilerActivity, profile
+
+    before = at.step
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        at.advance()
+        sync()
+    events = [e for e in seen.events() or [] if "cuda" in str(e.device_type).lower()]
+    names = pd.Series([e.name[:60] for e in events]).value_counts().head(12)
+    made = at.step - before
+    return {
+        "kernels a step": len(events) / made,
+        "us in kernels a step": round(sum(e.device_time for e in events) / made, 1),
+        "most kernels": {str(name): int(n) for name, n in names.items()},
+    }
+
+
+def second_gpu(machine: Machine) -> dict[str, Any]:
+    if torch.cuda.device_count() < 2:
+        return {"GPUs": torch.cuda.device_count()}
+    model = TVAE(steps=100, device="cuda:1", random_state=0).fit(machine.X, machine.y)
+    return {"rows made on cuda:1": len(model.sample(5, label=True))}
+
+
+def on_gpu(options: argparse.Namespace) -> None:
+    device = "cuda" if options.device == "auto" else options.device
+    real = device.startswith("cuda")
+    about = torch.cuda.get_device_name() if real else device
+    found: dict[str, Any] = {"torch": torch.__version__, "device": about}
+
+    def part(name: str, work: Callable[[], dict[str, Any]]) -> None:
+        started = time.perf_counter()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                found[name] = work()
+            except Exception as error:
+                found[name] = {"failed": f"{type(error).__name__}: {error}"}
+                traceback.print_exc()
+        if told:
+            found[name]["warnings"] = sorted({str(w.message)[:160] for w in told})
+        print(f"{name} ({time.perf_counter() - started:.1f} s): {found[name]}", flush=True)
+        write(options.out, found)  # what is known so far
+
+    with contextlib.ExitStack() as stack:
+        counter = None
+        if device == "pretended":
+            sys.path.insert(0, str(HERE.parent / "tests"))
+            from pretended_gpu import pretended
+
+            counter, device = stack.enter_context(pretended()), "cuda"
+        machine = Machine(device, quick=options.quick, profiled=real, counter=counter)
+        names = ("parity", "speed", "tf32", "batches", "look", "blocks")
+        names = ("launches", *names) if counter is not None else names
+        for model in options.models or OURS:
+            for name in names:
+                if name in (options.parts or names):
+                    make = OURS[model]
+                    part(
+                        f"{make.__name__}: {name}",
+                        lambda name=name, make=make: getattr(machine, name)(make),
+                    )
+        if real and not options.parts:
+            part("second GPU", lambda: second_gpu(machine))
+    failed = [name for name, what in found.items() if isinstance(what, dict) and "failed" in what]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def main() -> None:
+    asked = parser(__doc__)
+    asked.add_argument("--device", default="auto", help="cuda, cuda:1, cpu or pretended")
+    asked.add_argument("--models", nargs="+", choices=list(OURS))
+    asked.add_argument("--rows", type=int, default=48_842)
+    asked.add_argument("--columns", type=int, default=15)
+    asked.add_argument("--steps", type=int, default=100, help="steps to time")
+    asked.add_argument("--sample", type=int, nargs="*", default=[100_000, 1_000_000])
+    asked.add_argument("--peer-rows", type=int, help="rows its mixtures are fitted on")
+    asked.add_argument("--no-peer", action="store_true")
+    asked.add_argument("--quality", type=int, default=0, help="epochs before it is judged")
+    asked.add_argument("--clock", default="wall", choices=["wall", "cpu"])
+    asked.add_argument(
+        "--gpu", action="store_true", help="the parts for a GPU, instead of the rest"
+    )
+    asked.add_argument("--quick", action="store_true", help="a few steps: only that it runs")
+    asked.add_argument("--parts", nargs="+", help="of --gpu; all without it")
+    asked.add_argument("--out", type=Path, default=Path("speed-run.json"))
+    options = asked.parse_args()
+    (on_gpu if options.gpu else beside)(options)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,15 @@ from synthgen.synthesizers.trees import SequentialTrees
 EVALUATION = Path(__file__).resolve().parents[1] / "evaluation"
 
 
-def benchmark(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EVALUATION / f"{name}.py")
+def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Loaded under a name of its own, as another module may be called `compare` or `common`."""
+    monkeypatch.syspath_prepend(str(EVALUATION))  # scripts import one another
+    own = f"evaluation_{name.replace('/', '_')}"
+    spec = importlib.util.spec_from_file_location(own, EVALUATION / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, own, module)
     spec.loader.exec_module(module)
     return module
 
@@ -33,7 +37,7 @@ def benchmark(name: str) -> ModuleType:
 @pytest.mark.parametrize("script", sorted(path.name for path in EVALUATION.glob("*.py")))
 def test_every_script_starts(script: str):
     """It prints its help; a script without options is imported, which runs nothing."""
-    options = "ArgumentParser(" in (EVALUATION / script).read_text()
+    options = "__main__" in (EVALUATION / script).read_text()
     command = [script, "--help"] if options else ["-c", f"import {script.removesuffix('.py')}"]
     done = subprocess.run(
         [sys.executable, *command], cwd=EVALUATION, capture_output=True, text=True, check=False
@@ -42,14 +46,14 @@ def test_every_script_starts(script: str):
     assert done.stdout.startswith("usage: ") == options
 
 
-def test_a_column_of_more_levels_than_boosting_takes():
-    scope = benchmark("scope")
+def test_a_column_of_more_levels_than_boosting_takes(monkeypatch: pytest.MonkeyPatch):
+    rows = loaded("rows", monkeypatch)
     city = np.arange(1200) % 400
     frame = pd.DataFrame({"city": city.astype(str), "target": np.arange(1200) % 2})
     frame.loc[::7, "city"] = None
-    features = scope.prepared(frame)
+    features = rows.coded(frame)
     assert features["city"].nunique() <= 255
-    chance = scope.boosting().fit(features, frame["target"]).predict_proba(features)
+    chance = rows.plain_boosting().fit(features, frame["target"]).predict_proba(features)
     assert chance.shape == (1200, 2)
 
 
@@ -81,8 +85,7 @@ def test_what_the_advice_says_of_auto_is_what_the_benchmark_found(rows: int, siz
 def test_a_choice_on_folds_never_sees_the_fold_that_it_is_judged_on(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.syspath_prepend(str(EVALUATION))  # the file imports others beside it
-    rules = importlib.import_module("compare_rules")
+    rules = loaded("benchmark", monkeypatch)
     # The best on the other folds is never the best on the fold itself.
     found = {name: {"inner_folds": folds} for name, folds in (("a", [9, 1, 0]), ("b", [0, 2, 3]))}
     assert rules.on_folds(found, ["a", "b"]).tolist() == [0, 1, 0]
@@ -90,8 +93,7 @@ def test_a_choice_on_folds_never_sees_the_fold_that_it_is_judged_on(
 
 
 def test_bars_tell_cells_that_repeat_are_equal_or_rounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(EVALUATION))
-    bars = importlib.import_module("bars")
+    bars = loaded("rows", monkeypatch)
     rng = np.random.default_rng(0)
 
     def rows(equal: float, decimals: int, values: int) -> pd.DataFrame:
@@ -114,8 +116,7 @@ def test_bars_tell_cells_that_repeat_are_equal_or_rounded(monkeypatch: pytest.Mo
 
 
 def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(EVALUATION))
-    bars = importlib.import_module("bars")
+    bars = loaded("rows", monkeypatch)
     frame = pd.DataFrame({"x": np.arange(300.0), "target": np.where(np.arange(300) < 90, "a", "b")})
     assert bars.named("3x40").get_params() == SequentialTrees(trees=3, min_leaf=40).get_params()
     assert bars.named("tabflow").get_params() == TabFlow().get_params()
@@ -125,8 +126,7 @@ def test_bars_learn_all_classes(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_peers_get_no_missing_cell_and_their_rows_get_them_back(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(EVALUATION))
-    peers, run = importlib.import_module("peers"), benchmark("peers/run")
+    peers, run = loaded("peers", monkeypatch), loaded("peers/run", monkeypatch)
     town = pd.Series(["Ulm", None, "Bonn"], dtype=object)  # as it is handed back, with pandas 3 too
     target = pd.Series(["a", "b", "a"], dtype=object)
     some = {"dose": [0.25, None, 1.5], "age": [31, 7, 55], "town": town, "target": target}
