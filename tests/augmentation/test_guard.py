@@ -13,6 +13,8 @@ import pytest
 import torch
 from checks import mixed
 
+from synthgen.augmentation.augment import augment
+from synthgen.augmentation.augmented import Augmented
 from synthgen.augmentation.constraints import Rule
 from synthgen.augmentation.guard import Guard
 from synthgen.augmentation.rejection import COPY, NEAR_COPY, guarded_sample
@@ -959,3 +961,34 @@ def test_a_rule_multiplies_numbers_only(rule: str):
     with pytest.raises(UsageError, match=r"\* and % take numbers only"):
         Rule(rule).holds(frame)
     assert Rule("n * 2 % 3 == 1").holds(frame).tolist() == [False, True]
+
+
+def bootstrapped(frame: pd.DataFrame, target: str) -> tuple[Augmented, float]:
+    """New rows of a bootstrap, and the share of them that equal a training row."""
+    made = augment(
+        frame, target=target, synthesizer="bootstrap", n_samples=400, labels=["yes"], random_state=0
+    )
+    features = [c for c in frame if c != target]
+    known = set(map(tuple, frame[features].astype(object).to_numpy()))
+    new = map(tuple, made.synthetic[features].astype(object).to_numpy())
+    return made, float(np.mean([row in known for row in new]))
+
+
+@pytest.mark.parametrize("rows", [9, 60])
+def test_a_bootstrap_gives_no_training_row_back_where_columns_leave_room(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    frame = pd.DataFrame({f"c{j}": rng.choice(list("abcd"), 400) for j in range(7)})
+    frame["visits"] = rng.integers(0, 3, 400)
+    frame["y"] = np.where(np.arange(400) < rows, "yes", "no")
+    made, equal = bootstrapped(frame, "y")
+    assert equal == 0 == made.guard["yes"]["copies"]
+    assert "equal a training row" not in made.recommendation.certainty
+
+
+def test_the_share_of_training_rows_is_given_where_columns_leave_no_room() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.choice(list("xy"), 400), "b": rng.choice(list("xy"), 400)})
+    frame["y"] = np.where(np.arange(400) < 60, "yes", "no")
+    made, equal = bootstrapped(frame, "y")
+    assert equal == 1 == made.to_json()["guard"]["yes"]["copies"]
+    assert "100.0% of them equal a training row" in made.recommendation.certainty
