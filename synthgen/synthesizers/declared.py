@@ -159,13 +159,7 @@ def _checked(column: Column, *, is_target: bool) -> Column:
         raise UsageError(
             271, f'{who}, the target, needs its classes: "kind": "categorical", "categories": [...]'
         )
-    if _has_periods(column):
-        raise UsageError(
-            271,
-            f"{who} holds periods ({column.dtype}), which no model file can hold: make the column "
-            'text in table and schema (.astype(str), "dtype": "object"), or dates '
-            "(.dt.to_timestamp())",
-        )
+    _refuse_periods(column, who)
     if column.kind == "constant" and len(column.categories) != 1:
         raise UsageError(271, f'{who} is constant and needs its value: "categories": [...]')
     if without_levels(column) and _is_of_time(column.dtype):
@@ -214,13 +208,17 @@ def _checked(column: Column, *, is_target: bool) -> Column:
     return replace(column, missing=0.0) if is_target else column
 
 
-def _has_periods(column: Column) -> bool:
-    """Whether cells of a column are periods, such as a month."""
+def _refuse_periods(column: Column, who: str) -> None:
+    """Raise if cells of a column are periods, such as a month."""
     dtype = column.dtype
     inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-    return isinstance(inner, pd.PeriodDtype) or any(
-        isinstance(level, pd.Period) for level in column.categories
-    )
+    levels = column.categories
+    if isinstance(inner, pd.PeriodDtype) or any(isinstance(v, pd.Period) for v in levels):
+        raise UsageError(
+            271,
+            f"{who} holds periods ({dtype}), which no model file can hold: make the column text "
+            'in table and schema (.astype(str), "dtype": "object"), or dates (.dt.to_timestamp())',
+        )
 
 
 def _is_of_time(dtype: Any) -> bool:

@@ -49,7 +49,7 @@ def terms() -> st.SearchStrategy[str]:
     return st.recursive(leaves, larger, max_leaves=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_whole_numbers_are_computed_as_in_python(data: st.DataObject):
     first, second = (data.draw(st.sampled_from(INTEGERS)) for _ in range(2))

@@ -1121,8 +1121,6 @@ def test_more_columns_than_can_be_learned_are_refused_at_once():
     X = np.zeros((4, 300_000))
     started = time.perf_counter()
     for call in (lambda: Table.of(X, [0, 0, 1, 1]), lambda: audit(X, [0, 0, 1, 1])):
-        with pytest.raises(
-            DataError, match=r"300,00\d columns, at most 20,000 can be learned.*E377"
-        ):
+        with pytest.raises(DataError, match=r"300,00\d columns, at most 20,000.*E377"):
             call()
     assert time.perf_counter() - started < 20
