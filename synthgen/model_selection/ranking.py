@@ -99,7 +99,8 @@ def chance_precision(y: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> 
         return float((np.diff(ends, prepend=0) / ends * (1 + pairs)).sum() / rows)
     rng = np.random.default_rng(0)  # the same draws each time
     draws = int(np.clip(SHUFFLED_CELLS // rows, 10, 2_000))
-    signed = rng.permuted(np.tile(np.where(y, weights, -weights), (draws, 1)), axis=1)
+    signed = np.tile(np.where(y, weights, -weights).astype(np.float64), (draws, 1))
+    signed = rng.permuted(signed, axis=1)
     hits, alarms = (
         np.add.reduceat(side.clip(min=0), ranked.starts, axis=1) for side in (signed, -signed)
     )
