@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from synthgen.cli.memory import check_limit
 from synthgen.cli.terminal import tell
 from synthgen.errors import DataError, ModelFileError, UsageError
 
@@ -58,6 +59,7 @@ def read_frame(
     from synthgen.tables.read import read_table
 
     with as_file(path) as file:
+        check_limit(file)
         frame = read_table(file, declared=declared, allow_empty=allow_empty)
     named = [repr(name) for name in frame.index.names if name is not None]
     if named:

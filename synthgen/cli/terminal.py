@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 import click
 
-from synthgen.errors import SynthgenError, UsageError
+from synthgen.cli.memory import is_shortage, told
+from synthgen.errors import ConvergenceError, SynthgenError, UsageError
 
 # Errors of an output that accepts no more: the disk or the quota is full, or the device fails.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
@@ -49,6 +50,8 @@ class Main(click.Group):
                 error, click.ClickException | click.exceptions.Exit
             ):
                 traceback.print_exc()
+            if is_shortage(error):
+                raise ConvergenceError(604, told(ctx, str(error))) from error
             raise
 
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
@@ -99,11 +102,6 @@ def _status_of(run: Callable[[], Any]) -> int:
     except _Terminated:
         say("terminated; every file is unchanged or complete", err=True)
         return 143
-    except MemoryError as error:
-        more = f" ({error})" if str(error) else ""
-        advice = "ask for fewer rows at once, or use a machine with more memory"
-        say(f"error E604: there is not enough memory{more}: {advice}", err=True)
-        return 6
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             _discard_output()

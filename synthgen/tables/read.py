@@ -165,10 +165,17 @@ def _read_binary(path: Path, kind: str) -> pd.DataFrame:
         if len(set(table.column_names)) == table.num_columns:
             return of_arrow(table, indexed=True)
         return pd.DataFrame(columns=table.column_names)  # the caller says which names repeat
-    except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, MemoryError, ...
+    except Exception as error:  # damage shows as KeyError, OSError, UnicodeError, ...
+        _refuse_shortage(error)
         raise DataError(
             323, f"{path}: damaged or truncated {kind}: copy or write it again ({error})"
         ) from error
+
+
+def _refuse_shortage(error: Exception) -> None:
+    """Raise a `MemoryError` if Arrow could not start a thread: the file is not damaged."""
+    if "worker thread" in str(error):
+        raise MemoryError(str(error)) from error
 
 
 def _tell_levels(path: Path, frame: pd.DataFrame) -> None:
@@ -202,6 +209,7 @@ def _read_csv(path: Path, data: bytes, declared: Schema | None) -> pd.DataFrame:
             pyarrow.csv.ConvertOptions(column_types=types),
         )
     except pa.ArrowException as error:
+        _refuse_shortage(error)
         problem = str(error)
     if table is None or table.num_columns != len(header):
         _refuse_bad_record(path, data, delimiter)

@@ -57,17 +57,39 @@ def test_a_closed_pipe_ends_quietly(table: Path, arguments: list[str]):
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_too_little_memory_is_named(table: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 8 TiB"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+        RuntimeError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_is_named(table: Path, monkeypatch: pytest.MonkeyPatch, error: Exception):
     def none_left(*arguments: object, **more: object) -> None:
-        raise MemoryError("Unable to allocate 8 TiB")
+        raise error
 
-    monkeypatch.setattr("synthgen.cli.measuring.read_frame", none_left)
+    monkeypatch.setattr("synthgen.tables.read.read_table", none_left)
     result = run("schema", table)
     assert result.exit_code == 6
-    assert result.stderr == (
-        "error E604: there is not enough memory (Unable to allocate 8 TiB): ask for fewer rows at "
-        "once, or use a machine with more memory\n"
-    )
+    assert f"error E604: there is not enough memory ({error})" in result.stderr
+    assert "about 2.5 GiB are needed (2.5 GiB of address space for Python and" in result.stderr
+    assert "its libraries): close other programs" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux only")
+@pytest.mark.parametrize("command", ["audit", "auto"])
+def test_a_low_limit_of_memory_is_told_before_a_library_aborts(table: Path, command: str):
+    more = ["-o", "model.skops"] * (command == "auto")
+    line = [sys.executable, "-m", "synthgen", command, str(table), "--target", "ill", *more]
+    limited = ["bash", "-c", 'ulimit -v 1200000; exec "$@"', "bash", *line]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 6
+    assert "E604" in done.stderr
+    assert "about 2.5 GiB are needed" in done.stderr
+    assert "but ulimit -v allows 1.1 GiB: raise the limit" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["compare", "auto"])
