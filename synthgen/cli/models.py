@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,6 +32,10 @@ from synthgen.cli.paths import Command, FileOrFolder, check_ending, folder_meant
 from synthgen.cli.terminal import collect_notes, say, show_table
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.progress import Progress
+
+if TYPE_CHECKING:
+    from synthgen.synthesizers.base import Synthesizer
+    from synthgen.synthesizers.lookup import Maker
 
 
 @click.command(cls=Command)
@@ -76,16 +80,14 @@ def fit(
         from synthgen.tables.calls import column_named
         from synthgen.tables.table import Table
 
-        target, labels, counts = column_named(frame, training.target), training.labels, {}
+        target = column_named(frame, training.target)
         if private:  # to choose the rarest class is to count rows
-            synthesizer = made(0)
+            synthesizer, labels = made(0), training.labels
             table = synthesizer.set_params(schema=decided).table_of(frame, target=target)
         else:
             table = Table.labelled(frame, target=target, schema=decided)
-            labels = choose_labels(table, labels)
-            counts = {label: table.counts[label] for label in labels}
-            synthesizer = made(min(counts.values()))
-            synthesizer.check_savable(counts)
+            labels = choose_labels(table, training.labels)
+            synthesizer = _savable(made, {label: table.counts[label] for label in labels})
         synthesizer.set_params(random_state=seed, schema=decided, classes=labels)
         bar.part(f"training {type(synthesizer).__name__}", 0.9)
         synthesizer.fit_table(table)
@@ -116,6 +118,13 @@ def fit(
             "warnings": notes,
         },
     )
+
+
+def _savable(made: Maker, counts: dict[Any, int]) -> Synthesizer:
+    """The synthesizer for classes of so many rows, of which `save` could write a model."""
+    synthesizer = made(min(counts.values()))
+    synthesizer.check_savable(counts)
+    return synthesizer
 
 
 @click.command(cls=Command)

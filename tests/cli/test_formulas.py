@@ -52,7 +52,9 @@ def test_what_augment_writes_is_read_back(table: pd.DataFrame) -> None:
     assert list(out.columns) == [*NAMES, "ill"]
     pd.testing.assert_frame_equal(out.iloc[: len(table)], table)
     run("audit", "out.csv", "--target", "ill", "--quiet")
-    compared = prepare(table, out, None, target="ill", label=None, schema=None, seed=0)
+    compared = prepare(
+        table, out, None, target="ill", label=None, schema=None, seed=np.random.SeedSequence(0)
+    )
     assert compared.train.schema.names == out.columns.tolist()
     assert not any("not in train" in note for note in compared.notes)
     model = ImbalancedClassifier(members=[GaussianNB()], random_state=0).fit(table, target="ill")
