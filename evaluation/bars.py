@@ -231,8 +231,6 @@ def evaluated(options: argparse.Namespace, line: Line) -> Line:
     report = evaluate(train, made, holdout=test, target="target", label=rare, random_state=seed)
     wanted = (
         "fidelity.battery",
-        "fidelity.c2st_boosting",
-        "fidelity.c2st_boosting_holdout",
         "utility.replace.ap_ratio",
         "privacy.nearer_to_train",
         "privacy.mia_excess",
