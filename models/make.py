@@ -24,7 +24,7 @@ from synthgen import SequentialTrees, TabFlow, __version__, evaluate
 HERE = Path(__file__).parent
 TARGET, RARE, SEED = "target", "hypothyroid", 0
 KEY = (
-    "fidelity.c2st_boosting",
+    "fidelity.battery",
     "fidelity.column_shapes",
     "fidelity.pair_trends",
     "utility.replace.ap_ratio",

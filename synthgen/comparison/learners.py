@@ -23,14 +23,12 @@ class FocalBoosting(ClassifierMixin, BaseEstimator):
         self,
         *,
         gamma: float = 2.0,
-        beta: float | None = None,
         rounds: int = 100,
         learning_rate: float = 0.1,
         max_depth: int = 6,
         random_state: int = 0,
     ) -> None:
         self.gamma = gamma
-        self.beta = beta
         self.rounds = rounds
         self.learning_rate = learning_rate
         self.max_depth = max_depth
@@ -40,13 +38,9 @@ class FocalBoosting(ClassifierMixin, BaseEstimator):
         """Fit to `X` of shape (rows, features) and `y` of shape (rows,) with two classes."""
         xgboost: Any = __import__("xgboost")
         self.classes_, codes = np.unique(y, return_inverse=True)
-        counts = np.bincount(codes)
-        alpha = np.ones(2) if self.beta is None else effective_weights(counts, self.beta)
-        weight = alpha[codes]
 
         def objective(scores: np.ndarray, data: Any) -> tuple[np.ndarray, np.ndarray]:
-            gradient, curvature = focal_derivatives(scores, codes, self.gamma)
-            return gradient * weight, curvature * weight
+            return focal_derivatives(scores, codes, self.gamma)
 
         settings = {
             "learning_rate": self.learning_rate,

@@ -23,7 +23,6 @@ from synthgen.metrics.class_verdicts import (
 from synthgen.metrics.fidelity import fidelity, target_correlation
 from synthgen.metrics.prepare import EVERYTHING, Compared, prepare
 from synthgen.metrics.privacy import privacy
-from synthgen.metrics.quality_report import quality_report
 from synthgen.metrics.report import Report
 from synthgen.metrics.score import Part, Score
 from synthgen.metrics.utility import utility, utility_of_class
@@ -159,7 +158,6 @@ def _steps(
         if not number:
             words = f"association of columns with {group}"
             add("fidelity", words, target_correlation, 2, **every, label=compared.position)
-        add("fidelity", f"SDMetrics' report on {group}", quality_report, 5, number, **rows)
     judges = of_utility.pop("judges")
     for judge in judges:
         words = f"training {judge} on each kind of rows"

@@ -18,7 +18,6 @@ from synthgen.metrics.samples import (
     jackknifed,
 )
 from synthgen.metrics.score import UNSEEN, Part, Score
-from synthgen.metrics.two_sample import two_sample
 from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.tables.table import Table
 
@@ -51,8 +50,7 @@ def fidelity(
         return Part([Score("fidelity.battery", group, np.nan, None, "higher", None, None, note)])
     draws = Samples(matrix, *cells, group=group)
     detected = battery(draws, most_rows=TEST_ROWS, random_state=child_seed(seed, 4))
-    scores = detected.scores() + two_sample(draws, child_seed(seed, 0))
-    scores += columns_and_pairs(draws, child_seed(seed, 1))
+    scores = detected.scores() + columns_and_pairs(draws, child_seed(seed, 1))
     scores += manifold_scores(draws, child_seed(seed, 2))
     rules, notes = broken_rules(draws)
     return Part(scores + rules, notes=draws.notes() + notes)

@@ -37,31 +37,6 @@ MEASURES = {
     ),
     "battery_mlp": ("Detector: MLP", "on the ranks of numbers"),
     "battery_neighbours": ("Detector: nearest neighbours", "ten neighbours, on the ranks"),
-    "c2st_boosting": (
-        "Two-sample test, boosting",
-        "whether boosting separates synthetic from train rows: 1 never, 0 always",
-    ),
-    "c2st_logistic": (
-        "Two-sample test, logistic regression",
-        "the same with a linear model, which mainly detects shifted columns",
-    ),
-    "c2st_boosting_holdout": (
-        "Two-sample test against the holdout, boosting",
-        "near-copies of train rows score lower here than against train",
-    ),
-    "c2st_logistic_holdout": (
-        "Two-sample test against the holdout, logistic regression",
-        "the same with a linear model",
-    ),
-    "sdmetrics_column_shapes": (
-        "SDMetrics: column shapes",
-        "computed by SDMetrics, as in its report; compare with column shapes below",
-    ),
-    "sdmetrics_pair_trends": (
-        "SDMetrics: pair trends",
-        "computed by SDMetrics, as in its report: pairs associated in train only, each table "
-        "binned on its own",
-    ),
     "column_shapes": (
         "Column shapes",
         "similarity of the values of one column, mean over columns; SDMetrics’ definition, "

@@ -8,10 +8,6 @@ FIDELITY = (
     "battery_arithmetic",
     "battery_mlp",
     "battery_neighbours",
-    "c2st_boosting",
-    "c2st_logistic",
-    "c2st_boosting_holdout",
-    "c2st_logistic_holdout",
     "column_shapes",
     "pair_trends",
     "mutual_information",
@@ -26,8 +22,6 @@ FIDELITY = (
     "rules_kept",
     "target_correlation",
     "column_target",
-    "sdmetrics_column_shapes",
-    "sdmetrics_pair_trends",
 )
 _COMPARED = ("ap_ratio", "ap_gain")
 _JUDGED = (

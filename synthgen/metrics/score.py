@@ -18,7 +18,7 @@ class Score:
     """One measured number beside its reference.
 
     Attributes:
-        name: Part and measure with a dot between them, such as ``"fidelity.c2st_boosting"``.
+        name: Part and measure with a dot between them, such as ``"fidelity.battery"``.
         group: The rows or the classifier of the score: ``"all"``, a class, a column of a class such
             as ``"yes: age"``, or a classifier.
         value: The number for the synthetic rows; NaN if it cannot be measured (`note` says why).

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Tone = Literal["good", "middling", "bad", "quiet"]
-CARDS = 3  # number of cards of each result
 
 
 @dataclass(frozen=True)

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api import types as pdt
 
 from synthgen.errors import DataError, UsageError
 from synthgen.tables import dtypes as cell
 from synthgen.tables import plain
 from synthgen.tables.checks import check_frame, listed, plain_name
-from synthgen.tables.column import LEVELS, NUMBERS, Column, Kind
+from synthgen.tables.column import LEVELS, NUMBERS, Column
 from synthgen.tables.disk import read_json
 from synthgen.tables.foreign import as_pandas
 from synthgen.tables.inference import infer_column, infer_target
-
-# Kinds for SDV's types; "numerical" and "unknown" are inferred from the cells.
-_SDV_KINDS: dict[str, Kind | None] = {
-    "numerical": None,
-    "categorical": "categorical",
-    "boolean": "boolean",
-    "datetime": "datetime",
-    "unknown": None,
-}
-# SDV's type for each kind of column; kinds that are not listed have none.
-_SDTYPES: dict[Kind, str] = {
-    **{"numeric": "numerical", "integer": "numerical", "boolean": "boolean"},
-    **{"categorical": "categorical", "datetime": "datetime", "id": "id"},
-}
 
 
 @dataclass(frozen=True)
@@ -130,78 +115,6 @@ class Schema:
             for name in map(plain_name, frame.columns)
         ]
         return cls(tuple(columns), target)
-
-    @classmethod
-    def from_sdv(
-        cls, metadata: Any, frame: pd.DataFrame, *, target: Hashable | None = None
-    ) -> Schema:
-        """Infer the schema of `frame`, with column kinds from SDV metadata.
-
-        Whole numbers that SDV calls ``numerical`` stay whole. ``id`` and personal data become
-        ``id``, which is never learned. The package sdv is not needed.
-
-        Args:
-            metadata: SDV ``Metadata`` of a single table, or the result of its ``to_dict()``.
-            frame: The table, shape (rows, columns).
-            target: Name of the column that holds the classes; None: no target.
-
-        Returns:
-            The schema, with the columns in the order of the frame.
-
-        Raises:
-            UsageError: `metadata` is not SDV metadata of a single table (E263).
-            DataError: `metadata` names a column that `frame` lacks (E333), or a kind that the cells
-                do not allow (E325).
-
-        Example:
-            >>> metadata = {"columns": {"code": {"sdtype": "categorical"}}}
-            >>> Schema.from_sdv(metadata, pd.DataFrame({"code": [3, 3, 7, 9]}))["code"].kind
-            'categorical'
-        """
-        described = _sdv_columns(metadata)
-        for name in described:
-            if name not in frame.columns:
-                raise DataError(
-                    333,
-                    f"the metadata names column {name!r}, which the table lacks: {listed(frame)}: "
-                    "rename the column, or take it out of the metadata",
-                )
-        columns = []
-        for column in cls.infer(frame, target=target).columns:
-            sdtype = described.get(column.name, "unknown")
-            kind = _SDV_KINDS.get(sdtype, "id")
-            if sdtype == "numerical" and column.kind == "boolean":
-                kind = None  # keeps the inferred boolean kind
-            elif sdtype == "numerical" and column.kind not in NUMBERS:
-                kind = "integer" if pdt.is_integer_dtype(frame[column.name].dtype) else "numeric"
-            if sdtype == "boolean" and column.kind != "boolean":
-                kind = "categorical"  # SDV calls any two texts or numbers boolean
-            if kind and kind != column.kind and column.kind not in ("constant", "missing"):
-                column = replace(
-                    column,
-                    kind=kind,
-                    reason=f"SDV metadata: {sdtype}",
-                    categories=(),
-                    lower=None,
-                    upper=None,
-                )
-            columns.append(column)
-        return cls.infer(frame, target=target, given=cls(tuple(columns), target))
-
-    def to_sdv(self) -> dict[str, Any]:
-        """The schema as SDV metadata, for ``sdv.metadata.Metadata.load_from_dict``.
-
-        Returns:
-            A dictionary with one table, in which the target is an ordinary column. The package sdv
-            is not needed.
-
-        Example:
-            >>> frame = pd.DataFrame({"dose": [1.5, 2.25, 3.5], "ill": ["n", "n", "y"]})
-            >>> Schema.infer(frame, target="ill").to_sdv()["tables"]["table"]["columns"]
-            {'dose': {'sdtype': 'numerical'}, 'ill': {'sdtype': 'categorical'}}
-        """
-        columns = {c.name: {"sdtype": _SDTYPES.get(c.kind, "unknown")} for c in self.columns}
-        return {"tables": {"table": {"columns": columns}}, "relationships": []}
 
     def to_json(self) -> dict[str, Any]:
         """The schema as plain JSON values, for editing; `from_json` is the inverse.
@@ -335,27 +248,3 @@ def describe(columns: Iterable[Column]) -> list[dict[str, str]]:
             }
         )
     return out
-
-
-def _sdv_columns(metadata: Any) -> dict[Hashable, str]:
-    """The sdtype of each column of an SDV metadata object or dict."""
-    wanted = 'give an SDV Metadata of one table, or {"columns": {NAME: {"sdtype": ...}}}'
-    data = metadata
-    if not isinstance(metadata, Mapping):
-        if not callable(getattr(metadata, "to_dict", None)):
-            raise UsageError(263, f"the metadata is a {type(metadata).__name__}: {wanted}")
-        data = metadata.to_dict()
-    if "tables" in data:
-        if len(data["tables"]) != 1:
-            raise UsageError(
-                263,
-                f"the metadata has {len(data['tables'])} tables, but one is needed: give the "
-                "metadata of one table",
-            )
-        data = next(iter(data["tables"].values()))
-    columns = data.get("columns") if isinstance(data, Mapping) else None
-    if not isinstance(columns, Mapping) or not all(
-        isinstance(c, Mapping) and isinstance(c.get("sdtype"), str) for c in columns.values()
-    ):
-        raise UsageError(263, f"the metadata cannot be read: {wanted}")
-    return {name: entry["sdtype"] for name, entry in columns.items()}

@@ -129,7 +129,7 @@ class Spans(nn.Module):
 
 def by_index(values: Tensor) -> bool:
     """Return whether to sum the columns of each block by index, not by a matrix product."""
-    return values.device.type == "cpu" and not _side_by_side(values)
+    return values.device.type == "cpu"
 
 
 def _exact(values: Tensor, member: Tensor) -> Tensor:
@@ -148,10 +148,6 @@ def _rounds() -> bool:
     if setting == "none":
         setting = getattr(torch.backends, "fp32_precision", "none")
     return setting not in ("none", "ieee")
-
-
-def _side_by_side(tensor: Tensor) -> bool:
-    return torch._C._functorch.is_batchedtensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def gumbel(uniform: Tensor) -> Tensor:
@@ -237,7 +233,7 @@ class OneHot:
     """A sparse input, nonzero at a few positions of each row, and its products with matrices.
 
     On a CPU, products look up rows of the matrix, unless the matrix is short and `use_bf16` holds.
-    On a GPU, and for many models side by side, the input is written out once and multiplied as a
+    On a GPU, the input is written out once and multiplied as a
     dense matrix, whose gradient needs no sorting.
     """
 
@@ -253,14 +249,13 @@ class OneHot:
         if not places.shape[1]:
             empty = table.new_zeros(len(places), table.shape[1])
             return empty if added is None else empty + added
-        alone = not _side_by_side(table) and not _side_by_side(places)
         rounded = training and use_bf16(table) and self.width <= NARROW * places.shape[1]
-        if table.device.type == "cpu" and alone and not rounded:
+        if table.device.type == "cpu" and not rounded:
             found = F.embedding_bag(places, table, mode="sum", per_sample_weights=self.shares)
         else:
             kind = torch.bfloat16 if rounded else table.dtype
             hot = self.written(kind)
-            if added is not None and alone and not rounded:
+            if added is not None and not rounded:
                 return torch.addmm(added, hot, table)
             found = (hot @ table.to(kind)).to(table.dtype)
         return found if added is None else found + added
@@ -269,11 +264,7 @@ class OneHot:
         """Write the input out as a dense matrix of shape (batch, width)."""
         if kind not in self._written:
             hot = torch.zeros(len(self.places), self.width, device=self.places.device, dtype=kind)
-            if _side_by_side(self.places):
-                shares = torch.ones_like(self.places, dtype=kind)
-                shares = shares if self.shares is None else self.shares.to(kind)
-                self._written[kind] = hot.scatter(1, self.places, shares)
-            elif self.shares is None:
+            if self.shares is None:
                 self._written[kind] = hot.scatter_(1, self.places, 1.0)
             else:
                 self._written[kind] = hot.scatter_(1, self.places, self.shares.to(kind))

@@ -276,13 +276,13 @@ def test_a_schema_reaches_the_synthesizer(monkeypatch: pytest.MonkeyPatch) -> No
     forced = Column("code", "categorical", X["code"].dtype)
     for kind, schema in (("numeric", None), ("categorical", Schema((forced,)))):
         made.clear()
-        found = quick(X, y, strategies=["bootstrap_30"], schema=schema)
+        found = quick(X, y, strategies=["bootstrap:0.3"], schema=schema)
         assert not found.not_applicable
         assert len(made) == 12
         rows = pd.concat(made)
         assert rows["code"].isin(X["code"]).all() == (kind == "categorical")
     # A whole schema names the target too, whose classes are codes by then.
-    assert not quick(X, y, strategies=["bootstrap_30"], schema=inferred).not_applicable
+    assert not quick(X, y, strategies=["bootstrap:0.3"], schema=inferred).not_applicable
 
 
 # --- the verdict --------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def shuffled(seed: int, **how: Any) -> comparison.Comparison:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_shuffled_labels_are_helped_by_nothing(seed: int) -> None:
-    found = shuffled(seed, strategies=[*FEW, "smote", "bootstrap_30"], repeats=1)
+    found = shuffled(seed, strategies=[*FEW, "smote", "bootstrap:0.3"], repeats=1)
     assert HELPS not in {v.outcome for v in found.verdict.values()}
     assert found.recommendation.action == "collect"
 

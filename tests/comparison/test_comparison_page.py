@@ -76,7 +76,7 @@ def fake(
         chances=(Chances("smote", 0.03, (0.01, 0.05), 0.91, 0.07, 0.02),),
         verdict=verdicts,
         real_rows=RealRows((0.25, 0.5, 1.0), (0.3, 0.4, 0.5), 0.1, (0.05, 0.15)),
-        pruned={"ctgan_10": "it did worst on inner folds"},
+        pruned={"ctgan:0.1": "it did worst on inner folds"},
         not_applicable={"rusboost": "missing cells <b>"},
         by=Groups(
             "sex <b>",
@@ -121,7 +121,7 @@ def test_verdicts_and_what_was_not_run(text: str):
         "Ranking: ✓ helps",
         "Smote helps: what it says.",
         "Decision: ? not enough data to tell",
-        "ctgan_10: it did worst on inner folds",
+        "ctgan:0.1: it did worst on inner folds",
         "rusboost: missing cells <b>",
         "a warning",
         "0 (4×), 2 (2×)",

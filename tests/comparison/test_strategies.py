@@ -117,7 +117,7 @@ def test_amounts_are_what_they_say() -> None:
             return super().fit(X, y, sample_weight)
 
     estimator = Estimator("noting", Noting(max_iter=1000))
-    for name in ("undersample", "oversample", "smote", "bootstrap:0.1", "bootstrap_balance"):
+    for name in ("undersample", "oversample", "smote", "bootstrap:0.1", "bootstrap:balance"):
         built(pick(name)[-1], rows, 0, estimator)
     assert [s.tolist() for s in seen] == [[100, 30], [270, 81], [270, 81], [270, 30], [270, 270]]
 

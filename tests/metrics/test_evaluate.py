@@ -4,7 +4,6 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +22,6 @@ from synthgen.metrics import (
     limits,
     privacy,
     samples,
-    two_sample,
     utility_trial,
     verdicts,
 )
@@ -81,7 +79,6 @@ def _quick() -> Iterator[None]:
         patch.setitem(SETTINGS["boosting"], "max_iter", 20)
         patch.setitem(FOR_SMALL, "max_iter", 20)
         patch.setattr(samples, "HALVES", 4)
-        patch.setattr(two_sample, "PARTINGS", 1)
         patch.setattr(battery, "REPEATS", 1)
         patch.setitem(detectors.FOR_SMALL, "max_iter", 20)
         patch.setattr(detectors, "UPDATES", 100)
@@ -139,20 +136,6 @@ def test_train_itself_is_like_train_and_gives_it_away(copied: Report):
     mean = np.mean([copied.score("fidelity.battery", group).value for group in ("yes", "no")])
     assert copied.macro["fidelity"] == pytest.approx(mean)
     assert f". Mean of the classes: battery {mean:.2f}, average precision kept " in each
-
-
-def test_every_group_has_the_figures_of_sdmetrics_beside_ours(copied: Report):
-    pytest.importorskip("sdmetrics")
-    for name in ("column_shapes", "pair_trends"):
-        for whose in ("", "sdmetrics_"):
-            found = [s for s in copied.fidelity.scores if s.name == f"fidelity.{whose}{name}"]
-            assert [s.group for s in found] == ["yes", "no", "all"]
-            for score in found:
-                assert score.reference is not None
-                assert score.interval is not None
-                if name == "pair_trends":
-                    assert score.floor is not None
-                    assert score.floor < score.value - 0.1
 
 
 def test_copies_with_noise_and_smote_are_caught():
@@ -1017,8 +1000,6 @@ def test_all_names_are_known_before_the_work():
     report = evaluate(known(1), known(3), holdout=known(2), target="ill", by="site")
     found = {score.name for score in report.scores}
     names = {f"{part}.{name}" for part, names in NAMES.items() for name in names}
-    if find_spec("sdmetrics") is None:
-        names = {name for name in names if ".sdmetrics_" not in name}
     assert found == names
     numbers = {name.partition("@")[0] for name in gates.numbers_by_name(report.to_json())}
     assert numbers == set(GATED)

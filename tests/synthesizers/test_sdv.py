@@ -23,7 +23,6 @@ from checks import (
 from synthgen.errors import ModelFileError, UsageError
 from synthgen.synthesizers.lookup import resolve
 from synthgen.synthesizers.sdv import SDV
-from synthgen.tables.schema import Schema
 
 QUICK = (check_dtypes_and_order, check_few_rows, check_global_random_states, check_seeds)
 # A Gaussian copula cannot learn two modes that a category tells apart.
@@ -104,19 +103,6 @@ def test_it_cannot_be_saved(tmp_path) -> None:
     with pytest.raises(ModelFileError, match="only as a pickle"):
         copula().save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
-
-
-@needs_sdv
-def test_a_schema_becomes_the_metadata_that_sdv_reads() -> None:
-    from sdv.metadata import Metadata
-
-    X, y = mixed()
-    frame = X.assign(outcome=y)
-    schema = Schema.infer(frame, target="outcome")
-    metadata = Metadata.load_from_dict(schema.to_sdv())
-    metadata.validate()
-    again = Schema.from_sdv(metadata, frame, target="outcome")
-    assert [c.kind for c in again.columns] == [c.kind for c in schema.columns]
 
 
 def test_a_model_of_sdv_is_refused_a_file_before_it_is_fitted() -> None:
