@@ -42,7 +42,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import HERE, adult, figures, independent, load, means, parser, replace, sides, write
+from common import (
+    HERE,
+    adult,
+    figures,
+    fill,
+    independent,
+    load,
+    markdown,
+    means,
+    parser,
+    sides,
+    write,
+)
 from imblearn.over_sampling import SMOTE
 from sklearn.datasets import load_breast_cancer
 
@@ -191,25 +203,10 @@ def strongest(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {"file": max(of.values(), key=lambda a: a["tpr_10"]), "rows": of["rows"]}
 
 
-def page(results: list[dict[str, Any]]) -> str:
-    """The results as a page."""
+def page(results: list[dict[str, Any]]) -> dict[str, str]:
+    """The tables of privacy.md."""
     audits = [r for r in results if "synthesizer" in r]
-    lines = [
-        "# What model files and their rows give away",
-        "",
-        "`python evaluation/privacy.py --data-dir DIR --budget 0` (four shadow models for each; "
-        "networks with `--rows 300`); see the head of the script. Share of the learned rows of the "
-        "class that the worst attack finds at 10 % false alarms [95 % interval]; guessing finds "
-        "10 %. *Null* is what the same attacks reach where nothing leaks. A file passes at 15 % or "
-        "less, with an interval that ends at 20 % or below.",
-        "",
-        "What less exact leaves would cost is in [trees.md](trees.md), what differential privacy "
-        "costs in [dp.md](dp.md).",
-        "",
-        "| synthesizer | table | rows | with the file | null | AUC | so the file | with rows "
-        "| null | so rows |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for r in sorted(audits, key=lambda r: (list(SYNTHESIZERS).index(r["synthesizer"]), r["table"])):
         cells = [r["synthesizer"], r["table"], f"{r['rows']:,}"]
         for opponent, outcome in told(r).items():
@@ -217,50 +214,36 @@ def page(results: list[dict[str, Any]]) -> str:
             low, high = a["interval"]
             cells += [f"{a['tpr_10']:.1%} [{low:.1%}, {high:.1%}]", f"{a['tpr_10_null']:.1%}"]
             cells += [f"{a['auc']:.2f}", outcome] if opponent == "file" else [outcome]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *_by_synthesizer(audits)]
-    return "\n".join(lines + _controls(results) + _risks(results)) + "\n"
+        rows.append(cells)
+    head = ["synthesizer", "table", "rows", "with the file", "null", "AUC", "so the file"]
+    head += ["with rows", "null", "so rows"]
+    return {
+        "files": markdown(head, rows),
+        "synthesizers": _by_synthesizer(audits),
+        "controls": _controls([r for r in results if "control" in r]),
+        "risks": _risks([r for r in results if "risk" in r]),
+    }
 
 
-def _by_synthesizer(audits: list[dict[str, Any]]) -> list[str]:
-    """The lines on each synthesizer over all tables."""
-    lines = [
-        "| synthesizer | tables | files that pass, fail | found with the file: median, range "
-        "| rows that pass, fail | found with rows: median, range |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name in SYNTHESIZERS:
+def _by_synthesizer(audits: list[dict[str, Any]]) -> str:
+    rows = []
+    for name in dict.fromkeys(r["synthesizer"] for r in audits):
         of_name = [r for r in audits if r["synthesizer"] == name]
-        if not of_name:
-            continue
         cells = [name, str(len(of_name))]
         for opponent in ("file", "rows"):
             outcomes = [told(r)[opponent] for r in of_name]
             found = [strongest(r)[opponent]["tpr_10"] for r in of_name]
             cells.append(f"{outcomes.count('passes')}, {outcomes.count('fails')}")
             cells.append(f"{np.median(found):.0%}, {min(found):.0%} to {max(found):.0%}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    rows.sort(key=lambda cells: list(SYNTHESIZERS).index(cells[0]))
+    head = ["synthesizer", "tables", "files that pass, fail"]
+    head += ["found with the file: median, range", "rows that pass, fail"]
+    return markdown([*head, "found with rows: median, range"], rows)
 
 
-def _controls(results: list[dict[str, Any]]) -> list[str]:
-    """The lines on the controls; none if there are no results of them."""
-    controls = [r for r in results if "control" in r]
-    if not controls:
-        return []
-    lines = [
-        "",
-        "## Controls",
-        "",
-        "`python evaluation/privacy.py --controls 20`: 150 rows of the breast cancer table to "
-        "learn from and 150 held out (and 600 of Adult), another partition for each seed. A "
-        "verdict is right if leaking rows fail or fall short, and safe rows do neither. The "
-        "smallest leaf that can be asked for has 2 rows. Counts below 20 mean the run was stopped "
-        "early.",
-        "",
-        "| control | right | of | fails, falls short, undecided, passes | found at 10 %, median |",
-        "|---|---|---|---|---|",
-    ]
+def _controls(controls: list[dict[str, Any]]) -> str:
+    rows = []
     for kind, words in CONTROLS.items():
         of_kind = [r for r in controls if r["control"] == kind]
         if not of_kind:
@@ -270,35 +253,18 @@ def _controls(results: list[dict[str, Any]]) -> list[str]:
         right = len(of_kind) - caught if kind in HARMLESS else caught
         counts = ", ".join(str(outcomes.count(o)) for o in WORST_FIRST)
         found = np.median([r["found"] for r in of_kind])
-        lines.append(f"| {words} | {right} | {len(of_kind)} | {counts} | {found:.0%} |")
-    return lines
+        rows.append([words, right, len(of_kind), counts, f"{found:.0%}"])
+    head = ["control", "right", "of", "fails, falls short, undecided, passes"]
+    return markdown([*head, "found at 10 %, median"], rows)
 
 
-def _risks(results: list[dict[str, Any]]) -> list[str]:
-    """The lines on the three risks beside Anonymeter's; none if there are no results of them."""
-    risks = [r for r in results if "risk" in r]
-    if not risks:
-        return []
-    lines = [
-        "",
-        "## The three risks beside Anonymeter's",
-        "",
-        "`python evaluation/privacy.py risks --data-dir DIR --anonymeter ANON/bin/python`: "
-        "2,000 rows of Adult learned, 2,000 held out, 2,000 rows of each kind; Anonymeter 1.1.0 in "
-        "an environment of its own. Risk above that of held-out rows, from 0 to 1: as `evaluate` "
-        "measures it [95 % interval] / Anonymeter's.",
-        "",
-        "| rows | singling out | linkability | inference |",
-        "|---|---|---|---|",
-    ]
-    for name in dict.fromkeys(r["of"] for r in risks):
-        cells = [name]
-        for r in risks:
-            if r["of"] == name:
-                value, low, high = r["ours"]
-                cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}] / {r['theirs']:.2f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def _risks(results: list[dict[str, Any]]) -> str:
+    rows: dict[str, list[str]] = {}
+    for r in results:
+        value, low, high = r["ours"]
+        cell = f"{value:.2f} [{low:.2f}, {high:.2f}] / {r['theirs']:.2f}"
+        rows.setdefault(r["of"], [r["of"]]).append(cell)
+    return markdown(["rows", "singling out", "linkability", "inference"], [*rows.values()])
 
 
 def tasks(options: argparse.Namespace) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
@@ -327,7 +293,7 @@ def audits(options: argparse.Namespace) -> None:
             results.append(measure())
             print(json.dumps(named), round(results[-1].get("seconds", 0)), flush=True)
             write(path, results)
-    replace(HERE / "privacy.md", page(results))
+    fill(HERE / "privacy.md", page(results))
 
 
 # --- risks ----------------------------------------------------------------------------------------
@@ -355,7 +321,7 @@ def beside_anonymeter(options: argparse.Namespace) -> None:
             kind, ours = score.name.removeprefix("privacy."), [score.value, *(score.interval or ())]
             results.append({"risk": kind, "of": name, "ours": ours, "theirs": beside[name][kind]})
     write(path, results)
-    replace(path.with_suffix(".md"), page(results))
+    fill(path.with_suffix(".md"), page(results))
 
 
 # --- differential privacy -------------------------------------------------------------------------
@@ -401,30 +367,6 @@ DP_TABLES = {
     ),
 }
 AUDITED = 10_000
-HEAD = """\
-# What differential privacy costs
-
-`python evaluation/privacy.py dp --data-dir DIR`: whole tables (32,561 rows learned of Adult,
-30,141 of bank_marketing), delta 1e-6; means over fits. Shape and trend are errors in percent (0 is
-best), c2st is 1 where boosting cannot tell the rows from others, tstr is the ROC-AUC on test rows
-of boosting trained on the rows, nearer is the share of rows nearer to a training row than to a test
-row (50 % if nothing is copied). *independent* has the right columns and no pair, *real* are the
-training rows. *epsilon 1000* shows what a tree of pairs cannot copy even with hardly any noise.
-
-*found* is the share of the learned rows of the rarer class that the worst attack with the file
-finds at 10 % false alarms, with its 95 % interval, where 10,000 rows were learned; *null* is what
-these attacks reach where nothing leaks.
-
-An attacker who knows all rows but one, and compares 250 fits with it to 250 without it, bounds
-epsilon from below by 0.0 where 2 is promised, so it finds nothing (5,200 rows, 4 columns;
-Clopper-Pearson, 95 %); with a tenth of the noise by 2.9 (`attacked` in
-tests/synthesizers/test_marginals.py, one run of each).
-
-How bins are cut at the ends of a range, and that declared spikes stand alone, was decided after a
-look at means and standard deviations of Adult's columns. Nothing else was, and nothing on
-bank_marketing.
-
-"""
 
 
 def schema(frame: pd.DataFrame, of: Public) -> Schema:
@@ -505,8 +447,9 @@ def dp(options: argparse.Namespace) -> None:
             print(attacks[-1], flush=True)
         machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "delta": 1e-6}
         write(path, {"machine": machine, "results": results, "attacks": attacks})
-        tables = [means(lines, "table", "variant") for lines in (results, attacks)]
-        replace(path.with_suffix(".md"), f"{HEAD}{tables[0]}\n\n{tables[1]}\n")
+        named = {"rows": results, "attacks": attacks}
+        parts = {name: means(lines, "table", "variant") for name, lines in named.items()}
+        fill(path.with_suffix(".md"), parts)
 
 
 def main() -> None:

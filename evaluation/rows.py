@@ -41,7 +41,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -477,7 +477,7 @@ def rare_class(options: Options, line: Line) -> Iterator[Line]:
         new = made[list(train)].iloc[:size]
         cost["ap kept"] = round(replaced(others, new, test, label)["ap"] / kept, 3)
         made = made.drop(columns="target")
-    of = attacked(rare, made.iloc[:size], fresh, label)
+    of = attacked(rare, made.iloc[:size], fresh, label, seed)
     yield cost | {
         "held rows": len(fresh),
         "c2st": round(published.detection(fresh, made), 3),
@@ -487,11 +487,17 @@ def rare_class(options: Options, line: Line) -> Iterator[Line]:
     }
 
 
-def attacked(train: pd.DataFrame, made: pd.DataFrame, held: pd.DataFrame, group: str) -> Line:
+def attacked(
+    train: pd.DataFrame, made: pd.DataFrame, held: pd.DataFrame, group: str, seed: int
+) -> Line:
     """The privacy scores of rows without a target, by name."""
     frames = [f.reset_index(drop=True)[list(train)] for f in (train, made, held)]
     schema = Schema.infer(pd.concat(frames, ignore_index=True))
-    part = privacy(*(Table(f, schema) for f in frames), group=group, random_state=0, device="cpu")
+    return by_name([Table(f, schema) for f in frames], group, seed)
+
+
+def by_name(tables: list[Table], group: str, seed: int) -> Line:
+    part = privacy(*tables, group=group, random_state=seed, device="cpu")
     return {s.name.removeprefix("privacy."): s for s in part.scores}
 
 
@@ -1217,7 +1223,11 @@ def transferred(options: Options, line: Line) -> Iterator[Line]:
         some = made.head(max(size, len(held)))
         found |= faithful(some, held)
         found["replace"] = ap(pd.concat([others, some], ignore_index=True), label, test, judge)
-        of = attacked(*(f.drop(columns="target") for f in (real, some, held)), "all")
+        frames = [f.drop(columns="target") for f in (real, some, held)]
+        ends = np.cumsum([0, *map(len, frames)])
+        whole = pd.concat(frames, ignore_index=True).assign(target=np.arange(ends[-1]) % 2)
+        table = Table.of(whole, target="target")
+        of = by_name([table.rows(np.arange(a, b)) for a, b in pairwise(ends)], "all", 0)
         found |= {"excess": of["mia_excess"].value, "nearer": of["nearer_to_train"].value}
     found["add"] = {}
     for amount, wanted in goals.items():
