@@ -418,8 +418,6 @@ def whole(options: Options, line: Line) -> Iterator[Line]:
 
 WANTED = (
     "fidelity.battery",
-    "fidelity.c2st_boosting",
-    "fidelity.c2st_boosting_holdout",
     "utility.replace.ap_ratio",
     "privacy.nearer_to_train",
     "privacy.mia_excess",
