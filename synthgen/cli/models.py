@@ -98,8 +98,7 @@ def fit(
         say(f"coarsened in the file: {line}", err=aside)
     what = f"{type(synthesizer).__name__} of {', '.join(map(str, labels))}"
     say(f"wrote {output}: {what}, trained on {device_of(synthesizer)}", err=aside)
-    share = to_share(type(synthesizer).__name__)
-    say(share, err=aside)
+    say(share := to_share(type(synthesizer).__name__), err=aside)
     if guarantee := guarantee_in_words(getattr(synthesizer, "guarantee_", None)):
         say(guarantee, err=aside)
     say(f"next: synthgen sample {output} -n 100 -o rows.csv", err=aside)
