@@ -124,7 +124,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, pd.Series):
         if value.dtype == object:  # Python integers that do not fit 64 bits, or text
             return _KINDS.get(pdt.infer_dtype(value, skipna=False), "O")
-        return value.dtype.kind  # pyright: ignore[reportAttributeAccessIssue]
+        return value.dtype.kind
     if isinstance(value, int) and not isinstance(value, bool):
         return "i"
     return np.asarray(value).dtype.kind
@@ -206,7 +206,7 @@ def _computed_whole(sign: ast.operator, left: Any, right: Any) -> Any:
         fits = all(abs(operation(a, b)) <= most for a in ends[:2] for b in ends[2:])
     if fits and all(abs(end) <= most for end in ends):
         return operation(left, right)
-    rows = len(left) if isinstance(left, pd.Series) else len(right)
+    rows = max(len(v) for v in (left, right) if isinstance(v, pd.Series))
     one, two = (v.tolist() if isinstance(v, pd.Series) else [v] * rows for v in (left, right))
     if isinstance(sign, _DIVISIONS):
         return _whole(_divided(sign, a, b) for a, b in zip(one, two, strict=True))

@@ -263,7 +263,8 @@ def _make(job: Job, seed: int, bar: Progress) -> tuple[Augmented, dict[str, Any]
 
     training = job.training
     fitted = None if job.model is None else load(job.model, device=training.device)
-    synthesizer, decided = fitted or maker(training), read_schema(training.schema)
+    synthesizer: Any = fitted or maker(training)
+    decided = read_schema(training.schema)
     with as_file(job.data) as file:
         frame = read_frame(file)
         source = {

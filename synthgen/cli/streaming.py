@@ -58,13 +58,14 @@ def run_stream(job: Job, sql: str | None, keep: int | None, json_file: str | Non
     drawn = drawn_seed(training.seed, resume=training.resume)
     with collect_notes(), resumable(training), drawn as seed:
         fitted = None if job.model is None else load(job.model, device=training.device)
+        made: Any = fitted or maker(training)
         found: dict[str, Any] = augment_stream(
             str(job.data),
             job.output,
             target=training.target,
             sql=sql,
             labels=training.labels,
-            synthesizer=fitted or maker(training),
+            synthesizer=made,
             model=fitted,
             ratio=job.ratio,
             n_samples=job.rows,

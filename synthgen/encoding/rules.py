@@ -72,8 +72,8 @@ def find_rules(matrix: Matrix, cells: np.ndarray) -> list[FoundRule]:
     if len(cells) < FEWEST:
         return []
     cells = np.asfortranarray(cells)
-    numbers = [j for j in np.flatnonzero(~np.asarray(matrix.is_level)) if _is_exact(matrix, j)]
-    numbers = [int(j) for j in numbers[:MOST_COLUMNS]]
+    places = map(int, np.flatnonzero(~np.asarray(matrix.is_level)))
+    numbers = [j for j in places if _is_exact(matrix, j)][:MOST_COLUMNS]
     probe = np.random.default_rng(0).permutation(len(cells))[:PROBE]
     sums = list(_sums(matrix, cells, numbers, probe))
     determined = {rule.target for rule in sums}

@@ -446,7 +446,7 @@ def typed_cells(cells: pa.ChunkedArray, *, decimal_comma: bool) -> pd.Series:
     return pd.Series(np.where(empty.to_numpy(), None, undefused_cells(cells)), dtype=object)
 
 
-def undefused_cells(cells: pa.ChunkedArray | pa.Array) -> np.ndarray:
+def undefused_cells(cells: pa.ChunkedArray | pa.Array) -> Any:
     """The texts of a CSV column without the ``'`` that `write_table` put before formulas."""
     values = cells.to_numpy(zero_copy_only=False)
     if pc.any(pc.match_substring_regex(cells, "^'+[=+@\t\r-]")).as_py():

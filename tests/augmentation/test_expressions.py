@@ -125,7 +125,7 @@ def test_dividing_by_zero():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "UInt8", "uint8[pyarrow]"])
-def test_new_rows_keep_a_rule_of_unsigned_columns(dtype: str):
+def test_new_rows_keep_a_rule_of_unsigned_columns(dtype: Any):
     rng = np.random.default_rng(0)
     start = rng.integers(0, 120, 600)
     frame = pd.DataFrame({"start": start, "stop": start + rng.integers(0, 100, 600)}).astype(dtype)

@@ -554,7 +554,7 @@ def test_a_decimal_predicts_where_training_had_whole_numbers(
      "object", "category"],
 )  # fmt: skip
 def test_a_number_is_a_number_of_any_type_when_predicting(
-    of_whole_numbers: ImbalancedClassifier, dtype: str
+    of_whole_numbers: ImbalancedClassifier, dtype: Any
 ) -> None:
     expected = of_whole_numbers.predict_proba(rows_of([0.0, 1.0, 50.0]))
     found = of_whole_numbers.predict_proba(rows_of(pd.Series([0, 1, 50]).astype(dtype)))
@@ -563,7 +563,7 @@ def test_a_number_is_a_number_of_any_type_when_predicting(
 
 @pytest.mark.parametrize("dtype", ["bool", "boolean", "bool[pyarrow]", "object"])
 def test_truth_is_a_number_and_a_number_is_truth_when_predicting(
-    of_whole_numbers: ImbalancedClassifier, dtype: str
+    of_whole_numbers: ImbalancedClassifier, dtype: Any
 ) -> None:
     truth = pd.Series([False, True, True]).astype(dtype)
     expected = of_whole_numbers.predict_proba(rows_of([0.0, 1.0, 1.0]))

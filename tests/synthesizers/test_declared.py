@@ -225,7 +225,7 @@ def test_only_the_header_is_compared_with_the_schema() -> None:
 def test_periods_are_refused_before_the_rows_are_read(kind: Any):
     months = pd.period_range("2024-01", periods=2, freq="M")
     levels = {"categorical": tuple(months), "constant": (months[0],)}.get(kind, ())
-    limits = {"lower": 0, "upper": 900} if kind == "datetime" else {}
+    limits: Any = {"lower": 0, "upper": 900} if kind == "datetime" else {}
     y = Column("y", "categorical", np.dtype(object), categories=("no", "yes"))
     for dtype in (months.dtype, pd.CategoricalDtype(months), np.dtype(object)):
         if dtype == object and not levels:

@@ -14,6 +14,7 @@ from synthgen.errors import UsageError
 from synthgen.tables.checks import check_flags
 
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
+FRAME = pd.DataFrame(ROWS)
 CLASSES = np.arange(60) % 3 == 0
 OBJECTS: dict[str, Any] = {
     "CTGAN": CTGAN,
@@ -23,12 +24,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     "audit": lambda **given: synthgen.audit(ROWS, CLASSES, **given),
     "augment": lambda **given: synthgen.augment(ROWS, CLASSES, **given),
     "compare": lambda **given: synthgen.compare(ROWS, CLASSES, **given),
-    "evaluate": lambda **given: synthgen.evaluate(*[pd.DataFrame(ROWS)] * 2, target=0, **given),
+    "evaluate": lambda **given: synthgen.evaluate(FRAME, FRAME, target=0, **given),
     "fit_many": lambda **given: synthgen.fit_many([], **given),
-    "privacy": lambda **given: synthgen.privacy("no-such-file", ROWS, ROWS, **given),
-    "sample_dataset": lambda **given: synthgen.sample_dataset("none", "none", 9, **given),
+    "privacy": lambda **given: synthgen.privacy("none", FRAME, FRAME, **given),
+    "sample_dataset": lambda **given: synthgen.sample_dataset("none", 9, "none", **given),
     "sweep": lambda **given: synthgen.sweep(ROWS, CLASSES, at=[5, 9], **given),
-    "write_table": lambda **given: synthgen.write_table(pd.DataFrame(ROWS), "none.csv", **given),
+    "write_table": lambda **given: synthgen.write_table(FRAME, "none.csv", **given),
 }
 
 
@@ -70,5 +71,5 @@ def test_so_are_those_of_methods(name: str):
 
 def test_true_and_false_of_numpy_are_taken():
     check_flags(verbose=np.bool_(True), other=False)
-    with pytest.raises(UsageError, match="savable must be"):
-        ImbalancedClassifier(savable="yes").fit(ROWS, CLASSES)
+    with pytest.raises(UsageError, match="verbose must be"):
+        ImbalancedClassifier(verbose=1).fit(ROWS, CLASSES)  # pyright: ignore[reportArgumentType]
