@@ -171,16 +171,26 @@ class Guard:
             self._keys = _keys(self._table.frame[names])
         return np.isin(_keys(frame[names]), self._keys)
 
+    def repeats(self) -> float:
+        """Share of the class's rows that equal another training row: columns leave no more room."""
+        if self._table is None or not len(self._own):
+            return 0.0
+        self.equal(self._table.frame[:1])  # makes the keys
+        if self._keys is None:
+            return 0.0
+        _, place, counts = np.unique(self._keys, return_inverse=True, return_counts=True)
+        return float((counts[place[self._own]] > 1).mean())
+
     def moved(
-        self, frame: pd.DataFrame, rng: np.random.Generator, *, learned_from_all: bool
+        self, frame: pd.DataFrame, kept: int, rng: np.random.Generator, *, learned_from_all: bool
     ) -> pd.DataFrame:
-        """Give each row that equals a training row one cell of another row of the class.
+        """Give each row but `kept` that equals a training row a cell of another row of the class.
 
         A row stays as it is if in `MOVES` trials no cell leads to a valid row that is new.
         """
         columns = [c.name for c in self._columns if c.kind in COUNTED]
         table, frame = self._table, frame.copy()
-        at = np.flatnonzero(self.equal(frame))
+        at = np.flatnonzero(self.equal(frame))[kept:]
         if table is None or not len(self._own):
             return frame
         for _ in range(MOVES * len(columns)):

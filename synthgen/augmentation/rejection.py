@@ -123,7 +123,7 @@ def guarded_sample(
     equal = 0.0
     if exact:
         rng = np.random.default_rng(child_seed(seed, REDRAW, ROUNDS))
-        frame = guard.moved(frame, rng, learned_from_all=of_all)
+        frame = guard.moved(frame, draws.allowance[0], rng, learned_from_all=of_all)
     if guard.has_rows and n_samples:
         equal = float(guard.equal(frame).mean())
     note = ". ".join(who + part for part in (*notes, note) if part)
@@ -238,7 +238,9 @@ class _Draws:
         self.measured = near_copies and guard.near >= 0
         self.exact = exact
         self.near = 0.0 if exact else guard.near if self.measured else -1.0
-        self.allowance = (0, 0) if exact else guard.allowance(rows, seed)
+        # As many copies as rows of the class repeat others: fewer would change what is frequent.
+        copies = round(guard.repeats() * rows) if exact else 0
+        self.allowance = (copies, 0) if exact else guard.allowance(rows, seed)
         self.frame = pd.DataFrame()
         self.distances = np.zeros(0)
         self.fine = np.zeros(0, dtype=bool)
@@ -309,8 +311,10 @@ class _Draws:
         parts = [part for part in (self.frame.iloc[keep], good) if len(part)]
         self.frame = pd.concat(parts, ignore_index=True) if parts else good
         self.distances = np.append(self.distances[keep], distances)
-        self.fine = self.distances > 0
-        if not self.exact:
+        if self.exact:
+            self.fine = self.distances > 0
+            self.fine[np.flatnonzero(~self.fine)[: self.allowance[0]]] = True
+        else:
             self.fine = self.guard.admitted(self.distances, self.allowance)
 
     def result(self, who: str) -> tuple[pd.DataFrame, dict[str, int], str]:

@@ -26,7 +26,7 @@ NATURAL, SPARE = 0.005, 2
 
 def float_type(column: Column) -> type[np.floating]:
     """The type of a column's floats; cells of Python are float64."""
-    if column.dtype == object:
+    if column.kind != "float" or column.dtype == object:
         return np.float64
     found = np.dtype(cell.numpy_type(column.dtype))
     return found.type if found.kind == "f" else np.float64

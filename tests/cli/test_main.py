@@ -785,7 +785,7 @@ HINT = "; see synthgen augment --help"
             "E278: class 'yes' has 12 rows, 0.2 of the 60 of 'no': ratio 0.1 asks for no new row; "
             "give a greater one, or say how many rows",
         ),
-        ("--ratio nan", "E277: ratio must be a number above 0, not nan"),
+        ("--ratio nan", "--ratio must be a number above 0, auto or double, not nan"),
         (
             "--label perhaps",
             "E201: label 'perhaps' is no class of the target: it has 'maybe', 'no', 'yes'.*",
