@@ -257,9 +257,15 @@ def _keys(frame: pd.DataFrame) -> np.ndarray:
         series = frame.iloc[:, place]
         if pd.api.types.is_float_dtype(series.dtype):
             series = series + 0.0
-        parts.append(series.astype(object) if series.dtype == "category" else series)
+        if series.dtype in ("category", object):  # lone surrogates have no hash as text
+            series = series.astype(object).map(_hashable)
+        parts.append(series)
     whole = pd.concat(parts, axis=1)
     return pd.util.hash_pandas_object(whole, index=False).to_numpy()
+
+
+def _hashable(cell: Any) -> Any:
+    return cell.encode("utf-8", "surrogatepass") if isinstance(cell, str) else cell
 
 
 def _with_cells(

@@ -110,9 +110,9 @@ def guarded_sample(
         of_network = isinstance(synthesizer, NetworkSynthesizer)
         guard.learn_distances(synthesizer.device_ if of_network else "cpu")
     of_all = scopes.get(label, "class") != "class"
-    # A bootstrap without noise is asked for copies.
-    of = synthesizer if isinstance(synthesizer, SmoothedBootstrap) else None
-    exact = resampled and not near_copies and guard.has_rows and (of is None or of.bandwidth > 0)
+    exact = resampled and not near_copies and guard.has_rows
+    if isinstance(synthesizer, SmoothedBootstrap):  # without noise it is asked for copies
+        exact = exact and synthesizer.bandwidth > 0
     draws = _Draws(guard, n_samples, child_seed(seed, REDRAW), near_copies, of_all, exact)
     draws, given_up = _filled(draws, made, partial(draw, label=label), seed)
     if given_up and not isinstance(synthesizer, SequentialTrees):
@@ -120,12 +120,10 @@ def guarded_sample(
     notes = [given_up, draws.selection()]  # before `result` subtracts the accepted near copies
     who = "" if label is None else f"class {label!r}: "
     frame, refused, note = draws.result(who)
-    equal = 0.0
     if exact:
         rng = np.random.default_rng(child_seed(seed, REDRAW, ROUNDS))
         frame = guard.moved(frame, draws.allowance[0], rng, learned_from_all=of_all)
-    if guard.has_rows and n_samples:
-        equal = float(guard.equal(frame).mean())
+    equal = float(guard.equal(frame).mean()) if guard.has_rows and n_samples else 0.0
     note = ". ".join(who + part for part in (*notes, note) if part)
     if draws.rounds > 1:  # each draw numbers its IDs from the same start, so number them anew
         for place, column in enumerate(synthesizer.schema_.features):
@@ -134,20 +132,9 @@ def guarded_sample(
     if note:
         warnings.warn(note, UserWarning, stacklevel=2)
     state = "accepted" if draws.accepted else "refused" if draws.measured else "allowed"
-    state = "allowed" if exact else state
+    counts = (draws.drawn, draws.rounds, "allowed" if exact else state, note, guard.broken)
     rules = tuple(rule.text for rule in draws.guard.found)
-    return Guarded(
-        frame,
-        refused,
-        draws.drawn,
-        draws.rounds,
-        state,
-        note,
-        guard.broken,
-        rules,
-        draws.restored,
-        equal,
-    )
+    return Guarded(frame, refused, *counts, rules, draws.restored, equal)
 
 
 def sample_model(

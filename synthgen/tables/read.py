@@ -26,6 +26,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from synthgen.errors import DataError
+from synthgen.tables.checks import check_flags
 from synthgen.tables.disk import machine_memory, reading
 from synthgen.tables.foreign import of_arrow
 from synthgen.tables.schema import Schema
@@ -123,6 +124,7 @@ def read_table(
         >>> frame.shape, list(frame["zip"]), str(frame["age"].dtype), str(frame["born"].dtype)
         ((2, 3), ['00123', '99999'], 'Int64', 'datetime64[us]')
     """
+    check_flags(allow_empty=allow_empty)
     path = Path(path)
     with reading(path) as file:
         head = file.read(64)

@@ -96,7 +96,9 @@ def test_ratio_counts_real_and_new_rows():
 
 @pytest.mark.parametrize("ratio", [0, -1, float("nan"), float("inf"), True, "1"])
 def test_a_ratio_that_is_none_is_refused(ratio: Any):
-    with pytest.raises(UsageError, match="ratio must be a number above 0, 'auto' or 'double', not "):
+    with pytest.raises(
+        UsageError, match="ratio must be a number above 0, 'auto' or 'double', not "
+    ):
         amounts({"a": 10, "b": 2}, ["b"], ratio=ratio)
 
 

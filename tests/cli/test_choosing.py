@@ -157,7 +157,6 @@ def test_auto_writes_a_model_and_predict_uses_it(data: pd.DataFrame) -> None:
         (("--strategies", "smote"), "--strategies: auto averages several classifiers"),
         (("--estimator", "rf"), "to compare strategies, use synthgen compare"),
         (("--members", "forrest"), "did you mean 'forest'"),
-        (("--members", "sklearn.neighbors:KNeighborsClassifier"), "leave it out, or fit an"),
         (("--false-alarms", "1"), "--false-alarms"),
         (("--false-alarms", "0.1", "--cost", "fn=5", "--cost", "fp=1"), "give one of them"),
         (("--html", "data.csv"), "already an input or another output"),
@@ -167,6 +166,16 @@ def test_mistakes_of_auto_are_one_line(arguments: tuple[str, ...], said: str) ->
     result = run(*AUTO, *arguments, "-o", "model.skops")
     assert result.exit_code == 2
     assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not Path("model.skops").exists()
+
+
+def test_auto_refuses_members_that_its_file_cannot_hold() -> None:
+    member = "sklearn.neighbors:KNeighborsClassifier"
+    result = run(*AUTO, "--members", member, "-o", "model.skops")
+    assert result.exit_code == 4
+    assert "KNeighborsClassifier" in result.stderr
+    assert "E434" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not Path("model.skops").exists()
 

@@ -174,7 +174,7 @@ def test_noise_is_at_its_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(12):
         rng, y = np.random.default_rng(seed), np.repeat([0, 1], [73, 10])
         X = pd.DataFrame(rng.normal(size=(83, 12))).add_prefix("x")
-        model = quick(members=["logistic", GaussianNB()], savable=False).fit(X, y)
+        model = quick(members=["logistic", GaussianNB()]).fit(X, y)
         assert model.quality_ is not None
         assert "guessing 0.120" in model.quality_.recommendation.certainty
         figures.append(model.quality_.figures[OWN]["average_precision"])

@@ -291,7 +291,10 @@ def changed(name: str, **changes: Any) -> Schema:
         (changed("age", lower=None), r"'age' of the schema has no range: declare one"),
         (changed("ill", kind="categorical", categories=()), "'ill' .* the target, needs its clas"),
         (changed("drug", dtype=np.dtype("M8[s]")), "'drug' .* levels of type datetime64.* as text"),
-        (changed("drug", dtype=pd.PeriodDtype("D")), "'drug' .* holds periods .* make the column text"),
+        (
+            changed("drug", dtype=pd.PeriodDtype("D")),
+            "'drug' .* holds periods .* make the column text",
+        ),
         (changed("drug", dtype=np.dtype("M8[s]"), categories=("soon",)), "'drug' .* cannot hold"),
         (changed("drug", dtype=np.dtype("int8"), categories=(1, 300)), "'drug' .* cannot hold"),
         (changed("drug", dtype=np.dtype(int), categories=(0, 0.5)), "'drug' .* cannot hold"),

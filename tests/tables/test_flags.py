@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "fit_many": lambda **given: synthgen.fit_many([], **given),
     "privacy": lambda **given: synthgen.privacy("none", FRAME, FRAME, **given),
     "sample_dataset": lambda **given: synthgen.sample_dataset("none", 9, "none", **given),
+    "read_table": lambda **given: synthgen.read_table("none", **given),
     "sweep": lambda **given: synthgen.sweep(ROWS, CLASSES, at=[5, 9], **given),
     "write_table": lambda **given: synthgen.write_table(FRAME, "none.csv", **given),
 }
