@@ -26,7 +26,6 @@ from synthgen.seeds import RandomState, child_seed, seed_sequence
 from synthgen.synthesizers.base import Synthesizer, check_memory, check_two_rows
 from synthgen.synthesizers.lookup import resolve
 from synthgen.tables.calls import checked_weight, features_and_classes, group_numbers, is_name
-from synthgen.tables.checks import check_flags, flags_of
 from synthgen.tables.column import Column
 from synthgen.tables.foreign import as_given, as_pandas
 from synthgen.tables.inference import infer_target
@@ -283,7 +282,6 @@ class Oversampler(BaseOverSampler):
 
     def _checked(self, X: Any, y: Any) -> tuple[pd.DataFrame, pd.Series, Column]:
         """Check the input; return `X` as a frame, `y` as a series, and the target column."""
-        check_flags(**flags_of(self))
         if self.ratio != "auto":
             check_amount(self.ratio)
         try:

@@ -231,7 +231,7 @@ def _groups_of(frame: pd.DataFrame, by: Hashable) -> np.ndarray:
         )
     values = column.astype(object).where(column.notna(), "(missing)").astype(str)
     # As in model files, no value is named that fewer rows hold.
-    few = values.map(values.value_counts()) < PRIVATE_ROWS
+    few = column.notna() & (values.map(values.value_counts()) < PRIVATE_ROWS)
     return values.mask(few, f"(values in fewer than {PRIVATE_ROWS} rows)").to_numpy()
 
 

@@ -885,7 +885,7 @@ def no_training(*arguments: object) -> None:
     [
         ("o.xlsx", "E501: o.xlsx: unknown ending: use one of .csv, .csv.gz, .tsv, .*"),
         ("no/o.csv", "E502: no/o.csv: there is no folder .*/no: create it first"),
-        ("folder.csv", "E503: folder.csv: this is a directory: give the name of a file, such as .*"),
+        ("folder.csv", "E503: folder.csv: this is a directory: give the name of a file, such .*"),
     ],
 )  # fmt: skip
 def test_status_5_for_outputs_before_any_training(
