@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from synthgen.augmentation.constraints import RowRule, Rule, violations
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.encoding.distances import COUNTED, Space, distinct, nearest
 from synthgen.encoding.matrix import Matrix
 from synthgen.encoding.rules import FoundRule, find_rules_of_class, restored
@@ -179,7 +180,8 @@ class Guard:
         if self._keys is None:
             return 0.0
         _, place, counts = np.unique(self._keys, return_inverse=True, return_counts=True)
-        return float((counts[place[self._own]] > 1).mean())
+        repeated = counts[place[self._own]] > 1
+        return float(repeated.mean()) if repeated.sum() >= PRIVATE_ROWS else 0.0
 
     def moved(
         self, frame: pd.DataFrame, kept: int, rng: np.random.Generator, *, learned_from_all: bool

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from synthgen.augmentation.amount import words
+from synthgen.encoding.disclosure import PRIVATE_ROWS
 from synthgen.metrics.report import Report
 from synthgen.report.card import Picture, plain_advice, plain_cards
 from synthgen.report.clouds import clouds
@@ -107,7 +108,7 @@ def augmented_page(
     ]
     columns = [
         {key: clean(value) for key, value in row.items()}
-        | {"left_out": c.name in result.not_learned}
+        | {"left_out": c.name in result.not_learned, "values": clean(_values(result, c, row))}
         for c, row in zip(result.schema.columns, describe(result.schema.columns), strict=True)
     ]
     return fill(
@@ -139,6 +140,16 @@ def augmented_page(
         judged=None if evaluation is None else plain_advice(evaluation.recommendation),
         verdicts=[] if evaluation is None else plain_cards(evaluation.cards),
     )
+
+
+def _values(result: Augmented, column: Column, row: dict[str, str]) -> str:
+    """The values of a column in words; levels that fewer than five rows hold are not named."""
+    if column.kind not in LEVELS or column.name == result.schema.target:
+        return row["values"]
+    counts = result.real[column.name].astype(object).value_counts()
+    named = [str(c) for c in column.categories if counts.get(c, 0) >= PRIVATE_ROWS]
+    rarer = ["rarer ones"] * (len(named) < len(column.categories))
+    return ", ".join([*named[:6], *["..."] * (len(named) > 6), *rarer])
 
 
 def _class_content(

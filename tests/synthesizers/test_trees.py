@@ -341,7 +341,7 @@ def test_a_number_whose_earlier_one_is_missing_is_drawn_from_such_rows(lost: flo
     one = rng.lognormal(5, 1, 6000)
     X = pd.DataFrame({"one": one, "two": one * np.exp(rng.normal(0, 0.02, 6000))})
     X.loc[rng.random(6000) < lost, "one"] = np.nan
-    y = pd.Series(rng.random(6000) < 0.5)
+    y = pd.Series(np.nan_to_num(X["one"]) > rng.lognormal(5, 0.5, 6000))  # told best by `one`
     model = SequentialTrees(classes=[False, True], random_state=0).fit(X, y)
     assert shifted(model) == {"two": "one"}
     made = model.sample(40_000, random_state=0)

@@ -55,7 +55,10 @@ def test_a_flag_is_true_or_false(name: str, flag: str, value: Any):
         made = OBJECTS.get(name, made)(**{flag: value})
         return (getattr(made, "fit", None) or made.fit_resample)(ROWS, CLASSES)
 
-    with pytest.raises(UsageError, match=f"{flag} must be True or False, not .*E237|'{flag}' parameter of Oversampler must"):
+    said = f"{flag} must be True or False, not .*E237"
+    if name == "Oversampler":  # imbalanced-learn asks for scikit-learn's words
+        said = f"The '{flag}' parameter of Oversampler must be an instance of 'bool'"
+    with pytest.raises(UsageError, match=said):
         call()
 
 
