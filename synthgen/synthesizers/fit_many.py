@@ -88,6 +88,7 @@ def fit_many(
                 vars(synthesizer).update({k: v for k, v in vars(fitted).items() if k not in params})
             if say is not None:
                 say(f"job {i + 1}: {name} is fitted")
+        next(found, None)  # so that joblib's generator ends
     for note in notes:
         warnings.warn(note, stacklevel=2)
     for i, error in failed:
