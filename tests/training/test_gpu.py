@@ -433,7 +433,9 @@ def test_a_comparison_with_networks_on_a_gpu_is_one_process(
 ) -> None:
     asked: list[tuple[int, int]] = []
 
-    def results_of(jobs: Any, n_jobs: int, *, ordered: bool = True) -> Iterator[Any]:
+    def results_of(
+        jobs: Any, n_jobs: int, *, ordered: bool = True, ahead: bool = True
+    ) -> Iterator[Any]:
         asked.append(
             (n_jobs, effective_n_jobs(AS_SET))
         )  # and what a backend of its own mind would take
