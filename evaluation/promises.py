@@ -1,7 +1,7 @@
 """Does the average precision that `auto` and `audit` print hold on rows that nobody has seen?
 
     python evaluation/promises.py [--parts noise,promise] [--data-dir DIR] [--tables 100]
-    [--seeds 1] [--members cheap|default] [--seconds 300] --out FILE.json
+    [--seeds 1] [--first-seed 0] [--members cheap|default] [--seconds 300] --out FILE.json
 
 ``noise``: tables of 12 normal columns, 12 % of the class, 10, 30 and 100 rows of it. The printed
 figure should be the printed guess on average, and `auto` should say "use" on at most 5 of 100.
@@ -46,7 +46,7 @@ SMALL = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=8, min_sample
 
 
 def fitted(X: pd.DataFrame, y: np.ndarray, seed: int, how: dict[str, Any]) -> ImbalancedClassifier:
-    return ImbalancedClassifier(label=1, savable=False, random_state=seed, **how).fit(X, y)
+    return ImbalancedClassifier(label=1, random_state=seed, **how).fit(X, y)
 
 
 def printed(model: ImbalancedClassifier) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def printed(model: ImbalancedClassifier) -> dict[str, Any]:
     return {"auto": found, "use": model.recommendation_.action == "use"}
 
 
-def noise(tables: int, members: str) -> Iterator[dict[str, Any]]:
+def noise(tables: range, members: str) -> Iterator[dict[str, Any]]:
     how = {"members": ["logistic", GaussianNB()] if members == "cheap" else None}
-    for place in range(tables):
+    for place in tables:
         for rare in SIZES:
             rng = np.random.default_rng([place, rare])
             y = np.repeat([0, 1], [round(rare * 0.88 / 0.12), rare])
@@ -69,10 +69,10 @@ def noise(tables: int, members: str) -> Iterator[dict[str, Any]]:
             yield {"part": "noise", "table": place, "rare": rare, **found}
 
 
-def promise(folder: Path, seeds: int, members: str) -> Iterator[dict[str, Any]]:
+def promise(folder: Path, seeds: range, members: str) -> Iterator[dict[str, Any]]:
     catalog = pd.read_csv(folder / "catalog.csv", dtype=str)
     names = sorted(set(catalog["name"]) - {"adult_test"})  # the second part of adult
-    for seed in range(seeds):
+    for seed in seeds:
         for name in names:
             frame = pd.read_parquet(folder / f"{name}.parquet")
             label, rows = catalog.set_index("name").loc[name, ["minority_label", "minority_rows"]]
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tables", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0, help="of noise tables and of seeds")
     parser.add_argument("--members", choices=["cheap", "default"], default="cheap")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="limit of each part")
     parser.add_argument("--out", type=Path, required=True)
@@ -128,10 +129,11 @@ def main() -> None:
     if options.members == "cheap":
         crossfit.PLAIN = Estimator("plain boosting", GaussianNB())
     lines: list[dict[str, Any]] = []
+    first = options.first_seed
     for part in options.parts.split(","):
-        told = noise(options.tables, options.members)
+        told = noise(range(first, first + options.tables), options.members)
         if part == "promise":
-            told = promise(options.data_dir, options.seeds, options.members)
+            told = promise(options.data_dir, range(first, first + options.seeds), options.members)
         started = time.perf_counter()
         for line in told:
             lines.append(line)

@@ -63,7 +63,7 @@ class ImbalancedClassifier(ClassifierMixin, BaseEstimator):
             maximises recall within this limit. If both `cost` and `false_alarms` are None, the
             threshold maximises F1.
         time_budget: Time limit of `fit` in seconds. To meet it, rows of frequent classes of a large
-            table are subsampled. None: no limit, but the members learn from at most 16,000 rows:
+            table are subsampled. None: no limit, but the members learn from at most 12,000 rows:
             rows of frequent classes are left out first. Scores, probabilities and threshold are
             always for the class shares of the whole table.
         schema: Kinds and limits of the columns (see `Schema.infer`). None: all are inferred.

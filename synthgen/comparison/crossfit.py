@@ -30,13 +30,12 @@ from synthgen.synthesizers.lookup import on_gpu
 from synthgen.threads import one_process
 
 _log = logging.getLogger("synthgen")
-# Without a time budget at most so many rows are learned from: with 17 columns, six fits of the four
-# members take about 90 s of one core, where 336,776 rows did not end within 900 s.
-MOST_ROWS = 16_000
-# So many rows are scored, in 0.2 s for each 1,000. A small sample of the others would not do: of
-# 60 rows of a class, one with 30 others left out for each that stays raises the average precision
-# from .31 to .49, because most false alarms among the first rows are left out.
-MOST_SCORED = 250_000
+# Without a time budget at most so many rows are learned from, and so many scored: with 19 columns
+# the whole takes about 85 s of one core. A small sample of the others would not do: of 60 rows of
+# a class, one with 30 others left out for each that stays raises the average precision from .31 to
+# .49, because most false alarms among the first rows are left out.
+MOST_ROWS = 12_000
+MOST_SCORED = 100_000
 FOLDS = 5
 LEAST_RARE = 4  # rows of the class; with fewer, cross-validation is impossible
 PROBE = 1_000  # rows of a first fit that estimates the time of all fits
