@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -1104,3 +1105,27 @@ def test_the_schema_is_inferred_once_and_a_holdout_may_stand_third(
 def test_it_is_a_public_name():
     assert synthgen.evaluate is evaluate
     assert synthgen.Report is Report
+
+
+def test_numbers_at_the_ends_of_64_bits_are_judged() -> None:
+    """Whole numbers near 2^63 and floats near 1e308, whose differences overflow."""
+
+    def table(seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        sign = np.where(rng.random(600) < 0.5, -1, 1)
+        return pd.DataFrame(
+            {
+                "whole": np.int64(2**63 - 1) - rng.integers(0, 1000, 600),
+                "lowest": pd.array(np.int64(-(2**63)) + rng.integers(0, 9000, 600), dtype="Int64"),
+                "float": sign * rng.random(600) * 1.7e308,
+                "class": np.where(rng.random(600) < 0.3, "ill", "well"),
+            }
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluate(table(0), table(1), table(2), target="class", label="ill", random_state=0)
+    frame = found.to_frame().set_index(["name", "group"])["value"]
+    for column in ("whole", "lowest", "float"):
+        assert frame["column_shape", f"ill: {column}"] > 0.8
+    assert np.isfinite(frame[["column_shapes", "pair_trends", "alpha_precision"]]).all()
