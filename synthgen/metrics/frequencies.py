@@ -58,7 +58,8 @@ def _binned(real: np.ndarray, new: np.ndarray, is_level: bool) -> tuple[np.ndarr
     known = real[~np.isnan(real)]
     edges = np.unique(known)
     if not is_level and len(edges) > BINS:
-        edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
+        # Halved, so that no difference of numbers near 1e308 overflows.
+        edges = 2 * np.unique(np.quantile(known / 2, np.arange(1, BINS) / BINS))
     binned = (
         np.where(np.isnan(cells), 0, 1 + np.searchsorted(edges, cells, side="right"))
         for cells in (real, new)
